@@ -1,0 +1,162 @@
+"""What travels between the rooms: frozen records whose arrays have stated shape, dtype and unit, checked on construction.
+
+Pixel boxes are x0, y0, x1, y1, origin top left, y down. Times are UTC seconds since 1970 (`captured_at`, `at`,
+`start`) or seconds of a clock that never steps (`monotonic`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+FloatArray: TypeAlias = NDArray[np.float32]
+Direction: TypeAlias = Literal["left_to_right", "right_to_left"]
+Quality: TypeAlias = Literal["dark", "blind", "blurred", "moved", "clock_unsynced"]
+Counts: TypeAlias = Mapping[str, Mapping[Direction, int]]
+
+LABELS: Final = ("car", "motorcycle", "bus", "truck", "bicycle", "person")
+"""Every class the product knows; `classes` arrays index it, whatever order a model's own labels have."""
+VEHICLES: Final = ("car", "motorcycle", "bus", "truck", "bicycle")
+"""What is tracked and may be counted."""
+DIRECTIONS: Final[tuple[Direction, Direction]] = ("left_to_right", "right_to_left")
+
+
+def _check(name: str, array: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        raise TypeError(f"{name} must be a numpy array of {dtype.__name__}, not {getattr(array, 'dtype', type(array))}")
+    if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape, strict=True)):
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of the road.
+
+    image: uint8 (H, W, 3), BGR. index: 0-based number since the source was opened, frames that were dropped
+    included. captured_at: UTC s. monotonic: s; replay derives both from the media clock.
+    """
+
+    image: Image
+    index: int
+    captured_at: float
+    monotonic: float
+
+    def __post_init__(self) -> None:
+        _check("image", self.image, np.uint8, (None, None, 3))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in px."""
+        return self.image.shape[1], self.image.shape[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What a detector saw in one frame: boxes float32 (N, 4) px, scores float32 (N,) 0..1, classes int16 (N,)."""
+
+    boxes: FloatArray
+    scores: FloatArray
+    classes: NDArray[np.int16]
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes)
+        _check("boxes", self.boxes, np.float32, (n, 4))
+        _check("scores", self.scores, np.float32, (n,))
+        _check("classes", self.classes, np.int16, (n,))
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int16))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tracks:
+    """The confirmed tracks at one moment.
+
+    ids int64 (M,), unique for the life of a tracker. boxes float32 (M, 4) px. centroids float32 (M, 2) px.
+    velocities float32 (M, 2) px/s. classes int16 (M,): the vote over the track so far. scores float32 (M,): mean
+    detection score. seen bool (M,): matched in this very frame, not predicted.
+    """
+
+    ids: NDArray[np.int64]
+    boxes: FloatArray
+    centroids: FloatArray
+    velocities: FloatArray
+    classes: NDArray[np.int16]
+    scores: FloatArray
+    seen: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        m = len(self.ids)
+        _check("ids", self.ids, np.int64, (m,))
+        _check("boxes", self.boxes, np.float32, (m, 4))
+        _check("centroids", self.centroids, np.float32, (m, 2))
+        _check("velocities", self.velocities, np.float32, (m, 2))
+        _check("classes", self.classes, np.int16, (m,))
+        _check("scores", self.scores, np.float32, (m,))
+        _check("seen", self.seen, np.bool_, (m,))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A counting line in 0..1 of frame width and height, with optional names for its two directions."""
+
+    id: str
+    start: tuple[float, float]
+    end: tuple[float, float]
+    names: Mapping[Direction, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """One vehicle passed one line.
+
+    at: UTC s and frame: index at which the centre passed the segment, not when that was confirmed. score: mean
+    detection score of the track, 0..1.
+    """
+
+    at: float
+    frame: int
+    track_id: int
+    label: str
+    line: str
+    direction: Direction
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalCounts:
+    """A closed interval of one line: immutable.
+
+    start: UTC s, a multiple of the interval's length. counts: class -> direction -> n, every configured class
+    present. observed_s: seconds of the interval in which frames were really seen and processed.
+    """
+
+    line: str
+    start: float
+    interval_s: float
+    counts: Counts
+    observed_s: float
+    frames: int
+    dropped: int
+    quality: tuple[Quality, ...] = ()
+
+    @property
+    def end(self) -> float:
+        return self.start + self.interval_s
+
+    @property
+    def coverage(self) -> float:
+        """0..1; 1 also when rounding made the parts a hair longer than the whole."""
+        return min(1.0, max(0.0, self.observed_s / self.interval_s))
