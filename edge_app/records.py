@@ -83,7 +83,8 @@ class Tracks:
 
     ids int64 (M,), unique for the life of a tracker. boxes float32 (M, 4) px. centroids float32 (M, 2) px.
     velocities float32 (M, 2) px/s. classes int16 (M,): the vote over the track so far. scores float32 (M,): mean
-    detection score. seen bool (M,): matched in this very frame, not predicted.
+    detection score. seen bool (M,): matched in this very frame, not predicted. origins float32 (M, 2) px and born
+    float64 (M,) s, monotonic: where and when each was first seen, before it was confirmed.
     """
 
     ids: NDArray[np.int64]
@@ -93,6 +94,8 @@ class Tracks:
     classes: NDArray[np.int16]
     scores: FloatArray
     seen: NDArray[np.bool_]
+    origins: FloatArray
+    born: NDArray[np.float64]
 
     def __post_init__(self) -> None:
         m = len(self.ids)
@@ -103,6 +106,8 @@ class Tracks:
         _check("classes", self.classes, np.int16, (m,))
         _check("scores", self.scores, np.float32, (m,))
         _check("seen", self.seen, np.bool_, (m,))
+        _check("origins", self.origins, np.float32, (m, 2))
+        _check("born", self.born, np.float64, (m,))
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,0 +1,125 @@
+"""Decides when a track has crossed a line, and in which direction. Pure: no clock, no I/O.
+
+A track crosses when its centroid passes the segment and then leaves a dead band around the line, so a box that
+trembles on the line counts nothing. Standing at `start` and looking to `end`, what goes from the left-hand side to the
+right-hand side is `left_to_right`; in picture coordinates (y down) the right is where ex * py - ey * px > 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.records import Tracks
+
+_FORGET_S = 30.0
+"""Longer than any track lives unseen."""
+_MANY = 256
+
+
+_SAME_S = 1.0
+_SAME = 0.5
+
+
+def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Intersection over the smaller of two boxes."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    if (sides <= 0).any():
+        return 0.0
+    return float(sides.prod() / min((a[2:] - a[:2]).prod(), (b[2:] - b[:2]).prod()))
+
+
+@dataclass(frozen=True, slots=True)
+class LineCrossing:
+    """A row of the tracks has crossed a line: which, when (s, monotonic), and in which direction (0 or 1)."""
+
+    row: int
+    time: float
+    direction: int
+
+
+@dataclass(slots=True)
+class _Passage:
+    """What one line remembers of one track.
+
+    distance px and time s of the last look, signed as the side; side: the last one on which the track was clear of
+    the band; passed: when it went over the segment since, None when it did not.
+    """
+
+    distance: float
+    along: float
+    time: float
+    side: int
+    passed: float | None = None
+
+
+class LineCounter:
+    """One line, in px, and the tracks near it. band: half-width of the dead band in box extents across the line."""
+
+    def __init__(self, start: tuple[float, float], end: tuple[float, float], *, band: float) -> None:
+        self._start = np.array(start, np.float64)
+        vector = np.array(end, np.float64) - self._start
+        self._length = float(np.hypot(*vector))
+        self._along = vector / self._length
+        self._across = np.array([-self._along[1], self._along[0]])
+        self._band = band
+        self._passages: dict[int, _Passage] = {}
+        self._recent: list[tuple[float, int, NDArray[np.float32], NDArray[np.float32]]] = []
+        self.duplicates = 0
+
+    def update(self, tracks: Tracks, time: float) -> list[LineCrossing]:
+        """The crossings that became certain with this look; call it for every look, with all tracks shown."""
+        distance, along = self._place(tracks.centroids)
+        first, first_along = self._place(tracks.origins)
+        extent = np.abs((tracks.boxes[:, 2:] - tracks.boxes[:, :2]) @ np.abs(self._across))
+        clear = np.abs(distance) > self._band * extent
+        crossings = []
+        rows = zip(tracks.ids.tolist(), distance.tolist(), along.tolist(), clear.tolist(), strict=True)
+        for row, (track, d, u, is_clear) in enumerate(rows):
+            passage = self._passages.get(track)
+            if passage is None:
+                d0 = float(first[row])
+                passage = _Passage(d0, float(first_along[row]), float(tracks.born[row]), 1 if d0 >= 0 else -1)
+                self._passages[track] = passage
+            self._pass(passage, d, u, time)
+            side = 1 if d >= 0 else -1
+            if is_clear and side != passage.side:
+                if passage.passed is not None:
+                    crossings += self._once(LineCrossing(row, passage.passed, 0 if side > 0 else 1), tracks, time)
+                passage.side = side
+            if is_clear:
+                passage.passed = None
+        self._forget(time)
+        return crossings
+
+    def _once(self, crossing: LineCrossing, tracks: Tracks, time: float) -> list[LineCrossing]:
+        """Nothing when a vehicle that crossed just now would be in this very place: a second track on one vehicle."""
+        box, velocity = tracks.boxes[crossing.row], tracks.velocities[crossing.row]
+        self._recent = [recent for recent in self._recent if time - recent[0] <= _SAME_S]
+        for then, direction, other, speed in self._recent:
+            if direction == crossing.direction and _overlap(box, other + np.tile(speed * np.float32(time - then), 2)) > _SAME:
+                self.duplicates += 1
+                return []
+        self._recent.append((time, crossing.direction, box, velocity))
+        return [crossing]
+
+    def _forget(self, time: float) -> None:
+        # Not what merely is not shown now: a track that comes back must not cross a second time.
+        if len(self._passages) > _MANY:
+            self._passages = {k: p for k, p in self._passages.items() if time - p.time <= _FORGET_S}
+
+    def _place(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Signed distance from the line in px, and the place along it in 0..1 of its length."""
+        relative = points - self._start
+        return relative @ self._across, relative @ self._along / self._length
+
+    def _pass(self, passage: _Passage, distance: float, along: float, time: float) -> None:
+        """Moves the memory on to this look, noting a change of side within the segment's ends."""
+        if (distance >= 0) != (passage.distance >= 0):
+            part = passage.distance / (passage.distance - distance)
+            place = passage.along + part * (along - passage.along)
+            inside = 0.0 <= place <= 1.0
+            passage.passed = passage.time + part * (time - passage.time) if inside else None
+        passage.distance, passage.along, passage.time = distance, along, time

@@ -1,0 +1,130 @@
+"""What a detector file says about itself: read, checked against the file, and trusted from then on."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge_app.detectors.ssd import AnchorLayer
+from edge_app.errors import DetectorError
+from edge_app.records import LABELS
+
+DEFAULT_MODEL = "ssdlite_mobilenet_v2_512x288.tflite"
+_Positive = Annotated[int, Field(gt=0, le=4096)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")  # additions are free: newer manifests stay readable
+
+
+class Input(_Part):
+    """The picture a model wants: uint8 RGB, scaled with its aspect kept, centred on grey of value `pad`."""
+
+    width: _Positive
+    height: _Positive
+    colour: Literal["RGB"]
+    dtype: Literal["uint8"]
+    resize: Literal["letterbox"]
+    pad: Annotated[int, Field(ge=0, le=255)]
+
+
+class Output(_Part):
+    """One output tensor: box codes or class scores, of one anchor layer or (None) of all in their order."""
+
+    name: str
+    role: Literal["boxes", "scores"]
+    layer: int | None
+
+
+class BoxCoding(_Part):
+    order: Literal["ty tx th tw"]
+    scales: tuple[float, float, float, float]
+
+
+class Layer(_Part):
+    """`first` and `step`: x, y in px, see ssd.AnchorLayer; without them the cells divide the picture evenly."""
+
+    stride: _Positive
+    priors: tuple[tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], ...]
+    first: tuple[float, float] | None = None
+    step: tuple[float, float] | None = None
+
+
+class Anchors(_Part):
+    layers: tuple[Layer, ...]
+    relative_to: Literal["min"]
+
+
+class Manifest(_Part):
+    """`NAME.json` beside `NAME.tflite`; what it says more (quantisation, scores) is for people."""
+
+    contract: Literal["edge-app/detector/1"] = Field(alias="schema")
+    name: str
+    file: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    input: Input
+    outputs: tuple[Output, ...]
+    labels: tuple[str, ...]
+    score: Literal["sigmoid", "none"]
+    box_coding: BoxCoding
+    anchors: Anchors
+    licence: str
+    origin: Any
+
+    @model_validator(mode="after")
+    def _fits(self) -> Manifest:
+        unknown = [label for label in self.labels if label not in LABELS]
+        if unknown or not self.labels:
+            raise ValueError(f"labels must be some of {', '.join(LABELS)}, not {', '.join(unknown) or 'none'}")
+        want: list[int | None] = [None] if len(self.outputs) == 2 else [*range(len(self.anchors.layers))]
+        for role in ("boxes", "scores"):
+            if [o.layer for o in self.outputs if o.role == role] != want:
+                raise ValueError(f"outputs: one tensor of {role} for each anchor layer, in order, or one for all")
+        return self
+
+    @property
+    def layers(self) -> tuple[AnchorLayer, ...]:
+        return tuple(AnchorLayer(layer.stride, layer.priors, layer.first, layer.step) for layer in self.anchors.layers)
+
+
+def default_model() -> Path:
+    """The detector that ships: inside the installed package, or in models/ of a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "models" / DEFAULT_MODEL
+    return installed if installed.exists() else package.parent / "models" / DEFAULT_MODEL
+
+
+def load(model: Path) -> tuple[Manifest, bytes]:
+    """The manifest beside a .tflite file, and the file's bytes, whose hash has been checked.
+
+    Raises DetectorError in one sentence when either is missing, unreadable or does not fit the other.
+    """
+    path = model.with_suffix(".json")
+    manifest = _read_manifest(path)
+    try:
+        content = model.read_bytes()
+    except OSError as error:
+        raise DetectorError(f"cannot read the model {model}: {error.strerror}; check [detector] model") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != manifest.sha256:
+        raise DetectorError(
+            f"the model {model} is not the file its manifest describes (sha256 {digest[:12]}, expected "
+            f"{manifest.sha256[:12]}): it is damaged or was replaced; copy the .tflite and the .json again"
+        )
+    return manifest, content
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DetectorError(
+            f"cannot read the manifest {path}: {error.strerror}; each model needs its .json beside it"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise DetectorError(f"the manifest {path} is not valid at {where}: {first['msg']}") from error

@@ -1,0 +1,199 @@
+"""Gives detections an identity over time: a centroid tracker with a constant-velocity Kalman filter for each track.
+
+Association is global and greedy by distance to the predicted centroid, gated by box size; strong detections first,
+weak ones only to continue a track (Zhang et al., "ByteTrack", 2022). A box that has not moved is no vehicle on its
+way and stays unconfirmed. Everything is in seconds and box sizes, so the same settings hold at any frame rate and
+picture size. One box size is sqrt(width * height) of the track itself.
+
+Pure: no clock, no I/O. All tracks live in arrays, one row a track, so that thirty cost little more than one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.records import LABELS, Detections, Tracks
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSettings:
+    """strong: score that starts a track and is matched first. confirm_s: age, and moved: box sizes from its birth,
+    from which a track is shown. lost_s: how long a track may go unseen. coast_s: how long an unseen track is still
+    shown where it should be. gate: furthest match, in widths and heights of the box.
+    """
+
+    strong: float = 0.35
+    confirm_s: float = 0.1
+    moved: float = 0.3
+    lost_s: float = 1.0
+    coast_s: float = 0.5
+    gate: float = 0.3
+    widest: float = 0.9
+
+
+# Noise of the filter in box sizes: a detector's centre trembles by a few hundredths of a box; a vehicle that
+# approaches gains a few box sizes/s each second; an unknown one may pass at four box sizes/s.
+_MEASURED = 0.06**2
+_ACCELERATION = 4.0
+_FIRST_SPEED = 4.0**2
+_SIZE_S = 0.15
+"""Time constant in s of a track's width and height."""
+_TENTATIVE_S = 0.4
+"""How long an unconfirmed track may go unseen."""
+_LARGEST_RATIO = np.float32(np.log(2.5))
+"""Width or height never jumps by more from one look to the next."""
+
+
+class Tracker:
+    """Feed it every frame's detections in order of time."""
+
+    def __init__(self, settings: TrackerSettings | None = None) -> None:
+        self.settings = settings or TrackerSettings()
+        self._time: float | None = None
+        self._next_id = 1
+        self._ids = np.empty(0, np.int64)
+        self._position = np.empty((0, 2), np.float32)
+        self._velocity = np.empty((0, 2), np.float32)
+        self._size = np.empty((0, 2), np.float32)
+        self._variance = np.empty((0, 3), np.float32)  # of position, of both, of velocity; the same for x and y
+        self._origin = np.empty((0, 2), np.float32)
+        self._born = np.empty(0, np.float64)
+        self._seen = np.empty(0, np.float64)
+        self._votes = np.empty((0, len(LABELS)), np.float32)
+        self._hits = np.empty(0, np.int64)
+        self._confirmed = np.empty(0, np.bool_)
+
+    def __len__(self) -> int:
+        """Tracks alive, confirmed or not."""
+        return len(self._ids)
+
+    def update(self, detections: Detections, time: float) -> Tracks:
+        """The confirmed tracks after a look at `time`, s of a clock that never steps back."""
+        elapsed = 0.0 if self._time is None else max(0.0, time - self._time)
+        self._time = time
+        self._predict(elapsed)
+        strong = detections.scores >= self.settings.strong
+        tracks, found = self._associate(detections, np.flatnonzero(strong), np.arange(len(self)), time)
+        rest = np.setdiff1d(np.flatnonzero(self._hits > 1), tracks, assume_unique=True)
+        more_tracks, more_found = self._associate(detections, np.flatnonzero(~strong), rest, time)
+        new = np.setdiff1d(np.flatnonzero(strong), found, assume_unique=True)
+        self._correct(np.concatenate([tracks, more_tracks]), np.concatenate([found, more_found]), detections, time)
+        self._forget(time)
+        self._spawn(new, detections, time)
+        return self._shown(time)
+
+    def _predict(self, elapsed: float) -> None:
+        t = np.float32(elapsed)
+        self._position += self._velocity * t
+        position, both, speed = self._variance.T
+        position += 2 * t * both + t * t * speed + _ACCELERATION * t**3 / 3
+        both += t * speed + _ACCELERATION * t * t / 2
+        speed += _ACCELERATION * t
+
+    def _associate(
+        self, detections: Detections, found: NDArray[np.intp], tracks: NDArray[np.intp], time: float
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Pairs of rows of tracks and of detections: nearest first, each used once."""
+        if not len(found) or not len(tracks):
+            return np.empty(0, np.intp), np.empty(0, np.intp)
+        boxes = detections.boxes[found]
+        sizes = boxes[:, 2:] - boxes[:, :2]
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        own = self._size[tracks]
+        shift = (centres[None] - self._position[tracks][:, None]) / np.maximum(own[:, None], sizes[None])
+        distance = np.hypot(shift[..., 0], shift[..., 1])
+        ratio = np.abs(np.log(sizes[None] / own[:, None])).max(axis=2)
+        votes = self._votes[tracks]
+        share = votes[:, detections.classes[found]] / votes.sum(axis=1, keepdims=True)
+        # A track unseen for a while may be further off; a new one has no known speed yet.
+        reach = np.minimum(self.settings.gate + 2 * np.sqrt(self._variance[tracks, 0]), self.settings.widest)
+        cost = distance + 0.4 * ratio + 0.2 * (1 - share) + 0.2 * ~self._confirmed[tracks][:, None]
+        rows, columns = np.nonzero((distance <= reach[:, None]) & (ratio <= _LARGEST_RATIO))
+        order = np.argsort(cost[rows, columns], kind="stable")
+        pairs = _greedy(rows[order].tolist(), columns[order].tolist())
+        return tracks[pairs[0]], found[pairs[1]]
+
+    def _correct(
+        self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float
+    ) -> None:
+        boxes = detections.boxes[found]
+        position, both, speed = self._variance[tracks].T
+        total = position + _MEASURED
+        gain, rate = position / total, both / total
+        error = (boxes[:, :2] + boxes[:, 2:]) / 2 - self._position[tracks]
+        self._position[tracks] += gain[:, None] * error
+        self._velocity[tracks] += rate[:, None] * error
+        self._variance[tracks] = np.stack([(1 - gain) * position, (1 - gain) * both, speed - rate * both], axis=1)
+        follow = 1 - np.exp((self._seen[tracks] - time) / _SIZE_S).astype(np.float32)
+        self._size[tracks] += follow[:, None] * (boxes[:, 2:] - boxes[:, :2] - self._size[tracks])
+        self._votes[tracks, detections.classes[found]] += detections.scores[found]
+        self._hits[tracks] += 1
+        self._seen[tracks] = time
+        self._confirm(tracks, time)
+
+    def _confirm(self, tracks: NDArray[np.intp], time: float) -> None:
+        way = np.linalg.norm(self._position[tracks] - self._origin[tracks], axis=1)
+        moved = way >= self.settings.moved * np.sqrt(self._size[tracks].prod(axis=1))
+        old = time - self._born[tracks] >= self.settings.confirm_s - 1e-6
+        self._confirmed[tracks] |= moved & old
+
+    def _forget(self, time: float) -> None:
+        limit = np.where(self._confirmed, self.settings.lost_s, min(_TENTATIVE_S, self.settings.lost_s))
+        self._keep(time - self._seen <= limit)
+
+    def _keep(self, rows: NDArray[np.bool_]) -> None:
+        if not rows.all():
+            for name in _ARRAYS:
+                setattr(self, name, getattr(self, name)[rows])
+
+    def _spawn(self, found: NDArray[np.intp], detections: Detections, time: float) -> None:
+        n = len(found)
+        if not n:
+            return
+        boxes = detections.boxes[found]
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        votes = np.zeros((n, len(LABELS)), np.float32)
+        votes[np.arange(n), detections.classes[found]] = detections.scores[found]
+        rows = (
+            np.arange(self._next_id, self._next_id + n), centres, np.zeros((n, 2), np.float32),
+            np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0), np.tile(np.float32([_MEASURED, 0, _FIRST_SPEED]), (n, 1)),
+            centres, np.full(n, time), np.full(n, time), votes, np.ones(n, np.int64), np.zeros(n, np.bool_),
+        )  # fmt: skip
+        for name, values in zip(_ARRAYS, rows, strict=True):
+            setattr(self, name, np.concatenate([getattr(self, name), values]))
+        self._next_id += n
+
+    def _shown(self, time: float) -> Tracks:
+        rows = np.flatnonzero(self._confirmed & (time - self._seen <= self.settings.coast_s))
+        position, half = self._position[rows], self._size[rows] / 2
+        votes = self._votes[rows]
+        return Tracks(
+            ids=self._ids[rows],
+            boxes=np.concatenate([position - half, position + half], axis=1),
+            centroids=position,
+            velocities=self._velocity[rows],
+            classes=votes.argmax(axis=1).astype(np.int16),
+            scores=votes.sum(axis=1) / self._hits[rows].astype(np.float32),
+            seen=self._seen[rows] == time,
+            origins=self._origin[rows],
+            born=self._born[rows],
+        )
+
+
+_ARRAYS = (
+    "_ids", "_position", "_velocity", "_size", "_variance", "_origin", "_born", "_seen", "_votes", "_hits", "_confirmed",
+)  # fmt: skip
+
+
+def _greedy(rows: list[int], columns: list[int]) -> tuple[list[int], list[int]]:
+    """The pairs that are left when each, in the order given, takes its row and its column."""
+    taken_rows: dict[int, int] = {}
+    taken_columns: set[int] = set()
+    for row, column in zip(rows, columns, strict=True):
+        if row not in taken_rows and column not in taken_columns:
+            taken_rows[row] = column
+            taken_columns.add(column)
+    return list(taken_rows), list(taken_rows.values())
