@@ -20,7 +20,9 @@ _MANY = 256
 
 
 _SAME_S = 1.0
+"""How long s after a crossing a second track may still turn out to be the same vehicle."""
 _SAME = 0.5
+"""Overlap from which it is: two vehicles one behind the other share less of the smaller box."""
 
 
 def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -76,13 +78,17 @@ class LineCounter:
         extent = np.abs((tracks.boxes[:, 2:] - tracks.boxes[:, :2]) @ np.abs(self._across))
         clear = np.abs(distance) > self._band * extent
         crossings = []
-        rows = zip(tracks.ids.tolist(), distance.tolist(), along.tolist(), clear.tolist(), strict=True)
-        for row, (track, d, u, is_clear) in enumerate(rows):
+        columns = (tracks.ids, distance, along, clear, tracks.seen)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for row, (track, d, u, is_clear, is_seen) in enumerate(rows):
             passage = self._passages.get(track)
             if passage is None:
                 d0 = float(first[row])
                 passage = _Passage(d0, float(first_along[row]), float(tracks.born[row]), 1 if d0 >= 0 else -1)
                 self._passages[track] = passage
+            # Where an unseen track should be may complete a passage that was seen, never begin one.
+            if not is_seen and passage.passed is None:
+                continue
             self._pass(passage, d, u, time)
             side = 1 if d >= 0 else -1
             if is_clear and side != passage.side:
@@ -99,7 +105,8 @@ class LineCounter:
         box, velocity = tracks.boxes[crossing.row], tracks.velocities[crossing.row]
         self._recent = [recent for recent in self._recent if time - recent[0] <= _SAME_S]
         for then, direction, other, speed in self._recent:
-            if direction == crossing.direction and _overlap(box, other + np.tile(speed * np.float32(time - then), 2)) > _SAME:
+            moved = other + np.tile(speed * np.float32(time - then), 2)
+            if direction == crossing.direction and _overlap(box, moved) > _SAME:
                 self.duplicates += 1
                 return []
         self._recent.append((time, crossing.direction, box, velocity))

@@ -86,8 +86,9 @@ class Pipeline:
         tracked = perf_counter()
         crossings = self._count(frame, self.tracks)
         counted = perf_counter()
-        for stage, seconds in (("detect", detected - began), ("track", tracked - detected), ("count", counted - tracked)):
-            self.times.add(stage, seconds)
+        self.times.add("detect", detected - began)
+        self.times.add("track", tracked - detected)
+        self.times.add("count", counted - tracked)
         return crossings
 
     def _measure(self, size: tuple[int, int]) -> None:

@@ -15,23 +15,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.records import LABELS, Detections, Tracks
+from edge_app.records import LABELS, Detections, FloatArray, Tracks
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerSettings:
-    """strong: score that starts a track and is matched first. confirm_s: age, and moved: box sizes from its birth,
-    from which a track is shown. lost_s: how long a track may go unseen. coast_s: how long an unseen track is still
-    shown where it should be. gate: furthest match, in widths and heights of the box.
+    """When a detection continues a track, and when a track is a vehicle on its way.
+
+    strong: score from which a detection starts a track and is matched first. gate: furthest match, in widths and
+    heights of the box, of a track whose speed is well known; widest: of one whose speed is not. confirm_s: age s,
+    evidence: sum of detection scores, moved: box sizes from where it was born, and straight: that way over the way
+    it wandered, from which a track is confirmed. lost_s: how long a track may go unseen. coast_s: how long an unseen
+    track is still shown where it should be.
     """
 
-    strong: float = 0.35
-    confirm_s: float = 0.1
-    moved: float = 0.3
-    lost_s: float = 1.0
-    coast_s: float = 0.5
+    strong: float = 0.2
     gate: float = 0.3
     widest: float = 0.9
+    confirm_s: float = 0.1
+    evidence: float = 1.0
+    moved: float = 0.3
+    straight: float = 0.7
+    lost_s: float = 1.0
+    coast_s: float = 0.5
 
 
 # Noise of the filter in box sizes: a detector's centre trembles by a few hundredths of a box; a vehicle that
@@ -45,6 +51,13 @@ _TENTATIVE_S = 0.4
 """How long an unconfirmed track may go unseen."""
 _LARGEST_RATIO = np.float32(np.log(2.5))
 """Width or height never jumps by more from one look to the next."""
+_BACK = 0.15
+"""Box sizes that a moving vehicle may fall back from where it was last seen: further back is another vehicle."""
+_MOVING = 0.5
+"""Box sizes/s from which a vehicle has a direction."""
+_DOUBT = 2.0
+"""Box sizes more that a track has to move for each point of mean score below one half: what the detector doubts
+must prove itself by its motion."""
 
 
 class Tracker:
@@ -60,9 +73,12 @@ class Tracker:
         self._size = np.empty((0, 2), np.float32)
         self._variance = np.empty((0, 3), np.float32)  # of position, of both, of velocity; the same for x and y
         self._origin = np.empty((0, 2), np.float32)
+        self._last = np.empty((0, 2), np.float32)
+        self._wandered = np.empty(0, np.float32)
         self._born = np.empty(0, np.float64)
         self._seen = np.empty(0, np.float64)
         self._votes = np.empty((0, len(LABELS)), np.float32)
+        self._evidence = np.empty(0, np.float32)
         self._hits = np.empty(0, np.int64)
         self._confirmed = np.empty(0, np.bool_)
 
@@ -76,9 +92,9 @@ class Tracker:
         self._time = time
         self._predict(elapsed)
         strong = detections.scores >= self.settings.strong
-        tracks, found = self._associate(detections, np.flatnonzero(strong), np.arange(len(self)), time)
+        tracks, found = self._associate(detections, np.flatnonzero(strong), np.arange(len(self)))
         rest = np.setdiff1d(np.flatnonzero(self._hits > 1), tracks, assume_unique=True)
-        more_tracks, more_found = self._associate(detections, np.flatnonzero(~strong), rest, time)
+        more_tracks, more_found = self._associate(detections, np.flatnonzero(~strong), rest)
         new = np.setdiff1d(np.flatnonzero(strong), found, assume_unique=True)
         self._correct(np.concatenate([tracks, more_tracks]), np.concatenate([found, more_found]), detections, time)
         self._forget(time)
@@ -94,51 +110,71 @@ class Tracker:
         speed += _ACCELERATION * t
 
     def _associate(
-        self, detections: Detections, found: NDArray[np.intp], tracks: NDArray[np.intp], time: float
+        self, detections: Detections, found: NDArray[np.intp], tracks: NDArray[np.intp]
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Pairs of rows of tracks and of detections: nearest first, each used once."""
         if not len(found) or not len(tracks):
             return np.empty(0, np.intp), np.empty(0, np.intp)
-        boxes = detections.boxes[found]
-        sizes = boxes[:, 2:] - boxes[:, :2]
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        centres, sizes = _centres(detections.boxes[found]), _sizes(detections.boxes[found])
         own = self._size[tracks]
-        shift = (centres[None] - self._position[tracks][:, None]) / np.maximum(own[:, None], sizes[None])
+        larger = np.maximum(own[:, None], sizes[None])
+        shift = (centres[None] - self._position[tracks][:, None]) / larger
         distance = np.hypot(shift[..., 0], shift[..., 1])
         ratio = np.abs(np.log(sizes[None] / own[:, None])).max(axis=2)
-        votes = self._votes[tracks]
-        share = votes[:, detections.classes[found]] / votes.sum(axis=1, keepdims=True)
         # A track unseen for a while may be further off; a new one has no known speed yet.
-        reach = np.minimum(self.settings.gate + 2 * np.sqrt(self._variance[tracks, 0]), self.settings.widest)
-        cost = distance + 0.4 * ratio + 0.2 * (1 - share) + 0.2 * ~self._confirmed[tracks][:, None]
-        rows, columns = np.nonzero((distance <= reach[:, None]) & (ratio <= _LARGEST_RATIO))
-        order = np.argsort(cost[rows, columns], kind="stable")
+        reach = self.settings.gate + 2 * np.sqrt(self._variance[tracks, 0])
+        near = distance <= np.minimum(reach, self.settings.widest)[:, None]
+        rows, columns = np.nonzero(near & (ratio <= _LARGEST_RATIO) & ~self._fell_back(tracks, centres, larger))
+        votes = self._votes[tracks]
+        share = votes[rows, detections.classes[found[columns]]] / votes.sum(axis=1)[rows]
+        cost = distance[rows, columns] + 0.4 * ratio[rows, columns] + 0.2 * (1 - share)
+        order = np.argsort(cost + 0.2 * ~self._confirmed[tracks[rows]], kind="stable")
         pairs = _greedy(rows[order].tolist(), columns[order].tolist())
         return tracks[pairs[0]], found[pairs[1]]
+
+    def _fell_back(
+        self, tracks: NDArray[np.intp], centres: NDArray[np.float32], scale: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """Bool (tracks, detections): the pair would mean that a moving vehicle jumped backwards."""
+        velocity = self._velocity[tracks] / self._size[tracks]
+        speed = np.hypot(velocity[:, 0], velocity[:, 1])[:, None]
+        way = (centres[None] - self._last[tracks][:, None]) / scale
+        forward = (way * velocity[:, None]).sum(axis=2)
+        fell_back: NDArray[np.bool_] = (speed > _MOVING) & (forward < -_BACK * speed)
+        return fell_back
 
     def _correct(
         self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float
     ) -> None:
-        boxes = detections.boxes[found]
+        boxes, scores = detections.boxes[found], detections.scores[found]
         position, both, speed = self._variance[tracks].T
         total = position + _MEASURED
         gain, rate = position / total, both / total
-        error = (boxes[:, :2] + boxes[:, 2:]) / 2 - self._position[tracks]
+        error = _centres(boxes) - self._position[tracks]
         self._position[tracks] += gain[:, None] * error
         self._velocity[tracks] += rate[:, None] * error
         self._variance[tracks] = np.stack([(1 - gain) * position, (1 - gain) * both, speed - rate * both], axis=1)
         follow = 1 - np.exp((self._seen[tracks] - time) / _SIZE_S).astype(np.float32)
-        self._size[tracks] += follow[:, None] * (boxes[:, 2:] - boxes[:, :2] - self._size[tracks])
-        self._votes[tracks, detections.classes[found]] += detections.scores[found]
+        self._size[tracks] += follow[:, None] * (_sizes(boxes) - self._size[tracks])
+        self._wandered[tracks] += _lengths(self._position[tracks] - self._last[tracks])
+        self._last[tracks] = self._position[tracks]
+        self._votes[tracks, detections.classes[found]] += _votes(scores, boxes)
+        self._evidence[tracks] += scores
         self._hits[tracks] += 1
         self._seen[tracks] = time
         self._confirm(tracks, time)
 
     def _confirm(self, tracks: NDArray[np.intp], time: float) -> None:
-        way = np.linalg.norm(self._position[tracks] - self._origin[tracks], axis=1)
-        moved = way >= self.settings.moved * np.sqrt(self._size[tracks].prod(axis=1))
-        old = time - self._born[tracks] >= self.settings.confirm_s - 1e-6
-        self._confirmed[tracks] |= moved & old
+        s = self.settings
+        way = _lengths(self._position[tracks] - self._origin[tracks])
+        mean = self._evidence[tracks] / self._hits[tracks].astype(np.float32)
+        far = s.moved + _DOUBT * np.maximum(0, np.float32(0.5) - mean)
+        self._confirmed[tracks] |= (
+            (time - self._born[tracks] >= s.confirm_s - 1e-6)
+            & (self._evidence[tracks] >= s.evidence)
+            & (way >= far * np.sqrt(self._size[tracks].prod(axis=1)))
+            & (way >= s.straight * self._wandered[tracks])
+        )
 
     def _forget(self, time: float) -> None:
         limit = np.where(self._confirmed, self.settings.lost_s, min(_TENTATIVE_S, self.settings.lost_s))
@@ -153,14 +189,15 @@ class Tracker:
         n = len(found)
         if not n:
             return
-        boxes = detections.boxes[found]
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        boxes, scores = detections.boxes[found], detections.scores[found]
+        centres = _centres(boxes)
         votes = np.zeros((n, len(LABELS)), np.float32)
-        votes[np.arange(n), detections.classes[found]] = detections.scores[found]
+        votes[np.arange(n), detections.classes[found]] = _votes(scores, boxes)
+        unknown = np.tile(np.array([_MEASURED, 0, _FIRST_SPEED], np.float32), (n, 1))
         rows = (
-            np.arange(self._next_id, self._next_id + n), centres, np.zeros((n, 2), np.float32),
-            np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0), np.tile(np.float32([_MEASURED, 0, _FIRST_SPEED]), (n, 1)),
-            centres, np.full(n, time), np.full(n, time), votes, np.ones(n, np.int64), np.zeros(n, np.bool_),
+            np.arange(self._next_id, self._next_id + n), centres, np.zeros((n, 2), np.float32), _sizes(boxes), unknown,
+            centres, centres, np.zeros(n, np.float32), np.full(n, time), np.full(n, time), votes, scores,
+            np.ones(n, np.int64), np.zeros(n, np.bool_),
         )  # fmt: skip
         for name, values in zip(_ARRAYS, rows, strict=True):
             setattr(self, name, np.concatenate([getattr(self, name), values]))
@@ -169,14 +206,13 @@ class Tracker:
     def _shown(self, time: float) -> Tracks:
         rows = np.flatnonzero(self._confirmed & (time - self._seen <= self.settings.coast_s))
         position, half = self._position[rows], self._size[rows] / 2
-        votes = self._votes[rows]
         return Tracks(
             ids=self._ids[rows],
             boxes=np.concatenate([position - half, position + half], axis=1),
             centroids=position,
             velocities=self._velocity[rows],
-            classes=votes.argmax(axis=1).astype(np.int16),
-            scores=votes.sum(axis=1) / self._hits[rows].astype(np.float32),
+            classes=self._votes[rows].argmax(axis=1).astype(np.int16),
+            scores=(self._evidence[rows] / self._hits[rows]).astype(np.float32),
             seen=self._seen[rows] == time,
             origins=self._origin[rows],
             born=self._born[rows],
@@ -184,8 +220,30 @@ class Tracker:
 
 
 _ARRAYS = (
-    "_ids", "_position", "_velocity", "_size", "_variance", "_origin", "_born", "_seen", "_votes", "_hits", "_confirmed",
+    "_ids", "_position", "_velocity", "_size", "_variance", "_origin", "_last", "_wandered", "_born", "_seen", "_votes",
+    "_evidence", "_hits", "_confirmed",
 )  # fmt: skip
+
+
+def _centres(boxes: FloatArray) -> FloatArray:
+    centres: FloatArray = (boxes[:, :2] + boxes[:, 2:]) / np.float32(2)
+    return centres
+
+
+def _sizes(boxes: FloatArray) -> FloatArray:
+    sizes: FloatArray = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)
+    return sizes
+
+
+def _lengths(vectors: FloatArray) -> FloatArray:
+    lengths: FloatArray = np.hypot(vectors[:, 0], vectors[:, 1])
+    return lengths
+
+
+def _votes(scores: FloatArray, boxes: FloatArray) -> FloatArray:
+    """A near look says more about the class than a far one."""
+    weights: FloatArray = scores * np.sqrt(_sizes(boxes).prod(axis=1))
+    return weights
 
 
 def _greedy(rows: list[int], columns: list[int]) -> tuple[list[int], list[int]]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.detectors.manifest import Manifest, default_model, load
-from edge_app.detectors.ssd import anchors, decode, strongest, suppress
+from edge_app.detectors.ssd import anchors, decode, not_groups, strongest, suppress
 from edge_app.errors import DetectorError
 from edge_app.records import LABELS, VEHICLES, Detections, FloatArray, Image
 
@@ -50,7 +50,7 @@ class TfliteDetector:
         threads: int = 2,
         score: float = 0.15,
         same_iou: float = 0.55,
-        any_iou: float = 0.65,
+        any_iou: float = 0.5,
     ) -> None:
         self.path = model or default_model()
         self.manifest, content = load(self.path)
@@ -119,6 +119,7 @@ class TfliteDetector:
         codes = self._gather(self._codes, 4)[rows]
         boxes = decode(codes, self._anchors[rows], self.manifest.box_coding.scales)
         kept = suppress(boxes, scores, columns, self._same_iou, self._any_iou)
+        kept = kept[not_groups(boxes[kept], columns[kept])]
         return Detections(boxes[kept], scores[kept], self._classes[columns[kept]])
 
     def _gather(self, indices: list[int], columns: int) -> FloatArray:

@@ -1,0 +1,50 @@
+"""What the tables of the configuration have in common: the strict frozen table and the kinds of value in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+T = TypeVar("T")
+
+
+def _beside_the_file(value: Path, info: ValidationInfo) -> Path:
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / value.expanduser()
+
+
+def not_empty(value: object) -> object:
+    """Refuses an empty text, which as a path would silently mean the current folder."""
+    if value == "":
+        raise ValueError("must not be empty; leave the key out instead")
+    return value
+
+
+def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuses a value that stands twice."""
+    twice = [value for value, n in Counter(values).items() if n > 1]
+    if twice:
+        raise ValueError(f"has {twice[0]!r} twice")
+    return values
+
+
+def only_with(other: str, value: T, info: ValidationInfo) -> T:
+    """Refuses a value whose companion, a key before it, is not set."""
+    if value is not None and info.data.get(other, "") is None:
+        raise ValueError(f"is used only together with {other}")
+    return value
+
+
+FilePath = Annotated[Path, Field(strict=False), BeforeValidator(not_empty), AfterValidator(_beside_the_file)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Point = Annotated[tuple[Fraction, Fraction], Field(strict=False)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
+
+
+class Table(BaseModel):
+    """One table of the file: unknown keys and wrong types are refused, and no error shows a value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)

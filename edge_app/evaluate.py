@@ -1,0 +1,181 @@
+"""Counted crossings beside hand-made truth: how many were found, missed and made up. Pure but for `read_truth`.
+
+Per class group (car, motorcycle, heavy = bus and truck) and direction, counted and true crossings are paired one to
+one within a tolerance in time. What is left over is false or missed, so misses and false counts cannot cancel out.
+Effectiveness is that of the AI City Challenge 2021, Track 1 (Naphade et al.): 1 - the weighted root mean square error
+of the cumulative counts over ten equal segments, later segments weighing more, against the true count.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from edge_app.errors import ConfigError
+from edge_app.records import Direction, Line
+
+GROUPS: Final = {"car": "car", "motorcycle": "motorcycle", "bus": "heavy", "truck": "heavy"}
+"""The scored group of each class; bicycles and rickshaws are not scored."""
+TOLERANCE_S: Final = 1.0
+_SEGMENTS: Final = 10
+
+Key: TypeAlias = tuple[str, Direction]
+"""Class group (or "any") and direction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A crossing at `time` s from the start of the clip."""
+
+    time: float
+    label: str
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a careful person saw cross one line in a clip of `length` s; `uncertain` is neither for nor against."""
+
+    clip: str
+    line: Line
+    fps: float
+    length: float
+    events: tuple[Event, ...]
+    uncertain: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Crossings paired, made up and missed; true and counted are what a reader compares."""
+
+    paired: int = 0
+    false: int = 0
+    missed: int = 0
+    true: int = 0
+    counted: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.paired + other.paired,
+            self.false + other.false,
+            self.missed + other.missed,
+            self.true + other.true,
+            self.counted + other.counted,
+        )
+
+    @property
+    def f1(self) -> float:
+        wrong = self.false + self.missed
+        return 2 * self.paired / (2 * self.paired + wrong) if self.paired + wrong else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Of one clip or of several together. weighted: effectiveness times true crossings, so that scores add up."""
+
+    rows: Mapping[Key, Tally]
+    any_class: Tally
+    weighted: float
+
+    def __add__(self, other: Score) -> Score:
+        keys = sorted({*self.rows, *other.rows})
+        rows = {key: self.rows.get(key, Tally()) + other.rows.get(key, Tally()) for key in keys}
+        return Score(rows, self.any_class + other.any_class, self.weighted + other.weighted)
+
+    @property
+    def overall(self) -> Tally:
+        return sum(self.rows.values(), Tally())
+
+    @property
+    def groups(self) -> dict[str, Tally]:
+        names = sorted({group for group, _ in self.rows})
+        return {name: sum((t for (g, _), t in self.rows.items() if g == name), Tally()) for name in names}
+
+    @property
+    def effectiveness(self) -> float | None:
+        """0..1, or None where nothing true was to be counted."""
+        return self.weighted / self.overall.true if self.overall.true else None
+
+
+def score(truth: Truth, counted: Sequence[Event], tolerance: float = TOLERANCE_S) -> Score:
+    """Of the counted crossings of one clip, in any order. tolerance: s."""
+    rows = _tallies(truth, counted, tolerance, any_class=False)
+    any_class = sum(_tallies(truth, counted, tolerance, any_class=True).values(), Tally())
+    return Score(rows, any_class, _weighted_effectiveness(truth, counted))
+
+
+def read_truth(path: Path) -> Truth:
+    """A truth file; raises ConfigError in one sentence when it is not one."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        line = content["line"]
+        return Truth(
+            clip=content["clip"],
+            line=Line(line["id"], (line["start"][0], line["start"][1]), (line["end"][0], line["end"][1])),
+            fps=float(content["fps"]),
+            length=content["frames"] / content["fps"],
+            events=_events(content["events"], content["fps"]),
+            uncertain=_events(content.get("uncertain", []), content["fps"]),
+        )
+    except OSError as error:
+        raise ConfigError(f"cannot read the truth file {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, IndexError, ZeroDivisionError) as error:
+        raise ConfigError(f"{path} is not a truth file: {type(error).__name__} {error}") from error
+
+
+def _events(rows: Iterable[Mapping[str, Any]], fps: float) -> tuple[Event, ...]:
+    return tuple(Event(row["frame"] / fps, row["class"], row["direction"]) for row in rows)
+
+
+def _series(events: Iterable[Event], *, any_class: bool) -> dict[Key, list[float]]:
+    """Times in order, by group and direction; classes that are not scored are left out."""
+    found: dict[Key, list[float]] = {}
+    for event in events:
+        if group := GROUPS.get(event.label):
+            found.setdefault(("any" if any_class else group, event.direction), []).append(event.time)
+    return {key: sorted(times) for key, times in found.items()}
+
+
+def _pair(true: Sequence[float], counted: Sequence[float], tolerance: float) -> tuple[int, list[float]]:
+    """Pairs of two sorted lists of times, as many as can be, and the counted ones left over."""
+    left_over, i, pairs = [], 0, 0
+    for time in counted:
+        while i < len(true) and true[i] < time - tolerance:
+            i += 1
+        if i < len(true) and true[i] <= time + tolerance:
+            i, pairs = i + 1, pairs + 1
+        else:
+            left_over.append(time)
+    return pairs, left_over
+
+
+def _tallies(truth: Truth, counted: Sequence[Event], tolerance: float, *, any_class: bool) -> dict[Key, Tally]:
+    true = _series(truth.events, any_class=any_class)
+    found = _series(counted, any_class=any_class)
+    maybe = _series(truth.uncertain, any_class=any_class)
+    rows = {}
+    for key in sorted({*true, *found}):
+        wanted, got = true.get(key, []), found.get(key, [])
+        paired, extra = _pair(wanted, got, tolerance)
+        optional, false = _pair(maybe.get(key, []), extra, tolerance)
+        rows[key] = Tally(paired, len(false), len(wanted) - paired, len(wanted), len(got) - optional)
+    return rows
+
+
+def _weighted_effectiveness(truth: Truth, counted: Sequence[Event]) -> float:
+    true, found = _series(truth.events, any_class=False), _series(counted, any_class=False)
+    return sum(_nearness(times, found.get(key, []), truth.length) * len(times) for key, times in true.items())
+
+
+def _nearness(true: Sequence[float], counted: Sequence[float], length: float) -> float:
+    """1 - the weighted RMSE of the cumulative counts over the true count, 0 at the least."""
+    weights = [2 * i / (_SEGMENTS * (_SEGMENTS + 1)) for i in range(1, _SEGMENTS + 1)]
+    ends = [length * i / _SEGMENTS + 1e-9 for i in range(1, _SEGMENTS + 1)]
+    gaps = [bisect_right(true, end) - bisect_right(counted, end) for end in ends]
+    error = math.sqrt(sum(w * gap**2 for w, gap in zip(weights, gaps, strict=True)))
+    return max(0.0, 1 - error / len(true))
