@@ -56,10 +56,10 @@ class DetectorConfig(Table):
         examples=["my.tflite"],
     )
     threads: int = Field(default=2, ge=1, le=8, description="CPU threads of the interpreter.")
-    score: Fraction = Field(default=0.35, description="From this score on a detection may begin a track.")
+    score: Fraction = Field(default=0.2, description="From this score on a detection may begin a track.")
     weak_score: Fraction = Field(default=0.15, description="From this score on a detection may continue a track.")
     same_iou: Fraction = Field(default=0.55, description="Two boxes of one class that overlap more are one vehicle.")
-    any_iou: Fraction = Field(default=0.65, description="Two boxes of any class that overlap more are one vehicle.")
+    any_iou: Fraction = Field(default=0.5, description="Two boxes of any class that overlap more are one vehicle.")
     region: Annotated[tuple[Fraction, Fraction, Fraction, Fraction], Field(strict=False)] | None = Field(
         default=None,
         description="Look only here: left, top, right, bottom in 0..1 of the picture.",
@@ -87,7 +87,7 @@ class TrackerConfig(Table):
     confirm_s: float = Field(default=0.1, ge=0, le=5, description="Seen for so long before it counts as a vehicle, s.")
     lost_s: float = Field(default=1.0, gt=0, le=30, description="Remembered for so long without a detection, s.")
     gate: float = Field(
-        default=0.3, gt=0, le=5, description="Furthest a detection may lie from its prediction, in box sizes."
+        default=0.3, gt=0, le=1, description="Furthest a detection may lie from its prediction, in box sizes."
     )
 
 
@@ -124,7 +124,7 @@ class CountingConfig(Table):
         default=60, ge=10, le=3600, description="Length of an interval, s: 10 to 3600, a part of an hour."
     )
     dead_band: float = Field(
-        default=0.25, ge=0, le=2, description="How far past the line a vehicle must be before it counts, in box sizes."
+        default=0.15, ge=0, le=2, description="How far past the line a vehicle must be before it counts, in box sizes."
     )
 
     @field_validator("interval_s")

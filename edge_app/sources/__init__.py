@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
+from edge_app.errors import SourceEnded, SourceError
 from edge_app.records import Frame
 
 State: TypeAlias = Literal["opening", "ok", "frozen", "lost", "ended"]
@@ -24,6 +28,8 @@ class SourceStatus:
     rate: float = 0.0
     reconnects: int = 0
     repeated: int = 0
+    skipped: int = 0
+    dropped: int = 0
     detail: str = ""
 
 
@@ -42,8 +48,49 @@ class Source(Protocol):
     def read(self, timeout: float) -> Frame | None:
         """The next frame, or None when none came within `timeout` seconds (a lost camera is being reopened meanwhile).
 
-        Raises SourceEnded at the end of a recording and SourceError for what no waiting can cure.
+        Raises SourceEnded at the end of a recording and after close(), also in a thread that waits here, and
+        SourceError for what no waiting can cure.
         """
         ...
 
     def close(self) -> None: ...
+
+
+KINDS: Final = {
+    "street": ("edge_app.sources.street", "Street"),
+    "file": ("edge_app.sources.recording", "Recording"),
+    "camera": ("edge_app.sources.opencv", "camera"),
+    "stream": ("edge_app.sources.opencv", "stream"),
+}
+"""Kind -> module and what makes a source there; the module, and its vendor's library, is loaded when it is used."""
+
+
+def open_source(kind: str, **options: Any) -> Source:
+    """A source of one of the `KINDS`; the options are those of its constructor. Raises SourceError."""
+    if kind not in KINDS:
+        raise SourceError(f'There is no source of the kind "{kind}": choose one of {", ".join(KINDS)}.')
+    module, name = KINDS[kind]
+    source: Source = getattr(import_module(module), name)(**options)
+    return source
+
+
+def probe(
+    source: Source, *, seconds: float = 2.0, timeout: float = 15.0, clock: Callable[[], float] = time.monotonic
+) -> SourceStatus:
+    """Reads about `seconds` of frames to see what a source delivers: its status with the rate as measured.
+
+    Raises SourceError with the reason when no frame comes within `timeout` s. The source stays open.
+    """
+    deadline = clock() + timeout
+    times: list[float] = []
+    try:
+        while clock() < deadline and (len(times) < 2 or times[-1] - times[0] < seconds):
+            frame = source.read(min(0.5, timeout))
+            times += [frame.monotonic] if frame else []
+    except SourceEnded:
+        pass  # a short recording has been read to its end
+    status = source.status
+    if not times:
+        raise SourceError(status.detail or f"The source gave no picture within {timeout:g} s.")
+    lasted = times[-1] - times[0]
+    return replace(status, rate=(len(times) - 1) / lasted if lasted > 0 else status.rate)

@@ -1,0 +1,200 @@
+"""The composition root: the one place that builds objects from a configuration and wires them."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any
+
+import cv2
+
+from edge_app import __version__
+from edge_app.config import Config
+from edge_app.detectors.tflite import TfliteDetector
+from edge_app.endpoint import Endpoint, Tls
+from edge_app.health import readings
+from edge_app.ledger import Ledger
+from edge_app.messages import Device, Health, LineMeta, Location, Meta, Percentiles, SourceHealth, encode_counts
+from edge_app.mqtt import Timing
+from edge_app.pipeline import Pipeline
+from edge_app.publisher import Publisher, will
+from edge_app.records import Line
+from edge_app.service import Service
+from edge_app.session import Session
+from edge_app.sources import Source, open_source
+from edge_app.store import Outbox
+from edge_app.tracker import Tracker, TrackerSettings
+
+log = logging.getLogger(__name__)
+
+
+def build_lines(config: Config) -> tuple[Line, ...]:
+    """The configured lines, or the street's own where none is given."""
+    if not config.lines and config.source.kind == "street":
+        from edge_app.sources.street import Street  # loads the drawings: only when it is used
+
+        return (Street.line,)
+    return tuple(Line(line.id, line.start, line.end, line.names) for line in config.lines)
+
+
+def build_source(config: Config) -> Source:
+    """The camera, as it behaves in service: in real time. Raises SourceError."""
+    s = config.source
+    wanted = {key: value for key in ("width", "height", "fps") if (value := getattr(s, key)) is not None}
+    common = {"rotation": s.rotation, "fps_limit": s.fps_limit}
+    options: dict[str, dict[str, Any]] = {
+        "street": {**wanted, "seed": s.seed, "light": s.light, "flow": s.flow, "pace": "real"},
+        "file": {"path": s.path, "loop": s.loop, "pace": "real", **common},
+        "camera": {"device": s.device, "frozen_s": s.frozen_s, **wanted, **common},
+        "stream": {"url": s.address, "frozen_s": s.frozen_s, **common},
+    }
+    return open_source(s.kind, **options[s.kind])
+
+
+def build_detector(config: Config) -> TfliteDetector:
+    """Raises DetectorError."""
+    d = config.detector
+    return TfliteDetector(d.model, threads=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
+
+
+def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
+    t = config.tracker
+    settings = TrackerSettings(strong=config.detector.score, gate=t.gate, confirm_s=t.confirm_s, lost_s=t.lost_s)
+    return Pipeline(
+        detector,
+        Tracker(settings),
+        build_lines(config),
+        config.counting.classes,
+        band=config.counting.dead_band,
+        region=config.detector.region,
+    )
+
+
+def build_endpoint(config: Config) -> Endpoint:
+    m = config.mqtt
+    tls = Tls(m.ca_file, m.cert_file, m.key_file) if m.tls else None
+    password = m.password.get_secret_value() if m.password else ""
+    return Endpoint(m.host, m.port, m.username or "", password, tls)
+
+
+def build_session(config: Config, device: Device) -> Session:
+    """Raises ConfigError when the TLS files do not fit."""
+    return Session(
+        build_endpoint(config),
+        config.mqtt.client_id or device.client_id,
+        protocol=config.mqtt.protocol,
+        will=lambda: will(device, time.time()),
+        timing=Timing(keepalive=config.mqtt.keepalive_s),
+    )
+
+
+def build_device(config: Config, detector: TfliteDetector) -> Device:
+    """Who speaks: a new boot id for each start of the program."""
+    d = config.device
+    boot_id = secrets.token_hex(6)
+    return Device(d.site, d.device, boot_id, __version__, detector.manifest.sha256, config.sha256)
+
+
+def build_ledger(config: Config, device: Device, lines: Sequence[Line]) -> Ledger:
+    """Takes the state folder for this process alone; raises StoreError."""
+    c = config.counting
+    names = [line.id for line in lines]
+    encode = partial(encode_counts, device)
+    folder, capacity = config.store.folder, config.store.max_intervals
+    return Ledger(folder, names, c.classes, c.interval_s, device.boot_id, encode, capacity=capacity)
+
+
+def build_meta(config: Config, device: Device, lines: Sequence[Line]) -> Meta:
+    d = config.device
+    return Meta(
+        site=d.site,
+        device=d.device,
+        location=Location(lat=d.lat, lon=d.lon) if d.lat is not None and d.lon is not None else None,
+        time_zone=d.time_zone,
+        lines=[LineMeta(id=line.id, start=line.start, end=line.end, names=line.names) for line in lines],
+        classes=config.counting.classes,
+        interval_s=config.counting.interval_s,
+        model=device.model[:12],
+        config=device.config[:12],
+        version=__version__,
+    )
+
+
+@contextmanager
+def service(config: Config) -> Iterator[Service]:
+    """Everything of `edge-app run`, built and, at the end, freed in the reverse order.
+
+    Raises StoreError, DetectorError, SourceError and ConfigError, each in one sentence.
+    """
+    cv2.setNumThreads(1)  # its pool would compete with the interpreter's for the same few cores
+    with ExitStack() as stack:
+        detector = build_detector(config)
+        stack.callback(detector.close)
+        source = build_source(config)
+        stack.callback(source.close)
+        lines = build_lines(config)
+        pipeline = build_pipeline(config, detector)
+        device = build_device(config, detector)
+        session = build_session(config, device)
+        ledger = build_ledger(config, device, lines)
+        outbox = Outbox(config.store.folder)
+        stack.callback(outbox.close)
+        report = _Report(config, source, pipeline, ledger)
+        meta = build_meta(config, device, lines)
+        interval_s = config.counting.interval_s
+        publisher = Publisher(session, outbox, device, meta, report.health, interval_s=interval_s)
+        report.publisher = publisher
+        report.service = Service(source, pipeline, ledger, publisher)
+        log.info("watching", extra={"source": config.source.kind, "lines": len(lines), "model": device.model[:12]})
+        yield report.service
+
+
+class _Report:
+    """Gathers the health message from all rooms; called in the publisher's thread."""
+
+    publisher: Publisher
+    service: Service
+
+    def __init__(self, config: Config, source: Source, pipeline: Pipeline, ledger: Ledger) -> None:
+        self._folder = config.store.folder
+        self._source, self._pipeline, self._ledger = source, pipeline, ledger
+        self._since = self._begun = time.monotonic()
+        self._frames = 0
+
+    def health(self) -> Health:
+        status, device = self._source.status, readings(self._folder)
+        detect = self._pipeline.times.percentiles().get("detect")
+        return Health(
+            at=datetime.now(timezone.utc),
+            uptime_s=round(time.monotonic() - self._begun, 1),
+            frames_per_s=round(self._rate(), 2),
+            frames_dropped=self.service.dropped,
+            inference_ms=Percentiles(p50=round(detect.p50, 2), p95=round(detect.p95, 2)) if detect else None,
+            unsent=self.publisher.unsent,
+            lost=self._ledger.dropped,
+            temperature_c=device.cpu_celsius,
+            memory_mb=round(device.rss_mb, 1),
+            memory_available_mb=round(device.available_mb, 1),
+            disk_free_mb=None if device.disk_free_mb is None else round(device.disk_free_mb, 1),
+            source=SourceHealth(
+                state=status.state,
+                width=status.width,
+                height=status.height,
+                reconnects=status.reconnects,
+                repeated=status.repeated,
+                detail=status.detail,
+            ),
+            problem=self._ledger.problem or self.publisher.problem,
+        )
+
+    def _rate(self) -> float:
+        """Frames/s processed since the last report."""
+        now, frames = time.monotonic(), self.service.frames
+        elapsed, done = now - self._since, frames - self._frames
+        self._since, self._frames = now, frames
+        return done / elapsed if elapsed > 0 else 0.0

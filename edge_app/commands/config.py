@@ -1,0 +1,28 @@
+"""`edge-app config`: a commented configuration with every key, to begin with."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+
+HELP = "print a commented configuration with every key and its default"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--schemas", action="store_true", help="print the JSON Schemas of the MQTT messages instead")
+    parser.add_argument("--asyncapi", action="store_true", help="print the AsyncAPI document instead")
+
+
+def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
+    if arguments.schemas or arguments.asyncapi:
+        import json
+
+        from edge_app import __version__
+        from edge_app.messages import asyncapi, schemas
+
+        print(json.dumps(asyncapi(__version__) if arguments.asyncapi else schemas(), indent=1))
+    else:
+        from edge_app.config_file import example
+
+        print(example(), end="")
+    return 0

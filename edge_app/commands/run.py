@@ -1,0 +1,31 @@
+"""`edge-app run`: the service."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import threading
+
+log = logging.getLogger(__name__)
+
+HELP = "the service: capture, detect, track, count and publish until stopped"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, metavar="FILE", help="TOML file; `edge-app config` prints one")
+
+
+def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    """0 after SIGTERM, SIGINT or the end of a recording; else what went wrong is raised."""
+    from edge_app import logs
+    from edge_app.app import service
+    from edge_app.config_file import lint, load
+
+    config = load(arguments.config)
+    logs.mask(*config.secrets)
+    logs.setup(config.log.level, config.log.format)
+    for finding in lint(config):
+        log.warning(finding)
+    with service(config) as running:
+        running.run(stop)
+    return 0

@@ -1,0 +1,150 @@
+"""The work of a running device: capture, inference and delivery, each in its own thread, and one way to end.
+
+An unexpected fault in a thread ends the process with exit 1, and systemd starts it again; expected ones (camera or
+broker gone) are waited out in their adapters and show in health.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_app.errors import EdgeAppError, SourceEnded
+from edge_app.health import Heart, notify, watchdog_interval
+from edge_app.ledger import Ledger
+from edge_app.pipeline import Pipeline
+from edge_app.publisher import Publisher
+from edge_app.records import Crossing, Frame
+from edge_app.sources import Source
+from edge_app.threads import Latest, Worker, join_all
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 1.0
+"""Longest wait for a frame; then time goes on without one, and intervals close all the same."""
+_STALE_S = 30.0
+"""systemd is no longer told that all is well when no fresh frame has been processed for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds at the stop, together below TimeoutStopSec: drain for the broker, join for all threads."""
+
+    drain: float = 5.0
+    join: float = 10.0
+
+
+class Service:
+    """Wires a source, a pipeline, a ledger and a publisher together and runs them until told to stop.
+
+    `watch`: called with each frame and its crossings in the inference thread, for whoever wants to look on.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        pipeline: Pipeline,
+        ledger: Ledger,
+        publisher: Publisher,
+        *,
+        deadlines: Deadlines = Deadlines(),
+        wall: Callable[[], float] = time.time,
+        heart: Heart | None = None,
+    ) -> None:
+        self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
+        self._deadlines, self._wall = deadlines, wall
+        self.heart = heart or Heart()
+        self.frames = 0
+        self._slot: Latest[Frame] = Latest(lossless=not source.live)
+        self._over = threading.Event()
+        self._fault: BaseException | None = None
+        self._workers = (
+            Worker("capture", self._capture, self._failed),
+            Worker("inference", self._infer, self._failed),
+            Worker("publisher", lambda stop: publisher.run(stop, deadlines.drain), self._failed),
+        )
+
+    @property
+    def dropped(self) -> int:
+        """Frames that came but were never looked at, because newer ones were there."""
+        return self._slot.dropped + self._source.status.dropped
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until `stop` is set or a recording is over.
+
+        Raises what a thread died of, and StuckThreadError when one does not end in time.
+        """
+        for worker in self._workers:
+            worker.start()
+        notify("READY=1")
+        beat = min(_LOOK_S, (watchdog_interval() or 60.0) / 3)
+        while not stop.wait(beat) and not self._over.is_set():
+            if self.heart.age("frame") < _STALE_S:
+                notify("WATCHDOG=1")
+        notify("STOPPING=1")
+        self._source.close()
+        self._slot.close()
+        join_all(self._workers, self._deadlines.join + self._deadlines.drain)
+        if self._fault is not None:
+            raise self._fault
+
+    def _failed(self, name: str, fault: BaseException) -> None:
+        if isinstance(fault, EdgeAppError):
+            log.error("%s: %s", name, fault)
+        else:
+            log.critical("thread %s died", name, exc_info=fault)
+        self._fault = self._fault or fault
+        self._over.set()
+
+    def _capture(self, stop: threading.Event) -> None:
+        try:
+            while not stop.is_set():
+                frame = self._source.read(_LOOK_S)
+                if frame is not None:
+                    self._slot.put(frame)
+        except SourceEnded as ended:
+            if not stop.is_set():
+                log.info("%s", self._source.status.detail or ended)
+        finally:
+            self._slot.close()
+
+    def _infer(self, stop: threading.Event) -> None:
+        dropped = 0
+        try:
+            while not stop.is_set() and not self._slot.finished:
+                frame = self._slot.get(_LOOK_S)
+                if frame is not None:
+                    now_dropped = self.dropped
+                    self._process(frame, now_dropped - dropped)
+                    dropped = now_dropped
+                self._ledger.tick(self._wall())
+        finally:
+            self._ledger.close(self._wall())
+            self._over.set()
+
+    def _process(self, frame: Frame, dropped: int) -> None:
+        crossings = self._pipeline.process(frame)
+        kept = self._ledger.unstored
+        self._ledger.record(frame.captured_at, crossings, dropped)
+        self.frames += 1
+        self.heart.beat("frame")
+        for crossing in crossings:
+            _tell(crossing, stored=self._ledger.unstored <= kept)
+
+
+def _tell(crossing: Crossing, *, stored: bool) -> None:
+    """Said only once it is on disk, so that what the log says was counted is never lost."""
+    log.info(
+        "counted" if stored else "counted in memory, not on disk yet",
+        extra={
+            "line": crossing.line,
+            "class": crossing.label,
+            "direction": crossing.direction,
+            "at": round(crossing.at, 3),
+            "track": crossing.track_id,
+            "score": round(crossing.score, 2),
+        },
+    )

@@ -1,0 +1,135 @@
+"""A video file: every frame in order on the media clock, or at the pace of a camera."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from edge_app.errors import SourceEnded
+from edge_app.records import Frame
+from edge_app.sources import SourceStatus
+from edge_app.sources.opencv import open_file
+from edge_app.sources.pacing import MediaClock, RateLimit, sane_rate
+from edge_app.sources.repeats import Repeats
+
+_COMPLETE = 0.9
+"""Containers promise up to 5 % more than they hold (edit lists); below this share a recording was cut off."""
+
+
+class Recording:
+    """A video file as a source.
+
+    start_at: UTC s that frame 0 is given. pace "fast": `live` is False, read() never waits, and both times of a frame
+    come from the media clock, so that the same file gives the same frames. pace "real": like a camera, `live` is True,
+    frames come when they are due and carry the time of the system's clocks; start_at is not used. rotation: 0, 90,
+    180 or 270 degrees clockwise. fps_limit: frames above this rate are skipped without being converted; `index` counts
+    them all the same and stays the number of the frame in the file. loop: begins again at the end.
+
+    Raises SourceError when the file is absent, is no video or holds no picture.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        start_at: float = 0.0,
+        pace: Literal["fast", "real"] = "fast",
+        rotation: int = 0,
+        fps_limit: float | None = None,
+        loop: bool = False,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path, self._rotation, self._loop = Path(path), rotation, loop
+        self._start_at, self.live = start_at, pace == "real"
+        self._wall, self._clock = wall, clock
+        self._capture = open_file(self._path, rotation)
+        self.rate = sane_rate(self._capture.rate)
+        self.frames_expected = self._capture.promised
+        self._media, self._limit, self._repeats = MediaClock(self.rate), RateLimit(fps_limit), Repeats()
+        self._begun: float | None = None
+        self._next: Frame | None = None
+        self._index, self._media_time = 0, 0.0
+        self._status = SourceStatus("opening", rate=self.rate)
+        self._using, self._closing = threading.Lock(), threading.Event()
+
+    @property
+    def status(self) -> SourceStatus:
+        return replace(self._status, state="ended") if self._closing.is_set() else self._status
+
+    def read(self, timeout: float) -> Frame | None:
+        """The next frame; at pace "real" None when it is not due within `timeout` s.
+
+        Raises SourceEnded at the end, with `status.detail` set if the file broke off before, and after close().
+        """
+        if self._next is None:
+            self._next = self._decode()
+        if not self._due(self._next.monotonic, timeout):
+            return None
+        frame, self._next = self._next, None
+        size = frame.size
+        self._status = replace(self._status, state="ok", width=size[0], height=size[1])
+        return replace(frame, captured_at=self._wall(), monotonic=self._clock()) if self.live else frame
+
+    def close(self) -> None:
+        """Frees the file and ends a read() that waits; may be called twice and from any thread."""
+        self._closing.set()
+        with self._using:
+            self._capture.close()
+
+    def _due(self, media_time: float, timeout: float) -> bool:
+        if self.live:
+            if self._begun is None:
+                self._begun = self._clock() - media_time
+            wait = self._begun + media_time - self._clock()
+            self._closing.wait(max(0.0, min(wait, timeout)))
+            if wait > timeout and not self._closing.is_set():
+                return False
+        self._refuse_closed()
+        return True
+
+    def _decode(self) -> Frame:
+        """The next wanted frame, both of its times from the media clock."""
+        with self._using:
+            while True:
+                self._refuse_closed()
+                self._grab()
+                index, self._index = self._index, self._index + 1
+                self._media_time = self._media.tick(self._capture.stamp)
+                wanted = self._limit.due(self._media_time)
+                image = self._capture.retrieve() if wanted else None
+                if image is not None:
+                    self._repeats.see(image, self._media_time)
+                    self._status = replace(self._status, repeated=self._repeats.count)
+                    return Frame(image, index, self._start_at + self._media_time, self._media_time)
+                self._pass_over(wanted)
+
+    def _pass_over(self, wanted: bool) -> None:
+        status = self._status
+        self._status = replace(status, skipped=status.skipped + (not wanted), dropped=status.dropped + wanted)
+
+    def _grab(self) -> None:
+        if self._capture.grab():
+            return
+        if not self._loop:
+            self._end()
+        self._capture.close()
+        self._capture = open_file(self._path, self._rotation)
+        self._media.restart()
+        self._capture.grab()
+
+    def _end(self) -> NoReturn:
+        lasted, promised = self._media_time + self._media.step, self.frames_expected / self.rate
+        if lasted < _COMPLETE * promised:
+            detail = f"{self._path} breaks off after {lasted:.1f} s of {promised:.1f} s: only what is there was read."
+            self._status = replace(self._status, detail=detail)
+        self._status = replace(self._status, state="ended")
+        raise SourceEnded(self._status.detail or f"{self._path} is over.")
+
+    def _refuse_closed(self) -> None:
+        if self._closing.is_set():
+            raise SourceEnded(f"{self._path} was closed.")

@@ -1,0 +1,1 @@
+"""The drawings of the rendered street: our own, made with polygons in metres."""

@@ -1,0 +1,44 @@
+"""The state folder belongs to one process at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+from edge_app.errors import StoreError
+
+
+def hold(folder: Path) -> int:
+    """Take the folder, created where absent, until the returned descriptor is closed or the process ends.
+
+    Raises StoreError when it cannot be used, or another process has it: the message names that one.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"The state folder {folder} is a file: name a folder, or remove the file")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "ledger.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+    except BlockingIOError as error:
+        holder = os.pread(lock, 20, 0).decode(errors="replace") or "unknown"
+        os.close(lock)
+        raise StoreError(
+            f"The state folder {folder} is used by another process (pid {holder}): stop it, or name another folder"
+        ) from error
+    except OSError as error:
+        os.close(lock)
+        raise _unusable(folder, error) from error
+    return lock
+
+
+def _unusable(folder: Path, error: OSError) -> StoreError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "make room on its disk" if full else "make it writable, or name another folder"
+    return StoreError(f"The state folder {folder} cannot be used ({(error.strerror or str(error)).lower()}): {remedy}")

@@ -1,0 +1,129 @@
+"""Run built files on pictures: raw answers, average precision through the product's own detector, time per invoke."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from edge_app.detectors.ssd import AnchorLayer, anchors, decode
+from edge_app.records import LABELS, FloatArray, Image
+from models.anchors import Size
+from models.errors import BuildError
+from models.manifest import Manifest
+from models.metrics import Raw, average_precision, match
+from models.network import ROAD_USERS
+from models.pictures import load, truth
+
+VEHICLE_COLUMNS: Final = [i for i, name in enumerate(ROAD_USERS) if name not in ("person", "bicycle")]
+"""Columns of the scores that are compared: what is counted by default."""
+DATASET_CLASSES: Final = ("car", "motorcycle", "bus", "truck", "other")
+FAINTEST: Final = 0.05
+"""Detections down to this score enter the precision-recall curve."""
+
+
+def sigmoid(logits: FloatArray) -> FloatArray:
+    """Score 0..1 of a logit."""
+    return np.float32(1) / (np.float32(1) + np.exp(-logits))
+
+
+def manifest_anchors(manifest: Manifest) -> FloatArray:
+    """Anchors float32 (A, 4) centre y, centre x, height, width in px, as the product computes them."""
+    layers = [
+        AnchorLayer(la["stride"], tuple(map(tuple, la["priors"])), tuple(la["first"]), tuple(la["step"]))
+        for la in manifest["anchors"]["layers"]
+    ]
+    return anchors(manifest["input"]["width"], manifest["input"]["height"], layers)
+
+
+def as_raw(codes: FloatArray, logits: FloatArray, priors: FloatArray, manifest: Manifest) -> Raw:
+    """Boxes and vehicle scores of raw outputs: codes (A, 4), logits (A, 6)."""
+    return Raw(decode(codes, priors, manifest["box_coding"]["scales"]), sigmoid(logits[:, VEHICLE_COLUMNS]))
+
+
+class RawModel:
+    """A TFLite file in memory with its manifest, asked for everything it says about one letterboxed RGB picture."""
+
+    def __init__(self, model: bytes, manifest: Manifest, threads: int = 1) -> None:
+        self.manifest = manifest
+        self._runtime = interpreter(model, threads)
+        self._input = int(self._runtime.get_input_details()[0]["index"])
+        self._indices = {d["name"]: int(d["index"]) for d in self._runtime.get_output_details()}
+        self._anchors = manifest_anchors(manifest)
+
+    def __call__(self, image: Image) -> Raw:
+        """uint8 (H, W, 3) RGB of the input's size -> boxes in its px and vehicle scores, before suppression."""
+        self.invoke(image)
+        codes, logits = self._gather("boxes", 4), self._gather("scores", len(ROAD_USERS))
+        return as_raw(codes, logits, self._anchors, self.manifest)
+
+    def invoke(self, image: Image) -> None:
+        """One bare inference."""
+        self._runtime.set_tensor(self._input, image[None])
+        self._runtime.invoke()
+
+    def _gather(self, role: str, columns: int) -> FloatArray:
+        names = [o["name"] for o in self.manifest["outputs"] if o["role"] == role]
+        return np.concatenate([self._runtime.get_tensor(self._indices[n]).reshape(-1, columns) for n in names])
+
+
+def interpreter(model: bytes, threads: int) -> Any:
+    """A ready ai-edge-litert interpreter. Raises BuildError where it is not installed."""
+    try:
+        module = importlib.import_module("ai_edge_litert.interpreter")
+    except ImportError as error:
+        raise BuildError("Judging a detector needs ai-edge-litert: pip install '.[models]'.") from error
+    runtime = module.Interpreter(model_content=model, num_threads=threads)
+    runtime.allocate_tensors()
+    return runtime
+
+
+def precision(model: Path, pictures: Sequence[Path], iou: float = 0.5) -> dict[str, float]:
+    """Average precision of each class of DATASET_CLASSES but the last, through edge_app's detector.
+
+    `other` and the neighbouring classes do not excuse a false box of a class, except `other`: three-wheelers count
+    neither for nor against.
+    """
+    from edge_app.detectors.tflite import TfliteDetector
+
+    detector = TfliteDetector(model, threads=1, score=FAINTEST)
+    scores: dict[str, list[float]] = defaultdict(list)
+    verdicts: dict[str, list[int]] = defaultdict(list)
+    positives: dict[str, int] = defaultdict(int)
+    for path in pictures:
+        image, known = load(path), truth(path)
+        pixels = known.boxes * np.array([image.shape[1], image.shape[0]] * 2, np.float32)
+        found = detector.detect(image)
+        kinds = np.array([DATASET_CLASSES[c] for c in known.classes])
+        for label in DATASET_CLASSES[:-1]:
+            mine = found.classes == LABELS.index(label)
+            scores[label] += found.scores[mine].tolist()
+            verdicts[label] += match(found.boxes[mine], pixels[kinds == label], pixels[kinds == "other"], iou).tolist()
+            positives[label] += int(np.sum(kinds == label))
+    detector.close()
+    return {label: average_precision(scores[label], verdicts[label], positives[label]) for label in positives}
+
+
+def relative_times(models: Mapping[str, Callable[[], None]], rounds: int = 60) -> dict[str, tuple[float, float]]:
+    """Median ms of each call, and its ratio to the first one's, measured in turns so that all share the same noise."""
+    taken: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(rounds):
+        for name, call in models.items():
+            start = time.perf_counter()
+            call()
+            taken[name].append((time.perf_counter() - start) * 1000)
+    median = {name: float(np.median(values)) for name, values in taken.items()}
+    base = next(iter(median.values()))
+    return {name: (value, value / base) for name, value in median.items()}
+
+
+def sized(pictures: Sequence[Path], size: Size) -> list[Image]:
+    """The pictures letterboxed to an input size, uint8 RGB."""
+    from models.pictures import letterbox
+
+    return [letterbox(load(path), size) for path in pictures]

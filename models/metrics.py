@@ -1,0 +1,114 @@
+"""How far a quantised detector is from the float one, and how good either is against labels. Pure numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.records import FloatArray
+
+THRESHOLDS: Final = (0.3, 0.4, 0.5)
+"""Scores at which a device may decide; a flip is a decision that the quantised file takes otherwise."""
+WEAKEST: Final = 0.1
+"""Scores below this in both files are of no interest to anyone."""
+BOX_FROM: Final = 0.3
+"""Boxes are compared where the float file gives at least this score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The answer to one picture before suppression: boxes float32 (A, 4) px, scores float32 (A, C) in 0..1."""
+
+    boxes: FloatArray
+    scores: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """Quantised against float over many pictures.
+
+    score_mean, score_p95: absolute score difference where either reaches WEAKEST. score_bias: its signed mean,
+    quantised minus float. flips: for each of THRESHOLDS, decisions that differ, as a share of the float file's
+    positive ones. box_iou, box_iou_p05: overlap of both files' boxes of one anchor, mean and 5th percentile.
+    """
+
+    pairs: int
+    score_mean: float
+    score_p95: float
+    score_bias: float
+    flips: tuple[float, ...]
+    box_iou: float
+    box_iou_p05: float
+
+
+def paired_iou(a: FloatArray, b: FloatArray) -> FloatArray:
+    """IoU float32 (N,) of boxes (N, 4) x0 y0 x1 y1 with those in the same row."""
+    corner = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    both = np.prod(np.clip(corner, 0, None), axis=1)
+    union = np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1) - both
+    return np.asarray(both / np.maximum(union, 1e-9), np.float32)
+
+
+def iou_matrix(a: FloatArray, b: FloatArray) -> FloatArray:
+    """IoU float32 (N, M) of boxes (N, 4) with boxes (M, 4), x0 y0 x1 y1."""
+    rows = np.repeat(a, len(b), axis=0)
+    return paired_iou(rows, np.tile(b, (len(a), 1))).reshape(len(a), len(b))
+
+
+def fidelity(pairs: Iterable[tuple[Raw, Raw]]) -> Fidelity:
+    """Compare (float, quantised) answers picture by picture. Raises ValueError when nothing was seen in any."""
+    errors: list[NDArray[np.float32]] = []
+    overlaps: list[FloatArray] = []
+    flipped, positive = np.zeros(len(THRESHOLDS)), np.zeros(len(THRESHOLDS))
+    for reference, other in pairs:
+        near = np.maximum(reference.scores, other.scores) >= WEAKEST
+        errors.append((other.scores - reference.scores)[near])
+        for i, threshold in enumerate(THRESHOLDS):
+            flipped[i] += np.sum((reference.scores >= threshold) != (other.scores >= threshold))
+            positive[i] += np.sum(reference.scores >= threshold)
+        sure = reference.scores.max(axis=1) >= BOX_FROM
+        overlaps.append(paired_iou(reference.boxes[sure], other.boxes[sure]))
+    error, overlap = np.concatenate(errors), np.concatenate(overlaps)
+    if not len(overlap):
+        raise ValueError("the float detector saw nothing in any of the pictures")
+    return Fidelity(
+        pairs=len(error),
+        score_mean=float(np.abs(error).mean()),
+        score_p95=float(np.percentile(np.abs(error), 95)),
+        score_bias=float(error.mean()),
+        flips=tuple(float(f) for f in flipped / np.maximum(positive, 1)),
+        box_iou=float(overlap.mean()),
+        box_iou_p05=float(np.percentile(overlap, 5)),
+    )
+
+
+def match(boxes: FloatArray, truth: FloatArray, ignored: FloatArray, iou: float) -> NDArray[np.int8]:
+    """1 hit, 0 false, -1 does not count, for boxes (N, 4) sorted by falling score; each truth is hit once."""
+    verdict = np.zeros(len(boxes), np.int8)
+    free = np.ones(len(truth), bool)
+    overlaps, excuses = iou_matrix(boxes, truth), iou_matrix(boxes, ignored)
+    for i in range(len(boxes)):
+        candidates = np.where(free, overlaps[i], 0)
+        best = int(candidates.argmax()) if len(truth) else -1
+        if best >= 0 and candidates[best] >= iou:
+            verdict[i], free[best] = 1, False
+        elif len(ignored) and excuses[i].max() >= iou:
+            verdict[i] = -1
+    return verdict
+
+
+def average_precision(scores: Sequence[float], verdicts: Sequence[int], positives: int) -> float:
+    """Area under the interpolated precision-recall curve (VOC 2010 and later); verdicts as `match` gives them."""
+    if positives == 0:
+        return float("nan")
+    order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
+    verdict = np.asarray(verdicts, np.int64)[order]
+    verdict = verdict[verdict >= 0]
+    hits = np.cumsum(verdict)
+    precision = hits / np.arange(1, len(hits) + 1)
+    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(best_from_here * verdict) / positives)

@@ -1,0 +1,90 @@
+"""The only file that knows TensorFlow: run a graph in float, convert it to a TFLite file. Imported lazily.
+
+Source of the quantisation scheme: Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference" (2018), as TensorFlow's converter implements it (weights per output channel).
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import BuildError
+from models.source import Graph, Node
+
+Function: TypeAlias = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
+
+
+def load() -> Any:
+    """The tensorflow module, silent, on the CPU. Raises BuildError where it is not installed."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise BuildError("Building a detector needs TensorFlow: pip install '.[models]' on Python 3.10 or 3.11.") from error
+    tf.get_logger().setLevel("ERROR")
+    return tf
+
+
+def graph_def(graph: Graph) -> Any:
+    """A GraphDef protobuf of a graph whose strings are lists of byte values, as TensorFlow.js writes them."""
+    tf = load()
+    from google.protobuf import json_format
+
+    result = tf.compat.v1.GraphDef()
+    for node in graph.nodes:
+        message = result.node.add()
+        json_format.ParseDict(_plain(node), message)
+        if node["op"] == "Const":
+            message.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(graph.weights[node["name"]]))
+    return result
+
+
+def concrete(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
+    """The graph as a concrete function from the named tensors to the named tensors."""
+    tf = load()
+    definition = graph_def(graph)
+    wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(definition, name=""), [])
+    find = wrapped.graph.as_graph_element
+    return wrapped.prune([find(_tensor(n)) for n in inputs], [find(_tensor(n)) for n in outputs])
+
+
+def runner(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Function:
+    """The graph as a function of one float32 array, in float."""
+    tf = load()
+    function = concrete(graph, inputs, outputs)
+    return lambda array: [np.asarray(tensor) for tensor in function(tf.constant(array))]
+
+
+def _tensor(name: str) -> str:
+    return name if ":" in name else f"{name}:0"
+
+
+def _plain(node: Node) -> Node:
+    """The same node in protobuf's own JSON mapping: byte strings as base64, Const without its (absent) value."""
+    attributes = {k: _attribute(v) for k, v in node["attr"].items() if not (node["op"] == "Const" and k == "value")}
+    return {"name": node["name"], "op": node["op"], "input": node["input"], "attr": attributes}
+
+
+def _attribute(value: Node) -> Node:
+    if isinstance(value.get("s"), list):
+        return {"s": base64.b64encode(bytes(value["s"])).decode("ascii")}
+    return value
+
+
+def converter(graph: Graph, input_name: str, outputs: Sequence[str], samples: Iterable[NDArray[np.float32]]) -> Any:
+    """A TFLite converter set to int8 inside, uint8 in, float32 out; `samples` are float32 (1, H, W, 3) in [-1, 1]."""
+    tf = load()
+    result = tf.lite.TFLiteConverter.from_concrete_functions([concrete(graph, [input_name], outputs)])
+    result.optimizations = [tf.lite.Optimize.DEFAULT]
+    result.representative_dataset = lambda: ([sample] for sample in samples)
+    result.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    result.inference_input_type = tf.uint8
+    result.inference_output_type = tf.float32
+    return result
