@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 _TIMING: Final = Timing()
 _BACKOFF: Final = Backoff()
 Choice: TypeAlias = Literal["auto", "5", "3.1.1"]
-_SILENT: Final = 2
-"""A broker that closes so often without a word to MQTT 5 is asked in 3.1.1; once may be one that restarts."""
 
 _TWIN: Final = 3
 """Connections lost so soon in a row raise the question; few brokers tell a client that it was thrown out by a twin."""
@@ -52,7 +50,7 @@ class Session:
         self._tls = tls_context(to.tls) if to.tls else None
         self._connection: Connection | None = None
         self._next = self._first
-        self._silent = 0
+        self._old: Literal["no", "maybe", "asking", "yes"] = "no"
         self._due = clock()
         self._connected_at: float | None = None
 
@@ -68,10 +66,7 @@ class Session:
             return ()
         if self._connection is None:
             self._connection = self._connect()
-        events = self._connection.poll(timeout)
-        for event in events:
-            self._note(event)
-        return events
+        return [event for event in self._connection.poll(timeout) if self._note(event)]
 
     def publish(self, message: Message) -> int:
         """Hands a message over; with QoS 1 an `Acked` with the returned token follows, or `Lost`.
@@ -110,12 +105,24 @@ class Session:
             clock=self._clock,
         )
 
-    def _note(self, event: Event) -> None:
+    def _note(self, event: Event) -> bool:
+        """Whether the owner is to know."""
         if isinstance(event, Connected):
-            self.problem, self._connected_at = "", self._clock()
-            log.info("broker %s: connected with MQTT %s", self._to, event.protocol)
-        elif isinstance(event, Lost):
+            return self._accept(event.protocol)
+        if isinstance(event, Lost):
             self._retry(event)
+        return True
+
+    def _accept(self, protocol: Protocol) -> bool:
+        if protocol == "3.1.1" and self._old == "maybe":
+            # An old broker, or one that was down a moment ago behind a proxy that answered for it? Ask once more in 5.
+            self.close()
+            self._old, self._next, self._due = "asking", "5", self._clock()
+            return False
+        self._old = "no" if protocol == "5" else self._old
+        self.problem, self._connected_at = "", self._clock()
+        log.info("broker %s: connected with MQTT %s", self._to, protocol)
+        return True
 
     def _retry(self, lost: Lost) -> None:
         self._connection, connected_at, self._connected_at = None, self._connected_at, None
@@ -133,10 +140,14 @@ class Session:
             log.warning("%s", why)
 
     def _falls_back(self, lost: Lost) -> bool:
-        if self._choice != "auto" or self._next != "5":
-            return False
-        self._silent = self._silent + 1 if lost.silent else 0
-        return lost.refuses_protocol or self._silent >= _SILENT
+        asked = self._choice == "auto" and self._next == "5"
+        if asked and (lost.refuses_protocol or (lost.silent and self._old == "asking")):
+            self._old = "yes"
+        elif asked and lost.silent and self._old == "no":
+            self._old = "maybe"
+        elif not lost.silent or not asked:
+            self._old = "yes" if self._old == "yes" else "no"
+        return asked and (lost.refuses_protocol or lost.silent)
 
 
 class Subscriber:

@@ -158,11 +158,26 @@ class Tracker:
         self._size[tracks] += follow[:, None] * (_sizes(boxes) - self._size[tracks])
         self._wandered[tracks] += _lengths(self._position[tracks] - self._last[tracks])
         self._last[tracks] = self._position[tracks]
+        self._renew(tracks)
         self._votes[tracks, detections.classes[found]] += _votes(scores, boxes)
         self._evidence[tracks] += scores
         self._hits[tracks] += 1
         self._seen[tracks] = time
         self._confirm(tracks, time)
+
+    def _renew(self, tracks: NDArray[np.intp]) -> None:
+        """Forgets what a track was when it now drives back the way it came.
+
+        Seldom has the vehicle turned round; nearly always one that comes the other way has taken over the track of one
+        that was hidden or left the picture, and its class must not be outvoted by what is gone.
+        """
+        way, velocity = self._position[tracks] - self._origin[tracks], self._velocity[tracks]
+        size = np.sqrt(self._size[tracks].prod(axis=1))
+        against = (way * velocity).sum(axis=1) < -np.float32(0.5) * _lengths(way) * _lengths(velocity)
+        turned = tracks[against & (_lengths(way) > size) & (_lengths(velocity) > _MOVING * size)]
+        self._origin[turned] = self._position[turned]
+        self._wandered[turned] = 0
+        self._votes[turned] = 0
 
     def _confirm(self, tracks: NDArray[np.intp], time: float) -> None:
         s = self.settings

@@ -100,17 +100,18 @@ def scaled(image: Image) -> FloatArray:
 def calibration(paths: Sequence[Path], size: Size, relight: bool) -> Iterator[FloatArray]:
     """Representative inputs float32 (1, H, W, 3) in [-1, 1].
 
-    The first one is half black, half white, so that the input's range is exactly [-1, 1] and a raw byte is its
-    quantised value. With `relight` every fourth picture comes bright and every fourth dark as well.
+    A black and a white pixel in every one make the input's range exactly [-1, 1], so that a raw byte is its quantised
+    value. Artificial pictures have no place here: a half black, half white one widened the range of the deep
+    residual sums fivefold and cost as much accuracy as all the rest of the quantisation. With `relight` every fourth
+    picture comes bright and every fourth dark as well.
     """
-    first = np.zeros((size.height, size.width, 3), np.uint8)
-    first[: size.height // 2] = 255
-    yield scaled(first)
     for index, path in enumerate(paths):
-        image = letterbox(load(path), size)
-        yield scaled(image)
-        if relight and index % 4 < len(GAMMAS):
-            yield scaled(relit(image, GAMMAS[index % 4]))
+        image = load(path)
+        gammas = (1.0, GAMMAS[index % 4]) if relight and index % 4 < len(GAMMAS) else (1.0,)
+        for gamma in gammas:
+            sample = scaled(letterbox(relit(image, gamma), size))
+            sample[0, 0, 0], sample[0, 0, 1] = -1, 1
+            yield sample
 
 
 def truth(path: Path) -> Truth:

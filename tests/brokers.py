@@ -139,7 +139,7 @@ class Relay:
                 self._run(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
-        with client:
+        with client, contextlib.suppress(OSError):  # either side may be gone at any moment
             first = client.recv(4096)
             # CONNECT: type, remaining length (one byte here or two), "MQTT" with its length, protocol level
             if self._refuses_v5 and first[first.index(b"MQTT") + 4] == 5:

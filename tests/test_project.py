@@ -1,0 +1,192 @@
+"""What is around the program: the wheel, the two commands of a fresh machine, and what may lie in the repository."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = "edge_app/models/ssdlite_mobilenet_v2_512x288"
+MEDIA = re.compile(r"\.(mp4|m4v|avi|mkv|mov|webm|ts|h264|mjpe?g|jpe?g|png|gif|bmp|webp|wav)$", re.IGNORECASE)
+MACHINE_PATH = re.compile(rb"(^|[^A-Za-z0-9_.])/(work|farm|root|home/[a-z]+)/", re.MULTILINE)
+
+needs_make = pytest.mark.skipif(not shutil.which("make"), reason="needs make (apt install make)")
+needs_bash = pytest.mark.skipif(not shutil.which("bash"), reason="needs bash (apt install bash)")
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def project_files() -> list[Path]:
+    """Every file that is or would be committed, relative to the root."""
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: nothing says which files belong to the project")
+    # The checkout of another user is no danger to a listing.
+    listing = ("git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z")
+    done = run(*listing, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return [Path(name) for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+# --- the wheel
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel as built from this tree, unpacked, without the network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    offline = ("--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder)
+    done = run(sys.executable, "-m", "pip", "wheel", *offline, ROOT, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = folder.glob("edge_app-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def python_with(unpacked: Path, code: str) -> list[str]:
+    """The lines that a Python prints which sees the unpacked wheel before anything else, far from the checkout."""
+    done = run(sys.executable, "-c", code, cwd=unpacked.parent, PYTHONPATH=str(unpacked))
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", [f"{MODEL}.tflite", f"{MODEL}.json", "edge_app/models/NOTICE", "edge_app/py.typed"])
+def test_the_wheel_carries_the_default_detector_and_its_notice(unpacked: Path, name: str) -> None:
+    source = ROOT / name.replace("edge_app/models", "models")
+    assert (unpacked / name).read_bytes() == source.read_bytes()
+
+
+def test_the_notice_names_the_licence_of_the_weights(unpacked: Path) -> None:
+    assert "Apache" in (unpacked / "edge_app/models/NOTICE").read_text("utf-8")
+
+
+def test_the_wheel_leaves_no_file_of_the_package_behind(unpacked: Path, project_files: list[Path]) -> None:
+    package = [path for path in project_files if path.parts[0] == "edge_app"]
+    assert package
+    assert [path for path in package if not (unpacked / path).exists()] == []
+
+
+def test_the_wheel_holds_the_program_and_nothing_else(unpacked: Path) -> None:
+    tops = {path.name for path in unpacked.iterdir()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"edge_app"}
+
+
+def test_the_installed_program_loads_the_detector_inside_its_own_package(unpacked: Path) -> None:
+    code = "import edge_app; from edge_app.detectors.tflite import TfliteDetector; "
+    code += "print(edge_app.__file__); print(TfliteDetector().path)"
+    program, model = python_with(unpacked, code)
+    assert Path(program).parent == unpacked / "edge_app"
+    assert Path(model) == unpacked / f"{MODEL}.tflite"
+
+
+def test_every_console_command_answers_to_help(unpacked: Path) -> None:
+    find = "from importlib.metadata import distributions as d; "
+    find += f"print(*(e.name for x in d(path=[{str(unpacked)!r}]) for e in x.entry_points), sep='\\n')"
+    names = python_with(unpacked, find)
+    assert "edge-app" in names
+    for name in names:
+        call = f"import sys; from importlib.metadata import entry_points; sys.argv = [{name!r}, '--help']; "
+        call += f"(e,) = set(entry_points(group='console_scripts', name={name!r})); sys.exit(e.load()())"
+        assert name in python_with(unpacked, call)[0]
+
+
+# --- a fresh machine
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@needs_make
+def test_make_alone_lists_every_target() -> None:
+    shown = run("make", cwd=ROOT).stdout
+    assert {"demo", "test"} <= targets()
+    assert set(re.findall(r"^ +make (\w+) ", shown, re.MULTILINE)) == targets()
+
+
+def test_the_readme_names_the_two_commands_and_none_that_is_absent() -> None:
+    named = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(_code((ROOT / "README.md").read_text("utf-8")))))
+    assert {"demo", "test"} <= named <= targets()
+
+
+def _code(text: str) -> list[str]:
+    return re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL)
+
+
+@needs_make
+@needs_bash
+@pytest.mark.parametrize(("recipe", "status"), [("true", 0), ("false", 1)])
+def test_ci_ends_as_make_test_ends(tmp_path: Path, recipe: str, status: int) -> None:
+    (tmp_path / ".ci").mkdir()
+    script = shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    (tmp_path / "Makefile").write_text(f"test:\n\t@{recipe}\n")
+    done = run("bash", script, cwd=tmp_path.parent, CI="true")
+    assert bool(done.returncode) == bool(status), done.stdout + done.stderr
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> tuple[Path, str]:
+    """prepare.sh in a tree of its own, and a PATH on which there is no apt and nothing that tests need."""
+    (tmp_path / "deploy").mkdir()
+    script = Path(shutil.copy(ROOT / "deploy/prepare.sh", tmp_path / "deploy"))
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sh", "dirname", "sed", "cut", "tr", "grep", "cat", "cksum"):
+        (programs / name).symlink_to(shutil.which(name) or name)
+    return script, str(programs)
+
+
+def test_what_is_missing_is_named_with_its_purpose_and_the_rest_goes_on(bare: tuple[Path, str]) -> None:
+    script, path = bare
+    done = run(script.parent.parent / "bin/sh", script, "test", cwd=script.parent, PATH=path, PYTHON="no-such-python")
+    assert "the tests that need them are skipped" in done.stderr
+    assert "gir1.2-gst-rtsp-server-1.0 - the RTSP server" in done.stderr
+    assert re.search(r"sudo apt install .*\bpython3-gi\b", done.stderr)
+    assert "no Python 3.10 to 3.14" in done.stderr  # it went on to the next step
+
+
+@pytest.mark.parametrize("wanted", ["demo", "models"])
+def test_a_machine_without_a_fitting_python_is_told_in_one_sentence(bare: tuple[Path, str], wanted: str) -> None:
+    script, path = bare
+    done = run(script.parent.parent / "bin/sh", script, wanted, cwd=script.parent, PATH=path, PYTHON="no-such-python")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "PYTHON=/path/to/python3" in done.stderr
+
+
+def test_an_unknown_purpose_is_refused(bare: tuple[Path, str]) -> None:
+    script, path = bare
+    done = run(script.parent.parent / "bin/sh", script, "everything", cwd=script.parent, PATH=path)
+    assert done.returncode == 1
+    assert "demo, test or models" in done.stderr
+
+
+# --- the repository
+
+
+def test_no_file_names_a_path_of_one_machine(project_files: list[Path]) -> None:
+    texts = [path for path in project_files if path.suffix != ".tflite"]
+    assert [path for path in texts if MACHINE_PATH.search((ROOT / path).read_bytes())] == []
+
+
+def test_no_media_file_lies_in_the_repository(project_files: list[Path]) -> None:
+    assert [path for path in project_files if MEDIA.search(path.name)] == []
