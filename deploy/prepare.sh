@@ -15,7 +15,7 @@ PATH=$PATH:/usr/sbin:/sbin
 export PATH PIP_DISABLE_PIP_VERSION_CHECK=1
 
 # package and what for; a program of the same name counts as well, wherever it came from
-FOR_TESTS='mosquitto:the real MQTT broker
+FOR_TESTS='mosquitto:the real MQTT broker; Debian also starts it as a service on port 1883 of loopback
 openssl:certificates for the TLS tests
 ffmpeg:test videos and RTSP viewers
 strace:seeing when the store syncs to disk
@@ -59,11 +59,12 @@ apt_command() {
 updated=
 apt_install() {
     run=$(apt_command) || return 1
+    say "apt-get install $*"
     if [ -z "$updated" ]; then
         $run apt-get update -qq >&2 </dev/null || say "apt-get update failed; trying with the package lists that are there"
         updated=yes
     fi
-    $run DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 </dev/null
+    $run DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >&2 </dev/null
 }
 
 missing_for_tests() {
@@ -73,14 +74,14 @@ missing_for_tests() {
 }
 
 names() {
-    echo "$1" | cut -d: -f1 | tr '\n' ' '
+    echo "$1" | cut -d: -f1 | paste -sd ' ' -
 }
 
 install_for_tests() {
     missing=$(missing_for_tests)
     [ -n "$missing" ] || return 0
     if apt_command >/dev/null; then
-        say "installing what the tests run against:"
+        say "the tests run against programs that are not here yet:"
         echo "$missing" | sed 's/:/ - /; s/^/    /' >&2
         # One package that a release does not have must not keep the others away.
         # shellcheck disable=SC2046
@@ -104,14 +105,14 @@ has_venv() {
     "$1" -c 'import ensurepip, venv' 2>/dev/null
 }
 
-# Prints the interpreter to build on. The system's own comes first: only it sees gi and picamera2 from apt.
+# Prints the interpreter to build on. The system's own comes first: only it sees gi and picamera2 from apt. Debian
+# splits the module venv off into a package of its own.
 choose_python() {
     candidates=${PYTHON:-/usr/bin/python3 python3 python3.13 python3.12 python3.11 python3.10}
     for python in $candidates; do
         fits "$python" "$1" || continue
         has_venv "$python" && echo "$python" && return
         [ "$python" = /usr/bin/python3 ] || continue
-        say "installing python3-venv - the environment that keeps the packages apart from the system's"
         apt_install python3-venv && has_venv "$python" && echo "$python" && return
     done
     if [ -z "${PYTHON:-}" ] && fits /usr/bin/python3 "$1"; then
@@ -130,7 +131,7 @@ usable() {
     "$1/bin/python" -c 'import pip, sys; sys.exit(not pip.__file__.startswith(sys.prefix))' 2>/dev/null
 }
 
-# install EXTRA FOLDER BELOW
+# install EXTRA FOLDER BELOW [OPTION OF VENV]
 install() {
     done_file=$2/.installed-$1
     if usable "$2"; then
@@ -138,7 +139,8 @@ install() {
     else
         python=$(choose_python "$3")
         say "making the environment $2 with $python"
-        "$python" -m venv --clear --system-site-packages "$2"
+        "$python" -m venv --clear ${4:+"$4"} "$2" ||
+            fail "$python could not make the environment $2; its message is above. \`make clean\` removes what is half made."
     fi
     say "installing the packages of [$1] into $2; the first time takes a few minutes"
     "$2/bin/python" -m pip install --quiet --editable ".[$1]" </dev/null ||
@@ -148,11 +150,11 @@ install() {
 
 case ${1:-} in
 demo)
-    install demo .venv 15
+    install demo .venv 15 --system-site-packages
     ;;
 test)
     install_for_tests
-    install test .venv 15
+    install test .venv 15 --system-site-packages
     cp .venv/.installed-test .venv/.installed-demo # the extra "test" contains "demo"
     ;;
 models)

@@ -126,16 +126,17 @@ def build_meta(config: Config, device: Device, lines: Sequence[Line]) -> Meta:
 
 
 @contextmanager
-def service(config: Config) -> Iterator[Service]:
+def service(config: Config, source: Source | None = None) -> Iterator[Service]:
     """Everything of `edge-app run`, built and, at the end, freed in the reverse order.
 
+    source: one that is open already, instead of the configured one; it is closed here too.
     Raises StoreError, DetectorError, SourceError and ConfigError, each in one sentence.
     """
     cv2.setNumThreads(1)  # its pool would compete with the interpreter's for the same few cores
     with ExitStack() as stack:
         detector = build_detector(config)
         stack.callback(detector.close)
-        source = build_source(config)
+        source = source or build_source(config)
         stack.callback(source.close)
         lines = build_lines(config)
         pipeline = build_pipeline(config, detector)

@@ -19,6 +19,10 @@ _FORGET_S = 30.0
 _MANY = 256
 
 
+_BACK_S = 0.5
+"""How long s before it was first seen a vehicle may have crossed."""
+_BACK = 1.0
+"""How far behind the line, in box extents, it may have been seen first."""
 _SAME_S = 1.0
 """How long s after a crossing a second track may still turn out to be the same vehicle."""
 _SAME = 0.5
@@ -69,10 +73,12 @@ class LineCounter:
         self._band = band
         self._passages: dict[int, _Passage] = {}
         self._recent: list[tuple[float, int, NDArray[np.float32], NDArray[np.float32]]] = []
+        self._begun = float("inf")
         self.duplicates = 0
 
     def update(self, tracks: Tracks, time: float) -> list[LineCrossing]:
         """The crossings that became certain with this look; call it for every look, with all tracks shown."""
+        self._begun = min(self._begun, time)
         distance, along = self._place(tracks.centroids)
         first, first_along = self._place(tracks.origins)
         extent = np.abs((tracks.boxes[:, 2:] - tracks.boxes[:, :2]) @ np.abs(self._across))
@@ -86,6 +92,7 @@ class LineCounter:
                 d0 = float(first[row])
                 passage = _Passage(d0, float(first_along[row]), float(tracks.born[row]), 1 if d0 >= 0 else -1)
                 self._passages[track] = passage
+                self._look_back(passage, d, u, time, float(extent[row]))
             # Where an unseen track should be may complete a passage that was seen, never begin one.
             if not is_seen and passage.passed is None:
                 continue
@@ -99,6 +106,23 @@ class LineCounter:
                 passage.passed = None
         self._forget(time)
         return crossings
+
+    def _look_back(self, passage: _Passage, distance: float, along: float, time: float, extent: float) -> None:
+        """Takes a track that was born just behind the line and drives away from it as having crossed unseen.
+
+        A vehicle does not come into being on the road: the detector found it late. One that stood there drives off too
+        slowly for this, and what was there at the first look of all is left alone.
+        """
+        elapsed = time - passage.time
+        if elapsed <= 0:
+            return
+        speed = (distance - passage.distance) / elapsed
+        back = passage.distance / speed if speed else -1.0
+        place = passage.along - (along - passage.along) / elapsed * back
+        near = back <= _BACK_S and abs(passage.distance) <= _BACK * extent
+        if near and 0 < back <= passage.time - self._begun and 0 <= place <= 1:
+            passage.passed = passage.time - back
+            passage.side = -passage.side
 
     def _once(self, crossing: LineCrossing, tracks: Tracks, time: float) -> list[LineCrossing]:
         """Nothing when a vehicle that crossed just now would be in this very place: a second track on one vehicle."""

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 _TIMING: Final = Timing()
 _BACKOFF: Final = Backoff()
 Choice: TypeAlias = Literal["auto", "5", "3.1.1"]
+Old: TypeAlias = Literal["no", "maybe", "asking", "yes"]
+"""Whether the broker knows only 3.1.1: some say so, others close the connection without a word."""
+_AFTER_SILENCE: Final[dict[Old, Old]] = {"no": "maybe", "maybe": "maybe", "asking": "yes", "yes": "yes"}
 
 _TWIN: Final = 3
 """Connections lost so soon in a row raise the question; few brokers tell a client that it was thrown out by a twin."""
@@ -50,7 +53,7 @@ class Session:
         self._tls = tls_context(to.tls) if to.tls else None
         self._connection: Connection | None = None
         self._next = self._first
-        self._old: Literal["no", "maybe", "asking", "yes"] = "no"
+        self._old: Old = "no"
         self._due = clock()
         self._connected_at: float | None = None
 
@@ -140,14 +143,14 @@ class Session:
             log.warning("%s", why)
 
     def _falls_back(self, lost: Lost) -> bool:
-        asked = self._choice == "auto" and self._next == "5"
-        if asked and (lost.refuses_protocol or (lost.silent and self._old == "asking")):
+        asked_v5 = self._choice == "auto" and self._next == "5"
+        if asked_v5 and lost.refuses_protocol:
             self._old = "yes"
-        elif asked and lost.silent and self._old == "no":
-            self._old = "maybe"
-        elif not lost.silent or not asked:
-            self._old = "yes" if self._old == "yes" else "no"
-        return asked and (lost.refuses_protocol or lost.silent)
+        elif asked_v5 and lost.silent:
+            self._old = _AFTER_SILENCE[self._old]
+        elif self._old != "yes":
+            self._old = "no"
+        return asked_v5 and (lost.refuses_protocol or lost.silent)
 
 
 class Subscriber:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import signal
@@ -315,19 +316,20 @@ def test_3_1_1_at_once_where_the_broker_says_so(broker: Mosquitto) -> None:
 
 def test_a_broker_that_was_down_behind_a_proxy_is_no_old_broker() -> None:
     """A proxy closes without a word: that must not cost for long the reasons that only MQTT 5 gives."""
-    with socket.create_server((HOST, 0)) as server:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.create_server((HOST, 0)))
         subject = session(server.getsockname()[1])
         levels = []
         for answer in (b"", b"\x20\x02\x00\x00", b"\x20\x03\x00\x00\x00"):  # nothing, CONNACK 3.1.1, CONNACK 5
             connection, _ = _accepted(server, subject)
+            stack.enter_context(connection)
             levels.append(connection.recv(64)[8])
             connection.sendall(answer)
             if not answer:
                 connection.close()
-        with connection:
-            assert run_until(subject, Connected)[-1] == Connected("5")
-            assert (levels, subject.problem) == ([5, 4, 5], "")
-            subject.close()
+        assert run_until(subject, Connected)[-1] == Connected("5")
+        assert (levels, subject.problem) == ([5, 4, 5], "")
+        subject.close()
 
 
 def test_the_reason_in_a_goodbye_is_told() -> None:

@@ -150,7 +150,7 @@ def bare(tmp_path: Path) -> tuple[Path, str]:
     script = Path(shutil.copy(ROOT / "deploy/prepare.sh", tmp_path / "deploy"))
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("sh", "dirname", "sed", "cut", "tr", "grep", "cat", "cksum"):
+    for name in ("sh", "dirname", "sed", "cut", "paste", "grep", "cat", "cksum"):
         (programs / name).symlink_to(shutil.which(name) or name)
     return script, str(programs)
 

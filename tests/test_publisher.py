@@ -366,8 +366,8 @@ def test_a_broker_that_dies_again_and_again(state: State, tmp_path: Path) -> Non
     folder = tmp_path / "mortal"
     saved = ("persistence true", f"persistence_location {folder}/", "autosave_on_changes true", "autosave_interval 1")
     with mosquitto(folder, "allow_anonymous true", *saved) as broker:
-        contents = survive(state, broker, deaths=6)
-    assert {seq: len(payloads) for seq, payloads in contents.items()} == dict.fromkeys(range(1, 61), 1)
+        contents = survive(state, broker, deaths=4)
+    assert {seq: len(payloads) for seq, payloads in contents.items()} == dict.fromkeys(range(1, 41), 1)
 
 
 def survive(state: State, broker: Mosquitto, deaths: int) -> dict[int, set[bytes]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -60,7 +61,7 @@ def driven(*stops: tuple[float, Point]) -> Vehicle:
     """From one (time, place) to the next, standing still for a moment at each."""
 
     def path(time: float) -> Point:
-        for (t0, a), (t1, b) in zip(stops, stops[1:], strict=False):
+        for (t0, a), (t1, b) in pairwise(stops):
             if time < t1:
                 u = max(0.0, (time - t0) / (t1 - t0))
                 return _between(a, b, u * u * (3 - 2 * u))
@@ -154,8 +155,8 @@ class Passing(NamedTuple):
     direction: Direction
 
 
-def truth(vehicles: Iterable[Vehicle], line: Line, step: float = 0.001) -> list[Passing]:
-    """When and which way the centre of each vehicle passes the segment, found by small steps; in order of time."""
+def truth(vehicles: Iterable[Vehicle], line: Line, step: float = 0.01) -> list[Passing]:
+    """When and which way the centre of each vehicle passes the segment, good to `step` s; in order of time."""
     return sorted(p for vehicle in vehicles for p in _passings(vehicle, line, step))
 
 

@@ -1,5 +1,90 @@
+"""`edge-app bench`: the speed of the whole pipeline beside that of the bare interpreter."""
+
 from __future__ import annotations
-import argparse, threading
-HELP = "bench"
-def add_arguments(parser: argparse.ArgumentParser) -> None: ...
-def main(arguments: argparse.Namespace, stop: threading.Event) -> int: return 0
+
+import argparse
+import json
+import tempfile
+import threading
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_app.throughput import Throughput
+
+HELP = "speed of the whole pipeline beside the bare interpreter, on this machine"
+
+_ROUNDS = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "video", nargs="?", type=Path, help="a recording to decode; without it some seconds of the rendered street"
+    )
+    parser.add_argument("--threads", type=_threads, default=2, metavar="N", help="of the interpreter, 1 to 8 (2)")
+    parser.add_argument("--seconds", type=_seconds, default=30.0, metavar="S", help="how long to measure (30)")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    """0, or 1 when it was interrupted."""
+    import cv2
+
+    from edge_app.app import build_detector, build_pipeline
+    from edge_app.config import Config, DetectorConfig
+    from edge_app.sources.recording import Recording
+    from edge_app.terminal import stderr
+    from edge_app.throughput import measure, record_street
+
+    cv2.setNumThreads(1)  # as in service
+    config = Config(detector=DetectorConfig(threads=arguments.threads))
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-app-bench-")))
+        source = Recording(arguments.video or record_street(folder / "street.mp4"), loop=True)
+        stack.callback(source.close)
+        detector = build_detector(config)
+        stack.callback(detector.close)
+        pipeline = build_pipeline(config, detector)
+        found = measure(source, detector, pipeline, seconds=arguments.seconds, rounds=_ROUNDS, stop=stop)
+    if stop.is_set():
+        stderr().print("Interrupted: there is nothing to tell.")
+        return 1
+    _show(found, str(arguments.video or "the rendered street, recorded first"), arguments)
+    return 0
+
+
+def _show(found: Throughput, what: str, arguments: argparse.Namespace) -> None:
+    from edge_app.terminal import stdout, table
+    from edge_app.throughput import CROWD
+
+    if arguments.json:
+        print(json.dumps({"video": what, "interpreter_threads": arguments.threads, **asdict(found)}, indent=1))
+        return
+    out = stdout()
+    width, height = found.size
+    out.print(f"{what}: {width}x{height}, interpreter on {arguments.threads} thread(s)")
+    out.print(f"{found.pipeline:8.1f} frames/s      whole pipeline, decoding included")
+    out.print(f"{found.bare:8.1f} inferences/s  bare interpreter, in turns with it")
+    out.print(f"{found.ratio:8.2f} of the bare interpreter, median of {found.rounds} turns")
+    out.print(f"{found.rss_mb:8.0f} MB resident memory")
+    rows = table("ms", "p50", "p95")
+    stages = {**found.stages, f"track + count, {CROWD} vehicles": found.crowd}
+    for stage, took in stages.items():
+        rows.add_row(stage, f"{took.p50:.2f}", f"{took.p95:.2f}")
+    out.print(rows)
+
+
+def _threads(text: str) -> int:
+    threads = int(text)
+    if not 1 <= threads <= 8:
+        raise argparse.ArgumentTypeError(f"must be 1 to 8, not {threads}")
+    return threads
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.5 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"must be 0.5 to 3600, not {text}")
+    return seconds

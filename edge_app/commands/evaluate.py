@@ -111,7 +111,7 @@ def _print(scored: list[tuple[Truth, Score]]) -> None:
     from edge_app.terminal import stdout, table
 
     out = stdout()
-    clips = table("clip", "true", "counted", "false", "missed", "F1", "any class", "effect.")
+    clips = table("clip", "true", "counted", "false", "missed", "F1", "any", "eff.")
     for truth, score in scored:
         clips.add_row(_short(truth.clip), *_row(score))
     clips.add_section()
@@ -123,6 +123,8 @@ def _print(scored: list[tuple[Truth, Score]]) -> None:
         groups.add_row(name, str(t.true), str(t.counted), str(t.false), str(t.missed), f"{t.f1:.3f}")
     out.print()
     out.print(groups)
+    out.print("\nF1: of crossings paired within 1 s, class and direction right; any: the class ignored; eff.:")
+    out.print("effectiveness, which weighs when each crossing was counted. Bus and truck are one class, heavy.")
 
 
 def _short(clip: str) -> str:

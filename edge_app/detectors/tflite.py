@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +45,7 @@ def _without_chatter() -> Iterator[None]:
 
     The runtime writes "Created TensorFlow Lite XNNPACK delegate" from C++ and has no setting for it.
     """
-    with tempfile.TemporaryFile() as said:
+    with os.fdopen(os.memfd_create("stderr"), "w+b") as said:  # in memory: a device's disk may be full or read-only
         stderr = os.dup(2)
         try:
             os.dup2(said.fileno(), 2)

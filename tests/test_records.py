@@ -1,0 +1,84 @@
+"""Records refuse what does not have the stated shape or dtype, and cannot be changed."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_app.records import LABELS, VEHICLES, Crossing, Detections, Frame, IntervalCounts, Tracks
+
+GOOD: dict[str, Any] = {
+    "ids": np.zeros(2, np.int64), "boxes": np.zeros((2, 4), np.float32), "centroids": np.zeros((2, 2), np.float32),
+    "velocities": np.zeros((2, 2), np.float32), "classes": np.zeros(2, np.int16), "scores": np.zeros(2, np.float32),
+    "seen": np.zeros(2, np.bool_), "origins": np.zeros((2, 2), np.float32), "born": np.zeros(2, np.float64),
+}  # fmt: skip
+
+
+def test_a_frame_knows_width_and_height_in_this_order() -> None:
+    assert Frame(np.zeros((480, 640, 3), np.uint8), 0, 0.0, 0.0).size == (640, 480)
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((1, 4, 4, 3), np.uint8)]
+)
+def test_a_frame_is_a_picture_of_three_channels(image: Any) -> None:
+    with pytest.raises(ValueError, match="image must have the shape"):
+        Frame(image, 0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4, 3), np.float32), [[0, 0, 0]], None])
+def test_a_frame_is_of_bytes(image: Any) -> None:
+    with pytest.raises(TypeError, match="image must be a numpy array of uint8"):
+        Frame(image, 0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("field", ["boxes", "scores", "classes"])
+def test_detections_of_one_length_and_the_right_kind(field: str) -> None:
+    good = {name: GOOD[name] for name in ("boxes", "scores", "classes")}
+    assert len(Detections(**good)) == 2
+    with pytest.raises(ValueError, match="must have the shape"):
+        Detections(**{**good, field: good[field][:1]})
+    with pytest.raises(TypeError, match=f"{field} must be a numpy array"):
+        Detections(**{**good, field: good[field].astype(np.complex64)})
+
+
+def test_no_detections_are_still_arrays() -> None:
+    empty = Detections.empty()
+    assert (len(empty), empty.boxes.shape, empty.scores.shape, empty.classes.shape) == (0, (0, 4), (0,), (0,))
+
+
+@pytest.mark.parametrize("field", GOOD)
+def test_tracks_of_one_length_and_the_right_kind(field: str) -> None:
+    assert len(Tracks(**GOOD)) == 2
+    with pytest.raises(ValueError, match="must have the shape"):
+        Tracks(**{**GOOD, field: GOOD[field][:1]})
+    with pytest.raises(TypeError, match=f"{field} must be a numpy array"):
+        Tracks(**{**GOOD, field: GOOD[field].astype(np.complex64)})
+
+
+def test_records_do_not_change() -> None:
+    crossing = Crossing(0.0, 0, 1, "car", "main", "left_to_right", 0.5)
+    with pytest.raises(FrozenInstanceError):
+        crossing.label = "bus"  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        Detections.empty().scores = GOOD["scores"]  # type: ignore[misc]
+
+
+def test_vehicles_are_labels_and_a_person_is_none() -> None:
+    assert set(VEHICLES) == set(LABELS) - {"person"}
+
+
+@given(observed=st.floats(-1, 100), interval=st.sampled_from([10.0, 60.0, 3600.0]), start=st.integers(0, 2**31))
+def test_coverage_is_a_share(observed: float, interval: float, start: int) -> None:
+    closed = IntervalCounts("main", start, interval, {}, observed, 0, 0)
+    assert 0 <= closed.coverage <= 1
+    assert closed.end - closed.start == interval
+
+
+def test_coverage_of_half_an_interval() -> None:
+    assert IntervalCounts("main", 0.0, 60.0, {}, 30.0, 0, 0).coverage == 0.5
