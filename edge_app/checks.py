@@ -29,9 +29,11 @@ from edge_app.sources import probe as probe_source
 
 _BROKER_S: Final = 5.0
 _FIRST_FRAME_S: Final = 12.0
+_LOST_S: Final = 2.5
+"""A camera that fails so long after it was opened, a second attempt included, is not waited for."""
 _RATE_S: Final = 2.0
 _WATCH_S: Final = 6.0
-_INFERENCES: Final = 30
+_INFERENCES: Final = 20
 _BYTES_AN_INTERVAL: Final = 1100
 """On disk, index included."""
 _TEN_YEARS_S: Final = 10 * 365 * 86_400
@@ -171,7 +173,10 @@ def _source(kind: str, status: SourceStatus, first_s: float) -> Finding:
 
 
 class _Watched:
-    """A Source that ends when the program is to stop, and that knows how long its first frame took, s."""
+    """A Source that ends when the program is to stop, and that fails when a camera stays away.
+
+    first_s: how long the first frame took, s.
+    """
 
     def __init__(self, source: Source, stop: threading.Event) -> None:
         self._source, self._stop, self._opened = source, stop, time.monotonic()
@@ -184,9 +189,11 @@ class _Watched:
     def read(self, timeout: float) -> Frame | None:
         if self._stop.is_set():
             raise SourceEnded("Stopped.")
-        frame = self._source.read(timeout)
-        if frame is not None and not self.first_s:
-            self.first_s = time.monotonic() - self._opened
+        frame, waited = self._source.read(timeout), time.monotonic() - self._opened
+        if frame is not None:
+            self.first_s = self.first_s or waited
+        elif not self.first_s and waited > _LOST_S and self.status.state == "lost":
+            raise SourceError(self.status.detail)
         return frame
 
     def close(self) -> None:

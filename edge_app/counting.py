@@ -24,9 +24,13 @@ _BACK_S = 0.5
 _BACK = 1.0
 """How far behind the line, in box extents, it may have been seen first."""
 _SAME_S = 1.0
-"""How long s after a crossing a second track may still turn out to be the same vehicle."""
+"""Crossings further apart, s, are of two vehicles."""
 _SAME = 0.5
-"""Overlap from which it is: two vehicles one behind the other share less of the smaller box."""
+"""Overlap with where the other would be by now from which two are one; one behind the other, they share less."""
+_LANE = 0.35
+"""Part of a box's extent along the line by which two vehicles side by side are apart at the least."""
+_LENGTH = 0.4
+"""Part of a box's extent across the line that lies between two vehicles one behind the other at the least."""
 
 
 def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -59,6 +63,36 @@ class _Passage:
     time: float
     side: int
     passed: float | None = None
+    place: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Crossed:
+    """A crossing as it is remembered for a moment: time s and place px along the line at which the centre passed, the
+    box's extents px along and across the line, its speed px/s across; and when (seen, s), where (box) and how fast
+    (velocity) it was when that became certain.
+    """
+
+    time: float
+    direction: int
+    place: float
+    along: float
+    across: float
+    speed: float
+    seen: float
+    box: NDArray[np.float32]
+    velocity: NDArray[np.float32]
+
+    def is_again(self, old: _Crossed) -> bool:
+        """Whether this is the vehicle of `old` once more, under another track."""
+        gap = abs(self.time - old.time)
+        if self.direction != old.direction or gap > _SAME_S:
+            return False
+        # One vehicle cannot follow another in its track closer than its own length.
+        beside = abs(self.place - old.place) > _LANE * min(self.along, old.along)
+        behind = gap * min(self.speed, old.speed) > _LENGTH * min(self.across, old.across)
+        moved = old.box + np.tile(old.velocity * np.float32(self.seen - old.seen), 2)
+        return not (beside or behind) or _overlap(self.box, moved) > _SAME
 
 
 class LineCounter:
@@ -72,7 +106,7 @@ class LineCounter:
         self._across = np.array([-self._along[1], self._along[0]])
         self._band = band
         self._passages: dict[int, _Passage] = {}
-        self._recent: list[tuple[float, int, NDArray[np.float32], NDArray[np.float32]]] = []
+        self._crossed: list[_Crossed] = []
         self._begun = float("inf")
         self.duplicates = 0
 
@@ -100,7 +134,8 @@ class LineCounter:
             side = 1 if d >= 0 else -1
             if is_clear and side != passage.side:
                 if passage.passed is not None:
-                    crossings += self._once(LineCrossing(row, passage.passed, 0 if side > 0 else 1), tracks, time)
+                    made = LineCrossing(row, passage.passed, 0 if side > 0 else 1)
+                    crossings += self._once(made, passage.place, tracks, time)
                 passage.side = side
             if is_clear:
                 passage.passed = None
@@ -121,19 +156,29 @@ class LineCounter:
         place = passage.along - (along - passage.along) / elapsed * back
         near = back <= _BACK_S and abs(passage.distance) <= _BACK * extent
         if near and 0 < back <= passage.time - self._begun and 0 <= place <= 1:
-            passage.passed = passage.time - back
+            passage.passed, passage.place = passage.time - back, place
             passage.side = -passage.side
 
-    def _once(self, crossing: LineCrossing, tracks: Tracks, time: float) -> list[LineCrossing]:
-        """Nothing when a vehicle that crossed just now would be in this very place: a second track on one vehicle."""
+    def _once(self, crossing: LineCrossing, place: float, tracks: Tracks, time: float) -> list[LineCrossing]:
+        """Nothing when this is a second track on a vehicle that has just crossed."""
         box, velocity = tracks.boxes[crossing.row], tracks.velocities[crossing.row]
-        self._recent = [recent for recent in self._recent if time - recent[0] <= _SAME_S]
-        for then, direction, other, speed in self._recent:
-            moved = other + np.tile(speed * np.float32(time - then), 2)
-            if direction == crossing.direction and _overlap(box, moved) > _SAME:
-                self.duplicates += 1
-                return []
-        self._recent.append((time, crossing.direction, box, velocity))
+        sides = box[2:] - box[:2]
+        new = _Crossed(
+            crossing.time,
+            crossing.direction,
+            place * self._length,
+            float(sides @ np.abs(self._along)),
+            float(sides @ np.abs(self._across)),
+            abs(float(velocity @ self._across)),
+            time,
+            box,
+            velocity,
+        )
+        self._crossed = [old for old in self._crossed if crossing.time - old.time <= _FORGET_S / 10]
+        if any(new.is_again(old) for old in self._crossed):
+            self.duplicates += 1
+            return []
+        self._crossed.append(new)
         return [crossing]
 
     def _forget(self, time: float) -> None:
@@ -153,4 +198,5 @@ class LineCounter:
             place = passage.along + part * (along - passage.along)
             inside = 0.0 <= place <= 1.0
             passage.passed = passage.time + part * (time - passage.time) if inside else None
+            passage.place = place
         passage.distance, passage.along, passage.time = distance, along, time

@@ -67,14 +67,16 @@ def counts_text(counts: CountsMessage) -> str:
     return f"{classes}; coverage {counts.coverage:.2f}{said}"
 
 
-def health_parts(health: Health) -> list[str]:
+def health_parts(health: Health, *, brief: bool = False) -> list[str]:
+    if brief:
+        return [f"{health.frames_per_s:.0f} frames/s", f"unsent {health.unsent}"]
     inference = [f"inference {health.inference_ms.p50:.0f} ms"] if health.inference_ms else []
     lost = [f"lost {health.lost}"] if health.lost else []
     return [f"{health.frames_per_s:.1f} frames/s", *inference, f"unsent {health.unsent}", *lost]
 
 
 def device_view(device: DeviceBoard, classes: Sequence[str], rows: int) -> RenderableType:
-    """One device in depth: its newest `rows` intervals of each line, and their sum since it was installed."""
+    """One device in depth: the newest `rows` intervals of each line, and its totals since it was installed."""
     parts: list[RenderableType] = []
     for name, line in device.lines.items():
         ways = device.names(name)
@@ -98,7 +100,7 @@ def board_view(board: Board, now: datetime) -> RenderableType:
         return Text("No device has reported yet.", style="dim")
     parts: list[RenderableType] = [_table(board.classes, "line", "from UTC")]
     for (site, name), device in sorted(board.devices.items()):
-        parts.append(device_head(f"{site}/{name}", device, now))
+        parts.append(device_head(f"{site}/{name}", device, *_heard(device, now)))
         parts += [Text(f"  {said}", style="yellow") for said in problems(device)]
         parts += [_newest(device, board.classes)] if device.lines else []
     return Group(*parts)
@@ -116,20 +118,25 @@ def _newest(device: DeviceBoard, classes: Sequence[str]) -> Table:
     return table
 
 
-def device_head(name: str, device: DeviceBoard, now: datetime) -> Text:
-    """Who, whether it is there, when it was heard last, and how fast it is."""
+def device_head(name: str, device: DeviceBoard, *more: str) -> Text:
+    """Who, whether it is there, and what else is to be said of it, in one line."""
     state = device.status.state if device.status else "unknown"
     head = Text.assemble((name, "bold"), "  ", (state, _STYLES.get(state, "yellow")), overflow="ellipsis", no_wrap=True)
-    if device.heard:
-        head.append(f"  heard {age((now - device.heard).total_seconds())} ago")
-    if device.health and state == "online":
-        head.append(f"  {'  '.join(health_parts(device.health))}")
-    return head
+    return head.append("".join(f"  {part}" for part in more))
+
+
+def _heard(device: DeviceBoard, now: datetime) -> list[str]:
+    heard = [f"heard {age((now - device.heard).total_seconds())} ago"] if device.heard else []
+    return heard + (health_parts(device.health, brief=True) if is_online(device) and device.health else [])
+
+
+def is_online(device: DeviceBoard) -> bool:
+    return device.status is not None and device.status.state == "online"
 
 
 def problems(device: DeviceBoard) -> Iterator[str]:
     """What the device itself says is wrong; nothing after it has gone, since nobody can tell how it is there now."""
-    if device.health and device.status and device.status.state == "online":
+    if device.health and is_online(device):
         source = device.health.source
         yield from (clean(text) for text in (device.health.problem, source.detail) if text)
         if source.state not in ("ok", "opening") and not source.detail:
@@ -176,18 +183,21 @@ def watch_view(board: Board, now: datetime, place: str, problem: str, *, connect
     return Group(title, board_view(board, now), *told, *unreadable)
 
 
-def demo_view(board: Board, now: datetime, left_s: int | None, problem: str, height: int) -> RenderableType:
+def demo_view(board: Board, left_s: int | None, problem: str, height: int, *, over: bool = False) -> RenderableType:
     """The screen of `demo`, at most `height` lines; left_s: until the last interval ends, None before a frame."""
     parts: list[RenderableType] = [Text()]
     for (site, name), device in board.devices.items():
         rows = max(1, (height - 8) // max(1, len(device.lines)) - 5)
-        parts += [device_head(f"{site}/{name}", device, now), device_view(device, board.classes, rows)]
+        health = health_parts(device.health) if device.health else []
+        parts += [device_head(f"{site}/{name}", device, *health), device_view(device, board.classes, rows)]
         parts += [Text(said, style="yellow") for said in problems(device)]
     parts += [Text(problem, style="bold red")] if problem else []
+    return Group(*parts, *([] if over else [Text(f"\n{_wait(left_s)}; Ctrl-C ends", style="dim")]))
+
+
+def _wait(left_s: int | None) -> str:
     if left_s is None:
-        wait = "waiting for the first picture"
-    elif left_s:
-        wait = f"{left_s} s to go; an interval arrives some 4 s after its end"
-    else:
-        wait = "waiting for the last interval"
-    return Group(*parts, Text(f"\n{wait}; Ctrl-C ends", style="dim"))
+        return "waiting for the first picture"
+    return (
+        f"{left_s} s to go; an interval arrives some 4 s after its end" if left_s else "waiting for the last interval"
+    )

@@ -21,7 +21,7 @@ class SourceError(EdgeAppError, OSError):
     """A camera, stream or file cannot be opened or read."""
 
 
-class SourceEnded(EdgeAppError, EOFError):
+class SourceEnded(EdgeAppError, EOFError):  # noqa: N818  # the normal end is no error
     """A recording is over: the normal end, not a fault."""
 
 

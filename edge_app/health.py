@@ -35,6 +35,11 @@ def readings(folder: Path) -> Readings:
     )
 
 
+def process_age_s(wall: Callable[[], float] = time.time) -> float:
+    """Seconds since the system started this process, the interpreter and its imports included."""
+    return wall() - psutil.Process().create_time()
+
+
 def _cpu_celsius() -> float | None:
     """The hottest sensor of the processor: cpu_thermal on a Raspberry Pi, CPU-therm on a Jetson, coretemp on a PC."""
     sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_app.errors import EdgeAppError, SourceEnded
-from edge_app.health import Heart, notify, watchdog_interval
+from edge_app.health import Heart, notify, process_age_s, watchdog_interval
 from edge_app.ledger import Ledger
 from edge_app.pipeline import Pipeline
 from edge_app.publisher import Publisher
@@ -130,6 +130,8 @@ class Service:
         kept = self._ledger.unstored
         self._ledger.record(frame.captured_at, crossings, dropped)
         self.frames += 1
+        if self.frames == 1:
+            log.info("first frame", extra={"after_s": round(process_age_s(), 2)})
         self.heart.beat("frame")
         for crossing in crossings:
             _tell(crossing, stored=self._ledger.unstored <= kept)

@@ -100,7 +100,7 @@ def test_no_lines_no_crossings() -> None:
 def test_a_region_is_all_that_the_detector_sees_and_boxes_come_back_in_their_place() -> None:
     rng = np.random.default_rng(1)
     picture = rng.integers(0, 255, (400, 600, 3), np.uint8)
-    box = Detections(np.float32([[10, 20, 40, 60]]), np.float32([0.9]), np.int16([0]))
+    box = Detections(np.array([[10, 20, 40, 60]], np.float32), np.array([0.9], np.float32), np.array([0], np.int16))
     detector = Scripted([Look(0.0, box)])
     counts = Pipeline(detector, Tracker(), (LINE,), COUNTED, band=BAND, region=(0.25, 0.5, 0.75, 1.0))
     counts.process(Frame(picture, 0, 0.0, 0.0))
@@ -110,7 +110,7 @@ def test_a_region_is_all_that_the_detector_sees_and_boxes_come_back_in_their_pla
 
 def test_a_region_counts_as_the_whole_picture_does() -> None:
     """The lower half, where the detector sees the same vehicle in other coordinates."""
-    sensor, x = Sensor(noise=0.0), np.float32([0, 360, 0, 360])
+    sensor, x = Sensor(noise=0.0), np.array([0, 360, 0, 360], np.float32)
     whole = sensor.watch([DOWN], 5)
     half = [Look(t, Detections(d.boxes - x, d.scores, d.classes)) for t, d in whole]
     counts = Pipeline(Scripted(half), Tracker(), (LINE,), COUNTED, band=BAND, region=(0, 0.5, 1, 1))

@@ -176,7 +176,7 @@ def iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 class TestGroups:
-    ROW = [(10.0 + 60 * i, 10.0, 60.0 + 60 * i, 60.0) for i in range(3)]
+    ROW = tuple((10.0 + 60 * i, 10.0, 60.0 + 60 * i, 60.0) for i in range(3))
     AROUND = (0.0, 0.0, 200.0, 70.0)
 
     def test_a_box_around_three_of_its_class_is_a_group(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import shutil
 import sys
 import tempfile
@@ -11,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -214,18 +214,19 @@ def _screen(console: Console, board: Board) -> Iterator[Tell]:
     if not console.is_terminal:
         yield tell_line
         return
-    drawn = 0.0
+    drawn = -_REDRAW_S
 
     def draw(_news: News | None, span: Span | None, problem: str) -> None:
         nonlocal drawn
         if time.monotonic() - drawn >= _REDRAW_S:
-            drawn, now = time.monotonic(), datetime.now(timezone.utc)
-            left = max(0, math.ceil(span.end - now.timestamp())) if span else None
-            live.update(demo_view(board, now, left, problem, console.height), refresh=True)
+            drawn = time.monotonic()
+            left = max(0, math.ceil(span.end - time.time())) if span else None
+            live.update(demo_view(board, left, problem, console.height), refresh=True)
 
     with Live(console=console, auto_refresh=False, redirect_stderr=sys.stderr.isatty()) as live:
         console.show_cursor(True)  # a second Ctrl-C ends the program at once and would leave the terminal without one
         yield draw
+        live.update(demo_view(board, 0, "", console.height, over=True), refresh=True)
 
 
 def _conclude(console: Console, watch: Watch, lines: Sequence[Line], *, stopped: bool) -> None:
@@ -237,7 +238,7 @@ def _conclude(console: Console, watch: Watch, lines: Sequence[Line], *, stopped:
         _compare(console, watch, watch.source, lines)
     else:
         _sum_up(console, watch.received, lines)
-    program = "edge-app" if shutil.which("edge-app") else str(Path(sys.prefix, "bin", "edge-app"))
+    program = "edge-app" if shutil.which("edge-app") else os.path.relpath(Path(sys.prefix, "bin", "edge-app"))
     console.print(
         f"\nNext: `{program} count VIDEO --annotate out.mp4` draws what is seen in a video of yours; "
         f"`{program} run --config FILE` counts from a camera, and `{program} config` prints a FILE to begin with.",

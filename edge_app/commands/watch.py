@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +18,7 @@ from edge_app.errors import BrokerError, ConfigError
 if TYPE_CHECKING:
     from edge_app.board import Board
     from edge_app.endpoint import Endpoint
+    from edge_app.mqtt import Message
     from edge_app.session import Subscriber
 
 HELP = "a live table of the counts and states of every device under a topic prefix"
@@ -102,17 +103,17 @@ def _once(board: Board, reader: Subscriber, stop: threading.Event) -> None:
     from edge_app import terminal
     from edge_app.dashboard import board_view
 
-    begun = quiet_since = time.monotonic()
-    while not stop.is_set() and time.monotonic() - quiet_since < _QUIET_S:
-        message = reader.read(0.1)
+    deadline = time.monotonic() + _PATIENCE_S
+    heard: float | None = None
+    for message in _messages(board, reader, stop):
+        if reader.problem or (not reader.connected and time.monotonic() > deadline):
+            raise BrokerError(reader.problem or f"the broker gives no answer within {_PATIENCE_S:g} s")
         if message:
             board.take(message)
-        if reader.problem:
-            raise BrokerError(reader.problem)
-        waits = not reader.connected and time.monotonic() - begun < _PATIENCE_S
-        quiet_since = time.monotonic() if message or waits else quiet_since
-    if not reader.connected and not stop.is_set():
-        raise BrokerError(f"The broker gave no answer within {_PATIENCE_S:g} s.")
+        if reader.connected and (message or heard is None):
+            heard = time.monotonic()
+        if heard is not None and time.monotonic() - heard > _QUIET_S:
+            break
     terminal.stdout().print(board_view(board, _now()))
     _tell_unreadable(board)
 
@@ -123,22 +124,22 @@ def _live(board: Board, reader: Subscriber, stop: threading.Event, place: str) -
     from edge_app import terminal
     from edge_app.dashboard import watch_view
 
-    console = terminal.stdout()
+    console, drawn = terminal.stdout(), -_REDRAW_S
     with Live(console=console, auto_refresh=False, redirect_stderr=sys.stderr.isatty()) as live:
         console.show_cursor(True)  # a second Ctrl-C ends the program at once and would leave the terminal without one
-
-        def draw() -> None:
-            live.update(watch_view(board, _now(), place, reader.problem, connected=reader.connected), refresh=True)
-
-        _follow(board, reader, stop, draw)
+        for message in _messages(board, reader, stop):
+            if message:
+                board.take(message)
+            if time.monotonic() - drawn >= _REDRAW_S:
+                drawn = time.monotonic()
+                live.update(watch_view(board, _now(), place, reader.problem, connected=reader.connected), refresh=True)
 
 
 def _lines(board: Board, reader: Subscriber, stop: threading.Event) -> None:
     from edge_app.dashboard import line_text
 
     told = ""
-    while not stop.is_set():
-        message = reader.read(_REDRAW_S)
+    for message in _messages(board, reader, stop):
         unreadable = board.unreadable
         news = board.take(message) if message else None
         if news:
@@ -147,21 +148,18 @@ def _lines(board: Board, reader: Subscriber, stop: threading.Event) -> None:
             _tell_unreadable(board)
         if reader.problem != told:
             told = reader.problem
-            print(f"edge-app: {told or 'connected again'}", file=sys.stderr)
+            print(f"edge-app: {told or 'connected'}", file=sys.stderr)
 
 
-def _follow(board: Board, reader: Subscriber, stop: threading.Event, draw: Callable[[], None]) -> None:
-    drawn, connected = -_REDRAW_S, False
+def _messages(board: Board, reader: Subscriber, stop: threading.Event) -> Iterator[Message | None]:
+    """What arrives, and None now and then; ends with `stop`."""
+    connected = False
     while not stop.is_set():
         message = reader.read(0.1)
         if reader.connected and not connected:
             board.resume()
         connected = reader.connected
-        if message:
-            board.take(message)
-        if time.monotonic() - drawn >= _REDRAW_S:
-            drawn = time.monotonic()
-            draw()
+        yield message
 
 
 def _tell_unreadable(board: Board) -> None:

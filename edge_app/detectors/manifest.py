@@ -10,14 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edge_app.detectors.ssd import AnchorLayer
 from edge_app.errors import DetectorError
-from edge_app.records import LABELS
+from edge_app.records import LABELS, VEHICLES
 
 DEFAULT_MODEL = "ssdlite_mobilenet_v2_512x288.tflite"
 _Positive = Annotated[int, Field(gt=0, le=4096)]
+_Above0 = Annotated[float, Field(gt=0)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")  # additions are free: newer manifests stay readable
+    # Additions are free: newer manifests stay readable.
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
 
 class Input(_Part):
@@ -41,20 +43,20 @@ class Output(_Part):
 
 class BoxCoding(_Part):
     order: Literal["ty tx th tw"]
-    scales: tuple[float, float, float, float]
+    scales: tuple[_Above0, _Above0, _Above0, _Above0]
 
 
 class Layer(_Part):
     """`first` and `step`: x, y in px, see ssd.AnchorLayer; without them the cells divide the picture evenly."""
 
     stride: _Positive
-    priors: tuple[tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], ...]
+    priors: Annotated[tuple[tuple[_Above0, _Above0], ...], Field(min_length=1)]
     first: tuple[float, float] | None = None
     step: tuple[float, float] | None = None
 
 
 class Anchors(_Part):
-    layers: tuple[Layer, ...]
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
     relative_to: Literal["min"]
 
 
@@ -79,6 +81,8 @@ class Manifest(_Part):
         unknown = [label for label in self.labels if label not in LABELS]
         if unknown or not self.labels:
             raise ValueError(f"labels must be some of {', '.join(LABELS)}, not {', '.join(unknown) or 'none'}")
+        if not set(self.labels) & set(VEHICLES):
+            raise ValueError(f"labels must name a vehicle, not only {', '.join(self.labels)}")
         want: list[int | None] = [None] if len(self.outputs) == 2 else [*range(len(self.anchors.layers))]
         for role in ("boxes", "scores"):
             if [o.layer for o in self.outputs if o.role == role] != want:
@@ -127,4 +131,6 @@ def _read_manifest(path: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise DetectorError(f"the manifest {path} is not valid at {where}: {first['msg']}") from error
+        raise DetectorError(
+            f"the manifest {path} is not valid at {where}: {first['msg'].removeprefix('Value error, ')}"
+        ) from error

@@ -6,6 +6,7 @@ ai-edge-litert where it is installed, its predecessor tflite-runtime elsewhere (
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,7 +134,7 @@ class TfliteDetector:
         """Detections in px of the model's input."""
         logits = self._gather(self._logits, len(self.manifest.labels))[:, self._columns]
         sigmoid = self.manifest.score == "sigmoid"
-        threshold = float(np.log(self._score / (1 - self._score))) if sigmoid else self._score
+        threshold = _logit(self._score) if sigmoid else self._score
         rows, columns = strongest(logits, threshold)
         scores = logits[rows, columns]
         if sigmoid:
@@ -150,6 +151,11 @@ class TfliteDetector:
         return joined
 
 
+def _logit(score: float) -> float:
+    """The inverse of the sigmoid; every logit is above that of 0, none above that of 1."""
+    return math.log(score / (1 - score)) if 0 < score < 1 else math.copysign(math.inf, score - 0.5)
+
+
 def _halved(image: Image, scale: float) -> Image:
     """The picture shrunk by the powers of two in `scale`.
 
@@ -158,7 +164,8 @@ def _halved(image: Image, scale: float) -> Image:
     """
     while scale <= 0.5:
         height, width = image.shape[:2]
-        image = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        half = max(1, width // 2), max(1, height // 2)
+        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         scale *= 2
     return image
 

@@ -1,0 +1,194 @@
+"""The import rule of the design, read from the sources: dependencies point one way, a vendor lives in one file."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "edge_app"
+
+PURE = {
+    "records": set[str](),
+    "errors": set[str](),
+    "tracker": {"records"},
+    "counting": {"records"},
+    "intervals": {"records"},
+    "evaluate": {"records", "errors"},
+    "detectors.ssd": {"records"},
+    "preview.overlay": {"records", "preview", "preview.ink", "preview.panel"},
+    "pipeline": {"records", "errors", "tracker", "counting", "detectors", "sources"},
+}
+"""Rooms without clock, threads, files or network, and what they may know of ours."""
+CALCULATION = {
+    "__future__", "bisect", "collections", "dataclasses", "enum", "functools", "heapq", "itertools", "math", "numpy",
+    "operator", "types", "typing",
+}  # fmt: skip
+"""What a pure room may import beside."""
+GRANTED = {
+    "evaluate": {"json", "pathlib"},  # read_truth
+    "pipeline": {"time"},  # how long each stage takes, never what time it is
+    "detectors.ssd": {"cv2"},  # its non-maximum suppression
+    "preview.overlay": {"cv2"},
+}
+VENDORS = {
+    "ai_edge_litert": "detectors.tflite",
+    "tflite_runtime": "detectors.tflite",
+    "paho": "mqtt",
+    "sqlite3": "store",
+    "iotcore": "broker",
+    "gi": "preview.rtsp",
+    "picamera2": "sources.picamera",
+    "psutil": "health",
+    "tomllib": "config_file",
+    "tomli": "config_file",
+}
+"""The one file that knows each; the file may be absent, but no other may know it."""
+MAY_DRAW = re.compile(r"preview\..+|sources\..+|detectors\.(ssd|tflite)")
+"""Where pictures are: the only modules with cv2, apart from the composition root, which sets its threads."""
+ON_TOP = re.compile(r"app|cli|__main__|config(_\w+)?|commands(\..+)?")
+"""What may know the configuration."""
+NEVER = {"models", "tensorflow", "tensorflow_cpu", "keras", "tests", "torch"}
+LONGEST = 300
+
+
+class Import(NamedTuple):
+    """`lazy` within a function or for types only: it makes no cycle when modules are loaded."""
+
+    name: str
+    lazy: bool
+
+
+def name_of(path: Path) -> str:
+    """ "" for edge_app itself, "sources" for edge_app/sources/__init__.py."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@lru_cache(len(MODULES))
+def imports(module: str) -> frozenset[Import]:
+    """All imports of a module, full names, also those within functions and by importlib."""
+    return frozenset(_found(module, ast.parse(MODULES[module].read_text("utf-8")), lazy=False))
+
+
+def _found(module: str, node: ast.AST, *, lazy: bool) -> Iterator[Import]:
+    if isinstance(node, ast.Import):
+        yield from (Import(alias.name, lazy) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"{module}: a relative import"
+        for alias in node.names:
+            whole = f"{node.module}.{alias.name}"
+            yield Import(whole if ours(whole) in MODULES else str(node.module), lazy)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield from (Import(name, True) for name in _named(node.value))
+    types_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    within = lazy or types_only or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    for child in ast.iter_child_nodes(node):
+        yield from _found(module, child, lazy=within)
+
+
+def _named(text: str) -> list[str]:
+    """Modules that a text names: all of it as in import_module("a.b"), or code for a child process."""
+    if re.fullmatch(r"[a-z_]\w*(\.\w+)+", text):
+        return [text]
+    return re.findall(r"^\s*(?:import|from)\s+([\w.]+)(?=\s+import\s|\s*$|\s+as\s|;)", text, re.MULTILINE)
+
+
+def ours(name: str) -> str | None:
+    """The name within edge_app, None for what is not ours."""
+    return name.removeprefix("edge_app").removeprefix(".") if name.split(".")[0] == "edge_app" else None
+
+
+def known(module: str, *, lazy: bool = True) -> set[str]:
+    """The modules of ours that a module imports."""
+    found = {ours(one.name) for one in imports(module) if lazy or not one.lazy}
+    return {name for name in found if name is not None and name in MODULES and name != module}
+
+
+def foreign(module: str) -> set[str]:
+    """The first names of what is not ours."""
+    return {one.name.split(".")[0] for one in imports(module) if ours(one.name) is None}
+
+
+def test_the_reader_of_imports_sees_them() -> None:
+    assert known("pipeline") >= {"records", "tracker", "counting", "detectors"}
+    assert {"numpy", "dataclasses"} <= foreign("tracker")
+    assert {"ai_edge_litert", "tflite_runtime"} <= foreign("detectors.tflite")
+    assert "sources.street" in known("sources") - known("sources", lazy=False)
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_rooms_know_only_what_they_may(module: str) -> None:
+    assert known(module) - {""} <= PURE[module]
+    assert foreign(module) <= CALCULATION | GRANTED.get(module, set())
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_rooms_open_no_files_and_print_nothing(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text("utf-8"))
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not called & {"open", "print", "input", "exec", "eval", "__import__"}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_vendor_is_known_in_one_file(vendor: str) -> None:
+    assert {module for module in MODULES if vendor in foreign(module)} <= {VENDORS[vendor]}
+
+
+def test_pictures_are_touched_only_where_pictures_are() -> None:
+    assert {m for m in MODULES if "cv2" in foreign(m) and not MAY_DRAW.fullmatch(m)} <= {"app"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_on_the_device_knows_training_or_tests(module: str) -> None:
+    assert not foreign(module) & NEVER
+
+
+def test_values_travel_as_plain_arguments() -> None:
+    """Only what is on top knows the configuration."""
+    knowing = {m for m in MODULES if any(name.split("_")[0] == "config" for name in known(m))}
+    assert {m for m in knowing if not ON_TOP.fullmatch(m)} == set()
+
+
+def test_nothing_reaches_up_to_the_composition_root() -> None:
+    knowing = {m for m in MODULES if known(m) & {"app", "cli"} or any(k.startswith("commands") for k in known(m))}
+    assert {m for m in knowing if not re.fullmatch(r"app|cli|__main__|commands(\..+)?", m)} == set()
+
+
+def test_records_and_errors_are_the_ground() -> None:
+    assert known("records") == known("errors") == set()
+    assert foreign("errors") <= {"__future__"}
+
+
+def test_no_cycles() -> None:
+    """Not even by imports within functions or for types, the composition root's table of sources apart."""
+    edges = {m: known(m, lazy=m != "sources") - {""} for m in MODULES}
+    free: set[str] = set()
+    while step := {m for m in edges if m not in free and edges[m] <= free}:
+        free |= step
+    assert set(MODULES) - free == set()
+
+
+def test_the_parts_load_without_the_whole() -> None:
+    """Only what the project asks for or Python brings: an import of something else would fail on a device."""
+    asked = {"ai_edge_litert", "tflite_runtime", "numpy", "cv2", "paho", "pydantic", "pydantic_core", "annotated_types"}
+    asked |= {"tomli", "rich", "psutil", "pythonjsonlogger", "iotcore"}
+    apt = {"gi", "picamera2"}
+    everything = {name for module in MODULES for name in foreign(module)} - sys.stdlib_module_names
+    assert everything <= asked | apt
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_file_is_long(module: str) -> None:
+    assert len(MODULES[module].read_text("utf-8").splitlines()) <= LONGEST
