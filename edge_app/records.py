@@ -1,4 +1,4 @@
-"""What travels between the rooms: frozen records whose arrays have stated shape, dtype and unit, checked on construction.
+"""What travels between the rooms: frozen records whose arrays have stated shape, dtype and unit, checked when made.
 
 Pixel boxes are x0, y0, x1, y1, origin top left, y down. Times are UTC seconds since 1970 (`captured_at`, `at`,
 `start`) or seconds of a clock that never steps (`monotonic`).

@@ -93,9 +93,9 @@ class Tracker:
         self._predict(elapsed)
         strong = detections.scores >= self.settings.strong
         tracks, found = self._associate(detections, np.flatnonzero(strong), np.arange(len(self)))
-        rest = np.setdiff1d(np.flatnonzero(self._hits > 1), tracks, assume_unique=True)
+        rest = _others(self._hits > 1, tracks)
         more_tracks, more_found = self._associate(detections, np.flatnonzero(~strong), rest)
-        new = np.setdiff1d(np.flatnonzero(strong), found, assume_unique=True)
+        new = _others(strong, found)
         self._correct(np.concatenate([tracks, more_tracks]), np.concatenate([found, more_found]), detections, time)
         self._forget(time)
         self._spawn(new, detections, time)
@@ -120,7 +120,8 @@ class Tracker:
         larger = np.maximum(own[:, None], sizes[None])
         shift = (centres[None] - self._position[tracks][:, None]) / larger
         distance = np.hypot(shift[..., 0], shift[..., 1])
-        ratio = np.abs(np.log(sizes[None] / own[:, None])).max(axis=2)
+        ratios = np.abs(np.log(sizes[None] / own[:, None]))
+        ratio = np.maximum(ratios[..., 0], ratios[..., 1])
         # A track unseen for a while may be further off; a new one has no known speed yet.
         reach = self.settings.gate + 2 * np.sqrt(self._variance[tracks, 0])
         near = distance <= np.minimum(reach, self.settings.widest)[:, None]
@@ -139,7 +140,7 @@ class Tracker:
         velocity = self._velocity[tracks] / self._size[tracks]
         speed = np.hypot(velocity[:, 0], velocity[:, 1])[:, None]
         way = (centres[None] - self._last[tracks][:, None]) / scale
-        forward = (way * velocity[:, None]).sum(axis=2)
+        forward = way[..., 0] * velocity[:, :1] + way[..., 1] * velocity[:, 1:]
         fell_back: NDArray[np.bool_] = (speed > _MOVING) & (forward < -_BACK * speed)
         return fell_back
 
@@ -172,9 +173,9 @@ class Tracker:
         that was hidden or left the picture, and its class must not be outvoted by what is gone.
         """
         way, velocity = self._position[tracks] - self._origin[tracks], self._velocity[tracks]
-        size = np.sqrt(self._size[tracks].prod(axis=1))
-        against = (way * velocity).sum(axis=1) < -np.float32(0.5) * _lengths(way) * _lengths(velocity)
-        turned = tracks[against & (_lengths(way) > size) & (_lengths(velocity) > _MOVING * size)]
+        size, far, fast = np.sqrt(_areas(self._size[tracks])), _lengths(way), _lengths(velocity)
+        against = way[:, 0] * velocity[:, 0] + way[:, 1] * velocity[:, 1] < -np.float32(0.5) * far * fast
+        turned = tracks[against & (far > size) & (fast > _MOVING * size)]
         self._origin[turned] = self._position[turned]
         self._wandered[turned] = 0
         self._votes[turned] = 0
@@ -187,7 +188,7 @@ class Tracker:
         self._confirmed[tracks] |= (
             (time - self._born[tracks] >= s.confirm_s - 1e-6)
             & (self._evidence[tracks] >= s.evidence)
-            & (way >= far * np.sqrt(self._size[tracks].prod(axis=1)))
+            & (way >= far * np.sqrt(_areas(self._size[tracks])))
             & (way >= s.straight * self._wandered[tracks])
         )
 
@@ -250,6 +251,19 @@ def _sizes(boxes: FloatArray) -> FloatArray:
     return sizes
 
 
+def _areas(sizes: FloatArray) -> FloatArray:
+    # Twice as fast as a reduction over an axis of two, here and wherever else x and y are written out.
+    areas: FloatArray = sizes[:, 0] * sizes[:, 1]
+    return areas
+
+
+def _others(wanted: NDArray[np.bool_], but: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The wanted rows without some of them."""
+    left = wanted.copy()
+    left[but] = False
+    return np.flatnonzero(left)
+
+
 def _lengths(vectors: FloatArray) -> FloatArray:
     lengths: FloatArray = np.hypot(vectors[:, 0], vectors[:, 1])
     return lengths
@@ -257,7 +271,7 @@ def _lengths(vectors: FloatArray) -> FloatArray:
 
 def _votes(scores: FloatArray, boxes: FloatArray) -> FloatArray:
     """A near look says more about the class than a far one."""
-    weights: FloatArray = scores * np.sqrt(_sizes(boxes).prod(axis=1))
+    weights: FloatArray = scores * np.sqrt(_areas(_sizes(boxes)))
     return weights
 
 

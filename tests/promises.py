@@ -89,7 +89,7 @@ def _contents(evidence: Evidence) -> Finding:
         where = interval["line"], interval["start"]
         contents[where].add(payload)
         ids[interval["id"]].add(where)
-    two = sum(len(found) > 1 for found in (*contents.values(), *ids.values()))
+    two = sum(len(found) > 1 for found in contents.values()) + sum(len(found) > 1 for found in ids.values())
     found = f"{len(contents)} intervals in {len(evidence.payloads)} messages, {two} in two versions"
     return Finding("one content an interval", found, bool(contents) and not two)
 

@@ -18,7 +18,7 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
         import json
 
         from edge_app import __version__
-        from edge_app.messages import asyncapi, schemas
+        from edge_app.schemas import asyncapi, schemas
 
         print(json.dumps(asyncapi(__version__) if arguments.asyncapi else schemas(), indent=1))
     else:

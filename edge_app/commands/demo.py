@@ -234,7 +234,9 @@ def _conclude(console: Console, watch: Watch, lines: Sequence[Line], *, stopped:
 
     if not watch.received and not stopped:
         raise BrokerError("no interval arrived at the subscriber, although frames came; the warnings above may say why")
-    if isinstance(watch.source, Street):
+    if not watch.received:
+        console.print("\nStopped before an interval had been received: there is nothing to show.")
+    elif isinstance(watch.source, Street):
         _compare(console, watch, watch.source, lines)
     else:
         _sum_up(console, watch.received, lines)
