@@ -144,9 +144,7 @@ class Tracker:
         fell_back: NDArray[np.bool_] = (speed > _MOVING) & (forward < -_BACK * speed)
         return fell_back
 
-    def _correct(
-        self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float
-    ) -> None:
+    def _correct(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
         boxes, scores = detections.boxes[found], detections.scores[found]
         position, both, speed = self._variance[tracks].T
         total = position + _MEASURED

@@ -11,6 +11,7 @@ measurement.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 LAYERS: Final = 6
@@ -65,7 +66,7 @@ def priors() -> list[list[tuple[float, float]]]:
     step = (MAX_SCALE - MIN_SCALE) / (LAYERS - 1)
     scales = [MIN_SCALE + step * k for k in range(LAYERS)] + [1.0]
     result = [[(SMALLEST, 1.0), (scales[0], 2.0), (scales[0], 0.5)]]
-    for scale, following in zip(scales[1:], scales[2:], strict=False):
+    for scale, following in pairwise(scales[1:]):
         ratios = (1.0, 2.0, 0.5, 3.0, 1.0 / 3.0)
         result.append([(scale, ratio) for ratio in ratios] + [(math.sqrt(scale * following), 1.0)])
     return result

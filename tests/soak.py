@@ -1,0 +1,185 @@
+"""Runs the program on a 720p RTSP stream and on a looping 720p file and measures it: python -m tests.soak --minutes 10.
+
+Both run side by side, each with the default settings and a real broker. Exit 1 when a target is missed: memory, whether
+it rises, and the time to the first frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+
+from edge_app.sources.street import Street
+from edge_app.terminal import bar, stdout, table
+from tests.brokers import mosquitto
+from tests.rtsp_server import RtspServer
+from tests.videos import ffmpeg
+
+ROOT = Path(__file__).parent.parent
+EVERY_S = 10.0
+MOST_MB, RISE_MB, FIRST_S = 170.0, 1.0, 2.0
+"""Targets: resident memory, how much of it 10 minutes may add, and the first frame after the start."""
+CONFIG = """
+device = {{ site = "test-site", device = "soak-{name}" }}
+source = {source}
+lines = [{{ id = "road", start = [0.5, 0.97], end = [0.5, 0.36] }}]
+counting = {{ interval_s = 10 }}
+mqtt = {{ port = {port} }}
+store = {{ folder = "state" }}
+log = {{ format = "json" }}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """at_s: since the start. cpu_s: processor time used so far."""
+
+    at_s: float
+    rss_mb: float
+    files: int
+    threads: int
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Soaked:
+    """What was measured of one program. code: how it ended after SIGTERM."""
+
+    name: str
+    first_frame_s: float
+    counted: int
+    code: int
+    samples: Sequence[Sample]
+
+    def rss_mb(self, minutes: float) -> float:
+        """As it was then, or at the end of a shorter run."""
+        return min(self.samples, key=lambda sample: abs(sample.at_s - 60 * minutes)).rss_mb
+
+    @property
+    def rise_mb(self) -> float:
+        """In 10 minutes, from a straight line through the second half, when caches are full."""
+        half = self.samples[len(self.samples) // 2 :]
+        slope = np.polyfit([sample.at_s for sample in half], [sample.rss_mb for sample in half], 1)[0]
+        return float(slope) * 600
+
+    @property
+    def good(self) -> bool:
+        kept = self.samples[-1].rss_mb <= MOST_MB and self.rise_mb <= RISE_MB and self.first_frame_s <= FIRST_S
+        return kept and self.code == 0
+
+
+class Program:
+    """`edge-app run` with the default settings on one source."""
+
+    def __init__(self, folder: Path, name: str, source: str, port: int) -> None:
+        folder.mkdir()
+        self._name, self._log = name, folder / "log"
+        config = folder / "edge-app.toml"
+        config.write_text(CONFIG.format(name=name, source=source, port=port))
+        with self._log.open("wb") as log:
+            command = (sys.executable, "-m", "edge_app.cli", "run", "--config", str(config))
+            self._process = psutil.Popen(command, cwd=ROOT, stderr=log)
+        self._began = time.monotonic()
+        self._samples: list[Sample] = []
+
+    def sample(self) -> None:
+        p = self._process
+        with p.oneshot():
+            rss, cpu = p.memory_info().rss / 1e6, sum(p.cpu_times()[:2])
+            self._samples.append(Sample(time.monotonic() - self._began, rss, p.num_fds(), p.num_threads(), cpu))
+
+    def stop(self) -> Soaked:
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(30)
+        records = [json.loads(line) for line in self._log.read_text().splitlines()]
+        first = [record["after_s"] for record in records if record["message"] == "first frame"]
+        counted = sum(record["message"] == "counted" for record in records)
+        return Soaked(self._name, min(first, default=float("inf")), counted, code, self._samples)
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+def street_video(folder: Path, seconds: float = 30.0) -> Path:
+    """A rendered street, 1280x720 at 15 frames/s, as H.264."""
+    street = Street(seconds=seconds)
+    raw = folder / "raw.mp4"
+    writer = cv2.VideoWriter(str(raw), cv2.VideoWriter.fourcc(*"mp4v"), 15.0, (1280, 720))
+    for _ in range(round(15 * seconds)):
+        frame = street.read(1.0)
+        assert frame is not None
+        writer.write(frame.image)
+    writer.release()
+    return ffmpeg(raw, "-c:v", "libx264", "-preset", "ultrafast", to=folder / "street.mp4")
+
+
+def soak(folder: Path, minutes: float) -> list[Soaked]:
+    """Runs both programs for so long."""
+    video = street_video(folder)
+    with ExitStack() as stack:
+        broker = stack.enter_context(mosquitto(folder / "broker"))
+        camera = stack.enter_context(RtspServer(width=1280, height=720, rate=15))
+        sources = {
+            "stream": f'{{ kind = "stream", url = "{camera.url}" }}',
+            "file": f'{{ kind = "file", path = "{video}", loop = true }}',
+        }
+        programs = []
+        for name, source in sources.items():
+            programs.append(Program(folder / name, name, source, broker.port))
+            stack.callback(programs[-1].close)
+            time.sleep(3.0)  # the time to the first frame is that of one program alone
+        steps = round(60 * minutes / EVERY_S)
+        with bar("soaking", steps) as progress:
+            for _ in range(steps):
+                time.sleep(EVERY_S)
+                for program in programs:
+                    program.sample()
+                progress.forward()
+        return [program.stop() for program in programs]
+
+
+def show(runs: Sequence[Soaked]) -> None:
+    last = runs[0].samples[-1].at_s / 60
+    result = table("", *(run.name for run in runs), "target")
+    for minutes in sorted({min(m, last) for m in (1.0, 5.0, last)}):
+        result.add_row(f"RSS after {minutes:.0f} min, MB", *(f"{run.rss_mb(minutes):.0f}" for run in runs), "")
+    result.add_row("highest RSS, MB", *(f"{max(s.rss_mb for s in run.samples):.0f}" for run in runs), f"{MOST_MB:.0f}")
+    result.add_row("rise in 10 min, MB", *(f"{run.rise_mb:.2f}" for run in runs), f"{RISE_MB:.2f}")
+    result.add_row("first frame after, s", *(f"{run.first_frame_s:.2f}" for run in runs), f"{FIRST_S:.2f}")
+    for name in ("files", "threads"):
+        ranges = [[getattr(sample, name) for sample in run.samples] for run in runs]
+        result.add_row(f"open {name}" if name == "files" else name, *(f"{min(r)}-{max(r)}" for r in ranges), "")
+    shares = [run.samples[-1].cpu_s / run.samples[-1].at_s for run in runs]
+    result.add_row("processor, % of a core", *(f"{100 * share:.0f}" for share in shares), "")
+    result.add_row("vehicles counted", *(str(run.counted) for run in runs), "")
+    result.add_row("exit code", *(str(run.code) for run in runs), "0")
+    stdout().print(result)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        runs = soak(Path(folder), options.minutes)
+    show(runs)
+    return 0 if all(run.good for run in runs) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
