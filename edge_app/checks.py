@@ -48,7 +48,7 @@ def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
         yield Finding("warn", what, f"{rest}.")
     yield clock(time.time())
     holder = _holder(config.store.folder)
-    yield _state(config.store.folder, config.store.max_intervals, holder)
+    yield state_folder(config.store.folder, config.store.max_intervals, holder)
     yield _broker(config)
     if not stop.is_set():
         yield from _seeing(config, stop, running=holder is not None)
@@ -77,11 +77,12 @@ def _holder(folder: Path) -> str | None:
     except BlockingIOError:
         return path.read_text(errors="replace").strip() or "unknown"
     except OSError:
-        return None  # nobody was here yet, or it may not be read: what can be done here is tried in _state
+        return None  # nobody was here yet, or it may not be read: what can be done here is tried in state_folder
     return None
 
 
-def _state(folder: Path, max_intervals: int, holder: str | None) -> Finding:
+def state_folder(folder: Path, max_intervals: int, holder: str | None) -> Finding:
+    """holder: the process that has it, from `_holder`. Nothing is left in the folder, nor is it made."""
     what = "state folder"
     if holder:
         return Finding("ok", what, f"{folder} is in use, the service is running (pid {holder}).")
@@ -142,7 +143,7 @@ def _seeing(config: Config, stop: threading.Event, *, running: bool) -> Iterator
                 yield Finding("FAIL", "source", _sentence(error))
             return
         yield _source(config.source.kind, status, source.first_s)
-        if detector is not None:
+        if detector is not None and not stop.is_set():
             yield keeps_up(status.rate, 1e3 / milliseconds[0])
             yield from _lines(config, detector, source)
 
@@ -202,21 +203,18 @@ class _Watched:
 
 def _lines(config: Config, detector: TfliteDetector, source: Source) -> Iterator[Finding]:
     """A few seconds of the road through detector and tracker, as in service."""
-    pipeline, lines = build_pipeline(config, detector), build_lines(config)
-    watches: list[LineWatch] = []
+    pipeline, size = build_pipeline(config, detector), (source.status.width, source.status.height)
+    watches = [LineWatch(line, size) for line in build_lines(config)]
     times: list[float] = []
     for frame in _frames(source, _WATCH_S):
         pipeline.process(frame)
-        watches = watches or [LineWatch(line, frame.size) for line in lines]
         times.append(frame.monotonic)
         for watch in watches:
             watch.see(pipeline.tracks)
     lasted = times[-1] - times[0] if times else 0.0
-    if lasted > 0:
-        for watch in watches:
-            yield from judge(
-                watch, Vision(config.detector.region, detector.manifest), (len(times) - 1) / lasted, lasted
-            )
+    rate = (len(times) - 1) / lasted if lasted else source.status.rate
+    for watch in watches:
+        yield from judge(watch, Vision(config.detector.region, detector.manifest), rate, lasted)
 
 
 def _frames(source: Source, seconds: float) -> Iterator[Frame]:

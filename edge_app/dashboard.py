@@ -100,7 +100,7 @@ def board_view(board: Board, now: datetime) -> RenderableType:
         return Text("No device has reported yet.", style="dim")
     parts: list[RenderableType] = [_table(board.classes, "line", "from UTC")]
     for (site, name), device in sorted(board.devices.items()):
-        parts.append(device_head(f"{site}/{name}", device, *_heard(device, now)))
+        parts += [Text(), device_head(f"{site}/{name}", device, *_heard(device, now))]
         parts += [Text(f"  {said}", style="yellow") for said in problems(device)]
         parts += [_newest(device, board.classes)] if device.lines else []
     return Group(*parts)
@@ -179,7 +179,7 @@ def watch_view(board: Board, now: datetime, place: str, problem: str, *, connect
     state = "" if connected else "connecting"
     told = [Text(problem, style="bold red")] if problem else [Text(state, style="yellow")] if state else []
     unreadable = [Text(f"unreadable: {board.unreadable}", style="yellow")] if board.unreadable else []
-    title = Text(f"broker {place}   {now:%H:%M:%S} UTC   > left to right, < right to left   Ctrl-C ends", style="dim")
+    title = Text(f"broker {place}   {now:%H:%M:%S} UTC   > left to right, < right to left", style="dim")
     return Group(title, board_view(board, now), *told, *unreadable)
 
 

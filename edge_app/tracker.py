@@ -47,6 +47,10 @@ _ACCELERATION = 4.0
 _FIRST_SPEED = 4.0**2
 _SIZE_S = 0.15
 """Time constant in s of a track's width and height."""
+_WANDERED_S = 2.0
+"""Time constant in s of what a track wandered: one that trembled in a queue for a minute still may drive away."""
+_WAITS_S = 0.5
+"""A track that has not left its place yet was born so long ago at most: waiting is no part of its way."""
 _TENTATIVE_S = 0.4
 """How long an unconfirmed track may go unseen."""
 _LARGEST_RATIO = np.float32(np.log(2.5))
@@ -141,7 +145,8 @@ class Tracker:
         speed = np.hypot(velocity[:, 0], velocity[:, 1])[:, None]
         way = (centres[None] - self._last[tracks][:, None]) / scale
         forward = way[..., 0] * velocity[:, :1] + way[..., 1] * velocity[:, 1:]
-        fell_back: NDArray[np.bool_] = (speed > _MOVING) & (forward < -_BACK * speed)
+        back = _BACK + 2 * np.sqrt(self._variance[tracks, 0])[:, None]  # as far again as its place is uncertain
+        fell_back: NDArray[np.bool_] = (speed > _MOVING) & (forward < -back * speed)
         return fell_back
 
     def _correct(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
@@ -155,7 +160,8 @@ class Tracker:
         self._variance[tracks] = np.stack([(1 - gain) * position, (1 - gain) * both, speed - rate * both], axis=1)
         follow = 1 - np.exp((self._seen[tracks] - time) / _SIZE_S).astype(np.float32)
         self._size[tracks] += follow[:, None] * (_sizes(boxes) - self._size[tracks])
-        self._wandered[tracks] += _lengths(self._position[tracks] - self._last[tracks])
+        forget = np.exp((self._seen[tracks] - time) / _WANDERED_S).astype(np.float32)
+        self._wandered[tracks] = forget * self._wandered[tracks] + _lengths(self._position[tracks] - self._last[tracks])
         self._last[tracks] = self._position[tracks]
         self._renew(tracks)
         self._votes[tracks, detections.classes[found]] += _votes(scores, boxes)
@@ -183,6 +189,8 @@ class Tracker:
         way = _lengths(self._position[tracks] - self._origin[tracks])
         mean = self._evidence[tracks] / self._hits[tracks].astype(np.float32)
         far = s.moved + _DOUBT * np.maximum(0, np.float32(0.5) - mean)
+        waits = ~self._confirmed[tracks] & (way < s.moved / 2 * np.sqrt(self._size[tracks].prod(axis=1)))
+        self._born[tracks[waits]] = np.maximum(self._born[tracks[waits]], time - _WAITS_S)
         self._confirmed[tracks] |= (
             (time - self._born[tracks] >= s.confirm_s - 1e-6)
             & (self._evidence[tracks] >= s.evidence)

@@ -7,10 +7,11 @@ remains unfair is a vehicle whose centre passes the line within a moment of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,9 @@ from edge_app import terminal
 from edge_app.intervals import add_counts, zero_counts
 from edge_app.messages import CountsMessage
 from edge_app.records import DIRECTIONS, Crossing, Direction, Line
+
+if TYPE_CHECKING:
+    from edge_app.sources.street import Street
 
 Figures: TypeAlias = dict[str, dict[Direction, int]]
 """class -> direction -> n."""
@@ -41,6 +45,27 @@ class Span:
 
     def holds(self, counts: CountsMessage) -> bool:
         return self.start <= counts.start.timestamp() and counts.end.timestamp() <= self.end
+
+
+def report(
+    received: Sequence[CountsMessage], span: Span | None, lines: Sequence[Line], street: Street | None
+) -> Iterator[RenderableType]:
+    """All that is to be said at the end, one part after the other; without a street there is no truth."""
+    intervals = [counts for counts in received if span and span.holds(counts)] if street else received
+    if not intervals:
+        yield "\nStopped before a whole interval had been received: there is nothing to show."
+        return
+    yield f"\n{compared(intervals)}\n" if street else ""
+    for line in lines:
+        got = counted(counts for counts in intervals if counts.line == line.id)
+        if street:
+            since, until = (at - street.start_at for at in ends(intervals))
+            true = passed(street.truth(until, since=since, line=line), got)
+            yield from (beside(line, got, true), f"\n{sentence(got, true)}")
+        else:
+            yield terminal.counts_table(line.id, got, list(ways(line).values()))
+    if not street:
+        yield "\nThat is what was received. What really passed is not known of a video, so nothing is compared."
 
 
 def ends(intervals: Sequence[CountsMessage]) -> tuple[float, float]:

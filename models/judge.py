@@ -29,7 +29,7 @@ FAINTEST: Final = 0.05
 
 def sigmoid(logits: FloatArray) -> FloatArray:
     """Score 0..1 of a logit."""
-    return np.float32(1) / (np.float32(1) + np.exp(-logits))
+    return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
 
 def manifest_anchors(manifest: Manifest) -> FloatArray:

@@ -89,12 +89,12 @@ def letterbox(image: Image, size: Size) -> Image:
 def relit(image: Image, gamma: float) -> Image:
     """The same uint8 picture brighter (gamma < 1) or darker (gamma > 1)."""
     table = (np.linspace(0, 1, 256) ** gamma * 255).round().astype(np.uint8)
-    return table[image]
+    return np.asarray(table[image], np.uint8)
 
 
 def scaled(image: Image) -> FloatArray:
     """uint8 (H, W, 3) -> float32 (1, H, W, 3) in [-1, 1], as the source graph's Preprocessor does."""
-    return (image.astype(np.float32) * np.float32(2 / 255) - np.float32(1))[None]
+    return np.asarray(image.astype(np.float32)[None] * np.float32(2 / 255) - np.float32(1), np.float32)
 
 
 def calibration(paths: Sequence[Path], size: Size, relight: bool) -> Iterator[FloatArray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,7 +90,7 @@ def statement(recipe: Recipe, chosen: Sequence[Path]) -> dict[str, Any]:
         "method": "full int8, weights per output channel, float32 outputs per layer" if recipe.quantise else "none",
         "recipe": asdict(recipe),
         "calibration_pictures": len(chosen),
-        "calibration_list_sha256": hashlib.sha256("\n".join(p.name for p in chosen).encode()).hexdigest(),
+        "calibration_list_sha256": pictures.fingerprint(chosen),
     }
 
 

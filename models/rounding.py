@@ -137,7 +137,7 @@ def _groups(kernel: NDArray[Any], layer: Layer) -> tuple[int, int]:
 def _as_rows(kernel: NDArray[np.float64], layer: Layer) -> NDArray[np.float64]:
     """(h, w, C, R) -> (groups, rows of each, inputs)."""
     groups, inputs = _groups(kernel, layer)
-    return kernel.reshape(inputs, -1).T.reshape(groups, -1, inputs)
+    return np.asarray(kernel.reshape(inputs, -1).T.reshape(groups, -1, inputs), np.float64)
 
 
 def _as_kernel(rows: NDArray[np.float64], shape: tuple[int, ...]) -> FloatArray:
@@ -152,7 +152,7 @@ def _patches(image: FloatArray, window: tuple[int, ...], random: np.random.Gener
     count = min(PER_PICTURE, height * width)
     y, x = random.integers(0, height, count), random.integers(0, width, count)
     cells = [padded[y + dy, x + dx] for dy in range(rows) for dx in range(columns)]
-    return np.stack(cells, axis=1).astype(np.float64, copy=False)
+    return np.asarray(np.stack(cells, axis=1), np.float64)
 
 
 def input_names(graph: Graph) -> list[str]:

@@ -7,6 +7,7 @@ Integer-Arithmetic-Only Inference" (2018), as TensorFlow's converter implements 
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import sys
 import warnings
@@ -33,6 +34,7 @@ def load() -> Any:
     except ImportError as error:
         raise BuildError("A build needs TensorFlow: pip install '.[models]' on Python 3.10 or 3.11.") from error
     tf.get_logger().setLevel("ERROR")
+    logging.getLogger("absl").setLevel(logging.ERROR)  # its remarks are about interfaces of its own
     return tf
 
 
@@ -109,7 +111,9 @@ def convert_int8(
     converter.representative_dataset = lambda: ([sample] for sample in samples)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter._experimental_calibrate_only = True
-    quantised = mlir_quantize(_quietly(converter), denylisted_nodes=list(keep_float) or None)
+    calibrated = _quietly(converter)
+    with _no_stderr():
+        quantised = mlir_quantize(calibrated, denylisted_nodes=list(keep_float) or None)
     return bytes(modify_model_io_type(quantised, tf.uint8, tf.float32))
 
 

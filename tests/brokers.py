@@ -151,9 +151,9 @@ class Relay:
                 self._pump(client, broker, self.frozen)
 
     def _pump(self, source: socket.socket, sink: socket.socket, *held: threading.Event) -> None:
-        source.settimeout(0.02)
         while not self._closed.is_set():
             try:
+                source.settimeout(0.02)
                 data = source.recv(65536)
             except TimeoutError:
                 continue

@@ -29,14 +29,17 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One run of the program. first_frame, ended: UTC s; first_frame is None when it did not come so far.
+    """One run of the program. first_frame, ended: UTC s; first_frame is None when it did not come so far,
+    ended is when it was told to.
 
-    code: exit code, None for one that was killed. faults: what it logged as an error.
+    code: exit code, None for one that was killed. after_s: from its start to its first frame. faults: what it logged
+    as an error.
     """
 
     first_frame: float | None
     ended: float
     code: int | None
+    after_s: float | None = None
     counted: Sequence[Counted] = ()
     faults: Sequence[str] = ()
 
@@ -103,7 +106,7 @@ def _numbers(evidence: Evidence) -> Finding:
 
 def _overlaps(evidence: Evidence) -> Finding:
     pairs = [pair for intervals in evidence.lines.values() for pair in pairwise(intervals)]
-    overlaps = sum(_utc(before["end"]) > _utc(after["start"]) for before, after in pairs)
+    overlaps = sum(utc(before["end"]) > utc(after["start"]) for before, after in pairs)
     return Finding("intervals in order, none overlaps", f"{overlaps} of {len(pairs)} do", not overlaps)
 
 
@@ -127,14 +130,15 @@ def _totals(evidence: Evidence) -> Finding:
 
 
 def _coverage(evidence: Evidence) -> Finding:
-    wrong, interrupted = 0, 0
+    wrong, interrupted, off = 0, 0, [0.0]
     for interval in evidence.intervals:
-        lives = list(_shares(evidence.lives, _utc(interval["start"]), _utc(interval["end"])))
-        seen, observed = sum(lives), interval["coverage"] * interval["interval_s"]
+        lives = list(_shares(evidence.lives, utc(interval["start"]), utc(interval["end"])))
         interrupted += len(lives) > 1
-        slack = max(1, len(lives))
-        wrong += not seen - LATE_S * slack <= observed <= seen + EARLY_S * slack or not 0 <= interval["coverage"] <= 1
-    return Finding("coverage is the time it ran", f"{wrong} are wrong, {interrupted} were interrupted", not wrong)
+        off.append(interval["coverage"] * interval["interval_s"] - sum(lives))
+        allowed = -LATE_S * max(1, len(lives)) <= off[-1] <= EARLY_S * max(1, len(lives))
+        wrong += not allowed or not 0 <= interval["coverage"] <= 1
+    found = f"{interrupted} interrupted, {min(off):.1f} to +{max(off):.1f} s off, {wrong} wrong"
+    return Finding("coverage is the time it ran", found, not wrong)
 
 
 def _shares(lives: Sequence[Life], start: float, end: float) -> Iterator[float]:
@@ -158,5 +162,6 @@ def _counter(line: str, counts: dict[str, dict[Literal["left_to_right", "right_t
     return Counter({(line, label, way): n for label, ways in counts.items() for way, n in ways.items() if n})
 
 
-def _utc(text: str) -> float:
+def utc(text: str) -> float:
+    """UTC s of an RFC 3339 time with Z."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

@@ -7,9 +7,9 @@ it rises, and the time to the first frame.
 from __future__ import annotations
 
 import argparse
-import json
+import math
+import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,18 +20,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import psutil
 
 from edge_app.sources.street import Street
 from edge_app.terminal import bar, stdout, table
 from tests.brokers import mosquitto
-from tests.rtsp_server import RtspServer
+from tests.program import Program
+from tests.promises import Life
+from tests.rtsp_server import RtspServer, why_not
 from tests.videos import ffmpeg
 
-ROOT = Path(__file__).parent.parent
 EVERY_S = 10.0
 MOST_MB, RISE_MB, FIRST_S = 170.0, 1.0, 2.0
-"""Targets: resident memory, how much of it 10 minutes may add, and the first frame after the start."""
+"""Targets: resident memory, how much 10 minutes may add to it, and the first frame after the start."""
 CONFIG = """
 device = {{ site = "test-site", device = "soak-{name}" }}
 source = {source}
@@ -56,17 +56,19 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Soaked:
-    """What was measured of one program. code: how it ended after SIGTERM."""
+    """What was measured of one program."""
 
     name: str
-    first_frame_s: float
-    counted: int
-    code: int
+    life: Life
     samples: Sequence[Sample]
 
     def rss_mb(self, minutes: float) -> float:
         """As it was then, or at the end of a shorter run."""
         return min(self.samples, key=lambda sample: abs(sample.at_s - 60 * minutes)).rss_mb
+
+    @property
+    def highest_mb(self) -> float:
+        return max(sample.rss_mb for sample in self.samples)
 
     @property
     def rise_mb(self) -> float:
@@ -76,43 +78,38 @@ class Soaked:
         return float(slope) * 600
 
     @property
+    def first_frame_s(self) -> float:
+        return math.inf if self.life.after_s is None else self.life.after_s
+
+    @property
     def good(self) -> bool:
-        kept = self.samples[-1].rss_mb <= MOST_MB and self.rise_mb <= RISE_MB and self.first_frame_s <= FIRST_S
-        return kept and self.code == 0
+        small = self.highest_mb <= MOST_MB and self.rise_mb <= RISE_MB
+        return small and self.first_frame_s <= FIRST_S and self.life.code == 0
 
 
-class Program:
-    """`edge-app run` with the default settings on one source."""
+class Patient:
+    """`edge-app run` with the default settings on one source, under observation."""
 
     def __init__(self, folder: Path, name: str, source: str, port: int) -> None:
-        folder.mkdir()
-        self._name, self._log = name, folder / "log"
-        config = folder / "edge-app.toml"
-        config.write_text(CONFIG.format(name=name, source=source, port=port))
-        with self._log.open("wb") as log:
-            command = (sys.executable, "-m", "edge_app.cli", "run", "--config", str(config))
-            self._process = psutil.Popen(command, cwd=ROOT, stderr=log)
+        self._name, self._program = name, Program(folder)
+        self._program.start(CONFIG.format(name=name, source=source, port=port))
         self._began = time.monotonic()
         self._samples: list[Sample] = []
 
     def sample(self) -> None:
-        p = self._process
+        p = self._program.process
         with p.oneshot():
             rss, cpu = p.memory_info().rss / 1e6, sum(p.cpu_times()[:2])
             self._samples.append(Sample(time.monotonic() - self._began, rss, p.num_fds(), p.num_threads(), cpu))
 
     def stop(self) -> Soaked:
-        self._process.send_signal(signal.SIGTERM)
-        code = self._process.wait(30)
-        records = [json.loads(line) for line in self._log.read_text().splitlines()]
-        first = [record["after_s"] for record in records if record["message"] == "first frame"]
-        counted = sum(record["message"] == "counted" for record in records)
-        return Soaked(self._name, min(first, default=float("inf")), counted, code, self._samples)
+        self._program.signal(signal.SIGTERM)
+        while not self._program.has_ended():
+            time.sleep(0.1)
+        return Soaked(self._name, self._program.lives[0], self._samples)
 
     def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        self._program.close()
 
 
 def street_video(folder: Path, seconds: float = 30.0) -> Path:
@@ -129,7 +126,7 @@ def street_video(folder: Path, seconds: float = 30.0) -> Path:
 
 
 def soak(folder: Path, minutes: float) -> list[Soaked]:
-    """Runs both programs for so long."""
+    """Runs the program on both sources for so long."""
     video = street_video(folder)
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder / "broker"))
@@ -138,19 +135,19 @@ def soak(folder: Path, minutes: float) -> list[Soaked]:
             "stream": f'{{ kind = "stream", url = "{camera.url}" }}',
             "file": f'{{ kind = "file", path = "{video}", loop = true }}',
         }
-        programs = []
+        patients = []
         for name, source in sources.items():
-            programs.append(Program(folder / name, name, source, broker.port))
-            stack.callback(programs[-1].close)
+            patients.append(Patient(folder / name, name, source, broker.port))
+            stack.callback(patients[-1].close)
             time.sleep(3.0)  # the time to the first frame is that of one program alone
         steps = round(60 * minutes / EVERY_S)
         with bar("soaking", steps) as progress:
             for _ in range(steps):
                 time.sleep(EVERY_S)
-                for program in programs:
-                    program.sample()
+                for patient in patients:
+                    patient.sample()
                 progress.forward()
-        return [program.stop() for program in programs]
+        return [patient.stop() for patient in patients]
 
 
 def show(runs: Sequence[Soaked]) -> None:
@@ -158,23 +155,34 @@ def show(runs: Sequence[Soaked]) -> None:
     result = table("", *(run.name for run in runs), "target")
     for minutes in sorted({min(m, last) for m in (1.0, 5.0, last)}):
         result.add_row(f"RSS after {minutes:.0f} min, MB", *(f"{run.rss_mb(minutes):.0f}" for run in runs), "")
-    result.add_row("highest RSS, MB", *(f"{max(s.rss_mb for s in run.samples):.0f}" for run in runs), f"{MOST_MB:.0f}")
+    result.add_row("highest RSS, MB", *(f"{run.highest_mb:.0f}" for run in runs), f"{MOST_MB:.0f}")
     result.add_row("rise in 10 min, MB", *(f"{run.rise_mb:.2f}" for run in runs), f"{RISE_MB:.2f}")
     result.add_row("first frame after, s", *(f"{run.first_frame_s:.2f}" for run in runs), f"{FIRST_S:.2f}")
-    for name in ("files", "threads"):
-        ranges = [[getattr(sample, name) for sample in run.samples] for run in runs]
-        result.add_row(f"open {name}" if name == "files" else name, *(f"{min(r)}-{max(r)}" for r in ranges), "")
+    result.add_row("open files", *(_range([s.files for s in run.samples]) for run in runs), "")
+    result.add_row("threads", *(_range([s.threads for s in run.samples]) for run in runs), "")
     shares = [run.samples[-1].cpu_s / run.samples[-1].at_s for run in runs]
     result.add_row("processor, % of a core", *(f"{100 * share:.0f}" for share in shares), "")
-    result.add_row("vehicles counted", *(str(run.counted) for run in runs), "")
-    result.add_row("exit code", *(str(run.code) for run in runs), "0")
+    result.add_row("vehicles counted", *(str(len(run.life.counted)) for run in runs), "")
+    result.add_row("exit code", *(str(run.life.code) for run in runs), "0")
     stdout().print(result)
+
+
+def _range(values: Sequence[int]) -> str:
+    return f"{min(values)}-{max(values)}"
+
+
+def _missing() -> str:
+    """What must be installed first; empty when nothing is missing."""
+    absent = [name for name in ("mosquitto", "ffmpeg") if not shutil.which(name)]
+    return f"needs {absent[0]}: apt install {absent[0]}" if absent else why_not()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     options = parser.parse_args()
+    if _missing():
+        parser.error(_missing())
     with tempfile.TemporaryDirectory() as folder:
         runs = soak(Path(folder), options.minutes)
     show(runs)

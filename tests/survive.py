@@ -10,24 +10,23 @@ import argparse
 import json
 import logging
 import random
+import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from edge_app.session import Subscriber
 from edge_app.store import Outbox
 from edge_app.terminal import stdout, table
 from tests.brokers import Mosquitto, Relay, eventually, mosquitto, relay, subscribed
-from tests.promises import Counted, Evidence, Finding, Life, judge
+from tests.program import Program
+from tests.promises import Evidence, Finding, judge, utc
 
-ROOT = Path(__file__).parent.parent
 PREFIX = "traffic/v1/test-site/survivor"
 INTERVAL_S = 10
 STOPS = 0.2
@@ -44,7 +43,7 @@ log = {{ format = "json" }}
 """
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Plan:
     """app_kills, broker_kills: how many. longest_s: from the start of the program to its end, at most. pause_s: from
     one outage of the broker to the next, at most."""
@@ -57,65 +56,6 @@ class Plan:
     tell: Callable[[str], None] = field(default=lambda _text: None)
 
 
-class Program:
-    """`edge-app run` on a rendered street, each time with other traffic, its log in a file of its own."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder, self._port = folder, port
-        self._ended: list[tuple[float, int | None]] = []
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, flow: tuple[float, float]) -> None:
-        run = len(self._ended)
-        config = self.folder / "edge-app.toml"
-        config.write_text(CONFIG.format(seed=run, flow=list(flow), interval_s=INTERVAL_S, port=self._port))
-        with self._log(run).open("wb") as log:
-            command = (sys.executable, "-m", "edge_app.cli", "run", "--config", str(config))
-            self._process = subprocess.Popen(command, cwd=ROOT, stderr=log)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        assert self._process.poll() is None, self._log(len(self._ended)).read_text()
-        self._process.send_signal(number)
-
-    def has_ended(self) -> bool:
-        """Asked until it is true after a signal."""
-        assert self._process is not None
-        code = self._process.poll()
-        if code is None:
-            time.sleep(0.005)
-            return False
-        self._process = None
-        self._ended.append((time.time(), None if code == -signal.SIGKILL else code))
-        return True
-
-    def close(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    @property
-    def lives(self) -> list[Life]:
-        """All that have ended."""
-        return [_life(self._log(run), *ended) for run, ended in enumerate(self._ended)]
-
-    def _log(self, run: int) -> Path:
-        return self.folder / f"run-{run}.log"
-
-
-def _life(log: Path, ended: float, code: int | None) -> Life:
-    records = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    seen = [record["time"] for record in records if record["message"] == "first frame"]
-    counted = [
-        Counted((record["line"], record["class"], record["direction"]), record["at"])
-        for record in records
-        if record["message"] == "counted"
-    ]
-    faults = [record["message"] for record in records if record["level"] in ("ERROR", "CRITICAL")]
-    first = datetime.fromisoformat(seen[0].replace("Z", "+00:00")).timestamp() if seen else None
-    return Life(first, ended, code, counted, faults)
-
-
 class Trial:
     """Turns of reading and of killing, in one thread."""
 
@@ -123,7 +63,7 @@ class Trial:
         self._plan, self._random = plan, random.Random(plan.seed)
         self._program, self._broker, self._between, self._reader = program, broker, between, reader
         self._app_kills, self._broker_kills = plan.app_kills, plan.broker_kills
-        self._due = 0.0
+        self._starts, self._due = 0, 0.0
         self.payloads: list[bytes] = []
 
     def run(self) -> None:
@@ -141,13 +81,25 @@ class Trial:
         self._plan.tell(f"{left}, {len(set(self.payloads))} intervals received")
 
     def _start(self) -> None:
-        self._program.start(BUSY)
+        self._start_program(BUSY)
         self._due = time.monotonic() + self._random.uniform(min(1.0, self._plan.longest_s / 2), self._plan.longest_s)
+
+    def _start_program(self, flow: tuple[float, float]) -> None:
+        self._starts += 1
+        port = self._between.port
+        self._program.start(CONFIG.format(seed=self._starts, flow=list(flow), interval_s=INTERVAL_S, port=port))
 
     def _read(self) -> bool:
         message = self._reader.read(0.02)
         self.payloads += [message.payload] if message else []
         return message is not None
+
+    def _read_until(self, happened: Callable[[], bool], timeout: float) -> None:
+        def turn() -> bool:
+            self._read()
+            return happened()
+
+        eventually(turn, timeout)
 
     def _turn(self) -> None:
         self._read()
@@ -164,7 +116,7 @@ class Trial:
 
     def _end(self, number: signal.Signals) -> None:
         self._program.signal(number)
-        eventually(lambda: self._program.has_ended() or (self._read() and False), 20.0)
+        self._read_until(self._program.has_ended, 20.0)
 
     def _break_broker(self) -> None:
         if self._random.random() < STOPS:
@@ -205,28 +157,20 @@ class Trial:
         self._between.frozen.clear()
 
     def _let_it_finish(self) -> None:
-        """On an empty road, until an interval has arrived that began after the last crossing."""
+        """A last crossing, then an empty road until an interval has arrived that began after it."""
+        self._read_until(lambda: len(self._program.counted) > 0, 60.0)
         self._end(signal.SIGTERM)
         last = max((counted.at for life in self._program.lives for counted in life.counted), default=0.0)
-        self._program.start(EMPTY)
+        self._start_program(EMPTY)
         self._plan.tell("waiting for the last interval on an empty road")
-        eventually(lambda: (self._read() or True) and self._newest() > last, 90.0)
+        self._read_until(lambda: self._newest() > last, 90.0)
         self._end(signal.SIGTERM)
         while self._read():
             pass
 
     def _newest(self) -> float:
-        starts = (json.loads(payload)["start"] for payload in self.payloads[-1:])
-        return max((datetime.fromisoformat(start.replace("Z", "+00:00")).timestamp() for start in starts), default=0.0)
-
-
-@contextmanager
-def _program(folder: Path, port: int) -> Iterator[Program]:
-    program = Program(folder, port)
-    try:
-        yield program
-    finally:
-        program.close()
+        """Start of the interval that was received last, UTC s; 0 before the first."""
+        return utc(json.loads(self.payloads[-1])["start"]) if self.payloads else 0.0
 
 
 def survive(folder: Path, plan: Plan) -> Evidence:
@@ -237,7 +181,7 @@ def survive(folder: Path, plan: Plan) -> Evidence:
         mosquitto(folder, "allow_anonymous true", *saved) as broker,
         subscribed(broker.port, *topics, name="city", keep=3600) as reader,
         relay(broker.port) as between,
-        _program(folder, between.port) as program,
+        closing(Program(folder)) as program,
     ):
         trial = Trial(plan, program, broker, between, reader)
         trial.run()
@@ -257,10 +201,12 @@ def show(findings: list[Finding]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--broker-kills", type=int, default=20, help="SIGKILLs of the broker; some SIGTERMs come on top")
+    parser.add_argument("--broker-kills", type=int, default=20, help="SIGKILLs of the broker; SIGTERMs on top")
     parser.add_argument("--app-kills", type=int, default=50, help="SIGKILLs of the program; likewise")
     parser.add_argument("--seed", type=int, default=2026)
     options = parser.parse_args()
+    if not shutil.which("mosquitto"):
+        parser.error("needs the broker: apt install mosquitto")
     logging.getLogger("edge_app").setLevel(logging.ERROR)  # that the broker is gone now and then is no news here
     began = time.monotonic()
 

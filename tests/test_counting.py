@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import pickle
 from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
 from math import cos, pi, sin
 from random import Random
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_app.counting import LineCounter, LineCrossing
-from edge_app.records import DIRECTIONS, Direction, Line, Tracks
-from edge_app.tracker import Tracker
+from edge_app.records import DIRECTIONS, Direction, Line
 from tests.trajectories import (
     BAND,
     Counted,
     Look,
-    Point,
     Sensor,
     Vehicle,
     count,
-    counter,
     curved,
     driven,
     mirrored,
@@ -191,6 +184,18 @@ def test_a_vehicle_that_stops_or_turns_at_the_line(what: str, fps: float) -> Non
     assert counted_ways([vehicle], Sensor(fps=fps, noise=noise)) == expected
 
 
+@pytest.mark.parametrize("waits", [1.0, 5.0, 60.0])
+@pytest.mark.parametrize("y", [0.2, 0.4, 0.46, 0.48])
+@pytest.mark.parametrize("noise", [0.01, 0.03])
+def test_a_vehicle_first_seen_standing_counts_when_it_goes(noise: float, y: float, waits: float) -> None:
+    """A queue before the line when the device starts: waiting is neither wandering nor part of the way over it."""
+    vehicle = driven((0.0, (0.5, y)), (waits, (0.5, y)), (waits + 4, (0.5, 1.0)))
+    sensor = Sensor(noise=noise)
+    (found,), (true,) = count(sensor.watch([vehicle], waits + 5), LINE, sensor=sensor), truth([vehicle], LINE)
+    assert found.direction == true.direction
+    assert found.time == pytest.approx(true.time, abs=0.5)
+
+
 @pytest.mark.parametrize("fps", RATES)
 @pytest.mark.parametrize(("x", "n"), [(0.05, 0), (0.12, 1), (0.88, 1), (0.95, 0)])
 def test_beyond_the_ends_is_no_crossing(x: float, n: int, fps: float) -> None:
@@ -273,74 +278,3 @@ def test_25_frames_stored_as_30() -> None:
     looks = sensor.watch(vehicles, 15)
     repeated = [Look(look.time, looks[i - (i % 6 == 5)].detections) for i, look in enumerate(looks)]
     same_crossings(count(repeated, LINE, sensor=sensor), vehicles, LINE, sensor)
-
-
-def tracks_at(*rows: tuple[int, Point, Point], seen: bool = True) -> Tracks:
-    """Tracks of 20 px boxes from (id, place now, place of birth at 0 s)."""
-    n, ids = len(rows), np.array([row[0] for row in rows], np.int64)
-    centres, origins = (np.array([row[i] for row in rows], np.float32).reshape(n, 2) for i in (1, 2))
-    return Tracks(
-        ids, np.hstack([centres - 10, centres + 10]), centres, np.zeros((n, 2), np.float32), np.zeros(n, np.int16),
-        np.ones(n, np.float32), np.full(n, seen), origins, np.zeros(n),
-    )  # fmt: skip
-
-
-class TestLineCounter:
-    """Single looks, by hand: a level line at y = 100, x 0..200, a band of 5 px."""
-
-    def line(self) -> LineCounter:
-        return LineCounter((0, 100), (200, 100), band=0.25)
-
-    def test_counts_on_leaving_the_band_at_the_time_of_passing(self) -> None:
-        line = self.line()
-        places = [(0.0, 80.0), (1.0, 96.0), (2.0, 104.0), (3.0, 106.0)]
-        found = [line.update(tracks_at((1, (50, y), (50, 70))), t) for t, y in places]
-        assert found == [[], [], [], [LineCrossing(0, 1.5, 0)]]
-
-    def test_a_track_confirmed_beyond_the_line_counts_from_where_it_was_born(self) -> None:
-        (found,) = self.line().update(tracks_at((1, (50, 110), (50, 90))), 1.0)
-        assert found.direction == 0
-        assert found.time == pytest.approx(0.5)
-
-    def test_a_track_born_beyond_the_line_does_not_count(self) -> None:
-        assert self.line().update(tracks_at((1, (50, 190), (50, 170))), 1.0) == []
-
-    def test_what_is_only_predicted_begins_no_crossing(self) -> None:
-        line = self.line()
-        line.update(tracks_at((1, (50, 90), (50, 70))), 0.0)
-        assert line.update(tracks_at((1, (50, 110), (50, 70)), seen=False), 1.0) == []
-        assert len(line.update(tracks_at((1, (50, 112), (50, 70))), 1.1)) == 1
-
-    def test_what_is_predicted_completes_a_crossing_that_was_seen(self) -> None:
-        line = self.line()
-        line.update(tracks_at((1, (50, 90), (50, 70))), 0.0)
-        assert line.update(tracks_at((1, (50, 102), (50, 70))), 1.0) == []
-        assert len(line.update(tracks_at((1, (50, 112), (50, 70)), seen=False), 1.1)) == 1
-
-    def test_no_tracks(self) -> None:
-        assert self.line().update(tracks_at(), 0.0) == []
-
-    @settings(deadline=None, max_examples=50)
-    @given(way=st.lists(st.floats(0, 200), min_size=2, max_size=40))
-    def test_the_count_is_where_the_track_went(self, way: list[float]) -> None:
-        """On any walk across the endless line: crossings alternate and sum to the side it ended clear on."""
-        line, steps = LineCounter((-1e4, 100), (1e4, 100), band=0.25), list[int]()
-        for t, y in enumerate(way):
-            steps += [1 - 2 * c.direction for c in line.update(tracks_at((1, (50, y), (50, way[0]))), 2.0 * t)]
-        clear = [y > 100 for y in way if abs(np.float32(y) - 100) > 5] or [way[0] >= 100]
-        assert all(a == -b for a, b in pairwise(steps))
-        assert sum(steps) == clear[-1] - (way[0] >= 100)
-
-
-def test_memory_does_not_grow_with_the_number_of_vehicles() -> None:
-    """10,000 vehicles, 25 at a time: what is kept after the last is no more than after the first 2,500."""
-    sensor, line, tracker = Sensor(fps=10), Line("l", (0, 0.5), (1, 0.5)), Tracker()
-    counters, kept, n = counter(line, sensor), list[int](), 0
-    wave = sensor.watch([replace(down(0, 0.9, 0.02 + 0.04 * x), size=(0.03, 0.3)) for x in range(25)], 1.0)
-    for begin in range(400):
-        for time, detections in wave:
-            now = 1.0 * begin + time
-            n += len(counters.update(tracker.update(detections, now), now))
-        kept.append(len(pickle.dumps((tracker, counters))))
-    assert n == 10_000
-    assert max(kept[100:]) <= 1.1 * max(kept[:100])

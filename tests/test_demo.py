@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Group
 
 from edge_app import verdict
 from edge_app.board import News
@@ -64,6 +65,12 @@ def test_sums_and_truth_have_one_shape() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert "to town" in text
     assert row(text, "car").split() == ["car", "5", "5", "0", "0", "5", "-5"]
+
+
+def test_without_a_truth_what_was_received_is_summed_up() -> None:
+    text = shown(Group(*verdict.report([interval(1), interval(2)], None, [LINE], None)))
+    assert row(text, "car").split() == ["car", "4", "0", "4"]
+    assert "nothing is compared" in text
 
 
 def test_frames_that_nobody_saw_are_admitted() -> None:
@@ -186,5 +193,5 @@ def test_a_video_as_camera_and_ctrl_c(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert said.startswith("The video")
-    assert "Stopped before an interval had been received" in out
+    assert "Stopped before a whole interval had been received" in out
     assert "Next: " in out

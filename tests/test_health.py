@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import os
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,3 +93,10 @@ def test_a_heartbeat_ages_and_one_that_never_beat_is_infinitely_old() -> None:
     heart.beat("inference")
     assert heart.age("frames") == 3.5
     assert heart.age("inference") == 0.0
+
+
+def test_the_age_of_a_process_begins_with_its_interpreter() -> None:
+    began = time.monotonic()
+    code = "from edge_app.health import process_age_s; print(process_age_s())"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert 0.01 < float(said) < time.monotonic() - began + 0.01  # the system counts in steps of 10 ms

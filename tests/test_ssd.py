@@ -119,7 +119,8 @@ def boxes_of(*rows: tuple[float, float, float, float]) -> FloatArray:
 def kept(
     boxes: FloatArray, scores: list[float], classes: list[int], same: float = 0.5, other: float = 0.7
 ) -> list[int]:
-    return suppress(boxes, np.array(scores, np.float32), np.array(classes, np.intp), same, other).tolist()
+    rows = suppress(boxes, np.array(scores, np.float32), np.array(classes, np.intp), same, other)
+    return [int(row) for row in rows]
 
 
 class TestSuppression:

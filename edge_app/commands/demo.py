@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from edge_app.records import Line
     from edge_app.session import Subscriber
     from edge_app.sources import Source
-    from edge_app.sources.street import Street
     from edge_app.threads import Worker
     from edge_app.verdict import Span
 
@@ -123,7 +122,10 @@ def introduction(path: Path | None, port: int, *, own_line: bool) -> Iterator[st
         "Nothing leaves this machine."
     )
     if path and not own_line:
-        yield "The counting line goes across the middle of the picture; --line ID:x0,y0,x1,y1 puts it elsewhere."
+        yield (
+            "The counting line goes across the middle of the picture, where left to right is downwards; "
+            "--line ID:x0,y0,x1,y1 puts it elsewhere."
+        )
     if shutil.which("mosquitto_sub"):
         yield f"To listen as well: mosquitto_sub -V 5 -h {HOST} -p {port} -v -t '{ROOT}/#'"
 
@@ -230,46 +232,16 @@ def _screen(console: Console, board: Board) -> Iterator[Tell]:
 
 
 def _conclude(console: Console, watch: Watch, lines: Sequence[Line], *, stopped: bool) -> None:
+    from edge_app import verdict
     from edge_app.sources.street import Street
 
     if not watch.received and not stopped:
         raise BrokerError("no interval arrived at the subscriber, although frames came; the warnings above may say why")
-    if not watch.received:
-        console.print("\nStopped before an interval had been received: there is nothing to show.")
-    elif isinstance(watch.source, Street):
-        _compare(console, watch, watch.source, lines)
-    else:
-        _sum_up(console, watch.received, lines)
+    truth = watch.source if isinstance(watch.source, Street) else None
+    for said in verdict.report(watch.received, watch.span, lines, truth):
+        console.print(said)
     program = "edge-app" if shutil.which("edge-app") else os.path.relpath(Path(sys.prefix, "bin", "edge-app"))
     console.print(
         f"\nNext: `{program} count VIDEO --annotate out.mp4` draws what is seen in a video of yours; "
         f"`{program} run --config FILE` counts from a camera, and `{program} config` prints a FILE to begin with.",
-    )
-
-
-def _compare(console: Console, watch: Watch, street: Street, lines: Sequence[Line]) -> None:
-    from edge_app import verdict
-
-    intervals = [counts for counts in watch.received if watch.span and watch.span.holds(counts)]
-    if not intervals:
-        console.print("\nStopped before a whole interval had been received: nothing to compare with the truth.")
-        return
-    console.print(f"\n{verdict.compared(intervals)}\n")
-    since, until = (at - street.start_at for at in verdict.ends(intervals))
-    for line in lines:
-        got = verdict.counted(counts for counts in intervals if counts.line == line.id)
-        true = verdict.passed(street.truth(until, since=since, line=line), got)
-        console.print(verdict.beside(line, got, true))
-        console.print(f"\n{verdict.sentence(got, true)}")
-
-
-def _sum_up(console: Console, received: Sequence[CountsMessage], lines: Sequence[Line]) -> None:
-    from edge_app import terminal, verdict
-
-    console.print()
-    for line in lines:
-        got = verdict.counted(counts for counts in received if counts.line == line.id)
-        console.print(terminal.counts_table(line.id, got, list(verdict.ways(line).values())))
-    console.print(
-        "\nThis is what was received; the truth about a video is not known here, `evaluate` compares with it."
     )

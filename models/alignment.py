@@ -1,0 +1,78 @@
+"""What the placement of anchors is worth: `python -m models.alignment [--eval DIR]`.
+
+Judges every built file twice on labelled pictures: with its own anchors (models/anchors.py), and with anchors that
+divide the picture evenly and grow with its shorter side, as the source's generator would place them at that size.
+Needs no TensorFlow. models/README.md keeps the table of the last run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from edge_app.errors import EdgeAppError
+from models import pictures
+from models.anchors import TRAINED_SIDE
+from models.errors import BuildError
+from models.judge import precision
+from models.manifest import Manifest, write
+
+FOLDER: Final = Path(__file__).resolve().parent
+LABELS: Final = ("car", "motorcycle")
+OVERLAPS: Final = (0.5, 0.75)
+
+
+def evenly_placed(manifest: Manifest) -> Manifest:
+    """The manifest with anchors that divide the picture evenly, of sizes relative to its shorter side."""
+    result = copy.deepcopy(manifest)
+    relative = TRAINED_SIDE / min(result["input"]["width"], result["input"]["height"])
+    for layer in result["anchors"]["layers"]:
+        del layer["first"], layer["step"]
+        layer["priors"] = [[scale / relative, ratio] for scale, ratio in layer["priors"]]
+    return result
+
+
+def scores(manifest: Manifest, model: bytes, judging: Sequence[Path]) -> list[float]:
+    """Average precision of LABELS at each of OVERLAPS."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = write(Path(folder), manifest, model)
+        found = [precision(file, judging, overlap) for overlap in OVERLAPS]
+    return [result[label] for result in found for label in LABELS]
+
+
+def table(models: Sequence[Path], judging: Sequence[Path]) -> str:
+    """Markdown, two rows for each model."""
+    head = ["model", "anchors", *(f"AP{round(overlap * 100)} {label}" for overlap in OVERLAPS for label in LABELS)]
+    lines = [head, ["---"] * len(head)]
+    for path in models:
+        manifest = json.loads(path.with_suffix(".json").read_text())
+        for name, changed in (("even", evenly_placed(manifest)), ("placed", manifest)):
+            values = scores(changed, path.read_bytes(), judging)
+            lines.append([path.stem.rpartition("_")[2], name, *(f"{value:.3f}" for value in values)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 1 when something is missing."""
+    parser = argparse.ArgumentParser(prog="python -m models.alignment", description="Judge the placement of anchors.")
+    parser.add_argument("--eval", type=Path, help="labelled pictures ($EDGE_APP_SHARED/detection/eval)", dest="judging")
+    args = parser.parse_args(arguments)
+    try:
+        models = sorted(FOLDER.glob("*.tflite"))
+        if not models:
+            raise BuildError(f"There is no detector in {FOLDER}; run python -m models.build first.")
+        print(table(models, pictures.find(args.judging or pictures.shared_folder("eval"))))
+    except EdgeAppError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""What each choice of the recipe is worth: `python -m models.study [--input 512x288] [--images DIR] [--eval DIR]`.
+
+Builds the file in every variant, compares each with the float file on labelled pictures that calibrated none of them,
+and prints one table. Takes about 20 minutes. models/README.md keeps the table of the last run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from edge_app.errors import EdgeAppError
+from edge_app.records import Image
+from models import pictures, source
+from models.anchors import Size
+from models.build import pictures_of, size_of
+from models.checks import compare
+from models.judge import RawModel, precision, relative_times, sized
+from models.manifest import write
+from models.metrics import Fidelity
+from models.recipe import FLOAT, SHIPPED, Built, Recipe, build
+
+PLAIN: Final = Recipe("plain", biases_first=False, rounding=False)
+VARIANTS: Final = (
+    Recipe("one scale over all layers", biases_first=False, rounding=False, per_layer=False),
+    PLAIN,
+    Recipe("plain + biases first", rounding=False),
+    Recipe("25 pictures", rounding=False, pictures=25),
+    Recipe("400 pictures", rounding=False, pictures=400),
+    Recipe("relit pictures", rounding=False, relight=True),
+    Recipe("last convolutions float", rounding=False, float_heads=True),
+    SHIPPED,
+    Recipe("shipped, relit pictures", relight=True),
+    Recipe("shipped, last convolutions float", float_heads=True),
+)
+COLUMNS: Final = "variant|score err|p95|flips .3|.4|.5|IoU|AP50 car|moto|time|MB"
+JUDGED: Final = ("car", "motorcycle")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A variant's figures; time is relative to PLAIN in the same run."""
+
+    name: str
+    fidelity: Fidelity | None
+    precision: Mapping[str, float]
+    time: float
+    megabytes: float
+
+    def cells(self) -> list[str]:
+        """As the table prints it."""
+        found = self.fidelity
+        first = [f"{found.score_mean:.4f}", f"{found.score_p95:.3f}"] if found else ["-", "-"]
+        flips = [f"{flip:.3f}" for flip in found.flips] if found else ["-"] * 3
+        overlap = f"{found.box_iou:.3f}" if found else "-"
+        scores = [f"{self.precision[label]:.3f}" for label in JUDGED]
+        return [self.name, *first, *flips, overlap, *scores, f"{self.time:.2f}", f"{self.megabytes:.2f}"]
+
+
+def study(size: Size, calibrating: Sequence[Path], judging: Sequence[Path], say: Callable[[str], None]) -> list[Row]:
+    """Build and measure every variant, the float file first."""
+    graph = source.read(source.fetch())
+    files: dict[str, Built] = {}
+    for recipe in (FLOAT, *VARIANTS):
+        say(f"building: {recipe.name}")
+        files[recipe.name] = build(graph, size, recipe, calibrating, {})
+    times = _times(files, sized(judging[:1], size)[0])
+    rows = []
+    for name, built in files.items():
+        say(f"measuring: {name}")
+        fidelity = None if name == FLOAT.name else compare(files[FLOAT.name], built, size, judging)
+        rows.append(Row(name, fidelity, _precision(built, judging), times[name], len(built.model) / 1e6))
+    return rows
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table as the model card keeps it."""
+    head = COLUMNS.split("|")
+    lines = [head, ["---"] * len(head), *(row.cells() for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _times(files: Mapping[str, Built], image: Image) -> dict[str, float]:
+    """Time per invoke on 2 threads, relative to PLAIN."""
+    models = {name: RawModel(built.model, built.manifest, threads=2) for name, built in files.items()}
+    ordered = {PLAIN.name: models[PLAIN.name]} | models
+    taken = relative_times({name: partial(model.invoke, image) for name, model in ordered.items()})
+    return {name: ratio for name, (_, ratio) in taken.items()}
+
+
+def _precision(built: Built, judging: Sequence[Path]) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        return precision(write(Path(folder), built.manifest, built.model), judging)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.study", description="Measure the quantisation variants.")
+    parser.add_argument("--input", type=size_of, default=Size(512, 288), metavar="WxH", dest="size")
+    parser.add_argument("--images", type=Path, help="calibrating pictures ($EDGE_APP_SHARED/detection/train)")
+    parser.add_argument("--eval", type=Path, help="labelled pictures ($EDGE_APP_SHARED/detection/eval)", dest="judging")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 1 when something is missing."""
+    args = _parser().parse_args(arguments)
+    try:
+        calibrating = pictures_of(args.images or pictures.shared_folder("train"))
+        judging = pictures.find(args.judging or pictures.shared_folder("eval"))
+        rows = study(args.size, calibrating, judging, partial(print, file=sys.stderr))
+    except EdgeAppError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(markdown(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""The committed detector files and what their manifests say of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_app.detectors.manifest import load
+from models import source
+from models.anchors import Size, anchor_layers, layer_count
+from models.errors import BuildError
+from models.judge import interpreter
+from models.manifest import DEFAULT_SIZES, SCHEMA, describe, write
+from models.network import ROAD_USERS, output_names
+
+FOLDER = Path(__file__).resolve().parents[2] / "models"
+every_size = pytest.mark.parametrize("size", DEFAULT_SIZES, ids=str)
+
+
+def manifest(size: Size) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((FOLDER / f"{size.model_name}.json").read_text())
+    return result
+
+
+@every_size
+def test_hash_and_size(size: Size) -> None:
+    said = manifest(size)
+    content = (FOLDER / said["file"]).read_bytes()
+    assert said["schema"] == SCHEMA
+    assert said["sha256"] == hashlib.sha256(content).hexdigest()
+    assert (said["input"]["width"], said["input"]["height"]) == size
+    assert len(content) < 5_000_000
+
+
+@every_size
+def test_tensors_fit_the_anchors(size: Size) -> None:
+    pytest.importorskip("ai_edge_litert", reason="reading a model's tensors needs ai-edge-litert")
+    said = manifest(size)
+    runtime = interpreter((FOLDER / said["file"]).read_bytes(), 1)
+    assert tuple(runtime.get_input_details()[0]["shape"]) == (1, size.height, size.width, 3)
+    shapes = {detail["name"]: tuple(detail["shape"]) for detail in runtime.get_output_details()}
+    assert set(shapes) == {output["name"] for output in said["outputs"]}
+    for output in said["outputs"]:
+        layer = said["anchors"]["layers"][output["layer"]]
+        cells = -(-size.height // layer["stride"]), -(-size.width // layer["stride"])
+        columns = 4 if output["role"] == "boxes" else len(said["labels"])
+        assert shapes[output["name"]][1:3] == cells
+        assert prod(shapes[output["name"]]) == prod(cells) * len(layer["priors"]) * columns
+
+
+@every_size
+def test_a_raw_byte_is_the_quantised_input(size: Size) -> None:
+    pytest.importorskip("ai_edge_litert", reason="reading a model's tensors needs ai-edge-litert")
+    detail = interpreter((FOLDER / f"{size.model_name}.tflite").read_bytes(), 1).get_input_details()[0]
+    scale, zero = detail["quantization"]
+    assert scale == pytest.approx(2 / 255, rel=1e-5)
+    assert zero in (127, 128)
+
+
+@every_size
+def test_says_what_the_code_would_say(size: Size) -> None:
+    said = manifest(size)
+    boxes, scores = output_names(layer_count(size))
+    assert [o["name"] for o in said["outputs"]] == boxes + scores
+    assert said["labels"] == list(ROAD_USERS)
+    assert said["anchors"]["layers"] == anchor_layers(size)
+    assert said["origin"]["integrity"] == source.INTEGRITY
+    assert said["licence"] == "Apache-2.0"
+    assert "CC BY 4.0" in " ".join(said["origin"]["calibration_data"]["sources"])
+    assert said["scores"]["against_float"]["box_iou"] > 0.9
+
+
+@every_size
+def test_the_product_accepts_it(size: Size) -> None:
+    assert load(FOLDER / f"{size.model_name}.tflite")[0].name == size.model_name
+
+
+def test_write_replaces_whole_files_and_leaves_nothing_else(tmp_path: Path) -> None:
+    said = describe(DEFAULT_SIZES[0], b"new", {}, {})
+    (tmp_path / said["file"]).write_bytes(b"old")
+    path = write(tmp_path, said, b"new")
+    assert path.read_bytes() == b"new"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [path.with_suffix(".json").name, path.name]
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BuildError, match="cannot be written"):
+        write(tmp_path / "file", describe(DEFAULT_SIZES[0], b"", {}, {}), b"")
