@@ -11,8 +11,6 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
-import cv2
-
 from edge_app import __version__
 from edge_app.config import Config
 from edge_app.detectors.tflite import TfliteDetector
@@ -132,7 +130,6 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
     source: one that is open already, instead of the configured one; it is closed here too.
     Raises StoreError, DetectorError, SourceError and ConfigError, each in one sentence.
     """
-    cv2.setNumThreads(1)  # its pool would compete with the interpreter's for the same few cores
     with ExitStack() as stack:
         detector = build_detector(config)
         stack.callback(detector.close)

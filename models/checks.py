@@ -11,7 +11,7 @@ import numpy as np
 
 from models import network, tensorflow_room
 from models.anchors import TRAINED_SIDE, Size, layer_count
-from models.judge import RawModel, manifest_anchors, sigmoid, sized
+from models.judge import RawModel, manifest_anchors, sigmoid
 from models.manifest import describe
 from models.metrics import THRESHOLDS, Fidelity, fidelity
 from models.network import INPUT, ROAD_USERS, SOURCE_BOXES, SOURCE_SCORES
@@ -87,7 +87,8 @@ def _float_differences(source: Graph, size: Size, paths: Sequence[Path]) -> tupl
 def compare(reference: Built, other: Built, size: Size, paths: Sequence[Path]) -> Fidelity:
     """Fidelity of a file to the float file on pictures."""
     models = RawModel(reference.model, reference.manifest), RawModel(other.model, other.manifest)
-    return fidelity((models[0](image), models[1](image)) for image in sized(paths, size))
+    images = (letterbox(load(path), size) for path in paths)
+    return fidelity((models[0](image), models[1](image)) for image in images)
 
 
 def against_float(found: Fidelity, size: Size) -> list[Check]:

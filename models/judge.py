@@ -13,7 +13,6 @@ import numpy as np
 
 from edge_app.detectors.ssd import AnchorLayer, anchors, decode
 from edge_app.records import LABELS, FloatArray, Image
-from models.anchors import Size
 from models.errors import BuildError
 from models.manifest import Manifest
 from models.metrics import Raw, average_precision, match
@@ -120,10 +119,3 @@ def relative_times(models: Mapping[str, Callable[[], None]], rounds: int = 60) -
     median = {name: float(np.median(values)) for name, values in taken.items()}
     base = next(iter(median.values()))
     return {name: (value, value / base) for name, value in median.items()}
-
-
-def sized(pictures: Sequence[Path], size: Size) -> list[Image]:
-    """The pictures letterboxed to an input size, uint8 RGB."""
-    from models.pictures import letterbox
-
-    return [letterbox(load(path), size) for path in pictures]

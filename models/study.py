@@ -10,7 +10,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,23 +21,25 @@ from models import pictures, source
 from models.anchors import Size
 from models.build import pictures_of, size_of
 from models.checks import compare
-from models.judge import RawModel, precision, relative_times, sized
+from models.judge import RawModel, precision, relative_times
 from models.manifest import write
 from models.metrics import Fidelity
-from models.recipe import FLOAT, SHIPPED, Built, Recipe, build
+from models.recipe import FLOAT, SHIPPED, Built, build
 
-PLAIN: Final = Recipe("plain", biases_first=False, rounding=False)
+PLAIN: Final = Recipe("per layer", biases_first=False, rounding=False, lowest_logit=None)
+BIASES: Final = replace(PLAIN, name="+ biases first", biases_first=True)
 VARIANTS: Final = (
-    Recipe("one scale over all layers", biases_first=False, rounding=False, per_layer=False),
+    replace(PLAIN, name="one scale over all layers", per_layer=False),
     PLAIN,
-    Recipe("plain + biases first", rounding=False),
-    Recipe("25 pictures", rounding=False, pictures=25),
-    Recipe("400 pictures", rounding=False, pictures=400),
-    Recipe("relit pictures", rounding=False, relight=True),
-    Recipe("last convolutions float", rounding=False, float_heads=True),
-    SHIPPED,
-    Recipe("shipped, relit pictures", relight=True),
-    Recipe("shipped, last convolutions float", float_heads=True),
+    BIASES,
+    replace(BIASES, name="  with 25 pictures", pictures=25),
+    replace(BIASES, name="  with 400 pictures", pictures=400),
+    replace(BIASES, name="  with relit pictures", relight=True),
+    replace(BIASES, name="  with last convolutions float", float_heads=True),
+    replace(BIASES, name="+ logits from -6", lowest_logit=SHIPPED.lowest_logit),
+    replace(SHIPPED, name="+ compensated rounding (ships)"),
+    replace(SHIPPED, name="  with relit pictures too", relight=True),
+    replace(SHIPPED, name="  with last convolutions float too", float_heads=True, lowest_logit=None),
 )
 COLUMNS: Final = "variant|score err|p95|flips .3|.4|.5|IoU|AP50 car|moto|time|MB"
 JUDGED: Final = ("car", "motorcycle")
@@ -70,7 +72,7 @@ def study(size: Size, calibrating: Sequence[Path], judging: Sequence[Path], say:
     for recipe in (FLOAT, *VARIANTS):
         say(f"building: {recipe.name}")
         files[recipe.name] = build(graph, size, recipe, calibrating, {})
-    times = _times(files, sized(judging[:1], size)[0])
+    times = _times(files, pictures.letterbox(pictures.load(judging[0]), size))
     rows = []
     for name, built in files.items():
         say(f"measuring: {name}")

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -96,10 +96,12 @@ def convert_int8(
     outputs: Sequence[str],
     samples: Iterable[NDArray[np.float32]],
     keep_float: Sequence[str] = (),
+    lowest: Mapping[str, float] | None = None,
 ) -> bytes:
     """A TFLite file int8 inside, uint8 in, float32 out, apart from the nodes `keep_float`, which stay float32.
 
-    samples: representative inputs, float32 (1, H, W, 3) in [-1, 1].
+    samples: representative inputs, float32 (1, H, W, 3) in [-1, 1]. lowest: for nodes by name, where their int8 range
+    begins at the least; what lies below comes out as that value, and what lies above is resolved the more finely.
     """
     tf = load()
     # The two steps that TFLiteConverter.convert takes by itself; apart, because only the second takes exceptions.
@@ -111,10 +113,23 @@ def convert_int8(
     converter.representative_dataset = lambda: ([sample] for sample in samples)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter._experimental_calibrate_only = True
-    calibrated = _quietly(converter)
+    calibrated = _with_lowest(_quietly(converter), lowest or {})
     with _no_stderr():
         quantised = mlir_quantize(calibrated, denylisted_nodes=list(keep_float) or None)
     return bytes(modify_model_io_type(quantised, tf.uint8, tf.float32))
+
+
+def _with_lowest(calibrated: bytes, lowest: Mapping[str, float]) -> bytes:
+    """The calibrated file with the measured ranges of these tensors cut off below. Raises BuildError if one is absent."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(calibrated))
+    ranges = {tensor.name.decode(): tensor.quantization for tensor in model.subgraphs[0].tensors}
+    for name, least in lowest.items():
+        if name not in ranges or ranges[name].min is None:
+            raise BuildError(f"TensorFlow's calibration knows no range of {name}; is it version 2.15.1?")
+        ranges[name].min = np.maximum(ranges[name].min, np.float32(least))
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _quietly(converter: Any) -> bytes:

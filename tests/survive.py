@@ -157,7 +157,7 @@ class Trial:
         self._between.frozen.clear()
 
     def _let_it_finish(self) -> None:
-        """A last crossing, then an empty road until an interval has arrived that began after it."""
+        """A last crossing, then an empty road until its interval has arrived."""
         self._read_until(lambda: len(self._program.counted) > 0, 60.0)
         self._end(signal.SIGTERM)
         last = max((counted.at for life in self._program.lives for counted in life.counted), default=0.0)
@@ -169,8 +169,8 @@ class Trial:
             pass
 
     def _newest(self) -> float:
-        """Start of the interval that was received last, UTC s; 0 before the first."""
-        return utc(json.loads(self.payloads[-1])["start"]) if self.payloads else 0.0
+        """End of the interval that was received last, UTC s; 0 before the first."""
+        return utc(json.loads(self.payloads[-1])["end"]) if self.payloads else 0.0
 
 
 def survive(folder: Path, plan: Plan) -> Evidence:

@@ -28,7 +28,7 @@ import pytest
 
 from edge_app import cli
 from edge_app.broker import HOST, embedded
-from edge_app.checks import findings
+from edge_app.commands.findings import findings
 from edge_app.config_file import load
 from edge_app.detectors.manifest import default_model
 from edge_app.errors import BrokerError

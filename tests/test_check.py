@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_app import checks, logs
-from edge_app.checks import clock, findings, state_folder
+from edge_app import logs
 from edge_app.commands import check
+from edge_app.commands import findings as room
+from edge_app.commands.findings import clock, findings, state_folder
 from edge_app.config import Config
 from edge_app.config_file import load
 from edge_app.detectors.manifest import Manifest, default_model
@@ -243,7 +244,7 @@ def test_exit_code_and_width(
         yield Finding("ok", "clock", "12:00.")
         yield Finding(level, "a part", "a long sentence [that] goes on " * 8 + "/a/path" * 30)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(checks, "findings", made)
+    monkeypatch.setattr(room, "findings", made)
     assert call() == code
     first, *rest = capsys.readouterr().out.splitlines()
     assert first == "ok    clock: 12:00."

@@ -30,15 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0, or 1 when it was interrupted."""
-    import cv2
-
     from edge_app.app import build_detector, build_pipeline
     from edge_app.config import Config, DetectorConfig
     from edge_app.sources.recording import Recording
     from edge_app.terminal import stderr
     from edge_app.throughput import measure, record_street
 
-    cv2.setNumThreads(1)  # as in service
     config = Config(detector=DetectorConfig(threads=arguments.threads))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-app-bench-")))

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0, or 1 with at least one failure or when stopped; raises ConfigError with everything that is wrong."""
     from edge_app import logs
-    from edge_app.checks import findings
+    from edge_app.commands.findings import findings
     from edge_app.config import Config
     from edge_app.config_file import load
     from edge_app.terminal import stdout

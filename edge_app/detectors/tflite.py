@@ -75,6 +75,7 @@ class TfliteDetector:
         same_iou: float = 0.55,
         any_iou: float = 0.5,
     ) -> None:
+        cv2.setNumThreads(1)  # its pool would compete with the interpreter's for the same few cores
         self.path = model or default_model()
         self.manifest, content = load(self.path)
         self._score, self._same_iou, self._any_iou = score, same_iou, any_iou

@@ -24,7 +24,7 @@ def sentence(capsys: pytest.CaptureFixture[str]) -> str:
 
 def many_pictures(folder: Path) -> Path:
     folder.mkdir()
-    for i in range(300):
+    for i in range(400):
         (folder / f"{i}.jpg").write_bytes(b"")
     return folder
 
@@ -53,7 +53,7 @@ def test_no_labelled_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_too_few_pictures(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
-    with pytest.raises(BuildError, match="holds 1 pictures; 200 are needed"):
+    with pytest.raises(BuildError, match="holds 1 pictures; 400 are needed"):
         build.pictures_of(tmp_path)
 
 

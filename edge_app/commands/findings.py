@@ -12,7 +12,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 
 from edge_app.app import build_detector, build_endpoint, build_lines, build_pipeline, build_source
@@ -41,7 +40,6 @@ _TEN_YEARS_S: Final = 10 * 365 * 86_400
 
 def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
     """Everything there is to say about a valid configuration, each as soon as it is known, until `stop` is set."""
-    cv2.setNumThreads(1)  # as in service
     yield Finding("ok", "configuration", f"valid, its hash is {config.sha256[:12]}.")
     for sentence in lint(config):
         what, _, rest = sentence.partition(": ")
