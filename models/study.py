@@ -24,7 +24,7 @@ from models.checks import compare
 from models.judge import RawModel, precision, relative_times
 from models.manifest import write
 from models.metrics import Fidelity
-from models.recipe import FLOAT, SHIPPED, Built, build
+from models.recipe import FLOAT, SHIPPED, Built, Recipe, build
 
 PLAIN: Final = Recipe("per layer", biases_first=False, rounding=False, lowest_logit=None)
 BIASES: Final = replace(PLAIN, name="+ biases first", biases_first=True)

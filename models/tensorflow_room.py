@@ -120,7 +120,7 @@ def convert_int8(
 
 
 def _with_lowest(calibrated: bytes, lowest: Mapping[str, float]) -> bytes:
-    """The calibrated file with the measured ranges of these tensors cut off below. Raises BuildError if one is absent."""
+    """The calibrated file with the measured ranges of these tensors cut off below. Raises BuildError without them."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(calibrated))
