@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-CHANGES: Final = "resized to at most 448 px, re-encoded, 16:9 shape restored; used for ranges and rounding only"
+CHANGES: Final = "resized to at most 448 px, re-encoded, 16:9 shape restored; used for activation ranges only"
 PROJECTS: Final = {
     "luongduc": "Roboflow luong-duc/vehicle_detection_project-8jikm v1, CC BY 4.0",
     "hanoi": "Roboflow thang-azynm/vehicle_dataset-04axq v1, CC BY 4.0",

@@ -60,7 +60,7 @@ def build(sizes: Sequence[Size], images: Path, out: Path, console: Console) -> N
     _report(console, "Against the source graph", against_source(graph, held_out))
     data = calibration_data(pictures.spread(paths, recipe.SHIPPED.pictures))
     for size in sizes:
-        console.print(f"{size}: rounding and calibrating, about 3 minutes ...")
+        console.print(f"{size}: calibrating, about a minute ...")
         built = recipe.build(graph, size, recipe.SHIPPED, paths, data)
         yardstick = recipe.build(graph, size, recipe.FLOAT, paths, data)
         found = compare(yardstick, built, size, held_out)

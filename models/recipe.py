@@ -28,14 +28,14 @@ class Recipe:
     False for the float32 yardstick.
     """
 
-    name: str = "int8, compensated rounding"
+    name: str = "int8, per layer, biases first"
     pictures: int = 100
     relight: bool = False
     biases_first: bool = True
-    rounding: bool = True
+    rounding: bool = False
     per_layer: bool = True
     float_heads: bool = False
-    lowest_logit: float | None = -6.0
+    lowest_logit: float | None = None
     quantise: bool = True
 
 

@@ -24,10 +24,12 @@ from models.checks import compare
 from models.judge import RawModel, precision, relative_times
 from models.manifest import write
 from models.metrics import Fidelity
-from models.recipe import FLOAT, SHIPPED, Built, Recipe, build
+from models.recipe import FLOAT, SHIPPED, Built, build
 
-PLAIN: Final = Recipe("per layer", biases_first=False, rounding=False, lowest_logit=None)
-BIASES: Final = replace(PLAIN, name="+ biases first", biases_first=True)
+PLAIN: Final = replace(SHIPPED, name="per layer", biases_first=False)
+BIASES: Final = replace(SHIPPED, name="+ biases first (ships)")
+CLIPPED: Final = replace(SHIPPED, name="+ logits from -6", lowest_logit=-6.0)
+ROUNDED: Final = replace(CLIPPED, name="+ compensated rounding", rounding=True)
 VARIANTS: Final = (
     replace(PLAIN, name="one scale over all layers", per_layer=False),
     PLAIN,
@@ -36,10 +38,10 @@ VARIANTS: Final = (
     replace(BIASES, name="  with 400 pictures", pictures=400),
     replace(BIASES, name="  with relit pictures", relight=True),
     replace(BIASES, name="  with last convolutions float", float_heads=True),
-    replace(BIASES, name="+ logits from -6", lowest_logit=SHIPPED.lowest_logit),
-    replace(SHIPPED, name="+ compensated rounding (ships)"),
-    replace(SHIPPED, name="  with relit pictures too", relight=True),
-    replace(SHIPPED, name="  with last convolutions float too", float_heads=True, lowest_logit=None),
+    CLIPPED,
+    ROUNDED,
+    replace(ROUNDED, name="  with relit pictures too", relight=True),
+    replace(ROUNDED, name="  with last convolutions float too", float_heads=True, lowest_logit=None),
 )
 COLUMNS: Final = "variant|score err|p95|flips .3|.4|.5|IoU|AP50 car|moto|time|MB"
 JUDGED: Final = ("car", "motorcycle")

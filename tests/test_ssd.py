@@ -18,7 +18,6 @@ from edge_app.detectors.ssd import (
     decode,
     encode,
     grid,
-    not_groups,
     strongest,
     suppress,
 )
@@ -174,27 +173,3 @@ def iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     common = float(max(0, width) * max(0, height))
     areas = [float((c[2] - c[0]) * (c[3] - c[1])) for c in (a, b)]
     return common / (sum(areas) - common)
-
-
-class TestGroups:
-    ROW = tuple((10.0 + 60 * i, 10.0, 60.0 + 60 * i, 60.0) for i in range(3))
-    AROUND = (0.0, 0.0, 200.0, 70.0)
-
-    def test_a_box_around_three_of_its_class_is_a_group(self) -> None:
-        assert not_groups(boxes_of(self.AROUND, *self.ROW), np.full(4, CAR)).tolist() == [False, True, True, True]
-
-    def test_a_box_around_two_is_a_vehicle(self) -> None:
-        assert not_groups(boxes_of(self.AROUND, *self.ROW[:2]), np.full(3, CAR)).all()
-
-    def test_a_truck_around_three_cars_is_a_transporter(self) -> None:
-        assert not_groups(boxes_of(self.AROUND, *self.ROW), np.array([TRUCK, CAR, CAR, CAR])).all()
-
-    def test_three_that_only_reach_into_it_are_no_group(self) -> None:
-        beside = [(x0, y0 + 40, x1, y1 + 40) for x0, y0, x1, y1 in self.ROW]
-        assert not_groups(boxes_of(self.AROUND, *beside), np.full(4, CAR)).all()
-
-    def test_three_of_nearly_its_own_size_are_no_group(self) -> None:
-        assert not_groups(boxes_of(*[(0, 0, 100 - i, 100) for i in range(4)]), np.full(4, CAR)).all()
-
-    def test_nothing(self) -> None:
-        assert not_groups(boxes_of(), np.empty(0, np.intp)).shape == (0,)

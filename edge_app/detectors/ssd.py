@@ -18,8 +18,6 @@ from edge_app.records import FloatArray
 MAX_CANDIDATES = 300
 """Anchors that go into suppression at most: the strongest; a full road gives about 150."""
 
-_GROUP = 3
-
 
 @dataclass(frozen=True, slots=True)
 class AnchorLayer:
@@ -105,18 +103,3 @@ def suppress(
     )
     final = cv2.dnn.NMSBoxes(rectangles[kept], scores[kept], 0.0, any_iou)  # type: ignore[arg-type]
     return kept[np.asarray(final, np.intp)]
-
-
-def not_groups(boxes: FloatArray, classes: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Bool (N,): False for a box around several vehicles of its own class, which large anchors like to find.
-
-    Such a box holds at least three others of the class, each well within it and well smaller.
-    """
-    corner, opposite = boxes[:, :2], boxes[:, 2:]
-    area = (opposite - corner).prod(axis=1)
-    sides = np.minimum(opposite[:, None], opposite[None]) - np.maximum(corner[:, None], corner[None])
-    shared = np.maximum(sides, 0).prod(axis=2)
-    within = (shared > 0.8 * area[None]) & (area[None] < 0.4 * area[:, None])
-    held = (within & (classes[:, None] == classes[None])).sum(axis=1)
-    single: NDArray[np.bool_] = held < _GROUP
-    return single

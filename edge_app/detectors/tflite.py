@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.detectors.manifest import Manifest, default_model, load
-from edge_app.detectors.ssd import anchors, decode, not_groups, strongest, suppress
+from edge_app.detectors.ssd import anchors, decode, strongest, suppress
 from edge_app.errors import DetectorError
 from edge_app.records import LABELS, VEHICLES, Detections, FloatArray, Image
 
@@ -151,7 +151,6 @@ class TfliteDetector:
         codes = _joined(outputs, self._codes, 4)[rows]
         boxes = decode(codes, self._anchors[rows], self.manifest.box_coding.scales)
         kept = suppress(boxes, scores, columns, self._same_iou, self._any_iou)
-        kept = kept[not_groups(boxes[kept], columns[kept])]
         return Detections(boxes[kept], scores[kept], self._classes[columns[kept]])
 
 
