@@ -19,7 +19,7 @@ _FORGET_S = 30.0
 _MANY = 256
 
 
-_BACK_S = 0.5
+_BACK_S = 0.8
 """How long s before it was first seen a vehicle may have crossed."""
 _BACK = 1.0
 """How far behind the line, in box extents, it may have been seen first."""
@@ -29,7 +29,7 @@ _SAME = 0.5
 """Overlap with where the other would be by now from which two are one; one behind the other, they share less."""
 _LANE = 0.35
 """Part of a box's extent along the line by which two vehicles side by side are apart at the least."""
-_LENGTH = 0.4
+_LENGTH = 0.6
 """Part of a box's extent across the line that lies between two vehicles one behind the other at the least."""
 
 
