@@ -9,12 +9,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_app.ahead import Ahead
 from edge_app.detectors.manifest import Manifest
 from edge_app.errors import SourceEnded
 from edge_app.pipeline import Pipeline, StageTimes
@@ -88,13 +87,12 @@ def look(
     crossings: list[Crossing] = []
     frames, size = 0, (0, 0)
     began = time.perf_counter()
-    with decoded(source, pipeline.times) as following, closing(Ahead(pipeline)) as ahead:
-        for frame, found in ahead.through(following):
+    with decoded(source, pipeline.times) as following:
+        while not stop.is_set() and (frame := following()) is not None:
+            found = pipeline.process(frame)
             crossings += found
             frames, size = frames + 1, frame.size
             seen(frame, found)
-            if stop.is_set():
-                break
         warning = source.status.detail
     return Looked(tuple(crossings), frames, size, source.rate, time.perf_counter() - began, warning)
 

@@ -77,24 +77,16 @@ class Pipeline:
 
         Raises DetectorError.
         """
-        return self.count(frame, self.detect(frame))
-
-    def detect(self, frame: Frame) -> Detections:
-        """Half of `process`, for any thread; waiting for the interpreter is timed too. Raises DetectorError."""
-        began = perf_counter()
-        found = self._detect(frame)
-        self.times.add("detect", perf_counter() - began)
-        return found
-
-    def count(self, frame: Frame, detections: Detections) -> list[Crossing]:
-        """The second half, for one thread and frames in order."""
         if frame.size != self._size:
             self._measure(frame.size)
-        self.detections, detected = detections, perf_counter()
+        began = perf_counter()
+        self.detections = self._detect(frame)
+        detected = perf_counter()
         self.tracks = self._tracker.update(self.detections, frame.monotonic)
         tracked = perf_counter()
         crossings = self._count(frame, self.tracks)
         counted = perf_counter()
+        self.times.add("detect", detected - began)
         self.times.add("track", tracked - detected)
         self.times.add("count", counted - tracked)
         return crossings

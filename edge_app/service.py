@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_app.ahead import Ahead, Counted
 from edge_app.errors import EdgeAppError, SourceEnded
 from edge_app.health import Heart, notify, process_age_s, watchdog_interval
 from edge_app.ledger import Ledger
@@ -26,8 +25,6 @@ log = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
 """Longest wait for a frame; then time goes on without one, and intervals close all the same."""
-_SOON_S = 0.02
-"""Longest wait for the next frame while one is in the detector: then that one is ended without it."""
 _STALE_S = 30.0
 """systemd is no longer told that all is well when no fresh frame has been processed for so long."""
 
@@ -60,7 +57,7 @@ class Service:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
         self._deadlines, self._wall = deadlines, wall
         self.heart = heart or Heart()
-        self.frames = self._known_dropped = 0
+        self.frames = 0
         self._slot: Latest[Frame] = Latest(lossless=not source.live)
         self._over = threading.Event()
         self._fault: BaseException | None = None
@@ -115,29 +112,29 @@ class Service:
             self._slot.close()
 
     def _infer(self, stop: threading.Event) -> None:
-        ahead = Ahead(self._pipeline)
+        dropped = 0
         try:
             while not stop.is_set() and not self._slot.finished:
-                frame = self._slot.get(_SOON_S if len(ahead) else _LOOK_S)
-                self._record(ahead.put(frame) if frame else ahead.drain())
+                frame = self._slot.get(_LOOK_S)
+                if frame is not None:
+                    now_dropped = self.dropped
+                    self._process(frame, now_dropped - dropped)
+                    dropped = now_dropped
                 self._ledger.tick(self._wall())
-            self._record(ahead.drain())
         finally:
-            ahead.close()
             self._ledger.close(self._wall())
             self._over.set()
 
-    def _record(self, counted: Sequence[Counted]) -> None:
-        for frame, crossings in counted:
-            before, self._known_dropped = self._known_dropped, self.dropped
-            kept = self._ledger.unstored
-            self._ledger.record(frame.captured_at, crossings, self._known_dropped - before)
-            self.frames += 1
-            if self.frames == 1:
-                log.info("first frame", extra={"after_s": round(process_age_s(), 2)})
-            self.heart.beat("frame")
-            for crossing in crossings:
-                _tell(crossing, stored=self._ledger.unstored <= kept)
+    def _process(self, frame: Frame, dropped: int) -> None:
+        crossings = self._pipeline.process(frame)
+        kept = self._ledger.unstored
+        self._ledger.record(frame.captured_at, crossings, dropped)
+        self.frames += 1
+        if self.frames == 1:
+            log.info("first frame", extra={"after_s": round(process_age_s(), 2)})
+        self.heart.beat("frame")
+        for crossing in crossings:
+            _tell(crossing, stored=self._ledger.unstored <= kept)
 
 
 def _tell(crossing: Crossing, *, stored: bool) -> None:

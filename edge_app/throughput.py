@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Final
 
 import numpy as np
 
-from edge_app.ahead import Ahead
 from edge_app.counting import LineCounter
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.health import readings
@@ -45,8 +43,8 @@ class Throughput:
     """What was measured.
 
     pipeline and bare: frames/s and inferences/s, medians of the turns. ratio: median of the turns' own ratios. stages:
-    of the frames looked at; "detect" holds the wait for the inference of the frame before. crowd: tracking and counting
-    of CROWD vehicles together. rss_mb: MB of 10^6 bytes.
+    of the frames looked at, "look" being detect, track and count together. crowd: tracking and counting of CROWD
+    vehicles together. rss_mb: MB of 10^6 bytes.
     """
 
     size: tuple[int, int]
@@ -84,17 +82,18 @@ def measure(
 
     detector: the one in the pipeline. Ends early, with what there is, when `stop` is set.
     """
-    with decoded(source, pipeline.times) as following, closing(Ahead(pipeline)) as ahead:
+    with decoded(source, pipeline.times) as following:
 
         def look() -> None:
             frame = following()
             if frame is not None:
-                ahead.put(frame)
+                began = perf_counter()
+                pipeline.process(frame)
+                pipeline.times.add("look", perf_counter() - began)
 
         for _ in range(_WARM_UP):
             look()
-        ahead.drain()
-        piped, bare = _turns(look, ahead.drain, detector.invoke, rounds, seconds / (2 * rounds + 1), stop)
+        piped, bare = _turns(look, detector.invoke, rounds, seconds / (2 * rounds + 1), stop)
         rss = readings(Path()).rss_mb
     ratios = [2 * rate / (before + after) for rate, (before, after) in zip(piped, pairwise(bare), strict=True)]
     return Throughput(
@@ -110,27 +109,19 @@ def measure(
 
 
 def _turns(
-    ours: Callable[[], None],
-    end: Callable[[], object],
-    theirs: Callable[[], None],
-    rounds: int,
-    seconds: float,
-    stop: threading.Event,
+    ours: Callable[[], None], theirs: Callable[[], None], rounds: int, seconds: float, stop: threading.Event
 ) -> tuple[list[float], list[float]]:
     """Calls/s of both in each turn of so many seconds; theirs come first and last, so there is one more of them."""
     first = _rate(theirs, seconds, stop)
-    rest = [(_rate(ours, seconds, stop, end), _rate(theirs, seconds, stop)) for _ in range(rounds)]
+    rest = [(_rate(ours, seconds, stop), _rate(theirs, seconds, stop)) for _ in range(rounds)]
     return [our for our, _ in rest], [first, *(their for _, their in rest)]
 
 
-def _rate(
-    once: Callable[[], None], seconds: float, stop: threading.Event, end: Callable[[], object] = lambda: None
-) -> float:
+def _rate(once: Callable[[], None], seconds: float, stop: threading.Event) -> float:
     began, calls = perf_counter(), 0
     while not calls or (perf_counter() - began < seconds and not stop.is_set()):
         once()
         calls += 1
-    end()
     return calls / (perf_counter() - began)
 
 

@@ -92,8 +92,9 @@ class Tracker:
 
     def update(self, detections: Detections, time: float) -> Tracks:
         """The confirmed tracks after a look at `time`, s of a clock that never steps back."""
-        elapsed = 0.0 if self._time is None else max(0.0, time - self._time)
-        self._time = time
+        last = time if self._time is None else self._time
+        self._time = time = max(time, last)  # time that stands or steps back is no time passed
+        elapsed = time - last
         self._predict(elapsed)
         strong = detections.scores >= self.settings.strong
         tracks, found = self._associate(detections, np.flatnonzero(strong), np.arange(len(self)))

@@ -231,3 +231,13 @@ def test_the_order_of_detections_does_not_matter() -> None:
     turned = [Look(t, Detections(d.boxes[::-1], d.scores[::-1], d.classes[::-1])) for t, d in looks]
     for a, b in zip(track(looks), track(turned), strict=True):
         assert sorted(map(tuple, a.centroids.tolist())) == sorted(map(tuple, b.centroids.tolist()))
+
+
+def test_time_that_steps_back_is_no_time_passed() -> None:
+    tracker = Tracker()
+    box = np.array([[100, 100, 160, 140]], np.float32)
+    for i, time in enumerate((100.0, 100.1, 5.0, 5.1, 100.2)):
+        found = Detections(box + np.float32(8 * i), np.array([0.9], np.float32), np.zeros(1, np.int16))
+        tracks = tracker.update(found, time)
+        assert np.isfinite(tracks.centroids).all()
+    assert len(tracker) == 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import math
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +59,7 @@ def _without_chatter() -> Iterator[None]:
 
 
 class TfliteDetector:
-    """An int8 SSD with its manifest; one interpreter, used by one thread at a time.
+    """An int8 SSD with its manifest; one interpreter, used by one thread.
 
     model: a .tflite file with its .json beside it; None for the default that ships. threads: of the interpreter.
     score: weakest detection reported. same_iou and any_iou: see `ssd.suppress`. Raises DetectorError when model,
@@ -87,8 +86,8 @@ class TfliteDetector:
             raise DetectorError(f"the runtime cannot load the model {self.path}: {reason}") from error
         size = self.manifest.input
         self._input = _input_index(self._runtime, self.manifest, self.path)
-        self._grey = np.full((1, size.height, size.width, 3), size.pad, np.uint8)
-        self._turn = threading.Lock()
+        self._canvas = np.full((1, size.height, size.width, 3), size.pad, np.uint8)
+        self._fitted = (0, 0)
         self._anchors = anchors(size.width, size.height, self.manifest.layers)
         self._codes, self._logits = _output_indices(self._runtime, self.manifest, self.path)
         # Only vehicles are decoded; a rider seen as a person is part of the motorcycle.
@@ -97,66 +96,59 @@ class TfliteDetector:
         self.invoke()
 
     def detect(self, image: Image) -> Detections:
-        """Vehicles in a uint8 (H, W, 3) BGR picture, boxes in its px, strongest first.
-
-        Two threads may call it: one makes ready or decodes while the other has the interpreter.
-        """
-        canvas, scale, left, top = self._fit(image)
-        found = self._decode(self._infer(canvas))
+        """Vehicles in a uint8 (H, W, 3) BGR picture, boxes in its px, strongest first."""
+        scale, left, top = self._fit(image)
+        try:
+            self.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise DetectorError(f"inference failed: {str(error).splitlines()[0]}") from error
+        found = self._decode()
         boxes = (found.boxes - np.array([left, top, left, top], np.float32)) / np.float32(scale)
         height, width = image.shape[:2]
         np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
         return Detections(boxes, found.scores, found.classes)
 
     def invoke(self) -> None:
-        """One bare inference on a grey picture: the yardstick of `bench`, and the warm-up."""
-        self._runtime.set_tensor(self._input, self._grey)
+        """One bare inference on whatever lies in the input: the yardstick of `bench`, and the warm-up."""
+        self._runtime.set_tensor(self._input, self._canvas)
         self._runtime.invoke()
 
     def close(self) -> None:
         self._runtime = None
 
-    def _infer(self, canvas: Image) -> dict[int, FloatArray]:
-        """The output tensors, by their index."""
-        try:
-            with self._turn:
-                self._runtime.set_tensor(self._input, canvas)
-                self._runtime.invoke()
-                return {index: self._runtime.get_tensor(index) for index in (*self._codes, *self._logits)}
-        except (RuntimeError, ValueError) as error:
-            raise DetectorError(f"inference failed: {str(error).splitlines()[0]}") from error
-
-    def _fit(self, image: Image) -> tuple[Image, float, int, int]:
-        """The picture as the model wants it, with its aspect kept; scale, left and top margin in px."""
+    def _fit(self, image: Image) -> tuple[float, int, int]:
+        """Puts the picture into the input with its aspect kept; returns scale, left and top margin in px."""
         size = self.manifest.input
         height, width = image.shape[:2]
         scale = min(size.width / width, size.height / height)
         new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
         left, top = (size.width - new_width) // 2, (size.height - new_height) // 2
-        canvas = self._grey.copy()
+        if self._fitted != (width, height):
+            self._canvas[:] = size.pad
+            self._fitted = (width, height)
         small = cv2.resize(_halved(image, scale), (new_width, new_height), interpolation=cv2.INTER_LINEAR)
-        window = canvas[0, top : top + new_height, left : left + new_width]
+        window = self._canvas[0, top : top + new_height, left : left + new_width]
         cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=window)
-        return canvas, scale, left, top
+        return scale, left, top
 
-    def _decode(self, outputs: dict[int, FloatArray]) -> Detections:
+    def _decode(self) -> Detections:
         """Detections in px of the model's input."""
-        logits = _joined(outputs, self._logits, len(self.manifest.labels))[:, self._columns]
+        logits = self._gather(self._logits, len(self.manifest.labels))[:, self._columns]
         sigmoid = self.manifest.score == "sigmoid"
         threshold = _logit(self._score) if sigmoid else self._score
         rows, columns = strongest(logits, threshold)
         scores = logits[rows, columns]
         if sigmoid:
             scores = np.float32(1) / (np.float32(1) + np.exp(-scores))
-        codes = _joined(outputs, self._codes, 4)[rows]
+        codes = self._gather(self._codes, 4)[rows]
         boxes = decode(codes, self._anchors[rows], self.manifest.box_coding.scales)
         kept = suppress(boxes, scores, columns, self._same_iou, self._any_iou)
         return Detections(boxes[kept], scores[kept], self._classes[columns[kept]])
 
-
-def _joined(outputs: dict[int, FloatArray], indices: list[int], columns: int) -> FloatArray:
-    parts = [outputs[i].reshape(-1, columns) for i in indices]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _gather(self, indices: list[int], columns: int) -> FloatArray:
+        parts = [self._runtime.get_tensor(i).reshape(-1, columns) for i in indices]
+        joined: FloatArray = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return joined
 
 
 def _logit(score: float) -> float:
