@@ -17,14 +17,15 @@ from edge_app.records import Tracks
 _FORGET_S = 30.0
 """Longer than any track lives unseen."""
 _MANY = 256
-
-
+"""Tracks remembered before it is worth while to look for old ones."""
 _BACK_S = 0.8
 """How long s before it was first seen a vehicle may have crossed."""
 _BACK = 1.0
 """How far behind the line, in box extents, it may have been seen first."""
 _SAME_S = 1.0
 """Crossings further apart, s, are of two vehicles."""
+_KEPT_S = 3.0
+"""How long a crossing is remembered, s: _SAME_S and the time until one becomes certain."""
 _SAME = 0.5
 """Overlap with where the other would be by now from which two are one; one behind the other, they share less."""
 _LANE = 0.35
@@ -174,7 +175,7 @@ class LineCounter:
             box,
             velocity,
         )
-        self._crossed = [old for old in self._crossed if crossing.time - old.time <= _FORGET_S / 10]
+        self._crossed = [old for old in self._crossed if crossing.time - old.time <= _KEPT_S]
         if any(new.is_again(old) for old in self._crossed):
             self.duplicates += 1
             return []

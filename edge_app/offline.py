@@ -48,8 +48,8 @@ def decoded(source: Recording, times: StageTimes) -> Iterator[Callable[[], Frame
                 began = time.perf_counter()
                 frame = source.read(_WAIT_S)
                 times.add("decode", time.perf_counter() - began)
-                if frame is None or not slot.put(frame):
-                    continue
+                if frame is not None:
+                    slot.put(frame)
         except SourceEnded:
             pass
         finally:

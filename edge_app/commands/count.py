@@ -38,12 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0, or 1 when it was interrupted before the end."""
     from edge_app import offline
-    from edge_app.app import build_detector, build_pipeline
+    from edge_app.app import build_detector, build_lines, build_pipeline
     from edge_app.sources.recording import Recording
     from edge_app.terminal import bar, counts_table, stderr, stdout
 
     config = configured(arguments.config, arguments.line)
-    lines = [_line(line) for line in config.lines]
+    lines = build_lines(config)
     _refuse_overwriting(arguments)
     with ExitStack() as stack:
         source = Recording(arguments.video, rotation=config.source.rotation, fps_limit=config.source.fps_limit)
@@ -112,12 +112,6 @@ def _checked(model: Any, values: dict[str, Any]) -> Any:
         found = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in found["loc"] if isinstance(part, str))
         raise ConfigError(f"--line {values['id']}: {where}: {found['msg'].removeprefix('Value error, ')}") from None
-
-
-def _line(config: Any) -> Line:
-    from edge_app.records import Line
-
-    return Line(config.id, config.start, config.end, config.names)
 
 
 def _refuse_overwriting(arguments: argparse.Namespace) -> None:
