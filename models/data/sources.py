@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from models.data.errors import UsageError
+from models.data.samples import Sample
 
 SCHEMA: Final = "edge-app/sources/1"
 EACH: Final = "each"
@@ -56,6 +58,8 @@ class Source:
 
     def camera(self, name: str, sha256: str) -> str | None:
         """The camera of a picture; None when no rule fits. A picture that is its own scene has its own name."""
+        if not name.startswith(self.prefix):
+            return None
         found = next((rule.camera for rule in self.cameras if rule.fits(name, sha256)), None)
         return name if found == EACH else found
 
@@ -65,9 +69,28 @@ def one(origin: str, licence: str, aspect: float | None, camera: str) -> Source:
     return Source("", origin, licence, aspect, (CameraRule(camera, prefix=""),))
 
 
-def source_of(name: str, sources: tuple[Source, ...]) -> Source | None:
-    """The first source whose prefix the name has."""
-    return next((source for source in sources if name.startswith(source.prefix)), None)
+def origin_of(name: str, sha256: str, sources: Sequence[Source]) -> tuple[Source, str] | None:
+    """The first source that knows the picture, and its camera."""
+    found = ((source, source.camera(name, sha256)) for source in sources)
+    return next(((source, camera) for source, camera in found if camera), None)
+
+
+def write_sources(path: Path, samples: Iterable[Sample]) -> None:
+    """A sources file by which exported pictures, read again, have the same origin, licence, aspect and camera."""
+    known: dict[tuple[str, str, float], dict[str, list[str]]] = {}
+    for sample in samples:
+        cameras = known.setdefault((sample.origin, sample.licence, sample.aspect), {})
+        cameras.setdefault(sample.camera, []).append(sample.name)
+    sources = [
+        {
+            "origin": origin,
+            "licence": licence,
+            "aspect": aspect,
+            "cameras": [{"camera": camera, "names": names} for camera, names in cameras.items()],
+        }
+        for (origin, licence, aspect), cameras in known.items()
+    ]
+    path.write_text(json.dumps({"schema": SCHEMA, "sources": sources}, indent=1) + "\n", encoding="utf-8")
 
 
 def read_sources(path: Path) -> tuple[Source, ...]:
@@ -87,8 +110,10 @@ def read_sources(path: Path) -> tuple[Source, ...]:
 
 def _source(entry: dict[str, Any]) -> Source:
     aspect = entry.get("aspect")
+    if not entry["origin"] or not entry["licence"]:
+        raise ValueError("an origin or a licence is empty")
     rules = tuple(_rule(rule) for rule in entry["cameras"])
-    return Source(entry["prefix"], entry["origin"], entry["licence"], float(aspect) if aspect else None, rules)
+    return Source(entry.get("prefix", ""), entry["origin"], entry["licence"], float(aspect) if aspect else None, rules)
 
 
 def _rule(entry: dict[str, Any]) -> CameraRule:
