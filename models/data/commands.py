@@ -15,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from edge_app.errors import EdgeAppError
+from models.build import size_of
 from models.data import importing, mapping, shards, splits
 from models.data.errors import DataError, UsageError
 from models.data.formats import Reader, Writer, coco, rows, voc, yolo
@@ -22,6 +23,7 @@ from models.data.problems import Problems
 from models.data.samples import CLASSES, NO_LICENCE, OTHER, Sample
 from models.data.shards import Entry
 from models.data.sources import Source, one, read_sources, write_sources
+from models.manifest import DEFAULT_SIZES
 
 READERS: Final[dict[str, Reader]] = {"yolo": yolo.read, "voc": voc.read, "coco": coco.read, "csv": rows.read}
 WRITERS: Final[dict[str, Writer]] = {"yolo": yolo.write, "voc": voc.write, "coco": coco.write, "csv": rows.write}
@@ -101,7 +103,7 @@ def split_command(args: argparse.Namespace, console: Console) -> None:
         chosen = splits.by_patterns(entries, args.validation, args.test)
     split = splits.Split(chosen.train, chosen.validation, (*chosen.test, *judges))
     splits.check(split, [*entries, *judging])
-    splits.write(args.out, split, shlex.join([*PROGRAM.split(), *sys.argv[1:]]))
+    splits.write(args.out, split, _typed())
     _table("part", sorted(((split.part(e.camera) or "", e) for e in [*entries, *judging]), key=_place))
     console.print(f"wrote {args.out}", soft_wrap=True)
 
@@ -133,12 +135,32 @@ def _remembered(samples: Iterable[Sample], seen: list[Sample]) -> Iterator[Sampl
         yield sample
 
 
+def report_command(args: argparse.Namespace, console: Console) -> None:
+    """One HTML page, and JSON, of what is in the pictures and which labels look wrong, with contact sheets."""
+    from models.data.report.build import report  # brings matplotlib, which no other command needs
+
+    if args.model:
+        _existing(args.model)
+    total = sum(len(shards.read_index(folder).entries) for folder in args.shards)
+
+    def shown(samples: Iterable[Sample]) -> Iterator[Sample]:
+        return progress(samples, "looking at labels", console, total)
+
+    path = report(args.shards, args.out, args.input, args.model, args.sure, _typed(), shown)
+    console.print(f"wrote {path}", soft_wrap=True)
+
+
+def _typed() -> str:
+    return shlex.join([*PROGRAM.split(), *sys.argv[1:]])
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Annotated pictures: import, check, split by camera.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _import_options(_command(commands, "import", import_command))
     _split_options(_command(commands, "split", split_command))
     _export_options(_command(commands, "export", export_command))
+    _report_options(_command(commands, "report", report_command))
     return parser
 
 
@@ -195,6 +217,15 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=sorted(WRITERS), required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures, labels and sources.json")
     parser.add_argument("--replace", action="store_true", help="write over what is there")
+
+
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("shards", type=Path, nargs="+", help="folders that `import` wrote")
+    add("--out", type=Path, required=True, help="folder for report.html, report.json and sheets/")
+    add("--input", type=size_of, default=DEFAULT_SIZES[1], metavar="WxH", help="the model's input (default: 512x288)")
+    add("--model", type=Path, metavar="FILE", help="a trusted detector (.tflite, its .json beside it)")
+    add("--sure", type=_share, default=0.6, help="score from which it is believed (default: 0.6)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from models.data.fingerprints import Look, PictureError
 from models.data.formats import Labelled
 from models.data.problems import Problems
 from models.data.samples import ASPECT_DIGITS, Sample, digest
-from models.data.sources import Source, origin_of
+from models.data.sources import Source, known_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,27 +85,26 @@ def _sample(
     problems: Problems,
 ) -> Sample | None:
     sha256 = digest(image)
-    known = origin_of(item.name, sha256, sources)
+    known = known_of(item.name, sha256, sources)
     if known is None:
         problems.add(
             "no camera", item.picture, "no rule of the sources file fits, and without a camera it has no split"
         )
         return None
-    source, camera = known
     found = checked(item, (look.width, look.height), classes, problems)
     return Sample(
         name=item.name,
         image=b"",
         width=look.width,
         height=look.height,
-        aspect=round(source.aspect or look.width / look.height, ASPECT_DIGITS),
+        aspect=round(known.aspect or look.width / look.height, ASPECT_DIGITS),
         boxes=found.corners,
         classes=found.classes,
         ignored=found.ignored,
         sha256=sha256,
-        origin=source.origin,
-        licence=source.licence,
-        camera=camera,
+        origin=known.origin,
+        licence=known.licence,
+        camera=known.camera,
         fingerprint=look.fingerprint,
     )
 

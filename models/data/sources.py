@@ -5,8 +5,11 @@ A sources file says it for sets that lie mixed in one folder, as JSON:
     {"schema": "edge-app/sources/1", "sources": [{
         "prefix": "luongduc__", "origin": "...", "licence": "CC-BY-4.0", "aspect": 1.7778,
         "cameras": [{"camera": "luongduc-05", "prefix": "luongduc__image_", "numbers": [[1, 241], [1496, 1636]]},
-                    {"camera": "luongduc-06", "names": ["luongduc__x", "<sha256 of a picture>"]},
+                    {"camera": "luongduc-06", "names": ["luongduc__x", "<sha256 of a picture>"], "aspect": 1.0},
                     {"camera": "each", "prefix": "street__"}]}]}
+
+`aspect` is the width / height of the scene, where the stored pictures are stretched; a camera's own goes before its
+source's, and without either the scene is as the pixels are.
 
 `numbers` are ranges, both ends included, of the digits that follow the prefix; without them every picture with the
 prefix belongs to the camera. The camera "each" makes every picture a scene of its own. The first fitting rule counts.
@@ -36,6 +39,7 @@ class CameraRule:
     prefix: str | None = None
     numbers: tuple[tuple[int, int], ...] = ()
     names: frozenset[str] = frozenset()
+    aspect: float | None = None
 
     def fits(self, name: str, sha256: str) -> bool:
         if name in self.names or sha256 in self.names:
@@ -44,6 +48,16 @@ class CameraRule:
             return False
         digits = re.match(r"\d+", name[len(self.prefix) :])
         return not self.numbers or bool(digits and any(a <= int(digits[0]) <= b for a, b in self.numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a sources file says of one picture. camera: its own name where it is a scene of its own."""
+
+    origin: str
+    licence: str
+    camera: str
+    aspect: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +70,15 @@ class Source:
     aspect: float | None
     cameras: tuple[CameraRule, ...]
 
-    def camera(self, name: str, sha256: str) -> str | None:
-        """The camera of a picture; None when no rule fits. A picture that is its own scene has its own name."""
+    def known(self, name: str, sha256: str) -> Known | None:
+        """What is known of a picture; None when no rule fits."""
         if not name.startswith(self.prefix):
             return None
-        found = next((rule.camera for rule in self.cameras if rule.fits(name, sha256)), None)
-        return name if found == EACH else found
+        rule = next((rule for rule in self.cameras if rule.fits(name, sha256)), None)
+        if rule is None:
+            return None
+        camera = name if rule.camera == EACH else rule.camera
+        return Known(self.origin, self.licence, camera, rule.aspect or self.aspect)
 
 
 def one(origin: str, licence: str, aspect: float | None, camera: str) -> Source:
@@ -69,10 +86,10 @@ def one(origin: str, licence: str, aspect: float | None, camera: str) -> Source:
     return Source("", origin, licence, aspect, (CameraRule(camera, prefix=""),))
 
 
-def origin_of(name: str, sha256: str, sources: Sequence[Source]) -> tuple[Source, str] | None:
-    """The first source that knows the picture, and its camera."""
-    found = ((source, source.camera(name, sha256)) for source in sources)
-    return next(((source, camera) for source, camera in found if camera), None)
+def known_of(name: str, sha256: str, sources: Sequence[Source]) -> Known | None:
+    """What the first source says that knows the picture."""
+    found = (source.known(name, sha256) for source in sources)
+    return next((known for known in found if known), None)
 
 
 def write_sources(path: Path, samples: Iterable[Sample]) -> None:
@@ -118,4 +135,5 @@ def _source(entry: dict[str, Any]) -> Source:
 
 def _rule(entry: dict[str, Any]) -> CameraRule:
     numbers = tuple((int(first), int(last)) for first, last in entry.get("numbers", ()))
-    return CameraRule(entry["camera"], entry.get("prefix"), numbers, frozenset(entry.get("names", ())))
+    aspect = float(entry["aspect"]) if "aspect" in entry else None
+    return CameraRule(entry["camera"], entry.get("prefix"), numbers, frozenset(entry.get("names", ())), aspect)
