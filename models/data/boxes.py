@@ -1,0 +1,80 @@
+"""Boxes as the labels give them, made ours: in 0..1, of our classes, within the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.records import FloatArray
+from models.data.formats import Labelled, Row
+from models.data.mapping import SKIP, plain
+from models.data.problems import Problems
+from models.data.samples import CLASSES, OTHER
+
+SLACK: Final = 0.002
+"""Of the picture's side: what a box may stick out by rounding without a word."""
+INSIDE: Final = 0.5
+"""Of the box's area: with less of it in the picture a box is wrong, with more it is clipped; both are listed."""
+SHAPE: Final = 0.02
+"""Ratio of aspects up to which a stated size and the picture's own mean the same shape."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boxes:
+    """The usable boxes of a picture: corners float32 (N, 4) in 0..1, classes int16 (N,), ignored bool (N,)."""
+
+    corners: FloatArray
+    classes: NDArray[np.int16]
+    ignored: NDArray[np.bool_]
+
+
+def checked(item: Labelled, size: tuple[int, int], classes: Mapping[str, str], problems: Problems) -> Boxes:
+    """The boxes of a picture of `size` (width, height) px; classes: plain source name -> ours, or SKIP."""
+    side = np.array(_measure(item, size, problems) * 2, np.float64)
+    corners, kinds, ignored = [], [], []
+    for row in item.rows:
+        label = classes.get(plain(row.label))
+        if label is None:
+            problems.add("unknown class", item.labels, f"{row.label!r} is none of ours; map it with --class", row.line)
+        if label is None or label == SKIP:
+            continue
+        box = _clipped(item, row, np.array(row.corners, np.float64) / side, problems)
+        if box is not None:
+            corners.append(box)
+            kinds.append(CLASSES.index(label))
+            ignored.append(row.ignored or kinds[-1] == OTHER)
+    table = np.array(corners, np.float32).reshape(-1, 4)
+    return Boxes(table, np.array(kinds, np.int16), np.array(ignored, np.bool_))
+
+
+def _measure(item: Labelled, size: tuple[int, int], problems: Problems) -> tuple[float, float]:
+    """What the corners are divided by. Labels that state another size were made on another copy of the picture."""
+    if not item.pixels:
+        return (1, 1)
+    if item.size is None or item.size == size or min(item.size) <= 0:
+        return size
+    shape = item.size[0] / item.size[1] * size[1] / size[0]
+    what = "resized" if abs(shape - 1) <= SHAPE else "stretched or cut: look at it"
+    stated, own = ("x".join(map(str, pair)) for pair in (item.size, size))
+    problems.add("size differs", item.labels, f"labelled at {stated}, the picture is {own}: {what}")
+    return item.size
+
+
+def _clipped(item: Labelled, row: Row, box: NDArray[np.float64], problems: Problems) -> NDArray[np.float32] | None:
+    """The box within the picture, float32 (4,) in 0..1; None, and listed, when it is nothing to learn from."""
+    inner = np.clip(box, 0, 1).astype(np.float32)
+    text = "x0 {:g} y0 {:g} x1 {:g} y1 {:g}".format(*row.corners)
+    if not (box[2:] > box[:2]).all():
+        problems.add("zero area", item.labels, f"{row.label} {text} has no width or no height", row.line)
+        return None
+    share = np.prod(np.maximum(inner[2:] - inner[:2], 0)) / np.prod(box[2:] - box[:2])
+    if share < INSIDE or not (inner[2:] > inner[:2]).all():
+        problems.add("box outside", item.labels, f"{row.label} {text} is mostly outside the picture", row.line)
+        return None
+    if np.abs(inner - box).max() > SLACK:
+        problems.add("box clipped", item.labels, f"{row.label} {text} stood out of the picture", row.line)
+    return inner

@@ -1,0 +1,13 @@
+"""What ends a command on annotated pictures."""
+
+from __future__ import annotations
+
+from models.errors import BuildError
+
+
+class DataError(BuildError):
+    """Nothing usable is left, or the data contradict what was asked; one sentence that says what and where."""
+
+
+class UsageError(DataError):
+    """The command itself is wrong: a folder that is not there, an output in the way. Exit code 2."""

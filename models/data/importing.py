@@ -1,0 +1,119 @@
+"""From labelled pictures of any format to samples: what is wrong is listed, the rest is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from models.data import fingerprints
+from models.data.boxes import checked
+from models.data.fingerprints import Look, PictureError
+from models.data.formats import Labelled
+from models.data.problems import Problems
+from models.data.samples import ASPECT_DIGITS, Sample, digest
+from models.data.sources import Source, source_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pending:
+    """A sample but for its bytes, which would fill the memory if all were kept."""
+
+    path: Path
+    sample: Sample
+
+
+def gather(
+    labelled: Iterable[Labelled], sources: tuple[Source, ...], classes: Mapping[str, str], problems: Problems
+) -> list[Pending]:
+    """Check every picture and box; single scenes that are near-duplicates become one camera."""
+    found: list[Pending] = []
+    names: set[str] = set()
+    hashes: dict[str, Path] = {}
+    for item in labelled:
+        image = _bytes(item, problems)
+        look = image and _look(item, image, problems)
+        if not image or not look or _seen(item, digest(image), names, hashes, problems):
+            continue
+        sample = _sample(item, image, look, sources, classes, problems)
+        found += [Pending(item.picture, sample)] if sample else []
+    return _scenes_joined(found)
+
+
+def samples(pending: Sequence[Pending]) -> Iterator[Sample]:
+    """The samples with their bytes read again. Raises OSError when a picture went away meanwhile."""
+    for item in pending:
+        yield replace(item.sample, image=item.path.read_bytes())
+
+
+def _bytes(item: Labelled, problems: Problems) -> bytes | None:
+    try:
+        return item.picture.read_bytes()
+    except FileNotFoundError:
+        problems.add("missing picture", item.labels, f"{item.picture} is not there")
+    except OSError as error:
+        problems.add("unreadable picture", item.picture, str(error.strerror))
+    return None
+
+
+def _look(item: Labelled, image: bytes, problems: Problems) -> Look | None:
+    try:
+        return fingerprints.look(image)
+    except PictureError as error:
+        problems.add("unreadable picture", item.picture, f"it is {error}")
+        return None
+
+
+def _seen(item: Labelled, sha256: str, names: set[str], hashes: dict[str, Path], problems: Problems) -> bool:
+    if sha256 in hashes:
+        problems.add("duplicate picture", item.picture, f"the same file as {hashes[sha256]}, which is used")
+        return True
+    if item.name in names:
+        problems.add("duplicate name", item.picture, f"another picture is called {item.name} already")
+        return True
+    names.add(item.name)
+    hashes[sha256] = item.picture
+    return False
+
+
+def _sample(
+    item: Labelled,
+    image: bytes,
+    look: Look,
+    sources: tuple[Source, ...],
+    classes: Mapping[str, str],
+    problems: Problems,
+) -> Sample | None:
+    sha256, source = digest(image), source_of(item.name, sources)
+    camera = source and source.camera(item.name, sha256)
+    if source is None or camera is None:
+        problems.add(
+            "no camera", item.picture, "no rule of the sources file fits; a picture without camera has no split"
+        )
+        return None
+    found = checked(item, (look.width, look.height), classes, problems)
+    return Sample(
+        name=item.name,
+        image=b"",
+        width=look.width,
+        height=look.height,
+        aspect=round(source.aspect or look.width / look.height, ASPECT_DIGITS),
+        boxes=found.corners,
+        classes=found.classes,
+        ignored=found.ignored,
+        sha256=sha256,
+        origin=source.origin,
+        licence=source.licence,
+        camera=camera,
+        fingerprint=look.fingerprint,
+    )
+
+
+def _scenes_joined(found: list[Pending]) -> list[Pending]:
+    """Single scenes (camera = own name) that look nearly the same share the first one's name as their camera."""
+    alone = [i for i, item in enumerate(found) if item.sample.camera == item.sample.name]
+    pairs = list(fingerprints.near_pairs([found[i].sample.fingerprint for i in alone]))
+    for place, first in zip(alone, fingerprints.groups(len(alone), pairs), strict=True):
+        item, camera = found[place], found[alone[first]].sample.camera
+        found[place] = Pending(item.path, replace(item.sample, camera=camera))
+    return found

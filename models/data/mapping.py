@@ -1,0 +1,51 @@
+"""From a source's class names to ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from models.data.errors import UsageError
+from models.data.samples import CLASSES
+
+SKIP: Final = "-"
+"""Boxes of a class mapped to this are left out on purpose: no vehicle that is counted, no region to ignore."""
+USUAL: Final[Mapping[str, str]] = {
+    **{label: label for label in CLASSES},
+    **dict.fromkeys(("taxi", "suv", "pickup", "van", "sedan", "automobile"), "car"),
+    **dict.fromkeys(("motorbike", "motorcyclist", "scooter", "moped"), "motorcycle"),
+    **dict.fromkeys(("coach", "minibus"), "bus"),
+    **dict.fromkeys(("lorry",), "truck"),
+    **dict.fromkeys(("three-wheeler", "auto-rickshaw", "rickshaw", "tricycle", "tuk-tuk", "tractor"), "other"),
+}
+
+
+def plain(name: str) -> str:
+    """Lower case, with hyphens for blanks and underscores: "Auto_Rickshaw" and "auto rickshaw" are one class."""
+    return "-".join(name.lower().replace("_", " ").replace("-", " ").split())
+
+
+def of(options: Sequence[str], file: Path | None = None) -> Mapping[str, str]:
+    """The usual names, over them a JSON file {"theirs": "ours"}, over it options THEIRS=OURS. Raises UsageError."""
+    pairs = list(_in_file(file).items()) if file else []
+    for option in options:
+        theirs, sign, ours = option.rpartition("=")
+        if not sign or not theirs:
+            raise UsageError(f"--class {option!r} is not THEIRS=OURS, as in van=car or person={SKIP}.")
+        pairs.append((theirs, ours))
+    for theirs, ours in pairs:
+        if ours not in (*CLASSES, SKIP):
+            raise UsageError(f"{theirs}={ours}: our classes are {', '.join(CLASSES)}, and {SKIP} leaves one out.")
+    return {**USUAL, **{plain(theirs): ours for theirs, ours in pairs}}
+
+
+def _in_file(path: Path) -> dict[str, str]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError('it is not an object {"theirs": "ours"}')
+        return {str(theirs): str(ours) for theirs, ours in content.items()}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is no list of classes: {error}.") from error

@@ -1,0 +1,73 @@
+"""Everything that was wrong with the input: gathered with file and line, shown as a table, kept as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from rich.console import Console
+from rich.table import Table
+
+Kind: TypeAlias = Literal[
+    "missing picture",
+    "unreadable picture",
+    "duplicate picture",
+    "duplicate name",
+    "picture without label",
+    "label without picture",
+    "unreadable label",
+    "malformed line",
+    "unknown class",
+    "box clipped",
+    "box outside",
+    "zero area",
+    "size differs",
+    "no camera",
+    "flag lost",
+]
+SCHEMA: Final = "edge-app/import-problems/1"
+SHOWN: Final = 40
+"""Rows of the table on a terminal; the JSON has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding. file: the label or picture file; line: from 1, None where the whole file is meant."""
+
+    kind: Kind
+    file: str
+    line: int | None
+    what: str
+
+
+@dataclass(slots=True)
+class Problems:
+    """The findings of one run, in their order."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, kind: Kind, file: Path, what: str, line: int | None = None) -> None:
+        self.found.append(Problem(kind, str(file), line, what))
+
+    def counts(self) -> dict[str, int]:
+        return dict(Counter(problem.kind for problem in self.found))
+
+    def show(self, console: Console, details: Path) -> None:
+        """The first rows and the number of each kind. Nothing when there are none."""
+        if not self.found:
+            return
+        table = Table("problem", "file", "line", "what", title="What was wrong", title_justify="left")
+        for problem in self.found[:SHOWN]:
+            line = "" if problem.line is None else str(problem.line)
+            table.add_row(problem.kind, problem.file, line, problem.what)
+        console.print(table, markup=False)
+        sums = ", ".join(f"{count} {kind}" for kind, count in self.counts().items())
+        console.print(f"{len(self.found)} problems: {sums}. All of them: {details}", markup=False, soft_wrap=True)
+
+    def write(self, path: Path) -> None:
+        """problems.json; written also when there are none, so that an old one does not mislead."""
+        content = {"schema": SCHEMA, "counts": self.counts(), "problems": [asdict(p) for p in self.found]}
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

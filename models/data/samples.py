@@ -1,0 +1,72 @@
+"""One annotated picture, whatever format it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.records import FloatArray
+
+CLASSES: Final = ("car", "motorcycle", "bus", "truck", "other")
+"""A label's number is its index here. `other` (three-wheelers, tractors) is never trained nor scored."""
+OTHER: Final = CLASSES.index("other")
+ASPECT_DIGITS: Final = 6
+"""Decimals of an aspect: what a float32 carries unchanged."""
+NO_LICENCE: Final = "none stated"
+"""Stands where a licence's SPDX id should: such pictures can be measured with, not shipped from."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One annotated picture.
+
+    name: unique within a set. image: the encoded file (JPEG or PNG) as it was found. width, height: px of it.
+    aspect: width / height of the scene as the camera saw it, 16/9 for a frame that was stretched to a square.
+    boxes: float32 (N, 4) x0 y0 x1 y1 in 0..1 of the picture. classes: int16 (N,), of CLASSES. ignored: bool (N,),
+    boxes that count neither for nor against, those of class `other` among them. sha256: of image. origin: who made
+    it. licence: an SPDX id or NO_LICENCE. camera: one fixed view, or one scene. fingerprint: perceptual hash in hex
+    (models.data.fingerprints), "" where it was not taken.
+    """
+
+    name: str
+    image: bytes
+    width: int
+    height: int
+    aspect: float
+    boxes: FloatArray
+    classes: NDArray[np.int16]
+    ignored: NDArray[np.bool_]
+    sha256: str
+    origin: str
+    licence: str
+    camera: str
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes)
+        _check("boxes", self.boxes, np.float32, (n, 4))
+        _check("classes", self.classes, np.int16, (n,))
+        _check("ignored", self.ignored, np.bool_, (n,))
+        if not all((self.name, self.sha256, self.origin, self.licence, self.camera)):
+            raise ValueError(f"sample {self.name!r} lacks a name, sha256, origin, licence or camera")
+        if n and not (self.classes.min() >= 0 and self.classes.max() < len(CLASSES)):
+            raise ValueError(f"sample {self.name!r} has a class outside 0..{len(CLASSES) - 1}")
+
+    def counts(self) -> Mapping[str, int]:
+        """Boxes of every class, ignored ones included."""
+        return {label: int(np.sum(self.classes == i)) for i, label in enumerate(CLASSES)}
+
+
+def _check(name: str, array: NDArray[np.generic], dtype: type, shape: tuple[int, ...]) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(f"{name} must be {dtype.__name__} {shape}, not {array.dtype} {array.shape}")
+
+
+def digest(image: bytes) -> str:
+    """sha256 in hex."""
+    return hashlib.sha256(image).hexdigest()

@@ -1,0 +1,190 @@
+"""TFRecord shards of samples, and the index beside them.
+
+An Example holds the field names of TensorFlow's Object Detection API (research/object_detection/g3doc/
+using_your_own_dataset.md; its class labels start at 1) and, under edge_app/, ours. FOLDER/index.json repeats what can
+be asked without reading pictures: names, hashes, cameras, licences, counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from models.data.errors import DataError
+from models.data.samples import ASPECT_DIGITS, CLASSES, Sample, digest
+from models.data.tfrecord import Values, decode, encode, read_records, write_record
+
+INDEX: Final = "index.json"
+SCHEMA: Final = "edge-app/shards/1"
+PER_SHARD: Final = 512
+"""Pictures in one file: tens of megabytes at the sizes people label."""
+BOX: Final = "image/object/bbox/"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the index says of one picture; counts: class -> boxes, ignored ones included. The rest as in Sample."""
+
+    name: str
+    sha256: str
+    camera: str
+    origin: str
+    licence: str
+    width: int
+    height: int
+    aspect: float
+    fingerprint: str
+    counts: Mapping[str, int]
+    ignored: int
+    shard: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One TFRecord file: its name in the folder, its sha256, its number of pictures."""
+
+    file: str
+    sha256: str
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What lies in a folder of shards."""
+
+    folder: Path
+    shards: tuple[Shard, ...]
+    entries: tuple[Entry, ...]
+
+    @property
+    def files(self) -> list[Path]:
+        return [self.folder / shard.file for shard in self.shards]
+
+
+def write(folder: Path, samples: Iterable[Sample], per_shard: int = PER_SHARD) -> Index:
+    """Write shards and, last, the index; an older set in the folder is replaced. Raises DataError without samples."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / INDEX).unlink(missing_ok=True)  # from here to the end there is no set, rather than a wrong one
+    for old in folder.glob("part-*.tfrecord"):
+        old.unlink()
+    shards, entries = [], []
+    for number, part in enumerate(_parts(samples, per_shard)):
+        path = folder / f"part-{number:05d}.tfrecord"
+        with path.open("wb") as file:
+            for sample in part:
+                write_record(file, encode(features(sample)))
+        shards.append(Shard(path.name, digest(path.read_bytes()), len(part)))
+        entries += [_entry(sample, path.name) for sample in part]
+    index = Index(folder, tuple(shards), tuple(entries))
+    if not entries:
+        raise DataError(f"There is no sample to write to {folder}.")
+    if len({entry.name for entry in entries}) < len(entries):
+        raise DataError(f"Two pictures for {folder} share a name; names are unique within a set.")
+    content = {"schema": SCHEMA, "classes": CLASSES, "shards": [asdict(s) for s in shards]}
+    text = json.dumps(content | {"images": [asdict(e) for e in entries]}, indent=1)
+    (folder / INDEX).write_text(text + "\n", encoding="utf-8")
+    return index
+
+
+def _parts(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
+    part: list[Sample] = []
+    for sample in samples:
+        part.append(sample)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _entry(sample: Sample, shard: str) -> Entry:
+    same = ("name", "sha256", "camera", "origin", "licence", "width", "height", "aspect", "fingerprint")
+    known: dict[str, Any] = {field: getattr(sample, field) for field in same}
+    return Entry(**known, counts=sample.counts(), ignored=int(sample.ignored.sum()), shard=shard)
+
+
+def read_index(folder: Path) -> Index:
+    """The index of a folder. Raises DataError when it is missing or no index of ours."""
+    path = folder / INDEX
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content["schema"] != SCHEMA or tuple(content["classes"]) != CLASSES:
+            raise ValueError(f"its schema is not {SCHEMA} with the classes {', '.join(CLASSES)}")
+        entries = tuple(Entry(**entry) for entry in content["images"])
+        return Index(folder, tuple(Shard(**shard) for shard in content["shards"]), entries)
+    except FileNotFoundError as error:
+        raise DataError(f"{folder} holds no {INDEX}; is it a folder that `import` wrote?") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is no index of shards: {error}.") from error
+
+
+def verify(index: Index) -> None:
+    """Raises DataError when a shard is not the file that the index describes."""
+    for shard in index.shards:
+        path = index.folder / shard.file
+        if not path.is_file() or digest(path.read_bytes()) != shard.sha256:
+            raise DataError(f"{path} is missing or not what {INDEX} describes; import the pictures again.")
+
+
+def read(paths: Iterable[Path]) -> Iterator[Sample]:
+    """The samples of shard files, or of all shards of folders, in their order. Raises DataError for damaged ones."""
+    for path in paths:
+        if path.is_dir():
+            yield from read(read_index(path).files)
+            continue
+        for data in read_records(path):
+            try:
+                yield sample_of(decode(data))
+            except (KeyError, IndexError, ValueError) as error:
+                raise DataError(f"{path} holds a record that `import` did not write: {error}.") from error
+
+
+def features(sample: Sample) -> dict[str, Values]:
+    """A sample as the features of an Example."""
+    corners = {f"{BOX}{side}": sample.boxes[:, i].tolist() for i, side in enumerate(("xmin", "ymin", "xmax", "ymax"))}
+    return corners | {
+        "image/encoded": [sample.image],
+        "image/format": [b"png" if sample.image.startswith(b"\x89PNG") else b"jpeg"],
+        "image/filename": [sample.name.encode()],
+        "image/source_id": [sample.name.encode()],
+        "image/key/sha256": [sample.sha256.encode()],
+        "image/width": [sample.width],
+        "image/height": [sample.height],
+        "image/object/class/text": [CLASSES[c].encode() for c in sample.classes],
+        "image/object/class/label": [int(c) + 1 for c in sample.classes],
+        "edge_app/object/ignored": [int(i) for i in sample.ignored],
+        "edge_app/aspect": [float(sample.aspect)],
+        "edge_app/origin": [sample.origin.encode()],
+        "edge_app/licence": [sample.licence.encode()],
+        "edge_app/camera": [sample.camera.encode()],
+        "edge_app/fingerprint": [sample.fingerprint.encode()],
+    }
+
+
+def sample_of(found: Mapping[str, Sequence[Any]]) -> Sample:
+    """The sample of an Example's features. Raises KeyError, IndexError or ValueError for others."""
+
+    def text(name: str) -> str:
+        return bytes(found[name][0]).decode()
+
+    boxes = [found[f"{BOX}{side}"] for side in ("xmin", "ymin", "xmax", "ymax")]
+    return Sample(
+        name=text("image/source_id"),
+        image=found["image/encoded"][0],
+        width=found["image/width"][0],
+        height=found["image/height"][0],
+        aspect=round(found["edge_app/aspect"][0], ASPECT_DIGITS),  # float32 in the file
+        boxes=np.array(boxes, np.float32).reshape(4, -1).T.copy(),
+        classes=np.array(found["image/object/class/label"], np.int16) - np.int16(1),
+        ignored=np.array(found["edge_app/object/ignored"], np.bool_),
+        sha256=text("image/key/sha256"),
+        origin=text("edge_app/origin"),
+        licence=text("edge_app/licence"),
+        camera=text("edge_app/camera"),
+        fingerprint=text("edge_app/fingerprint"),
+    )
