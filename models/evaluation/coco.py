@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from models.evaluation.labelled import CLASSES, SCORED
+from models.data.samples import CLASSES
+from models.evaluation.labelled import SCORED
 from models.evaluation.looking import Look
 
 IOUS: Final = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))

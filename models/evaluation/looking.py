@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from edge_app.config import DetectorConfig
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import LABELS, Detections, FloatArray
-from models.evaluation.labelled import CLASSES, Picture
+from models.data.samples import CLASSES
+from models.evaluation.labelled import Picture
+from models.evaluation.light import Light, light
 
 FAINTEST: Final = 0.02
 """Detections down to this score enter the precision-recall curve."""
@@ -33,6 +35,12 @@ class Look:
     boxes: FloatArray
     scores: FloatArray
     found: NDArray[np.int16]
+    light: Light = "day"
+
+    def above(self, score: float) -> Look:
+        """With the detections from this score on alone."""
+        kept = self.scores >= score
+        return replace(self, boxes=self.boxes[kept], scores=self.scores[kept], found=self.found[kept])
 
 
 def detector(model: Path, settings: DetectorConfig, threads: int) -> TfliteDetector:
@@ -48,15 +56,16 @@ def look(
     for picture in shown:
         image = picture.load()
         height, width = image.shape[:2]
+        lit = light(image)
         for looks, found in zip(seen, detectors, strict=True):
             size = found.manifest.input
             scale = min(size.width / width, size.height / height)
-            looks.append(_as_look(picture, found.detect(image), (width * scale, height * scale), scale))
+            looks.append(_as_look(picture, found.detect(image), (width * scale, height * scale), scale, lit))
         forward()
     return seen
 
 
-def _as_look(picture: Picture, found: Detections, size: tuple[float, float], scale: float) -> Look:
+def _as_look(picture: Picture, found: Detections, size: tuple[float, float], scale: float, lit: Light) -> Look:
     """size: of the picture inside the model's input, px."""
     names = np.array([CLASSES.index(name) if name in CLASSES else -1 for name in LABELS], np.int16)
     classes = names[found.classes]
@@ -68,4 +77,5 @@ def _as_look(picture: Picture, found: Detections, size: tuple[float, float], sca
         boxes=found.boxes[scored] * np.float32(scale),
         scores=found.scores[scored],
         found=classes[scored],
+        light=lit,
     )
