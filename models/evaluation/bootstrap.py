@@ -23,17 +23,23 @@ LEVEL: Final = 0.95
 LONGEST: Final = 10
 """Pictures in one block at most."""
 FEWEST: Final = 5
-"""Blocks of one camera at least, as far as it has pictures: one block has nothing to vary."""
+"""Blocks of one camera at least: one block has nothing to vary."""
 GAP: Final = 5
 """A step between frame numbers this many times the camera's usual one begins a new block."""
 
 
 def blocks(shown: Sequence[Picture]) -> list[list[NDArray[np.intp]]]:
-    """For each camera the rows of its pictures in blocks. The pictures of a camera are in the order of time."""
+    """For each camera the rows of its pictures in blocks; cameras with few pictures together, each a block.
+
+    The pictures of a camera are in the order of time.
+    """
     cameras: dict[str, list[int]] = {}
     for row, picture in enumerate(shown):
         cameras.setdefault(picture.camera, []).append(row)
-    return [_cut([shown[row].number for row in rows], np.array(rows, np.intp)) for rows in cameras.values()]
+    many = [rows for rows in cameras.values() if len(rows) >= FEWEST]
+    few = [np.array(rows, np.intp) for rows in cameras.values() if len(rows) < FEWEST]
+    cut = [_cut([shown[row].number for row in rows], np.array(rows, np.intp)) for rows in many]
+    return [*cut, few] if few else cut
 
 
 def _cut(numbers: Sequence[int | None], rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:

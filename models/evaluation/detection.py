@@ -18,10 +18,12 @@ from models.evaluation.looking import Look
 
 ENOUGH: Final = 40
 """Labelled boxes of a class in a set from which its average precision enters the mean over all."""
+FEWEST: Final = 10
+"""Labelled boxes of a class in a set or slice below which its figures are chance: no curve, no comparison."""
 ALL_SIZES: Final = "all"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PictureSet:
     """Pictures that are judged together, the same for every model.
 
@@ -38,7 +40,8 @@ class PictureSet:
     def cameras(self) -> list[str]:
         return sorted({picture.camera for picture in self.pictures})
 
-    def slices(self) -> dict[str, NDArray[np.bool_]]:
+    @cached_property
+    def slices(self) -> Mapping[str, NDArray[np.bool_]]:
         """Pictures bool (P,) of each camera and of each light that occurs."""
         cameras, lights = np.array([p.camera for p in self.pictures]), np.array(self.light)
         found = {f"camera:{name}": cameras == name for name in self.cameras}
@@ -95,25 +98,25 @@ class Detected:
         if key not in self._samples:
             kind, _, name = part.partition(":")
             matches = self.judged[label].matches[name if kind == "size" else ALL_SIZES]
-            chosen = self.of.slices()[part] if kind in ("camera", "light") else True
+            chosen = self.of.slices[part] if kind in ("camera", "light") else True
             self._samples[key] = curves.average_precision(matches, self.of.weights * chosen)
         return self._samples[key]
 
     def slice(self, label: str, part: str) -> tuple[int, float]:
         """Labelled boxes and AP50 of one class in a slice."""
         matches = self.judged[label].matches[ALL_SIZES]
-        weights = self.of.slices()[part].astype(np.int64)[None]
+        weights = self.of.slices[part].astype(np.int64)[None]
         return int(weights[0] @ matches.positives), float(curves.average_precision(matches, weights)[0])
 
     def parts(self) -> list[str]:
         """What `samples` knows beside the whole set."""
-        return [*self.of.slices(), *(f"size:{size}" for size in SIZES if size != ALL_SIZES)]
+        return [*self.of.slices, *(f"size:{size}" for size in SIZES if size != ALL_SIZES)]
 
     def boxes(self, label: str, part: str = "") -> int:
         """Labelled boxes of a class, in the whole set or a part of it."""
         kind, _, name = part.partition(":")
         positives = self.judged[label].matches[name if kind == "size" else ALL_SIZES].positives
-        chosen = self.of.slices()[part] if kind in ("camera", "light") else True
+        chosen = self.of.slices[part] if kind in ("camera", "light") else True
         return int((positives * chosen).sum())
 
 

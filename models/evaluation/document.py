@@ -14,7 +14,7 @@ from edge_app.evaluate import Score
 from models.evaluation import bootstrap
 from models.evaluation.coco import SIZES
 from models.evaluation.counting import Counted, total
-from models.evaluation.detection import ALL_SIZES, ENOUGH, Detected, overall
+from models.evaluation.detection import ALL_SIZES, ENOUGH, FEWEST, Detected, overall
 from models.evaluation.labelled import SCORED, fingerprint
 from models.evaluation.segments import draws, figures
 from models.evaluation.subject import Result
@@ -83,7 +83,7 @@ def _set(one: Detected) -> Document:
         "sha256": fingerprint(one.of.pictures),
         "score": one.score,
         "classes": {label: _class(one, label) for label in SCORED},
-        "slices": {part: _slice(one, part) for part in one.of.slices()},
+        "slices": {part: _slice(one, part) for part in one.of.slices},
         "confusion_labels": [*SCORED, "nothing"],
         "confusion": one.confusion.tolist(),
     }
@@ -112,7 +112,7 @@ def _class(one: Detected, label: str) -> Document:
 def _slice(one: Detected, part: str) -> Document:
     figures_of = {label: one.slice(label, part) for label in SCORED}
     return {
-        "n": int(one.of.slices()[part].sum()),
+        "n": int(one.of.slices[part].sum()),
         "classes": {label: {"n": n, "ap50": number(ap50)} for label, (n, ap50) in figures_of.items()},
     }
 
@@ -172,8 +172,8 @@ def _differences(candidate: Result, baseline: Result) -> Iterator[tuple[str, Doc
 
 def _by_part(mine: Detected, other: Detected, label: str) -> Iterator[tuple[str, Document]]:
     for part in mine.parts():
-        if part.startswith("size:") and mine.input != other.input:
-            continue  # sizes are px of the model's own input
+        if mine.boxes(label, part) < FEWEST or (part.startswith("size:") and mine.input != other.input):
+            continue  # too few to tell; sizes are px of the model's own input
         delta = _ap50(mine, label, part) - _ap50(other, label, part)
         samples = mine.samples(label, part) - other.samples(label, part)
         yield from _difference(f"{mine.of.name}/{part}/{label}/ap50", delta, samples)

@@ -13,15 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from models.evaluation import bootstrap, curves
-from models.evaluation.detection import ALL_SIZES
+from models.evaluation.detection import ALL_SIZES, FEWEST
 from models.evaluation.labelled import SCORED
 from models.evaluation.subject import Result
 from models.evaluation.verdicts import KINDS
 
 COLOURS: Final = ("#1f6fb4", "#d9660a", "#2b8a57", "#8d4fb3", "#6b6b6b", "#b3952b")
 BETTER, WORSE, UNCLEAR = "#2b8a57", "#c0392b", "#8a8a8a"
-FEWEST: Final = 10
-"""Labelled boxes of a class in a set below which it gets no curve."""
 _STYLE: Final[Mapping[str, Any]] = {
     "svg.fonttype": "none",  # text stays text: small, sharp, searchable
     "svg.hashsalt": "edge-app",
@@ -75,7 +73,7 @@ def differences(found: Mapping[str, Mapping[str, Any]], better: str, worse: str)
             tone = BETTER if low > 0 else WORSE if high < 0 else UNCLEAR
             _dots(axes, [delta], [(low, high)], np.array([place], float), tone, None)
         axes.axvline(0, color="#333333", linewidth=0.8)
-        axes.set_yticks(range(len(names))[::-1], names)
+        axes.set_yticks(range(len(names))[::-1], [_in_words(name) for name in names])
         axes.set_ylim(-0.7, len(names) - 0.3)
         axes.set_xlabel(f"{better} minus {worse}: green is better, red is worse, grey could be chance")
         axes.grid(axis="x")
@@ -156,6 +154,15 @@ def gains(results: Sequence[Result]) -> str:
         handles, labels = grid[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=min(len(results), 4))
         return _svg(figure)
+
+
+def _in_words(name: str) -> str:
+    """ "luongduc/car/ap50" -> "luongduc · car AP50"."""
+    *where, last = name.split("/")
+    what = {"ap50": "AP50", "f1": "F1", "event_f1": "event F1", "any_class_f1": "any-class F1"}.get(last, last)
+    if where == ["all"]:
+        return f"mean {what}"
+    return f"{where[0]} · {' '.join([*where[1:], what])}"
 
 
 def _subjects(result: Result) -> list[tuple[str, str]]:

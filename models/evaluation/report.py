@@ -10,28 +10,24 @@ from typing import Any, Final
 
 import cv2
 import jinja2
-import numpy as np
 
 from edge_app.records import Image
 from models.errors import BuildError
-from models.evaluation import bootstrap, document, missing, plots, sheets
+from models.evaluation import document, missing, plots, rows, sheets
 from models.evaluation.coco import LARGE, SIZES, SMALL
 from models.evaluation.counting import total
-from models.evaluation.detection import ALL_SIZES, ENOUGH, overall
+from models.evaluation.detection import ALL_SIZES, ENOUGH, FEWEST
 from models.evaluation.labelled import SCORED
 from models.evaluation.light import DUSK, NIGHT
 from models.evaluation.looking import FAINTEST
-from models.evaluation.segments import draws, figures
+from models.evaluation.rows import Row
 from models.evaluation.subject import Result
 from models.evaluation.tables import figure
-from models.evaluation.verdicts import KINDS, counts
+from models.evaluation.verdicts import KINDS
 
 TEMPLATE: Final = "report.html.j2"
 _QUALITY: Final = 82
 _GAPS: Final = 6
-_TOTALS: Final = ("event_f1", "any_class_f1", "effectiveness")
-Row = dict[str, Any]
-"""What the template reads."""
 
 
 def write(
@@ -78,14 +74,14 @@ def page(
         "beside": beside,
         "method": document.METHOD,
         "short": list(_short(results, comparisons)),
-        "overview": [_overview(i, result) for i, result in enumerate(results)],
+        "overview": [rows.overview(i, result) for i, result in enumerate(results)],
         "speed": results[0].speed is not None,
         "threads": results[0].speed.threads if results[0].speed else 0,
         "comparisons": [_compared(results, name, one) for name, one in comparisons.items()],
         "sheets": shown,
         "kinds": KINDS,
         "enough": ENOUGH,
-        "fewest": plots.FEWEST,
+        "fewest": FEWEST,
         "faintest": FAINTEST,
         "night": NIGHT,
         "dusk": DUSK,
@@ -111,17 +107,17 @@ def _detection(results: Sequence[Result]) -> Row:
                 strict=True,
             )
         ],
-        "precisions": list(_precisions(results)),
-        "working": list(_working(results)),
-        "errors": list(_errors(results)),
-        "slices": list(_slices(results)),
+        "precisions": list(rows.precisions(results)),
+        "working": list(rows.working(results)),
+        "errors": list(rows.errors(results)),
+        "slices": list(rows.slices(results)),
         "labelling": [
             {"name": r.subject.name, "sentence": missing.sentence(ranked), "gaps": ranked[:_GAPS]}
             for r in results
             if r.subject.role == "model"
             for ranked in [missing.gaps(r.sets)]
         ],
-        "exact": _exact(results[0], exact) if exact else [],
+        "exact": rows.exact(results[0], exact) if exact else [],
         "exact_names": f"{results[0].subject.name} and {exact.subject.name}" if exact else "",
         "plots": {
             "precisions": _base64(plots.precisions(results)),
@@ -140,9 +136,9 @@ def _few(cameras: Sequence[str]) -> list[str]:
 def _short(results: Sequence[Result], comparisons: Mapping[str, document.Document]) -> Iterator[str]:
     for name, one in comparisons.items():
         baseline = next(r.subject.name for r in results if r.subject.sha256 == one["baseline"])
-        for key, what in (("all/ap50", "detection (mean AP50)"), ("counting/event_f1", "counting (event F1)")):
+        for key, what in (("all/ap50", "Detection (mean AP50)"), ("counting/event_f1", "Counting (event F1)")):
             if found := one["differences"].get(key):
-                yield f"{what.capitalize()}: {name} is {_verdict(found)} {baseline}."
+                yield f"{what}: {name} is {_verdict(found)} {baseline}."
     for result in results:
         if result.subject.role == "model" and result.sets:
             yield f"{result.subject.name}: {missing.sentence(missing.gaps(result.sets))}"
@@ -156,99 +152,9 @@ def _verdict(found: Mapping[str, Any]) -> str:
     return f"worse {ends} than" if high < 0 else f"not proven better or worse {ends} than"
 
 
-def _overview(place: int, result: Result) -> Row:
-    subject = result.subject
-    row: Row = {
-        "name": subject.name,
-        "role": subject.role,
-        "colour": plots.colour(place),
-        "input": f"{subject.size[0]}x{subject.size[1]}",
-        "megabytes": subject.bytes / 1e6,
-    }
-    if result.speed:
-        row |= {"ms": result.speed.ms, "ratio": result.speed.ratio}
-    if result.sets:
-        ap50, samples = overall(result.sets)
-        row |= {"ap50": ap50, "ap50_ends": bootstrap.interval(samples)}
-    if result.counted:
-        exact, resampled = document.exact_figures(result.counted), figures(result.counted, draws(len(result.counted)))
-        row["counting"] = [(exact[name], bootstrap.interval(resampled[name])) for name in _TOTALS]
-    return row
-
-
-def _rows(results: Sequence[Result]) -> Iterator[tuple[Row, Result, str, str]]:
-    """Set by set and class by class, every model below the other."""
-    for one in results[0].sets:
-        for label in SCORED:
-            for i, result in enumerate(results):
-                row = {"first": i == 0, "set": one.of.name, "label": label, "model": result.subject.name}
-                yield row, result, one.of.name, label
-
-
-def _precisions(results: Sequence[Result]) -> Iterator[Row]:
-    for row, result, name, label in _rows(results):
-        one = result.set(name)
-        judged = one.judged[label]
-        if not judged.n:
-            continue
-        others = [other.set(name).judged[label].ap50 for other in results]
-        yield row | {
-            "n": judged.n,
-            "ap50": judged.ap50,
-            "ap75": judged.ap75,
-            "ap": judged.ap,
-            "ends": bootstrap.interval(one.samples(label)),
-            "best": len(results) > 1 and judged.ap50 >= max(others),
-            "sizes": [float(judged.precision[size][0]) for size in SIZES if size != ALL_SIZES],
-        }
-
-
-def _working(results: Sequence[Result]) -> Iterator[Row]:
-    for row, result, name, label in _rows(results):
-        found = result.set(name).working(label)
-        yield row | {
-            "precision": found.precision,
-            "recall": found.recall,
-            "false_per_image": found.false_per_image,
-        }
-
-
-def _errors(results: Sequence[Result]) -> Iterator[Row]:
-    for one in results[0].sets:
-        for i, result in enumerate(results):
-            found = counts(result.set(one.of.name).errors)
-            row = {"first": i == 0, "set": one.of.name, "model": result.subject.name}
-            yield row | {"counts": [found[kind] for kind in KINDS]}
-
-
-def _slices(results: Sequence[Result]) -> Iterator[Row]:
-    for one in results[0].sets:
-        for part in one.of.slices():
-            first = True
-            for label in SCORED:
-                if one.boxes(label, part) < plots.FEWEST:
-                    continue
-                values = [result.set(one.of.name).slice(label, part)[1] for result in results]
-                row = {"first": first, "set": one.of.name, "part": part.replace(":", " "), "label": label}
-                yield row | {"n": one.boxes(label, part), "figures": values}
-                first = False
-
-
-def _exact(result: Result, exact: Result) -> list[Row]:
-    assert result.pooled is not None
-    assert exact.pooled is not None
-    return [
-        {"label": k, "n": one.n, "int8": one.ap50, "exact": exact.pooled[k].ap50}
-        for k, one in result.pooled.items()
-        if one.n
-    ]
-
-
 def _compared(results: Sequence[Result], name: str, one: document.Document) -> Row:
     baseline = next(r for r in results if r.subject.sha256 == one["baseline"])
-    enough = {
-        f"{s.of.name}/{label}/ap50" for s in baseline.sets for label in SCORED if s.judged[label].n >= plots.FEWEST
-    }
+    enough = {f"{s.of.name}/{label}/ap50" for s in baseline.sets for label in SCORED if s.judged[label].n >= FEWEST}
     differences = one["differences"]
     main = {k: v for k, v in differences.items() if k in enough or k == "all/ap50" or k.startswith("counting/")}
     return {
@@ -263,39 +169,8 @@ def _counting(results: Sequence[Result]) -> Row:
     if not results[0].counted:
         return {"counting": []}
     groups = sorted({group for result in results for group in total(result.counted).groups})
-    by_class = []
-    for result in results:
-        exact, resampled = document.exact_figures(result.counted), figures(result.counted, draws(len(result.counted)))
-        values = [
-            (exact.get(f"{g}/f1"), bootstrap.interval(resampled.get(f"{g}/f1", np.full(1, np.nan)))) for g in groups
-        ]
-        by_class.append({"model": result.subject.name, "figures": values})
-    return {"counting": list(_clips(results)), "groups": groups, "by_class": by_class}
-
-
-def _clips(results: Sequence[Result]) -> Iterator[Row]:
-    for place, clip in enumerate(results[0].counted):
-        for i, result in enumerate(results):
-            yield _scores(result.counted[place].score) | {
-                "first": i == 0,
-                "clip": clip.truth.clip,
-                "model": result.subject.name,
-            }
-    for i, result in enumerate(results):
-        yield _scores(total(result.counted)) | {"first": i == 0, "clip": "all", "model": result.subject.name}
-
-
-def _scores(score: Any) -> Row:
-    tally = score.overall
-    return {
-        "true": tally.true,
-        "counted": tally.counted,
-        "false": tally.false,
-        "missed": tally.missed,
-        "f1": tally.f1,
-        "any": score.any_class.f1,
-        "effectiveness": score.effectiveness,
-    }
+    by_class = [rows.by_class(result, groups) for result in results]
+    return {"counting": list(rows.clips(results)), "groups": groups, "by_class": by_class}
 
 
 def _sheets(folder: Path, results: Sequence[Result]) -> list[Row]:

@@ -17,13 +17,14 @@ from edge_app.records import FloatArray, Image
 from models.evaluation import bootstrap
 from models.evaluation.detection import Detected
 from models.evaluation.labelled import SCORED
-from models.evaluation.verdicts import HIT, MISSED
+from models.evaluation.verdicts import BOTH, HIT, MISSED, WRONG_CLASS
 
 TILES, COLUMNS = 6, 3
 _WIDTH, _HEIGHT, _TITLE = 480, 270, 20
 _LEAST: Final = 0.4
 """Share of a picture's width that a tile shows at least: the place must be recognisable."""
 _MARGIN: Final = 1.3
+_LETTERS: Final = 0.4
 WRONG, MISS, RIGHT, LABEL = (40, 40, 235), (235, 60, 235), (90, 190, 60), (30, 200, 240)
 """BGR of a wrong detection, a missed box, a right detection, and the labelled box that a wrong one belongs to."""
 
@@ -86,12 +87,13 @@ def _draw(tile: Tile, kind: int) -> Image:
     for box in look.boxes[verdict.kinds == HIT]:
         _box(view, place(box), RIGHT, 1)
     for i in tile.marked:
-        if kind == MISSED:
-            _box(view, place(look.truth[i]), MISS, 2, SCORED[look.classes[i]])
-            continue
-        if (partner := verdict.partner[i]) >= 0:
-            _box(view, place(look.truth[partner]), LABEL, 1)
-        _box(view, place(look.boxes[i]), WRONG, 2, f"{SCORED[look.found[i]]} {look.scores[i]:.2f}")
+        if kind != MISSED and verdict.partner[i] >= 0:
+            _box(view, place(look.truth[verdict.partner[i]]), LABEL, 1)
+    boxes, tone = (look.truth, MISS) if kind == MISSED else (look.boxes, WRONG)
+    places = [place(boxes[i]) for i in tile.marked]
+    for corners in places:
+        _box(view, corners, tone, 2)
+    _write(view, places, [_says(tile, kind, int(i)) for i in tile.marked], tone)
     title = np.full((_TITLE, _WIDTH, 3), 245, np.uint8)
     text = f"{picture.name[:44]}  {picture.camera}  {len(tile.marked)}x"
     cv2.putText(title, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (60, 60, 60), 1, cv2.LINE_AA)
@@ -118,13 +120,31 @@ def _window(boxes: FloatArray, width: int, height: int) -> tuple[int, int, int, 
     return round(x0), round(y0), round(x0 + across), round(y0 + down)
 
 
-def _box(view: Image, corners: Sequence[int], tone: tuple[int, int, int], thick: int, text: str = "") -> None:
-    x0, y0, x1, y1 = corners
-    cv2.rectangle(view, (x0, y0), (x1, y1), tone, thick, cv2.LINE_AA)
-    if not text:
-        return
-    (across, down), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)
-    left = min(max(x0, 0), view.shape[1] - across - 4)
-    top = y0 - down - 5 if y0 - down - 5 >= 0 else min(y1, view.shape[0] - down - 5)
-    cv2.rectangle(view, (left, top), (left + across + 4, top + down + 5), tone, -1)
-    cv2.putText(view, text, (left + 2, top + down + 1), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
+def _says(tile: Tile, kind: int, i: int) -> str:
+    """What stands at a box: "car 86", the score in percent, and, where the class is the error, the right one."""
+    look, verdict = tile.one.acted[tile.row], tile.one.errors[tile.row]
+    if kind == MISSED:
+        return str(SCORED[look.classes[i]])
+    said = f"{SCORED[look.found[i]]} {look.scores[i] * 100:.0f}"
+    if kind not in (WRONG_CLASS, BOTH):
+        return said
+    return f"{said}, labelled {SCORED[look.classes[verdict.partner[i]]]}"
+
+
+def _box(view: Image, corners: Sequence[int], tone: tuple[int, int, int], thick: int) -> None:
+    cv2.rectangle(view, tuple(corners[:2]), tuple(corners[2:]), tone, thick, cv2.LINE_AA)
+
+
+def _write(view: Image, places: Sequence[Sequence[int]], texts: Sequence[str], tone: tuple[int, int, int]) -> None:
+    """A label at each box, but for those that would lie on another label."""
+    taken = np.zeros(view.shape[:2], bool)
+    for (x0, y0, _, y1), text in zip(places, texts, strict=True):
+        (across, down), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _LETTERS, 1)
+        left = min(max(x0, 0), view.shape[1] - across - 4)
+        top = y0 - down - 5 if y0 - down - 5 >= 0 else min(y1, view.shape[0] - down - 5)
+        room = np.s_[top : top + down + 5, left : left + across + 4]
+        if taken[room].any():
+            continue
+        taken[room], view[room] = True, tone
+        at = (left + 2, top + down + 1)
+        cv2.putText(view, text, at, cv2.FONT_HERSHEY_SIMPLEX, _LETTERS, (255, 255, 255), 1, cv2.LINE_AA)
