@@ -22,7 +22,10 @@ from edge_app.records import Direction, Line
 GROUPS: Final = {"car": "car", "motorcycle": "motorcycle", "bus": "heavy", "truck": "heavy"}
 """The scored group of each class; bicycles and rickshaws are not scored."""
 TOLERANCE_S: Final = 1.0
-_SEGMENTS: Final = 10
+SEGMENTS: Final = 10
+"""Equal parts of a clip at whose ends effectiveness compares cumulative counts."""
+SEGMENT_WEIGHTS: Final = tuple(2 * i / (SEGMENTS * (SEGMENTS + 1)) for i in range(1, SEGMENTS + 1))
+"""Of the squared error at the end of each; they sum to 1."""
 
 Key: TypeAlias = tuple[str, Direction]
 """Class group (or "any") and direction."""
@@ -72,6 +75,24 @@ class Tally:
     def f1(self) -> float:
         wrong = self.false + self.missed
         return 2 * self.paired / (2 * self.paired + wrong) if self.paired + wrong else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Times in s of one class group and direction: pairs (true, counted), and those left over on either side.
+
+    optional: counted ones that pair with an uncertain crossing, neither for nor against.
+    """
+
+    pairs: tuple[tuple[float, float], ...]
+    missed: tuple[float, ...]
+    false: tuple[float, ...]
+    optional: tuple[float, ...]
+
+    @property
+    def tally(self) -> Tally:
+        paired, false, missed = len(self.pairs), len(self.false), len(self.missed)
+        return Tally(paired, false, missed, true=paired + missed, counted=paired + false)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,30 +162,42 @@ def _series(events: Iterable[Event], *, any_class: bool) -> dict[Key, list[float
     return {key: sorted(times) for key, times in found.items()}
 
 
-def _pair(true: Sequence[float], counted: Sequence[float], tolerance: float) -> tuple[int, list[float]]:
-    """Pairs of two sorted lists of times, as many as can be, and the counted ones left over."""
-    left_over, i, pairs = [], 0, 0
-    for time in counted:
-        while i < len(true) and true[i] < time - tolerance:
-            i += 1
-        if i < len(true) and true[i] <= time + tolerance:
-            i, pairs = i + 1, pairs + 1
-        else:
-            left_over.append(time)
-    return pairs, left_over
-
-
-def _tallies(truth: Truth, counted: Sequence[Event], tolerance: float, *, any_class: bool) -> dict[Key, Tally]:
+def pairings(
+    truth: Truth, counted: Sequence[Event], tolerance: float = TOLERANCE_S, *, any_class: bool = False
+) -> dict[Key, Pairing]:
+    """Which counted crossing stands for which true one. any_class: whatever the class, the group is "any" then."""
     true = _series(truth.events, any_class=any_class)
     found = _series(counted, any_class=any_class)
     maybe = _series(truth.uncertain, any_class=any_class)
     rows = {}
     for key in sorted({*true, *found}):
-        wanted, got = true.get(key, []), found.get(key, [])
-        paired, extra = _pair(wanted, got, tolerance)
-        optional, false = _pair(maybe.get(key, []), extra, tolerance)
-        rows[key] = Tally(paired, len(false), len(wanted) - paired, len(wanted), len(got) - optional)
+        pairs, missed, extra = _pair(true.get(key, []), found.get(key, []), tolerance)
+        optional, _, false = _pair(maybe.get(key, []), extra, tolerance)
+        rows[key] = Pairing(tuple(pairs), tuple(missed), tuple(false), tuple(c for _, c in optional))
     return rows
+
+
+def _pair(
+    true: Sequence[float], counted: Sequence[float], tolerance: float
+) -> tuple[list[tuple[float, float]], list[float], list[float]]:
+    """Pairs of two sorted lists of times, as many as can be, and what is left over of each."""
+    pairs, missed, left_over = [], [], []
+    i = 0
+    for time in counted:
+        while i < len(true) and true[i] < time - tolerance:
+            missed.append(true[i])
+            i += 1
+        if i < len(true) and true[i] <= time + tolerance:
+            pairs.append((true[i], time))
+            i += 1
+        else:
+            left_over.append(time)
+    return pairs, [*missed, *true[i:]], left_over
+
+
+def _tallies(truth: Truth, counted: Sequence[Event], tolerance: float, *, any_class: bool) -> dict[Key, Tally]:
+    found = pairings(truth, counted, tolerance, any_class=any_class)
+    return {key: pairing.tally for key, pairing in found.items()}
 
 
 def _weighted_effectiveness(truth: Truth, counted: Sequence[Event]) -> float:
@@ -174,8 +207,7 @@ def _weighted_effectiveness(truth: Truth, counted: Sequence[Event]) -> float:
 
 def _nearness(true: Sequence[float], counted: Sequence[float], length: float) -> float:
     """1 - the weighted RMSE of the cumulative counts over the true count, 0 at the least."""
-    weights = [2 * i / (_SEGMENTS * (_SEGMENTS + 1)) for i in range(1, _SEGMENTS + 1)]
-    ends = [length * i / _SEGMENTS + 1e-9 for i in range(1, _SEGMENTS + 1)]
+    ends = [length * i / SEGMENTS + 1e-9 for i in range(1, SEGMENTS + 1)]
     gaps = [bisect_right(true, end) - bisect_right(counted, end) for end in ends]
-    error = math.sqrt(sum(w * gap**2 for w, gap in zip(weights, gaps, strict=True)))
+    error = math.sqrt(sum(w * gap**2 for w, gap in zip(SEGMENT_WEIGHTS, gaps, strict=True)))
     return max(0.0, 1 - error / len(true))

@@ -20,7 +20,10 @@ from edge_app.sources.reasons import masked, stream_address, why_no_camera, why_
 # OpenCV and FFmpeg write to stderr on their own, addresses with passwords included. What went wrong is told by the
 # errors raised here; who wants the noise sets the variable before the start.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+if hasattr(cv2, "setLogLevel"):  # OpenCV 4
+    cv2.setLogLevel(0)  # silent
+else:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _QUICK_LOOK_US = 500_000

@@ -1,0 +1,150 @@
+"""Judge detectors: `python -m models.evaluation MODEL.tflite [MODEL2.tflite ...] [--out DIR] [--clips TRUTH.json ...]`.
+
+Prints tables; with --out also writes report.html, and for each model result.json, comparison.json (with --baseline) and
+contact sheets of its errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from edge_app.config import Config
+from edge_app.detectors.tflite import TfliteDetector
+from edge_app.errors import EdgeAppError
+from edge_app.evaluate import read_truth
+from edge_app.terminal import bar, stdout
+from models import pictures
+from models.data import splits
+from models.data.sources import read_sources
+from models.evaluation import coco, counting, document, labelled, looking, report, tables
+from models.evaluation.detection import Detected, picture_set
+from models.evaluation.speed import speeds
+from models.evaluation.subject import Result, Subject, subjects
+
+COMMAND: Final = "python -m models.evaluation"
+SOURCES: Final = Path(__file__).resolve().parent.parent / "data" / "road_sources.json"
+
+
+def _shown(args: argparse.Namespace) -> list[labelled.Picture]:
+    if args.shards:
+        split = splits.read(args.split) if args.split else None
+        return labelled.from_shards(args.shards, split, args.part)
+    return labelled.from_folder(args.images or pictures.shared_folder("eval"), read_sources(args.sources))
+
+
+def _detected(
+    results: Sequence[Result], detectors: Mapping[str, TfliteDetector], args: argparse.Namespace
+) -> list[Result]:
+    """With what each saw in the labelled pictures."""
+    shown = _shown(args)
+    with bar("pictures", len(shown)) as progress:
+        seen = looking.look([detectors[r.subject.name] for r in results], shown, progress.forward)
+    rows = labelled.by_set(shown)
+    sets = [
+        picture_set(name, [shown[i] for i in chosen], [seen[0][i] for i in chosen]) for name, chosen in rows.items()
+    ]
+    pooled = [coco.judge(looks) for looks in seen] if args.float else [None] * len(seen)
+    score = Config().detector.score
+    return [
+        replace(
+            result,
+            pooled=judged,
+            sets=tuple(Detected(of, tuple(looks[i] for i in rows[of.name]), score, result.subject.size) for of in sets),
+        )
+        for result, looks, judged in zip(results, seen, pooled, strict=True)
+    ]
+
+
+def _counted(results: Sequence[Result], truths: Sequence[Path]) -> list[Result]:
+    """With how each counted the clips."""
+    frames = sum(round(truth.length * truth.fps) for truth in map(read_truth, truths))
+    with bar("clips", frames) as progress:
+        counted = counting.count([r.subject.path for r in results], truths, Config(), progress.forward)
+    return [replace(result, counted=tuple(clips)) for result, clips in zip(results, counted, strict=True)]
+
+
+def evaluate(chosen: Sequence[Subject], beside: str, args: argparse.Namespace) -> list[Result]:
+    """Everything that was asked for about each model. beside: the one whose time the others are set beside."""
+    results = [Result(subject) for subject in chosen]
+    with ExitStack() as stack:
+        detectors = {s.name: looking.detector(s.path, Config().detector, args.threads) for s in chosen}
+        for made in detectors.values():
+            stack.callback(made.close)
+        if not args.no_images:
+            results = _detected(results, detectors, args)
+        if not args.no_speed:
+            taken = speeds(detectors, beside, args.threads)
+            results = [replace(result, speed=taken[result.subject.name]) for result in results]
+    return _counted(results, args.clips) if args.clips else results
+
+
+def write(folder: Path, results: Sequence[Result], beside: Result | None, command: str) -> Path:
+    """All files of the report; its page. beside: the model to compare with."""
+    exact = next((result for result in results if result.subject.role == "float"), None)
+    comparisons = {}
+    for place, result in enumerate(results):
+        name = result.subject.name
+        made = {"result.json": document.result(result, command, beside, exact if place == 0 else None)}
+        if beside and result is not beside and result.subject.role == "model":
+            made["comparison.json"] = comparisons[name] = document.comparison(result, beside)
+        for file, content in made.items():
+            report.save(folder / name / file, (json.dumps(content, indent=1) + "\n").encode())
+    against = beside or results[0]
+    return report.write(folder, results, comparisons, command, against.subject.name)
+
+
+def _run(args: argparse.Namespace, command: str) -> None:
+    chosen = subjects(args.models, args.float, args.baseline)
+    wanted = args.baseline and args.baseline.resolve()
+    beside = next((s.name for s in chosen if s.path == wanted), chosen[0].name)
+    results = evaluate(chosen, beside, args)
+    out = stdout()
+    for table in tables.everything(results):
+        out.print(table, "")
+    if args.out:
+        compared = next((r for r in results if r.subject.path == wanted), None)
+        out.print(f"wrote {write(args.out, results, compared, command)}", soft_wrap=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Judge detectors, one or several side by side.")
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.tflite", help="each with its .json beside it")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write report.html, result.json of each model ... here")
+    parser.add_argument("--float", type=Path, metavar="FILE", help="the float32 file of the first model, beside it")
+    parser.add_argument("--baseline", type=Path, metavar="FILE", help="what the others are compared with, and timed by")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="pictures ($EDGE_APP_SHARED/detection/eval)")
+    parser.add_argument("--sources", type=Path, metavar="FILE", default=SOURCES, help="whose cameras took them")
+    parser.add_argument("--shards", type=Path, metavar="DIR", nargs="+", help="shards instead of --images")
+    parser.add_argument("--split", type=Path, metavar="FILE", help="with --shards: only one part of this split")
+    parser.add_argument("--part", default="validation", choices=splits.PARTS, help="which part (default validation)")
+    parser.add_argument("--no-images", action="store_true", help="no detection: count only")
+    parser.add_argument("--clips", type=Path, nargs="+", metavar="TRUTH.json", default=[], help="count these too")
+    parser.add_argument("--no-speed", action="store_true", help="do not measure time")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="of each interpreter (default 2)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 1 when something is missing; argparse exits with 2."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    args = _parser().parse_args(words)
+    try:
+        _run(args, f"{COMMAND} {shlex.join(words)}")
+    except EdgeAppError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Counting over clips with known crossings: each frame decoded once and shown to every model's own pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_app.app import build_detector, build_pipeline
+from edge_app.config import Config, LineConfig
+from edge_app.evaluate import Event, Score, Truth, read_truth, score
+from edge_app.offline import decoded
+from edge_app.pipeline import Pipeline, StageTimes
+from edge_app.records import Crossing
+from edge_app.sources.recording import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One clip as one model counted it."""
+
+    truth: Truth
+    events: tuple[Event, ...]
+    score: Score
+
+
+def count(
+    models: Sequence[Path], truths: Sequence[Path], config: Config, forward: Callable[[str], None] = lambda _: None
+) -> list[list[Counted]]:
+    """For each model every clip, as `edge-app evaluate` scores it; forward is told the clip at each of its frames.
+
+    Clips lie in ../clips of their truth. Raises ConfigError, SourceError and DetectorError.
+    """
+    made: list[list[Counted]] = [[] for _ in models]
+    for path in truths:
+        truth = read_truth(path)
+        pipelines = [_pipeline(config, model, truth) for model in models]
+        source = Recording(path.resolve().parent.parent / "clips" / truth.clip)
+        crossings = _run(source, pipelines, lambda name=truth.clip: forward(name))  # type: ignore[misc]
+        for counted, found in zip(made, crossings, strict=True):
+            events = tuple(Event(c.frame / truth.fps, c.label, c.direction) for c in found)
+            counted.append(Counted(truth, events, score(truth, events)))
+    return made
+
+
+def total(counted: Sequence[Counted]) -> Score:
+    """Of all clips together."""
+    result = counted[0].score
+    for clip in counted[1:]:
+        result = result + clip.score
+    return result
+
+
+def _pipeline(config: Config, model: Path, truth: Truth) -> Pipeline:
+    line = LineConfig(id=truth.line.id, start=truth.line.start, end=truth.line.end)
+    detector = config.detector.model_copy(update={"model": model})
+    own = config.model_copy(update={"lines": (line,), "detector": detector})
+    return build_pipeline(own, build_detector(own))
+
+
+def _run(source: Recording, pipelines: Sequence[Pipeline], forward: Callable[[], None]) -> list[list[Crossing]]:
+    crossings: list[list[Crossing]] = [[] for _ in pipelines]
+    with decoded(source, StageTimes()) as following:
+        while (frame := following()) is not None:
+            for found, pipeline in zip(crossings, pipelines, strict=True):
+                found += pipeline.process(frame)
+            forward()
+    return crossings

@@ -1,0 +1,129 @@
+"""One model on one set of labelled pictures: everything that the report says of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evaluation import bootstrap, coco, curves, verdicts
+from models.evaluation.coco import SIZES, Judged
+from models.evaluation.labelled import SCORED, Picture
+from models.evaluation.light import LIGHTS, Light
+from models.evaluation.looking import Look
+
+ENOUGH: Final = 40
+"""Labelled boxes of a class in a set from which its average precision enters the mean over all."""
+FEWEST: Final = 10
+"""Labelled boxes of a class in a set or slice below which its figures are chance: no curve, no comparison."""
+ALL_SIZES: Final = "all"
+
+
+@dataclass(frozen=True, eq=False)
+class PictureSet:
+    """Pictures that are judged together, the same for every model.
+
+    pictures: P of them, by camera and time. light: of each. weights: int64 (B, P), how often each occurs in each of B
+    resampled sets.
+    """
+
+    name: str
+    pictures: tuple[Picture, ...]
+    light: tuple[Light, ...]
+    weights: NDArray[np.int64]
+
+    @property
+    def cameras(self) -> list[str]:
+        return sorted({picture.camera for picture in self.pictures})
+
+    @cached_property
+    def slices(self) -> Mapping[str, NDArray[np.bool_]]:
+        """Pictures bool (P,) of each camera and of each light that occurs."""
+        cameras, lights = np.array([p.camera for p in self.pictures]), np.array(self.light)
+        found = {f"camera:{name}": cameras == name for name in self.cameras}
+        return found | {f"light:{name}": lights == name for name in LIGHTS if name in self.light}
+
+
+def picture_set(name: str, pictures: Sequence[Picture], looks: Sequence[Look]) -> PictureSet:
+    """looks: of any model; the light is the same in all."""
+    weights = bootstrap.resampled(bootstrap.blocks(pictures))
+    return PictureSet(name, tuple(pictures), tuple(look.light for look in looks), weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Detected:
+    """One model on one set. looks: one for each picture. score: from which the product acts. input: width and height
+    of the model's, px. Figures are worked out when asked for and kept."""
+
+    of: PictureSet
+    looks: tuple[Look, ...]
+    score: float
+    input: tuple[int, int]
+    _samples: dict[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def judged(self) -> Mapping[str, Judged]:
+        """Class -> COCO's verdicts and average precisions."""
+        return coco.judge(self.looks)
+
+    @cached_property
+    def acted(self) -> tuple[Look, ...]:
+        """The looks with what the product would act on."""
+        return tuple(look.above(self.score) for look in self.looks)
+
+    @cached_property
+    def errors(self) -> tuple[verdicts.Verdicts, ...]:
+        """Of what the product would act on, one for each picture."""
+        return tuple(verdicts.verdicts(look) for look in self.acted)
+
+    @cached_property
+    def gains(self) -> Mapping[str, Mapping[str, float]]:
+        """Error kind -> class -> AP50 gained without it, over all detections."""
+        return verdicts.gains(self.looks, [verdicts.verdicts(look) for look in self.looks])
+
+    @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        return verdicts.confusion(self.acted)
+
+    def working(self, label: str) -> curves.Working:
+        return curves.working(self.judged[label].matches[ALL_SIZES], self.score)
+
+    def samples(self, label: str, part: str = "") -> NDArray[np.float64]:
+        """AP50 in each resampled set. part: "" for the whole set, a slice of it, or size:SIZE."""
+        key = f"{label} {part}"
+        if key not in self._samples:
+            kind, _, name = part.partition(":")
+            matches = self.judged[label].matches[name if kind == "size" else ALL_SIZES]
+            chosen = self.of.slices[part] if kind in ("camera", "light") else True
+            self._samples[key] = curves.average_precision(matches, self.of.weights * chosen)
+        return self._samples[key]
+
+    def slice(self, label: str, part: str) -> tuple[int, float]:
+        """Labelled boxes and AP50 of one class in a slice."""
+        matches = self.judged[label].matches[ALL_SIZES]
+        weights = self.of.slices[part].astype(np.int64)[None]
+        return int(weights[0] @ matches.positives), float(curves.average_precision(matches, weights)[0])
+
+    def parts(self) -> list[str]:
+        """What `samples` knows beside the whole set."""
+        return [*self.of.slices, *(f"size:{size}" for size in SIZES if size != ALL_SIZES)]
+
+    def boxes(self, label: str, part: str = "") -> int:
+        """Labelled boxes of a class, in the whole set or a part of it."""
+        kind, _, name = part.partition(":")
+        positives = self.judged[label].matches[name if kind == "size" else ALL_SIZES].positives
+        chosen = self.of.slices[part] if kind in ("camera", "light") else True
+        return int((positives * chosen).sum())
+
+
+def overall(sets: Sequence[Detected]) -> tuple[float, NDArray[np.float64]]:
+    """Mean AP50 over every set and class with ENOUGH boxes, as it is and in each resampled set; nan without any."""
+    chosen = [(found, label) for found in sets for label in SCORED if found.judged[label].n >= ENOUGH]
+    if not chosen:
+        return float("nan"), np.full(bootstrap.ROUNDS, np.nan)
+    as_is = float(np.mean([found.judged[label].ap50 for found, label in chosen]))
+    return as_is, np.mean([found.samples(label) for found, label in chosen], axis=0)

@@ -1,0 +1,207 @@
+"""What programs read: result.json (edge-app/evaluation/1) and comparison.json (edge-app/comparison/1). Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.evaluate import Score
+from models.evaluation import bootstrap
+from models.evaluation.coco import SIZES
+from models.evaluation.counting import Counted, total
+from models.evaluation.detection import ALL_SIZES, ENOUGH, FEWEST, Detected, overall
+from models.evaluation.labelled import SCORED, fingerprint
+from models.evaluation.segments import draws, figures
+from models.evaluation.subject import Result
+
+RESULT: Final = "edge-app/evaluation/1"
+COMPARISON: Final = "edge-app/comparison/1"
+METHOD: Final = (
+    f"paired stratified block bootstrap, {bootstrap.ROUNDS} rounds, seed {bootstrap.SEED}, middle "
+    f"{bootstrap.LEVEL:.0%}: up to {bootstrap.LONGEST} consecutive pictures of one camera are drawn together, for "
+    "clips one tenth of a clip; all/ap50 is the mean AP50 over every set and class with at least "
+    f"{ENOUGH} labelled boxes"
+)
+Document = dict[str, Any]
+
+
+def result(found: Result, command: str, beside: Result | None = None, exact: Result | None = None) -> Document:
+    """One model. beside: whose time its time is set beside. exact: its float32 file."""
+    subject = found.subject
+    made: Document = {
+        "schema": RESULT,
+        "model": {
+            "file": subject.path.name,
+            "sha256": subject.sha256,
+            "input": list(subject.size),
+            "bytes": subject.bytes,
+        },
+        "command": command,
+        "at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "method": METHOD,
+    }
+    if found.sets:
+        made["sets"] = {one.of.name: _set(one) for one in found.sets}
+    if found.counted:
+        made["counting"] = _counting(found.counted)
+    if found.speed:
+        made["speed"] = _speed(found, beside)
+    if exact and exact.pooled and found.pooled:
+        made["against_float"] = {
+            label: {"ap50_int8": number(found.pooled[label].ap50), "ap50_float": number(exact.pooled[label].ap50)}
+            for label in SCORED
+            if found.pooled[label].n
+        }
+    return made
+
+
+def comparison(candidate: Result, baseline: Result) -> Document:
+    """Candidate minus baseline, with the interval of what chance alone explains; only figures that both have."""
+    return {
+        "schema": COMPARISON,
+        "candidate": candidate.subject.sha256,
+        "baseline": baseline.subject.sha256,
+        "method": METHOD,
+        "differences": dict(_differences(candidate, baseline)),
+    }
+
+
+def number(value: float | None) -> float | None:
+    """Rounded, None for what is no figure."""
+    return None if value is None or not math.isfinite(value) else round(float(value), 5)
+
+
+def _set(one: Detected) -> Document:
+    return {
+        "images": len(one.of.pictures),
+        "cameras": one.of.cameras,
+        "sha256": fingerprint(one.of.pictures),
+        "score": one.score,
+        "classes": {label: _class(one, label) for label in SCORED},
+        "slices": {part: _slice(one, part) for part in one.of.slices},
+        "confusion_labels": [*SCORED, "nothing"],
+        "confusion": one.confusion.tolist(),
+    }
+
+
+def _class(one: Detected, label: str) -> Document:
+    judged, working = one.judged[label], one.working(label)
+    ends = bootstrap.interval(one.samples(label))
+    return {
+        "n": judged.n,
+        "ap50": number(judged.ap50),
+        "ap75": number(judged.ap75),
+        "ap": number(judged.ap),
+        "ci": {"ap50": _ends(ends)},
+        "precision": number(working.precision),
+        "recall": number(working.recall),
+        "false_per_image": number(working.false_per_image),
+        "by_size": {
+            size: {"n": one.boxes(label, f"size:{size}"), "ap50": number(float(judged.precision[size][0]))}
+            for size in SIZES
+            if size != ALL_SIZES
+        },
+    }
+
+
+def _slice(one: Detected, part: str) -> Document:
+    figures_of = {label: one.slice(label, part) for label in SCORED}
+    return {
+        "n": int(one.of.slices[part].sum()),
+        "classes": {label: {"n": n, "ap50": number(ap50)} for label, (n, ap50) in figures_of.items()},
+    }
+
+
+def _ends(ends: bootstrap.Interval | None) -> list[float | None] | None:
+    return None if ends is None else [number(end) for end in ends]
+
+
+def _counting(counted: tuple[Counted, ...]) -> Document:
+    everything, resampled = total(counted), figures(counted, draws(len(counted)))
+    ends = {name: _ends(bootstrap.interval(values)) for name, values in resampled.items()}
+    classes = {name.partition("/")[0]: {"f1": e} for name, e in ends.items() if "/" in name}
+    return {
+        "clips": {one.truth.clip: _scores(one.score) for one in counted},
+        "all": _scores(everything),
+        "ci": {name: e for name, e in ends.items() if "/" not in name} | {"classes": classes},
+    }
+
+
+def _scores(score: Score) -> Document:
+    tally = score.overall
+    return {
+        "true": tally.true,
+        "counted": tally.counted,
+        "false": tally.false,
+        "missed": tally.missed,
+        "event_f1": number(tally.f1),
+        "any_class_f1": number(score.any_class.f1),
+        "effectiveness": number(score.effectiveness),
+        "classes": {name: {"f1": number(t.f1)} for name, t in score.groups.items()},
+    }
+
+
+def _speed(found: Result, beside: Result | None) -> Document:
+    speed = found.speed
+    assert speed is not None
+    made: Document = {"ms": number(speed.ms), "threads": speed.threads}
+    if beside:
+        file = beside.subject.path.name
+        made["relative_to"] = {"file": file, "ms": number(speed.base_ms), "ratio": number(speed.ratio)}
+    return made
+
+
+def _differences(candidate: Result, baseline: Result) -> Iterator[tuple[str, Document]]:
+    if candidate.sets:
+        (ours, our_samples), (theirs, their_samples) = overall(candidate.sets), overall(baseline.sets)
+        yield from _difference("all/ap50", ours - theirs, our_samples - their_samples)
+    for mine, other in zip(candidate.sets, baseline.sets, strict=True):
+        for label in SCORED:
+            delta = mine.judged[label].ap50 - other.judged[label].ap50
+            samples = mine.samples(label) - other.samples(label)
+            yield from _difference(f"{mine.of.name}/{label}/ap50", delta, samples)
+            yield from _by_part(mine, other, label)
+    if candidate.counted:
+        yield from _counts(candidate.counted, baseline.counted)
+
+
+def _by_part(mine: Detected, other: Detected, label: str) -> Iterator[tuple[str, Document]]:
+    for part in mine.parts():
+        if mine.boxes(label, part) < FEWEST or (part.startswith("size:") and mine.input != other.input):
+            continue  # too few to tell; sizes are px of the model's own input
+        delta = _ap50(mine, label, part) - _ap50(other, label, part)
+        samples = mine.samples(label, part) - other.samples(label, part)
+        yield from _difference(f"{mine.of.name}/{part}/{label}/ap50", delta, samples)
+
+
+def _ap50(one: Detected, label: str, part: str) -> float:
+    kind, _, name = part.partition(":")
+    return float(one.judged[label].precision[name][0]) if kind == "size" else one.slice(label, part)[1]
+
+
+def _counts(ours: tuple[Counted, ...], theirs: tuple[Counted, ...]) -> Iterator[tuple[str, Document]]:
+    drawn = draws(len(ours))
+    mine, other = figures(ours, drawn), figures(theirs, drawn)
+    exact, their_exact = exact_figures(ours), exact_figures(theirs)
+    for name in mine:
+        if name in other:
+            yield from _difference(f"counting/{name}", exact[name] - their_exact[name], mine[name] - other[name])
+
+
+def exact_figures(counted: tuple[Counted, ...]) -> dict[str, float]:
+    """The scores of `segments.figures` on the clips as they are."""
+    score = total(counted)
+    effectiveness = float("nan") if score.effectiveness is None else score.effectiveness
+    made = {"event_f1": score.overall.f1, "any_class_f1": score.any_class.f1, "effectiveness": effectiveness}
+    return made | {f"{name}/f1": tally.f1 for name, tally in score.groups.items()}
+
+
+def _difference(name: str, delta: float, samples: NDArray[np.float64]) -> Iterator[tuple[str, Document]]:
+    ends = bootstrap.interval(samples)
+    if math.isfinite(delta) and ends:
+        yield name, {"delta": number(delta), "ci": _ends(ends)}

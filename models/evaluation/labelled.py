@@ -1,0 +1,133 @@
+"""Labelled pictures that judge: from a folder of YOLO labels or from shards, in sets and by camera.
+
+Decoded when asked and never kept: some hundred decoded pictures would fill the memory of a small machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.records import FloatArray, Image
+from models import pictures
+from models.data import shards, splits
+from models.data.samples import CLASSES, OTHER, Sample
+from models.data.sources import Source, source_of
+from models.errors import BuildError
+
+SCORED: Final = tuple(label for label in CLASSES if label != CLASSES[OTHER])
+"""Three-wheelers and tractors count neither for nor against any class."""
+_SAME_SHAPE: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One labelled picture.
+
+    name: of the file without suffix, unique within its set. group: the set it belongs to. camera: one fixed view.
+    sha256: of the encoded file. load: decodes it as uint8 (H, W, 3) BGR in its true shape. boxes: float32 (N, 4)
+    x0 y0 x1 y1 in 0..1. classes: int16 (N,), of CLASSES. ignored: bool (N,), neither for nor against.
+    """
+
+    name: str
+    group: str
+    camera: str
+    sha256: str
+    load: Callable[[], Image]
+    boxes: FloatArray
+    classes: NDArray[np.int16]
+    ignored: NDArray[np.bool_]
+
+    @property
+    def number(self) -> int | None:
+        """The first number in its name, by which frames of a camera are in order."""
+        found = re.search(r"\d+", self.name.partition("__")[2] or self.name)
+        return int(found[0]) if found else None
+
+
+def from_folder(folder: Path, sources: tuple[Source, ...] = ()) -> list[Picture]:
+    """The pictures of a folder with `images` and `labels` (YOLO text), by set, camera and number.
+
+    A name SET__REST belongs to the set SET, others to one that is called like the folder. The camera is what the
+    sources say; a picture they do not know counts as of its set's one camera. Raises BuildError in a sentence for a
+    folder without pictures and for labels that are absent or broken.
+    """
+    return _in_order([_from_file(path, folder.resolve().name, sources) for path in pictures.find(folder)])
+
+
+def from_shards(paths: Sequence[Path], split: splits.Split | None = None, part: str = "test") -> list[Picture]:
+    """The pictures of shard files or folders of them, all or those of one part of a split. Raises BuildError."""
+    found = [
+        _from_sample(sample) for sample in shards.read(paths) if split is None or split.part(sample.camera) == part
+    ]
+    if not found:
+        raise BuildError(f"There are no pictures of part {part!r} in {', '.join(map(str, paths))}.")
+    return _in_order(found)
+
+
+def by_set(found: Sequence[Picture]) -> dict[str, list[int]]:
+    """The rows of each set's pictures, in their order."""
+    sets: dict[str, list[int]] = {}
+    for row, picture in enumerate(found):
+        sets.setdefault(picture.group, []).append(row)
+    return sets
+
+
+def fingerprint(found: Sequence[Picture]) -> str:
+    """sha256 over names and pictures: two evaluations with the same one judged the same set."""
+    lines = sorted(f"{picture.name} {picture.sha256}" for picture in found)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _in_order(found: Sequence[Picture]) -> list[Picture]:
+    return sorted(found, key=lambda p: (p.group, p.camera, -1 if p.number is None else p.number, p.name))
+
+
+def _from_file(path: Path, default: str, sources: tuple[Source, ...]) -> Picture:
+    known = pictures.truth(path)
+    classes = np.array(known.classes, np.int16)
+    if len(classes) and not (classes.min() >= 0 and classes.max() < len(CLASSES)):
+        raise BuildError(f"The labels of {path} name a class beyond 0..{len(CLASSES) - 1} ({', '.join(CLASSES)}).")
+    group = _group(path.stem, default)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    source = source_of(path.stem, sources)
+    camera = (source and source.camera(path.stem, digest)) or group
+    load = partial(pictures.load, path)
+    return Picture(path.stem, group, camera, digest, load, known.boxes, classes, classes == OTHER)
+
+
+def _from_sample(sample: Sample) -> Picture:
+    return Picture(
+        name=sample.name,
+        group=_group(sample.name, sample.camera),
+        camera=sample.camera,
+        sha256=sample.sha256,
+        load=partial(_decoded, sample),
+        boxes=sample.boxes,
+        classes=sample.classes,
+        ignored=sample.ignored | (sample.classes == OTHER),
+    )
+
+
+def _group(name: str, default: str) -> str:
+    first, sign, _ = name.partition("__")
+    return first if sign else default
+
+
+def _decoded(sample: Sample) -> Image:
+    image = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise BuildError(f"The picture {sample.name} of the shards cannot be decoded.")
+    height, width = image.shape[:2]
+    if abs(width / height / sample.aspect - 1) > _SAME_SHAPE:
+        image = cv2.resize(image, (round(height * sample.aspect), height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(image, np.uint8)

@@ -1,0 +1,81 @@
+"""What detectors see in labelled pictures: each picture decoded once and shown to all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.config import DetectorConfig
+from edge_app.detectors.tflite import TfliteDetector
+from edge_app.records import LABELS, Detections, FloatArray
+from models.data.samples import CLASSES
+from models.evaluation.labelled import Picture
+from models.evaluation.light import Light, light
+
+FAINTEST: Final = 0.02
+"""Detections down to this score enter the precision-recall curve."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """One picture as one model saw it; all boxes float32 x0 y0 x1 y1 in px of the model's input.
+
+    truth (N, 4), classes int16 (N,) of CLASSES and ignored bool (N,) are the labels. boxes (M, 4), scores (M,) and
+    found int16 (M,), of CLASSES, are what was seen, strongest first.
+    """
+
+    truth: FloatArray
+    classes: NDArray[np.int16]
+    ignored: NDArray[np.bool_]
+    boxes: FloatArray
+    scores: FloatArray
+    found: NDArray[np.int16]
+    light: Light = "day"
+
+    def above(self, score: float) -> Look:
+        """With the detections from this score on alone."""
+        kept = self.scores >= score
+        return replace(self, boxes=self.boxes[kept], scores=self.scores[kept], found=self.found[kept])
+
+
+def detector(model: Path, settings: DetectorConfig, threads: int) -> TfliteDetector:
+    """The product's own detector with its own suppression, but down to FAINTEST. Raises DetectorError."""
+    return TfliteDetector(model, threads=threads, score=FAINTEST, same_iou=settings.same_iou, any_iou=settings.any_iou)
+
+
+def look(
+    detectors: Sequence[TfliteDetector], shown: Sequence[Picture], forward: Callable[[], None] = lambda: None
+) -> list[list[Look]]:
+    """For each detector a look at every picture, in their order. Raises BuildError and DetectorError."""
+    seen: list[list[Look]] = [[] for _ in detectors]
+    for picture in shown:
+        image = picture.load()
+        height, width = image.shape[:2]
+        lit = light(image)
+        for looks, found in zip(seen, detectors, strict=True):
+            size = found.manifest.input
+            scale = min(size.width / width, size.height / height)
+            looks.append(_as_look(picture, found.detect(image), (width * scale, height * scale), scale, lit))
+        forward()
+    return seen
+
+
+def _as_look(picture: Picture, found: Detections, size: tuple[float, float], scale: float, lit: Light) -> Look:
+    """size: of the picture inside the model's input, px."""
+    names = np.array([CLASSES.index(name) if name in CLASSES else -1 for name in LABELS], np.int16)
+    classes = names[found.classes]
+    scored = classes >= 0  # bicycles are not labelled
+    return Look(
+        truth=picture.boxes * np.array(size * 2, np.float32),
+        classes=picture.classes,
+        ignored=picture.ignored,
+        boxes=found.boxes[scored] * np.float32(scale),
+        scores=found.scores[scored],
+        found=classes[scored],
+        light=lit,
+    )

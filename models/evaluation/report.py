@@ -1,0 +1,202 @@
+"""report.html: one file that holds everything, plots and pictures included, and asks nothing of the network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import jinja2
+
+from edge_app.records import Image
+from models.errors import BuildError
+from models.evaluation import document, missing, plots, rows, sheets
+from models.evaluation.coco import LARGE, SIZES, SMALL
+from models.evaluation.counting import total
+from models.evaluation.detection import ALL_SIZES, ENOUGH, FEWEST
+from models.evaluation.labelled import SCORED
+from models.evaluation.light import DUSK, NIGHT
+from models.evaluation.looking import FAINTEST
+from models.evaluation.rows import Row
+from models.evaluation.subject import Result
+from models.evaluation.tables import figure
+from models.evaluation.verdicts import KINDS
+
+TEMPLATE: Final = "report.html.j2"
+_QUALITY: Final = 82
+_GAPS: Final = 6
+
+
+def write(
+    folder: Path, results: Sequence[Result], comparisons: Mapping[str, document.Document], command: str, beside: str
+) -> Path:
+    """The report of all models, and the contact sheets as files beside each result.json.
+
+    comparisons: comparison.json by candidate, of those compared. beside: the model that times are set beside. Raises
+    BuildError when the folder cannot be written.
+    """
+    shown = _sheets(folder, results)
+    content = page(results, comparisons, shown, command, beside)
+    path = folder / "report.html"
+    save(path, content.encode())
+    return path
+
+
+def save(path: Path, data: bytes) -> None:
+    """Write a file and the folders above it. Raises BuildError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise BuildError(f"{error.filename or path} cannot be written: {error.strerror or error}.") from error
+
+
+def page(
+    results: Sequence[Result],
+    comparisons: Mapping[str, document.Document],
+    shown: Sequence[Row],
+    command: str,
+    beside: str,
+) -> str:
+    """The report's HTML. shown: name and sheets (kind, jpeg in base64) of each model."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    room = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    room.filters["figure"] = figure
+    names = [result.subject.name for result in results]
+    content = {
+        "title": f"Detector {names[0]}" if len(names) == 1 else "Detectors side by side: " + ", ".join(names),
+        "at": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": command,
+        "names": names,
+        "beside": beside,
+        "method": document.METHOD,
+        "short": list(_short(results, comparisons)),
+        "overview": [rows.overview(i, result) for i, result in enumerate(results)],
+        "speed": results[0].speed is not None,
+        "threads": results[0].speed.threads if results[0].speed else 0,
+        "comparisons": [_compared(results, name, one) for name, one in comparisons.items()],
+        "sheets": shown,
+        "kinds": KINDS,
+        "enough": ENOUGH,
+        "fewest": FEWEST,
+        "faintest": FAINTEST,
+        "night": NIGHT,
+        "dusk": DUSK,
+    }
+    return room.get_template(TEMPLATE).render(content | _detection(results) | _counting(results))
+
+
+def _detection(results: Sequence[Result]) -> Row:
+    if not results[0].sets:
+        return {"sets": []}
+    first = results[0].sets
+    exact = next((result for result in results if result.subject.role == "float"), None)
+    return {
+        "sets": [
+            {"name": one.of.name, "images": len(one.of.pictures), "cameras": _few(one.of.cameras)} for one in first
+        ],
+        "score": f"{first[0].score:g}",
+        "sizes": [
+            {"name": size, "limits": limits}
+            for size, limits in zip(
+                [size for size in SIZES if size != ALL_SIZES],
+                (f"below {SMALL} px", f"{SMALL} to {LARGE} px", f"from {LARGE} px"),
+                strict=True,
+            )
+        ],
+        "precisions": list(rows.precisions(results)),
+        "working": list(rows.working(results)),
+        "errors": list(rows.errors(results)),
+        "slices": list(rows.slices(results)),
+        "labelling": [
+            {"name": r.subject.name, "sentence": missing.sentence(ranked), "gaps": ranked[:_GAPS]}
+            for r in results
+            if r.subject.role == "model"
+            for ranked in [missing.gaps(r.sets)]
+        ],
+        "exact": rows.exact(results[0], exact) if exact else [],
+        "exact_names": f"{results[0].subject.name} and {exact.subject.name}" if exact else "",
+        "plots": {
+            "precisions": _base64(plots.precisions(results)),
+            "curves": _base64(plots.precision_recall(results)),
+            "confusions": [(r.subject.name, _base64(plots.confusions(r))) for r in results],
+            "gains": _base64(plots.gains(results)),
+        },
+    }
+
+
+def _few(cameras: Sequence[str]) -> list[str]:
+    """Sets of single scenes have hundreds."""
+    return list(cameras) if len(cameras) <= 12 else [*cameras[:11], f"{len(cameras) - 11} more"]
+
+
+def _short(results: Sequence[Result], comparisons: Mapping[str, document.Document]) -> Iterator[str]:
+    for name, one in comparisons.items():
+        baseline = next(r.subject.name for r in results if r.subject.sha256 == one["baseline"])
+        for key, what in (("all/ap50", "Detection (mean AP50)"), ("counting/event_f1", "Counting (event F1)")):
+            if found := one["differences"].get(key):
+                yield f"{what}: {name} is {_verdict(found)} {baseline}."
+    for result in results:
+        if result.subject.role == "model" and result.sets:
+            yield f"{result.subject.name}: {missing.sentence(missing.gaps(result.sets))}"
+
+
+def _verdict(found: Mapping[str, Any]) -> str:
+    delta, (low, high) = found["delta"], found["ci"]
+    ends = f"({delta:+.3f}, interval {low:+.3f} to {high:+.3f})"
+    if low > 0:
+        return f"better {ends} than"
+    return f"worse {ends} than" if high < 0 else f"not proven better or worse {ends} than"
+
+
+def _compared(results: Sequence[Result], name: str, one: document.Document) -> Row:
+    baseline = next(r for r in results if r.subject.sha256 == one["baseline"])
+    enough = {f"{s.of.name}/{label}/ap50" for s in baseline.sets for label in SCORED if s.judged[label].n >= FEWEST}
+    differences = one["differences"]
+    main = {k: v for k, v in differences.items() if k in enough or k == "all/ap50" or k.startswith("counting/")}
+    return {
+        "candidate": name,
+        "baseline": baseline.subject.name,
+        "plot": _base64(plots.differences(main, name, baseline.subject.name)),
+        "more": len(differences) - len(main),
+    }
+
+
+def _counting(results: Sequence[Result]) -> Row:
+    if not results[0].counted:
+        return {"counting": []}
+    groups = sorted({group for result in results for group in total(result.counted).groups})
+    by_class = [rows.by_class(result, groups) for result in results]
+    return {"counting": list(rows.clips(results)), "groups": groups, "by_class": by_class}
+
+
+def _sheets(folder: Path, results: Sequence[Result]) -> list[Row]:
+    """Writes the sheets of the models that were asked about; what the template shows of them."""
+    shown = []
+    for result in results:
+        if result.subject.role != "model" or not result.sets:
+            continue
+        made = []
+        for kind, name in enumerate(KINDS):
+            image = sheets.sheet(sheets.worst(result.sets, kind), kind)
+            if image is None:
+                continue
+            data = _jpeg(image)
+            save(folder / result.subject.name / "sheets" / f"{name.replace(' ', '-')}.jpg", data)
+            made.append({"kind": name, "jpeg": base64.b64encode(data).decode()})
+        shown.append({"name": result.subject.name, "sheets": made})
+    return shown
+
+
+def _jpeg(image: Image) -> bytes:
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    if not done:
+        raise BuildError("A contact sheet cannot be encoded as JPEG.")
+    return data.tobytes()
+
+
+def _base64(svg: str) -> str:
+    return base64.b64encode(svg.encode()).decode()

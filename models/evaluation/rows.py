@@ -1,0 +1,143 @@
+"""The rows of the report's tables, model below model. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from edge_app.evaluate import Score
+from models.evaluation import bootstrap, document, plots
+from models.evaluation.coco import SIZES
+from models.evaluation.counting import total
+from models.evaluation.detection import ALL_SIZES, FEWEST, overall
+from models.evaluation.labelled import SCORED
+from models.evaluation.segments import draws, figures
+from models.evaluation.subject import Result
+from models.evaluation.verdicts import KINDS, counts
+
+Row = dict[str, Any]
+"""What the template reads."""
+_TOTALS: Final = ("event_f1", "any_class_f1", "effectiveness")
+
+
+def overview(place: int, result: Result) -> Row:
+    subject = result.subject
+    row: Row = {
+        "name": subject.name,
+        "role": subject.role,
+        "colour": plots.colour(place),
+        "input": f"{subject.size[0]}x{subject.size[1]}",
+        "megabytes": subject.bytes / 1e6,
+    }
+    if result.speed:
+        row |= {"ms": result.speed.ms, "ratio": result.speed.ratio}
+    if result.sets:
+        ap50, samples = overall(result.sets)
+        row |= {"ap50": ap50, "ap50_ends": bootstrap.interval(samples)}
+    if result.counted:
+        exact, resampled = document.exact_figures(result.counted), figures(result.counted, draws(len(result.counted)))
+        row["counting"] = [(exact[name], bootstrap.interval(resampled[name])) for name in _TOTALS]
+    return row
+
+
+def _rows(results: Sequence[Result]) -> Iterator[tuple[Row, Result, str, str]]:
+    """Set by set and class by class, every model below the other."""
+    for one in results[0].sets:
+        for label in SCORED:
+            for i, result in enumerate(results):
+                row = {"first": i == 0, "set": one.of.name, "label": label, "model": result.subject.name}
+                yield row, result, one.of.name, label
+
+
+def precisions(results: Sequence[Result]) -> Iterator[Row]:
+    for row, result, name, label in _rows(results):
+        one = result.set(name)
+        judged = one.judged[label]
+        if not judged.n:
+            continue
+        others = [other.set(name).judged[label].ap50 for other in results]
+        yield row | {
+            "n": judged.n,
+            "ap50": judged.ap50,
+            "ap75": judged.ap75,
+            "ap": judged.ap,
+            "ends": bootstrap.interval(one.samples(label)),
+            "best": len(results) > 1 and judged.ap50 >= max(others),
+            "sizes": [float(judged.precision[size][0]) for size in SIZES if size != ALL_SIZES],
+        }
+
+
+def working(results: Sequence[Result]) -> Iterator[Row]:
+    for row, result, name, label in _rows(results):
+        found = result.set(name).working(label)
+        yield row | {
+            "precision": found.precision,
+            "recall": found.recall,
+            "false_per_image": found.false_per_image,
+        }
+
+
+def errors(results: Sequence[Result]) -> Iterator[Row]:
+    for one in results[0].sets:
+        for i, result in enumerate(results):
+            found = counts(result.set(one.of.name).errors)
+            row = {"first": i == 0, "set": one.of.name, "model": result.subject.name}
+            yield row | {"counts": [found[kind] for kind in KINDS]}
+
+
+def slices(results: Sequence[Result]) -> Iterator[Row]:
+    for one in results[0].sets:
+        for part in one.of.slices:
+            first = True
+            for label in SCORED:
+                if one.boxes(label, part) < FEWEST:
+                    continue
+                values = [result.set(one.of.name).slice(label, part)[1] for result in results]
+                row = {"first": first, "set": one.of.name, "part": part.replace(":", " "), "label": label}
+                yield row | {"n": one.boxes(label, part), "figures": values}
+                first = False
+
+
+def exact(result: Result, exact: Result) -> list[Row]:
+    assert result.pooled is not None
+    assert exact.pooled is not None
+    return [
+        {"label": k, "n": one.n, "int8": one.ap50, "exact": exact.pooled[k].ap50}
+        for k, one in result.pooled.items()
+        if one.n
+    ]
+
+
+def clips(results: Sequence[Result]) -> Iterator[Row]:
+    for place, clip in enumerate(results[0].counted):
+        for i, result in enumerate(results):
+            yield _scores(result.counted[place].score) | {
+                "first": i == 0,
+                "clip": clip.truth.clip,
+                "model": result.subject.name,
+            }
+    for i, result in enumerate(results):
+        yield _scores(total(result.counted)) | {"first": i == 0, "clip": "all", "model": result.subject.name}
+
+
+def _scores(score: Score) -> Row:
+    tally = score.overall
+    return {
+        "true": tally.true,
+        "counted": tally.counted,
+        "false": tally.false,
+        "missed": tally.missed,
+        "f1": tally.f1,
+        "any": score.any_class.f1,
+        "effectiveness": score.effectiveness,
+    }
+
+
+def by_class(result: Result, groups: Sequence[str]) -> Row:
+    """F1 of each class group with its interval."""
+    exact, resampled = document.exact_figures(result.counted), figures(result.counted, draws(len(result.counted)))
+    nothing = np.full(1, np.nan)
+    values = [(exact.get(f"{g}/f1"), bootstrap.interval(resampled.get(f"{g}/f1", nothing))) for g in groups]
+    return {"model": result.subject.name, "figures": values}

@@ -1,0 +1,73 @@
+"""A model under judgement, and everything that was found out about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from edge_app.detectors.manifest import load
+from models.evaluation.coco import Judged
+from models.evaluation.counting import Counted
+from models.evaluation.detection import Detected
+from models.evaluation.speed import Speed
+
+Role: TypeAlias = Literal["model", "float", "baseline"]
+_COMMON: str = "ssdlite_mobilenet_v2_"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A detector file. name: short, nobody else's. size: width and height of its input, px. role: a model that was
+    asked about, the float32 file of the first of them, or what they are compared with."""
+
+    name: str
+    path: Path
+    sha256: str
+    size: tuple[int, int]
+    bytes: int
+    role: Role
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """sets and pooled (all pictures as one set) are empty, counted is empty and speed None where not asked for."""
+
+    subject: Subject
+    sets: tuple[Detected, ...] = ()
+    pooled: Mapping[str, Judged] | None = None
+    counted: tuple[Counted, ...] = ()
+    speed: Speed | None = None
+
+    def set(self, name: str) -> Detected:
+        return next(found for found in self.sets if found.of.name == name)
+
+
+def subjects(models: Sequence[Path], exact: Path | None = None, baseline: Path | None = None) -> list[Subject]:
+    """The models, then the float file and the baseline where given; a baseline that is among the models stays one of
+    them. Raises DetectorError for a file that is absent or does not fit its manifest."""
+    roles: dict[Path, Role] = {path.resolve(): "model" for path in models}
+    for path, role in ((exact, "float"), (baseline, "baseline")):
+        if path:
+            roles.setdefault(path.resolve(), role)  # type: ignore[arg-type]
+    names = short_names(list(roles))
+    return [_subject(name, path, role) for name, (path, role) in zip(names, roles.items(), strict=True)]
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """For each file its own name, or, where another has it too, the name of its folder, or of that one's, before it."""
+    names = [path.stem.removeprefix(_COMMON) for path in paths]
+    for level in range(3):
+        twice = {name for name in names if names.count(name) > 1}
+        names = [
+            f"{path.parents[level].name}-{name}" if name in twice and level < len(path.parents) else name
+            for name, path in zip(names, paths, strict=True)
+        ]
+    return [name if names.count(name) == 1 else f"{name}-{i}" for i, name in enumerate(names, 1)]
+
+
+def _subject(name: str, path: Path, role: Role) -> Subject:
+    manifest, content = load(path)
+    size = (manifest.input.width, manifest.input.height)
+    return Subject(name, path, manifest.sha256, size, len(content), role)

@@ -1,0 +1,110 @@
+"""Results as tables of 80 columns for a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+
+from edge_app.terminal import table
+from models.evaluation.coco import LARGE, SIZES, SMALL
+from models.evaluation.counting import total
+from models.evaluation.detection import ALL_SIZES
+from models.evaluation.labelled import SCORED
+from models.evaluation.subject import Result
+
+_LONGEST = 18
+"""Letters of a model's name that still leave room for its figures."""
+
+
+def everything(results: Sequence[Result]) -> Iterator[Table]:
+    """One table for each thing that was measured, and one with all models side by side."""
+    several = len(results) > 1
+    if results[0].sets:
+        yield from map(detection, results)
+        if several:
+            yield beside(results)
+    if results[0].counted:
+        yield from map(clips, results)
+        yield counting(results)
+    if results[0].speed:
+        yield speed(results)
+
+
+def figure(value: float | None) -> str:
+    """Three decimals, or a dash where there is no figure."""
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def detection(result: Result) -> Table:
+    """Average precision of one model."""
+    sizes = [size for size in SIZES if size != ALL_SIZES]
+    made = table("set", "class", "n", "AP50", "AP75", "AP", *sizes, "false", title=result.subject.name)
+    made.columns[1].justify = "left"
+    for one in result.sets:
+        for label in SCORED:
+            judged = one.judged[label]
+            by_size = [figure(float(judged.precision[size][0])) for size in sizes]
+            values = [figure(v) for v in (judged.ap50, judged.ap75, judged.ap)]
+            made.add_row(
+                one.of.name, label, str(judged.n), *values, *by_size, f"{one.working(label).false_per_image:.2f}"
+            )
+    made.caption = (
+        f"small, medium, large: AP50 of boxes below {SMALL}, to {LARGE} and above, sqrt(px²) of the model's input\n"
+        f"false: detections a picture that hit nothing, at score {result.sets[0].score:g} and more"
+    )
+    made.caption_justify = "left"
+    return made
+
+
+def beside(results: Sequence[Result]) -> Table:
+    """AP50 of several models side by side."""
+    made = table("AP50", "class", "n", *(_name(result) for result in results))
+    made.columns[1].justify = "left"
+    for one in results[0].sets:
+        for label in SCORED:
+            values = [figure(result.set(one.of.name).judged[label].ap50) for result in results]
+            made.add_row(one.of.name, label, str(one.judged[label].n), *values)
+    return made
+
+
+def counting(results: Sequence[Result]) -> Table:
+    """Scores over all clips, one row a model."""
+    groups = sorted({name for result in results for name in total(result.counted).groups})
+    made = table("counting", "true", "false", "missed", "F1", "any", "eff.", *groups)
+    for result in results:
+        score = total(result.counted)
+        t = score.overall
+        f1s = [figure(score.groups[g].f1) if g in score.groups else "-" for g in groups]
+        shown = [figure(v) for v in (t.f1, score.any_class.f1, score.effectiveness)]
+        made.add_row(_name(result), str(t.true), str(t.false), str(t.missed), *shown, *f1s)
+    made.caption = "F1: class and direction right; any: class ignored; eff.: effectiveness;\nthen F1 of each class"
+    made.caption_justify = "left"
+    return made
+
+
+def clips(result: Result) -> Table:
+    """Each clip of one model."""
+    made = table("clip", "true", "counted", "false", "missed", "F1", "any", "eff.", title=result.subject.name)
+    for clip in result.counted:
+        t = clip.score.overall
+        shown = [figure(v) for v in (t.f1, clip.score.any_class.f1, clip.score.effectiveness)]
+        made.add_row(clip.truth.clip[:26], str(t.true), str(t.counted), str(t.false), str(t.missed), *shown)
+    return made
+
+
+def speed(results: Sequence[Result]) -> Table:
+    """Time of one inference and size of the file."""
+    made = table("speed", "input", "MB", "ms", "ratio")
+    for result in results:
+        width, height = result.subject.size
+        taken = result.speed
+        shown = [f"{taken.ms:.1f}", f"{taken.ratio:.2f}"] if taken else ["-", "-"]
+        made.add_row(_name(result), f"{width}x{height}", f"{result.subject.bytes / 1e6:.2f}", *shown)
+    return made
+
+
+def _name(result: Result) -> str:
+    name = result.subject.name
+    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
