@@ -13,6 +13,7 @@ from typing import Any
 
 from edge_app import __version__
 from edge_app.config import Config
+from edge_app.detectors.manifest import refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.endpoint import Endpoint, Tls
 from edge_app.health import readings
@@ -133,6 +134,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
     with ExitStack() as stack:
         detector = build_detector(config)
         stack.callback(detector.close)
+        refuse_unproven(detector.manifest, allowed=config.detector.allow_unproven)
         source = source or build_source(config)
         stack.callback(source.close)
         lines = build_lines(config)

@@ -55,6 +55,9 @@ class DetectorConfig(Table):
         description="A .tflite file with its .json beside it; without it the built-in one.",
         examples=["my.tflite"],
     )
+    allow_unproven: bool = Field(
+        default=False, description="Count with a model that never passed the gate of models/registry."
+    )
     threads: int = Field(default=2, ge=1, le=8, description="CPU threads of the interpreter.")
     score: Fraction = Field(default=0.2, description="From this score on a detection may begin a track.")
     weak_score: Fraction = Field(default=0.15, description="From this score on a detection may continue a track.")

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=_threads, default=2, metavar="N", help="of the interpreter, 1 to 8 (2)")
     parser.add_argument("--seconds", type=_seconds, default=30.0, metavar="S", help="how long to measure (30)")
+    parser.add_argument("--model", type=Path, metavar="MODEL.tflite", help="measure this one, proven or not")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
@@ -36,7 +37,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.terminal import stderr
     from edge_app.throughput import measure, record_street
 
-    config = Config(detector=DetectorConfig(threads=arguments.threads))
+    config = Config(detector=DetectorConfig(threads=arguments.threads, model=arguments.model))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-app-bench-")))
         source = Recording(arguments.video or record_street(folder / "street.mp4"), loop=True)

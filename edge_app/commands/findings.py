@@ -17,6 +17,7 @@ import numpy as np
 from edge_app.app import build_detector, build_endpoint, build_lines, build_pipeline, build_source
 from edge_app.config import Config
 from edge_app.config_file import lint
+from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import BrokerError, ConfigError, DetectorError, SourceEnded, SourceError
 from edge_app.health import readings
@@ -127,6 +128,7 @@ def _seeing(config: Config, stop: threading.Event, *, running: bool) -> Iterator
             stack.callback(detector.close)
             milliseconds = _inference_ms(detector)
             yield _model(detector, config.detector.threads, milliseconds)
+            yield gate(detector.manifest, allowed=config.detector.allow_unproven)
         except DetectorError as error:
             yield Finding("FAIL", "model", _sentence(error))
         if running and config.source.kind == "camera":
@@ -164,6 +166,19 @@ def _model(detector: TfliteDetector, threads: int, milliseconds: tuple[float, fl
         f"{milliseconds[0]:.1f} ms (p95 {milliseconds[1]:.1f} ms) on {threads} thread{'s' * (threads > 1)}."
     )
     return Finding("ok", "model", sentence)
+
+
+def gate(manifest: Manifest, *, allowed: bool) -> Finding:
+    """Whether the model was proven before it was put to work; one that says so wrongly does not even load."""
+    if manifest.gate and manifest.proven:
+        how = f"passed {len(manifest.gate.rules)} rules" if manifest.gate.decision == "rules" else manifest.gate.reason
+        return Finding("ok", "gate", f"{manifest.name} is in production since {manifest.gate.promoted_at[:10]}: {how}.")
+    try:
+        refuse_unproven(manifest, allowed=allowed)
+    except DetectorError as error:
+        return Finding("FAIL", "gate", _sentence(error))
+    sentence = f"{manifest.name} never passed the gate, and counts because detector.allow_unproven is true."
+    return Finding("warn", "gate", sentence)
 
 
 def _source(kind: str, status: SourceStatus, first_s: float) -> Finding:
