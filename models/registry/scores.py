@@ -39,12 +39,12 @@ def better(policy: Policy, case: Case) -> Iterator[Verdict]:
     shown = f"{found.candidate[:12] or 'none'} with {found.production[:12] or 'none'}"
     yield fact("better", "compared models", passed, f"{shown}; asked {case.sha256[:12]} with {against[:12]}")
     for name in policy.better:
-        difference = found.differences.get(name, Difference())
-        low = difference.low if difference.value is not None and difference.high is not None else None
-        # The bound itself does not pass: no difference is not better.
-        held = low is not None and low > 0
-        says = "not measured" if low is None else f"{difference.value:+.3f} [{low:+.3f}, {difference.high:+.3f}]"
-        yield Verdict("better", name, held, f"{says}, the lower end above 0", low, 0.0)
+        one = found.differences.get(name, Difference())
+        says, held = "not measured", False
+        if one.value is not None and one.low is not None and one.high is not None:
+            says = f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+            held = 0 < one.low <= one.high and one.value > 0  # no difference is not better
+        yield Verdict("better", name, held, f"{says}, the lower end above 0", one.low, 0.0)
 
 
 def worse_class(policy: Policy, case: Case) -> Iterator[Verdict]:
