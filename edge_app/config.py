@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
+from edge_app.config_harvest import HarvestConfig
 from edge_app.config_source import SourceConfig
 from edge_app.config_types import FilePath, Fraction, Point, Slug, Table, distinct, only_with
 
@@ -229,6 +230,7 @@ class Config(Table):
     counting: CountingConfig = CountingConfig()
     mqtt: MqttConfig = MqttConfig()
     store: StoreConfig = StoreConfig()
+    harvest: HarvestConfig = HarvestConfig()
     log: LogConfig = LogConfig()
 
     @field_validator("lines")

@@ -20,6 +20,7 @@ from edge_app.config_file import lint
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import BrokerError, ConfigError, DetectorError, SourceEnded, SourceError
+from edge_app.harvest.folder import unfit
 from edge_app.health import readings
 from edge_app.lint import Finding, LineWatch, Vision, judge, keeps_up
 from edge_app.records import Frame
@@ -48,6 +49,8 @@ def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
     yield clock(time.time())
     holder = _holder(config.store.folder)
     yield state_folder(config.store.folder, config.store.max_intervals, holder)
+    if config.harvest.enabled:
+        yield harvest(config)
     yield _broker(config)
     if not stop.is_set():
         yield from _seeing(config, stop, running=holder is not None)
@@ -98,6 +101,19 @@ def state_folder(folder: Path, max_intervals: int, holder: str | None) -> Findin
         sentence = f"{folder} has {free:.0f} MB free, but store.max_intervals may fill {full:.0f} MB in an outage."
         return Finding("warn", what, sentence)
     return Finding("ok", what, f"{folder} can be written, {free:.0f} MB are free.")
+
+
+def harvest(config: Config) -> Finding:
+    """Whether frames can be kept; nothing is made."""
+    h = config.harvest
+    unfit_for = unfit(h.folder)
+    if unfit_for:
+        return Finding("FAIL", "harvest", f"{h.folder} {unfit_for}.")
+    sentence = (
+        f"at most {h.frames_per_day} frames and {h.mb_per_day:g} MB a day are kept in {h.folder} for {h.expire_days} "
+        f"days, behind {len(h.masks)} mask{'s' * (len(h.masks) != 1)}."
+    )
+    return Finding("ok", "harvest", sentence)
 
 
 def _broker(config: Config) -> Finding:
