@@ -91,7 +91,8 @@ class Harvester:
 
     def run(self, _stop: threading.Event) -> None:
         """Keeps what was chosen, and deletes what is too old, until `close`."""
-        tidied = -_TIDY_S
+        self.tidy()
+        tidied = time.monotonic()
         while not self._slot.finished:
             if time.monotonic() - tidied >= _TIDY_S:
                 self.tidy()
