@@ -1,13 +1,12 @@
-"""How much better a candidate is than the model in production, on the same pictures, with what chance alone explains.
+"""How much better a candidate is than the model in production, on the same pictures, beside what chance alone explains.
 
-Read from comparison.json (edge-app/comparison/1): "candidate" and "baseline", each with the "sha256" of its model, and
-at any depth tables with "difference" (candidate minus baseline) and "ci" ([low, high], from a paired bootstrap: both
-models on the same resampled pictures). A difference goes by its path in the file, "sets/luongduc/car/ap50". Pure.
+Read from comparison.json of models/evaluation (edge-app/comparison/1): hashes of both models, and for each figure
+"delta", candidate minus production, with "ci", the interval of a paired bootstrap. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,7 +26,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """candidate, production: hashes of the two models."""
+    """candidate, production: hashes of the two models. differences: by figure, "all/ap50", "luongduc/car/ap50"."""
 
     candidate: str = ""
     production: str = ""
@@ -37,15 +36,11 @@ class Comparison:
 def comparison(content: Any) -> Comparison:
     """The content of a comparison.json. Raises RegistryError when it is none."""
     found = checked(content, COMPARISON)
-    candidate, baseline = (text(table(found.get(who)).get("sha256")) for who in ("candidate", "baseline"))
-    return Comparison(candidate, baseline, dict(_differences(found, ())))
+    differences = {name: _difference(table(row)) for name, row in table(found.get("differences")).items()}
+    return Comparison(text(found.get("candidate")), text(found.get("baseline")), differences)
 
 
-def _differences(row: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, Difference]]:
-    if "difference" in row and "ci" in row:
-        ends = row["ci"] if isinstance(row["ci"], list) and len(row["ci"]) == 2 else (None, None)
-        yield "/".join(path), Difference(number(row["difference"]), number(ends[0]), number(ends[1]))
-        return
-    for name, part in row.items():
-        if isinstance(part, dict):
-            yield from _differences(part, (*path, str(name)))
+def _difference(row: Mapping[str, Any]) -> Difference:
+    ci = row.get("ci")
+    low, high = ci if isinstance(ci, list) and len(ci) == 2 else (None, None)
+    return Difference(number(row.get("delta")), number(low), number(high))

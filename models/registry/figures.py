@@ -48,10 +48,12 @@ class Counting:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One model, measured. sha256: of the model. size: its input, width and height px. latency: ms over those of
-    `latency_to`, a file name. int8: class -> AP50 of the int8 file and of the float one."""
+    """One model, measured. sha256 and file: of the model. size: its input, width and height px. latency: ms over those
+    of `latency_to`, the hash of a model, or the name of its file. int8: class -> AP50 of the int8 file and of the float
+    one."""
 
     sha256: str = ""
+    file: str = ""
     size: tuple[int, int] | None = None
     sets: Mapping[str, SetFigures] = field(default_factory=dict)
     counting: Counting = Counting()
@@ -68,11 +70,12 @@ def evaluation(content: Any) -> Evaluation:
     against = {name: table(row) for name, row in table(found.get("against_float")).items()}
     return Evaluation(
         sha256=text(model.get("sha256")),
+        file=PurePath(text(model.get("file"))).name,
         size=_size(model.get("input")),
         sets={name: _set(table(row)) for name, row in table(found.get("sets")).items()},
         counting=_counting(table(found.get("counting"))),
         latency=number(to.get("ratio", speed.get("ratio")), above=0),
-        latency_to=PurePath(text(to.get("file"))).name,
+        latency_to=text(to.get("sha256")) or PurePath(text(to.get("file"))).name,
         int8={name: (_share(row.get("ap50_int8")), _share(row.get("ap50_float"))) for name, row in against.items()},
     )
 

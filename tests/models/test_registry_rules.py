@@ -18,7 +18,9 @@ from models.registry.comparison import comparison
 from models.registry.figures import evaluation
 from models.registry.rules import FIRST, judge
 from tests.models.registry_cases import (
+    FILE,
     POLICY,
+    THEIRS,
     Json,
     N,
     at,
@@ -27,6 +29,7 @@ from tests.models.registry_cases import (
     leaves,
     manifest,
     result,
+    sha256,
     with_value,
     without,
 )
@@ -62,7 +65,7 @@ def lineage(path: tuple[Any, ...], value: object) -> Callable[[], Case]:
 
 
 SET = ("sets", "luongduc")
-CHOSEN = tuple(POLICY.better[0].split("/"))
+CHOSEN = ("differences", POLICY.better[0])
 ALONE: dict[str, tuple[str, Callable[[], Case]]] = {
     "another model was measured": ("file", worse(("model", "sha256"), "a" * 64)),
     "another input was measured": ("file", worse(("model", "input"), [288, 512])),
@@ -90,8 +93,8 @@ ALONE: dict[str, tuple[str, Callable[[], Case]]] = {
     "counts below their floor": ("floors", lambda: both(("counting", "all", "event_f1"), 0.91)),
     "better, but maybe by chance": ("better", differs((*CHOSEN, "ci"), [-0.001, 0.08])),
     "no better": ("better", differs((*CHOSEN, "ci"), [0.0, 0.0])),
-    "compared with another": ("better", differs(("baseline", "sha256"), "a" * 64)),
-    "another was compared": ("better", differs(("candidate", "sha256"), "a" * 64)),
+    "compared with another": ("better", differs(("baseline",), "a" * 64)),
+    "another was compared": ("better", differs(("candidate",), "a" * 64)),
     "a class is worse": ("worse class", worse((*SET, "classes", "car", "ap50"), 0.81)),
     "a camera is worse": ("worse slice", worse((*SET, "slices", "camera:luongduc-01", "classes", "car", "ap50"), 0.7)),
     "night is worse": ("worse slice", worse((*SET, "slices", "light:day", "classes", "motorcycle", "ap50"), 0.7)),
@@ -100,6 +103,8 @@ ALONE: dict[str, tuple[str, Callable[[], Case]]] = {
     "counts of a class are worse": ("worse counts", worse(("counting", "all", "classes", "motorcycle", "f1"), 0.885)),
     "slower": ("latency", worse(("speed", "relative_to", "ratio"), 1.06)),
     "timed beside another file": ("latency", worse(("speed", "relative_to", "file"), "another.tflite")),
+    "timed beside itself, under the same name": ("latency", worse(("model", "file"), FILE)),
+    "timed beside another hash": ("latency", worse(("speed", "relative_to", "sha256"), "a" * 64)),
     "larger": ("size", lambda: replace(case(), bytes=1101)),
     "int8 lost too much": ("int8", worse(("against_float", "motorcycle", "ap50_float"), 0.871)),
 }
@@ -122,6 +127,12 @@ def test_each_rule_alone_refuses(what: str) -> None:
 def test_every_rule_has_been_seen_to_refuse_alone() -> None:
     named = {rule.__name__.replace("_", " ") for rule in rules.RULES}
     assert {rule for rule, _ in ALONE.values()} == named
+
+
+def test_a_time_beside_the_hash_of_the_model_in_production_needs_no_name() -> None:
+    assert failed(case(without(result(), ("model", "file")))) == {"latency"}
+    one = with_value(result(), ("speed", "relative_to", "sha256"), sha256(THEIRS))
+    assert failed(case(with_value(one, ("model", "file"), FILE))) == set()
 
 
 def test_exactly_the_margin_passes_in_spite_of_rounding() -> None:
