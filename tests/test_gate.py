@@ -140,7 +140,7 @@ def test_check_tells_how_a_model_came_to_work() -> None:
     by_rules = Manifest.model_validate(candidate() | {"stage": "production", "gate": passed(MODEL.read_bytes())})
     found = [gate(ships, allowed=False), gate(by_rules, allowed=False), gate(own, allowed=True)]
     assert [one.level for one in found] == ["ok", "ok", "warn"]
-    assert "passed 1 rules" in found[1].sentence
+    assert "passed 1 checks" in found[1].sentence
     refused = gate(own, allowed=False)
     assert refused.level == "FAIL"
     assert "allow_unproven" in refused.sentence

@@ -187,7 +187,7 @@ def _model(detector: TfliteDetector, threads: int, milliseconds: tuple[float, fl
 def gate(manifest: Manifest, *, allowed: bool) -> Finding:
     """Whether the model was proven before it was put to work; one that says so wrongly does not even load."""
     if manifest.gate and manifest.proven:
-        how = f"passed {len(manifest.gate.rules)} rules" if manifest.gate.decision == "rules" else manifest.gate.reason
+        how = f"passed {len(manifest.gate.rules)} checks" if manifest.gate.decision == "rules" else manifest.gate.reason
         return Finding("ok", "gate", f"{manifest.name} is in production since {manifest.gate.promoted_at[:10]}: {how}.")
     try:
         refuse_unproven(manifest, allowed=allowed)

@@ -51,7 +51,7 @@ def _check(args: argparse.Namespace, shelf: Shelf) -> int:
     found = operations.verdicts(shelf, load(args.policy), entry)
     report.rules(report.console(), found)
     failed = sum(not verdict.passed for verdict in found)
-    print(f"{entry.name} " + (f"would be refused: {failed} of {len(found)} rules failed" if failed else "would pass"))
+    print(f"{entry.name} " + (f"would be refused: {failed} of {len(found)} checks failed" if failed else "would pass"))
     return int(failed > 0)
 
 
@@ -60,7 +60,7 @@ def _promote(args: argparse.Namespace, shelf: Shelf) -> int:
     found = operations.promote(shelf, load(args.policy), entry, at=_now(), why=args.why)
     report.rules(report.console(), found)
     failed = sum(not verdict.passed for verdict in found)
-    refused = f"was refused: {failed} of {len(found)} rules failed; nothing was changed"
+    refused = f"was refused: {failed} of {len(found)} checks failed; nothing was changed"
     print(f"{entry.name} {refused if failed else f'is in production for {entry.size}'}")
     return int(failed > 0)
 
