@@ -61,7 +61,12 @@ def from_folder(folder: Path, sources: tuple[Source, ...] = ()) -> list[Picture]
     sources say; a picture they do not know counts as of its set's one camera. Raises BuildError in a sentence for a
     folder without pictures and for labels that are absent or broken.
     """
-    return _in_order([_from_file(path, folder.resolve().name, sources) for path in pictures.find(folder)])
+    return from_files(pictures.find(folder), folder.resolve().name, sources)
+
+
+def from_files(paths: Sequence[Path], default: str, sources: tuple[Source, ...] = ()) -> list[Picture]:
+    """These pictures with the labels beside them, as `from_folder`; default: set of those whose name has none."""
+    return _in_order([_from_file(path, default, sources) for path in paths])
 
 
 def from_shards(paths: Sequence[Path], split: splits.Split | None = None, part: str = "test") -> list[Picture]:
