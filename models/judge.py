@@ -52,13 +52,21 @@ class RawModel:
     def __call__(self, image: Image) -> Raw:
         """uint8 (H, W, 3) RGB of the input's size -> boxes in its px and vehicle scores, before suppression."""
         self.invoke(image)
-        codes, logits = self._gather("boxes", 4), self._gather("scores", len(ROAD_USERS))
-        return as_raw(codes, logits, self._anchors, self.manifest)
+        return as_raw(*self._answer(), self._anchors, self.manifest)
+
+    def everyone(self, image: Image) -> Raw:
+        """As calling it, with the scores of all of ROAD_USERS: people and bicycles too."""
+        self.invoke(image)
+        codes, logits = self._answer()
+        return Raw(decode(codes, self._anchors, self.manifest["box_coding"]["scales"]), sigmoid(logits))
 
     def invoke(self, image: Image) -> None:
         """One bare inference."""
         self._runtime.set_tensor(self._input, image[None])
         self._runtime.invoke()
+
+    def _answer(self) -> tuple[FloatArray, FloatArray]:
+        return self._gather("boxes", 4), self._gather("scores", len(ROAD_USERS))
 
     def _gather(self, role: str, columns: int) -> FloatArray:
         names = [o["name"] for o in self.manifest["outputs"] if o["role"] == role]

@@ -61,7 +61,7 @@ def look(image: bytes) -> Look:
         raise PictureError("no JPEG or PNG") from error
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise error if isinstance(error, PictureError) else PictureError(f"damaged ({error})") from error
-    return Look(*grey.size, str(imagehash.phash(grey, hash_size=SIDE)))
+    return Look(grey.width, grey.height, str(imagehash.phash(grey, hash_size=SIDE)))
 
 
 def near_pairs(fingerprints: Sequence[str], bits: int = NEAR) -> Iterator[Pair]:
@@ -84,7 +84,7 @@ def _signs(fingerprint: str) -> NDArray[np.float32]:
     bits = imagehash.hex_to_hash(fingerprint).hash.ravel()
     if bits.size != BITS:
         raise ValueError(f"a fingerprint has {BITS} bits, not {bits.size}")
-    return np.where(bits, np.float32(1), np.float32(-1))
+    return np.asarray(np.where(bits, 1, -1), np.float32)
 
 
 def groups(count: int, pairs: Sequence[Pair]) -> list[int]:

@@ -12,7 +12,7 @@ from models.data.fingerprints import Look, PictureError
 from models.data.formats import Labelled
 from models.data.problems import Problems
 from models.data.samples import ASPECT_DIGITS, Sample, digest
-from models.data.sources import Source, source_of
+from models.data.sources import Source, known_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,8 +32,8 @@ def gather(
     hashes: dict[str, Path] = {}
     for item in labelled:
         image = _bytes(item, problems)
-        look = image and _look(item, image, problems)
-        if not image or not look or _seen(item, digest(image), names, hashes, problems):
+        look = None if image is None else _look(item, image, problems)
+        if image is None or look is None or _seen(item, digest(image), names, hashes, problems):
             continue
         sample = _sample(item, image, look, sources, classes, problems)
         found += [Pending(item.picture, sample)] if sample else []
@@ -84,11 +84,11 @@ def _sample(
     classes: Mapping[str, str],
     problems: Problems,
 ) -> Sample | None:
-    sha256, source = digest(image), source_of(item.name, sources)
-    camera = source and source.camera(item.name, sha256)
-    if source is None or camera is None:
+    sha256 = digest(image)
+    known = known_of(item.name, sha256, sources)
+    if known is None:
         problems.add(
-            "no camera", item.picture, "no rule of the sources file fits; a picture without camera has no split"
+            "no camera", item.picture, "no rule of the sources file fits, and without a camera it has no split"
         )
         return None
     found = checked(item, (look.width, look.height), classes, problems)
@@ -97,14 +97,14 @@ def _sample(
         image=b"",
         width=look.width,
         height=look.height,
-        aspect=round(source.aspect or look.width / look.height, ASPECT_DIGITS),
+        aspect=round(known.aspect or look.width / look.height, ASPECT_DIGITS),
         boxes=found.corners,
         classes=found.classes,
         ignored=found.ignored,
         sha256=sha256,
-        origin=source.origin,
-        licence=source.licence,
-        camera=camera,
+        origin=known.origin,
+        licence=known.licence,
+        camera=known.camera,
         fingerprint=look.fingerprint,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -56,6 +56,10 @@ class Sample:
             raise ValueError(f"sample {self.name!r} lacks a name, sha256, origin, licence or camera")
         if n and not (self.classes.min() >= 0 and self.classes.max() < len(CLASSES)):
             raise ValueError(f"sample {self.name!r} has a class outside 0..{len(CLASSES) - 1}")
+
+    def without_image(self) -> Sample:
+        """The same without the file's bytes, for what is said of many pictures at once."""
+        return replace(self, image=b"")
 
     def counts(self) -> Mapping[str, int]:
         """Boxes of every class, ignored ones included."""

@@ -5,8 +5,11 @@ A sources file says it for sets that lie mixed in one folder, as JSON:
     {"schema": "edge-app/sources/1", "sources": [{
         "prefix": "luongduc__", "origin": "...", "licence": "CC-BY-4.0", "aspect": 1.7778,
         "cameras": [{"camera": "luongduc-05", "prefix": "luongduc__image_", "numbers": [[1, 241], [1496, 1636]]},
-                    {"camera": "luongduc-06", "names": ["luongduc__x", "<sha256 of a picture>"]},
+                    {"camera": "luongduc-06", "names": ["luongduc__x", "<sha256 of a picture>"], "aspect": 1.0},
                     {"camera": "each", "prefix": "street__"}]}]}
+
+`aspect` is the width / height of the scene, where the stored pictures are stretched; a camera's own goes before its
+source's, and without either the scene is as the pixels are.
 
 `numbers` are ranges, both ends included, of the digits that follow the prefix; without them every picture with the
 prefix belongs to the camera. The camera "each" makes every picture a scene of its own. The first fitting rule counts.
@@ -16,11 +19,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from models.data.errors import UsageError
+from models.data.samples import Sample
 
 SCHEMA: Final = "edge-app/sources/1"
 EACH: Final = "each"
@@ -34,6 +39,7 @@ class CameraRule:
     prefix: str | None = None
     numbers: tuple[tuple[int, int], ...] = ()
     names: frozenset[str] = frozenset()
+    aspect: float | None = None
 
     def fits(self, name: str, sha256: str) -> bool:
         if name in self.names or sha256 in self.names:
@@ -42,6 +48,16 @@ class CameraRule:
             return False
         digits = re.match(r"\d+", name[len(self.prefix) :])
         return not self.numbers or bool(digits and any(a <= int(digits[0]) <= b for a, b in self.numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a sources file says of one picture. camera: its own name where it is a scene of its own."""
+
+    origin: str
+    licence: str
+    camera: str
+    aspect: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +70,15 @@ class Source:
     aspect: float | None
     cameras: tuple[CameraRule, ...]
 
-    def camera(self, name: str, sha256: str) -> str | None:
-        """The camera of a picture; None when no rule fits. A picture that is its own scene has its own name."""
-        found = next((rule.camera for rule in self.cameras if rule.fits(name, sha256)), None)
-        return name if found == EACH else found
+    def known(self, name: str, sha256: str) -> Known | None:
+        """What is known of a picture; None when no rule fits."""
+        if not name.startswith(self.prefix):
+            return None
+        rule = next((rule for rule in self.cameras if rule.fits(name, sha256)), None)
+        if rule is None:
+            return None
+        camera = name if rule.camera == EACH else rule.camera
+        return Known(self.origin, self.licence, camera, rule.aspect or self.aspect)
 
 
 def one(origin: str, licence: str, aspect: float | None, camera: str) -> Source:
@@ -65,9 +86,28 @@ def one(origin: str, licence: str, aspect: float | None, camera: str) -> Source:
     return Source("", origin, licence, aspect, (CameraRule(camera, prefix=""),))
 
 
-def source_of(name: str, sources: tuple[Source, ...]) -> Source | None:
-    """The first source whose prefix the name has."""
-    return next((source for source in sources if name.startswith(source.prefix)), None)
+def known_of(name: str, sha256: str, sources: Sequence[Source]) -> Known | None:
+    """What the first source says that knows the picture."""
+    found = (source.known(name, sha256) for source in sources)
+    return next((known for known in found if known), None)
+
+
+def write_sources(path: Path, samples: Iterable[Sample]) -> None:
+    """A sources file by which exported pictures, read again, have the same origin, licence, aspect and camera."""
+    known: dict[tuple[str, str, float], dict[str, list[str]]] = {}
+    for sample in samples:
+        cameras = known.setdefault((sample.origin, sample.licence, sample.aspect), {})
+        cameras.setdefault(sample.camera, []).append(sample.name)
+    sources = [
+        {
+            "origin": origin,
+            "licence": licence,
+            "aspect": aspect,
+            "cameras": [{"camera": camera, "names": names} for camera, names in cameras.items()],
+        }
+        for (origin, licence, aspect), cameras in known.items()
+    ]
+    path.write_text(json.dumps({"schema": SCHEMA, "sources": sources}, indent=1) + "\n", encoding="utf-8")
 
 
 def read_sources(path: Path) -> tuple[Source, ...]:
@@ -87,10 +127,13 @@ def read_sources(path: Path) -> tuple[Source, ...]:
 
 def _source(entry: dict[str, Any]) -> Source:
     aspect = entry.get("aspect")
+    if not entry["origin"] or not entry["licence"]:
+        raise ValueError("an origin or a licence is empty")
     rules = tuple(_rule(rule) for rule in entry["cameras"])
-    return Source(entry["prefix"], entry["origin"], entry["licence"], float(aspect) if aspect else None, rules)
+    return Source(entry.get("prefix", ""), entry["origin"], entry["licence"], float(aspect) if aspect else None, rules)
 
 
 def _rule(entry: dict[str, Any]) -> CameraRule:
     numbers = tuple((int(first), int(last)) for first, last in entry.get("numbers", ()))
-    return CameraRule(entry["camera"], entry.get("prefix"), numbers, frozenset(entry.get("names", ())))
+    aspect = float(entry["aspect"]) if "aspect" in entry else None
+    return CameraRule(entry["camera"], entry.get("prefix"), numbers, frozenset(entry.get("names", ())), aspect)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, TypeAlias
 
 from models.data.problems import Problems
@@ -40,8 +40,33 @@ class Labelled:
     size: tuple[int, int] | None = None
 
 
-Reader: TypeAlias = Callable[[Path, Problems], Iterator[Labelled]]
-Writer: TypeAlias = Callable[[Path, Sequence[Sample]], None]
+Reader: TypeAlias = Callable[[Path, Path, Problems], Iterator[Labelled]]
+"""Labels (a folder or a file), the folder of the pictures, where to list what is wrong. Raises UsageError."""
+Writer: TypeAlias = Callable[[Path, Iterable[Sample]], None]
+"""A new folder, and what to write there."""
+
+
+class Pictures:
+    """The pictures below a folder, found by the file names that labels give, and which of them were asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+        self._places = {path.relative_to(folder).as_posix(): path for path in self._paths}
+        self._alone: dict[str, Path | None] = {}
+        for path in self._paths:
+            self._alone[path.name] = None if path.name in self._alone else path
+        self._asked: set[Path] = set()
+
+    def find(self, name: str) -> Path | None:
+        """By path below the folder or its images/ or JPEGImages/, else by a file name that occurs once."""
+        plain = name.replace("\\", "/")
+        places = (self._places.get(f"{start}{plain}") for start in ("", "images/", "JPEGImages/"))
+        found = next((path for path in places if path), None) or self._alone.get(plain.rpartition("/")[2])
+        self._asked.update([found] if found else [])
+        return found
+
+    def not_asked(self) -> list[Path]:
+        return [path for path in self._paths if path not in self._asked]
 
 
 def pictures_below(folder: Path) -> dict[str, Path]:
@@ -66,3 +91,22 @@ def number(text: str) -> float:
     if not abs(value) < float("inf"):
         raise ValueError(f"{text!r} is no finite number")
     return value
+
+
+def without_suffix(name: str) -> str:
+    """The name of the picture that a file name stands for."""
+    return PurePosixPath(name.replace("\\", "/")).with_suffix("").as_posix()
+
+
+def save(folder: Path, sample: Sample) -> str:
+    """Write the picture below the folder; the path there."""
+    path = folder / f"{sample.name}{suffix_of(sample.image)}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(sample.image)
+    return path.relative_to(folder).as_posix()
+
+
+def in_pixels(sample: Sample) -> list[list[float]]:
+    """The boxes in px of the picture as it is stored, x0 y0 x1 y1, to a thousandth."""
+    side = [sample.width, sample.height] * 2
+    return [[round(v * s, 3) for v, s in zip(box, side, strict=True)] for box in sample.boxes.astype(float).tolist()]

@@ -6,14 +6,14 @@ whose bounding box is taken. Class names: classes.txt (one a line) or the `names
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import yaml
 
 from models.data.errors import UsageError
-from models.data.formats import Labelled, Row, number, pictures_below, suffix_of
+from models.data.formats import Labelled, Row, number, pictures_below, save
 from models.data.problems import Problems
 from models.data.samples import CLASSES, Sample
 
@@ -21,11 +21,11 @@ NAMES: Final = ("classes.txt", "data.yaml", "obj.names")
 BOX, POLYGON = 5, 7
 
 
-def read(root: Path, problems: Problems) -> Iterator[Labelled]:
+def read(root: Path, pictures_in: Path, problems: Problems) -> Iterator[Labelled]:
     """All labelled pictures of a folder. Raises UsageError without class names."""
     names = _class_names(root)
-    images, labels = root / "images", root / "labels"
-    images, labels = (images, labels) if images.is_dir() else (root, root)
+    images = pictures_in / "images" if (pictures_in / "images").is_dir() else pictures_in
+    labels = root / "labels" if (root / "labels").is_dir() else root
     pictures = pictures_below(images)
     for name, picture in pictures.items():
         path = labels / f"{name}.txt"
@@ -87,16 +87,14 @@ def _row(fields: list[str], names: Sequence[str], line: int) -> Row:
     raise ValueError(f"{len(fields)} fields, where a box has {BOX} and a polygon an odd number from {POLYGON}")
 
 
-def write(folder: Path, samples: Sequence[Sample]) -> None:
-    """images/, labels/ and classes.txt; what is ignored but not of class `other` loses that mark (not in the format)."""
+def write(folder: Path, samples: Iterable[Sample]) -> None:
+    """images/, labels/ and classes.txt. The format cannot say that a box of another class than `other` is ignored."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
     for sample in samples:
-        picture = folder / "images" / f"{sample.name}{suffix_of(sample.image)}"
+        save(folder / "images", sample)
         labels = folder / "labels" / f"{sample.name}.txt"
-        for path in (picture, labels):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        picture.write_bytes(sample.image)
+        labels.parent.mkdir(parents=True, exist_ok=True)
         labels.write_text("".join(_lines(sample)), encoding="utf-8")
 
 

@@ -1,0 +1,128 @@
+"""What the report says, as plain data: the JSON beside the page, from which the page is filled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from edge_app.records import FloatArray
+from models.data.report.findings import GRADES, MOTORCYCLE, Alike, Findings
+from models.data.report.riders import RISEN
+from models.data.report.suspects import KINDS
+from models.data.samples import CLASSES
+from models.data.shards import Entry
+
+SCHEMA: Final = "edge-app/data-report/1"
+PERCENTILES: Final = (5, 25, 50, 75, 95)
+ENOUGH: Final = 20
+"""Judged motorcycles from which a camera has a share of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a report was made from and how. model: name and sha256 of the trusted detector, None without one."""
+
+    command: str
+    shards: Sequence[str]
+    input: tuple[int, int]
+    model: tuple[str, str] | None
+    sure: float
+
+
+def content(about: About, entries: Sequence[Entry], same: Alike, found: Findings) -> dict[str, Any]:
+    """The whole report but for its pictures."""
+    return {
+        "schema": SCHEMA,
+        **asdict(about),
+        "pictures": len(entries),
+        "origins": [_origin(name, entries) for name in _origins(entries)],
+        "cameras": _cameras(entries, same),
+        "sizes": [_sizes(label, found.boxes(i)) for i, label in enumerate(CLASSES)],
+        "duplicates": {
+            "exact": [list(pair) for pair in same.exact],
+            "across_cameras": [
+                {"pictures": [entries[p.first].name, entries[p.second].name], "bits": p.bits} for p in same.across
+            ],
+        },
+        "suspect_counts": {kind: _by_origin(found, kind, _origins(entries)) for kind in KINDS},
+        "riders": _judged(entries, found),
+        "suspects": [asdict(suspect) for kind in KINDS for suspect in found.of_kind(kind)],
+    }
+
+
+def _origins(entries: Sequence[Entry]) -> list[str]:
+    return list(dict.fromkeys(entry.origin for entry in entries))
+
+
+def _origin(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
+    mine = [entry for entry in entries if entry.origin == name]
+    counts = {label: sum(entry.counts[label] for entry in mine) for label in CLASSES}
+    return {
+        "origin": name,
+        "licences": sorted({entry.licence for entry in mine}),
+        "cameras": len({entry.camera for entry in mine}),
+        "pictures": len(mine),
+        "without_boxes": sum(not any(entry.counts.values()) for entry in mine),
+        "boxes": counts,
+        "ignored": sum(entry.ignored for entry in mine),
+    }
+
+
+def _cameras(entries: Sequence[Entry], same: Alike) -> list[dict[str, Any]]:
+    """Every camera, most pictures first."""
+    rows: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        empty = {"camera": entry.camera, "origin": entry.origin, "pictures": 0, "boxes": dict.fromkeys(CLASSES, 0)}
+        row = rows.setdefault(entry.camera, empty)
+        row["pictures"] += 1
+        row["boxes"] = {label: row["boxes"][label] + entry.counts[label] for label in CLASSES}
+    for camera, row in rows.items():
+        row["distinct"] = same.distinct.get(camera, 0)
+    return sorted(rows.values(), key=lambda row: -int(row["pictures"]))
+
+
+def _sizes(label: str, sides: FloatArray) -> dict[str, Any]:
+    """Square root of the area in px of the model's input: percentiles, and boxes between the grades."""
+    root = np.sqrt(np.prod(sides, axis=1))
+    edges = [0.0, *GRADES, np.inf]
+    counts = np.histogram(root, edges)[0].tolist()
+    marks = np.percentile(root, PERCENTILES).round(1).tolist() if len(root) else [None] * len(PERCENTILES)
+    return {
+        "class": label,
+        "boxes": len(root),
+        "percentiles": dict(zip(PERCENTILES, marks, strict=True)),
+        "grades": counts,
+    }
+
+
+def _by_origin(found: Findings, kind: str, origins: Sequence[str]) -> Mapping[str, int]:
+    mine = [suspect.origin for suspect in found.of_kind(kind)]
+    return {name: mine.count(name) for name in origins}
+
+
+def _riders(owner: str, found: Findings) -> dict[str, Any]:
+    """Of an origin or a camera."""
+    rises, sides = found.rises_of(owner), found.boxes(MOTORCYCLE, owner)
+    known = rises[~np.isnan(rises)]
+    tall = sides[:, 1] / np.maximum(sides[:, 0], 1e-6)
+    return {
+        "of": owner,
+        "judged": len(known),
+        "not_judged": len(rises) - len(known),
+        "left_out": int((known >= RISEN).sum()),
+        "share_left_out": round(float((known >= RISEN).mean()), 3) if len(known) else None,
+        "median_rise": round(float(np.median(known)), 3) if len(known) else None,
+        "median_height_to_width": round(float(np.median(tall)), 2) if len(tall) else None,
+    }
+
+
+def _judged(entries: Sequence[Entry], found: Findings) -> list[dict[str, Any]]:
+    """Every origin, then the cameras on which enough motorcycles are judged."""
+    if not found.rises:
+        return []
+    cameras = dict.fromkeys(entry.camera for entry in entries)
+    rows = [_riders(name, found) for name in cameras]
+    return [_riders(name, found) for name in _origins(entries)] + [row for row in rows if row["judged"] >= ENOUGH]

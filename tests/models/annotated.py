@@ -1,0 +1,67 @@
+"""Annotated pictures made by the tests: noise at a coarse grid, so that no two look alike unless they are meant to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from models.data import fingerprints
+from models.data.problems import Problems
+from models.data.samples import OTHER, Sample, digest
+from models.data.shards import Entry
+from models.data.sources import one
+
+MINE = (one("the tests", "MIT", None, "each"),)
+
+
+def encoded(seed: int, width: int = 64, height: int = 36, suffix: str = ".jpg", light: float = 1.0) -> bytes:
+    """A picture; the same seed gives the same scene, in whatever size, format or light."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (9, 16, 3)).astype(np.float32) * np.float32(light)
+    picture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    done, data = cv2.imencode(suffix, picture)
+    assert done
+    return data.tobytes()
+
+
+def sample(
+    name: str = "a",
+    seed: int = 1,
+    boxes: Sequence[Sequence[float]] = (),
+    classes: Sequence[int] = (),
+    ignored: Sequence[bool] | None = None,
+    camera: str = "",
+    size: tuple[int, int] = (64, 36),
+) -> Sample:
+    """A valid sample; boxes in 0..1."""
+    image = encoded(seed, *size)
+    kinds = np.array(classes, np.int16)
+    out = kinds == OTHER if ignored is None else np.array(ignored, np.bool_) | (kinds == OTHER)
+    table = np.array(boxes, np.float32).reshape(-1, 4)
+    look = fingerprints.look(image)
+    aspect = round(size[0] / size[1], 6)
+    known = (digest(image), "the tests", "MIT", camera or name, look.fingerprint)
+    return Sample(name, image, look.width, look.height, aspect, table, kinds, out, *known)
+
+
+def entry(name: str, camera: str, fingerprint: str = "") -> Entry:
+    """A picture as the index has it."""
+    return Entry(name, name, camera, "the tests", "MIT", 64, 36, 16 / 9, fingerprint, {"car": 1}, 0, "part-00000")
+
+
+def yolo_set(root: Path, labels: dict[str, str], classes: str = "car\nmotorcycle\nbus\ntruck\nother\n") -> Path:
+    """A YOLO folder with one picture for each label text."""
+    for seed, (name, text) in enumerate(labels.items(), start=1):
+        for kind in ("images", "labels"):
+            (root / kind / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "images" / f"{name}.jpg").write_bytes(encoded(seed))
+        (root / "labels" / f"{name}.txt").write_text(text)
+    (root / "classes.txt").write_text(classes)
+    return root
+
+
+def kinds(problems: Problems) -> list[tuple[str, int | None]]:
+    """Kind and line of every problem."""
+    return [(problem.kind, problem.line) for problem in problems.found]
