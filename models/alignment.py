@@ -20,7 +20,9 @@ from edge_app.errors import EdgeAppError
 from models import pictures
 from models.anchors import TRAINED_SIDE
 from models.errors import BuildError
-from models.judge import precision
+from models.evaluation.coco import IOUS
+from models.evaluation.detection import precisions
+from models.evaluation.labelled import Picture, from_folder
 from models.manifest import Manifest, write
 
 FOLDER: Final = Path(__file__).resolve().parent
@@ -38,15 +40,15 @@ def evenly_placed(manifest: Manifest) -> Manifest:
     return result
 
 
-def scores(manifest: Manifest, model: bytes, judging: Sequence[Path]) -> list[float]:
+def scores(manifest: Manifest, model: bytes, judging: Sequence[Picture]) -> list[float]:
     """Average precision of LABELS at each of OVERLAPS."""
     with tempfile.TemporaryDirectory() as folder:
-        file = write(Path(folder), manifest, model)
-        found = [precision(file, judging, overlap) for overlap in OVERLAPS]
-    return [result[label] for result in found for label in LABELS]
+        found = precisions(write(Path(folder), manifest, model), judging)
+    places = [IOUS.index(overlap) for overlap in OVERLAPS]
+    return [float(found[label].precision["all"][place]) for place in places for label in LABELS]
 
 
-def table(models: Sequence[Path], judging: Sequence[Path]) -> str:
+def table(models: Sequence[Path], judging: Sequence[Picture]) -> str:
     """Markdown, two rows for each model."""
     head = ["model", "anchors", *(f"AP{round(overlap * 100)} {label}" for overlap in OVERLAPS for label in LABELS)]
     lines = [head, ["---"] * len(head)]
@@ -67,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         models = sorted(FOLDER.glob("*.tflite"))
         if not models:
             raise BuildError(f"There is no detector in {FOLDER}; run python -m models.build first.")
-        print(table(models, pictures.find(args.judging or pictures.shared_folder("eval"))))
+        print(table(models, from_folder(args.judging or pictures.shared_folder("eval"))))
     except EdgeAppError as error:
         print(error, file=sys.stderr)
         return 1

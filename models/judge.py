@@ -1,29 +1,23 @@
-"""Run built files on pictures: raw answers, average precision through the product's own detector, time per invoke."""
+"""Run built files on pictures: raw answers, time per invoke. How good they are: models.evaluation."""
 
 from __future__ import annotations
 
 import importlib
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
 
 from edge_app.detectors.ssd import AnchorLayer, anchors, decode
-from edge_app.records import LABELS, FloatArray, Image
+from edge_app.records import FloatArray, Image
 from models.errors import BuildError
 from models.manifest import Manifest
-from models.metrics import Raw, average_precision, match
+from models.metrics import Raw
 from models.network import ROAD_USERS
-from models.pictures import load, truth
 
 VEHICLE_COLUMNS: Final = [i for i, name in enumerate(ROAD_USERS) if name not in ("person", "bicycle")]
 """Columns of the scores that are compared: what is counted by default."""
-DATASET_CLASSES: Final = ("car", "motorcycle", "bus", "truck", "other")
-FAINTEST: Final = 0.05
-"""Detections down to this score enter the precision-recall curve."""
 
 
 def sigmoid(logits: FloatArray) -> FloatArray:
@@ -88,32 +82,6 @@ def interpreter(model: bytes, threads: int) -> Any:
     runtime = module.Interpreter(model_content=model, num_threads=threads)
     runtime.allocate_tensors()
     return runtime
-
-
-def precision(model: Path, pictures: Sequence[Path], iou: float = 0.5) -> dict[str, float]:
-    """Average precision of each class of DATASET_CLASSES but the last, through edge_app's detector.
-
-    `other` and the neighbouring classes do not excuse a false box of a class, except `other`: three-wheelers count
-    neither for nor against.
-    """
-    from edge_app.detectors.tflite import TfliteDetector
-
-    detector = TfliteDetector(model, threads=1, score=FAINTEST)
-    scores: dict[str, list[float]] = defaultdict(list)
-    verdicts: dict[str, list[int]] = defaultdict(list)
-    positives: dict[str, int] = defaultdict(int)
-    for path in pictures:
-        image, known = load(path), truth(path)
-        pixels = known.boxes * np.array([image.shape[1], image.shape[0]] * 2, np.float32)
-        found = detector.detect(image)
-        kinds = np.array([DATASET_CLASSES[c] for c in known.classes])
-        for label in DATASET_CLASSES[:-1]:
-            mine = found.classes == LABELS.index(label)
-            scores[label] += found.scores[mine].tolist()
-            verdicts[label] += match(found.boxes[mine], pixels[kinds == label], pixels[kinds == "other"], iou).tolist()
-            positives[label] += int(np.sum(kinds == label))
-    detector.close()
-    return {label: average_precision(scores[label], verdicts[label], positives[label]) for label in positives}
 
 
 def relative_times(models: Mapping[str, Callable[[], None]], rounds: int = 60) -> dict[str, tuple[float, float]]:

@@ -1,8 +1,8 @@
-"""How far a quantised detector is from the float one, and how good either is against labels. Pure numpy."""
+"""How far a quantised detector is from the float one. Pure numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,31 +84,3 @@ def fidelity(pairs: Iterable[tuple[Raw, Raw]]) -> Fidelity:
         box_iou=float(overlap.mean()),
         box_iou_p05=float(np.percentile(overlap, 5)),
     )
-
-
-def match(boxes: FloatArray, truth: FloatArray, ignored: FloatArray, iou: float) -> NDArray[np.int8]:
-    """1 hit, 0 false, -1 does not count, for boxes (N, 4) sorted by falling score; each truth is hit once."""
-    verdict = np.zeros(len(boxes), np.int8)
-    free = np.ones(len(truth), bool)
-    overlaps, excuses = iou_matrix(boxes, truth), iou_matrix(boxes, ignored)
-    for i in range(len(boxes)):
-        candidates = np.where(free, overlaps[i], 0)
-        best = int(candidates.argmax()) if len(truth) else -1
-        if best >= 0 and candidates[best] >= iou:
-            verdict[i], free[best] = 1, False
-        elif len(ignored) and excuses[i].max() >= iou:
-            verdict[i] = -1
-    return verdict
-
-
-def average_precision(scores: Sequence[float], verdicts: Sequence[int], positives: int) -> float:
-    """Area under the interpolated precision-recall curve (VOC 2010 and later); verdicts as `match` gives them."""
-    if positives == 0:
-        return float("nan")
-    order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
-    verdict = np.asarray(verdicts, np.int64)[order]
-    verdict = verdict[verdict >= 0]
-    hits = np.cumsum(verdict)
-    precision = hits / np.arange(1, len(hits) + 1)
-    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(best_from_here * verdict) / positives)

@@ -21,7 +21,9 @@ from models import pictures, source
 from models.anchors import Size
 from models.build import pictures_of, size_of
 from models.checks import compare
-from models.judge import RawModel, precision, relative_times
+from models.evaluation.detection import precisions
+from models.evaluation.labelled import Picture, from_files
+from models.judge import RawModel, relative_times
 from models.manifest import write
 from models.metrics import Fidelity
 from models.recipe import FLOAT, SHIPPED, Built, build
@@ -75,11 +77,11 @@ def study(size: Size, calibrating: Sequence[Path], judging: Sequence[Path], say:
         say(f"building: {recipe.name}")
         files[recipe.name] = build(graph, size, recipe, calibrating, {})
     times = _times(files, pictures.letterbox(pictures.load(judging[0]), size))
-    rows = []
+    labelled, rows = from_files(judging, "all"), []
     for name, built in files.items():
         say(f"measuring: {name}")
         fidelity = None if name == FLOAT.name else compare(files[FLOAT.name], built, size, judging)
-        rows.append(Row(name, fidelity, _precision(built, judging), times[name], len(built.model) / 1e6))
+        rows.append(Row(name, fidelity, _precision(built, labelled), times[name], len(built.model) / 1e6))
     return rows
 
 
@@ -98,9 +100,10 @@ def _times(files: Mapping[str, Built], image: Image) -> dict[str, float]:
     return {name: ratio for name, (_, ratio) in taken.items()}
 
 
-def _precision(built: Built, judging: Sequence[Path]) -> dict[str, float]:
+def _precision(built: Built, judging: Sequence[Picture]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        return precision(write(Path(folder), built.manifest, built.model), judging)
+        found = precisions(write(Path(folder), built.manifest, built.model), judging)
+    return {label: judged.ap50 for label, judged in found.items()}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,20 +1,22 @@
-"""One model on one set of labelled pictures: everything that the report says of it. Pure."""
+"""One model on one set of labelled pictures: everything that the report says of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_app.config import DetectorConfig
 from models.evaluation import bootstrap, coco, curves, verdicts
 from models.evaluation.coco import SIZES, Judged
 from models.evaluation.labelled import SCORED, Picture
 from models.evaluation.light import LIGHTS, Light
-from models.evaluation.looking import Look
+from models.evaluation.looking import Look, detector, look
 
 ENOUGH: Final = 40
 """Labelled boxes of a class in a set from which its average precision enters the mean over all."""
@@ -118,6 +120,15 @@ class Detected:
         positives = self.judged[label].matches[name if kind == "size" else ALL_SIZES].positives
         chosen = self.of.slices[part] if kind in ("camera", "light") else True
         return int((positives * chosen).sum())
+
+
+def precisions(model: Path, shown: Sequence[Picture]) -> Mapping[str, Judged]:
+    """One model over all pictures as one set, on one thread. Raises BuildError and DetectorError."""
+    found = detector(model, DetectorConfig(), threads=1)
+    try:
+        return coco.judge(look([found], shown)[0])
+    finally:
+        found.close()
 
 
 def overall(sets: Sequence[Detected]) -> tuple[float, NDArray[np.float64]]:

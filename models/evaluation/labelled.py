@@ -15,13 +15,14 @@ from typing import Final
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray, Image
 from models import pictures
 from models.data import shards, splits
 from models.data.samples import CLASSES, OTHER, Sample
-from models.data.sources import Source, source_of
+from models.data.sources import Source, known_of
 from models.errors import BuildError
 
 SCORED: Final = tuple(label for label in CLASSES if label != CLASSES[OTHER])
@@ -61,7 +62,12 @@ def from_folder(folder: Path, sources: tuple[Source, ...] = ()) -> list[Picture]
     sources say; a picture they do not know counts as of its set's one camera. Raises BuildError in a sentence for a
     folder without pictures and for labels that are absent or broken.
     """
-    return _in_order([_from_file(path, folder.resolve().name, sources) for path in pictures.find(folder)])
+    return from_files(pictures.find(folder), folder.resolve().name, sources)
+
+
+def from_files(paths: Sequence[Path], default: str, sources: tuple[Source, ...] = ()) -> list[Picture]:
+    """These pictures with the labels beside them, as `from_folder`; default: set of those whose name has none."""
+    return _in_order([_from_file(path, default, sources) for path in paths])
 
 
 def from_shards(paths: Sequence[Path], split: splits.Split | None = None, part: str = "test") -> list[Picture]:
@@ -99,9 +105,9 @@ def _from_file(path: Path, default: str, sources: tuple[Source, ...]) -> Picture
         raise BuildError(f"The labels of {path} name a class beyond 0..{len(CLASSES) - 1} ({', '.join(CLASSES)}).")
     group = _group(path.stem, default)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    source = source_of(path.stem, sources)
-    camera = (source and source.camera(path.stem, digest)) or group
-    load = partial(pictures.load, path)
+    told = known_of(path.stem, digest, sources)
+    load = partial(_read, path, told.aspect) if told else partial(pictures.load, path)
+    camera = told.camera if told else group
     return Picture(path.stem, group, camera, digest, load, known.boxes, classes, classes == OTHER)
 
 
@@ -127,7 +133,19 @@ def _decoded(sample: Sample) -> Image:
     image = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise BuildError(f"The picture {sample.name} of the shards cannot be decoded.")
+    return _in_shape(image, sample.aspect)
+
+
+def _read(path: Path, aspect: float | None) -> Image:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise BuildError(f"{path} is not a readable picture.")
+    return _in_shape(image, aspect)
+
+
+def _in_shape(image: MatLike, aspect: float | None) -> Image:
+    """As wide for its height as the camera saw it. aspect: None for as it is."""
     height, width = image.shape[:2]
-    if abs(width / height / sample.aspect - 1) > _SAME_SHAPE:
-        image = cv2.resize(image, (round(height * sample.aspect), height), interpolation=cv2.INTER_LINEAR)
+    if aspect and abs(width / height / aspect - 1) > _SAME_SHAPE:
+        image = cv2.resize(image, (round(height * aspect), height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(image, np.uint8)

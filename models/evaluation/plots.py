@@ -106,7 +106,7 @@ def confusions(result: Result) -> str:
     """What each labelled class was taken for, in each set, at the score from which the product acts."""
     names = [*SCORED, "nothing"]
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
-        figure, grid = _grid(len(result.sets), min(2, len(result.sets)), 3.5, 3.0)
+        figure, grid = _grid(len(result.sets), min(2, len(result.sets)), 3.8, 3.0)
         for axes, one in zip(grid, result.sets, strict=False):
             table = one.confusion
             shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)

@@ -33,13 +33,15 @@ _GAPS: Final = 6
 def write(
     folder: Path, results: Sequence[Result], comparisons: Mapping[str, document.Document], command: str, beside: str
 ) -> Path:
-    """The report of all models, and the contact sheets as files beside each result.json.
+    """The report of all models; plots, and contact sheets beside each result.json, as files too.
 
     comparisons: comparison.json by candidate, of those compared. beside: the model that times are set beside. Raises
     BuildError when the folder cannot be written.
     """
-    shown = _sheets(folder, results)
-    content = page(results, comparisons, shown, command, beside)
+    shown, drawn = _sheets(folder, results), _plots(results, comparisons, beside)
+    for name, svg in drawn.items():
+        save(folder / "plots" / f"{name}.svg", svg.encode())
+    content = page(results, comparisons, shown, drawn, command, beside)
     path = folder / "report.html"
     save(path, content.encode())
     return path
@@ -58,13 +60,14 @@ def page(
     results: Sequence[Result],
     comparisons: Mapping[str, document.Document],
     shown: Sequence[Row],
+    drawn: Mapping[str, str],
     command: str,
     beside: str,
 ) -> str:
-    """The report's HTML. shown: name and sheets (kind, jpeg in base64) of each model."""
+    """The report's HTML. shown: name and sheets (kind, jpeg in base64) of each model. drawn: plots (SVG) by name."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     room = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    room.filters["figure"] = figure
+    room.filters.update(figure=figure, base64=_base64)
     names = [result.subject.name for result in results]
     content = {
         "title": f"Detector {names[0]}" if len(names) == 1 else "Detectors side by side: " + ", ".join(names),
@@ -73,11 +76,16 @@ def page(
         "names": names,
         "beside": beside,
         "method": document.METHOD,
-        "short": list(_short(results, comparisons)),
+        "short": list(_short(results, comparisons, beside)),
         "overview": [rows.overview(i, result) for i, result in enumerate(results)],
         "speed": results[0].speed is not None,
         "threads": results[0].speed.threads if results[0].speed else 0,
-        "comparisons": [_compared(results, name, one) for name, one in comparisons.items()],
+        "comparisons": [
+            {"name": name, "more": len(one["differences"]) - len(_main(results, one))}
+            for name, one in comparisons.items()
+            if _main(results, one)
+        ],
+        "plots": drawn,
         "sheets": shown,
         "kinds": KINDS,
         "enough": ENOUGH,
@@ -119,13 +127,21 @@ def _detection(results: Sequence[Result]) -> Row:
         ],
         "exact": rows.exact(results[0], exact) if exact else [],
         "exact_names": f"{results[0].subject.name} and {exact.subject.name}" if exact else "",
-        "plots": {
-            "precisions": _base64(plots.precisions(results)),
-            "curves": _base64(plots.precision_recall(results)),
-            "confusions": [(r.subject.name, _base64(plots.confusions(r))) for r in results],
-            "gains": _base64(plots.gains(results)),
-        },
     }
+
+
+def _plots(results: Sequence[Result], comparisons: Mapping[str, document.Document], beside: str) -> dict[str, str]:
+    """File name without suffix -> SVG."""
+    drawn = {}
+    for name, one in comparisons.items():
+        if main := _main(results, one):
+            drawn[f"differences-{name}"] = plots.differences(main, name, beside)
+    if results[0].sets:
+        drawn["ap50"] = plots.precisions(results)
+        drawn["precision-recall"] = plots.precision_recall(results)
+        drawn["errors"] = plots.gains(results)
+        drawn |= {f"confusion-{result.subject.name}": plots.confusions(result) for result in results}
+    return drawn
 
 
 def _few(cameras: Sequence[str]) -> list[str]:
@@ -133,9 +149,8 @@ def _few(cameras: Sequence[str]) -> list[str]:
     return list(cameras) if len(cameras) <= 12 else [*cameras[:11], f"{len(cameras) - 11} more"]
 
 
-def _short(results: Sequence[Result], comparisons: Mapping[str, document.Document]) -> Iterator[str]:
+def _short(results: Sequence[Result], comparisons: Mapping[str, document.Document], baseline: str) -> Iterator[str]:
     for name, one in comparisons.items():
-        baseline = next(r.subject.name for r in results if r.subject.sha256 == one["baseline"])
         for key, what in (("all/ap50", "Detection (mean AP50)"), ("counting/event_f1", "Counting (event F1)")):
             if found := one["differences"].get(key):
                 yield f"{what}: {name} is {_verdict(found)} {baseline}."
@@ -152,17 +167,11 @@ def _verdict(found: Mapping[str, Any]) -> str:
     return f"worse {ends} than" if high < 0 else f"not proven better or worse {ends} than"
 
 
-def _compared(results: Sequence[Result], name: str, one: document.Document) -> Row:
-    baseline = next(r for r in results if r.subject.sha256 == one["baseline"])
-    enough = {f"{s.of.name}/{label}/ap50" for s in baseline.sets for label in SCORED if s.judged[label].n >= FEWEST}
-    differences = one["differences"]
-    main = {k: v for k, v in differences.items() if k in enough or k == "all/ap50" or k.startswith("counting/")}
-    return {
-        "candidate": name,
-        "baseline": baseline.subject.name,
-        "plot": _base64(plots.differences(main, name, baseline.subject.name)),
-        "more": len(differences) - len(main),
-    }
+def _main(results: Sequence[Result], one: document.Document) -> dict[str, Any]:
+    """The differences that are worth a line in a plot."""
+    sets = results[0].sets
+    enough = {f"{s.of.name}/{label}/ap50" for s in sets for label in SCORED if s.judged[label].n >= FEWEST}
+    return {k: v for k, v in one["differences"].items() if k in enough or k.startswith(("all/", "counting/"))}
 
 
 def _counting(results: Sequence[Result]) -> Row:

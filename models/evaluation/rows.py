@@ -23,6 +23,7 @@ _TOTALS: Final = ("event_f1", "any_class_f1", "effectiveness")
 
 
 def overview(place: int, result: Result) -> Row:
+    """One model in a line: size, time, means and totals. place: of its colour."""
     subject = result.subject
     row: Row = {
         "name": subject.name,
@@ -52,6 +53,7 @@ def _rows(results: Sequence[Result]) -> Iterator[tuple[Row, Result, str, str]]:
 
 
 def precisions(results: Sequence[Result]) -> Iterator[Row]:
+    """Average precision with its interval, of classes that have boxes."""
     for row, result, name, label in _rows(results):
         one = result.set(name)
         judged = one.judged[label]
@@ -70,8 +72,12 @@ def precisions(results: Sequence[Result]) -> Iterator[Row]:
 
 
 def working(results: Sequence[Result]) -> Iterator[Row]:
+    """At the score from which the product acts, of classes that have boxes."""
     for row, result, name, label in _rows(results):
-        found = result.set(name).working(label)
+        one = result.set(name)
+        if not one.judged[label].n:
+            continue
+        found = one.working(label)
         yield row | {
             "precision": found.precision,
             "recall": found.recall,
@@ -80,6 +86,7 @@ def working(results: Sequence[Result]) -> Iterator[Row]:
 
 
 def errors(results: Sequence[Result]) -> Iterator[Row]:
+    """Number of errors of each kind."""
     for one in results[0].sets:
         for i, result in enumerate(results):
             found = counts(result.set(one.of.name).errors)
@@ -88,6 +95,7 @@ def errors(results: Sequence[Result]) -> Iterator[Row]:
 
 
 def slices(results: Sequence[Result]) -> Iterator[Row]:
+    """AP50 by camera and by light, of classes with FEWEST boxes there."""
     for one in results[0].sets:
         for part in one.of.slices:
             first = True
@@ -101,6 +109,7 @@ def slices(results: Sequence[Result]) -> Iterator[Row]:
 
 
 def exact(result: Result, exact: Result) -> list[Row]:
+    """int8 beside float, all pictures as one set."""
     assert result.pooled is not None
     assert exact.pooled is not None
     return [
@@ -111,6 +120,7 @@ def exact(result: Result, exact: Result) -> list[Row]:
 
 
 def clips(results: Sequence[Result]) -> Iterator[Row]:
+    """Counts and scores of each clip, then of all."""
     for place, clip in enumerate(results[0].counted):
         for i, result in enumerate(results):
             yield _scores(result.counted[place].score) | {

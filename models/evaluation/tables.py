@@ -72,7 +72,9 @@ def beside(results: Sequence[Result]) -> Table:
 def counting(results: Sequence[Result]) -> Table:
     """Scores over all clips, one row a model."""
     groups = sorted({name for result in results for name in total(result.counted).groups})
-    made = table("counting", "true", "false", "missed", "F1", "any", "eff.", *groups)
+    made = table(
+        "counting", "true", "false", "missed", "F1", "any", "eff.", *(g if len(g) < 7 else f"{g[:5]}." for g in groups)
+    )
     for result in results:
         score = total(result.counted)
         t = score.overall

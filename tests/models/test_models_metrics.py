@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_app.records import FloatArray
-from models.metrics import Raw, average_precision, fidelity, iou_matrix, match, paired_iou
+from models.metrics import Raw, fidelity, iou_matrix, paired_iou
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> FloatArray:
@@ -41,18 +41,3 @@ def test_fidelity_of_nothing_is_no_figure() -> None:
     empty = Raw(boxes((0, 0, 1, 1)), np.zeros((1, 2), np.float32))
     with pytest.raises(ValueError, match="saw nothing"):
         fidelity([(empty, empty)])
-
-
-def test_match_takes_each_truth_once_and_excuses_the_ignored() -> None:
-    truth, ignored = boxes((0, 0, 10, 10)), boxes((50, 50, 60, 60))
-    found = boxes((0, 0, 10, 9), (0, 0, 10, 10), (50, 50, 60, 60), (80, 80, 90, 90))
-    assert match(found, truth, ignored, 0.5).tolist() == [1, 0, -1, 0]
-    assert match(found, boxes(), boxes(), 0.5).tolist() == [0, 0, 0, 0]
-
-
-def test_average_precision() -> None:
-    # Hits at ranks 1 and 3 of three counted answers, 2 of 4 found: (1 + 2/3) / 4.
-    assert average_precision([0.9, 0.8, 0.85, 0.7], [1, 0, -1, 1], 4) == pytest.approx((1 + 2 / 3) / 4)
-    assert average_precision([0.5], [1], 1) == 1
-    assert average_precision([], [], 3) == 0
-    assert np.isnan(average_precision([0.5], [0], 0))
