@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from edge_app import __version__
+from edge_app.certificate import expiry_warning
 from edge_app.config import Config
 from edge_app.detectors.manifest import refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
@@ -191,6 +192,7 @@ class _Report:
 
     def __init__(self, config: Config, source: Source, pipeline: Pipeline, ledger: Ledger) -> None:
         self._folder = config.store.folder
+        self._certificates = [file for file in (config.mqtt.cert_file, config.mqtt.ca_file) if file]
         self._source, self._pipeline, self._ledger = source, pipeline, ledger
         self._since = self._begun = time.monotonic()
         self._frames = 0
@@ -218,7 +220,7 @@ class _Report:
                 repeated=status.repeated,
                 detail=status.detail,
             ),
-            problem=self._ledger.problem or self.publisher.problem,
+            problem=self._ledger.problem or self.publisher.problem or expiry_warning(self._certificates, time.time()),
         )
 
     def _rate(self) -> float:
