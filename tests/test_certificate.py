@@ -45,7 +45,11 @@ def test_what_is_no_certificate_is_named(tmp_path: Path) -> None:
     _, key = Authority(tmp_path).sign("cam")
     damaged = tmp_path / "damaged.pem"
     damaged.write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
-    for file, said in ((key, "holds no certificate"), (damaged, "is damaged"), (tmp_path / "absent.pem", "No such file")):
+    for file, said in (
+        (key, "holds no certificate"),
+        (damaged, "is damaged"),
+        (tmp_path / "absent.pem", "No such file"),
+    ):
         with pytest.raises(ConfigError, match=said):
             ends_at(file)
         assert said in expiry_warning([file], 0.0)
