@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pty
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.broker import HOST
 from edge_app.cli import _parser
 from edge_app.config_file import load
 from edge_app.errors import ConfigError
+from tests.brokers import Authority, free_port, needs_openssl
 
 NEEDED = ("--site", "harbour", "--device", "pole-7", "--broker", "broker.example.org")
 
@@ -102,3 +105,24 @@ def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
     assert said.decode().count("Site, such as") == 2  # an empty answer is no site
     config = load(path, {})
     assert (config.device.device, config.source.kind, config.mqtt.port) == ("pole-7", "street", 1884)
+
+
+@needs_openssl
+def test_the_check_sees_the_secrets_of_the_service(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the key as a credential and nobody at the broker it is the broker that fails, not the configuration."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    (path.parent / "credentials").mkdir()
+    authority = Authority(path.parent / "credentials")
+    certificate, key = authority.sign("cam")
+    key.rename(path.parent / "credentials" / "mqtt_key")
+    files = ("--ca", str(authority.ca), "--cert", str(certificate))
+    where = ("--broker", f"{HOST}:{free_port()}", "--state", str(path.parent / "state"), "--source", "street")
+    command = ["setup", "--config", str(path), *NEEDED[:4], *where, *files]
+    parsed = _parser().parse_args(command)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        assert parsed.main(parsed, threading.Event()) == 1
+    failed = [line for line in out.getvalue().splitlines() if line.startswith("FAIL")]
+    assert len(failed) == 1
+    assert "connection refused" in out.getvalue()

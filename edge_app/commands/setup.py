@@ -64,6 +64,9 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     print(f"edge-app: wrote {path}", file=sys.stderr)
     if arguments.no_check:
         return 0
+    secrets = path.parent / "credentials"  # where the unit takes them from, and the check must too
+    if secrets.is_dir():
+        os.environ.setdefault("CREDENTIALS_DIRECTORY", str(secrets))
     return check.main(argparse.Namespace(config=str(path)), stop)
 
 
