@@ -315,6 +315,14 @@ def test_what_a_user_can_get_wrong_is_one_sentence(
     assert "cannot be written" in complaint(capsys, MODEL, *written)
 
 
+@pytest.mark.parametrize("options", [["--split", "s.json"], ["--threads", "0"], ["--images", "a", "--no-images"]])
+def test_options_that_make_no_sense_are_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["m.tflite", *options])
+    assert ended.value.code == 2
+    assert options[0] in capsys.readouterr().err
+
+
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
