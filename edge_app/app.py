@@ -13,8 +13,13 @@ from typing import Any
 
 from edge_app import __version__
 from edge_app.config import Config
+from edge_app.detectors.manifest import refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.endpoint import Endpoint, Tls
+from edge_app.errors import StoreError
+from edge_app.harvest.folder import HarvestFolder, Quota, is_harvest
+from edge_app.harvest.harvester import Harvester
+from edge_app.harvest.picture import Retouch
 from edge_app.health import readings
 from edge_app.ledger import Ledger
 from edge_app.messages import Device, Health, LineMeta, Location, Meta, Percentiles, SourceHealth, encode_counts
@@ -71,6 +76,31 @@ def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
         band=config.counting.dead_band,
         region=config.detector.region,
     )
+
+
+def build_harvest(config: Config, folder: HarvestFolder, model: str, source: str, clip: str = "") -> Harvester:
+    """model: its hash. source: what the frames show. clip: the recording that they are from, if they are."""
+    h, d = config.harvest, config.detector
+    retouch = Retouch(h.masks, d.region, h.longest_side)
+    return Harvester(folder, retouch, strong=d.score, every_s=h.every_s, model=model, source=source, clip=clip)
+
+
+def _harvest(config: Config, device: Device) -> Harvester | None:
+    """None when it is off, and when its folder cannot be used: counting matters more. What was harvested before it was
+    switched off still goes when it is too old."""
+    h = config.harvest
+    if not h.enabled and not is_harvest(h.folder):
+        return None
+    try:
+        folder = HarvestFolder(h.folder, Quota(h.frames_per_day, h.mb_per_day, h.expire_days, h.keep_free_mb))
+    except StoreError as error:
+        log.error("%s; no frames are harvested", error)
+        return None
+    if not h.enabled:
+        folder.expire(datetime.now(timezone.utc).date())
+        return None
+    log.info("harvesting", extra={"folder": str(h.folder), "masks": len(h.masks), "days": h.expire_days})
+    return build_harvest(config, folder, device.model, f"{device.site}/{device.device}")
 
 
 def build_endpoint(config: Config) -> Endpoint:
@@ -133,6 +163,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
     with ExitStack() as stack:
         detector = build_detector(config)
         stack.callback(detector.close)
+        refuse_unproven(detector.manifest, allowed=config.detector.allow_unproven)
         source = source or build_source(config)
         stack.callback(source.close)
         lines = build_lines(config)
@@ -147,7 +178,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         interval_s = config.counting.interval_s
         publisher = Publisher(session, outbox, device, meta, report.health, interval_s=interval_s)
         report.publisher = publisher
-        report.service = Service(source, pipeline, ledger, publisher)
+        report.service = Service(source, pipeline, ledger, publisher, harvest=_harvest(config, device))
         log.info("watching", extra={"source": config.source.kind, "lines": len(lines), "model": device.model[:12]})
         yield report.service
 

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Final
 
 from edge_app import __version__
-from edge_app.commands import bench, check, config, count, demo, evaluate, run, watch
+from edge_app.commands import bench, check, config, count, demo, evaluate, harvest, run, watch
 from edge_app.errors import ConfigError, DetectorError, EdgeAppError
 
 COMMANDS: Final = {
@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "demo": demo,
     "count": count,
     "evaluate": evaluate,
+    "harvest": harvest,
     "check": check,
     "bench": bench,
     "watch": watch,

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
+from edge_app.config_harvest import HarvestConfig
 from edge_app.config_source import SourceConfig
 from edge_app.config_types import FilePath, Fraction, Point, Slug, Table, distinct, only_with
 
@@ -54,6 +55,9 @@ class DetectorConfig(Table):
         default=None,
         description="A .tflite file with its .json beside it; without it the built-in one.",
         examples=["my.tflite"],
+    )
+    allow_unproven: bool = Field(
+        default=False, description="Count with a model that never passed the gate of models/registry."
     )
     threads: int = Field(default=2, ge=1, le=8, description="CPU threads of the interpreter.")
     score: Fraction = Field(default=0.2, description="From this score on a detection may begin a track.")
@@ -226,6 +230,7 @@ class Config(Table):
     counting: CountingConfig = CountingConfig()
     mqtt: MqttConfig = MqttConfig()
     store: StoreConfig = StoreConfig()
+    harvest: HarvestConfig = HarvestConfig()
     log: LogConfig = LogConfig()
 
     @field_validator("lines")

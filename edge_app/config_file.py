@@ -197,6 +197,11 @@ def lint(config: Config) -> list[str]:
         findings.append("mqtt.port: is 1883 although mqtt.tls is true; brokers usually speak TLS on 8883")
     if mqtt.password and not mqtt.tls and mqtt.host not in ("127.0.0.1", "::1", "localhost"):
         findings.append("mqtt.tls: is false, so the password crosses the network unencrypted")
+    if config.harvest.enabled and not config.harvest.masks:
+        findings.append(
+            "harvest.masks: is empty, so frames are kept with everything the camera sees; mask windows, doors and "
+            "pavements"
+        )
     if source.kind in ("camera", "stream") and config.device == type(config.device)():
         findings.append("device.device: is still the default; two devices of one name push each other off the broker")
     return findings

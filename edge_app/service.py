@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_app.errors import EdgeAppError, SourceEnded
+from edge_app.harvest.harvester import Harvester
 from edge_app.health import Heart, notify, process_age_s, watchdog_interval
 from edge_app.ledger import Ledger
 from edge_app.pipeline import Pipeline
@@ -40,7 +41,7 @@ class Deadlines:
 class Service:
     """Wires a source, a pipeline, a ledger and a publisher together and runs them until told to stop.
 
-    `watch`: called with each frame and its crossings in the inference thread, for whoever wants to look on.
+    harvest: sees every frame after it was counted; None where no frames are kept.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Service:
         deadlines: Deadlines = Deadlines(),
         wall: Callable[[], float] = time.time,
         heart: Heart | None = None,
+        harvest: Harvester | None = None,
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
+        self._harvest = harvest
         self._deadlines, self._wall = deadlines, wall
         self.heart = heart or Heart()
         self.frames = 0
@@ -65,6 +68,7 @@ class Service:
             Worker("capture", self._capture, self._failed),
             Worker("inference", self._infer, self._failed),
             Worker("publisher", lambda stop: publisher.run(stop, deadlines.drain), self._failed),
+            *([Worker("harvest", harvest.run, self._failed)] if harvest else []),
         )
 
     @property
@@ -123,6 +127,8 @@ class Service:
                 self._ledger.tick(self._wall())
         finally:
             self._ledger.close(self._wall())
+            if self._harvest is not None:
+                self._harvest.close()
             self._over.set()
 
     def _process(self, frame: Frame, dropped: int) -> None:
@@ -135,6 +141,8 @@ class Service:
         self.heart.beat("frame")
         for crossing in crossings:
             _tell(crossing, stored=self._ledger.unstored <= kept)
+        if self._harvest is not None and self._pipeline.tracks is not None:
+            self._harvest.look(frame, self._pipeline.detections, self._pipeline.tracks)
 
 
 def _tell(crossing: Crossing, *, stored: bool) -> None:

@@ -23,7 +23,7 @@ from edge_app.health import readings
 from edge_app.offline import decoded
 from edge_app.pipeline import Percentiles, Pipeline, StageTimes
 from edge_app.preview.video import VideoOut
-from edge_app.records import Detections
+from edge_app.records import Detections, Frame
 from edge_app.sources.recording import Recording
 from edge_app.sources.street import Street
 from edge_app.tracker import Tracker
@@ -43,7 +43,7 @@ class Throughput:
     """What was measured.
 
     pipeline and bare: frames/s and inferences/s, medians of the turns. ratio: median of the turns' own ratios. stages:
-    of the frames looked at, "look" being detect, track and count together. crowd: tracking and counting of CROWD
+    of the frames looked at, "look" being all of them together. crowd: tracking and counting of CROWD
     vehicles together. rss_mb: MB of 10^6 bytes.
     """
 
@@ -77,10 +77,12 @@ def measure(
     seconds: float,
     rounds: int,
     stop: threading.Event,
+    after: Callable[[Frame], None] | None = None,
 ) -> Throughput:
     """Takes about `seconds` for `rounds` turns of the pipeline. source: one that loops, closed at the end.
 
-    detector: the one in the pipeline. Ends early, with what there is, when `stop` is set.
+    detector: the one in the pipeline. after: done with each frame once it was counted, timed as "harvest". Ends early,
+    with what there is, when `stop` is set.
     """
     with decoded(source, pipeline.times) as following:
 
@@ -89,6 +91,10 @@ def measure(
             if frame is not None:
                 began = perf_counter()
                 pipeline.process(frame)
+                counted = perf_counter()
+                if after is not None:
+                    after(frame)
+                    pipeline.times.add("harvest", perf_counter() - counted)
                 pipeline.times.add("look", perf_counter() - began)
 
         for _ in range(_WARM_UP):

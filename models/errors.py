@@ -1,4 +1,4 @@
-"""The one fault of this room."""
+"""The faults of this room."""
 
 from __future__ import annotations
 
@@ -7,3 +7,7 @@ from edge_app.errors import EdgeAppError
 
 class BuildError(EdgeAppError, RuntimeError):
     """A detector cannot be built or is not good enough; the message is one sentence for the person who builds."""
+
+
+class RegistryError(EdgeAppError, RuntimeError):
+    """The registry cannot do what was asked; the message is one sentence for the person who asked."""

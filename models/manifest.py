@@ -65,8 +65,13 @@ def origin(data: Mapping[str, Any]) -> Manifest:
 
 
 def write(folder: Path, manifest: Manifest, model: bytes) -> Path:
-    """Put the model and its manifest into `folder`, each at once and whole, the manifest last. Returns the model."""
+    """Put the model and its manifest into `folder`, each at once and whole, the manifest last. Returns the model.
+
+    Raises BuildError where the folder cannot be written, or where a model in production lies in that place: those are
+    replaced by models.registry alone, when every rule of the gate holds. The same file may be described anew.
+    """
     path = folder / str(manifest["file"])
+    manifest = dict(manifest) | _kept(path, str(manifest["sha256"]))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _replace(path, model)
@@ -74,6 +79,21 @@ def write(folder: Path, manifest: Manifest, model: bytes) -> Path:
     except OSError as error:
         raise BuildError(f"{error.filename or path} cannot be written: {error.strerror or error}.") from error
     return path
+
+
+def _kept(path: Path, sha256: str) -> Manifest:
+    """Stage and gate record of the model in production there, if it is this very one."""
+    try:
+        said = json.loads(path.with_suffix(".json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(said, dict) or said.get("stage") != "production":
+        return {}
+    if said.get("sha256") != sha256:
+        raise BuildError(
+            f"{path} is in production: build into another folder, then `python -m models.registry add` it."
+        )
+    return {key: said[key] for key in ("stage", "gate") if key in said}
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -239,8 +239,13 @@ def model(tmp_path: Path) -> Path:
 
 def rewrite(model: Path, **changes: object) -> None:
     path = model.with_suffix(".json")
-    digest = {"sha256": sha256(model.read_bytes()).hexdigest()}
-    path.write_text(json.dumps(json.loads(path.read_text()) | digest | changes))
+    own = {"sha256": sha256(model.read_bytes()).hexdigest(), "stage": "candidate"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | own | changes))
+
+
+def exchanged(model: Path) -> None:
+    altered(model)
+    rewrite(model, stage="production")
 
 
 def without(model: Path) -> None:
@@ -282,6 +287,7 @@ def no_json(model: Path) -> None:
         (truncated, "cannot load the model"),
         (altered, "is damaged or was replaced"),
         (of_another_shape, "they do not fit"),
+        (exchanged, "says that it is in production"),
         (lying, "but the anchors of its manifest need"),
         (no_json, "is not valid at file"),
     ],

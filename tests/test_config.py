@@ -39,7 +39,8 @@ def problems(path: Path, text: str, **environment: str) -> tuple[str, ...]:
 def test_an_empty_file_gives_the_defaults_beside_the_file(toml: Path) -> None:
     config = read(toml, "")
     assert config.store.folder == toml.parent / "state"
-    assert config.model_copy(update={"store": Config().store}) == Config()
+    assert config.harvest.folder == toml.parent / "harvest"
+    assert config.model_copy(update={"store": Config().store, "harvest": Config().harvest}) == Config()
 
 
 def test_every_problem_at_once_with_its_path_and_a_guess(toml: Path) -> None:

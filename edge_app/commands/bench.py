@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_app.config import Config
+    from edge_app.pipeline import Pipeline
+    from edge_app.records import Frame
     from edge_app.throughput import Throughput
 
 HELP = "speed of the whole pipeline beside the bare interpreter, on this machine"
@@ -25,6 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=_threads, default=2, metavar="N", help="of the interpreter, 1 to 8 (2)")
     parser.add_argument("--seconds", type=_seconds, default=30.0, metavar="S", help="how long to measure (30)")
+    parser.add_argument("--model", type=Path, metavar="MODEL.tflite", help="measure this one, proven or not")
+    parser.add_argument(
+        "--harvest", action="store_true", help="with frames harvested, as a service would, and thrown away"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
@@ -36,7 +45,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.terminal import stderr
     from edge_app.throughput import measure, record_street
 
-    config = Config(detector=DetectorConfig(threads=arguments.threads))
+    config = Config(detector=DetectorConfig(threads=arguments.threads, model=arguments.model))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-app-bench-")))
         source = Recording(arguments.video or record_street(folder / "street.mp4"), loop=True)
@@ -44,12 +53,35 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         detector = build_detector(config)
         stack.callback(detector.close)
         pipeline = build_pipeline(config, detector)
-        found = measure(source, detector, pipeline, seconds=arguments.seconds, rounds=_ROUNDS, stop=stop)
+        after = _harvesting(config, folder / "harvest", pipeline, stack) if arguments.harvest else None
+        found = measure(source, detector, pipeline, seconds=arguments.seconds, rounds=_ROUNDS, stop=stop, after=after)
     if stop.is_set():
         stderr().print("Interrupted: there is nothing to tell.")
         return 1
     _show(found, str(arguments.video or "the rendered street, recorded first"), arguments)
     return 0
+
+
+def _harvesting(config: Config, folder: Path, pipeline: Pipeline, stack: ExitStack) -> Callable[[Frame], None]:
+    """What a service does after each frame when it harvests, with its thread, but for a frame every second."""
+    from edge_app.app import build_harvest
+    from edge_app.harvest.folder import HarvestFolder, Quota
+    from edge_app.threads import Worker, join_all
+
+    h = config.harvest.model_copy(update={"every_s": 1.0})
+    quota = Quota(h.frames_per_day, h.mb_per_day, h.expire_days, 0)
+    config = config.model_copy(update={"harvest": h})
+    harvester = build_harvest(config, HarvestFolder(folder, quota), "0" * 64, "bench")
+    worker = Worker("harvest", harvester.run, lambda _name, _fault: None)
+    stack.callback(join_all, [worker], 5.0)
+    stack.callback(harvester.close)
+    worker.start()
+
+    def look(frame: Frame) -> None:
+        if pipeline.tracks is not None:
+            harvester.look(frame, pipeline.detections, pipeline.tracks)
+
+    return look
 
 
 def _show(found: Throughput, what: str, arguments: argparse.Namespace) -> None:

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID:x0,y0,x1,y1",
         help="counting line in 0..1 of the picture; may be given several times; instead of those in --config",
     )
+    parser.add_argument("--model", metavar="MODEL.tflite", type=Path, help="count with this one, proven or not")
     parser.add_argument("--out", metavar="RESULT.json", type=Path, help="write every crossing and the totals")
     parser.add_argument("--annotate", metavar="OUT.mp4", type=Path, help="write a video with boxes, lines and totals")
 
@@ -42,7 +43,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.sources.recording import Recording
     from edge_app.terminal import bar, counts_table, stderr, stdout
 
-    config = configured(arguments.config, arguments.line)
+    config = configured(arguments.config, arguments.line, arguments.model)
     lines = build_lines(config)
     _refuse_overwriting(arguments)
     with ExitStack() as stack:
@@ -78,12 +79,17 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     return 1 if stop.is_set() else 0
 
 
-def configured(path: str | None, lines: Sequence[str]) -> Config:
-    """The configuration of a file, or the defaults, with other lines where any are given. Raises ConfigError."""
+def configured(path: str | None, lines: Sequence[str], model: Path | None = None) -> Config:
+    """The configuration of a file, or the defaults, with other lines and another model where given.
+
+    Raises ConfigError.
+    """
     from edge_app.config import Config, LineConfig
     from edge_app.config_file import load
 
     config = load(path) if path else Config()
+    if model:
+        config = config.model_copy(update={"detector": config.detector.model_copy(update={"model": model})})
     given = [parse_line(text) for text in lines or ([] if config.lines else [MIDDLE])]
     if len({line["id"] for line in given}) < len(given):
         raise ConfigError("--line: two lines have the same id; each needs its own")

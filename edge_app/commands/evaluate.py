@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clips", type=Path, metavar="DIR", help="folder of the clips (default: ../clips of each truth)"
     )
     parser.add_argument("--config", metavar="FILE", help="TOML file; its [source] and [[lines]] are not used")
+    parser.add_argument("--model", type=Path, metavar="MODEL.tflite", help="count with this one, proven or not")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="look at every Nth frame only (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
@@ -35,7 +36,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
     if arguments.every < 1:
         raise ConfigError(f"--every: must be at least 1, not {arguments.every}")
-    config = configured(arguments.config, [])
+    config = configured(arguments.config, [], arguments.model)
     scored: list[tuple[Truth, Score]] = []
     for path in arguments.truth:
         truth = read_truth(path)

@@ -17,8 +17,10 @@ import numpy as np
 from edge_app.app import build_detector, build_endpoint, build_lines, build_pipeline, build_source
 from edge_app.config import Config
 from edge_app.config_file import lint
+from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import BrokerError, ConfigError, DetectorError, SourceEnded, SourceError
+from edge_app.harvest.folder import unfit
 from edge_app.health import readings
 from edge_app.lint import Finding, LineWatch, Vision, judge, keeps_up
 from edge_app.records import Frame
@@ -47,6 +49,8 @@ def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
     yield clock(time.time())
     holder = _holder(config.store.folder)
     yield state_folder(config.store.folder, config.store.max_intervals, holder)
+    if config.harvest.enabled:
+        yield harvest(config)
     yield _broker(config)
     if not stop.is_set():
         yield from _seeing(config, stop, running=holder is not None)
@@ -99,6 +103,19 @@ def state_folder(folder: Path, max_intervals: int, holder: str | None) -> Findin
     return Finding("ok", what, f"{folder} can be written, {free:.0f} MB are free.")
 
 
+def harvest(config: Config) -> Finding:
+    """Whether frames can be kept; nothing is made."""
+    h = config.harvest
+    unfit_for = unfit(h.folder)
+    if unfit_for:
+        return Finding("FAIL", "harvest", f"{h.folder} {unfit_for}.")
+    sentence = (
+        f"at most {h.frames_per_day} frames and {h.mb_per_day:g} MB a day are kept in {h.folder} for {h.expire_days} "
+        f"days, behind {len(h.masks)} mask{'s' * (len(h.masks) != 1)}."
+    )
+    return Finding("ok", "harvest", sentence)
+
+
 def _broker(config: Config) -> Finding:
     d, m = config.device, config.mqtt
     # An id of its own: with the service's the broker would throw the service out.
@@ -127,6 +144,7 @@ def _seeing(config: Config, stop: threading.Event, *, running: bool) -> Iterator
             stack.callback(detector.close)
             milliseconds = _inference_ms(detector)
             yield _model(detector, config.detector.threads, milliseconds)
+            yield gate(detector.manifest, allowed=config.detector.allow_unproven)
         except DetectorError as error:
             yield Finding("FAIL", "model", _sentence(error))
         if running and config.source.kind == "camera":
@@ -164,6 +182,19 @@ def _model(detector: TfliteDetector, threads: int, milliseconds: tuple[float, fl
         f"{milliseconds[0]:.1f} ms (p95 {milliseconds[1]:.1f} ms) on {threads} thread{'s' * (threads > 1)}."
     )
     return Finding("ok", "model", sentence)
+
+
+def gate(manifest: Manifest, *, allowed: bool) -> Finding:
+    """Whether the model was proven before it was put to work; one that says so wrongly does not even load."""
+    if manifest.gate and manifest.proven:
+        how = f"passed {len(manifest.gate.rules)} checks" if manifest.gate.decision == "rules" else manifest.gate.reason
+        return Finding("ok", "gate", f"{manifest.name} is in production since {manifest.gate.promoted_at[:10]}: {how}.")
+    try:
+        refuse_unproven(manifest, allowed=allowed)
+    except DetectorError as error:
+        return Finding("FAIL", "gate", _sentence(error))
+    sentence = f"{manifest.name} never passed the gate, and counts because detector.allow_unproven is true."
+    return Finding("warn", "gate", sentence)
 
 
 def _source(kind: str, status: SourceStatus, first_s: float) -> Finding:

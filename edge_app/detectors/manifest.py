@@ -6,8 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from edge_app.detectors.gate import SHA256, Gate, Part
 from edge_app.detectors.ssd import AnchorLayer
 from edge_app.errors import DetectorError
 from edge_app.records import LABELS, VEHICLES
@@ -17,12 +18,7 @@ _Positive = Annotated[int, Field(gt=0, le=4096)]
 _Above0 = Annotated[float, Field(gt=0)]
 
 
-class _Part(BaseModel):
-    # Additions are free: newer manifests stay readable.
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
-
-
-class Input(_Part):
+class Input(Part):
     """The picture a model wants: uint8 RGB, scaled with its aspect kept, centred on grey of value `pad`."""
 
     width: _Positive
@@ -33,7 +29,7 @@ class Input(_Part):
     pad: Annotated[int, Field(ge=0, le=255)]
 
 
-class Output(_Part):
+class Output(Part):
     """One output tensor: box codes or class scores, of one anchor layer or (None) of all in their order."""
 
     name: str
@@ -41,12 +37,12 @@ class Output(_Part):
     layer: int | None
 
 
-class BoxCoding(_Part):
+class BoxCoding(Part):
     order: Literal["ty tx th tw"]
     scales: tuple[_Above0, _Above0, _Above0, _Above0]
 
 
-class Layer(_Part):
+class Layer(Part):
     """`first` and `step`: x, y in px, see ssd.AnchorLayer; without them the cells divide the picture evenly."""
 
     stride: _Positive
@@ -55,18 +51,21 @@ class Layer(_Part):
     step: tuple[float, float] | None = None
 
 
-class Anchors(_Part):
+class Anchors(Part):
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
     relative_to: Literal["min"]
 
 
-class Manifest(_Part):
-    """`NAME.json` beside `NAME.tflite`; what it says more (quantisation, scores) is for people."""
+class Manifest(Part):
+    """`NAME.json` beside `NAME.tflite`; what it says more (quantisation, scores) is for people.
+
+    stage: "production" is a claim that the gate's record must prove; `load` refuses it without.
+    """
 
     contract: Literal["edge-app/detector/1"] = Field(alias="schema")
     name: str
     file: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: SHA256
     input: Input
     outputs: tuple[Output, ...]
     labels: tuple[str, ...]
@@ -75,6 +74,8 @@ class Manifest(_Part):
     anchors: Anchors
     licence: str
     origin: Any
+    stage: Literal["candidate", "production"] = "candidate"
+    gate: Gate | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Manifest:
@@ -93,6 +94,11 @@ class Manifest(_Part):
     def layers(self) -> tuple[AnchorLayer, ...]:
         return tuple(AnchorLayer(layer.stride, layer.priors, layer.first, layer.step) for layer in self.anchors.layers)
 
+    @property
+    def proven(self) -> bool:
+        """Whether it passed the gate; of a candidate nobody has shown that it counts better than what it replaces."""
+        return self.stage == "production" and self.gate is not None and self.gate.doubt(self.sha256) is None
+
 
 def default_model() -> Path:
     """The detector that ships: inside the installed package, or in models/ of a checkout."""
@@ -104,7 +110,8 @@ def default_model() -> Path:
 def load(model: Path) -> tuple[Manifest, bytes]:
     """The manifest beside a .tflite file, and the file's bytes, whose hash has been checked.
 
-    Raises DetectorError in one sentence when either is missing, unreadable or does not fit the other.
+    Raises DetectorError in one sentence when either is missing, unreadable or does not fit the other, and when a model
+    says that it is in production but carries no record of the gate that says so of this very file.
     """
     path = model.with_suffix(".json")
     manifest = _read_manifest(path)
@@ -118,7 +125,23 @@ def load(model: Path) -> tuple[Manifest, bytes]:
             f"the model {model} is not the file its manifest describes (sha256 {digest[:12]}, expected "
             f"{manifest.sha256[:12]}): it is damaged or was replaced; copy the .tflite and the .json again"
         )
+    if manifest.stage == "production" and not manifest.proven:
+        doubt = manifest.gate.doubt(digest) if manifest.gate else "it carries no gate record"
+        raise DetectorError(
+            f"the model {model} says that it is in production, but {doubt}: promote it with python -m models.registry, "
+            'or let its manifest say "stage": "candidate"'
+        )
     return manifest, content
+
+
+def refuse_unproven(manifest: Manifest, *, allowed: bool) -> None:
+    """Raises DetectorError for a model that never passed the gate, unless whoever runs the device allows it."""
+    if not (manifest.proven or allowed):
+        raise DetectorError(
+            f"the model {manifest.name} (sha256 {manifest.sha256[:12]}) is a candidate that has not passed the gate: "
+            "promote it with python -m models.registry, or set detector.allow_unproven = true to count with it all "
+            "the same"
+        )
 
 
 def _read_manifest(path: Path) -> Manifest:

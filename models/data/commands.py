@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
@@ -15,20 +15,26 @@ from rich.progress import track
 from rich.table import Table
 
 from edge_app.errors import EdgeAppError
-from models.build import size_of
 from models.data import importing, mapping, shards, splits
 from models.data.errors import DataError, UsageError
 from models.data.formats import Reader, Writer, coco, rows, voc, yolo
+from models.data.options import parser
 from models.data.problems import Problems
 from models.data.samples import CLASSES, NO_LICENCE, OTHER, Sample
 from models.data.shards import Entry
 from models.data.sources import Source, one, read_sources, write_sources
-from models.manifest import DEFAULT_SIZES
 
 READERS: Final[dict[str, Reader]] = {"yolo": yolo.read, "voc": voc.read, "coco": coco.read, "csv": rows.read}
 WRITERS: Final[dict[str, Writer]] = {"yolo": yolo.write, "voc": voc.write, "coco": coco.write, "csv": rows.write}
 PROGRAM: Final = "python -m models.data"
+WIDE: Final = 160
+"""Columns where there is no terminal to ask: a table in a file or a pipe is not to be cut."""
 T = TypeVar("T")
+
+
+def _console(stderr: bool = False) -> Console:
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=WIDE)
 
 
 def progress(items: Iterable[T], what: str, console: Console, total: int | None = None) -> Iterator[T]:
@@ -89,7 +95,7 @@ def _table(first: str, groups: Sequence[tuple[str, Entry]]) -> None:
         mine = [entry for other, entry in groups if other == name]
         sums = [str(sum(entry.counts[label] for entry in mine)) for label in CLASSES]
         table.add_row(name, str(len({entry.camera for entry in mine})), str(len(mine)), *sums)
-    Console().print(table)
+    _console().print(table)
 
 
 def split_command(args: argparse.Namespace, console: Console) -> None:
@@ -154,85 +160,12 @@ def _typed() -> str:
     return shlex.join([*PROGRAM.split(), *sys.argv[1:]])
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description="Annotated pictures: import, check, split by camera.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _import_options(_command(commands, "import", import_command))
-    _split_options(_command(commands, "split", split_command))
-    _export_options(_command(commands, "export", export_command))
-    _report_options(_command(commands, "report", report_command))
-    return parser
-
-
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    call: Callable[[argparse.Namespace, Console], None],
-) -> argparse.ArgumentParser:
-    what = (call.__doc__ or "").strip()
-    parser = commands.add_parser(name, help=what, description=what)
-    parser.set_defaults(call=call)
-    return parser
-
-
-def _import_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("input", type=Path, help="folder of the set; for COCO and CSV also the file")
-    add("--format", choices=sorted(READERS), required=True)
-    add("--pictures", type=Path, metavar="DIR", help="folder of the pictures, where they are not with the labels")
-    add("--out", type=Path, required=True, help="folder for the shards, index.json and problems.json")
-    add("--replace", action="store_true", help="replace the shards in --out")
-    add("--sources", type=Path, metavar="FILE", help="JSON: origin, licence, aspect and camera by picture name")
-    add("--origin", help="who made the pictures, where no sources file says it")
-    add("--licence", help=f'SPDX id of their licence, or "{NO_LICENCE}"')
-    add("--camera", default="each", help='name of the one fixed view, or "each": every picture its own scene (default)')
-    add("--aspect", type=float, help="width / height of the scene where the pictures were stretched, as 1.7778")
-    add("--class", dest="classes", nargs="+", default=[], metavar="THEIRS=OURS", help="class names; ours - leaves out")
-    add("--classes-file", type=Path, metavar="FILE", help='the same as JSON {"theirs": "ours"}')
-
-
-def _split_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("shards", type=Path, nargs="+", help="folders that `import` wrote")
-    add("--test-shards", type=Path, nargs="+", default=[], help="folders whose cameras all judge")
-    add("--validation", nargs="+", default=[], metavar="CAMERA", help="cameras that choose; * and ? fit many")
-    add("--test", nargs="+", default=[], metavar="CAMERA", help="cameras that judge")
-    add("--share", type=_share, help="instead of --validation: this share of the pictures, whole cameras at random")
-    add("--seed", type=int, default=1, help="of --share (default: 1)")
-    add("--out", type=Path, required=True, help="the split file")
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1
-    if not 0 < share < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
-    return share
-
-
-def _export_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shards", type=Path, nargs="+", help="folders that `import` wrote")
-    parser.add_argument("--format", choices=sorted(WRITERS), required=True)
-    parser.add_argument("--out", type=Path, required=True, help="folder for pictures, labels and sources.json")
-    parser.add_argument("--replace", action="store_true", help="write over what is there")
-
-
-def _report_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("shards", type=Path, nargs="+", help="folders that `import` wrote")
-    add("--out", type=Path, required=True, help="folder for report.html, report.json and sheets/")
-    add("--input", type=size_of, default=DEFAULT_SIZES[1], metavar="WxH", help="the model's input (default: 512x288)")
-    add("--model", type=Path, metavar="FILE", help="a trusted detector (.tflite, its .json beside it)")
-    add("--sure", type=_share, default=0.6, help="score from which it is believed (default: 0.6)")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """0, 1 when nothing usable is left or the data contradict the split, 2 for wrong usage."""
-    args = _parser().parse_args(arguments)
+    calls = {"import": import_command, "split": split_command, "export": export_command, "report": report_command}
+    args = parser(PROGRAM, calls, sorted(READERS)).parse_args(arguments)
     try:
-        args.call(args, Console(stderr=True))
+        args.call(args, _console(stderr=True))
     except EdgeAppError as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 Kind: TypeAlias = Literal[
     "missing picture",
@@ -56,16 +57,24 @@ class Problems:
         return dict(Counter(problem.kind for problem in self.found))
 
     def show(self, console: Console, details: Path) -> None:
-        """The first rows and the number of each kind. Nothing when there are none."""
+        """The first rows and the number of each kind; elsewhere than on a terminal all, one a line, to be searched."""
         if not self.found:
             return
-        table = Table("problem", "file", "line", "what", title="What was wrong", title_justify="left")
-        for problem in self.found[:SHOWN]:
-            line = "" if problem.line is None else str(problem.line)
-            table.add_row(problem.kind, problem.file, line, problem.what)
-        console.print(table, markup=False)
+        if console.is_terminal:
+            console.print(self._table())
+        else:
+            for problem in self.found:
+                place = problem.file if problem.line is None else f"{problem.file}:{problem.line}"
+                console.print(Text(f"{place}: {problem.kind}: {problem.what}"), soft_wrap=True)
         sums = ", ".join(f"{count} {kind}" for kind, count in self.counts().items())
         console.print(f"{len(self.found)} problems: {sums}. All of them: {details}", markup=False, soft_wrap=True)
+
+    def _table(self) -> Table:
+        table = Table("problem", Column("file", overflow="fold"), "line", "what", title="What was wrong")
+        for problem in self.found[:SHOWN]:
+            line = "" if problem.line is None else str(problem.line)
+            table.add_row(*map(Text, (problem.kind, problem.file, line, problem.what)))  # Text: no name is mark-up
+        return table
 
     def write(self, path: Path) -> None:
         """problems.json; written also when there are none, so that an old one does not mislead."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from models.data import shards, splits
 from models.data.commands import main
-from models.data.sources import read_sources
+from models.data.problems import Problems
+from models.data.sources import known_of, read_sources
 from tests.models.annotated import encoded, yolo_set
+from tests.shared import SHARED, needs
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = "1 0.5 0.5 0.2 0.2\n"
@@ -49,10 +54,22 @@ def test_problems_are_shown_kept_and_no_reason_to_fail(tmp_path: Path, capsys: p
     root = yolo_set(tmp_path / "set", {"a": GOOD + "rubbish\n", "[b]": "9 0.5 0.5 0.1 0.1\n"})
     assert read_yolo(root, tmp_path / "shards") == 0
     told = capsys.readouterr().err
+    assert re.search(r"labels/a.txt:2: malformed line: 'rubbish' is no class number\n", told)
+    assert re.search(r"labels/\[b\].txt:1: unknown class: 'class 9'", told)
     assert "2 problems: 1 unknown class, 1 malformed line" in told or "1 malformed line, 1 unknown class" in told
     content = json.loads((tmp_path / "shards/problems.json").read_text())
     assert content["counts"] == {"malformed line": 1, "unknown class": 1}
     assert {(p["line"], Path(p["file"]).name) for p in content["problems"]} == {(2, "a.txt"), (1, "[b].txt")}
+
+
+def test_on_a_terminal_problems_are_a_table() -> None:
+    problems, shown = Problems(), io.StringIO()
+    for line in range(1, 60):
+        problems.add("zero area", Path("/some/where/[red]a.txt"), "no width", line)
+    problems.show(Console(file=shown, force_terminal=True, width=100, color_system=None), Path("problems.json"))
+    text = shown.getvalue()
+    assert text.count("[red]a.txt") == 40
+    assert "59 problems: 59 zero area. All of them: problems.json" in text
 
 
 def test_nothing_usable_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,6 +128,16 @@ def test_share_and_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     shutil.copy(tmp_path / "set/images/a1.jpg", tmp_path / "s/part-00000.tfrecord")
     assert run("export", tmp_path / "s", "--format", "csv", "--out", tmp_path / "csv") == 1
     assert "damaged" in capsys.readouterr().err
+
+
+@needs("detection")
+@pytest.mark.parametrize(("part", "cameras"), [("train", 13), ("eval", 4)])
+def test_every_shared_picture_has_a_camera(part: str, cameras: int) -> None:
+    sources = read_sources(ROOT / "models/data/road_sources.json")
+    names = [path.stem for path in (SHARED / "detection" / part / "images").glob("*.jpg")]
+    found = {name: known_of(name, "", sources) for name in names}
+    assert [name for name, known in found.items() if known is None] == []
+    assert len({known.camera for name, known in found.items() if known and known.camera != name}) == cameras
 
 
 def test_the_sources_of_the_shared_pictures_are_whole() -> None:

@@ -88,6 +88,17 @@ def test_write_replaces_whole_files_and_leaves_nothing_else(tmp_path: Path) -> N
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.with_suffix(".json").name, path.name]
 
 
+def test_a_model_in_production_is_not_overwritten_by_a_build(tmp_path: Path) -> None:
+    old = describe(DEFAULT_SIZES[0], b"old", {}, {}) | {"stage": "production", "gate": {"decision": "initial"}}
+    path = write(tmp_path, old, b"old")
+    with pytest.raises(BuildError, match=r"is in production: .*models\.registry add"):
+        write(tmp_path, describe(DEFAULT_SIZES[0], b"new", {}, {}), b"new")
+    assert path.read_bytes() == b"old"
+    write(tmp_path, describe(DEFAULT_SIZES[0], b"old", {"method": "told anew"}, {}), b"old")
+    said = json.loads(path.with_suffix(".json").read_text())
+    assert (said["stage"], said["gate"], said["quantisation"]) == (old["stage"], old["gate"], {"method": "told anew"})
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BuildError, match="cannot be written"):

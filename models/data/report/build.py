@@ -29,7 +29,7 @@ def report(
     indexes = [shards.read_index(folder) for folder in folders]
     entries = [entry for index in indexes for entry in index.entries]
     with opened(model) if model else nullcontext() as asked:
-        found = gather(progress(_samples(indexes)), size, asked, sure)
+        found = gather(progress(_samples(indexes)), size, asked.look if asked else None, sure)
         known = (model.name, asked.sha256) if model and asked else None
     same = alike(entries, found.corners)
     about = About(command, [str(folder) for folder in folders], (size.width, size.height), known, sure)

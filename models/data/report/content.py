@@ -17,8 +17,9 @@ from models.data.shards import Entry
 
 SCHEMA: Final = "edge-app/data-report/1"
 PERCENTILES: Final = (5, 25, 50, 75, 95)
+CAR: Final = CLASSES.index("car")
 ENOUGH: Final = 20
-"""Judged motorcycles from which a camera has a share of its own."""
+"""Judged motorcycles, or cars, from which a camera has a figure of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def content(about: About, entries: Sequence[Entry], same: Alike, found: Findings
         **asdict(about),
         "pictures": len(entries),
         "origins": [_origin(name, entries) for name in _origins(entries)],
-        "cameras": _cameras(entries, same),
+        "cameras": _cameras(entries, same, found),
         "sizes": [_sizes(label, found.boxes(i)) for i, label in enumerate(CLASSES)],
         "duplicates": {
             "exact": [list(pair) for pair in same.exact],
@@ -71,7 +72,7 @@ def _origin(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
     }
 
 
-def _cameras(entries: Sequence[Entry], same: Alike) -> list[dict[str, Any]]:
+def _cameras(entries: Sequence[Entry], same: Alike, found: Findings) -> list[dict[str, Any]]:
     """Every camera, most pictures first."""
     rows: dict[str, dict[str, Any]] = {}
     for entry in entries:
@@ -81,6 +82,7 @@ def _cameras(entries: Sequence[Entry], same: Alike) -> list[dict[str, Any]]:
         row["boxes"] = {label: row["boxes"][label] + entry.counts[label] for label in CLASSES}
     for camera, row in rows.items():
         row["distinct"] = same.distinct.get(camera, 0)
+        row["car_height_to_width"] = _tall(found.boxes(CAR, camera)) if row["boxes"]["car"] >= ENOUGH else None
     return sorted(rows.values(), key=lambda row: -int(row["pictures"]))
 
 
@@ -107,7 +109,6 @@ def _riders(owner: str, found: Findings) -> dict[str, Any]:
     """Of an origin or a camera."""
     rises, sides = found.rises_of(owner), found.boxes(MOTORCYCLE, owner)
     known = rises[~np.isnan(rises)]
-    tall = sides[:, 1] / np.maximum(sides[:, 0], 1e-6)
     return {
         "of": owner,
         "judged": len(known),
@@ -115,8 +116,13 @@ def _riders(owner: str, found: Findings) -> dict[str, Any]:
         "left_out": int((known >= RISEN).sum()),
         "share_left_out": round(float((known >= RISEN).mean()), 3) if len(known) else None,
         "median_rise": round(float(np.median(known)), 3) if len(known) else None,
-        "median_height_to_width": round(float(np.median(tall)), 2) if len(tall) else None,
+        "median_height_to_width": _tall(sides),
     }
+
+
+def _tall(sides: FloatArray) -> float | None:
+    """Median height / width of boxes (N, 2) in the scene's shape."""
+    return round(float(np.median(sides[:, 1] / np.maximum(sides[:, 0], 1e-6))), 2) if len(sides) else None
 
 
 def _judged(entries: Sequence[Entry], found: Findings) -> list[dict[str, Any]]:

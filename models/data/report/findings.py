@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.records import FloatArray
+from edge_app.records import FloatArray, Image
 from models.anchors import Size
 from models.data.fingerprints import Pair, near_pairs
 from models.data.report import riders
-from models.data.report.scenes import Model, scale, scene
+from models.data.report.scenes import Seen, scale, scene
 from models.data.report.suspects import Suspect, left_out, of_detections, of_labels
 from models.data.samples import CLASSES, Sample
 from models.data.shards import Entry
@@ -68,8 +68,8 @@ class Findings:
         return sorted((s for s in self.suspects if s.kind == kind), key=lambda s: (-s.weight, -s.area))
 
 
-def gather(samples: Iterable[Sample], size: Size, model: Model | None, sure: float) -> Findings:
-    """Measure every box at the model's input; with a model, ask it about every picture."""
+def gather(samples: Iterable[Sample], size: Size, look: Callable[[Image], Seen] | None, sure: float) -> Findings:
+    """Measure every box at the model's input; look, where there is a trusted model, says what it sees in a scene."""
     found = Findings()
     for sample in samples:
         factor = scale(sample, size)
@@ -78,8 +78,8 @@ def gather(samples: Iterable[Sample], size: Size, model: Model | None, sure: flo
         found.kinds.append(sample.classes)
         found.owners.append((sample.origin, sample.camera))
         found.suspects += of_labels(sample)
-        if model is not None:
-            seen = model.look(scene(sample))
+        if look is not None:
+            seen = look(scene(sample))
             found.suspects += of_detections(sample, seen.vehicles, factor, sure)
             _riders(found, sample, seen.people, factor)
     return found

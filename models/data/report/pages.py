@@ -14,6 +14,7 @@ import numpy as np
 from edge_app.records import FloatArray
 from models.anchors import Size
 from models.data.report import plots, riders
+from models.data.report.content import ENOUGH
 from models.data.report.findings import GRADES, MOTORCYCLE, Findings
 from models.data.report.scenes import scene
 from models.data.report.sheets import Tile, cut, sheet, whole
@@ -24,6 +25,9 @@ TEMPLATE: Final = Path(__file__).with_name("page.html.j2")
 TILES: Final = 25
 A_CAMERA: Final = 5
 """Tiles of one camera on a sheet at most, so that one bad camera does not hide the others."""
+SQUAT: Final = 0.6
+"""Median height / width of a camera's cars below which its pictures were probably stretched: no car is so flat from
+the front or from above, and only a camera that sees nothing but sides comes near it."""
 LISTED: Final = 40
 """Cameras in the plot and the table."""
 
@@ -90,9 +94,11 @@ def drawn(told: Mapping[str, Any], found: Findings, size: Size) -> dict[str, str
         "balance": plots.bars([short(name) for name in origins], balance, "boxes", logarithmic=True),
         "cameras": plots.bars([row["camera"][:32] for row in cameras], pictures, "pictures"),
         "sizes": plots.histograms(roots, f"square root of a box's area, px at {size}", marks),
-        "shapes": plots.densities({short(o): _shape(found, o) for o in origins}, "height / width", 0, 4),
+        "shapes": plots.densities(
+            {short(o): shape for o in origins if len(shape := _shape(found, o)) >= ENOUGH}, "height / width", 0, 4
+        ),
         "rises": plots.densities(
-            {short(o): _known(found.rises_of(o)) for o in origins},
+            {short(o): known for o in origins if len(known := _known(found.rises_of(o))) >= ENOUGH},
             "share of the rider's height above the motorcycle's box",
             -0.5,
             1,
@@ -116,7 +122,12 @@ def listed(cameras: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     for origin in dict.fromkeys(row["origin"] for row in cameras):
         alone = [row for row in cameras if row["origin"] == origin and row["pictures"] == 1]
         sums = {label: sum(row["boxes"][label] for row in alone) for label in CLASSES}
-        row = {"camera": f"single scenes: {short(origin)}", "pictures": len(alone), "distinct": len(alone)}
+        row = {
+            "camera": f"single scenes: {short(origin)}",
+            "pictures": len(alone),
+            "distinct": len(alone),
+            "car_height_to_width": None,
+        }
         rows += [row | {"boxes": sums}] if alone else []
     return rows[:LISTED]
 
@@ -133,5 +144,5 @@ def page(told: Mapping[str, Any], svgs: Mapping[str, str], sheets: Mapping[str, 
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
     return template.render(
         told=told, plots=svgs, sheets=pictures, kinds=KINDS, classes=CLASSES, grades=GRADES, risen=riders.RISEN,
-        cameras=listed(told["cameras"]), short=short,
+        cameras=listed(told["cameras"]), short=short, squat=SQUAT,
     )  # fmt: skip

@@ -19,6 +19,7 @@ from models.anchors import Size
 from models.data.errors import DataError
 from models.data.samples import Sample
 from models.judge import RawModel
+from models.network import ROAD_USERS
 from models.pictures import letterbox
 
 FAINTEST: Final = 0.1
@@ -62,7 +63,8 @@ class Model:
         manifest = json.loads(path.with_suffix(".json").read_text("utf-8"))
         self._raw = RawModel(path.read_bytes(), manifest, threads=2)
         self._size = Size(manifest["input"]["width"], manifest["input"]["height"])
-        self._person = manifest["labels"].index("person")
+        known = manifest["labels"] == list(ROAD_USERS)
+        self._person = manifest["labels"].index("person") if known else None
         self.sha256 = str(manifest["sha256"])
 
     def look(self, image: Image) -> Seen:
@@ -73,7 +75,9 @@ class Model:
         return Seen(vehicles, self._people(image) / side)
 
     def _people(self, image: Image) -> FloatArray:
-        """Boxes float32 (M, 4) in px of the picture."""
+        """Boxes float32 (M, 4) in px of the picture; none from a model that was not built here."""
+        if self._person is None:
+            return np.empty((0, 4), np.float32)
         raw = self._raw.everyone(letterbox(image, self._size))
         scores = raw.scores[:, self._person]
         sure = scores >= PERSON

@@ -1,0 +1,100 @@
+"""`edge-app harvest`: the frames of a recording that a person should label, with predictions to begin from."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_app.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_app.config import Config
+    from edge_app.config_harvest import HarvestConfig
+    from edge_app.harvest.harvester import Harvester
+    from edge_app.records import Crossing, Frame
+
+HELP = "keep the frames of a recording on which detector and tracker disagree, to be labelled"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("video", metavar="VIDEO", type=Path)
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a folder for harvested frames alone")
+    parser.add_argument("--config", metavar="FILE", help="TOML file: masks, quota and detector; not its [source]")
+    parser.add_argument("--model", metavar="MODEL.tflite", type=Path, help="look with this one, proven or not")
+    parser.add_argument("--every", type=float, metavar="S", help="at most one frame in so many seconds (2)")
+    parser.add_argument("--frames", type=int, metavar="N", help="no more frames than this on one day (100)")
+    parser.add_argument("--expire-days", type=int, metavar="N", help="delete what is in DIR for longer (never)")
+
+
+def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    """0, or 1 when it was interrupted before the end."""
+    from edge_app import offline
+    from edge_app.app import build_detector, build_harvest, build_pipeline
+    from edge_app.commands.count import configured
+    from edge_app.harvest.folder import HarvestFolder, Quota
+    from edge_app.sources.recording import Recording
+    from edge_app.terminal import bar
+
+    config = _settings(configured(arguments.config, [], arguments.model), arguments)
+    h = config.harvest
+    source = Recording(arguments.video, rotation=config.source.rotation, fps_limit=config.source.fps_limit)
+    with ExitStack() as stack:
+        stack.callback(source.close)
+        pipeline = build_pipeline(config, detector := build_detector(config))
+        stack.callback(detector.close)
+        quota = Quota(h.frames_per_day, h.mb_per_day, arguments.expire_days, h.keep_free_mb)
+        folder = HarvestFolder(arguments.out, quota, clip=arguments.video.stem)
+        harvester = build_harvest(config, folder, detector.manifest.sha256, arguments.video.name, arguments.video.stem)
+        harvester.tidy()
+        progress = stack.enter_context(bar(arguments.video.name, source.frames_expected))
+
+        def seen(frame: Frame, _crossings: Sequence[Crossing]) -> None:
+            if pipeline.tracks is not None:
+                moment = harvester.choose(frame, pipeline.detections, pipeline.tracks)
+                if moment is not None:
+                    harvester.keep(moment)
+            progress.forward(f"{harvester.kept} kept")
+
+        looked = offline.look(source, pipeline, stop, seen)
+        last = harvester.last()
+        if last is not None:
+            harvester.keep(last)
+    _tell(harvester, arguments.out, looked.frames, looked.warning, masks=len(h.masks))
+    return int(stop.is_set())
+
+
+def _settings(config: Config, arguments: argparse.Namespace) -> Config:
+    """The [harvest] table with what the command line says; a recording is looked at more closely than a service does.
+
+    Raises ConfigError.
+    """
+    from pydantic import ValidationError
+
+    from edge_app.config_harvest import HarvestConfig
+
+    given: dict[str, object] = {} if arguments.config else {"every_s": 2.0}
+    given |= {"every_s": arguments.every} if arguments.every is not None else {}
+    given |= {"frames_per_day": arguments.frames} if arguments.frames is not None else {}
+    given |= {"expire_days": arguments.expire_days} if arguments.expire_days is not None else {}
+    try:
+        table: HarvestConfig = HarvestConfig.model_validate(config.harvest.model_dump() | given)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        option = {"every_s": "--every", "frames_per_day": "--frames", "expire_days": "--expire-days"}
+        raise ConfigError(f"{option.get(str(wrong['loc'][0]), wrong['loc'][0])}: {wrong['msg']}") from None
+    return config.model_copy(update={"harvest": table})
+
+
+def _tell(harvester: Harvester, folder: Path, frames: int, warning: str, *, masks: int) -> None:
+    from edge_app.terminal import stderr, stdout
+
+    passed = ", ".join(f"{n} {why}" for why, n in sorted(harvester.passed_over.items()) if n) or "none"
+    stdout().print(f"{harvester.kept} of {frames} frames kept in {folder}; chosen but passed over: {passed}")
+    if harvester.kept and not masks:
+        stderr().print("Nothing was masked: harvest.masks in --config blackens what must not be kept.")
+    if warning:
+        stderr().print(warning)

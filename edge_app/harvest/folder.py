@@ -1,0 +1,172 @@
+"""Where harvested frames lie: for this user alone, within a quota for each day, and gone when they are too old.
+
+FOLDER/DAY or FOLDER/DAY_CLIP, each as CVAT's Pascal VOC archive has it: JPEGImages/, Annotations/ and
+ImageSets/Main/default.txt; and harvest.jsonl, one line a frame, with why it was kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from edge_app.errors import StoreError
+from edge_app.health import readings
+
+Refusal: TypeAlias = Literal["kept already", "frames a day", "MB a day", "disk is full"]
+
+_MARK: Final = ".edge-app-harvest"
+_DAY: Final = re.compile(r"(\d{4}-\d\d-\d\d)(_.*)?")
+_MB: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """frames and mb (10^6 bytes): a day. days: a day's frames are deleted so many days later, None for never.
+    keep_free_mb: of the disk, left for the counts."""
+
+    frames: int
+    mb: float
+    days: int | None
+    keep_free_mb: float
+
+
+class HarvestFolder:
+    """One folder, made for this user alone. Raises StoreError where it cannot be, or holds what is not ours.
+
+    clip: name of the recording that frames come from, as part of the name of the day's folder.
+    """
+
+    def __init__(self, folder: Path, quota: Quota, clip: str = "") -> None:
+        self._folder, self._quota = folder, quota
+        self._clip = f"_{slug(clip)}" if clip else ""
+        self._used: tuple[str, int, int] = ("", 0, 0)
+        self._open()
+
+    def refusal(self, day: str, name: str, size: int) -> Refusal | None:
+        """Why a frame of `size` bytes is not taken on a day, "2026-11-25"; None when there is room for it."""
+        if self._picture(day, name).exists():
+            return "kept already"
+        _, frames, used = self._usage(day)
+        free = readings(self._folder).disk_free_mb
+        if frames >= self._quota.frames:
+            return "frames a day"
+        if used + size > self._quota.mb * _MB:
+            return "MB a day"
+        return "disk is full" if free is not None and free < self._quota.keep_free_mb + size / _MB else None
+
+    def put(self, day: str, name: str, picture: bytes, annotation: bytes, why: Mapping[str, Any]) -> Path:
+        """Writes one frame; returns the picture. The list that names it comes last, so that a power cut leaves no name
+        without its files. Raises StoreError."""
+        path = self._picture(day, name)
+        batch = path.parent.parent
+        line = json.dumps({"file": path.name, **why}, ensure_ascii=False) + "\n"
+        try:
+            for part in ("JPEGImages", "Annotations", "ImageSets", "ImageSets/Main"):
+                _private(batch)
+                _private(batch / part)
+            _write(path, picture)
+            _write(batch / "Annotations" / f"{name}.xml", annotation)
+            _write(batch / "harvest.jsonl", line.encode(), append=True)
+            _write(batch / "ImageSets" / "Main" / "default.txt", f"{name}\n".encode(), append=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot keep a frame in {self._folder}: {(error.strerror or str(error)).lower()}"
+            ) from error
+        _, frames, used = self._usage(day)
+        self._used = day, frames + 1, used + len(picture) + len(annotation)
+        return path
+
+    def _picture(self, day: str, name: str) -> Path:
+        return self._folder / f"{day}{self._clip}" / "JPEGImages" / f"{name}.jpg"
+
+    def expire(self, today: date) -> int:
+        """Deletes the days that are over their time, and those of a clock that ran ahead; returns how many folders."""
+        if self._quota.days is None:
+            return 0
+        first, gone = today - timedelta(days=self._quota.days), 0
+        for folder, day in self._days():
+            if not first <= day <= today + timedelta(days=1):
+                shutil.rmtree(folder, ignore_errors=True)
+                gone += not folder.exists()
+        return gone
+
+    def _open(self) -> None:
+        unfit_for = unfit(self._folder)
+        if unfit_for:
+            raise StoreError(f"the harvest folder {self._folder} {unfit_for}")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.chmod(0o700)
+            _write(self._folder / _MARK, b"")
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StoreError(
+                f"the harvest folder {self._folder} cannot be used ({reason}): name another one"
+            ) from error
+
+    def _days(self) -> list[tuple[Path, date]]:
+        found = []
+        for folder in self._folder.glob("*"):
+            named = _DAY.fullmatch(folder.name)
+            with suppress(ValueError):  # 2026-99-99 is not ours
+                if named and folder.is_dir() and not folder.is_symlink():
+                    found.append((folder, date.fromisoformat(named[1])))
+        return found
+
+    def _usage(self, day: str) -> tuple[str, int, int]:
+        """The day, its frames and their bytes, those of an earlier start of the program included."""
+        if self._used[0] != day:
+            files = [
+                path
+                for folder, of in self._days()
+                if of.isoformat() == day
+                for part in ("JPEGImages", "Annotations")
+                for path in (folder / part).glob("*")
+            ]
+            frames = sum(path.suffix == ".jpg" for path in files)
+            self._used = day, frames, sum(path.stat().st_size for path in files)
+        return self._used
+
+
+def slug(name: str) -> str:
+    """A name that every file system and labelling tool takes."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name)
+
+
+def is_harvest(folder: Path) -> bool:
+    """Whether it was made to hold harvested frames."""
+    return (folder / _MARK).is_file()
+
+
+def unfit(folder: Path) -> str | None:
+    """Why a folder may not be used, as the end of a sentence; it need not be there."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            return "is a file: name a folder"
+        if folder.exists() and any(folder.iterdir()) and not is_harvest(folder):
+            return "holds other files, and old ones are deleted there: name a new folder"
+    except OSError as error:
+        return f"cannot be read ({(error.strerror or str(error)).lower()}): name another one"
+    return None
+
+
+def _private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _write(path: Path, content: bytes, *, append: bool = False) -> None:
+    """For this user alone, whatever the umask says; whole or not at all unless it is appended."""
+    target = path if append else path.with_name(f".{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
+    with os.fdopen(os.open(target, flags, 0o600), "wb") as file:
+        file.write(content)
+    if not append:
+        target.replace(path)

@@ -1,0 +1,87 @@
+"""What a kept frame looks like: masked for good, cut to what the detector sees, no larger than wanted, JPEG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import cv2
+import numpy as np
+
+from edge_app.errors import StoreError
+from edge_app.records import FloatArray, Image
+
+Mask: TypeAlias = Sequence[tuple[float, float]]
+"""Points in 0..1 of the frame: opposite corners of a rectangle, or three and more of a polygon."""
+Region: TypeAlias = tuple[float, float, float, float]
+
+_QUALITY: Final = 90
+"""Of JPEG: below, its blocks begin to look like far vehicles."""
+_THUMBNAIL: Final = (32, 18)
+_MARGIN_PX: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retouch:
+    """How frames are made private and small. masks: burnt in before anything else. region: x0, y0, x1, y1 in 0..1, what
+    the detector looks at, None for all. longest_side: px, of the picture that is kept."""
+
+    masks: tuple[Mask, ...]
+    region: Region | None
+    longest_side: int
+
+    def apply(self, image: Image, boxes: FloatArray) -> tuple[Image, FloatArray]:
+        """A new picture and the boxes, float32 (N, 4) px, in it; those outside end with no area."""
+        height, width = image.shape[:2]
+        x0, y0, x1, y1 = (
+            np.multiply(self.region or (0.0, 0.0, 1.0, 1.0), (width, height) * 2).round().astype(int).tolist()
+        )
+        part = burnt(image, self.masks)[y0:y1, x0:x1]
+        scale = min(1.0, self.longest_side / max(part.shape[:2]))
+        sides = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
+        small = np.asarray(cv2.resize(part, sides, interpolation=cv2.INTER_AREA), np.uint8) if scale < 1 else part
+        moved = (boxes - np.array([x0, y0, x0, y0], np.float32)) * np.float32(scale)
+        return small, np.clip(moved, 0, np.array(sides * 2, np.float32)).astype(np.float32)
+
+    def hidden(self, boxes: FloatArray, size: tuple[int, int]) -> list[bool]:
+        """For each box of a frame of this size whether its centre lies under a mask: nobody could label it."""
+        corners = [_corners(mask, size) for mask in self.masks]
+        centres = ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()
+        return [any(cv2.pointPolygonTest(one, (x, y), False) >= 0 for one in corners) for x, y in centres]
+
+
+def burnt(image: Image, masks: Sequence[Mask]) -> Image:
+    """A copy with every masked pixel black, so that nothing can bring it back."""
+    canvas: Image = image.copy()
+    size = image.shape[1], image.shape[0]
+    for mask in masks:
+        corners = np.round(_corners(mask, size)).astype(np.int32)
+        cv2.fillPoly(canvas, [corners], (0, 0, 0))
+        cv2.polylines(canvas, [corners], True, (0, 0, 0), thickness=3)  # corners between two pixels cover both
+    return canvas
+
+
+def _corners(mask: Mask, size: tuple[int, int]) -> FloatArray:
+    """Float32 (P, 2) px."""
+    points = np.multiply(mask, size)
+    if len(points) == 2:
+        (x0, y0), (x1, y1) = points.min(axis=0) - _MARGIN_PX, points.max(axis=0) + _MARGIN_PX
+        points = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+    return points.astype(np.float32)
+
+
+def thumbnail(image: Image) -> FloatArray:
+    """Grey levels, float32 (18, 32), of a frame of any size. Every fourth pixel of it is enough."""
+    step = max(1, math.isqrt(image.shape[0] * image.shape[1]) // 256)
+    small = cv2.resize(image[::step, ::step], _THUMBNAIL, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.float32)
+
+
+def jpeg(image: Image) -> bytes:
+    """Without any metadata. Raises StoreError when the picture cannot be encoded."""
+    ok, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    if not ok:
+        raise StoreError(f"a picture of {image.shape[1]}x{image.shape[0]} cannot be written as JPEG")
+    return encoded.tobytes()

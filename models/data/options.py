@@ -1,0 +1,78 @@
+"""What can be typed after `python -m models.data`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.build import size_of
+from models.data.samples import NO_LICENCE
+from models.manifest import DEFAULT_SIZES
+
+
+def parser(program: str, calls: Mapping[str, Callable[..., Any]], formats: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of all commands; `call` of what it returns is the command's function, whose docstring is its help."""
+    whole = argparse.ArgumentParser(prog=program, description="Annotated pictures: import, check, split by camera.")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    options = {"import": _import, "split": _split, "export": _export, "report": _report}
+    for name, call in calls.items():
+        what = (call.__doc__ or "").strip()
+        one = commands.add_parser(name, help=what, description=what)
+        one.set_defaults(call=call)
+        options[name](one, formats)
+    return whole
+
+
+def _import(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
+    add = parser.add_argument
+    add("input", type=Path, help="folder of the set; for COCO and CSV also the file")
+    add("--format", choices=formats, required=True)
+    add("--pictures", type=Path, metavar="DIR", help="folder of the pictures, where they are not with the labels")
+    add("--out", type=Path, required=True, help="folder for the shards, index.json and problems.json")
+    add("--replace", action="store_true", help="replace the shards in --out")
+    add("--sources", type=Path, metavar="FILE", help="JSON: origin, licence, aspect and camera by picture name")
+    add("--origin", help="who made the pictures, where no sources file says it")
+    add("--licence", help=f'SPDX id of their licence, or "{NO_LICENCE}"')
+    add("--camera", default="each", help='name of the one fixed view, or "each": every picture its own scene (default)')
+    add("--aspect", type=float, help="width / height of the scene where the pictures were stretched, as 1.7778")
+    add("--class", dest="classes", nargs="+", default=[], metavar="THEIRS=OURS", help="class names; ours - leaves out")
+    add("--classes-file", type=Path, metavar="FILE", help='the same as JSON {"theirs": "ours"}')
+
+
+def _split(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
+    add = parser.add_argument
+    add("shards", type=Path, nargs="+", help="folders that `import` wrote")
+    add("--test-shards", type=Path, nargs="+", default=[], help="folders whose cameras all judge")
+    add("--validation", nargs="+", default=[], metavar="CAMERA", help="cameras that choose; * and ? fit many")
+    add("--test", nargs="+", default=[], metavar="CAMERA", help="cameras that judge")
+    add("--share", type=_share, help="instead of --validation: this share of the pictures, whole cameras at random")
+    add("--seed", type=int, default=1, help="of --share (default: 1)")
+    add("--out", type=Path, required=True, help="the split file")
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
+    return share
+
+
+def _export(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
+    parser.add_argument("shards", type=Path, nargs="+", help="folders that `import` wrote")
+    parser.add_argument("--format", choices=formats, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder for pictures, labels and sources.json")
+    parser.add_argument("--replace", action="store_true", help="write over what is there")
+
+
+def _report(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
+    add = parser.add_argument
+    add("shards", type=Path, nargs="+", help="folders that `import` wrote")
+    add("--out", type=Path, required=True, help="folder for report.html, report.json and sheets/")
+    add("--input", type=size_of, default=DEFAULT_SIZES[1], metavar="WxH", help="the model's input (default: 512x288)")
+    add("--model", type=Path, metavar="FILE", help="a trusted detector (.tflite, its .json beside it)")
+    add("--sure", type=_share, default=0.6, help="score from which it is believed (default: 0.6)")

@@ -1,0 +1,94 @@
+"""The declared policy of the gate: one committed TOML file, read into a frozen record."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from models.errors import RegistryError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]  # not installed where it is not needed
+
+SCHEMA: Final = "edge-app/policy/1"
+DEFAULT_POLICY: Final = Path(__file__).with_name("policy.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """How much worse than production a candidate may be; policy.toml says what each is measured in."""
+
+    ap50: float
+    slice_ap50: float
+    counting: float
+    class_f1: float
+    latency_ratio: float
+    size_ratio: float
+    int8_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """Of one input size. ap50: "set/class" -> AP50. counting: one of the totals, or a class for its F1."""
+
+    ap50: Mapping[str, float]
+    counting: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """sha256: of the file. floors: by input size, "512x288"."""
+
+    sha256: str
+    licences: frozenset[str]
+    examples: int
+    better: tuple[str, ...]
+    slices: tuple[str, ...]
+    counted: tuple[str, ...]
+    margins: Margins
+    floors: Mapping[str, Floors]
+
+
+def load(path: Path = DEFAULT_POLICY) -> Policy:
+    """Raises RegistryError in one sentence: a gate with half a policy would let everything through."""
+    try:
+        content = path.read_bytes()
+        return _policy(tomllib.loads(content.decode()), hashlib.sha256(content).hexdigest())
+    except OSError as error:
+        raise RegistryError(f"The policy {path} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RegistryError(f"The policy {path} is not valid TOML: {error}.") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RegistryError(f"The policy {path} is not one: {type(error).__name__} {error}.") from error
+
+
+def _policy(data: dict[str, Any], sha256: str) -> Policy:
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema is {data['schema']!r}, not {SCHEMA!r}")
+    policy = Policy(
+        sha256=sha256,
+        licences=frozenset(data["licences"]),
+        examples=int(data["examples"]),
+        better=tuple(data["better"]),
+        slices=tuple(data["slices"]),
+        counted=tuple(data["counted"]),
+        margins=Margins(**{field.name: float(data["margins"][field.name]) for field in fields(Margins)}),
+        floors={size: Floors(_shares(row["ap50"]), _shares(row["counting"])) for size, row in data["floors"].items()},
+    )
+    empty = [name for name in ("licences", "better", "counted", "floors") if not getattr(policy, name)]
+    if empty or not all(floors.ap50 and floors.counting for floors in policy.floors.values()):
+        raise ValueError(f"{empty[0] if empty else 'a table of floors'} is empty")
+    return policy
+
+
+def _shares(row: Mapping[str, Any]) -> dict[str, float]:
+    wrong = [name for name, value in row.items() if not 0 < float(value) <= 1]
+    if wrong:
+        raise ValueError(f"the floor of {wrong[0]} is {row[wrong[0]]}, not in 0..1")
+    return {name: float(value) for name, value in row.items()}

@@ -1,0 +1,82 @@
+"""What the registry's commands print: one line a rule, one line a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from models.registry import history
+from models.registry.assessment import case, manifest
+from models.registry.history import Event
+from models.registry.lineage import Lineage
+from models.registry.shelf import Entry, Shelf
+from models.registry.verdict import Verdict
+
+
+def console() -> Console:
+    """Wide enough for a rule with its figures where nobody watches; a file has no width."""
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(highlight=False, width=160)
+
+
+def rules(out: Console, verdicts: Sequence[Verdict]) -> None:
+    """The failed ones last, where they are read."""
+    table = Table("rule", "of", "figure", "", box=None, pad_edge=False)
+    for verdict in sorted(verdicts, key=lambda one: not one.passed):
+        mark = "[green]ok[/]" if verdict.passed else "[bold red]FAILED[/]"
+        table.add_row(verdict.rule, verdict.subject, verdict.says, mark)
+    out.print(table)
+
+
+def listing(out: Console, shelf: Shelf) -> None:
+    table = Table("name", "input", "status", "sha256", "added", "evaluated", box=None, pad_edge=False)
+    events = shelf.history()
+    for entry in shelf.entries():
+        measured = "yes" if shelf.document(entry.name, "evaluation.json") else "no"
+        now = history.status(events, entry.sha256, entry.size)
+        table.add_row(entry.name, entry.size, now, entry.sha256[:12], entry.added_at[:10], measured)
+    out.print(table)
+
+
+def details(out: Console, shelf: Shelf, entry: Entry) -> None:
+    """Everything that is known of one candidate."""
+    found, events = case(shelf, entry), shelf.history()
+    rows = Table.grid(padding=(0, 2))
+    rows.add_row("name", entry.name)
+    rows.add_row("status", history.status(events, entry.sha256, entry.size))
+    rows.add_row("sha256", entry.sha256)
+    rows.add_row("input", f"{entry.size}, {entry.bytes} bytes")
+    for name, value in _lineage(found.lineage):
+        rows.add_row(name, value)
+    for name, figures in found.measured.sets.items():
+        classes = [
+            f"{label} {one.ap50:.3f} ({one.n})" for label, one in figures.classes.items() if one.ap50 is not None
+        ]
+        rows.add_row(f"AP50 {name}", ", ".join(classes))
+    totals = [f"{name} {value:.3f}" for name, value in found.measured.counting.totals.items() if value is not None]
+    rows.add_row("counts", ", ".join(totals) or "not measured")
+    upstream = manifest(shelf, entry).get("origin")
+    rows.add_row("upstream", str((upstream if isinstance(upstream, dict) else {}).get("upstream", "not stated")))
+    out.print(rows)
+    out.print()
+    events_of(out, [event for event in events if entry.sha256 in (event.sha256, event.replaces)])
+
+
+def _lineage(lineage: Lineage) -> list[tuple[str, str]]:
+    rows = [("licence", lineage.licence or "none stated")]
+    if training := lineage.training:
+        rows += [("run", training.run), ("code", training.code), ("settings", training.config_sha256[:12])]
+        rows.append(("parent weights", training.parent[:12]))
+    rows += [(f"data {one.name}", f"{one.licence}, {one.images} pictures, {one.sha256[:12]}") for one in lineage.data]
+    return rows
+
+
+def events_of(out: Console, events: Sequence[Event]) -> None:
+    for event in events:
+        after = f", replaces {event.replaces[:12]}" if event.replaces else ""
+        why = f": {event.why}" if event.why else ""
+        out.print(
+            f"{event.at}  {event.size}  {event.kind} {event.name} ({event.sha256[:12]}{after}){why}", soft_wrap=True
+        )

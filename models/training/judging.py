@@ -1,0 +1,78 @@
+"""How good weights are while they are still in training: average precision on the validation pictures, in float."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from edge_app.detectors.ssd import decode, strongest, suppress
+from edge_app.records import FloatArray, Image
+from models.data.samples import Sample
+from models.evaluation.coco import judge
+from models.evaluation.looking import FAINTEST, Look
+from models.network import ROAD_USERS
+from models.pictures import scaled
+from models.training.augment import cut
+from models.training.losses import SCALES, TAUGHT
+from models.training.scenes import decoded
+from models.training.settings import Settings
+
+IMPORTANCE: Final[Mapping[str, float]] = {"car": 1.0, "motorcycle": 1.0, "bus": 0.25, "truck": 0.25}
+"""Weight of each class in the one figure by which weights are chosen."""
+_SAME_IOU, _ANY_IOU = 0.55, 0.5
+_COLOURS = ((90, 200, 60), (220, 60, 220), (230, 200, 40), (40, 140, 250))
+
+Predict = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+"""Images float32 (B, H, W, 3) in [-1, 1] -> codes (B, A, 4), logits (B, A, 6)."""
+
+
+def looks(predict: Predict, samples: Sequence[Sample], anchors: FloatArray, settings: Settings) -> list[Look]:
+    """Every sample as the network sees it, letterboxed, after suppression."""
+    seen: list[Look] = []
+    for start in range(0, len(samples), settings.batch):
+        shown = [cut(decoded(sample), settings.size) for sample in samples[start : start + settings.batch]]
+        # Always a whole batch, so that TensorFlow builds one function.
+        images = [scaled(s.image[..., ::-1])[0] for s in shown]
+        images += [images[-1]] * (settings.batch - len(images))
+        codes, logits = predict(np.stack(images))
+        for one, box_codes, answers in zip(shown, codes, logits, strict=False):
+            boxes, scores, found = found_in(box_codes, answers, anchors)
+            truth = np.concatenate([one.boxes, one.regions])
+            kinds = np.concatenate([one.kinds, np.zeros(len(one.regions), np.int8)]).astype(np.int16)
+            ignored = np.arange(len(truth)) >= len(one.boxes)
+            seen.append(Look(truth, kinds, ignored, boxes, scores, found))
+    return seen
+
+
+def found_in(codes: FloatArray, logits: FloatArray, anchors: FloatArray) -> tuple[FloatArray, FloatArray, Any]:
+    """Boxes float32 (N, 4) px, scores (N,), classes int16 (N,) of one picture, by the product's own functions."""
+    columns = [list(ROAD_USERS).index(label) for label in TAUGHT]
+    mine = logits[:, columns]
+    rows, kinds = strongest(mine, math.log(FAINTEST / (1 - FAINTEST)))
+    scores = np.asarray(1 / (1 + np.exp(-mine[rows, kinds])), np.float32)
+    boxes = decode(codes[rows], anchors[rows], SCALES)
+    kept = suppress(boxes, scores, kinds, _SAME_IOU, _ANY_IOU)
+    return boxes[kept], scores[kept], kinds[kept].astype(np.int16)
+
+
+def figures(seen: Sequence[Look]) -> dict[str, float]:
+    """AP50 of each taught class, and `score`, their mean weighted by IMPORTANCE where there is something to find."""
+    judged = judge(seen)
+    found = {label: judged[label].ap50 for label in TAUGHT}
+    known = {label: value for label, value in found.items() if not math.isnan(value)}
+    total = sum(IMPORTANCE[label] for label in known)
+    return known | {"score": sum(IMPORTANCE[label] * value for label, value in known.items()) / total}
+
+
+def drawn(sample: Sample, look: Look, settings: Settings, score: float = 0.3) -> Image:
+    """The picture with what was found in it, RGB: for TensorBoard."""
+    image = cut(decoded(sample), settings.size).image.copy()
+    for box, value, kind in zip(look.boxes, look.scores, look.found, strict=True):
+        if value >= score:
+            x0, y0, x1, y1 = (round(float(v)) for v in box)
+            cv2.rectangle(image, (x0, y0), (x1, y1), _COLOURS[kind], 1)
+    return np.ascontiguousarray(image[..., ::-1])

@@ -1,0 +1,206 @@
+"""The training itself: steps, moving average, judgements, and a state from which a killed run goes on."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from edge_app.records import FloatArray
+from models import tensorflow_room
+from models.training import judging, scenes, weights
+from models.training.anchoring import anchors_of
+from models.training.architecture import Plan, plan
+from models.training.augment import Augmenter
+from models.training.batches import Batch, ahead, make
+from models.training.folder import RunFolder
+from models.training.keras_network import keras_network, take
+from models.training.losses import loss_of
+from models.training.scenes import Drawer, Parts
+from models.training.settings import Settings
+
+_REPORT_EVERY: Final = 25
+_PICTURES: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Of a run, for whoever looks on. figures: of the last judgement, empty before the first."""
+
+    step: int
+    steps: int
+    loss: float
+    images_per_s: float
+    figures: Mapping[str, float]
+
+
+def plan_of(settings: Settings) -> Plan:
+    """The network that a training trains."""
+    return plan(settings.layers, fine=settings.fine)
+
+
+def rate_at(settings: Settings, step: int) -> float:
+    """Learning rate: a linear warm-up, then a cosine (Loshchilov and Hutter, "SGDR", 2017)."""
+    if step < settings.warm_up:
+        return settings.rate * (step + 1) / settings.warm_up
+    done = min(1.0, (step - settings.warm_up) / max(1, settings.steps - settings.warm_up))
+    return settings.rate * (settings.last_rate + (1 - settings.last_rate) * (1 + math.cos(math.pi * done)) / 2)
+
+
+class Training:
+    """One run in its folder; goes on where an earlier process of it ended.
+
+    first: weights to begin from. regions: see scenes.Drawer.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        settings: Settings,
+        parts: Parts,
+        first: weights.Weights,
+        regions: Mapping[str, FloatArray],
+    ) -> None:
+        self._folder, self._settings, self._parts, self._regions = folder, settings, parts, regions
+        self._tf = tf = tensorflow_room.load()
+        tf.keras.mixed_precision.set_global_policy(settings.precision)
+        self._plan = plan_of(settings)
+        self._anchors = anchors_of(self._plan, settings.size)
+        self._network = keras_network(self._plan, settings.size, first, settings.frozen_blocks)
+        self._optimiser = tf.keras.optimizers.Adam(settings.rate, global_clipnorm=settings.clip)
+        self._optimiser.build(self._network.trainable_variables)
+        self._averages = [tf.Variable(v, trainable=False) for v in self._network.trainable_variables]
+        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._best = tf.Variable(-1.0, trainable=False)
+        self._since_best = tf.Variable(0, dtype=tf.int64, trainable=False)
+        state = tf.train.Checkpoint(
+            network=self._network,
+            optimiser=self._optimiser,
+            averages=self._averages,
+            step=self._step,
+            best=self._best,
+            since_best=self._since_best,
+        )
+        self._states = tf.train.CheckpointManager(state, str(folder.state), max_to_keep=2)
+        if self._states.latest_checkpoint:
+            state.restore(self._states.latest_checkpoint).assert_existing_objects_matched()
+        self._board = tf.summary.create_file_writer(str(folder.board))
+        self._learn = tf.function(self._one_step)
+        self._predict = tf.function(lambda images: self._network(images, training=False))
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return int(self._step.numpy())
+
+    def run(self, tell: Callable[[Progress], None], stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
+        """Trains to the end, or until `stop` says so (the state is kept then). Returns the best figures."""
+        settings, found, losses, since = self._settings, dict[str, float](), list[float](), time.monotonic()
+        stream = self._stream()
+        try:
+            while self.step < settings.steps and not stop() and int(self._since_best.numpy()) < settings.patience:
+                losses.append(self._take_step(next(stream)))
+                step = self.step
+                if step % _REPORT_EVERY == 0:
+                    rate = len(losses) * settings.batch / (time.monotonic() - since)
+                    self._note(step, float(np.mean(losses)), rate)
+                    tell(Progress(step, settings.steps, float(np.mean(losses)), rate, found))
+                    losses, since = [], time.monotonic()
+                if step % settings.judge_every == 0 or step == settings.steps:
+                    found = self._judge(step)
+                if step % settings.save_every == 0 or step == settings.steps:
+                    self._states.save()
+        finally:
+            stream.close()
+            self._board.flush()
+        if stop():
+            self._states.save()
+        return found
+
+    def _stream(self) -> Iterator[Batch]:
+        """Batches from the present step on; each depends on its number and the seed alone."""
+        settings, number = self._settings, self.step
+        chances = scenes.weights(self._parts.training, settings.balance, settings.origins)
+
+        def made() -> Batch:
+            nonlocal number
+            random = np.random.default_rng([settings.seed, number])
+            number += 1
+            draw = Drawer(self._parts.training, chances, self._regions, random)
+            show = Augmenter(draw, settings.size, settings.augmentation, random)
+            return make(show, self._anchors, settings.matching, settings.batch)
+
+        return ahead(made)
+
+    def _take_step(self, batch: Batch) -> float:
+        tf = self._tf
+        rate = tf.constant(rate_at(self._settings, self.step), tf.float32)
+        of_classes, of_boxes = self._learn(
+            tf.constant(batch.images), tf.constant(batch.kinds), tf.constant(batch.boxes), rate
+        )
+        loss = float(of_classes) + self._settings.loss.box * float(of_boxes)
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} at step {self.step}: lower the rate")
+        return loss
+
+    def _one_step(self, images: Any, kinds: Any, boxes: Any, rate: Any) -> tuple[Any, Any]:
+        tf, settings = self._tf, self._settings
+        variables = self._network.trainable_variables
+        with tf.GradientTape() as tape:
+            codes, logits = self._network(tf.cast(images, tf.float32) * (2 / 255) - 1, training=True)
+            of_classes, of_boxes = loss_of(self._anchors, settings.loss)(codes, logits, kinds, boxes)
+            loss = of_classes + settings.loss.box * of_boxes
+        self._optimiser.learning_rate.assign(rate)
+        self._optimiser.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        # A young average follows faster, or it would remember the start for thousands of steps.
+        step = tf.cast(self._step.assign_add(1), tf.float32)
+        decay = tf.minimum(settings.average, (1 + step) / (10 + step))
+        for average, value in zip(self._averages, variables, strict=True):
+            average.assign(decay * average + (1 - decay) * value)
+        return of_classes, of_boxes
+
+    def _note(self, step: int, loss: float, rate: float) -> None:
+        self._folder.note({"step": step, "loss": loss, "images_per_s": rate, "rate": rate_at(self._settings, step)})
+        with self._board.as_default(step=step):
+            self._tf.summary.scalar("loss", loss)
+            self._tf.summary.scalar("rate", rate_at(self._settings, step))
+            self._tf.summary.scalar("images_per_s", rate)
+
+    def _judge(self, step: int) -> dict[str, float]:
+        """Judge the averaged weights, and keep them when they are the best so far."""
+        variables = self._network.trainable_variables
+        present = [value.numpy() for value in variables]
+        for value, average in zip(variables, self._averages, strict=True):
+            value.assign(average)
+        seen = judging.looks(self._answers, self._parts.validation, self._anchors, self._settings)
+        found = judging.figures(seen)
+        if found["score"] > float(self._best.numpy()):
+            self._best.assign(found["score"])
+            self._since_best.assign(0)
+            weights.save(self._folder.weights, take(self._network, self._plan))
+        else:
+            self._since_best.assign_add(1)
+        self._show(step, found, seen)
+        for value, array in zip(variables, present, strict=True):
+            value.assign(array)
+        return found
+
+    def _answers(self, images: FloatArray) -> tuple[FloatArray, FloatArray]:
+        codes, logits = self._predict(self._tf.constant(images))
+        return np.asarray(self._tf.cast(codes, "float32")), np.asarray(self._tf.cast(logits, "float32"))
+
+    def _show(self, step: int, found: Mapping[str, float], seen: list[judging.Look]) -> None:
+        self._folder.note({"step": step, "validation": dict(found)})
+        every = max(1, len(seen) // _PICTURES)
+        pictures = [
+            judging.drawn(sample, look, self._settings)
+            for sample, look in list(zip(self._parts.validation, seen, strict=True))[::every]
+        ]
+        with self._board.as_default(step=step):
+            for name, value in found.items():
+                self._tf.summary.scalar(f"validation/{name}", value)
+            self._tf.summary.image("validation", np.stack(pictures), max_outputs=_PICTURES)

@@ -1,0 +1,77 @@
+"""What a network is told about its answer: focal loss on classes, GIoU on boxes. TensorFlow.
+
+Lin et al., "Focal Loss for Dense Object Detection" (2017); Rezatofighi et al., "Generalized Intersection over Union"
+(2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from edge_app.records import FloatArray
+from models import tensorflow_room
+from models.network import ROAD_USERS
+from models.training.matching import UNTAUGHT
+from models.training.settings import Loss
+
+TAUGHT: Final = ("car", "motorcycle", "bus", "truck")
+"""In the order of a label's number. Person and bicycle have no labels here: their columns are left as they are,
+except that what is labelled a motorcycle is no bicycle."""
+SCALES: Final = (10.0, 10.0, 5.0, 5.0)
+LARGEST_CODE: Final = 20.0
+
+
+def loss_of(anchors: FloatArray, settings: Loss) -> Callable[[Any, Any, Any, Any], tuple[Any, Any]]:
+    """A function of codes (B, A, 4), logits (B, A, 6), kinds int8 (B, A), boxes (B, A, 4) -> (class loss, box loss).
+
+    anchors: float32 (A, 4) centre y, centre x, height, width in px. Both losses are means over the positives.
+    """
+    tf = tensorflow_room.load()
+    columns = [list(ROAD_USERS).index(label) for label in TAUGHT]
+    bicycle = list(ROAD_USERS).index("bicycle")
+    motorcycle = TAUGHT.index("motorcycle")
+    priors = tf.constant(anchors)
+
+    def focal(logits: Any, wanted: Any) -> Any:
+        cross = tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=logits)
+        sure = tf.sigmoid(logits)
+        wrong = wanted * (1 - sure) + (1 - wanted) * sure
+        weight = wanted * settings.alpha + (1 - wanted) * (1 - settings.alpha)
+        return weight * wrong**settings.gamma * cross
+
+    def call(codes: Any, logits: Any, kinds: Any, boxes: Any) -> tuple[Any, Any]:
+        codes, logits = tf.cast(codes, tf.float32), tf.cast(logits, tf.float32)
+        kinds = tf.cast(kinds, tf.int32)
+        positive = tf.cast(kinds >= 0, tf.float32)
+        count = tf.maximum(tf.reduce_sum(positive), 1.0)
+        wanted = tf.one_hot(kinds, len(columns))
+        taught = tf.cast(kinds != UNTAUGHT, tf.float32)[..., None]
+        of_classes = tf.reduce_sum(taught * focal(tf.gather(logits, columns, axis=-1), wanted))
+        no_bicycle = tf.cast(kinds == motorcycle, tf.float32) * focal(logits[..., bicycle], tf.zeros_like(positive))
+        of_boxes = tf.reduce_sum(positive * (1 - giou(tf, decoded(tf, codes, priors), boxes)))
+        return (of_classes + tf.reduce_sum(no_bicycle)) / count, of_boxes / count
+
+    return call
+
+
+def decoded(tf: Any, codes: Any, priors: Any) -> Any:
+    """Boxes (B, A, 4) x0 y0 x1 y1 in px of codes, as edge_app.detectors.ssd.decode computes them."""
+    y = codes[..., 0] / SCALES[0] * priors[:, 2] + priors[:, 0]
+    x = codes[..., 1] / SCALES[1] * priors[:, 3] + priors[:, 1]
+    height = tf.exp(tf.minimum(codes[..., 2], LARGEST_CODE) / SCALES[2]) * priors[:, 2]
+    width = tf.exp(tf.minimum(codes[..., 3], LARGEST_CODE) / SCALES[3]) * priors[:, 3]
+    return tf.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=-1)
+
+
+def giou(tf: Any, a: Any, b: Any) -> Any:
+    """Generalised IoU (B, A) in -1..1 of boxes in the same place."""
+
+    def size(low: Any, high: Any) -> Any:
+        side = tf.maximum(high - low, 0.0)
+        return side[..., 0] * side[..., 1]
+
+    both = size(tf.maximum(a[..., :2], b[..., :2]), tf.minimum(a[..., 2:], b[..., 2:]))
+    union = size(a[..., :2], a[..., 2:]) + size(b[..., :2], b[..., 2:]) - both
+    around = size(tf.minimum(a[..., :2], b[..., :2]), tf.maximum(a[..., 2:], b[..., 2:]))
+    return both / (union + 1e-6) - (around - union) / (around + 1e-6)

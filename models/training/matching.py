@@ -1,0 +1,99 @@
+"""Which anchor must find which box, and what it must say then. Pure numpy.
+
+Liu et al., "SSD: Single Shot MultiBox Detector" (2016): anchors that overlap a box answer for it. Small boxes overlap
+no anchor well, so the few best ones answer for each box in any case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.records import FloatArray
+
+BACKGROUND: Final = -1
+UNTAUGHT: Final = -2
+"""An anchor from which nothing is learned."""
+_EXCUSED: Final = 0.4
+"""Share of an anchor inside an ignored region from which it is not taught to be background."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What one picture teaches: kinds int8 (A,), a class, BACKGROUND or UNTAUGHT; boxes float32 (A, 4) x0 y0 x1 y1 in
+    px, of the positives, zero elsewhere."""
+
+    kinds: NDArray[np.int8]
+    boxes: FloatArray
+
+
+def corners(anchors: FloatArray) -> FloatArray:
+    """Anchors (A, 4) centre y, centre x, height, width -> x0 y0 x1 y1."""
+    half = anchors[:, 2:] / 2
+    return np.concatenate([anchors[:, :2] - half, anchors[:, :2] + half], axis=1)[:, [1, 0, 3, 2]]
+
+
+def shared_area(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Intersections float32 (N, M) in px² of boxes (N, 4) with boxes (M, 4)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    side = np.maximum(high - low, 0)
+    return np.asarray(side[..., 0] * side[..., 1], np.float32)
+
+
+def area(boxes: FloatArray) -> FloatArray:
+    """px² float32 (N,)."""
+    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), np.float32)
+
+
+def match(
+    places: FloatArray,
+    boxes: FloatArray,
+    kinds: NDArray[np.int8],
+    regions: FloatArray,
+    *,
+    positive: float,
+    ignored: float,
+    best: int,
+) -> Taught:
+    """places: anchors (A, 4) x0 y0 x1 y1 in px. boxes (N, 4) with kinds (N,); regions (R, 4) are ignored.
+
+    An anchor claimed by several boxes answers for the one it overlaps most; each box keeps its own best anchor.
+    """
+    result = np.full(len(places), BACKGROUND, np.int8)
+    targets = np.zeros((len(places), 4), np.float32)
+    own = area(places)
+    if len(regions):
+        inside = shared_area(places, regions).max(axis=1) / own
+        result[inside >= _EXCUSED] = UNTAUGHT
+    if len(boxes):
+        both = shared_area(places, boxes)
+        iou = both / (own[:, None] + area(boxes)[None] - both)
+        nearest, overlap = iou.argmax(axis=1), iou.max(axis=1)
+        result[overlap >= ignored] = UNTAUGHT
+        claimed = overlap >= positive
+        _claim_best(iou, nearest, overlap, claimed, ignored, best)
+        result[claimed], targets[claimed] = kinds[nearest[claimed]], boxes[nearest[claimed]]
+    return Taught(result, targets)
+
+
+def _claim_best(
+    iou: FloatArray,
+    nearest: NDArray[np.intp],
+    overlap: FloatArray,
+    claimed: NDArray[np.bool_],
+    ignored: float,
+    best: int,
+) -> None:
+    """Give each box its best anchors, writing into `nearest` and `claimed`; the very best one last and by force."""
+    rows = np.argpartition(-iou, min(best, len(iou) - 1), axis=0)[:best]
+    columns = np.broadcast_to(np.arange(iou.shape[1]), rows.shape)
+    good = (iou[rows, columns] >= ignored) & (nearest[rows] == columns)
+    claimed[rows[good]] = True
+    first = iou.argmax(axis=0)
+    for box in np.argsort(overlap[first]):  # boxes with clear anchors last: they keep what they need
+        if iou[first[box], box] > 0:
+            nearest[first[box]], claimed[first[box]] = box, True

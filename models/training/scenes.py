@@ -1,0 +1,104 @@
+"""The pictures of a training: read from shards, drawn so that every class is met, in memory as they were encoded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.records import FloatArray
+from models.data import shards, splits
+from models.data.samples import OTHER, Sample
+from models.errors import BuildError
+from models.training.augment import Scene
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The pictures that teach and those that choose; no camera is in both."""
+
+    training: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+
+
+def read(folders: Sequence[Path], split: Path) -> Parts:
+    """Raises BuildError when either part is empty."""
+    cameras = splits.read(split)
+    by_part: dict[str | None, list[Sample]] = {"train": [], "validation": []}
+    for sample in shards.read(folders):
+        by_part.setdefault(cameras.part(sample.camera), []).append(sample)
+    for part in ("train", "validation"):
+        if not by_part[part]:
+            raise BuildError(f"No picture in {', '.join(map(str, folders))} is of part {part!r} of {split}.")
+    return Parts(tuple(by_part["train"]), tuple(by_part["validation"]))
+
+
+def decoded(sample: Sample) -> Scene:
+    """Raises BuildError for a picture that cannot be decoded."""
+    image = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise BuildError(f"The picture {sample.name} cannot be decoded.")
+    ignored = sample.ignored | (sample.classes == OTHER)
+    return Scene(np.asarray(image, np.uint8), sample.aspect, sample.boxes, sample.classes.astype(np.int8), ignored)
+
+
+def weights(samples: Sequence[Sample], balance: float, origins: Mapping[str, float]) -> NDArray[np.float64]:
+    """Chance of each picture to be drawn, summing to 1: rarer classes more often, data sets as `origins` says.
+
+    Gupta et al., "LVIS" (2019): a picture counts by its rarest class, here to the power of `balance`.
+    """
+    counts = [Counter(s.classes[~s.ignored & (s.classes != OTHER)].tolist()) for s in samples]
+    images = Counter(kind for count in counts for kind in count)
+    commonest = max(images.values(), default=1)
+    rarity = [max([(commonest / images[kind]) ** balance for kind in count], default=1.0) for count in counts]
+    wanted = [next((w for name, w in origins.items() if name in s.origin), 1.0) for s in samples]
+    result = np.array(rarity) * np.array(wanted)
+    return np.asarray(result / result.sum(), np.float64)
+
+
+class Drawer:
+    """Gives scenes by their chances. regions: more ignored boxes of a picture by its sha256, in 0..1."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        chances: NDArray[np.float64],
+        regions: Mapping[str, FloatArray],
+        random: np.random.Generator,
+    ) -> None:
+        self._samples, self._chances, self._regions, self._random = samples, chances, regions, random
+
+    def __call__(self) -> Scene:
+        sample = self._samples[self._random.choice(len(self._samples), p=self._chances)]
+        scene = decoded(sample)
+        more = self._regions.get(sample.sha256)
+        if more is None or not len(more):
+            return scene
+        return Scene(
+            scene.image,
+            scene.aspect,
+            np.concatenate([scene.boxes, more]),
+            np.concatenate([scene.kinds, np.full(len(more), OTHER, np.int8)]),
+            np.concatenate([scene.ignored, np.ones(len(more), bool)]),
+        )
+
+
+def lineage(samples: Sequence[Sample], part: str) -> list[dict[str, Any]]:
+    """What a manifest says of the data, one entry an origin: licence, pictures, cameras, and a hash over theirs."""
+    rows = []
+    for origin in sorted({sample.origin for sample in samples}):
+        mine = [sample for sample in samples if sample.origin == origin]
+        total = hashlib.sha256("\n".join(sorted(s.sha256 for s in mine)).encode()).hexdigest()
+        licences = sorted({sample.licence for sample in mine})
+        rows.append({
+            "name": origin, "licence": " AND ".join(licences), "images": len(mine), "sha256": total, "split": part,
+            "cameras": sorted({sample.camera for sample in mine}),
+        })  # fmt: skip
+    return rows

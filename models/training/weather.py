@@ -1,0 +1,89 @@
+"""What light, lens, weather and encoder do to a picture. numpy and OpenCV; random by the generator given."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edge_app.records import Image
+from models.training.settings import Augmentation
+
+
+def change(image: Image, settings: Augmentation, random: np.random.Generator) -> Image:
+    """A uint8 (H, W, 3) BGR picture as it might look at another hour or through another camera."""
+    shares = {
+        lit: settings.light,
+        dark: settings.night,
+        rainy: settings.rain,
+        blurred: settings.blur,
+        grey: settings.grey,
+        compressed: settings.compression,
+    }
+    for happens, share in shares.items():
+        if random.random() < share:
+            image = happens(image, random)
+    return image
+
+
+def lit(image: Image, random: np.random.Generator) -> Image:
+    """Another brightness, contrast, saturation and colour temperature."""
+    gain, gamma = random.uniform(0.75, 1.25, 3).astype(np.float32), float(np.exp(random.normal(0, 0.3)))
+    common = random.uniform(0.7, 1.3)
+    gain = common * (0.7 + 0.3 * gain)  # the colours drift less than the brightness
+    steps = np.arange(256, dtype=np.float32) / 255
+    table = np.clip(steps[:, None] ** gamma * gain * 255 + random.normal(0, 8), 0, 255).astype(np.uint8)
+    changed = cv2.LUT(image, table.reshape(256, 1, 3))
+    saturation = random.uniform(0.5, 1.4)
+    plain = cv2.cvtColor(changed, cv2.COLOR_BGR2GRAY)[..., None]
+    return np.asarray(cv2.addWeighted(changed, saturation, np.repeat(plain, 3, 2), 1 - saturation, 0), np.uint8)
+
+
+def dark(image: Image, random: np.random.Generator) -> Image:
+    """Night under street lamps: dark, yellowish or bluish, noisy."""
+    tint = np.array([0.8, 0.95, 1.1] if random.random() < 0.7 else [1.1, 1.0, 0.85], np.float32)
+    level = random.uniform(0.2, 0.5)
+    steps = (np.arange(256, dtype=np.float32) / 255) ** random.uniform(1.0, 1.6)
+    table = np.clip(steps[:, None] * tint * level * 255, 0, 255).astype(np.uint8).reshape(256, 1, 3)
+    return _noisy(np.asarray(cv2.LUT(image, table), np.uint8), random.uniform(3, 10), random)
+
+
+def rainy(image: Image, random: np.random.Generator) -> Image:
+    """Bright slanting streaks, and less contrast behind them."""
+    height, width = image.shape[:2]
+    drops = np.zeros((height, width), np.uint8)
+    slant, length = random.uniform(-0.3, 0.3), random.uniform(0.03, 0.1) * height
+    for x, y in random.uniform(0, 1, (int(random.integers(100, 400)), 2)) * (width, height):
+        cv2.line(drops, (int(x), int(y)), (int(x + slant * length), int(y + length)), int(random.integers(80, 200)), 1)
+    faded = cv2.addWeighted(image, 0.8, np.full_like(image, 150), 0.2, 0)
+    return np.asarray(cv2.add(faded, cv2.merge([cv2.GaussianBlur(drops, (3, 3), 0) // 2] * 3)), np.uint8)
+
+
+def blurred(image: Image, random: np.random.Generator) -> Image:
+    """Out of focus, or smeared along one direction."""
+    if random.random() < 0.6:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), random.uniform(0.5, 1.6)), np.uint8)
+    side = int(random.integers(3, 8))
+    kernel = np.zeros((side, side), np.float32)
+    angle = random.uniform(0, np.pi)
+    reach = (side - 1) / 2
+    ends = [(round(reach + s * reach * np.cos(angle)), round(reach + s * reach * np.sin(angle))) for s in (-1, 1)]
+    cv2.line(kernel, ends[0], ends[1], 1.0)
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
+
+
+def grey(image: Image, random: np.random.Generator) -> Image:
+    """Without colour, a little noisy: an infrared camera at night, or an old one."""
+    plain = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    return _noisy(np.asarray(cv2.merge([plain] * 3), np.uint8), random.uniform(0, 6), random)
+
+
+def compressed(image: Image, random: np.random.Generator) -> Image:
+    """As a camera of few bits sends it."""
+    _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(15, 70))])
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
+
+
+def _noisy(image: Image, spread: float, random: np.random.Generator) -> Image:
+    height, width = image.shape[:2]
+    noise = random.normal(0, spread, (height, width, 1)).astype(np.float32)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)

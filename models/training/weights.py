@@ -1,0 +1,135 @@
+"""Weights of a plan by name, "UNIT/kernel" and "UNIT/bias": folded out of the source graph, begun anew, kept in a file.
+
+Kernels as TensorFlow has them: (k, k, in, out) for convolutions, (k, k, channels, 1) for depthwise ones; float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.records import FloatArray
+from models.errors import BuildError
+from models.network import ROAD_USERS, keep_classes
+from models.source import Weights as SourceWeights
+from models.training.architecture import FINE, PARENTS, Plan, Unit, convolutions
+
+Weights: TypeAlias = Mapping[str, FloatArray]
+
+FUSED_EPSILON: Final = 1e-3
+"""Of the source's batch norm in the heads."""
+FIRST_SCORE: Final = 0.01
+"""Score that a new class head gives everything before it has learned (Lin et al., "Focal Loss", 2017)."""
+NEVER: Final = -8.0
+"""Logit of a new head for a class that training has no boxes of."""
+UNTAUGHT: Final = ("person", "bicycle")
+
+
+def of_source(source: SourceWeights, plan: Plan, seed: int) -> dict[str, FloatArray]:
+    """Every weight of a plan: the published ones folded, the fine layer's drawn by `seed`, added priors from PARENTS.
+
+    Raises BuildError when the source lacks one.
+    """
+    random = np.random.default_rng(seed)
+    channels = {unit.name: unit.channels for unit in plan.units}
+    result: dict[str, FloatArray] = {}
+    for unit in convolutions(plan.units):
+        if FINE in unit.name:
+            kernel, bias = _new(unit, channels.get(unit.inputs[0], 3), random)
+        else:
+            kernel, bias = _folded(source, unit)
+        result[f"{unit.name}/kernel"] = np.ascontiguousarray(kernel, np.float32)
+        result[f"{unit.name}/bias"] = np.ascontiguousarray(bias, np.float32)
+    return result
+
+
+def save(path: Path, weights: Weights) -> None:
+    """One .npz, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new.npz")
+    np.savez(temporary, **dict(weights))  # type: ignore[arg-type]  # numpy's stub takes the keywords for options
+    temporary.replace(path)
+
+
+def load(path: Path) -> dict[str, FloatArray]:
+    """What `save` wrote, in float32. Raises BuildError."""
+    try:
+        with np.load(path) as file:
+            return {name: np.asarray(file[name], np.float32) for name in file.files}
+    except (OSError, ValueError) as error:
+        raise BuildError(f"{path} holds no weights of a training: {error}.") from error
+
+
+def digest(weights: Weights) -> str:
+    """sha256 over names and values, whatever file they lie in."""
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        total.update(name.encode() + np.ascontiguousarray(weights[name], np.float32).tobytes())
+    return total.hexdigest()
+
+
+def mean(first: Weights, second: Weights, share: float) -> dict[str, FloatArray]:
+    """`share` of the second and the rest of the first, weight by weight.
+
+    Between published and fine-tuned weights this keeps old knowledge (Wortsman et al., "Robust fine-tuning of
+    zero-shot models", 2022). Raises BuildError when they are not of one plan.
+    """
+    if first.keys() != second.keys():
+        raise BuildError("These weights are of two different networks: they cannot be averaged.")
+    return {name: np.asarray((1 - share) * first[name] + share * second[name], np.float32) for name in first}
+
+
+def _folded(source: SourceWeights, unit: Unit) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    try:
+        if unit.name.endswith(("BoxEncodingPredictor_depthwise", "ClassPredictor_depthwise")):
+            return _fused(source, unit.name)
+        if unit.name.startswith("BoxPredictor"):
+            kernel, bias = source[f"{unit.name}/weights"], source[f"{unit.name}/biases"]
+            if unit.name.endswith("/ClassPredictor"):
+                kernel, bias = keep_classes(kernel), keep_classes(bias)
+            return _with_children(kernel, bias, unit)
+        bias = source[f"{unit.name}/BatchNorm/batchnorm/sub"]
+        if unit.op == "conv":
+            return source[f"{unit.name}/Conv2D/merged_input"], bias
+        factor = source[f"{unit.name}/BatchNorm/batchnorm/mul"]
+        return source[f"{unit.name}/depthwise_weights"] * factor[:, None], bias
+    except KeyError as error:
+        raise BuildError(f"The published weights have no {error}: they are not the pinned network.") from error
+
+
+def _fused(source: SourceWeights, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    gamma, beta, mean_, variance = (
+        source[f"{name}/BatchNorm/{part}"] for part in ("gamma", "beta", "moving_mean", "moving_variance")
+    )
+    factor = gamma / np.sqrt(variance + FUSED_EPSILON)
+    return source[f"{name}/depthwise_weights"] * factor[:, None], beta - mean_ * factor
+
+
+def _with_children(
+    kernel: NDArray[np.float32], bias: NDArray[np.float32], unit: Unit
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The head with columns for priors that the source does not have, copied from those of their PARENTS."""
+    columns = 4 if unit.name.endswith("/BoxEncodingPredictor") else len(ROAD_USERS)
+    known = bias.size // columns
+    more = [*range(known), *PARENTS] if unit.channels > bias.size else [*range(known)]
+    kernels, biases = kernel.reshape(*kernel.shape[:3], known, columns), bias.reshape(known, columns)
+    return kernels[..., more, :].reshape(*kernel.shape[:3], -1), biases[more].reshape(-1)
+
+
+def _new(unit: Unit, inputs: int, random: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """He et al., "Delving Deep into Rectifiers" (2015); heads small, so that they begin near their bias."""
+    head = unit.name.endswith(("/ClassPredictor", "/BoxEncodingPredictor"))
+    shape = (unit.kernel, unit.kernel, inputs, 1 if unit.op == "depthwise" else unit.channels)
+    fan = unit.kernel**2 * (1 if unit.op == "depthwise" else inputs)
+    spread = 0.01 if head else math.sqrt(2 / fan)
+    kernel, bias = random.normal(0, spread, shape), np.zeros(unit.channels)
+    if unit.name.endswith("/ClassPredictor"):
+        bias += -math.log(1 / FIRST_SCORE - 1)
+        untaught = [i for i, label in enumerate(ROAD_USERS) if label in UNTAUGHT]
+        bias.reshape(-1, len(ROAD_USERS))[:, untaught] = NEVER
+    return kernel.astype(np.float32), bias.astype(np.float32)
