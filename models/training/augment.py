@@ -90,7 +90,9 @@ def _mirrored(boxes: FloatArray, width: int) -> FloatArray:
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
 
 
-def _span(length: float, side: int, at: float, pixels: int) -> tuple[tuple[int, int], tuple[int, int], tuple[float, float]]:
+def _span(
+    length: float, side: int, at: float, pixels: int
+) -> tuple[tuple[int, int], tuple[int, int], tuple[float, float]]:
     """Along one axis, a picture of `pixels` enlarged to `length` px over an input of `side`: px taken from the picture,
     px filled of the input, and factor and shift that lead from the former to the latter."""
     start = at * (side - length)
@@ -179,7 +181,7 @@ class Augmenter:
             return scene
         image, boxes = scene.image.copy(), [*scene.boxes]
         for _ in range(int(self._random.integers(1, _PASTES + 1))):
-            patch, true = patches[self._random.integers(len(patches))]
+            patch, true = patches[int(self._random.integers(len(patches)))]
             place = self._place(scene, scene.boxes[self._random.choice(known)], true)
             if place is not None and not _overlaps(place, boxes) and _put(image, patch, place):
                 boxes.append(place)
