@@ -36,7 +36,7 @@ def make(show: Callable[[], Shown], anchors: FloatArray, settings: Matching, cou
     for _ in range(count):
         shown = small_ones_ignored(show(), settings.smallest)
         taught = match(
-            places, shown.boxes, shown.kinds, shown.regions,
+            places, shown.boxes, shown.kinds, shown.placed, shown.regions,
             positive=settings.positive, ignored=settings.ignored, best=settings.best,
         )  # fmt: skip
         images.append(shown.image[..., ::-1])

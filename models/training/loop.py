@@ -131,7 +131,7 @@ class Training:
             nonlocal number
             random = np.random.default_rng([settings.seed, number])
             number += 1
-            draw = Drawer(self._parts.training, chances, self._regions, random)
+            draw = Drawer(self._parts.training, chances, self._regions, settings.riderless, random)
             show = Augmenter(draw, settings.size, settings.augmentation, random)
             return make(show, self._anchors, settings.matching, settings.batch)
 
