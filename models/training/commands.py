@@ -119,6 +119,7 @@ def _watch(training: Training, settings: Settings, console: Console, stop: Any) 
 def export(args: argparse.Namespace, console: Console) -> None:
     """Write the files of a run. Raises BuildError."""
     from models.training.export import export as write_files
+    from models.training.export import fitted
 
     folder = RunFolder(args.run)
     trained = weights.load(args.weights or folder.weights)
@@ -126,9 +127,12 @@ def export(args: argparse.Namespace, console: Console) -> None:
         published = weights.of_source(source.read(source.fetch()).weights, plan_of(folder.settings()), 0)
         trained = weights.mean(trained, published, args.published_share)
     parts = scenes.read(args.shards, args.split)
+    fits = fitted(folder, trained, parts.validation)
+    for label, one in fits.items():
+        console.print(f"scores of {label}: logit x {one.slope:.2f} {one.shift:+.2f}")
     recipe = Recipe(pictures=args.pictures, rounding=args.rounding, lowest_logit=args.lowest_logit)
     for size in args.sizes or [folder.settings().size]:
-        for path in write_files(folder, trained, parts.training, args.out, quantisation=recipe, size=size):
+        for path in write_files(folder, trained, parts.training, args.out, quantisation=recipe, size=size, fits=fits):
             console.print(f"wrote {path}")
 
 

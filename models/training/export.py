@@ -10,7 +10,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
+
+import numpy as np
 
 from edge_app.records import FloatArray
 from models import network, recipe, rounding, tensorflow_room
@@ -20,14 +23,15 @@ from models.manifest import Manifest, describe, write
 from models.pictures import scaled
 from models.recipe import FLOAT, Recipe
 from models.source import Graph
-from models.training import weights
-from models.training.anchoring import manifest_layers
+from models.training import judging, scoring, weights
+from models.training.anchoring import anchors_of, manifest_layers
 from models.training.architecture import Plan
 from models.training.augment import cut
 from models.training.folder import RunFolder
-from models.training.keras_network import graph_of
+from models.training.keras_network import graph_of, keras_network
 from models.training.loop import plan_of
 from models.training.scenes import decoded
+from models.training.scoring import Fit
 
 LICENCE: Final = "Apache-2.0"
 CHANGES: Final = (
@@ -46,14 +50,17 @@ def export(
     out: Path,
     *,
     quantisation: Recipe,
+    fits: Mapping[str, Fit] = MappingProxyType({}),
     size: Size | None = None,
 ) -> tuple[Path, Path]:
     """Write NAME.tflite and float/NAME.tflite with their manifests into `out`; returns both paths, int8 first.
 
-    samples: those that may calibrate. size: another input than the one trained at. Raises BuildError.
+    samples: those that may calibrate. fits: of the scores, see `fitted`. size: another input than the one trained at.
+    Raises BuildError.
     """
     settings = folder.settings()
     plan, size = plan_of(settings), size or settings.size
+    trained = scoring.folded(trained, plan, fits)
     chosen = spread(samples, quantisation.pictures)
     graph = graph_of(plan, size, trained)
     if quantisation.rounding:
@@ -64,6 +71,20 @@ def export(
         model = recipe.converted(graph, size, plan.outputs, how, inputs if how.quantise else [])
         files.append(write(place, _manifest(folder, trained, plan, size, model, how, chosen), model))
     return files[0], files[1]
+
+
+def fitted(folder: RunFolder, trained: weights.Weights, samples: Sequence[Sample]) -> dict[str, Fit]:
+    """What makes scores of these weights mean shares of right detections, by labelled pictures (validation)."""
+    settings = folder.settings()
+    plan = plan_of(settings)
+    tensorflow_room.load().keras.mixed_precision.set_global_policy("float32")
+    network_ = keras_network(plan, settings.size, trained)
+
+    def predict(images: FloatArray) -> tuple[FloatArray, FloatArray]:
+        codes, logits = network_(images, training=False)
+        return np.asarray(codes), np.asarray(logits)
+
+    return scoring.fits(judging.looks(predict, samples, anchors_of(plan, settings.size), settings))
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
