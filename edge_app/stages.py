@@ -23,8 +23,8 @@ from edge_app.pipeline import Look, Pipeline
 from edge_app.records import Crossing, Frame
 from edge_app.threads import Latest, Worker
 
-_WAITING = 1
-"""Pictures prepared ahead: while an engine finds one waiting, it need not wait for the rest of the work."""
+_AHEAD = 2
+"""Frames under way for each engine: the one it looks at and one that waits for it, so that it never waits itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +54,7 @@ class Stages:
     def __init__(self, frames: Latest[Frame], pipeline: Pipeline, failed: Callable[[str, BaseException], None]) -> None:
         self._frames, self._pipeline = frames, pipeline
         engines = pipeline.detector.engines
-        self._most = len(engines) + _WAITING
+        self._most = _AHEAD * len(engines)
         self._todo: SimpleQueue[_Job | None] = SimpleQueue()
         self._under_way: deque[_Job] = deque()
         self.workers = tuple(

@@ -139,8 +139,9 @@ def _turns(
 
 
 def _piped(frames: Latest[Frame], pipeline: Pipeline, seconds: float, stop: threading.Event) -> float:
-    """Frames/s, as `count` goes through a recording. Begins with nothing under way; what is left at the end is lost."""
+    """Frames/s, as `count` goes through a recording; as many frames are under way when the time ends as when it began."""
     with staged(frames, pipeline) as following:
+        following()
         return _rate(following, seconds, stop)
 
 
