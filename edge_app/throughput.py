@@ -139,7 +139,7 @@ def _turns(
 
 
 def _piped(frames: Latest[Frame], pipeline: Pipeline, seconds: float, stop: threading.Event) -> float:
-    """Frames/s, as `count` goes through a recording; as many frames are under way when the time ends as when it began."""
+    """Frames/s, as `count` goes through a recording; as many frames are under way at the end as at the beginning."""
     with staged(frames, pipeline) as following:
         following()
         return _rate(following, seconds, stop)

@@ -23,8 +23,9 @@ PURE = {
     "intervals": {"records"},
     "evaluate": {"records", "errors"},
     "detectors.ssd": {"records"},
+    "detectors.letterbox": {"records"},
     "preview.overlay": {"records", "preview", "preview.ink", "preview.panel"},
-    "pipeline": {"records", "tracker", "counting", "detectors"},
+    "pipeline": {"records", "tracker", "counting", "detectors", "detectors.letterbox"},
 }
 """Rooms without clock, threads, files or network, and what they may know of ours."""
 CALCULATION = {
@@ -36,6 +37,7 @@ GRANTED = {
     "evaluate": {"json", "pathlib"},  # read_truth
     "pipeline": {"time"},  # how long each stage takes, never what time it is
     "detectors.ssd": {"cv2"},  # its non-maximum suppression
+    "detectors.letterbox": {"cv2"},  # resizing
 }
 VENDORS = {
     "ai_edge_litert": "detectors.tflite",
@@ -50,7 +52,7 @@ VENDORS = {
     "tomli": "config_file",
 }
 """Where the one file that knows each may be; it may be absent."""
-MAY_DRAW = re.compile(r"preview\..+|sources\..+|detectors\.(ssd|tflite)")
+MAY_DRAW = re.compile(r"preview\..+|sources\..+|detectors\.(letterbox|ssd|tflite)")
 """Where pictures are: the only modules with cv2."""
 ON_TOP = re.compile(r"app|cli|__main__|config(_\w+)?|commands(\..+)?")
 """What may know the configuration."""
