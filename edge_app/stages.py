@@ -1,7 +1,7 @@
-"""Frames through a pipeline in stages, a few under way at once, crossings in the order of the frames.
+r"""Frames through a pipeline in stages, a few under way at once, crossings in the order of the frames.
 
-    frames -> prepare --> engine \\
-                     `-> engine --> detections, tracks, crossings
+    frames -> prepare -> engine -> decode, track, count -> crossings
+                     \-> engine -/
 
 Preparing and counting are done by the thread that calls `next`; each engine has a thread that does nothing but
 inference and finds its next picture waiting. So the cores never idle because one frame is being tracked, and Python's
@@ -117,8 +117,9 @@ class Stages:
         self._pipeline.times.add("latency", perf_counter() - job.began)
         return Counted(job.look.frame, crossings)
 
-    def _serve(self, engine: Engine, stop: threading.Event) -> None:
-        while not stop.is_set() and (job := self._todo.get()) is not None:
+    def _serve(self, engine: Engine, _stop: threading.Event) -> None:
+        # Ends by `close` alone, not by the event: what is under way when all threads are asked to stop still counts.
+        while (job := self._todo.get()) is not None:
             try:
                 job.look.show(engine)
             except BaseException as fault:  # whatever it is, it is the caller of `next` who must hear of it

@@ -28,16 +28,18 @@ class ScriptedEngine:
 
 
 class Scripted:
-    """A Detector that says what it is told, picture after picture, and keeps what it was shown."""
+    """A Detector that says what it is told, picture after picture, and keeps and counts what it was shown."""
 
     def __init__(self, looks: Sequence[Look], engines: Sequence[ScriptedEngine] = ()) -> None:
         self.answers = [look.detections for look in looks]
         self.engines = tuple(engines) or (ScriptedEngine(),)
         self.shown: list[Image] = []
+        self.prepared = threading.Semaphore(0)
 
     def prepare(self, image: Image) -> Picture:
         """The margin carries the number of the picture."""
         self.shown.append(image)
+        self.prepared.release()
         return Picture(np.zeros((1, 1, 1, 3), np.uint8), image.shape[1], image.shape[0], 1.0, len(self.shown) - 1, 0)
 
     def decode(self, picture: Picture, outputs: Outputs) -> Detections:

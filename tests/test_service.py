@@ -28,7 +28,7 @@ class Camera:
 
     def __init__(self, *, live: bool) -> None:
         self.live, self.status = live, SourceStatus("ok")
-        self.slot = Latest[Frame](lossless=True)
+        self.slot, self.closed = Latest[Frame](lossless=True), threading.Event()
 
     def read(self, timeout: float) -> Frame | None:
         frame = self.slot.get(timeout)
@@ -38,6 +38,7 @@ class Camera:
 
     def close(self) -> None:
         self.slot.close()
+        self.closed.set()
 
 
 class Unheard:
@@ -64,7 +65,8 @@ class Case:
                 self.counted.set()
 
         self.ledger.record = noted  # type: ignore[method-assign,assignment]
-        counts = pipeline(Scripted(self.looks, engines or (ScriptedEngine(), ScriptedEngine())), classes=["car"])
+        self.detector = Scripted(self.looks, engines or (ScriptedEngine(), ScriptedEngine()))
+        counts = pipeline(self.detector, classes=["car"])
         self.service = Service(self.camera, counts, self.ledger, Unheard(), wall=lambda: 1_780_000_000.0)  # type: ignore[arg-type]
 
     @property
@@ -122,7 +124,7 @@ def test_what_an_engine_dies_of_ends_the_service(tmp_path: Path) -> None:
 
 
 def test_at_the_stop_what_is_under_way_is_still_counted(tmp_path: Path) -> None:
-    """Both engines are held when the stop comes."""
+    """Both engines are held when the stop comes, and a frame more waits for each of them."""
     begun, hold, stop = threading.Semaphore(0), threading.Event(), threading.Event()
 
     def work(_number: int) -> None:
@@ -132,13 +134,17 @@ def test_at_the_stop_what_is_under_way_is_still_counted(tmp_path: Path) -> None:
     case = Case(tmp_path, ScriptedEngine(work), ScriptedEngine(work), live=False)
     worker = Worker("service", lambda _stop: case.service.run(stop), lambda _name, fault: pytest.fail(repr(fault)))
     worker.start()
-    for offered in case.frames[:2]:
+    for offered in case.frames[:4]:
         case.camera.slot.put(offered)
-        assert begun.acquire(timeout=LONG)
+    assert all(case.detector.prepared.acquire(timeout=LONG) for _ in range(4))
+    assert all(begun.acquire(timeout=LONG) for _ in range(2))
     stop.set()
+    assert case.camera.closed.wait(LONG)
+    for one in case.service._workers:
+        one.stop()
     hold.set()
     assert worker.join(LONG)
-    assert case.service.frames == 2
+    assert case.service.frames == 4
 
 
 def feed(case: Case) -> None:
