@@ -31,7 +31,7 @@ lint: ## ruff and mypy
 
 smoke: ## a small training, from pictures to a file that loads (TensorFlow)
 	@sh deploy/prepare.sh smoke
-	.venv-models/bin/python -m pytest tests/models/test_training_smoke.py tests/models/test_training_weights.py $(PYTEST_ARGS)
+	.venv-models/bin/python -m pytest tests/models/test_training_*.py $(PYTEST_ARGS)
 
 models: ## build the stock detector files into build/models (TensorFlow, npm)
 	@sh deploy/prepare.sh models

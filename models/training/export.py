@@ -23,7 +23,7 @@ from models.manifest import Manifest, describe, write
 from models.pictures import scaled
 from models.recipe import FLOAT, Recipe
 from models.source import Graph
-from models.training import judging, scoring, weights
+from models.training import judging, ranges, scoring, weights
 from models.training.anchoring import anchors_of, manifest_layers
 from models.training.architecture import Plan
 from models.training.augment import cut
@@ -66,9 +66,11 @@ def export(
     if quantisation.rounding:
         graph = _compensated(graph, list(calibration(chosen[: recipe.ROUNDING_PICTURES], size)))
     inputs = list(calibration(chosen, size))
+    # The scores' own steps follow from the calibration: what `fits` did to them, no range of the training knows.
+    learned = {name: pair for name, pair in ranges.read(folder.ranges).items() if name not in plan.outputs[1]}
     files = []
     for how, place in ((quantisation, out), (FLOAT, out / "float")):
-        model = recipe.converted(graph, size, plan.outputs, how, inputs if how.quantise else [])
+        model = recipe.converted(graph, size, plan.outputs, how, inputs if how.quantise else [], learned)
         files.append(write(place, _manifest(folder, trained, plan, size, model, how, chosen), model))
     return files[0], files[1]
 
@@ -78,7 +80,7 @@ def fitted(folder: RunFolder, trained: weights.Weights, samples: Sequence[Sample
     settings = folder.settings()
     plan = plan_of(settings)
     tensorflow_room.load().keras.mixed_precision.set_global_policy("float32")
-    network_ = keras_network(plan, settings.size, trained)
+    network_ = keras_network(plan, settings.size, trained, ranges=ranges.read(folder.ranges))
 
     def predict(images: FloatArray) -> tuple[FloatArray, FloatArray]:
         codes, logits = network_(images, training=False)
@@ -128,8 +130,10 @@ def _manifest(
     chosen: Sequence[Sample],
 ) -> Manifest:
     names = "\n".join(sample.name for sample in chosen)
+    method = "full int8, weights per output channel, float32 outputs per layer"
+    aware = ", trained for it" if folder.ranges.exists() else ""
     said = {
-        "method": "full int8, weights per output channel, float32 outputs per layer" if how.quantise else "none",
+        "method": method + aware if how.quantise else "none",
         "recipe": asdict(how),
         "calibration_pictures": len(chosen) if how.quantise else 0,
         "calibration_list_sha256": hashlib.sha256(names.encode()).hexdigest(),
