@@ -105,13 +105,13 @@ def state_folder(folder: Path, max_intervals: int, holder: str | None) -> Findin
 
 def harvest(config: Config) -> Finding:
     """Whether frames can be kept; nothing is made."""
-    h = config.harvest
+    h, masks = config.harvest, len(config.privacy.masks)
     unfit_for = unfit(h.folder)
     if unfit_for:
         return Finding("FAIL", "harvest", f"{h.folder} {unfit_for}.")
     sentence = (
         f"at most {h.frames_per_day} frames and {h.mb_per_day:g} MB a day are kept in {h.folder} for {h.expire_days} "
-        f"days, behind {len(h.masks)} mask{'s' * (len(h.masks) != 1)}."
+        f"days, behind {masks} mask{'s' * (masks != 1)}."
     )
     return Finding("ok", "harvest", sentence)
 

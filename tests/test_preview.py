@@ -1,0 +1,268 @@
+"""The live preview of a real service, seen by real viewers over RTSP: pictures, logins, and viewers that misbehave."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from edge_app import cli
+from edge_app.app import service
+from edge_app.broker import HOST, embedded
+from edge_app.config import Config, MqttConfig, StoreConfig
+from edge_app.config_file import load
+from edge_app.config_preview import PreviewConfig, PrivacyConfig
+from edge_app.errors import ConfigError, PreviewError, SourceError
+from edge_app.preview import hatch
+from edge_app.preview.rtsp import RtspServer, Stream, choose_encoder
+from edge_app.records import Image
+from edge_app.service import Service
+from edge_app.sources import open_source
+from edge_app.threads import Worker
+from tests.brokers import free_port
+
+MASK = ((0.0, 0.0), (0.2, 0.3))
+PASSWORD = "a secret, with/signs"
+
+
+def _why_not() -> str:
+    try:
+        choose_encoder()
+    except PreviewError as error:
+        return str(error)
+    return "" if shutil.which("ffmpeg") else "the program ffmpeg is not installed"
+
+
+needs_gstreamer = pytest.mark.skipif(bool(_why_not()), reason=_why_not() or "-")
+
+
+@dataclass(frozen=True)
+class Running:
+    service: Service
+    config: Config
+    broadcast: RtspServer
+
+    def url(self, path: str, login: str = "tech:a secret, with%2Fsigns") -> str:
+        return f"rtsp://{login.replace(' ', '%20')}{'@' * bool(login)}127.0.0.1:{self.config.preview.port}/{path}"
+
+    @property
+    def watched(self) -> list[str]:
+        return [stream.path for stream in self.broadcast._streams if stream.watched]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The whole service on the rendered street, with a preview behind a password, behind a mask."""
+    made: list[RtspServer] = []
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        config = Config(
+            mqtt=MqttConfig(host=HOST, port=stack.enter_context(embedded())),
+            store=StoreConfig(folder=tmp_path_factory.mktemp("service") / "state"),
+            privacy=PrivacyConfig(masks=(MASK,)),
+            preview=PreviewConfig(
+                enabled=True, port=free_port(), username="tech", password=SecretStr(PASSWORD), width=640, rate=5
+            ),
+        )
+        keep = RtspServer.__init__
+
+        def remembered(server: RtspServer, *args: object, **options: object) -> None:
+            keep(server, *args, **options)  # type: ignore[arg-type]  # whatever they are
+            made.append(server)
+
+        patch.setattr(RtspServer, "__init__", remembered)
+        built = stack.enter_context(service(config))
+        stop = threading.Event()
+        worker = Worker("service", lambda _: built.run(stop), lambda _, fault: logging.critical("%s", fault))
+        worker.start()
+        wait_for(lambda: built.frames > 5)
+        yield Running(built, config, made[0])
+        stop.set()
+        assert worker.join(20)
+
+
+def wait_for(what: Callable[[], bool], within: float = 15.0) -> None:
+    deadline = time.monotonic() + within
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def viewer(url: str, *options: str) -> subprocess.Popen[bytes]:
+    """ffmpeg, which plays until it is stopped."""
+    command = ["ffmpeg", "-v", "error", "-rtsp_transport", "tcp", "-i", url, *(options or ("-f", "null"))]
+    return subprocess.Popen([*command, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def picture(url: str) -> Image:
+    with closing(open_source("stream", url=url, open_timeout_s=8.0)) as source:
+        deadline = time.monotonic() + 12
+        while (frame := source.read(0.5)) is None:
+            assert time.monotonic() < deadline, source.status
+    return frame.image
+
+
+@needs_gstreamer
+def test_both_streams_play_in_their_sizes_behind_the_mask(running: Running) -> None:
+    annotated, plain = picture(running.url("annotated")), picture(running.url("plain"))
+    assert annotated.shape == (360, 640, 3)
+    assert plain.shape == (720, 1280, 3)
+    assert plain[10:200, 10:240].max() < 30, "masked"
+    assert plain[300:].mean() > 60
+    line = annotated[140:340, 318:323].min(axis=(1, 2))
+    assert np.median(line) > 170, "the line, white from top to bottom"
+
+
+@needs_gstreamer
+@pytest.mark.parametrize("login", ["", "tech:wrong", "other:a secret, with%2Fsigns"])
+def test_without_the_password_nobody_sees_anything(running: Running, login: str) -> None:
+    with viewer(running.url("plain", login)) as seen:
+        _, error = seen.communicate(timeout=20)
+    assert seen.returncode != 0
+    assert b"401" in error
+    assert not running.watched
+
+
+@needs_gstreamer
+def test_nothing_is_encoded_while_nobody_watches_and_viewers_are_logged(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    wait_for(lambda: not running.watched)
+    with viewer(running.url("annotated")) as one:
+        wait_for(lambda: running.watched == ["/annotated"])
+        wait_for(lambda: any(thread.name == "preview" for thread in threading.enumerate()))
+        wait_for(lambda: "a viewer watches" in caplog.text)
+        one.kill()
+        one.communicate()
+    wait_for(lambda: not running.watched)
+    wait_for(lambda: "a viewer left" in caplog.text)
+    assert not running.broadcast.someone.is_set()
+
+
+@needs_gstreamer
+def test_whoever_joins_later_begins_with_a_key_frame(running: Running) -> None:
+    with viewer(running.url("annotated")) as first:
+        wait_for(lambda: running.watched == ["/annotated"])
+        for _ in range(2):
+            time.sleep(0.7)  # in the middle of the four seconds between two regular ones
+            with viewer(running.url("annotated"), "-c", "copy", "-copyinkf", "-frames:v", "1", "-f", "h264") as late:
+                stream, _ = late.communicate(timeout=20)
+            kinds = {part[0] & 31 for part in stream.split(b"\0\0\1")[1:] if part}
+            assert 5 in kinds, f"no key frame, only {kinds}"
+        first.kill()
+        first.communicate()
+
+
+@needs_gstreamer
+def test_a_frozen_viewer_changes_nothing_for_counting_and_for_others(running: Running) -> None:
+    def rate(seconds: float) -> float:
+        before = running.service.frames
+        time.sleep(seconds)
+        return (running.service.frames - before) / seconds
+
+    with viewer(running.url("plain")) as frozen, viewer(running.url("plain")) as other:
+        wait_for(lambda: running.watched == ["/plain"])
+        frozen.send_signal(signal.SIGSTOP)
+        time.sleep(1.0)
+        assert rate(3.0) > 7, "of the street's 15 frames/s, on a machine that has other things to do"
+        assert picture(running.url("plain")).shape == (720, 1280, 3)
+        assert other.poll() is None
+        frozen.send_signal(signal.SIGKILL)  # a killed one too
+        other.kill()
+        for one in (frozen, other):
+            one.communicate()
+    wait_for(lambda: not running.watched)
+    assert rate(1.0) > 7
+
+
+@needs_gstreamer
+def test_a_snapshot_of_the_running_service(
+    running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = running.config.store.folder
+    path = tmp_path / "edge-app.toml"
+    path.write_text(f'[store]\nfolder = "{folder}"\n')
+    out = tmp_path / "now.jpg"
+    assert cli.main(["snapshot", "--config", str(path), "--out", str(out), "--width", "640"]) == 0
+    assert "running service" in capsys.readouterr().out
+    image = cv2.imread(str(out))
+    assert image is not None
+    assert image.shape == (360, 640, 3)
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert (folder / hatch.NAME).stat().st_mode & 0o777 == 0o600
+    bare = cv2.imdecode(np.frombuffer(hatch.ask(folder, annotated=False, width=320) or b"", np.uint8), cv2.IMREAD_COLOR)
+    assert bare is not None
+    assert bare[4:48, 4:60].max() < 30, "masked"
+
+
+@needs_gstreamer
+def test_a_taken_port_is_said_in_words(running: Running) -> None:
+    with pytest.raises(PreviewError, match=f"cannot listen on 127.0.0.1:{running.config.preview.port}"):
+        RtspServer([Stream("/a", 5)], port=running.config.preview.port)
+
+
+def test_a_snapshot_without_a_service_looks_at_the_source(tmp_path: Path) -> None:
+    path = tmp_path / "edge-app.toml"
+    path.write_text("[privacy]\nmasks = [[[0, 0], [0.2, 0.3]]]\n")
+    out = tmp_path / "now.jpg"
+    assert cli.main(["snapshot", "--config", str(path), "--out", str(out), "--width", "640"]) == 0
+    image = cv2.imread(str(out))
+    assert image is not None
+    assert image.shape == (360, 640, 3)
+
+
+def test_a_snapshot_that_cannot_be_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "edge-app.toml"
+    path.write_text('[source]\nkind = "file"\npath = "no.mp4"\n[[lines]]\nid = "a"\nstart = [0, 0]\nend = [1, 1]\n')
+    assert cli.main(["snapshot", "--config", str(path)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert cli.main(["snapshot", "--width", "3"]) == 2
+    with pytest.raises(SourceError):
+        open_source("file", path=tmp_path / "no.mp4")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "::"])
+def test_no_address_but_loopback_without_a_password(address: str) -> None:
+    with pytest.raises(ValidationError, match="give username and password"):
+        Config(preview=PreviewConfig(enabled=True, address=address))
+    Config(preview=PreviewConfig(enabled=False, address=address))
+    made = PreviewConfig(enabled=True, address=address, username="a", password=SecretStr("b"))
+    assert Config(preview=made).secrets == ("b",)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('address = "road"', "preview.address: must be an IP address"),
+        ('password = "x"', "preview.password: is used only together with username"),
+        ('username = "x"\npassword = ""', "preview.password: must not be empty"),
+        ("rate = 0", "preview.rate: must be at least 1"),
+        ("with = 640", 'preview.with: unknown key (did you mean "width"?)'),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_key(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "edge-app.toml"
+    path.write_text(f"[preview]\n{text}\n")
+    with pytest.raises(ConfigError) as refused:
+        load(path, {})
+    assert refused.value.problems[0].startswith(says)
+
+
+def test_the_password_comes_from_the_environment_and_is_no_part_of_the_hash(tmp_path: Path) -> None:
+    path = tmp_path / "edge-app.toml"
+    path.write_text('[preview]\nusername = "tech"\n')
+    one, two = (load(path, {"EDGE_APP_PREVIEW_PASSWORD": word}) for word in ("b4d", "w0rse"))
+    assert one.preview.password == SecretStr("b4d")
+    assert one.sha256 == two.sha256
