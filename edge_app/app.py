@@ -128,8 +128,8 @@ def _broadcast(config: Config, preview: Preview) -> AbstractContextManager[objec
     if not p.enabled:
         return nullcontext()
     login = (p.username, p.password.get_secret_value()) if p.username and p.password else None
-    annotated = Stream("/annotated", p.rate, (p.width, p.width))
-    plain = Stream("/plain", p.plain_rate, (p.plain_width, p.plain_width))
+    annotated = Stream("/annotated", p.rate, (p.width, p.width * 9 // 16))
+    plain = Stream("/plain", p.plain_rate, (p.plain_width, p.plain_width * 9 // 16))
     try:
         server = RtspServer((annotated, plain), address=p.address, port=p.port, login=login, encoder=p.encoder)
     except PreviewError as error:

@@ -63,12 +63,16 @@ def load(path: Path | str, environment: Mapping[str, str] = os.environ) -> Confi
     Raises ConfigError with every problem that was found.
     """
     path = Path(path)
-    data = _read(path)
+    return validated(_read(path), path.parent, environment)
+
+
+def validated(data: Mapping[str, Any], folder: Path, environment: Mapping[str, str] = os.environ) -> Config:
+    """As `load`, of what a TOML file in `folder` would hold."""
     # a table that is left out is checked like an empty one, so that its default paths are placed beside the file too
-    tables = {name: {} for name in _TABLES if name != "lines"} | data
-    problems = [*_fill_secrets(tables, path.parent, environment), *_expand_url(tables, environment)]
+    tables: dict[str, Any] = {name: {} for name in _TABLES if name != "lines"} | dict(data)
+    problems = [*_fill_secrets(tables, folder, environment), *_expand_url(tables, environment)]
     try:
-        config = Config.model_validate(tables, context={"folder": path.parent})
+        config = Config.model_validate(tables, context={"folder": folder})
     except ValidationError as exc:
         problems += [_in_words(error, tables) for error in exc.errors(include_url=False)]
     if problems:
