@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,13 @@ from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _ANSWER_S = 20.0
+_ON_3_AND_4 = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]
+for end, place in zip(ends, (3, 4)):
+    os.dup2(end, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Browser:
@@ -27,7 +35,7 @@ class Browser:
         theirs_in, ours_out = os.pipe()
         self._in, self._out = ours_in, ours_out
         # The protocol is spoken on the descriptors 3 and 4: --remote-debugging-pipe.
-        command = ["sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", CHROMIUM, "--headless=new"]
+        command = [sys.executable, "-c", _ON_3_AND_4, str(theirs_in), str(theirs_out), CHROMIUM, "--headless=new"]
         command += ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"]
         command += [f"--user-data-dir={folder}", "--remote-debugging-pipe", f"--window-size={width},{height}"]
         self._child = subprocess.Popen(

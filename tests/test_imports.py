@@ -24,6 +24,7 @@ PURE = {
     "evaluate": {"records", "errors"},
     "detectors.ssd": {"records"},
     "preview.overlay": {"records", "preview", "preview.ink", "preview.panel"},
+    "preview.scene": {"records", "preview", "preview.overlay"},
     "pipeline": {"records", "tracker", "counting", "detectors"},
     "harvest.selection": {"records", "harvest"},
     "harvest.voc": {"harvest"},
@@ -38,6 +39,7 @@ GRANTED = {
     "evaluate": {"json", "pathlib"},  # read_truth
     "pipeline": {"time"},  # how long each stage takes, never what time it is
     "detectors.ssd": {"cv2"},  # its non-maximum suppression
+    "preview.scene": {"cv2"},  # resizing
     "harvest.voc": {"xml"},
 }
 VENDORS = {

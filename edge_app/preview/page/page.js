@@ -110,7 +110,7 @@ function svg(name, attributes, text) {
 }
 
 function corners(shape) {
-  if (shape.kind === "line" || shape.points.length > 2) return shape.points;
+  if (shape.kind === "line" || shape.unfinished || shape.points.length > 2) return shape.points;
   const [[a, b], [c, d]] = shape.points;
   return [[a, b], [c, b], [c, d], [a, d]];
 }
@@ -119,7 +119,7 @@ function draw() {
   const sheet = $("sheet"), { w, h } = size();
   sheet.replaceChildren();
   const px = (points) => points.map(([x, y]) => `${x * w},${y * h}`).join(" ");
-  const all = [...shapes];
+  const all = ["region", "mask", "line"].flatMap((kind) => shapes.filter((shape) => shape.kind === kind)); // lines lie on top
   if (open) all.push({ ...open, unfinished: true });
   if (drag && !drag.shape && apart(drag.from, drag.to) >= SHORTEST && !open) all.push({ kind: tool, points: [drag.from, drag.to] });
   for (const shape of all) {
