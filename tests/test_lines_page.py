@@ -224,7 +224,7 @@ def test_whatever_is_sent_becomes_a_valid_configuration_or_words(folder: Path, d
     try:
         _, config = ConfigText(folder / "edge-app.toml").with_drawing(drawn(data))
     except ConfigError as error:
-        unclear = [problem for problem in error.problems if not problem or "\n" in problem]
+        unclear: list[object] = [problem for problem in error.problems if not problem or "\n" in problem]
     else:
         unclear = [value for line in config.lines for value in (*line.start, *line.end) if not 0 <= value <= 1]
     assert not unclear

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -21,13 +24,16 @@ from pydantic import SecretStr, ValidationError
 from edge_app import cli
 from edge_app.app import service
 from edge_app.broker import HOST, embedded
-from edge_app.config import Config, MqttConfig, StoreConfig
+from edge_app.commands import findings
+from edge_app.config import Config, LineConfig, MqttConfig, StoreConfig
 from edge_app.config_file import load
 from edge_app.config_preview import PreviewConfig, PrivacyConfig
+from edge_app.config_source import SourceConfig
 from edge_app.errors import ConfigError, PreviewError, SourceError
 from edge_app.preview import hatch
 from edge_app.preview.rtsp import RtspServer, Stream, choose_encoder
-from edge_app.records import Image
+from edge_app.preview.scene import NOBODY, Privacy, Scene, plain
+from edge_app.records import LABELS, Detections, Frame, Image
 from edge_app.service import Service
 from edge_app.sources import open_source
 from edge_app.threads import Worker
@@ -217,6 +223,27 @@ def test_a_snapshot_of_the_running_service(
 
 
 @needs_gstreamer
+def test_nonsense_lets_nobody_in_and_leaves_it_running(running: Running) -> None:
+    """Requests that were damaged at random, without and with a body, and RTP where a request should be."""
+    url, chance = running.url("plain", ""), random.Random(4)
+    seeds = [
+        f"{verb} {url} RTSP/1.0\r\nCSeq: 2\r\nTransport: RTP/AVP/TCP;interleaved=0-1\r\nContent-Length: 9\r\n\r\n".encode()
+        for verb in ("OPTIONS", "DESCRIBE", "SETUP", "PLAY", "ANNOUNCE", "SET_PARAMETER")
+    ]
+    seeds += [b"GET /plain HTTP/1.0\r\nx-sessioncookie: 1\r\n\r\n", b"$\0\xff\xff" + bytes(60)]
+    for _ in range(300):
+        request = bytearray(chance.choice(seeds))
+        for _ in range(chance.randrange(6)):
+            request[chance.randrange(len(request))] = chance.randrange(256)
+        with socket.create_connection(("127.0.0.1", running.config.preview.port), 5) as sock:
+            sock.sendall(request)
+            sock.settimeout(0.002)
+            with contextlib.suppress(OSError):
+                assert not sock.recv(20).startswith(b"RTSP/1.0 200") or request.startswith(b"OPTIONS")
+    assert picture(running.url("plain")).shape == (720, 1280, 3)
+
+
+@needs_gstreamer
 def test_a_taken_port_is_said_in_words(running: Running) -> None:
     with pytest.raises(PreviewError, match=f"cannot listen on 127.0.0.1:{running.config.preview.port}"):
         RtspServer([Stream("/a", 5)], port=running.config.preview.port)
@@ -275,3 +302,58 @@ def test_the_password_comes_from_the_environment_and_is_no_part_of_the_hash(tmp_
     one, two = (load(path, {"EDGE_APP_PREVIEW_PASSWORD": word}) for word in ("b4d", "w0rse"))
     assert one.preview.password == SecretStr("b4d")
     assert one.sha256 == two.sha256
+
+
+@needs_gstreamer
+def test_check_says_where_and_for_whom() -> None:
+    open_here = Config(preview=PreviewConfig(enabled=True, address="::1"))
+    assert "rtsp://[::1]:8554/annotated" in findings.preview(open_here).sentence
+    assert "whoever is on this device" in findings.preview(open_here).sentence
+    absent = Config(preview=PreviewConfig(enabled=True, encoder="nvv4l2h264enc"))
+    if findings.preview(absent).level != "ok":  # a Jetson has it
+        assert "there is no H.264 encoder (nvv4l2h264enc)" in findings.preview(absent).sentence
+
+
+def test_pixelation_hides_people_riders_and_plates_and_what_nobody_looks_at() -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (360, 640, 3), np.uint8)
+    boxes = np.array([[100, 200, 140, 300], [300, 200, 420, 280]], np.float32)
+    found = Detections(boxes, np.ones(2, np.float32), np.array([LABELS.index("person"), 0], np.int16))
+    look = Scene(Frame(noise, 0, 0.0, 0.0), found, NOBODY)
+    made = plain(look, 640, Privacy(pixelate=True, region=(0.0, 0.25, 1.0, 1.0)))
+
+    def coarse(x0: int, y0: int, x1: int, y1: int) -> bool:
+        """Whether hardly a pixel differs from its neighbour."""
+        part = made[y0:y1, x0:x1].astype(int)
+        return bool((np.abs(np.diff(part, axis=1)).sum(axis=2) == 0).mean() > 0.75)
+
+    assert coarse(100, 200, 140, 300), "the whole person"
+    assert coarse(300, 236, 420, 280), "the part with the plate"
+    assert coarse(0, 0, 640, 86), "outside of the region"
+    assert np.array_equal(made[95:190], noise[95:190])
+    assert np.array_equal(made[202:230, 300:420], noise[202:230, 300:420]), "the wind screen"
+    assert np.array_equal(plain(look, 640, Privacy()), noise)
+
+
+@needs_gstreamer
+def test_without_a_camera_the_preview_says_so(tmp_path: Path) -> None:
+    """A grey picture with the table, and no snapshot."""
+    with ExitStack() as stack:
+        config = Config(
+            source=SourceConfig(kind="stream", url=SecretStr("rtsp://127.0.0.1:9/none")),
+            lines=(LineConfig(id="a", start=(0.1, 0.5), end=(0.9, 0.5)),),
+            mqtt=MqttConfig(host=HOST, port=stack.enter_context(embedded())),
+            store=StoreConfig(folder=tmp_path / "state"),
+            preview=PreviewConfig(enabled=True, port=free_port(), width=640),
+        )
+        built = stack.enter_context(service(config))
+        stop = threading.Event()
+        worker = Worker("service", lambda _: built.run(stop), lambda _, fault: logging.critical("%s", fault))
+        worker.start()
+        seen = picture(f"rtsp://127.0.0.1:{config.preview.port}/annotated")
+        with pytest.raises(PreviewError, match="no fresh picture"):
+            hatch.ask(config.store.folder, annotated=True)
+        stop.set()
+        assert worker.join(20)
+    assert seen.shape == (360, 640, 3)
+    assert abs(int(np.median(seen)) - 36) < 8
+    assert seen.max() > 180, "the line and the table"

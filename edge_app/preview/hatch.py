@@ -6,6 +6,7 @@ A request is one line, "annotated WIDTH" or "plain WIDTH"; the answer is "J" and
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -16,6 +17,8 @@ from typing import Final
 from edge_app.errors import PreviewError, StoreError
 from edge_app.harvest.picture import jpeg
 from edge_app.preview.live import Preview
+
+log = logging.getLogger(__name__)
 
 NAME: Final = "picture.sock"
 _TURN_S: Final = 1.0
@@ -67,6 +70,9 @@ class Hatch:
             return b"J" + jpeg(self._preview.snapshot(annotated=kind == "annotated", width=max(16, int(width))))
         except (PreviewError, StoreError) as error:
             return b"E" + str(error).encode()
+        except Exception:  # a bug in drawing must not shut the hatch for good
+            log.exception("a snapshot failed")
+            return b"EThe service failed to draw a picture; its log says how."
 
 
 def ask(folder: Path, *, annotated: bool, width: int = 3840) -> bytes | None:

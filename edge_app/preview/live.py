@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _GLOW_S: Final = 0.6
 _WAIT_S: Final = 1.0
+_CARD_S: Final = 0.25
+"""While there is no picture, a grey one goes out at this pace: viewers want a few before they show any."""
 _STALE_S: Final = 2.0
 """An older picture is not shown as if it were live."""
 _NOTES_S: Final = 0.5
@@ -66,12 +68,13 @@ class Preview:
             return
         look = Scene(frame, self._pipeline.detections, self._pipeline.tracks)
         self._newest = look, time.monotonic()
-        if self._slot is not None:
-            self._slot.put(look)
+        slot = self._slot  # the other thread may take it away at any moment
+        if slot is not None:
+            slot.put(look)
 
     def snapshot(self, *, annotated: bool, width: int = 3840) -> Image:
         """The newest look. Raises PreviewError when there is none, or only an old one."""
-        if self._newest is None or time.monotonic() - self._newest[1] > _STALE_S:
+        if self._newest is None or not self._fresh:
             raise PreviewError("the service has no fresh picture now: the camera is away, or has just been opened")
         look = self._newest[0]
         if not annotated:
@@ -95,16 +98,19 @@ class Preview:
                 continue
             look = self._next()
             for stream in (annotated, plain):
-                if stream.watched and (look is None or limits[stream.path].due(time.monotonic())):
-                    server.push(stream, _exactly(self._picture(look, stream is annotated, stream.watched), stream))
+                size = stream.watched
+                if size and (look is None or limits[stream.path].due(time.monotonic())):
+                    server.push(stream, _exactly(self._picture(look, stream is annotated, size), size))
 
     def _next(self) -> Scene | None:
         if self._slot is None:
             self._trails, self._slot = Trails(), Latest()
-        look = self._slot.get(_WAIT_S)
-        if look is None and self._newest and time.monotonic() - self._newest[1] < _STALE_S:
-            return self._newest[0]
-        return look
+        look = self._slot.get(_CARD_S)
+        return look or (self._newest[0] if self._newest and self._fresh else None)
+
+    @property
+    def _fresh(self) -> bool:
+        return self._newest is not None and time.monotonic() - self._newest[1] < _STALE_S
 
     def _picture(self, look: Scene | None, annotated: bool, size: tuple[int, int]) -> Image:
         if look is None:
@@ -153,7 +159,6 @@ def _fitting(size: tuple[int, int], width: int) -> tuple[int, int]:
     return max(16, int(size[0] * factor) & ~1), max(16, int(size[1] * factor) & ~1)
 
 
-def _exactly(image: Image, stream: Stream) -> Image:
+def _exactly(image: Image, size: tuple[int, int]) -> Image:
     """A camera may come back with another shape while somebody watches: put on black then."""
-    size = stream.watched
-    return image if size is None or image.shape[1::-1] == size else scene.on_black(image, size)
+    return image if image.shape[1::-1] == size else scene.on_black(image, size)

@@ -25,7 +25,10 @@ PACKAGES: Final = (
 )
 _KEY_EVERY_S: Final = 4
 _BITS_PER_PIXEL: Final = 0.16
-_MOST_VIEWERS: Final = 8
+_MOST_SESSIONS: Final = 32
+_SESSION_S: Final = 30
+"""A session whose viewer says nothing for so long is over; whoever plays keeps it alive."""
+_TOLD_S: Final = 60.0
 _TIDY_S: Final = 5
 _LONGEST_REQUEST: Final = 16_384
 
@@ -106,13 +109,14 @@ class RtspServer:
         self.encoder, self._streams = choose_encoder(encoder), tuple(streams)
         self._lock = threading.Lock()
         self._viewers: dict[Any, tuple[str, float]] = {}
+        self._told, self._strangers = -_TOLD_S, 0
         self.someone = threading.Event()
         """Set while at least one stream is watched."""
         server = self._server.RTSPServer()
         server.set_address(address)
         server.set_service(str(port))
         self._pool = server.get_session_pool()
-        self._pool.set_max_sessions(_MOST_VIEWERS)
+        self._pool.set_max_sessions(_MOST_SESSIONS)
         for stream in streams:
             server.get_mount_points().add_factory(stream.path, self._factory(stream, login))
         if login:
@@ -199,6 +203,7 @@ class RtspServer:
 
     def _connected(self, _server: Any, client: Any) -> None:
         client.set_content_length_limit(_LONGEST_REQUEST)
+        client.connect("new-session", lambda _client, session: session.set_timeout(_SESSION_S))
         client.connect("play-request", self._plays)
         client.connect("closed", self._closed)
         self._viewers[client] = (client.get_connection().get_ip(), 0.0)
@@ -225,4 +230,14 @@ class RtspServer:
         if since:
             log.info("a viewer left", extra={"address": address, "after_s": round(time.monotonic() - since, 1)})
         else:
-            log.warning("somebody connected to the preview and left without a picture", extra={"address": address})
+            self._strange(address)
+
+    def _strange(self, address: str) -> None:
+        """Once a minute at most: a scanner must not fill the journal."""
+        self._strangers += 1
+        if time.monotonic() - self._told > _TOLD_S:
+            log.warning(
+                "somebody connected to the preview and left without a picture",
+                extra={"address": address, "times": self._strangers},
+            )
+            self._told, self._strangers = time.monotonic(), 0

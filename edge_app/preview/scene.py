@@ -119,7 +119,9 @@ def hidden_parts(boxes: FloatArray, labels: Sequence[str]) -> Iterable[FloatArra
     for box, label in zip(boxes, labels, strict=True):
         x0, y0, x1, y1 = box.tolist()
         dx, dy = _MARGIN * (x1 - x0), _MARGIN * (y1 - y0)
-        top = y0 - dy if label in _RIDERS else y0 + _PLATES_FROM * (y1 - y0)
+        # What is taller than wide may be a rider that was taken for a car.
+        whole = label in _RIDERS or y1 - y0 > x1 - x0
+        top = y0 - dy if whole else y0 + _PLATES_FROM * (y1 - y0)
         yield np.array([x0 - dx, top, x1 + dx, y1 + dy], np.float32)
 
 
