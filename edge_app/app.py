@@ -76,7 +76,7 @@ def build_recording(config: Config, path: Path) -> Recording:
 def build_detector(config: Config) -> TfliteDetector:
     """Raises DetectorError."""
     d = config.detector
-    return TfliteDetector(d.model, threads=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
+    return TfliteDetector(d.model, engines=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
 
 
 def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:

@@ -60,7 +60,7 @@ class DetectorConfig(Table):
     allow_unproven: bool = Field(
         default=False, description="Count with a model that never passed the gate of models/registry."
     )
-    threads: int = Field(default=2, ge=1, le=8, description="CPU threads of the interpreter.")
+    threads: int = Field(default=2, ge=1, le=8, description="CPU threads for inference: one interpreter on each.")
     score: Fraction = Field(default=0.2, description="From this score on a detection may begin a track.")
     weak_score: Fraction = Field(default=0.15, description="From this score on a detection may continue a track.")
     same_iou: Fraction = Field(default=0.55, description="Two boxes of one class that overlap more are one vehicle.")

@@ -1,4 +1,4 @@
-"""The work of a running device: capture, inference and delivery, each in its own thread, and one way to end.
+"""The work of a running device: capture, counting, inference and delivery in threads of their own, one way to end.
 
 An unexpected fault in a thread ends the process with exit 1, and systemd starts it again; expected ones (camera or
 broker gone) are waited out in their adapters and show in health.
@@ -20,6 +20,7 @@ from edge_app.pipeline import Pipeline
 from edge_app.publisher import Publisher
 from edge_app.records import Crossing, Frame
 from edge_app.sources import Source
+from edge_app.stages import Stages
 from edge_app.threads import Latest, Worker, join_all
 
 log = logging.getLogger(__name__)
@@ -66,9 +67,11 @@ class Service:
         self._slot: Latest[Frame] = Latest(lossless=not source.live)
         self._over = threading.Event()
         self._fault: BaseException | None = None
+        self._stages = Stages(self._slot, pipeline, self._failed)
         self._workers = (
             Worker("capture", self._capture, self._failed),
-            Worker("inference", self._infer, self._failed),
+            Worker("counting", self._count, self._failed),
+            *self._stages.workers,
             Worker("publisher", lambda stop: publisher.run(stop, deadlines.drain), self._failed),
             *([Worker("harvest", harvest.run, self._failed)] if harvest else []),
         )
@@ -117,24 +120,26 @@ class Service:
         finally:
             self._slot.close()
 
-    def _infer(self, stop: threading.Event) -> None:
+    def _count(self, stop: threading.Event) -> None:
         dropped = 0
         try:
-            while not stop.is_set() and not self._slot.finished:
-                frame = self._slot.get(_LOOK_S)
-                if frame is not None:
+            while not self._stages.finished:
+                counted = self._stages.next(_LOOK_S)
+                if counted is not None:
                     now_dropped = self.dropped
-                    self._process(frame, now_dropped - dropped)
+                    self._record(counted.frame, counted.crossings, now_dropped - dropped)
                     dropped = now_dropped
+                elif stop.is_set():
+                    break
                 self._ledger.tick(self._wall())
         finally:
+            self._stages.close()
             self._ledger.close(self._wall())
             if self._harvest is not None:
                 self._harvest.close()
             self._over.set()
 
-    def _process(self, frame: Frame, dropped: int) -> None:
-        crossings = self._pipeline.process(frame)
+    def _record(self, frame: Frame, crossings: Sequence[Crossing], dropped: int) -> None:
         kept = self._ledger.unstored
         self._ledger.record(frame.captured_at, crossings, dropped)
         self.frames += 1

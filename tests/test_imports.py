@@ -23,9 +23,10 @@ PURE = {
     "intervals": {"records"},
     "evaluate": {"records", "errors"},
     "detectors.ssd": {"records"},
+    "detectors.letterbox": {"records"},
     "preview.overlay": {"records", "preview", "preview.ink", "preview.panel"},
     "preview.scene": {"records", "preview", "preview.overlay"},
-    "pipeline": {"records", "tracker", "counting", "detectors"},
+    "pipeline": {"records", "tracker", "counting", "detectors", "detectors.letterbox"},
     "harvest.selection": {"records", "harvest"},
     "harvest.voc": {"harvest"},
 }
@@ -40,6 +41,7 @@ GRANTED = {
     "pipeline": {"time"},  # how long each stage takes, never what time it is
     "detectors.ssd": {"cv2"},  # its non-maximum suppression
     "preview.scene": {"cv2"},  # resizing
+    "detectors.letterbox": {"cv2"},  # resizing
     "harvest.voc": {"xml"},
 }
 VENDORS = {
@@ -56,7 +58,7 @@ VENDORS = {
     "tomli": "config_file",
 }
 """Where the one file that knows each may be; it may be absent."""
-MAY_DRAW = re.compile(r"preview\..+|sources\..+|detectors\.(ssd|tflite)|harvest\.picture")
+MAY_DRAW = re.compile(r"preview\..+|sources\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture")
 """Where pictures are: the only modules with cv2."""
 ON_TOP = re.compile(r"app|cli|__main__|config(_\w+)?|commands(\..+)?")
 """What may know the configuration."""

@@ -19,6 +19,7 @@ from edge_app.errors import EdgeAppError
 from models import source
 from models.build import size_of
 from models.errors import BuildError
+from models.recipe import Recipe
 from models.training import scenes, weights
 from models.training.folder import RunFolder, code_revision, read_json
 from models.training.loop import Progress, Training, plan_of
@@ -115,6 +116,26 @@ def _watch(training: Training, settings: Settings, console: Console, stop: Any) 
         training.run(tell, stop)
 
 
+def export(args: argparse.Namespace, console: Console) -> None:
+    """Write the files of a run. Raises BuildError."""
+    from models.training.export import export as write_files
+    from models.training.export import fitted
+
+    folder = RunFolder(args.run)
+    trained = weights.load(args.weights or folder.weights)
+    if args.published_share:
+        published = weights.of_source(source.read(source.fetch()).weights, plan_of(folder.settings()), 0)
+        trained = weights.mean(trained, published, args.published_share)
+    parts = scenes.read(args.shards, args.split)
+    fits = fitted(folder, trained, parts.validation)
+    for label, one in fits.items():
+        console.print(f"scores of {label}: logit x {one.slope:.2f} {one.shift:+.2f}")
+    recipe = Recipe(pictures=args.pictures, rounding=args.rounding, lowest_logit=args.lowest_logit)
+    for size in args.sizes or [folder.settings().size]:
+        for path in write_files(folder, trained, parts.training, args.out, quantisation=recipe, size=size, fits=fits):
+            console.print(f"wrote {path}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Make a better detector from annotated pictures.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -127,10 +148,23 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, e.g. loss.box=2")
     one.add_argument("--weights", type=Path, help="weights.npz to begin from (default: the published ones)")
     one.add_argument("--trusted", type=Path, help="a detector (.tflite) that finds vehicles which nobody labelled")
+    two = commands.add_parser("export", help="write the int8 and the float32 file of a training")
+    two.add_argument("run", type=Path, metavar="RUN", help="folder of the training")
+    two.add_argument("--shards", type=Path, nargs="+", required=True, help="pictures that calibrate")
+    two.add_argument("--split", type=Path, required=True, help="what `models.data split` wrote")
+    two.add_argument("--out", type=Path, required=True, help="folder for NAME.tflite, NAME.json and float/")
+    two.add_argument("--input", type=size_of, nargs="+", metavar="WxH", dest="sizes", help="other sizes than trained")
+    two.add_argument("--weights", type=Path, help="other weights of the same network (default: the run's best)")
+    two.add_argument("--pictures", type=int, default=150, help="how many calibrate (150)")
+    two.add_argument("--rounding", action="store_true", help="round weights with compensation")
+    two.add_argument("--lowest-logit", type=float, metavar="X", help="where the int8 range of class logits begins")
+    two.add_argument(
+        "--published-share", type=float, default=0.0, metavar="0..1", help="share of the published weights (0)"
+    )
     return parser
 
 
-_RUNS: Final = {"train": train}
+_RUNS: Final = {"train": train, "export": export}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_app.records import FloatArray
 from models import tensorflow_room
+from models.evaluation.looking import Look
 from models.training import judging, scenes, weights
 from models.training.anchoring import anchors_of
 from models.training.architecture import Plan, plan
@@ -121,7 +122,7 @@ class Training:
             self._states.save()
         return found
 
-    def _stream(self) -> Iterator[Batch]:
+    def _stream(self) -> Generator[Batch, None, None]:
         """Batches from the present step on; each depends on its number and the seed alone."""
         settings, number = self._settings, self.step
         chances = scenes.weights(self._parts.training, settings.balance, settings.origins)
@@ -130,7 +131,7 @@ class Training:
             nonlocal number
             random = np.random.default_rng([settings.seed, number])
             number += 1
-            draw = Drawer(self._parts.training, chances, self._regions, random)
+            draw = Drawer(self._parts.training, chances, self._regions, settings.riderless, random)
             show = Augmenter(draw, settings.size, settings.augmentation, random)
             return make(show, self._anchors, settings.matching, settings.batch)
 
@@ -193,7 +194,7 @@ class Training:
         codes, logits = self._predict(self._tf.constant(images))
         return np.asarray(self._tf.cast(codes, "float32")), np.asarray(self._tf.cast(logits, "float32"))
 
-    def _show(self, step: int, found: Mapping[str, float], seen: list[judging.Look]) -> None:
+    def _show(self, step: int, found: Mapping[str, float], seen: list[Look]) -> None:
         self._folder.note({"step": step, "validation": dict(found)})
         every = max(1, len(seen) // _PICTURES)
         pictures = [
