@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import threading
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_app.errors import ConfigError, PreviewError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from edge_app.config import Config
     from edge_app.config_edit import ConfigText, Drawing
@@ -106,11 +107,16 @@ class _Page:
 
     def lint(self, data: Any) -> dict[str, Any]:
         """Wrong first, then doubtful, then what is well; with the line each belongs to, where it belongs to one."""
+        drawing, wrong = drawn(data), list[dict[str, str]]()
         try:
-            _, config = self._text.with_drawing(drawn(data))
+            _, config = self._text.with_drawing(drawing)
         except ConfigError as error:
-            return {"findings": [_told("FAIL", problem) for problem in error.problems]}
-        return {"findings": [*_edges(config), *self._measured(config)]}
+            wrong = [_told("FAIL", problem) for problem in error.problems]
+            try:  # what is right is judged all the same
+                _, config = self._text.with_drawing(replace(drawing, lines=_sound(drawing.lines)))
+            except ConfigError:
+                return {"findings": wrong}
+        return {"findings": [*wrong, *_edges(config), *self._measured(config)]}
 
     def save(self, data: Any) -> dict[str, Any]:
         with self._saving:
@@ -145,6 +151,21 @@ def drawn(data: Any) -> Drawing:
     if not _all(masks, lambda mask: _all(mask, _point)):
         raise wrong
     return Drawing(lines, region, masks)
+
+
+def _sound(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The lines that are valid each for itself, one for each id."""
+    from pydantic import ValidationError
+
+    from edge_app.config import LineConfig
+
+    sound: dict[str, Mapping[str, Any]] = {}
+    for line in lines:
+        try:
+            sound.setdefault(LineConfig.model_validate(line).id, line)
+        except ValidationError:
+            continue
+    return list(sound.values())
 
 
 def _all(values: Any, right: Callable[[Any], bool]) -> bool:

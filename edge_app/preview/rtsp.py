@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from edge_app import unwinding
 from edge_app.errors import PreviewError
 from edge_app.records import Image
 
@@ -67,6 +68,7 @@ class Stream:
 
 def _gst() -> Any:
     """Gst, GstRtsp, GstRtspServer, GstVideo, GLib. Raises PreviewError where they are missing."""
+    unwinding.keep()
     try:
         import gi
 

@@ -152,7 +152,10 @@ function ways(sheet, shape, w, h) {
     for (const [stroke, width] of [["#0b0f13", 7], ["#fff", 4]]) sheet.append(svg("line", { x1: x, y1: y, x2: neck[0], y2: neck[1], stroke, "stroke-width": width }));
     sheet.append(svg("polygon", { points, fill: "#fff", stroke: "#0b0f13", "stroke-width": 1.5 }));
     const side = nx > .3 ? "start" : nx < -.3 ? "end" : "middle";
-    sheet.append(svg("text", { x: tip[0] + nx * 8, y: tip[1] + ny * 14 + 4, "text-anchor": side }, name));
+    const text = svg("text", { x: tip[0] + nx * 8, y: tip[1] + ny * 14 + 4, "text-anchor": side }, name);
+    sheet.append(text);
+    const box = text.getBBox(), over = Math.min(0, w - 4 - box.x - box.width) || Math.max(0, 4 - box.x); // stays in the picture
+    if (over) text.setAttribute("x", Number(text.getAttribute("x")) + over);
   }
 }
 
