@@ -42,7 +42,8 @@ class Deadlines:
 class Service:
     """Wires a source, a pipeline, a ledger and a publisher together and runs them until told to stop.
 
-    harvest: sees every frame after it was counted; None where no frames are kept.
+    harvest: sees every frame after it was counted; None where no frames are kept. watch: called with every frame and
+    its crossings after they are on disk, in the thread that counts.
     """
 
     def __init__(
@@ -56,9 +57,10 @@ class Service:
         wall: Callable[[], float] = time.time,
         heart: Heart | None = None,
         harvest: Harvester | None = None,
+        watch: Callable[[Frame, Sequence[Crossing]], None] = lambda _frame, _crossings: None,
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
-        self._harvest = harvest
+        self._harvest, self._watch = harvest, watch
         self._deadlines, self._wall = deadlines, wall
         self.heart = heart or Heart()
         self.frames = 0
@@ -146,6 +148,7 @@ class Service:
         self.heart.beat("frame")
         for crossing in crossings:
             _tell(crossing, stored=self._ledger.unstored <= kept)
+        self._watch(frame, crossings)
         if self._harvest is not None and self._pipeline.tracks is not None:
             self._harvest.look(frame, self._pipeline.detections, self._pipeline.tracks)
 

@@ -232,6 +232,7 @@ def test_what_the_example_offers_behind_a_mark_is_valid(toml: Path) -> None:
         "source.url",
         "source.password_file",  # beside a password, and there is no such file
         "mqtt.password_file",
+        "preview.password_file",
     }
 
 

@@ -25,6 +25,7 @@ PURE = {
     "detectors.ssd": {"records"},
     "detectors.letterbox": {"records"},
     "preview.overlay": {"records", "preview", "preview.ink", "preview.panel"},
+    "preview.scene": {"records", "preview", "preview.overlay"},
     "pipeline": {"records", "tracker", "counting", "detectors", "detectors.letterbox"},
     "harvest.selection": {"records", "harvest"},
     "harvest.voc": {"harvest"},
@@ -39,6 +40,7 @@ GRANTED = {
     "evaluate": {"json", "pathlib"},  # read_truth
     "pipeline": {"time"},  # how long each stage takes, never what time it is
     "detectors.ssd": {"cv2"},  # its non-maximum suppression
+    "preview.scene": {"cv2"},  # resizing
     "detectors.letterbox": {"cv2"},  # resizing
     "harvest.voc": {"xml"},
 }
@@ -51,6 +53,7 @@ VENDORS = {
     "gi": r"preview\.\w+|sources\.gstreamer",
     "picamera2": "sources.picamera",
     "psutil": "health",
+    "tomlkit": "config_edit",
     "tomllib": "config_file",
     "tomli": "config_file",
 }
@@ -190,7 +193,7 @@ def test_no_cycles() -> None:
 def test_nothing_is_imported_that_is_not_asked_for() -> None:
     """Only what pyproject.toml or apt brings: an import of something else would fail on a device."""
     asked = {"ai_edge_litert", "tflite_runtime", "numpy", "cv2", "paho", "pydantic", "pydantic_core", "annotated_types"}
-    asked |= {"tomli", "rich", "psutil", "pythonjsonlogger", "iotcore"}
+    asked |= {"tomli", "tomlkit", "rich", "psutil", "pythonjsonlogger", "iotcore"}
     apt = {"gi", "picamera2"}
     stated = {one.name for module in MODULES for one in imports(module) if not one.said}
     everything = {name.split(".")[0] for name in stated} - sys.stdlib_module_names - {"edge_app"}

@@ -20,10 +20,11 @@ from edge_app.config import Config
 from edge_app.config_file import lint
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
-from edge_app.errors import BrokerError, ConfigError, DetectorError, SourceEnded, SourceError
+from edge_app.errors import BrokerError, ConfigError, DetectorError, PreviewError, SourceEnded, SourceError
 from edge_app.harvest.folder import unfit
 from edge_app.health import readings
 from edge_app.lint import Finding, LineWatch, Vision, judge, keeps_up
+from edge_app.preview.rtsp import choose_encoder
 from edge_app.records import Frame
 from edge_app.session import probe as probe_broker
 from edge_app.sources import Source, SourceStatus
@@ -52,6 +53,8 @@ def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
     yield state_folder(config.store.folder, config.store.max_intervals, holder)
     if config.harvest.enabled:
         yield harvest(config)
+    if config.preview.enabled:
+        yield preview(config)
     yield _broker(config)
     if not stop.is_set():
         yield from _seeing(config, stop, running=holder is not None)
@@ -106,15 +109,27 @@ def state_folder(folder: Path, max_intervals: int, holder: str | None) -> Findin
 
 def harvest(config: Config) -> Finding:
     """Whether frames can be kept; nothing is made."""
-    h = config.harvest
+    h, masks = config.harvest, len(config.privacy.masks)
     unfit_for = unfit(h.folder)
     if unfit_for:
         return Finding("FAIL", "harvest", f"{h.folder} {unfit_for}.")
     sentence = (
         f"at most {h.frames_per_day} frames and {h.mb_per_day:g} MB a day are kept in {h.folder} for {h.expire_days} "
-        f"days, behind {len(h.masks)} mask{'s' * (len(h.masks) != 1)}."
+        f"days, behind {masks} mask{'s' * (masks != 1)}."
     )
     return Finding("ok", "harvest", sentence)
+
+
+def preview(config: Config) -> Finding:
+    """Whether it could be served; nothing is opened, the service may be serving it."""
+    p = config.preview
+    try:
+        encoder = choose_encoder(p.encoder)
+    except PreviewError as error:
+        return Finding("FAIL", "preview", _sentence(error).removeprefix("preview: "))
+    who = f"{p.username} with the password" if p.password else "whoever is on this device"
+    where = f"rtsp://{f'[{p.address}]' if ':' in p.address else p.address}:{p.port}/annotated and /plain"
+    return Finding("ok", "preview", f"{where}, encoded by {encoder}, for {who}.")
 
 
 def _broker(config: Config) -> Finding:
