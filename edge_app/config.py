@@ -19,6 +19,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_val
 from edge_app.config_harvest import HarvestConfig
 from edge_app.config_source import SourceConfig
 from edge_app.config_types import FilePath, Fraction, Point, Slug, Table, distinct, only_with
+from edge_app.config_view import ViewConfig
 
 Way: TypeAlias = Literal["left_to_right", "right_to_left"]
 VehicleLabel: TypeAlias = Literal["car", "motorcycle", "bus", "truck", "bicycle"]
@@ -231,6 +232,7 @@ class Config(Table):
     mqtt: MqttConfig = MqttConfig()
     store: StoreConfig = StoreConfig()
     harvest: HarvestConfig = HarvestConfig()
+    view: ViewConfig = ViewConfig()
     log: LogConfig = LogConfig()
 
     @field_validator("lines")
