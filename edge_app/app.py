@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app import __version__
+from edge_app.clock import ClockWatch
 from edge_app.config import Config
 from edge_app.detectors.manifest import refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
@@ -40,6 +41,8 @@ from edge_app.sources.masks import masked
 from edge_app.sources.recording import Recording
 from edge_app.store import Outbox
 from edge_app.tracker import Tracker, TrackerSettings
+from edge_app.view.quality import QualityWatch
+from edge_app.view.watch import ViewWatch
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +93,12 @@ def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
         band=config.counting.dead_band,
         region=config.detector.region,
     )
+
+
+def build_quality(config: Config, source: Source) -> QualityWatch:
+    v = config.view
+    view = ViewWatch(dark=v.dark, blurred=v.blurred, moved=v.moved) if v.watch else None
+    return QualityWatch(view, ClockWatch() if source.live else None)
 
 
 def build_harvest(config: Config, folder: HarvestFolder, model: str, source: str, clip: str = "") -> Harvester:
@@ -217,7 +226,8 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         ledger = build_ledger(config, device, lines)
         outbox = Outbox(config.store.folder)
         stack.callback(outbox.close)
-        report = _Report(config, source, pipeline, ledger)
+        quality = build_quality(config, source)
+        report = _Report(config, source, pipeline, ledger, quality)
         meta = build_meta(config, device, lines)
         interval_s = config.counting.interval_s
         publisher = Publisher(session, outbox, device, meta, report.health, interval_s=interval_s)
@@ -225,7 +235,9 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         notes = Notes(source, pipeline, publisher, lambda: report.service.frames)
         preview = build_preview(config, pipeline, notes)
         harvest = _harvest(config, device)
-        report.service = Service(source, pipeline, ledger, publisher, harvest=harvest, watch=preview.watch)
+        report.service = Service(
+            source, pipeline, ledger, publisher, harvest=harvest, quality=quality, watch=preview.watch
+        )
         stack.enter_context(_hatch(config.store.folder, preview))
         stack.enter_context(_broadcast(config, preview))
         log.info("watching", extra={"source": config.source.kind, "lines": len(lines), "model": device.model[:12]})
@@ -238,7 +250,10 @@ class _Report:
     publisher: Publisher
     service: Service
 
-    def __init__(self, config: Config, source: Source, pipeline: Pipeline, ledger: Ledger) -> None:
+    def __init__(
+        self, config: Config, source: Source, pipeline: Pipeline, ledger: Ledger, quality: QualityWatch
+    ) -> None:
+        self._quality = quality
         self._folder = config.store.folder
         self._source, self._pipeline, self._ledger = source, pipeline, ledger
         self._since = self._begun = time.monotonic()
@@ -267,7 +282,8 @@ class _Report:
                 repeated=status.repeated,
                 detail=status.detail,
             ),
-            problem=self._ledger.problem or self.publisher.problem,
+            quality=self._quality.now,
+            problem=self._ledger.problem or self.publisher.problem or self._quality.problem,
         )
 
     def _rate(self) -> float:

@@ -20,6 +20,7 @@ from edge_app.config_harvest import HarvestConfig
 from edge_app.config_preview import PreviewConfig, PrivacyConfig
 from edge_app.config_source import SourceConfig
 from edge_app.config_types import FilePath, Fraction, Point, Slug, Table, distinct, only_with
+from edge_app.config_view import ViewConfig
 
 Way: TypeAlias = Literal["left_to_right", "right_to_left"]
 VehicleLabel: TypeAlias = Literal["car", "motorcycle", "bus", "truck", "bicycle"]
@@ -234,6 +235,7 @@ class Config(Table):
     privacy: PrivacyConfig = PrivacyConfig()
     preview: PreviewConfig = PreviewConfig()
     harvest: HarvestConfig = HarvestConfig()
+    view: ViewConfig = ViewConfig()
     log: LogConfig = LogConfig()
 
     @field_validator("lines")

@@ -22,6 +22,7 @@ from edge_app.records import Crossing, Frame
 from edge_app.sources import Source
 from edge_app.stages import Stages
 from edge_app.threads import Latest, Worker, join_all
+from edge_app.view.quality import QualityWatch
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,8 @@ class Deadlines:
 class Service:
     """Wires a source, a pipeline, a ledger and a publisher together and runs them until told to stop.
 
-    harvest: sees every frame after it was counted; None where no frames are kept. watch: called with every frame and
-    its crossings after they are on disk, in the thread that counts.
+    harvest: sees every frame after it was counted; None where no frames are kept. quality: judges the view; None where
+    nobody does. watch: called with every frame and its crossings after they are on disk, in the thread that counts.
     """
 
     def __init__(
@@ -57,10 +58,11 @@ class Service:
         wall: Callable[[], float] = time.time,
         heart: Heart | None = None,
         harvest: Harvester | None = None,
+        quality: QualityWatch | None = None,
         watch: Callable[[Frame, Sequence[Crossing]], None] = lambda _frame, _crossings: None,
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
-        self._harvest, self._watch = harvest, watch
+        self._harvest, self._quality, self._watch = harvest, quality, watch
         self._deadlines, self._wall = deadlines, wall
         self.heart = heart or Heart()
         self.frames = 0
@@ -141,7 +143,8 @@ class Service:
 
     def _record(self, frame: Frame, crossings: Sequence[Crossing], dropped: int) -> None:
         kept = self._ledger.unstored
-        self._ledger.record(frame.captured_at, crossings, dropped)
+        quality = self._quality.flags(frame) if self._quality else ()
+        self._ledger.record(frame.captured_at, crossings, dropped, quality)
         self.frames += 1
         if self.frames == 1:
             log.info("first frame", extra={"after_s": round(process_age_s(), 2)})

@@ -29,6 +29,8 @@ PURE = {
     "pipeline": {"records", "tracker", "counting", "detectors", "detectors.letterbox"},
     "harvest.selection": {"records", "harvest"},
     "harvest.voc": {"harvest"},
+    "view.measures": {"view"},
+    "view.watch": {"records", "view", "view.measures"},
 }
 """Rooms without clock, threads, files or network, and what they may know of ours."""
 CALCULATION = {
@@ -58,7 +60,7 @@ VENDORS = {
     "tomli": "config_file",
 }
 """Where the one file that knows each may be; it may be absent."""
-MAY_DRAW = re.compile(r"preview\..+|sources\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture")
+MAY_DRAW = re.compile(r"preview\..+|sources\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture|view\.small")
 """Where pictures are: the only modules with cv2."""
 ON_TOP = re.compile(r"app|cli|__main__|config(_\w+)?|commands(\..+)?")
 """What may know the configuration."""

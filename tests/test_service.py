@@ -6,12 +6,13 @@ Held and let go by events; nothing sleeps.
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from edge_app.errors import DetectorError, SourceEnded
-from edge_app.records import Crossing, Frame
+from edge_app.records import Crossing, Frame, Quality
 from edge_app.service import Service
 from edge_app.sources import SourceStatus
 from edge_app.threads import Latest, Worker
@@ -57,8 +58,8 @@ class Case:
         self.counted = threading.Event()
         record, self.crossings = self.ledger.record, list[Crossing]()
 
-        def noted(frame_at: float, crossings: list[Crossing], dropped: int) -> None:
-            record(frame_at, crossings, dropped)
+        def noted(frame_at: float, crossings: list[Crossing], dropped: int, quality: Collection[Quality]) -> None:
+            record(frame_at, crossings, dropped, quality)
             self.crossings += crossings
             if crossings:
                 assert self.ledger.unstored == 0
