@@ -40,7 +40,9 @@ def letterbox(image: Image, width: int, height: int, pad: int) -> Picture:
     scale = min(width / wide, height / high)
     new_width, new_height = max(1, round(wide * scale)), max(1, round(high * scale))
     left, top = (width - new_width) // 2, (height - new_height) // 2
-    pixels = np.full((1, height, width, 3), pad, np.uint8)
+    pixels = np.empty((1, height, width, 3), np.uint8)
+    if (new_width, new_height) != (width, height):
+        pixels.fill(pad)
     small = cv2.resize(_halved(image, scale), (new_width, new_height), interpolation=cv2.INTER_LINEAR)
     cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=pixels[0, top : top + new_height, left : left + new_width])
     return Picture(pixels, wide, high, scale, left, top)
