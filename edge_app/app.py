@@ -58,8 +58,31 @@ def build_source(config: Config) -> Source:
         "file": {"path": s.path, "loop": s.loop, "pace": "real", **common},
         "camera": {"device": s.device, "frozen_s": s.frozen_s, **wanted, **common},
         "stream": {"url": s.address, "frozen_s": s.frozen_s, **common},
+        "gstreamer": {
+            "pipeline": s.pipeline,
+            "device": _number(s.device),
+            "url": s.address or "",
+            "frozen_s": s.frozen_s,
+            **wanted,
+            **common,
+        },
+        "picamera": {
+            "device": _number(s.device),
+            "frozen_s": s.frozen_s,
+            "exposure_us": s.exposure_us,
+            "gain": s.gain,
+            "focus": s.focus,
+            "flicker_hz": s.flicker_hz,
+            **wanted,
+            **common,
+        },
     }
     return open_source(s.kind, **options[s.kind])
+
+
+def _number(device: str) -> str:
+    """The camera's number; what stands there by default is a path, and means the first."""
+    return device.removeprefix("/dev/video")
 
 
 def build_detector(config: Config) -> TfliteDetector:
