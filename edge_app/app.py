@@ -66,6 +66,24 @@ def build_source(config: Config) -> Source:
         "file": {"path": s.path, "loop": s.loop, "pace": "real", **common},
         "camera": {"device": s.device, "frozen_s": s.frozen_s, **wanted, **common},
         "stream": {"url": s.address, "frozen_s": s.frozen_s, **common},
+        "gstreamer": {
+            "pipeline": s.pipeline,
+            "device": _number(s.device),
+            "url": s.address or "",
+            "frozen_s": s.frozen_s,
+            **wanted,
+            **common,
+        },
+        "picamera": {
+            "device": _number(s.device),
+            "frozen_s": s.frozen_s,
+            "exposure_us": s.exposure_us,
+            "gain": s.gain,
+            "focus": s.focus,
+            "flicker_hz": s.flicker_hz,
+            **wanted,
+            **common,
+        },
     }
     return masked(open_source(s.kind, **options[s.kind]), config.privacy.masks)
 
@@ -74,6 +92,11 @@ def build_recording(config: Config, path: Path) -> Recording:
     """A recording to look at offline, turned, thinned and masked as the camera is. Raises SourceError."""
     s = config.source
     return Recording(path, rotation=s.rotation, fps_limit=s.fps_limit, masks=config.privacy.masks)
+
+
+def _number(device: str) -> str:
+    """The camera's number; what stands there by default is a path, and means the first."""
+    return device.removeprefix("/dev/video")
 
 
 def build_detector(config: Config) -> TfliteDetector:

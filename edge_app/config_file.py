@@ -196,7 +196,7 @@ def lint(config: Config) -> list[str]:
         if _at_edge(line.start[0], line.end[0], x0, x1) or _at_edge(line.start[1], line.end[1], y0, y1)
     ]
     source, mqtt = config.source, config.mqtt
-    if source.kind != "camera" and source.device != type(source)().device:
+    if source.kind not in ("camera", "gstreamer", "picamera") and source.device != type(source)().device:
         findings.append(f'source.device: is not used, because source.kind is "{source.kind}"')
     if mqtt.tls and mqtt.port == 1883:
         findings.append("mqtt.port: is 1883 although mqtt.tls is true; brokers usually speak TLS on 8883")
@@ -207,7 +207,7 @@ def lint(config: Config) -> list[str]:
             "privacy.masks: is empty, so frames are kept with everything the camera sees; mask windows, doors and "
             "pavements"
         )
-    if source.kind in ("camera", "stream") and config.device == type(config.device)():
+    if source.kind in ("camera", "stream", "gstreamer", "picamera") and config.device == type(config.device)():
         findings.append("device.device: is still the default; two devices of one name push each other off the broker")
     return findings
 
