@@ -154,7 +154,7 @@ def test_pure_rooms_open_no_files_and_print_nothing(module: str) -> None:
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_a_vendor_is_known_in_one_file(vendor: str) -> None:
     knowing = [module for module in MODULES if vendor in foreign(module)]
-    assert len(knowing) <= 1
+    assert len(knowing) <= 1 + VENDORS[vendor].count("|")  # GStreamer gives pictures and takes them: two rooms
     assert all(re.fullmatch(VENDORS[vendor], module) for module in knowing)
 
 

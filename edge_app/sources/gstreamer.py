@@ -13,6 +13,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from edge_app import unwinding
 from edge_app.errors import SourceError
 from edge_app.records import Image
 from edge_app.sources.live import Live
@@ -167,6 +168,7 @@ def pipeline(
 
 
 def _gst() -> Any:
+    unwinding.keep()
     try:
         import gi
 

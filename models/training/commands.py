@@ -22,6 +22,7 @@ from models.data import shards
 from models.errors import BuildError
 from models.recipe import Recipe
 from models.training import scenes, weights
+from models.training.architecture import FINE
 from models.training.folder import RunFolder, code_revision, read_json
 from models.training.loop import Progress, Training, plan_of
 from models.training.options import parser
@@ -200,14 +201,26 @@ def export(args: argparse.Namespace, console: Console) -> None:
     trained = weights.load(args.weights or folder.weights)
     if args.published_share:
         published = weights.of_source(source.read(source.fetch()).weights, plan_of(folder.settings()), 0)
-        trained = weights.mean(trained, published, args.published_share)
+        # The fine layer was never published: it stays as it was trained.
+        known = {name: array for name, array in published.items() if FINE not in name}
+        trained = weights.mean(trained, trained | known, args.published_share)
     parts = scenes.read(args.shards, args.split)
     fits = fitted(folder, trained, parts.validation)
     for label, one in fits.items():
         console.print(f"scores of {label}: logit x {one.slope:.2f} {one.shift:+.2f}")
     recipe = Recipe(pictures=args.pictures, rounding=args.rounding, lowest_logit=args.lowest_logit)
     for size in args.sizes or [folder.settings().size]:
-        for path in write_files(folder, trained, parts.training, args.out, quantisation=recipe, size=size, fits=fits):
+        files = write_files(
+            folder,
+            trained,
+            parts.training,
+            args.out,
+            quantisation=recipe,
+            fits=fits,
+            size=size,
+            published_share=args.published_share,
+        )
+        for path in files:
             console.print(f"wrote {path}")
 
 

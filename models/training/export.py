@@ -52,10 +52,12 @@ def export(
     quantisation: Recipe,
     fits: Mapping[str, Fit] = MappingProxyType({}),
     size: Size | None = None,
+    published_share: float = 0.0,
 ) -> tuple[Path, Path]:
     """Write NAME.tflite and float/NAME.tflite with their manifests into `out`; returns both paths, int8 first.
 
     samples: those that may calibrate. fits: of the scores, see `fitted`. size: another input than the one trained at.
+    published_share: of the published weights in these, for the manifest.
     Raises BuildError.
     """
     settings = folder.settings()
@@ -71,7 +73,9 @@ def export(
     files = []
     for how, place in ((quantisation, out), (FLOAT, out / "float")):
         model = recipe.converted(graph, size, plan.outputs, how, inputs if how.quantise else [], learned)
-        files.append(write(place, _manifest(folder, trained, plan, size, model, how, chosen), model))
+        made = _manifest(folder, trained, plan, size, model, how, chosen)
+        made["origin"]["training"]["published_share"] = published_share
+        files.append(write(place, made, model))
     return files[0], files[1]
 
 
@@ -144,7 +148,7 @@ def _manifest(
     return made | {"licence": LICENCE}
 
 
-def _lineage(folder: RunFolder, trained: weights.Weights) -> Mapping[str, Any]:
+def _lineage(folder: RunFolder, trained: weights.Weights) -> dict[str, Any]:
     data = folder.data()
     return {
         "run": folder.path.name,
