@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from edge_app import __version__
 from edge_app.clock import ClockWatch
@@ -58,45 +57,13 @@ def build_lines(config: Config) -> tuple[Line, ...]:
 
 def build_source(config: Config) -> Source:
     """The camera, as it behaves in service: in real time, and masked. Raises SourceError."""
-    s = config.source
-    wanted = {key: value for key in ("width", "height", "fps") if (value := getattr(s, key)) is not None}
-    common = {"rotation": s.rotation, "fps_limit": s.fps_limit}
-    options: dict[str, dict[str, Any]] = {
-        "street": {**wanted, "seed": s.seed, "light": s.light, "flow": s.flow, "pace": "real"},
-        "file": {"path": s.path, "loop": s.loop, "pace": "real", **common},
-        "camera": {"device": s.device, "frozen_s": s.frozen_s, **wanted, **common},
-        "stream": {"url": s.address, "frozen_s": s.frozen_s, **common},
-        "gstreamer": {
-            "pipeline": s.pipeline,
-            "device": _number(s.device),
-            "url": s.address or "",
-            "frozen_s": s.frozen_s,
-            **wanted,
-            **common,
-        },
-        "picamera": {
-            "device": _number(s.device),
-            "frozen_s": s.frozen_s,
-            "exposure_us": s.exposure_us,
-            "gain": s.gain,
-            "focus": s.focus,
-            "flicker_hz": s.flicker_hz,
-            **wanted,
-            **common,
-        },
-    }
-    return masked(open_source(s.kind, **options[s.kind]), config.privacy.masks)
+    return masked(open_source(config.source.kind, **config.source.options), config.privacy.masks)
 
 
 def build_recording(config: Config, path: Path) -> Recording:
     """A recording to look at offline, turned, thinned and masked as the camera is. Raises SourceError."""
     s = config.source
     return Recording(path, rotation=s.rotation, fps_limit=s.fps_limit, masks=config.privacy.masks)
-
-
-def _number(device: str) -> str:
-    """The camera's number; what stands there by default is a path, and means the first."""
-    return device.removeprefix("/dev/video")
 
 
 def build_detector(config: Config) -> TfliteDetector:

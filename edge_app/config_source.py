@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_serializer, field_validator
@@ -156,3 +156,22 @@ class SourceConfig(Table):
         given = self.password.get_secret_value() if self.password else None
         path = parts.path if "=" in parts.path else None
         return tuple(text for text in (parts.password, unquote(parts.password or ""), parts.query, path, given) if text)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the source of this kind is constructed with, to behave as it does in service: in real time."""
+        wanted = {key: value for key in ("width", "height", "fps") if (value := getattr(self, key)) is not None}
+        number = self.device.removeprefix("/dev/video")  # by default a path stands there, and means the first
+        common = {"rotation": self.rotation, "fps_limit": self.fps_limit}
+        camera = {"frozen_s": self.frozen_s, **wanted, **common}
+        exposure = {"exposure_us": self.exposure_us, "gain": self.gain}
+        lens = {"focus": self.focus, "flicker_hz": self.flicker_hz}
+        options: dict[Kind, dict[str, Any]] = {
+            "street": {**wanted, "seed": self.seed, "light": self.light, "flow": self.flow, "pace": "real"},
+            "file": {"path": self.path, "loop": self.loop, "pace": "real", **common},
+            "camera": {"device": self.device, **camera},
+            "stream": {"url": self.address, "frozen_s": self.frozen_s, **common},
+            "gstreamer": {"pipeline": self.pipeline, "device": number, "url": self.address or "", **camera},
+            "picamera": {"device": number, **exposure, **lens, **camera},
+        }
+        return options[self.kind]
