@@ -111,6 +111,7 @@ def test_another_resolution_of_the_same_shape_is_no_fault(eye: ViewWatch) -> Non
 
 
 def test_flags_of_a_frame_come_from_view_and_clock(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")  # whatever a test before set up
     now, unsynced = [0.0], [True]
     quality = QualityWatch(ViewWatch(), ClockWatch(lambda: unsynced[0], lambda: now[0]))
     show: Callable[[float], object] = lambda s: quality.flags(Frame(np.zeros((90, 160, 3), np.uint8), 0, s, s))  # noqa: E731
