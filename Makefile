@@ -11,7 +11,7 @@ VENV := .venv/bin/python
 CACHES := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint models wheel archive clean
+.PHONY: help demo test lint smoke models wheel archive clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
@@ -28,6 +28,10 @@ lint: ## ruff and mypy
 	$(VENV) -m ruff check .
 	$(VENV) -m ruff format --check .
 	$(VENV) -m mypy
+
+smoke: ## a small training, from pictures to a file that loads (TensorFlow)
+	@sh deploy/prepare.sh smoke
+	.venv-models/bin/python -m pytest tests/models/test_training_*.py $(PYTEST_ARGS)
 
 models: ## build the stock detector files into build/models (TensorFlow, npm)
 	@sh deploy/prepare.sh models

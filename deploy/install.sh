@@ -48,7 +48,7 @@ accounts() {
 folders() {
     install -d -m 755 $opt $opt/releases $etc
     install -d -m 700 $etc/credentials
-    for secret in mqtt_password mqtt_key source_password; do
+    for secret in mqtt_password mqtt_key source_password preview_password; do
         [ -e $etc/credentials/$secret ] || install -m 600 /dev/null $etc/credentials/$secret
     done
 }

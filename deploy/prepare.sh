@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes a fresh machine ready: deploy/prepare.sh demo|test|models
+# Makes a fresh machine ready: deploy/prepare.sh demo|test|models|smoke
 #
 # demo: .venv with the program and its embedded broker. test: the same with the test tools, and from apt the real
-# programs that tests run against. models: .venv-models with TensorFlow. A second run finds everything in place and
+# programs that tests run against. models: .venv-models with TensorFlow. smoke: the same with the test tools. A second run finds everything in place and
 # takes a fraction of a second. PYTHON=/path/to/python3 chooses the interpreter of a new environment.
 #
 # Exits 1 only where nothing can work (no Python, no venv, pip failed); programs for tests that cannot be installed
@@ -161,7 +161,11 @@ models)
     # TensorFlow 2.15, which imports the TF1 graph, ends with Python 3.11.
     install models .venv-models 12
     ;;
+smoke)
+    install smoke .venv-models 12
+    cp .venv-models/.installed-smoke .venv-models/.installed-models # the extra "smoke" contains "models"
+    ;;
 *)
-    fail "say what for: deploy/prepare.sh demo, test or models"
+    fail "say what for: deploy/prepare.sh demo, test, models or smoke"
     ;;
 esac

@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 from edge_app import __version__
 from edge_app.certificate import expiry_warning
+from edge_app.clock import ClockWatch
 from edge_app.config import Config
 from edge_app.detectors.manifest import refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.endpoint import Endpoint, Tls
-from edge_app.errors import StoreError
+from edge_app.errors import PreviewError, StoreError
 from edge_app.harvest.folder import HarvestFolder, Quota, is_harvest
 from edge_app.harvest.harvester import Harvester
 from edge_app.harvest.picture import Retouch
@@ -26,13 +27,22 @@ from edge_app.ledger import Ledger
 from edge_app.messages import Device, Health, LineMeta, Location, Meta, Percentiles, SourceHealth, encode_counts
 from edge_app.mqtt import Timing
 from edge_app.pipeline import Pipeline
+from edge_app.preview.hatch import Hatch
+from edge_app.preview.live import Broadcast, Preview
+from edge_app.preview.notes import Notes
+from edge_app.preview.rtsp import RtspServer, Stream
+from edge_app.preview.scene import Privacy
 from edge_app.publisher import Publisher, will
 from edge_app.records import Line
 from edge_app.service import Service
 from edge_app.session import Session
 from edge_app.sources import Source, open_source
+from edge_app.sources.masks import masked
+from edge_app.sources.recording import Recording
 from edge_app.store import Outbox
 from edge_app.tracker import Tracker, TrackerSettings
+from edge_app.view.quality import QualityWatch
+from edge_app.view.watch import ViewWatch
 
 log = logging.getLogger(__name__)
 
@@ -47,23 +57,20 @@ def build_lines(config: Config) -> tuple[Line, ...]:
 
 
 def build_source(config: Config) -> Source:
-    """The camera, as it behaves in service: in real time. Raises SourceError."""
+    """The camera, as it behaves in service: in real time, and masked. Raises SourceError."""
+    return masked(open_source(config.source.kind, **config.source.options), config.privacy.masks)
+
+
+def build_recording(config: Config, path: Path) -> Recording:
+    """A recording to look at offline, turned, thinned and masked as the camera is. Raises SourceError."""
     s = config.source
-    wanted = {key: value for key in ("width", "height", "fps") if (value := getattr(s, key)) is not None}
-    common = {"rotation": s.rotation, "fps_limit": s.fps_limit}
-    options: dict[str, dict[str, Any]] = {
-        "street": {**wanted, "seed": s.seed, "light": s.light, "flow": s.flow, "pace": "real"},
-        "file": {"path": s.path, "loop": s.loop, "pace": "real", **common},
-        "camera": {"device": s.device, "frozen_s": s.frozen_s, **wanted, **common},
-        "stream": {"url": s.address, "frozen_s": s.frozen_s, **common},
-    }
-    return open_source(s.kind, **options[s.kind])
+    return Recording(path, rotation=s.rotation, fps_limit=s.fps_limit, masks=config.privacy.masks)
 
 
 def build_detector(config: Config) -> TfliteDetector:
     """Raises DetectorError."""
     d = config.detector
-    return TfliteDetector(d.model, threads=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
+    return TfliteDetector(d.model, engines=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
 
 
 def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
@@ -79,10 +86,16 @@ def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
     )
 
 
+def build_quality(config: Config, source: Source) -> QualityWatch:
+    v = config.view
+    view = ViewWatch(dark=v.dark, blurred=v.blurred, moved=v.moved) if v.watch else None
+    return QualityWatch(view, ClockWatch() if source.live else None)
+
+
 def build_harvest(config: Config, folder: HarvestFolder, model: str, source: str, clip: str = "") -> Harvester:
     """model: its hash. source: what the frames show. clip: the recording that they are from, if they are."""
     h, d = config.harvest, config.detector
-    retouch = Retouch(h.masks, d.region, h.longest_side)
+    retouch = Retouch(config.privacy.masks, d.region, h.longest_side)
     return Harvester(folder, retouch, strong=d.score, every_s=h.every_s, model=model, source=source, clip=clip)
 
 
@@ -100,8 +113,38 @@ def _harvest(config: Config, device: Device) -> Harvester | None:
     if not h.enabled:
         folder.expire(datetime.now(timezone.utc).date())
         return None
-    log.info("harvesting", extra={"folder": str(h.folder), "masks": len(h.masks), "days": h.expire_days})
+    log.info("harvesting", extra={"folder": str(h.folder), "masks": len(config.privacy.masks), "days": h.expire_days})
     return build_harvest(config, folder, device.model, f"{device.site}/{device.device}")
+
+
+def build_preview(config: Config, pipeline: Pipeline, notes: Callable[[], Sequence[str]] = lambda: ()) -> Preview:
+    privacy = Privacy(config.privacy.pixelate, config.detector.region)
+    return Preview(pipeline, build_lines(config), config.counting.classes, privacy, notes)
+
+
+def _broadcast(config: Config, preview: Preview) -> AbstractContextManager[object]:
+    """Nothing where it is off, and where it cannot be served: counting matters more."""
+    p = config.preview
+    if not p.enabled:
+        return nullcontext()
+    login = (p.username, p.password.get_secret_value()) if p.username and p.password else None
+    annotated = Stream("/annotated", p.rate, (p.width, p.width * 9 // 16))
+    plain = Stream("/plain", p.plain_rate, (p.plain_width, p.plain_width * 9 // 16))
+    try:
+        server = RtspServer((annotated, plain), address=p.address, port=p.port, login=login, encoder=p.encoder)
+    except PreviewError as error:
+        log.error("%s; counting goes on without a preview", error)
+        return nullcontext()
+    log.info("preview", extra={"port": server.port, "password": login is not None, "encoder": server.encoder})
+    return Broadcast(preview, server, annotated, plain)
+
+
+def _hatch(folder: Path, preview: Preview) -> AbstractContextManager[object]:
+    try:
+        return Hatch(folder, preview)
+    except StoreError as error:
+        log.error("%s", error)
+        return nullcontext()
 
 
 def build_endpoint(config: Config) -> Endpoint:
@@ -165,7 +208,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         detector = build_detector(config)
         stack.callback(detector.close)
         refuse_unproven(detector.manifest, allowed=config.detector.allow_unproven)
-        source = source or build_source(config)
+        source = masked(source, config.privacy.masks) if source else build_source(config)
         stack.callback(source.close)
         lines = build_lines(config)
         pipeline = build_pipeline(config, detector)
@@ -174,12 +217,20 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         ledger = build_ledger(config, device, lines)
         outbox = Outbox(config.store.folder)
         stack.callback(outbox.close)
-        report = _Report(config, source, pipeline, ledger)
+        quality = build_quality(config, source)
+        report = _Report(config, source, pipeline, ledger, quality)
         meta = build_meta(config, device, lines)
         interval_s = config.counting.interval_s
         publisher = Publisher(session, outbox, device, meta, report.health, interval_s=interval_s)
         report.publisher = publisher
-        report.service = Service(source, pipeline, ledger, publisher, harvest=_harvest(config, device))
+        notes = Notes(source, pipeline, publisher, lambda: report.service.frames)
+        preview = build_preview(config, pipeline, notes)
+        harvest = _harvest(config, device)
+        report.service = Service(
+            source, pipeline, ledger, publisher, harvest=harvest, quality=quality, watch=preview.watch
+        )
+        stack.enter_context(_hatch(config.store.folder, preview))
+        stack.enter_context(_broadcast(config, preview))
         log.info("watching", extra={"source": config.source.kind, "lines": len(lines), "model": device.model[:12]})
         yield report.service
 
@@ -190,7 +241,10 @@ class _Report:
     publisher: Publisher
     service: Service
 
-    def __init__(self, config: Config, source: Source, pipeline: Pipeline, ledger: Ledger) -> None:
+    def __init__(
+        self, config: Config, source: Source, pipeline: Pipeline, ledger: Ledger, quality: QualityWatch
+    ) -> None:
+        self._quality = quality
         self._folder = config.store.folder
         self._certificates = [file for file in (config.mqtt.cert_file, config.mqtt.ca_file) if file]
         self._source, self._pipeline, self._ledger = source, pipeline, ledger
@@ -220,7 +274,11 @@ class _Report:
                 repeated=status.repeated,
                 detail=status.detail,
             ),
-            problem=self._ledger.problem or self.publisher.problem or expiry_warning(self._certificates, time.time()),
+            quality=self._quality.now,
+            problem=self._ledger.problem
+            or self.publisher.problem
+            or self._quality.problem
+            or expiry_warning(self._certificates, time.time()),
         )
 
     def _rate(self) -> float:

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Final
 
 from edge_app import __version__
-from edge_app.commands import bench, check, config, count, demo, evaluate, harvest, run, setup, watch
+from edge_app.commands import bench, check, config, count, demo, evaluate, harvest, lines, run, setup, snapshot, watch
 from edge_app.errors import ConfigError, DetectorError, EdgeAppError
 
 COMMANDS: Final = {
@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "check": check,
     "bench": bench,
     "watch": watch,
+    "snapshot": snapshot,
+    "lines": lines,
     "config": config,
 }
 STOP: Final = threading.Event()

@@ -17,8 +17,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from edge_app.config_harvest import HarvestConfig
+from edge_app.config_preview import PreviewConfig, PrivacyConfig
 from edge_app.config_source import SourceConfig
 from edge_app.config_types import FilePath, Fraction, Point, Slug, Table, distinct, only_with
+from edge_app.config_view import ViewConfig
 
 Way: TypeAlias = Literal["left_to_right", "right_to_left"]
 VehicleLabel: TypeAlias = Literal["car", "motorcycle", "bus", "truck", "bicycle"]
@@ -59,7 +61,7 @@ class DetectorConfig(Table):
     allow_unproven: bool = Field(
         default=False, description="Count with a model that never passed the gate of models/registry."
     )
-    threads: int = Field(default=2, ge=1, le=8, description="CPU threads of the interpreter.")
+    threads: int = Field(default=2, ge=1, le=8, description="CPU threads for inference: one interpreter on each.")
     score: Fraction = Field(default=0.2, description="From this score on a detection may begin a track.")
     weak_score: Fraction = Field(default=0.15, description="From this score on a detection may continue a track.")
     same_iou: Fraction = Field(default=0.55, description="Two boxes of one class that overlap more are one vehicle.")
@@ -230,7 +232,10 @@ class Config(Table):
     counting: CountingConfig = CountingConfig()
     mqtt: MqttConfig = MqttConfig()
     store: StoreConfig = StoreConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    preview: PreviewConfig = PreviewConfig()
     harvest: HarvestConfig = HarvestConfig()
+    view: ViewConfig = ViewConfig()
     log: LogConfig = LogConfig()
 
     @field_validator("lines")
@@ -244,14 +249,21 @@ class Config(Table):
             raise ValueError("at least one counting line is needed: add a table [[lines]] with id, start and end")
         return value
 
+    @field_validator("preview")
+    @classmethod
+    def _not_open_to_all(cls, value: PreviewConfig) -> PreviewConfig:
+        if value.enabled and value.open_to_all:
+            raise ValueError(f"others can reach {value.address}: give username and password, or use 127.0.0.1")
+        return value
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every text that must appear nowhere, for the log to mask."""
         password = self.mqtt.password
-        return (*self.source.secrets, *([password.get_secret_value()] if password else []))
+        return (*self.source.secrets, *self.preview.secrets, *([password.get_secret_value()] if password else []))
 
     @property
     def sha256(self) -> str:
         """Hash of everything but the secrets, as canonical JSON."""
-        data = self.model_dump(mode="json", exclude={"source": {"password"}, "mqtt": {"password"}})
+        data = self.model_dump(mode="json", exclude={name: {"password"} for name in ("source", "mqtt", "preview")})
         return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

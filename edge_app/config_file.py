@@ -57,19 +57,24 @@ _WORDS: Final = {
 def load(path: Path | str, environment: Mapping[str, str] = os.environ) -> Config:
     """The configuration in a TOML file. Relative paths in it are relative to its folder.
 
-    Secrets come from `environment` (EDGE_APP_MQTT_PASSWORD, EDGE_APP_SOURCE_PASSWORD), from the systemd credentials
-    mqtt_password and source_password, from a password_file or from the file itself, in this order; the
-    certificate's key also from the credential mqtt_key, where the file names none.
+    Secrets come from `environment` (EDGE_APP_MQTT_PASSWORD, EDGE_APP_SOURCE_PASSWORD,
+    EDGE_APP_PREVIEW_PASSWORD), from the systemd credentials mqtt_password and so on, from a
+    password_file or from the file itself, in this order; the certificate's key also from the credential
+    mqtt_key, where the file names none.
     Raises ConfigError with every problem that was found.
     """
     path = Path(path)
-    data = _read(path)
+    return validated(_read(path), path.parent, environment)
+
+
+def validated(data: Mapping[str, Any], folder: Path, environment: Mapping[str, str] = os.environ) -> Config:
+    """As `load`, of what a TOML file in `folder` would hold."""
     # a table that is left out is checked like an empty one, so that its default paths are placed beside the file too
-    tables = {name: {} for name in _TABLES if name != "lines"} | data
+    tables: dict[str, Any] = {name: {} for name in _TABLES if name != "lines"} | dict(data)
     _fill_key(tables, environment)
-    problems = [*_fill_secrets(tables, path.parent, environment), *_expand_url(tables, environment)]
+    problems = [*_fill_secrets(tables, folder, environment), *_expand_url(tables, environment)]
     try:
-        config = Config.model_validate(tables, context={"folder": path.parent})
+        config = Config.model_validate(tables, context={"folder": folder})
     except ValidationError as exc:
         problems += [_in_words(error, tables) for error in exc.errors(include_url=False)]
     if problems:
@@ -95,8 +100,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _fill_secrets(tables: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Puts the passwords of the two logins where the models expect them; yields what went wrong."""
-    for name in ("source", "mqtt"):
+    """Puts the passwords of the logins where the models expect them; yields what went wrong."""
+    for name in ("source", "mqtt", "preview"):
         table = tables[name]
         # without a login there is nothing a password could belong to: a stray variable must not become an error
         if not isinstance(table, dict) or "username" not in table:
@@ -203,18 +208,18 @@ def lint(config: Config) -> list[str]:
         if _at_edge(line.start[0], line.end[0], x0, x1) or _at_edge(line.start[1], line.end[1], y0, y1)
     ]
     source, mqtt = config.source, config.mqtt
-    if source.kind != "camera" and source.device != type(source)().device:
+    if source.kind not in ("camera", "gstreamer", "picamera") and source.device != type(source)().device:
         findings.append(f'source.device: is not used, because source.kind is "{source.kind}"')
     if mqtt.tls and mqtt.port == 1883:
         findings.append("mqtt.port: is 1883 although mqtt.tls is true; brokers usually speak TLS on 8883")
     if mqtt.password and not mqtt.tls and mqtt.host not in ("127.0.0.1", "::1", "localhost"):
         findings.append("mqtt.tls: is false, so the password crosses the network unencrypted")
-    if config.harvest.enabled and not config.harvest.masks:
+    if config.harvest.enabled and not config.privacy.masks:
         findings.append(
-            "harvest.masks: is empty, so frames are kept with everything the camera sees; mask windows, doors and "
+            "privacy.masks: is empty, so frames are kept with everything the camera sees; mask windows, doors and "
             "pavements"
         )
-    if source.kind in ("camera", "stream") and config.device == type(config.device)():
+    if source.kind in ("camera", "stream", "gstreamer", "picamera") and config.device == type(config.device)():
         findings.append("device.device: is still the default; two devices of one name push each other off the broker")
     return findings
 

@@ -1,23 +1,12 @@
-"""The [harvest] table: frames kept on the device for labelling, and what keeps them private."""
+"""The [harvest] table: frames kept on the device for labelling."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from edge_app.config_types import FilePath, Point, Table
-
-
-def _has_area(mask: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-    xs, ys = {x for x, _ in mask}, {y for _, y in mask}
-    if len(xs) < 2 or len(ys) < 2:
-        raise ValueError("a mask must have an area: two opposite corners of a rectangle, or the corners of a polygon")
-    return mask
-
-
-Mask = Annotated[tuple[Point, ...], Field(strict=False, min_length=2, max_length=100), AfterValidator(_has_area)]
+from edge_app.config_types import FilePath, Table
 
 
 class HarvestConfig(Table):
@@ -36,8 +25,3 @@ class HarvestConfig(Table):
     expire_days: int = Field(default=30, ge=1, le=365, description="Deleted after so many days.")
     keep_free_mb: float = Field(default=500.0, ge=0, description="Nothing is kept when the disk has less free, MB.")
     longest_side: int = Field(default=1280, ge=160, le=8192, description="Frames are made no larger, px.")
-    masks: Annotated[tuple[Mask, ...], Field(strict=False)] = Field(
-        default=(),
-        description="Blackened before anything is written: [[x, y], [x, y]] is a rectangle, more points are a polygon, "
-        "in 0..1 of the picture.",
-    )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_serializer, field_validator
 
 from edge_app.config_types import FilePath, Table, not_empty, only_with
 
-Kind: TypeAlias = Literal["street", "file", "camera", "stream"]
+Kind: TypeAlias = Literal["street", "file", "camera", "stream", "gstreamer", "picamera"]
 Flow: TypeAlias = Annotated[float, Field(ge=0, le=60)]
 
-_NEEDED_BY: Final = {"path": "file", "url": "stream"}
+_NEEDED_BY: Final = {"path": "file", "url": "stream", "pipeline": "gstreamer"}
+_ALSO_FOR: Final = {"url": "gstreamer"}
 
 
 def _is_stream(url: str) -> bool:
@@ -27,26 +28,50 @@ def _is_stream(url: str) -> bool:
 class SourceConfig(Table):
     """Where the pictures come from."""
 
-    kind: Kind = Field(default="street", description="street (a rendered one), file, camera or stream.")
+    kind: Kind = Field(
+        default="street", description="street (a rendered one), file, camera (V4L2), stream, gstreamer or picamera."
+    )
     path: FilePath | None = Field(
         default=None, description="file: the video.", examples=["road.mp4"], validate_default=True
     )
     loop: bool = Field(default=False, description="file: begin again at the end.")
-    device: str = Field(default="/dev/video0", description="camera: its path or number.")
+    device: str = Field(
+        default="/dev/video0", description="camera: its path or number; picamera, gstreamer: its number."
+    )
     width: int | None = Field(
-        default=None, ge=64, le=7680, description="camera, street: width wished for, px.", examples=[1280]
+        default=None, ge=64, le=7680, description="All but file and stream: width wished for, px.", examples=[1280]
     )
     height: int | None = Field(
-        default=None, ge=64, le=4320, description="camera, street: height wished for, px.", examples=[720]
+        default=None, ge=64, le=4320, description="All but file and stream: height wished for, px.", examples=[720]
     )
     fps: float | None = Field(
-        default=None, gt=0, le=240, description="camera, street: frames/s wished for.", examples=[15.0]
+        default=None, gt=0, le=240, description="All but file and stream: frames/s wished for.", examples=[15.0]
     )
     url: SecretStr | None = Field(
         default=None,
-        description="stream: rtsp:// or http(s)://; ${NAME} is taken from the environment.",
+        description="stream, gstreamer: rtsp:// or http(s)://; ${NAME} is taken from the environment.",
         examples=["rtsp://192.0.2.10:554/stream1"],
         validate_default=True,
+    )
+    pipeline: str | None = Field(
+        default=None,
+        min_length=1,
+        description="gstreamer: jetson-csi, jetson-rtsp, jetson-rtsp-h265 or your own in launch syntax, without sink; "
+        "{url}, {device}, {width}, {height} and {fps} are filled in.",
+        examples=["jetson-rtsp"],
+        validate_default=True,
+    )
+    exposure_us: int | None = Field(
+        default=None, ge=10, le=1_000_000, description="picamera: fixed exposure, us; else automatic.", examples=[4000]
+    )
+    gain: float | None = Field(
+        default=None, ge=1, le=64, description="picamera: fixed gain of the sensor; else automatic.", examples=[2.0]
+    )
+    focus: float = Field(
+        default=0.0, ge=0, le=32, description="picamera: fixed focus, 1/m; 0 is far away. Autofocus stays off."
+    )
+    flicker_hz: Literal[0, 50, 60] = Field(
+        default=0, description="picamera: mains frequency of lamps, 50 or 60; 0 leaves flicker alone."
     )
     username: str | None = Field(default=None, description="stream: login.", examples=["viewer"])
     password: SecretStr | None = Field(
@@ -82,13 +107,13 @@ class SourceConfig(Table):
             raise ValueError("must be rtsp://, rtsps://, http:// or https:// with a host (and a port below 65536)")
         return value
 
-    @field_validator("path", "url")
+    @field_validator("path", "url", "pipeline")
     @classmethod
     def _fits_kind(cls, value: object, info: ValidationInfo) -> object:
         kind, needed_by = info.data.get("kind"), _NEEDED_BY[str(info.field_name)]
         if kind == needed_by and value is None:
             raise ValueError(f'is required when source.kind is "{kind}"')
-        if value is not None and kind is not None and kind != needed_by:
+        if value is not None and kind not in (None, needed_by, _ALSO_FOR.get(str(info.field_name))):
             raise ValueError(f'is for source.kind = "{needed_by}", but source.kind is "{kind}"')
         return value
 
@@ -131,3 +156,22 @@ class SourceConfig(Table):
         given = self.password.get_secret_value() if self.password else None
         path = parts.path if "=" in parts.path else None
         return tuple(text for text in (parts.password, unquote(parts.password or ""), parts.query, path, given) if text)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the source of this kind is constructed with, to behave as it does in service: in real time."""
+        wanted = {key: value for key in ("width", "height", "fps") if (value := getattr(self, key)) is not None}
+        number = self.device.removeprefix("/dev/video")  # by default a path stands there, and means the first
+        common = {"rotation": self.rotation, "fps_limit": self.fps_limit}
+        camera = {"frozen_s": self.frozen_s, **wanted, **common}
+        exposure = {"exposure_us": self.exposure_us, "gain": self.gain}
+        lens = {"focus": self.focus, "flicker_hz": self.flicker_hz}
+        options: dict[Kind, dict[str, Any]] = {
+            "street": {**wanted, "seed": self.seed, "light": self.light, "flow": self.flow, "pace": "real"},
+            "file": {"path": self.path, "loop": self.loop, "pace": "real", **common},
+            "camera": {"device": self.device, **camera},
+            "stream": {"url": self.address, "frozen_s": self.frozen_s, **common},
+            "gstreamer": {"pipeline": self.pipeline, "device": number, "url": self.address or "", **camera},
+            "picamera": {"device": number, **exposure, **lens, **camera},
+        }
+        return options[self.kind]

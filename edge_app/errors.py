@@ -33,5 +33,9 @@ class StoreError(EdgeAppError, OSError):
     """The state folder cannot be used."""
 
 
+class PreviewError(EdgeAppError, OSError):
+    """Nobody can look: what serves live pictures is missing, its port is taken, or there is none yet."""
+
+
 class BrokerError(EdgeAppError, ConnectionError):
     """The MQTT broker cannot be reached or refuses us."""

@@ -147,6 +147,7 @@ class Health(Payload):
     memory_available_mb: float | None = None
     disk_free_mb: float | None = None
     source: SourceHealth
+    quality: Sequence[Quality] = Field(default=(), description="What is wrong with the camera's view now")
     problem: str = ""
 
 

@@ -1,6 +1,6 @@
 """Counting a recording: every frame in order, none dropped, the same input gives the same events.
 
-Decoding runs ahead in a thread of its own, one frame at a time, so that both cores work.
+Decoding runs ahead in a thread of its own, one frame at a time, and the rest in the same stages as in service.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from edge_app.errors import SourceEnded
 from edge_app.pipeline import Pipeline, StageTimes
 from edge_app.records import DIRECTIONS, Crossing, Frame, Line
 from edge_app.sources.recording import Recording
+from edge_app.stages import Counted, Stages
 from edge_app.threads import Latest, Worker, join_all
 
 _WAIT_S = 0.5
+_END_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class Looked:
 
 
 @contextmanager
-def decoded(source: Recording, times: StageTimes) -> Iterator[Callable[[], Frame | None]]:
-    """A function that gives the next frame, None at the end; what decoding raises comes out there."""
+def decoded(source: Recording, times: StageTimes) -> Iterator[Latest[Frame]]:
+    """A slot with one frame after the other, finished at the end; what decoding raises comes out of the context."""
     slot: Latest[Frame] = Latest(lossless=True)
     faults: list[BaseException] = []
 
@@ -55,23 +57,43 @@ def decoded(source: Recording, times: StageTimes) -> Iterator[Callable[[], Frame
         finally:
             slot.close()
 
-    def following() -> Frame | None:
-        while not slot.finished:
-            frame = slot.get(_WAIT_S)
-            if frame is not None:
-                return frame
+    worker = Worker("decode", run, lambda _name, fault: faults.append(fault))
+    worker.start()
+    try:
+        yield slot
+    finally:
+        source.close()
+        slot.close()
+        join_all([worker], _END_S)
+    if faults:
+        raise faults[0]
+
+
+@contextmanager
+def staged(frames: Latest[Frame], pipeline: Pipeline) -> Iterator[Callable[[], Counted | None]]:
+    """A function that gives the next frame that was counted, None at the end; raises what counting raises.
+
+    At the end of the context frames that are still under way are left, and the engines rest.
+    """
+    faults: list[BaseException] = []
+    stages = Stages(frames, pipeline, lambda _name, fault: faults.append(fault))
+
+    def following() -> Counted | None:
+        while not stages.finished and not faults:
+            counted = stages.next(_WAIT_S)
+            if counted is not None:
+                return counted
         if faults:
             raise faults[0]
         return None
 
-    worker = Worker("decode", run, lambda _name, fault: faults.append(fault))
-    worker.start()
+    for worker in stages.workers:
+        worker.start()
     try:
         yield following
     finally:
-        source.close()
-        slot.close()
-        join_all([worker], 5.0)
+        stages.close()
+        join_all(stages.workers, _END_S)
 
 
 def look(
@@ -82,17 +104,17 @@ def look(
 ) -> Looked:
     """Runs a recording through a pipeline to its end, or until `stop`; `seen` is told of every frame.
 
-    Closes the source. Raises SourceError and DetectorError.
+    While `seen` looks, the pipeline's tracks are those of that frame. Closes the source. Raises SourceError and
+    DetectorError.
     """
     crossings: list[Crossing] = []
     frames, size = 0, (0, 0)
     began = time.perf_counter()
-    with decoded(source, pipeline.times) as following:
-        while not stop.is_set() and (frame := following()) is not None:
-            found = pipeline.process(frame)
-            crossings += found
-            frames, size = frames + 1, frame.size
-            seen(frame, found)
+    with decoded(source, pipeline.times) as slot, staged(slot, pipeline) as following:
+        while not stop.is_set() and (counted := following()) is not None:
+            crossings += counted.crossings
+            frames, size = frames + 1, counted.frame.size
+            seen(counted.frame, counted.crossings)
         warning = source.status.detail
     return Looked(tuple(crossings), frames, size, source.rate, time.perf_counter() - began, warning)
 

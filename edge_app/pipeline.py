@@ -1,4 +1,8 @@
-"""Frame in, crossings out: detect, track, count, in this order, with the time of each stage."""
+"""Frame in, crossings out: detect, track, count, in this order, with the time of each stage.
+
+A frame is prepared and counted in the thread of the pipeline, and in between some engine sees it, perhaps in another
+thread: `stages` lets the engines work on some frames while others are prepared and counted.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from time import perf_counter
 import numpy as np
 
 from edge_app.counting import LineCounter, LineCrossing
-from edge_app.detectors import Detector
+from edge_app.detectors import Detector, Engine, Outputs
+from edge_app.detectors.letterbox import Picture
 from edge_app.records import DIRECTIONS, LABELS, Crossing, Detections, Frame, Line, Tracks
 from edge_app.tracker import Tracker
 
@@ -45,6 +50,26 @@ class StageTimes:
         return {stage: Percentiles(float(q[0]), float(q[1])) for stage, q in quantiles.items()}
 
 
+@dataclass(slots=True)
+class Look:
+    """A frame on its way: shown to an engine by one thread, then counted by another.
+
+    corner: x, y px of the frame where the picture begins. spent: s of work for its detections so far.
+    """
+
+    frame: Frame
+    picture: Picture
+    corner: tuple[int, int]
+    spent: float
+    outputs: Outputs | None = None
+
+    def show(self, engine: Engine) -> None:
+        """Raises DetectorError."""
+        began = perf_counter()
+        self.outputs = engine.infer(self.picture)
+        self.spent += perf_counter() - began
+
+
 class Pipeline:
     """One road: its detector, its tracker, its lines. Used by one thread.
 
@@ -62,7 +87,7 @@ class Pipeline:
         band: float,
         region: Region | None = None,
     ) -> None:
-        self._detector, self._tracker, self._lines = detector, tracker, tuple(lines)
+        self.detector, self._tracker, self._lines = detector, tracker, tuple(lines)
         self._counted = frozenset(classes)
         self._band, self._region = band, region
         self._size = (0, 0)
@@ -73,20 +98,35 @@ class Pipeline:
         self.tracks: Tracks | None = None
 
     def process(self, frame: Frame) -> list[Crossing]:
-        """The crossings that became certain with this frame, in order of line; each says when it really happened.
+        """All steps for one frame, one after another: `prepare`, `Look.show`, `count`. Raises DetectorError."""
+        look = self.prepare(frame)
+        look.show(self.detector.engines[0])
+        return self.count(look)
 
-        Raises DetectorError.
+    def prepare(self, frame: Frame) -> Look:
+        """What an engine is to be shown of a frame."""
+        began = perf_counter()
+        x0, y0, x1, y1 = self._part(frame.size)
+        whole = (x0, y0, x1, y1) == (0, 0, *frame.size)
+        picture = self.detector.prepare(frame.image if whole else frame.image[y0:y1, x0:x1])
+        return Look(frame, picture, (x0, y0), perf_counter() - began)
+
+    def count(self, look: Look) -> list[Crossing]:
+        """Of a look that was shown; call it in the order of the frames.
+
+        The crossings that became certain with this frame, in order of line; each says when it really happened.
         """
+        frame = look.frame
         if frame.size != self._size:
             self._measure(frame.size)
         began = perf_counter()
-        self.detections = self._detect(frame)
+        self.detections = self._detections(look)
         detected = perf_counter()
         self.tracks = self._tracker.update(self.detections, frame.monotonic)
         tracked = perf_counter()
         crossings = self._count(frame, self.tracks)
         counted = perf_counter()
-        self.times.add("detect", detected - began)
+        self.times.add("detect", look.spent + detected - began)
         self.times.add("track", tracked - detected)
         self.times.add("count", counted - tracked)
         return crossings
@@ -103,12 +143,19 @@ class Pipeline:
             for line in self._lines
         )
 
-    def _detect(self, frame: Frame) -> Detections:
+    def _part(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """The region in px of a frame of this width and height."""
         if self._region is None:
-            return self._detector.detect(frame.image)
-        x0, y0, x1, y1 = np.multiply(self._region, np.tile(frame.size, 2)).round().astype(int).tolist()
-        found = self._detector.detect(frame.image[y0:y1, x0:x1])
-        return Detections(found.boxes + np.array([x0, y0, x0, y0], np.float32), found.scores, found.classes)
+            return 0, 0, *size
+        x0, y0, x1, y1 = np.multiply(self._region, np.tile(size, 2)).round().astype(int).tolist()
+        return x0, y0, x1, y1
+
+    def _detections(self, look: Look) -> Detections:
+        assert look.outputs is not None
+        found = self.detector.decode(look.picture, look.outputs)
+        if look.corner == (0, 0):
+            return found
+        return Detections(found.boxes + np.tile(look.corner, 2).astype(np.float32), found.scores, found.classes)
 
     def _count(self, frame: Frame, tracks: Tracks) -> list[Crossing]:
         self._looks.append((frame.monotonic, frame.index))

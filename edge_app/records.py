@@ -29,6 +29,8 @@ DIRECTIONS: Final[tuple[Direction, Direction]] = ("left_to_right", "right_to_lef
 def _check(name: str, array: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         raise TypeError(f"{name} must be a numpy array of {dtype.__name__}, not {getattr(array, 'dtype', type(array))}")
+    if array.shape == shape:  # nearly always, and a dozen arrays are checked for each frame
+        return
     if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape, strict=True)):
         raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
 

@@ -1,4 +1,4 @@
-"""The work of a running device: capture, inference and delivery, each in its own thread, and one way to end.
+"""The work of a running device: capture, counting, inference and delivery in threads of their own, one way to end.
 
 An unexpected fault in a thread ends the process with exit 1, and systemd starts it again; expected ones (camera or
 broker gone) are waited out in their adapters and show in health.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_app.errors import EdgeAppError, SourceEnded
@@ -20,7 +20,9 @@ from edge_app.pipeline import Pipeline
 from edge_app.publisher import Publisher
 from edge_app.records import Crossing, Frame
 from edge_app.sources import Source
+from edge_app.stages import Stages
 from edge_app.threads import Latest, Worker, join_all
+from edge_app.view.quality import QualityWatch
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,8 @@ class Deadlines:
 class Service:
     """Wires a source, a pipeline, a ledger and a publisher together and runs them until told to stop.
 
-    harvest: sees every frame after it was counted; None where no frames are kept.
+    harvest: sees every frame after it was counted; None where no frames are kept. quality: judges the view; None where
+    nobody does. watch: called with every frame and its crossings after they are on disk, in the thread that counts.
     """
 
     def __init__(
@@ -55,18 +58,22 @@ class Service:
         wall: Callable[[], float] = time.time,
         heart: Heart | None = None,
         harvest: Harvester | None = None,
+        quality: QualityWatch | None = None,
+        watch: Callable[[Frame, Sequence[Crossing]], None] = lambda _frame, _crossings: None,
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
-        self._harvest = harvest
+        self._harvest, self._quality, self._watch = harvest, quality, watch
         self._deadlines, self._wall = deadlines, wall
         self.heart = heart or Heart()
         self.frames = 0
         self._slot: Latest[Frame] = Latest(lossless=not source.live)
         self._over = threading.Event()
         self._fault: BaseException | None = None
+        self._stages = Stages(self._slot, pipeline, self._failed)
         self._workers = (
             Worker("capture", self._capture, self._failed),
-            Worker("inference", self._infer, self._failed),
+            Worker("counting", self._count, self._failed),
+            *self._stages.workers,
             Worker("publisher", lambda stop: publisher.run(stop, deadlines.drain), self._failed),
             *([Worker("harvest", harvest.run, self._failed)] if harvest else []),
         )
@@ -115,32 +122,36 @@ class Service:
         finally:
             self._slot.close()
 
-    def _infer(self, stop: threading.Event) -> None:
+    def _count(self, stop: threading.Event) -> None:
         dropped = 0
         try:
-            while not stop.is_set() and not self._slot.finished:
-                frame = self._slot.get(_LOOK_S)
-                if frame is not None:
+            while not self._stages.finished:
+                counted = self._stages.next(_LOOK_S)
+                if counted is not None:
                     now_dropped = self.dropped
-                    self._process(frame, now_dropped - dropped)
+                    self._record(counted.frame, counted.crossings, now_dropped - dropped)
                     dropped = now_dropped
+                elif stop.is_set():
+                    break
                 self._ledger.tick(self._wall())
         finally:
+            self._stages.close()
             self._ledger.close(self._wall())
             if self._harvest is not None:
                 self._harvest.close()
             self._over.set()
 
-    def _process(self, frame: Frame, dropped: int) -> None:
-        crossings = self._pipeline.process(frame)
+    def _record(self, frame: Frame, crossings: Sequence[Crossing], dropped: int) -> None:
         kept = self._ledger.unstored
-        self._ledger.record(frame.captured_at, crossings, dropped)
+        quality = self._quality.flags(frame) if self._quality else ()
+        self._ledger.record(frame.captured_at, crossings, dropped, quality)
         self.frames += 1
         if self.frames == 1:
             log.info("first frame", extra={"after_s": round(process_age_s(), 2)})
         self.heart.beat("frame")
         for crossing in crossings:
             _tell(crossing, stored=self._ledger.unstored <= kept)
+        self._watch(frame, crossings)
         if self._harvest is not None and self._pipeline.tracks is not None:
             self._harvest.look(frame, self._pipeline.detections, self._pipeline.tracks)
 

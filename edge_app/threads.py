@@ -15,52 +15,64 @@ class Latest(Generic[T]):
 
     Live (the default): `put` never waits, the newest item wins, and what it replaces is counted in `dropped`.
     With `lossless`, for replay: `put` waits until the item before has been taken, and nothing is dropped.
+    `news` is what the taker waits for; one that waits for more than items has itself told of that here too.
     """
 
     def __init__(self, *, lossless: bool = False) -> None:
         self._lossless = lossless
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        # Two conditions, so that nobody is woken for what concerns the other side alone.
+        self.news, self._taken = threading.Condition(lock), threading.Condition(lock)
         self._items: list[T] = []
         self._closed = False
         self._dropped = 0
 
     def put(self, item: T) -> bool:
         """Offers an item; False when the slot was closed first, and the item is counted as dropped."""
-        with self._changed:
+        with self.news:
             if self._lossless:
-                self._changed.wait_for(lambda: not self._items or self._closed)
+                self._taken.wait_for(lambda: not self._items or self._closed)
             if self._closed:
                 self._dropped += 1
                 return False
             self._dropped += len(self._items)
             self._items = [item]
-            self._changed.notify_all()
+            self.news.notify_all()
             return True
 
     def get(self, timeout: float) -> T | None:
         """The item, or None when none came within `timeout` seconds or the slot is `finished`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._items or self._closed, timeout)
-            item = self._items.pop() if self._items else None
-            self._changed.notify_all()
-            return item
+        with self.news:
+            if not self._items and not self._closed:
+                self.news.wait_for(lambda: self._items or self._closed, timeout)
+            if not self._items:
+                return None
+            self._taken.notify_all()
+            return self._items.pop()
 
     def close(self) -> None:
         """No more items: wakes everyone who waits; an item that is already there can still be taken."""
-        with self._changed:
+        with self.news:
             self._closed = True
-            self._changed.notify_all()
+            self.news.notify_all()
+            self._taken.notify_all()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is an item."""
+        with self.news:
+            return bool(self._items)
 
     @property
     def finished(self) -> bool:
         """Closed and empty: nothing will ever come."""
-        with self._changed:
+        with self.news:
             return self._closed and not self._items
 
     @property
     def dropped(self) -> int:
         """Items that were replaced by a newer one or came after the end, since the beginning."""
-        with self._changed:
+        with self.news:
             return self._dropped
 
 

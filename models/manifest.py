@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -26,9 +26,20 @@ Manifest: TypeAlias = dict[str, Any]
 DEFAULT_SIZES: Final = (Size(300, 300), Size(512, 288), Size(640, 384))
 
 
-def describe(size: Size, model: bytes, quantisation: Mapping[str, Any], data: Mapping[str, Any]) -> Manifest:
-    """The manifest of one built file, without scores; `data` is the calibration data with licence and attribution."""
-    boxes, scores = output_names(layer_count(size))
+def describe(
+    size: Size,
+    model: bytes,
+    quantisation: Mapping[str, Any],
+    data: Mapping[str, Any],
+    *,
+    ends: tuple[list[str], list[str]] | None = None,
+    layers: Sequence[Mapping[str, Any]] | None = None,
+) -> Manifest:
+    """The manifest of one built file, without scores; `data` is the calibration data with licence and attribution.
+
+    ends: names of the outputs for boxes and scores, layers: their anchors; of the source's network where not given.
+    """
+    boxes, scores = ends or output_names(layer_count(size))
     outputs = [{"name": n, "role": "boxes", "layer": k} for k, n in enumerate(boxes)]
     outputs += [{"name": n, "role": "scores", "layer": k} for k, n in enumerate(scores)]
     return {
@@ -44,7 +55,7 @@ def describe(size: Size, model: bytes, quantisation: Mapping[str, Any], data: Ma
         "labels": list(ROAD_USERS),
         "score": "sigmoid",
         "box_coding": {"order": "ty tx th tw", "scales": [10, 10, 5, 5]},
-        "anchors": {"layers": anchor_layers(size), "relative_to": "min"},
+        "anchors": {"layers": list(layers or anchor_layers(size)), "relative_to": "min"},
         "quantisation": dict(quantisation),
         "licence": "Apache-2.0",
         "origin": origin(data),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from edge_app.records import FloatArray
@@ -64,22 +65,35 @@ def build(source: Graph, size: Size, recipe: Recipe, paths: Sequence[Path], data
     graph = base_graph(source, size, recipe)
     if recipe.rounding:
         graph = compensated(graph, size, chosen[:ROUNDING_PICTURES])
-    boxes, scores = network.output_names(layer_count(size))
-    if not recipe.quantise:
-        model = tensorflow_room.convert_float(network.with_raw_input(graph, size), network.RAW_INPUT, boxes + scores)
-    else:
-        ends, outputs = graph, boxes + scores
-        if not recipe.per_layer:
-            ends, outputs = network.concatenated(graph, layer_count(size)), [network.BOXES, network.SCORES]
-        samples = list(pictures.calibration(chosen, size, recipe.relight))
-        kept = boxes + scores if recipe.float_heads else []
-        lowest = {} if recipe.lowest_logit is None else dict.fromkeys(scores, recipe.lowest_logit)
-        model = tensorflow_room.convert_int8(ends, network.INPUT, outputs, samples, kept, lowest)
+    ends = network.output_names(layer_count(size))
+    samples = list(pictures.calibration(chosen, size, recipe.relight)) if recipe.quantise else []
+    model = converted(graph, size, ends, recipe, samples)
     manifest = describe(size, model, statement(recipe, chosen), data)
     if not recipe.per_layer:
         pairs = ((network.BOXES, "boxes"), (network.SCORES, "scores"))
         manifest["outputs"] = [{"name": name, "role": role, "layer": None} for name, role in pairs]
     return Built(model, manifest, graph)
+
+
+def converted(
+    graph: Graph,
+    size: Size,
+    ends: tuple[list[str], list[str]],
+    recipe: Recipe,
+    samples: Sequence[FloatArray],
+    ranges: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+) -> bytes:
+    """The TFLite file of a graph that ends in these boxes and scores. samples: representative inputs, float32
+    (1, H, W, 3) in [-1, 1]; none are needed for a float file. ranges: see tensorflow_room.convert_int8."""
+    boxes, scores = ends
+    if not recipe.quantise:
+        return tensorflow_room.convert_float(network.with_raw_input(graph, size), network.RAW_INPUT, boxes + scores)
+    outputs = boxes + scores
+    if not recipe.per_layer:
+        graph, outputs = network.concatenated(graph, layer_count(size)), [network.BOXES, network.SCORES]
+    kept = boxes + scores if recipe.float_heads else []
+    lowest = {} if recipe.lowest_logit is None else dict.fromkeys(scores, recipe.lowest_logit)
+    return tensorflow_room.convert_int8(graph, network.INPUT, outputs, samples, kept, lowest, ranges)
 
 
 def compensated(graph: Graph, size: Size, paths: Sequence[Path]) -> Graph:

@@ -97,11 +97,13 @@ def convert_int8(
     samples: Iterable[NDArray[np.float32]],
     keep_float: Sequence[str] = (),
     lowest: Mapping[str, float] | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> bytes:
     """A TFLite file int8 inside, uint8 in, float32 out, apart from the nodes `keep_float`, which stay float32.
 
     samples: representative inputs, float32 (1, H, W, 3) in [-1, 1]. lowest: for nodes by name, where their int8 range
     begins at the least; what lies below comes out as that value, and what lies above is resolved the more finely.
+    ranges: for nodes by name, the int8 range itself, instead of the one that the samples show.
     """
     tf = load()
     # The two steps that TFLiteConverter.convert takes by itself; apart, because only the second takes exceptions.
@@ -113,7 +115,7 @@ def convert_int8(
     converter.representative_dataset = lambda: ([sample] for sample in samples)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter._experimental_calibrate_only = True
-    calibrated = _with_lowest(_quietly(converter), lowest or {})
+    calibrated = _with_lowest(_with_ranges(_quietly(converter), ranges or {}), lowest or {})
     with _no_stderr():
         quantised = mlir_quantize(calibrated, denylisted_nodes=list(keep_float) or None)
     return bytes(modify_model_io_type(quantised, tf.uint8, tf.float32))
@@ -129,6 +131,25 @@ def _with_lowest(calibrated: bytes, lowest: Mapping[str, float]) -> bytes:
         if name not in ranges or ranges[name].min is None:
             raise BuildError(f"TensorFlow's calibration knows no range of {name}; is it version 2.15.1?")
         ranges[name].min = np.maximum(ranges[name].min, np.float32(least))
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _with_ranges(calibrated: bytes, ranges: Mapping[str, tuple[float, float]]) -> bytes:
+    """The calibrated file with these ranges in the place of measured ones. Raises BuildError for an unknown node."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    if not ranges:
+        return calibrated
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(calibrated))
+    missing = set(ranges)
+    for tensor in model.subgraphs[0].tensors:
+        # A fused operation carries the names of all it is made of, its last one among them.
+        for name in set(tensor.name.decode().split(";")) & set(ranges):
+            if tensor.quantization is not None and tensor.quantization.min is not None:
+                tensor.quantization.min, tensor.quantization.max = (np.array([x], np.float32) for x in ranges[name])
+                missing.discard(name)
+    if missing:
+        raise BuildError(f"The converted network has no {min(missing)} to give a range; is it version 2.15.1?")
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 

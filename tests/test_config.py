@@ -67,7 +67,8 @@ def test_every_problem_at_once_with_its_path_and_a_guess(toml: Path) -> None:
         "tresh: unknown table or key",
         'interval_s: unknown table or key (did you mean "counting.interval_s"?)',
         'detecter: unknown table or key (did you mean "detector"?)',
-        "source.kind: must be 'street', 'file', 'camera' or 'stream', not \"steam\" (did you mean \"stream\"?)",
+        "source.kind: must be 'street', 'file', 'camera', 'stream', 'gstreamer' or 'picamera', not \"steam\" "
+        '(did you mean "stream"?)',
         "source.rotation: must be 0, 90, 180 or 270, not 45",
         "detector.threads: must be at most 8, not 99",
         "detector.weak_score: must not be above detector.score, 0.2, but is 0.4",
@@ -230,8 +231,10 @@ def test_what_the_example_offers_behind_a_mark_is_valid(toml: Path) -> None:
     assert {problem.partition(": ")[0] for problem in problems(toml, whole)} == {
         "source.path",  # the kind is street
         "source.url",
+        "source.pipeline",
         "source.password_file",  # beside a password, and there is no such file
         "mqtt.password_file",
+        "preview.password_file",
     }
 
 

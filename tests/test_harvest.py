@@ -28,13 +28,15 @@ from edge_app.commands import findings
 from edge_app.config import Config, MqttConfig, StoreConfig
 from edge_app.config_file import lint, load
 from edge_app.config_harvest import HarvestConfig
+from edge_app.config_preview import PrivacyConfig
 from edge_app.errors import ConfigError, StoreError
 from edge_app.harvest.folder import HarvestFolder, Quota, is_harvest
 from edge_app.harvest.harvester import Harvester, Moment, prelabelled
-from edge_app.harvest.picture import Mask, Retouch, burnt, jpeg, thumbnail
+from edge_app.harvest.picture import Retouch, jpeg, thumbnail
 from edge_app.harvest.selection import Interest
 from edge_app.harvest.voc import Label, annotation
 from edge_app.records import Detections, Frame, Image, Tracks
+from edge_app.sources.masks import Mask, burnt
 from edge_app.sources.recording import Recording
 from edge_app.throughput import record_street
 from tests.test_harvest_selection import CAR, MOTORCYCLE, seen, tracks
@@ -338,12 +340,15 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return record_street(tmp_path_factory.mktemp("video") / "street.mp4")
 
 
-def serve(folder: Path, clip: Path, table: HarvestConfig) -> int:
+def serve(folder: Path, clip: Path, table: HarvestConfig, *masks: Any) -> int:
     """The whole service on a recording, as fast as it goes; returns how many frames were counted."""
     with ExitStack() as stack:
         port = stack.enter_context(embedded())
         config = Config(
-            mqtt=MqttConfig(host=HOST, port=port), store=StoreConfig(folder=folder / "state"), harvest=table
+            mqtt=MqttConfig(host=HOST, port=port),
+            store=StoreConfig(folder=folder / "state"),
+            privacy=PrivacyConfig(masks=masks),
+            harvest=table,
         )
         running = stack.enter_context(service(config, Recording(clip, start_at=NOON)))
         running.run(threading.Event())
@@ -362,8 +367,8 @@ def test_off_by_default_and_then_nothing_is_written(
 
 def test_a_service_harvests_with_masks_and_counts_all_the_same(street: Path, tmp_path: Path) -> None:
     mask = ((0.0, 0.0), (0.3, 1.0))
-    table = HarvestConfig(enabled=True, folder=tmp_path / "harvest", every_s=1, masks=(mask,), keep_free_mb=0)
-    assert serve(tmp_path, street, table) > 100
+    table = HarvestConfig(enabled=True, folder=tmp_path / "harvest", every_s=1, keep_free_mb=0)
+    assert serve(tmp_path, street, table, mask) > 100
     kept = pictures(tmp_path / "harvest")
     assert kept, "ten seconds of a rendered street hold nothing odd"
     for path in kept:
@@ -392,26 +397,21 @@ def test_what_was_harvested_goes_in_time_also_when_it_is_off(street: Path, tmp_p
 # --- configuration and check
 
 
-def configured(folder: Path, text: str) -> Config:
+def configured(folder: Path, text: str, masks: str = "") -> Config:
     path = folder / "edge-app.toml"
-    path.write_text(f"[harvest]\n{text}\n{LINE}")
+    path.write_text(f"[harvest]\n{text}\n[privacy]\n{masks}\n{LINE}")
     return load(path)
 
 
 def test_masks_as_they_are_written(tmp_path: Path) -> None:
-    made = configured(tmp_path, "masks = [[[0.0, 0.0], [0.2, 0.3]], [[0.5, 0], [1, 0], [1, 0.5]]]").harvest
-    assert made.masks == (((0.0, 0.0), (0.2, 0.3)), ((0.5, 0.0), (1.0, 0.0), (1.0, 0.5)))
-    assert made.folder == tmp_path / "harvest"
+    made = configured(tmp_path, "", "masks = [[[0.0, 0.0], [0.2, 0.3]], [[0.5, 0], [1, 0], [1, 0.5]]]")
+    assert made.privacy.masks == (((0.0, 0.0), (0.2, 0.3)), ((0.5, 0.0), (1.0, 0.0), (1.0, 0.5)))
+    assert made.harvest.folder == tmp_path / "harvest"
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        "masks = [[[0.0, 0.0]]]",
-        "masks = [[[0.1, 0.0], [0.1, 1.0]]]",
-        "masks = [[[0.0, 0.0], [0.2, 1.3]]]",
-        "masks = [0.0, 0.0, 0.5, 0.5]",
-        'masks = "all"',
         "every_s = 0",
         "frames_per_day = 0",
         "expire_days = 0",
@@ -425,15 +425,14 @@ def test_what_is_wrong_is_said_with_its_key(tmp_path: Path, wrong: str) -> None:
 
 
 def test_frames_without_masks_are_pointed_out(tmp_path: Path) -> None:
-    assert not [one for one in lint(configured(tmp_path, "")) if "harvest" in one]
-    assert [one for one in lint(configured(tmp_path, "enabled = true")) if one.startswith("harvest.masks: is empty")]
-    assert not [
-        one for one in lint(configured(tmp_path, "enabled = true\nmasks = [[[0, 0], [1, 0.2]]]")) if "harvest" in one
-    ]
+    assert not [one for one in lint(configured(tmp_path, "")) if "masks" in one]
+    assert [one for one in lint(configured(tmp_path, "enabled = true")) if one.startswith("privacy.masks: is empty")]
+    masked = configured(tmp_path, "enabled = true", "masks = [[[0, 0], [1, 0.2]]]")
+    assert not [one for one in lint(masked) if "masks" in one]
 
 
 def test_check_says_what_is_kept_where_and_makes_nothing(tmp_path: Path) -> None:
-    config = configured(tmp_path, "enabled = true\nmasks = [[[0, 0], [1, 0.2]]]")
+    config = configured(tmp_path, "enabled = true", "masks = [[[0, 0], [1, 0.2]]]")
     found = findings.harvest(config)
     assert found.level == "ok"
     assert "100 frames and 50 MB a day" in found.sentence
@@ -462,7 +461,7 @@ def test_the_command_keeps_the_same_frames_of_a_recording_each_time(
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
     said = capsys.readouterr()
     assert f"{len(one)} of 150 frames kept" in said.out
-    assert "harvest.masks in --config" in said.err
+    assert "privacy.masks in --config" in said.err
     assert call(street, "--out", tmp_path / "one", "--every", "1") == 0
     assert f"{len(one)} kept already" in capsys.readouterr().out
     assert len((tmp_path / "one").glob("*/harvest.jsonl").__next__().read_text().splitlines()) == len(one)
@@ -472,7 +471,9 @@ def test_the_command_takes_masks_and_quota_from_a_configuration(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "edge-app.toml"
-    path.write_text(f"[harvest]\nevery_s = 1.0\nframes_per_day = 1\nmasks = [[[0.0, 0.0], [1.0, 0.5]]]\n{LINE}")
+    path.write_text(
+        f"[harvest]\nevery_s = 1.0\nframes_per_day = 1\n[privacy]\nmasks = [[[0.0, 0.0], [1.0, 0.5]]]\n{LINE}"
+    )
     assert call(street, "--out", tmp_path / "out", "--config", path) == 0
     (kept,) = pictures(tmp_path / "out")
     image = cv2.imread(str(kept))

@@ -13,12 +13,14 @@ from edge_app.app import build_detector, build_pipeline
 from edge_app.config import Config
 from edge_app.detectors import Detector
 from edge_app.detectors.manifest import default_model
+from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import SourceEnded
 from edge_app.evaluate import Event, read_truth, score
 from edge_app.pipeline import Pipeline, StageTimes
 from edge_app.records import LABELS, Crossing, Detections, Frame, Image, Line
 from edge_app.sources.recording import Recording
 from edge_app.tracker import Tracker
+from tests.scripted import Scripted
 from tests.shared import SHARED, needs
 from tests.trajectories import BAND, Look, Sensor, Vehicle, straight, truth
 
@@ -26,21 +28,6 @@ LINE = Line("main", (0.1, 0.5), (0.9, 0.5))
 COUNTED = ("car", "motorcycle", "bus", "truck")
 NOON = 1_780_000_000.0
 DOWN = straight((0.5, 0.0), (0.5, 1.0), 0.0, 4.0)
-
-
-class Scripted:
-    """A Detector that says what it is told and keeps what it was shown."""
-
-    def __init__(self, looks: Sequence[Look]) -> None:
-        self.answers = [look.detections for look in looks]
-        self.shown: list[Image] = []
-
-    def detect(self, image: Image) -> Detections:
-        self.shown.append(image)
-        return self.answers[len(self.shown) - 1]
-
-    def close(self) -> None:
-        pass
 
 
 def pipeline(detector: Detector, *lines: Line, classes: Sequence[str] = COUNTED) -> Pipeline:
@@ -162,7 +149,7 @@ def test_an_empty_road() -> None:
     assert run([], Sensor()) == []
 
 
-def clip_pipeline(line: Line) -> tuple[Detector, Pipeline]:
+def clip_pipeline(line: Line) -> tuple[TfliteDetector, Pipeline]:
     """As shipped."""
     config = Config.model_validate({"lines": [{"id": line.id, "start": line.start, "end": line.end}]})
     detector = build_detector(config)

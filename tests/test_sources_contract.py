@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,9 +21,11 @@ from edge_app.records import Frame
 from edge_app.sources import KINDS, Source, open_source
 from tests import rtsp_server
 from tests.http_video import HttpCamera
+from tests.picamera2_stand_in import Picamera2
 from tests.rtsp_server import RtspServer
 from tests.videos import write_video
 
+pytestmark = pytest.mark.filterwarnings("ignore:DynamicImporter")  # Debian's gi on Python 3.11
 Make = Callable[[Path, ExitStack], Source]
 
 
@@ -41,6 +47,17 @@ def _rtsp(_folder: Path, stack: ExitStack) -> Source:
     return open_source("stream", url=stack.enter_context(RtspServer()).url)
 
 
+def _gstreamer(_folder: Path, _stack: ExitStack) -> Source:
+    return open_source("gstreamer", pipeline="videotestsrc is-live=true pattern=ball ! video/x-raw,framerate=25/1")
+
+
+def _picamera(_folder: Path, stack: ExitStack) -> Source:
+    library = ModuleType("picamera2")
+    library.Picamera2 = Picamera2  # type: ignore[attr-defined]
+    stack.enter_context(patch.dict(sys.modules, picamera2=library))
+    return open_source("picamera")
+
+
 def _nobody(_folder: Path, _stack: ExitStack) -> Source:
     return open_source("stream", url="rtsp://127.0.0.1:9/nobody")
 
@@ -53,6 +70,8 @@ DELIVERING: dict[str, Make] = {
     "street at real pace": _street(pace="real"),
     "http": _http,
     "rtsp": _rtsp,
+    "picamera": _picamera,
+    **({"gstreamer": _gstreamer} if find_spec("gi") else {}),
 }
 SILENT: dict[str, Make] = {
     "nobody there": _nobody,

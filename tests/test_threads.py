@@ -64,6 +64,23 @@ def test_a_lossless_slot_hands_over_everything_in_order() -> None:
     assert worker.join(LONG)
 
 
+def test_who_takes_may_be_told_of_more_than_items() -> None:
+    slot, told = Latest[int](), threading.Event()
+
+    def tell(_stop: threading.Event) -> None:
+        with slot.news:
+            told.set()
+            slot.news.notify_all()
+
+    worker = Worker("tell", tell, nobody)
+    with slot.news:
+        worker.start()
+        assert slot.news.wait_for(lambda: slot.waiting or told.is_set(), LONG)
+    assert not slot.waiting
+    slot.put(1)
+    assert slot.waiting
+
+
 def test_close_frees_who_waits_to_put_and_counts_the_item() -> None:
     slot = Latest[int](lossless=True)
     slot.put(1)

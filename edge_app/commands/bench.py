@@ -8,6 +8,7 @@ import tempfile
 import threading
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
 HELP = "speed of the whole pipeline beside the bare interpreter, on this machine"
 
-_ROUNDS = 5
+_ROUNDS = 9
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "video", nargs="?", type=Path, help="a recording to decode; without it some seconds of the rendered street"
     )
-    parser.add_argument("--threads", type=_threads, default=2, metavar="N", help="of the interpreter, 1 to 8 (2)")
+    parser.add_argument("--threads", type=_threads, default=2, metavar="N", help="for inference, 1 to 8 (2)")
     parser.add_argument("--seconds", type=_seconds, default=30.0, metavar="S", help="how long to measure (30)")
     parser.add_argument("--model", type=Path, metavar="MODEL.tflite", help="measure this one, proven or not")
     parser.add_argument(
@@ -41,6 +42,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0, or 1 when it was interrupted."""
     from edge_app.app import build_detector, build_pipeline
     from edge_app.config import Config, DetectorConfig
+    from edge_app.detectors.tflite import TfliteDetector
     from edge_app.sources.recording import Recording
     from edge_app.terminal import stderr
     from edge_app.throughput import measure, record_street
@@ -53,8 +55,16 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         detector = build_detector(config)
         stack.callback(detector.close)
         pipeline = build_pipeline(config, detector)
-        after = _harvesting(config, folder / "harvest", pipeline, stack) if arguments.harvest else None
-        found = measure(source, detector, pipeline, seconds=arguments.seconds, rounds=_ROUNDS, stop=stop, after=after)
+        found = measure(
+            source,
+            pipeline,
+            detector,
+            partial(TfliteDetector, config.detector.model, threads=arguments.threads),
+            seconds=arguments.seconds,
+            rounds=_ROUNDS,
+            stop=stop,
+            after=_harvesting(config, folder / "harvest", pipeline, stack) if arguments.harvest else None,
+        )
     if stop.is_set():
         stderr().print("Interrupted: there is nothing to tell.")
         return 1
@@ -93,10 +103,15 @@ def _show(found: Throughput, what: str, arguments: argparse.Namespace) -> None:
         return
     out = stdout()
     width, height = found.size
-    out.print(f"{what}: {width}x{height}, interpreter on {arguments.threads} thread(s)")
+    n = arguments.threads
+    out.print(f"{what}: {width}x{height}, {n} thread(s) for inference")
     out.print(f"{found.pipeline:8.1f} frames/s      whole pipeline, decoding included")
-    out.print(f"{found.bare:8.1f} inferences/s  bare interpreter, in turns with it")
+    out.print(f"{found.bare:8.1f} inferences/s  bare interpreter on {n} thread(s), in turns with it")
+    if n > 1:
+        out.print(f"{found.side_by_side:8.1f} inferences/s  {n} bare interpreters side by side, in turns with it")
     out.print(f"{found.ratio:8.2f} of the bare interpreter, median of {found.rounds} turns")
+    if n > 1:
+        out.print(f"{found.side_by_side_ratio:8.2f} of {n} bare interpreters side by side")
     out.print(f"{found.rss_mb:8.0f} MB resident memory")
     rows = table("ms", "p50", "p95")
     stages = {**found.stages, f"track + count, {CROWD} vehicles": found.crowd}

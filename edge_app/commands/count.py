@@ -39,15 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0, or 1 when it was interrupted before the end."""
     from edge_app import offline
-    from edge_app.app import build_detector, build_lines, build_pipeline
-    from edge_app.sources.recording import Recording
+    from edge_app.app import build_detector, build_lines, build_pipeline, build_recording
     from edge_app.terminal import bar, counts_table, stderr, stdout
 
     config = configured(arguments.config, arguments.line, arguments.model)
     lines = build_lines(config)
     _refuse_overwriting(arguments)
     with ExitStack() as stack:
-        source = Recording(arguments.video, rotation=config.source.rotation, fps_limit=config.source.fps_limit)
+        source = build_recording(config, arguments.video)
         stack.callback(source.close)
         pipeline = build_pipeline(config, detector := build_detector(config))
         draw = _annotator(arguments.annotate, source.rate, pipeline, lines, config, stack)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import tempfile
 import threading
 import time
@@ -19,10 +20,11 @@ from edge_app.config import Config
 from edge_app.config_file import lint
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
-from edge_app.errors import BrokerError, ConfigError, DetectorError, SourceEnded, SourceError
+from edge_app.errors import BrokerError, ConfigError, DetectorError, PreviewError, SourceEnded, SourceError
 from edge_app.harvest.folder import unfit
 from edge_app.health import readings
 from edge_app.lint import Finding, LineWatch, Vision, judge, keeps_up
+from edge_app.preview.rtsp import choose_encoder
 from edge_app.records import Frame
 from edge_app.session import probe as probe_broker
 from edge_app.sources import Source, SourceStatus
@@ -51,6 +53,8 @@ def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
     yield state_folder(config.store.folder, config.store.max_intervals, holder)
     if config.harvest.enabled:
         yield harvest(config)
+    if config.preview.enabled:
+        yield preview(config)
     yield _broker(config)
     if not stop.is_set():
         yield from _seeing(config, stop, running=holder is not None)
@@ -105,15 +109,27 @@ def state_folder(folder: Path, max_intervals: int, holder: str | None) -> Findin
 
 def harvest(config: Config) -> Finding:
     """Whether frames can be kept; nothing is made."""
-    h = config.harvest
+    h, masks = config.harvest, len(config.privacy.masks)
     unfit_for = unfit(h.folder)
     if unfit_for:
         return Finding("FAIL", "harvest", f"{h.folder} {unfit_for}.")
     sentence = (
         f"at most {h.frames_per_day} frames and {h.mb_per_day:g} MB a day are kept in {h.folder} for {h.expire_days} "
-        f"days, behind {len(h.masks)} mask{'s' * (len(h.masks) != 1)}."
+        f"days, behind {masks} mask{'s' * (masks != 1)}."
     )
     return Finding("ok", "harvest", sentence)
+
+
+def preview(config: Config) -> Finding:
+    """Whether it could be served; nothing is opened, the service may be serving it."""
+    p = config.preview
+    try:
+        encoder = choose_encoder(p.encoder)
+    except PreviewError as error:
+        return Finding("FAIL", "preview", _sentence(error).removeprefix("preview: "))
+    who = f"{p.username} with the password" if p.password else "whoever is on this device"
+    where = f"rtsp://{f'[{p.address}]' if ':' in p.address else p.address}:{p.port}/annotated and /plain"
+    return Finding("ok", "preview", f"{where}, encoded by {encoder}, for {who}.")
 
 
 def _broker(config: Config) -> Finding:
@@ -143,7 +159,7 @@ def _seeing(config: Config, stop: threading.Event, *, running: bool) -> Iterator
             detector = build_detector(config)
             stack.callback(detector.close)
             milliseconds = _inference_ms(detector)
-            yield _model(detector, config.detector.threads, milliseconds)
+            yield _model(detector, milliseconds)
             yield gate(detector.manifest, allowed=config.detector.allow_unproven)
         except DetectorError as error:
             yield Finding("FAIL", "model", _sentence(error))
@@ -160,26 +176,28 @@ def _seeing(config: Config, stop: threading.Event, *, running: bool) -> Iterator
             return
         yield _source(config.source.kind, status, source.first_s)
         if detector is not None and not stop.is_set():
-            yield keeps_up(status.rate, 1e3 / milliseconds[0])
+            at_once = min(len(detector.engines), os.cpu_count() or 1)
+            yield keeps_up(status.rate, at_once * 1e3 / milliseconds[0])
             yield from _lines(config, detector, source)
 
 
 def _inference_ms(detector: TfliteDetector) -> tuple[float, float]:
     """p50 and p95."""
-    took = []
+    took, blank = [], detector.blank()
     for _ in range(_INFERENCES):
         began = time.perf_counter()
-        detector.invoke()
+        detector.engines[0].invoke(blank)
         took.append(time.perf_counter() - began)
     p50, p95 = np.percentile(took, [50, 95]) * 1e3
     return float(p50), float(p95)
 
 
-def _model(detector: TfliteDetector, threads: int, milliseconds: tuple[float, float]) -> Finding:
-    size = detector.manifest.input
+def _model(detector: TfliteDetector, milliseconds: tuple[float, float]) -> Finding:
+    size, engines = detector.manifest.input, len(detector.engines)
     sentence = (
         f"{detector.manifest.name} with an input of {size.width}x{size.height} loads; one inference takes "
-        f"{milliseconds[0]:.1f} ms (p95 {milliseconds[1]:.1f} ms) on {threads} thread{'s' * (threads > 1)}."
+        f"{milliseconds[0]:.1f} ms (p95 {milliseconds[1]:.1f} ms); "
+        f"{engines} at a time."
     )
     return Finding("ok", "model", sentence)
 

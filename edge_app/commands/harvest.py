@@ -33,15 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0, or 1 when it was interrupted before the end."""
     from edge_app import offline
-    from edge_app.app import build_detector, build_harvest, build_pipeline
+    from edge_app.app import build_detector, build_harvest, build_pipeline, build_recording
     from edge_app.commands.count import configured
     from edge_app.harvest.folder import HarvestFolder, Quota
-    from edge_app.sources.recording import Recording
     from edge_app.terminal import bar
 
     config = _settings(configured(arguments.config, [], arguments.model), arguments)
     h = config.harvest
-    source = Recording(arguments.video, rotation=config.source.rotation, fps_limit=config.source.fps_limit)
+    source = build_recording(config, arguments.video)
     with ExitStack() as stack:
         stack.callback(source.close)
         pipeline = build_pipeline(config, detector := build_detector(config))
@@ -63,7 +62,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         last = harvester.last()
         if last is not None:
             harvester.keep(last)
-    _tell(harvester, arguments.out, looked.frames, looked.warning, masks=len(h.masks))
+    _tell(harvester, arguments.out, looked.frames, looked.warning, masks=len(config.privacy.masks))
     return int(stop.is_set())
 
 
@@ -95,6 +94,6 @@ def _tell(harvester: Harvester, folder: Path, frames: int, warning: str, *, mask
     passed = ", ".join(f"{n} {why}" for why, n in sorted(harvester.passed_over.items()) if n) or "none"
     stdout().print(f"{harvester.kept} of {frames} frames kept in {folder}; chosen but passed over: {passed}")
     if harvester.kept and not masks:
-        stderr().print("Nothing was masked: harvest.masks in --config blackens what must not be kept.")
+        stderr().print("Nothing was masked: privacy.masks in --config blackens what must not be kept.")
     if warning:
         stderr().print(warning)

@@ -1,17 +1,45 @@
-"""What finds vehicles in a picture."""
+"""What finds vehicles in a picture, in three steps, so that several pictures can be under way at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from edge_app.records import Detections, Image
+from edge_app.detectors.letterbox import Picture
+from edge_app.records import Detections, FloatArray, Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """What a network said of one picture: codes float32 (A, 4) of boxes, scores float32 (A, C), for each anchor."""
+
+    codes: FloatArray
+    scores: FloatArray
+
+
+class Engine(Protocol):
+    """An interpreter; used by one thread at a time."""
+
+    def infer(self, picture: Picture) -> Outputs:
+        """Raises DetectorError when the runtime fails."""
+        ...
 
 
 class Detector(Protocol):
-    """Finds road users; used by one thread."""
+    """Finds road users. Only its engines hold a state: the other steps may be called in any thread."""
 
-    def detect(self, image: Image) -> Detections:
-        """Boxes in px of `image`, uint8 (H, W, 3) BGR of any size. Raises DetectorError when the runtime fails."""
+    @property
+    def engines(self) -> Sequence[Engine]:
+        """Interchangeable: each gives the same outputs for a picture, and all may work at once."""
+        ...
+
+    def prepare(self, image: Image) -> Picture:
+        """The input for a picture, uint8 (H, W, 3) BGR of any size."""
+        ...
+
+    def decode(self, picture: Picture, outputs: Outputs) -> Detections:
+        """Boxes in px of the picture that was prepared."""
         ...
 
     def close(self) -> None: ...

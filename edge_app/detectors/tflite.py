@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_app.detectors import Outputs
+from edge_app.detectors.letterbox import Picture, letterbox
 from edge_app.detectors.manifest import Manifest, default_model, load
 from edge_app.detectors.ssd import anchors, decode, strongest, suppress
 from edge_app.errors import DetectorError
@@ -58,92 +60,33 @@ def _without_chatter() -> Iterator[None]:
             os.write(2, b"".join(line for line in said if not line.startswith(b"INFO: ")))
 
 
-class TfliteDetector:
-    """An int8 SSD with its manifest; one interpreter, used by one thread.
+class TfliteEngine:
+    """One interpreter on a number of threads of its own."""
 
-    model: a .tflite file with its .json beside it; None for the default that ships. threads: of the interpreter.
-    score: weakest detection reported. same_iou and any_iou: see `ssd.suppress`. Raises DetectorError when model,
-    manifest or runtime do not fit.
-    """
-
-    def __init__(
-        self,
-        model: Path | None = None,
-        *,
-        threads: int = 2,
-        score: float = 0.15,
-        same_iou: float = 0.55,
-        any_iou: float = 0.5,
-    ) -> None:
-        cv2.setNumThreads(1)  # its pool would compete with the interpreter's for the same few cores
-        self.path = model or default_model()
-        self.manifest, content = load(self.path)
-        self._score, self._same_iou, self._any_iou = score, same_iou, any_iou
+    def __init__(self, content: bytes, manifest: Manifest, path: Path, threads: int) -> None:
         try:
             self._runtime = _interpreter(content, threads)
         except (ValueError, RuntimeError, MemoryError) as error:
             reason = str(error).splitlines()[0]
-            raise DetectorError(f"the runtime cannot load the model {self.path}: {reason}") from error
-        size = self.manifest.input
-        self._input = _input_index(self._runtime, self.manifest, self.path)
-        self._canvas = np.full((1, size.height, size.width, 3), size.pad, np.uint8)
-        self._fitted = (0, 0)
-        self._anchors = anchors(size.width, size.height, self.manifest.layers)
-        self._codes, self._logits = _output_indices(self._runtime, self.manifest, self.path)
-        # Only vehicles are decoded; a rider seen as a person is part of the motorcycle.
-        self._columns = np.array([i for i, name in enumerate(self.manifest.labels) if name in VEHICLES], np.intp)
-        self._classes = np.array([LABELS.index(self.manifest.labels[i]) for i in self._columns], np.int16)
-        self.invoke()
+            raise DetectorError(f"the runtime cannot load the model {path}: {reason}") from error
+        self._labels = len(manifest.labels)
+        self._input = _input_index(self._runtime, manifest, path)
+        self._codes, self._scores = _output_indices(self._runtime, manifest, path)
+        self._runtime.invoke()  # the first one is slow
 
-    def detect(self, image: Image) -> Detections:
-        """Vehicles in a uint8 (H, W, 3) BGR picture, boxes in its px, strongest first."""
-        scale, left, top = self._fit(image)
+    def infer(self, picture: Picture) -> Outputs:
+        """Raises DetectorError when the runtime fails."""
         try:
-            self.invoke()
+            self._runtime.set_tensor(self._input, picture.pixels)
+            self._runtime.invoke()
         except (RuntimeError, ValueError) as error:
             raise DetectorError(f"inference failed: {str(error).splitlines()[0]}") from error
-        found = self._decode()
-        boxes = (found.boxes - np.array([left, top, left, top], np.float32)) / np.float32(scale)
-        height, width = image.shape[:2]
-        np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
-        return Detections(boxes, found.scores, found.classes)
+        return Outputs(self._gather(self._codes, 4), self._gather(self._scores, self._labels))
 
-    def invoke(self) -> None:
-        """One bare inference on whatever lies in the input: the yardstick of `bench`, and the warm-up."""
-        self._runtime.set_tensor(self._input, self._canvas)
+    def invoke(self, pixels: Image) -> None:
+        """One bare inference, uint8 (1, h, w, 3), whose outputs nobody takes: the yardstick of `bench`."""
+        self._runtime.set_tensor(self._input, pixels)
         self._runtime.invoke()
-
-    def close(self) -> None:
-        self._runtime = None
-
-    def _fit(self, image: Image) -> tuple[float, int, int]:
-        """Puts the picture into the input with its aspect kept; returns scale, left and top margin in px."""
-        size = self.manifest.input
-        height, width = image.shape[:2]
-        scale = min(size.width / width, size.height / height)
-        new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-        left, top = (size.width - new_width) // 2, (size.height - new_height) // 2
-        if self._fitted != (width, height):
-            self._canvas[:] = size.pad
-            self._fitted = (width, height)
-        small = cv2.resize(_halved(image, scale), (new_width, new_height), interpolation=cv2.INTER_LINEAR)
-        window = self._canvas[0, top : top + new_height, left : left + new_width]
-        cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=window)
-        return scale, left, top
-
-    def _decode(self) -> Detections:
-        """Detections in px of the model's input."""
-        logits = self._gather(self._logits, len(self.manifest.labels))[:, self._columns]
-        sigmoid = self.manifest.score == "sigmoid"
-        threshold = _logit(self._score) if sigmoid else self._score
-        rows, columns = strongest(logits, threshold)
-        scores = logits[rows, columns]
-        if sigmoid:
-            scores = np.float32(1) / (np.float32(1) + np.exp(-scores))
-        codes = self._gather(self._codes, 4)[rows]
-        boxes = decode(codes, self._anchors[rows], self.manifest.box_coding.scales)
-        kept = suppress(boxes, scores, columns, self._same_iou, self._any_iou)
-        return Detections(boxes[kept], scores[kept], self._classes[columns[kept]])
 
     def _gather(self, indices: list[int], columns: int) -> FloatArray:
         parts = [self._runtime.get_tensor(i).reshape(-1, columns) for i in indices]
@@ -151,23 +94,67 @@ class TfliteDetector:
         return joined
 
 
+class TfliteDetector:
+    """An int8 SSD with its manifest.
+
+    model: a .tflite file with its .json beside it; None for the default that ships. engines: interpreters, for as
+    many pictures at once. threads: of each of them; on the same cores two engines on one thread each do more than one
+    on two, whose threads wait for each other at every layer. score: weakest detection reported. same_iou and any_iou:
+    see `ssd.suppress`. Raises DetectorError when model, manifest or runtime do not fit.
+    """
+
+    def __init__(
+        self,
+        model: Path | None = None,
+        *,
+        engines: int = 1,
+        threads: int = 1,
+        score: float = 0.15,
+        same_iou: float = 0.55,
+        any_iou: float = 0.5,
+    ) -> None:
+        cv2.setNumThreads(1)  # its pool would compete with the interpreters for the same few cores
+        self.path = model or default_model()
+        self.manifest, content = load(self.path)
+        self._score, self._same_iou, self._any_iou = score, same_iou, any_iou
+        self.engines = tuple(TfliteEngine(content, self.manifest, self.path, threads) for _ in range(engines))
+        self._anchors = anchors(self.manifest.input.width, self.manifest.input.height, self.manifest.layers)
+        # Only vehicles are decoded; a rider seen as a person is part of the motorcycle.
+        self._columns = np.array([i for i, name in enumerate(self.manifest.labels) if name in VEHICLES], np.intp)
+        self._classes = np.array([LABELS.index(self.manifest.labels[i]) for i in self._columns], np.int16)
+
+    def detect(self, image: Image) -> Detections:
+        """Vehicles in a uint8 (H, W, 3) BGR picture, boxes in its px, strongest first: all steps, one after another."""
+        picture = self.prepare(image)
+        return self.decode(picture, self.engines[0].infer(picture))
+
+    def prepare(self, image: Image) -> Picture:
+        size = self.manifest.input
+        return letterbox(image, size.width, size.height, size.pad)
+
+    def decode(self, picture: Picture, outputs: Outputs) -> Detections:
+        logits = outputs.scores[:, self._columns]
+        sigmoid = self.manifest.score == "sigmoid"
+        rows, columns = strongest(logits, _logit(self._score) if sigmoid else self._score)
+        scores = logits[rows, columns]
+        if sigmoid:
+            scores = np.float32(1) / (np.float32(1) + np.exp(-scores))
+        boxes = decode(outputs.codes[rows], self._anchors[rows], self.manifest.box_coding.scales)
+        kept = suppress(boxes, scores, columns, self._same_iou, self._any_iou)
+        return Detections(picture.original(boxes[kept]), scores[kept], self._classes[columns[kept]])
+
+    def blank(self) -> Image:
+        """An input with nothing in it, uint8 (1, h, w, 3)."""
+        size = self.manifest.input
+        return np.full((1, size.height, size.width, 3), size.pad, np.uint8)
+
+    def close(self) -> None:
+        self.engines = ()
+
+
 def _logit(score: float) -> float:
     """The inverse of the sigmoid; every logit is above that of 0, none above that of 1."""
     return math.log(score / (1 - score)) if 0 < score < 1 else math.copysign(math.inf, score - 0.5)
-
-
-def _halved(image: Image, scale: float) -> Image:
-    """The picture shrunk by the powers of two in `scale`.
-
-    Linear interpolation alone skips pixels below one half and loses small far vehicles; averaging straight to the
-    final size takes seven times as long as averaging 2 x 2 first.
-    """
-    while scale <= 0.5:
-        height, width = image.shape[:2]
-        half = max(1, width // 2), max(1, height // 2)
-        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        scale *= 2
-    return image
 
 
 def _input_index(runtime: Any, manifest: Manifest, path: Path) -> int:

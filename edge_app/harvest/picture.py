@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -12,15 +11,13 @@ import numpy as np
 
 from edge_app.errors import StoreError
 from edge_app.records import FloatArray, Image
+from edge_app.sources.masks import Mask, burnt, corners
 
-Mask: TypeAlias = Sequence[tuple[float, float]]
-"""Points in 0..1 of the frame: opposite corners of a rectangle, or three and more of a polygon."""
 Region: TypeAlias = tuple[float, float, float, float]
 
 _QUALITY: Final = 90
 """Of JPEG: below, its blocks begin to look like far vehicles."""
 _THUMBNAIL: Final = (32, 18)
-_MARGIN_PX: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +44,9 @@ class Retouch:
 
     def hidden(self, boxes: FloatArray, size: tuple[int, int]) -> list[bool]:
         """For each box of a frame of this size whether its centre lies under a mask: nobody could label it."""
-        corners = [_corners(mask, size) for mask in self.masks]
+        outlines = [corners(mask, size) for mask in self.masks]
         centres = ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()
-        return [any(cv2.pointPolygonTest(one, (x, y), False) >= 0 for one in corners) for x, y in centres]
-
-
-def burnt(image: Image, masks: Sequence[Mask]) -> Image:
-    """A copy with every masked pixel black, so that nothing can bring it back."""
-    canvas: Image = image.copy()
-    size = image.shape[1], image.shape[0]
-    for mask in masks:
-        corners = np.round(_corners(mask, size)).astype(np.int32)
-        cv2.fillPoly(canvas, [corners], (0, 0, 0))
-        cv2.polylines(canvas, [corners], True, (0, 0, 0), thickness=3)  # corners between two pixels cover both
-    return canvas
-
-
-def _corners(mask: Mask, size: tuple[int, int]) -> FloatArray:
-    """Float32 (P, 2) px."""
-    points = np.multiply(mask, size)
-    if len(points) == 2:
-        (x0, y0), (x1, y1) = points.min(axis=0) - _MARGIN_PX, points.max(axis=0) + _MARGIN_PX
-        points = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-    return points.astype(np.float32)
+        return [any(cv2.pointPolygonTest(one, (x, y), False) >= 0 for one in outlines) for x, y in centres]
 
 
 def thumbnail(image: Image) -> FloatArray:

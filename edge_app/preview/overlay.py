@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge_app.preview import ink, panel
 from edge_app.preview.ink import INK, PAPER, Colour
+from edge_app.preview.panel import Row
 from edge_app.records import DIRECTIONS, LABELS, Counts, Direction, FloatArray, Image, Line, Tracks
 
 COLOURS: Final[Mapping[str, Colour]] = {
@@ -70,9 +71,11 @@ def draw(
     trails: Trails,
     *,
     clock: str = "",
+    notes: Sequence[str] = (),
     glow: Mapping[str, float] | None = None,
 ) -> Image:
-    """A new picture of the same size. `clock` is any short text; `glow` lights up lines, by id, from 0 to 1."""
+    """A new picture of the same size. `clock` and `notes` are short texts above the table; `glow` lights up lines, by
+    id, from 0 to 1."""
     canvas: Image = image.copy()
     scale = _scale_of(image)
     for row in range(len(tracks)):
@@ -83,7 +86,7 @@ def draw(
         _vehicle(canvas, tracks, row, scale)
     for line in lines:
         _direction_names(canvas, line, totals.get(line.id, {}), scale)
-    _panel(canvas, lines, totals, clock, scale)
+    _panel(canvas, lines, totals, [Row(clock, bold=True)] * bool(clock) + [Row(note) for note in notes], scale)
     return canvas
 
 
@@ -201,8 +204,8 @@ def _sign(canvas: Image, text: str, at: NDArray[np.float64], towards: NDArray[np
     ink.write(canvas, text, x + pad, y + pad + height, height, INK, bold=True)
 
 
-def _panel(canvas: Image, lines: Sequence[Line], totals: Totals, clock: str, scale: float) -> None:
-    rows = [panel.Row(clock, bold=True)] if clock else []
+def _panel(canvas: Image, lines: Sequence[Line], totals: Totals, head: Sequence[Row], scale: float) -> None:
+    rows = list(head)
     for line in lines:
         towards = [_towards(canvas, line, direction) for direction in DIRECTIONS]
         rows += panel.rows_of(line, totals.get(line.id, {}), towards, COLOURS)

@@ -61,6 +61,8 @@ KINDS: Final = {
     "file": ("edge_app.sources.recording", "Recording"),
     "camera": ("edge_app.sources.opencv", "camera"),
     "stream": ("edge_app.sources.opencv", "stream"),
+    "gstreamer": ("edge_app.sources.gstreamer", "pipeline"),
+    "picamera": ("edge_app.sources.picamera", "camera"),
 }
 """Kind -> module and what makes a source there; the module, and its vendor's library, is loaded when it is used."""
 

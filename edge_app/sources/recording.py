@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -12,6 +12,7 @@ from typing import Literal, NoReturn
 from edge_app.errors import SourceEnded
 from edge_app.records import Frame
 from edge_app.sources import SourceStatus
+from edge_app.sources.masks import Mask, burnt
 from edge_app.sources.opencv import open_file
 from edge_app.sources.pacing import MediaClock, RateLimit, sane_rate
 from edge_app.sources.repeats import Repeats
@@ -28,6 +29,7 @@ class Recording:
     frames come when they are due and carry the time of the system's clocks; start_at is not used. rotation: 0, 90,
     180 or 270 degrees clockwise. fps_limit: frames above this rate are skipped without being converted; `index` counts
     them all the same and stays the number of the frame in the file. loop: begins again at the end.
+    masks: parts that nobody may see.
 
     Raises SourceError when the file is absent, is no video or holds no picture.
     """
@@ -41,10 +43,11 @@ class Recording:
         rotation: int = 0,
         fps_limit: float | None = None,
         loop: bool = False,
+        masks: Sequence[Mask] = (),
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._path, self._rotation, self._loop = Path(path), rotation, loop
+        self._path, self._rotation, self._loop, self._masks = Path(path), rotation, loop, tuple(masks)
         self._start_at, self.live = start_at, pace == "real"
         self._wall, self._clock = wall, clock
         self._capture = open_file(self._path, rotation)
@@ -105,6 +108,7 @@ class Recording:
                 if image is not None:
                     self._repeats.see(image, self._media_time)
                     self._status = replace(self._status, repeated=self._repeats.count)
+                    image = burnt(image, self._masks) if self._masks else image
                     return Frame(image, index, self._start_at + self._media_time, self._media_time)
                 self._pass_over(wanted)
 

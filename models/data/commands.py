@@ -1,4 +1,4 @@
-"""`python -m models.data COMMAND`: import, split, export, report."""
+"""`python -m models.data COMMAND`: import, street, split, export, report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from edge_app.errors import EdgeAppError
-from models.data import importing, mapping, shards, splits
+from models.data import drawn, importing, mapping, shards, splits
 from models.data.errors import DataError, UsageError
 from models.data.formats import Reader, Writer, coco, rows, voc, yolo
 from models.data.options import parser
@@ -118,6 +118,15 @@ def _place(row: tuple[str, Entry]) -> int:
     return splits.PARTS.index(row[0])
 
 
+def street_command(args: argparse.Namespace, console: Console) -> None:
+    """Draw pictures of the rendered street, with exact boxes, into shards: own pictures, free to train on."""
+    _free(args.out, args.out / shards.INDEX, args.replace)
+    made = progress(drawn.samples(args.count, args.seed), "drawing", console, args.count)
+    index = shards.write(args.out, made)
+    _table("camera", [(entry.camera, entry) for entry in index.entries])
+    console.print(f"{len(index.entries)} pictures in {args.out}", soft_wrap=True)
+
+
 def export_command(args: argparse.Namespace, console: Console) -> None:
     """Write shards in another format, and a sources.json that keeps origin, licence and camera for a new import."""
     _free(args.out, args.out / "sources.json", args.replace)
@@ -162,7 +171,13 @@ def _typed() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0, 1 when nothing usable is left or the data contradict the split, 2 for wrong usage."""
-    calls = {"import": import_command, "split": split_command, "export": export_command, "report": report_command}
+    calls = {
+        "import": import_command,
+        "street": street_command,
+        "split": split_command,
+        "export": export_command,
+        "report": report_command,
+    }
     args = parser(PROGRAM, calls, sorted(READERS)).parse_args(arguments)
     try:
         args.call(args, _console(stderr=True))

@@ -16,7 +16,7 @@ def parser(program: str, calls: Mapping[str, Callable[..., Any]], formats: Seque
     """The parser of all commands; `call` of what it returns is the command's function, whose docstring is its help."""
     whole = argparse.ArgumentParser(prog=program, description="Annotated pictures: import, check, split by camera.")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
-    options = {"import": _import, "split": _split, "export": _export, "report": _report}
+    options = {"import": _import, "street": _street, "split": _split, "export": _export, "report": _report}
     for name, call in calls.items():
         what = (call.__doc__ or "").strip()
         one = commands.add_parser(name, help=what, description=what)
@@ -39,6 +39,14 @@ def _import(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
     add("--aspect", type=float, help="width / height of the scene where the pictures were stretched, as 1.7778")
     add("--class", dest="classes", nargs="+", default=[], metavar="THEIRS=OURS", help="class names; ours - leaves out")
     add("--classes-file", type=Path, metavar="FILE", help='the same as JSON {"theirs": "ours"}')
+
+
+def _street(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="folder for the shards and index.json")
+    add("--count", type=int, default=400, metavar="N", help="pictures (400)")
+    add("--seed", type=int, default=1001, help="of the traffic; the demonstration and the tests use small ones (1001)")
+    add("--replace", action="store_true", help="replace the shards in --out")
 
 
 def _split(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:

@@ -120,12 +120,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="write report.html, result.json of each model ... here")
     parser.add_argument("--float", type=Path, metavar="FILE", help="the float32 file of the first model, beside it")
     parser.add_argument("--baseline", type=Path, metavar="FILE", help="what the others are compared with, and timed by")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="pictures ($EDGE_APP_SHARED/detection/eval)")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--images", type=Path, metavar="DIR", help="pictures ($EDGE_APP_SHARED/detection/eval)")
     parser.add_argument("--sources", type=Path, metavar="FILE", default=SOURCES, help="whose cameras took them")
-    parser.add_argument("--shards", type=Path, metavar="DIR", nargs="+", help="shards instead of --images")
+    shown.add_argument("--shards", type=Path, metavar="DIR", nargs="+", help="shards instead of --images")
     parser.add_argument("--split", type=Path, metavar="FILE", help="with --shards: only one part of this split")
     parser.add_argument("--part", default="validation", choices=splits.PARTS, help="which part (default validation)")
-    parser.add_argument("--no-images", action="store_true", help="no detection: count only")
+    shown.add_argument("--no-images", action="store_true", help="no detection: count only")
     parser.add_argument("--clips", type=Path, nargs="+", metavar="TRUTH.json", default=[], help="count these too")
     parser.add_argument("--no-speed", action="store_true", help="do not measure time")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of each interpreter (default 2)")
@@ -135,7 +136,12 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 1 when something is missing; argparse exits with 2."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    args = _parser().parse_args(words)
+    parser = _parser()
+    args = parser.parse_args(words)
+    if args.split and not args.shards:
+        parser.error("--split chooses among the pictures of --shards; name those too")
+    if args.threads < 1:
+        parser.error(f"--threads: must be at least 1, not {args.threads}")
     try:
         _run(args, f"{COMMAND} {shlex.join(words)}")
     except EdgeAppError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from edge_app.app import build_detector, build_pipeline
 from edge_app.config import Config, LineConfig
@@ -13,6 +14,8 @@ from edge_app.offline import decoded
 from edge_app.pipeline import Pipeline, StageTimes
 from edge_app.records import Crossing
 from edge_app.sources.recording import Recording
+
+_WAIT_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,11 @@ def _pipeline(config: Config, model: Path, truth: Truth) -> Pipeline:
 
 def _run(source: Recording, pipelines: Sequence[Pipeline], forward: Callable[[], None]) -> list[list[Crossing]]:
     crossings: list[list[Crossing]] = [[] for _ in pipelines]
-    with decoded(source, StageTimes()) as following:
-        while (frame := following()) is not None:
+    with decoded(source, StageTimes()) as slot:
+        while not slot.finished:
+            frame = slot.get(_WAIT_S)
+            if frame is None:
+                continue
             for found, pipeline in zip(crossings, pipelines, strict=True):
                 found += pipeline.process(frame)
             forward()

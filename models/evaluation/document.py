@@ -151,8 +151,13 @@ def _speed(found: Result, beside: Result | None) -> Document:
     assert speed is not None
     made: Document = {"ms": number(speed.ms), "threads": speed.threads}
     if beside:
-        file = beside.subject.path.name
-        made["relative_to"] = {"file": file, "ms": number(speed.base_ms), "ratio": number(speed.ratio)}
+        other = beside.subject
+        made["relative_to"] = {
+            "file": other.path.name,
+            "sha256": other.sha256,
+            "ms": number(speed.base_ms),
+            "ratio": number(speed.ratio),
+        }
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from edge_app.detectors.tflite import TfliteDetector
@@ -28,5 +29,6 @@ class Speed:
 def speeds(detectors: Mapping[str, TfliteDetector], beside: str, threads: int) -> dict[str, Speed]:
     """Of every detector, beside the one of that name. threads: of their interpreters."""
     ordered = {beside: detectors[beside]} | dict(detectors)
-    taken = relative_times({name: detector.invoke for name, detector in ordered.items()}, ROUNDS)
+    calls = {name: partial(one.engines[0].invoke, one.blank()) for name, one in ordered.items()}
+    taken = relative_times(calls, ROUNDS)
     return {name: Speed(ms, taken[beside][0], threads) for name, (ms, _) in taken.items()}

@@ -81,7 +81,7 @@ def counting(results: Sequence[Result]) -> Table:
         f1s = [figure(score.groups[g].f1) if g in score.groups else "-" for g in groups]
         shown = [figure(v) for v in (t.f1, score.any_class.f1, score.effectiveness)]
         made.add_row(_name(result), str(t.true), str(t.false), str(t.missed), *shown, *f1s)
-    made.caption = "F1: class and direction right; any: class ignored; eff.: effectiveness;\nthen F1 of each class"
+    made.caption = "F1: class, direction right; any: any class; eff.: effectiveness\nlast columns: F1 of each class"
     made.caption_justify = "left"
     return made
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from edge_app.detectors.ssd import AnchorLayer, anchors
 from edge_app.records import FloatArray
-from models.anchors import FINEST_STRIDE, Size, axis, even_axis, receptive_axis
+from models.anchors import FINEST_STRIDE, Axis, Size, axis, even_axis, receptive_axis
 from models.training.architecture import Head, Plan
 
 
 def manifest_layers(plan: Plan, size: Size) -> list[dict[str, Any]]:
     """stride, first and step (x, y) in px, priors (side relative to the shorter side of the input, width / height).
 
-    Layers of the source at its own size lie as in the source, elsewhere where models.anchors puts them, so that
-    published heads are right from the first step; the fine layer lies in the middle of what it sees.
+    The source's own network at its own size lies as in the source; all others where models.anchors puts them, at every
+    size alike, so that published heads are right from the first step and one set of weights serves several sizes. The
+    fine layer lies in the middle of what it sees.
     """
-    return [_layer(head, size) for head in plan.heads]
+    even = size.is_trained and all(head.stride >= FINEST_STRIDE for head in plan.heads)
+    return [_layer(head, size, even_axis if even else axis) for head in plan.heads]
 
 
-def _layer(head: Head, size: Size) -> dict[str, Any]:
+def _layer(head: Head, size: Size, place: Callable[[int, int], Axis]) -> dict[str, Any]:
     layer = (head.stride // FINEST_STRIDE).bit_length() - 1
-    place = receptive_axis if layer < 0 else even_axis if size.is_trained else axis
+    place = receptive_axis if layer < 0 else place
     x, y = place(size.width, layer), place(size.height, layer)
     return {
         "stride": head.stride,

@@ -34,23 +34,26 @@ _TRIES: Final = 4
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A decoded picture: image uint8 (H, W, 3) BGR, aspect of what the camera saw, boxes float32 (N, 4) x0 y0 x1 y1 in
-    0..1, kinds int8 (N,), ignored bool (N,)."""
+    0..1, kinds int8 (N,), ignored bool (N,), placed bool (N,): whether the box is where it should be; one that leaves
+    out the rider says what is there, but not how large it is."""
 
     image: Image
     aspect: float
     boxes: FloatArray
     kinds: NDArray[np.int8]
     ignored: NDArray[np.bool_]
+    placed: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What the network gets: image uint8 (H, W, 3) BGR of the input's size; boxes float32 (N, 4) in its px with kinds
-    int8 (N,); regions float32 (R, 4) where nothing is taught."""
+    int8 (N,) and placed bool (N,) as in Scene; regions float32 (R, 4) where nothing is taught."""
 
     image: Image
     boxes: FloatArray
     kinds: NDArray[np.int8]
+    placed: NDArray[np.bool_]
     regions: FloatArray
 
 
@@ -90,7 +93,9 @@ def _mirrored(boxes: FloatArray, width: int) -> FloatArray:
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
 
 
-def _span(length: float, side: int, at: float, pixels: int) -> tuple[tuple[int, int], tuple[int, int], tuple[float, float]]:
+def _span(
+    length: float, side: int, at: float, pixels: int
+) -> tuple[tuple[int, int], tuple[int, int], tuple[float, float]]:
     """Along one axis, a picture of `pixels` enlarged to `length` px over an input of `side`: px taken from the picture,
     px filled of the input, and factor and shift that lead from the former to the latter."""
     start = at * (side - length)
@@ -108,7 +113,9 @@ def _kept(image: Image, boxes: FloatArray, scene: Scene, size: Size) -> Shown:
     left = np.maximum(inside[:, 2:] - inside[:, :2], 0).prod(axis=1) / whole
     good = (left >= _VISIBLE) & ~scene.ignored
     region = (left >= _GONE) & ~good
-    return Shown(image, inside[good].astype(np.float32), scene.kinds[good], inside[region].astype(np.float32))
+    return Shown(
+        image, inside[good].astype(np.float32), scene.kinds[good], scene.placed[good], inside[region].astype(np.float32)
+    )
 
 
 def small_ones_ignored(shown: Shown, smallest: float) -> Shown:
@@ -116,7 +123,7 @@ def small_ones_ignored(shown: Shown, smallest: float) -> Shown:
     sides = shown.boxes[:, 2:] - shown.boxes[:, :2]
     small = np.sqrt(sides.prod(axis=1)) < smallest
     regions = np.concatenate([shown.regions, shown.boxes[small]])
-    return Shown(shown.image, shown.boxes[~small], shown.kinds[~small], regions)
+    return Shown(shown.image, shown.boxes[~small], shown.kinds[~small], shown.placed[~small], regions)
 
 
 class Augmenter:
@@ -169,6 +176,7 @@ class Augmenter:
             image,
             np.concatenate([part.boxes + shift for part, shift in zip(parts, shifts, strict=True)]),
             np.concatenate([part.kinds for part in parts]),
+            np.concatenate([part.placed for part in parts]),
             np.concatenate([part.regions + shift for part, shift in zip(parts, shifts, strict=True)]),
         )
 
@@ -179,7 +187,7 @@ class Augmenter:
             return scene
         image, boxes = scene.image.copy(), [*scene.boxes]
         for _ in range(int(self._random.integers(1, _PASTES + 1))):
-            patch, true = patches[self._random.integers(len(patches))]
+            patch, true = patches[int(self._random.integers(len(patches)))]
             place = self._place(scene, scene.boxes[self._random.choice(known)], true)
             if place is not None and not _overlaps(place, boxes) and _put(image, patch, place):
                 boxes.append(place)
@@ -190,6 +198,7 @@ class Augmenter:
             np.array(boxes, np.float32).reshape(-1, 4),
             np.concatenate([scene.kinds, np.full(more, _MOTORCYCLE, np.int8)]),
             np.concatenate([scene.ignored, np.zeros(more, bool)]),
+            np.concatenate([scene.placed, np.ones(more, bool)]),
         )
 
     def _place(self, scene: Scene, near: FloatArray, true: float) -> FloatArray | None:
@@ -203,11 +212,16 @@ class Augmenter:
 
 
 def motorcycles(scene: Scene) -> list[tuple[Image, float]]:
-    """Cut out of a scene those that are large enough, each with its true width / height."""
+    """Cut out of a scene those that are whole and large enough, each with its true width / height."""
     height, width = scene.image.shape[:2]
     pixels = (scene.boxes * np.array([width, height] * 2, np.float32)).astype(int)
     sides = pixels[:, 2:] - pixels[:, :2]
-    fit = (scene.kinds == _MOTORCYCLE) & ~scene.ignored & (sides.min(axis=1, initial=width) >= _PASTED_FROM)
+    fit = (
+        (scene.kinds == _MOTORCYCLE)
+        & ~scene.ignored
+        & scene.placed
+        & (sides.min(axis=1, initial=width) >= _PASTED_FROM)
+    )
     return [
         (scene.image[y0:y1, x0:x1], float((x1 - x0) / (y1 - y0) * scene.aspect * height / width))
         for x0, y0, x1, y1 in pixels[fit]

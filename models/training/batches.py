@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,7 +36,7 @@ def make(show: Callable[[], Shown], anchors: FloatArray, settings: Matching, cou
     for _ in range(count):
         shown = small_ones_ignored(show(), settings.smallest)
         taught = match(
-            places, shown.boxes, shown.kinds, shown.regions,
+            places, shown.boxes, shown.kinds, shown.placed, shown.regions,
             positive=settings.positive, ignored=settings.ignored, best=settings.best,
         )  # fmt: skip
         images.append(shown.image[..., ::-1])
@@ -45,7 +45,7 @@ def make(show: Callable[[], Shown], anchors: FloatArray, settings: Matching, cou
     return Batch(np.stack(images), np.stack(kinds), np.stack(boxes))
 
 
-def ahead(made: Callable[[], Batch]) -> Iterator[Batch]:
+def ahead(made: Callable[[], Batch]) -> Generator[Batch, None, None]:
     """Batches without end, a few made in advance. What making one raises comes out here; ends with its iterator."""
     slots: queue.Queue[Any] = queue.Queue(_AHEAD)
     over = threading.Event()

@@ -1,4 +1,4 @@
-"""`python -m models.training COMMAND`: train, export."""
+"""`python -m models.training COMMAND`: train, qat, search, export, verify."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,14 +14,18 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.table import Table
 
 from edge_app.errors import EdgeAppError
 from models import source
-from models.build import size_of
+from models.data import shards
 from models.errors import BuildError
+from models.recipe import Recipe
 from models.training import scenes, weights
+from models.training.architecture import FINE
 from models.training.folder import RunFolder, code_revision, read_json
 from models.training.loop import Progress, Training, plan_of
+from models.training.options import parser
 from models.training.scenes import Parts
 from models.training.settings import Settings
 from models.training.trusted import unlabelled
@@ -35,15 +39,31 @@ def train(args: argparse.Namespace, console: Console) -> None:
     folder = RunFolder(args.run)
     parts = scenes.read(args.shards, args.split)
     first = _first(args.weights, settings)
+    origin = "published" if args.weights is None else args.weights.name
+    _begin(folder, settings, parts, first, {"from": origin}, args.trusted.name if args.trusted else None)
+    regions = _regions(folder, args.trusted, parts, console)
+    _run(Training(folder, settings, parts, first, regions), folder, settings, console)
+
+
+def _begin(
+    folder: RunFolder,
+    settings: Settings,
+    parts: Parts,
+    first: weights.Weights,
+    parent: Mapping[str, str],
+    trusted: str | None,
+) -> None:
     rows = scenes.lineage(parts.training, "train") + scenes.lineage(parts.validation, "validation")
-    parent = {"sha256": weights.digest(first), "from": "published" if args.weights is None else args.weights.name}
-    folder.begin(settings, {"data": rows, "parent": parent, "trusted": args.trusted.name if args.trusted else None})
+    said = {"sha256": weights.digest(first), **parent}
+    folder.begin(settings, {"data": rows, "parent": said, "trusted": trusted})
     if not (folder.path / "code.txt").exists():
         (folder.path / "code.txt").write_text(code_revision() + "\n")
-    regions = _regions(folder, args.trusted, parts, console)
-    training = Training(folder, settings, parts, first, regions)
+
+
+def _run(training: Training, folder: RunFolder, settings: Settings, console: Console) -> None:
+    """To the end, or until SIGTERM."""
     if training.step:
-        console.print(f"{args.run}: going on at step {training.step}.")
+        console.print(f"{folder.path}: going on at step {training.step}.")
     asked: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: asked.append(number))
     try:
@@ -51,6 +71,63 @@ def train(args: argparse.Namespace, console: Console) -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     console.print(f"The best weights by the validation: {folder.weights}")
+
+
+def qat(args: argparse.Namespace, console: Console) -> None:
+    """Teach the weights of a run to live with int8. Raises BuildError."""
+    from models.training import quantising
+
+    source_run, folder = RunFolder(args.source), RunFolder(args.run)
+    parts = scenes.read(args.shards, args.split)
+    first = weights.load(args.weights or source_run.weights)
+    settings = quantising.settings_of(source_run.settings(), args.steps, args.rate)
+    known = source_run.data().get("trusted")
+    _begin(folder, settings, parts, first, {"from": source_run.path.name, "method": "quantisation-aware"}, known)
+    quantising.prepare(folder, settings, first, parts.training, args.pictures)
+    regions = source_run.path / "regions.npz"
+    training = Training(folder, settings, parts, first, weights.load(regions) if regions.exists() else {})
+    if not training.step:
+        quantising.judge_first(training, console.print)
+    _run(training, folder, settings, console)
+
+
+def search(args: argparse.Namespace, console: Console) -> None:
+    """Short trainings with other settings, and a table of what they gave. Raises BuildError."""
+    from models.training.search import Judged, Search, Trial
+
+    settings = _settings(args).model_copy(update={"steps": args.steps, "judge_every": max(1, args.steps // 5)})
+    parts = scenes.read(args.shards, args.split)
+    first = _first(args.weights, settings)
+    regions = weights.load(args.regions) if args.regions else {}
+
+    def one(folder: RunFolder, chosen: Settings, judged: Judged, stop: Callable[[], bool]) -> None:
+        origin = "published" if args.weights is None else args.weights.name
+        _begin(folder, chosen, parts, first, {"from": origin}, None)
+        Training(folder, chosen, parts, first, regions).run(lambda _: None, stop, judged)
+
+    def tell(trial: Trial) -> None:
+        console.print(f"{trial.folder}: {trial.best['score']:.3f} {trial.state} {dict(trial.choice)}")
+
+    Search(args.study, settings, args.origins, one).run(args.trials, tell)
+    console.print((args.study / "search.md").read_text("utf-8"), soft_wrap=True)
+
+
+def verify(args: argparse.Namespace, console: Console) -> None:
+    """The published network against ours, on pictures. Raises BuildError, also when they differ."""
+    from models.training import verifying
+    from models.training.export import calibration, spread
+
+    graph = source.read(source.fetch())
+    samples = spread(list(shards.read(args.shards)), args.pictures)
+    table = Table("input", "pictures", "Keras: codes", "logits", "to convert: codes", "logits")
+    found = [verifying.difference(graph, size, list(calibration(samples, size))) for size in verifying.SIZES]
+    for one in found:
+        values = (one.keras_codes, one.keras_logits, one.graph_codes, one.graph_logits)
+        table.add_row(str(one.size), str(one.pictures), *(f"{value:.1e}" for value in values))
+    console.print(table)
+    worst = max(found, key=lambda one: one.largest)
+    if worst.largest > verifying.LIMIT:
+        raise BuildError(f"At {worst.size} ours differs from the published network by {worst.largest:.1e}.")
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -115,27 +192,44 @@ def _watch(training: Training, settings: Settings, console: Console, stop: Any) 
         training.run(tell, stop)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description="Make a better detector from annotated pictures.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    one = commands.add_parser("train", help="train, or go on with a training that was ended")
-    one.add_argument("run", type=Path, metavar="RUN", help="folder of the training; made when absent")
-    one.add_argument("--shards", type=Path, nargs="+", required=True, help="folders that `models.data import` wrote")
-    one.add_argument("--split", type=Path, required=True, help="what `models.data split` wrote")
-    one.add_argument("--input", type=size_of, metavar="WxH", dest="size", help="the network's input (512x288)")
-    one.add_argument("--settings", type=Path, help="JSON file with settings; see models/training/settings.py")
-    one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, e.g. loss.box=2")
-    one.add_argument("--weights", type=Path, help="weights.npz to begin from (default: the published ones)")
-    one.add_argument("--trusted", type=Path, help="a detector (.tflite) that finds vehicles which nobody labelled")
-    return parser
+def export(args: argparse.Namespace, console: Console) -> None:
+    """Write the files of a run. Raises BuildError."""
+    from models.training.export import export as write_files
+    from models.training.export import fitted
+
+    folder = RunFolder(args.run)
+    trained = weights.load(args.weights or folder.weights)
+    if args.published_share:
+        published = weights.of_source(source.read(source.fetch()).weights, plan_of(folder.settings()), 0)
+        # The fine layer was never published: it stays as it was trained.
+        known = {name: array for name, array in published.items() if FINE not in name}
+        trained = weights.mean(trained, trained | known, args.published_share)
+    parts = scenes.read(args.shards, args.split)
+    fits = fitted(folder, trained, parts.validation)
+    for label, one in fits.items():
+        console.print(f"scores of {label}: logit x {one.slope:.2f} {one.shift:+.2f}")
+    recipe = Recipe(pictures=args.pictures, rounding=args.rounding, lowest_logit=args.lowest_logit)
+    for size in args.sizes or [folder.settings().size]:
+        files = write_files(
+            folder,
+            trained,
+            parts.training,
+            args.out,
+            quantisation=recipe,
+            fits=fits,
+            size=size,
+            published_share=args.published_share,
+        )
+        for path in files:
+            console.print(f"wrote {path}")
 
 
-_RUNS: Final = {"train": train}
+_RUNS: Final = {"train": train, "qat": qat, "search": search, "export": export, "verify": verify}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0; 1 when something is missing or wrong; 130 when interrupted; argparse exits with 2."""
-    args = _parser().parse_args(arguments)
+    args = parser(PROGRAM).parse_args(arguments)
     try:
         _RUNS[args.command](args, Console(stderr=False))
     except EdgeAppError as error:

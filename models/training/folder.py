@@ -35,6 +35,11 @@ class RunFolder:
         return self.path / "state"
 
     @property
+    def ranges(self) -> Path:
+        """Of int8, where the training was aware of it; see models.training.ranges."""
+        return self.path / "ranges.npz"
+
+    @property
     def board(self) -> Path:
         return self.path / "board"
 
@@ -47,7 +52,7 @@ class RunFolder:
             if not path.exists():
                 write_json(path, content)
             elif read_json(path) != json.loads(json.dumps(content)):
-                raise BuildError(f"{path} is of another training: choose another --run, or delete the folder.")
+                raise BuildError(f"{path} is of another training: choose another RUN, or delete the folder.")
 
     def settings(self) -> Settings:
         """Raises BuildError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,20 +13,34 @@ from models import tensorflow_room
 from models.anchors import Size
 from models.network import FLOAT32, INPUT, INT32, ROAD_USERS
 from models.source import Graph, Node
+from models.training import simulated
 from models.training.architecture import Plan, Unit, block_of, convolutions
 from models.training.weights import Weights
 
 
-def keras_network(plan: Plan, size: Size, weights: Weights, frozen_blocks: int = 0) -> Any:
+def keras_network(
+    plan: Plan,
+    size: Size,
+    weights: Weights,
+    frozen_blocks: int = 0,
+    ranges: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+) -> Any:
     """A keras.Model from float32 (B, H, W, 3) RGB in [-1, 1] to codes (B, A, 4) and logits (B, A, 6).
 
-    frozen_blocks: the first so many blocks of the backbone keep their weights.
+    frozen_blocks: the first so many blocks of the backbone keep their weights. ranges: see models.training.simulated;
+    with them the network computes as if in int8.
     """
     keras = tensorflow_room.load().keras
     image = keras.Input((size.height, size.width, 3), name="image")
     tensors = {INPUT: image}
+    if ranges:
+        tensors[INPUT] = simulated.stepped(keras, image, (-1.0, 1.0), relu=False, name="image.steps")
     for unit in plan.units:
-        tensors[unit.name] = _layer(keras, unit, [tensors[name] for name in unit.inputs], frozen_blocks)
+        tensor = _layer(keras, unit, [tensors[name] for name in unit.inputs], frozen_blocks, bool(ranges))
+        if unit.name in ranges:
+            name = f"{_keras_name(unit.name)}.steps"
+            tensor = simulated.stepped(keras, tensor, ranges[unit.name], relu=unit.relu, name=name)
+        tensors[unit.name] = tensor
     boxes, scores = plan.outputs
     flat = [
         keras.layers.Concatenate(axis=1, name=name)(
@@ -58,7 +73,7 @@ def _keras_name(name: str) -> str:
     return name.replace("/", ".")
 
 
-def _layer(keras: Any, unit: Unit, inputs: list[Any], frozen_blocks: int) -> Any:
+def _layer(keras: Any, unit: Unit, inputs: list[Any], frozen_blocks: int, in_int8: bool) -> Any:
     layers, name = keras.layers, _keras_name(unit.name)
     trained = block_of(unit.name) >= frozen_blocks
     if unit.op == "add":
@@ -66,6 +81,8 @@ def _layer(keras: Any, unit: Unit, inputs: list[Any], frozen_blocks: int) -> Any
     elif unit.op == "enlarge":
         _, height, width, _ = inputs[1].shape
         tensor = layers.Resizing(height, width, interpolation="bilinear", name=name)(inputs[0])
+    elif in_int8:
+        tensor = simulated.convolution(keras, unit, trainable=trained, name=name)(inputs[0])
     else:
         kind = layers.Conv2D if unit.op == "conv" else layers.DepthwiseConv2D
         filters = {"filters": unit.channels} if unit.op == "conv" else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +12,9 @@ import numpy as np
 
 from edge_app.records import FloatArray
 from models import tensorflow_room
-from models.training import judging, scenes, weights
+from models.errors import BuildError
+from models.evaluation.looking import Look
+from models.training import judging, ranges, scenes, weights
 from models.training.anchoring import anchors_of
 from models.training.architecture import Plan, plan
 from models.training.augment import Augmenter
@@ -25,6 +27,10 @@ from models.training.settings import Settings
 
 _REPORT_EVERY: Final = 25
 _PICTURES: Final = 6
+
+
+class DivergedError(BuildError):
+    """The loss is no number any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,8 @@ def rate_at(settings: Settings, step: int) -> float:
 class Training:
     """One run in its folder; goes on where an earlier process of it ended.
 
-    first: weights to begin from. regions: see scenes.Drawer.
+    first: weights to begin from. regions: see scenes.Drawer. The folder's ranges, where it has some, make the training
+    aware of int8.
     """
 
     def __init__(
@@ -70,7 +77,9 @@ class Training:
         tf.keras.mixed_precision.set_global_policy(settings.precision)
         self._plan = plan_of(settings)
         self._anchors = anchors_of(self._plan, settings.size)
-        self._network = keras_network(self._plan, settings.size, first, settings.frozen_blocks)
+        self._network = keras_network(
+            self._plan, settings.size, first, settings.frozen_blocks, ranges.read(folder.ranges)
+        )
         self._optimiser = tf.keras.optimizers.Adam(settings.rate, global_clipnorm=settings.clip)
         self._optimiser.build(self._network.trainable_variables)
         self._averages = [tf.Variable(v, trainable=False) for v in self._network.trainable_variables]
@@ -97,8 +106,14 @@ class Training:
         """Steps done."""
         return int(self._step.numpy())
 
-    def run(self, tell: Callable[[Progress], None], stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
-        """Trains to the end, or until `stop` says so (the state is kept then). Returns the best figures."""
+    def run(
+        self,
+        tell: Callable[[Progress], None],
+        stop: Callable[[], bool] = lambda: False,
+        judged: Callable[[int, Mapping[str, float]], None] = lambda _step, _figures: None,
+    ) -> dict[str, float]:
+        """Trains to the end, or until `stop` says so (the state is kept then); `judged` hears of each judgement.
+        Returns the last figures."""
         settings, found, losses, since = self._settings, dict[str, float](), list[float](), time.monotonic()
         stream = self._stream()
         try:
@@ -111,7 +126,8 @@ class Training:
                     tell(Progress(step, settings.steps, float(np.mean(losses)), rate, found))
                     losses, since = [], time.monotonic()
                 if step % settings.judge_every == 0 or step == settings.steps:
-                    found = self._judge(step)
+                    found = self.judge()
+                    judged(step, found)
                 if step % settings.save_every == 0 or step == settings.steps:
                     self._states.save()
         finally:
@@ -121,7 +137,7 @@ class Training:
             self._states.save()
         return found
 
-    def _stream(self) -> Iterator[Batch]:
+    def _stream(self) -> Generator[Batch, None, None]:
         """Batches from the present step on; each depends on its number and the seed alone."""
         settings, number = self._settings, self.step
         chances = scenes.weights(self._parts.training, settings.balance, settings.origins)
@@ -130,7 +146,7 @@ class Training:
             nonlocal number
             random = np.random.default_rng([settings.seed, number])
             number += 1
-            draw = Drawer(self._parts.training, chances, self._regions, random)
+            draw = Drawer(self._parts.training, chances, self._regions, settings.riderless, random)
             show = Augmenter(draw, settings.size, settings.augmentation, random)
             return make(show, self._anchors, settings.matching, settings.batch)
 
@@ -144,7 +160,7 @@ class Training:
         )
         loss = float(of_classes) + self._settings.loss.box * float(of_boxes)
         if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} at step {self.step}: lower the rate")
+            raise DivergedError(f"The loss is {loss} at step {self.step}: lower the rate (--set rate=...).")
         return loss
 
     def _one_step(self, images: Any, kinds: Any, boxes: Any, rate: Any) -> tuple[Any, Any]:
@@ -170,7 +186,7 @@ class Training:
             self._tf.summary.scalar("rate", rate_at(self._settings, step))
             self._tf.summary.scalar("images_per_s", rate)
 
-    def _judge(self, step: int) -> dict[str, float]:
+    def judge(self) -> dict[str, float]:
         """Judge the averaged weights, and keep them when they are the best so far."""
         variables = self._network.trainable_variables
         present = [value.numpy() for value in variables]
@@ -184,7 +200,7 @@ class Training:
             weights.save(self._folder.weights, take(self._network, self._plan))
         else:
             self._since_best.assign_add(1)
-        self._show(step, found, seen)
+        self._show(self.step, found, seen)
         for value, array in zip(variables, present, strict=True):
             value.assign(array)
         return found
@@ -193,7 +209,7 @@ class Training:
         codes, logits = self._predict(self._tf.constant(images))
         return np.asarray(self._tf.cast(codes, "float32")), np.asarray(self._tf.cast(logits, "float32"))
 
-    def _show(self, step: int, found: Mapping[str, float], seen: list[judging.Look]) -> None:
+    def _show(self, step: int, found: Mapping[str, float], seen: list[Look]) -> None:
         self._folder.note({"step": step, "validation": dict(found)})
         every = max(1, len(seen) // _PICTURES)
         pictures = [

@@ -25,7 +25,8 @@ LARGEST_CODE: Final = 20.0
 def loss_of(anchors: FloatArray, settings: Loss) -> Callable[[Any, Any, Any, Any], tuple[Any, Any]]:
     """A function of codes (B, A, 4), logits (B, A, 6), kinds int8 (B, A), boxes (B, A, 4) -> (class loss, box loss).
 
-    anchors: float32 (A, 4) centre y, centre x, height, width in px. Both losses are means over the positives.
+    anchors: float32 (A, 4) centre y, centre x, height, width in px. Both losses are sums over the number of positives;
+    a positive with an empty box has no place to be judged by.
     """
     tf = tensorflow_room.load()
     columns = [list(ROAD_USERS).index(label) for label in TAUGHT]
@@ -49,7 +50,8 @@ def loss_of(anchors: FloatArray, settings: Loss) -> Callable[[Any, Any, Any, Any
         taught = tf.cast(kinds != UNTAUGHT, tf.float32)[..., None]
         of_classes = tf.reduce_sum(taught * focal(tf.gather(logits, columns, axis=-1), wanted))
         no_bicycle = tf.cast(kinds == motorcycle, tf.float32) * focal(logits[..., bicycle], tf.zeros_like(positive))
-        of_boxes = tf.reduce_sum(positive * (1 - giou(tf, decoded(tf, codes, priors), boxes)))
+        placed = positive * tf.cast(boxes[..., 2] > boxes[..., 0], tf.float32)
+        of_boxes = tf.reduce_sum(placed * (1 - giou(tf, decoded(tf, codes, priors), boxes)))
         return (of_classes + tf.reduce_sum(no_bicycle)) / count, of_boxes / count
 
     return call

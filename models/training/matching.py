@@ -24,7 +24,7 @@ _EXCUSED: Final = 0.4
 @dataclass(frozen=True, slots=True)
 class Taught:
     """What one picture teaches: kinds int8 (A,), a class, BACKGROUND or UNTAUGHT; boxes float32 (A, 4) x0 y0 x1 y1 in
-    px, of the positives, zero elsewhere."""
+    px, of the positives whose place is known, zero elsewhere."""
 
     kinds: NDArray[np.int8]
     boxes: FloatArray
@@ -53,13 +53,15 @@ def match(
     places: FloatArray,
     boxes: FloatArray,
     kinds: NDArray[np.int8],
+    placed: NDArray[np.bool_],
     regions: FloatArray,
     *,
     positive: float,
     ignored: float,
     best: int,
 ) -> Taught:
-    """places: anchors (A, 4) x0 y0 x1 y1 in px. boxes (N, 4) with kinds (N,); regions (R, 4) are ignored.
+    """places: anchors (A, 4) x0 y0 x1 y1 in px. boxes (N, 4) with kinds (N,) and placed (N,), see augment.Scene;
+    regions (R, 4) are ignored.
 
     An anchor claimed by several boxes answers for the one it overlaps most; each box keeps its own best anchor.
     """
@@ -76,7 +78,8 @@ def match(
         result[overlap >= ignored] = UNTAUGHT
         claimed = overlap >= positive
         _claim_best(iou, nearest, overlap, claimed, ignored, best)
-        result[claimed], targets[claimed] = kinds[nearest[claimed]], boxes[nearest[claimed]]
+        mine = nearest[claimed]
+        result[claimed], targets[claimed] = kinds[mine], boxes[mine] * placed[mine, None]
     return Taught(result, targets)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -15,9 +16,14 @@ from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
 from models.data import shards, splits
-from models.data.samples import OTHER, Sample
+from models.data.samples import CLASSES, OTHER, Sample
 from models.errors import BuildError
 from models.training.augment import Scene
+
+_WITH_RIDER: Final = 1.6
+"""Height / width, in true shape, from which a motorcycle's box in traffic holds its rider."""
+_RIDER: Final = 1.4
+"""Height with the rider to that without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,22 @@ def decoded(sample: Sample) -> Scene:
     if image is None:
         raise BuildError(f"The picture {sample.name} cannot be decoded.")
     ignored = sample.ignored | (sample.classes == OTHER)
-    return Scene(np.asarray(image, np.uint8), sample.aspect, sample.boxes, sample.classes.astype(np.int8), ignored)
+    kinds, placed = sample.classes.astype(np.int8), np.ones(len(sample.boxes), bool)
+    return Scene(np.asarray(image, np.uint8), sample.aspect, sample.boxes, kinds, ignored, placed)
+
+
+def riders_added(scene: Scene) -> Scene:
+    """For views whose labels mostly leave out the rider: motorcycles say what is there, but not where it ends.
+
+    Where a box is not tall enough to hold a rider, it is raised to where one would be, so that the right anchors answer
+    for it; what these anchors say of its place is not judged.
+    """
+    motorcycle = scene.kinds == CLASSES.index("motorcycle")
+    wide, high = (scene.boxes[:, 2:] - scene.boxes[:, :2]).T
+    boxes = scene.boxes.copy()
+    low = motorcycle & (high < _WITH_RIDER * wide * scene.aspect)
+    boxes[low, 1] = np.maximum(0, boxes[low, 3] - _RIDER * high[low])
+    return replace(scene, boxes=boxes, placed=scene.placed & ~motorcycle)
 
 
 def weights(samples: Sequence[Sample], balance: float, origins: Mapping[str, float]) -> NDArray[np.float64]:
@@ -64,20 +85,25 @@ def weights(samples: Sequence[Sample], balance: float, origins: Mapping[str, flo
 
 
 class Drawer:
-    """Gives scenes by their chances. regions: more ignored boxes of a picture by its sha256, in 0..1."""
+    """Gives scenes by their chances. regions: more ignored boxes of a picture by its sha256, in 0..1. riderless:
+    patterns of cameras whose labels mostly leave out the rider."""
 
     def __init__(
         self,
         samples: Sequence[Sample],
         chances: NDArray[np.float64],
         regions: Mapping[str, FloatArray],
+        riderless: Sequence[str],
         random: np.random.Generator,
     ) -> None:
         self._samples, self._chances, self._regions, self._random = samples, chances, regions, random
+        self._riderless = riderless
 
     def __call__(self) -> Scene:
         sample = self._samples[self._random.choice(len(self._samples), p=self._chances)]
         scene = decoded(sample)
+        if any(fnmatchcase(sample.camera, pattern) for pattern in self._riderless):
+            scene = riders_added(scene)
         more = self._regions.get(sample.sha256)
         if more is None or not len(more):
             return scene
@@ -87,6 +113,7 @@ class Drawer:
             np.concatenate([scene.boxes, more]),
             np.concatenate([scene.kinds, np.full(len(more), OTHER, np.int8)]),
             np.concatenate([scene.ignored, np.ones(len(more), bool)]),
+            np.concatenate([scene.placed, np.ones(len(more), bool)]),
         )
 
 

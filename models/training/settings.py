@@ -89,6 +89,8 @@ class Settings(_Part):
     """Exponent of class-balanced sampling: 0 draws every picture alike, 1 every class alike."""
     seed: int = 1
     origins: dict[str, _Above0] = Field(default_factory=dict)
+    riderless: tuple[str, ...] = ()
+    """Patterns of cameras whose motorcycle boxes mostly leave out the rider; see scenes.riders_added."""
     augmentation: Augmentation = Augmentation()
     matching: Matching = Matching()
     loss: Loss = Loss()

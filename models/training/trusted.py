@@ -31,12 +31,10 @@ def unlabelled(
     found: dict[str, FloatArray] = {}
     for sample in samples:
         scene = decoded(sample)
-        height, width = scene.image.shape[:2]
-        # The detector wants true shapes; boxes come back in 0..1 and do not care.
-        true = cv2.resize(scene.image, (round(height * scene.aspect), height))
-        boxes = detector.detect(np.asarray(true, np.uint8)).boxes / np.array(
-            [round(height * scene.aspect), height] * 2, np.float32
-        )
+        height = scene.image.shape[0]
+        width = round(height * scene.aspect)  # the detector wants true shapes; boxes in 0..1 do not care
+        seen = detector.detect(np.asarray(cv2.resize(scene.image, (width, height)), np.uint8)).boxes
+        boxes = np.asarray(seen / np.array([width, height] * 2, np.float32), np.float32)
         if len(boxes) and len(scene.boxes):
             covered = shared_area(boxes, scene.boxes).max(axis=1) / np.maximum(area(boxes), 1e-9)
             boxes = boxes[covered < _NEAR]

@@ -86,4 +86,4 @@ def compressed(image: Image, random: np.random.Generator) -> Image:
 def _noisy(image: Image, spread: float, random: np.random.Generator) -> Image:
     height, width = image.shape[:2]
     noise = random.normal(0, spread, (height, width, 1)).astype(np.float32)
-    return np.clip(image + noise, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image + noise, 0, 255), np.uint8)

@@ -107,7 +107,8 @@ def _fused(source: SourceWeights, name: str) -> tuple[NDArray[np.float32], NDArr
         source[f"{name}/BatchNorm/{part}"] for part in ("gamma", "beta", "moving_mean", "moving_variance")
     )
     factor = gamma / np.sqrt(variance + FUSED_EPSILON)
-    return source[f"{name}/depthwise_weights"] * factor[:, None], beta - mean_ * factor
+    kernel = np.asarray(source[f"{name}/depthwise_weights"] * factor[:, None], np.float32)
+    return kernel, np.asarray(beta - mean_ * factor, np.float32)
 
 
 def _with_children(
@@ -126,10 +127,10 @@ def _new(unit: Unit, inputs: int, random: np.random.Generator) -> tuple[NDArray[
     head = unit.name.endswith(("/ClassPredictor", "/BoxEncodingPredictor"))
     shape = (unit.kernel, unit.kernel, inputs, 1 if unit.op == "depthwise" else unit.channels)
     fan = unit.kernel**2 * (1 if unit.op == "depthwise" else inputs)
-    spread = 0.01 if head else math.sqrt(2 / fan)
-    kernel, bias = random.normal(0, spread, shape), np.zeros(unit.channels)
+    kernel = random.normal(0, 0.01 if head else math.sqrt(2 / fan), shape).astype(np.float32)
+    bias = np.zeros(unit.channels, np.float32)
     if unit.name.endswith("/ClassPredictor"):
-        bias += -math.log(1 / FIRST_SCORE - 1)
+        bias += np.float32(-math.log(1 / FIRST_SCORE - 1))
         untaught = [i for i, label in enumerate(ROAD_USERS) if label in UNTAUGHT]
         bias.reshape(-1, len(ROAD_USERS))[:, untaught] = NEVER
-    return kernel.astype(np.float32), bias.astype(np.float32)
+    return kernel, bias

@@ -41,8 +41,10 @@ BOX, BESIDE, FAR = (0.0, 0.0, 40.0, 40.0), (20.0, 0.0, 60.0, 40.0), (200.0, 100.
         (("car", 0.9, BESIDE), WRONG_PLACE),
         (("truck", 0.9, BESIDE), BOTH),
         (("car", 0.9, FAR), BACKGROUND),
+        (("car", 0.9, (30.0, 0.0, 70.0, 40.0)), WRONG_PLACE),  # IoU 1/7
+        (("car", 0.9, (34.0, 0.0, 74.0, 40.0)), BACKGROUND),  # IoU 0.08
     ],
-    ids=["hit", "wrong class", "wrong place", "both", "background"],
+    ids=["hit", "wrong class", "wrong place", "both", "background", "hardly there", "hardly not there"],
 )
 def test_the_kind_of_one_detection(said: tuple[str, float, tuple[float, float, float, float]], kind: int) -> None:
     found = verdicts(look([("car", BOX)], [said]))
@@ -83,6 +85,21 @@ def test_what_each_kind_costs() -> None:
     assert gained["wrong place"]["car"] == pytest.approx((51 * 2 / 3) / 101 - as_is)
     assert gained["missed"]["car"] == pytest.approx(34 * 0.5 / 101 - as_is)  # one of three then, up to recall 0.33
     assert gained["double"]["car"] == gained["wrong class and place"]["car"] == 0
+
+
+def test_a_box_is_put_right_once() -> None:
+    # Two wrong places for one car: the weaker goes away, so what is put right finds one car of two.
+    seen = look([("car", BOX), ("car", FAR)], [("car", 0.9, BESIDE), ("car", 0.8, (-20.0, 0.0, 20.0, 40.0))])
+    assert gains([seen], [verdicts(seen)])["wrong place"]["car"] == pytest.approx(51 / 101)
+    found_too = look([("car", BOX)], [("car", 0.9, BOX), ("car", 0.8, BESIDE)])
+    assert gains([found_too], [verdicts(found_too)])["wrong place"]["car"] == 0
+
+
+def test_what_is_excused_costs_nothing() -> None:
+    seen = look([("other", FAR), ("car", BOX), ("car", (100, 0, 140, 40))], [("car", 0.9, FAR), ("car", 0.5, BOX)])
+    gained = gains([seen], [verdicts(seen)])
+    assert gained["background"]["car"] == 0
+    assert gained["missed"]["car"] == pytest.approx(1 - coco.judge([seen])["car"].ap50) == pytest.approx(50 / 101)
 
 
 @settings(deadline=None, max_examples=80)

@@ -23,12 +23,15 @@ from edge_app.records import Image, Line
 from edge_app.sources.street import Street
 from models.data import shards
 from models.data.samples import CLASSES, Sample, digest
+from models.evaluation import document
 from models.evaluation.__main__ import main
 from models.evaluation.bootstrap import interval
 from models.evaluation.counting import Counted
+from models.evaluation.detection import Detected, picture_set
 from models.evaluation.document import exact_figures
 from models.evaluation.segments import draws, figures
-from models.evaluation.subject import short_names
+from models.evaluation.subject import Result, Subject, short_names
+from tests.models.looks import look, picture
 from tests.test_street import read
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -167,6 +170,40 @@ def test_comparison_is_candidate_minus_baseline(ran: Ran) -> None:
     assert not (ran.folder / "300x300" / "comparison.json").exists()
 
 
+def result(name: str, found: float) -> Result:
+    """A model that finds this share of 100 cars, all of one size, in 20 pictures of two cameras."""
+    boxes = [(100.0 * i, 50.0, 100.0 * i + 30, 80.0) for i in range(5)]
+    looks = tuple(
+        look([("car", box) for box in boxes], [("car", 0.9, box) for box in boxes[: round(5 * found)]])
+        for _ in range(20)
+    )
+    shown = [picture(f"here__{i:02d}", f"here-0{i // 10}") for i in range(20)]
+    one = Detected(picture_set("here", shown, looks), looks, 0.2, (512, 288))
+    return Result(Subject(name, Path(name), name, (512, 288), 1, "model"), sets=(one,))
+
+
+def test_every_difference_is_that_of_the_results() -> None:
+    ours, theirs = result("new", 1.0), result("old", 0.4)
+    found = document.comparison(ours, theirs)
+    sets = [document.result(one, "command")["sets"]["here"] for one in (ours, theirs)]
+    slices = [one["slices"]["camera:here-01"]["classes"]["car"]["ap50"] for one in sets]
+    sizes = [one["classes"]["car"]["by_size"]["medium"]["ap50"] for one in sets]
+    expected = {
+        "all/ap50": sets[0]["classes"]["car"]["ap50"] - sets[1]["classes"]["car"]["ap50"],
+        "here/car/ap50": sets[0]["classes"]["car"]["ap50"] - sets[1]["classes"]["car"]["ap50"],
+        "here/camera:here-01/car/ap50": slices[0] - slices[1],
+        "here/size:medium/car/ap50": sizes[0] - sizes[1],
+    }
+    for name, delta in expected.items():
+        assert delta > 0.5
+        assert found["differences"][name]["delta"] == pytest.approx(delta, abs=2e-5)
+        # All pictures are alike: nothing is left to chance.
+        assert found["differences"][name]["ci"] == pytest.approx([delta, delta], abs=2e-5)
+    assert "here/bus/ap50" not in found["differences"]
+    turned = document.comparison(theirs, ours)["differences"]["all/ap50"]
+    assert turned["delta"] == -found["differences"]["all/ap50"]["delta"]
+
+
 class References(HTMLParser):
     """Everything that a page would load, and its text."""
 
@@ -276,6 +313,14 @@ def test_what_a_user_can_get_wrong_is_one_sentence(
     (tmp_path / "file").write_text("")
     written = ("--images", road.images, "--no-speed", "--out", tmp_path / "file")
     assert "cannot be written" in complaint(capsys, MODEL, *written)
+
+
+@pytest.mark.parametrize("options", [["--split", "s.json"], ["--threads", "0"], ["--images", "a", "--no-images"]])
+def test_options_that_make_no_sense_are_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["m.tflite", *options])
+    assert ended.value.code == 2
+    assert options[0] in capsys.readouterr().err
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

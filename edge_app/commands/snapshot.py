@@ -1,0 +1,96 @@
+"""`edge-app snapshot`: one annotated picture, from the running service or else from the configured source."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from edge_app.errors import ConfigError, SourceEnded, SourceError, StoreError
+
+if TYPE_CHECKING:
+    from edge_app.config import Config
+    from edge_app.records import Image
+
+HELP = "one annotated picture from the running service, or from the source where none runs"
+
+_LOOK_S: Final = 3.0
+"""A track needs a few frames; of those seconds the frame with most vehicles is kept."""
+_FIRST_S: Final = 15.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="TOML file; without it the rendered street is looked at")
+    parser.add_argument(
+        "--out", type=Path, default=Path("snapshot.jpg"), metavar="FILE", help="JPEG to write (default: %(default)s)"
+    )
+    parser.add_argument("--plain", action="store_true", help="without anything drawn into it")
+    parser.add_argument("--width", type=int, default=3840, metavar="PX", help="no wider than this")
+
+
+def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    """0, or 1 when it was interrupted; raises what there is to say."""
+    from edge_app import logs
+    from edge_app.config import Config
+    from edge_app.config_file import load
+    from edge_app.harvest.picture import jpeg
+    from edge_app.preview.hatch import ask
+    from edge_app.terminal import stdout
+
+    if arguments.width < 64:
+        raise ConfigError("--width: must be at least 64 px")
+    config = load(arguments.config) if arguments.config else Config()
+    logs.mask(*config.secrets)
+    logs.setup("error")
+    picture, where = ask(config.store.folder, annotated=not arguments.plain, width=arguments.width), "running service"
+    if picture is None:
+        made = from_source(config, stop, annotated=not arguments.plain, width=arguments.width)
+        if made is None:
+            return 1
+        picture, where = jpeg(made), f"source ({config.source.kind})"
+    write(arguments.out, picture)
+    stdout().print(f"{arguments.out}: a picture of the {where}, {len(picture) / 1e3:.0f} kB")
+    return 0
+
+
+def write(path: Path, picture: bytes) -> None:
+    """For its user alone: pictures of a road are personal data. Raises StoreError."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(picture)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}; choose another name with --out") from error
+
+
+def from_source(config: Config, stop: threading.Event, *, annotated: bool, width: int) -> Image | None:
+    """Opens and looks as the service does; None when stopped. Raises SourceError without a picture."""
+    from contextlib import closing
+
+    from edge_app.app import build_detector, build_pipeline, build_preview, build_source
+
+    with closing(build_detector(config)) as detector, closing(build_source(config)) as source:
+        pipeline = build_pipeline(config, detector)
+        preview = build_preview(config, pipeline)
+        best: tuple[int, Image] | None = None
+        end = time.monotonic() + _FIRST_S
+        while not stop.is_set() and time.monotonic() < end:
+            try:
+                frame = source.read(0.5)
+            except SourceEnded:
+                break
+            if frame is None:
+                continue
+            if best is None:
+                end = time.monotonic() + _LOOK_S
+            preview.watch(frame, pipeline.process(frame))
+            seen = 0 if pipeline.tracks is None else int(pipeline.tracks.seen.sum())
+            if best is None or seen > best[0]:
+                best = seen, preview.snapshot(annotated=annotated, width=width)
+        if stop.is_set():
+            return None
+        if best is None:
+            raise SourceError(source.status.detail or f"The source gave no picture within {_FIRST_S:g} s.")
+        return best[1]

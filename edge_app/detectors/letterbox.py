@@ -1,0 +1,62 @@
+"""A picture put into a detector's input with its aspect kept, and boxes brought back from there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge_app.records import FloatArray, Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """What an engine is shown: pixels uint8 (1, h, w, 3) RGB, and where in it the original lies.
+
+    width and height: of the original, px. scale: px here for one px there. left and top: margins here, px.
+    """
+
+    pixels: Image
+    width: int
+    height: int
+    scale: float
+    left: int
+    top: int
+
+    def original(self, boxes: FloatArray) -> FloatArray:
+        """Boxes float32 (N, 4) px of the input as boxes of the original, none reaching out of it."""
+        shifted = boxes - np.array([self.left, self.top, self.left, self.top], np.float32)
+        there: FloatArray = shifted / np.float32(self.scale)
+        return there.clip(0, np.array([self.width, self.height, self.width, self.height], np.float32))
+
+
+def letterbox(image: Image, width: int, height: int, pad: int) -> Picture:
+    """A uint8 (H, W, 3) BGR picture of any size in an input of `width` x `height`, centred on grey of value `pad`.
+
+    Every picture is a new one, so that the next may be made while this one is looked at.
+    """
+    high, wide = image.shape[:2]
+    scale = min(width / wide, height / high)
+    new_width, new_height = max(1, round(wide * scale)), max(1, round(high * scale))
+    left, top = (width - new_width) // 2, (height - new_height) // 2
+    pixels = np.empty((1, height, width, 3), np.uint8)
+    if (new_width, new_height) != (width, height):
+        pixels.fill(pad)
+    small = cv2.resize(_halved(image, scale), (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+    cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=pixels[0, top : top + new_height, left : left + new_width])
+    return Picture(pixels, wide, high, scale, left, top)
+
+
+def _halved(image: Image, scale: float) -> Image:
+    """The picture shrunk by the powers of two in `scale`.
+
+    Linear interpolation alone skips pixels below one half and loses small far vehicles; averaging straight to the
+    final size takes seven times as long as averaging 2 x 2 first.
+    """
+    while scale <= 0.5:
+        height, width = image.shape[:2]
+        half = max(1, width // 2), max(1, height // 2)
+        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        scale *= 2
+    return image

@@ -1,0 +1,164 @@
+"""The preview of a running service: keeps the newest look for whoever asks, and feeds the streams while one is watched.
+
+The counting thread only hands over references; drawing and encoding are done in threads of their own, and whatever
+goes wrong there ends the preview, never the counting.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import Final
+
+from edge_app.errors import PreviewError
+from edge_app.pipeline import Pipeline
+from edge_app.preview import scene
+from edge_app.preview.overlay import Trails
+from edge_app.preview.rtsp import RtspServer, Stream
+from edge_app.preview.scene import Facts, Privacy, Scene
+from edge_app.records import DIRECTIONS, Crossing, Direction, Frame, Image, Line
+from edge_app.sources.pacing import RateLimit
+from edge_app.threads import Latest, Worker, join_all
+
+log = logging.getLogger(__name__)
+
+_GLOW_S: Final = 0.6
+_WAIT_S: Final = 1.0
+_CARD_S: Final = 0.25
+"""While there is no picture, a grey one goes out at this pace: viewers want a few before they show any."""
+_STALE_S: Final = 2.0
+"""An older picture is not shown as if it were live."""
+_NOTES_S: Final = 0.5
+_JOIN_S: Final = 5.0
+
+
+class Preview:
+    """`watch` sees every frame after it was counted.
+
+    notes: short sentences about the service's state, asked for only while somebody looks.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        lines: Sequence[Line],
+        classes: Sequence[str],
+        privacy: Privacy,
+        notes: Callable[[], Sequence[str]] = lambda: (),
+    ) -> None:
+        self._pipeline, self._lines, self._privacy, self._notes = pipeline, tuple(lines), privacy, notes
+        self._totals: dict[str, dict[str, dict[Direction, int]]] = {
+            line.id: {label: dict.fromkeys(DIRECTIONS, 0) for label in classes} for line in lines
+        }
+        self._lit: dict[str, float] = {}
+        self._newest: tuple[Scene, float] | None = None
+        self._trails = Trails()
+        self._told: tuple[float, Sequence[str]] = (0.0, ())
+        self._slot: Latest[Scene] | None = None
+
+    def watch(self, frame: Frame, crossings: Sequence[Crossing]) -> None:
+        """Call it after the pipeline has counted the frame, in the same thread."""
+        for crossing in crossings:
+            self._totals[crossing.line][crossing.label][crossing.direction] += 1
+            self._lit[crossing.line] = frame.monotonic
+        if self._pipeline.tracks is None:
+            return
+        look = Scene(frame, self._pipeline.detections, self._pipeline.tracks)
+        self._newest = look, time.monotonic()
+        slot = self._slot  # the other thread may take it away at any moment
+        if slot is not None:
+            slot.put(look)
+
+    def snapshot(self, *, annotated: bool, width: int = 3840) -> Image:
+        """The newest look. Raises PreviewError when there is none, or only an old one."""
+        if self._newest is None or not self._fresh:
+            raise PreviewError("the service has no fresh picture now: the camera is away, or has just been opened")
+        look = self._newest[0]
+        if not annotated:
+            return scene.plain(look, width, self._privacy)
+        return scene.annotated(look, width, self._privacy, self._facts(look.frame), Trails())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the newest frame, px; before the first one a guess."""
+        return self._newest[0].frame.size if self._newest else (1280, 720)
+
+    def feed(self, server: RtspServer, annotated: Stream, plain: Stream, stop: threading.Event) -> None:
+        """The preview thread's body."""
+        limits = {stream.path: RateLimit(stream.rate) for stream in (annotated, plain)}
+        widths = {stream.path: stream.size[0] for stream in (annotated, plain)}
+        while not stop.is_set():
+            for stream in (annotated, plain):
+                stream.size = _fitting(self.size, widths[stream.path])
+            if not server.someone.wait(_WAIT_S):
+                self._slot = None
+                continue
+            look = self._next()
+            for stream in (annotated, plain):
+                size = stream.watched
+                if size and (look is None or limits[stream.path].due(time.monotonic())):
+                    server.push(stream, _exactly(self._picture(look, stream is annotated, size), size))
+
+    def _next(self) -> Scene | None:
+        if self._slot is None:
+            self._trails, self._slot = Trails(), Latest()
+        look = self._slot.get(_CARD_S)
+        return look or (self._newest[0] if self._newest and self._fresh else None)
+
+    @property
+    def _fresh(self) -> bool:
+        return self._newest is not None and time.monotonic() - self._newest[1] < _STALE_S
+
+    def _picture(self, look: Scene | None, annotated: bool, size: tuple[int, int]) -> Image:
+        if look is None:
+            return scene.empty(size[0], size, self._facts(None))
+        if not annotated:
+            return scene.plain(look, size[0], self._privacy)
+        factor = min(1.0, size[0] / look.frame.size[0])
+        self._trails.add(scene.scaled(look.tracks, factor), look.frame.monotonic)
+        return scene.annotated(look, size[0], self._privacy, self._facts(look.frame), self._trails)
+
+    def _facts(self, frame: Frame | None) -> Facts:
+        now = time.monotonic()
+        if now - self._told[0] > _NOTES_S:
+            self._told = now, tuple(self._notes())
+        if frame is None:
+            return Facts(self._lines, self._totals, "no picture from the camera", self._told[1])
+        clock = f"{datetime.fromtimestamp(frame.captured_at, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+        glow = {line: max(0.0, 1 - (frame.monotonic - at) / _GLOW_S) for line, at in self._lit.items()}
+        return Facts(self._lines, self._totals, clock, self._told[1], glow)
+
+
+class Broadcast:
+    """The preview over RTSP, as a context manager: server and thread live within it. Raises PreviewError."""
+
+    def __init__(self, preview: Preview, server: RtspServer, annotated: Stream, plain: Stream) -> None:
+        self._server = server
+        self._worker = Worker(
+            "preview", lambda stop: preview.feed(server, annotated, plain, stop), lambda _, fault: self._failed(fault)
+        )
+
+    def __enter__(self) -> Broadcast:
+        self._worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        join_all([self._worker], _JOIN_S)
+        self._server.close()
+
+    def _failed(self, fault: BaseException) -> None:
+        log.critical("the preview died; counting goes on without it", exc_info=fault)
+        self._server.close()
+
+
+def _fitting(size: tuple[int, int], width: int) -> tuple[int, int]:
+    factor = min(1.0, width / size[0])
+    return max(16, int(size[0] * factor) & ~1), max(16, int(size[1] * factor) & ~1)
+
+
+def _exactly(image: Image, size: tuple[int, int]) -> Image:
+    """A camera may come back with another shape while somebody watches: put on black then."""
+    return image if image.shape[1::-1] == size else scene.on_black(image, size)

@@ -1,0 +1,193 @@
+"""The only source file that knows picamera2: a Raspberry Pi camera with two streams from one exposure.
+
+The main stream is for people (preview), the small one for inference: the camera's own processor scales both. The
+library comes from the system (apt: python3-picamera2) and is loaded when a camera is opened. Every call is one of
+picamera2 0.3.38.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as JobTimeoutError
+from typing import Any, Final, TypeAlias
+
+import cv2
+import numpy as np
+
+from edge_app.errors import SourceError
+from edge_app.records import Image
+from edge_app.sources.live import Live
+
+log = logging.getLogger(__name__)
+
+Watcher: TypeAlias = Callable[[Callable[[], Image]], None]
+"""Called with each picture; what it is given makes the main stream's picture, uint8 (H, W, 3) BGR, for whom it may
+concern: nothing is copied when it is not called. It may be called only before the watcher returns."""
+
+INFERENCE_WIDTH: Final = 512
+"""The default detector's. A multiple of 128, to which picamera2 aligns rows of YUV420: none is padded."""
+_ROTATIONS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+class Capture:
+    """A running camera; used by one thread.
+
+    controls: by libcamera's names. One that this camera does not have is left out, and told in the log: a camera of
+    fixed focus has no autofocus to be switched off.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        main: tuple[int, int],
+        small: tuple[int, int],
+        controls: dict[str, float],
+        rotation: int,
+        read_timeout_s: float,
+        watcher: Watcher | None,
+    ) -> None:
+        self._rotation, self._timeout_s, self._watcher = rotation, read_timeout_s, watcher
+        self._request: Any = None
+        self._name = f"Raspberry Pi camera {number}"
+        library = _library()
+        if number not in [info["Num"] for info in library.global_camera_info()]:
+            raise SourceError(f"{self._name} is not there: see `rpicam-hello --list-cameras`, and check its cable.")
+        try:
+            self._camera = library(number)
+        except (RuntimeError, IndexError) as error:
+            raise SourceError(f"{self._name} cannot be opened ({error}): does another program use it?") from error
+        try:
+            self._start(main, small, controls)
+        except RuntimeError as error:
+            self.close()
+            raise SourceError(f"{self._name} does not start with these settings: {error}.") from error
+
+    def _start(self, main: tuple[int, int], small: tuple[int, int], controls: dict[str, float]) -> None:
+        rate = {name: value for name, value in controls.items() if name == "FrameRate"}
+        config = self._camera.create_video_configuration(
+            main={"size": main, "format": "RGB888"},  # in memory B, G, R
+            lores={"size": small, "format": "YUV420"},  # a Pi 4 has no other format here
+            controls=rate,
+            display=None,
+            encode=None,
+            buffer_count=4,
+        )
+        self._camera.configure(config)
+        self._small = self._camera.stream_configuration("lores")["size"]
+        known = {name: value for name, value in controls.items() if name in self._camera.camera_controls}
+        if missing := sorted(controls.keys() - known.keys() - {"FrameRate"}):
+            log.info("%s has no %s", self._name, ", ".join(missing))
+        self._camera.set_controls(known)
+        self._camera.start()
+
+    def grab(self) -> bool:
+        """Waits for the next picture; False when none came in time: a cable has come loose, or the camera hangs."""
+        self._release()
+        job = self._camera.capture_request(wait=False)
+        try:
+            self._request = job.get_result(timeout=self._timeout_s)
+        except (JobTimeoutError, TimeoutError):
+            self._camera.cancel_all_and_flush()
+            return False
+        if self._watcher is not None:
+            request = self._request
+            self._watcher(lambda: self._turned(request.make_array("main")))
+        return True
+
+    def retrieve(self) -> Image | None:
+        """The picture for inference, uint8 (H, W, 3) BGR, turned."""
+        planes = self._request.make_array("lores")
+        width, height = self._small
+        # Rows may be padded; the colour planes have half the stride, so the cut comes after the conversion.
+        bgr = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)
+        self._release()
+        return self._turned(np.ascontiguousarray(bgr[:height, :width]).astype(np.uint8, copy=False))
+
+    def close(self) -> None:
+        self._release()
+        try:
+            self._camera.close()
+        except RuntimeError as error:
+            log.warning("%s could not be closed: %s", self._name, error)
+
+    def _release(self) -> None:
+        request, self._request = self._request, None
+        if request is not None:
+            request.release()
+
+    def _turned(self, image: Image) -> Image:
+        turn = _ROTATIONS.get(self._rotation)
+        return image if turn is None else cv2.rotate(image, turn)  # type: ignore[return-value]  # stubs lack uint8
+
+
+def camera(
+    device: int | str = 0,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    fps: float | None = None,
+    exposure_us: int | None = None,
+    gain: float | None = None,
+    focus: float = 0.0,
+    flicker_hz: int = 0,
+    rotation: int = 0,
+    fps_limit: float | None = None,
+    frozen_s: float = 10.0,
+    read_timeout_s: float = 3.0,
+    retry_s: tuple[float, float] = (1.0, 30.0),
+    watcher: Watcher | None = None,
+) -> Live:
+    """A Raspberry Pi camera by its number; opened in the background and again for ever.
+
+    width and height: of the main stream, px; frames for counting are INFERENCE_WIDTH wide, in the same shape. fps:
+    frames/s, default 30. exposure_us and gain: fixed, else automatic. focus: 1/m, fixed; autofocus is switched off.
+    flicker_hz: of the mains, 50 or 60; 0 leaves it alone.
+    """
+    if not str(device).isdecimal():
+        raise SourceError(f'source.device: a Raspberry Pi camera has a number, such as "0", not "{device}".')
+    main = ((width or 1280) // 2 * 2, (height or 720) // 2 * 2)
+    across = min(INFERENCE_WIDTH, main[0])
+    small = (across, round(main[1] * across / main[0] / 2) * 2)
+    controls = wanted_controls(fps or 30.0, exposure_us, gain, focus, flicker_hz)
+    return Live(
+        lambda _failures: Capture(
+            int(device),
+            main=main,
+            small=small,
+            controls=controls,
+            rotation=rotation,
+            read_timeout_s=read_timeout_s,
+            watcher=watcher,
+        ),
+        name=f"Raspberry Pi camera {device}",
+        fps_limit=fps_limit,
+        frozen_s=frozen_s,
+        retry_s=retry_s,
+    )
+
+
+def wanted_controls(
+    fps: float, exposure_us: int | None, gain: float | None, focus: float, flicker_hz: int
+) -> dict[str, float]:
+    """libcamera's controls, its enumerations as numbers."""
+    controls: dict[str, float] = {"FrameRate": fps, "AfMode": 0, "LensPosition": focus}  # 0: AfModeManual
+    if exposure_us is not None:
+        controls["ExposureTime"] = exposure_us
+    if gain is not None:
+        controls["AnalogueGain"] = gain
+    if flicker_hz:
+        controls |= {"AeFlickerMode": 1, "AeFlickerPeriod": round(1e6 / (2 * flicker_hz))}  # 1: FlickerManual; us
+    return controls
+
+
+def _library() -> Any:
+    try:
+        from picamera2 import Picamera2  # type: ignore[import-not-found]  # on a Raspberry Pi alone
+    except ImportError as error:
+        raise SourceError(
+            'source.kind "picamera" needs picamera2 on a Raspberry Pi: apt install python3-picamera2, and a venv with '
+            "--system-site-packages."
+        ) from error
+    return Picamera2

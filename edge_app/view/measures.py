@@ -1,0 +1,115 @@
+"""What is measured on one small grey picture; pure, in floats and cells of 16 px."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Grey: TypeAlias = NDArray[np.float32]
+"""(H, W), 0..255."""
+Field: TypeAlias = NDArray[np.complex64]
+"""(H, W): direction of the brightness gradient, length 0..1; the same by day and by dusk."""
+Cells: TypeAlias = NDArray[np.float32]
+"""(H // 16, W // 16)."""
+
+CELL: Final = 16
+_EDGE: Final = 6.0
+"""Gradient, grey levels a px, at which an edge counts half: above the noise of a sensor, below a kerb at dusk."""
+STRUCTURED: Final = 3.0
+"""Grey levels of standard deviation from which a cell shows something."""
+_PRESENT: Final = 0.05
+"""Mean squared length of the field from which there is an edge in a cell to be found again."""
+_ALIKE: Final = 0.45
+"""Correlation of the fields of a cell from which it shows the same."""
+_FARTHEST: Final = 0.4
+"""Shifts are looked for up to this part of the picture."""
+
+
+def cells(values: Grey) -> Cells:
+    """Means over the cells; what is left over at the right and below is not used."""
+    rows, columns = values.shape[0] // CELL, values.shape[1] // CELL
+    tiles = values[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL)
+    means: Cells = tiles.mean(axis=(1, 3), dtype=np.float32)
+    return means
+
+
+def brightness(grey: Grey) -> float:
+    """The level that three quarters of the picture stay below: a few lamps do not make it bright."""
+    return float(np.percentile(grey, 75))
+
+
+def contrast(grey: Grey) -> Cells:
+    """Standard deviation in each cell, after smoothing that takes the sensor's noise away."""
+    smooth = _box(grey, 1)
+    variance: Cells = np.maximum(cells(smooth * smooth) - cells(smooth) ** 2, np.float32(0.0))
+    return np.sqrt(variance)
+
+
+def sharpness(grey: Grey) -> Cells:
+    """Fine detail against coarse detail in each cell: falls with blur alone, not with light, fog or contrast."""
+    fine, coarse = _box(grey, 1), _box(grey, 4)
+    return (cells(np.abs(grey - fine)) / (cells(np.abs(fine - coarse)) + 0.5)).astype(np.float32)
+
+
+def edges(grey: Grey) -> Field:
+    """The gradient's direction with a length that saturates, so that a lamp weighs no more than a kerb."""
+    smooth = _box(grey, 1)
+    down, right = np.gradient(smooth)
+    field = right + 1j * down
+    saturated: Field = (field / (np.abs(field) + _EDGE)).astype(np.complex64)
+    return saturated
+
+
+def alike(reference: Field, now: Field) -> tuple[float, int]:
+    """The share of the cells with edges in the reference whose edges are still there, and the number of such cells."""
+    there = cells(np.abs(reference).astype(np.float32) ** 2)
+    here = cells(np.abs(now).astype(np.float32) ** 2)
+    both = cells((reference * now.conj()).real.astype(np.float32))
+    known = there > _PRESENT
+    same = known & (both > _ALIKE * np.sqrt(there * here + 1e-9))
+    count = int(known.sum())
+    return (float(same.sum()) / count if count else 0.0), count
+
+
+def edged(field: Field) -> int:
+    """The number of cells with edges."""
+    return int((cells(np.abs(field).astype(np.float32) ** 2) > _PRESENT).sum())
+
+
+def shift(reference: Field, now: Field) -> tuple[int, int]:
+    """How far the picture has moved, px right and down: the peak of the cross-correlation of the edge fields.
+
+    Source: Kuglin and Hines, The phase correlation image alignment method, 1975; on edge directions, as by Fitch et
+    al., Orientation correlation, 2002.
+    """
+    height, width = reference.shape
+    window = np.hanning(height)[:, None] * np.hanning(width)
+    spectrum = np.fft.fft2(now * window) * np.fft.fft2(reference * window).conj()
+    surface = np.fft.ifft2(spectrum / (np.sqrt(np.abs(spectrum)) + 1e-6)).real
+    rows = np.abs(np.fft.fftfreq(height)) <= _FARTHEST
+    columns = np.abs(np.fft.fftfreq(width)) <= _FARTHEST
+    surface[~rows] = surface[:, ~columns] = -np.inf
+    y, x = np.unravel_index(int(np.argmax(surface)), surface.shape)
+    return int(x) - (width if x > width // 2 else 0), int(y) - (height if y > height // 2 else 0)
+
+
+def shifted_alike(reference: Field, now: Field, right: int, down: int) -> float:
+    """`alike` where both pictures overlap, the new one moved back by the shift."""
+    height, width = reference.shape
+    y0, x0 = max(0, -down), max(0, -right)
+    y1, x1 = height - max(0, down), width - max(0, right)
+    return alike(reference[y0:y1, x0:x1], now[y0 + down : y1 + down, x0 + right : x1 + right])[0]
+
+
+def _box(grey: Grey, radius: int) -> Grey:
+    """Mean over a square of 2 * radius + 1 px, the border repeated."""
+    size = 2 * radius + 1
+    for axis in (0, 1):
+        padding = [(0, 0), (0, 0)]
+        padding[axis] = (radius + 1, radius)
+        sums = np.cumsum(np.pad(grey, padding, mode="edge"), axis=axis, dtype=np.float64)
+        last, first = np.split(sums, [size], axis=axis)[1], np.split(sums, [sums.shape[axis] - size], axis=axis)[0]
+        grey = ((last - first) / size).astype(np.float32)
+    return grey

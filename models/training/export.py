@@ -1,0 +1,161 @@
+"""From trained weights to the files a device takes: int8 and float32 TFLite, each with its manifest.
+
+Post-training quantisation by models.recipe, with representative pictures from the training's own shards, spread over
+its cameras.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+
+from edge_app.records import FloatArray
+from models import network, recipe, rounding, tensorflow_room
+from models.anchors import Size
+from models.data.samples import Sample
+from models.manifest import Manifest, describe, write
+from models.pictures import scaled
+from models.recipe import FLOAT, Recipe
+from models.source import Graph
+from models.training import judging, ranges, scoring, weights
+from models.training.anchoring import anchors_of, manifest_layers
+from models.training.architecture import Plan
+from models.training.augment import cut
+from models.training.folder import RunFolder
+from models.training.keras_network import graph_of, keras_network
+from models.training.loop import plan_of
+from models.training.scenes import decoded
+from models.training.scoring import Fit
+
+LICENCE: Final = "Apache-2.0"
+CHANGES: Final = (
+    "class heads cut to 6 road users, cut before sigmoid and box decoding, batch norm folded, a fine layer of stride 8 "
+    "and two priors of stride 16 added, fine-tuned, quantised to int8"
+)
+DATA_CHANGES: Final = (
+    "pictures resized and re-encoded, classes merged, shown in their true aspect, cropped and altered in training"
+)
+
+
+def export(
+    folder: RunFolder,
+    trained: weights.Weights,
+    samples: Sequence[Sample],
+    out: Path,
+    *,
+    quantisation: Recipe,
+    fits: Mapping[str, Fit] = MappingProxyType({}),
+    size: Size | None = None,
+    published_share: float = 0.0,
+) -> tuple[Path, Path]:
+    """Write NAME.tflite and float/NAME.tflite with their manifests into `out`; returns both paths, int8 first.
+
+    samples: those that may calibrate. fits: of the scores, see `fitted`. size: another input than the one trained at.
+    published_share: of the published weights in these, for the manifest.
+    Raises BuildError.
+    """
+    settings = folder.settings()
+    plan, size = plan_of(settings), size or settings.size
+    trained = scoring.folded(trained, plan, fits)
+    chosen = spread(samples, quantisation.pictures)
+    graph = graph_of(plan, size, trained)
+    if quantisation.rounding:
+        graph = _compensated(graph, list(calibration(chosen[: recipe.ROUNDING_PICTURES], size)))
+    inputs = list(calibration(chosen, size))
+    # The scores' own steps follow from the calibration: what `fits` did to them, no range of the training knows.
+    learned = {name: pair for name, pair in ranges.read(folder.ranges).items() if name not in plan.outputs[1]}
+    files = []
+    for how, place in ((quantisation, out), (FLOAT, out / "float")):
+        model = recipe.converted(graph, size, plan.outputs, how, inputs if how.quantise else [], learned)
+        made = _manifest(folder, trained, plan, size, model, how, chosen)
+        made["origin"]["training"]["published_share"] = published_share
+        files.append(write(place, made, model))
+    return files[0], files[1]
+
+
+def fitted(folder: RunFolder, trained: weights.Weights, samples: Sequence[Sample]) -> dict[str, Fit]:
+    """What makes scores of these weights mean shares of right detections, by labelled pictures (validation)."""
+    settings = folder.settings()
+    plan = plan_of(settings)
+    tensorflow_room.load().keras.mixed_precision.set_global_policy("float32")
+    network_ = keras_network(plan, settings.size, trained, ranges=ranges.read(folder.ranges))
+
+    def predict(images: FloatArray) -> tuple[FloatArray, FloatArray]:
+        codes, logits = network_(images, training=False)
+        return np.asarray(codes), np.asarray(logits)
+
+    return scoring.fits(judging.looks(predict, samples, anchors_of(plan, settings.size), settings))
+
+
+def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """So many samples, as evenly over the cameras as they have them, the same each time."""
+    by_camera: dict[str, list[Sample]] = {}
+    for sample in sorted(samples, key=lambda s: s.sha256):
+        by_camera.setdefault(sample.camera, []).append(sample)
+    # Street-level sets with a camera for each picture count as one, or they would be nearly all.
+    groups: dict[str, list[Sample]] = {}
+    for camera, found in by_camera.items():
+        groups.setdefault(camera if len(found) > 5 else found[0].origin, []).extend(found)
+    chosen: list[Sample] = []
+    while len(chosen) < count and any(groups.values()):
+        chosen += [group.pop() for group in groups.values() if group]
+    return chosen[:count]
+
+
+def calibration(samples: Sequence[Sample], size: Size) -> Iterator[FloatArray]:
+    """Representative inputs float32 (1, H, W, 3) in [-1, 1]; see models.pictures.calibration for the two pixels."""
+    for sample in samples:
+        image = scaled(cut(decoded(sample), size).image[..., ::-1])
+        image[0, 0, 0], image[0, 0, 1] = -1, 1
+        yield image
+
+
+def _compensated(graph: Graph, inputs: Sequence[FloatArray]) -> Graph:
+    names = rounding.input_names(graph)
+    inner = [name for name in names if name != network.INPUT]
+    run = tensorflow_room.runner(graph, [network.INPUT], inner)
+    activations = ({network.INPUT: image, **dict(zip(inner, run(image), strict=True))} for image in inputs)
+    return rounding.rounded(graph, rounding.measure(graph, activations))
+
+
+def _manifest(
+    folder: RunFolder,
+    trained: weights.Weights,
+    plan: Plan,
+    size: Size,
+    model: bytes,
+    how: Recipe,
+    chosen: Sequence[Sample],
+) -> Manifest:
+    names = "\n".join(sample.name for sample in chosen)
+    method = "full int8, weights per output channel, float32 outputs per layer"
+    aware = ", trained for it" if folder.ranges.exists() else ""
+    said = {
+        "method": method + aware if how.quantise else "none",
+        "recipe": asdict(how),
+        "calibration_pictures": len(chosen) if how.quantise else 0,
+        "calibration_list_sha256": hashlib.sha256(names.encode()).hexdigest(),
+    }
+    calibrated = {"sources": sorted({f"{s.origin}, {s.licence}" for s in chosen}), "changes": DATA_CHANGES}
+    made = describe(size, model, said, calibrated, ends=plan.outputs, layers=manifest_layers(plan, size))
+    made["origin"] |= {"changes": CHANGES, "training": _lineage(folder, trained)}
+    return made | {"licence": LICENCE}
+
+
+def _lineage(folder: RunFolder, trained: weights.Weights) -> dict[str, Any]:
+    data = folder.data()
+    return {
+        "run": folder.path.name,
+        "config_sha256": folder.digest(),
+        "code": (folder.path / "code.txt").read_text("utf-8").strip(),
+        "parent": data["parent"],
+        "weights_sha256": weights.digest(trained),
+        "changes": DATA_CHANGES,
+        "data": data["data"],
+    }

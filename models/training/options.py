@@ -1,0 +1,76 @@
+"""What `python -m models.training` can be told."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from models.build import size_of
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    """Of all commands."""
+    result = argparse.ArgumentParser(prog=program, description="Make a better detector from annotated pictures.")
+    commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    one = commands.add_parser("train", help="train, or go on with a training that was ended")
+    one.add_argument("run", type=Path, metavar="RUN", help="folder of the training; made when absent")
+    _pictures(one)
+    _settings_options(one)
+    one.add_argument("--trusted", type=Path, help="a detector (.tflite) that finds vehicles which nobody labelled")
+    _qat_options(commands.add_parser("qat", help="quantisation-aware: teach a run's weights to live with int8"))
+    _search_options(commands.add_parser("search", help="many short trainings over the settings that matter"))
+    last = commands.add_parser("verify", help="prove that this is the published network, at all input sizes")
+    last.add_argument("--shards", type=Path, nargs="+", required=True, help="folders with pictures to compare on")
+    last.add_argument("--pictures", type=_count, default=8, help="how many (8)")
+    two = commands.add_parser("export", help="write the int8 and the float32 file of a training")
+    two.add_argument("run", type=Path, metavar="RUN", help="folder of the training")
+    _pictures(two)
+    two.add_argument("--out", type=Path, required=True, help="folder for NAME.tflite, NAME.json and float/")
+    two.add_argument("--input", type=size_of, nargs="+", metavar="WxH", dest="sizes", help="other sizes than trained")
+    two.add_argument("--weights", type=Path, help="other weights of the same network (default: the run's best)")
+    two.add_argument("--pictures", type=int, default=150, help="how many calibrate (150)")
+    two.add_argument("--rounding", action="store_true", help="round weights with compensation")
+    two.add_argument("--lowest-logit", type=float, metavar="X", help="where the int8 range of class logits begins")
+    two.add_argument(
+        "--published-share", type=float, default=0.0, metavar="0..1", help="share of the published weights (0)"
+    )
+    return result
+
+
+def _pictures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--shards", type=Path, nargs="+", required=True, help="folders that `models.data import` wrote")
+    parser.add_argument("--split", type=Path, required=True, help="what `models.data split` wrote")
+
+
+def _settings_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--input", type=size_of, metavar="WxH", dest="size", help="the network's input (512x288)")
+    parser.add_argument("--settings", type=Path, help="JSON file with settings; see models/training/settings.py")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, e.g. loss.box=2")
+    parser.add_argument("--weights", type=Path, help="weights.npz to begin from (default: the published ones)")
+
+
+def _qat_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the new training; made when absent")
+    parser.add_argument("--from", type=Path, required=True, dest="source", metavar="RUN", help="the run to go on from")
+    parser.add_argument("--weights", type=Path, help="other weights of the same network (default: that run's best)")
+    _pictures(parser)
+    parser.add_argument("--steps", type=_count, default=1500, help="how many (1500)")
+    parser.add_argument("--rate", type=float, default=5e-5, help="learning rate (5e-5)")
+    parser.add_argument("--pictures", type=_count, default=100, help="how many to lay the int8 ranges by (100)")
+
+
+def _search_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", type=Path, metavar="STUDY", help="folder of the search; made when absent")
+    _pictures(parser)
+    _settings_options(parser)
+    parser.add_argument("--trials", type=_count, required=True, help="how many trainings, earlier ones among them")
+    parser.add_argument("--steps", type=_count, required=True, help="of each training")
+    parser.add_argument("--origins", nargs="*", default=[], metavar="NAME", help="data sets whose weight is searched")
+    parser.add_argument("--regions", type=Path, help="regions.npz of a run with --trusted")
+
+
+def _count(text: str) -> int:
+    """Raises argparse.ArgumentTypeError in words."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

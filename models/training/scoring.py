@@ -1,0 +1,79 @@
+"""Scores that mean something: after this, of detections that score 0.3 about 30 % are right, for every class.
+
+Platt, "Probabilistic Outputs for Support Vector Machines" (1999): one slope and one shift of the logit for each class,
+fitted on validation pictures and folded into the class heads, so that the file costs nothing more and no order within
+a class changes. Without it a threshold of the product would mean something else after every training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evaluation.coco import AP50, judge
+from models.evaluation.looking import Look
+from models.network import ROAD_USERS
+from models.training.architecture import Plan
+from models.training.losses import TAUGHT
+from models.training.weights import Weights
+
+_ROUNDS: Final = 50
+_FEWEST: Final = 30
+"""Hits below which a class takes the fit of all classes together."""
+_RIDGE: Final = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """logit -> slope * logit + shift."""
+
+    slope: float
+    shift: float
+
+
+def fits(seen: Sequence[Look]) -> dict[str, Fit]:
+    """One for each taught class, from what a network saw in labelled pictures."""
+    judged = judge(seen)
+    pairs: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
+    for label in TAUGHT:
+        found = judged[label].matches["all"]
+        counts = ~found.excused[AP50]
+        pairs[label] = found.scores[counts], found.hit[AP50][counts]
+    common = fit(*(np.concatenate(parts) for parts in zip(*pairs.values(), strict=True)))
+    return {label: fit(*pair) if pair[1].sum() >= _FEWEST else common for label, pair in pairs.items()}
+
+
+def fit(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> Fit:
+    """Logistic regression of `right` on the logit of `scores` by Newton's method, with a ridge that keeps it finite."""
+    clipped = np.clip(scores, 1e-6, 1 - 1e-6)
+    logits = np.log(clipped / (1 - clipped))
+    design = np.stack([logits, np.ones_like(logits)], axis=1)
+    values, first = np.array([1.0, 0.0]), np.array([1.0, 0.0])
+    for _ in range(_ROUNDS):
+        chance = 1 / (1 + np.exp(-np.clip(design @ values, -30, 30)))
+        slope = design.T @ (chance - right) + _RIDGE * (values - first)
+        bend = (design * (chance * (1 - chance))[:, None]).T @ design + _RIDGE * np.eye(2)
+        step = np.linalg.solve(bend, slope)
+        values = values - step
+        if np.abs(step).max() < 1e-6:
+            break
+    return Fit(float(max(values[0], 0.1)), float(values[1]))
+
+
+def folded(weights: Weights, plan: Plan, found: Mapping[str, Fit]) -> dict[str, NDArray[np.float32]]:
+    """The same weights with class heads that give the fitted logits."""
+    slope, shift = np.ones(len(ROAD_USERS), np.float32), np.zeros(len(ROAD_USERS), np.float32)
+    for label, one in found.items():
+        column = list(ROAD_USERS).index(label)
+        slope[column], shift[column] = one.slope, one.shift
+    result = {name: np.asarray(array, np.float32) for name, array in weights.items()}
+    for head in plan.outputs[1]:
+        kernel, bias = result[f"{head}/kernel"], result[f"{head}/bias"]
+        priors = bias.size // len(ROAD_USERS)
+        result[f"{head}/kernel"] = kernel * np.tile(slope, priors)
+        result[f"{head}/bias"] = bias * np.tile(slope, priors) + np.tile(shift, priors)
+    return result

@@ -1,0 +1,186 @@
+"""A search over the settings that matter, by Optuna: short trainings, the hopeless ones ended early.
+
+Bergstra et al., "Algorithms for Hyper-Parameter Optimization" (2011) chooses what to try; a trial whose validation
+score lies below the median of the earlier ones at the same step is ended. Each trial is a run folder of its own, so a
+search that was killed goes on with the very trial it was at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from models.errors import BuildError
+from models.training.folder import RunFolder, write_json
+from models.training.loop import DivergedError
+from models.training.settings import Settings
+
+SCHEMA: Final = "edge-app/search/1"
+_FIRST: Final = 4
+"""Trials that are drawn at random and never ended early."""
+_RATES: Final = (5e-5, 2e-3)
+_FROZEN: Final = (0, 3, 7, 13)
+_MOSAIC: Final = (0.0, 0.15, 0.4)
+_ORIGINS: Final = (0.4, 1.0, 2.0)
+
+Judged = Callable[[int, Mapping[str, float]], None]
+Train = Callable[[RunFolder, Settings, Judged, Callable[[], bool]], None]
+"""Trains in a folder with these settings, tells each judgement, and ends early when asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One row of the table. state: "complete", or "pruned" when it was ended early or its loss
+    diverged. choice: the settings that were searched. best: the best judgement."""
+
+    folder: str
+    state: str
+    choice: Mapping[str, Any]
+    steps: int
+    best: Mapping[str, float]
+
+
+class Search:
+    """A study in a folder; goes on where an earlier process of it ended. origins: data sets (parts of their origins'
+    names) whose weight is searched too. Raises BuildError."""
+
+    def __init__(self, path: Path, base: Settings, origins: Sequence[str], train: Train) -> None:
+        try:
+            import optuna
+        except ImportError as error:
+            raise BuildError("A search needs Optuna: pip install '.[models]'.") from error
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._optuna, self._path, self._base, self._origins, self._train = optuna, path, base, origins, train
+        path.mkdir(parents=True, exist_ok=True)
+        self._begin()
+        self._study = optuna.create_study(
+            storage=f"sqlite:///{path / 'study.sqlite'}",
+            study_name="search",
+            load_if_exists=True,
+            direction="maximize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_FIRST),
+        )
+        # The same seed after a restart would draw the same first trials again.
+        self._study.sampler = optuna.samplers.TPESampler(
+            seed=base.seed + len(self._study.trials), n_startup_trials=_FIRST
+        )
+        self._again()
+
+    def _begin(self) -> None:
+        """A folder belongs to one base and one list of origins."""
+        said = {"schema": SCHEMA, "base": self._base.model_dump(mode="json"), "origins": list(self._origins)}
+        path = self._path / "base.json"
+        if not path.exists():
+            write_json(path, said)
+        elif json.loads(path.read_text("utf-8")) != said:
+            raise BuildError(f"{path} is of another search: choose another STUDY, or delete the folder.")
+
+    def _again(self) -> None:
+        """Trials that an ended process left behind begin once more, in the folder where they were."""
+        states = self._optuna.trial.TrialState
+        left: dict[str, Mapping[str, Any]] = {}
+        for trial in self._study.get_trials():
+            name = trial.user_attrs.get("folder", _name(trial.number))
+            if trial.state == states.RUNNING:
+                self._study.tell(trial.number, state=states.FAIL)
+            if trial.state in (states.RUNNING, states.FAIL) and trial.params:
+                left[name] = trial.params
+            elif trial.params or trial.state == states.WAITING:
+                left.pop(name, None)
+        for name, params in left.items():
+            self._study.enqueue_trial(dict(params), user_attrs={"folder": name})
+
+    def run(self, count: int, tell: Callable[[Trial], None]) -> list[Trial]:
+        """Until `count` trials are over, the earlier ones among them. Returns all, and writes them as a table."""
+        while len(self.trials()) < count:
+            self._study.optimize(self._one, n_trials=1)
+            tell(self.trials()[-1])
+            self._write()
+        self._write()
+        return self.trials()
+
+    def trials(self) -> list[Trial]:
+        """Those that are over, in their order."""
+        states = self._optuna.trial.TrialState
+        return [_row(self._path, trial) for trial in self._study.get_trials(states=(states.COMPLETE, states.PRUNED))]
+
+    def _one(self, trial: Any) -> float:
+        name = trial.user_attrs.get("folder", _name(trial.number))
+        trial.set_user_attr("folder", name)
+        folder = RunFolder(self._path / name)
+        hopeless: list[int] = []
+
+        def judged(step: int, figures: Mapping[str, float]) -> None:
+            trial.report(figures["score"], step)
+            if trial.should_prune():
+                hopeless.append(step)
+
+        chosen = self._chosen(trial)
+        try:
+            self._train(folder, chosen, judged, lambda: bool(hopeless))
+        except DivergedError as fault:
+            raise self._optuna.TrialPruned from fault
+        if hopeless:
+            raise self._optuna.TrialPruned
+        return best_of(folder)[1]["score"]
+
+    def _chosen(self, trial: Any) -> Settings:
+        base = self._base
+        weights = {name: trial.suggest_categorical(f"weight of {name}", _ORIGINS) for name in self._origins}
+        mosaic = trial.suggest_categorical("mosaic", _MOSAIC)
+        return base.model_copy(
+            update={
+                "rate": trial.suggest_float("rate", *_RATES, log=True),
+                "frozen_blocks": trial.suggest_categorical("frozen_blocks", _FROZEN),
+                "origins": base.origins | weights,
+                "augmentation": base.augmentation.model_copy(update={"mosaic": mosaic}),
+            }
+        )
+
+    def _write(self) -> None:
+        rows = self.trials()
+        write_json(self._path / "search.json", {"schema": SCHEMA, "trials": [asdict(row) for row in rows]})
+        (self._path / "search.md").write_text(table(rows), "utf-8")
+
+
+def best_of(folder: RunFolder) -> tuple[int, dict[str, float]]:
+    """Steps done at the last judgement, and the figures of the best one; 0 and a score of 0 before the first."""
+    path = folder.path / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    judged = [row for row in rows if "validation" in row]
+    if not judged:
+        return 0, {"score": 0.0}
+    best: dict[str, float] = max((row["validation"] for row in judged), key=lambda found: found["score"])
+    return judged[-1]["step"], best
+
+
+def table(rows: Sequence[Trial]) -> str:
+    """Markdown, the best trial first."""
+    ordered = sorted(rows, key=lambda row: -row.best["score"])
+    names = sorted({name for row in rows for name in row.choice})
+    figures = sorted({name for row in rows for name in row.best} - {"score"})
+    heads = ["trial", *names, "steps", "ended early", "score", *(f"AP50 {name}" for name in figures)]
+    lines = [heads, ["---"] * len(heads)]
+    for row in ordered:
+        choice = [_short(row.choice.get(name)) for name in names]
+        early = "yes" if row.state == "pruned" else ""
+        scores = [f"{row.best[name]:.3f}" if name in row.best else "-" for name in ["score", *figures]]
+        lines.append([row.folder, *choice, str(row.steps), early, *scores])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def _name(number: int) -> str:
+    return f"trial-{number:03d}"
+
+
+def _row(path: Path, trial: Any) -> Trial:
+    name = trial.user_attrs["folder"]
+    steps, best = best_of(RunFolder(path / name))
+    return Trial(name, trial.state.name.lower(), dict(sorted(trial.params.items())), steps, best)

@@ -1,0 +1,154 @@
+"""The service with its threads, a source and engines that do what a test says, and a real ledger.
+
+Held and let go by events; nothing sleeps.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+
+from edge_app.errors import DetectorError, SourceEnded
+from edge_app.records import Crossing, Frame, Quality
+from edge_app.service import Service
+from edge_app.sources import SourceStatus
+from edge_app.threads import Latest, Worker
+from tests.ledger_cases import open_ledger
+from tests.scripted import Scripted, ScriptedEngine
+from tests.test_pipeline import DOWN, frames, pipeline
+from tests.trajectories import Look, Sensor
+
+LONG = 10.0
+
+
+class Camera:
+    """A Source that delivers what is put into its slot, and is silent otherwise."""
+
+    def __init__(self, *, live: bool) -> None:
+        self.live, self.status = live, SourceStatus("ok")
+        self.slot, self.closed = Latest[Frame](lossless=True), threading.Event()
+
+    def read(self, timeout: float) -> Frame | None:
+        frame = self.slot.get(timeout)
+        if frame is None and self.slot.finished:
+            raise SourceEnded("over")
+        return frame
+
+    def close(self) -> None:
+        self.slot.close()
+        self.closed.set()
+
+
+class Unheard:
+    """A publisher without a broker."""
+
+    def run(self, stop: threading.Event, _drain_s: float) -> None:
+        stop.wait(LONG)
+
+
+class Case:
+    """One vehicle drives down past the line. counted: set as soon as the ledger has its crossing."""
+
+    def __init__(self, folder: Path, *engines: ScriptedEngine, live: bool = True) -> None:
+        self.looks: list[Look] = Sensor().watch([DOWN], 5)
+        self.camera, self.ledger = Camera(live=live), open_ledger(folder, ["main"])
+        self.counted = threading.Event()
+        record, self.crossings = self.ledger.record, list[Crossing]()
+
+        def noted(frame_at: float, crossings: list[Crossing], dropped: int, quality: Collection[Quality]) -> None:
+            record(frame_at, crossings, dropped, quality)
+            self.crossings += crossings
+            if crossings:
+                assert self.ledger.unstored == 0
+                self.counted.set()
+
+        self.ledger.record = noted  # type: ignore[method-assign,assignment]
+        self.detector = Scripted(self.looks, engines or (ScriptedEngine(), ScriptedEngine()))
+        counts = pipeline(self.detector, classes=["car"])
+        self.service = Service(self.camera, counts, self.ledger, Unheard(), wall=lambda: 1_780_000_000.0)  # type: ignore[arg-type]
+
+    @property
+    def frames(self) -> list[Frame]:
+        return frames(self.looks, Sensor())
+
+
+def certain_at() -> int:
+    """The frame with which the crossing becomes certain."""
+    looks = Sensor().watch([DOWN], 5)
+    plain = pipeline(Scripted(looks))
+    return next(frame.index for frame in frames(looks, Sensor()) if plain.process(frame))
+
+
+def test_a_crossing_waits_for_no_later_frame_and_is_on_disk(tmp_path: Path) -> None:
+    """The camera is silent from the very frame on that made it certain."""
+    case, stop, faults = Case(tmp_path), threading.Event(), list[BaseException]()
+    worker = Worker("service", lambda _stop: case.service.run(stop), lambda _name, fault: faults.append(fault))
+    worker.start()
+    for offered in case.frames[: certain_at() + 1]:
+        before = case.service.frames
+        case.camera.slot.put(offered)
+        while case.service.frames == before and worker.alive:  # live: the next one would replace it
+            case.counted.wait(0.001)
+    assert case.counted.wait(LONG)
+    stop.set()
+    assert worker.join(LONG)
+    assert not faults
+    assert [c.direction for c in case.crossings] == ["left_to_right"]
+    assert case.service.dropped == 0
+
+
+def test_a_recording_is_counted_to_its_end_without_a_loss(tmp_path: Path) -> None:
+    case = Case(tmp_path, live=False)
+    feeder = Worker("feed", lambda _stop: feed(case), lambda _name, fault: pytest.fail(repr(fault)))
+    feeder.start()
+    case.service.run(threading.Event())
+    assert case.service.frames == len(case.looks)
+    assert len(case.crossings) == 1
+    assert case.service.dropped == 0
+
+
+def test_what_an_engine_dies_of_ends_the_service(tmp_path: Path) -> None:
+    def fail(number: int) -> None:
+        if number == 3:
+            raise DetectorError("inference failed: no memory")
+
+    case = Case(tmp_path, ScriptedEngine(fail), ScriptedEngine(fail), live=False)
+    feeder = Worker("feed", lambda _stop: feed(case), lambda _name, fault: pytest.fail(repr(fault)))
+    feeder.start()
+    with pytest.raises(DetectorError, match="no memory"):
+        case.service.run(threading.Event())
+    assert case.service.frames == 3
+    assert feeder.join(LONG)
+
+
+def test_at_the_stop_what_is_under_way_is_still_counted(tmp_path: Path) -> None:
+    """Both engines are held when the stop comes, and a frame more waits for each of them."""
+    begun, hold, stop = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    def work(_number: int) -> None:
+        begun.release()
+        assert hold.wait(LONG)
+
+    case = Case(tmp_path, ScriptedEngine(work), ScriptedEngine(work), live=False)
+    worker = Worker("service", lambda _stop: case.service.run(stop), lambda _name, fault: pytest.fail(repr(fault)))
+    worker.start()
+    for offered in case.frames[:4]:
+        case.camera.slot.put(offered)
+    assert all(case.detector.prepared.acquire(timeout=LONG) for _ in range(4))
+    assert all(begun.acquire(timeout=LONG) for _ in range(2))
+    stop.set()
+    assert case.camera.closed.wait(LONG)
+    for one in case.service._workers:
+        one.stop()
+    hold.set()
+    assert worker.join(LONG)
+    assert case.service.frames == 4
+
+
+def feed(case: Case) -> None:
+    for offered in case.frames:
+        case.camera.slot.put(offered)
+    case.camera.slot.close()
