@@ -11,7 +11,7 @@ VENV := .venv/bin/python
 CACHES := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke models wheel clean
+.PHONY: help demo test lint smoke models wheel archive clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
@@ -40,6 +40,10 @@ models: ## build the stock detector files into build/models (TensorFlow, npm)
 wheel: ## dist/: the program with its default detector, for a device
 	@sh deploy/prepare.sh demo
 	$(VENV) -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+archive: ## dist/: installs a 64-bit ARM device without internet
+	@sh deploy/prepare.sh demo
+	@sh deploy/archive.sh aarch64
 
 clean: ## remove environments, builds and caches; counts in state/ stay
 	rm -rf .venv .venv-models build dist *.egg-info $(CACHES)

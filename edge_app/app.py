@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from edge_app import __version__
+from edge_app.certificate import expiry_warning
 from edge_app.clock import ClockWatch
 from edge_app.config import Config
 from edge_app.detectors.manifest import refuse_unproven
@@ -245,6 +246,7 @@ class _Report:
     ) -> None:
         self._quality = quality
         self._folder = config.store.folder
+        self._certificates = [file for file in (config.mqtt.cert_file, config.mqtt.ca_file) if file]
         self._source, self._pipeline, self._ledger = source, pipeline, ledger
         self._since = self._begun = time.monotonic()
         self._frames = 0
@@ -273,7 +275,16 @@ class _Report:
                 detail=status.detail,
             ),
             quality=self._quality.now,
-            problem=self._ledger.problem or self.publisher.problem or self._quality.problem,
+            problem=self._problem(),
+        )
+
+    def _problem(self) -> str:
+        """The gravest one: what is lost, what is not delivered, what will not be delivered soon, what is not seen."""
+        return (
+            self._ledger.problem
+            or self.publisher.problem
+            or expiry_warning(self._certificates, time.time())
+            or self._quality.problem
         )
 
     def _rate(self) -> float:

@@ -59,7 +59,8 @@ def load(path: Path | str, environment: Mapping[str, str] = os.environ) -> Confi
 
     Secrets come from `environment` (EDGE_APP_MQTT_PASSWORD, EDGE_APP_SOURCE_PASSWORD,
     EDGE_APP_PREVIEW_PASSWORD), from the systemd credentials mqtt_password and so on, from a
-    password_file or from the file itself, in this order.
+    password_file or from the file itself, in this order; the certificate's key also from the
+    credential mqtt_key, where the file names none.
     Raises ConfigError with every problem that was found.
     """
     path = Path(path)
@@ -70,6 +71,7 @@ def validated(data: Mapping[str, Any], folder: Path, environment: Mapping[str, s
     """As `load`, of what a TOML file in `folder` would hold."""
     # a table that is left out is checked like an empty one, so that its default paths are placed beside the file too
     tables: dict[str, Any] = {name: {} for name in _TABLES if name != "lines"} | dict(data)
+    _fill_key(tables, environment)
     problems = [*_fill_secrets(tables, folder, environment), *_expand_url(tables, environment)]
     try:
         config = Config.model_validate(tables, context={"folder": folder})
@@ -120,11 +122,21 @@ def _secret(name: str, table: dict[str, Any], folder: Path, environment: Mapping
     if variable is not None:
         return SecretStr(variable)
     credential = Path(environment.get("CREDENTIALS_DIRECTORY", ""), f"{name}_password")
-    if "CREDENTIALS_DIRECTORY" in environment and credential.is_file():
-        return SecretStr(_first_line(credential))
+    # The unit names each credential it may need, and one without use is an empty file.
+    if "CREDENTIALS_DIRECTORY" in environment and credential.is_file() and (text := _first_line(credential)):
+        return SecretStr(text)
     if isinstance(table.get("password_file"), str):
         return SecretStr(_first_line(folder / Path(table["password_file"]).expanduser()))
     return None
+
+
+def _fill_key(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """The certificate's key may be the systemd credential mqtt_key, so that it need not be readable to our user."""
+    table = tables["mqtt"]
+    credential = Path(environment.get("CREDENTIALS_DIRECTORY", ""), "mqtt_key")
+    given = "CREDENTIALS_DIRECTORY" in environment and credential.is_file() and credential.stat().st_size > 0
+    if given and isinstance(table, dict) and "cert_file" in table and "key_file" not in table:
+        tables["mqtt"] = table | {"key_file": str(credential)}
 
 
 def _first_line(path: Path) -> str:

@@ -32,12 +32,13 @@ _RECEIVE_MAXIMUM: Final = 65535  # what a broker takes unacknowledged if it does
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One publication, sent or received."""
+    """One publication, sent or received. expires_s: after so long a broker forgets it (MQTT 5); 0 is never."""
 
     topic: str
     payload: bytes
     qos: int = 0
     retained: bool = False
+    expires_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +204,17 @@ class Connection:
         # A broker may say how many unacknowledged messages it takes; paho does not keep to that.
         while self._queue and len(self._unacked) < self._receive_maximum:
             token, message = self._queue.popleft()
-            info = client.publish(message.topic, message.payload, message.qos, message.retained)
+            properties = self._expiry(message.expires_s)
+            info = client.publish(message.topic, message.payload, message.qos, message.retained, properties)
             if message.qos:
                 self._unacked[info.mid] = token, self._clock()
+
+    def _expiry(self, seconds: int) -> Properties | None:
+        if not seconds or self._protocol != "5":
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.MessageExpiryInterval = seconds
+        return properties
 
     def _make_client(self, client_id: str, will: Message | None) -> paho.Client:
         client = paho.Client(

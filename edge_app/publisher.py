@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -109,7 +110,9 @@ class Publisher:
         if self._session.connected and self._clock() >= self._health_due:
             self._health_due = self._clock() + self._interval_s
             payload = encode(self._health()).encode()
-            self._session.publish(Message(f"{self._device.prefix}/health", payload))
+            # Old news to whoever was away for longer: a broker need not keep it for them.
+            expires_s = math.ceil(10 * self._interval_s)
+            self._session.publish(Message(f"{self._device.prefix}/health", payload, expires_s=expires_s))
 
     def drain(self, deadline_s: float) -> None:
         """Delivers what it can within the deadline and says `stopped`; without a connection it ends at once."""

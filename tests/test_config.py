@@ -251,3 +251,20 @@ def test_a_line_knows_its_direction_names() -> None:
 
 def test_the_vehicle_labels_are_those_of_the_records() -> None:
     assert get_args(VehicleLabel) == VEHICLES
+
+
+def test_a_credential_without_use_is_an_empty_file(toml: Path) -> None:
+    (toml.parent / "pw").write_text("from-file\n")
+    for name in ("mqtt_password", "mqtt_key"):
+        (toml.parent / name).write_text("")
+    config = read(toml, '[mqtt]\nusername = "u"\npassword_file = "pw"', CREDENTIALS_DIRECTORY=str(toml.parent))
+    assert config.mqtt.password
+    assert (config.mqtt.password.get_secret_value(), config.mqtt.key_file) == ("from-file", None)
+
+
+def test_the_key_of_the_certificate_may_be_a_credential(toml: Path) -> None:
+    (toml.parent / "mqtt_key").write_text("key")
+    text = '[mqtt]\ntls = true\ncert_file = "device.pem"'
+    assert read(toml, text, CREDENTIALS_DIRECTORY=str(toml.parent)).mqtt.key_file == toml.parent / "mqtt_key"
+    named = read(toml, text + '\nkey_file = "own.key"', CREDENTIALS_DIRECTORY=str(toml.parent))
+    assert named.mqtt.key_file == toml.parent / "own.key"

@@ -449,3 +449,16 @@ def test_backoff_doubles_up_to_its_ceiling() -> None:
     ceilings = [Backoff(1.0, 60.0, lambda _low, high: high).delay(n) for n in (1, 2, 3, 7, 1000)]
     assert ceilings == [1.0, 2.0, 4.0, 60.0, 60.0]
     assert all(0 <= Backoff().delay(n) <= 60 for n in range(1, 100))
+
+
+@needs_mosquitto
+def test_a_message_that_expired_is_not_handed_out(broker: Mosquitto) -> None:
+    with contextlib.closing(session(broker.port, "sender")) as sender:
+        run_until(sender, Connected)
+        for topic, seconds in (("expiry/short", 1), ("expiry/long", 60)):
+            sender.publish(Message(topic, b"1", qos=1, retained=True, expires_s=seconds))
+        run_until(sender, Acked, 2)
+        time.sleep(2.1)  # mosquitto counts whole seconds
+    with subscribed(broker.port, "expiry/#", name="late") as reader:
+        (kept,) = collect(reader, lambda messages: len(messages) == 1)
+    assert kept.topic == "expiry/long"

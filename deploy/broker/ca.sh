@@ -1,0 +1,130 @@
+#!/bin/sh
+# The city's certificate authority: makes it, enrols devices and readers, revokes them.
+#
+#   ca.sh init   DIR                 a new authority in DIR (an encrypted disk: whoever has DIR/ca.key owns all devices)
+#   ca.sh server DIR HOST            DIR/server.pem and .key for the broker; HOST is a name or an address
+#   ca.sh enrol  DIR SITE DEVICE     DIR/issued/SITE.DEVICE.pem and .key: certificate "SITE/DEVICE"
+#   ca.sh reader DIR NAME            DIR/issued/reader.NAME.pem and .key: certificate "reader.NAME"
+#   ca.sh revoke DIR SITE DEVICE     every certificate of that device, into DIR/crl.pem
+#   ca.sh revoke DIR reader.NAME
+#
+# DAYS sets how long a certificate holds: 825 by default. Exit 2 for a wrong call, 1 when openssl cannot do it.
+set -eu
+umask 077
+
+fail() {
+    echo "ca.sh: $1" >&2
+    exit "${2:-2}"
+}
+
+usage() {
+    sed -n '4,9s/^# *//p' "$0" >&2
+    exit 2
+}
+
+slug() {
+    echo "$1" | grep -Eqx '[a-z0-9][a-z0-9-]*' || fail "\"$1\" may have only a-z, 0-9 and hyphens, and no hyphen in front"
+}
+
+quietly() {
+    openssl "$@" >"$dir/openssl.log" 2>&1 || fail "openssl $1 failed: $(tail -n 1 "$dir/openssl.log")" 1
+}
+
+settings() {
+    cat <<END
+[ca]
+default_ca = city
+[city]
+database = $dir/index.txt
+new_certs_dir = $dir/issued
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+policy = policy
+certificate = $dir/ca.pem
+private_key = $dir/ca.key
+[policy]
+commonName = supplied
+[client]
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = clientAuth
+[server]
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = serverAuth
+subjectAltName = ${1:-DNS:localhost}
+[authority]
+basicConstraints = critical,CA:TRUE,pathlen:0
+keyUsage = critical,keyCertSign,cRLSign
+subjectKeyIdentifier = hash
+[req]
+distinguished_name = name
+[name]
+END
+}
+
+new_key() {
+    quietly genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out "$1"
+}
+
+# issue NAME FILE KIND: a key and a certificate for CN=NAME at FILE.pem and FILE.key
+issue() {
+    new_key "$2.key"
+    quietly req -new -config "$dir/openssl.cnf" -key "$2.key" -subj "/CN=$(echo "$1" | sed 's#/#\\/#g')" -out "$2.csr"
+    quietly ca -batch -notext -config "$dir/openssl.cnf" -extensions "$3" -days "${DAYS:-825}" -in "$2.csr" -out "$2.pem"
+    rm "$2.csr"
+    chmod 644 "$2.pem"
+}
+
+# The list holds as long as the authority: one that ran out would lock out everybody, not only the revoked.
+renew_list() {
+    quietly ca -config "$dir/openssl.cnf" -gencrl -crldays 7300 -out "$dir/crl.pem"
+    chmod 644 "$dir/crl.pem"
+}
+
+init() {
+    [ ! -e "$dir/ca.key" ] || fail "$dir holds an authority already; a second one would make every device a stranger"
+    mkdir -p "$dir/issued"
+    : >"$dir/index.txt"
+    settings >"$dir/openssl.cnf"
+    new_key "$dir/ca.key"
+    quietly req -x509 -new -config "$dir/openssl.cnf" -extensions authority -key "$dir/ca.key" -days 7300 \
+        -subj "/CN=edge-app authority" -out "$dir/ca.pem"
+    chmod 644 "$dir/ca.pem"
+    renew_list
+}
+
+server() {
+    case $1 in
+    *[!0-9.:a-fA-F]*) settings "DNS:$1" >"$dir/openssl.cnf" ;;
+    *) settings "IP:$1" >"$dir/openssl.cnf" ;;
+    esac
+    issue "$1" "$dir/server" server
+}
+
+# Columns of index.txt, by tabs: V or R, end, revoked at, serial, file, subject. openssl 3 writes a slash in it as \/.
+revoke() {
+    serials=$(awk -F '\t' -v name="/CN=$1" '{ gsub(/\\/, "", $6) } $1 == "V" && $6 == name { print $4 }' "$dir/index.txt")
+    [ -n "$serials" ] || fail "no valid certificate of \"$1\" in $dir" 1
+    for serial in $serials; do
+        quietly ca -config "$dir/openssl.cnf" -revoke "$dir/issued/$serial.pem"
+    done
+    renew_list
+    echo "revoked $1: copy $dir/crl.pem to the broker and restart it" >&2
+}
+
+[ $# -ge 2 ] || usage
+command -v openssl >/dev/null || fail "needs openssl: apt install openssl" 1
+command=$1 dir=$2
+shift 2
+[ "$command" = init ] || [ -f "$dir/ca.key" ] || fail "$dir holds no authority: ca.sh init $dir makes one"
+case $command:$# in
+init:0) init ;;
+server:1) server "$1" ;;
+enrol:2) slug "$1" && slug "$2" && issue "$1/$2" "$dir/issued/$1.$2" client ;;
+reader:1) slug "$1" && issue "reader.$1" "$dir/issued/reader.$1" client ;;
+revoke:1) revoke "$1" ;;
+revoke:2) slug "$1" && slug "$2" && revoke "$1/$2" ;;
+*) usage ;;
+esac

@@ -1,0 +1,183 @@
+#!/bin/sh
+# Puts the counter on a device, renews it or takes it away; a second run changes nothing that is right already.
+#
+#   install.sh install [--offline]   a new release beside the old one; one that is not healthy in time goes back
+#   install.sh rollback              the release before
+#   install.sh uninstall [--purge]   the program; with --purge also configuration, secrets and counts
+#
+# From an archive (make archive) it needs no internet; from a repository it fetches packages. Debian 12 and 13,
+# Raspberry Pi OS Bookworm and Trixie, JetPack 6. HEALTHY_S: how long a new release may take (120 s).
+# Exit 2 for a wrong call, 1 when it cannot be done, 3 when it went back to the release before.
+set -eu
+umask 022
+here=$(cd "$(dirname "$0")" && pwd)
+opt=/opt/edge-app etc=/etc/edge-app state=/var/lib/edge-app units=/etc/systemd/system
+healthy_s=${HEALTHY_S:-120}
+
+say() {
+    echo "install: $*" >&2
+}
+
+fail() {
+    say "$1"
+    exit "${2:-1}"
+}
+
+# --- the system beneath
+
+# package and what for; picamera2 exists on Raspberry Pi OS alone
+PACKAGES='python3 python3-venv openssl python3-gi python3-gst-1.0 gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good'
+
+apt_packages() {
+    command -v apt-get >/dev/null || fail "this is no Debian: apt-get is missing"
+    apt-get update -qq || say "apt-get update failed; trying with the package lists that are there"
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $PACKAGES >/dev/null ||
+        fail "apt could not install $PACKAGES"
+    if apt-cache show python3-picamera2 >/dev/null 2>&1; then
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-picamera2 >/dev/null
+    fi
+}
+
+accounts() {
+    for group in video render; do getent group $group >/dev/null || groupadd --system $group; done
+    getent passwd edge-app >/dev/null ||
+        useradd --system --user-group --home-dir $state --no-create-home --shell /usr/sbin/nologin edge-app
+}
+
+folders() {
+    install -d -m 755 $opt $opt/releases $etc
+    install -d -m 700 $etc/credentials
+    for secret in mqtt_password mqtt_key source_password; do
+        [ -e $etc/credentials/$secret ] || install -m 600 /dev/null $etc/credentials/$secret
+    done
+}
+
+# --- releases
+
+current() {
+    readlink $opt/current || true
+}
+
+# A link is replaced in one step, so that there is a program at every moment, also after a power cut.
+point() {
+    ln -sfn "$2" "$opt/$1.new"
+    mv -T "$opt/$1.new" "$opt/$1"
+}
+
+# Prints the folder of a new release, complete; a half one is never pointed to.
+build_release() {
+    release=$opt/releases/$(date -u +%Y%m%d-%H%M%S)
+    python=/usr/bin/python3
+    $python -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$python is older than 3.10"
+    $python -m venv --system-site-packages "$release" >&2 || fail "python3-venv is missing"
+    if [ -d "$here/wheels" ]; then
+        set -- --no-index --find-links "$here/wheels" edge-app
+    else
+        set -- "$here/.."
+    fi
+    "$release/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2 </dev/null || {
+        rm -rf "$release"
+        fail "pip could not install the program; its message is above, and what was installed before is untouched"
+    }
+    "$release/bin/edge-app" --help >/dev/null || fail "the new release does not start; what was installed before is untouched"
+    echo "$release"
+}
+
+unit_files() {
+    [ -d "$here/systemd" ] && from=$here/systemd || from=$here/../systemd
+    cp "$from"/edge-app.service "$from"/edge-app@.service $units/
+    systemctl daemon-reload
+}
+
+# --- health
+
+value() {
+    systemctl show -P "$1" edge-app.service
+}
+
+# It pings only while it processes fresh frames: a ping from this life is the proof of all of the way.
+healthy() {
+    [ "$(value ActiveState)" = active ] || return 1
+    [ "$(value WatchdogTimestampMonotonic)" -gt $(($(value ExecMainStartTimestampMonotonic) + 5000000)) ]
+}
+
+wait_healthy() {
+    until=$(($(date +%s) + healthy_s))
+    while [ "$(date +%s)" -lt "$until" ]; do
+        if healthy; then return 0; fi
+        sleep 1
+    done
+    return 1
+}
+
+start_and_judge() {
+    systemctl reset-failed edge-app.service 2>/dev/null || true
+    systemctl restart edge-app.service || true
+    wait_healthy
+}
+
+# --- commands
+
+forget_old() {
+    for release in "$opt"/releases/*; do
+        [ "$release" = "$(current)" ] || [ "$release" = "$(readlink $opt/previous || true)" ] || rm -rf "$release"
+    done
+}
+
+do_install() {
+    [ "${1:-}" = --offline ] || [ -d "$here/wheels" ] || apt_packages
+    accounts
+    folders
+    before=$(current)
+    release=$(build_release)
+    unit_files
+    point current "$release"
+    if [ ! -e $etc/edge-app.toml ]; then
+        say "installed. Now write $etc/edge-app.toml (store.folder = \"$state\"; \`$opt/current/bin/edge-app config\` prints one),"
+        say "let \`edge-app check\` look at it, then: systemctl enable --now edge-app"
+        return
+    fi
+    systemctl enable --quiet edge-app.service
+    if start_and_judge; then
+        [ -z "$before" ] || point previous "$before"
+        forget_old
+        say "the new release is healthy"
+        return
+    fi
+    [ -n "$before" ] || fail "installed, but not healthy after $healthy_s s: journalctl -u edge-app says why"
+    say "not healthy after $healthy_s s: going back to the release before"
+    point current "$before"
+    rm -rf "$release"
+    start_and_judge || fail "the release before is not healthy either: journalctl -u edge-app says why"
+    fail "went back; journalctl -u edge-app says what was wrong" 3
+}
+
+do_rollback() {
+    before=$(readlink $opt/previous) || fail "there is no release before this one"
+    now=$(current)
+    point current "$before"
+    point previous "$now"
+    start_and_judge || fail "the release before is not healthy: journalctl -u edge-app says why"
+    say "back at $(basename "$before")"
+}
+
+do_uninstall() {
+    systemctl disable --now --quiet edge-app.service 2>/dev/null || true
+    rm -rf $opt $units/edge-app.service $units/edge-app@.service
+    systemctl daemon-reload
+    if [ "${1:-}" = --purge ]; then
+        rm -rf $etc $state
+        userdel edge-app 2>/dev/null || true
+        say "everything is gone, counts and secrets included"
+    else
+        say "the program is gone; $etc and $state are kept (uninstall --purge removes them)"
+    fi
+}
+
+case ${1:-}:${2:-} in
+install: | install:--offline | rollback: | uninstall: | uninstall:--purge) ;;
+*) sed -n '4,6s/^# *//p' "$0" >&2 && exit 2 ;;
+esac
+[ "$(id -u)" = 0 ] || fail "must be run as root: sudo $0 $*"
+"do_$1" "${2:-}"
