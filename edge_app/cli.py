@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Final
 
 from edge_app import __version__
-from edge_app.commands import bench, check, config, count, demo, evaluate, harvest, lines, run, snapshot, watch
+from edge_app.commands import bench, check, config, count, demo, evaluate, harvest, lines, run, setup, snapshot, watch
 from edge_app.errors import ConfigError, DetectorError, EdgeAppError
 
 COMMANDS: Final = {
@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "count": count,
     "evaluate": evaluate,
     "harvest": harvest,
+    "setup": setup,
     "check": check,
     "bench": bench,
     "watch": watch,
