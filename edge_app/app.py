@@ -275,10 +275,16 @@ class _Report:
                 detail=status.detail,
             ),
             quality=self._quality.now,
-            problem=self._ledger.problem
+            problem=self._problem(),
+        )
+
+    def _problem(self) -> str:
+        """The gravest one: what is lost, what is not delivered, what will not be delivered soon, what is not seen."""
+        return (
+            self._ledger.problem
             or self.publisher.problem
+            or expiry_warning(self._certificates, time.time())
             or self._quality.problem
-            or expiry_warning(self._certificates, time.time()),
         )
 
     def _rate(self) -> float:

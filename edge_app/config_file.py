@@ -59,8 +59,8 @@ def load(path: Path | str, environment: Mapping[str, str] = os.environ) -> Confi
 
     Secrets come from `environment` (EDGE_APP_MQTT_PASSWORD, EDGE_APP_SOURCE_PASSWORD,
     EDGE_APP_PREVIEW_PASSWORD), from the systemd credentials mqtt_password and so on, from a
-    password_file or from the file itself, in this order; the certificate's key also from the credential
-    mqtt_key, where the file names none.
+    password_file or from the file itself, in this order; the certificate's key also from the
+    credential mqtt_key, where the file names none.
     Raises ConfigError with every problem that was found.
     """
     path = Path(path)
