@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import threading
 import time
@@ -44,7 +45,7 @@ class MetricsServer:
             self._listener = socket.create_server((address, port), family=family)
         except OSError as error:
             raise MetricsError(
-                f"no metrics: cannot listen on {address}:{port} ({error.strerror or error}); set metrics.port to a "
+                f"no metrics: cannot listen on {address}:{port} ({os.strerror(error.errno or 0)}); set metrics.port to a "
                 "free one and metrics.address to one of this device"
             ) from error
         self.port: int = self._listener.getsockname()[1]
