@@ -45,8 +45,8 @@ class MetricsServer:
             self._listener = socket.create_server((address, port), family=family)
         except OSError as error:
             raise MetricsError(
-                f"no metrics: cannot listen on {address}:{port} ({os.strerror(error.errno or 0)}); set metrics.port to a "
-                "free one and metrics.address to one of this device"
+                f"no metrics: cannot listen on {address}:{port} ({os.strerror(error.errno or 0)}); set metrics.port to "
+                "a free one and metrics.address to one of this device"
             ) from error
         self.port: int = self._listener.getsockname()[1]
         self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
