@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from edge_app.config_types import OwnAddress, Table
 
-# Levels of a topic, without the wildcards of a filter and without a slash at either end.
-TopicPrefix = Annotated[str, Field(pattern=r"^[^/+#$\s][^/+#\s]*(/[^/+#\s]+)*$", max_length=100)]
+_LEVELS = re.compile(r"[^/+#$\s\0][^/+#\s\0]*(/[^/+#\s\0]+)*")
+"""Of a topic: no wildcards, no spaces, nothing empty, and not one of the broker's own."""
+
+
+def _topic_levels(value: str) -> str:
+    if not _LEVELS.fullmatch(value) or len(value) > 100:
+        raise ValueError("must be levels of a topic, such as homeassistant or home/assistant")
+    return value
+
+
+TopicPrefix = Annotated[str, AfterValidator(_topic_levels)]
 
 
 class MetricsConfig(Table):

@@ -251,6 +251,15 @@ def test_alerts_ask_only_for_what_a_device_tells(scene: Scene) -> None:
     assert set(re.findall(r'state="(\w+)"', expressions)) <= states
 
 
+def test_the_readme_names_every_figure_and_no_other(scene: Scene) -> None:
+    text = (FOLDER / "README.md").read_text("utf-8")
+    told = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in scene.now if name.startswith("edge_app")}
+    rows = set(re.findall(r"(?m)^\| `(edge_app_\w+)`", text))
+    somewhere = {"edge_app_temperature_celsius", "edge_app_certificate_expiry_timestamp_seconds"}
+    assert rows - somewhere == (told | {"edge_app_stage_seconds", "edge_app_interval_coverage_ratio"}) - somewhere
+    assert f"{len(ALERTS)} alerts" in text
+
+
 def test_every_alert_says_what_happened_and_what_to_do() -> None:
     for rule in RULES:
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
