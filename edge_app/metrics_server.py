@@ -27,7 +27,9 @@ _LONGEST: Final = 8192
 _PATIENCE_S: Final = 5.0
 """For a whole request and its answer."""
 _GUESTS: Final = 16
-"""Connections at a time; more are closed unanswered."""
+"""Connections at a time; more wait in the kernel's queue."""
+_PAUSE_S: Final = 0.02
+"""From one connection to the next, so that a flood of them takes no time from the threads that count."""
 _FRESH_S: Final = 0.5
 """The text is made no more often, however many ask: making it takes time from the threads that count."""
 
@@ -48,6 +50,7 @@ class MetricsServer:
                 f"no metrics: cannot listen on {address}:{port} ({os.strerror(error.errno or 0)}); set metrics.port to "
                 "a free one and metrics.address to one of this device"
             ) from error
+        self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
         self._thread = threading.Thread(target=self._main, name="metrics", daemon=True)
@@ -71,25 +74,44 @@ class MetricsServer:
             self._loop.close()
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._meet, sock=self._listener, limit=_LONGEST)
-        await self._stop.wait()
-        server.close()
-        guests = tuple(self._guests)
-        for guest in guests:
-            guest.cancel()
-        await asyncio.gather(*guests, return_exceptions=True)
+        door, told = asyncio.create_task(self._receive()), asyncio.create_task(self._stop.wait())
+        await asyncio.wait((door, told), return_when=asyncio.FIRST_COMPLETED)
+        for task in (door, told, *self._guests):
+            task.cancel()
+        await asyncio.gather(*self._guests, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await door
 
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        guest = asyncio.current_task()
-        assert guest is not None
-        self._guests.add(guest)
+    async def _receive(self) -> None:
+        room = asyncio.Semaphore(_GUESTS)
+        while True:
+            await room.acquire()
+            connection, _ = await self._accept()
+            guest = asyncio.create_task(self._meet(connection))
+            self._guests.add(guest)
+            guest.add_done_callback(self._guests.discard)
+            guest.add_done_callback(lambda _: room.release())
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _accept(self) -> tuple[socket.socket, object]:
+        while True:
+            try:
+                return await self._loop.sock_accept(self._listener)
+            except OSError as error:  # whoever came has gone again, or the process has no file left
+                log.debug("a connection was not made: %s", error)
+                await asyncio.sleep(1.0)
+
+    async def _meet(self, connection: socket.socket) -> None:
         try:
-            if len(self._guests) <= _GUESTS:
-                await asyncio.wait_for(self._talk(reader, writer), _PATIENCE_S)
+            reader, writer = await asyncio.open_connection(sock=connection, limit=_LONGEST)
+        except OSError:
+            connection.close()
+            return
+        try:
+            await asyncio.wait_for(self._talk(reader, writer), _PATIENCE_S)
         except (OSError, asyncio.TimeoutError):
             pass  # whoever asked has gone, never did ask, or does not read
         finally:
-            self._guests.discard(guest)
             writer.transport.abort()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -372,16 +372,23 @@ def test_the_server_is_alive_after_the_noise(port: int) -> None:
 
 
 def test_those_who_say_nothing_keep_nobody_out_for_long(port: int) -> None:
-    """More than the server takes: those beyond are closed at once, the others after a while."""
+    """More than the server takes at a time; each is sent away after five seconds, and nobody needs a thread."""
     with contextlib.ExitStack() as stack:
         for _ in range(10):
             stack.enter_context(socket.create_connection((HOST, port), 10))
         assert works(port)
-        for _ in range(40):
+        for _ in range(20):
             stack.enter_context(socket.create_connection((HOST, port), 10))
-        threads = {thread.name for thread in threading.enumerate() if thread.name.startswith("metrics")}
-        assert threads == {"metrics"}
-        soon(lambda: works(port), 20)
+        before = threading.active_count()
+        assert send(port, GOOD, 60).endswith(b"figures 1\n")
+        assert threading.active_count() == before
+
+
+def test_a_flood_is_answered_at_a_bounded_rate(port: int) -> None:
+    began = time.monotonic()
+    for _ in range(50):
+        assert works(port)
+    assert time.monotonic() - began > 0.9
 
 
 def test_who_does_not_read_is_dropped() -> None:
