@@ -16,7 +16,7 @@ from edge_app.detectors.manifest import default_model
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import SourceEnded
 from edge_app.evaluate import Event, read_truth, score
-from edge_app.pipeline import Pipeline, StageTimes
+from edge_app.pipeline import BOUNDS_S, Pipeline, StageTimes
 from edge_app.records import LABELS, Crossing, Detections, Frame, Image, Line
 from edge_app.sources.recording import Recording
 from edge_app.tracker import Tracker
