@@ -12,19 +12,18 @@ from functools import partial
 from pathlib import Path
 
 from edge_app import __version__
-from edge_app.certificate import expiry_warning
 from edge_app.clock import ClockWatch
 from edge_app.config import Config
 from edge_app.detectors.manifest import refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.endpoint import Endpoint, Tls
-from edge_app.errors import PreviewError, StoreError
+from edge_app.errors import MetricsError, PreviewError, StoreError
 from edge_app.harvest.folder import HarvestFolder, Quota, is_harvest
 from edge_app.harvest.harvester import Harvester
 from edge_app.harvest.picture import Retouch
-from edge_app.health import readings
+from edge_app.homeassistant import ANNOUNCED, Announcement, entities_of
 from edge_app.ledger import Ledger
-from edge_app.messages import Device, Health, LineMeta, Location, Meta, Percentiles, SourceHealth, encode_counts
+from edge_app.messages import Device, LineMeta, Location, Meta, encode_counts
 from edge_app.mqtt import Timing
 from edge_app.pipeline import Pipeline
 from edge_app.preview.hatch import Hatch
@@ -34,6 +33,7 @@ from edge_app.preview.rtsp import RtspServer, Stream
 from edge_app.preview.scene import Privacy
 from edge_app.publisher import Publisher, will
 from edge_app.records import Line
+from edge_app.report import Report, Rooms
 from edge_app.service import Service
 from edge_app.session import Session
 from edge_app.sources import Source, open_source
@@ -147,6 +147,30 @@ def _hatch(folder: Path, preview: Preview) -> AbstractContextManager[object]:
         return nullcontext()
 
 
+def _metrics(config: Config, device: Device, rooms: Rooms, lines: Sequence[Line]) -> AbstractContextManager[object]:
+    """Nothing where they are off, and where they cannot be served: counting matters more."""
+    m = config.metrics
+    if not m.enabled:
+        return nullcontext()
+    from edge_app.metrics import KIND, exposition  # loads its library: only when it is used
+    from edge_app.metrics_server import MetricsServer
+
+    text = exposition(device, rooms, [line.id for line in lines], config.counting.classes)
+    try:
+        server = MetricsServer(text, KIND, address=m.address, port=m.port)
+    except MetricsError as error:
+        log.error("%s; counting goes on without", error)
+        return nullcontext()
+    log.info("metrics", extra={"address": m.address, "port": server.port})
+    return server
+
+
+def build_announcement(config: Config, device: Device, lines: Sequence[Line]) -> Announcement:
+    h, c = config.homeassistant, config.counting
+    entities = entities_of(lines, c.classes, c.interval_s) if h.enabled else {}
+    return Announcement(device, entities, prefix=h.prefix, note=config.store.folder / ANNOUNCED)
+
+
 def build_endpoint(config: Config) -> Endpoint:
     m = config.mqtt
     tls = Tls(m.ca_file, m.cert_file, m.key_file) if m.tls else None
@@ -218,78 +242,22 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         outbox = Outbox(config.store.folder)
         stack.callback(outbox.close)
         quality = build_quality(config, source)
-        report = _Report(config, source, pipeline, ledger, quality)
-        meta = build_meta(config, device, lines)
+        report, meta = Report(), build_meta(config, device, lines)
+        announcement = build_announcement(config, device, lines)
         interval_s = config.counting.interval_s
-        publisher = Publisher(session, outbox, device, meta, report.health, interval_s=interval_s)
-        report.publisher = publisher
-        notes = Notes(source, pipeline, publisher, lambda: report.service.frames)
+        publisher = Publisher(
+            session, outbox, device, meta, report.health, interval_s=interval_s, greetings=announcement.greetings
+        )
+        notes = Notes(source, pipeline, publisher, lambda: running.frames)
         preview = build_preview(config, pipeline, notes)
         harvest = _harvest(config, device)
-        report.service = Service(
-            source, pipeline, ledger, publisher, harvest=harvest, quality=quality, watch=preview.watch
-        )
-        stack.enter_context(_hatch(config.store.folder, preview))
+        running = Service(source, pipeline, ledger, publisher, harvest=harvest, quality=quality, watch=preview.watch)
+        files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
+        certificates = {name: file for name, file in files.items() if file}
+        folder = config.store.folder
+        report.rooms = Rooms(source, pipeline, ledger, quality, publisher, running, folder, certificates)
+        stack.enter_context(_hatch(folder, preview))
         stack.enter_context(_broadcast(config, preview))
+        stack.enter_context(_metrics(config, device, report.rooms, lines))
         log.info("watching", extra={"source": config.source.kind, "lines": len(lines), "model": device.model[:12]})
-        yield report.service
-
-
-class _Report:
-    """Gathers the health message from all rooms; called in the publisher's thread."""
-
-    publisher: Publisher
-    service: Service
-
-    def __init__(
-        self, config: Config, source: Source, pipeline: Pipeline, ledger: Ledger, quality: QualityWatch
-    ) -> None:
-        self._quality = quality
-        self._folder = config.store.folder
-        self._certificates = [file for file in (config.mqtt.cert_file, config.mqtt.ca_file) if file]
-        self._source, self._pipeline, self._ledger = source, pipeline, ledger
-        self._since = self._begun = time.monotonic()
-        self._frames = 0
-
-    def health(self) -> Health:
-        status, device = self._source.status, readings(self._folder)
-        detect = self._pipeline.times.percentiles().get("detect")
-        return Health(
-            at=datetime.now(timezone.utc),
-            uptime_s=round(time.monotonic() - self._begun, 1),
-            frames_per_s=round(self._rate(), 2),
-            frames_dropped=self.service.dropped,
-            inference_ms=Percentiles(p50=round(detect.p50, 2), p95=round(detect.p95, 2)) if detect else None,
-            unsent=self.publisher.unsent,
-            lost=self._ledger.dropped,
-            temperature_c=device.cpu_celsius,
-            memory_mb=round(device.rss_mb, 1),
-            memory_available_mb=round(device.available_mb, 1),
-            disk_free_mb=None if device.disk_free_mb is None else round(device.disk_free_mb, 1),
-            source=SourceHealth(
-                state=status.state,
-                width=status.width,
-                height=status.height,
-                reconnects=status.reconnects,
-                repeated=status.repeated,
-                detail=status.detail,
-            ),
-            quality=self._quality.now,
-            problem=self._problem(),
-        )
-
-    def _problem(self) -> str:
-        """The gravest one: what is lost, what is not delivered, what will not be delivered soon, what is not seen."""
-        return (
-            self._ledger.problem
-            or self.publisher.problem
-            or expiry_warning(self._certificates, time.time())
-            or self._quality.problem
-        )
-
-    def _rate(self) -> float:
-        """Frames/s processed since the last report."""
-        now, frames = time.monotonic(), self.service.frames
-        elapsed, done = now - self._since, frames - self._frames
-        self._since, self._frames = now, frames
-        return done / elapsed if elapsed > 0 else 0.0
+        yield running

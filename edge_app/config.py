@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from edge_app.config_harvest import HarvestConfig
+from edge_app.config_monitoring import HomeAssistantConfig, MetricsConfig
 from edge_app.config_preview import PreviewConfig, PrivacyConfig
 from edge_app.config_source import SourceConfig
 from edge_app.config_types import FilePath, Fraction, Point, Slug, Table, distinct, only_with
@@ -236,6 +237,8 @@ class Config(Table):
     preview: PreviewConfig = PreviewConfig()
     harvest: HarvestConfig = HarvestConfig()
     view: ViewConfig = ViewConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    homeassistant: HomeAssistantConfig = HomeAssistantConfig()
     log: LogConfig = LogConfig()
 
     @field_validator("lines")
@@ -254,6 +257,16 @@ class Config(Table):
     def _not_open_to_all(cls, value: PreviewConfig) -> PreviewConfig:
         if value.enabled and value.open_to_all:
             raise ValueError(f"others can reach {value.address}: give username and password, or use 127.0.0.1")
+        return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _not_open_by_mistake(cls, value: MetricsConfig) -> MetricsConfig:
+        if value.enabled and value.open_to_network and not value.allow_network:
+            raise ValueError(
+                f"whoever can reach {value.address} could read the figures, without a password and unencrypted: use "
+                "127.0.0.1, or allow it with metrics.allow_network = true"
+            )
         return value
 
     @property

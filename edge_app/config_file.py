@@ -214,6 +214,11 @@ def lint(config: Config) -> list[str]:
         findings.append("mqtt.port: is 1883 although mqtt.tls is true; brokers usually speak TLS on 8883")
     if mqtt.password and not mqtt.tls and mqtt.host not in ("127.0.0.1", "::1", "localhost"):
         findings.append("mqtt.tls: is false, so the password crosses the network unencrypted")
+    if config.metrics.enabled and config.metrics.open_to_network:
+        findings.append(
+            f"metrics.address: is {config.metrics.address}, so whoever can reach it reads the figures, without a "
+            "password; let a firewall admit the Prometheus server alone"
+        )
     if config.harvest.enabled and not config.privacy.masks:
         findings.append(
             "privacy.masks: is empty, so frames are kept with everything the camera sees; mask windows, doors and "

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from edge_app.config_types import FilePath, Point, Table, only_with
+from edge_app.config_types import FilePath, OwnAddress, Point, Table, only_with
 
 
 def _has_area(mask: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
@@ -41,7 +41,7 @@ class PreviewConfig(Table):
     """Live pictures over RTSP for whoever sets the device up: /annotated and /plain. Costs nothing unless watched."""
 
     enabled: bool = Field(default=False, description="Serve them; needs GStreamer's RTSP server.")
-    address: str = Field(
+    address: OwnAddress = Field(
         default="127.0.0.1", description="Own address to listen on; any but loopback needs a password."
     )
     port: int = Field(default=8554, ge=1, le=65535, description="TCP port.")
@@ -72,15 +72,6 @@ class PreviewConfig(Table):
     def _not_empty(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value():
             raise ValueError("must not be empty; without one, leave username out too")
-        return value
-
-    @field_validator("address")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        try:
-            ip_address(value)
-        except ValueError:
-            raise ValueError("must be an IP address of this device, such as 127.0.0.1 or 0.0.0.0 for all") from None
         return value
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -38,6 +39,15 @@ def only_with(other: str, value: T, info: ValidationInfo) -> T:
     return value
 
 
+def _own_address(value: str) -> str:
+    try:
+        ip_address(value)
+    except ValueError:
+        raise ValueError("must be an IP address of this device, such as 127.0.0.1 or 0.0.0.0 for all") from None
+    return value
+
+
+OwnAddress = Annotated[str, AfterValidator(_own_address)]
 FilePath = Annotated[Path, Field(strict=False), BeforeValidator(not_empty), AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Point = Annotated[tuple[Fraction, Fraction], Field(strict=False)]

@@ -37,5 +37,9 @@ class PreviewError(EdgeAppError, OSError):
     """Nobody can look: what serves live pictures is missing, its port is taken, or there is none yet."""
 
 
+class MetricsError(EdgeAppError, OSError):
+    """Prometheus cannot be served: the port is taken, or the address is not ours."""
+
+
 class BrokerError(EdgeAppError, ConnectionError):
     """The MQTT broker cannot be reached or refuses us."""

@@ -19,7 +19,7 @@ import logging
 import math
 import os
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +69,7 @@ class Ledger:
         self._warnings: list[str] = []
         self._installation, self._last_key, self._dropped, self._lost = secrets.token_hex(4), 0, 0, 0
         self._lines: dict[str, LineState] = {}
+        self._newest: dict[str, IntervalCounts] = {}
         self._stored: list[Journaled] = []
         self._unstored: list[Journaled] = []
         self._closing: list[Closing] = []
@@ -157,16 +158,31 @@ class Ledger:
         return self._dropped + self._lost
 
     @property
+    def newest(self) -> Mapping[str, IntervalCounts]:
+        """By line, the interval that closed last since the start."""
+        return dict(self._newest)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What befell the file since the start, one sentence each."""
         return tuple(self._warnings)
+
+    @property
+    def disk_problem(self) -> str:
+        """Why nothing can be stored now, in one sentence; empty when all is well."""
+        return self._problem
+
+    @property
+    def behind_s(self) -> float:
+        """How far the clock is behind the newest closed interval, s: 0 unless it has stepped back."""
+        return self._intervals.behind_s
 
     @property
     def problem(self) -> str:
         """What is wrong now, in one sentence; empty when all is well."""
         if self._problem:
             return self._problem
-        behind_s = self._intervals.behind_s
+        behind_s = self.behind_s
         if behind_s <= 60.0:
             return ""
         return (
@@ -210,7 +226,7 @@ class Ledger:
         state = LineState(interval.line, before.seq + 1, totals, interval.start, interval.end)
         shown = {label: totals[label] for label in interval.counts}
         payload = self._encode(ClosedInterval(interval, state.seq, shown, self._boot_id))
-        self._lines[interval.line] = state
+        self._lines[interval.line], self._newest[interval.line] = state, interval
         self._closing.append(Closing(state, payload))
         if len(self._closing) > HELD:
             self._drop(self._closing.pop(0).state)

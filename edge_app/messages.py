@@ -142,6 +142,14 @@ class Health(Payload):
     inference_ms: Percentiles | None = None
     unsent: NonNegativeInt = Field(description="Closed intervals waiting for the broker's acknowledgement")
     lost: NonNegativeInt = Field(default=0, description="Intervals dropped because the disk was full")
+    unstored: NonNegativeInt = Field(default=0, description="Crossings counted in memory that are not on disk yet")
+    duplicates: NonNegativeInt = Field(default=0, description="Second tracks on a vehicle just counted, left out")
+    moved: NonNegativeInt = Field(
+        default=0, description="Crossings, since the start, that came too late for their own interval"
+    )
+    skipped: NonNegativeInt = Field(
+        default=0, description="Missed intervals, since the start, that were too many to be made up"
+    )
     temperature_c: float | None = None
     memory_mb: float | None = Field(default=None, description="Resident memory of this program")
     memory_available_mb: float | None = None

@@ -6,9 +6,11 @@ thread: `stages` lets the engines work on some frames while others are prepared 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from time import perf_counter
 
 import numpy as np
@@ -24,6 +26,8 @@ Region = tuple[float, float, float, float]
 
 _REMEMBERED = 1024
 """Looks whose times are kept for the percentiles: a minute or so."""
+BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Of a stage's histogram, s: from tracking on a PC to inference on a Raspberry Pi with a large model."""
 _INDEX_S = 10.0
 """How far back a crossing may lie when it becomes certain."""
 
@@ -36,17 +40,39 @@ class Percentiles:
     p95: float
 
 
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Of one stage since the start. looks: how many took at most each of `BOUNDS_S`, and last how many in all, so it
+    never falls from one to the next. seconds: spent in all of them."""
+
+    looks: tuple[int, ...]
+    seconds: float
+
+
 class StageTimes:
-    """Seconds spent in each stage over the last looks."""
+    """Seconds spent in each stage: over the last looks, and in all since the start. One thread adds, any may ask."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, deque[float]] = {}
+        self._spread: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
 
     def add(self, stage: str, seconds: float) -> None:
-        self._seconds.setdefault(stage, deque(maxlen=_REMEMBERED)).append(seconds)
+        if stage not in self._seconds:
+            self._seconds[stage] = deque(maxlen=_REMEMBERED)
+            self._spread[stage], self._sums[stage] = [0] * (len(BOUNDS_S) + 1), 0.0
+        self._seconds[stage].append(seconds)
+        self._spread[stage][bisect_left(BOUNDS_S, seconds)] += 1
+        self._sums[stage] += seconds
+
+    def histograms(self) -> dict[str, Histogram]:
+        return {
+            stage: Histogram(tuple(accumulate(self._spread[stage])), total) for stage, total in dict(self._sums).items()
+        }
 
     def percentiles(self) -> dict[str, Percentiles]:
-        quantiles = {stage: np.percentile(list(values), [50, 95]) * 1e3 for stage, values in self._seconds.items()}
+        seconds = list(self._seconds.items())  # at once: the thread that counts may be adding a stage
+        quantiles = {stage: np.percentile(list(values), [50, 95]) * 1e3 for stage, values in seconds}
         return {stage: Percentiles(float(q[0]), float(q[1])) for stage, q in quantiles.items()}
 
 
@@ -92,10 +118,16 @@ class Pipeline:
         self._band, self._region = band, region
         self._size = (0, 0)
         self._counters: tuple[LineCounter, ...] = ()
+        self._duplicates_before = 0
         self._looks: deque[tuple[float, int]] = deque()
         self.times = StageTimes()
         self.detections = Detections.empty()
         self.tracks: Tracks | None = None
+
+    @property
+    def duplicates(self) -> int:
+        """Crossings, since the start, of a second track on a vehicle just counted, left out. Any thread may ask."""
+        return self._duplicates_before + sum(counter.duplicates for counter in self._counters)
 
     def process(self, frame: Frame) -> list[Crossing]:
         """All steps for one frame, one after another: `prepare`, `Look.show`, `count`. Raises DetectorError."""
@@ -134,6 +166,8 @@ class Pipeline:
     def _measure(self, size: tuple[int, int]) -> None:
         """Lines are in parts of the frame; a camera may come back with another resolution."""
         width, height = self._size = size
+        before, self._counters = self.duplicates, ()
+        self._duplicates_before = before
         self._counters = tuple(
             LineCounter(
                 (line.start[0] * width, line.start[1] * height),

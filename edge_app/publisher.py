@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,13 +23,23 @@ _PAGE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
+class Greeting:
+    """Something said at every connect beside status and meta. taken: called once the broker has it."""
+
+    message: Message
+    taken: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
 class _Sent:
-    """A message without an answer yet. key: of the interval that waits for it. decides: whether a refusal keeps it."""
+    """A message without an answer yet. key: of the interval that waits for it. decides: whether a refusal keeps it.
+    taken: who wants to know that the broker has it."""
 
     topic: str
     key: int | None = None
     line: str = ""
     decides: bool = False
+    taken: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ class Publisher:
     At most `window` messages are unacknowledged at a time, and at most `rate` intervals are offered a second, so that
     a device that returns after a week does not flood its broker. Health goes out every interval_s and is not kept. A
     line whose topic is refused is asked for again after refused_retry_s, the others go on. While the store cannot be
-    used it is tried again every store_retry_s.
+    used it is tried again every store_retry_s. greetings: asked at every connect.
     """
 
     def __init__(
@@ -67,6 +77,7 @@ class Publisher:
         health: Callable[[], Health],
         *,
         interval_s: float,
+        greetings: Callable[[], Sequence[Greeting]] = lambda: (),
         window: int = 20,
         rate: float = 50.0,
         refused_retry_s: float = 60.0,
@@ -75,6 +86,7 @@ class Publisher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session, self._outbox, self._device, self._meta, self._health = session, outbox, device, meta, health
+        self._greetings = greetings
         self._interval_s, self._window, self._rate = interval_s, window, rate
         self._refused_retry_s, self._store_retry_s = refused_retry_s, store_retry_s
         self._utc, self._clock = utc, clock
@@ -87,13 +99,23 @@ class Publisher:
         self._allowance, self._refilled = float(window), clock()
         self._health_due = self._store_due = clock()
         self._wait = 0.0
-        self._refused = self._store_problem = ""
-        self.unsent = self.lost = 0
+        self._refused = self.store_problem = ""
+        self.unsent = self.lost = self.delivered = 0
+        self.oldest_end: float | None = None
 
     @property
     def problem(self) -> str:
         """One sentence, empty when all is well."""
-        return self._session.problem or self._refused or self._store_problem
+        return self._session.problem or self._refused or self.store_problem
+
+    @property
+    def connected(self) -> bool:
+        return self._session.connected
+
+    @property
+    def connections(self) -> int:
+        """How often the broker has accepted us since the start."""
+        return self._session.connections
 
     def run(self, stop: threading.Event, drain_s: float = 5.0) -> None:
         """The thread's body."""
@@ -149,6 +171,9 @@ class Publisher:
         self._health_due = self._clock()
         self._publish(_status(self._device, "online", self._utc()))
         self._publish(Message(f"{self._device.prefix}/meta", encode(self._meta).encode(), qos=1, retained=True))
+        for greeting in self._greetings():
+            token = self._session.publish(greeting.message)
+            self._sent[token] = _Sent(greeting.message.topic, taken=greeting.taken)
 
     def _publish(self, message: Message, row: Outgoing | None = None, *, decides: bool = False) -> int:
         token = self._session.publish(message)
@@ -157,6 +182,8 @@ class Publisher:
 
     def _answered(self, token: int, sent: _Sent, refused: str) -> None:
         self._note_refusal(sent.topic, refused)
+        if sent.taken is not None and not refused:
+            sent.taken()
         if sent.key is None or token not in self._open.get(sent.key, ()):
             return
         self._open[sent.key].remove(token)
@@ -197,17 +224,19 @@ class Publisher:
                 self._unpark()
                 self._offer()
             self.unsent, self.lost = len(self._outbox), self._outbox.dropped
-            self._store_problem = ""
+            self.oldest_end = self._outbox.oldest_end() if self.unsent else None
+            self.store_problem = ""
         except StoreError as error:
             self._store_due = self._clock() + self._store_retry_s
-            if str(error) != self._store_problem:
-                self._store_problem = str(error)
+            if str(error) != self.store_problem:
+                self.store_problem = str(error)
                 log.warning("%s", error)
 
     def _delete_delivered(self) -> None:
         while self._delivered:
             self._outbox.delete(self._delivered[0])
             del self._delivered[0]
+            self.delivered += 1
 
     def _offer(self) -> None:
         now = self._clock()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from edge_app.health import Heart, notify, process_age_s, watchdog_interval
 from edge_app.ledger import Ledger
 from edge_app.pipeline import Pipeline
 from edge_app.publisher import Publisher
-from edge_app.records import Crossing, Frame
+from edge_app.records import Crossing, Direction, Frame
 from edge_app.sources import Source
 from edge_app.stages import Stages
 from edge_app.threads import Latest, Worker, join_all
@@ -66,6 +67,8 @@ class Service:
         self._deadlines, self._wall = deadlines, wall
         self.heart = heart or Heart()
         self.frames = 0
+        self.counted: Counter[tuple[str, Direction, str]] = Counter()
+        """Vehicles since the start, by line, direction and class."""
         self._slot: Latest[Frame] = Latest(lossless=not source.live)
         self._over = threading.Event()
         self._fault: BaseException | None = None
@@ -150,6 +153,7 @@ class Service:
             log.info("first frame", extra={"after_s": round(process_age_s(), 2)})
         self.heart.beat("frame")
         for crossing in crossings:
+            self.counted[crossing.line, crossing.direction, crossing.label] += 1
             _tell(crossing, stored=self._ledger.unstored <= kept)
         self._watch(frame, crossings)
         if self._harvest is not None and self._pipeline.tracks is not None:

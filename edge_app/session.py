@@ -33,7 +33,7 @@ class Session:
     and lost without a trace.
 
     `problem` is one sentence about why there is no connection, empty while there is one, and logged once; `failures`
-    counts those in a row. Raises ConfigError when the TLS files do not fit.
+    counts those in a row, `connections` those that were made so far. Raises ConfigError when the TLS files do not fit.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Session:
         backoff: Backoff = _BACKOFF,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.problem, self.failures = "", 0
+        self.problem, self.failures, self.connections = "", 0, 0
         self._to, self._client_id, self._choice, self._will = to, client_id, protocol, will
         self._timing, self._backoff, self._clock = timing, backoff, clock
         self._tls = tls_context(to.tls) if to.tls else None
@@ -59,7 +59,9 @@ class Session:
 
     @property
     def connected(self) -> bool:
-        return self._connection is not None and self._connection.accepted
+        """May be asked by any thread."""
+        connection = self._connection
+        return connection is not None and connection.accepted
 
     def poll(self, timeout: float) -> Sequence[Event]:
         """Does what is due, for at most about `timeout` seconds, and returns what happened, oldest first."""
@@ -124,6 +126,7 @@ class Session:
             return False
         self._old = "no" if protocol == "5" else self._old
         self.problem, self._connected_at = "", self._clock()
+        self.connections += 1
         log.info("broker %s: connected with MQTT %s", self._to, protocol)
         return True
 

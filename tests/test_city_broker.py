@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,7 +14,10 @@ import pytest
 from edge_app.broker import HOST
 from edge_app.endpoint import Endpoint, Tls
 from edge_app.errors import BrokerError
+from edge_app.homeassistant import Announcement, entities_of
+from edge_app.messages import Device
 from edge_app.mqtt import Acked, Connected, Message, SubscriptionRefused
+from edge_app.records import Line
 from edge_app.session import Session, Subscriber, probe
 from tests.brokers import (
     QUICK,
@@ -120,6 +124,47 @@ def test_a_device_writes_its_own_topics_and_no_other_ones(city: City, broker: Mo
         assert answer(device, f"traffic/v1/harbour/pole-7/{part}") == ""
         assert answer(device, f"traffic/v1/harbour/pole-8/{part}") == "Not authorized"
         assert answer(device, f"traffic/v1/town/pole-7/{part}") == "Not authorized"
+
+
+def test_a_device_announces_itself_to_home_assistant_and_nobody_else(city: City, broker: Mosquitto) -> None:
+    with closing(connected(city, broker, "harbour.pole-7")) as device:
+        assert answer(device, "homeassistant/device/harbour/pole-7/config") == ""
+        for other in (
+            "device/harbour/pole-8/config",
+            "device/town/pole-7/config",
+            "device/harbour/config",
+            "device/pole-7/config",
+            "device/harbour/pole-7/x/config",
+            "device/harbour/pole-7",
+            "sensor/harbour/pole-7/config",
+            "switch/pole-7/config",
+            "status",
+        ):
+            assert answer(device, f"homeassistant/{other}") == "Not authorized", other
+
+
+def test_a_home_assistant_in_the_city_finds_the_device_and_its_counts(city: City, tmp_path: Path) -> None:
+    """With the entry that the shipped acl offers behind a mark, and what the program really announces."""
+    city.do("reader", "homeassistant")
+    acl = tmp_path / "acl"
+    acl.write_text(re.sub(r"(?m)^#(?=user|topic)", "", (BROKER / "acl").read_text()))
+    settings_ = [line.replace(str(BROKER / "acl"), str(acl)) for line in settings(city, tmp_path / "up")]
+    device = Device("harbour", "pole-7", "boot", "1")
+    line = Line("quay-road", (0, 0.5), (1, 0.5))
+    said = Announcement(device, entities_of([line], ["car"], 60), prefix="homeassistant", note=tmp_path / "note")
+    with mosquitto(tmp_path / "up", *settings_) as up:
+        with closing(connected(city, up, "harbour.pole-7")) as pole:
+            for greeting in said.greetings():
+                pole.publish(greeting.message)
+            assert answer(pole, "traffic/v1/harbour/pole-7/latest/quay-road") == ""
+        endpoint = Endpoint(HOST, up.port, tls=city.tls("reader.homeassistant"))
+        with closing(Session(endpoint, "ha", timing=SHORT, backoff=QUICK)) as session:
+            reader = Subscriber(session, ["homeassistant/#", "traffic/v1/#"])
+            (found,) = collect(reader, lambda messages: any("homeassistant" in m.topic for m in messages))
+            assert answer(session, "homeassistant/device/harbour/pole-7/config") == "Not authorized"
+    assert found.topic == "homeassistant/device/harbour/pole-7/config"
+    assert found.retained
+    assert b"latest/quay-road" in found.payload
 
 
 @pytest.mark.parametrize("topic", ["traffic/v1/harbour/pole-7/commands/x", "elsewhere", "$SYS/x"])

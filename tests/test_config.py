@@ -217,6 +217,29 @@ def test_lint_names_a_password_sent_in_clear_and_a_port_without_tls(toml: Path) 
     assert [finding.split(":")[0] for finding in lint(read(toml, unused))] == ["source.device"]
 
 
+def test_metrics_on_the_network_are_a_choice_that_is_warned_of(toml: Path) -> None:
+    everywhere = '[metrics]\nenabled = true\naddress = "0.0.0.0"\n'
+    (problem,) = problems(toml, everywhere)
+    assert problem == (
+        "metrics: whoever can reach 0.0.0.0 could read the figures, without a password and unencrypted: use 127.0.0.1, "
+        "or allow it with metrics.allow_network = true"
+    )
+    (finding,) = lint(read(toml, everywhere + "allow_network = true"))
+    assert finding.startswith("metrics.address: is 0.0.0.0, so whoever can reach it")
+    assert lint(read(toml, '[metrics]\nenabled = true\naddress = "::1"')) == []
+    assert read(toml, '[metrics]\naddress = "0.0.0.0"').metrics.enabled is False
+
+
+@pytest.mark.parametrize("prefix", ["", "/a", "a/", "a//b", "a/+", "#", "$SYS", "a b", "a\\u0000"])
+def test_a_discovery_prefix_is_a_topic(toml: Path, prefix: str) -> None:
+    (problem,) = problems(toml, f'[homeassistant]\nprefix = "{prefix}"')
+    assert problem.startswith("homeassistant.prefix: must be levels of a topic, such as homeassistant")
+
+
+def test_a_discovery_prefix_may_have_levels(toml: Path) -> None:
+    assert read(toml, '[homeassistant]\nprefix = "ha/city_1"').homeassistant.prefix == "ha/city_1"
+
+
 def test_the_example_is_the_defaults_and_names_every_key(toml: Path) -> None:
     assert read(toml, example()) == read(toml, "")
     for name, model in config_file._TABLES.items():

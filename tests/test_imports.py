@@ -56,6 +56,7 @@ VENDORS = {
     "picamera2": "sources.picamera",
     "psutil": "health",
     "tomlkit": "config_edit",
+    "prometheus_client": "metrics",
     "tomllib": "config_file",
     "tomli": "config_file",
 }
@@ -195,7 +196,7 @@ def test_no_cycles() -> None:
 def test_nothing_is_imported_that_is_not_asked_for() -> None:
     """Only what pyproject.toml or apt brings: an import of something else would fail on a device."""
     asked = {"ai_edge_litert", "tflite_runtime", "numpy", "cv2", "paho", "pydantic", "pydantic_core", "annotated_types"}
-    asked |= {"tomli", "tomlkit", "rich", "psutil", "pythonjsonlogger", "iotcore"}
+    asked |= {"tomli", "tomlkit", "rich", "psutil", "pythonjsonlogger", "iotcore", "prometheus_client"}
     apt = {"gi", "picamera2"}
     stated = {one.name for module in MODULES for one in imports(module) if not one.said}
     everything = {name.split(".")[0] for name in stated} - sys.stdlib_module_names - {"edge_app"}

@@ -16,7 +16,7 @@ from edge_app.detectors.manifest import default_model
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import SourceEnded
 from edge_app.evaluate import Event, read_truth, score
-from edge_app.pipeline import Pipeline, StageTimes
+from edge_app.pipeline import BOUNDS_S, Pipeline, StageTimes
 from edge_app.records import LABELS, Crossing, Detections, Frame, Image, Line
 from edge_app.sources.recording import Recording
 from edge_app.tracker import Tracker
@@ -181,3 +181,29 @@ def test_a_real_road_is_counted_nearly_right_and_always_alike() -> None:
     events = [Event(crossing.frame / true.fps, crossing.label, crossing.direction) for _, crossing in found]
     assert score(true, events).any_class.f1 >= 0.85
     assert counted(true.line, true.clip, first=300) == [pair for pair in found if pair[0] < 300]
+
+
+def test_duplicates_are_not_forgotten_when_the_camera_returns_with_another_resolution() -> None:
+    sensor = Sensor(640, 480)
+    looks = sensor.watch([DOWN], 2)
+    counts = pipeline(Scripted(looks))
+    small, large = frames(looks, sensor)[:2], frames(looks, Sensor(1280, 960))[2:3]
+    for frame in small:
+        counts.process(frame)
+    counts._counters[0].duplicates += 2
+    assert counts.duplicates == 2
+    counts.process(large[0])
+    assert counts._counters[0].duplicates == 0
+    assert counts.duplicates == 2
+
+
+def test_a_histogram_counts_every_look_since_the_start() -> None:
+    times = StageTimes()
+    assert times.histograms() == {}
+    spent = [0.001, 0.0011, 0.03, 0.03, 7.0]
+    for _ in range(1000):  # more than the percentiles remember
+        for seconds in spent:
+            times.add("detect", seconds)
+    found = times.histograms()["detect"]
+    assert found.looks == tuple(1000 * sum(s <= bound for s in spent) for bound in (*BOUNDS_S, float("inf")))
+    assert found.seconds == pytest.approx(1000 * sum(spent))

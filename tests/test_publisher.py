@@ -91,15 +91,16 @@ class State:
 
     def publisher(self, port: int, *, timing: Timing = SHORT, to: Endpoint | None = None, **options: Any) -> Publisher:
         utc: Callable[[], float] = options.setdefault("utc", lambda: START)
-        self.session = session = Session(
-            to or Endpoint(HOST, port),
-            DEVICE.client_id,
-            will=lambda: will(DEVICE, utc()),
-            timing=timing,
-            backoff=QUICK,
-        )
+        self.session = session = session_to(port, timing=timing, to=to, utc=utc)
         options.setdefault("interval_s", 60.0)
         return Publisher(session, self.outbox, DEVICE, META, health, **options)
+
+
+def session_to(
+    port: int, *, timing: Timing = SHORT, to: Endpoint | None = None, utc: Callable[[], float] = lambda: START
+) -> Session:
+    where = to or Endpoint(HOST, port)
+    return Session(where, DEVICE.client_id, will=lambda: will(DEVICE, utc()), timing=timing, backoff=QUICK)
 
 
 def health() -> Health:

@@ -58,7 +58,7 @@ class Case:
         self.counted = threading.Event()
         record, self.crossings = self.ledger.record, list[Crossing]()
 
-        def noted(frame_at: float, crossings: list[Crossing], dropped: int, quality: Collection[Quality]) -> None:
+        def noted(frame_at: float, crossings: list[Crossing], dropped: int, quality: Collection[Quality] = ()) -> None:
             record(frame_at, crossings, dropped, quality)
             self.crossings += crossings
             if crossings:

@@ -21,13 +21,16 @@ class QualityWatch:
     def __init__(self, view: ViewWatch | None, clock: ClockWatch | None) -> None:
         self._watch, self._clock = view, clock
         self._view = View()
+        self.raised: frozenset[Quality] = frozenset()
+        """All flags as of the frame counted last, the clock's too."""
 
     def flags(self, frame: Frame) -> frozenset[Quality]:
         """What is wrong as this frame is counted."""
         if self._watch is not None and self._watch.due(frame.monotonic):
             self._tell(self._watch.look(small_grey(frame.image), frame.monotonic))
         clock: frozenset[Quality] = frozenset({"clock_unsynced"} if self._clock and self._clock.unsynced else ())
-        return self._view.flags | clock
+        self.raised = self._view.flags | clock
+        return self.raised
 
     @property
     def now(self) -> tuple[Quality, ...]:
