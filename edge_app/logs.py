@@ -1,6 +1,7 @@
 """Logging: for a person on a terminal, JSON lines for machines, always on stderr, and never with a secret in it.
 
 Anything passed as `extra={...}` is a field of its own in JSON and `key=value` at the end of the line for a person.
+systemd's journal is told each line's priority (sd-daemon(3)), so that `journalctl -p warning` works.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ Format = Literal["auto", "human", "json"]
 
 MASK: Final = "***"
 _COLOURS: Final = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "1;31"}
+_PRIORITIES: Final = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
 _OWN: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _log: Final = logging.getLogger(__name__)
 _secrets: set[str] = set()
@@ -49,12 +51,29 @@ def setup(level: str = "info", style: Format = "auto") -> None:
 class _Stderr(logging.Handler):
     """Like StreamHandler, but looks stderr up late: a live table on the terminal puts itself in its place."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._to_journal = _is_journal()
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            sys.stderr.write(self.format(record) + "\n")
+            text = self.format(record)
+            if self._to_journal:  # it takes each line for a record of its own
+                priority = next(p for level, p in _PRIORITIES if record.levelno >= level)
+                text = "\n".join(f"<{priority}>{line}" for line in text.split("\n"))
+            sys.stderr.write(text + "\n")
             sys.stderr.flush()
         except Exception:  # logging's own rule: a record that cannot be written must not stop the work
             self.handleError(record)
+
+
+def _is_journal() -> bool:
+    """systemd says which file the journal is, since stderr may have been turned elsewhere since."""
+    try:
+        now = os.fstat(2)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{now.st_dev}:{now.st_ino}"
 
 
 class _Human(logging.Formatter):

@@ -136,3 +136,20 @@ def test_an_exception_in_the_main_thread_is_one_record() -> None:
     code, records = run("from edge_app import logs\nlogs.setup('info', 'json')\n1 / 0\n")
     assert code == 1
     assert [(record["level"], record["message"]) for record in records] == [("CRITICAL", "uncaught exception")]
+
+
+def test_the_journal_is_told_the_priority_of_each_line() -> None:
+    program = (
+        "import os, logging; s = os.fstat(2); os.environ['JOURNAL_STREAM'] = {stream}\n"
+        "from edge_app import logs; logs.setup('debug', '{style}')\n"
+        "logging.debug('a'); logging.info('b'); logging.warning('c'); logging.error('d\\ne'); logging.critical('f')\n"
+    )
+
+    def told(stream: str, style: str) -> list[str]:
+        command = [sys.executable, "-c", program.format(stream=stream, style=style)]
+        ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        return [line[:3] for line in ran.stderr.splitlines()]
+
+    assert told("f'{s.st_dev}:{s.st_ino}'", "human") == ["<7>", "<6>", "<4>", "<3>", "<3>", "<2>"]
+    assert told("f'{s.st_dev}:{s.st_ino}'", "json") == ["<7>", "<6>", "<4>", "<3>", "<2>"]
+    assert not any(mark.startswith("<") for mark in told("'1:2'", "json")), "stderr was turned elsewhere"

@@ -21,14 +21,14 @@ from models import source
 from models.data import shards
 from models.errors import BuildError
 from models.recipe import Recipe
-from models.training import scenes, weights
+from models.training import hints, scenes, weights
 from models.training.architecture import FINE
 from models.training.folder import RunFolder, code_revision, read_json
 from models.training.loop import Progress, Training, plan_of
 from models.training.options import parser
 from models.training.scenes import Parts
 from models.training.settings import Settings
-from models.training.trusted import unlabelled
+from models.training.trusted import asked
 
 PROGRAM: Final = "python -m models.training"
 
@@ -40,9 +40,9 @@ def train(args: argparse.Namespace, console: Console) -> None:
     parts = scenes.read(args.shards, args.split)
     first = _first(args.weights, settings)
     origin = "published" if args.weights is None else args.weights.name
-    _begin(folder, settings, parts, first, {"from": origin}, args.trusted.name if args.trusted else None)
-    regions = _regions(folder, args.trusted, parts, console)
-    _run(Training(folder, settings, parts, first, regions), folder, settings, console)
+    _begin(folder, settings, parts, first, {"from": origin}, [path.name for path in args.trusted])
+    known = _hints(folder, args.trusted, parts, console)
+    _run(Training(folder, settings, parts, first, known), folder, settings, console)
 
 
 def _begin(
@@ -51,7 +51,7 @@ def _begin(
     parts: Parts,
     first: weights.Weights,
     parent: Mapping[str, str],
-    trusted: str | None,
+    trusted: Sequence[str],
 ) -> None:
     rows = scenes.lineage(parts.training, "train") + scenes.lineage(parts.validation, "validation")
     said = {"sha256": weights.digest(first), **parent}
@@ -81,11 +81,10 @@ def qat(args: argparse.Namespace, console: Console) -> None:
     parts = scenes.read(args.shards, args.split)
     first = weights.load(args.weights or source_run.weights)
     settings = quantising.settings_of(source_run.settings(), args.steps, args.rate)
-    known = source_run.data().get("trusted")
+    known = source_run.data().get("trusted", [])
     _begin(folder, settings, parts, first, {"from": source_run.path.name, "method": "quantisation-aware"}, known)
     quantising.prepare(folder, settings, first, parts.training, args.pictures)
-    regions = source_run.path / "regions.npz"
-    training = Training(folder, settings, parts, first, weights.load(regions) if regions.exists() else {})
+    training = Training(folder, settings, parts, first, hints.load(source_run.hints))
     if not training.step:
         quantising.judge_first(training, console.print)
     _run(training, folder, settings, console)
@@ -98,12 +97,12 @@ def search(args: argparse.Namespace, console: Console) -> None:
     settings = _settings(args).model_copy(update={"steps": args.steps, "judge_every": max(1, args.steps // 5)})
     parts = scenes.read(args.shards, args.split)
     first = _first(args.weights, settings)
-    regions = weights.load(args.regions) if args.regions else {}
+    known = hints.load(args.hints) if args.hints else {}
 
     def one(folder: RunFolder, chosen: Settings, judged: Judged, stop: Callable[[], bool]) -> None:
         origin = "published" if args.weights is None else args.weights.name
-        _begin(folder, chosen, parts, first, {"from": origin}, None)
-        Training(folder, chosen, parts, first, regions).run(lambda _: None, stop, judged)
+        _begin(folder, chosen, parts, first, {"from": origin}, ())
+        Training(folder, chosen, parts, first, known).run(lambda _: None, stop, judged)
 
     def tell(trial: Trial) -> None:
         console.print(f"{trial.folder}: {trial.best['score']:.3f} {trial.state} {dict(trial.choice)}")
@@ -166,15 +165,14 @@ def _first(path: Path | None, settings: Settings) -> weights.Weights:
     return weights.of_source(source.read(source.fetch()).weights, plan_of(settings), settings.seed)
 
 
-def _regions(folder: RunFolder, trusted: Path | None, parts: Parts, console: Console) -> dict[str, Any]:
+def _hints(folder: RunFolder, trusted: Sequence[Path], parts: Parts, console: Console) -> hints.Hints:
     """Found once and kept in the folder."""
-    path = folder.path / "regions.npz"
-    if trusted is None:
+    if not trusted:
         return {}
-    if not path.exists():
-        console.print(f"looking for vehicles without a label, by {trusted.name} ...")
-        weights.save(path, unlabelled(trusted, parts.training))
-    return weights.load(path)
+    if not folder.hints.exists():
+        console.print(f"comparing the labels with {', '.join(path.name for path in trusted)} ...")
+        hints.save(folder.hints, asked(trusted, parts.training + parts.validation))
+    return hints.load(folder.hints)
 
 
 def _watch(training: Training, settings: Settings, console: Console, stop: Any) -> None:

@@ -23,7 +23,7 @@ from models.manifest import Manifest, describe, write
 from models.pictures import scaled
 from models.recipe import FLOAT, Recipe
 from models.source import Graph
-from models.training import judging, ranges, scoring, weights
+from models.training import hints, judging, ranges, scoring, weights
 from models.training.anchoring import anchors_of, manifest_layers
 from models.training.architecture import Plan
 from models.training.augment import cut
@@ -90,7 +90,9 @@ def fitted(folder: RunFolder, trained: weights.Weights, samples: Sequence[Sample
         codes, logits = network_(images, training=False)
         return np.asarray(codes), np.asarray(logits)
 
-    return scoring.fits(judging.looks(predict, samples, anchors_of(plan, settings.size), settings))
+    return scoring.fits(
+        judging.looks(predict, samples, hints.load(folder.hints), anchors_of(plan, settings.size), settings)
+    )
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:

@@ -40,6 +40,11 @@ class RunFolder:
         return self.path / "ranges.npz"
 
     @property
+    def hints(self) -> Path:
+        """Of the labels; see models.training.hints."""
+        return self.path / "hints.npz"
+
+    @property
     def board(self) -> Path:
         return self.path / "board"
 

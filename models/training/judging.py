@@ -16,7 +16,8 @@ from models.evaluation.coco import judge
 from models.evaluation.looking import FAINTEST, Look
 from models.network import ROAD_USERS
 from models.pictures import scaled
-from models.training.augment import cut
+from models.training.augment import Scene, cut
+from models.training.hints import Hints
 from models.training.losses import SCALES, TAUGHT
 from models.training.scenes import decoded
 from models.training.settings import Settings
@@ -30,11 +31,13 @@ Predict = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 """Images float32 (B, H, W, 3) in [-1, 1] -> codes (B, A, 4), logits (B, A, 6)."""
 
 
-def looks(predict: Predict, samples: Sequence[Sample], anchors: FloatArray, settings: Settings) -> list[Look]:
-    """Every sample as the network sees it, letterboxed, after suppression."""
+def looks(
+    predict: Predict, samples: Sequence[Sample], hints: Hints, anchors: FloatArray, settings: Settings
+) -> list[Look]:
+    """Every sample as the network sees it, letterboxed, after suppression; what has a hint is not judged."""
     seen: list[Look] = []
     for start in range(0, len(samples), settings.batch):
-        shown = [cut(decoded(sample), settings.size) for sample in samples[start : start + settings.batch]]
+        shown = [cut(_judged(sample, hints), settings.size) for sample in samples[start : start + settings.batch]]
         # Always a whole batch, so that TensorFlow builds one function.
         images = [scaled(s.image[..., ::-1])[0] for s in shown]
         images += [images[-1]] * (settings.batch - len(images))
@@ -46,6 +49,11 @@ def looks(predict: Predict, samples: Sequence[Sample], anchors: FloatArray, sett
             ignored = np.arange(len(truth)) >= len(one.boxes)
             seen.append(Look(truth, kinds, ignored, boxes, scores, found))
     return seen
+
+
+def _judged(sample: Sample, hints: Hints) -> Scene:
+    scene, hint = decoded(sample), hints.get(sample.sha256)
+    return scene if hint is None else hint.excused(scene)
 
 
 def found_in(codes: FloatArray, logits: FloatArray, anchors: FloatArray) -> tuple[FloatArray, FloatArray, Any]:

@@ -20,6 +20,7 @@ from models.training.architecture import Plan, plan
 from models.training.augment import Augmenter
 from models.training.batches import Batch, ahead, make
 from models.training.folder import RunFolder
+from models.training.hints import Hints
 from models.training.keras_network import keras_network, take
 from models.training.losses import loss_of
 from models.training.scenes import Drawer, Parts
@@ -60,7 +61,7 @@ def rate_at(settings: Settings, step: int) -> float:
 class Training:
     """One run in its folder; goes on where an earlier process of it ended.
 
-    first: weights to begin from. regions: see scenes.Drawer. The folder's ranges, where it has some, make the training
+    first: weights to begin from. hints: of its pictures. The folder's ranges, where it has some, make the training
     aware of int8.
     """
 
@@ -70,9 +71,9 @@ class Training:
         settings: Settings,
         parts: Parts,
         first: weights.Weights,
-        regions: Mapping[str, FloatArray],
+        hints: Hints,
     ) -> None:
-        self._folder, self._settings, self._parts, self._regions = folder, settings, parts, regions
+        self._folder, self._settings, self._parts, self._hints = folder, settings, parts, hints
         self._tf = tf = tensorflow_room.load()
         tf.keras.mixed_precision.set_global_policy(settings.precision)
         self._plan = plan_of(settings)
@@ -146,7 +147,7 @@ class Training:
             nonlocal number
             random = np.random.default_rng([settings.seed, number])
             number += 1
-            draw = Drawer(self._parts.training, chances, self._regions, settings.riderless, random)
+            draw = Drawer(self._parts.training, chances, self._hints, settings.riderless, random)
             show = Augmenter(draw, settings.size, settings.augmentation, random)
             return make(show, self._anchors, settings.matching, settings.batch)
 
@@ -192,7 +193,7 @@ class Training:
         present = [value.numpy() for value in variables]
         for value, average in zip(variables, self._averages, strict=True):
             value.assign(average)
-        seen = judging.looks(self._answers, self._parts.validation, self._anchors, self._settings)
+        seen = judging.looks(self._answers, self._parts.validation, self._hints, self._anchors, self._settings)
         found = judging.figures(seen)
         if found["score"] > float(self._best.numpy()):
             self._best.assign(found["score"])

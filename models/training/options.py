@@ -16,7 +16,9 @@ def parser(program: str) -> argparse.ArgumentParser:
     one.add_argument("run", type=Path, metavar="RUN", help="folder of the training; made when absent")
     _pictures(one)
     _settings_options(one)
-    one.add_argument("--trusted", type=Path, help="a detector (.tflite) that finds vehicles which nobody labelled")
+    one.add_argument(
+        "--trusted", type=Path, nargs="+", default=[], help="detectors (.tflite) that find what labels lack or mistake"
+    )
     _qat_options(commands.add_parser("qat", help="quantisation-aware: teach a run's weights to live with int8"))
     _search_options(commands.add_parser("search", help="many short trainings over the settings that matter"))
     last = commands.add_parser("verify", help="prove that this is the published network, at all input sizes")
@@ -66,7 +68,7 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=_count, required=True, help="how many trainings, earlier ones among them")
     parser.add_argument("--steps", type=_count, required=True, help="of each training")
     parser.add_argument("--origins", nargs="*", default=[], metavar="NAME", help="data sets whose weight is searched")
-    parser.add_argument("--regions", type=Path, help="regions.npz of a run with --trusted")
+    parser.add_argument("--hints", type=Path, help="hints.npz of a run with --trusted")
 
 
 def _count(text: str) -> int:

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.records import FloatArray
 from models.data import shards, splits
 from models.data.samples import CLASSES, OTHER, Sample
 from models.errors import BuildError
 from models.training.augment import Scene
+from models.training.hints import Hints
 
 _WITH_RIDER: Final = 1.6
 """Height / width, in true shape, from which a motorcycle's box in traffic holds its rider."""
@@ -85,18 +85,17 @@ def weights(samples: Sequence[Sample], balance: float, origins: Mapping[str, flo
 
 
 class Drawer:
-    """Gives scenes by their chances. regions: more ignored boxes of a picture by its sha256, in 0..1. riderless:
-    patterns of cameras whose labels mostly leave out the rider."""
+    """Gives scenes by their chances. riderless: patterns of cameras whose labels mostly leave out the rider."""
 
     def __init__(
         self,
         samples: Sequence[Sample],
         chances: NDArray[np.float64],
-        regions: Mapping[str, FloatArray],
+        hints: Hints,
         riderless: Sequence[str],
         random: np.random.Generator,
     ) -> None:
-        self._samples, self._chances, self._regions, self._random = samples, chances, regions, random
+        self._samples, self._chances, self._hints, self._random = samples, chances, hints, random
         self._riderless = riderless
 
     def __call__(self) -> Scene:
@@ -104,17 +103,8 @@ class Drawer:
         scene = decoded(sample)
         if any(fnmatchcase(sample.camera, pattern) for pattern in self._riderless):
             scene = riders_added(scene)
-        more = self._regions.get(sample.sha256)
-        if more is None or not len(more):
-            return scene
-        return Scene(
-            scene.image,
-            scene.aspect,
-            np.concatenate([scene.boxes, more]),
-            np.concatenate([scene.kinds, np.full(len(more), OTHER, np.int8)]),
-            np.concatenate([scene.ignored, np.ones(len(more), bool)]),
-            np.concatenate([scene.placed, np.ones(len(more), bool)]),
-        )
+        hint = self._hints.get(sample.sha256)
+        return scene if hint is None else hint.added(scene)
 
 
 def lineage(samples: Sequence[Sample], part: str) -> list[dict[str, Any]]:

@@ -1,6 +1,8 @@
-"""Vehicles that nobody labelled: where a trusted detector is sure and no label is near, nothing is taught.
+"""What trusted detectors say about labels: vehicles that nobody labelled, and vehicles labelled as another kind.
 
-5 to 15 % of far, parked or cut vehicles have no label; taught as background they make a detector shy.
+5 to 15 % of far, parked or cut vehicles have no label; taught as background they make a detector shy. Where a detector
+is very sure of such a one, it is taught as if it were labelled (Lee, "Pseudo-Label", 2013); where it is only fairly
+sure, nothing is taught.
 """
 
 from __future__ import annotations
@@ -11,34 +13,65 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from edge_app.detectors.ssd import suppress
 from edge_app.detectors.tflite import TfliteDetector
-from edge_app.records import FloatArray
-from models.data.samples import Sample
+from edge_app.records import LABELS, FloatArray
+from models.data.samples import CLASSES, OTHER, Sample
+from models.training.augment import Scene
+from models.training.hints import Hint, Hints
 from models.training.matching import area, shared_area
 from models.training.scenes import decoded
 
-SURE: Final = 0.45
+FAIR: Final = 0.3
+SURE: Final = 0.6
+"""Scores from which nothing, and from which the vehicle itself is taught. Motorcycles are never taught so: detectors
+do not agree on where one with its rider ends."""
 _NEAR: Final = 0.3
 """Share of the detection that a label covers: then it is the labelled vehicle itself."""
+_SAME: Final = 0.5
+"""IoU from which a detection is of the labelled vehicle."""
+_CONTRADICTS: Final = 0.5
+"""Score from which a detection of another kind makes a label doubtful."""
+_OVERLAP: Final = 0.5
+_CONFUSED: Final = tuple(CLASSES.index(name) for name in ("car", "bus", "truck"))
+"""Kinds between which labels waver from one picture to the next: vans, pick-ups, minibuses."""
+_CLASS_OF: Final = np.array([CLASSES.index(label) if label in CLASSES else -1 for label in LABELS], np.int8)
 
 
-def unlabelled(
-    model: Path, samples: Sequence[Sample], forward: Callable[[], None] = lambda: None
-) -> dict[str, FloatArray]:
-    """sha256 of a picture -> float32 (R, 4) x0 y0 x1 y1 in 0..1. Raises DetectorError and BuildError."""
-    detector = TfliteDetector(model, threads=2, score=SURE)
-    found: dict[str, FloatArray] = {}
+def asked(models: Sequence[Path], samples: Sequence[Sample], forward: Callable[[], None] = lambda: None) -> Hints:
+    """What these detectors together say of each picture. Raises DetectorError and BuildError."""
+    detectors = [TfliteDetector(model, threads=2, score=FAIR) for model in models]
+    found: dict[str, Hint] = {}
     for sample in samples:
         scene = decoded(sample)
         height = scene.image.shape[0]
-        width = round(height * scene.aspect)  # the detector wants true shapes; boxes in 0..1 do not care
-        seen = detector.detect(np.asarray(cv2.resize(scene.image, (width, height)), np.uint8)).boxes
-        boxes = np.asarray(seen / np.array([width, height] * 2, np.float32), np.float32)
-        if len(boxes) and len(scene.boxes):
-            covered = shared_area(boxes, scene.boxes).max(axis=1) / np.maximum(area(boxes), 1e-9)
-            boxes = boxes[covered < _NEAR]
-        found[sample.sha256] = boxes
+        width = round(height * scene.aspect)  # a detector wants true shapes; boxes in 0..1 do not care
+        picture = np.asarray(cv2.resize(scene.image, (width, height)), np.uint8)
+        seen = [detector.detect(picture) for detector in detectors]
+        labels = _CLASS_OF[np.concatenate([one.classes for one in seen])]
+        known = labels >= 0
+        boxes = np.concatenate([one.boxes for one in seen]) / np.array([width, height] * 2, np.float32)
+        scores = np.concatenate([one.scores for one in seen])
+        found[sample.sha256] = compared(scene, np.asarray(boxes[known], np.float32), scores[known], labels[known])
         forward()
-    detector.close()
+    for detector in detectors:
+        detector.close()
     return found
+
+
+def compared(scene: Scene, boxes: FloatArray, scores: FloatArray, kinds: NDArray[np.int8]) -> Hint:
+    """Labels against detections: boxes (D, 4) in 0..1, scores (D,), kinds (D,)."""
+    doubtful = np.zeros(len(scene.boxes), bool)
+    new = np.ones(len(boxes), bool)
+    if len(boxes) and len(scene.boxes):
+        both = shared_area(boxes, scene.boxes)
+        new = both.max(axis=1) / np.maximum(area(boxes), 1e-9) < _NEAR
+        iou = both / np.maximum(area(boxes)[:, None] + area(scene.boxes)[None] - both, 1e-9)
+        confused = np.isin(kinds, _CONFUSED)[:, None] & np.isin(scene.kinds, _CONFUSED)[None]
+        other = (kinds[:, None] != scene.kinds[None]) & (scores[:, None] >= _CONTRADICTS) & (iou >= _SAME)
+        doubtful = np.asarray((confused & other).any(axis=0), bool)
+    taught = np.where((scores >= SURE) & np.isin(kinds, _CONFUSED), kinds, OTHER)[new].astype(np.int8)
+    kept = suppress(boxes[new], scores[new], taught.astype(np.intp), _OVERLAP, _OVERLAP)
+    return Hint(boxes[new][kept], taught[kept], doubtful)

@@ -17,6 +17,7 @@ from models.training.anchoring import anchors_of
 from models.training.architecture import plan
 from models.training.augment import Augmenter, Scene, Window, cut, motorcycles, small_ones_ignored
 from models.training.batches import Batch, ahead, make
+from models.training.hints import Hint
 from models.training.scenes import Drawer, decoded, riders_added, weights
 from models.training.settings import Augmentation, Matching
 
@@ -162,8 +163,8 @@ def test_rare_classes_are_drawn_more_often_and_sets_as_they_are_weighted() -> No
 def test_other_and_unlabelled_vehicles_are_regions() -> None:
     one = sample("a", [0, OTHER])
     random = np.random.default_rng(0)
-    more = {one.sha256: np.array([[0.8, 0.1, 0.9, 0.2]], np.float32)}
-    drawn = Drawer([one], np.ones(1), more, (), random)()
+    more = Hint(np.array([[0.8, 0.1, 0.9, 0.2]], np.float32), np.array([OTHER], np.int8), np.zeros(2, bool))
+    drawn = Drawer([one], np.ones(1), {one.sha256: more}, (), random)()
     assert drawn.ignored.tolist() == [False, True, True]
     assert len(cut(drawn, SIZE).regions) == 2
 

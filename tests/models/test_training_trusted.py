@@ -1,0 +1,69 @@
+"""What trusted detectors say about labels, and how a training takes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.data.samples import OTHER
+from models.training.augment import Scene
+from models.training.hints import Hint, load, save
+from models.training.trusted import compared
+
+
+def scene_of(boxes: list[list[float]], kinds: list[int]) -> Scene:
+    """A grey picture with labels."""
+    image, count = np.full((40, 60, 3), 128, np.uint8), len(kinds)
+    found = np.array(boxes, np.float32).reshape(-1, 4)
+    return Scene(image, 1.5, found, np.array(kinds, np.int8), np.zeros(count, bool), np.ones(count, bool))
+
+
+@pytest.mark.parametrize(
+    ("score", "kind", "taught"),
+    [(0.9, 0, 0), (0.4, 0, OTHER), (0.9, 1, OTHER)],
+    ids=["a sure car is taught", "a fair one is left out", "a motorcycle never is taught"],
+)
+def test_what_nobody_labelled(score: float, kind: int, taught: int) -> None:
+    scene = scene_of([[0.1, 0.1, 0.3, 0.3]], [0])
+    seen = np.array([[0.1, 0.1, 0.3, 0.32], [0.6, 0.6, 0.8, 0.8]], np.float32)
+    hint = compared(scene, seen, np.array([0.9, score], np.float32), np.array([0, kind], np.int8))
+    assert hint.kinds.tolist() == [taught]
+    np.testing.assert_array_equal(hint.boxes, seen[1:])
+    assert not hint.doubtful.any()
+    more = hint.added(scene)
+    assert more.kinds.tolist() == [0, taught]
+    assert more.ignored.tolist() == [False, taught == OTHER]
+
+
+@pytest.mark.parametrize(
+    ("label", "seen", "score", "doubtful"),
+    [(3, 0, 0.8, True), (3, 0, 0.4, False), (3, 3, 0.8, False), (1, 0, 0.8, False)],
+    ids=["a truck seen as a car", "not sure enough", "agreed", "stock models call motorcycles cars"],
+)
+def test_labels_that_a_trusted_detector_contradicts(label: int, seen: int, score: float, doubtful: bool) -> None:
+    scene = scene_of([[0.1, 0.1, 0.5, 0.5]], [label])
+    box = np.array([[0.1, 0.1, 0.5, 0.48]], np.float32)
+    hint = compared(scene, box, np.array([score], np.float32), np.array([seen], np.int8))
+    assert hint.doubtful.tolist() == [doubtful]
+    assert hint.added(scene).ignored.tolist() == [doubtful]
+    assert not len(hint.boxes)
+
+
+def test_two_detectors_find_one_vehicle_once() -> None:
+    twice = np.array([[0.6, 0.6, 0.8, 0.8], [0.61, 0.6, 0.8, 0.8]], np.float32)
+    hint = compared(scene_of([], []), twice, np.array([0.7, 0.9], np.float32), np.zeros(2, np.int8))
+    np.testing.assert_array_equal(hint.boxes, twice[1:])
+
+
+def test_hints_are_the_same_when_read_again(tmp_path: Path) -> None:
+    whole = Hint(np.array([[0.1, 0.2, 0.3, 0.4]], np.float32), np.array([3], np.int8), np.array([True, False]))
+    none = Hint(np.zeros((0, 4), np.float32), np.zeros(0, np.int8), np.zeros(0, bool))
+    save(tmp_path / "hints.npz", {"a": whole, "b": none})
+    again = load(tmp_path / "hints.npz")
+    assert set(again) == {"a", "b"}
+    for name, hint in (("a", whole), ("b", none)):
+        np.testing.assert_array_equal(again[name].boxes, hint.boxes)
+        np.testing.assert_array_equal(again[name].kinds, hint.kinds)
+        np.testing.assert_array_equal(again[name].doubtful, hint.doubtful)
