@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -63,7 +64,8 @@ class Publisher:
     """Delivers closed intervals, presence and health; everything but the read-only properties belongs to one thread.
 
     At most `window` messages are unacknowledged at a time, and at most `rate` intervals are offered a second, so that
-    a device that returns after a week does not flood its broker. Health goes out every interval_s and is not kept. A
+    a device that returns after a week does not flood its broker; each connection has a pace of its own between half of
+    it and all, drawn by `uniform`, so that a town's devices do not deliver in step. Health goes out every interval_s and is not kept. A
     line whose topic is refused is asked for again after refused_retry_s, the others go on. While the store cannot be
     used it is tried again every store_retry_s. greetings: asked at every connect.
     """
@@ -80,6 +82,7 @@ class Publisher:
         greetings: Callable[[], Sequence[Greeting]] = lambda: (),
         window: int = 20,
         rate: float = 50.0,
+        uniform: Callable[[float, float], float] = random.uniform,
         refused_retry_s: float = 60.0,
         store_retry_s: float = 5.0,
         utc: Callable[[], float] = time.time,
@@ -87,7 +90,8 @@ class Publisher:
     ) -> None:
         self._session, self._outbox, self._device, self._meta, self._health = session, outbox, device, meta, health
         self._greetings = greetings
-        self._interval_s, self._window, self._rate = interval_s, window, rate
+        self._interval_s, self._window, self._rate, self._uniform = interval_s, window, rate, uniform
+        self._pace = rate
         self._refused_retry_s, self._store_retry_s = refused_retry_s, store_retry_s
         self._utc, self._clock = utc, clock
         self._sent: dict[int, _Sent] = {}
@@ -167,6 +171,7 @@ class Publisher:
 
     def _begin(self) -> None:
         self._cursor = 0
+        self._pace = self._rate * self._uniform(0.5, 1.0)
         self._parked.clear()
         self._health_due = self._clock()
         self._publish(_status(self._device, "online", self._utc()))
@@ -240,14 +245,14 @@ class Publisher:
 
     def _offer(self) -> None:
         now = self._clock()
-        self._allowance = min(self._window, self._allowance + (now - self._refilled) * self._rate)
+        self._allowance = min(self._window, self._allowance + (now - self._refilled) * self._pace)
         self._refilled = now
         rows = self._outbox.pending(self._cursor, _PAGE)
         for row in rows:
             if len(self._sent) >= self._window:
                 return
             if self._allowance < 1:
-                self._wait = (1 - self._allowance) / self._rate
+                self._wait = (1 - self._allowance) / self._pace
                 return
             if row.line not in self._parked and row.key not in self._open:
                 self._send(row)

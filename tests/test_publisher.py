@@ -275,12 +275,29 @@ def test_a_refused_line_is_kept_and_the_others_go_on(state: State, tmp_path: Pat
 def test_a_backlog_goes_out_at_a_bounded_rate(state: State, port: int) -> None:
     clock = Clock(0.0)
     state.close_intervals(100)
-    publisher = state.publisher(port, clock=clock, window=20, rate=10.0)
+    publisher = state.publisher(port, clock=clock, window=20, rate=20.0, uniform=lambda low, high: low)
     settle(publisher, lambda: publisher.unsent == 80)
     for unsent in (70, 60, 50):
         clock.now += 1.0
         turns(publisher, 20)
         assert publisher.unsent == unsent
+    state.session.close()
+
+
+def test_each_connection_has_a_pace_of_its_own(state: State, port: int) -> None:
+    asked: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        asked.append((low, high))
+        return 1.0
+
+    clock = Clock(0.0)
+    state.close_intervals(60)
+    publisher = state.publisher(port, clock=clock, window=20, rate=20.0, uniform=uniform)
+    settle(publisher, lambda: publisher.unsent == 40)
+    clock.now += 1.0
+    settle(publisher, lambda: publisher.unsent == 20)
+    assert asked == [(0.5, 1.0)]
     state.session.close()
 
 
