@@ -275,7 +275,7 @@ def test_a_refused_line_is_kept_and_the_others_go_on(state: State, tmp_path: Pat
 def test_a_backlog_goes_out_at_a_bounded_rate(state: State, port: int) -> None:
     clock = Clock(0.0)
     state.close_intervals(100)
-    publisher = state.publisher(port, clock=clock, window=20, rate=20.0, uniform=lambda low, high: low)
+    publisher = state.publisher(port, clock=clock, window=20, rate=20.0, uniform=min)
     settle(publisher, lambda: publisher.unsent == 80)
     for unsent in (70, 60, 50):
         clock.now += 1.0

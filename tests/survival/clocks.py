@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 from edge_app.clock import ClockWatch
 from edge_app.ledger import Ledger
@@ -68,18 +71,14 @@ def run(trial: Trial) -> Found:
     return _judged(payloads(folder), counted, moved, skipped)
 
 
-def _opened(folder: object, boot: int) -> Ledger:
-    from pathlib import Path
-
-    return Ledger(
-        Path(str(folder)), ["north"], CLASSES, 60.0, f"boot{boot}", lambda c: encode_counts(DEVICE, c), capacity=100_000
-    )
+def _opened(folder: Path, boot: int) -> Ledger:
+    return Ledger(folder, ["north"], CLASSES, 60.0, f"boot{boot}", lambda c: encode_counts(DEVICE, c), capacity=100_000)
 
 
-def _judged(found: list[dict[str, object]], counted: int, moved: int, skipped: int) -> Found:
+def _judged(found: list[dict[str, Any]], counted: int, moved: int, skipped: int) -> Found:
     spans = sorted((str(i["start"]), str(i["end"])) for i in found)
-    overlapping = sum(later[0] < former[1] for former, later in zip(spans, spans[1:], strict=False))
-    told = sum(interval["counts"]["car"]["left_to_right"] for interval in found)  # type: ignore[index]
+    overlapping = sum(later[0] < former[1] for former, later in pairwise(spans))
+    told = sum(interval["counts"]["car"]["left_to_right"] for interval in found)
     in_1970 = [i for i in found if str(i["start"]).startswith("1970")]
     since = [i for i in found if not str(i["start"]).startswith("1970")]
     broken = failing(
@@ -87,8 +86,8 @@ def _judged(found: list[dict[str, object]], counted: int, moved: int, skipped: i
         (len({str(i["id"]) for i in found}) == len(found), "an id twice"),
         ([i["seq"] for i in found] == list(range(1, len(found) + 1)), "a gap in seq"),
         (told == counted, f"{told} vehicles told of {counted}"),
-        (bool(in_1970) and all("clock_unsynced" in i["quality"] for i in in_1970), "1970 is not flagged"),  # type: ignore[operator]
-        (not any("clock_unsynced" in i["quality"] for i in since[1:]), "flagged although set"),  # type: ignore[operator]
+        (bool(in_1970) and all("clock_unsynced" in i["quality"] for i in in_1970), "1970 is not flagged"),
+        (not any("clock_unsynced" in i["quality"] for i in since[1:]), "flagged although set"),
     )
     figures = (
         f"{len(found)} intervals, none overlaps, no id twice, no gap; {told} of {counted} vehicles told "

@@ -40,7 +40,9 @@ def run(trial: Trial) -> Found:
         closing(Outbox(state)) as outbox,
     ):
         session = session_to(broker.port, utc=lambda: back + 15.0)
-        publisher = Publisher(session, outbox, DEVICE, META, health, interval_s=MINUTE_S, rate=RATE, utc=lambda: back + 15.0)
+        publisher = Publisher(
+            session, outbox, DEVICE, META, health, interval_s=MINUTE_S, rate=RATE, utc=lambda: back + 15.0
+        )
         payloads, since, first = list[bytes](), time.monotonic(), 0.0
         while len(payloads) < minutes and time.monotonic() - since < _PATIENCE_S:
             publisher.step(0.01)
@@ -69,7 +71,8 @@ def _judged(minutes: int, payloads: list[bytes], took: float, left: int) -> Foun
         (left == 0, f"{left} left"),
     )
     return Found(
-        f"{len(found)} intervals with {told} of {counted} vehicles in order, {late} late, at {rate:.0f} a second", broken
+        f"{len(found)} intervals with {told} of {counted} vehicles in order, {late} late, at {rate:.0f} a second",
+        broken,
     )
 
 

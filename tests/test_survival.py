@@ -1,0 +1,51 @@
+"""The survival trials in short: python -m tests.survival runs them at full length."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import needs_mosquitto
+from tests.survival import __main__ as command
+from tests.survival.__main__ import ROWS
+from tests.survival.rows import Found, Row, Trial, failing
+
+IN_SHORT = [
+    pytest.param(name, marks=needs_mosquitto if name in ("outage", "network") else ())
+    for name in ROWS
+    if name != "kills"  # test_survive.py is its short form
+]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", IN_SHORT)
+def test_what_is_promised_holds(name: str, tmp_path: Path) -> None:
+    try:
+        found = ROWS[name].run(Trial(tmp_path, short=True))
+    except RuntimeError as lack:
+        pytest.skip(str(lack))
+    assert found.broken == ()
+
+
+def test_a_broken_promise_is_shown_and_told_by_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lacking(_: Trial) -> Found:
+        raise RuntimeError("no broker here")
+
+    rows = {
+        "sound": Row("sound", "rain", "stays dry", lambda _: Found("0 drops", failing((True, "wet")))),
+        "broken": Row("broken", "hail", "stays whole", lambda _: Found("9 dents", failing((False, "a hole")))),
+        "lacking": Row("lacking", "snow", "stays warm", lacking),
+    }
+    monkeypatch.setattr(command, "ROWS", rows)
+    monkeypatch.setattr("logging.disable", lambda _level: None)
+    assert command.main(["--json", str(tmp_path / "found.json")]) == 1
+    out, err = capsys.readouterr()
+    assert "9 dents; a hole" in out
+    assert "lacking: not tried, no broker here" in err
+    kept = json.loads((tmp_path / "found.json").read_text())
+    assert [(row["row"], row["broken"]) for row in kept] == [("sound", []), ("broken", ["a hole"])]
+    assert command.main(["sound"]) == 0
