@@ -7,7 +7,6 @@ import signal
 import time
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import Final
 
@@ -87,8 +86,9 @@ def _judged(samples: list[Sample], program: Program) -> Found:
         (life.code == 0, f"exit code {life.code}"),
     )
     return Found(
-        f"{samples[-1].at_s / 60:.0f} min at {cores:.2f} cores, {len(life.counted)} vehicles: {warm[-1].rss_mb:.0f} MB, "
-        f"grown by {growth:+.1f}; {warm[-1].files} files, {warm[-1].threads} threads; {hourly:.1f} MB an hour written",
+        f"{samples[-1].at_s / 60:.0f} min at {cores:.2f} cores, {len(life.counted)} vehicles; "
+        f"{warm[-1].rss_mb:.0f} MB, grown by {growth:+.1f}; {warm[-1].files} files, {warm[-1].threads} threads; "
+        f"{hourly:.1f} MB an hour written",
         broken,
     )
 
