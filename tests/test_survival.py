@@ -12,10 +12,12 @@ from tests.survival import __main__ as command
 from tests.survival.__main__ import ROWS
 from tests.survival.rows import Found, Row, Trial, failing
 
+ELSEWHERE = ("kills", "camera", "soak")
+"""Their short forms are test_survive.py and test_camera_faults.py; a soak is a matter of hours."""
 IN_SHORT = [
     pytest.param(name, marks=needs_mosquitto if name in ("outage", "network") else ())
     for name in ROWS
-    if name not in ("kills", "soak")  # test_survive.py is the short form of the one, and the other is a matter of hours
+    if name not in ELSEWHERE
 ]
 
 

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_app.terminal import stdout, table
-from tests.survival import camera, clocks, kills, network, outage, power, soaking, storage
+from tests.survival import camera, clocks, fuzz, kills, network, outage, power, soaking, storage
 from tests.survival.rows import Found, Row, Trial
 
 ROWS: dict[str, Row] = {
-    row.name: row for row in (m.ROW for m in (outage, network, kills, power, storage, clocks, camera, soaking))
+    row.name: row for row in (m.ROW for m in (outage, network, kills, power, storage, clocks, camera, fuzz, soaking))
 }
 
 

@@ -1,0 +1,195 @@
+"""Malformed input to everything that listens or reads: nobody is let in, nothing crashes, counting goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from edge_app import cli
+from edge_app.config_file import example, load
+from edge_app.errors import ConfigError, PreviewError
+from edge_app.preview.rtsp import choose_encoder
+from tests.brokers import free_port
+from tests.program import ROOT, Program
+from tests.survival.mutation import Crowd, mutated
+from tests.survival.rows import Found, Row, Trial, failing
+
+_SEED: Final = 2026
+CONFIG: Final = """
+device = {{ site = "test-site", device = "fuzz" }}
+source = {{ kind = "street", width = 640, height = 360, fps = 10.0 }}
+detector = {{ threads = 1 }}
+mqtt = {{ port = {nobody} }}
+store = {{ folder = "state" }}
+preview = {{ enabled = true, port = {rtsp}, username = "tech", password = "right-one", width = 320, rate = 2 }}
+metrics = {{ enabled = true, port = {metrics} }}
+log = {{ format = "json" }}
+"""
+RTSP: Final = [
+    f"{verb} rtsp://127.0.0.1/plain RTSP/1.0\r\nCSeq: 2\r\n{more}\r\n".encode()
+    for verb in ("OPTIONS", "DESCRIBE", "SETUP", "PLAY", "ANNOUNCE", "RECORD", "TEARDOWN", "GET_PARAMETER")
+    for more in (
+        "Transport: RTP/AVP/TCP;interleaved=0-1\r\n",
+        "Content-Length: 9\r\n",
+        'Authorization: Digest username="tech", realm="x", nonce="0", uri="/plain", response="0"\r\n',
+        "Authorization: Basic dGVjaDp3cm9uZw==\r\nSession: 1\r\n",
+    )
+] + [
+    b"GET /plain HTTP/1.0\r\nx-sessioncookie: 1\r\nAccept: application/x-rtsp-tunnelled\r\n\r\n",
+    b"$\0\xff\xff" + bytes(60),
+]
+HTTP: Final = [
+    f"{verb} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{more}\r\n\r\n{body}".encode()
+    for verb in ("GET", "POST", "HEAD", "PUT")
+    for path in ("/", "/state", "/save", "/picture.jpg", "/../../etc/passwd", "/metrics", "/?token=wrong")
+    for more, body in (
+        ("Cookie: token=wrong", ""),
+        ("Content-Length: 13", '{"lines": []}'),
+        ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
+    )
+]
+HATCH: Final = [b"annotated 640\n", b"plain 100000\n", b"plain -1\n", b"annotated\n"]
+LINES: Final = [
+    ["count", "nothing.mp4", "--line", "a:0,0.5,1,0.5", "--out", "x.json"],
+    ["check", "--config", "nothing.toml"],
+    ["watch", "--broker", "mqtt://127.0.0.1:1"],
+    ["snapshot", "--config", "nothing.toml", "--out", "x.jpg"],
+    ["config", "--schemas", "--asyncapi"],
+]
+
+
+@dataclass(slots=True)
+class Storm:
+    """What came of it. let_in: answers nobody without the password or token should have had."""
+
+    inputs: int = 0
+    answered: int = 0
+    let_in: int = 0
+    tracebacks: int = 0
+
+
+def run(trial: Trial) -> Found:
+    """Raises RuntimeError without GStreamer's RTSP server."""
+    try:
+        choose_encoder()
+    except PreviewError as error:
+        raise RuntimeError(str(error)) from None
+    count, storm, chance = (400 if trial.short else 10_000), Storm(), random.Random(_SEED)
+    rtsp, metrics = free_port(), free_port()
+    with closing(Program(trial.folder / "program")) as program:
+        program.start(CONFIG.format(nobody=free_port(), rtsp=rtsp, metrics=metrics))
+        until(lambda: _frames(metrics) > 5)
+        before = program.process.num_fds(), program.process.num_threads()
+        with _page(trial.folder / "program") as page:
+            crowds = [
+                (Crowd(("127.0.0.1", rtsp), chance), RTSP, _seen, 0.35),
+                (Crowd(("127.0.0.1", page), chance), HTTP, lambda _, said: said.startswith(b"HTTP/1.0 200"), 0.25),
+                (Crowd(("127.0.0.1", metrics), chance), HTTP, lambda _, __: False, 0.05),
+                (
+                    Crowd(str(trial.folder / "program" / "state" / "picture.sock"), chance),
+                    HATCH,
+                    lambda _, __: False,
+                    0.1,
+                ),
+            ]
+            for crowd, seeds, entered, share in crowds:
+                with closing(crowd):
+                    for _ in range(round(count * share)):
+                        request = mutated(chance.choice(seeds), chance)
+                        answer = crowd.ask(request)
+                        storm.inputs, storm.answered = storm.inputs + 1, storm.answered + bool(answer)
+                        storm.let_in += entered(request, answer)
+                trial.tell(f"{storm.inputs} of {count} inputs")
+        read_all(storm, count - storm.inputs, chance, trial.folder)
+        seen = _frames(metrics)
+        until(lambda: _frames(metrics) > seen + 5)
+        until(lambda: program.process.num_fds() <= before[0] + 2, 40.0)
+        after = program.process.num_fds(), program.process.num_threads()
+        log = (trial.folder / "program" / "run-0.log").read_text()
+    broken = failing(
+        (storm.let_in == 0, f"{storm.let_in} were let in"),
+        (storm.answered > storm.inputs // 10, f"only {storm.answered} answers: was anybody there?"),
+        (storm.tracebacks == 0 and "Traceback" not in log, "a traceback"),
+        (after[0] <= before[0] + 2 and after[1] <= before[1] + 2, f"files and threads {before} before, {after} after"),
+    )
+    return Found(
+        f"{storm.inputs} inputs ({storm.answered} answered at once): {storm.let_in} let in, counting went on", broken
+    )
+
+
+def _seen(request: bytes, answer: bytes) -> bool:
+    """OPTIONS and an empty parameter only ask whether anybody is there (RFC 2326, 10.1 and 10.8)."""
+    harmless = request.lstrip().startswith((b"OPTIONS", b"GET_PARAMETER", b"SET_PARAMETER"))
+    return answer.startswith(b"RTSP/1.0 200") and not harmless
+
+
+def read_all(storm: Storm, count: int, chance: random.Random, folder: Path) -> None:
+    """Configuration files and command lines, in this process."""
+    whole, path = example().encode(), folder / "fuzzed.toml"
+    for turn in range(count):
+        storm.inputs += 1
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            try:
+                if turn % 4:
+                    path.write_bytes(mutated(whole, chance))
+                    load(path)
+                else:
+                    words = [mutated(word.encode(), chance).decode("utf-8", "replace") for word in chance.choice(LINES)]
+                    cli.main([word for word in words if not word.startswith(("-h", "--h"))])
+            except (ConfigError, SystemExit):
+                pass
+            except Exception as fault:
+                storm.tracebacks += 1
+                print(f"{type(fault).__name__}: {fault}", file=sys.__stderr__)
+        storm.tracebacks += "Traceback" in said.getvalue()
+
+
+def _frames(port: int) -> int:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        found = re.search(r"^edge_app_frames_processed_total (\S+)", answer.read().decode(), re.MULTILINE)
+        return int(float(found[1])) if found else 0
+    return 0
+
+
+def until(what: Callable[[], bool], within_s: float = 60.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not what() and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+@contextmanager
+def _page(folder: Path) -> Iterator[int]:
+    """The port of a running `edge-app lines`."""
+    command = (sys.executable, "-u", "-m", "edge_app.cli", "lines", "--config", str(folder / "edge-app.toml"))
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ) as child:
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                if found := re.search(r"http://\S+", line.decode()):
+                    yield int(urlsplit(found[0]).port or 0)
+                    break
+            assert child.poll() is None, "the page ended"
+        finally:
+            child.kill()
+
+
+ROW = Row(
+    "fuzz",
+    "10,000 malformed inputs to everything that listens",
+    "no crash, no traceback, nothing let in",
+    run,
+)
