@@ -46,7 +46,8 @@ def test_a_broken_promise_is_shown_and_told_by_the_exit_code(
     monkeypatch.setattr("logging.disable", lambda _level: None)
     assert command.main(["--json", str(tmp_path / "found.json")]) == 1
     out, err = capsys.readouterr()
-    assert "9 dents; a hole" in out
+    assert "held    0 drops" in out
+    assert "BROKEN  a hole" in out
     assert "lacking: not tried, no broker here" in err
     kept = json.loads((tmp_path / "found.json").read_text())
     assert [(row["row"], row["broken"]) for row in kept] == [("sound", []), ("broken", ["a hole"])]

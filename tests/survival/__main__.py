@@ -1,4 +1,4 @@
-"""`python -m tests.survival [ROW ...] [--short] [--json FILE]`: break things, and show what held.
+"""`python -m tests.survival [ROW ...] [--short] [--json FILE]`: breaks things, and shows what held.
 
 Real parts: mosquitto, an RTSP server, the installed program. Exit 1 when a promise is broken.
 """
@@ -13,8 +13,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
-from edge_app.terminal import stdout, table
 from tests.survival import camera, clocks, fuzz, kills, network, outage, power, soaking, storage
 from tests.survival.rows import Found, Row, Trial
 
@@ -33,6 +33,16 @@ def tried(row: Row, short: bool) -> Found | None:
             return None
 
 
+def show(row: Row, found: Found) -> None:
+    """The fault, the promise and whether it held, then what was found, in 80 columns."""
+    print(fill(f"{row.fault}: {row.promise}", 80))
+    for mark, sentence in [
+        ("held" if not found.broken else "-", found.figures),
+        *(("BROKEN", b) for b in found.broken),
+    ]:
+        print(fill(f"{mark:8}{sentence}", 80, initial_indent="  ", subsequent_indent=" " * 10))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.survival", description=__doc__)
     parser.add_argument("rows", nargs="*", choices=[*ROWS, []], metavar="ROW", help=f"of {', '.join(ROWS)}; all")
@@ -40,19 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings there too")
     args = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)  # faults are made here by the hundred, and each says its sentence
-    shown, kept, broken = table("fault", "found", "held"), [], 0
+    kept, broken = [], 0
     for name in args.rows or ROWS:
         since = time.monotonic()
         found = tried(ROWS[name], args.short)
         if found is None:
-            shown.add_row(ROWS[name].fault, "not tried: this machine lacks what it needs", "-")
             continue
         broken += len(found.broken)
-        said = "; ".join([found.figures, *found.broken])
-        shown.add_row(ROWS[name].fault, said, "NO" if found.broken else "yes")
+        show(ROWS[name], found)
         took = round(time.monotonic() - since, 1)
         kept.append({"row": name, "found": found.figures, "broken": found.broken, "short": args.short, "took_s": took})
-    stdout().print(shown)
     if args.json:
         args.json.write_text(json.dumps(kept, indent=1) + "\n")
     return 1 if broken else 0
