@@ -88,7 +88,8 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
             preview.watch(frame, pipeline.process(frame))
             seen = 0 if pipeline.tracks is None else int(pipeline.tracks.seen.sum())
             if best is None or seen > best[0]:
-                best = seen, preview.snapshot(annotated=annotated, width=width)
+                # not `snapshot`: on a busy device the look may be seconds old by now, and is still what was asked for
+                best = seen, preview.last(annotated=annotated, width=width)
         if stop.is_set():
             return None
         if best is None:

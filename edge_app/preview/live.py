@@ -74,8 +74,14 @@ class Preview:
 
     def snapshot(self, *, annotated: bool, width: int = 3840) -> Image:
         """The newest look. Raises PreviewError when there is none, or only an old one."""
-        if self._newest is None or not self._fresh:
+        if not self._fresh:
             raise PreviewError("the service has no fresh picture now: the camera is away, or has just been opened")
+        return self.last(annotated=annotated, width=width)
+
+    def last(self, *, annotated: bool, width: int) -> Image:
+        """The newest look however old, for who has just shown it one. Raises PreviewError when there is none."""
+        if self._newest is None:
+            raise PreviewError("there is no picture yet")
         look = self._newest[0]
         if not annotated:
             return scene.plain(look, width, self._privacy)
