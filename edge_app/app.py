@@ -29,6 +29,7 @@ from edge_app.mqtt import Timing
 from edge_app.pipeline import Pipeline
 from edge_app.preview.hatch import Hatch
 from edge_app.preview.live import Broadcast, Preview
+from edge_app.preview.main_stream import MainStream
 from edge_app.preview.notes import Notes
 from edge_app.preview.rtsp import RtspServer, Stream
 from edge_app.preview.scene import Privacy
@@ -56,9 +57,11 @@ def build_lines(config: Config) -> tuple[Line, ...]:
     return tuple(Line(line.id, line.start, line.end, line.names) for line in config.lines)
 
 
-def build_source(config: Config) -> Source:
-    """The camera, as it behaves in service: in real time, and masked. Raises SourceError."""
-    return masked(open_source(config.source.kind, **config.source.options), config.privacy.masks)
+def build_source(config: Config, main: MainStream | None = None) -> Source:
+    """The camera as in service: in real time, masked; main is shown its larger stream, if any. Raises SourceError."""
+    s = config.source
+    watcher = {"watcher": main.watch} if main and s.kind == "picamera" else {}
+    return masked(open_source(s.kind, **s.options, **watcher), config.privacy.masks)
 
 
 def build_recording(config: Config, path: Path) -> Recording:
@@ -117,9 +120,11 @@ def _harvest(config: Config, device: Device) -> Harvester | None:
     return build_harvest(config, folder, device.model, f"{device.site}/{device.device}")
 
 
-def build_preview(config: Config, pipeline: Pipeline, notes: Callable[[], Sequence[str]] = lambda: ()) -> Preview:
+def build_preview(
+    config: Config, pipeline: Pipeline, notes: Callable[[], Sequence[str]] = lambda: (), main: MainStream | None = None
+) -> Preview:
     privacy = Privacy(config.privacy.pixelate, config.detector.region)
-    return Preview(pipeline, build_lines(config), config.counting.classes, privacy, notes)
+    return Preview(pipeline, build_lines(config), config.counting.classes, privacy, notes, main)
 
 
 def _broadcast(config: Config, preview: Preview) -> AbstractContextManager[object]:
@@ -208,7 +213,8 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         detector = build_detector(config)
         stack.callback(detector.close)
         refuse_unproven(detector.manifest, allowed=config.detector.allow_unproven)
-        source = masked(source, config.privacy.masks) if source else build_source(config)
+        main = MainStream(config.privacy.masks)
+        source = masked(source, config.privacy.masks) if source else build_source(config, main)
         stack.callback(source.close)
         lines = build_lines(config)
         pipeline = build_pipeline(config, detector)
@@ -220,11 +226,10 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         quality = build_quality(config, source)
         report = _Report(config, source, pipeline, ledger, quality)
         meta = build_meta(config, device, lines)
-        interval_s = config.counting.interval_s
-        publisher = Publisher(session, outbox, device, meta, report.health, interval_s=interval_s)
+        publisher = Publisher(session, outbox, device, meta, report.health, interval_s=meta.interval_s)
         report.publisher = publisher
         notes = Notes(source, pipeline, publisher, lambda: report.service.frames)
-        preview = build_preview(config, pipeline, notes)
+        preview = build_preview(config, pipeline, notes, main)
         harvest = _harvest(config, device)
         report.service = Service(
             source, pipeline, ledger, publisher, harvest=harvest, quality=quality, watch=preview.watch
