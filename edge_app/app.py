@@ -6,30 +6,24 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from datetime import datetime, timezone
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from edge_app import __version__
+from edge_app import __version__, extras
 from edge_app.clock import ClockWatch
 from edge_app.config import Config
 from edge_app.detectors.manifest import refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.endpoint import Endpoint, Tls
-from edge_app.errors import MetricsError, PreviewError, StoreError
-from edge_app.harvest.folder import HarvestFolder, Quota, is_harvest
-from edge_app.harvest.harvester import Harvester
-from edge_app.harvest.picture import Retouch
 from edge_app.homeassistant import ANNOUNCED, Announcement, entities_of
 from edge_app.ledger import Ledger
 from edge_app.messages import Device, LineMeta, Location, Meta, encode_counts
 from edge_app.mqtt import Timing
 from edge_app.pipeline import Pipeline
-from edge_app.preview.hatch import Hatch
-from edge_app.preview.live import Broadcast, Preview
+from edge_app.preview.live import Preview
+from edge_app.preview.main_stream import MainStream
 from edge_app.preview.notes import Notes
-from edge_app.preview.rtsp import RtspServer, Stream
 from edge_app.preview.scene import Privacy
 from edge_app.publisher import Publisher, will
 from edge_app.records import Line
@@ -56,9 +50,11 @@ def build_lines(config: Config) -> tuple[Line, ...]:
     return tuple(Line(line.id, line.start, line.end, line.names) for line in config.lines)
 
 
-def build_source(config: Config) -> Source:
-    """The camera, as it behaves in service: in real time, and masked. Raises SourceError."""
-    return masked(open_source(config.source.kind, **config.source.options), config.privacy.masks)
+def build_source(config: Config, main: MainStream | None = None) -> Source:
+    """The camera as in service: in real time, masked; main is shown its larger stream, if any. Raises SourceError."""
+    s = config.source
+    watcher = {"watcher": main.watch} if main and s.kind == "picamera" else {}
+    return masked(open_source(s.kind, **s.options, **watcher), config.privacy.masks)
 
 
 def build_recording(config: Config, path: Path) -> Recording:
@@ -92,77 +88,11 @@ def build_quality(config: Config, source: Source) -> QualityWatch:
     return QualityWatch(view, ClockWatch() if source.live else None)
 
 
-def build_harvest(config: Config, folder: HarvestFolder, model: str, source: str, clip: str = "") -> Harvester:
-    """model: its hash. source: what the frames show. clip: the recording that they are from, if they are."""
-    h, d = config.harvest, config.detector
-    retouch = Retouch(config.privacy.masks, d.region, h.longest_side)
-    return Harvester(folder, retouch, strong=d.score, every_s=h.every_s, model=model, source=source, clip=clip)
-
-
-def _harvest(config: Config, device: Device) -> Harvester | None:
-    """None when it is off, and when its folder cannot be used: counting matters more. What was harvested before it was
-    switched off still goes when it is too old."""
-    h = config.harvest
-    if not h.enabled and not is_harvest(h.folder):
-        return None
-    try:
-        folder = HarvestFolder(h.folder, Quota(h.frames_per_day, h.mb_per_day, h.expire_days, h.keep_free_mb))
-    except StoreError as error:
-        log.error("%s; no frames are harvested", error)
-        return None
-    if not h.enabled:
-        folder.expire(datetime.now(timezone.utc).date())
-        return None
-    log.info("harvesting", extra={"folder": str(h.folder), "masks": len(config.privacy.masks), "days": h.expire_days})
-    return build_harvest(config, folder, device.model, f"{device.site}/{device.device}")
-
-
-def build_preview(config: Config, pipeline: Pipeline, notes: Callable[[], Sequence[str]] = lambda: ()) -> Preview:
+def build_preview(
+    config: Config, pipeline: Pipeline, notes: Callable[[], Sequence[str]] = lambda: (), main: MainStream | None = None
+) -> Preview:
     privacy = Privacy(config.privacy.pixelate, config.detector.region)
-    return Preview(pipeline, build_lines(config), config.counting.classes, privacy, notes)
-
-
-def _broadcast(config: Config, preview: Preview) -> AbstractContextManager[object]:
-    """Nothing where it is off, and where it cannot be served: counting matters more."""
-    p = config.preview
-    if not p.enabled:
-        return nullcontext()
-    login = (p.username, p.password.get_secret_value()) if p.username and p.password else None
-    annotated = Stream("/annotated", p.rate, (p.width, p.width * 9 // 16))
-    plain = Stream("/plain", p.plain_rate, (p.plain_width, p.plain_width * 9 // 16))
-    try:
-        server = RtspServer((annotated, plain), address=p.address, port=p.port, login=login, encoder=p.encoder)
-    except PreviewError as error:
-        log.error("%s; counting goes on without a preview", error)
-        return nullcontext()
-    log.info("preview", extra={"port": server.port, "password": login is not None, "encoder": server.encoder})
-    return Broadcast(preview, server, annotated, plain)
-
-
-def _hatch(folder: Path, preview: Preview) -> AbstractContextManager[object]:
-    try:
-        return Hatch(folder, preview)
-    except StoreError as error:
-        log.error("%s", error)
-        return nullcontext()
-
-
-def _metrics(config: Config, device: Device, rooms: Rooms, lines: Sequence[Line]) -> AbstractContextManager[object]:
-    """Nothing where they are off, and where they cannot be served: counting matters more."""
-    m = config.metrics
-    if not m.enabled:
-        return nullcontext()
-    from edge_app.metrics import KIND, exposition  # loads its library: only when it is used
-    from edge_app.metrics_server import MetricsServer
-
-    text = exposition(device, rooms, [line.id for line in lines], config.counting.classes)
-    try:
-        server = MetricsServer(text, KIND, address=m.address, port=m.port)
-    except MetricsError as error:
-        log.error("%s; counting goes on without", error)
-        return nullcontext()
-    log.info("metrics", extra={"address": m.address, "port": server.port})
-    return server
+    return Preview(pipeline, build_lines(config), config.counting.classes, privacy, notes, main)
 
 
 def build_announcement(config: Config, device: Device, lines: Sequence[Line]) -> Announcement:
@@ -232,7 +162,8 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         detector = build_detector(config)
         stack.callback(detector.close)
         refuse_unproven(detector.manifest, allowed=config.detector.allow_unproven)
-        source = masked(source, config.privacy.masks) if source else build_source(config)
+        main = MainStream(config.privacy.masks)
+        source = masked(source, config.privacy.masks) if source else build_source(config, main)
         stack.callback(source.close)
         lines = build_lines(config)
         pipeline = build_pipeline(config, detector)
@@ -249,15 +180,15 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
             session, outbox, device, meta, report.health, interval_s=interval_s, greetings=announcement.greetings
         )
         notes = Notes(source, pipeline, publisher, lambda: running.frames)
-        preview = build_preview(config, pipeline, notes)
-        harvest = _harvest(config, device)
+        preview = build_preview(config, pipeline, notes, main)
+        harvest = extras.harvester(config, device)
         running = Service(source, pipeline, ledger, publisher, harvest=harvest, quality=quality, watch=preview.watch)
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}
         folder = config.store.folder
         report.rooms = Rooms(source, pipeline, ledger, quality, publisher, running, folder, certificates)
-        stack.enter_context(_hatch(folder, preview))
-        stack.enter_context(_broadcast(config, preview))
-        stack.enter_context(_metrics(config, device, report.rooms, lines))
+        stack.enter_context(extras.hatch(folder, preview))
+        stack.enter_context(extras.broadcast(config, preview))
+        stack.enter_context(extras.metrics(config, device, report.rooms, lines))
         log.info("watching", extra={"source": config.source.kind, "lines": len(lines), "model": device.model[:12]})
         yield running

@@ -65,9 +65,9 @@ class Publisher:
 
     At most `window` messages are unacknowledged at a time, and at most `rate` intervals are offered a second, so that
     a device that returns after a week does not flood its broker; each connection has a pace of its own between half of
-    it and all, drawn by `uniform`, so that a town's devices do not deliver in step. Health goes out every interval_s and is not kept. A
-    line whose topic is refused is asked for again after refused_retry_s, the others go on. While the store cannot be
-    used it is tried again every store_retry_s. greetings: asked at every connect.
+    it and all, drawn by `uniform`, so that a town's devices do not deliver in step. Health goes out every interval_s
+    and is not kept. A line whose topic is refused is asked for again after refused_retry_s, the others go on. While the
+    store cannot be used it is tried again every store_retry_s. greetings: asked at every connect.
     """
 
     def __init__(

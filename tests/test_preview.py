@@ -25,6 +25,7 @@ from edge_app import cli
 from edge_app.app import service
 from edge_app.broker import HOST, embedded
 from edge_app.commands import findings
+from edge_app.commands.snapshot import from_source
 from edge_app.config import Config, LineConfig, MqttConfig, StoreConfig
 from edge_app.config_file import load
 from edge_app.config_preview import PreviewConfig, PrivacyConfig
@@ -261,6 +262,14 @@ def test_a_snapshot_without_a_service_looks_at_the_source(tmp_path: Path) -> Non
     image = cv2.imread(str(out))
     assert image is not None
     assert image.shape == (360, 640, 3)
+
+
+def test_a_snapshot_of_the_source_is_made_however_long_the_machine_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too old for a live picture is what was asked for here."""
+    monkeypatch.setattr("edge_app.preview.live._STALE_S", 0.0)
+    made = from_source(Config(), threading.Event(), annotated=True, width=640)
+    assert made is not None
+    assert made.shape == (360, 640, 3)
 
 
 def test_a_snapshot_that_cannot_be_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

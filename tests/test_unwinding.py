@@ -8,14 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.errors import PreviewError
+from edge_app.errors import PreviewError, SourceError
 from edge_app.preview.rtsp import choose_encoder
+from edge_app.sources.gstreamer import Capture
 
 MODEL = Path(__file__).parent.parent / "models" / "ssdlite_mobilenet_v2_512x288.tflite"
-CUT_SHORT = """
-import sys
+LAUNCH = "videotestsrc num-buffers=3 ! video/x-raw,width=64,height=48"
+PREVIEW = """
 from edge_app.preview.rtsp import choose_encoder
 choose_encoder()
+"""
+SOURCE = f"""
+from edge_app.sources.gstreamer import Capture
+capture = Capture("{LAUNCH}", 0, 10.0, 10.0)
+assert capture.grab() and capture.retrieve().shape == (48, 64, 3)
+"""
+CUT_SHORT = """
+import sys
 from edge_app.detectors.tflite import _interpreter
 from edge_app.errors import DetectorError
 try:
@@ -25,12 +34,25 @@ except (DetectorError, ValueError, RuntimeError) as error:
 """
 
 
-def test_a_model_that_is_cut_short_is_a_sentence_also_after_gstreamer() -> None:
+def after(gstreamer: str) -> subprocess.CompletedProcess[str]:
+    """A model that is cut short, loaded in a process of its own in which GStreamer is there already."""
+    command = (sys.executable, "-c", gstreamer + CUT_SHORT, str(MODEL))
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_model_that_is_cut_short_is_a_sentence_also_after_the_preview() -> None:
     try:
         choose_encoder()
     except PreviewError as error:
         pytest.skip(str(error))
-    done = subprocess.run(
-        [sys.executable, "-c", CUT_SHORT, str(MODEL)], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = after(PREVIEW)
+    assert (done.returncode, done.stdout[:5]) == (0, "said:"), done.stderr
+
+
+def test_a_model_that_is_cut_short_is_a_sentence_also_after_a_gstreamer_source() -> None:
+    try:
+        Capture(LAUNCH, 0, 10.0, 10.0).close()
+    except SourceError as error:
+        pytest.skip(str(error))
+    done = after(SOURCE)
     assert (done.returncode, done.stdout[:5]) == (0, "said:"), done.stderr

@@ -74,7 +74,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 def _harvesting(config: Config, folder: Path, pipeline: Pipeline, stack: ExitStack) -> Callable[[Frame], None]:
     """What a service does after each frame when it harvests, with its thread, but for a frame every second."""
-    from edge_app.app import build_harvest
+    from edge_app.extras import build_harvest
     from edge_app.harvest.folder import HarvestFolder, Quota
     from edge_app.threads import Worker, join_all
 

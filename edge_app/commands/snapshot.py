@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import threading
 import time
@@ -70,10 +71,13 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
     from contextlib import closing
 
     from edge_app.app import build_detector, build_pipeline, build_preview, build_source
+    from edge_app.preview.main_stream import MainStream
 
-    with closing(build_detector(config)) as detector, closing(build_source(config)) as source:
+    main = MainStream(config.privacy.masks)
+    main.want(math.inf)
+    with closing(build_detector(config)) as detector, closing(build_source(config, main)) as source:
         pipeline = build_pipeline(config, detector)
-        preview = build_preview(config, pipeline)
+        preview = build_preview(config, pipeline, main=main)
         best: tuple[int, Image] | None = None
         end = time.monotonic() + _FIRST_S
         while not stop.is_set() and time.monotonic() < end:
@@ -88,7 +92,8 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
             preview.watch(frame, pipeline.process(frame))
             seen = 0 if pipeline.tracks is None else int(pipeline.tracks.seen.sum())
             if best is None or seen > best[0]:
-                best = seen, preview.snapshot(annotated=annotated, width=width)
+                # not `snapshot`: on a busy device the look may be seconds old by now, and is still what was asked for
+                best = seen, preview.last(annotated=annotated, width=width)
         if stop.is_set():
             return None
         if best is None:

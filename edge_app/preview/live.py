@@ -16,6 +16,7 @@ from typing import Final
 from edge_app.errors import PreviewError
 from edge_app.pipeline import Pipeline
 from edge_app.preview import scene
+from edge_app.preview.main_stream import MainStream
 from edge_app.preview.overlay import Trails
 from edge_app.preview.rtsp import RtspServer, Stream
 from edge_app.preview.scene import Facts, Privacy, Scene
@@ -32,13 +33,16 @@ _CARD_S: Final = 0.25
 _STALE_S: Final = 2.0
 """An older picture is not shown as if it were live."""
 _NOTES_S: Final = 0.5
+_SHARP_S: Final = 1.0
+"""How long a snapshot waits for the camera's main stream, of which nothing is kept while nobody looks."""
 _JOIN_S: Final = 5.0
 
 
 class Preview:
     """`watch` sees every frame after it was counted.
 
-    notes: short sentences about the service's state, asked for only while somebody looks.
+    notes: short sentences about the service's state, asked for only while somebody looks. main: the larger stream of
+    a camera that has two, shown instead of the frames that are counted in.
     """
 
     def __init__(
@@ -48,7 +52,9 @@ class Preview:
         classes: Sequence[str],
         privacy: Privacy,
         notes: Callable[[], Sequence[str]] = lambda: (),
+        main: MainStream | None = None,
     ) -> None:
+        self._main = main or MainStream()
         self._pipeline, self._lines, self._privacy, self._notes = pipeline, tuple(lines), privacy, notes
         self._totals: dict[str, dict[str, dict[Direction, int]]] = {
             line.id: {label: dict.fromkeys(DIRECTIONS, 0) for label in classes} for line in lines
@@ -56,6 +62,7 @@ class Preview:
         self._lit: dict[str, float] = {}
         self._newest: tuple[Scene, float] | None = None
         self._trails = Trails()
+        self._shown = (0, 0)
         self._told: tuple[float, Sequence[str]] = (0.0, ())
         self._slot: Latest[Scene] | None = None
 
@@ -66,7 +73,7 @@ class Preview:
             self._lit[crossing.line] = frame.monotonic
         if self._pipeline.tracks is None:
             return
-        look = Scene(frame, self._pipeline.detections, self._pipeline.tracks)
+        look = self._main.sharpened(Scene(frame, self._pipeline.detections, self._pipeline.tracks))
         self._newest = look, time.monotonic()
         slot = self._slot  # the other thread may take it away at any moment
         if slot is not None:
@@ -74,8 +81,15 @@ class Preview:
 
     def snapshot(self, *, annotated: bool, width: int = 3840) -> Image:
         """The newest look. Raises PreviewError when there is none, or only an old one."""
-        if self._newest is None or not self._fresh:
+        if not self._fresh:
             raise PreviewError("the service has no fresh picture now: the camera is away, or has just been opened")
+        self._sharpen()
+        return self.last(annotated=annotated, width=width)
+
+    def last(self, *, annotated: bool, width: int) -> Image:
+        """The newest look however old, for who has just shown it one. Raises PreviewError when there is none."""
+        if self._newest is None:
+            raise PreviewError("there is no picture yet")
         look = self._newest[0]
         if not annotated:
             return scene.plain(look, width, self._privacy)
@@ -83,7 +97,9 @@ class Preview:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the newest frame, px; before the first one a guess."""
+        """Width and height of what is shown, px; before the first frame a guess."""
+        if self._main.size:
+            return self._main.size
         return self._newest[0].frame.size if self._newest else (1280, 720)
 
     def feed(self, server: RtspServer, annotated: Stream, plain: Stream, stop: threading.Event) -> None:
@@ -96,11 +112,21 @@ class Preview:
             if not server.someone.wait(_WAIT_S):
                 self._slot = None
                 continue
+            self._main.want(2 * _WAIT_S)
             look = self._next()
             for stream in (annotated, plain):
                 size = stream.watched
                 if size and (look is None or limits[stream.path].due(time.monotonic())):
                     server.push(stream, _exactly(self._picture(look, stream is annotated, size), size))
+
+    def _sharpen(self) -> None:
+        """Waits for a look in the main stream, where the camera has one."""
+        self._main.want(2 * _SHARP_S)
+        deadline = time.monotonic() + _SHARP_S
+        while self._main.size and time.monotonic() < deadline:
+            if self._newest and self._newest[0].frame.size == self._main.size:
+                return
+            time.sleep(0.02)
 
     def _next(self) -> Scene | None:
         if self._slot is None:
@@ -118,6 +144,8 @@ class Preview:
         if not annotated:
             return scene.plain(look, size[0], self._privacy)
         factor = min(1.0, size[0] / look.frame.size[0])
+        if look.frame.size != self._shown:  # from the small stream to the main one: the trails are in other pixels
+            self._shown, self._trails = look.frame.size, Trails()
         self._trails.add(scene.scaled(look.tracks, factor), look.frame.monotonic)
         return scene.annotated(look, size[0], self._privacy, self._facts(look.frame), self._trails)
 

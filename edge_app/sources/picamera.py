@@ -1,8 +1,8 @@
 """The only source file that knows picamera2: a Raspberry Pi camera with two streams from one exposure.
 
-The main stream is for people (preview), the small one for inference: the camera's own processor scales both. The
-library comes from the system (apt: python3-picamera2) and is loaded when a camera is opened. Every call is one of
-picamera2 0.3.38.
+The main stream is for people (preview/main_stream.py), the small one for inference: the camera's own processor
+scales both. The library comes from the system (apt: python3-picamera2) and is loaded when a camera is opened. Every
+call is one of picamera2 0.3.38.
 """
 
 from __future__ import annotations
