@@ -69,14 +69,16 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
     """Opens and looks as the service does; None when stopped. Raises SourceError without a picture."""
     from contextlib import closing
 
-    from edge_app.app import build_detector, build_pipeline, build_preview, build_source
+    from edge_app.app import build_detector, build_main_stream, build_pipeline, build_preview, build_source
 
-    with closing(build_detector(config)) as detector, closing(build_source(config)) as source:
+    main = build_main_stream(config)
+    with closing(build_detector(config)) as detector, closing(build_source(config, main)) as source:
         pipeline = build_pipeline(config, detector)
-        preview = build_preview(config, pipeline)
+        preview = build_preview(config, pipeline, main=main)
         best: tuple[int, Image] | None = None
         end = time.monotonic() + _FIRST_S
         while not stop.is_set() and time.monotonic() < end:
+            preview.want()
             try:
                 frame = source.read(0.5)
             except SourceEnded:
