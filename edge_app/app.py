@@ -37,7 +37,6 @@ from edge_app.records import Line
 from edge_app.service import Service
 from edge_app.session import Session
 from edge_app.sources import Source, open_source
-from edge_app.sources.main_stream import MainStream
 from edge_app.sources.masks import masked
 from edge_app.sources.recording import Recording
 from edge_app.store import Outbox
@@ -57,15 +56,9 @@ def build_lines(config: Config) -> tuple[Line, ...]:
     return tuple(Line(line.id, line.start, line.end, line.names) for line in config.lines)
 
 
-def build_main_stream(config: Config) -> MainStream | None:
-    """For people, of a camera that has a stream for them; None for the others."""
-    return MainStream(config.privacy.masks) if config.source.kind == "picamera" else None
-
-
-def build_source(config: Config, main: MainStream | None = None) -> Source:
+def build_source(config: Config) -> Source:
     """The camera, as it behaves in service: in real time, and masked. Raises SourceError."""
-    watched = {} if main is None else {"watcher": main}
-    return masked(open_source(config.source.kind, **config.source.options, **watched), config.privacy.masks)
+    return masked(open_source(config.source.kind, **config.source.options), config.privacy.masks)
 
 
 def build_recording(config: Config, path: Path) -> Recording:
@@ -124,15 +117,9 @@ def _harvest(config: Config, device: Device) -> Harvester | None:
     return build_harvest(config, folder, device.model, f"{device.site}/{device.device}")
 
 
-def build_preview(
-    config: Config,
-    pipeline: Pipeline,
-    notes: Callable[[], Sequence[str]] = lambda: (),
-    main: MainStream | None = None,
-) -> Preview:
-    """main: as given to `build_source`."""
+def build_preview(config: Config, pipeline: Pipeline, notes: Callable[[], Sequence[str]] = lambda: ()) -> Preview:
     privacy = Privacy(config.privacy.pixelate, config.detector.region)
-    return Preview(pipeline, build_lines(config), config.counting.classes, privacy, notes, main)
+    return Preview(pipeline, build_lines(config), config.counting.classes, privacy, notes)
 
 
 def _broadcast(config: Config, preview: Preview) -> AbstractContextManager[object]:
@@ -221,8 +208,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         detector = build_detector(config)
         stack.callback(detector.close)
         refuse_unproven(detector.manifest, allowed=config.detector.allow_unproven)
-        main = None if source else build_main_stream(config)
-        source = masked(source, config.privacy.masks) if source else build_source(config, main)
+        source = masked(source, config.privacy.masks) if source else build_source(config)
         stack.callback(source.close)
         lines = build_lines(config)
         pipeline = build_pipeline(config, detector)
@@ -238,7 +224,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         publisher = Publisher(session, outbox, device, meta, report.health, interval_s=interval_s)
         report.publisher = publisher
         notes = Notes(source, pipeline, publisher, lambda: report.service.frames)
-        preview = build_preview(config, pipeline, notes, main)
+        preview = build_preview(config, pipeline, notes)
         harvest = _harvest(config, device)
         report.service = Service(
             source, pipeline, ledger, publisher, harvest=harvest, quality=quality, watch=preview.watch

@@ -34,21 +34,3 @@ def test_a_model_that_is_cut_short_is_a_sentence_also_after_gstreamer() -> None:
         [sys.executable, "-c", CUT_SHORT, str(MODEL)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout[:5]) == (0, "said:"), done.stderr
-
-
-CUT_SHORT_AFTER_A_SOURCE = CUT_SHORT.replace(
-    "from edge_app.preview.rtsp import choose_encoder\nchoose_encoder()",
-    "from edge_app.sources.gstreamer import _gst\n_gst()",
-)
-
-
-def test_so_it_is_after_a_gstreamer_source() -> None:
-    pytest.importorskip("gi", reason="needs gi and GStreamer (apt install python3-gi gir1.2-gst-plugins-base-1.0)")
-    done = subprocess.run(
-        [sys.executable, "-c", CUT_SHORT_AFTER_A_SOURCE, str(MODEL)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout[:5]) == (0, "said:"), done.stderr

@@ -69,16 +69,14 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
     """Opens and looks as the service does; None when stopped. Raises SourceError without a picture."""
     from contextlib import closing
 
-    from edge_app.app import build_detector, build_main_stream, build_pipeline, build_preview, build_source
+    from edge_app.app import build_detector, build_pipeline, build_preview, build_source
 
-    main = build_main_stream(config)
-    with closing(build_detector(config)) as detector, closing(build_source(config, main)) as source:
+    with closing(build_detector(config)) as detector, closing(build_source(config)) as source:
         pipeline = build_pipeline(config, detector)
-        preview = build_preview(config, pipeline, main=main)
+        preview = build_preview(config, pipeline)
         best: tuple[int, Image] | None = None
         end = time.monotonic() + _FIRST_S
         while not stop.is_set() and time.monotonic() < end:
-            preview.want()
             try:
                 frame = source.read(0.5)
             except SourceEnded:

@@ -67,7 +67,6 @@ class Hatch:
         if kind not in ("annotated", "plain") or not width.isascii() or not width.isdecimal():
             return b'EA request is "annotated WIDTH" or "plain WIDTH".'
         try:
-            self._preview.settle()
             return b"J" + jpeg(self._preview.snapshot(annotated=kind == "annotated", width=max(16, int(width))))
         except (PreviewError, StoreError) as error:
             return b"E" + str(error).encode()

@@ -20,7 +20,6 @@ from edge_app.preview.overlay import Trails
 from edge_app.preview.rtsp import RtspServer, Stream
 from edge_app.preview.scene import Facts, Privacy, Scene
 from edge_app.records import DIRECTIONS, Crossing, Direction, Frame, Image, Line
-from edge_app.sources.main_stream import MainStream
 from edge_app.sources.pacing import RateLimit
 from edge_app.threads import Latest, Worker, join_all
 
@@ -33,15 +32,13 @@ _CARD_S: Final = 0.25
 _STALE_S: Final = 2.0
 """An older picture is not shown as if it were live."""
 _NOTES_S: Final = 0.5
-_SETTLE_S: Final = 1.0
 _JOIN_S: Final = 5.0
 
 
 class Preview:
     """`watch` sees every frame after it was counted.
 
-    notes: short sentences about the service's state, asked for only while somebody looks. main: the large stream of a
-    camera that has two, which is then what people see.
+    notes: short sentences about the service's state, asked for only while somebody looks.
     """
 
     def __init__(
@@ -51,9 +48,7 @@ class Preview:
         classes: Sequence[str],
         privacy: Privacy,
         notes: Callable[[], Sequence[str]] = lambda: (),
-        main: MainStream | None = None,
     ) -> None:
-        self._main = main
         self._pipeline, self._lines, self._privacy, self._notes = pipeline, tuple(lines), privacy, notes
         self._totals: dict[str, dict[str, dict[Direction, int]]] = {
             line.id: {label: dict.fromkeys(DIRECTIONS, 0) for label in classes} for line in lines
@@ -72,25 +67,10 @@ class Preview:
         if self._pipeline.tracks is None:
             return
         look = Scene(frame, self._pipeline.detections, self._pipeline.tracks)
-        picture = self._main.of(frame) if self._main else None
-        if picture is not None:
-            look = scene.enlarged(look, picture)
         self._newest = look, time.monotonic()
         slot = self._slot  # the other thread may take it away at any moment
         if slot is not None:
             slot.put(look)
-
-    def want(self) -> None:
-        """Somebody looks now, or is about to: the large stream is kept for a moment."""
-        if self._main is not None:
-            self._main.want()
-
-    def settle(self) -> None:
-        """Waits a moment until a look is as large as it can be; never in the thread that calls `watch`."""
-        self.want()
-        deadline = time.monotonic() + _SETTLE_S
-        while self._newest and self._newest[0].frame.size != self.size and time.monotonic() < deadline:
-            time.sleep(_SETTLE_S / 50)
 
     def snapshot(self, *, annotated: bool, width: int = 3840) -> Image:
         """The newest look. Raises PreviewError when there is none, or only an old one."""
@@ -103,9 +83,7 @@ class Preview:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of what people can see, px; before the first frame a guess."""
-        if self._main is not None and self._main.size is not None:
-            return self._main.size
+        """Width and height of the newest frame, px; before the first one a guess."""
         return self._newest[0].frame.size if self._newest else (1280, 720)
 
     def feed(self, server: RtspServer, annotated: Stream, plain: Stream, stop: threading.Event) -> None:
@@ -118,7 +96,6 @@ class Preview:
             if not server.someone.wait(_WAIT_S):
                 self._slot = None
                 continue
-            self.want()
             look = self._next()
             for stream in (annotated, plain):
                 size = stream.watched

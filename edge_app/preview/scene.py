@@ -113,13 +113,6 @@ def scaled(tracks: Tracks, factor: float) -> Tracks:
     )
 
 
-def enlarged(scene: Scene, picture: Image) -> Scene:
-    """The same look on a larger picture of the same exposure, uint8 (H, W, 3) BGR."""
-    by = picture.shape[1] / scene.frame.size[0]
-    seen = replace(scene.detections, boxes=scene.detections.boxes * np.float32(by))
-    return Scene(replace(scene.frame, image=picture), seen, scaled(scene.tracks, by))
-
-
 def hidden_parts(boxes: FloatArray, labels: Sequence[str]) -> Iterable[FloatArray]:
     """What is not to be recognised, float32 (4,) px each: people and riders whole, of other vehicles the part with the
     plates."""
