@@ -38,6 +38,8 @@ def make(tree: Path, processor: str, suite: str = "bookworm") -> None:
         with subprocess.Popen(("dpkg-deb", "--fsys-tarfile", str(package)), stdout=subprocess.PIPE) as unpacked:
             tar = ("tar", "-x", "--keep-directory-symlink", "-C", str(tree))
             subprocess.run(tar, stdin=unpacked.stdout, check=True)
+    (tree / "proc").unlink(missing_ok=True)  # a link to the host's, which leads nowhere from within
+    (tree / "proc").mkdir()
     for name in ("passwd", "group"):
         shutil.copy(tree / f"usr/share/base-passwd/{name}.master", tree / "etc" / name)
     done.touch()
