@@ -22,9 +22,17 @@ mkdir -p "$folder/wheels" dist
 wheel=$(ls "$folder"/wheels/edge_app-*.whl)
 version=$(basename "$wheel" | cut -d- -f2)
 for release in "$@"; do
+    # pip reads "python_version" of a requirement as its own Python's: what only older ones need is named here. Debian 12
+    # and JetPack 6 have numpy 1, and what apt built with it (picamera2's simplejpeg) does not load beside numpy 2.
+    case $release in
+    3.10) extra='numpy<2 tomli>=2' ;;
+    3.11) extra='numpy<2' ;;
+    *) extra= ;;
+    esac
+    # shellcheck disable=SC2086
     "$python" -m pip download --quiet --only-binary=:all: --dest "$folder/wheels" --python-version "$release" \
         --platform "manylinux_2_35_$arch" --platform "manylinux_2_34_$arch" --platform "manylinux_2_28_$arch" \
-        --platform "manylinux_2_27_$arch" --platform "manylinux_2_17_$arch" --platform "manylinux2014_$arch" "$wheel"
+        --platform "manylinux_2_27_$arch" --platform "manylinux_2_17_$arch" --platform "manylinux2014_$arch" "$wheel" $extra
 done
 cp -r systemd deploy/install.sh deploy/edge-app.example.toml "$folder"
 archive=dist/edge-app-$version-$arch.tar.gz

@@ -25,8 +25,9 @@ fail() {
 
 # --- the system beneath
 
-# package and what for; picamera2 exists on Raspberry Pi OS alone
-PACKAGES='python3 python3-venv openssl python3-gi python3-gst-1.0 gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good'
+# plugins-bad parses H.264; ugly and bad encode it where no hardware does (Raspberry Pi 5, Orin Nano, a PC).
+# picamera2 exists on Raspberry Pi OS alone.
+PACKAGES='python3 python3-venv openssl python3-gi python3-gst-1.0 gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly'
 
 apt_packages() {
     command -v apt-get >/dev/null || fail "this is no Debian: apt-get is missing"
@@ -35,8 +36,18 @@ apt_packages() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $PACKAGES >/dev/null ||
         fail "apt could not install $PACKAGES"
     if apt-cache show python3-picamera2 >/dev/null 2>&1; then
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-picamera2 >/dev/null
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-picamera2 >/dev/null ||
+            say "python3-picamera2 could not be installed: a camera on the ribbon cable will not be found"
     fi
+}
+
+# Packages do not travel in the archive.
+tell_missing() {
+    missing=
+    for package in $PACKAGES; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing="$missing $package"
+    done
+    [ -z "$missing" ] || say "not everything for preview and GStreamer cameras is there; with internet: apt-get install$missing"
 }
 
 accounts() {
@@ -70,12 +81,17 @@ build_release() {
     release=$opt/releases/$(date -u +%Y%m%d-%H%M%S)
     python=/usr/bin/python3
     $python -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$python is older than 3.10"
-    $python -m venv --system-site-packages "$release" >&2 || fail "python3-venv is missing"
+    $python -m venv --system-site-packages "$release" >&2 || {
+        rm -rf "$release"
+        fail "no environment could be made; if python3-venv is missing: apt-get install python3-venv"
+    }
     if [ -d "$here/wheels" ]; then
         set -- --no-index --find-links "$here/wheels" edge-app
     else
         set -- "$here/.."
     fi
+    # what apt built with numpy 1, as picamera2's simplejpeg on Debian 12, does not load beside numpy 2
+    $python -c 'import sys; sys.exit(sys.version_info >= (3, 12))' && set -- "$@" 'numpy<2'
     "$release/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2 </dev/null || {
         rm -rf "$release"
         fail "pip could not install the program; its message is above, and what was installed before is untouched"
@@ -87,7 +103,8 @@ build_release() {
 unit_files() {
     [ -d "$here/systemd" ] && from=$here/systemd || from=$here/../systemd
     cp "$from"/edge-app.service "$from"/edge-app@.service $units/
-    systemctl daemon-reload
+    # not so in the image of a card that is prepared elsewhere
+    [ ! -d /run/systemd/system ] || systemctl daemon-reload
 }
 
 # --- health
@@ -126,7 +143,7 @@ forget_old() {
 }
 
 do_install() {
-    [ "${1:-}" = --offline ] || [ -d "$here/wheels" ] || apt_packages
+    if [ "${1:-}" = --offline ] || [ -d "$here/wheels" ]; then tell_missing; else apt_packages; fi
     accounts
     folders
     before=$(current)

@@ -1,0 +1,88 @@
+"""A bare Debian of this or another processor, in which the archive is installed as a device is: without a network.
+
+The tree is unpacked, not configured (no maintainer script runs), so that one of an emulated processor is there in less
+than a minute. Needs root, debootstrap and its mirror; another processor also qemu-user-static.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+PACKAGES = "python3,python3-venv,openssl"
+PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64"}
+"""What an archive is named after -> what Debian calls it."""
+_BINFMT = Path("/proc/sys/fs/binfmt_misc")
+_CONFIG = """
+device = {{ site = "test-site", device = "bare-tree" }}
+source = {{ kind = "street", width = 640, height = 360, fps = {fps} }}
+detector = {{ threads = 1 }}
+store = {{ folder = "/var/lib/edge-app" }}
+"""
+PROGRAM = "/opt/edge-app/current/bin/edge-app"
+PYTHON = "/opt/edge-app/current/bin/python"
+
+
+def make(tree: Path, processor: str, suite: str = "bookworm") -> None:
+    """Downloads and unpacks a tree that is not there yet; one that was left half is made anew."""
+    done = tree / "tree-is-whole"
+    if done.exists():
+        return
+    shutil.rmtree(tree, ignore_errors=True)
+    arch = f"--arch={PROCESSORS[processor]}"
+    run("debootstrap", arch, "--foreign", "--variant=minbase", f"--include={PACKAGES}", suite, str(tree))
+    for package in sorted((tree / "var/cache/apt/archives").glob("*.deb")):
+        with subprocess.Popen(("dpkg-deb", "--fsys-tarfile", str(package)), stdout=subprocess.PIPE) as unpacked:
+            tar = ("tar", "-x", "--keep-directory-symlink", "-C", str(tree))
+            subprocess.run(tar, stdin=unpacked.stdout, check=True)
+    (tree / "proc").unlink(missing_ok=True)  # a link to the host's, which leads nowhere from within
+    (tree / "proc").mkdir()
+    for name in ("passwd", "group"):
+        shutil.copy(tree / f"usr/share/base-passwd/{name}.master", tree / "etc" / name)
+    done.touch()
+
+
+def emulate(processor: str) -> None:
+    """Has the kernel start programs of another processor through qemu, where it does not yet."""
+    if processor == platform.machine():
+        return
+    rule = Path(f"/usr/lib/binfmt.d/qemu-{processor}.conf")
+    if not rule.exists():
+        raise OSError(f"programs for {processor} do not run here: apt install qemu-user-static")
+    if not (_BINFMT / "register").exists():
+        run("mount", "-t", "binfmt_misc", "binfmt_misc", str(_BINFMT))
+    if not (_BINFMT / f"qemu-{processor}").exists():
+        (_BINFMT / "register").write_text(rule.read_text().strip())
+
+
+def inside(tree: Path, *command: str, timeout: float = 900.0) -> subprocess.CompletedProcess[str]:
+    """Runs a command with the tree as its root, with no network, not even loopback, and with /proc alone."""
+    # ai-edge-litert 2.3.0 crashes under qemu when /sys is there as well
+    script = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
+    enter = ("unshare", "--net", "--mount", "sh", "-c", script, str(tree))
+    clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
+    return subprocess.run((*enter, *command), capture_output=True, text=True, timeout=timeout, env=clean, check=False)
+
+
+def install(tree: Path, archive: Path, *, fps: float) -> subprocess.CompletedProcess[str]:
+    """Unpacks the archive as from a USB stick and runs its installer; what an earlier one left is removed first."""
+    for left in ("usb", "opt/edge-app", "etc/edge-app", "var/lib/edge-app"):
+        shutil.rmtree(tree / left, ignore_errors=True)
+    with tarfile.open(archive) as packed:
+        packed.extractall(tree / "usb")
+    (unpacked,) = (tree / "usb").iterdir()
+    done = inside(tree, "sh", f"/usb/{unpacked.name}/install.sh", "install", "--offline")
+    (tree / "etc/edge-app").mkdir(parents=True, exist_ok=True)
+    (tree / "etc/edge-app/edge-app.toml").write_text(_CONFIG.format(fps=fps))
+    return done
+
+
+def run(*command: str) -> None:
+    """Raises OSError with the last that the program said."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing"]
+        raise OSError(f"{command[0]} failed and said: {said[-1]}")
