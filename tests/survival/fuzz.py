@@ -7,6 +7,7 @@ import io
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,8 @@ from tests.survival.mutation import Crowd, mutated
 from tests.survival.rows import Found, Row, Trial, failing
 
 _SEED: Final = 2026
+_LINE_S: Final = 0.3
+"""For one command line."""
 CONFIG: Final = """
 device = {{ site = "test-site", device = "fuzz" }}
 source = {{ kind = "street", width = 640, height = 360, fps = 10.0 }}
@@ -149,13 +152,32 @@ def read_all(storm: Storm, count: int, chance: random.Random, folder: Path) -> N
                     load(path)
                 else:
                     words = [mutated(word.encode(), chance).decode("utf-8", "replace") for word in chance.choice(LINES)]
-                    cli.main([word for word in words if not word.startswith(("-h", "--h"))])
+                    with _stopped_after(_LINE_S):
+                        cli.main([word for word in words if not word.startswith(("-h", "--h"))])
             except (ConfigError, SystemExit):
                 pass
             except Exception as fault:
                 storm.tracebacks += 1
                 print(f"{type(fault).__name__}: {fault}", file=sys.__stderr__)
         storm.tracebacks += "Traceback" in said.getvalue()
+
+
+@contextmanager
+def _stopped_after(seconds: float) -> Iterator[None]:
+    """Stops a command as a person does: a damaged line may still be a right one that goes on for ever, as `watch` does.
+
+    The handlers that the command sets for itself are taken back, else Ctrl-C would no longer end the trial.
+    """
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    signal.signal(signal.SIGALRM, lambda _number, _frame: cli.STOP.set())
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        cli.STOP.clear()
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def _frames(port: int) -> int:
