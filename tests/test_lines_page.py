@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -209,6 +212,37 @@ def test_what_is_sent_must_be_a_json_of_fitting_length(server: PageServer) -> No
     assert ask(server, "/lint", b"[" * 100_000)[0] == 400
     assert ask(server, "/save", b"{}") == (422, b'{"problems": ["not now"]}')
     assert ask(server, "/state", b"{}")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("request_line", "more", "status"),
+    [
+        ("GET http://[ HTTP/1.1", "", b"403"),
+        ("GET http://[ HTTP/1.1", "Cookie: token={token}", b"404"),
+        ("POST http://[ HTTP/1.1", "Cookie: token={token}", b"404"),
+        ("POST /lint HTTP/1.1", "Cookie: token={token}\r\nContent-Length: " + "9" * 5000, b"413"),
+        ("POST /lint HTTP/1.1", "Cookie: token={token}\r\nContent-Length: 99999999999", b"413"),
+        ("GET /sta", "", b""),
+        ("POST /lint HTTP/1.1", "Cookie: token={token}\r\nContent-Length: 50", b""),
+    ],
+)
+def test_no_request_makes_it_print_a_traceback(
+    server: PageServer, request_line: str, more: str, status: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With an empty status the client breaks off in the middle of its request, by a reset."""
+    parts = urlsplit(server.url)
+    token = parts.query.removeprefix("token=")
+    head = f"{request_line}\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{more.format(token=token)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(parts.port or 0)), timeout=5) as client:
+        client.sendall(head.encode() if status else head.encode()[: -4 if "POST" not in head else None])
+        if status:
+            assert client.recv(100).split()[1] == status
+        else:
+            time.sleep(0.1)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert ask(server, "/state")[0] == 200
+    time.sleep(0.1)
+    assert capfd.readouterr().err == ""
 
 
 JSON = st.recursive(

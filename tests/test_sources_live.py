@@ -190,6 +190,14 @@ def test_waits_between_attempts_grow_to_the_longest() -> None:
     assert waits[5:] == [30.0, 30.0]
 
 
+def test_a_camera_that_was_away_for_long_is_waited_for_no_longer_than_one_that_was_not() -> None:
+    """With up to 5 s to look at a stream, what is promised is that it counts within 10 s of being back."""
+    with closing(Live(Script(SourceError("no")).open, name="x")) as source:
+        waits = [source._pause(failures) for failures in range(12)]
+    assert min(waits) >= 1.0
+    assert max(waits) <= 3.0
+
+
 def test_close_ends_a_long_wait_between_attempts() -> None:
     source = Live(Script(SourceError("no")).open, name="x", retry_s=(60.0, 60.0))
     wait_for(source, lambda status: status.state == "lost")

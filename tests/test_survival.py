@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from edge_app import cli
 from tests.brokers import needs_mosquitto
 from tests.survival import __main__ as command
+from tests.survival import fuzz
 from tests.survival.__main__ import ROWS
 from tests.survival.rows import Found, Row, Trial, failing
 
@@ -29,6 +33,16 @@ def test_what_is_promised_holds(name: str, tmp_path: Path) -> None:
     except RuntimeError as lack:
         pytest.skip(str(lack))
     assert found.broken == ()
+
+
+def test_a_damaged_command_line_that_goes_on_for_ever_ends() -> None:
+    """`watch` waits for its broker as long as nobody stops it, and the trial waits no longer than it says."""
+    began, before = time.monotonic(), signal.getsignal(signal.SIGINT)
+    with fuzz._stopped_after(0.3):
+        assert cli.main(["watch", "--broker", "mqtt://127.0.0.1:1"]) == 0
+    assert time.monotonic() - began < 10
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not cli.STOP.is_set()
 
 
 def test_a_broken_promise_is_shown_and_told_by_the_exit_code(

@@ -14,7 +14,7 @@ from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from edge_app.errors import EdgeAppError
 
@@ -77,8 +77,12 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 20.0
     server_version, sys_version = "edge-app", ""
 
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # whoever asked has gone in the middle of it
+            super().handle()
+
     def do_GET(self) -> None:
-        parts = urlsplit(self.path)
+        parts = self._parts()
         if not self._admitted(parse_qs(parts.query)):
             return
         if parts.path in _STATIC:
@@ -93,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         routes = {"/lint": self.routes.lint, "/save": self.routes.save}
-        path = urlsplit(self.path).path
+        path = self._parts().path
         if not self._admitted({}):
             return
         length = self.headers.get("Content-Length", "")
@@ -102,10 +106,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.headers.get_content_type() != "application/json":
             # A form of another page cannot send this type without asking first.
             self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Only JSON is taken.")
-        elif not (length.isascii() and length.isdecimal()) or int(length) > _LONGEST:
+        elif not _short(length):
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {_LONGEST} bytes are taken.")
         else:
             self._take(routes[path], self.rfile.read(int(length)))
+
+    def _parts(self) -> SplitResult:
+        """Those of the address asked for; all empty, and so not found, when it is none."""
+        with contextlib.suppress(ValueError):
+            return urlsplit(self.path)
+        return urlsplit("")
 
     def _take(self, route: Answer, body: bytes) -> None:
         try:
@@ -162,6 +172,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Nothing: the address holds the token."""
+
+
+def _short(length: str) -> bool:
+    """Whether a Content-Length is a number and within the limit. Python converts no number of thousands of digits."""
+    return length.isascii() and length.isdecimal() and len(length) < 10 and int(length) <= _LONGEST
 
 
 def _json(value: Mapping[str, Any]) -> tuple[bytes, str]:

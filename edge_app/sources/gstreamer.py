@@ -16,7 +16,7 @@ import numpy as np
 from edge_app import unwinding
 from edge_app.errors import SourceError
 from edge_app.records import Image
-from edge_app.sources.live import Live
+from edge_app.sources.live import RETRY_S, Live
 from edge_app.sources.reasons import masked
 
 _SINK: Final = "edge_app_sink"
@@ -150,7 +150,7 @@ def pipeline(
     frozen_s: float = 10.0,
     open_timeout_s: float = 8.0,
     read_timeout_s: float = 3.0,
-    retry_s: tuple[float, float] = (1.0, 30.0),
+    retry_s: tuple[float, float] = RETRY_S,
 ) -> Live:
     """A pipeline in launch syntax without its sink, or the name of a preset; opened again for ever.
 

@@ -19,6 +19,9 @@ from edge_app.sources.repeats import Repeats
 
 log = logging.getLogger(__name__)
 
+RETRY_S = (1.0, 3.0)
+"""Shortest and longest wait before a source is opened again. An attempt costs a camera on its own cable nothing, and
+with up to 5 s to look at the stream (opencv.open_url) one that is back is seen again within 10 s."""
 _RATE_OVER_S = 2.0
 _PROOF = 3
 """New pictures that end the doubt about a frozen source: a fresh connection may show the frozen one encoded anew."""
@@ -61,7 +64,7 @@ class Live:
         name: str,
         fps_limit: float | None = None,
         frozen_s: float = 10.0,
-        retry_s: tuple[float, float] = (1.0, 30.0),
+        retry_s: tuple[float, float] = RETRY_S,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

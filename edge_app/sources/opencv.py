@@ -14,7 +14,7 @@ import cv2
 
 from edge_app.errors import SourceError
 from edge_app.records import Image
-from edge_app.sources.live import Live
+from edge_app.sources.live import RETRY_S, Live
 from edge_app.sources.reasons import masked, stream_address, why_no_camera, why_no_stream
 
 # OpenCV and FFmpeg write to stderr on their own, addresses with passwords included. What went wrong is told by the
@@ -149,7 +149,7 @@ def camera(
     rotation: int = 0,
     fps_limit: float | None = None,
     frozen_s: float = 10.0,
-    retry_s: tuple[float, float] = (1.0, 30.0),
+    retry_s: tuple[float, float] = RETRY_S,
 ) -> Live:
     """A V4L2 camera, by number or path such as /dev/video0; opened in the background and again for ever."""
     path = f"/dev/video{device}" if str(device).isdecimal() else str(device)
@@ -170,7 +170,7 @@ def stream(
     frozen_s: float = 10.0,
     open_timeout_s: float = 8.0,
     read_timeout_s: float = 3.0,
-    retry_s: tuple[float, float] = (1.0, 30.0),
+    retry_s: tuple[float, float] = RETRY_S,
     wall: Callable[[], float] = time.time,
     clock: Callable[[], float] = time.monotonic,
 ) -> Live:

@@ -17,7 +17,7 @@ import numpy as np
 
 from edge_app.errors import SourceError
 from edge_app.records import Image
-from edge_app.sources.live import Live
+from edge_app.sources.live import RETRY_S, Live
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def camera(
     fps_limit: float | None = None,
     frozen_s: float = 10.0,
     read_timeout_s: float = 3.0,
-    retry_s: tuple[float, float] = (1.0, 30.0),
+    retry_s: tuple[float, float] = RETRY_S,
     watcher: Watcher | None = None,
 ) -> Live:
     """A Raspberry Pi camera by its number; opened in the background and again for ever.

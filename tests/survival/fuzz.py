@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +16,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from edge_app import cli
 from edge_app.config_file import example, load
@@ -28,6 +27,8 @@ from tests.survival.mutation import Crowd, mutated
 from tests.survival.rows import Found, Row, Trial, failing
 
 _SEED: Final = 2026
+_LINE_S: Final = 0.3
+"""For one command line."""
 CONFIG: Final = """
 device = {{ site = "test-site", device = "fuzz" }}
 source = {{ kind = "street", width = 640, height = 360, fps = 10.0 }}
@@ -54,13 +55,30 @@ RTSP: Final = [
 HTTP: Final = [
     f"{verb} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{more}\r\n\r\n{body}".encode()
     for verb in ("GET", "POST", "HEAD", "PUT")
-    for path in ("/", "/state", "/save", "/picture.jpg", "/../../etc/passwd", "/metrics", "/?token=wrong")
+    for path in (
+        "/",
+        "/state",
+        "/save",
+        "/picture.jpg",
+        "/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "http://[",
+        "/metrics",
+        "/?token=wrong",
+    )
     for more, body in (
         ("Cookie: token=wrong", ""),
         ("Content-Length: 13", '{"lines": []}'),
         ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
     )
 ]
+DRAWN: Final = [
+    '{"lines": [{"id": "a", "start": [0.1, NaN], "end": [1e999, 0.5]}], "region": null, "masks": []}',
+    '{"lines": [{"id": "a", "start": [0.1, 0.5], "end": [0.9, 0.5]}], "region": [0, 0, 1, 1], "masks": [[[0, 0]]]}',
+    "[" * 2000,
+    "9" * 5000,
+]
+"""What the page sends, and what it never would."""
 HATCH: Final = [b"annotated 640\n", b"plain 100000\n", b"plain -1\n", b"annotated\n"]
 LINES: Final = [
     ["count", "nothing.mp4", "--line", "a:0,0.5,1,0.5", "--out", "x.json"],
@@ -81,6 +99,18 @@ class Storm:
     tracebacks: int = 0
 
 
+def inside(token: str) -> list[bytes]:
+    """Requests of somebody who has the page's token, which most accidents leave alone."""
+    head = f"Host: 127.0.0.1\r\nCookie: token={token}\r\nContent-Type: application/json\r\n"
+    asked = [f"GET {path} HTTP/1.1\r\n{head}\r\n" for path in ("/", "/state", "/picture.jpg", "/../edge-app.toml")]
+    sent = [
+        f"POST /{path} HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}"
+        for path in ("lint", "save")
+        for body in DRAWN
+    ]
+    return [text.encode() for text in asked + sent]
+
+
 def run(trial: Trial) -> Found:
     """Raises RuntimeError without GStreamer's RTSP server."""
     try:
@@ -93,10 +123,11 @@ def run(trial: Trial) -> Found:
         program.start(CONFIG.format(nobody=free_port(), rtsp=rtsp, metrics=metrics))
         until(lambda: _frames(metrics) > 5)
         before = program.process.num_fds(), program.process.num_threads()
-        with _page(trial.folder / "program") as page:
+        with _page(trial.folder / "program") as (page, token, page_log):
             crowds = [
                 (Crowd(("127.0.0.1", rtsp), chance), RTSP, _seen, 0.35),
-                (Crowd(("127.0.0.1", page), chance), HTTP, lambda _, said: said.startswith(b"HTTP/1.0 200"), 0.25),
+                (Crowd(("127.0.0.1", page), chance), HTTP, lambda _, said: said.startswith(b"HTTP/1.0 200"), 0.2),
+                (Crowd(("127.0.0.1", page), chance), inside(token), lambda _, __: False, 0.05),
                 (Crowd(("127.0.0.1", metrics), chance), HTTP, lambda _, __: False, 0.05),
                 (
                     Crowd(str(trial.folder / "program" / "state" / "picture.sock"), chance),
@@ -113,6 +144,8 @@ def run(trial: Trial) -> Found:
                         storm.inputs, storm.answered = storm.inputs + 1, storm.answered + bool(answer)
                         storm.let_in += entered(request, answer)
                 trial.tell(f"{storm.inputs} of {count} inputs")
+            storm.tracebacks += _printed(page_log)
+        load(trial.folder / "program" / "edge-app.toml")  # whatever was saved is a configuration
         read_all(storm, count - storm.inputs, chance, trial.folder)
         seen = _frames(metrics)
         until(lambda: _frames(metrics) > seen + 5)
@@ -149,13 +182,32 @@ def read_all(storm: Storm, count: int, chance: random.Random, folder: Path) -> N
                     load(path)
                 else:
                     words = [mutated(word.encode(), chance).decode("utf-8", "replace") for word in chance.choice(LINES)]
-                    cli.main([word for word in words if not word.startswith(("-h", "--h"))])
+                    with _stopped_after(_LINE_S):
+                        cli.main([word for word in words if not word.startswith(("-h", "--h"))])
             except (ConfigError, SystemExit):
                 pass
             except Exception as fault:
                 storm.tracebacks += 1
                 print(f"{type(fault).__name__}: {fault}", file=sys.__stderr__)
         storm.tracebacks += "Traceback" in said.getvalue()
+
+
+@contextmanager
+def _stopped_after(seconds: float) -> Iterator[None]:
+    """Stops a command as a person does: a damaged line may still be a right one that goes on for ever, as `watch` does.
+
+    The handlers that the command sets for itself are taken back, else Ctrl-C would no longer end the trial.
+    """
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    signal.signal(signal.SIGALRM, lambda _number, _frame: cli.STOP.set())
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        cli.STOP.clear()
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def _frames(port: int) -> int:
@@ -172,19 +224,23 @@ def until(what: Callable[[], bool], within_s: float = 60.0) -> None:
 
 
 @contextmanager
-def _page(folder: Path) -> Iterator[int]:
-    """The port of a running `edge-app lines`."""
+def _page(folder: Path) -> Iterator[tuple[int, str, Path]]:
+    """A running `edge-app lines`: its port, its token, and the file with all that it prints."""
     command = (sys.executable, "-u", "-m", "edge_app.cli", "lines", "--config", str(folder / "edge-app.toml"))
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ) as child:
+    said = folder / "page.log"
+    with said.open("wb") as log, subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as child:
         try:
-            assert child.stdout is not None
-            for line in child.stdout:
-                if found := re.search(r"http://\S+", line.decode()):
-                    yield int(urlsplit(found[0]).port or 0)
-                    break
+            until(lambda: "token=" in said.read_text() or child.poll() is not None)
+            found = re.search(r"http://\S+:(\d+)/\?token=(\S+)", said.read_text())
+            assert found, f"the page ended: {said.read_text()}"
+            yield int(found[1]), found[2], said
             assert child.poll() is None, "the page ended"
         finally:
             child.kill()
+
+
+def _printed(log: Path) -> int:
+    return log.read_text().count("Traceback")
 
 
 ROW = Row(

@@ -6,7 +6,9 @@ import contextlib
 import random
 import re
 import socket
-from collections.abc import Callable, Sequence
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 _PATIENCE_S = 0.004
 
@@ -64,7 +66,8 @@ _ACCIDENTS: Sequence[Callable[[bytearray, random.Random], bytearray]] = (
 
 
 class Crowd:
-    """Connects to one address again and again; one connection in 20 is left open and forgotten, 40 at most."""
+    """Connects to one address again and again; one connection in 20 is left open and forgotten, 40 at
+    most, one in 20 sends its request in drops, and one in 20 ends with a reset instead of a goodbye."""
 
     def __init__(self, address: tuple[str, int] | str, chance: random.Random) -> None:
         self._address, self._chance = address, chance
@@ -82,7 +85,8 @@ class Crowd:
             self.close()
             return b""
         with contextlib.suppress(OSError):
-            sock.sendall(request)
+            for drop in self._drops(request):
+                sock.sendall(drop)
         sock.settimeout(_PATIENCE_S)
         answer = b""
         with contextlib.suppress(OSError):
@@ -92,8 +96,18 @@ class Crowd:
             if len(self._forgotten) > 40:
                 self._forgotten.pop(0).close()
         else:
+            if self._chance.random() < 0.05:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sock.close()
         return answer
+
+    def _drops(self, request: bytes) -> Iterator[bytes]:
+        if self._chance.random() < 0.05:
+            for at in range(0, min(len(request), 64), 8):
+                yield request[at : at + 8]
+                time.sleep(_PATIENCE_S)
+            request = request[64:]
+        yield request
 
     def close(self) -> None:
         while self._forgotten:
