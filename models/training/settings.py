@@ -30,6 +30,8 @@ class Augmentation(_Part):
     """Brightness, contrast, saturation and colour temperature."""
     blur: _Share = 0.15
     """Out of focus or in motion."""
+    sharp: _Share = 0.4
+    """Crisper than the training pictures, as frames of a camera with more pixels are."""
     compression: _Share = 0.25
     night: _Share = 0.08
     rain: _Share = 0.05

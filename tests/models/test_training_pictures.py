@@ -20,10 +20,11 @@ from models.training.batches import Batch, ahead, make
 from models.training.hints import Hint
 from models.training.scenes import Drawer, decoded, riders_added, weights
 from models.training.settings import Augmentation, Matching
+from models.training.weather import sharpened
 
 SIZE = Size(256, 144)
 GREEN = (0, 255, 0)
-PLAIN = Augmentation(light=0, blur=0, compression=0, night=0, rain=0, grey=0, paste=0, mosaic=0)
+PLAIN = Augmentation(light=0, blur=0, sharp=0, compression=0, night=0, rain=0, grey=0, paste=0, mosaic=0)
 
 
 def scene(aspect: float = 16 / 9, kind: int = 1, box: tuple[float, ...] = (0.3, 0.4, 0.6, 0.8)) -> Scene:
@@ -195,6 +196,24 @@ def test_lineage_names_each_origin_with_licence_cameras_and_a_hash() -> None:
     ]
     again = scenes.lineage([sample("b", [1], camera="two"), sample("a", [0])], "train")
     assert again[0]["sha256"] == rows[0]["sha256"] != rows[1]["sha256"]
+
+
+# --- crispness
+
+
+def steepness(image: Image) -> int:
+    return int(np.abs(np.diff(image[20, :, 0].astype(int))).max())
+
+
+def test_a_soft_edge_is_made_crisp_and_a_plain_wall_is_left_alone() -> None:
+    edge = np.zeros((40, 40, 3), np.uint8)
+    edge[:, :20], edge[:, 20:] = 60, 180
+    soft = cv2.GaussianBlur(edge, (0, 0), 2.0)
+    random = np.random.default_rng(0)
+    before, *after = (steepness(one) for one in (soft, *(sharpened(soft, random) for _ in range(20))))
+    assert before < min(after) and np.mean(after) > 1.3 * before
+    wall = np.full((40, 40, 3), 90, np.uint8)
+    np.testing.assert_array_equal(sharpened(wall, np.random.default_rng(0)), wall)
 
 
 # --- batches
