@@ -245,7 +245,7 @@ LIES: dict[str, tuple[Callable[[Made], object], str]] = {
     "boxes for scores": (lambda m: m["outputs"][0].update(role="scores"), "outputs: one tensor"),
     "an output too few": (lambda m: m["outputs"].pop(), "outputs: one tensor"),
     "no outputs": (lambda m: m.update(outputs=[]), "outputs: one tensor"),
-    "anchors of another stride": (lambda m: m["anchors"]["layers"][0].update(stride=8), "anchors"),
+    "anchors of another stride": (lambda m: m["anchors"]["layers"][0].update(stride=13), "anchors"),
     "an anchor too few": (lambda m: m["anchors"]["layers"][0]["priors"].pop(), "anchors"),
     "no anchors in a layer": (lambda m: m["anchors"]["layers"][0].update(priors=[]), "anchors.layers.0.priors"),
     "no layers": (lambda m: m["anchors"].update(layers=[]), "anchors.layers"),

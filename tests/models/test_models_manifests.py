@@ -65,10 +65,11 @@ def test_a_raw_byte_is_the_quantised_input(size: Size) -> None:
 @every_size
 def test_says_what_the_code_would_say(size: Size) -> None:
     said = manifest(size)
-    boxes, scores = output_names(layer_count(size))
-    assert [o["name"] for o in said["outputs"]] == boxes + scores
     assert said["labels"] == list(ROAD_USERS)
-    assert said["anchors"]["layers"] == anchor_layers(size)
+    if "training" not in said["origin"]:
+        boxes, scores = output_names(layer_count(size))
+        assert [o["name"] for o in said["outputs"]] == boxes + scores
+        assert said["anchors"]["layers"] == anchor_layers(size)
     assert said["origin"]["integrity"] == source.INTEGRITY
     assert said["licence"] == "Apache-2.0"
     assert "CC BY 4.0" in " ".join(said["origin"]["calibration_data"]["sources"])
