@@ -63,7 +63,7 @@ VENDORS = {
 """Where the one file that knows each may be; it may be absent."""
 MAY_DRAW = re.compile(r"preview\..+|sources\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture|view\.small")
 """Where pictures are: the only modules with cv2."""
-ON_TOP = re.compile(r"app|cli|__main__|config(_\w+)?|commands(\..+)?")
+ON_TOP = re.compile(r"app|extras|cli|__main__|config(_\w+)?|commands(\..+)?")
 """What may know the configuration."""
 NEVER = {"models", "tensorflow", "tensorflow_cpu", "keras", "tests", "torch"}
 LONGEST = 300
