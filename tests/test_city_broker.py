@@ -98,8 +98,10 @@ def connected(city: City, broker: Mosquitto, name: str) -> Session:
 def answer(session: Session, topic: str) -> str:
     """Why the broker refuses a message on the topic, "" when it takes it."""
     token = session.publish(Message(topic, b"1", qos=1))
-    acked = [event for event in run_until(session, Acked) if isinstance(event, Acked) and event.token == token]
-    return acked[0].refused
+    while True:  # what was published before is acknowledged first
+        for event in run_until(session, Acked):
+            if isinstance(event, Acked) and event.token == token:
+                return event.refused
 
 
 def refusal(to: Endpoint) -> str:
