@@ -472,7 +472,8 @@ def test_the_command_takes_masks_and_quota_from_a_configuration(
 ) -> None:
     path = tmp_path / "edge-app.toml"
     path.write_text(
-        f"[detector]\nscore = 0.8\n[harvest]\nevery_s = 1.0\nframes_per_day = 1\n[privacy]\nmasks = [[[0.0, 0.0], [1.0, 0.5]]]\n{LINE}"
+        "[detector]\nscore = 0.8\n[harvest]\nevery_s = 1.0\nframes_per_day = 1\n"
+        f"[privacy]\nmasks = [[[0.0, 0.0], [1.0, 0.5]]]\n{LINE}"
     )
     assert call(street, "--out", tmp_path / "out", "--config", path) == 0
     (kept,) = pictures(tmp_path / "out")

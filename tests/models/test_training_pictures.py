@@ -208,7 +208,7 @@ def steepness(image: Image) -> int:
 def test_a_soft_edge_is_made_crisp_and_a_plain_wall_is_left_alone() -> None:
     edge = np.zeros((40, 40, 3), np.uint8)
     edge[:, :20], edge[:, 20:] = 60, 180
-    soft = cv2.GaussianBlur(edge, (0, 0), 2.0)
+    soft = np.asarray(cv2.GaussianBlur(edge, (0, 0), 2.0), np.uint8)
     random = np.random.default_rng(0)
     before, *after = (steepness(one) for one in (soft, *(sharpened(soft, random) for _ in range(20))))
     assert before <= min(after)
