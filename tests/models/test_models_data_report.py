@@ -20,6 +20,8 @@ from tests.test_street import read
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "ssdlite_mobilenet_v2_512x288.tflite"
+PUBLISHED = ROOT / "models" / "ssdlite_mobilenet_v2_640x384.tflite"
+"""Riders are persons, which our own training no longer teaches."""
 NUMBERS = {"car": 0, "motorcycle": 1, "bus": 2, "truck": 3}
 Box = tuple[float, float, float, float]
 Row = tuple[str, Box]
@@ -158,7 +160,7 @@ def test_riders_left_out_are_found_on_real_pictures(tmp_path: Path) -> None:
     (root / "classes.txt").write_text("car\nmotorcycle\nbus\ntruck\nother\n")
     words = ["import", str(root), "--format", "yolo", "--sources", str(ROOT / "models/data/road_sources.json")]
     assert main([*words, "--out", str(tmp_path / "s")]) == 0
-    assert main(["report", str(tmp_path / "s"), "--out", str(tmp_path / "r"), "--model", str(MODEL)]) == 0
+    assert main(["report", str(tmp_path / "s"), "--out", str(tmp_path / "r"), "--model", str(PUBLISHED)]) == 0
     told = {row["of"]: row for row in json.loads((tmp_path / "r" / "report.json").read_text())["riders"]}
     assert told["luongduc-03"]["share_left_out"] < 0.15
     assert told["luongduc-06"]["share_left_out"] > 0.4
