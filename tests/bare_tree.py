@@ -80,6 +80,15 @@ def install(tree: Path, archive: Path, *, fps: float) -> subprocess.CompletedPro
     return done
 
 
+def check(tree: Path) -> list[str]:
+    """What `edge-app check` finds, a line each. AssertionError when more is wrong than that without a network there is
+    no broker, or less."""
+    done = inside(tree, PROGRAM, "check", "--config", "/etc/edge-app/edge-app.toml")
+    bad = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert (done.returncode, len(bad), bad[0][:12] if bad else "") == (1, 1, "FAIL  broker"), done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if line[:4] in ("ok  ", "warn", "FAIL")]
+
+
 def run(*command: str) -> None:
     """Raises OSError with the last that the program said."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
