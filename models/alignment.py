@@ -1,7 +1,7 @@
-"""What the placement of anchors is worth: `python -m models.alignment [--eval DIR]`.
+"""What the placement of anchors is worth: `python -m models.alignment [--models DIR] [--eval DIR]`.
 
-Judges every built file twice on labelled pictures: with its own anchors (models/anchors.py), and with anchors that
-divide the picture evenly and grow with its shorter side, as the source's generator would place them at that size.
+Judges every file of a folder twice on labelled pictures: with its own anchors (models/anchors.py), and with anchors
+that divide the picture evenly and grow with its shorter side, as the source's generator would place them at that size.
 Needs no TensorFlow. models/README.md keeps the table of the last run.
 """
 
@@ -64,11 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 1 when something is missing."""
     parser = argparse.ArgumentParser(prog="python -m models.alignment", description="Judge the placement of anchors.")
     parser.add_argument("--eval", type=Path, help="labelled pictures ($EDGE_APP_SHARED/detection/eval)", dest="judging")
+    parser.add_argument("--models", type=Path, default=FOLDER, help="folder of .tflite files (those in production)")
     args = parser.parse_args(arguments)
     try:
-        models = sorted(FOLDER.glob("*.tflite"))
+        models = sorted(args.models.glob("*.tflite"))
         if not models:
-            raise BuildError(f"There is no detector in {FOLDER}; run python -m models.build first.")
+            raise BuildError(f"There is no detector in {args.models}; run python -m models.build first.")
         print(table(models, from_folder(args.judging or pictures.shared_folder("eval"))))
     except EdgeAppError as error:
         print(error, file=sys.stderr)

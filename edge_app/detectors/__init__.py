@@ -6,16 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_app.detectors.letterbox import Picture
 from edge_app.records import Detections, FloatArray, Image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outputs:
-    """What a network said of one picture: codes float32 (A, 4) of boxes, scores float32 (A, C), for each anchor."""
+    """What a network said of one picture where it is sure enough of some label: N entries of an anchor and a label.
 
-    codes: FloatArray
+    anchors and labels: intp (N,), which ones. scores: float32 (N,), raw. codes: float32 (N, 4), of the anchor's box.
+    """
+
+    anchors: NDArray[np.intp]
+    labels: NDArray[np.intp]
     scores: FloatArray
+    codes: FloatArray
 
 
 class Engine(Protocol):

@@ -76,10 +76,17 @@ def encode(boxes: FloatArray, priors: FloatArray, scales: Sequence[float]) -> Fl
     return codes.astype(np.float32)
 
 
-def strongest(scores: FloatArray, threshold: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of scores (A, C) at or above the threshold, MAX_CANDIDATES of the highest at most."""
+def strongest(
+    scores: FloatArray, threshold: float, wanted: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of scores (A, C) at or above the threshold, MAX_CANDIDATES of the highest at most.
+
+    wanted: (C,), the columns to look at; None for all.
+    """
     found = np.flatnonzero(scores >= threshold)  # with the division four times as fast as nonzero() in two dimensions
     rows, columns = np.divmod(found, scores.shape[1])
+    if wanted is not None:
+        rows, columns = rows[wanted[columns]], columns[wanted[columns]]
     if len(rows) > MAX_CANDIDATES:
         best = np.argpartition(scores[rows, columns], -MAX_CANDIDATES)[-MAX_CANDIDATES:]
         best.sort()

@@ -61,15 +61,20 @@ def _without_chatter() -> Iterator[None]:
 
 
 class TfliteEngine:
-    """One interpreter on a number of threads of its own."""
+    """One interpreter on a number of threads of its own.
 
-    def __init__(self, content: bytes, manifest: Manifest, path: Path, threads: int) -> None:
+    weakest: raw score from which on something is said. wanted: bool (C,), the labels that are looked for.
+    """
+
+    def __init__(
+        self, content: bytes, manifest: Manifest, path: Path, threads: int, weakest: float, wanted: NDArray[np.bool_]
+    ) -> None:
         try:
             self._runtime = _interpreter(content, threads)
         except (ValueError, RuntimeError, MemoryError) as error:
             reason = str(error).splitlines()[0]
             raise DetectorError(f"the runtime cannot load the model {path}: {reason}") from error
-        self._labels = len(manifest.labels)
+        self._weakest, self._wanted = weakest, wanted
         self._input = _input_index(self._runtime, manifest, path)
         self._codes, self._scores = _output_indices(self._runtime, manifest, path)
         self._runtime.invoke()  # the first one is slow
@@ -77,20 +82,21 @@ class TfliteEngine:
     def infer(self, picture: Picture) -> Outputs:
         """Raises DetectorError when the runtime fails."""
         try:
-            self._runtime.set_tensor(self._input, picture.pixels)
-            self._runtime.invoke()
+            self.invoke(picture.pixels)
         except (RuntimeError, ValueError) as error:
             raise DetectorError(f"inference failed: {str(error).splitlines()[0]}") from error
-        return Outputs(self._gather(self._codes, 4), self._gather(self._scores, self._labels))
+        scores = self._joined(self._scores, len(self._wanted))
+        anchors, labels = strongest(scores, self._weakest, self._wanted)
+        return Outputs(anchors, labels, scores[anchors, labels], self._joined(self._codes, 4)[anchors])
 
     def invoke(self, pixels: Image) -> None:
         """One bare inference, uint8 (1, h, w, 3), whose outputs nobody takes: the yardstick of `bench`."""
         self._runtime.set_tensor(self._input, pixels)
         self._runtime.invoke()
 
-    def _gather(self, indices: list[int], columns: int) -> FloatArray:
-        parts = [self._runtime.get_tensor(i).reshape(-1, columns) for i in indices]
-        joined: FloatArray = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _joined(self, indices: list[int], columns: int) -> FloatArray:
+        """A copy, out of the runtime's own memory: no view of that may live on, or the next inference refuses."""
+        joined: FloatArray = np.concatenate([self._runtime.tensor(i)().reshape(-1, columns) for i in indices])
         return joined
 
 
@@ -116,12 +122,16 @@ class TfliteDetector:
         cv2.setNumThreads(1)  # its pool would compete with the interpreters for the same few cores
         self.path = model or default_model()
         self.manifest, content = load(self.path)
-        self._score, self._same_iou, self._any_iou = score, same_iou, any_iou
-        self.engines = tuple(TfliteEngine(content, self.manifest, self.path, threads) for _ in range(engines))
-        self._anchors = anchors(self.manifest.input.width, self.manifest.input.height, self.manifest.layers)
+        self._same_iou, self._any_iou = same_iou, any_iou
+        self._sigmoid = self.manifest.score == "sigmoid"
+        weakest = _logit(score) if self._sigmoid else score
         # Only vehicles are decoded; a rider seen as a person is part of the motorcycle.
-        self._columns = np.array([i for i, name in enumerate(self.manifest.labels) if name in VEHICLES], np.intp)
-        self._classes = np.array([LABELS.index(self.manifest.labels[i]) for i in self._columns], np.int16)
+        wanted = np.array([name in VEHICLES for name in self.manifest.labels])
+        self._classes = np.array([LABELS.index(n) if n in VEHICLES else -1 for n in self.manifest.labels], np.int16)
+        self.engines = tuple(
+            TfliteEngine(content, self.manifest, self.path, threads, weakest, wanted) for _ in range(engines)
+        )
+        self._anchors = anchors(self.manifest.input.width, self.manifest.input.height, self.manifest.layers)
 
     def detect(self, image: Image) -> Detections:
         """Vehicles in a uint8 (H, W, 3) BGR picture, boxes in its px, strongest first: all steps, one after another."""
@@ -133,15 +143,12 @@ class TfliteDetector:
         return letterbox(image, size.width, size.height, size.pad)
 
     def decode(self, picture: Picture, outputs: Outputs) -> Detections:
-        logits = outputs.scores[:, self._columns]
-        sigmoid = self.manifest.score == "sigmoid"
-        rows, columns = strongest(logits, _logit(self._score) if sigmoid else self._score)
-        scores = logits[rows, columns]
-        if sigmoid:
+        scores = outputs.scores
+        if self._sigmoid:
             scores = np.float32(1) / (np.float32(1) + np.exp(-scores))
-        boxes = decode(outputs.codes[rows], self._anchors[rows], self.manifest.box_coding.scales)
-        kept = suppress(boxes, scores, columns, self._same_iou, self._any_iou)
-        return Detections(picture.original(boxes[kept]), scores[kept], self._classes[columns[kept]])
+        boxes = decode(outputs.codes, self._anchors[outputs.anchors], self.manifest.box_coding.scales)
+        kept = suppress(boxes, scores, outputs.labels, self._same_iou, self._any_iou)
+        return Detections(picture.original(boxes[kept]), scores[kept], self._classes[outputs.labels[kept]])
 
     def blank(self) -> Image:
         """An input with nothing in it, uint8 (1, h, w, 3)."""
