@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
@@ -15,34 +14,30 @@ class Latest(Generic[T]):
     """A hand-over between two threads that holds one item.
 
     Live (the default): `put` never waits, the newest item wins, and what it replaces is counted in `dropped`.
-    With `lossless`, for replay: nothing is dropped; once there are `ahead` items `put` waits until all have been
-    taken, so that with several both threads work in bursts and wake each other less often.
+    With `lossless`, for replay: `put` waits until the item before has been taken, and nothing is dropped.
     `news` is what the taker waits for; one that waits for more than items has itself told of that here too.
     """
 
-    def __init__(self, *, lossless: bool = False, ahead: int = 1) -> None:
-        self._lossless, self._ahead = lossless, ahead
+    def __init__(self, *, lossless: bool = False) -> None:
+        self._lossless = lossless
         lock = threading.RLock()
         # Two conditions, so that nobody is woken for what concerns the other side alone.
         self.news, self._taken = threading.Condition(lock), threading.Condition(lock)
-        self._items: deque[T] = deque()
+        self._items: list[T] = []
         self._closed = False
         self._dropped = 0
 
     def put(self, item: T) -> bool:
         """Offers an item; False when the slot was closed first, and the item is counted as dropped."""
         with self.news:
-            if self._lossless and len(self._items) >= self._ahead:
+            if self._lossless:
                 self._taken.wait_for(lambda: not self._items or self._closed)
             if self._closed:
                 self._dropped += 1
                 return False
-            if not self._items:  # else the taker knows already that there is something
-                self.news.notify_all()
-            if not self._lossless:
-                self._dropped += len(self._items)
-                self._items.clear()
-            self._items.append(item)
+            self._dropped += len(self._items)
+            self._items = [item]
+            self.news.notify_all()
             return True
 
     def get(self, timeout: float) -> T | None:
@@ -52,10 +47,8 @@ class Latest(Generic[T]):
                 self.news.wait_for(lambda: self._items or self._closed, timeout)
             if not self._items:
                 return None
-            item = self._items.popleft()
-            if not self._items:
-                self._taken.notify_all()
-            return item
+            self._taken.notify_all()
+            return self._items.pop()
 
     def close(self) -> None:
         """No more items: wakes everyone who waits; an item that is already there can still be taken."""

@@ -40,7 +40,7 @@ _CROWD_LOOKS: Final = 400
 _CROWD_RATE: Final = 15.0
 _CROWD_SIZE: Final = (1280, 720)
 _CROWD_PASSES_S: Final = 4.0
-_STREET_S: Final = 20.0
+_STREET_S: Final = 10.0
 _WARM_UP_S: Final = 0.2
 
 

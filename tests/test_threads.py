@@ -44,9 +44,8 @@ def test_every_item_is_taken_or_counted_or_still_there(moves: list[bool]) -> Non
     assert sum(moves) == taken + slot.dropped + left
 
 
-@pytest.mark.parametrize("ahead", [1, 4])
-def test_a_lossless_slot_hands_over_everything_in_order(ahead: int) -> None:
-    slot = Latest[int](lossless=True, ahead=ahead)
+def test_a_lossless_slot_hands_over_everything_in_order() -> None:
+    slot = Latest[int](lossless=True)
 
     def offer(_stop: threading.Event) -> None:
         for n in range(500):
@@ -63,24 +62,6 @@ def test_a_lossless_slot_hands_over_everything_in_order(ahead: int) -> None:
     assert taken == list(range(500))
     assert slot.dropped == 0
     assert worker.join(LONG)
-
-
-def test_a_full_lossless_slot_takes_more_once_all_was_taken() -> None:
-    slot, offered = Latest[int](lossless=True, ahead=3), list[int]()
-
-    def offer(_stop: threading.Event) -> None:
-        for n in range(4):
-            slot.put(n)
-            offered.append(n)
-
-    worker = Worker("offer", offer, nobody)
-    for n in range(10, 12):
-        slot.put(n)  # neither waits
-    worker.start()
-    assert [slot.get(LONG), slot.get(LONG), slot.get(LONG)] == [10, 11, 0]
-    assert [slot.get(LONG) for _ in range(3)] == [1, 2, 3]
-    assert worker.join(LONG)
-    assert offered == [0, 1, 2, 3]
 
 
 def test_who_takes_may_be_told_of_more_than_items() -> None:
