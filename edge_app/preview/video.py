@@ -95,6 +95,8 @@ class _Ffmpeg:
                 "veryfast",
                 "-crf",
                 "21",
+                "-bf",
+                "0",  # as cameras send it; with B-frames decoding takes half as long again
                 *form,
                 path,
             ],
