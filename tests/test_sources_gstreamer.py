@@ -14,7 +14,7 @@ import pytest
 
 from edge_app.errors import SourceError
 from edge_app.records import Frame
-from edge_app.sources import Source, SourceStatus, open_source
+from edge_app.sources import Source, SourceStatus, gstreamer, open_source
 from edge_app.sources.gstreamer import PRESETS, describe
 from tests import rtsp_server
 from tests.rtsp_server import RtspServer
@@ -78,6 +78,13 @@ def test_a_file_is_decoded_and_opened_again_at_its_end(tmp_path: Path) -> None:
         assert "come to its end" in lost(source)
         assert frames_of(source, 1)
         assert source.status.reconnects >= 1
+
+
+def test_an_end_that_the_bus_tells_too_late_is_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen on a busy machine: it was told as a pipeline that stopped sending pictures."""
+    monkeypatch.setattr(gstreamer.Capture, "_failed", lambda _capture: False)
+    with pipeline(f"filesrc location={write_video(tmp_path / 'v.avi', range(3), codec='MJPG')} ! decodebin") as source:
+        assert "come to its end" in lost(source)
 
 
 @pytest.mark.parametrize(

@@ -130,9 +130,10 @@ class Capture:
         """The first error on the bus, in one sentence; empty when there is none."""
         self._failed()
         message: Any = self._message
-        if message is None:
+        ended = self._sink.get_property("eos")  # the sink knows a moment before the bus tells
+        if message is None and not ended:
             return ""
-        if message.type == self._gst.MessageType.EOS:
+        if message is None or message.type == self._gst.MessageType.EOS:
             return f"{self._name} has come to its end; it is opened again."
         return f"{self._name}: {_sentence(message.parse_error()[0])} It is opened again until it works."
 
