@@ -1,8 +1,8 @@
 """A search over the settings that matter, by Optuna: short trainings, the hopeless ones ended early.
 
 Bergstra et al., "Algorithms for Hyper-Parameter Optimization" (2011) chooses what to try; a trial whose validation
-score lies below the median of the earlier ones at the same step is ended. Each trial is a run folder of its own, so a
-search that was killed goes on with the very trial it was at.
+score lies below the median of the earlier ones at the same step, in its second half, is ended. Each trial is a run
+folder of its own, so a search that was killed goes on with the very trial it was at.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Search:
             study_name="search",
             load_if_exists=True,
             direction="maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_FIRST),
+            # Not in the first half: a high rate begins worse and may end better.
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_FIRST, n_warmup_steps=base.steps // 2),
         )
         # The same seed after a restart would draw the same first trials again.
         self._study.sampler = optuna.samplers.TPESampler(

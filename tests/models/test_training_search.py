@@ -69,7 +69,7 @@ def test_it_tries_other_settings_within_bounds_and_ends_hopeless_ones(tmp_path: 
     assert all(5e-5 <= s.rate <= 2e-3 and set(s.origins) == {"nepal"} and s.width == 192 for s in tried)
     early = [row for row in rows if row.state == "pruned"]
     assert early
-    assert all(row.steps < 30 for row in early)
+    assert all(15 <= row.steps < 30 for row in early), "not before its half: what begins worse may end better"
     best = max(rows, key=lambda row: row.best["score"])
     assert best.state == "complete"
 
