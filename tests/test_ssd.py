@@ -111,6 +111,14 @@ def test_strongest(shape: tuple[int, int], levels: int, threshold: float, seed: 
     assert len({*zip(rows.tolist(), columns.tolist(), strict=True)}) == len(rows)
 
 
+def test_strongest_looks_at_wanted_columns_alone() -> None:
+    """Many of another label do not crowd out what is wanted."""
+    scores = np.full((MAX_CANDIDATES + 5, 3), 0.9, np.float32)
+    scores[:, 1], scores[7, 1] = 0.1, 0.6
+    rows, columns = strongest(scores, 0.5, np.array([False, True, False]))
+    assert (rows.tolist(), columns.tolist()) == ([7], [1])
+
+
 def boxes_of(*rows: tuple[float, float, float, float]) -> FloatArray:
     return np.array(rows, np.float32).reshape(-1, 4)
 
