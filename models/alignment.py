@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from edge_app.errors import EdgeAppError
-from models import pictures
+from models import markdown, pictures
 from models.anchors import TRAINED_SIDE
-from models.errors import BuildError
+from models.errors import BuildError, exit_code
 from models.evaluation.coco import IOUS
 from models.evaluation.detection import precisions
 from models.evaluation.labelled import Picture, from_folder
@@ -51,13 +50,13 @@ def scores(manifest: Manifest, model: bytes, judging: Sequence[Picture]) -> list
 def table(models: Sequence[Path], judging: Sequence[Picture]) -> str:
     """Markdown, two rows for each model."""
     head = ["model", "anchors", *(f"AP{round(overlap * 100)} {label}" for overlap in OVERLAPS for label in LABELS)]
-    lines = [head, ["---"] * len(head)]
+    rows = []
     for path in models:
         manifest = json.loads(path.with_suffix(".json").read_text())
         for name, changed in (("even", evenly_placed(manifest)), ("placed", manifest)):
             values = scores(changed, path.read_bytes(), judging)
-            lines.append([path.stem.rpartition("_")[2], name, *(f"{value:.3f}" for value in values)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            rows.append([path.stem.rpartition("_")[2], name, *(f"{value:.3f}" for value in values)])
+    return markdown.table(head, rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,15 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--eval", type=Path, help="labelled pictures ($EDGE_APP_SHARED/detection/eval)", dest="judging")
     parser.add_argument("--models", type=Path, default=FOLDER, help="folder of .tflite files (those in production)")
     args = parser.parse_args(arguments)
-    try:
-        models = sorted(args.models.glob("*.tflite"))
-        if not models:
-            raise BuildError(f"There is no detector in {args.models}; run python -m models.build first.")
-        print(table(models, from_folder(args.judging or pictures.shared_folder("eval"))))
-    except EdgeAppError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: _print(args.models, args.judging))
+
+
+def _print(folder: Path, judging: Path | None) -> None:
+    models = sorted(folder.glob("*.tflite"))
+    if not models:
+        raise BuildError(f"There is no detector in {folder}; run python -m models.build first.")
+    print(table(models, from_folder(judging or pictures.shared_folder("eval"))))
 
 
 if __name__ == "__main__":

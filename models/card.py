@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from edge_app.errors import EdgeAppError
-from models.errors import BuildError, RegistryError
+from models import markdown
+from models.errors import BuildError, RegistryError, exit_code
 from models.registry import history
 from models.registry.durable import put, read
 from models.registry.shelf import Entry, Shelf
@@ -44,7 +44,7 @@ def figures(shelf: Shelf) -> str:
         ("Crossings of seven clips counted by the whole program:", _counts(files)),
         ("Clip by clip, 512x288:", _clips(default)),
     )  # fmt: skip
-    return "\n".join(f"{title}\n\n{_table(rows)}" for title, rows in blocks)
+    return "\n".join(f"{title}\n\n{markdown.table(next(rows), rows)}\n" for title, rows in blocks)
 
 
 def written(card: str, shelf: Shelf) -> str:
@@ -148,11 +148,6 @@ def _three(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _table(rows: Iterator[Sequence[str]]) -> str:
-    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([head, "|---" * (head.count("|") - 1) + "|", *body, ""])
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 1 when the card cannot be written or, with --check, is not true any more."""
     parser = argparse.ArgumentParser(prog="python -m models.card", description="Write the model card's figures.")
@@ -160,18 +155,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="only tell whether the card is true")
     args = parser.parse_args(arguments)
     shelf = Shelf()
-    try:
-        if args.plots is not None:
-            take_plots(args.plots, CARD.parent / "card", _measured(shelf, _SIZES[0])[0])
-        now = read(CARD).decode()
-        then = written(now, shelf)
-        if args.check and now != then:
-            raise BuildError(f"{CARD.name} does not say what the registry says: run python -m models.card.")
-        put(CARD, then.encode())
-    except EdgeAppError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: _renew(shelf, args.plots, only_check=args.check))
+
+
+def _renew(shelf: Shelf, plots: Path | None, *, only_check: bool) -> None:
+    if plots is not None:
+        take_plots(plots, CARD.parent / "card", _measured(shelf, _SIZES[0])[0])
+    now = read(CARD).decode()
+    then = written(now, shelf)
+    if only_check and now != then:
+        raise BuildError(f"{CARD.name} does not say what the registry says: run python -m models.card.")
+    put(CARD, then.encode())
 
 
 if __name__ == "__main__":

@@ -15,16 +15,17 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from edge_app.errors import EdgeAppError
 from edge_app.records import Image
 from models import pictures, source
 from models.anchors import Size
 from models.build import pictures_of, size_of
 from models.checks import compare
+from models.errors import exit_code
 from models.evaluation.detection import precisions
 from models.evaluation.labelled import Picture, from_files
 from models.judge import RawModel, relative_times
 from models.manifest import write
+from models.markdown import table
 from models.metrics import Fidelity
 from models.recipe import FLOAT, SHIPPED, Built, build
 
@@ -87,9 +88,7 @@ def study(size: Size, calibrating: Sequence[Path], judging: Sequence[Path], say:
 
 def markdown(rows: Sequence[Row]) -> str:
     """The table as the model card keeps it."""
-    head = COLUMNS.split("|")
-    lines = [head, ["---"] * len(head), *(row.cells() for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(COLUMNS.split("|"), (row.cells() for row in rows))
 
 
 def _times(files: Mapping[str, Built], image: Image) -> dict[str, float]:
@@ -117,15 +116,13 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 1 when something is missing."""
     args = _parser().parse_args(arguments)
-    try:
-        calibrating = pictures_of(args.images or pictures.shared_folder("train"))
-        judging = pictures.find(args.judging or pictures.shared_folder("eval"))
-        rows = study(args.size, calibrating, judging, partial(print, file=sys.stderr))
-    except EdgeAppError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(markdown(rows))
-    return 0
+    return exit_code(lambda: _print(args.size, args.images, args.judging))
+
+
+def _print(size: Size, images: Path | None, labelled: Path | None) -> None:
+    calibrating = pictures_of(images or pictures.shared_folder("train"))
+    judging = pictures.find(labelled or pictures.shared_folder("eval"))
+    print(markdown(study(size, calibrating, judging, partial(print, file=sys.stderr))))
 
 
 if __name__ == "__main__":

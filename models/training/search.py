@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from models import markdown
 from models.errors import BuildError
 from models.training.folder import RunFolder, write_json
 from models.training.loop import DivergedError
@@ -164,13 +165,13 @@ def table(rows: Sequence[Trial]) -> str:
     names = sorted({name for row in rows for name in row.choice})
     figures = sorted({name for row in rows for name in row.best} - {"score"})
     heads = ["trial", *names, "steps", "ended early", "score", *(f"AP50 {name}" for name in figures)]
-    lines = [heads, ["---"] * len(heads)]
+    lines = []
     for row in ordered:
         choice = [_short(row.choice.get(name)) for name in names]
         early = "yes" if row.state == "pruned" else ""
         scores = [f"{row.best[name]:.3f}" if name in row.best else "-" for name in ["score", *figures]]
         lines.append([row.folder, *choice, str(row.steps), early, *scores])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown.table(heads, lines) + "\n"
 
 
 def _short(value: Any) -> str:
