@@ -7,9 +7,7 @@ import json
 import logging
 import subprocess
 import sys
-import threading
 import warnings
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -18,17 +16,6 @@ from hypothesis import strategies as st
 from edge_app import logs
 
 log = logging.getLogger("edge_app.test")
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    root, hooks = (logging.root.handlers, logging.root.level), (sys.excepthook, threading.excepthook)
-    yield
-    logging.root.handlers, level = root[0], root[1]
-    logging.root.setLevel(level)
-    sys.excepthook, threading.excepthook = hooks
-    logging.captureWarnings(False)
-    logs._secrets.clear()
 
 
 class Terminal(io.StringIO):

@@ -40,6 +40,7 @@ from edge_app.sources import open_source
 from edge_app.threads import Worker
 from tests.brokers import free_port
 
+pytestmark = pytest.mark.alone  # encoders, viewers and a service at once, and frame rates that are asserted
 MASK = ((0.0, 0.0), (0.2, 0.3))
 PASSWORD = "a secret, with/signs"
 
