@@ -1,8 +1,9 @@
 """The installed service under a real systemd as PID 1: python -m tests.boot_trial TREE ARCHIVE.
 
 TREE is a bare Debian made by `debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,python3,python3-venv
-bookworm TREE`; the trial changes it. ARCHIVE comes from deploy/archive.sh for this machine. Needs root and
-systemd-nspawn; the container has no network, so the installation is an offline one. Exit 1 when something did not hold.
+bookworm TREE` (or trixie; Ubuntu's jammy needs --components=main,universe); the trial changes it. ARCHIVE comes from
+deploy/archive.sh for this machine. Needs root and systemd-nspawn; the container has no network, so the installation is
+an offline one. Exit 1 when something did not hold.
 """
 
 from __future__ import annotations
