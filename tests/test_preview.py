@@ -177,12 +177,17 @@ def test_nothing_is_encoded_while_nobody_watches_and_viewers_are_logged(
 @needs_gstreamer
 def test_whoever_joins_later_has_a_key_frame_at_once(running: Running) -> None:
     """Among the first three: one or two may be on their way when it is asked for; a regular one comes every 20."""
-    with viewer(running.url("annotated")):
+    with viewer(running.url("annotated")) as first:
         wait_for(lambda: running.watched == ["/annotated"])
         for _ in range(2):
             time.sleep(0.7)  # in the middle of the four seconds between two regular ones
+            frames = running.service.frames
             with viewer(running.url("annotated"), "-c", "copy", "-copyinkf", "-frames:v", "3", "-f", "h264") as late:
-                stream, _ = late.communicate(timeout=20)
+                try:
+                    stream, _ = late.communicate(timeout=20)
+                except subprocess.TimeoutExpired:  # seen once, on an overloaded machine, and never explained
+                    counted = running.service.frames - frames
+                    pytest.fail(f"nothing in 20 s: first viewer {first.poll()}, {running.watched}, {counted} frames")
             kinds = {part[0] & 31 for part in stream.split(b"\0\0\1")[1:] if part}
             assert 5 in kinds, f"no key frame, only {kinds}"
 
