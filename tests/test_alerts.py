@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from edge_app.records import DIRECTIONS
-from tests.test_metrics import PROMTOOL, Scene, Series, scene
+from tests.metrics_cases import PROMTOOL, Scene, Series
+from tests.test_metrics_figures import scene
 
 __all__ = ["scene"]  # a fixture
 

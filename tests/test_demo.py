@@ -23,8 +23,8 @@ from edge_app.records import DIRECTIONS, Crossing, Line
 from edge_app.sources.street import Street
 from edge_app.verdict import Span
 from tests.brokers import needs_iotcore
-from tests.test_watch import CLASSES, counts, row, shown
 from tests.videos import write_video
+from tests.watch_cases import CLASSES, counts, row, shown
 
 NOON = 1_795_435_200.0
 LINE = Line("north", (0.0, 0.5), (1.0, 0.5), {"left_to_right": "to town"})

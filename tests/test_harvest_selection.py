@@ -11,43 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.harvest.selection import NOVEL, WORTH, Curiosity, Interest, Novelty, Span, missed, owners
-from edge_app.records import LABELS, Detections, FloatArray, Tracks
+from edge_app.records import Detections, FloatArray
+from tests.harvest_cases import CAR, MOTORCYCLE, seen, tracks
 
 SIZE: Final = (1280, 720)
-CAR, MOTORCYCLE = LABELS.index("car"), LABELS.index("motorcycle")
 STRONG: Final = 0.2
 MIDDLE: Final = (640.0, 360.0)
-
-
-def box(at: tuple[float, float]) -> list[float]:
-    x, y = at
-    return [x - 40, y - 30, x + 40, y + 30]
-
-
-def seen(*found: tuple[tuple[float, float], float, int]) -> Detections:
-    """Centre, score and class of each."""
-    boxes = np.array([box(at) for at, _, _ in found], np.float32).reshape(-1, 4)
-    scores, classes = [score for _, score, _ in found], [kind for _, _, kind in found]
-    return Detections(boxes, np.array(scores, np.float32), np.array(classes, np.int16))
-
-
-def tracks(
-    *vehicles: tuple[int, tuple[float, float], bool], kind: int = CAR, origin: tuple[float, float] = (0, 0)
-) -> Tracks:
-    """Id, centre and whether it was seen in this frame."""
-    n = len(vehicles)
-    centres = np.array([at for _, at, _ in vehicles], np.float32).reshape(-1, 2)
-    return Tracks(
-        ids=np.array([track for track, _, _ in vehicles], np.int64),
-        boxes=np.array([box(at) for _, at, _ in vehicles], np.float32).reshape(-1, 4),
-        centroids=centres,
-        velocities=np.zeros((n, 2), np.float32),
-        classes=np.full(n, kind, np.int16),
-        scores=np.full(n, 0.7, np.float32),
-        seen=np.array([there for _, _, there in vehicles], np.bool_),
-        origins=np.tile(np.array(origin, np.float32), (n, 1)),
-        born=np.zeros(n),
-    )
 
 
 def curious() -> Curiosity:

@@ -23,7 +23,8 @@ from edge_app.publisher import Publisher
 from edge_app.records import IntervalCounts, Line
 from edge_app.store import ClosedInterval
 from tests.brokers import collect, mosquitto, needs_mosquitto, password_file, subscribed
-from tests.test_publisher import DEVICE, META, START, State, port, settle, state
+from tests.publisher_cases import DEVICE, META, START, State, settle
+from tests.test_publisher_delivery import port, state
 
 __all__ = ["port", "state"]  # fixtures
 

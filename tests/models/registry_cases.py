@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from edge_app.detectors.manifest import load as load_model
+from models.registry import operations
 from models.registry.case import Case, Production
 from models.registry.comparison import comparison
 from models.registry.figures import evaluation
 from models.registry.lineage import lineage
+from models.registry.operations import adopt
 from models.registry.policy import Policy, load
-from models.registry.shelf import Shelf
+from models.registry.shelf import Entry, Shelf
 
 Json: TypeAlias = dict[str, Any]
 
@@ -22,6 +25,7 @@ POLICY: Final[Policy] = load()
 SHIPPED: Final = Path(__file__).resolve().parents[2] / "models"
 OURS, THEIRS = b"a better model", b"the one before"
 SIZE: Final = "512x288"
+AT: Final = "2026-11-25T00:00:00Z"
 FILE: Final = f"ssdlite_mobilenet_v2_{SIZE}.tflite"
 N: Final = 200
 """Boxes of each class and slice: enough for every rule."""
@@ -166,3 +170,42 @@ def put_model(folder: Path, model: bytes, *, name: str = "made", trained: bool =
 
 def shelf(folder: Path) -> Shelf:
     return Shelf(folder / "registry", folder / "models", folder / "store")
+
+
+def add(
+    one: Shelf, model: bytes, *, name: str, measured: bool = True, against: bytes | None = None, trained: bool = True
+) -> Entry:
+    folder = one.registry.parent / "arrived"
+    path = put_model(folder, model, name=name, trained=trained)
+    documents = {}
+    if measured:
+        documents["evaluation.json"] = folder / "result.json"
+        documents["evaluation.json"].write_text(json.dumps(result(model)))
+    if against is not None:
+        documents["comparison.json"] = folder / "comparison.json"
+        documents["comparison.json"].write_text(json.dumps(compared(model, against)))
+    return operations.add(one, path, documents, name=name, at=AT)
+
+
+def ours_and_theirs(folder: Path) -> Shelf:
+    """THEIRS in production, OURS a candidate that would pass."""
+    one = shelf(folder)
+    first = add(one, THEIRS, name="first", trained=False)
+    assert all(verdict.passed for verdict in adopt(one, POLICY, first, at=AT, why="there was none"))
+    add(one, OURS, name="ours", against=THEIRS)
+    return one
+
+
+def in_production(one: Shelf) -> bytes:
+    """What a device would load. Raises DetectorError when it would not."""
+    said, content = load_model(one.slot(SIZE)[0])
+    assert said.proven
+    return content
+
+
+def everything(one: Shelf) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in one.registry.parent.rglob("*") if path.is_file()}
+
+
+def places(one: Shelf) -> list[str]:
+    return ["--registry", str(one.registry), "--production", str(one.production), "--store", str(one.store)]

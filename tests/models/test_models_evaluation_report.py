@@ -18,76 +18,22 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.evaluate import SEGMENTS, Event, Truth, score
-from edge_app.records import Image, Line
-from edge_app.sources.street import Street
 from models.data import shards
 from models.data.samples import CLASSES, Sample, digest
-from models.evaluation import document
 from models.evaluation.__main__ import main
-from models.evaluation.bootstrap import interval
-from models.evaluation.counting import Counted
-from models.evaluation.detection import Detected, picture_set
-from models.evaluation.document import exact_figures
-from models.evaluation.segments import draws, figures
-from models.evaluation.subject import Result, Subject, short_names
-from tests.models.looks import look, picture
-from tests.test_street import read
+from models.evaluation.subject import short_names
+from tests.models.rendered_road import Road, render, save
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 MODEL, OTHER = MODELS / "ssdlite_mobilenet_v2_512x288.tflite", MODELS / "ssdlite_mobilenet_v2_300x300.tflite"
-WIDTH, HEIGHT = 1280, 720
 needs_models = pytest.mark.skipif(
     not (MODEL.exists() and OTHER.exists()), reason="the detector files are not built: see models/README.md"
 )
 
 
-@dataclass(frozen=True)
-class Road:
-    """A rendered street as labelled pictures of two sets and as a clip with its truth."""
-
-    images: Path
-    truth: Path
-
-
-def label(boxes: list[tuple[int, str, tuple[float, float, float, float]]]) -> str:
-    rows = []
-    for _, kind, (x0, y0, x1, y1) in boxes:
-        x0, x1 = max(0.0, x0) / WIDTH, min(float(WIDTH), x1) / WIDTH
-        y0, y1 = y0 / HEIGHT, y1 / HEIGHT
-        if x1 - x0 > 0.03:
-            rows.append(f"{CLASSES.index(kind)} {(x0 + x1) / 2} {(y0 + y1) / 2} {x1 - x0} {y1 - y0}\n")
-    return "".join(rows)
-
-
-def save(image: Image, labels: str, folder: Path, name: str) -> None:
-    for part in ("images", "labels"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(folder / "images" / f"{name}.jpg"), cv2.resize(image, (640, 360)))
-    (folder / "labels" / f"{name}.txt").write_text(labels)
-
-
 @pytest.fixture(scope="module")
 def road(tmp_path_factory: pytest.TempPathFactory) -> Road:
-    folder = tmp_path_factory.mktemp("road")
-    (folder / "clips").mkdir()
-    (folder / "truth").mkdir()
-    seconds, street = 6.0, Street(seed=5, flow=(25.0, 25.0))
-    writer = cv2.VideoWriter(str(folder / "clips" / "street.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 15.0, (640, 360))
-    for index in range(int(seconds * 15)):
-        frame = read(street)
-        writer.write(cv2.resize(frame.image, (640, 360)))
-        if index % 8 == 0 and street.boxes():
-            save(frame.image, label(street.boxes()), folder / "eval", f"{('near', 'far')[index % 3 > 1]}__{index:04d}")
-    writer.release()
-    events = [
-        {"frame": round(c.at * 15 - street.start_at * 15), "class": c.label, "direction": c.direction}
-        for c in street.truth(seconds)
-    ]
-    line = {"id": "main", "start": Street.line.start, "end": Street.line.end}
-    content = {"clip": "street.mp4", "line": line, "fps": 15.0, "frames": int(seconds * 15), "events": events}
-    (folder / "truth" / "street.json").write_text(json.dumps(content))
-    return Road(folder / "eval", folder / "truth" / "street.json")
+    return render(tmp_path_factory.mktemp("road"))
 
 
 @dataclass(frozen=True)
@@ -168,40 +114,6 @@ def test_comparison_is_candidate_minus_baseline(ran: Ran) -> None:
     assert row["ci"][0] <= row["delta"] <= row["ci"][1]
     assert {"counting/event_f1", "counting/effectiveness", "counting/car/f1"} <= set(found["differences"])
     assert not (ran.folder / "300x300" / "comparison.json").exists()
-
-
-def result(name: str, found: float) -> Result:
-    """A model that finds this share of 100 cars, all of one size, in 20 pictures of two cameras."""
-    boxes = [(100.0 * i, 50.0, 100.0 * i + 30, 80.0) for i in range(5)]
-    looks = tuple(
-        look([("car", box) for box in boxes], [("car", 0.9, box) for box in boxes[: round(5 * found)]])
-        for _ in range(20)
-    )
-    shown = [picture(f"here__{i:02d}", f"here-0{i // 10}") for i in range(20)]
-    one = Detected(picture_set("here", shown, looks), looks, 0.2, (512, 288))
-    return Result(Subject(name, Path(name), name, (512, 288), 1, "model"), sets=(one,))
-
-
-def test_every_difference_is_that_of_the_results() -> None:
-    ours, theirs = result("new", 1.0), result("old", 0.4)
-    found = document.comparison(ours, theirs)
-    sets = [document.result(one, "command")["sets"]["here"] for one in (ours, theirs)]
-    slices = [one["slices"]["camera:here-01"]["classes"]["car"]["ap50"] for one in sets]
-    sizes = [one["classes"]["car"]["by_size"]["medium"]["ap50"] for one in sets]
-    expected = {
-        "all/ap50": sets[0]["classes"]["car"]["ap50"] - sets[1]["classes"]["car"]["ap50"],
-        "here/car/ap50": sets[0]["classes"]["car"]["ap50"] - sets[1]["classes"]["car"]["ap50"],
-        "here/camera:here-01/car/ap50": slices[0] - slices[1],
-        "here/size:medium/car/ap50": sizes[0] - sizes[1],
-    }
-    for name, delta in expected.items():
-        assert delta > 0.5
-        assert found["differences"][name]["delta"] == pytest.approx(delta, abs=2e-5)
-        # All pictures are alike: nothing is left to chance.
-        assert found["differences"][name]["ci"] == pytest.approx([delta, delta], abs=2e-5)
-    assert "here/bus/ap50" not in found["differences"]
-    turned = document.comparison(theirs, ours)["differences"]["all/ap50"]
-    assert turned["delta"] == -found["differences"]["all/ap50"]["delta"]
 
 
 class References(HTMLParser):
@@ -334,39 +246,3 @@ def test_names_are_short_and_nobody_elses() -> None:
     paths = [Path("/a/run1/ssdlite_mobilenet_v2_512x288.tflite"), Path("/a/run2/ssdlite_mobilenet_v2_512x288.tflite")]
     assert short_names([*paths, Path("/a/mine.tflite")]) == ["run1-512x288", "run2-512x288", "mine"]
     assert len(set(short_names([Path("/a/x/m.tflite"), Path("/b/x/m.tflite")]))) == 2
-
-
-LINE = Line("main", (0.0, 0.5), (1.0, 0.5))
-
-
-def clip(events: list[Event], counted: list[Event]) -> Counted:
-    truth = Truth("clip.mp4", LINE, 25.0, 20.0, tuple(events), ())
-    return Counted(truth, tuple(counted), score(truth, counted))
-
-
-def car(time: float, label: str = "car") -> Event:
-    return Event(time, label, "left_to_right")
-
-
-CLIPS = (
-    clip([car(1), car(3), car(7), car(15, "motorcycle")], [car(1.9), car(3), car(12), car(15, "car")]),
-    clip([car(2), car(9, "truck")], [car(2), car(9, "bus")]),
-)
-
-
-def test_segments_as_they_are_give_the_exact_scores() -> None:
-    as_they_are = np.broadcast_to(np.arange(SEGMENTS), (1, len(CLIPS), SEGMENTS))
-    found = {name: float(values[0]) for name, values in figures(CLIPS, as_they_are).items()}
-    assert found == pytest.approx(exact_figures(CLIPS))
-
-
-def test_resampled_counts_vary_around_the_exact_score_and_pair_between_models() -> None:
-    drawn = draws(len(CLIPS), rounds=400)
-    found = figures(CLIPS, drawn)
-    for name, exact in exact_figures(CLIPS).items():
-        ends = interval(found[name])
-        assert ends is not None
-        assert ends[0] <= exact <= ends[1]
-    assert (figures(CLIPS, drawn)["event_f1"] - found["event_f1"] == 0).all()
-    perfect = clip([car(1), car(5)], [car(1), car(5)])
-    assert np.nanmin(figures([perfect], draws(1))["event_f1"]) == 1

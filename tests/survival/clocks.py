@@ -11,8 +11,8 @@ from edge_app.clock import ClockWatch
 from edge_app.ledger import Ledger
 from edge_app.messages import encode_counts
 from tests.ledger_cases import CLASSES, NOON, crossing, payloads
+from tests.publisher_cases import DEVICE
 from tests.survival.rows import Found, Row, Trial, failing
-from tests.test_publisher import DEVICE
 
 HOUR_S = 3600.0
 _FRAME_S = 0.5

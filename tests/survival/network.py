@@ -14,9 +14,9 @@ from pathlib import Path
 from edge_app.mqtt import Timing
 from edge_app.publisher import Publisher
 from tests.brokers import SHORT, mosquitto, subscribed
+from tests.publisher_cases import State
 from tests.survival.rough import RoughRoad
 from tests.survival.rows import Found, Row, Trial, failing
-from tests.test_publisher import State
 
 _SEED = 2026
 

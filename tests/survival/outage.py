@@ -12,8 +12,8 @@ from edge_app.publisher import Publisher
 from edge_app.store import Outbox
 from tests.brokers import mosquitto, subscribed
 from tests.ledger_cases import CLASSES, NOON, count
+from tests.publisher_cases import DEVICE, META, health, session_to
 from tests.survival.rows import Found, Row, Trial, failing
-from tests.test_publisher import DEVICE, META, health, session_to
 
 MINUTE_S = 60.0
 RATE = 50.0

@@ -1,19 +1,14 @@
-"""`edge-app lines`: drawn in a real browser with mouse and finger, linted, saved with comments, and counted with."""
+"""`edge-app lines`: drawn in a real browser with mouse and finger, saved with comments, and counted with."""
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
-import struct
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -23,8 +18,7 @@ from edge_app import cli
 from edge_app.commands.lines import drawn
 from edge_app.config_edit import ConfigText, Drawing
 from edge_app.config_file import load
-from edge_app.errors import ConfigError, PreviewError
-from edge_app.preview.page_server import PageServer, Routes
+from edge_app.errors import ConfigError
 from edge_app.throughput import record_street
 from tests.browser import CHROMIUM, Browser
 
@@ -159,118 +153,6 @@ def test_a_finger_draws_and_moves_and_the_findings_follow(open_page: Callable[..
     assert (*line.start, *line.end) == pytest.approx((0.5, 0.6, 0.5, 0.95), abs=0.02)
 
 
-# --- who gets in
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PageServer]:
-    def state(data: Any) -> dict[str, Any]:
-        return {"got": data}
-
-    def refuse(_: Any) -> dict[str, Any]:
-        raise PreviewError("not now")
-
-    with PageServer(Routes(lambda: b"JPEG", state, state, refuse)) as made:
-        yield made
-
-
-def ask(
-    server: PageServer, path: str, body: bytes | None = None, *, token: bool = True, **headers: str
-) -> tuple[int, bytes]:
-    parts = urlsplit(server.url)
-    said = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    if token:
-        said.setdefault("Cookie", f"token={parse_qs(parts.query)['token'][0]}")
-    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=10)
-    connection.request("GET" if body is None else "POST", path, body, said)
-    answer = connection.getresponse()
-    got = answer.status, answer.read()
-    connection.close()
-    return got
-
-
-@pytest.mark.parametrize("path", ["/", "/page.js", "/picture.jpg", "/state", "/nowhere"])
-def test_without_the_token_there_is_nothing(server: PageServer, path: str) -> None:
-    assert ask(server, path, token=False)[0] == 403
-    assert ask(server, f"{path}?token=wrong", token=False)[0] == 403
-    assert ask(server, f"{path}?token=", Cookie="token=")[0] == 403
-    assert ask(server, path, Host="road.example.org")[0] == 403
-    assert ask(server, path, Host="[")[0] == 403
-    assert ask(server, path)[0] == (404 if path == "/nowhere" else 200)
-
-
-def test_the_page_listens_on_loopback_alone(server: PageServer) -> None:
-    assert server._server.server_address[0] == "127.0.0.1"
-
-
-def test_what_is_sent_must_be_a_json_of_fitting_length(server: PageServer) -> None:
-    assert ask(server, "/lint", b"[1]") == (200, b'{"got": [1]}')
-    assert ask(server, "/lint", b"[1]", Content_Type="text/plain")[0] == 415
-    assert ask(server, "/lint", b"x" * 300_000)[0] == 413
-    assert ask(server, "/lint", b"[1]", Content_Length="-1")[0] == 413
-    assert ask(server, "/lint", b"[1")[0] == 400
-    assert ask(server, "/lint", b"[" * 100_000)[0] == 400
-    assert ask(server, "/save", b"{}") == (422, b'{"problems": ["not now"]}')
-    assert ask(server, "/state", b"{}")[0] == 404
-
-
-@pytest.mark.parametrize(
-    ("request_line", "more", "status"),
-    [
-        ("GET http://[ HTTP/1.1", "", b"403"),
-        ("GET http://[ HTTP/1.1", "Cookie: token={token}", b"404"),
-        ("POST http://[ HTTP/1.1", "Cookie: token={token}", b"404"),
-        ("POST /lint HTTP/1.1", "Cookie: token={token}\r\nContent-Length: " + "9" * 5000, b"413"),
-        ("POST /lint HTTP/1.1", "Cookie: token={token}\r\nContent-Length: 99999999999", b"413"),
-        ("GET /sta", "", b""),
-        ("POST /lint HTTP/1.1", "Cookie: token={token}\r\nContent-Length: 50", b""),
-    ],
-)
-def test_no_request_makes_it_print_a_traceback(
-    server: PageServer, request_line: str, more: str, status: bytes, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """With an empty status the client breaks off in the middle of its request, by a reset."""
-    parts = urlsplit(server.url)
-    token = parts.query.removeprefix("token=")
-    head = f"{request_line}\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{more.format(token=token)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", int(parts.port or 0)), timeout=5) as client:
-        client.sendall(head.encode() if status else head.encode()[: -4 if "POST" not in head else None])
-        if status:
-            assert client.recv(100).split()[1] == status
-        else:
-            time.sleep(0.1)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    assert ask(server, "/state")[0] == 200
-    time.sleep(0.1)
-    assert capfd.readouterr().err == ""
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["id", "start", "end", "x"]), inner),
-    max_leaves=12,
-)
-
-
-@settings(deadline=None, max_examples=300)
-@given(st.fixed_dictionaries({"lines": st.lists(JSON, max_size=3), "region": JSON, "masks": JSON}) | JSON)
-def test_whatever_is_sent_becomes_a_valid_configuration_or_words(folder: Path, data: Any) -> None:
-    try:
-        _, config = ConfigText(folder / "edge-app.toml").with_drawing(drawn(data))
-    except ConfigError as error:
-        unclear: list[object] = [problem for problem in error.problems if not problem or "\n" in problem]
-    else:
-        unclear = [value for line in config.lines for value in (*line.start, *line.end) if not 0 <= value <= 1]
-    assert not unclear
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("config")
-    (made / "edge-app.toml").write_text(TEXT)
-    return made
-
-
 # --- the file
 
 
@@ -328,10 +210,29 @@ def test_a_file_that_cannot_be_read_is_said_in_words(tmp_path: Path, capsys: pyt
     assert capsys.readouterr().err.count("\n") == 2
 
 
-def test_the_end_of_the_page_frees_its_port(server: PageServer) -> None:
-    other = PageServer(Routes(bytes, lambda _: {}, lambda _: {}, lambda _: {}))
-    with other:
-        assert ask(other, "/state")[0] == 200
-    with pytest.raises(OSError, match="refused"):
-        ask(other, "/state")
-    assert ask(server, "/state")[0] == 200
+# --- whatever a page may send
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["id", "start", "end", "x"]), inner),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.fixed_dictionaries({"lines": st.lists(JSON, max_size=3), "region": JSON, "masks": JSON}) | JSON)
+def test_whatever_is_sent_becomes_a_valid_configuration_or_words(folder: Path, data: Any) -> None:
+    try:
+        _, config = ConfigText(folder / "edge-app.toml").with_drawing(drawn(data))
+    except ConfigError as error:
+        unclear: list[object] = [problem for problem in error.problems if not problem or "\n" in problem]
+    else:
+        unclear = [value for line in config.lines for value in (*line.start, *line.end) if not 0 <= value <= 1]
+    assert not unclear
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("config")
+    (made / "edge-app.toml").write_text(TEXT)
+    return made

@@ -1,0 +1,49 @@
+"""What the tests of bad input share: the real command line, a configuration, and the one sentence on stderr."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LINE = '[[lines]]\nid = "road"\nstart = [0.1, 0.5]\nend = [0.9, 0.5]\n'
+PROGRAM = (sys.executable, "-m", "edge_app.cli")
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user or mount a small disk")
+
+
+def edge_app(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+def config(folder: Path, text: str, video: Path | None = None, lines: str = LINE) -> Path:
+    """A configuration, with a video as its source."""
+    path = folder / "edge-app.toml"
+    source = f'[source]\nkind = "file"\npath = "{video}"\n' if video else ""
+    path.write_text(f"{source}{text}\n{lines}")
+    return path
+
+
+def one_sentence(text: str) -> str:
+    assert "Traceback" not in text
+    (line,) = text.splitlines()
+    assert line.startswith("edge-app: ")
+    return line
+
+
+@contextmanager
+def running(folder: Path, text: str = "") -> Iterator[subprocess.Popen[str]]:
+    """The service on the rendered street."""
+    path = config(folder, text, lines="")
+    process = subprocess.Popen([*PROGRAM, "run", "--config", path], stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
