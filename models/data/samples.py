@@ -15,6 +15,9 @@ from edge_app.records import FloatArray
 CLASSES: Final = ("car", "motorcycle", "bus", "truck", "other")
 """A label's number is its index here. `other` (three-wheelers, tractors) is never trained nor scored."""
 OTHER: Final = CLASSES.index("other")
+BICYCLE: Final = len(CLASSES)
+"""Stands beside labels in training for a bicycle with its rider: no data set labels them, and a network that is shown
+motorcycles alone takes every one for a motorcycle."""
 ASPECT_DIGITS: Final = 6
 """Decimals of an aspect: what a float32 carries unchanged."""
 NO_LICENCE: Final = "none stated"

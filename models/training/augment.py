@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_app.records import FloatArray, Image
 from models.anchors import Size
-from models.data.samples import CLASSES
+from models.data.samples import BICYCLE, CLASSES
 from models.manifest import PAD
 from models.training.settings import Augmentation
 from models.training.weather import change
@@ -127,12 +127,18 @@ def small_ones_ignored(shown: Shown, smallest: float) -> Shown:
 
 
 class Augmenter:
-    """Draws scenes and shows them changed. draw: gives a random scene. Used by one thread; random by its generator."""
+    """Draws scenes and shows them changed. draw: gives a random scene; rare: one with a bicycle, where there are some.
+    Used by one thread; random by its generator."""
 
     def __init__(
-        self, draw: Callable[[], Scene], size: Size, settings: Augmentation, random: np.random.Generator
+        self,
+        draw: Callable[[], Scene],
+        size: Size,
+        settings: Augmentation,
+        random: np.random.Generator,
+        rare: Callable[[], Scene] | None = None,
     ) -> None:
-        self._draw, self._size, self._settings, self._random = draw, size, settings, random
+        self._draw, self._size, self._settings, self._random, self._rare = draw, size, settings, random, rare
 
     def __call__(self) -> Shown:
         """The next picture."""
@@ -144,9 +150,11 @@ class Augmenter:
 
     def _next(self) -> Scene:
         scene = self._draw()
-        if self._random.random() >= self._settings.paste:
-            return scene
-        return self._pasted(scene, motorcycles(self._draw()))
+        if self._random.random() < self._settings.paste:
+            scene = self._pasted(scene, cut_out(self._draw(), _MOTORCYCLE), _MOTORCYCLE)
+        if self._rare and self._random.random() < self._settings.bicycles:
+            scene = self._pasted(scene, cut_out(self._rare(), BICYCLE), BICYCLE)
+        return scene
 
     def _window(self, scene: Scene, size: Size, smaller: float = 1.0) -> Shown:
         """A random window; again when nothing is left in it."""
@@ -180,8 +188,8 @@ class Augmenter:
             np.concatenate([part.regions + shift for part, shift in zip(parts, shifts, strict=True)]),
         )
 
-    def _pasted(self, scene: Scene, patches: Sequence[tuple[Image, float]]) -> Scene:
-        """With some motorcycles of another scene, as large as the vehicles at that height of the picture."""
+    def _pasted(self, scene: Scene, patches: Sequence[tuple[Image, float]], kind: int) -> Scene:
+        """With some two-wheelers of another scene, as large as the vehicles at that height of the picture."""
         known = np.flatnonzero((scene.kinds <= _MOTORCYCLE) & ~scene.ignored)
         if not (len(known) and patches):
             return scene
@@ -196,7 +204,7 @@ class Augmenter:
             image,
             scene.aspect,
             np.array(boxes, np.float32).reshape(-1, 4),
-            np.concatenate([scene.kinds, np.full(more, _MOTORCYCLE, np.int8)]),
+            np.concatenate([scene.kinds, np.full(more, kind, np.int8)]),
             np.concatenate([scene.ignored, np.zeros(more, bool)]),
             np.concatenate([scene.placed, np.ones(more, bool)]),
         )
@@ -211,17 +219,12 @@ class Augmenter:
         return box if box.min() >= 0 and box.max() <= 1 else None
 
 
-def motorcycles(scene: Scene) -> list[tuple[Image, float]]:
-    """Cut out of a scene those that are whole and large enough, each with its true width / height."""
+def cut_out(scene: Scene, kind: int) -> list[tuple[Image, float]]:
+    """Of a scene those of a kind that are whole and large enough, each with its true width / height."""
     height, width = scene.image.shape[:2]
     pixels = (scene.boxes * np.array([width, height] * 2, np.float32)).astype(int)
     sides = pixels[:, 2:] - pixels[:, :2]
-    fit = (
-        (scene.kinds == _MOTORCYCLE)
-        & ~scene.ignored
-        & scene.placed
-        & (sides.min(axis=1, initial=width) >= _PASTED_FROM)
-    )
+    fit = (scene.kinds == kind) & ~scene.ignored & scene.placed & (sides.min(axis=1, initial=width) >= _PASTED_FROM)
     return [
         (scene.image[y0:y1, x0:x1], float((x1 - x0) / (y1 - y0) * scene.aspect * height / width))
         for x0, y0, x1, y1 in pixels[fit]

@@ -167,11 +167,11 @@ def _first(path: Path | None, settings: Settings) -> weights.Weights:
 
 def _hints(folder: RunFolder, trusted: Sequence[Path], parts: Parts, console: Console) -> hints.Hints:
     """Found once and kept in the folder."""
-    if not trusted:
-        return {}
     if not folder.hints.exists():
-        console.print(f"comparing the labels with {', '.join(path.name for path in trusted)} ...")
-        hints.save(folder.hints, asked(trusted, parts.training + parts.validation))
+        samples = parts.training + parts.validation
+        if trusted:
+            console.print(f"comparing the labels with {', '.join(path.name for path in trusted)} ...")
+        hints.save(folder.hints, hints.with_bicycles(asked(trusted, samples) if trusted else {}, samples))
     return hints.load(folder.hints)
 
 

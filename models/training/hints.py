@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
-from models.data.samples import OTHER
+from models.data.samples import BICYCLE, OTHER, Sample
 from models.training import weights
 from models.training.augment import Scene
+from models.training.matching import area, shared_area
+
+MARKED: Final = Path(__file__).with_name("bicycles.json")
+_COVERED: Final = 0.3
+"""Share of a detector's box that a marked bicycle covers: then it is the bicycle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,23 @@ class Hint:
 
 Hints = Mapping[str, Hint]
 """By a picture's sha256."""
+
+
+def with_bicycles(found: Hints, samples: Sequence[Sample], marked: Path = MARKED) -> Hints:
+    """The hints and the bicycles that a person has marked, which take the place of what detectors said there."""
+    boxes_of = json.loads(marked.read_text("utf-8"))["bicycles"]
+    result = dict(found)
+    for sample in samples:
+        if sample.sha256 not in boxes_of:
+            continue
+        boxes = np.array(boxes_of[sample.sha256], np.float32)
+        none = Hint(np.empty((0, 4), np.float32), np.empty(0, np.int8), np.zeros(len(sample.boxes), bool))
+        hint = found.get(sample.sha256, none)
+        covered = shared_area(hint.boxes, boxes).max(axis=1) / np.maximum(area(hint.boxes), 1e-9)
+        other = covered < _COVERED
+        kinds = np.concatenate([hint.kinds[other], np.full(len(boxes), BICYCLE, np.int8)])
+        result[sample.sha256] = Hint(np.concatenate([hint.boxes[other], boxes]), kinds, hint.doubtful)
+    return result
 
 
 def save(path: Path, found: Hints) -> None:

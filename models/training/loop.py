@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_app.records import FloatArray
 from models import tensorflow_room
+from models.data.samples import BICYCLE
 from models.errors import BuildError
 from models.evaluation.looking import Look
 from models.training import judging, ranges, scenes, weights
@@ -142,13 +143,15 @@ class Training:
         """Batches from the present step on; each depends on its number and the seed alone."""
         settings, number = self._settings, self.step
         chances = scenes.weights(self._parts.training, settings.balance, settings.origins)
+        rarer = scenes.with_hint(self._parts.training, self._hints, BICYCLE)
 
         def made() -> Batch:
             nonlocal number
             random = np.random.default_rng([settings.seed, number])
             number += 1
             draw = Drawer(self._parts.training, chances, self._hints, settings.riderless, random)
-            show = Augmenter(draw, settings.size, settings.augmentation, random)
+            rare = Drawer(rarer, np.full(len(rarer), 1 / len(rarer)), self._hints, (), random) if rarer else None
+            show = Augmenter(draw, settings.size, settings.augmentation, random, rare)
             return make(show, self._anchors, settings.matching, settings.batch)
 
         return ahead(made)

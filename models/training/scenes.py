@@ -84,6 +84,11 @@ def weights(samples: Sequence[Sample], balance: float, origins: Mapping[str, flo
     return np.asarray(result / result.sum(), np.float64)
 
 
+def with_hint(samples: Sequence[Sample], hints: Hints, kind: int) -> list[Sample]:
+    """Those of which a hint says that there is such a one."""
+    return [sample for sample in samples if sample.sha256 in hints and kind in hints[sample.sha256].kinds]
+
+
 class Drawer:
     """Gives scenes by their chances. riderless: patterns of cameras whose labels mostly leave out the rider."""
 

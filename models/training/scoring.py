@@ -36,7 +36,7 @@ class Fit:
 
 
 def fits(seen: Sequence[Look]) -> dict[str, Fit]:
-    """One for each taught class, from what a network saw in labelled pictures."""
+    """One for each taught class, and for bicycles, from what a network saw in labelled pictures."""
     judged = judge(seen)
     pairs: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
     for label in TAUGHT:
@@ -44,7 +44,8 @@ def fits(seen: Sequence[Look]) -> dict[str, Fit]:
         counts = ~found.excused[AP50]
         pairs[label] = found.scores[counts], found.hit[AP50][counts]
     common = fit(*(np.concatenate(parts) for parts in zip(*pairs.values(), strict=True)))
-    return {label: fit(*pair) if pair[1].sum() >= _FEWEST else common for label, pair in pairs.items()}
+    found = {label: fit(*pair) if pair[1].sum() >= _FEWEST else common for label, pair in pairs.items()}
+    return found | {"bicycle": found["motorcycle"]}  # its rival; no set labels enough bicycles to fit to
 
 
 def fit(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> Fit:

@@ -39,6 +39,8 @@ class Augmentation(_Part):
     """As an infrared camera sees it."""
     paste: _Share = 0.25
     """Motorcycles of other pictures are put in."""
+    bicycles: _Share = 0.3
+    """Bicycles are put in, of the few pictures in which they are marked."""
     mosaic: _Share = 0.15
     """Four pictures in one."""
 

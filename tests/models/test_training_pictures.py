@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from edge_app.records import Image
 from models.anchors import Size
-from models.data.samples import OTHER, Sample, digest
+from models.data.samples import BICYCLE, OTHER, Sample, digest
 from models.manifest import PAD
 from models.training import scenes
 from models.training.anchoring import anchors_of
 from models.training.architecture import plan
-from models.training.augment import Augmenter, Scene, Window, cut, motorcycles, small_ones_ignored
+from models.training.augment import Augmenter, Scene, Window, cut, cut_out, small_ones_ignored
 from models.training.batches import Batch, ahead, make
 from models.training.hints import Hint
 from models.training.scenes import Drawer, decoded, riders_added, weights
@@ -106,9 +106,21 @@ def test_motorcycles_of_another_scene_are_put_in_with_their_boxes() -> None:
     assert found > 0
 
 
+def test_bicycles_come_from_the_pictures_in_which_they_are_marked() -> None:
+    random, street = np.random.default_rng(3), scene(kind=0)
+    settings = PLAIN.model_copy(update={"bicycles": 1.0, "window": (1.0, 1.0)})
+    kinds = {
+        kind
+        for _ in range(20)
+        for kind in Augmenter(lambda: street, SIZE, settings, random, lambda: scene(kind=BICYCLE))().kinds.tolist()
+    }
+    assert kinds == {0, BICYCLE}
+    assert set(Augmenter(lambda: street, SIZE, settings, random)().kinds.tolist()) == {0}
+
+
 def test_a_motorcycle_without_its_rider_is_not_copied() -> None:
-    assert motorcycles(scene())
-    assert not motorcycles(riders_added(scene()))
+    assert cut_out(scene(), 1)
+    assert not cut_out(riders_added(scene()), 1)
 
 
 def test_a_rider_is_added_above_a_low_box_only() -> None:
