@@ -44,8 +44,8 @@ def fits(seen: Sequence[Look]) -> dict[str, Fit]:
         counts = ~found.excused[AP50]
         pairs[label] = found.scores[counts], found.hit[AP50][counts]
     common = fit(*(np.concatenate(parts) for parts in zip(*pairs.values(), strict=True)))
-    found = {label: fit(*pair) if pair[1].sum() >= _FEWEST else common for label, pair in pairs.items()}
-    return found | {"bicycle": found["motorcycle"]}  # its rival; no set labels enough bicycles to fit to
+    fitted = {label: fit(*pair) if pair[1].sum() >= _FEWEST else common for label, pair in pairs.items()}
+    return fitted | {"bicycle": fitted["motorcycle"]}  # its rival; no set labels enough bicycles to fit to
 
 
 def fit(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> Fit:
