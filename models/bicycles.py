@@ -8,14 +8,12 @@ say how it is on cameras that taught nothing. No TensorFlow.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 
 from edge_app.detectors.tflite import TfliteDetector
@@ -23,9 +21,9 @@ from edge_app.records import LABELS, FloatArray
 from models.data.samples import Sample
 from models.errors import exit_code
 from models.markdown import table
+from models.metrics import iou_matrix
 from models.training import scenes
-from models.training.hints import MARKED
-from models.training.matching import area, shared_area
+from models.training.hints import MARKED, bicycles
 
 _SCORE: Final = 0.2
 """Where the product works."""
@@ -36,21 +34,19 @@ _CALLED: Final = ("bicycle", "motorcycle", "another", "nothing")
 
 def called(detector: TfliteDetector, samples: Sequence[Sample]) -> Iterator[str]:
     """One of _CALLED for each marked bicycle, by the strongest detection there."""
-    boxes_of = json.loads(MARKED.read_text("utf-8"))["bicycles"]
+    boxes_of = bicycles(MARKED)
     for sample in samples:
         if sample.sha256 not in boxes_of:
             continue
-        scene = scenes.decoded(sample)
-        height = scene.image.shape[0]
-        width = round(height * scene.aspect)
-        found = detector.detect(np.asarray(cv2.resize(scene.image, (width, height)), np.uint8))
-        for box in np.array(boxes_of[sample.sha256], np.float32) * np.array([width, height] * 2, np.float32):
+        picture = scenes.in_true_shape(scenes.decoded(sample))
+        height, width = picture.shape[:2]
+        found = detector.detect(picture)
+        for box in boxes_of[sample.sha256] * np.array([width, height] * 2, np.float32):
             yield _called(found.boxes, [LABELS[kind] for kind in found.classes], found.scores, box)
 
 
 def _called(boxes: FloatArray, labels: Sequence[str], scores: FloatArray, at: FloatArray) -> str:
-    both = shared_area(boxes, at[None])[:, 0]
-    near = both / (area(boxes) + area(at[None]) - both) >= _SAME
+    near = iou_matrix(boxes, at[None])[:, 0] >= _SAME
     there = [(score, label) for score, label, one in zip(scores, labels, near, strict=True) if one]
     label = max(there, default=(0.0, "nothing"))[1]
     return label if label in _CALLED else "another"

@@ -19,14 +19,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_app import offline
-from edge_app.app import build_detector, build_pipeline
 from edge_app.commands.count import configured
-from edge_app.config import Config, LineConfig
-from edge_app.evaluate import Event, Score, Truth, read_truth, score
-from edge_app.records import Direction, Frame, Image, Line
+from edge_app.commands.evaluate import counted
+from edge_app.config import Config
+from edge_app.evaluate import Score, Truth, read_truth
+from edge_app.records import Direction, Frame, Image
 from edge_app.sources.recording import Recording
-from edge_app.terminal import bar, stdout, table
+from edge_app.terminal import stdout, table
 from tests.shared import SHARED
 
 _BORDER = 1.3
@@ -71,17 +70,6 @@ def blocky(frame: Frame) -> Image:
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
 
 
-VIEWS: dict[str, Alter] = {
-    "as it is": lambda frame: frame.image,
-    "mirrored": mirrored,
-    "half the width": half,
-    "1.3 times smaller": bordered,
-    "a third of the light": dusk,
-    "noise, sigma 8": noisy,
-    "JPEG of quality 20": blocky,
-}
-
-
 class Altered(Recording):
     """A recording through other eyes."""
 
@@ -94,36 +82,44 @@ class Altered(Recording):
         return frame and replace(frame, image=self._alter(frame))
 
 
-def placed(truth: Truth, alter: Alter) -> Truth:
-    """The truth where the view has put it."""
-    if alter is bordered:
-        return replace(truth, line=_moved(truth.line, lambda x, y: (_inner(x), _inner(y))))
-    if alter is not mirrored:
-        return truth
+def as_it_is(truth: Truth) -> Truth:
+    return truth
+
+
+def from_behind(truth: Truth) -> Truth:
+    """The truth of a mirrored clip."""
     events, uncertain = (
         tuple(replace(event, direction=_OTHER_WAY[event.direction]) for event in these)
         for these in (truth.events, truth.uncertain)
     )
-    return replace(truth, line=_moved(truth.line, lambda x, y: (1 - x, y)), events=events, uncertain=uncertain)
+    return replace(_moved(truth, lambda x, y: (1 - x, y)), events=events, uncertain=uncertain)
 
 
-def _inner(part: float) -> float:
-    return 0.5 + (part - 0.5) / _BORDER
+def within(truth: Truth) -> Truth:
+    """The truth of a clip with a border."""
+    return _moved(truth, lambda x, y: (0.5 + (x - 0.5) / _BORDER, 0.5 + (y - 0.5) / _BORDER))
 
 
-def _moved(line: Line, to: Callable[[float, float], tuple[float, float]]) -> Line:
-    return replace(line, start=to(*line.start), end=to(*line.end))
+def _moved(truth: Truth, to: Callable[[float, float], tuple[float, float]]) -> Truth:
+    return replace(truth, line=replace(truth.line, start=to(*truth.line.start), end=to(*truth.line.end)))
 
 
-def counted(config: Config, truth: Truth, clip: Path, alter: Alter) -> Score:
-    truth = placed(truth, alter)
-    line = LineConfig(id=truth.line.id, start=truth.line.start, end=truth.line.end)
-    config = config.model_copy(update={"lines": (line,)})
-    source = Altered(clip, alter)
-    with bar(clip.name, source.frames_expected) as progress:
-        pipeline = build_pipeline(config, build_detector(config))
-        looked = offline.look(source, pipeline, threading.Event(), lambda _frame, _crossings: progress.forward())
-    return score(truth, [Event(c.frame / truth.fps, c.label, c.direction) for c in looked.crossings])
+VIEWS: dict[str, tuple[Alter, Callable[[Truth], Truth]]] = {
+    "as it is": (lambda frame: frame.image, as_it_is),
+    "mirrored": (mirrored, from_behind),
+    "half the width": (half, as_it_is),
+    "1.3 times smaller": (bordered, within),
+    "a third of the light": (dusk, as_it_is),
+    "noise, sigma 8": (noisy, as_it_is),
+    "JPEG of quality 20": (blocky, as_it_is),
+}
+"""How frames are altered, and where that puts the truth."""
+
+
+def seen(config: Config, path: Path, alter: Alter, place: Callable[[Truth], Truth]) -> Score:
+    truth = place(read_truth(path))
+    source = Altered(path.resolve().parent.parent / "clips" / truth.clip, alter)
+    return counted(config, truth, source, threading.Event(), source.frames_expected)
 
 
 def main() -> int:
@@ -133,12 +129,9 @@ def main() -> int:
     given = parser.parse_args()
     config = configured(None, [], given.model)
     rows = table("view", "true", "false", "missed", "F1", "any", "eff.", "motor.")
-    for name, alter in VIEWS.items():
-        scores = [
-            counted(config, truth, path.resolve().parent.parent / "clips" / truth.clip, alter)
-            for path in given.truth or sorted((SHARED / "truth").glob("*.json"))
-            for truth in [read_truth(path)]
-        ]
+    truths = given.truth or sorted((SHARED / "truth").glob("*.json"))
+    for name, view in VIEWS.items():
+        scores = [seen(config, path, *view) for path in truths]
         rows.add_row(name, *_figures(functools.reduce(operator.add, scores)))
     stdout().print(rows)
     return 0

@@ -1,4 +1,4 @@
-"""What every test finds as it was: the logging of the process, which a command in process sets up for itself."""
+"""What every test finds as it was, and what several files begin with."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from collections.abc import Iterator
 import pytest
 
 from edge_app import logs
+from tests.brokers import Mosquitto, mosquitto
 
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
+    """A command in process sets logging up for itself."""
     root, hooks = (logging.root.handlers, logging.root.level), (sys.excepthook, threading.excepthook)
     yield
     logging.root.handlers, level = root
@@ -22,3 +24,10 @@ def _logging_as_before() -> Iterator[None]:
     sys.excepthook, threading.excepthook = hooks
     logging.captureWarnings(False)
     logs._secrets.clear()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    """Mosquitto with nothing of its own, for the tests of a file."""
+    with mosquitto(tmp_path_factory.mktemp("mosquitto")) as running:
+        yield running

@@ -1,13 +1,12 @@
 """Cameras, brokers and other instances that refuse, are absent or in use: one clear sentence, a fitting exit code.
 
-"Camera in use" needs a driver that says so, which a machine without V4L2 lacks: only that one answer is made up. The
-only port on which the product itself listens is that of the demo's broker.
+"Camera in use" needs a driver that says so, which a machine without V4L2 lacks: only that one answer is made up. A port
+in use is in test_broker.py.
 """
 
 from __future__ import annotations
 
 import errno
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,10 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.broker import HOST, embedded
 from edge_app.commands.findings import findings
 from edge_app.config_file import load
-from edge_app.errors import BrokerError
 from edge_app.sources import opencv
 from edge_app.sources.reasons import why_no_camera
 from tests import rtsp_server
@@ -29,7 +26,6 @@ from tests.brokers import (
     Mosquitto,
     free_port,
     mosquitto,
-    needs_iotcore,
     needs_mosquitto,
     needs_openssl,
     password_file,
@@ -151,14 +147,6 @@ def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
     done = edge_app("run", "--config", config(tmp_path, text, lines=""))
     assert done.returncode == 2
     assert "is no readable PEM certificate" in one_sentence(done.stderr)
-
-
-@needs_iotcore
-def test_a_port_in_use() -> None:
-    with socket.create_server((HOST, 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(BrokerError, match=f"cannot start on {HOST}:{port}"), embedded(port):
-            pass
 
 
 # --- another instance

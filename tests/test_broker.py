@@ -58,7 +58,7 @@ def test_ends_with_its_context() -> None:
 def test_a_given_port_that_is_in_use() -> None:
     with socket.create_server((HOST, 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(BrokerError, match=f"{HOST}:{port}"), embedded(port):
+        with pytest.raises(BrokerError, match=f"cannot start on {HOST}:{port}"), embedded(port):
             pass
 
 

@@ -23,7 +23,7 @@ from edge_app.detectors.manifest import Manifest, default_model
 from edge_app.lint import LEAST_LOOKS, Finding, LineWatch, Vision, judge, keeps_up
 from edge_app.pipeline import Region
 from edge_app.records import Line, Tracks
-from tests.brokers import Mosquitto, free_port, mosquitto, needs_mosquitto
+from tests.brokers import Mosquitto, free_port, needs_mosquitto
 from tests.videos import write_video
 
 LINE = Line("road", (0.0, 0.5), (1.0, 0.5))
@@ -140,12 +140,6 @@ def test_a_source_faster_than_the_model() -> None:
 )
 def test_clock(at: float, level: str) -> None:
     assert clock(at).level == level
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    with mosquitto(tmp_path_factory.mktemp("broker")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

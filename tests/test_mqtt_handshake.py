@@ -26,12 +26,6 @@ from tests.brokers import (
 )
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    with mosquitto(tmp_path_factory.mktemp("mosquitto")) as running:
-        yield running
-
-
 @needs_iotcore
 def test_embedded_broker_speaks_v5() -> None:
     with embedded() as port:

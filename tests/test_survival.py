@@ -57,7 +57,6 @@ def test_a_broken_promise_is_shown_and_told_by_the_exit_code(
         "lacking": Row("lacking", "snow", "stays warm", lacking),
     }
     monkeypatch.setattr(command, "ROWS", rows)
-    monkeypatch.setattr("logging.disable", lambda _level: None)
     assert command.main(["--json", str(tmp_path / "found.json")]) == 1
     out, err = capsys.readouterr()
     assert "held    0 drops" in out

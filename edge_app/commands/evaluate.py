@@ -13,6 +13,7 @@ from edge_app.errors import ConfigError
 if TYPE_CHECKING:
     from edge_app.config import Config
     from edge_app.evaluate import Score, Truth
+    from edge_app.sources.recording import Recording
 
 HELP = "count recordings whose true crossings are known, and score the counts"
 
@@ -54,19 +55,25 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 
 def _score(config: Config, truth: Truth, clip: Path, every: int, stop: threading.Event) -> Score:
+    from edge_app.sources.recording import Recording
+
+    # One frame in N by a limit of the rate a hair above it, so that rounding never drops one more.
+    limit = truth.fps / every * 1.001 if every > 1 else None
+    source = Recording(clip, fps_limit=limit)
+    return counted(config, truth, source, stop, source.frames_expected // every)
+
+
+def counted(config: Config, truth: Truth, source: Recording, stop: threading.Event, frames: int) -> Score:
+    """What the pipeline of `config` makes of a source at the truth's line; frames: how many a bar is to expect."""
     from edge_app import offline
     from edge_app.app import build_detector, build_pipeline
     from edge_app.config import LineConfig
     from edge_app.evaluate import Event, score
-    from edge_app.sources.recording import Recording
     from edge_app.terminal import bar
 
     line = LineConfig(id=truth.line.id, start=truth.line.start, end=truth.line.end)
     config = config.model_copy(update={"lines": (line,)})
-    # One frame in N by a limit of the rate a hair above it, so that rounding never drops one more.
-    limit = truth.fps / every * 1.001 if every > 1 else None
-    source = Recording(clip, fps_limit=limit)
-    with bar(clip.name, source.frames_expected // every) as progress:
+    with bar(Path(truth.clip).name, frames) as progress:
         looked = offline.look(
             source, build_pipeline(config, build_detector(config)), stop, lambda _f, _c: progress.forward()
         )

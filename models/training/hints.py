@@ -54,14 +54,19 @@ Hints = Mapping[str, Hint]
 """By a picture's sha256."""
 
 
+def bicycles(marked: Path) -> dict[str, FloatArray]:
+    """Those that a person has marked, with their riders: sha256 of a picture -> boxes float32 (N, 4) in 0..1."""
+    boxes_of = json.loads(marked.read_text("utf-8"))["bicycles"]
+    return {picture: np.array(boxes, np.float32) for picture, boxes in boxes_of.items()}
+
+
 def with_bicycles(found: Hints, samples: Sequence[Sample], marked: Path = MARKED) -> Hints:
     """The hints and the bicycles that a person has marked, which take the place of what detectors said there."""
-    boxes_of = json.loads(marked.read_text("utf-8"))["bicycles"]
-    result = dict(found)
+    boxes_of, result = bicycles(marked), dict(found)
     for sample in samples:
         if sample.sha256 not in boxes_of:
             continue
-        boxes = np.array(boxes_of[sample.sha256], np.float32)
+        boxes = boxes_of[sample.sha256]
         none = Hint(np.empty((0, 4), np.float32), np.empty(0, np.int8), np.zeros(len(sample.boxes), bool))
         hint = found.get(sample.sha256, none)
         covered = shared_area(hint.boxes, boxes).max(axis=1) / np.maximum(area(hint.boxes), 1e-9)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_app.records import Image
 from models.data import shards, splits
 from models.data.samples import CLASSES, OTHER, Sample
 from models.errors import BuildError
@@ -54,6 +55,12 @@ def decoded(sample: Sample) -> Scene:
     ignored = sample.ignored | (sample.classes == OTHER)
     kinds, placed = sample.classes.astype(np.int8), np.ones(len(sample.boxes), bool)
     return Scene(np.asarray(image, np.uint8), sample.aspect, sample.boxes, kinds, ignored, placed)
+
+
+def in_true_shape(scene: Scene) -> Image:
+    """The picture as the camera saw it, of the same height: what a detector wants. Boxes in 0..1 do not care."""
+    height = scene.image.shape[0]
+    return np.asarray(cv2.resize(scene.image, (round(height * scene.aspect), height)), np.uint8)
 
 
 def riders_added(scene: Scene) -> Scene:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +21,7 @@ from models.data.samples import CLASSES, OTHER, Sample
 from models.training.augment import Scene
 from models.training.hints import Hint, Hints
 from models.training.matching import area, shared_area
-from models.training.scenes import decoded
+from models.training.scenes import decoded, in_true_shape
 
 FAIR: Final = 0.3
 SURE: Final = 0.6
@@ -46,9 +45,8 @@ def asked(models: Sequence[Path], samples: Sequence[Sample], forward: Callable[[
     found: dict[str, Hint] = {}
     for sample in samples:
         scene = decoded(sample)
-        height = scene.image.shape[0]
-        width = round(height * scene.aspect)  # a detector wants true shapes; boxes in 0..1 do not care
-        picture = np.asarray(cv2.resize(scene.image, (width, height)), np.uint8)
+        picture = in_true_shape(scene)
+        height, width = picture.shape[:2]
         seen = [detector.detect(picture) for detector in detectors]
         labels = _CLASS_OF[np.concatenate([one.classes for one in seen])]
         known = labels >= 0

@@ -10,7 +10,7 @@ import pytest
 
 from edge_app.detectors.tflite import TfliteDetector
 from models import bicycles
-from tests.models.test_training_pictures import sample
+from tests.models.annotated import sample
 
 AT = np.array([10, 10, 50, 90], np.float32)
 NEAR, FAR = [12, 14, 52, 92], [70, 10, 110, 90]
@@ -39,7 +39,7 @@ def test_the_strongest_detection_there_is_what_it_is_called(
 def test_only_marked_pictures_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marked = tmp_path / "bicycles.json"
     monkeypatch.setattr(bicycles, "MARKED", marked)
-    one, other = sample("one", [1]), sample("other", [1])
+    one, other = sample(seed=1), sample(seed=2)
     marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.6, 0.1, 0.7, 0.3], [0.8, 0.1, 0.9, 0.3]]}}))
     detector = TfliteDetector(MODEL)
     assert list(bicycles.called(detector, [other, one])) == ["nothing", "nothing"]

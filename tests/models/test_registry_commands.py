@@ -17,19 +17,12 @@ from tests.models.registry_cases import (
     compared,
     everything,
     in_production,
-    ours_and_theirs,
     places,
     put_model,
     result,
     sha256,
     shelf,
 )
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Shelf:
-    """THEIRS in production, OURS a candidate that would pass."""
-    return ours_and_theirs(tmp_path)
 
 
 def test_the_commands_from_the_first_model_to_a_rollback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

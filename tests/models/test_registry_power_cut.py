@@ -28,16 +28,9 @@ from tests.models.registry_cases import (
     THEIRS,
     add,
     in_production,
-    ours_and_theirs,
     places,
     sha256,
 )
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Shelf:
-    """THEIRS in production, OURS a candidate that would pass."""
-    return ours_and_theirs(tmp_path)
 
 
 class PowerCutError(BaseException):

@@ -23,17 +23,10 @@ from tests.models.registry_cases import (
     everything,
     in_production,
     manifest,
-    ours_and_theirs,
     sha256,
     shelf,
     with_value,
 )
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Shelf:
-    """THEIRS in production, OURS a candidate that would pass."""
-    return ours_and_theirs(tmp_path)
 
 
 def test_a_promotion_and_back(two: Shelf) -> None:

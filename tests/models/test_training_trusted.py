@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from models.data.samples import BICYCLE, OTHER, Sample, digest
+from models.data.samples import BICYCLE, OTHER
 from models.training.augment import Scene
-from models.training.hints import MARKED, Hint, load, save, with_bicycles
+from models.training.hints import MARKED, Hint, bicycles, load, save, with_bicycles
 from models.training.scenes import decoded
 from models.training.trusted import compared
+from tests.models.annotated import sample
 
 
 def scene_of(boxes: list[list[float]], kinds: list[int]) -> Scene:
@@ -61,38 +61,24 @@ def test_two_detectors_find_one_vehicle_once() -> None:
 
 
 def test_a_bicycle_that_a_person_marked_takes_the_place_of_what_detectors_said(tmp_path: Path) -> None:
-    marked, code = tmp_path / "bicycles.json", cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1].tobytes()
-    marked.write_text(json.dumps({"bicycles": {digest(code): [[0.5, 0.5, 0.8, 0.9]]}}))
-    sample = Sample(
-        name="a",
-        image=code,
-        width=60,
-        height=40,
-        aspect=1.5,
-        boxes=np.array([[0.1, 0.1, 0.3, 0.3]], np.float32),
-        classes=np.array([1], np.int16),
-        ignored=np.zeros(1, bool),
-        sha256=digest(code),
-        origin="ours",
-        licence="LicenseRef-own",
-        camera="one",
-    )
+    marked, one = tmp_path / "bicycles.json", sample(boxes=[[0.1, 0.1, 0.3, 0.3]], classes=[1])
+    marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}}))
     said = Hint(
         np.array([[0.5, 0.5, 0.8, 0.8], [0, 0, 0.1, 0.1]], np.float32), np.full(2, OTHER, np.int8), np.ones(1, bool)
     )
-    for before, kinds, doubtful in (({sample.sha256: said}, [OTHER, BICYCLE], [True]), ({}, [BICYCLE], [False])):
-        hint = with_bicycles(before, [sample], marked)[sample.sha256]
+    for before, kinds, doubtful in (({one.sha256: said}, [OTHER, BICYCLE], [True]), ({}, [BICYCLE], [False])):
+        hint = with_bicycles(before, [one], marked)[one.sha256]
         assert hint.kinds.tolist() == kinds
         np.testing.assert_array_equal(hint.boxes[-1], np.array([0.5, 0.5, 0.8, 0.9], np.float32))
         assert hint.doubtful.tolist() == doubtful
-        taught = hint.added(decoded(sample))
+        taught = hint.added(decoded(one))
         assert taught.kinds.tolist() == [1, *kinds]
         assert taught.ignored.tolist() == [*doubtful, *(kind == OTHER for kind in kinds)]
     assert with_bicycles({"another": said}, [], marked) == {"another": said}
 
 
 def test_the_bicycles_that_are_marked_can_be_read() -> None:
-    boxes = [box for marked in json.loads(MARKED.read_text("utf-8"))["bicycles"].values() for box in marked]
+    boxes = [box for marked in bicycles(MARKED).values() for box in marked]
     assert len(boxes) > 10
     assert all(0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1 for x0, y0, x1, y1 in boxes)
 
