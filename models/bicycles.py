@@ -1,6 +1,6 @@
 """Are bicycles told from motorcycles? `python -m models.bicycles MODEL.tflite ... --shards DIR --split FILE`.
 
-Prints, for the bicycles that a person has marked (training/bicycles.json), what each detector with the product's own
+Prints, for the bicycles that a person has marked (training/marks.json), what each detector with the product's own
 suppression calls the rider's box: a bicycle, a motorcycle, another thing or nothing. Only those of validation cameras
 say how it is on cameras that taught nothing. No TensorFlow.
 """
@@ -23,7 +23,7 @@ from models.errors import exit_code
 from models.markdown import table
 from models.metrics import iou_matrix
 from models.training import scenes
-from models.training.hints import MARKED, bicycles
+from models.training.hints import MARKED, marks
 
 _SCORE: Final = 0.2
 """Where the product works."""
@@ -34,7 +34,7 @@ _CALLED: Final = ("bicycle", "motorcycle", "another", "nothing")
 
 def called(detector: TfliteDetector, samples: Sequence[Sample]) -> Iterator[str]:
     """One of _CALLED for each marked bicycle, by the strongest detection there."""
-    boxes_of = bicycles(MARKED)
+    boxes_of = marks(MARKED, "bicycles")
     for sample in samples:
         if sample.sha256 not in boxes_of:
             continue

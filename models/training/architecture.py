@@ -5,7 +5,8 @@ TensorFlow object detection model zoo. Batch norm is folded into kernels and bia
 of it is left to freeze. Names are the source graph's scopes, so that published weights find their place.
 
 Beyond the source there may be a fine layer of stride 8 for small vehicles: the last features of stride 8 plus those of
-stride 16 enlarged (Lin et al., "Feature Pyramid Networks for Object Detection", 2017), with heads like all others.
+stride 16 enlarged (Lin et al., "Feature Pyramid Networks for Object Detection", 2017), with heads like all others. A
+deep one adds those of stride 32 and one more block, a residual one (He et al., "Deep Residual Learning", 2016).
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ EXTRAS: Final = ((256, 512), (128, 256), (128, 256), (64, 128))
 """Channels of the 1x1 and of the strided convolution of layers 2 .. 5."""
 FINE: Final = "Fine"
 FINE_CHANNELS: Final = 64
-FINE_BLOCK, COARSE_BLOCK = 5, 12
-"""Blocks whose features feed the fine layer: the last ones of stride 8 and of stride 16."""
+FINE_BLOCK, COARSE_BLOCK, FAR_BLOCK = 5, 12, 16
+"""Blocks whose features feed the fine layer: the last of stride 8, of stride 16 and, in a deep one, of stride 32."""
+GROWN: Final = (f"{FINE}/far", f"{FINE}/project")
+"""What a deep fine layer adds to a plain one: as long as these are 0, both give the same."""
 FINE_PRIORS: Final = ((12.0, 0.65), (18.0, 0.6), (25.0, 0.6), (20.0, 1.5))
 """(side in px, width / height) of the fine layer's anchors: by the boxes of roadside pictures at 512x288."""
 MORE_PRIORS: Final = ((36.0, 0.5), (44.0, 1.4))
@@ -83,15 +86,16 @@ def source_priors(layer: int) -> tuple[tuple[float, float], ...]:
     return tuple((scale * 300, ratio) for scale, ratio in priors()[layer])
 
 
-def plan(layers: int, *, fine: bool) -> Plan:
-    """The network with so many of the source's layers; `fine` adds the layer of stride 8 and MORE_PRIORS."""
+def plan(layers: int, *, fine: bool, deep: bool = False) -> Plan:
+    """The network with so many of the source's layers; `fine` adds the layer of stride 8 and MORE_PRIORS, `deep` makes
+    that layer a deep one."""
     units = [*_backbone(), *_extras(layers)]
     by_name = {unit.name: unit for unit in units}
     heads: list[Head] = []
     if fine:
-        units += _fine()
+        units += _deep_fine() if deep else _fine()
         heads.append(Head(box_head_of(FINE), class_head_of(FINE), 8, FINE_PRIORS))
-        units += _head(FINE, f"{FINE}/sum", FINE_CHANNELS, len(FINE_PRIORS))
+        units += _head(FINE, units[-1].name, FINE_CHANNELS, len(FINE_PRIORS))
     for layer in range(layers):
         shapes = source_priors(layer) + (MORE_PRIORS if fine and layer == 0 else ())
         feature = feature_of(layer)
@@ -162,12 +166,28 @@ def _extras(layers: int) -> Iterator[Unit]:
         before = out
 
 
-def _fine() -> Iterator[Unit]:
-    near, far = block_output(FINE_BLOCK), block_output(COARSE_BLOCK)
-    yield Unit(f"{FINE}/coarse", "conv", (far,), FINE_CHANNELS, relu=False)
-    yield Unit(f"{FINE}/near", "conv", (near,), FINE_CHANNELS, relu=False)
-    yield Unit(f"{FINE}/enlarged", "enlarge", (f"{FINE}/coarse", f"{FINE}/near"), FINE_CHANNELS, relu=False)
+def _fine(coarse: str = f"{FINE}/coarse") -> Iterator[Unit]:
+    """coarse: the unit whose features of stride 16 are enlarged."""
+    yield _narrowed("coarse", COARSE_BLOCK)
+    yield _narrowed("near", FINE_BLOCK)
+    yield Unit(f"{FINE}/enlarged", "enlarge", (coarse, f"{FINE}/near"), FINE_CHANNELS, relu=False)
     yield Unit(f"{FINE}/sum", "add", (f"{FINE}/near", f"{FINE}/enlarged"), FINE_CHANNELS)
+
+
+def _deep_fine() -> Iterator[Unit]:
+    plain = list(_fine(f"{FINE}/middle"))
+    yield plain[0]
+    yield _narrowed("far", FAR_BLOCK)
+    yield Unit(f"{FINE}/far_enlarged", "enlarge", (f"{FINE}/far", f"{FINE}/coarse"), FINE_CHANNELS, relu=False)
+    yield Unit(f"{FINE}/middle", "add", (f"{FINE}/coarse", f"{FINE}/far_enlarged"), FINE_CHANNELS, relu=False)
+    yield from plain[1:]
+    yield Unit(f"{FINE}/depthwise", "depthwise", (f"{FINE}/sum",), FINE_CHANNELS, kernel=3)
+    yield Unit(f"{FINE}/project", "conv", (f"{FINE}/depthwise",), FINE_CHANNELS, relu=False)
+    yield Unit(f"{FINE}/deep", "add", (f"{FINE}/project", f"{FINE}/sum"), FINE_CHANNELS)
+
+
+def _narrowed(name: str, block: int) -> Unit:
+    return Unit(f"{FINE}/{name}", "conv", (block_output(block),), FINE_CHANNELS, relu=False)
 
 
 def _head(layer: str, feature: str, channels: int, count: int) -> Iterator[Unit]:

@@ -29,6 +29,8 @@ _PASTED_FROM: Final = 22
 """px of the picture: smaller motorcycles are not worth copying."""
 _PASTES: Final = 4
 _TRIES: Final = 4
+_AS_THEY_ARE: Final = 0.5
+"""Of the pictures that are to have a bicycle, those that had one from the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +151,13 @@ class Augmenter:
         return replace(shown, image=change(shown.image, self._settings, self._random))
 
     def _next(self) -> Scene:
+        rare = self._rare if self._random.random() < self._settings.bicycles else None
+        if rare and self._random.random() < _AS_THEY_ARE:
+            return rare()
         scene = self._draw()
         if self._random.random() < self._settings.paste:
             scene = self._pasted(scene, cut_out(self._draw(), _MOTORCYCLE), _MOTORCYCLE)
-        if self._rare and self._random.random() < self._settings.bicycles:
-            scene = self._pasted(scene, cut_out(self._rare(), BICYCLE), BICYCLE)
-        return scene
+        return self._pasted(scene, cut_out(rare(), BICYCLE), BICYCLE) if rare else scene
 
     def _window(self, scene: Scene, size: Size, smaller: float = 1.0) -> Shown:
         """A random window; again when nothing is left in it."""

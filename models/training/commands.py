@@ -161,7 +161,7 @@ def _value(text: str) -> Any:
 
 def _first(path: Path | None, settings: Settings) -> weights.Weights:
     if path is not None:
-        return weights.load(path)
+        return weights.grown(weights.load(path), plan_of(settings), settings.seed)
     return weights.of_source(source.read(source.fetch()).weights, plan_of(settings), settings.seed)
 
 
@@ -171,7 +171,7 @@ def _hints(folder: RunFolder, trusted: Sequence[Path], parts: Parts, console: Co
         samples = parts.training + parts.validation
         if trusted:
             console.print(f"comparing the labels with {', '.join(path.name for path in trusted)} ...")
-        hints.save(folder.hints, hints.with_bicycles(asked(trusted, samples) if trusted else {}, samples))
+        hints.save(folder.hints, hints.with_marks(asked(trusted, samples) if trusted else {}, samples))
     return hints.load(folder.hints)
 
 

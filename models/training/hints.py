@@ -6,20 +6,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
 from models.data.samples import BICYCLE, OTHER, Sample
+from models.metrics import iou_matrix
 from models.training import weights
 from models.training.augment import Scene
 from models.training.matching import area, shared_area
 
-MARKED: Final = Path(__file__).with_name("bicycles.json")
+MARKED: Final = Path(__file__).with_name("marks.json")
 _COVERED: Final = 0.3
-"""Share of a detector's box that a marked bicycle covers: then it is the bicycle."""
+"""Share of a detector's box that a mark covers: then the mark is right."""
+_SAME: Final = 0.5
+"""IoU from which a label is of a marked bicycle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +57,38 @@ Hints = Mapping[str, Hint]
 """By a picture's sha256."""
 
 
-def bicycles(marked: Path) -> dict[str, FloatArray]:
-    """Those that a person has marked, with their riders: sha256 of a picture -> boxes float32 (N, 4) in 0..1."""
-    boxes_of = json.loads(marked.read_text("utf-8"))["bicycles"]
+def marks(path: Path, what: Literal["bicycles", "nothing"]) -> dict[str, FloatArray]:
+    """What a person has marked: bicycles with their riders, or places where a detector saw a motorcycle and nothing is.
+
+    sha256 of a picture -> boxes float32 (N, 4) in 0..1.
+    """
+    boxes_of = json.loads(path.read_text("utf-8"))[what]
     return {picture: np.array(boxes, np.float32) for picture, boxes in boxes_of.items()}
 
 
-def with_bicycles(found: Hints, samples: Sequence[Sample], marked: Path = MARKED) -> Hints:
-    """The hints and the bicycles that a person has marked, which take the place of what detectors said there."""
-    boxes_of, result = bicycles(marked), dict(found)
+def with_marks(found: Hints, samples: Sequence[Sample], path: Path = MARKED) -> Hints:
+    """The hints and what a person has marked, which takes the place of what detectors said there, and of labels that
+    call a bicycle a motorcycle."""
+    bicycles, nothing = marks(path, "bicycles"), marks(path, "nothing")
+    result = dict(found)
     for sample in samples:
-        if sample.sha256 not in boxes_of:
+        mine, none = (boxes.get(sample.sha256, np.empty((0, 4), np.float32)) for boxes in (bicycles, nothing))
+        if not (len(mine) or len(none)):
             continue
-        boxes = boxes_of[sample.sha256]
-        none = Hint(np.empty((0, 4), np.float32), np.empty(0, np.int8), np.zeros(len(sample.boxes), bool))
-        hint = found.get(sample.sha256, none)
-        covered = shared_area(hint.boxes, boxes).max(axis=1) / np.maximum(area(hint.boxes), 1e-9)
-        other = covered < _COVERED
-        kinds = np.concatenate([hint.kinds[other], np.full(len(boxes), BICYCLE, np.int8)])
-        result[sample.sha256] = Hint(np.concatenate([hint.boxes[other], boxes]), kinds, hint.doubtful)
+        unknown = Hint(np.empty((0, 4), np.float32), np.empty(0, np.int8), np.zeros(len(sample.boxes), bool))
+        hint = found.get(sample.sha256, unknown)
+        left = ~_covered(hint.boxes, np.concatenate([mine, none]))
+        result[sample.sha256] = Hint(
+            np.concatenate([hint.boxes[left], mine]),
+            np.concatenate([hint.kinds[left], np.full(len(mine), BICYCLE, np.int8)]),
+            hint.doubtful | (iou_matrix(sample.boxes, mine) >= _SAME).any(axis=1),
+        )
     return result
+
+
+def _covered(boxes: FloatArray, by: FloatArray) -> NDArray[np.bool_]:
+    shares = shared_area(boxes, by).max(axis=1, initial=0) / np.maximum(area(boxes), 1e-9)
+    return np.asarray(shares >= _COVERED, bool)
 
 
 def save(path: Path, found: Hints) -> None:

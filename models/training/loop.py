@@ -48,7 +48,7 @@ class Progress:
 
 def plan_of(settings: Settings) -> Plan:
     """The network that a training trains."""
-    return plan(settings.layers, fine=settings.fine)
+    return plan(settings.layers, fine=settings.fine, deep=settings.deep)
 
 
 def rate_at(settings: Settings, step: int) -> float:
@@ -150,7 +150,8 @@ class Training:
             random = np.random.default_rng([settings.seed, number])
             number += 1
             draw = Drawer(self._parts.training, chances, self._hints, settings.riderless, random)
-            rare = Drawer(rarer, np.full(len(rarer), 1 / len(rarer)), self._hints, (), random) if rarer else None
+            alike = np.full(len(rarer), 1 / max(1, len(rarer)))
+            rare = Drawer(rarer, alike, self._hints, settings.riderless, random) if rarer else None
             show = Augmenter(draw, settings.size, settings.augmentation, random, rare)
             return make(show, self._anchors, settings.matching, settings.batch)
 

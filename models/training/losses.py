@@ -44,11 +44,11 @@ def loss_of(anchors: FloatArray, settings: Loss) -> Callable[[Any, Any, Any, Any
         codes, logits = tf.cast(codes, tf.float32), tf.cast(logits, tf.float32)
         kinds = tf.cast(kinds, tf.int32)
         kinds = tf.where(kinds == BICYCLE, len(TAUGHT), kinds)
+        heard = tf.where(kinds == len(TAUGHT), settings.bicycle, tf.cast(kinds != UNTAUGHT, tf.float32))[..., None]
         positive = tf.cast(kinds >= 0, tf.float32)
         count = tf.maximum(tf.reduce_sum(positive), 1.0)
         wanted = tf.one_hot(kinds, len(columns))
-        taught = tf.cast(kinds != UNTAUGHT, tf.float32)[..., None]
-        of_classes = tf.reduce_sum(taught * focal(tf.gather(logits, columns, axis=-1), wanted))
+        of_classes = tf.reduce_sum(heard * focal(tf.gather(logits, columns, axis=-1), wanted))
         placed = positive * tf.cast(boxes[..., 2] > boxes[..., 0], tf.float32)
         of_boxes = tf.reduce_sum(placed * (1 - giou(tf, decoded(tf, codes, priors), boxes)))
         return of_classes / count, of_boxes / count

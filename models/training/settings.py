@@ -40,7 +40,7 @@ class Augmentation(_Part):
     paste: _Share = 0.25
     """Motorcycles of other pictures are put in."""
     bicycles: _Share = 0.3
-    """Bicycles are put in, of the few pictures in which they are marked."""
+    """Bicycles are put in, of the few pictures in which they are marked, or it is one of these."""
     mosaic: _Share = 0.15
     """Four pictures in one."""
 
@@ -64,6 +64,8 @@ class Loss(_Part):
     alpha: _Share = 0.35
     box: _Above0 = 1.5
     """Weight of the boxes against the classes."""
+    bicycle: _Above0 = 1.0
+    """Weight of what a bicycle is, since there are few of them among many motorcycles."""
 
 
 class Settings(_Part):
@@ -74,6 +76,8 @@ class Settings(_Part):
     width: int = 512
     height: int = 288
     fine: bool = True
+    deep: bool = False
+    """The fine layer also sees features of stride 32 and has a block of its own; see architecture.py."""
     layers: Annotated[int, Field(ge=2, le=6)] = 4
     batch: Annotated[int, Field(ge=1, le=256)] = 8
     steps: Annotated[int, Field(ge=1)] = 10_000

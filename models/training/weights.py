@@ -18,7 +18,7 @@ from edge_app.records import FloatArray
 from models.errors import BuildError
 from models.network import ROAD_USERS, keep_classes
 from models.source import Weights as SourceWeights
-from models.training.architecture import FINE, PARENTS, Plan, Unit, convolutions
+from models.training.architecture import FINE, GROWN, PARENTS, Plan, Unit, convolutions
 
 Weights: TypeAlias = Mapping[str, FloatArray]
 
@@ -28,7 +28,7 @@ FIRST_SCORE: Final = 0.01
 """Score that a new class head gives everything before it has learned (Lin et al., "Focal Loss", 2017)."""
 NEVER: Final = -8.0
 """Logit of a new head for a class that training has no boxes of."""
-UNTAUGHT: Final = ("person", "bicycle")
+UNTAUGHT: Final = ("person",)
 
 
 def of_source(source: SourceWeights, plan: Plan, seed: int) -> dict[str, FloatArray]:
@@ -46,6 +46,22 @@ def of_source(source: SourceWeights, plan: Plan, seed: int) -> dict[str, FloatAr
             kernel, bias = _folded(source, unit)
         result[f"{unit.name}/kernel"] = np.ascontiguousarray(kernel, np.float32)
         result[f"{unit.name}/bias"] = np.ascontiguousarray(bias, np.float32)
+    return result
+
+
+def grown(known: Weights, plan: Plan, seed: int) -> dict[str, FloatArray]:
+    """Weights of a plain fine layer for a plan with a deep one: what is new is drawn by `seed`, and so that at first
+    the network answers as before. Raises BuildError when anything else is missing."""
+    random = np.random.default_rng(seed)
+    channels = {unit.name: unit.channels for unit in plan.units}
+    result = dict(known)
+    for unit in convolutions(plan.units):
+        if f"{unit.name}/kernel" in known:
+            continue
+        if not unit.name.startswith(f"{FINE}/"):
+            raise BuildError(f"These weights are of another network: they lack {unit.name}.")
+        kernel, bias = _new(unit, channels[unit.inputs[0]], random)
+        result |= {f"{unit.name}/kernel": kernel, f"{unit.name}/bias": bias}
     return result
 
 
@@ -128,6 +144,8 @@ def _new(unit: Unit, inputs: int, random: np.random.Generator) -> tuple[NDArray[
     shape = (unit.kernel, unit.kernel, inputs, 1 if unit.op == "depthwise" else unit.channels)
     fan = unit.kernel**2 * (1 if unit.op == "depthwise" else inputs)
     kernel = random.normal(0, 0.01 if head else math.sqrt(2 / fan), shape).astype(np.float32)
+    if unit.name in GROWN:
+        kernel[:] = 0
     bias = np.zeros(unit.channels, np.float32)
     if unit.name.endswith("/ClassPredictor"):
         bias += np.float32(-math.log(1 / FIRST_SCORE - 1))

@@ -37,7 +37,7 @@ def test_the_strongest_detection_there_is_what_it_is_called(
 
 
 def test_only_marked_pictures_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    marked = tmp_path / "bicycles.json"
+    marked = tmp_path / "marks.json"
     monkeypatch.setattr(bicycles, "MARKED", marked)
     one, other = sample(seed=1), sample(seed=2)
     marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.6, 0.1, 0.7, 0.3], [0.8, 0.1, 0.9, 0.3]]}}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -10,10 +11,12 @@ from hypothesis.extra.numpy import arrays
 from edge_app.detectors.ssd import decode, encode
 from edge_app.records import FloatArray
 from models.anchors import Size
+from models.data.samples import BICYCLE
 from models.training.anchoring import anchors_of
 from models.training.architecture import plan
-from models.training.losses import SCALES
+from models.training.losses import SCALES, loss_of
 from models.training.matching import BACKGROUND, UNTAUGHT, Taught, area, corners, match, shared_area
+from models.training.settings import Loss
 
 SIZE = Size(256, 144)
 ANCHORS = anchors_of(plan(4, fine=True), SIZE)
@@ -91,6 +94,21 @@ def test_encoding_and_decoding_is_the_identity(found: FloatArray, seed: int) -> 
     rows = np.random.default_rng(seed).integers(0, len(ANCHORS), len(found))
     codes = encode(found, ANCHORS[rows], SCALES)
     np.testing.assert_allclose(decode(codes, ANCHORS[rows], SCALES), found, rtol=1e-4, atol=2e-2)
+
+
+def test_a_bicycle_weighs_more_and_an_untaught_anchor_nothing() -> None:
+    pytest.importorskip("tensorflow")
+    count = len(ANCHORS)
+
+    def class_loss(kind: int, bicycle: float) -> float:
+        kinds = np.full((1, count), UNTAUGHT, np.int8)
+        kinds[0, 0] = kind
+        codes, logits = np.zeros((1, count, 4), np.float32), np.zeros((1, count, 6), np.float32)
+        return float(loss_of(ANCHORS, Loss(bicycle=bicycle))(codes, logits, kinds, codes)[0])
+
+    assert class_loss(BICYCLE, 4) == pytest.approx(4 * class_loss(BICYCLE, 1))
+    assert class_loss(0, 4) == pytest.approx(class_loss(0, 1)) == pytest.approx(class_loss(BICYCLE, 1))
+    assert class_loss(UNTAUGHT, 4) == 0
 
 
 def overlaps(found: FloatArray) -> FloatArray:

@@ -109,12 +109,9 @@ def test_motorcycles_of_another_scene_are_put_in_with_their_boxes() -> None:
 def test_bicycles_come_from_the_pictures_in_which_they_are_marked() -> None:
     random, street = np.random.default_rng(3), scene(kind=0)
     settings = PLAIN.model_copy(update={"bicycles": 1.0, "window": (1.0, 1.0)})
-    kinds = {
-        kind
-        for _ in range(20)
-        for kind in Augmenter(lambda: street, SIZE, settings, random, lambda: scene(kind=BICYCLE))().kinds.tolist()
-    }
-    assert kinds == {0, BICYCLE}
+    shown = [Augmenter(lambda: street, SIZE, settings, random, lambda: scene(kind=BICYCLE))() for _ in range(40)]
+    kinds = {frozenset(one.kinds.tolist()) for one in shown}
+    assert {frozenset({BICYCLE}), frozenset({0, BICYCLE})} <= kinds
     assert set(Augmenter(lambda: street, SIZE, settings, random)().kinds.tolist()) == {0}
 
 

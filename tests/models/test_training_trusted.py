@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from models.data.samples import BICYCLE, OTHER
 from models.training.augment import Scene
-from models.training.hints import MARKED, Hint, bicycles, load, save, with_bicycles
+from models.training.hints import MARKED, Hint, load, marks, save, with_marks
 from models.training.scenes import decoded
 from models.training.trusted import compared
 from tests.models.annotated import sample
@@ -61,25 +62,46 @@ def test_two_detectors_find_one_vehicle_once() -> None:
 
 
 def test_a_bicycle_that_a_person_marked_takes_the_place_of_what_detectors_said(tmp_path: Path) -> None:
-    marked, one = tmp_path / "bicycles.json", sample(boxes=[[0.1, 0.1, 0.3, 0.3]], classes=[1])
-    marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}}))
+    marked, one = tmp_path / "marks.json", sample(boxes=[[0.1, 0.1, 0.3, 0.3]], classes=[1])
+    marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}, "nothing": {}}))
     said = Hint(
         np.array([[0.5, 0.5, 0.8, 0.8], [0, 0, 0.1, 0.1]], np.float32), np.full(2, OTHER, np.int8), np.ones(1, bool)
     )
     for before, kinds, doubtful in (({one.sha256: said}, [OTHER, BICYCLE], [True]), ({}, [BICYCLE], [False])):
-        hint = with_bicycles(before, [one], marked)[one.sha256]
+        hint = with_marks(before, [one], marked)[one.sha256]
         assert hint.kinds.tolist() == kinds
         np.testing.assert_array_equal(hint.boxes[-1], np.array([0.5, 0.5, 0.8, 0.9], np.float32))
         assert hint.doubtful.tolist() == doubtful
         taught = hint.added(decoded(one))
         assert taught.kinds.tolist() == [1, *kinds]
         assert taught.ignored.tolist() == [*doubtful, *(kind == OTHER for kind in kinds)]
-    assert with_bicycles({"another": said}, [], marked) == {"another": said}
+    assert with_marks({"another": said}, [], marked) == {"another": said}
 
 
-def test_the_bicycles_that_are_marked_can_be_read() -> None:
-    boxes = [box for marked in bicycles(MARKED).values() for box in marked]
-    assert len(boxes) > 10
+def test_a_bicycle_labelled_as_a_motorcycle_teaches_no_motorcycle(tmp_path: Path) -> None:
+    marked = tmp_path / "marks.json"
+    one = sample(boxes=[[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.8, 0.8]], classes=[1, 1])
+    marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}, "nothing": {}}))
+    hint = with_marks({}, [one], marked)[one.sha256]
+    assert hint.doubtful.tolist() == [False, True]
+    taught = hint.added(decoded(one))
+    assert taught.kinds[~taught.ignored].tolist() == [1, BICYCLE]
+
+
+def test_where_a_person_saw_nothing_a_detector_is_not_believed(tmp_path: Path) -> None:
+    marked, one = tmp_path / "marks.json", sample(boxes=[[0.1, 0.1, 0.3, 0.3]], classes=[1])
+    marked.write_text(json.dumps({"bicycles": {}, "nothing": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}}))
+    seen = np.array([[0.5, 0.5, 0.8, 0.8], [0, 0, 0.1, 0.1]], np.float32)
+    hint = with_marks({one.sha256: Hint(seen, np.full(2, OTHER, np.int8), np.zeros(1, bool))}, [one], marked)
+    np.testing.assert_array_equal(hint[one.sha256].boxes, seen[1:])
+    assert hint[one.sha256].kinds.tolist() == [OTHER]
+    assert not hint[one.sha256].doubtful.any()
+
+
+@pytest.mark.parametrize("what", ["bicycles", "nothing"])
+def test_what_is_marked_can_be_read(what: Literal["bicycles", "nothing"]) -> None:
+    boxes = [box for marked in marks(MARKED, what).values() for box in marked]
+    assert len(boxes) > 50
     assert all(0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1 for x0, y0, x1, y1 in boxes)
 
 

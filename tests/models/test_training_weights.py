@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_app.detectors.manifest import Layer
-from models import source
+from models import source, tensorflow_room
 from models.anchors import Size, anchor_count
 from models.errors import BuildError
 from models.evaluation.looking import Look
@@ -20,8 +20,9 @@ from models.network import INPUT, ROAD_USERS, cut, output_names, road_users_only
 from models.source import Weights as SourceWeights
 from models.training import scoring, weights
 from models.training.anchoring import anchors_of, manifest_layers
-from models.training.architecture import FINE, MORE_PRIORS, Plan, block_of, convolutions, plan
+from models.training.architecture import FINE, GROWN, MORE_PRIORS, Plan, block_of, convolutions, plan
 from models.training.folder import RunFolder
+from models.training.keras_network import graph_of, keras_network, take
 from models.training.loop import rate_at
 from models.training.scoring import Fit
 from models.training.settings import Settings
@@ -86,6 +87,14 @@ def test_the_fine_layer_comes_first_and_a_device_understands_it(size: Size) -> N
     assert network.heads[0].boxes.startswith(f"BoxPredictor_{FINE}")
 
 
+def test_a_deep_fine_layer_has_the_same_anchors_and_a_little_more_to_compute() -> None:
+    plain, deep = plan(4, fine=True), plan(4, fine=True, deep=True)
+    assert deep.outputs == plain.outputs
+    assert manifest_layers(deep, SIZES[1]) == manifest_layers(plain, SIZES[1])
+    more = {unit.name for unit in convolutions(deep.units)} - {unit.name for unit in convolutions(plain.units)}
+    assert more == {f"{FINE}/far", f"{FINE}/depthwise", f"{FINE}/project"}
+
+
 def test_how_deep_a_unit_lies() -> None:
     depth = {unit.name.rpartition("MobilenetV2/")[2]: block_of(unit.name) for unit in plan(4, fine=True).units}
     assert depth["Conv"] == depth["expanded_conv/project"] == 0
@@ -111,6 +120,32 @@ def test_published_weights_fill_the_plan_and_added_priors_begin_as_their_parents
 def test_weights_that_are_not_the_networks_are_refused() -> None:
     with pytest.raises(BuildError, match="they are not the pinned network"):
         weights.of_source({}, plan(4, fine=False), seed=1)
+
+
+def test_a_fine_layer_that_grew_deeper_keeps_what_it_knew() -> None:
+    before, network = drawn(plan(4, fine=True)), plan(4, fine=True, deep=True)
+    after = weights.grown(before, network, seed=1)
+    assert {name: after[name] for name in before} == before
+    for unit in GROWN:
+        assert not after[f"{unit}/kernel"].any()
+    assert after[f"{FINE}/depthwise/kernel"].any()
+    assert weights.grown(after, network, seed=2) == after
+    with pytest.raises(BuildError, match=r"they lack .*layer_19_1_Conv2d_3"):
+        weights.grown(drawn(plan(3, fine=True)), network, seed=1)
+
+
+@needs_tensorflow
+def test_a_deep_fine_layer_answers_at_first_like_the_plain_one() -> None:
+    tensorflow_room.load().keras.mixed_precision.set_global_policy("float32")
+    size, plain, deep = Size(160, 96), plan(2, fine=True), plan(2, fine=True, deep=True)
+    known = drawn(plain)
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 96, 160, 3)).astype(np.float32)
+    for one, other in zip(
+        keras_network(plain, size, known)(image),
+        keras_network(deep, size, weights.grown(known, deep, seed=1))(image),
+        strict=True,
+    ):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1e-5)
 
 
 def test_weights_are_kept_as_they_are(tmp_path: Path) -> None:
@@ -139,9 +174,6 @@ def test_a_mean_lies_between_and_only_of_one_network(share: float) -> None:
 @needs_weights
 @pytest.mark.parametrize("size", SIZES)
 def test_keras_and_graph_answer_as_the_source_does(published: SourceWeights, size: Size) -> None:
-    from models import tensorflow_room
-    from models.training.keras_network import graph_of, keras_network, take
-
     tensorflow_room.load().keras.mixed_precision.set_global_policy("float32")
     layers = 6 if size.is_trained else 4
     network = plan(layers, fine=False)
