@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -90,6 +91,11 @@ class Detected:
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
         return verdicts.confusion(self.acted)
+
+    @cached_property
+    def bicycles(self) -> Counter[str]:
+        """What the marked bicycles were called, and how often; empty where none is marked."""
+        return Counter(what for look in self.looks for what in look.bicycles)
 
     def working(self, label: str) -> curves.Working:
         return curves.working(self.judged[label].matches[ALL_SIZES], self.score)

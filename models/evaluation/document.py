@@ -86,7 +86,15 @@ def _set(one: Detected) -> Document:
         "slices": {part: _slice(one, part) for part in one.of.slices},
         "confusion_labels": [*SCORED, "nothing"],
         "confusion": one.confusion.tolist(),
+        "bicycles": _bicycles(one),
     }
+
+
+def _bicycles(one: Detected) -> Document:
+    """What those that are marked were called; they are no class of their own, for only some are marked."""
+    marked = sum(one.bicycles.values())
+    share = number(1 - one.bicycles["motorcycle"] / marked) if marked else None
+    return {"marked": marked, "not_motorcycle": share, "called": dict(one.bicycles)}
 
 
 def _class(one: Detected, label: str) -> Document:

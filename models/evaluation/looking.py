@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from edge_app.config import DetectorConfig
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import LABELS, Detections, FloatArray
+from models.data.marks import marks
 from models.data.samples import CLASSES
+from models.evaluation.cyclists import called
 from models.evaluation.labelled import Picture
 from models.evaluation.light import Light, light
 
@@ -36,6 +38,8 @@ class Look:
     scores: FloatArray
     found: NDArray[np.int16]
     light: Light = "day"
+    bicycles: tuple[str, ...] = ()
+    """What each marked bicycle of the picture was called, see models.evaluation.cyclists."""
 
     def above(self, score: float) -> Look:
         """With the detections from this score on alone."""
@@ -53,6 +57,7 @@ def look(
 ) -> list[list[Look]]:
     """For each detector a look at every picture, in their order. Raises BuildError and DetectorError."""
     seen: list[list[Look]] = [[] for _ in detectors]
+    bicycles, none = marks("bicycles"), np.empty((0, 4), np.float32)
     for picture in shown:
         image = picture.load()
         height, width = image.shape[:2]
@@ -60,7 +65,10 @@ def look(
         for looks, found in zip(seen, detectors, strict=True):
             size = found.manifest.input
             scale = min(size.width / width, size.height / height)
-            looks.append(_as_look(picture, found.detect(image), (width * scale, height * scale), scale, lit))
+            detections = found.detect(image)
+            one = _as_look(picture, detections, (width * scale, height * scale), scale, lit)
+            marked = bicycles.get(picture.sha256, none)
+            looks.append(replace(one, bicycles=tuple(called(detections, marked, (width, height)))))
         forward()
     return seen
 
@@ -69,7 +77,7 @@ def _as_look(picture: Picture, found: Detections, size: tuple[float, float], sca
     """size: of the picture inside the model's input, px."""
     names = np.array([CLASSES.index(name) if name in CLASSES else -1 for name in LABELS], np.int16)
     classes = names[found.classes]
-    scored = classes >= 0  # bicycles are not labelled
+    scored = classes >= 0  # bicycles are not labelled: no precision can be told of them
     return Look(
         truth=picture.boxes * np.array(size * 2, np.float32),
         classes=picture.classes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
@@ -54,6 +55,9 @@ def detection(result: Result) -> Table:
         f"small, medium, large: AP50 of boxes below {SMALL}, to {LARGE} and above, sqrt(px²) of the model's input\n"
         f"false: detections a picture that hit nothing, at score {result.sets[0].score:g} and more"
     )
+    marked = sum((one.bicycles for one in result.sets), Counter[str]())
+    if marked:
+        made.caption += f"\nof {marked.total()} marked bicycles {marked['motorcycle']} are taken for motorcycles"
     made.caption_justify = "left"
     return made
 

@@ -27,6 +27,14 @@ class Precision:
 
 
 @dataclass(frozen=True, slots=True)
+class Bicycles:
+    """Of `marked` bicycles, the share that is taken for no motorcycle."""
+
+    marked: int | None = None
+    not_motorcycle: Figure = None
+
+
+@dataclass(frozen=True, slots=True)
 class SetFigures:
     """One set of labelled pictures: classes by name, and the same for each slice ("camera:NAME", "size:small")."""
 
@@ -35,6 +43,7 @@ class SetFigures:
     sha256: str = ""
     classes: Mapping[str, Precision] = field(default_factory=dict)
     slices: Mapping[str, Mapping[str, Precision]] = field(default_factory=dict)
+    bicycles: Bicycles = Bicycles()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +95,14 @@ def _set(row: Mapping[str, Any]) -> SetFigures:
     for label, figures in classes.items():
         for size, found in _precisions(figures.get("by_size")).items():
             slices.setdefault(f"size:{size}", {})[label] = found
-    cameras = row.get("cameras")
+    cameras, bicycles = row.get("cameras"), table(row.get("bicycles"))
     return SetFigures(
         images=_count(row.get("images")),
         cameras=tuple(str(name) for name in cameras) if isinstance(cameras, list) else (),
         sha256=text(row.get("sha256")),
         classes=_precisions(classes),
         slices=slices,
+        bicycles=Bicycles(_count(bicycles.get("marked")), _share(bicycles.get("not_motorcycle"))),
     )
 
 

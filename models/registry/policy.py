@@ -26,6 +26,7 @@ class Margins:
 
     ap50: float
     slice_ap50: float
+    bicycles: float
     counting: float
     class_f1: float
     latency_ratio: float
@@ -48,6 +49,7 @@ class Policy:
     sha256: str
     licences: frozenset[str]
     examples: int
+    bicycles: int
     better: tuple[str, ...]
     slices: tuple[str, ...]
     counted: tuple[str, ...]
@@ -75,6 +77,7 @@ def _policy(data: dict[str, Any], sha256: str) -> Policy:
         sha256=sha256,
         licences=frozenset(data["licences"]),
         examples=int(data["examples"]),
+        bicycles=int(data["bicycles"]),
         better=tuple(data["better"]),
         slices=tuple(data["slices"]),
         counted=tuple(data["counted"]),

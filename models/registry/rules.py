@@ -26,6 +26,7 @@ RULES: Final[tuple[Rule, ...]] = (
     scores.better,
     scores.worse_class,
     scores.worse_slice,
+    scores.worse_bicycles,
     scores.worse_counts,
     scores.latency,
     scores.size,

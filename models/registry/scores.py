@@ -71,6 +71,20 @@ def worse_slice(policy: Policy, case: Case) -> Iterator[Verdict]:
             yield fact("worse slice", f"{name} by {kind}", False, f"no slice with {policy.examples} boxes of a class")
 
 
+def worse_bicycles(policy: Policy, case: Case) -> Iterator[Verdict]:
+    """Bicycles are not counted: no more than before may be taken for motorcycles, where enough are marked."""
+    rule = "worse bicycles"
+    for name in case.sets:
+        ours, theirs = (one.sets.get(name, SetFigures()).bicycles for one in (case.measured, case.theirs))
+        if ours.marked is None or ours.marked != theirs.marked:
+            yield fact(rule, name, False, f"{ours.marked} marked, for production {theirs.marked}: measure both again")
+        elif ours.marked < policy.bicycles:
+            yield fact(rule, name, True, f"{ours.marked} marked, too few to tell")
+        else:
+            pair = ours.not_motorcycle, theirs.not_motorcycle
+            yield not_worse(rule, f"{name}, taken for no motorcycle", *pair, policy.margins.bicycles)
+
+
 def worse_counts(policy: Policy, case: Case) -> Iterator[Verdict]:
     """All clips together, and by class."""
     ours, theirs, margins = case.measured.counting, case.theirs.counting, policy.margins

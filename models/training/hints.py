@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
+from models.data.marks import MARKED, marks
 from models.data.samples import BICYCLE, OTHER, Sample
 from models.metrics import iou_matrix
 from models.training import weights
 from models.training.augment import Scene
 from models.training.matching import area, shared_area
 
-MARKED: Final = Path(__file__).with_name("marks.json")
 _COVERED: Final = 0.3
 """Share of a detector's box that a mark covers: then the mark is right."""
 _SAME: Final = 0.5
@@ -57,19 +56,10 @@ Hints = Mapping[str, Hint]
 """By a picture's sha256."""
 
 
-def marks(path: Path, what: Literal["bicycles", "nothing"]) -> dict[str, FloatArray]:
-    """What a person has marked: bicycles with their riders, or places where a detector saw a motorcycle and nothing is.
-
-    sha256 of a picture -> boxes float32 (N, 4) in 0..1.
-    """
-    boxes_of = json.loads(path.read_text("utf-8"))[what]
-    return {picture: np.array(boxes, np.float32) for picture, boxes in boxes_of.items()}
-
-
 def with_marks(found: Hints, samples: Sequence[Sample], path: Path = MARKED) -> Hints:
     """The hints and what a person has marked, which takes the place of what detectors said there, and of labels that
     call a bicycle a motorcycle."""
-    bicycles, nothing = marks(path, "bicycles"), marks(path, "nothing")
+    bicycles, nothing = marks("bicycles", path), marks("nothing", path)
     result = dict(found)
     for sample in samples:
         mine, none = (boxes.get(sample.sha256, np.empty((0, 4), np.float32)) for boxes in (bicycles, nothing))

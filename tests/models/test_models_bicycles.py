@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_app.detectors.tflite import TfliteDetector
+from edge_app.records import LABELS, Detections
 from models import bicycles
+from models.data.marks import marks
+from models.evaluation import cyclists
 from tests.models.annotated import sample
 
-AT = np.array([10, 10, 50, 90], np.float32)
+AT = np.array([[0.1, 0.05, 0.5, 0.45]], np.float32)
 NEAR, FAR = [12, 14, 52, 92], [70, 10, 110, 90]
 MODEL = Path(bicycles.__file__).parent / "ssdlite_mobilenet_v2_300x300.tflite"
 
@@ -25,24 +29,28 @@ MODEL = Path(bicycles.__file__).parent / "ssdlite_mobilenet_v2_300x300.tflite"
         ([("motorcycle", 0.9, FAR), ("bicycle", 0.5, NEAR)], "bicycle"),
         ([("car", 0.9, NEAR)], "another"),
         ([("motorcycle", 0.9, FAR)], "nothing"),
+        ([("motorcycle", 0.19, NEAR)], "nothing"),
         ([], "nothing"),
     ],
 )
 def test_the_strongest_detection_there_is_what_it_is_called(
     seen: list[tuple[str, float, list[float]]], called: str
 ) -> None:
-    boxes = np.array([box for _, _, box in seen], np.float32).reshape(-1, 4)
-    scores = np.array([score for _, score, _ in seen], np.float32)
-    assert bicycles._called(boxes, [label for label, _, _ in seen], scores, AT) == called
+    found = Detections(
+        np.array([box for _, _, box in seen], np.float32).reshape(-1, 4),
+        np.array([score for _, score, _ in seen], np.float32),
+        np.array([LABELS.index(label) for label, _, _ in seen], np.int16),
+    )
+    assert list(cyclists.called(found, AT, (100, 200))) == [called]
 
 
 def test_only_marked_pictures_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marked = tmp_path / "marks.json"
-    monkeypatch.setattr(bicycles, "MARKED", marked)
+    monkeypatch.setattr(bicycles, "marks", partial(marks, path=marked))
     one, other = sample(seed=1), sample(seed=2)
     marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.6, 0.1, 0.7, 0.3], [0.8, 0.1, 0.9, 0.3]]}}))
     detector = TfliteDetector(MODEL)
-    assert list(bicycles.called(detector, [other, one])) == ["nothing", "nothing"]
+    assert list(bicycles.looked_at(detector, [other, one])) == ["nothing", "nothing"]
     detector.close()
 
 

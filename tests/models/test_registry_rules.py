@@ -99,6 +99,8 @@ ALONE: dict[str, tuple[str, Callable[[], Case]]] = {
     "a camera is worse": ("worse slice", worse((*SET, "slices", "camera:luongduc-01", "classes", "car", "ap50"), 0.7)),
     "night is worse": ("worse slice", worse((*SET, "slices", "light:day", "classes", "motorcycle", "ap50"), 0.7)),
     "small ones are worse": ("worse slice", worse((*SET, "classes", "car", "by_size", "small", "ap50"), 0.7)),
+    "more bicycles are motorcycles": ("worse bicycles", worse((*SET, "bicycles", "not_motorcycle"), 0.74)),
+    "other bicycles are marked": ("worse bicycles", worse((*SET, "bicycles", "marked"), 31)),
     "counts are worse": ("worse counts", worse(("counting", "all", "effectiveness"), 0.89)),
     "counts of a class are worse": ("worse counts", worse(("counting", "all", "classes", "motorcycle", "f1"), 0.885)),
     "slower": ("latency", worse(("speed", "relative_to", "ratio"), 1.06)),
@@ -120,7 +122,8 @@ def test_each_rule_alone_refuses(what: str) -> None:
     rule, made = ALONE[what]
     expected = {rule}
     if what == "production was not measured":  # then there is nothing to be better than either
-        expected = {"yardstick", "better", "worse class", "worse slice", "worse counts", "latency", "size"}
+        worse_ones = {"worse class", "worse slice", "worse bicycles", "worse counts"}
+        expected = {"yardstick", "better", "latency", "size"} | worse_ones
     assert failed(made()) == expected
 
 
@@ -146,6 +149,12 @@ def test_too_few_examples_are_no_ground_to_refuse_and_none_to_leave_a_class_out(
     assert failed(case(few, theirs=before)) == set()
     many = with_value(before, (*SET, "classes", "bus", "n"), POLICY.examples)
     assert failed(case(theirs=many)) == {"yardstick", "worse class"}
+
+
+def test_of_too_few_marked_bicycles_nothing_is_said() -> None:
+    few = {"marked": POLICY.bicycles - 1, "not_motorcycle": 0.0}
+    before = with_value(result(b"the one before"), (*SET, "bicycles"), few | {"not_motorcycle": 0.9})
+    assert failed(case(with_value(result(), (*SET, "bicycles"), few), theirs=before)) == set()
 
 
 def test_published_weights_need_no_training_but_a_licence() -> None:
@@ -205,7 +214,8 @@ def test_what_is_no_measurement_is_said_to_be_none(content: Any) -> None:
 SHARES = [
     path
     for path in leaves(result())
-    if path[-1] in ("ap50", "f1", "event_f1", "any_class_f1", "effectiveness", "ap50_int8") and "clips" not in path
+    if path[-1] in ("ap50", "not_motorcycle", "f1", "event_f1", "any_class_f1", "effectiveness", "ap50_int8")
+    and "clips" not in path
 ]
 """Figures of which more is better."""
 COSTS = [("speed", "relative_to", "ratio"), *(p for p in leaves(result()) if p[-1] == "ap50_float")]

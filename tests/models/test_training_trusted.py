@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
 
+from models.data.marks import What, marks
 from models.data.samples import BICYCLE, OTHER
 from models.training.augment import Scene
-from models.training.hints import MARKED, Hint, load, marks, save, with_marks
+from models.training.hints import Hint, load, save, with_marks
 from models.training.scenes import decoded
 from models.training.trusted import compared
 from tests.models.annotated import sample
@@ -99,8 +99,8 @@ def test_where_a_person_saw_nothing_a_detector_is_not_believed(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("what", ["bicycles", "nothing"])
-def test_what_is_marked_can_be_read(what: Literal["bicycles", "nothing"]) -> None:
-    boxes = [box for marked in marks(MARKED, what).values() for box in marked]
+def test_what_is_marked_can_be_read(what: What) -> None:
+    boxes = [box for marked in marks(what).values() for box in marked]
     assert len(boxes) > 50
     assert all(0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1 for x0, y0, x1, y1 in boxes)
 

@@ -1,0 +1,21 @@
+"""What this project has marked by eye in pictures of data sets that label no bicycles; pictures are known by sha256."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+
+from edge_app.records import FloatArray
+
+MARKED: Final = Path(__file__).with_name("marks.json")
+What: TypeAlias = Literal["bicycles", "nothing"]
+"""Bicycles with their riders; places where a detector saw a motorcycle and nothing is."""
+
+
+def marks(what: What, path: Path = MARKED) -> dict[str, FloatArray]:
+    """sha256 of a picture -> boxes float32 (N, 4) x0 y0 x1 y1 in 0..1."""
+    boxes_of = json.loads(path.read_text("utf-8"))[what]
+    return {picture: np.array(boxes, np.float32) for picture, boxes in boxes_of.items()}

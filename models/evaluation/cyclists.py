@@ -1,0 +1,29 @@
+"""What a detector takes marked bicycles for: a city that counts motorcycles has to know how many are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from edge_app.config import DetectorConfig
+from edge_app.records import LABELS, Detections, FloatArray
+from models.metrics import iou_matrix
+
+CALLED: Final = ("bicycle", "motorcycle", "another", "nothing")
+WORKING: Final = DetectorConfig().score
+"""From which score on the product acts."""
+_SAME: Final = 0.35
+"""IoU from which a detection is of the bicycle or of its rider."""
+
+
+def called(found: Detections, marked: FloatArray, size: tuple[int, int]) -> Iterator[str]:
+    """One of CALLED for each of the marked boxes (N, 4) in 0..1 of a picture of this width and height, by the strongest
+    detection there that the product would act on."""
+    acted = found.scores >= WORKING
+    labels = np.array(LABELS)[found.classes[acted]]
+    near = iou_matrix(found.boxes[acted], marked * np.array(size * 2, np.float32)) >= _SAME
+    for there in near.T:
+        strongest = max(zip(found.scores[acted][there], labels[there], strict=True), default=(0.0, "nothing"))
+        yield str(strongest[1]) if strongest[1] in CALLED else "another"
