@@ -1,9 +1,8 @@
-"""What trusted detectors say beside labels: vehicles that nobody labelled.
+"""What trusted detectors say about labels: vehicles that nobody labelled, and vehicles labelled as another kind.
 
 5 to 15 % of far, parked or cut vehicles have no label; taught as background they make a detector shy. Where a detector
 is very sure of such a one, it is taught as if it were labelled (Lee, "Pseudo-Label", 2013); where it is only fairly
-sure, nothing is taught. A label stands whatever a detector calls the vehicle: of 72 trucks that one called cars all but
-a few were trucks, light ones seen from the front, and leaving those out kept the difference from being learned.
+sure, nothing is taught.
 """
 
 from __future__ import annotations
@@ -30,8 +29,13 @@ SURE: Final = 0.6
 do not agree on where one with its rider ends."""
 _NEAR: Final = 0.3
 """Share of the detection that a label covers: then it is the labelled vehicle itself."""
+_SAME: Final = 0.5
+"""IoU from which a detection is of the labelled vehicle."""
+_CONTRADICTS: Final = 0.5
+"""Score from which a detection of another kind makes a label doubtful."""
 _OVERLAP: Final = 0.5
-_TAUGHT: Final = tuple(CLASSES.index(name) for name in ("car", "bus", "truck"))
+_CONFUSED: Final = tuple(CLASSES.index(name) for name in ("car", "bus", "truck"))
+"""Kinds between which labels waver from one picture to the next: vans, pick-ups, minibuses."""
 _CLASS_OF: Final = np.array([CLASSES.index(label) if label in CLASSES else -1 for label in LABELS], np.int8)
 
 
@@ -57,9 +61,15 @@ def asked(models: Sequence[Path], samples: Sequence[Sample], forward: Callable[[
 
 def compared(scene: Scene, boxes: FloatArray, scores: FloatArray, kinds: NDArray[np.int8]) -> Hint:
     """Labels against detections: boxes (D, 4) in 0..1, scores (D,), kinds (D,)."""
+    doubtful = np.zeros(len(scene.boxes), bool)
     new = np.ones(len(boxes), bool)
     if len(boxes) and len(scene.boxes):
-        new = shared_area(boxes, scene.boxes).max(axis=1) / np.maximum(area(boxes), 1e-9) < _NEAR
-    taught = np.where((scores >= SURE) & np.isin(kinds, _TAUGHT), kinds, OTHER)[new].astype(np.int8)
+        both = shared_area(boxes, scene.boxes)
+        new = both.max(axis=1) / np.maximum(area(boxes), 1e-9) < _NEAR
+        iou = both / np.maximum(area(boxes)[:, None] + area(scene.boxes)[None] - both, 1e-9)
+        confused = np.isin(kinds, _CONFUSED)[:, None] & np.isin(scene.kinds, _CONFUSED)[None]
+        other = (kinds[:, None] != scene.kinds[None]) & (scores[:, None] >= _CONTRADICTS) & (iou >= _SAME)
+        doubtful = np.asarray((confused & other).any(axis=0), bool)
+    taught = np.where((scores >= SURE) & np.isin(kinds, _CONFUSED), kinds, OTHER)[new].astype(np.int8)
     kept = suppress(boxes[new], scores[new], taught.astype(np.intp), _OVERLAP, _OVERLAP)
-    return Hint(boxes[new][kept], taught[kept], np.zeros(len(scene.boxes), bool))
+    return Hint(boxes[new][kept], taught[kept], doubtful)

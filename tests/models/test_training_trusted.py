@@ -41,12 +41,18 @@ def test_what_nobody_labelled(score: float, kind: int, taught: int) -> None:
     assert more.ignored.tolist() == [False, taught == OTHER]
 
 
-def test_a_label_stands_whatever_a_detector_calls_the_vehicle() -> None:
-    scene, box = scene_of([[0.1, 0.1, 0.5, 0.5]], [3]), np.array([[0.1, 0.1, 0.5, 0.48]], np.float32)
-    hint = compared(scene, box, np.array([0.9], np.float32), np.zeros(1, np.int8))
-    taught = hint.added(scene)
-    assert taught.kinds.tolist() == [3]
-    assert not taught.ignored.any()
+@pytest.mark.parametrize(
+    ("label", "seen", "score", "doubtful"),
+    [(3, 0, 0.8, True), (3, 0, 0.4, False), (3, 3, 0.8, False), (1, 0, 0.8, False)],
+    ids=["a truck seen as a car", "not sure enough", "agreed", "stock models call motorcycles cars"],
+)
+def test_labels_that_a_trusted_detector_contradicts(label: int, seen: int, score: float, doubtful: bool) -> None:
+    scene = scene_of([[0.1, 0.1, 0.5, 0.5]], [label])
+    box = np.array([[0.1, 0.1, 0.5, 0.48]], np.float32)
+    hint = compared(scene, box, np.array([score], np.float32), np.array([seen], np.int8))
+    assert hint.doubtful.tolist() == [doubtful]
+    assert hint.added(scene).ignored.tolist() == [doubtful]
+    assert not len(hint.boxes)
 
 
 def test_two_detectors_find_one_vehicle_once() -> None:
