@@ -93,7 +93,7 @@ def plan(layers: int, *, fine: bool, deep: bool = False) -> Plan:
     by_name = {unit.name: unit for unit in units}
     heads: list[Head] = []
     if fine:
-        units += _deep_fine() if deep else _fine()
+        units += _fine(deep)
         heads.append(Head(box_head_of(FINE), class_head_of(FINE), 8, FINE_PRIORS))
         units += _head(FINE, units[-1].name, FINE_CHANNELS, len(FINE_PRIORS))
     for layer in range(layers):
@@ -166,24 +166,21 @@ def _extras(layers: int) -> Iterator[Unit]:
         before = out
 
 
-def _fine(coarse: str = f"{FINE}/coarse") -> Iterator[Unit]:
-    """coarse: the unit whose features of stride 16 are enlarged."""
+def _fine(deep: bool) -> Iterator[Unit]:
+    coarse = f"{FINE}/coarse"
     yield _narrowed("coarse", COARSE_BLOCK)
+    if deep:
+        yield _narrowed("far", FAR_BLOCK)
+        yield Unit(f"{FINE}/far_enlarged", "enlarge", (f"{FINE}/far", coarse), FINE_CHANNELS, relu=False)
+        yield Unit(f"{FINE}/middle", "add", (coarse, f"{FINE}/far_enlarged"), FINE_CHANNELS, relu=False)
+        coarse = f"{FINE}/middle"
     yield _narrowed("near", FINE_BLOCK)
     yield Unit(f"{FINE}/enlarged", "enlarge", (coarse, f"{FINE}/near"), FINE_CHANNELS, relu=False)
     yield Unit(f"{FINE}/sum", "add", (f"{FINE}/near", f"{FINE}/enlarged"), FINE_CHANNELS)
-
-
-def _deep_fine() -> Iterator[Unit]:
-    plain = list(_fine(f"{FINE}/middle"))
-    yield plain[0]
-    yield _narrowed("far", FAR_BLOCK)
-    yield Unit(f"{FINE}/far_enlarged", "enlarge", (f"{FINE}/far", f"{FINE}/coarse"), FINE_CHANNELS, relu=False)
-    yield Unit(f"{FINE}/middle", "add", (f"{FINE}/coarse", f"{FINE}/far_enlarged"), FINE_CHANNELS, relu=False)
-    yield from plain[1:]
-    yield Unit(f"{FINE}/depthwise", "depthwise", (f"{FINE}/sum",), FINE_CHANNELS, kernel=3)
-    yield Unit(f"{FINE}/project", "conv", (f"{FINE}/depthwise",), FINE_CHANNELS, relu=False)
-    yield Unit(f"{FINE}/deep", "add", (f"{FINE}/project", f"{FINE}/sum"), FINE_CHANNELS)
+    if deep:
+        yield Unit(f"{FINE}/depthwise", "depthwise", (f"{FINE}/sum",), FINE_CHANNELS, kernel=3)
+        yield Unit(f"{FINE}/project", "conv", (f"{FINE}/depthwise",), FINE_CHANNELS, relu=False)
+        yield Unit(f"{FINE}/deep", "add", (f"{FINE}/project", f"{FINE}/sum"), FINE_CHANNELS)
 
 
 def _narrowed(name: str, block: int) -> Unit:

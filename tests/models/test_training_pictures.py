@@ -112,6 +112,7 @@ def test_bicycles_come_from_the_pictures_in_which_they_are_marked() -> None:
     shown = [Augmenter(lambda: street, SIZE, settings, random, lambda: scene(kind=BICYCLE))() for _ in range(40)]
     kinds = {frozenset(one.kinds.tolist()) for one in shown}
     assert {frozenset({BICYCLE}), frozenset({0, BICYCLE})} <= kinds
+    assert frozenset().union(*kinds) == {0, BICYCLE}
     assert set(Augmenter(lambda: street, SIZE, settings, random)().kinds.tolist()) == {0}
 
 
