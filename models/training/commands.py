@@ -22,7 +22,6 @@ from models.data import shards
 from models.errors import BuildError
 from models.recipe import Recipe
 from models.training import hints, scenes, weights
-from models.training.architecture import FINE
 from models.training.folder import RunFolder, code_revision, read_json
 from models.training.loop import Progress, Training, plan_of
 from models.training.options import parser
@@ -38,11 +37,14 @@ def train(args: argparse.Namespace, console: Console) -> None:
     settings = _settings(args)
     folder = RunFolder(args.run)
     parts = scenes.read(args.shards, args.split)
-    first = _first(args.weights, settings)
-    origin = "published" if args.weights is None else args.weights.name
-    _begin(folder, settings, parts, first, {"from": origin}, [path.name for path in args.trusted])
+    first: weights.Weights = _first(args.weights, settings)
+    parent = {"from": "published" if args.weights is None else args.weights.name}
+    if args.published_share:
+        first = weights.nearer(first, _published(settings), args.published_share)
+        parent["published_share"] = str(args.published_share)
+    _begin(folder, settings, parts, first, parent, [path.name for path in args.trusted])
     known = _hints(folder, args.trusted, parts, console)
-    _run(Training(folder, settings, parts, first, known), folder, settings, console)
+    _run(Training(folder, settings, parts, first, known, _home(settings)), folder, settings, console)
 
 
 def _begin(
@@ -84,7 +86,7 @@ def qat(args: argparse.Namespace, console: Console) -> None:
     known = source_run.data().get("trusted", [])
     _begin(folder, settings, parts, first, {"from": source_run.path.name, "method": "quantisation-aware"}, known)
     quantising.prepare(folder, settings, first, parts.training, args.pictures)
-    training = Training(folder, settings, parts, first, hints.load(source_run.hints))
+    training = Training(folder, settings, parts, first, hints.load(source_run.hints), _home(settings))
     if not training.step:
         quantising.judge_first(training, console.print)
     _run(training, folder, settings, console)
@@ -102,7 +104,7 @@ def search(args: argparse.Namespace, console: Console) -> None:
     def one(folder: RunFolder, chosen: Settings, judged: Judged, stop: Callable[[], bool]) -> None:
         origin = "published" if args.weights is None else args.weights.name
         _begin(folder, chosen, parts, first, {"from": origin}, ())
-        Training(folder, chosen, parts, first, known).run(lambda _: None, stop, judged)
+        Training(folder, chosen, parts, first, known, _home(chosen)).run(lambda _: None, stop, judged)
 
     def tell(trial: Trial) -> None:
         console.print(f"{trial.folder}: {trial.best['score']:.3f} {trial.state} {dict(trial.choice)}")
@@ -162,7 +164,16 @@ def _value(text: str) -> Any:
 def _first(path: Path | None, settings: Settings) -> weights.Weights:
     if path is not None:
         return weights.grown(weights.load(path), plan_of(settings), settings.seed)
+    return _published(settings)
+
+
+def _published(settings: Settings) -> weights.Weights:
     return weights.of_source(source.read(source.fetch()).weights, plan_of(settings), settings.seed)
+
+
+def _home(settings: Settings) -> weights.Weights:
+    """What `settings.pull` pulls to."""
+    return _published(settings) if settings.pull else {}
 
 
 def _hints(folder: RunFolder, trusted: Sequence[Path], parts: Parts, console: Console) -> hints.Hints:
@@ -196,12 +207,9 @@ def export(args: argparse.Namespace, console: Console) -> None:
     from models.training.export import fitted
 
     folder = RunFolder(args.run)
-    trained = weights.load(args.weights or folder.weights)
+    trained = weights.load(args.weights or (folder.last if args.last else folder.weights))
     if args.published_share:
-        published = weights.of_source(source.read(source.fetch()).weights, plan_of(folder.settings()), 0)
-        # The fine layer was never published: it stays as it was trained.
-        known = {name: array for name, array in published.items() if FINE not in name}
-        trained = weights.mean(trained, trained | known, args.published_share)
+        trained = weights.nearer(trained, _published(folder.settings()), args.published_share)
     parts = scenes.read(args.shards, args.split)
     fits = fitted(folder, trained, parts.validation)
     for label, one in fits.items():

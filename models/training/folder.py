@@ -1,7 +1,8 @@
 """A training's folder: what it was made from, how it went, and what came of it.
 
 settings.json and data.json say enough to make the run again; state/ is where it goes on after a kill; metrics.jsonl has
-a line for each report; weights.npz are the best so far, by the validation; board/ is for TensorBoard.
+a line for each report; weights.npz are the best so far, by the validation, last.npz those of the last judgement; board/
+is for TensorBoard.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ class RunFolder:
     @property
     def weights(self) -> Path:
         return self.path / "weights.npz"
+
+    @property
+    def last(self) -> Path:
+        """Averaged weights of the last judgement: validation's score jumps by more than they differ."""
+        return self.path / "last.npz"
 
     @property
     def state(self) -> Path:

@@ -69,6 +69,16 @@ def take(network: Any, plan: Plan) -> dict[str, FloatArray]:
     return result
 
 
+def variables(network: Any, plan: Plan) -> dict[str, Any]:
+    """The tf.Variable of every kernel and bias that is trained, by the names of `take`."""
+    layers = {unit.name: network.get_layer(_keras_name(unit.name)) for unit in convolutions(plan.units)}
+    return {
+        f"{name}/{part}": value
+        for name, layer in layers.items()
+        for part, value in zip(("kernel", "bias"), layer.trainable_variables, strict=False)
+    }
+
+
 def _keras_name(name: str) -> str:
     return name.replace("/", ".")
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -17,12 +18,12 @@ from models.errors import BuildError
 from models.evaluation.looking import Look
 from models.training import judging, ranges, scenes, weights
 from models.training.anchoring import anchors_of
-from models.training.architecture import Plan, plan
+from models.training.architecture import BACKBONE, Plan, plan
 from models.training.augment import Augmenter
 from models.training.batches import Batch, ahead, make
 from models.training.folder import RunFolder
 from models.training.hints import Hints
-from models.training.keras_network import keras_network, take
+from models.training.keras_network import keras_network, take, variables
 from models.training.losses import loss_of
 from models.training.scenes import Drawer, Parts
 from models.training.settings import Settings
@@ -62,8 +63,8 @@ def rate_at(settings: Settings, step: int) -> float:
 class Training:
     """One run in its folder; goes on where an earlier process of it ended.
 
-    first: weights to begin from. hints: of its pictures. The folder's ranges, where it has some, make the training
-    aware of int8.
+    first: weights to begin from. hints: of its pictures. published: what `settings.pull` pulls to. The folder's
+    ranges, where it has some, make the training aware of int8.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Training:
         parts: Parts,
         first: weights.Weights,
         hints: Hints,
+        published: weights.Weights = MappingProxyType({}),
     ) -> None:
         self._folder, self._settings, self._parts, self._hints = folder, settings, parts, hints
         self._tf = tf = tensorflow_room.load()
@@ -84,6 +86,7 @@ class Training:
         )
         self._optimiser = tf.keras.optimizers.Adam(settings.rate, global_clipnorm=settings.clip)
         self._optimiser.build(self._network.trainable_variables)
+        self._homes = self._found_homes(published) if settings.pull else []
         self._averages = [tf.Variable(v, trainable=False) for v in self._network.trainable_variables]
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._best = tf.Variable(-1.0, trainable=False)
@@ -102,6 +105,13 @@ class Training:
         self._board = tf.summary.create_file_writer(str(folder.board))
         self._learn = tf.function(self._one_step)
         self._predict = tf.function(lambda images: self._network(images, training=False))
+
+    def _found_homes(self, published: weights.Weights) -> list[tuple[Any, Any]]:
+        """Variables of the backbone, each with its published value."""
+        trained = variables(self._network, self._plan)
+        return [
+            (trained[name], self._tf.constant(published[name])) for name in trained if name.startswith(f"{BACKBONE}/")
+        ]
 
     @property
     def step(self) -> int:
@@ -170,17 +180,19 @@ class Training:
 
     def _one_step(self, images: Any, kinds: Any, boxes: Any, rate: Any) -> tuple[Any, Any]:
         tf, settings = self._tf, self._settings
-        variables = self._network.trainable_variables
+        values = self._network.trainable_variables
         with tf.GradientTape() as tape:
             codes, logits = self._network(tf.cast(images, tf.float32) * (2 / 255) - 1, training=True)
             of_classes, of_boxes = loss_of(self._anchors, settings.loss)(codes, logits, kinds, boxes)
             loss = of_classes + settings.loss.box * of_boxes
         self._optimiser.learning_rate.assign(rate)
-        self._optimiser.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        self._optimiser.apply_gradients(zip(tape.gradient(loss, values), values, strict=True))
+        for value, home in self._homes:
+            value.assign_sub(settings.pull * rate / settings.rate * (value - home))
         # A young average follows faster, or it would remember the start for thousands of steps.
         step = tf.cast(self._step.assign_add(1), tf.float32)
         decay = tf.minimum(settings.average, (1 + step) / (10 + step))
-        for average, value in zip(self._averages, variables, strict=True):
+        for average, value in zip(self._averages, values, strict=True):
             average.assign(decay * average + (1 - decay) * value)
         return of_classes, of_boxes
 
@@ -192,21 +204,22 @@ class Training:
             self._tf.summary.scalar("images_per_s", rate)
 
     def judge(self) -> dict[str, float]:
-        """Judge the averaged weights, and keep them when they are the best so far."""
-        variables = self._network.trainable_variables
-        present = [value.numpy() for value in variables]
-        for value, average in zip(variables, self._averages, strict=True):
+        """Judge the averaged weights and keep them, apart from the best so far."""
+        trained = self._network.trainable_variables
+        present = [value.numpy() for value in trained]
+        for value, average in zip(trained, self._averages, strict=True):
             value.assign(average)
         seen = judging.looks(self._answers, self._parts.validation, self._hints, self._anchors, self._settings)
-        found = judging.figures(seen)
+        found, judged = judging.figures(seen), take(self._network, self._plan)
+        weights.save(self._folder.last, judged)
         if found["score"] > float(self._best.numpy()):
             self._best.assign(found["score"])
             self._since_best.assign(0)
-            weights.save(self._folder.weights, take(self._network, self._plan))
+            weights.save(self._folder.weights, judged)
         else:
             self._since_best.assign_add(1)
         self._show(self.step, found, seen)
-        for value, array in zip(variables, present, strict=True):
+        for value, array in zip(trained, present, strict=True):
             value.assign(array)
         return found
 

@@ -48,6 +48,7 @@ def loss_of(anchors: FloatArray, settings: Loss) -> Callable[[Any, Any, Any, Any
         positive = tf.cast(kinds >= 0, tf.float32)
         count = tf.maximum(tf.reduce_sum(positive), 1.0)
         wanted = tf.one_hot(kinds, len(columns))
+        heard *= 1 + (settings.rival - 1) * positive[..., None] * (1 - wanted)
         of_classes = tf.reduce_sum(heard * focal(tf.gather(logits, columns, axis=-1), wanted))
         placed = positive * tf.cast(boxes[..., 2] > boxes[..., 0], tf.float32)
         of_boxes = tf.reduce_sum(placed * (1 - giou(tf, decoded(tf, codes, priors), boxes)))

@@ -16,6 +16,7 @@ def parser(program: str) -> argparse.ArgumentParser:
     one.add_argument("run", type=Path, metavar="RUN", help="folder of the training; made when absent")
     _pictures(one)
     _settings_options(one)
+    _share_option(one)
     one.add_argument(
         "--trusted", type=Path, nargs="+", default=[], help="detectors (.tflite) that find what labels lack or mistake"
     )
@@ -29,13 +30,13 @@ def parser(program: str) -> argparse.ArgumentParser:
     _pictures(two)
     two.add_argument("--out", type=Path, required=True, help="folder for NAME.tflite, NAME.json and float/")
     two.add_argument("--input", type=size_of, nargs="+", metavar="WxH", dest="sizes", help="other sizes than trained")
-    two.add_argument("--weights", type=Path, help="other weights of the same network (default: the run's best)")
+    which = two.add_mutually_exclusive_group()
+    which.add_argument("--weights", type=Path, help="other weights of the same network (default: the run's best)")
+    which.add_argument("--last", action="store_true", help="the averaged weights of the run's last judgement")
     two.add_argument("--pictures", type=int, default=150, help="how many calibrate (150)")
     two.add_argument("--rounding", action="store_true", help="round weights with compensation")
     two.add_argument("--lowest-logit", type=float, metavar="X", help="where the int8 range of class logits begins")
-    two.add_argument(
-        "--published-share", type=float, default=0.0, metavar="0..1", help="share of the published weights (0)"
-    )
+    _share_option(two)
     return result
 
 
@@ -49,6 +50,12 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", type=Path, help="JSON file with settings; see models/training/settings.py")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, e.g. loss.box=2")
     parser.add_argument("--weights", type=Path, help="weights.npz to begin from (default: the published ones)")
+
+
+def _share_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--published-share", type=float, default=0.0, metavar="0..1", help="of the published backbone in these (0)"
+    )
 
 
 def _qat_options(parser: argparse.ArgumentParser) -> None:

@@ -66,6 +66,8 @@ class Loss(_Part):
     """Weight of the boxes against the classes."""
     bicycle: _Above0 = 1.0
     """Weight of what a bicycle is, since there are few of them among many motorcycles."""
+    rival: _Above0 = 1.0
+    """Weight of the wrong classes where a vehicle is, against those where nothing is: vans are no trucks."""
 
 
 class Settings(_Part):
@@ -88,6 +90,9 @@ class Settings(_Part):
     clip: _Above0 = 5.0
     average: _Share = 0.999
     """Decay of the moving average of the weights, which is what is judged and kept."""
+    pull: _Share = 0.0
+    """So much of what lies between the backbone and the published one is taken back at each step at the full rate:
+    new cameras are learned, what the published weights know of others stays (L2-SP; Li et al., 2018)."""
     frozen_blocks: Annotated[int, Field(ge=0, le=17)] = 3
     precision: Literal["float32", "mixed_bfloat16"] = "mixed_bfloat16"
     judge_every: Annotated[int, Field(ge=1)] = 1000

@@ -18,7 +18,7 @@ from edge_app.records import FloatArray
 from models.errors import BuildError
 from models.network import ROAD_USERS, keep_classes
 from models.source import Weights as SourceWeights
-from models.training.architecture import FINE, GROWN, PARENTS, Plan, Unit, convolutions
+from models.training.architecture import BACKBONE, FINE, GROWN, PARENTS, Plan, Unit, convolutions
 
 Weights: TypeAlias = Mapping[str, FloatArray]
 
@@ -98,6 +98,15 @@ def mean(first: Weights, second: Weights, share: float) -> dict[str, FloatArray]
     if first.keys() != second.keys():
         raise BuildError("These weights are of two different networks: they cannot be averaged.")
     return {name: np.asarray((1 - share) * first[name] + share * second[name], np.float32) for name in first}
+
+
+def nearer(trained: Weights, published: Weights, share: float) -> dict[str, FloatArray]:
+    """`trained` with `share` of the published backbone; heads answer for what was taught here, and stay as they are.
+
+    Raises BuildError when the two are of different plans.
+    """
+    home = {name: array for name, array in published.items() if name.startswith(f"{BACKBONE}/")}
+    return mean(trained, {**trained, **home}, share)
 
 
 def _folded(source: SourceWeights, unit: Unit) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

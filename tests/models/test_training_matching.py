@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 from edge_app.detectors.ssd import decode, encode
 from edge_app.records import FloatArray
 from models.anchors import Size
-from models.data.samples import BICYCLE
+from models.data.samples import BICYCLE, CLASSES
+from models.network import ROAD_USERS
 from models.training.anchoring import anchors_of
 from models.training.architecture import plan
 from models.training.losses import SCALES, loss_of
@@ -109,6 +110,24 @@ def test_a_bicycle_weighs_more_and_an_untaught_anchor_nothing() -> None:
     assert class_loss(BICYCLE, 4) == pytest.approx(4 * class_loss(BICYCLE, 1))
     assert class_loss(0, 4) == pytest.approx(class_loss(0, 1)) == pytest.approx(class_loss(BICYCLE, 1))
     assert class_loss(UNTAUGHT, 4) == 0
+
+
+def test_a_wrong_class_weighs_more_where_a_vehicle_is_than_where_nothing_is() -> None:
+    pytest.importorskip("tensorflow")
+    truck, (car, lorry) = list(ROAD_USERS).index("truck"), (CLASSES.index(name) for name in ("car", "truck"))
+
+    def class_loss(kind: int, rival: float) -> float:
+        """Of one anchor that says truck."""
+        kinds = np.full((1, len(ANCHORS)), UNTAUGHT, np.int8)
+        kinds[0, 0] = kind
+        codes, logits = np.zeros((1, len(ANCHORS), 4), np.float32), np.full((1, len(ANCHORS), 6), -20, np.float32)
+        logits[..., truck] = 1
+        return float(loss_of(ANCHORS, Loss(rival=rival))(codes, logits, kinds, codes)[0])
+
+    missed_car = class_loss(car, 1) - class_loss(BACKGROUND, 1)
+    assert class_loss(car, 3) - missed_car == pytest.approx(3 * class_loss(BACKGROUND, 1), rel=1e-5)
+    assert class_loss(BACKGROUND, 3) == class_loss(BACKGROUND, 1)
+    assert class_loss(lorry, 3) == pytest.approx(class_loss(lorry, 1))
 
 
 def overlaps(found: FloatArray) -> FloatArray:

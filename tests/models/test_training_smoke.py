@@ -15,6 +15,7 @@ from models.data import drawn, shards
 from models.recipe import Recipe
 from models.registry.lineage import lineage
 from models.training import scenes, weights
+from models.training.architecture import BACKBONE
 from models.training.folder import RunFolder
 from models.training.loop import Progress, Training, plan_of
 from models.training.settings import Settings
@@ -94,6 +95,24 @@ def test_the_folder_tells_how_it_went(trained: tuple[RunFolder, list[float]]) ->
     assert all(0 <= row["validation"]["score"] <= 1 for row in rows if "validation" in row)
     assert any(path.name.startswith("events") for path in folder.board.iterdir())
     assert folder.weights.exists()
+
+
+def test_a_pull_keeps_the_backbone_by_the_published_one(parts: scenes.Parts, tmp_path: Path) -> None:
+    first = drawn_weights(plan_of(SETTINGS))
+    published = drawn_weights(plan_of(SETTINGS), seed=1)
+    ends = {}
+    for pull in (0.0, 0.5):
+        settings = SETTINGS.model_copy(update={"pull": pull, "steps": 4, "judge_every": 4, "warm_up": 0})
+        folder = RunFolder(tmp_path / str(pull))
+        folder.begin(settings, {})
+        Training(folder, settings, parts, first, {}, published).run(lambda _: None)
+        ends[pull] = weights.load(folder.last)
+
+    def away(found: weights.Weights, part: str) -> float:
+        return float(sum(np.abs(found[name] - published[name]).sum() for name in found if name.startswith(part)))
+
+    assert away(ends[0.5], BACKBONE) < 0.5 * away(ends[0.0], BACKBONE)
+    assert away(ends[0.5], "BoxPredictor") > 0.9 * away(ends[0.0], "BoxPredictor")
 
 
 def test_the_file_loads_on_a_device_and_says_where_it_comes_from(

@@ -20,7 +20,7 @@ from models.network import INPUT, ROAD_USERS, cut, output_names, road_users_only
 from models.source import Weights as SourceWeights
 from models.training import scoring, weights
 from models.training.anchoring import anchors_of, manifest_layers
-from models.training.architecture import FINE, GROWN, MORE_PRIORS, Plan, block_of, convolutions, plan
+from models.training.architecture import BACKBONE, FINE, GROWN, MORE_PRIORS, Plan, block_of, convolutions, plan
 from models.training.folder import RunFolder
 from models.training.keras_network import graph_of, keras_network, take
 from models.training.loop import rate_at
@@ -165,6 +165,14 @@ def test_a_mean_lies_between_and_only_of_one_network(share: float) -> None:
     np.testing.assert_allclose(weights.mean(first, second, share)["a"], 2 * share, atol=1e-6)
     with pytest.raises(BuildError, match="two different networks"):
         weights.mean(first, {"b": second["a"]}, share)
+
+
+def test_only_the_backbone_comes_nearer_to_the_published_one() -> None:
+    trained, published = drawn(plan(2, fine=True), 1), drawn(plan(2, fine=True), 2)
+    found = weights.nearer(trained, published, 0.25)
+    for name, array in found.items():
+        share = 0.25 if name.startswith(f"{BACKBONE}/") else 0
+        np.testing.assert_allclose(array, (1 - share) * trained[name] + share * published[name], atol=1e-6)
 
 
 # --- Keras and the graph against the source
