@@ -1,4 +1,4 @@
-"""What this project has marked by eye in pictures of data sets that label no bicycles; pictures are known by sha256."""
+"""What this project has marked by eye where data sets lack a label or mean something else; pictures known by sha256."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 from edge_app.records import FloatArray
 
 MARKED: Final = Path(__file__).with_name("marks.json")
-What: TypeAlias = Literal["bicycles", "nothing"]
-"""Bicycles with their riders; places where a detector saw a motorcycle and nothing is."""
+What: TypeAlias = Literal["bicycles", "nothing", "cars"]
+"""Bicycles with their riders; places where a detector saw a vehicle and nothing is; passenger vans labelled as buses,
+which we count as cars."""
 
 
 def marks(what: What, path: Path = MARKED) -> dict[str, FloatArray]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
-from models.training.augment import Shown, small_ones_ignored
+from models.training.framing import Shown, small_ones_ignored
 from models.training.matching import corners, match
 from models.training.settings import Matching
 

@@ -26,8 +26,8 @@ from models.source import Graph
 from models.training import hints, judging, ranges, scoring, weights
 from models.training.anchoring import anchors_of, manifest_layers
 from models.training.architecture import Plan
-from models.training.augment import cut
 from models.training.folder import RunFolder
+from models.training.framing import cut
 from models.training.keras_network import graph_of, keras_network
 from models.training.loop import plan_of
 from models.training.scenes import decoded

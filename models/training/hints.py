@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
 from models.data.marks import MARKED, marks
-from models.data.samples import BICYCLE, OTHER, Sample
+from models.data.samples import BICYCLE, CLASSES, OTHER, Sample
 from models.metrics import iou_matrix
 from models.training import weights
-from models.training.augment import Scene
+from models.training.framing import Scene
 from models.training.matching import area, shared_area
 
 _COVERED: Final = 0.3
 """Share of a detector's box that a mark covers: then the mark is right."""
 _SAME: Final = 0.5
-"""IoU from which a label is of a marked bicycle."""
+"""IoU from which a label is of what is marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +58,21 @@ Hints = Mapping[str, Hint]
 
 def with_marks(found: Hints, samples: Sequence[Sample], path: Path = MARKED) -> Hints:
     """The hints and what a person has marked, which takes the place of what detectors said there, and of labels that
-    call a bicycle a motorcycle."""
-    bicycles, nothing = marks("bicycles", path), marks("nothing", path)
-    result = dict(found)
+    call a bicycle a motorcycle or a van a bus."""
+    bicycles, cars, nothing = (marks(what, path) for what in ("bicycles", "cars", "nothing"))
+    none, result = np.empty((0, 4), np.float32), dict(found)
     for sample in samples:
-        mine, none = (boxes.get(sample.sha256, np.empty((0, 4), np.float32)) for boxes in (bicycles, nothing))
-        if not (len(mine) or len(none)):
+        of_bicycles, of_cars, empty = (boxes.get(sample.sha256, none) for boxes in (bicycles, cars, nothing))
+        mine = np.concatenate([of_bicycles, of_cars])
+        if not (len(mine) or len(empty)):
             continue
-        unknown = Hint(np.empty((0, 4), np.float32), np.empty(0, np.int8), np.zeros(len(sample.boxes), bool))
+        unknown = Hint(none, np.empty(0, np.int8), np.zeros(len(sample.boxes), bool))
         hint = found.get(sample.sha256, unknown)
-        left = ~_covered(hint.boxes, np.concatenate([mine, none]))
+        left = ~_covered(hint.boxes, np.concatenate([mine, empty]))
+        kinds = [BICYCLE] * len(of_bicycles) + [CLASSES.index("car")] * len(of_cars)
         result[sample.sha256] = Hint(
             np.concatenate([hint.boxes[left], mine]),
-            np.concatenate([hint.kinds[left], np.full(len(mine), BICYCLE, np.int8)]),
+            np.concatenate([hint.kinds[left], np.array(kinds, np.int8)]),
             hint.doubtful | (iou_matrix(sample.boxes, mine) >= _SAME).any(axis=1),
         )
     return result

@@ -16,7 +16,7 @@ from models.evaluation.coco import judge
 from models.evaluation.looking import FAINTEST, Look
 from models.network import ROAD_USERS
 from models.pictures import scaled
-from models.training.augment import Scene, cut
+from models.training.framing import Scene, cut
 from models.training.hints import Hints
 from models.training.losses import SCALES, TAUGHT
 from models.training.scenes import decoded

@@ -153,16 +153,19 @@ class Training:
         """Batches from the present step on; each depends on its number and the seed alone."""
         settings, number = self._settings, self.step
         chances = scenes.weights(self._parts.training, settings.balance, settings.origins)
+        closer = [self._parts.training[row] for row in scenes.close_ups(self._parts.training)]
+        every_kind = scenes.weights(closer, 1.0, settings.origins)
+        known = self._hints, settings.riderless
         rarer = scenes.with_hint(self._parts.training, self._hints, BICYCLE)
 
         def made() -> Batch:
             nonlocal number
             random = np.random.default_rng([settings.seed, number])
             number += 1
-            draw = Drawer(self._parts.training, chances, self._hints, settings.riderless, random)
-            alike = np.full(len(rarer), 1 / max(1, len(rarer)))
-            rare = Drawer(rarer, alike, self._hints, settings.riderless, random) if rarer else None
-            show = Augmenter(draw, settings.size, settings.augmentation, random, rare)
+            draw = Drawer(self._parts.training, chances, *known, random)
+            rare = Drawer(rarer, np.full(len(rarer), 1 / len(rarer)), *known, random) if rarer else None
+            close = Drawer(closer, every_kind, *known, random) if closer else None
+            show = Augmenter(draw, settings.size, settings.augmentation, random, rare, close)
             return make(show, self._anchors, settings.matching, settings.batch)
 
         return ahead(made)

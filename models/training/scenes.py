@@ -18,11 +18,12 @@ from edge_app.records import Image
 from models.data import shards, splits
 from models.data.samples import CLASSES, OTHER, Sample
 from models.errors import BuildError
-from models.training.augment import Scene
+from models.training.framing import Scene
 from models.training.hints import Hints
 
 _WITH_RIDER: Final = 1.6
 """Height / width, in true shape, from which a motorcycle's box in traffic holds its rider."""
+_CLOSE: Final = 0.25
 _RIDER: Final = 1.4
 """Height with the rider to that without."""
 
@@ -94,6 +95,12 @@ def weights(samples: Sequence[Sample], balance: float, origins: Mapping[str, flo
 def with_hint(samples: Sequence[Sample], hints: Hints, kind: int) -> list[Sample]:
     """Those of which a hint says that there is such a one."""
     return [sample for sample in samples if sample.sha256 in hints and kind in hints[sample.sha256].kinds]
+
+
+def close_ups(samples: Sequence[Sample]) -> list[int]:
+    """Which of them are of vehicles close by: where half of the labelled ones are higher than _CLOSE of the picture."""
+    heights = [(s.boxes[:, 3] - s.boxes[:, 1])[~s.ignored & (s.classes != OTHER)] for s in samples]
+    return [row for row, known in enumerate(heights) if len(known) and np.median(known) >= _CLOSE]
 
 
 class Drawer:

@@ -41,6 +41,8 @@ class Augmentation(_Part):
     """Motorcycles of other pictures are put in."""
     bicycles: _Share = 0.3
     """Bicycles are put in, of the few pictures in which they are marked, or it is one of these."""
+    inset: _Share = 0.0
+    """A close-up is laid over a part of the picture: vehicles seen from street level, as small as far ones."""
     mosaic: _Share = 0.15
     """Four pictures in one."""
 

@@ -8,6 +8,7 @@ sure, nothing is taught.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,8 @@ from edge_app.detectors.ssd import suppress
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import LABELS, FloatArray
 from models.data.samples import CLASSES, OTHER, Sample
-from models.training.augment import Scene
+from models.training.enlarged import FAINT, doubts
+from models.training.framing import Scene
 from models.training.hints import Hint, Hints
 from models.training.matching import area, shared_area
 from models.training.scenes import decoded, in_true_shape
@@ -40,8 +42,12 @@ _CLASS_OF: Final = np.array([CLASSES.index(label) if label in CLASSES else -1 fo
 
 
 def asked(models: Sequence[Path], samples: Sequence[Sample], forward: Callable[[], None] = lambda: None) -> Hints:
-    """What these detectors together say of each picture. Raises DetectorError and BuildError."""
+    """What these detectors together say of each picture, the first one also of every bus and truck, enlarged.
+
+    Raises DetectorError and BuildError.
+    """
     detectors = [TfliteDetector(model, threads=2, score=FAIR) for model in models]
+    closer = TfliteDetector(models[0], threads=2, score=FAINT)
     found: dict[str, Hint] = {}
     for sample in samples:
         scene = decoded(sample)
@@ -52,9 +58,10 @@ def asked(models: Sequence[Path], samples: Sequence[Sample], forward: Callable[[
         known = labels >= 0
         boxes = np.concatenate([one.boxes for one in seen]) / np.array([width, height] * 2, np.float32)
         scores = np.concatenate([one.scores for one in seen])
-        found[sample.sha256] = compared(scene, np.asarray(boxes[known], np.float32), scores[known], labels[known])
+        hint = compared(scene, np.asarray(boxes[known], np.float32), scores[known], labels[known])
+        found[sample.sha256] = replace(hint, doubtful=doubts(closer, scene, hint.doubtful))
         forward()
-    for detector in detectors:
+    for detector in (*detectors, closer):
         detector.close()
     return found
 

@@ -15,9 +15,11 @@ from models.manifest import PAD
 from models.training import scenes
 from models.training.anchoring import anchors_of
 from models.training.architecture import plan
-from models.training.augment import Augmenter, Scene, Window, cut, cut_out, small_ones_ignored
+from models.training.augment import Augmenter
 from models.training.batches import Batch, ahead, make
+from models.training.framing import Scene, Window, cut, laid_over, small_ones_ignored
 from models.training.hints import Hint
+from models.training.pasting import cut_out
 from models.training.scenes import Drawer, decoded, riders_added, weights
 from models.training.settings import Augmentation, Matching
 from models.training.weather import sharpened
@@ -114,6 +116,32 @@ def test_bicycles_come_from_the_pictures_in_which_they_are_marked() -> None:
     assert {frozenset({BICYCLE}), frozenset({0, BICYCLE})} <= kinds
     assert frozenset().union(*kinds) == {0, BICYCLE}
     assert set(Augmenter(lambda: street, SIZE, settings, random)().kinds.tolist()) == {0}
+
+
+def test_what_is_laid_over_a_picture_hides_what_lies_beneath() -> None:
+    beneath, part = cut(scene(aspect=256 / 144), SIZE), cut(scene(kind=0), Size(64, 36))
+    x0, y0 = (round(float(v)) for v in beneath.boxes[0, :2])
+    over = laid_over(beneath, part, (x0, y0))
+    assert over.kinds.tolist() == [1, 0]  # a quarter of the old one is hidden
+    np.testing.assert_array_equal(over.boxes[1], part.boxes[0] + np.array([x0, y0, x0, y0], np.float32))
+    np.testing.assert_array_equal(over.image[y0 : y0 + 36, x0 : x0 + 64], part.image)
+    small = cut(scene(aspect=256 / 144, box=(0.3, 0.4, 0.4, 0.6)), SIZE)
+    assert laid_over(small, part, (x0, y0)).kinds.tolist() == [0]
+    half = laid_over(small, part, (x0 - 46, y0))
+    assert len(half.regions) == 1
+    assert half.kinds.tolist() == [0]
+    assert laid_over(beneath, part, (0, 0)).kinds.tolist() == [1, 0]
+
+
+def test_close_ups_are_shown_as_small_as_far_vehicles() -> None:
+    random, street = np.random.default_rng(3), scene(box=(0.4, 0.4, 0.42, 0.45))
+    near, settings = scene(aspect=1.5, kind=0, box=(0.1, 0.1, 0.9, 0.9)), PLAIN.model_copy(update={"inset": 1.0})
+    shown = [Augmenter(lambda: street, SIZE, settings, random, near=lambda: near)() for _ in range(30)]
+    assert all((one.kinds == 0).sum() == 1 for one in shown)
+    widths = [float(one.boxes[one.kinds == 0][0] @ np.array([-1, 0, 1, 0])) for one in shown]
+    assert min(widths) < 0.2 * SIZE.width
+    assert max(widths) < 0.45 * SIZE.width
+    assert 0 not in Augmenter(lambda: street, SIZE, settings, random)().kinds
 
 
 def test_a_motorcycle_without_its_rider_is_not_copied() -> None:

@@ -8,13 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_app.detectors.tflite import TfliteDetector
+from models.data import drawn
 from models.data.marks import What, marks
-from models.data.samples import BICYCLE, OTHER
-from models.training.augment import Scene
+from models.data.samples import BICYCLE, CLASSES, OTHER
+from models.training.enlarged import FAINT, opinion, settled
+from models.training.framing import Scene
 from models.training.hints import Hint, load, save, with_marks
-from models.training.scenes import decoded
+from models.training.scenes import decoded, in_true_shape
 from models.training.trusted import compared
 from tests.models.annotated import sample
+
+CAR = CLASSES.index("car")
+SHIPPED = Path("models/ssdlite_mobilenet_v2_512x288.tflite")
 
 
 def scene_of(boxes: list[list[float]], kinds: list[int]) -> Scene:
@@ -55,6 +61,38 @@ def test_labels_that_a_trusted_detector_contradicts(label: int, seen: int, score
     assert not len(hint.boxes)
 
 
+@pytest.mark.parametrize(
+    ("said", "height", "before", "after"),
+    [
+        ({"truck": 0.4, "car": 0.3}, 0.2, True, False),
+        ({"truck": 0.2, "car": 0.3}, 0.2, False, True),
+        ({"truck": 0.2, "bus": 0.3}, 0.2, False, False),
+        ({"truck": 0.2, "bus": 0.3}, 0.2, True, True),
+        ({}, 0.2, False, False),
+        ({}, 0.04, False, True),
+        ({"truck": 0.2}, 0.04, True, False),
+    ],
+    ids=["confirmed", "a car", "a bus", "a bus, in doubt", "unseen", "unseen and small", "small, confirmed"],
+)
+def test_what_an_enlarged_truck_is(said: dict[str, float], height: float, before: bool, after: bool) -> None:
+    assert settled("truck", said, height, before) is after
+
+
+def test_an_enlarged_vehicle_is_recognised_where_the_label_says() -> None:
+    """On a drawn street, by the detector that ships: labels of cars, and an empty corner."""
+    detector = TfliteDetector(SHIPPED, score=FAINT)
+    scores = []
+    for one in drawn.samples(12, seed=5):
+        picture = in_true_shape(decoded(one))
+        height, width = picture.shape[:2]
+        for box in one.boxes[one.classes == CAR] * np.array([width, height] * 2, np.float32):
+            scores.append(opinion(detector, picture, box).get("car", 0.0))
+        assert "car" not in opinion(detector, picture, np.array([1, 1, 20, 12], np.float32))
+    detector.close()
+    assert scores
+    assert np.mean(scores) > 0.3
+
+
 def test_two_detectors_find_one_vehicle_once() -> None:
     twice = np.array([[0.6, 0.6, 0.8, 0.8], [0.61, 0.6, 0.8, 0.8]], np.float32)
     hint = compared(scene_of([], []), twice, np.array([0.7, 0.9], np.float32), np.zeros(2, np.int8))
@@ -63,7 +101,7 @@ def test_two_detectors_find_one_vehicle_once() -> None:
 
 def test_a_bicycle_that_a_person_marked_takes_the_place_of_what_detectors_said(tmp_path: Path) -> None:
     marked, one = tmp_path / "marks.json", sample(boxes=[[0.1, 0.1, 0.3, 0.3]], classes=[1])
-    marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}, "nothing": {}}))
+    marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}, "nothing": {}, "cars": {}}))
     said = Hint(
         np.array([[0.5, 0.5, 0.8, 0.8], [0, 0, 0.1, 0.1]], np.float32), np.full(2, OTHER, np.int8), np.ones(1, bool)
     )
@@ -81,7 +119,7 @@ def test_a_bicycle_that_a_person_marked_takes_the_place_of_what_detectors_said(t
 def test_a_bicycle_labelled_as_a_motorcycle_teaches_no_motorcycle(tmp_path: Path) -> None:
     marked = tmp_path / "marks.json"
     one = sample(boxes=[[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.8, 0.8]], classes=[1, 1])
-    marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}, "nothing": {}}))
+    marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}, "nothing": {}, "cars": {}}))
     hint = with_marks({}, [one], marked)[one.sha256]
     assert hint.doubtful.tolist() == [False, True]
     taught = hint.added(decoded(one))
@@ -90,7 +128,7 @@ def test_a_bicycle_labelled_as_a_motorcycle_teaches_no_motorcycle(tmp_path: Path
 
 def test_where_a_person_saw_nothing_a_detector_is_not_believed(tmp_path: Path) -> None:
     marked, one = tmp_path / "marks.json", sample(boxes=[[0.1, 0.1, 0.3, 0.3]], classes=[1])
-    marked.write_text(json.dumps({"bicycles": {}, "nothing": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}}))
+    marked.write_text(json.dumps({"bicycles": {}, "cars": {}, "nothing": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}}))
     seen = np.array([[0.5, 0.5, 0.8, 0.8], [0, 0, 0.1, 0.1]], np.float32)
     hint = with_marks({one.sha256: Hint(seen, np.full(2, OTHER, np.int8), np.zeros(1, bool))}, [one], marked)
     np.testing.assert_array_equal(hint[one.sha256].boxes, seen[1:])
@@ -98,10 +136,18 @@ def test_where_a_person_saw_nothing_a_detector_is_not_believed(tmp_path: Path) -
     assert not hint[one.sha256].doubtful.any()
 
 
-@pytest.mark.parametrize("what", ["bicycles", "nothing"])
-def test_what_is_marked_can_be_read(what: What) -> None:
+def test_a_van_labelled_as_a_bus_is_taught_as_a_car(tmp_path: Path) -> None:
+    marked = tmp_path / "marks.json"
+    one = sample(boxes=[[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.8, 0.8]], classes=[2, 2])
+    marked.write_text(json.dumps({"bicycles": {}, "nothing": {}, "cars": {one.sha256: [[0.5, 0.5, 0.8, 0.8]]}}))
+    taught = with_marks({}, [one], marked)[one.sha256].added(decoded(one))
+    assert taught.kinds[~taught.ignored].tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(("what", "least"), [("bicycles", 50), ("nothing", 50), ("cars", 20)])
+def test_what_is_marked_can_be_read(what: What, least: int) -> None:
     boxes = [box for marked in marks(what).values() for box in marked]
-    assert len(boxes) > 50
+    assert len(boxes) > least
     assert all(0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1 for x0, y0, x1, y1 in boxes)
 
 

@@ -1,0 +1,83 @@
+"""What a detector says of one labelled vehicle that is shown to it enlarged.
+
+In a whole picture the published weights see far trucks as cars or not at all; enlarged they confirm half of the labels
+that they contradicted before, and contradict others. By what they say then a label is taught or left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.detectors.tflite import TfliteDetector
+from edge_app.records import LABELS, FloatArray, Image
+from models.data.samples import CLASSES
+from models.manifest import PAD
+from models.metrics import iou_matrix
+from models.training.framing import Scene
+from models.training.scenes import in_true_shape
+
+FAINT: Final = 0.05
+"""Score down to which the detector has to answer."""
+_SHOWN: Final = (2.2, 3.2, 4.5)
+"""Sides of the part of the picture that is shown, against the box's."""
+_SAME: Final = 0.45
+"""IoU from which a detection is of the vehicle."""
+_HEARD: Final = 0.1
+_CAR: Final = 0.15
+"""Mean scores from which the label is confirmed, if nothing else is more likely, and from which it is a car."""
+_UNSEEN: Final = 0.055
+"""Height against the picture's below which a label counts only when it is confirmed: 16 px of 288."""
+_WAVERING: Final = ("bus", "truck")
+
+
+def opinion(detector: TfliteDetector, picture: Image, box: FloatArray) -> dict[str, float]:
+    """Mean score of each label, over the enlargements, of what the detector sees in a box x0 y0 x1 y1, px."""
+    size = detector.manifest.input
+    (width, height), middle = box[2:] - box[:2], (box[:2] + box[2:]) / 2
+    total: dict[str, float] = {}
+    for factor in _SHOWN:
+        high = max(float(height), float(width) * size.height / size.width) * factor
+        scale = size.height / high
+        shift = np.array([size.width, size.height]) / 2 - middle * scale
+        part = cv2.warpAffine(
+            picture,
+            np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32),
+            (size.width, size.height),
+            borderValue=(PAD, PAD, PAD),
+        )
+        seen = detector.detect(np.asarray(part, np.uint8))
+        place = np.asarray(box * scale + np.tile(shift, 2), np.float32)[None]
+        here = iou_matrix(seen.boxes, place)[:, 0] >= _SAME if len(seen.boxes) else np.zeros(0, bool)
+        for label in {LABELS[number] for number in seen.classes[here]}:
+            mine = here & (seen.classes == LABELS.index(label))
+            total[label] = total.get(label, 0.0) + float(seen.scores[mine].max()) / len(_SHOWN)
+    return total
+
+
+def settled(label: str, said: Mapping[str, float], height: float, doubtful: bool) -> bool:
+    """Whether the label of a bus or truck stays in doubt. height: of the box, against the picture's."""
+    rivals = {name: said.get(name, 0.0) for name in ("car", *_WAVERING)}
+    own, most = rivals[label], max(rivals.values())
+    if own == most and own > _HEARD:
+        return False
+    if rivals["car"] == most and most > _CAR:
+        return True
+    return doubtful or (most <= _CAR and height < _UNSEEN)
+
+
+def doubts(detector: TfliteDetector, scene: Scene, doubtful: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`doubtful`, bool (N,) of the scene's labels, after a second look at every bus and truck. Raises DetectorError."""
+    found: NDArray[np.bool_] = doubtful.copy()
+    picture = in_true_shape(scene)
+    height, width = picture.shape[:2]
+    for row, (kind, box) in enumerate(zip(scene.kinds, scene.boxes, strict=True)):
+        label = CLASSES[kind]
+        if label in _WAVERING and not scene.ignored[row]:
+            said = opinion(detector, picture, box * np.array([width, height] * 2, np.float32))
+            found[row] = settled(label, said, float(box[3] - box[1]), bool(doubtful[row]))
+    return found

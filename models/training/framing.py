@@ -1,0 +1,138 @@
+"""A labelled picture seen through a window, as a camera might have framed it. numpy and OpenCV."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.records import FloatArray, Image
+from models.anchors import Size
+from models.manifest import PAD
+
+_VISIBLE: Final = 0.35
+"""Share of a box that must be left inside the window; below it the box is ignored, and below _GONE it is none."""
+_GONE: Final = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A decoded picture: image uint8 (H, W, 3) BGR, aspect of what the camera saw, boxes float32 (N, 4) x0 y0 x1 y1 in
+    0..1, kinds int8 (N,), ignored bool (N,), placed bool (N,): whether the box is where it should be; one that leaves
+    out the rider says what is there, but not how large it is."""
+
+    image: Image
+    aspect: float
+    boxes: FloatArray
+    kinds: NDArray[np.int8]
+    ignored: NDArray[np.bool_]
+    placed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the network gets: image uint8 (H, W, 3) BGR of the input's size; boxes float32 (N, 4) in its px with kinds
+    int8 (N,) and placed bool (N,) as in Scene; regions float32 (R, 4) where nothing is taught."""
+
+    image: Image
+    boxes: FloatArray
+    kinds: NDArray[np.int8]
+    placed: NDArray[np.bool_]
+    regions: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """zoom: 1 for the whole picture, above for a part of it. stretch: width against height. at: 0..1, where the part
+    lies, or the picture in its margin. flip: left for right."""
+
+    zoom: float = 1.0
+    stretch: float = 1.0
+    at: tuple[float, float] = (0.5, 0.5)
+    flip: bool = False
+
+
+def cut(scene: Scene, size: Size, window: Window = Window()) -> Shown:
+    """The picture through a window; with the default as a device shows it, letterboxed."""
+    fit = min(size.width / scene.aspect, size.height) * window.zoom
+    wide, high = scene.aspect * fit * math.sqrt(window.stretch), fit / math.sqrt(window.stretch)
+    height, width = scene.image.shape[:2]
+    from_x, to_x, moved_x = _span(wide, size.width, window.at[0], width)
+    from_y, to_y, moved_y = _span(high, size.height, window.at[1], height)
+    part = scene.image[from_y[0] : from_y[1], from_x[0] : from_x[1]]
+    target = to_x[1] - to_x[0], to_y[1] - to_y[0]
+    shrinks = target[0] < part.shape[1]
+    image = np.full((size.height, size.width, 3), PAD, np.uint8)
+    image[to_y[0] : to_y[1], to_x[0] : to_x[1]] = cv2.resize(
+        part, target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    factor, shift = np.array([moved_x, moved_y] * 2, np.float32).T
+    boxes = scene.boxes * np.array([width, height] * 2, np.float32) * factor + shift
+    if window.flip:
+        image, boxes = np.ascontiguousarray(image[:, ::-1]), _mirrored(boxes, size.width)
+    return _kept(image, boxes, scene, size)
+
+
+def _mirrored(boxes: FloatArray, width: int) -> FloatArray:
+    return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+
+
+def _span(
+    length: float, side: int, at: float, pixels: int
+) -> tuple[tuple[int, int], tuple[int, int], tuple[float, float]]:
+    """Along one axis, a picture of `pixels` enlarged to `length` px over an input of `side`: px taken from the picture,
+    px filled of the input, and factor and shift that lead from the former to the latter."""
+    start = at * (side - length)
+    first, last = max(0, round(start)), min(side, max(round(start) + 1, round(start + length)))
+    scale = pixels / length
+    low = int(np.clip(math.floor((first - start) * scale), 0, pixels - 1))
+    high = int(np.clip(math.ceil((last - start) * scale), low + 1, pixels))
+    factor = (last - first) / (high - low)
+    return (low, high), (first, last), (factor, first - low * factor)
+
+
+def _kept(image: Image, boxes: FloatArray, scene: Scene, size: Size) -> Shown:
+    whole = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3).prod(axis=1)
+    inside = np.clip(boxes, 0, np.array([size.width, size.height] * 2, np.float32))
+    left = np.maximum(inside[:, 2:] - inside[:, :2], 0).prod(axis=1) / whole
+    good = (left >= _VISIBLE) & ~scene.ignored
+    region = (left >= _GONE) & ~good
+    return Shown(
+        image, inside[good].astype(np.float32), scene.kinds[good], scene.placed[good], inside[region].astype(np.float32)
+    )
+
+
+def small_ones_ignored(shown: Shown, smallest: float) -> Shown:
+    """Boxes whose geometric mean side is below `smallest` px become regions."""
+    sides = shown.boxes[:, 2:] - shown.boxes[:, :2]
+    small = np.sqrt(sides.prod(axis=1)) < smallest
+    regions = np.concatenate([shown.regions, shown.boxes[small]])
+    return Shown(shown.image, shown.boxes[~small], shown.kinds[~small], shown.placed[~small], regions)
+
+
+def laid_over(shown: Shown, part: Shown, at: tuple[int, int]) -> Shown:
+    """`part`, a smaller picture, put over `shown` with its left upper corner at x, y; it hides what lies beneath."""
+    (height, width), (x, y) = part.image.shape[:2], at
+    image = shown.image.copy()
+    image[y : y + height, x : x + width] = part.image
+    shift = np.array([x, y, x, y], np.float32)
+    left = 1 - _hidden(shown.boxes, np.array([x, y, x + width, y + height], np.float32))
+    good, region = left >= _VISIBLE, (left >= _GONE) & (left < _VISIBLE)
+    return Shown(
+        image,
+        np.concatenate([shown.boxes[good], part.boxes + shift]),
+        np.concatenate([shown.kinds[good], part.kinds]),
+        np.concatenate([shown.placed[good], part.placed]),
+        np.concatenate([shown.regions, shown.boxes[region], part.regions + shift]),
+    )
+
+
+def _hidden(boxes: FloatArray, behind: FloatArray) -> FloatArray:
+    """Share of each box that lies behind another."""
+    sides = np.minimum(boxes[:, 2:], behind[2:]) - np.maximum(boxes[:, :2], behind[:2])
+    whole = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3).prod(axis=1)
+    return np.asarray(np.maximum(sides, 0).prod(axis=1) / whole, np.float32)
