@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from edge_app.detectors import Detector, tflite
+from edge_app.detectors.letterbox import letterbox
 from edge_app.detectors.manifest import default_model
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import DetectorError
@@ -138,6 +139,25 @@ def test_a_picture_of_another_size_has_the_same_car_there(factor: float) -> None
     assert overlap(best(detector().detect(scaled), there), there) > 0.8
 
 
+def test_frames_crisper_than_a_model_knows_are_softened_and_smaller_ones_are_not() -> None:
+    grain = np.random.default_rng(1).integers(0, 256, (540, 960, 3), np.uint8)
+    plain, soft = letterbox(grain, 512, 288, 128), letterbox(grain, 512, 288, 128, 0.9375)
+    assert soft.pixels.std() < 0.9 * plain.pixels.std()
+    assert (soft.scale, soft.left, soft.top) == (plain.scale, plain.left, plain.top)
+    # 480 px wide, as much as it is allowed: nothing is taken away.
+    small = letterbox(grain[::2, ::2], 512, 288, 128, 0.9375)
+    np.testing.assert_array_equal(small.pixels, letterbox(grain[::2, ::2], 512, 288, 128).pixels)
+
+
+def test_a_softened_edge_stays_where_it_was() -> None:
+    half = np.zeros((720, 1280, 3), np.uint8)
+    half[:, 640:] = 255
+    row = letterbox(half, 512, 288, 128, 0.9375).pixels[0, 144, :, 0].astype(float)
+    assert row[:252].max() == 0
+    assert row[260:].min() == 255
+    assert row.mean() == pytest.approx(127.5, abs=0.5)
+
+
 def test_margins_shift_nothing() -> None:
     """A narrow part of the picture is centred on grey; the same grey in the picture itself gives the same input."""
     image, _ = scene()
@@ -255,6 +275,7 @@ LIES: dict[str, tuple[Callable[[Made], object], str]] = {
     "an unknown schema": (lambda m: m.update(schema="edge-app/detector/9"), "schema"),
     "no schema": (lambda m: m.pop("schema"), "schema"),
     "an unknown resize": (lambda m: m["input"].update(resize="stretch"), "input.resize"),
+    "frames without any detail": (lambda m: m["input"].update(detail=0), "input.detail"),
     "no hash": (lambda m: m.update(sha256=""), "sha256"),
 }
 

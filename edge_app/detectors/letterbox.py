@@ -31,10 +31,10 @@ class Picture:
         return there.clip(0, np.array([self.width, self.height, self.width, self.height], np.float32))
 
 
-def letterbox(image: Image, width: int, height: int, pad: int) -> Picture:
+def letterbox(image: Image, width: int, height: int, pad: int, detail: float = 1.0) -> Picture:
     """A uint8 (H, W, 3) BGR picture of any size in an input of `width` x `height`, centred on grey of value `pad`.
 
-    Every picture is a new one, so that the next may be made while this one is looked at.
+    detail: see manifest.Input. Every picture is a new one, so that the next may be made while this one is looked at.
     """
     high, wide = image.shape[:2]
     scale = min(width / wide, height / high)
@@ -43,9 +43,20 @@ def letterbox(image: Image, width: int, height: int, pad: int) -> Picture:
     pixels = np.empty((1, height, width, 3), np.uint8)
     if (new_width, new_height) != (width, height):
         pixels.fill(pad)
-    small = cv2.resize(_halved(image, scale), (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+    small = _resized(_softened(image, scale * detail) if detail < 1 else image, new_width, new_height)
     cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=pixels[0, top : top + new_height, left : left + new_width])
     return Picture(pixels, wide, high, scale, left, top)
+
+
+def _softened(image: Image, scale: float) -> Image:
+    """With no more pixels than `scale` leaves it."""
+    height, width = image.shape[:2]
+    return _resized(image, max(1, round(width * scale)), max(1, round(height * scale))) if scale < 1 else image
+
+
+def _resized(image: Image, width: int, height: int) -> Image:
+    halved = _halved(image, width / image.shape[1])
+    return np.asarray(cv2.resize(halved, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _halved(image: Image, scale: float) -> Image:

@@ -19,7 +19,11 @@ _Above0 = Annotated[float, Field(gt=0)]
 
 
 class Input(Part):
-    """The picture a model wants: uint8 RGB, scaled with its aspect kept, centred on grey of value `pad`."""
+    """The picture a model wants: uint8 RGB, scaled with its aspect kept, centred on grey of value `pad`.
+
+    detail: frames are first shrunk to this share of the input where they are larger. Below 1 for a model whose training
+    pictures had fewer pixels than its input: crisper ones are strange to it.
+    """
 
     width: _Positive
     height: _Positive
@@ -27,6 +31,7 @@ class Input(Part):
     dtype: Literal["uint8"]
     resize: Literal["letterbox"]
     pad: Annotated[int, Field(ge=0, le=255)]
+    detail: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class Output(Part):

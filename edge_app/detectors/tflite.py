@@ -140,7 +140,7 @@ class TfliteDetector:
 
     def prepare(self, image: Image) -> Picture:
         size = self.manifest.input
-        return letterbox(image, size.width, size.height, size.pad)
+        return letterbox(image, size.width, size.height, size.pad, size.detail)
 
     def decode(self, picture: Picture, outputs: Outputs) -> Detections:
         scores = outputs.scores

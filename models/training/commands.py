@@ -225,6 +225,7 @@ def export(args: argparse.Namespace, console: Console) -> None:
             fits=fits,
             size=size,
             published_share=args.published_share,
+            detail=args.detail,
         )
         for path in files:
             console.print(f"wrote {path}")

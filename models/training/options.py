@@ -36,6 +36,9 @@ def parser(program: str) -> argparse.ArgumentParser:
     two.add_argument("--pictures", type=int, default=150, help="how many calibrate (150)")
     two.add_argument("--rounding", action="store_true", help="round weights with compensation")
     two.add_argument("--lowest-logit", type=float, metavar="X", help="where the int8 range of class logits begins")
+    two.add_argument(
+        "--detail", type=_detail, default=1.0, metavar="0..1", help="shrink frames to this share of the input first (1)"
+    )
     _share_option(two)
     return result
 
@@ -76,6 +79,17 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=_count, required=True, help="of each training")
     parser.add_argument("--origins", nargs="*", default=[], metavar="NAME", help="data sets whose weight is searched")
     parser.add_argument("--hints", type=Path, help="hints.npz of a run with --trusted")
+
+
+def _detail(text: str) -> float:
+    """Raises argparse.ArgumentTypeError in words."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share of the input: give more than 0 and at most 1")
+    return value
 
 
 def _count(text: str) -> int:
