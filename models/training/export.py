@@ -35,7 +35,7 @@ from models.training.scoring import Fit
 
 LICENCE: Final = "Apache-2.0"
 CHANGES: Final = (
-    "class heads cut to 6 road users, cut before sigmoid and box decoding, batch norm folded, a fine layer of stride 8 "
+    "class heads cut to 6 road users, cut before sigmoid and box decoding, batch norm folded, a {fine} of stride 8 "
     "and two priors of stride 16 added, fine-tuned, quantised to int8"
 )
 DATA_CHANGES: Final = (
@@ -149,7 +149,8 @@ def _manifest(
     }
     calibrated = {"sources": sorted({f"{s.origin}, {s.licence}" for s in chosen}), "changes": DATA_CHANGES}
     made = describe(size, model, said, calibrated, ends=plan.outputs, layers=manifest_layers(plan, size))
-    made["origin"] |= {"changes": CHANGES, "training": _lineage(folder, trained)}
+    changes = CHANGES.format(fine="deep fine layer" if folder.settings().deep else "fine layer")
+    made["origin"] |= {"changes": changes, "training": _lineage(folder, trained)}
     return made | {"licence": LICENCE}
 
 
