@@ -153,7 +153,7 @@ class Training:
         """Batches from the present step on; each depends on its number and the seed alone."""
         settings, number = self._settings, self.step
         chances = scenes.weights(self._parts.training, settings.balance, settings.origins)
-        closer = [self._parts.training[row] for row in scenes.close_ups(self._parts.training)]
+        closer = scenes.close_ups(self._parts.training)
         every_kind = scenes.weights(closer, 1.0, settings.origins)
         known = self._hints, settings.riderless
         rarer = scenes.with_hint(self._parts.training, self._hints, BICYCLE)

@@ -23,9 +23,10 @@ from models.training.hints import Hints
 
 _WITH_RIDER: Final = 1.6
 """Height / width, in true shape, from which a motorcycle's box in traffic holds its rider."""
-_CLOSE: Final = 0.25
 _RIDER: Final = 1.4
 """Height with the rider to that without."""
+_CLOSE: Final = 0.25
+"""Height against the picture's from which a vehicle is close by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,10 @@ def with_hint(samples: Sequence[Sample], hints: Hints, kind: int) -> list[Sample
     return [sample for sample in samples if sample.sha256 in hints and kind in hints[sample.sha256].kinds]
 
 
-def close_ups(samples: Sequence[Sample]) -> list[int]:
-    """Which of them are of vehicles close by: where half of the labelled ones are higher than _CLOSE of the picture."""
+def close_ups(samples: Sequence[Sample]) -> list[Sample]:
+    """Those in which half of the labelled vehicles are close by."""
     heights = [(s.boxes[:, 3] - s.boxes[:, 1])[~s.ignored & (s.classes != OTHER)] for s in samples]
-    return [row for row, known in enumerate(heights) if len(known) and np.median(known) >= _CLOSE]
+    return [s for s, known in zip(samples, heights, strict=True) if len(known) and np.median(known) >= _CLOSE]
 
 
 class Drawer:
