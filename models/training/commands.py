@@ -37,7 +37,7 @@ def train(args: argparse.Namespace, console: Console) -> None:
     settings = _settings(args)
     folder = RunFolder(args.run)
     parts = scenes.read(args.shards, args.split)
-    first: weights.Weights = _first(args.weights, settings)
+    first = _first(args.weights, settings)
     parent = {"from": "published" if args.weights is None else args.weights.name}
     if args.published_share:
         first = weights.nearer(first, _published(settings), args.published_share)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_app.records import FloatArray, Image
 from models.anchors import Size
 from models.manifest import PAD
+from models.training.matching import area, shared_area
 
 _VISIBLE: Final = 0.35
 """Share of a box that must be left inside the window; below it the box is ignored, and below _GONE it is none."""
@@ -120,7 +121,8 @@ def laid_over(shown: Shown, part: Shown, at: tuple[int, int]) -> Shown:
     image = shown.image.copy()
     image[y : y + height, x : x + width] = part.image
     shift = np.array([x, y, x, y], np.float32)
-    left = 1 - _hidden(shown.boxes, np.array([x, y, x + width, y + height], np.float32))
+    over = np.array([[x, y, x + width, y + height]], np.float32)
+    left = 1 - shared_area(shown.boxes, over)[:, 0] / np.maximum(area(shown.boxes), 1e-9)
     good, region = left >= _VISIBLE, (left >= _GONE) & (left < _VISIBLE)
     return Shown(
         image,
@@ -129,10 +131,3 @@ def laid_over(shown: Shown, part: Shown, at: tuple[int, int]) -> Shown:
         np.concatenate([shown.placed[good], part.placed]),
         np.concatenate([shown.regions, shown.boxes[region], part.regions + shift]),
     )
-
-
-def _hidden(boxes: FloatArray, behind: FloatArray) -> FloatArray:
-    """Share of each box that lies behind another."""
-    sides = np.minimum(boxes[:, 2:], behind[2:]) - np.maximum(boxes[:, :2], behind[:2])
-    whole = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3).prod(axis=1)
-    return np.asarray(np.maximum(sides, 0).prod(axis=1) / whole, np.float32)
