@@ -172,8 +172,8 @@ def _published(settings: Settings) -> weights.Weights:
 
 
 def _home(settings: Settings) -> weights.Weights:
-    """What `settings.pull` pulls to."""
-    return _published(settings) if settings.pull else {}
+    """What `settings.pull` pulls to and `settings.loss.distil` asks."""
+    return _published(settings) if settings.pull or settings.loss.distil else {}
 
 
 def _hints(folder: RunFolder, trusted: Sequence[Path], parts: Parts, console: Console) -> hints.Hints:

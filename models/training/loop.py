@@ -16,7 +16,7 @@ from models import tensorflow_room
 from models.data.samples import BICYCLE
 from models.errors import BuildError
 from models.evaluation.looking import Look
-from models.training import judging, ranges, scenes, weights
+from models.training import distilling, judging, ranges, scenes, weights
 from models.training.anchoring import anchors_of
 from models.training.architecture import BACKBONE, Plan, plan
 from models.training.augment import Augmenter
@@ -63,8 +63,8 @@ def rate_at(settings: Settings, step: int) -> float:
 class Training:
     """One run in its folder; goes on where an earlier process of it ended.
 
-    first: weights to begin from. hints: of its pictures. published: what `settings.pull` pulls to. The folder's
-    ranges, where it has some, make the training aware of int8.
+    first: weights to begin from. hints: of its pictures. published: what `settings.pull` pulls to and
+    `settings.loss.distil` asks. The folder's ranges, where it has some, make the training aware of int8.
     """
 
     def __init__(
@@ -87,6 +87,8 @@ class Training:
         self._optimiser = tf.keras.optimizers.Adam(settings.rate, global_clipnorm=settings.clip)
         self._optimiser.build(self._network.trainable_variables)
         self._homes = self._found_homes(published) if settings.pull else []
+        teaches = settings.loss.distil > 0
+        self._teacher = distilling.Teacher(self._plan, settings.size, published, self._anchors) if teaches else None
         self._averages = [tf.Variable(v, trainable=False) for v in self._network.trainable_variables]
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._best = tf.Variable(-1.0, trainable=False)
@@ -184,9 +186,13 @@ class Training:
     def _one_step(self, images: Any, kinds: Any, boxes: Any, rate: Any) -> tuple[Any, Any]:
         tf, settings = self._tf, self._settings
         values = self._network.trainable_variables
+        seen = tf.cast(images, tf.float32) * (2 / 255) - 1
+        told = self._teacher.asked(seen) if self._teacher else None
         with tf.GradientTape() as tape:
-            codes, logits = self._network(tf.cast(images, tf.float32) * (2 / 255) - 1, training=True)
+            codes, logits = self._network(seen, training=True)
             of_classes, of_boxes = loss_of(self._anchors, settings.loss)(codes, logits, kinds, boxes)
+            if self._teacher:
+                of_classes += settings.loss.distil * self._teacher.loss(logits, told, kinds, boxes)
             loss = of_classes + settings.loss.box * of_boxes
         self._optimiser.learning_rate.assign(rate)
         self._optimiser.apply_gradients(zip(tape.gradient(loss, values), values, strict=True))

@@ -70,6 +70,8 @@ class Loss(_Part):
     """Weight of what a bicycle is, since there are few of them among many motorcycles."""
     rival: _Above0 = 1.0
     """Weight of the wrong classes where a vehicle is, against those where nothing is: vans are no trucks."""
+    distil: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of what the published network says of car or truck; see distilling.py."""
 
 
 class Settings(_Part):

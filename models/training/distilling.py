@@ -1,0 +1,81 @@
+"""The published network beside the one in training: what it knows of cars and trucks is to stay. TensorFlow.
+
+Hinton et al., "Distilling the Knowledge in a Neural Network" (2015), with the network before training as the teacher as
+in Li and Hoiem, "Learning without Forgetting" (2016). A label says truck; the teacher says how near to a car it is.
+Without it a few cameras move the border between the two for all others: vans far down other streets become trucks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from edge_app.records import FloatArray
+from models import tensorflow_room
+from models.anchors import Size
+from models.network import ROAD_USERS
+from models.training.architecture import FINE, Plan
+from models.training.keras_network import keras_network
+from models.training.losses import TAUGHT
+from models.training.matching import corners
+from models.training.weights import Weights
+
+KNOWN: Final = ("car", "truck")
+"""Classes that the teacher tells apart. Motorcycles from above it does not know, nor the buses of these streets."""
+_LABELS: Final = [TAUGHT.index(label) for label in KNOWN]
+
+
+class Teacher:
+    """The published network at the plan's anchors, apart from those of its fine layer, which it does not have.
+
+    anchors: float32 (A, 4) of the plan, centre y, centre x, height, width in px.
+    """
+
+    def __init__(self, plan: Plan, size: Size, published: Weights, anchors: FloatArray) -> None:
+        self._tf = tensorflow_room.load()
+        coarse = replace(
+            plan,
+            units=tuple(unit for unit in plan.units if FINE not in unit.name),
+            heads=tuple(head for head in plan.heads if FINE not in head.boxes),
+        )
+        self._network = keras_network(coarse, size, published)
+        self._network.trainable = False
+        self._places = self._tf.constant(corners(anchors[-self._network.outputs[1].shape[1] :]))
+
+    def asked(self, images: Any) -> Any:
+        """Logits (B, T, 6) at the last T anchors of the plan, of images float32 (B, H, W, 3) in [-1, 1]."""
+        return self._network(images, training=False)[1]
+
+    def loss(self, logits: Any, told: Any, kinds: Any, boxes: Any) -> Any:
+        """Of logits (B, A, 6) by what `asked` said, kinds int8 (B, A) and boxes (B, A, 4) as in matching.Taught.
+
+        For each anchor that answers for one of KNOWN, the teacher's own anchor that fits the box best tells the shares
+        of KNOWN, also where it contradicts the label: heard only where it agrees it changed little. The cross entropy
+        with them counts as far as the teacher is sure that one of them is there; the sum is over the number of
+        positives, as in losses.loss_of.
+        """
+        tf = self._tf
+        kinds = tf.cast(kinds, tf.int32)
+        at = tf.where(tf.reduce_any(kinds[..., None] == _LABELS, axis=-1) & (boxes[..., 2] > boxes[..., 0]))
+        best = tf.argmax(iou(tf, tf.gather_nd(boxes, at), self._places), axis=1)
+        opinion = _known(tf, tf.gather_nd(told, tf.stack([at[:, 0], best], axis=1)))
+        cross = tf.nn.softmax_cross_entropy_with_logits(
+            labels=tf.nn.softmax(opinion), logits=_known(tf, tf.gather_nd(logits, at))
+        )
+        heard = tf.sigmoid(tf.reduce_max(opinion, axis=1))
+        count = tf.maximum(tf.reduce_sum(tf.cast(kinds >= 0, tf.float32)), 1.0)
+        return tf.reduce_sum(heard * cross) / count
+
+
+def _known(tf: Any, logits: Any) -> Any:
+    """Columns of KNOWN, float32 (P, 2)."""
+    return tf.gather(tf.cast(logits, tf.float32), [list(ROAD_USERS).index(label) for label in KNOWN], axis=1)
+
+
+def iou(tf: Any, boxes: Any, places: Any) -> Any:
+    """IoU (P, T) of boxes (P, 4) with places (T, 4), x0 y0 x1 y1."""
+    low = tf.maximum(boxes[:, None, :2], places[None, :, :2])
+    side = tf.maximum(tf.minimum(boxes[:, None, 2:], places[None, :, 2:]) - low, 0.0)
+    both = side[..., 0] * side[..., 1]
+    own, other = ((x[:, 2] - x[:, 0]) * (x[:, 3] - x[:, 1]) for x in (boxes, places))
+    return both / (own[:, None] + other[None] - both)
