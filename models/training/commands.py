@@ -21,9 +21,9 @@ from models import source
 from models.data import shards
 from models.errors import BuildError
 from models.recipe import Recipe
-from models.training import hints, scenes, weights
+from models.training import hints, parents, scenes, weights
 from models.training.folder import RunFolder, code_revision, read_json
-from models.training.loop import Progress, Training, plan_of
+from models.training.loop import Progress, Training
 from models.training.options import parser
 from models.training.scenes import Parts
 from models.training.settings import Settings
@@ -37,14 +37,11 @@ def train(args: argparse.Namespace, console: Console) -> None:
     settings = _settings(args)
     folder = RunFolder(args.run)
     parts = scenes.read(args.shards, args.split)
-    first = _first(args.weights, settings)
-    parent = {"from": "published" if args.weights is None else args.weights.name}
-    if args.published_share:
-        first = weights.nearer(first, _published(settings), args.published_share)
-        parent["published_share"] = str(args.published_share)
+    first, mixed = parents.mixed(parents.first(args.weights, settings), settings, args.mixed_with, args.published_share)
+    parent = {"from": "published" if args.weights is None else args.weights.name, **mixed}
     _begin(folder, settings, parts, first, parent, [path.name for path in args.trusted])
     known = _hints(folder, args.trusted, parts, console)
-    _run(Training(folder, settings, parts, first, known, _home(settings)), folder, settings, console)
+    _run(Training(folder, settings, parts, first, known, parents.published_for(settings)), folder, settings, console)
 
 
 def _begin(
@@ -52,7 +49,7 @@ def _begin(
     settings: Settings,
     parts: Parts,
     first: weights.Weights,
-    parent: Mapping[str, str],
+    parent: Mapping[str, Any],
     trusted: Sequence[str],
 ) -> None:
     rows = scenes.lineage(parts.training, "train") + scenes.lineage(parts.validation, "validation")
@@ -86,7 +83,7 @@ def qat(args: argparse.Namespace, console: Console) -> None:
     known = source_run.data().get("trusted", [])
     _begin(folder, settings, parts, first, {"from": source_run.path.name, "method": "quantisation-aware"}, known)
     quantising.prepare(folder, settings, first, parts.training, args.pictures)
-    training = Training(folder, settings, parts, first, hints.load(source_run.hints), _home(settings))
+    training = Training(folder, settings, parts, first, hints.load(source_run.hints), parents.published_for(settings))
     if not training.step:
         quantising.judge_first(training, console.print)
     _run(training, folder, settings, console)
@@ -98,13 +95,13 @@ def search(args: argparse.Namespace, console: Console) -> None:
 
     settings = _settings(args).model_copy(update={"steps": args.steps, "judge_every": max(1, args.steps // 5)})
     parts = scenes.read(args.shards, args.split)
-    first = _first(args.weights, settings)
+    first = parents.first(args.weights, settings)
     known = hints.load(args.hints) if args.hints else {}
 
     def one(folder: RunFolder, chosen: Settings, judged: Judged, stop: Callable[[], bool]) -> None:
         origin = "published" if args.weights is None else args.weights.name
         _begin(folder, chosen, parts, first, {"from": origin}, ())
-        Training(folder, chosen, parts, first, known, _home(chosen)).run(lambda _: None, stop, judged)
+        Training(folder, chosen, parts, first, known, parents.published_for(chosen)).run(lambda _: None, stop, judged)
 
     def tell(trial: Trial) -> None:
         console.print(f"{trial.folder}: {trial.best['score']:.3f} {trial.state} {dict(trial.choice)}")
@@ -161,21 +158,6 @@ def _value(text: str) -> Any:
         return text
 
 
-def _first(path: Path | None, settings: Settings) -> weights.Weights:
-    if path is not None:
-        return weights.grown(weights.load(path), plan_of(settings), settings.seed)
-    return _published(settings)
-
-
-def _published(settings: Settings) -> weights.Weights:
-    return weights.of_source(source.read(source.fetch()).weights, plan_of(settings), settings.seed)
-
-
-def _home(settings: Settings) -> weights.Weights:
-    """What `settings.pull` pulls to and `settings.loss.distil` asks."""
-    return _published(settings) if settings.pull or settings.loss.distil else {}
-
-
 def _hints(folder: RunFolder, trusted: Sequence[Path], parts: Parts, console: Console) -> hints.Hints:
     """Found once and kept in the folder."""
     if not folder.hints.exists():
@@ -207,9 +189,8 @@ def export(args: argparse.Namespace, console: Console) -> None:
     from models.training.export import fitted
 
     folder = RunFolder(args.run)
-    trained = weights.load(args.weights or (folder.last if args.last else folder.weights))
-    if args.published_share:
-        trained = weights.nearer(trained, _published(folder.settings()), args.published_share)
+    chosen = weights.load(args.weights or (folder.last if args.last else folder.weights))
+    trained, mixed = parents.mixed(chosen, folder.settings(), args.mixed_with, args.published_share)
     parts = scenes.read(args.shards, args.split)
     fits = fitted(folder, trained, parts.validation)
     for label, one in fits.items():
@@ -224,7 +205,7 @@ def export(args: argparse.Namespace, console: Console) -> None:
             quantisation=recipe,
             fits=fits,
             size=size,
-            published_share=args.published_share,
+            mixed=mixed,
             detail=args.detail,
         )
         for path in files:

@@ -52,13 +52,13 @@ def export(
     quantisation: Recipe,
     fits: Mapping[str, Fit] = MappingProxyType({}),
     size: Size | None = None,
-    published_share: float = 0.0,
+    mixed: Mapping[str, Any] = MappingProxyType({}),
     detail: float = 1.0,
 ) -> tuple[Path, Path]:
     """Write NAME.tflite and float/NAME.tflite with their manifests into `out`; returns both paths, int8 first.
 
     samples: those that may calibrate. fits: of the scores, see `fitted`. size: another input than the one trained at.
-    published_share: of the published weights in these, for the manifest. detail: how crisp frames are shown to it, see
+    mixed: what else is in these weights, for the manifest. detail: how crisp frames are shown to it, see
     edge_app.detectors.manifest.Input.
     Raises BuildError.
     """
@@ -76,7 +76,7 @@ def export(
     for how, place in ((quantisation, out), (FLOAT, out / "float")):
         model = recipe.converted(graph, size, plan.outputs, how, inputs if how.quantise else [], learned)
         made = _manifest(folder, trained, plan, size, model, how, chosen)
-        made["origin"]["training"]["published_share"] = published_share
+        made["origin"]["training"] |= mixed
         made["input"]["detail"] = detail
         files.append(write(place, made, model))
     return files[0], files[1]

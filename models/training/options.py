@@ -57,6 +57,9 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
 
 def _share_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "--mixed-with", type=_part, action="append", default=[], metavar="FILE:SHARE", help="other weights in these"
+    )
+    parser.add_argument(
         "--published-share", type=float, default=0.0, metavar="0..1", help="of the published backbone in these (0)"
     )
 
@@ -81,15 +84,29 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hints", type=Path, help="hints.npz of a run with --trusted")
 
 
+def _part(text: str) -> tuple[Path, float]:
+    """Raises argparse.ArgumentTypeError in words."""
+    file, _, share = text.rpartition(":")
+    value = _number(share)
+    if not file or not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no FILE:SHARE: give weights and a share between 0 and 1")
+    return Path(file), value
+
+
 def _detail(text: str) -> float:
     """Raises argparse.ArgumentTypeError in words."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
+    value = _number(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share of the input: give more than 0 and at most 1")
     return value
+
+
+def _number(text: str) -> float:
+    """0 where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def _count(text: str) -> int:

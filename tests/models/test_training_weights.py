@@ -18,7 +18,7 @@ from models.errors import BuildError
 from models.evaluation.looking import Look
 from models.network import INPUT, ROAD_USERS, cut, output_names, road_users_only
 from models.source import Weights as SourceWeights
-from models.training import scoring, weights
+from models.training import parents, scoring, weights
 from models.training.anchoring import anchors_of, manifest_layers
 from models.training.architecture import BACKBONE, FINE, GROWN, MORE_PRIORS, Plan, block_of, convolutions, plan
 from models.training.folder import RunFolder
@@ -173,6 +173,21 @@ def test_only_the_backbone_comes_nearer_to_the_published_one() -> None:
     for name, array in found.items():
         share = 0.25 if name.startswith(f"{BACKBONE}/") else 0
         np.testing.assert_allclose(array, (1 - share) * trained[name] + share * published[name], atol=1e-6)
+
+
+def test_a_mixture_takes_its_share_of_each_file_and_says_so(tmp_path: Path) -> None:
+    settings, shallow, deep = Settings(layers=2, deep=True), plan(2, fine=True), plan(2, fine=True, deep=True)
+    own, plain, grown = drawn(deep, 1), drawn(shallow, 2), drawn(deep, 3)
+    weights.save(tmp_path / "plain.npz", plain)
+    weights.save(tmp_path / "grown.npz", grown)
+    found, said = parents.mixed(own, settings, [(tmp_path / "plain.npz", 0.5), (tmp_path / "grown.npz", 0.25)], 0)
+    for name, array in plain.items():
+        np.testing.assert_allclose(found[name], 0.375 * own[name] + 0.375 * array + 0.25 * grown[name], atol=1e-6)
+    for name in (f"{unit}/kernel" for unit in GROWN):
+        np.testing.assert_allclose(found[name], 0.375 * own[name] + 0.25 * grown[name], atol=1e-6)
+    assert [(one["from"], one["share"]) for one in said["mixed_with"]] == [("plain.npz", 0.5), ("grown.npz", 0.25)]
+    assert said["mixed_with"][1]["sha256"] == weights.digest(grown)
+    assert parents.mixed(own, settings, [], 0) == (own, {})
 
 
 # --- Keras and the graph against the source
