@@ -207,6 +207,7 @@ def export(args: argparse.Namespace, console: Console) -> None:
             size=size,
             mixed=mixed,
             detail=args.detail,
+            trim=not args.whole,
         )
         for path in files:
             console.print(f"wrote {path}")

@@ -23,20 +23,24 @@ from models.manifest import Manifest, describe, write
 from models.pictures import scaled
 from models.recipe import FLOAT, Recipe
 from models.source import Graph
-from models.training import hints, judging, ranges, scoring, weights
+from models.training import hints, judging, ranges, scenes, scoring, trimming, weights
 from models.training.anchoring import anchors_of, manifest_layers
 from models.training.architecture import Plan
+from models.training.augment import Augmenter
 from models.training.folder import RunFolder
 from models.training.framing import cut
 from models.training.keras_network import graph_of, keras_network
 from models.training.loop import plan_of
-from models.training.scenes import decoded
+from models.training.scenes import Drawer, decoded
 from models.training.scoring import Fit
+from models.training.settings import Settings
 
+VIEWS: Final = 500
+"""Pictures by which channels are found that never move."""
 LICENCE: Final = "Apache-2.0"
 CHANGES: Final = (
     "class heads cut to 6 road users, cut before sigmoid and box decoding, batch norm folded, a {fine} of stride 8 "
-    "and two priors of stride 16 added, fine-tuned, quantised to int8"
+    "and two priors of stride 16 added, fine-tuned, {trimmed}quantised to int8"
 )
 DATA_CHANGES: Final = (
     "pictures resized and re-encoded, classes merged, shown in their true aspect, cropped and altered in training"
@@ -54,12 +58,13 @@ def export(
     size: Size | None = None,
     mixed: Mapping[str, Any] = MappingProxyType({}),
     detail: float = 1.0,
+    trim: bool = True,
 ) -> tuple[Path, Path]:
     """Write NAME.tflite and float/NAME.tflite with their manifests into `out`; returns both paths, int8 first.
 
     samples: those that may calibrate. fits: of the scores, see `fitted`. size: another input than the one trained at.
     mixed: what else is in these weights, for the manifest. detail: how crisp frames are shown to it, see
-    edge_app.detectors.manifest.Input.
+    edge_app.detectors.manifest.Input. trim: leave out channels that never move, see models.training.trimming.
     Raises BuildError.
     """
     settings = folder.settings()
@@ -67,6 +72,9 @@ def export(
     trained = scoring.folded(trained, plan, fits)
     chosen = spread(samples, quantisation.pictures)
     graph = graph_of(plan, size, trained)
+    if trim:
+        plan, trained = trimming.trimmed(plan, trained, trimming.extents(graph, plan, _views(samples, settings, size)))
+        graph = graph_of(plan, size, trained)
     if quantisation.rounding:
         graph = _compensated(graph, list(calibration(chosen[: recipe.ROUNDING_PICTURES], size)))
     inputs = list(calibration(chosen, size))
@@ -77,6 +85,10 @@ def export(
         model = recipe.converted(graph, size, plan.outputs, how, inputs if how.quantise else [], learned)
         made = _manifest(folder, trained, plan, size, model, how, chosen)
         made["origin"]["training"] |= mixed
+        made["origin"]["changes"] = CHANGES.format(
+            fine="deep fine layer" if settings.deep else "fine layer",
+            trimmed="channels that never move left out, " if trim else "",
+        )
         made["input"]["detail"] = detail
         files.append(write(place, made, model))
     return files[0], files[1]
@@ -121,6 +133,15 @@ def calibration(samples: Sequence[Sample], size: Size) -> Iterator[FloatArray]:
         yield image
 
 
+def _views(samples: Sequence[Sample], settings: Settings, size: Size) -> Iterator[FloatArray]:
+    """Inputs as a training shows them: by night, in rain, near and far."""
+    random = np.random.default_rng(settings.seed)
+    chances = scenes.weights(samples, settings.balance, settings.origins)
+    show = Augmenter(Drawer(samples, chances, {}, (), random), size, settings.augmentation, random)
+    for _ in range(VIEWS):
+        yield scaled(show().image[..., ::-1])
+
+
 def _compensated(graph: Graph, inputs: Sequence[FloatArray]) -> Graph:
     names = rounding.input_names(graph)
     inner = [name for name in names if name != network.INPUT]
@@ -149,8 +170,7 @@ def _manifest(
     }
     calibrated = {"sources": sorted({f"{s.origin}, {s.licence}" for s in chosen}), "changes": DATA_CHANGES}
     made = describe(size, model, said, calibrated, ends=plan.outputs, layers=manifest_layers(plan, size))
-    changes = CHANGES.format(fine="deep fine layer" if folder.settings().deep else "fine layer")
-    made["origin"] |= {"changes": changes, "training": _lineage(folder, trained)}
+    made["origin"]["training"] = _lineage(folder, trained)
     return made | {"licence": LICENCE}
 
 
