@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_app.detectors.ssd import AnchorLayer, anchors, decode
 from edge_app.records import FloatArray, Image
@@ -85,13 +86,18 @@ def interpreter(model: bytes, threads: int) -> Any:
 
 
 def relative_times(models: Mapping[str, Callable[[], None]], rounds: int = 60) -> dict[str, tuple[float, float]]:
-    """Median ms of each call, and its ratio to the first one's, measured in turns so that all share the same noise."""
+    """Median ms of each call, and its ratio to the first one's, measured in turns."""
+    median = {name: float(np.median(values)) for name, values in times_in_turns(models, rounds).items()}
+    base = next(iter(median.values()))
+    return {name: (value, value / base) for name, value in median.items()}
+
+
+def times_in_turns(models: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, NDArray[np.float64]]:
+    """ms float64 (rounds,) of each call, one after the other in every round so that all share the same noise."""
     taken: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(rounds):
         for name, call in models.items():
             start = time.perf_counter()
             call()
             taken[name].append((time.perf_counter() - start) * 1000)
-    median = {name: float(np.median(values)) for name, values in taken.items()}
-    base = next(iter(median.values()))
-    return {name: (value, value / base) for name, value in median.items()}
+    return {name: np.array(values) for name, values in taken.items()}

@@ -181,6 +181,8 @@ def _differences(candidate: Result, baseline: Result) -> Iterator[tuple[str, Doc
             yield from _by_part(mine, other, label)
     if candidate.counted:
         yield from _counts(candidate.counted, baseline.counted)
+    if candidate.speed:
+        yield from _difference("time/saved", 1 - candidate.speed.ratio, candidate.speed.saved)
 
 
 def _by_part(mine: Detected, other: Detected, label: str) -> Iterator[tuple[str, Document]]:

@@ -7,28 +7,57 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_app.detectors.tflite import TfliteDetector
-from models.judge import relative_times
+from models.evaluation.bootstrap import resampled
+from models.judge import times_in_turns
 
 ROUNDS: Final = 100
+_TOGETHER: Final = 10
+"""Rounds drawn in one block: what slows a machine lasts for some of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Speed:
-    """ms: median of one inference. base_ms: that of the model it is set beside. Trust the ratio, not the ms."""
+    """taken and base: ms float64 (R,) of this model and of the one it is set beside, in the same rounds. Trust the
+    ratio, not the ms."""
 
-    ms: float
-    base_ms: float
+    taken: NDArray[np.float64]
+    base: NDArray[np.float64]
     threads: int
+
+    @property
+    def ms(self) -> float:
+        return float(np.median(self.taken))
+
+    @property
+    def base_ms(self) -> float:
+        return float(np.median(self.base))
 
     @property
     def ratio(self) -> float:
         return self.ms / self.base_ms
 
+    @property
+    def saved(self) -> NDArray[np.float64]:
+        """Share of the time of the other that this one saves, float64 (draws,), in rounds drawn in blocks."""
+        rows = np.arange(len(self.taken), dtype=np.intp)
+        drawn = resampled([np.array_split(rows, max(1, len(rows) // _TOGETHER))])
+        ours, theirs = (_medians(times, drawn) for times in (self.taken, self.base))
+        return np.asarray(1 - ours / theirs, np.float64)
+
+
+def _medians(values: NDArray[np.float64], drawn: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Of every row of `drawn`, which says how many times each value occurs."""
+    order = np.argsort(values)
+    reached = np.cumsum(drawn[:, order], axis=1)
+    return np.asarray(values[order][(reached * 2 >= reached[:, -1:]).argmax(axis=1)], np.float64)
+
 
 def speeds(detectors: Mapping[str, TfliteDetector], beside: str, threads: int) -> dict[str, Speed]:
     """Of every detector, beside the one of that name. threads: of their interpreters."""
-    ordered = {beside: detectors[beside]} | dict(detectors)
-    calls = {name: partial(one.engines[0].invoke, one.blank()) for name, one in ordered.items()}
-    taken = relative_times(calls, ROUNDS)
-    return {name: Speed(ms, taken[beside][0], threads) for name, (ms, _) in taken.items()}
+    calls = {name: partial(one.engines[0].invoke, one.blank()) for name, one in detectors.items()}
+    taken = times_in_turns(calls, ROUNDS)
+    return {name: Speed(times, taken[beside], threads) for name, times in taken.items()}

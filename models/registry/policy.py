@@ -44,13 +44,15 @@ class Floors:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """sha256: of the file. floors: by input size, "512x288"."""
+    """sha256: of the file. better: differences with what their interval must lie above, in one of them. as_good: those
+    that must in any case not be below minus this. floors: by input size, "512x288"."""
 
     sha256: str
     licences: frozenset[str]
     examples: int
     bicycles: int
-    better: tuple[str, ...]
+    better: Mapping[str, float]
+    as_good: Mapping[str, float]
     slices: tuple[str, ...]
     counted: tuple[str, ...]
     margins: Margins
@@ -78,13 +80,14 @@ def _policy(data: dict[str, Any], sha256: str) -> Policy:
         licences=frozenset(data["licences"]),
         examples=int(data["examples"]),
         bicycles=int(data["bicycles"]),
-        better=tuple(data["better"]),
+        better={name: float(bound) for name, bound in data["better"].items()},
+        as_good={name: float(bound) for name, bound in data["as_good"].items()},
         slices=tuple(data["slices"]),
         counted=tuple(data["counted"]),
         margins=Margins(**{field.name: float(data["margins"][field.name]) for field in fields(Margins)}),
         floors={size: Floors(_shares(row["ap50"]), _shares(row["counting"])) for size, row in data["floors"].items()},
     )
-    empty = [name for name in ("licences", "better", "counted", "floors") if not getattr(policy, name)]
+    empty = [name for name in ("licences", "better", "as_good", "counted", "floors") if not getattr(policy, name)]
     if empty or not all(floors.ap50 and floors.counting for floors in policy.floors.values()):
         raise ValueError(f"{empty[0] if empty else 'a table of floors'} is empty")
     return policy

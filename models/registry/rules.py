@@ -24,6 +24,7 @@ RULES: Final[tuple[Rule, ...]] = (
     provenance.yardstick,
     scores.floors,
     scores.better,
+    scores.as_good,
     scores.worse_class,
     scores.worse_slice,
     scores.worse_bicycles,

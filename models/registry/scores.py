@@ -32,19 +32,36 @@ def floors(policy: Policy, case: Case) -> Iterator[Verdict]:
 
 
 def better(policy: Policy, case: Case) -> Iterator[Verdict]:
-    """Better than production, and not by chance: the paired difference's whole confidence interval is above 0."""
+    """Better than production, and not by chance: a paired difference's whole confidence interval is above its bound."""
     found = case.comparison or Comparison()
     against = case.production.sha256 if case.production else "nothing"
     passed = found.candidate == case.sha256 and found.production == against
     shown = f"{found.candidate[:12] or 'none'} with {found.production[:12] or 'none'}"
     yield fact("better", "compared models", passed, f"{shown}; asked {case.sha256[:12]} with {against[:12]}")
-    for name in policy.better:
+    says, held = [], False
+    for name, bound in policy.better.items():
         one = found.differences.get(name, Difference())
-        says, held = "not measured", False
-        if one.value is not None and one.low is not None and one.high is not None:
-            says = f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
-            held = 0 < one.low <= one.high and one.value > 0  # no difference is not better
-        yield Verdict("better", name, held, f"{says}, the lower end above 0", one.low, 0.0)
+        says.append(f"{name} {_interval(one)}, the lower end above {bound:g}")
+        held |= _known(one) and min(one.low or 0, one.value or 0) > bound
+    yield fact("better", "in one of these", held, "; ".join(says))
+
+
+def as_good(policy: Policy, case: Case) -> Iterator[Verdict]:
+    """Whatever it is better in: no worse than production even at the lower end of the interval, but for a hair."""
+    found = case.comparison or Comparison()
+    for name, bound in policy.as_good.items():
+        one = found.differences.get(name, Difference())
+        low = one.low if _known(one) else None
+        yield at_least("as good", name, low, -bound, f" (the lower end of {_interval(one)})")
+
+
+def _known(one: Difference) -> bool:
+    """Measured, and an interval."""
+    return one.value is not None and one.low is not None and one.high is not None and one.low <= one.high
+
+
+def _interval(one: Difference) -> str:
+    return f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]" if _known(one) else "not measured"
 
 
 def worse_class(policy: Policy, case: Case) -> Iterator[Verdict]:

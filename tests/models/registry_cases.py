@@ -110,7 +110,10 @@ def compared(ours: bytes = OURS, theirs: bytes = THEIRS) -> Json:
         "schema": "edge-app/comparison/1",
         "candidate": sha256(ours),
         "baseline": sha256(theirs),
-        "differences": {name: {"delta": 0.05, "ci": [0.02, 0.08]} for name in POLICY.better},
+        "differences": {
+            "all/ap50": {"delta": 0.05, "ci": [0.02, 0.08]},
+            "time/saved": {"delta": 0.0, "ci": [-0.01, 0.01]},
+        },
     }
 
 

@@ -15,6 +15,7 @@ from models.evaluation.counting import Counted
 from models.evaluation.detection import Detected, picture_set
 from models.evaluation.document import exact_figures
 from models.evaluation.segments import draws, figures
+from models.evaluation.speed import Speed
 from models.evaluation.subject import Result, Subject
 from tests.models.looks import look, picture
 
@@ -87,3 +88,19 @@ def test_resampled_counts_vary_around_the_exact_score_and_pair_between_models() 
     assert (figures(CLIPS, drawn)["event_f1"] - found["event_f1"] == 0).all()
     perfect = clip([car(1), car(5)], [car(1), car(5)])
     assert np.nanmin(figures([perfect], draws(1))["event_f1"]) == 1
+
+
+def test_time_saved_is_told_from_noise_that_both_share() -> None:
+    random = np.random.default_rng(4)
+    noise = 1 + np.repeat(random.exponential(0.3, 10), 10)  # a machine that is busy for some rounds
+
+    def ends(factor: float) -> tuple[float, float]:
+        base, own = (time * noise * (1 + random.normal(0, 0.005, 100)) for time in (6.0, 6.0 * factor))
+        found = interval(Speed(own, base, 2).saved)
+        assert found
+        return found
+
+    low, high = ends(0.96)
+    assert 0.03 < low < 0.04 < high < 0.05
+    low, high = ends(1.0)
+    assert -0.01 < low < 0 < high < 0.01

@@ -65,7 +65,7 @@ def lineage(path: tuple[Any, ...], value: object) -> Callable[[], Case]:
 
 
 SET = ("sets", "luongduc")
-CHOSEN = ("differences", POLICY.better[0])
+CHOSEN = ("differences", "all/ap50")
 ALONE: dict[str, tuple[str, Callable[[], Case]]] = {
     "another model was measured": ("file", worse(("model", "sha256"), "a" * 64)),
     "another input was measured": ("file", worse(("model", "input"), [288, 512])),
@@ -93,6 +93,8 @@ ALONE: dict[str, tuple[str, Callable[[], Case]]] = {
     "counts below their floor": ("floors", lambda: both(("counting", "all", "event_f1"), 0.91)),
     "better, but maybe by chance": ("better", differs((*CHOSEN, "ci"), [-0.001, 0.08])),
     "no better": ("better", differs((*CHOSEN, "ci"), [0.0, 0.0])),
+    "faster, but not by enough": ("better", lambda: chosen([-0.002, 0.004], (0.02, 0.05))),
+    "faster, and maybe worse": ("as good", lambda: chosen([-0.011, 0.004], (0.03, 0.05))),
     "compared with another": ("better", differs(("baseline",), "a" * 64)),
     "another was compared": ("better", differs(("candidate",), "a" * 64)),
     "a class is worse": ("worse class", worse((*SET, "classes", "car", "ap50"), 0.81)),
@@ -110,6 +112,12 @@ ALONE: dict[str, tuple[str, Callable[[], Case]]] = {
     "larger": ("size", lambda: replace(case(), bytes=1101)),
     "int8 lost too much": ("int8", worse(("against_float", "motorcycle", "ap50_float"), 0.871)),
 }
+
+
+def chosen(ap50: list[float], saved: tuple[float, float]) -> Case:
+    """Differences of precision and of time, as the ends of their intervals."""
+    rows = {"all/ap50": {"delta": sum(ap50) / 2, "ci": ap50}, "time/saved": {"delta": sum(saved) / 2, "ci": [*saved]}}
+    return case(differs=compared() | {"differences": rows})
 
 
 def both(path: tuple[Any, ...], value: object) -> Case:
@@ -195,10 +203,21 @@ def test_a_missing_figure_refuses(path: tuple[Any, ...]) -> None:
         assert failed(case(with_value(result(), path, nonsense))), nonsense
 
 
-@pytest.mark.parametrize("path", [path for path in leaves(compared()) if path[-1] != "schema"], ids=str)
+@pytest.mark.parametrize(
+    "path", [p for p in leaves(compared()) if p[-1] != "schema" and "time/saved" not in p], ids=str
+)
 def test_a_missing_difference_refuses(path: tuple[Any, ...]) -> None:
     for nonsense in NONSENSE[:2] + NONSENSE[3:]:
-        assert failed(case(differs=with_value(compared(), path, nonsense))) == {"better"}
+        found = failed(case(differs=with_value(compared(), path, nonsense)))
+        assert {"better"} <= found <= {"better", "as good"}
+
+
+def test_who_is_as_good_may_be_better_in_time_alone() -> None:
+    assert failed(chosen([-0.009, 0.004], (0.03, 0.05))) == set()
+    assert failed(chosen([-0.009, 0.004], (-0.01, 0.01))) == {"better"}
+    for nonsense in NONSENSE[:2] + NONSENSE[3:]:
+        missing = with_value(compared(), ("differences", "time/saved"), nonsense)
+        assert failed(case(differs=missing)) == set(), "time is asked for only where AP is no better"
 
 
 @pytest.mark.parametrize("content", [None, [], {}, {"schema": "edge-app/evaluation/9"}, "text", 3])
