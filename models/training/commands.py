@@ -191,6 +191,8 @@ def export(args: argparse.Namespace, console: Console) -> None:
     folder = RunFolder(args.run)
     chosen = weights.load(args.weights or (folder.last if args.last else folder.weights))
     trained, mixed = parents.mixed(chosen, folder.settings(), args.mixed_with, args.published_share)
+    if args.weights:
+        mixed["weights"] = {"from": args.weights.name, "sha256": weights.digest(chosen)}
     parts = scenes.read(args.shards, args.split)
     fits = fitted(folder, trained, parts.validation)
     for label, one in fits.items():
