@@ -40,9 +40,9 @@ def better(policy: Policy, case: Case) -> Iterator[Verdict]:
     yield fact("better", "compared models", passed, f"{shown}; asked {case.sha256[:12]} with {against[:12]}")
     says, held = [], False
     for name, bound in policy.better.items():
-        one = found.differences.get(name, Difference())
+        one = _measured(found.differences.get(name, Difference()))
         says.append(f"{name} {_interval(one)}, the lower end above {bound:g}")
-        held |= _known(one) and min(one.low or 0, one.value or 0) > bound
+        held |= one is not None and min(one[:2]) > bound
     yield fact("better", "in one of these", held, "; ".join(says))
 
 
@@ -50,18 +50,19 @@ def as_good(policy: Policy, case: Case) -> Iterator[Verdict]:
     """Whatever it is better in: no worse than production even at the lower end of the interval, but for a hair."""
     found = case.comparison or Comparison()
     for name, bound in policy.as_good.items():
-        one = found.differences.get(name, Difference())
-        low = one.low if _known(one) else None
-        yield at_least("as good", name, low, -bound, f" (the lower end of {_interval(one)})")
+        one = _measured(found.differences.get(name, Difference()))
+        yield at_least("as good", name, one and one[1], -bound, f" (the lower end of {_interval(one)})")
 
 
-def _known(one: Difference) -> bool:
-    """Measured, and an interval."""
-    return one.value is not None and one.low is not None and one.high is not None and one.low <= one.high
+def _measured(one: Difference) -> tuple[float, float, float] | None:
+    """Its value and the ends of its interval; None where one is missing, or the ends are the wrong way round."""
+    if one.value is None or one.low is None or one.high is None or one.low > one.high:
+        return None
+    return one.value, one.low, one.high
 
 
-def _interval(one: Difference) -> str:
-    return f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]" if _known(one) else "not measured"
+def _interval(one: tuple[float, float, float] | None) -> str:
+    return "not measured" if one is None else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*one)
 
 
 def worse_class(policy: Policy, case: Case) -> Iterator[Verdict]:

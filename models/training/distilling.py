@@ -16,7 +16,7 @@ from models.anchors import Size
 from models.network import ROAD_USERS
 from models.training.architecture import FINE, Plan
 from models.training.keras_network import keras_network
-from models.training.losses import TAUGHT
+from models.training.losses import TAUGHT, overlap
 from models.training.matching import corners
 from models.training.weights import Weights
 
@@ -57,7 +57,8 @@ class Teacher:
         tf = self._tf
         kinds = tf.cast(kinds, tf.int32)
         at = tf.where(tf.reduce_any(kinds[..., None] == _LABELS, axis=-1) & (boxes[..., 2] > boxes[..., 0]))
-        best = tf.argmax(iou(tf, tf.gather_nd(boxes, at), self._places), axis=1)
+        both, union = overlap(tf, tf.gather_nd(boxes, at)[:, None], self._places[None])
+        best = tf.argmax(both / union, axis=1)
         opinion = _known(tf, tf.gather_nd(told, tf.stack([at[:, 0], best], axis=1)))
         cross = tf.nn.softmax_cross_entropy_with_logits(
             labels=tf.nn.softmax(opinion), logits=_known(tf, tf.gather_nd(logits, at))
@@ -70,12 +71,3 @@ class Teacher:
 def _known(tf: Any, logits: Any) -> Any:
     """Columns of KNOWN, float32 (P, 2)."""
     return tf.gather(tf.cast(logits, tf.float32), [list(ROAD_USERS).index(label) for label in KNOWN], axis=1)
-
-
-def iou(tf: Any, boxes: Any, places: Any) -> Any:
-    """IoU (P, T) of boxes (P, 4) with places (T, 4), x0 y0 x1 y1."""
-    low = tf.maximum(boxes[:, None, :2], places[None, :, :2])
-    side = tf.maximum(tf.minimum(boxes[:, None, 2:], places[None, :, 2:]) - low, 0.0)
-    both = side[..., 0] * side[..., 1]
-    own, other = ((x[:, 2] - x[:, 0]) * (x[:, 3] - x[:, 1]) for x in (boxes, places))
-    return both / (own[:, None] + other[None] - both)

@@ -69,11 +69,17 @@ def decoded(tf: Any, codes: Any, priors: Any) -> Any:
 def giou(tf: Any, a: Any, b: Any) -> Any:
     """Generalised IoU (B, A) in -1..1 of boxes in the same place."""
 
-    def size(low: Any, high: Any) -> Any:
-        side = tf.maximum(high - low, 0.0)
-        return side[..., 0] * side[..., 1]
-
-    both = size(tf.maximum(a[..., :2], b[..., :2]), tf.minimum(a[..., 2:], b[..., 2:]))
-    union = size(a[..., :2], a[..., 2:]) + size(b[..., :2], b[..., 2:]) - both
-    around = size(tf.minimum(a[..., :2], b[..., :2]), tf.maximum(a[..., 2:], b[..., 2:]))
+    both, union = overlap(tf, a, b)
+    around = _size(tf, tf.minimum(a[..., :2], b[..., :2]), tf.maximum(a[..., 2:], b[..., 2:]))
     return both / (union + 1e-6) - (around - union) / (around + 1e-6)
+
+
+def overlap(tf: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    """Intersection and union in px² of boxes x0 y0 x1 y1 along the last axis; the shapes before it broadcast."""
+    both = _size(tf, tf.maximum(a[..., :2], b[..., :2]), tf.minimum(a[..., 2:], b[..., 2:]))
+    return both, _size(tf, a[..., :2], a[..., 2:]) + _size(tf, b[..., :2], b[..., 2:]) - both
+
+
+def _size(tf: Any, low: Any, high: Any) -> Any:
+    side = tf.maximum(high - low, 0.0)
+    return side[..., 0] * side[..., 1]
