@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -11,11 +12,12 @@ import numpy as np
 from edge_app.records import FloatArray
 
 MARKED: Final = Path(__file__).with_name("marks.json")
-What: TypeAlias = Literal["bicycles", "nothing", "cars"]
+What: TypeAlias = Literal["bicycles", "nothing", "cars", "unlabelled", "mislabelled"]
 """Bicycles with their riders; places where a detector saw a vehicle and nothing is; passenger vans labelled as buses,
-which we count as cars."""
+which we count as cars. In pictures that judge: vehicles without a label, and labels on nothing or of another class."""
 
 
+@lru_cache
 def marks(what: What, path: Path = MARKED) -> dict[str, FloatArray]:
     """sha256 of a picture -> boxes float32 (N, 4) x0 y0 x1 y1 in 0..1."""
     boxes_of = json.loads(path.read_text("utf-8"))[what]

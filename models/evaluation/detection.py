@@ -74,6 +74,13 @@ class Detected:
         return coco.judge(self.looks)
 
     @cached_property
+    def checked(self) -> Detected | None:
+        """The same beside the labels as they were checked by eye; None where nothing is marked."""
+        if not any(look.checked for look in self.looks):
+            return None
+        return Detected(self.of, tuple(look.checked or look for look in self.looks), self.score, self.input)
+
+    @cached_property
     def acted(self) -> tuple[Look, ...]:
         """The looks with what the product would act on."""
         return tuple(look.above(self.score) for look in self.looks)

@@ -87,6 +87,22 @@ def _set(one: Detected) -> Document:
         "confusion_labels": [*SCORED, "nothing"],
         "confusion": one.confusion.tolist(),
         "bicycles": _bicycles(one),
+        "checked": _checked(one),
+    }
+
+
+def _checked(one: Detected) -> Document | None:
+    """AP50 where neither unlabelled vehicles nor wrong labels count, beside the figures above."""
+    if one.checked is None:
+        return None
+    judged = one.checked.judged
+    return {
+        label: {
+            "n": judged[label].n,
+            "ap50": number(judged[label].ap50),
+            "ci": {"ap50": _ends(bootstrap.interval(one.checked.samples(label)))},
+        }
+        for label in SCORED
     }
 
 
@@ -173,6 +189,7 @@ def _differences(candidate: Result, baseline: Result) -> Iterator[tuple[str, Doc
     if candidate.sets:
         (ours, our_samples), (theirs, their_samples) = overall(candidate.sets), overall(baseline.sets)
         yield from _difference("all/ap50", ours - theirs, our_samples - their_samples)
+        yield from _checked_difference(candidate, baseline)
     for mine, other in zip(candidate.sets, baseline.sets, strict=True):
         for label in SCORED:
             delta = mine.judged[label].ap50 - other.judged[label].ap50
@@ -183,6 +200,15 @@ def _differences(candidate: Result, baseline: Result) -> Iterator[tuple[str, Doc
         yield from _counts(candidate.counted, baseline.counted)
     if candidate.speed:
         yield from _difference("time/saved", 1 - candidate.speed.ratio, candidate.speed.saved)
+
+
+def _checked_difference(candidate: Result, baseline: Result) -> Iterator[tuple[str, Document]]:
+    """Of the mean AP50 with the labels that were checked by eye, where there are such."""
+    if any(one.checked for one in candidate.sets):
+        (ours, our_samples), (theirs, their_samples) = (
+            overall([one.checked or one for one in result.sets]) for result in (candidate, baseline)
+        )
+        yield from _difference("checked/ap50", ours - theirs, our_samples - their_samples)
 
 
 def _by_part(mine: Detected, other: Detected, label: str) -> Iterator[tuple[str, Document]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,13 +21,17 @@ from numpy.typing import NDArray
 from edge_app.records import FloatArray, Image
 from models import pictures
 from models.data import shards, splits
+from models.data.marks import marks
 from models.data.samples import CLASSES, OTHER, Sample
 from models.data.sources import Source, known_of
 from models.errors import BuildError
+from models.metrics import iou_matrix
 
 SCORED: Final = tuple(label for label in CLASSES if label != CLASSES[OTHER])
 """Three-wheelers and tractors count neither for nor against any class."""
 _SAME_SHAPE: Final = 0.01
+_SAME_LABEL: Final = 0.9
+"""IoU of a label with the place where it was marked as wrong; marks are rounded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +90,22 @@ def by_set(found: Sequence[Picture]) -> dict[str, list[int]]:
     for row, picture in enumerate(found):
         sets.setdefault(picture.group, []).append(row)
     return sets
+
+
+def checked(picture: Picture) -> Picture | None:
+    """With vehicles that nobody labelled as ignored boxes and without labels that lie on none or say another class, as
+    models.data.marks knows them; None where nothing is marked. Whoever finds what was overlooked is not wrong."""
+    missing, wrong = (marks(what).get(picture.sha256) for what in ("unlabelled", "mislabelled"))
+    if missing is None and wrong is None:
+        return None
+    missing, wrong = (np.empty((0, 4), np.float32) if boxes is None else boxes for boxes in (missing, wrong))
+    right = ~(iou_matrix(picture.boxes, wrong) > _SAME_LABEL).any(axis=1)
+    return replace(
+        picture,
+        boxes=np.concatenate([picture.boxes[right], missing]),
+        classes=np.concatenate([picture.classes[right], np.full(len(missing), OTHER, np.int16)]),
+        ignored=np.concatenate([picture.ignored[right], np.ones(len(missing), np.bool_)]),
+    )
 
 
 def fingerprint(found: Sequence[Picture]) -> str:

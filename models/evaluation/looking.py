@@ -16,7 +16,7 @@ from edge_app.records import LABELS, Detections, FloatArray
 from models.data.marks import marks
 from models.data.samples import CLASSES
 from models.evaluation.cyclists import called
-from models.evaluation.labelled import Picture
+from models.evaluation.labelled import Picture, checked
 from models.evaluation.light import Light, light
 
 FAINTEST: Final = 0.02
@@ -28,7 +28,8 @@ class Look:
     """One picture as one model saw it; all boxes float32 x0 y0 x1 y1 in px of the model's input.
 
     truth (N, 4), classes int16 (N,) of CLASSES and ignored bool (N,) are the labels. boxes (M, 4), scores (M,) and
-    found int16 (M,), of CLASSES, are what was seen, strongest first.
+    found int16 (M,), of CLASSES, are what was seen, strongest first. checked: the same detections beside the labels as
+    labelled.checked leaves them, None where nothing is marked.
     """
 
     truth: FloatArray
@@ -40,6 +41,7 @@ class Look:
     light: Light = "day"
     bicycles: tuple[str, ...] = ()
     """What each marked bicycle of the picture was called, see models.evaluation.cyclists."""
+    checked: Look | None = None
 
     def above(self, score: float) -> Look:
         """With the detections from this score on alone."""
@@ -59,16 +61,18 @@ def look(
     seen: list[list[Look]] = [[] for _ in detectors]
     bicycles, none = marks("bicycles"), np.empty((0, 4), np.float32)
     for picture in shown:
-        image = picture.load()
+        image, second = picture.load(), checked(picture)
         height, width = image.shape[:2]
         lit = light(image)
         for looks, found in zip(seen, detectors, strict=True):
             size = found.manifest.input
             scale = min(size.width / width, size.height / height)
             detections = found.detect(image)
-            one = _as_look(picture, detections, (width * scale, height * scale), scale, lit)
-            marked = bicycles.get(picture.sha256, none)
-            looks.append(replace(one, bicycles=tuple(called(detections, marked, (width, height)))))
+            inside = (width * scale, height * scale)
+            one = _as_look(picture, detections, inside, scale, lit)
+            again = _as_look(second, detections, inside, scale, lit) if second else None
+            names = called(detections, bicycles.get(picture.sha256, none), (width, height))
+            looks.append(replace(one, bicycles=tuple(names), checked=again))
         forward()
     return seen
 

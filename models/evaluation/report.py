@@ -115,6 +115,7 @@ def _detection(results: Sequence[Result]) -> Row:
                 strict=True,
             )
         ],
+        "checked": any(one.checked for one in first),
         "precisions": list(rows.precisions(results)),
         "working": list(rows.working(results)),
         "errors": list(rows.errors(results)),

@@ -65,6 +65,7 @@ def precisions(results: Sequence[Result]) -> Iterator[Row]:
             "ap50": judged.ap50,
             "ap75": judged.ap75,
             "ap": judged.ap,
+            "checked": one.checked.judged[label].ap50 if one.checked else None,
             "ends": bootstrap.interval(one.samples(label)),
             "best": len(results) > 1 and judged.ap50 >= max(others),
             "sizes": [float(judged.precision[size][0]) for size in SIZES if size != ALL_SIZES],

@@ -144,7 +144,10 @@ def test_a_van_labelled_as_a_bus_is_taught_as_a_car(tmp_path: Path) -> None:
     assert taught.kinds[~taught.ignored].tolist() == [2, 0]
 
 
-@pytest.mark.parametrize(("what", "least"), [("bicycles", 50), ("nothing", 50), ("cars", 20)])
+@pytest.mark.parametrize(
+    ("what", "least"),
+    [("bicycles", 50), ("nothing", 50), ("cars", 20), ("unlabelled", 500), ("mislabelled", 40)],
+)
 def test_what_is_marked_can_be_read(what: What, least: int) -> None:
     boxes = [box for marked in marks(what).values() for box in marked]
     assert len(boxes) > least
