@@ -87,22 +87,7 @@ def _set(one: Detected) -> Document:
         "confusion_labels": [*SCORED, "nothing"],
         "confusion": one.confusion.tolist(),
         "bicycles": _bicycles(one),
-        "checked": _checked(one),
-    }
-
-
-def _checked(one: Detected) -> Document | None:
-    """AP50 where neither unlabelled vehicles nor wrong labels count, beside the figures above."""
-    if one.checked is None:
-        return None
-    judged = one.checked.judged
-    return {
-        label: {
-            "n": judged[label].n,
-            "ap50": number(judged[label].ap50),
-            "ci": {"ap50": _ends(bootstrap.interval(one.checked.samples(label)))},
-        }
-        for label in SCORED
+        "checked": {label: _class(one.checked, label) for label in SCORED} if one.checked else None,
     }
 
 
