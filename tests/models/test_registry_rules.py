@@ -212,6 +212,16 @@ def test_a_missing_difference_refuses(path: tuple[Any, ...]) -> None:
         assert {"better"} <= found <= {"better", "as good"}
 
 
+def test_who_is_as_good_may_be_better_with_checked_labels_alone() -> None:
+    for ap50, checked, refused in (
+        ([-0.009, 0.004], [0.001, 0.02], set()),
+        ([-0.009, 0.004], [-0.001, 0.02], {"better"}),
+        ([-0.011, 0.004], [0.001, 0.02], {"as good"}),
+    ):
+        rows = {"all/ap50": {"delta": 0.0, "ci": ap50}, "checked/ap50": {"delta": 0.01, "ci": checked}}
+        assert failed(case(differs=compared() | {"differences": rows})) == refused
+
+
 def test_who_is_as_good_may_be_better_in_time_alone() -> None:
     assert failed(chosen([-0.009, 0.004], (0.03, 0.05))) == set()
     assert failed(chosen([-0.009, 0.004], (-0.01, 0.01))) == {"better"}
