@@ -22,8 +22,8 @@ VEHICLE_COLUMNS: Final = [i for i, name in enumerate(ROAD_USERS) if name not in 
 
 
 def sigmoid(logits: FloatArray) -> FloatArray:
-    """Score 0..1 of a logit."""
-    return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+    """Score 0..1 of a logit. Logits below -88, which fitted scores have, would overflow float32."""
+    return np.asarray(1 / (1 + np.exp(-np.maximum(logits, -80))), np.float32)
 
 
 def manifest_anchors(manifest: Manifest) -> FloatArray:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edge_app.records import FloatArray
+from models.judge import sigmoid
 from models.metrics import Raw, fidelity, iou_matrix, paired_iou
 
 
@@ -41,3 +42,7 @@ def test_fidelity_of_nothing_is_no_figure() -> None:
     empty = Raw(boxes((0, 0, 1, 1)), np.zeros((1, 2), np.float32))
     with pytest.raises(ValueError, match="saw nothing"):
         fidelity([(empty, empty)])
+
+
+def test_a_very_low_logit_is_a_score_of_nothing_without_overflow() -> None:
+    np.testing.assert_allclose(sigmoid(np.array([-200, 0, 200], np.float32)), [0, 0.5, 1], atol=1e-30)
