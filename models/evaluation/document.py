@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -172,9 +172,10 @@ def _speed(found: Result, beside: Result | None) -> Document:
 
 def _differences(candidate: Result, baseline: Result) -> Iterator[tuple[str, Document]]:
     if candidate.sets:
-        (ours, our_samples), (theirs, their_samples) = overall(candidate.sets), overall(baseline.sets)
-        yield from _difference("all/ap50", ours - theirs, our_samples - their_samples)
-        yield from _checked_difference(candidate, baseline)
+        yield from _overall("all/ap50", candidate.sets, baseline.sets)
+        if any(one.checked for one in candidate.sets):
+            sets = ([one.checked or one for one in result.sets] for result in (candidate, baseline))
+            yield from _overall("checked/ap50", *sets)
     for mine, other in zip(candidate.sets, baseline.sets, strict=True):
         for label in SCORED:
             delta = mine.judged[label].ap50 - other.judged[label].ap50
@@ -187,13 +188,10 @@ def _differences(candidate: Result, baseline: Result) -> Iterator[tuple[str, Doc
         yield from _difference("time/saved", 1 - candidate.speed.ratio, candidate.speed.saved)
 
 
-def _checked_difference(candidate: Result, baseline: Result) -> Iterator[tuple[str, Document]]:
-    """Of the mean AP50 with the labels that were checked by eye, where there are such."""
-    if any(one.checked for one in candidate.sets):
-        (ours, our_samples), (theirs, their_samples) = (
-            overall([one.checked or one for one in result.sets]) for result in (candidate, baseline)
-        )
-        yield from _difference("checked/ap50", ours - theirs, our_samples - their_samples)
+def _overall(name: str, mine: Sequence[Detected], other: Sequence[Detected]) -> Iterator[tuple[str, Document]]:
+    """Of the mean AP50 over every set and class."""
+    (ours, our_samples), (theirs, their_samples) = overall(mine), overall(other)
+    yield from _difference(name, ours - theirs, our_samples - their_samples)
 
 
 def _by_part(mine: Detected, other: Detected, label: str) -> Iterator[tuple[str, Document]]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from edge_app.terminal import table
 from models.evaluation.coco import LARGE, SIZES, SMALL
 from models.evaluation.counting import total
-from models.evaluation.detection import ALL_SIZES
+from models.evaluation.detection import ALL_SIZES, Detected
 from models.evaluation.labelled import SCORED
 from models.evaluation.subject import Result
 
@@ -66,31 +66,32 @@ def detection(result: Result) -> Table:
 
 def beside(results: Sequence[Result]) -> Table:
     """AP50 of several models side by side."""
-    made = table("AP50", "class", "n", *(_name(result) for result in results))
-    made.columns[1].justify = "left"
-    for one in results[0].sets:
-        for label in SCORED:
-            values = [figure(result.set(one.of.name).judged[label].ap50) for result in results]
-            made.add_row(one.of.name, label, str(one.judged[label].n), *values)
-    return made
+    return _ap50s([(one.of.name, [result.set(one.of.name) for result in results]) for one in results[0].sets], results)
 
 
 def checked(results: Sequence[Result]) -> Table:
-    """AP50 of each model as labelled and with the labels that were checked by eye."""
+    """The same with the labels that were checked by eye, of sets where something is marked."""
+    made = _ap50s(
+        [
+            (one.of.name, [(found := result.set(one.of.name)).checked or found for result in results])
+            for one in results[0].sets
+            if one.checked
+        ],
+        results,
+    )
+    made.caption = "labels checked by eye (models/data/marks.json)"
+    made.caption_justify = "left"
+    return made
+
+
+def _ap50s(sets: Sequence[tuple[str, Sequence[Detected]]], results: Sequence[Result]) -> Table:
+    """sets: name of each, and what each model saw of it."""
     made = table("AP50", "class", "n", *(_name(result) for result in results))
     made.columns[1].justify = "left"
-    for one in results[0].sets:
-        if one.checked is None:
-            continue
+    for name, each in sets:
         for label in SCORED:
-            judged = [(found := result.set(one.of.name)).checked or found for result in results]
-            values = [figure(found.judged[label].ap50) for found in judged]
-            made.add_row(one.of.name, label, str(one.checked.judged[label].n), *values)
-    made.caption = (
-        "with labels checked by eye (models/data/marks.json): neither vehicles that\n"
-        "nobody labelled nor labels on none or of another class count"
-    )
-    made.caption_justify = "left"
+            values = [figure(one.judged[label].ap50) for one in each]
+            made.add_row(name, label, str(each[0].judged[label].n), *values)
     return made
 
 
