@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.records import Tracks
+from edge_app.duplicates import Duplicates
+from edge_app.records import LineCrossing, Tracks
 
 _FORGET_S = 30.0
 """Longer than any track lives unseen."""
@@ -22,33 +23,6 @@ _BACK_S = 0.8
 """How long s before it was first seen a vehicle may have crossed."""
 _BACK = 1.0
 """How far behind the line, in box extents, it may have been seen first."""
-_SAME_S = 1.0
-"""Crossings further apart, s, are of two vehicles."""
-_KEPT_S = 3.0
-"""How long a crossing is remembered, s: _SAME_S and the time until one becomes certain."""
-_SAME = 0.5
-"""Overlap with where the other would be by now from which two are one; one behind the other, they share less."""
-_LANE = 0.35
-"""Part of a box's extent along the line by which two vehicles side by side are apart at the least."""
-_LENGTH = 0.6
-"""Part of a box's extent across the line that lies between two vehicles one behind the other at the least."""
-
-
-def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Intersection over the smaller of two boxes."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    if (sides <= 0).any():
-        return 0.0
-    return float(sides.prod() / min((a[2:] - a[:2]).prod(), (b[2:] - b[:2]).prod()))
-
-
-@dataclass(frozen=True, slots=True)
-class LineCrossing:
-    """A row of the tracks has crossed a line: which, when (s, monotonic), and in which direction (0 or 1)."""
-
-    row: int
-    time: float
-    direction: int
 
 
 @dataclass(slots=True)
@@ -67,35 +41,6 @@ class _Passage:
     place: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Crossed:
-    """A crossing as it is remembered for a moment: time s and place px along the line at which the centre passed, the
-    box's extents px along and across the line, its speed px/s across; and when (seen, s), where (box) and how fast
-    (velocity) it was when that became certain.
-    """
-
-    time: float
-    direction: int
-    place: float
-    along: float
-    across: float
-    speed: float
-    seen: float
-    box: NDArray[np.float32]
-    velocity: NDArray[np.float32]
-
-    def is_again(self, old: _Crossed) -> bool:
-        """Whether this is the vehicle of `old` once more, under another track."""
-        gap = abs(self.time - old.time)
-        if self.direction != old.direction or gap > _SAME_S:
-            return False
-        # One vehicle cannot follow another in its track closer than its own length.
-        beside = abs(self.place - old.place) > _LANE * min(self.along, old.along)
-        behind = gap * min(self.speed, old.speed) > _LENGTH * min(self.across, old.across)
-        moved = old.box + np.tile(old.velocity * np.float32(self.seen - old.seen), 2)
-        return not (beside or behind) or _overlap(self.box, moved) > _SAME
-
-
 class LineCounter:
     """One line, in px, and the tracks near it. band: half-width of the dead band in box extents across the line."""
 
@@ -107,13 +52,18 @@ class LineCounter:
         self._across = np.array([-self._along[1], self._along[0]])
         self._band = band
         self._passages: dict[int, _Passage] = {}
-        self._crossed: list[_Crossed] = []
+        self._duplicates = Duplicates(self._along, self._across)
         self._begun = float("inf")
-        self.duplicates = 0
+
+    @property
+    def duplicates(self) -> int:
+        """Crossings left out since the start: of a second track on a vehicle that has just crossed."""
+        return self._duplicates.count
 
     def update(self, tracks: Tracks, time: float) -> list[LineCrossing]:
         """The crossings that became certain with this look; call it for every look, with all tracks shown."""
         self._begun = min(self._begun, time)
+        self._duplicates.look(tracks, time)
         distance, along = self._place(tracks.centroids)
         first, first_along = self._place(tracks.origins)
         extent = np.abs((tracks.boxes[:, 2:] - tracks.boxes[:, :2]) @ np.abs(self._across))
@@ -136,12 +86,13 @@ class LineCounter:
             if is_clear and side != passage.side:
                 if passage.passed is not None:
                     made = LineCrossing(row, passage.passed, 0 if side > 0 else 1)
-                    crossings += self._once(made, passage.place, tracks, time)
+                    if self._duplicates.admits(made, passage.place * self._length, tracks, time):
+                        crossings.append(made)
                 passage.side = side
             if is_clear:
                 passage.passed = None
         self._forget(time)
-        return crossings
+        return crossings + self._duplicates.cleared(tracks, time)
 
     def _look_back(self, passage: _Passage, distance: float, along: float, time: float, extent: float) -> None:
         """Takes a track that was born just behind the line and drives away from it as having crossed unseen.
@@ -159,28 +110,6 @@ class LineCounter:
         if near and 0 < back <= passage.time - self._begun and 0 <= place <= 1:
             passage.passed, passage.place = passage.time - back, place
             passage.side = -passage.side
-
-    def _once(self, crossing: LineCrossing, place: float, tracks: Tracks, time: float) -> list[LineCrossing]:
-        """Nothing when this is a second track on a vehicle that has just crossed."""
-        box, velocity = tracks.boxes[crossing.row], tracks.velocities[crossing.row]
-        sides = box[2:] - box[:2]
-        new = _Crossed(
-            crossing.time,
-            crossing.direction,
-            place * self._length,
-            float(sides @ np.abs(self._along)),
-            float(sides @ np.abs(self._across)),
-            abs(float(velocity @ self._across)),
-            time,
-            box,
-            velocity,
-        )
-        self._crossed = [old for old in self._crossed if crossing.time - old.time <= _KEPT_S]
-        if any(new.is_again(old) for old in self._crossed):
-            self.duplicates += 1
-            return []
-        self._crossed.append(new)
-        return [crossing]
 
     def _forget(self, time: float) -> None:
         # Not what merely is not shown now: a track that comes back must not cross a second time.

@@ -15,10 +15,10 @@ from time import perf_counter
 
 import numpy as np
 
-from edge_app.counting import LineCounter, LineCrossing
+from edge_app.counting import LineCounter
 from edge_app.detectors import Detector, Engine, Outputs
 from edge_app.detectors.letterbox import Picture
-from edge_app.records import DIRECTIONS, LABELS, Crossing, Detections, Frame, Line, Tracks
+from edge_app.records import DIRECTIONS, LABELS, Crossing, Detections, Frame, Line, LineCrossing, Tracks
 from edge_app.tracker import Tracker
 
 Region = tuple[float, float, float, float]

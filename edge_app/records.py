@@ -126,6 +126,15 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class LineCrossing:
+    """A row of the tracks has crossed a line: which, when (s, monotonic), and in which direction (0 or 1)."""
+
+    row: int
+    time: float
+    direction: int
+
+
+@dataclass(frozen=True, slots=True)
 class Crossing:
     """One vehicle passed one line.
 

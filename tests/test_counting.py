@@ -246,6 +246,30 @@ def test_two_vehicles_side_by_side_count_twice(apart: float, sensor: Sensor) -> 
     assert counted_ways([down(x=0.4), down(x=0.4 + apart)], sensor) == ["left_to_right"] * 2
 
 
+def beside(*places: tuple[float, float]) -> list[Vehicle]:
+    """Two, one down the middle in 3 s and the other as many widths beside it at each (time, widths)."""
+    return [down(), driven(*((time, (0.5 + 0.1 * widths, time / 3)) for time, widths in places))]
+
+
+HIDING = {
+    "one passes before the other": ((0.0, 1.5), (1.4, 0.3), (1.6, 0.3), (3.0, 1.5)),
+    "two that part just beyond the line": ((0.0, 0.3), (1.5, 0.3), (1.8, 1.2), (3.0, 2.0)),
+    "two that came apart and leave as one": ((0.0, 1.5), (0.6, 1.5), (1.4, 0.3), (3.0, 0.3)),
+}
+"""Their boxes lie on one another while both go over the line."""
+
+
+@pytest.mark.parametrize("fps", RATES)
+@pytest.mark.parametrize("what", HIDING)
+def test_two_vehicles_of_which_one_hides_the_other_count_twice(what: str, fps: float) -> None:
+    assert counted_ways(beside(*HIDING[what]), Sensor(fps=fps)) == ["left_to_right"] * 2
+
+
+def test_a_vehicle_found_to_be_another_counts_when_it_crossed() -> None:
+    sensor, vehicles = Sensor(fps=30), beside(*HIDING["two that part just beyond the line"])
+    same_crossings(count(sensor.watch(vehicles, 4), LINE, sensor=sensor), vehicles, LINE, sensor)
+
+
 @pytest.mark.parametrize("fps", RATES)
 def test_two_vehicles_that_meet_on_the_line_count_one_each_way(fps: float) -> None:
     up = straight((0.62, 1.0), (0.62, 0.0), 0, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_app.counting import LineCounter, LineCrossing
-from edge_app.records import Line, Tracks
+from edge_app.counting import LineCounter
+from edge_app.records import Line, LineCrossing, Tracks
 from edge_app.tracker import Tracker
 from tests.trajectories import Point, Sensor, counter, straight
 
@@ -58,6 +59,34 @@ class TestLineCounter:
         line.update(tracks_at((1, (50, 90), (50, 70))), 0.0)
         assert line.update(tracks_at((1, (50, 102), (50, 70))), 1.0) == []
         assert len(line.update(tracks_at((1, (50, 112), (50, 70)), seen=False), 1.1)) == 1
+
+    def two_that_cross(self, line: LineCounter, beside: Callable[[float], float]) -> list[list[LineCrossing]]:
+        """The second track is as many px beside the first at each time s; a look every 0.1 s, over the line at 1 s."""
+        places = [(0.1 * n, 50 + 5.0 * n) for n in range(21)]
+        return [
+            line.update(tracks_at((1, (50, y), (50, 50)), (2, (50 + beside(t), y), (50 + beside(0), 50))), t)
+            for t, y in places
+        ]
+
+    def test_a_second_track_on_a_vehicle_is_left_out_and_said_so_when_that_is_certain(self) -> None:
+        line = self.line()
+        found = self.two_that_cross(line, lambda _: 4.0)
+        assert [crossing.row for look in found for crossing in look] == [0]
+        assert line.duplicates == 1
+
+    def test_a_box_that_jumps_for_one_look_is_no_other_vehicle(self) -> None:
+        line = self.line()
+        found = self.two_that_cross(line, lambda t: 30.0 if 0.55 < t < 0.65 else 4.0)
+        assert [crossing.row for look in found for crossing in look] == [0]
+        assert line.duplicates == 1
+
+    def test_two_that_part_beyond_the_line_count_both_the_second_with_its_own_time(self) -> None:
+        line = self.line()
+        found = self.two_that_cross(line, lambda t: 30.0 if t > 1.25 else 4.0)
+        late = [look for look, crossings in enumerate(found) if any(crossing.row == 1 for crossing in crossings)]
+        assert late == [15]
+        assert found[15][0].time == pytest.approx(1.0)
+        assert line.duplicates == 0
 
     def test_no_tracks(self) -> None:
         assert self.line().update(tracks_at(), 0.0) == []

@@ -190,7 +190,7 @@ def test_duplicates_are_not_forgotten_when_the_camera_returns_with_another_resol
     small, large = frames(looks, sensor)[:2], frames(looks, Sensor(1280, 960))[2:3]
     for frame in small:
         counts.process(frame)
-    counts._counters[0].duplicates += 2
+    counts._counters[0]._duplicates.count += 2
     assert counts.duplicates == 2
     counts.process(large[0])
     assert counts._counters[0].duplicates == 0
