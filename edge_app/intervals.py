@@ -2,7 +2,7 @@
 
 Every time is UTC seconds of one clock, that of `Frame.captured_at`; starts are multiples of the length. The rules:
 
-- An interval closes when time has passed its end by `grace_s`, since a crossing is confirmed up to two seconds after it
+- An interval closes when time has passed its end by `grace_s`, since a crossing is confirmed up to 2.5 s after it
   happened; until then it and its successor are both open. A closed interval never changes.
 - A crossing belongs to the interval of `Crossing.at` while that is open, otherwise to the oldest open one of its line:
   it is never lost, and counted in `moved`.
