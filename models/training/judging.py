@@ -14,6 +14,7 @@ from edge_app.records import FloatArray, Image
 from models.data.samples import Sample
 from models.evaluation.coco import judge
 from models.evaluation.looking import FAINTEST, Look
+from models.judge import sigmoid
 from models.network import ROAD_USERS
 from models.pictures import scaled
 from models.training.framing import Scene, cut
@@ -61,7 +62,7 @@ def found_in(codes: FloatArray, logits: FloatArray, anchors: FloatArray) -> tupl
     columns = [list(ROAD_USERS).index(label) for label in TAUGHT]
     mine = logits[:, columns]
     rows, kinds = strongest(mine, math.log(FAINTEST / (1 - FAINTEST)))
-    scores = np.asarray(1 / (1 + np.exp(-mine[rows, kinds])), np.float32)
+    scores = sigmoid(mine[rows, kinds])
     boxes = decode(codes[rows], anchors[rows], SCALES)
     kept = suppress(boxes, scores, kinds, _SAME_IOU, _ANY_IOU)
     return boxes[kept], scores[kept], kinds[kept].astype(np.int16)
