@@ -67,6 +67,7 @@ def comparison(candidate: Result, baseline: Result) -> Document:
         "candidate": candidate.subject.sha256,
         "baseline": baseline.subject.sha256,
         "method": METHOD,
+        "baseline_counts": _scores(total(baseline.counted)) if baseline.counted else None,
         "differences": dict(_differences(candidate, baseline)),
     }
 

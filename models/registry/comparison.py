@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from models.registry.figures import Figure, checked, number, table, text
+from models.registry.figures import Figure, checked, number, table, text, totals
 
 COMPARISON: Final = "edge-app/comparison/1"
 
@@ -26,18 +26,21 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """candidate, production: hashes of the two models. differences: by figure, "all/ap50", "luongduc/car/ap50"."""
+    """candidate, production: hashes of the two models. differences: by figure, "all/ap50", "luongduc/car/ap50". counts:
+    scores of production on the clips, as counted beside the candidate."""
 
     candidate: str = ""
     production: str = ""
     differences: Mapping[str, Difference] = field(default_factory=dict)
+    counts: Mapping[str, Figure] = field(default_factory=dict)
 
 
 def comparison(content: Any) -> Comparison:
     """The content of a comparison.json. Raises RegistryError when it is none."""
     found = checked(content, COMPARISON)
     differences = {name: _difference(table(row)) for name, row in table(found.get("differences")).items()}
-    return Comparison(text(found.get("candidate")), text(found.get("baseline")), differences)
+    counts = totals(table(found.get("baseline_counts")))
+    return Comparison(text(found.get("candidate")), text(found.get("baseline")), differences, counts)
 
 
 def _difference(row: Mapping[str, Any]) -> Difference:

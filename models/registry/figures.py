@@ -117,9 +117,14 @@ def _counting(row: Mapping[str, Any]) -> Counting:
     everything = table(row.get("all"))
     return Counting(
         clips=tuple(str(name) for name in table(row.get("clips"))),
-        totals={name: _share(everything.get(name)) for name in ("event_f1", "any_class_f1", "effectiveness")},
+        totals=totals(everything),
         classes={str(n): _share(table(r).get("f1")) for n, r in table(everything.get("classes")).items()},
     )
+
+
+def totals(everything: Mapping[str, Any]) -> dict[str, Figure]:
+    """Scores of all clips together, by name."""
+    return {name: _share(everything.get(name)) for name in ("event_f1", "any_class_f1", "effectiveness")}
 
 
 def checked(content: Any, schema: str) -> dict[str, Any]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePath
+from typing import Final
 
 from models.registry.case import Case
+from models.registry.comparison import Comparison
 from models.registry.figures import SetFigures
 from models.registry.policy import Policy
 from models.registry.verdict import Verdict, fact
+
+_SAME: Final = 1e-4
+"""Figures are rounded when they are written."""
 
 
 def file(_policy: Policy, case: Case) -> Iterator[Verdict]:
@@ -61,7 +66,7 @@ def unseen(_policy: Policy, case: Case) -> Iterator[Verdict]:
 
 
 def yardstick(_policy: Policy, case: Case) -> Iterator[Verdict]:
-    """Candidate and production were measured on the same pictures and clips."""
+    """Candidate and production were measured on the same pictures and clips, and counted by the same program."""
     measured = case.production is not None and case.theirs.sha256 == case.production.sha256
     yield fact("yardstick", "production measured", measured, "its evaluation" if measured else "no evaluation of it")
     for name in case.sets:
@@ -71,6 +76,13 @@ def yardstick(_policy: Policy, case: Case) -> Iterator[Verdict]:
     ours_clips, their_clips = sorted(case.measured.counting.clips), sorted(case.theirs.counting.clips)
     shown = f"{len(ours_clips)} clips, production {len(their_clips)}"
     yield fact("yardstick", "clips", bool(ours_clips) and ours_clips == their_clips, shown)
+    # Counts change with the program as well, and what production's evaluation says may be a year old.
+    beside, recorded = (case.comparison or Comparison()).counts, case.theirs.counting.totals
+    pairs = [(beside.get(name), recorded.get(name)) for name in recorded]
+    again = bool(pairs) and all(a is not None and b is not None and abs(a - b) < _SAME for a, b in pairs)
+    says = ", ".join(f"{a} / {b}" for a, b in pairs) or "none"
+    note = "" if again else ": measure both again"
+    yield fact("yardstick", "counts of production", again, f"beside the candidate / on record {says}{note}")
 
 
 def _extent(figures: SetFigures) -> tuple[object, ...]:

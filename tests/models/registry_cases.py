@@ -17,6 +17,7 @@ from models.registry.figures import evaluation
 from models.registry.lineage import lineage
 from models.registry.operations import adopt
 from models.registry.policy import Policy, load
+from models.registry.scores import TOTALS
 from models.registry.shelf import Entry, Shelf
 
 Json: TypeAlias = dict[str, Any]
@@ -105,11 +106,12 @@ def result(model: bytes = OURS, better: float = 0.0) -> Json:
     }
 
 
-def compared(ours: bytes = OURS, theirs: bytes = THEIRS) -> Json:
+def compared(ours: bytes = OURS, theirs: bytes = THEIRS, counts: Json | None = None) -> Json:
     return {
         "schema": "edge-app/comparison/1",
         "candidate": sha256(ours),
         "baseline": sha256(theirs),
+        "baseline_counts": {name: (counts or result())["counting"]["all"][name] for name in TOTALS},
         "differences": {
             "all/ap50": {"delta": 0.05, "ci": [0.02, 0.08]},
             "time/saved": {"delta": 0.0, "ci": [-0.01, 0.01]},
@@ -132,7 +134,7 @@ def case(
         size=(512, 288),
         lineage=lineage(described or manifest(), split),
         evaluation=evaluation(measured or result()),
-        comparison=comparison(differs or compared()),
+        comparison=comparison(differs or compared(counts=theirs)),
         production=Production(FILE, sha256(THEIRS), 1000, evaluation(theirs or result(THEIRS))),
     )
 
