@@ -112,17 +112,17 @@ class Duplicates:
 
     def cleared(self, tracks: Tracks, time: float) -> list[LineCrossing]:
         """Held crossings of vehicles that have turned out to be others; after `admits`, at every look."""
-        found = []
-        for new in self._held[:]:
+        found, waiting = list[LineCrossing](), list[_Crossed]()
+        for new in self._held:
             rows = np.flatnonzero(tracks.ids == new.track).tolist()
             if rows and not self._is_known(new):
                 found.append(LineCrossing(rows[0], new.time, new.direction))
                 self._crossed.append(new)
             elif time - new.seen <= _HELD_S:
-                continue
+                waiting.append(new)
             else:
                 self.count += 1
-            self._held.remove(new)
+        self._held = waiting
         return found
 
     def _is_known(self, new: _Crossed) -> bool:

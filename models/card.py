@@ -17,6 +17,7 @@ from models import markdown
 from models.errors import BuildError, RegistryError, exit_code
 from models.registry import history
 from models.registry.durable import put, read
+from models.registry.figures import TOTALS
 from models.registry.shelf import Entry, Shelf
 
 CARD: Final = Path(__file__).resolve().parent / "MODEL_CARD.md"
@@ -122,7 +123,7 @@ def _counts(files: Sequence[Measured]) -> Iterator[Sequence[str]]:
     yield "input", "true", "false", "missed", "event F1", "any class", "effectiveness", "car F1", "motorcycle F1"
     for entry, found in files:
         one, ci = found["counting"]["all"], found["counting"]["ci"]
-        whole = [f"{_three(one[k])} {_between(ci[k])}" for k in ("event_f1", "any_class_f1", "effectiveness")]
+        whole = [f"{_three(one[k])} {_between(ci[k])}" for k in TOTALS]
         each = [f"{_three(one['classes'][k]['f1'])} {_between(ci['classes'][k]['f1'])}" for k in ("car", "motorcycle")]
         yield entry.size, str(one["true"]), str(one["false"]), str(one["missed"]), *whole, *each
 

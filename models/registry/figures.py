@@ -16,6 +16,8 @@ from models.errors import RegistryError
 
 EVALUATION: Final = "edge-app/evaluation/1"
 Figure: TypeAlias = float | None
+TOTALS: Final = ("event_f1", "any_class_f1", "effectiveness")
+"""Scores of all clips together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def _counting(row: Mapping[str, Any]) -> Counting:
 
 def totals(everything: Mapping[str, Any]) -> dict[str, Figure]:
     """Scores of all clips together, by name."""
-    return {name: _share(everything.get(name)) for name in ("event_f1", "any_class_f1", "effectiveness")}
+    return {name: _share(everything.get(name)) for name in TOTALS}
 
 
 def checked(content: Any, schema: str) -> dict[str, Any]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from models.registry.case import Case
 from models.registry.comparison import Comparison, Difference
-from models.registry.figures import Figure, Precision, SetFigures
+from models.registry.figures import TOTALS, Figure, Precision, SetFigures
 from models.registry.policy import Policy
 from models.registry.verdict import Verdict, at_least, at_most, fact, not_worse
 
-TOTALS: Final = ("event_f1", "any_class_f1", "effectiveness")
 Classes: TypeAlias = Mapping[str, Precision]
 
 

@@ -13,11 +13,10 @@ from edge_app.detectors.manifest import load as load_model
 from models.registry import operations
 from models.registry.case import Case, Production
 from models.registry.comparison import comparison
-from models.registry.figures import evaluation
+from models.registry.figures import TOTALS, evaluation
 from models.registry.lineage import lineage
 from models.registry.operations import adopt
 from models.registry.policy import Policy, load
-from models.registry.scores import TOTALS
 from models.registry.shelf import Entry, Shelf
 
 Json: TypeAlias = dict[str, Any]

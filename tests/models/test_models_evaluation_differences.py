@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,15 @@ CLIPS = (
     clip([car(1), car(3), car(7), car(15, "motorcycle")], [car(1.9), car(3), car(12), car(15, "car")]),
     clip([car(2), car(9, "truck")], [car(2), car(9, "bus")]),
 )
+
+
+def test_a_comparison_says_what_the_baseline_counts() -> None:
+    ours, theirs = result("new", 1.0), result("old", 0.4)
+    assert document.comparison(ours, theirs)["baseline_counts"] is None
+    ours, theirs = replace(ours, counted=CLIPS[:1] * 2), replace(theirs, counted=CLIPS)
+    found = document.comparison(ours, theirs)["baseline_counts"]
+    assert found == document.result(theirs, "command")["counting"]["all"]
+    assert found != document.result(ours, "command")["counting"]["all"]
 
 
 def test_segments_as_they_are_give_the_exact_scores() -> None:
