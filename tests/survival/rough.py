@@ -64,6 +64,8 @@ class RoughRoad:
                 client, _ = self._server.accept()
                 self.accepted += 1
                 broker = socket.create_connection((HOST, self._target), 5)
+                for end in (client, broker):
+                    end.settimeout(_TICK_S)  # before `reset` can close it: later would raise in the reader's thread
                 self._pairs.append((client, broker))
                 for source, sink in ((client, broker), (broker, client)):
                     waiting: queue.Queue[tuple[float, bytes]] = queue.Queue()
@@ -71,7 +73,6 @@ class RoughRoad:
                     self._run(self._write, waiting, sink)
 
     def _read(self, source: socket.socket, waiting: queue.Queue[tuple[float, bytes]]) -> None:
-        source.settimeout(_TICK_S)
         while not self._over.is_set():
             try:
                 data = source.recv(1400)
