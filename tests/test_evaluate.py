@@ -43,14 +43,25 @@ def test_a_confused_class_costs_class_f1_only() -> None:
     assert result.overall.f1 == 0.0
 
 
-def test_bus_and_truck_are_one_group_and_bicycles_are_not_scored() -> None:
-    result = score(truth(car(1, "bus"), car(2, "bicycle")), [car(1, "truck"), car(3, "bicycle")])
-    assert result.overall == Tally(paired=1, true=1, counted=1)
+def test_bus_and_truck_are_one_group_bicycles_another_and_rickshaws_are_not_scored() -> None:
+    true = truth(car(1, "bus"), car(2, "bicycle"), car(3, "auto_rickshaw"))
+    assert score(true, [car(1, "truck"), car(9, "bicycle"), car(3, "auto_rickshaw")]).groups == {
+        "heavy": Tally(paired=1, true=1, counted=1),
+        "bicycle": Tally(false=1, missed=1, true=1, counted=1),
+    }
 
 
 def test_an_uncertain_crossing_counts_neither_for_nor_against() -> None:
     t = truth(car(1), uncertain=(car(5),))
     assert score(t, [car(1), car(5)]).overall == score(t, [car(1)]).overall
+
+
+def test_a_count_of_an_uncertain_crossing_does_not_push_a_false_one_on() -> None:
+    """Paired greedily in order of time, the earlier count would take the only place that another one had."""
+    t = truth(car(5), uncertain=(car(6.5),))
+    assert score(t, [car(4.2), car(5.9)]).overall == Tally(paired=1, true=1, counted=1)
+    assert score(truth(car(5), car(6.5)), [car(5.9), car(6.8)]).overall == Tally(paired=2, true=2, counted=2)
+    assert score(truth(car(5), car(5.5)), [car(5.2), car(6.3)]).overall == Tally(paired=2, true=2, counted=2)
 
 
 def test_effectiveness_weighs_the_error_of_cumulative_counts() -> None:
