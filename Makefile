@@ -32,11 +32,11 @@ lint: ## ruff and mypy
 
 smoke: ## a small training, from pictures to a file that loads (TensorFlow)
 	@sh deploy/prepare.sh smoke
-	.venv-models/bin/python -m pytest tests/models/test_training_*.py $(PYTEST_ARGS)
+	.venv-models/bin/python -m pytest tests/models/training $(PYTEST_ARGS)
 
 models: ## build the stock detector files into build/models (TensorFlow, npm)
 	@sh deploy/prepare.sh models
-	.venv-models/bin/python -m models.build
+	.venv-models/bin/python -m models.conversion.build
 
 wheel: ## dist/: the program with its default detector, for a device
 	@sh deploy/prepare.sh demo

@@ -11,32 +11,32 @@ from functools import partial
 from pathlib import Path
 
 from edge_app import __version__, extras
-from edge_app.clock import ClockWatch
-from edge_app.config import Config
+from edge_app.camera_health.monitor import ViewWatch
+from edge_app.camera_health.quality import QualityWatch
+from edge_app.config.model import Config
+from edge_app.counting.pipeline import Pipeline
+from edge_app.counting.tracker import Tracker, TrackerSettings
 from edge_app.detectors.manifest import refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
-from edge_app.endpoint import Endpoint, Tls
-from edge_app.homeassistant import ANNOUNCED, Announcement, entities_of
-from edge_app.ledger import Ledger
-from edge_app.messages import Device, LineMeta, Location, Meta, encode_counts
-from edge_app.mqtt import Timing
-from edge_app.pipeline import Pipeline
+from edge_app.drawing.scene import Privacy
+from edge_app.monitoring.health_report import Report, Rooms
+from edge_app.mqtt.connection import Timing
+from edge_app.mqtt.endpoint import Endpoint, Tls
+from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
+from edge_app.mqtt.messages import Device, LineMeta, Location, Meta, encode_counts
+from edge_app.mqtt.publisher import Publisher, will
+from edge_app.mqtt.session import Session
 from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
-from edge_app.preview.notes import Notes
-from edge_app.preview.scene import Privacy
-from edge_app.publisher import Publisher, will
+from edge_app.preview.status_text import Notes
 from edge_app.records import Line
-from edge_app.report import Report, Rooms
 from edge_app.service import Service
-from edge_app.session import Session
 from edge_app.sources import Source, open_source
 from edge_app.sources.masks import masked
 from edge_app.sources.recording import Recording
-from edge_app.store import Outbox
-from edge_app.tracker import Tracker, TrackerSettings
-from edge_app.view.quality import QualityWatch
-from edge_app.view.watch import ViewWatch
+from edge_app.storage.ledger import Ledger
+from edge_app.storage.sqlite import Outbox
+from edge_app.system.clock import ClockWatch
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 def build_lines(config: Config) -> tuple[Line, ...]:
     """The configured lines, or the street's own where none is given."""
     if not config.lines and config.source.kind == "street":
-        from edge_app.sources.street import Street  # loads the drawings: only when it is used
+        from edge_app.sources.street.street import Street  # loads the drawings: only when it is used
 
         return (Street.line,)
     return tuple(Line(line.id, line.start, line.end, line.names) for line in config.lines)

@@ -8,17 +8,17 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge_app.config import Config
+from edge_app.config.model import Config
 from edge_app.errors import MetricsError, PreviewError, StoreError
 from edge_app.harvest.folder import HarvestFolder, Quota, is_harvest
 from edge_app.harvest.harvester import Harvester
 from edge_app.harvest.picture import Retouch
-from edge_app.messages import Device
-from edge_app.preview.hatch import Hatch
+from edge_app.monitoring.health_report import Rooms
+from edge_app.mqtt.messages import Device
 from edge_app.preview.live import Broadcast, Preview
 from edge_app.preview.rtsp import RtspServer, Stream
+from edge_app.preview.snapshot_socket import Hatch
 from edge_app.records import Line
-from edge_app.report import Rooms
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,8 @@ def metrics(config: Config, device: Device, rooms: Rooms, lines: Sequence[Line])
     m = config.metrics
     if not m.enabled:
         return nullcontext()
-    from edge_app.metrics import KIND, exposition  # loads its library: only when it is used
-    from edge_app.metrics_server import MetricsServer
+    from edge_app.monitoring.metrics import KIND, exposition  # loads its library: only when it is used
+    from edge_app.monitoring.metrics_server import MetricsServer
 
     text = exposition(device, rooms, [line.id for line in lines], config.counting.classes)
     try:

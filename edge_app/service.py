@@ -13,17 +13,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edge_app.camera_health.quality import QualityWatch
+from edge_app.counting.pipeline import Pipeline
+from edge_app.counting.stages import Stages
 from edge_app.errors import EdgeAppError, SourceEnded
 from edge_app.harvest.harvester import Harvester
-from edge_app.health import Heart, notify, process_age_s, watchdog_interval
-from edge_app.ledger import Ledger
-from edge_app.pipeline import Pipeline
-from edge_app.publisher import Publisher
+from edge_app.mqtt.publisher import Publisher
 from edge_app.records import Crossing, Direction, Frame
 from edge_app.sources import Source
-from edge_app.stages import Stages
-from edge_app.threads import Latest, Worker, join_all
-from edge_app.view.quality import QualityWatch
+from edge_app.storage.ledger import Ledger
+from edge_app.system.readings import Heart, notify, process_age_s, watchdog_interval
+from edge_app.system.threads import Latest, Worker, join_all
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_app import logs
-from tests.brokers import Mosquitto, mosquitto
+from edge_app.system import logging as logs
+from tests.support.brokers import Mosquitto, mosquitto
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,11 @@ from typing import get_args
 import pytest
 
 from edge_app import cli
-from edge_app.config import Config
-from edge_app.messages import SourceHealth
+from edge_app.config.model import Config
+from edge_app.mqtt.messages import SourceHealth
 from edge_app.records import Quality
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "deploy").rglob("*.md")])
 SPAN = re.compile(r"`([^`\n]+)`")
 BLOCK = re.compile(r"^(?:    |\t).*$|^```.*?^```", re.MULTILINE | re.DOTALL)

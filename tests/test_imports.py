@@ -12,26 +12,27 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 PACKAGE = ROOT / "edge_app"
 
 PURE = {
     "records": set[str](),
     "errors": set[str](),
-    "tracker": {"records"},
-    "counting": {"records", "duplicates"},
-    "duplicates": {"records"},
-    "intervals": {"records"},
-    "evaluate": {"records", "errors"},
+    "counting.tracker": {"records"},
+    "counting.line_counter": {"records", "counting.duplicates"},
+    "counting.duplicates": {"records"},
+    "storage.intervals": {"records"},
+    "offline.scoring": {"records", "errors"},
     "detectors.ssd": {"records"},
     "detectors.letterbox": {"records"},
-    "preview.overlay": {"records", "preview", "preview.ink", "preview.panel"},
-    "preview.scene": {"records", "preview", "preview.overlay"},
-    "pipeline": {"records", "tracker", "counting", "detectors", "detectors.letterbox"},
+    "drawing.overlay": {"records", "drawing", "drawing.shapes", "drawing.totals_panel"},
+    "drawing.scene": {"records", "drawing", "drawing.overlay"},
+    "counting.pipeline": {"records", "counting.tracker", "counting.line_counter", "detectors", "detectors.letterbox"},
     "harvest.selection": {"records", "harvest"},
     "harvest.voc": {"harvest"},
-    "view.measures": {"view"},
-    "view.watch": {"records", "view", "view.measures"},
+    "camera_health.measures": {"camera_health"},
+    "camera_health.monitor": {"records", "camera_health", "camera_health.measures"},
 }
 """Rooms without clock, threads, files or network, and what they may know of ours."""
 CALCULATION = {
@@ -40,31 +41,33 @@ CALCULATION = {
 }  # fmt: skip
 """What a pure room may import beside."""
 GRANTED = {
-    "evaluate": {"json", "pathlib"},  # read_truth
-    "pipeline": {"time"},  # how long each stage takes, never what time it is
+    "offline.scoring": {"json", "pathlib"},  # read_truth
+    "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "detectors.ssd": {"cv2"},  # its non-maximum suppression
-    "preview.scene": {"cv2"},  # resizing
+    "drawing.scene": {"cv2"},  # resizing
     "detectors.letterbox": {"cv2"},  # resizing
     "harvest.voc": {"xml"},
 }
 VENDORS = {
     "ai_edge_litert": "detectors.tflite",
     "tflite_runtime": "detectors.tflite",
-    "paho": "mqtt",
-    "sqlite3": "store",
-    "iotcore": "broker",
+    "paho": "mqtt.connection",
+    "sqlite3": "storage.sqlite",
+    "iotcore": "mqtt.embedded_broker",
     "gi": r"preview\.\w+|sources\.gstreamer",
     "picamera2": "sources.picamera",
-    "psutil": "health",
-    "tomlkit": "config_edit",
-    "prometheus_client": "metrics",
-    "tomllib": "config_file",
-    "tomli": "config_file",
+    "psutil": "system.readings",
+    "tomlkit": "config.edit",
+    "prometheus_client": "monitoring.metrics",
+    "tomllib": "config.load",
+    "tomli": "config.load",
 }
 """Where the one file that knows each may be; it may be absent."""
-MAY_DRAW = re.compile(r"preview\..+|sources\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture|view\.small")
+MAY_DRAW = re.compile(
+    r"(preview|drawing|sources)\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture|camera_health\.small"
+)
 """Where pictures are: the only modules with cv2."""
-ON_TOP = re.compile(r"app|extras|cli|__main__|config(_\w+)?|commands(\..+)?")
+ON_TOP = re.compile(r"app|extras|checks|cli|__main__|config(\..+)?|commands(\..+)?")
 """What may know the configuration."""
 NEVER = {"models", "tensorflow", "tensorflow_cpu", "keras", "tests", "torch"}
 LONGEST = 300
@@ -133,10 +136,10 @@ def foreign(module: str) -> set[str]:
 
 
 def test_the_reader_of_imports_sees_them() -> None:
-    assert known("pipeline") >= {"records", "tracker", "counting", "detectors"}
-    assert {"numpy", "dataclasses"} <= foreign("tracker")
+    assert known("counting.pipeline") >= {"records", "counting.tracker", "counting.line_counter", "detectors"}
+    assert {"numpy", "dataclasses"} <= foreign("counting.tracker")
     assert {"ai_edge_litert", "tflite_runtime"} <= foreign("detectors.tflite")
-    assert "sources.street" in known("sources") - known("sources", lazy=False)
+    assert "sources.street.street" in known("sources") - known("sources", lazy=False)
 
 
 @pytest.mark.parametrize("module", PURE)
@@ -171,7 +174,7 @@ def test_nothing_on_the_device_knows_training_or_tests(module: str) -> None:
 
 def test_values_travel_as_plain_arguments() -> None:
     """Only what is on top knows the configuration."""
-    knowing = {m for m in MODULES if any(name.split("_")[0] == "config" for name in known(m))}
+    knowing = {m for m in MODULES if any(name.split(".")[0] == "config" for name in known(m))}
     assert {m for m in knowing if not ON_TOP.fullmatch(m)} == set()
 
 

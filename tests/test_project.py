@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 MODEL = "edge_app/models/ssdlite_mobilenet_v2_512x288"
 MEDIA = re.compile(r"\.(mp4|m4v|avi|mkv|mov|webm|ts|h264|mjpe?g|jpe?g|png|gif|bmp|webp|wav)$", re.IGNORECASE)
 MACHINE_PATH = re.compile(rb"(^|[^A-Za-z0-9_.])/(work|farm|root|home/[a-z]+)/", re.MULTILINE)
@@ -71,7 +72,9 @@ def python_with(unpacked: Path, code: str) -> list[str]:
 
 @pytest.mark.parametrize("name", [f"{MODEL}.tflite", f"{MODEL}.json", "edge_app/models/NOTICE", "edge_app/py.typed"])
 def test_the_wheel_carries_the_default_detector_and_its_notice(unpacked: Path, name: str) -> None:
-    source = ROOT / name.replace("edge_app/models", "models")
+    source = next(
+        path for top in ("models/artefacts", "", "edge_app") if (path := ROOT / top / Path(name).name).exists()
+    )
     assert (unpacked / name).read_bytes() == source.read_bytes()
 
 

@@ -15,11 +15,11 @@ from edge_app.errors import DetectorError, SourceEnded
 from edge_app.records import Crossing, Frame, Quality
 from edge_app.service import Service
 from edge_app.sources import SourceStatus
-from edge_app.threads import Latest, Worker
-from tests.ledger_cases import open_ledger
-from tests.scripted import Scripted, ScriptedEngine
-from tests.test_pipeline import DOWN, frames, pipeline
-from tests.trajectories import Look, Sensor
+from edge_app.system.threads import Latest, Worker
+from tests.counting.test_pipeline import DOWN, frames, pipeline
+from tests.support.ledger_cases import open_ledger
+from tests.support.scripted import Scripted, ScriptedEngine
+from tests.support.trajectories import Look, Sensor
 
 LONG = 10.0
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_app.config import Config
-    from edge_app.pipeline import Pipeline
+    from edge_app.config.model import Config
+    from edge_app.counting.pipeline import Pipeline
+    from edge_app.offline.benchmark import Throughput
     from edge_app.records import Frame
-    from edge_app.throughput import Throughput
 
 HELP = "speed of the whole pipeline beside the bare interpreter, on this machine"
 
@@ -41,11 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0, or 1 when it was interrupted."""
     from edge_app.app import build_detector, build_pipeline
-    from edge_app.config import Config, DetectorConfig
+    from edge_app.config.model import Config, DetectorConfig
+    from edge_app.console.terminal import stderr
     from edge_app.detectors.tflite import TfliteDetector
+    from edge_app.offline.benchmark import measure, record_street
     from edge_app.sources.recording import Recording
-    from edge_app.terminal import stderr
-    from edge_app.throughput import measure, record_street
 
     config = Config(detector=DetectorConfig(threads=arguments.threads, model=arguments.model))
     with ExitStack() as stack:
@@ -76,7 +76,7 @@ def _harvesting(config: Config, folder: Path, pipeline: Pipeline, stack: ExitSta
     """What a service does after each frame when it harvests, with its thread, but for a frame every second."""
     from edge_app.extras import build_harvest
     from edge_app.harvest.folder import HarvestFolder, Quota
-    from edge_app.threads import Worker, join_all
+    from edge_app.system.threads import Worker, join_all
 
     h = config.harvest.model_copy(update={"every_s": 1.0})
     quota = Quota(h.frames_per_day, h.mb_per_day, h.expire_days, 0)
@@ -95,8 +95,8 @@ def _harvesting(config: Config, folder: Path, pipeline: Pipeline, stack: ExitSta
 
 
 def _show(found: Throughput, what: str, arguments: argparse.Namespace) -> None:
-    from edge_app.terminal import stdout, table
-    from edge_app.throughput import CROWD
+    from edge_app.console.terminal import stdout, table
+    from edge_app.offline.benchmark import CROWD
 
     if arguments.json:
         print(json.dumps({"video": what, "interpreter_threads": arguments.threads, **asdict(found)}, indent=1))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from edge_app.lint import Finding
+    from edge_app.web.line_check import Finding
 
 HELP = "every configuration error at once, then whether camera, model, broker, disk and lines are fit for use"
 
@@ -24,11 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0, or 1 with at least one failure or when stopped; raises ConfigError with everything that is wrong."""
-    from edge_app import logs
-    from edge_app.commands.findings import findings
-    from edge_app.config import Config
-    from edge_app.config_file import load
-    from edge_app.terminal import stdout
+    from edge_app.checks import findings
+    from edge_app.config.load import load
+    from edge_app.config.model import Config
+    from edge_app.console.terminal import stdout
+    from edge_app.system import logging as logs
 
     config = load(arguments.config) if arguments.config else Config()
     logs.mask(*config.secrets)
@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 def _worded(finding: Finding) -> Text:
     from rich.text import Text
 
-    from edge_app.terminal import WIDTH
+    from edge_app.console.terminal import WIDTH
 
     text = f"{finding.what}: {finding.sentence}"
     lines = textwrap.wrap(text, WIDTH - 6, break_long_words=False, break_on_hyphens=False)

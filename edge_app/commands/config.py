@@ -18,11 +18,11 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
         import json
 
         from edge_app import __version__
-        from edge_app.schemas import asyncapi, schemas
+        from edge_app.mqtt.schemas import asyncapi, schemas
 
         print(json.dumps(asyncapi(__version__) if arguments.asyncapi else schemas(), indent=1))
     else:
-        from edge_app.config_file import example
+        from edge_app.config.load import example
 
         print(example(), end="")
     return 0

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from edge_app.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from edge_app.config import Config
-    from edge_app.pipeline import Pipeline
+    from edge_app.config.model import Config
+    from edge_app.counting.pipeline import Pipeline
     from edge_app.records import Crossing, Frame, Line
 
 HELP = "count a recording: every frame, the same events each time"
@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0, or 1 when it was interrupted before the end."""
-    from edge_app import offline
     from edge_app.app import build_detector, build_lines, build_pipeline, build_recording
-    from edge_app.terminal import bar, counts_table, stderr, stdout
+    from edge_app.console.terminal import bar, counts_table, stderr, stdout
+    from edge_app.offline import replay
 
     config = configured(arguments.config, arguments.line, arguments.model)
     lines = build_lines(config)
@@ -56,9 +56,9 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
             draw(frame, crossings)
             progress.forward(f"frame {frame.index}")
 
-        looked = offline.look(source, pipeline, stop, seen)
+        looked = replay.look(source, pipeline, stop, seen)
     classes = config.counting.classes
-    counted = offline.totals(looked.crossings, lines, classes)
+    counted = replay.totals(looked.crossings, lines, classes)
     out = stdout()
     for line in lines:
         names = [line.names.get("left_to_right", "left to right"), line.names.get("right_to_left", "right to left")]
@@ -67,7 +67,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if arguments.out:
         write_json(
             arguments.out,
-            offline.result(arguments.video, looked, lines, classes, detector.manifest, pipeline.times),
+            replay.result(arguments.video, looked, lines, classes, detector.manifest, pipeline.times),
         )
     if not arguments.config and not arguments.line:
         stderr().print("No --line given: counted on a line across the middle of the picture; see edge-app count --help")
@@ -83,8 +83,8 @@ def configured(path: str | None, lines: Sequence[str], model: Path | None = None
 
     Raises ConfigError.
     """
-    from edge_app.config import Config, LineConfig
-    from edge_app.config_file import load
+    from edge_app.config.load import load
+    from edge_app.config.model import Config, LineConfig
 
     config = load(path) if path else Config()
     if model:
@@ -138,6 +138,6 @@ def _annotator(
 ) -> Callable[[Frame, Sequence[Crossing]], None]:
     if path is None:
         return lambda _frame, _crossings: None
-    from edge_app.preview.annotate import Annotator
+    from edge_app.drawing.annotated_video import Annotator
 
     return stack.enter_context(Annotator(path, fps, pipeline, lines, config.counting.classes)).write

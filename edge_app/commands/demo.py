@@ -20,14 +20,14 @@ from edge_app.errors import BrokerError, ConfigError, SourceError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edge_app.board import Board, News
-    from edge_app.config import Config
-    from edge_app.messages import CountsMessage
+    from edge_app.config.model import Config
+    from edge_app.console.demo_result import Span
+    from edge_app.console.device_table import Board, News
+    from edge_app.mqtt.messages import CountsMessage
+    from edge_app.mqtt.session import Subscriber
     from edge_app.records import Line
-    from edge_app.session import Subscriber
     from edge_app.sources import Source
-    from edge_app.threads import Worker
-    from edge_app.verdict import Span
+    from edge_app.system.threads import Worker
 
     Tell: TypeAlias = Callable[[News | None, Span | None, str], None]
 
@@ -64,11 +64,12 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if not 0 < arguments.seconds <= 86_400:
         raise ConfigError(f"--seconds: must be more than 0 and at most a day, 86400, not {arguments.seconds:g}")
 
-    from edge_app import logs, terminal
     from edge_app.app import build_lines, build_source
-    from edge_app.board import Board
-    from edge_app.broker import embedded
-    from edge_app.messages import ROOT
+    from edge_app.console import terminal
+    from edge_app.console.device_table import Board
+    from edge_app.mqtt.embedded_broker import embedded
+    from edge_app.mqtt.messages import ROOT
+    from edge_app.system import logging as logs
 
     logs.setup("warning")
     console, board = terminal.stdout(), Board(ROOT)
@@ -96,10 +97,10 @@ def configured(path: Path | None, lines: Sequence[str], port: int, folder: Path)
 
     Raises ConfigError.
     """
-    from edge_app.broker import HOST
     from edge_app.commands.count import configured as with_lines
-    from edge_app.config import Config, CountingConfig, MqttConfig, StoreConfig
-    from edge_app.config_source import SourceConfig
+    from edge_app.config.model import Config, CountingConfig, MqttConfig, StoreConfig
+    from edge_app.config.source import SourceConfig
+    from edge_app.mqtt.embedded_broker import HOST
 
     return Config(
         source=SourceConfig(kind="file", path=path, loop=True) if path else SourceConfig(),
@@ -112,8 +113,8 @@ def configured(path: Path | None, lines: Sequence[str], port: int, folder: Path)
 
 def introduction(path: Path | None, port: int, *, own_line: bool) -> Iterator[str]:
     """What will be seen, in a few sentences."""
-    from edge_app.broker import HOST
-    from edge_app.messages import ROOT
+    from edge_app.mqtt.embedded_broker import HOST
+    from edge_app.mqtt.messages import ROOT
 
     what = f"The video {path}, again and again," if path else "A rendered street"
     yield (
@@ -134,7 +135,7 @@ def introduction(path: Path | None, port: int, *, own_line: bool) -> Iterator[st
 def _counting(config: Config, source: Source) -> Iterator[Worker]:
     """The service in its own threads for as long as the context lasts; raises what it died of."""
     from edge_app.app import service
-    from edge_app.threads import Worker, join_all
+    from edge_app.system.threads import Worker, join_all
 
     faults: list[BaseException] = []
     with service(config, source) as running:
@@ -152,7 +153,7 @@ def _counting(config: Config, source: Source) -> Iterator[Worker]:
 def _listening(config: Config, board: Board) -> Iterator[Subscriber]:
     """A subscriber with a connection of its own. Raises BrokerError when it gets none."""
     from edge_app.app import build_endpoint
-    from edge_app.session import Session, Subscriber
+    from edge_app.mqtt.session import Session, Subscriber
 
     reader = Subscriber(Session(build_endpoint(config), "edge-app-demo-watch"), board.topics)
     deadline = time.monotonic() + _DELIVERY_S
@@ -176,7 +177,7 @@ class Watch:
         self._lines, self._seconds, self._began = lines, seconds, now
 
     def take(self, news: News | None) -> None:
-        from edge_app.messages import CountsMessage
+        from edge_app.mqtt.messages import CountsMessage
 
         if news and isinstance(news.content, CountsMessage):
             self.received.append(news.content)
@@ -191,7 +192,7 @@ class Watch:
         return there >= self._lines or now > end + _DELIVERY_S
 
     def _look_for_first_frame(self, now: float) -> None:
-        from edge_app.verdict import Span
+        from edge_app.console.demo_result import Span
 
         status = self.source.status
         if status.state == "ok":
@@ -206,8 +207,8 @@ def _screen(console: Console, board: Board) -> Iterator[Tell]:
     """A live table on a terminal; elsewhere one line for each interval received."""
     from rich.live import Live
 
-    from edge_app.dashboard import demo_view, line_text
-    from edge_app.messages import CountsMessage
+    from edge_app.console.tables import demo_view, line_text
+    from edge_app.mqtt.messages import CountsMessage
 
     def tell_line(news: News | None, _span: Span | None, _problem: str) -> None:
         if news and isinstance(news.content, CountsMessage):
@@ -232,13 +233,13 @@ def _screen(console: Console, board: Board) -> Iterator[Tell]:
 
 
 def _conclude(console: Console, watch: Watch, lines: Sequence[Line], *, stopped: bool) -> None:
-    from edge_app import verdict
-    from edge_app.sources.street import Street
+    from edge_app.console import demo_result
+    from edge_app.sources.street.street import Street
 
     if not watch.received and not stopped:
         raise BrokerError("no interval arrived at the subscriber, although frames came; the warnings above may say why")
     truth = watch.source if isinstance(watch.source, Street) else None
-    for said in verdict.report(watch.received, watch.span, lines, truth):
+    for said in demo_result.report(watch.received, watch.span, lines, truth):
         console.print(said)
     program = "edge-app" if shutil.which("edge-app") else os.path.relpath(Path(sys.prefix, "bin", "edge-app"))
     console.print(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edge_app.config import Config
-    from edge_app.evaluate import Score, Truth
+    from edge_app.config.model import Config
+    from edge_app.offline.scoring import Score, Truth
     from edge_app.sources.recording import Recording
 
 HELP = "count recordings whose true crossings are known, and score the counts"
@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0 once every clip was scored, 1 when it was interrupted."""
     from edge_app.commands.count import configured
-    from edge_app.evaluate import read_truth
-    from edge_app.terminal import stderr
+    from edge_app.console.terminal import stderr
+    from edge_app.offline.scoring import read_truth
 
     if arguments.every < 1:
         raise ConfigError(f"--every: must be at least 1, not {arguments.every}")
@@ -65,16 +65,16 @@ def _score(config: Config, truth: Truth, clip: Path, every: int, stop: threading
 
 def counted(config: Config, truth: Truth, source: Recording, stop: threading.Event, frames: int) -> Score:
     """What the pipeline of `config` makes of a source at the truth's line; frames: how many a bar is to expect."""
-    from edge_app import offline
     from edge_app.app import build_detector, build_pipeline
-    from edge_app.config import LineConfig
-    from edge_app.evaluate import Event, score
-    from edge_app.terminal import bar
+    from edge_app.config.model import LineConfig
+    from edge_app.console.terminal import bar
+    from edge_app.offline import replay
+    from edge_app.offline.scoring import Event, score
 
     line = LineConfig(id=truth.line.id, start=truth.line.start, end=truth.line.end)
     config = config.model_copy(update={"lines": (line,)})
     with bar(Path(truth.clip).name, frames) as progress:
-        looked = offline.look(
+        looked = replay.look(
             source, build_pipeline(config, build_detector(config)), stop, lambda _f, _c: progress.forward()
         )
     return score(truth, [Event(c.frame / truth.fps, c.label, c.direction) for c in looked.crossings])
@@ -116,7 +116,7 @@ def _as_json(scored: list[tuple[Truth, Score]]) -> dict[str, Any]:
 
 
 def _print(scored: list[tuple[Truth, Score]]) -> None:
-    from edge_app.terminal import stdout, table
+    from edge_app.console.terminal import stdout, table
 
     out = stdout()
     clips = table("clip", "true", "counted", "false", "missed", "F1", "any", "eff.")

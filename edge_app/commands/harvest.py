@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edge_app.config import Config
-    from edge_app.config_harvest import HarvestConfig
+    from edge_app.config.harvest import HarvestConfig
+    from edge_app.config.model import Config
     from edge_app.harvest.harvester import Harvester
     from edge_app.records import Crossing, Frame
 
@@ -32,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0, or 1 when it was interrupted before the end."""
-    from edge_app import offline
     from edge_app.app import build_detector, build_pipeline, build_recording
     from edge_app.commands.count import configured
+    from edge_app.console.terminal import bar
     from edge_app.extras import build_harvest
     from edge_app.harvest.folder import HarvestFolder, Quota
-    from edge_app.terminal import bar
+    from edge_app.offline import replay
 
     config = _settings(configured(arguments.config, [], arguments.model), arguments)
     h = config.harvest
@@ -59,7 +59,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
                     harvester.keep(moment)
             progress.forward(f"{harvester.kept} kept")
 
-        looked = offline.look(source, pipeline, stop, seen)
+        looked = replay.look(source, pipeline, stop, seen)
         last = harvester.last()
         if last is not None:
             harvester.keep(last)
@@ -74,7 +74,7 @@ def _settings(config: Config, arguments: argparse.Namespace) -> Config:
     """
     from pydantic import ValidationError
 
-    from edge_app.config_harvest import HarvestConfig
+    from edge_app.config.harvest import HarvestConfig
 
     given: dict[str, object] = {} if arguments.config else {"every_s": 2.0}
     given |= {"every_s": arguments.every} if arguments.every is not None else {}
@@ -90,7 +90,7 @@ def _settings(config: Config, arguments: argparse.Namespace) -> Config:
 
 
 def _tell(harvester: Harvester, folder: Path, frames: int, warning: str, *, masks: int) -> None:
-    from edge_app.terminal import stderr, stdout
+    from edge_app.console.terminal import stderr, stdout
 
     passed = ", ".join(f"{n} {why}" for why, n in sorted(harvester.passed_over.items()) if n) or "none"
     stdout().print(f"{harvester.kept} of {frames} frames kept in {folder}; chosen but passed over: {passed}")

@@ -14,11 +14,11 @@ from edge_app.errors import ConfigError, PreviewError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from edge_app.config import Config
-    from edge_app.config_edit import ConfigText, Drawing
+    from edge_app.config.edit import ConfigText, Drawing
+    from edge_app.config.model import Config
     from edge_app.detectors.tflite import TfliteDetector
-    from edge_app.lint import Finding
-    from edge_app.preview.lookout import Lookout
+    from edge_app.web.line_check import Finding
+    from edge_app.web.live_view import Lookout
 
 HELP = "a page on which lines, region and masks are drawn on the live picture, and saved to the configuration"
 
@@ -32,13 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0 after SIGTERM or SIGINT; raises ConfigError and whatever prevents the page."""
-    from edge_app import logs
     from edge_app.app import build_detector, build_pipeline, build_source
-    from edge_app.config_edit import ConfigText
-    from edge_app.preview.lookout import Lookout
-    from edge_app.preview.page_server import PageServer
-    from edge_app.preview.scene import Privacy
-    from edge_app.terminal import stdout
+    from edge_app.config.edit import ConfigText
+    from edge_app.console.terminal import stdout
+    from edge_app.drawing.scene import Privacy
+    from edge_app.system import logging as logs
+    from edge_app.web.live_view import Lookout
+    from edge_app.web.server import PageServer
 
     text = ConfigText(arguments.config)
     config = text.config()
@@ -65,7 +65,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 def _taken(config: Config) -> bool:
     """Whether the running service has the camera: then its pictures are used, without what passes in them."""
-    from edge_app.preview.hatch import ask
+    from edge_app.preview.snapshot_socket import ask
 
     try:
         return config.source.kind == "camera" and ask(config.store.folder, annotated=False) is not None
@@ -81,13 +81,13 @@ class _Page:
         self._saving = threading.Lock()
 
     def routes(self) -> Any:
-        from edge_app.preview.page_server import Routes
+        from edge_app.web.server import Routes
 
         return Routes(self.picture, self.state, self.lint, self.save)
 
     def picture(self) -> bytes:
         from edge_app.harvest.picture import jpeg
-        from edge_app.preview.hatch import ask
+        from edge_app.preview.snapshot_socket import ask
 
         if self._lookout is not None:
             return jpeg(self._lookout.picture(_WIDTH))
@@ -125,7 +125,7 @@ class _Page:
 
     def _measured(self, config: Config) -> list[dict[str, str]]:
         from edge_app.app import build_lines
-        from edge_app.lint import Vision
+        from edge_app.web.line_check import Vision
 
         if self._lookout is None:
             return [_told("ok", "measuring: stop the service to have vehicles measured too; it has the camera now.")]
@@ -136,7 +136,7 @@ class _Page:
 
 def drawn(data: Any) -> Drawing:
     """Of the JSON that the page sends. Raises ConfigError for what no page of ours would send."""
-    from edge_app.config_edit import Drawing
+    from edge_app.config.edit import Drawing
 
     wrong = ConfigError("the page has sent something that is no drawing: load it again")
     if not isinstance(data, dict):
@@ -157,7 +157,7 @@ def _sound(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The lines that are valid each for itself, one for each id."""
     from pydantic import ValidationError
 
-    from edge_app.config import LineConfig
+    from edge_app.config.model import LineConfig
 
     sound: dict[str, Mapping[str, Any]] = {}
     for line in lines:
@@ -185,7 +185,7 @@ def _scalar_or_point(value: Any) -> bool:
 
 
 def _edges(config: Config) -> list[dict[str, str]]:
-    from edge_app.config_file import lint
+    from edge_app.config.load import lint
 
     return [_told("warn", sentence) for sentence in lint(config) if sentence.startswith("lines[")]
 

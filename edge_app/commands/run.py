@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0 after SIGTERM, SIGINT or the end of a recording; else what went wrong is raised."""
-    from edge_app import logs
     from edge_app.app import service
-    from edge_app.config_file import lint, load
+    from edge_app.config.load import lint, load
+    from edge_app.system import logging as logs
 
     config = load(arguments.config)
     logs.mask(*config.secrets)

@@ -133,7 +133,7 @@ def _mqtt(answers: dict[str, str]) -> dict[str, object]:
 
 def _write(path: Path, text: str) -> None:
     """In one step, and only when it is valid as the service will read it."""
-    from edge_app.config_file import load
+    from edge_app.config.load import load
 
     try:
         with _beside(path) as draft:

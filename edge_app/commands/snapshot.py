@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from edge_app.errors import ConfigError, SourceEnded, SourceError, StoreError
 
 if TYPE_CHECKING:
-    from edge_app.config import Config
+    from edge_app.config.model import Config
     from edge_app.records import Image
 
 HELP = "one annotated picture from the running service, or from the source where none runs"
@@ -34,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0, or 1 when it was interrupted; raises what there is to say."""
-    from edge_app import logs
-    from edge_app.config import Config
-    from edge_app.config_file import load
+    from edge_app.config.load import load
+    from edge_app.config.model import Config
+    from edge_app.console.terminal import stdout
     from edge_app.harvest.picture import jpeg
-    from edge_app.preview.hatch import ask
-    from edge_app.terminal import stdout
+    from edge_app.preview.snapshot_socket import ask
+    from edge_app.system import logging as logs
 
     if arguments.width < 64:
         raise ConfigError("--width: must be at least 64 px")

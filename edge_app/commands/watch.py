@@ -16,10 +16,10 @@ from urllib.parse import unquote, urlsplit
 from edge_app.errors import BrokerError, ConfigError
 
 if TYPE_CHECKING:
-    from edge_app.board import Board
-    from edge_app.endpoint import Endpoint
-    from edge_app.mqtt import Message
-    from edge_app.session import Subscriber
+    from edge_app.console.device_table import Board
+    from edge_app.mqtt.connection import Message
+    from edge_app.mqtt.endpoint import Endpoint
+    from edge_app.mqtt.session import Subscriber
 
 HELP = "a live table of the counts and states of every device under a topic prefix"
 
@@ -47,10 +47,10 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0 after SIGTERM or SIGINT; raises ConfigError, and BrokerError with --once."""
     import secrets
 
-    from edge_app import logs
-    from edge_app.board import Board
-    from edge_app.endpoint import Backoff
-    from edge_app.session import Session, Subscriber
+    from edge_app.console.device_table import Board
+    from edge_app.mqtt.endpoint import Backoff
+    from edge_app.mqtt.session import Session, Subscriber
+    from edge_app.system import logging as logs
 
     to = endpoint(arguments.broker, os.environ, arguments.ca_file)
     logs.mask(to.password)
@@ -73,7 +73,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 def endpoint(url: str, environment: Mapping[str, str], ca_file: Path | None = None) -> Endpoint:
     """Where a URL leads. The password may come from EDGE_APP_MQTT_PASSWORD. Raises ConfigError, never showing the URL,
     in which a password may stand."""
-    from edge_app.endpoint import Endpoint, Tls
+    from edge_app.mqtt.endpoint import Endpoint, Tls
 
     try:
         parts = urlsplit(url)
@@ -100,8 +100,8 @@ def checked_prefix(prefix: str) -> str:
 
 
 def _once(board: Board, reader: Subscriber, stop: threading.Event) -> None:
-    from edge_app import terminal
-    from edge_app.dashboard import board_view
+    from edge_app.console import terminal
+    from edge_app.console.tables import board_view
 
     deadline = time.monotonic() + _PATIENCE_S
     heard: float | None = None
@@ -121,8 +121,8 @@ def _once(board: Board, reader: Subscriber, stop: threading.Event) -> None:
 def _live(board: Board, reader: Subscriber, stop: threading.Event, place: str) -> None:
     from rich.live import Live
 
-    from edge_app import terminal
-    from edge_app.dashboard import watch_view
+    from edge_app.console import terminal
+    from edge_app.console.tables import watch_view
 
     console, drawn = terminal.stdout(), -_REDRAW_S
     with Live(console=console, auto_refresh=False, redirect_stderr=sys.stderr.isatty()) as live:
@@ -136,7 +136,7 @@ def _live(board: Board, reader: Subscriber, stop: threading.Event, place: str) -
 
 
 def _lines(board: Board, reader: Subscriber, stop: threading.Event) -> None:
-    from edge_app.dashboard import line_text
+    from edge_app.console.tables import line_text
 
     told = ""
     for message in _messages(board, reader, stop):

@@ -109,7 +109,7 @@ def default_model() -> Path:
     """The detector that ships: inside the installed package, or in models/ of a checkout."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "models" / DEFAULT_MODEL
-    return installed if installed.exists() else package.parent / "models" / DEFAULT_MODEL
+    return installed if installed.exists() else package.parent / "models" / "artefacts" / DEFAULT_MODEL
 
 
 def load(model: Path) -> tuple[Manifest, bytes]:

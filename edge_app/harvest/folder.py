@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from edge_app.errors import StoreError
-from edge_app.health import readings
+from edge_app.system.readings import readings
 
 Refusal: TypeAlias = Literal["kept already", "frames a day", "MB a day", "disk is full"]
 

@@ -23,7 +23,7 @@ from edge_app.harvest.picture import Retouch, jpeg, thumbnail
 from edge_app.harvest.selection import NOVEL, Curiosity, Interest, Novelty, Span, missed, owners
 from edge_app.harvest.voc import Label, annotation
 from edge_app.records import LABELS, Detections, Frame, Image, Tracks
-from edge_app.threads import Latest
+from edge_app.system.threads import Latest
 
 log = logging.getLogger(__name__)
 

@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Final
 
+from edge_app.counting.pipeline import Pipeline
+from edge_app.drawing import scene
+from edge_app.drawing.overlay import Trails
+from edge_app.drawing.scene import Facts, Privacy, Scene
 from edge_app.errors import PreviewError
-from edge_app.pipeline import Pipeline
-from edge_app.preview import scene
 from edge_app.preview.main_stream import MainStream
-from edge_app.preview.overlay import Trails
 from edge_app.preview.rtsp import RtspServer, Stream
-from edge_app.preview.scene import Facts, Privacy, Scene
 from edge_app.records import DIRECTIONS, Crossing, Direction, Frame, Image, Line
 from edge_app.sources.pacing import RateLimit
-from edge_app.threads import Latest, Worker, join_all
+from edge_app.system.threads import Latest, Worker, join_all
 
 log = logging.getLogger(__name__)
 

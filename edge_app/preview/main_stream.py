@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_app.preview.scene import Scene, scaled
+from edge_app.drawing.scene import Scene, scaled
 from edge_app.records import Detections, Image
 from edge_app.sources.masks import Mask, burnt
 

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from edge_app import unwinding
 from edge_app.errors import PreviewError
 from edge_app.records import Image
+from edge_app.system import libunwind
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Stream:
 
 def _gst() -> Any:
     """Gst, GstRtsp, GstRtspServer, GstVideo, GLib. Raises PreviewError where they are missing."""
-    unwinding.keep()
+    libunwind.keep()
     try:
         import gi
 

@@ -57,7 +57,7 @@ class Source(Protocol):
 
 
 KINDS: Final = {
-    "street": ("edge_app.sources.street", "Street"),
+    "street": ("edge_app.sources.street.street", "Street"),
     "file": ("edge_app.sources.recording", "Recording"),
     "camera": ("edge_app.sources.opencv", "camera"),
     "stream": ("edge_app.sources.opencv", "stream"),

@@ -13,11 +13,11 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from edge_app import unwinding
 from edge_app.errors import SourceError
 from edge_app.records import Image
+from edge_app.sources.diagnosis import masked
 from edge_app.sources.live import RETRY_S, Live
-from edge_app.sources.reasons import masked
+from edge_app.system import libunwind
 
 _SINK: Final = "edge_app_sink"
 _TAIL: Final = (
@@ -169,7 +169,7 @@ def pipeline(
 
 
 def _gst() -> Any:
-    unwinding.keep()
+    libunwind.keep()
     try:
         import gi
 

@@ -14,8 +14,8 @@ import cv2
 
 from edge_app.errors import SourceError
 from edge_app.records import Image
+from edge_app.sources.diagnosis import masked, stream_address, why_no_camera, why_no_stream
 from edge_app.sources.live import RETRY_S, Live
-from edge_app.sources.reasons import masked, stream_address, why_no_camera, why_no_stream
 
 # OpenCV and FFmpeg write to stderr on their own, addresses with passwords included. What went wrong is told by the
 # errors raised here; who wants the noise sets the variable before the start.

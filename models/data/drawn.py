@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from edge_app.records import FloatArray, Image
-from edge_app.sources.street import Street
+from edge_app.sources.street.street import Street
 from models.data.fingerprints import look
 from models.data.samples import CLASSES, OTHER, Sample, digest
 

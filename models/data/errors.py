@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.errors import BuildError
+from models.common.errors import BuildError
 
 
 class DataError(BuildError):

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.build import size_of
+from models.conversion.build import size_of
+from models.conversion.manifest import DEFAULT_SIZES
 from models.data.samples import NO_LICENCE
-from models.manifest import DEFAULT_SIZES
 
 
 def parser(program: str, calls: Mapping[str, Callable[..., Any]], formats: Sequence[str]) -> argparse.ArgumentParser:

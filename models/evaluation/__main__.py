@@ -16,12 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from edge_app.config import Config
+from edge_app.config.model import Config
+from edge_app.console.terminal import bar, stdout
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import EdgeAppError
-from edge_app.evaluate import read_truth
-from edge_app.terminal import bar, stdout
-from models import pictures
+from edge_app.offline.scoring import read_truth
+from models.conversion import pictures
 from models.data import splits
 from models.data.sources import read_sources
 from models.evaluation import coco, counting, document, labelled, looking, report, tables

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from edge_app.app import build_detector, build_pipeline
-from edge_app.config import Config, LineConfig
-from edge_app.evaluate import Event, Score, Truth, read_truth, score
-from edge_app.offline import decoded
-from edge_app.pipeline import Pipeline, StageTimes
+from edge_app.config.model import Config, LineConfig
+from edge_app.counting.pipeline import Pipeline, StageTimes
+from edge_app.offline.replay import decoded
+from edge_app.offline.scoring import Event, Score, Truth, read_truth, score
 from edge_app.records import Crossing
 from edge_app.sources.recording import Recording
 

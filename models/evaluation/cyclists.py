@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from edge_app.config import DetectorConfig
+from edge_app.config.model import DetectorConfig
 from edge_app.records import LABELS, Detections, FloatArray
-from models.metrics import iou_matrix
+from models.conversion.fidelity import iou_matrix
 
 CALLED: Final = ("bicycle", "motorcycle", "another", "nothing")
 WORKING: Final = DetectorConfig().score

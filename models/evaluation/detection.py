@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.config import DetectorConfig
+from edge_app.config.model import DetectorConfig
 from models.evaluation import bootstrap, coco, curves, verdicts
 from models.evaluation.coco import SIZES, Judged
 from models.evaluation.labelled import SCORED, Picture

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.evaluate import Score
+from edge_app.offline.scoring import Score
 from models.evaluation import bootstrap
 from models.evaluation.coco import SIZES
 from models.evaluation.counting import Counted, total

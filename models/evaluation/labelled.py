@@ -19,13 +19,13 @@ from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray, Image
-from models import pictures
+from models.common.errors import BuildError
+from models.conversion import pictures
+from models.conversion.fidelity import iou_matrix
 from models.data import shards, splits
 from models.data.marks import marks
 from models.data.samples import CLASSES, OTHER, Sample
 from models.data.sources import Source, known_of
-from models.errors import BuildError
-from models.metrics import iou_matrix
 
 SCORED: Final = tuple(label for label in CLASSES if label != CLASSES[OTHER])
 """Three-wheelers and tractors count neither for nor against any class."""

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.config import DetectorConfig
+from edge_app.config.model import DetectorConfig
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import LABELS, Detections, FloatArray
 from models.data.marks import marks

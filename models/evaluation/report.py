@@ -12,7 +12,7 @@ import cv2
 import jinja2
 
 from edge_app.records import Image
-from models.errors import BuildError
+from models.common.errors import BuildError
 from models.evaluation import document, missing, plots, rows, sheets
 from models.evaluation.coco import LARGE, SIZES, SMALL
 from models.evaluation.counting import total

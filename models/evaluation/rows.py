@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_app.evaluate import Score
+from edge_app.offline.scoring import Score
 from models.evaluation import bootstrap, document, plots
 from models.evaluation.coco import SIZES
 from models.evaluation.counting import total

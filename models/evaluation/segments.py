@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.evaluate import SEGMENT_WEIGHTS, SEGMENTS, Key, Pairing, pairings
+from edge_app.offline.scoring import SEGMENT_WEIGHTS, SEGMENTS, Key, Pairing, pairings
 from models.evaluation.bootstrap import ROUNDS, SEED
 from models.evaluation.counting import Counted
 
@@ -74,7 +74,7 @@ def _f1(clips: Sequence[Mapping[Key, Parts]], drawn: NDArray[np.int64]) -> NDArr
 
 
 def _effectiveness(clips: Sequence[Mapping[Key, Parts]], drawn: NDArray[np.int64]) -> NDArray[np.float64]:
-    """As edge_app.evaluate has it, with each paired crossing counted in the segment where it truly happened."""
+    """As edge_app.offline.scoring has it, with each paired crossing counted in the segment where it truly happened."""
     weighted, everything = np.zeros(len(drawn)), np.zeros(len(drawn))
     for i, clip in enumerate(clips):
         for parts in clip.values():

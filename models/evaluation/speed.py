@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.detectors.tflite import TfliteDetector
+from models.conversion.raw_model import times_in_turns
 from models.evaluation.bootstrap import resampled
-from models.judge import times_in_turns
 
 ROUNDS: Final = 100
 _TOGETHER: Final = 10

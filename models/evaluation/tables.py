@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from edge_app.terminal import table
+from edge_app.console.terminal import table
 from models.evaluation.coco import LARGE, SIZES, SMALL
 from models.evaluation.counting import total
 from models.evaluation.detection import ALL_SIZES, Detected

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
+from models.conversion.fidelity import iou_matrix
 from models.evaluation.coco import IOUS, Matches
 from models.evaluation.curves import average_precision
 from models.evaluation.labelled import SCORED
 from models.evaluation.looking import Look
-from models.metrics import iou_matrix
 
 KINDS: Final = ("wrong class", "wrong place", "double", "wrong class and place", "background", "missed")
 WRONG_CLASS, WRONG_PLACE, DOUBLE, BOTH, BACKGROUND, MISSED = range(len(KINDS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.errors import RegistryError
+from models.common.errors import RegistryError
 from models.registry import history
 from models.registry.case import Case, Production
 from models.registry.comparison import comparison

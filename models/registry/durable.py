@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from models.errors import RegistryError
+from models.common.errors import RegistryError
 
 
 def put(path: Path, content: bytes) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Final, TypeAlias
 
-from models.errors import RegistryError
+from models.common.errors import RegistryError
 
 EVALUATION: Final = "edge-app/evaluation/1"
 Figure: TypeAlias = float | None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from models.errors import RegistryError
+from models.common.errors import RegistryError
 
 Kind: TypeAlias = Literal["added", "evaluated", "adopted", "promoted", "rolled back"]
 Status: TypeAlias = Literal["candidate", "production", "former", "withdrawn"]

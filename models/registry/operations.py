@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_app.detectors.manifest import load
-from models.errors import RegistryError
+from models.common.errors import RegistryError
 from models.registry import history
 from models.registry.assessment import case, manifest
 from models.registry.comparison import comparison

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
-from models.errors import RegistryError
+from models.common.errors import RegistryError
 from models.registry import history
 from models.registry.durable import put, put_json, read, read_json, remove
 from models.registry.history import Event

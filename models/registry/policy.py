@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from models.errors import RegistryError
+from models.common.errors import RegistryError
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -1,7 +1,7 @@
 """The rules of the gate, and the judgement by all of them. Pure.
 
 What was not measured fails. Making any figure worse never turns a refusal into a promotion, and each rule alone can
-refuse: tests/models/test_registry_rules.py holds both.
+refuse: tests/models/registry/test_rules.py holds both.
 """
 
 from __future__ import annotations

@@ -19,14 +19,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from models.errors import RegistryError
+from models.common.errors import RegistryError
 from models.registry import history
 from models.registry.durable import put, put_json, read, read_json
 from models.registry.history import Event
 
 ENTRY: Final = "edge-app/registry-entry/1"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
-ROOM: Final = Path(__file__).resolve().parent
+ARTEFACTS: Final = Path(__file__).resolve().parents[1] / "artefacts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Entry:
 class Shelf:
     """registry: this folder. production: where the files of the product are. store: candidates' files."""
 
-    registry: Path = ROOM
-    production: Path = ROOM.parent
-    store: Path = ROOM / "store"
+    registry: Path = ARTEFACTS / "registry"
+    production: Path = ARTEFACTS
+    store: Path = ARTEFACTS / "registry" / "store"
 
     @contextmanager
     def held(self) -> Iterator[None]:

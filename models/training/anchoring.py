@@ -7,16 +7,16 @@ from typing import Any
 
 from edge_app.detectors.ssd import AnchorLayer, anchors
 from edge_app.records import FloatArray
-from models.anchors import FINEST_STRIDE, Axis, Size, axis, even_axis, receptive_axis
+from models.conversion.anchors import FINEST_STRIDE, Axis, Size, axis, even_axis, receptive_axis
 from models.training.architecture import Head, Plan
 
 
 def manifest_layers(plan: Plan, size: Size) -> list[dict[str, Any]]:
     """stride, first and step (x, y) in px, priors (side relative to the shorter side of the input, width / height).
 
-    The source's own network at its own size lies as in the source; all others where models.anchors puts them, at every
-    size alike, so that published heads are right from the first step and one set of weights serves several sizes. The
-    fine layer lies in the middle of what it sees.
+    The source's own network at its own size lies as in the source; all others where models.conversion.anchors
+    puts them, at every size alike, so that published heads are right from the first step and one set of weights
+    serves several sizes. The fine layer lies in the middle of what it sees.
     """
     even = size.is_trained and all(head.stride >= FINEST_STRIDE for head in plan.heads)
     return [_layer(head, size, even_axis if even else axis) for head in plan.heads]

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from models.anchors import priors
-from models.network import INPUT, ROAD_USERS, box_head, class_head
+from models.conversion.anchors import priors
+from models.conversion.network import INPUT, ROAD_USERS, box_head, class_head
 
 BACKBONE: Final = "FeatureExtractor/MobilenetV2"
 BLOCKS: Final = (

@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 
 from edge_app.records import FloatArray, Image
-from models.anchors import Size
+from models.conversion.anchors import Size
+from models.conversion.manifest import PAD
 from models.data.samples import BICYCLE, CLASSES
-from models.manifest import PAD
 from models.training.framing import Scene, Shown, Window, cut, laid_over
 from models.training.pasting import cut_out, overlaps, put
 from models.training.settings import Augmentation

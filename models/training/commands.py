@@ -17,10 +17,10 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from edge_app.errors import EdgeAppError
-from models import source
+from models.common.errors import BuildError
+from models.conversion import published_weights
+from models.conversion.quantisation import Recipe
 from models.data import shards
-from models.errors import BuildError
-from models.recipe import Recipe
 from models.training import hints, parents, scenes, weights
 from models.training.folder import RunFolder, code_revision, read_json
 from models.training.loop import Progress, Training
@@ -115,7 +115,7 @@ def verify(args: argparse.Namespace, console: Console) -> None:
     from models.training import verifying
     from models.training.export import calibration, spread
 
-    graph = source.read(source.fetch())
+    graph = published_weights.read(published_weights.fetch())
     samples = spread(list(shards.read(args.shards)), args.pictures)
     table = Table("input", "pictures", "Keras: codes", "logits", "to convert: codes", "logits")
     found = [verifying.difference(graph, size, list(calibration(samples, size))) for size in verifying.SIZES]

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from edge_app.records import FloatArray
-from models import tensorflow_room
-from models.anchors import Size
-from models.network import ROAD_USERS
+from models.conversion import tensorflow_adapter
+from models.conversion.anchors import Size
+from models.conversion.network import ROAD_USERS
 from models.training.architecture import FINE, Plan
 from models.training.keras_network import keras_network
 from models.training.losses import TAUGHT, overlap
@@ -32,7 +32,7 @@ class Teacher:
     """
 
     def __init__(self, plan: Plan, size: Size, published: Weights, anchors: FloatArray) -> None:
-        self._tf = tensorflow_room.load()
+        self._tf = tensorflow_adapter.load()
         coarse = replace(
             plan,
             units=tuple(unit for unit in plan.units if FINE not in unit.name),

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import LABELS, FloatArray, Image
+from models.conversion.fidelity import iou_matrix
+from models.conversion.manifest import PAD
 from models.data.samples import CLASSES
-from models.manifest import PAD
-from models.metrics import iou_matrix
 from models.training.framing import Scene
 from models.training.scenes import in_true_shape
 

@@ -1,7 +1,7 @@
 """From trained weights to the files a device takes: int8 and float32 TFLite, each with its manifest.
 
-Post-training quantisation by models.recipe, with representative pictures from the training's own shards, spread over
-its cameras.
+Post-training quantisation by models.conversion.quantisation, with representative pictures from the training's own
+shards, spread over its cameras.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import Any, Final
 import numpy as np
 
 from edge_app.records import FloatArray
-from models import network, recipe, rounding, tensorflow_room
-from models.anchors import Size
+from models.conversion import gptq, network, tensorflow_adapter
+from models.conversion import quantisation as recipe
+from models.conversion.anchors import Size
+from models.conversion.manifest import Manifest, describe, write
+from models.conversion.pictures import scaled
+from models.conversion.published_weights import Graph
+from models.conversion.quantisation import FLOAT, Recipe
 from models.data.samples import Sample
-from models.manifest import Manifest, describe, write
-from models.pictures import scaled
-from models.recipe import FLOAT, Recipe
-from models.source import Graph
 from models.training import hints, judging, ranges, scenes, scoring, trimming, weights
 from models.training.anchoring import anchors_of, manifest_layers
 from models.training.architecture import Plan
@@ -98,7 +99,7 @@ def fitted(folder: RunFolder, trained: weights.Weights, samples: Sequence[Sample
     """What makes scores of these weights mean shares of right detections, by labelled pictures (validation)."""
     settings = folder.settings()
     plan = plan_of(settings)
-    tensorflow_room.load().keras.mixed_precision.set_global_policy("float32")
+    tensorflow_adapter.load().keras.mixed_precision.set_global_policy("float32")
     network_ = keras_network(plan, settings.size, trained, ranges=ranges.read(folder.ranges))
 
     def predict(images: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -126,7 +127,7 @@ def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
 
 
 def calibration(samples: Sequence[Sample], size: Size) -> Iterator[FloatArray]:
-    """Representative inputs float32 (1, H, W, 3) in [-1, 1]; see models.pictures.calibration for the two pixels."""
+    """Representative inputs float32 (1, H, W, 3) in [-1, 1]; see models.conversion.pictures for the two pixels."""
     for sample in samples:
         image = scaled(cut(decoded(sample), size).image[..., ::-1])
         image[0, 0, 0], image[0, 0, 1] = -1, 1
@@ -143,11 +144,11 @@ def _views(samples: Sequence[Sample], settings: Settings, size: Size) -> Iterato
 
 
 def _compensated(graph: Graph, inputs: Sequence[FloatArray]) -> Graph:
-    names = rounding.input_names(graph)
+    names = gptq.input_names(graph)
     inner = [name for name in names if name != network.INPUT]
-    run = tensorflow_room.runner(graph, [network.INPUT], inner)
+    run = tensorflow_adapter.runner(graph, [network.INPUT], inner)
     activations = ({network.INPUT: image, **dict(zip(inner, run(image), strict=True))} for image in inputs)
-    return rounding.rounded(graph, rounding.measure(graph, activations))
+    return gptq.rounded(graph, gptq.measure(graph, activations))
 
 
 def _manifest(

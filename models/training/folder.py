@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.errors import BuildError
+from models.common.errors import BuildError
 from models.training.settings import SCHEMA, Settings
 
 

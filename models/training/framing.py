@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray, Image
-from models.anchors import Size
-from models.manifest import PAD
+from models.conversion.anchors import Size
+from models.conversion.manifest import PAD
 from models.training.matching import area, shared_area
 
 _VISIBLE: Final = 0.35

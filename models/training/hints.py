@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
+from models.conversion.fidelity import iou_matrix
 from models.data.marks import MARKED, marks
 from models.data.samples import BICYCLE, CLASSES, OTHER, Sample
-from models.metrics import iou_matrix
 from models.training import weights
 from models.training.framing import Scene
 from models.training.matching import area, shared_area

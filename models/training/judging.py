@@ -11,12 +11,12 @@ import numpy as np
 
 from edge_app.detectors.ssd import decode, strongest, suppress
 from edge_app.records import FloatArray, Image
+from models.conversion.network import ROAD_USERS
+from models.conversion.pictures import scaled
+from models.conversion.raw_model import sigmoid
 from models.data.samples import Sample
 from models.evaluation.coco import judge
 from models.evaluation.looking import FAINTEST, Look
-from models.judge import sigmoid
-from models.network import ROAD_USERS
-from models.pictures import scaled
 from models.training.framing import Scene, cut
 from models.training.hints import Hints
 from models.training.losses import SCALES, TAUGHT

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from edge_app.records import FloatArray
-from models import tensorflow_room
-from models.anchors import Size
-from models.network import FLOAT32, INPUT, INT32, ROAD_USERS
-from models.source import Graph, Node
+from models.conversion import tensorflow_adapter
+from models.conversion.anchors import Size
+from models.conversion.network import FLOAT32, INPUT, INT32, ROAD_USERS
+from models.conversion.published_weights import Graph, Node
 from models.training import simulated
 from models.training.architecture import Plan, Unit, block_of, convolutions
 from models.training.weights import Weights
@@ -30,7 +30,7 @@ def keras_network(
     frozen_blocks: the first so many blocks of the backbone keep their weights. ranges: see models.training.simulated;
     with them the network computes as if in int8.
     """
-    keras = tensorflow_room.load().keras
+    keras = tensorflow_adapter.load().keras
     image = keras.Input((size.height, size.width, 3), name="image")
     tensors = {INPUT: image}
     if ranges:

@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 
 from edge_app.records import FloatArray
-from models import tensorflow_room
+from models.common.errors import BuildError
+from models.conversion import tensorflow_adapter
 from models.data.samples import BICYCLE
-from models.errors import BuildError
 from models.evaluation.looking import Look
 from models.training import distilling, judging, ranges, scenes, weights
 from models.training.anchoring import anchors_of
@@ -77,7 +77,7 @@ class Training:
         published: weights.Weights = MappingProxyType({}),
     ) -> None:
         self._folder, self._settings, self._parts, self._hints = folder, settings, parts, hints
-        self._tf = tf = tensorflow_room.load()
+        self._tf = tf = tensorflow_adapter.load()
         tf.keras.mixed_precision.set_global_policy(settings.precision)
         self._plan = plan_of(settings)
         self._anchors = anchors_of(self._plan, settings.size)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from edge_app.records import FloatArray
-from models import tensorflow_room
+from models.conversion import tensorflow_adapter
+from models.conversion.network import ROAD_USERS
 from models.data.samples import BICYCLE
-from models.network import ROAD_USERS
 from models.training.matching import UNTAUGHT
 from models.training.settings import Loss
 
@@ -29,7 +29,7 @@ def loss_of(anchors: FloatArray, settings: Loss) -> Callable[[Any, Any, Any, Any
     anchors: float32 (A, 4) centre y, centre x, height, width in px. Both losses are sums over the number of positives;
     a positive with an empty box has no place to be judged by.
     """
-    tf = tensorflow_room.load()
+    tf = tensorflow_adapter.load()
     columns = [list(ROAD_USERS).index(label) for label in (*TAUGHT, "bicycle")]
     priors = tf.constant(anchors)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models import source
+from models.conversion import published_weights
 from models.training import weights
 from models.training.loop import plan_of
 from models.training.settings import Settings
@@ -21,7 +21,9 @@ def first(path: Path | None, settings: Settings) -> weights.Weights:
 
 def published(settings: Settings) -> weights.Weights:
     """Raises BuildError."""
-    return weights.of_source(source.read(source.fetch()).weights, plan_of(settings), settings.seed)
+    return weights.of_source(
+        published_weights.read(published_weights.fetch()).weights, plan_of(settings), settings.seed
+    )
 
 
 def published_for(settings: Settings) -> weights.Weights:

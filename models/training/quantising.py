@@ -7,9 +7,9 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from models import tensorflow_room
+from models.common.errors import BuildError
+from models.conversion import tensorflow_adapter
 from models.data.samples import Sample
-from models.errors import BuildError
 from models.training import ranges
 from models.training.export import calibration, spread
 from models.training.folder import RunFolder
@@ -41,7 +41,7 @@ def prepare(folder: RunFolder, settings: Settings, first: Weights, samples: Sequ
     """Lay the ranges by so many training pictures, once; a run that goes on keeps them."""
     if folder.ranges.exists():
         return
-    tensorflow_room.load().keras.mixed_precision.set_global_policy("float32")
+    tensorflow_adapter.load().keras.mixed_precision.set_global_policy("float32")
     images = calibration(spread(samples, count), settings.size)
     ranges.write(folder.ranges, ranges.measured(plan_of(settings), settings.size, first, images))
 

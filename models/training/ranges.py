@@ -13,9 +13,9 @@ from typing import TypeAlias
 import numpy as np
 
 from edge_app.records import FloatArray
-from models import tensorflow_room
-from models.anchors import Size
-from models.network import INPUT
+from models.conversion import tensorflow_adapter
+from models.conversion.anchors import Size
+from models.conversion.network import INPUT
 from models.training.architecture import Plan, Unit
 from models.training.keras_network import graph_of
 from models.training.weights import Weights, load, save
@@ -31,7 +31,7 @@ def measured(plan: Plan, size: Size, weights: Weights, images: Iterable[FloatArr
     """
     names = [unit.name for unit in plan.units if has_steps(unit)]
     ends = {name for outputs in plan.outputs for name in outputs}
-    run = tensorflow_room.runner(graph_of(plan, size, weights), [INPUT], names)
+    run = tensorflow_adapter.runner(graph_of(plan, size, weights), [INPUT], names)
     seen = np.array([[(float(part.min()), float(part.max())) for part in run(image)] for image in images])
     result = {}
     for index, name in enumerate(names):

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import Image
+from models.common.errors import BuildError
 from models.data import shards, splits
 from models.data.samples import CLASSES, OTHER, Sample
-from models.errors import BuildError
 from models.training.framing import Scene
 from models.training.hints import Hints
 

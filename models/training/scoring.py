@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.conversion.network import ROAD_USERS
 from models.evaluation.coco import AP50, judge
 from models.evaluation.looking import Look
-from models.network import ROAD_USERS
 from models.training.architecture import Plan
 from models.training.losses import TAUGHT
 from models.training.weights import Weights

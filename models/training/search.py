@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from models import markdown
-from models.errors import BuildError
+from models.common import markdown
+from models.common.errors import BuildError
 from models.training.folder import RunFolder, write_json
 from models.training.loop import DivergedError
 from models.training.settings import Settings

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.anchors import Size
+from models.conversion.anchors import Size
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Above0 = Annotated[float, Field(gt=0)]

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from models import tensorflow_room
-from models.rounding import STEPS
+from models.conversion import tensorflow_adapter
+from models.conversion.gptq import STEPS
 from models.training.architecture import Unit
 
 _HIGHEST: Final = 6.0
@@ -22,7 +22,7 @@ _HIGHEST: Final = 6.0
 
 def convolution(keras: Any, unit: Unit, *, trainable: bool, name: str) -> Any:
     """A Keras layer that convolves with its kernel rounded to int8; its weights are (kernel, bias) as elsewhere."""
-    tf = tensorflow_room.load()
+    tf = tensorflow_adapter.load()
     depthwise = unit.op == "depthwise"
 
     class Rounded(keras.layers.Layer):  # type: ignore[misc]  # TensorFlow comes late and without types
@@ -48,7 +48,7 @@ def rounded(tf: Any, kernel: Any, axes: list[int]) -> Any:
 
 def stepped(keras: Any, tensor: Any, pair: tuple[float, float], *, relu: bool, name: str) -> Any:
     """The tensor in 256 steps over its range; outside of it values are clipped and have no gradient."""
-    tf = tensorflow_room.load()
+    tf = tensorflow_adapter.load()
     high = min(pair[1], _HIGHEST) if relu else pair[1]
     fake = tf.quantization.fake_quant_with_min_max_args
     return keras.layers.Lambda(lambda x: fake(x, pair[0], high), name=name)(tensor)

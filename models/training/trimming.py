@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
-from models import tensorflow_room
-from models.network import INPUT
-from models.source import Graph
+from models.conversion import tensorflow_adapter
+from models.conversion.network import INPUT
+from models.conversion.published_weights import Graph
 from models.training.architecture import Plan, Unit
 from models.training.weights import Weights
 
@@ -73,7 +73,7 @@ def _group(root: Unit, units: Sequence[Unit]) -> Group | None:
 def extents(graph: Graph, plan: Plan, inputs: Iterable[FloatArray]) -> dict[str, Extent]:
     """Of every tensor that an end takes in. inputs: float32 (1, H, W, 3) in [-1, 1], one at least."""
     names = sorted({tensor for group in groups(plan) for tensor, _ in group.ends})
-    run = tensorflow_room.runner(graph, [INPUT], names)
+    run = tensorflow_adapter.runner(graph, [INPUT], names)
     over: list[list[Extent]] = [[] for _ in names]
     for image in inputs:
         for found, array in zip(over, run(image), strict=True):

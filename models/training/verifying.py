@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from edge_app.records import FloatArray
-from models import tensorflow_room
-from models.anchors import Size, layer_count
-from models.network import INPUT, ROAD_USERS, cut, output_names, road_users_only
-from models.source import Graph
+from models.conversion import tensorflow_adapter
+from models.conversion.anchors import Size, layer_count
+from models.conversion.network import INPUT, ROAD_USERS, cut, output_names, road_users_only
+from models.conversion.published_weights import Graph
 from models.training import weights
 from models.training.architecture import plan
 from models.training.keras_network import graph_of, keras_network
@@ -39,14 +39,14 @@ class Difference:
 
 def difference(source: Graph, size: Size, images: Sequence[FloatArray]) -> Difference:
     """images: float32 (1, H, W, 3) RGB in [-1, 1]. Raises BuildError when the source is not the pinned network."""
-    tensorflow_room.load().keras.mixed_precision.set_global_policy("float32")
+    tensorflow_adapter.load().keras.mixed_precision.set_global_policy("float32")
     layers = layer_count(size)
     network = plan(layers, fine=False)
     ours = weights.of_source(source.weights, network, seed=0)
     boxes, scores = output_names(layers)
-    wanted = tensorflow_room.runner(road_users_only(cut(source, size)), [INPUT], boxes + scores)
+    wanted = tensorflow_adapter.runner(road_users_only(cut(source, size)), [INPUT], boxes + scores)
     ends = network.outputs[0] + network.outputs[1]
-    as_graph = tensorflow_room.runner(graph_of(network, size, ours), [INPUT], ends)
+    as_graph = tensorflow_adapter.runner(graph_of(network, size, ours), [INPUT], ends)
     keras = keras_network(network, size, ours)
     found = np.zeros(4)
     for image in images:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
-from models.errors import BuildError
-from models.network import ROAD_USERS, keep_classes
-from models.source import Weights as SourceWeights
+from models.common.errors import BuildError
+from models.conversion.network import ROAD_USERS, keep_classes
+from models.conversion.published_weights import Weights as SourceWeights
 from models.training.architecture import BACKBONE, FINE, GROWN, PARENTS, Plan, Unit, convolutions
 
 Weights: TypeAlias = Mapping[str, FloatArray]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.registry.shelf import Shelf
-from tests.models.registry_cases import ours_and_theirs
+from tests.support.registry_cases import ours_and_theirs
 
 
 @pytest.fixture

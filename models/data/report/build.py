@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from models.anchors import Size
+from models.conversion.anchors import Size
 from models.data import shards
 from models.data.report import pages
 from models.data.report.content import About, content

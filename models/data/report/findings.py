@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray, Image
-from models.anchors import Size
+from models.conversion.anchors import Size
+from models.conversion.fidelity import iou_matrix
 from models.data.fingerprints import Pair, near_pairs
 from models.data.report import riders
 from models.data.report.scenes import Seen, scale, scene
 from models.data.report.suspects import Suspect, left_out, of_detections, of_labels
 from models.data.samples import CLASSES, Sample
 from models.data.shards import Entry
-from models.metrics import iou_matrix
 
 MOTORCYCLE: Final = CLASSES.index("motorcycle")
 JUDGED_FROM: Final = 24.0

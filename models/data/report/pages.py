@@ -12,7 +12,7 @@ import jinja2
 import numpy as np
 
 from edge_app.records import FloatArray
-from models.anchors import Size
+from models.conversion.anchors import Size
 from models.data.report import plots, riders
 from models.data.report.content import ENOUGH
 from models.data.report.findings import GRADES, MOTORCYCLE, Findings

@@ -15,12 +15,12 @@ import numpy as np
 from edge_app.detectors.ssd import suppress
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import Detections, FloatArray, Image
-from models.anchors import Size
+from models.conversion.anchors import Size
+from models.conversion.network import ROAD_USERS
+from models.conversion.pictures import letterbox
+from models.conversion.raw_model import RawModel
 from models.data.errors import DataError
 from models.data.samples import Sample
-from models.judge import RawModel
-from models.network import ROAD_USERS
-from models.pictures import letterbox
 
 FAINTEST: Final = 0.1
 PERSON: Final = 0.4

@@ -12,8 +12,8 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from edge_app.records import LABELS, Detections, FloatArray
+from models.conversion.fidelity import iou_matrix
 from models.data.samples import CLASSES, Sample
-from models.metrics import iou_matrix
 
 Kind: TypeAlias = Literal["missing label", "other class", "not seen", "double label", "rider left out"]
 KINDS: Final[dict[Kind, str]] = {

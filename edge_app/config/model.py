@@ -1,0 +1,282 @@
+"""The configuration as frozen models: what may be set, its default, its limits and one sentence about each key.
+
+The descriptions become the comments of the generated example, so text and code cannot part. Reading a file, and
+saying in words what is wrong with it, is config_file.py.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+
+from edge_app.config.camera_health import ViewConfig
+from edge_app.config.harvest import HarvestConfig
+from edge_app.config.monitoring import HomeAssistantConfig, MetricsConfig
+from edge_app.config.preview import PreviewConfig, PrivacyConfig
+from edge_app.config.source import SourceConfig
+from edge_app.config.types import FilePath, Fraction, Point, Slug, Table, distinct, only_with
+
+Way: TypeAlias = Literal["left_to_right", "right_to_left"]
+VehicleLabel: TypeAlias = Literal["car", "motorcycle", "bus", "truck", "bicycle"]
+
+
+class DeviceConfig(Table):
+    """Who we are, in MQTT topics and messages."""
+
+    site: Slug = Field(default="demo-site", description="Place, part of every topic: a-z, 0-9 and hyphen.")
+    device: Slug = Field(default="demo-device", description="Device, unique within the site: a-z, 0-9 and hyphen.")
+    lat: float | None = Field(default=None, ge=-90, le=90, description="Latitude in degrees.", examples=[52.0907])
+    lon: float | None = Field(default=None, ge=-180, le=180, description="Longitude in degrees.", examples=[5.1214])
+    time_zone: str = Field(
+        default="UTC", description='Zone of the place, such as "Europe/Amsterdam"; messages stay in UTC.'
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value == "UTC":  # known to every device, also to one without a time zone database
+            return value
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            near = [f' (did you mean "{name}"?)' for name in difflib.get_close_matches(value, available_timezones(), 1)]
+            raise ValueError(f"unknown time zone {value!r}{''.join(near)}") from None
+        return value
+
+
+class DetectorConfig(Table):
+    """What finds the vehicles in a picture."""
+
+    model: FilePath | None = Field(
+        default=None,
+        description="A .tflite file with its .json beside it; without it the built-in one.",
+        examples=["my.tflite"],
+    )
+    allow_unproven: bool = Field(
+        default=False, description="Count with a model that never passed the gate of models/registry."
+    )
+    threads: int = Field(default=2, ge=1, le=8, description="CPU threads for inference: one interpreter on each.")
+    score: Fraction = Field(default=0.2, description="From this score on a detection may begin a track.")
+    weak_score: Fraction = Field(default=0.15, description="From this score on a detection may continue a track.")
+    same_iou: Fraction = Field(default=0.55, description="Two boxes of one class that overlap more are one vehicle.")
+    any_iou: Fraction = Field(default=0.5, description="Two boxes of any class that overlap more are one vehicle.")
+    region: Annotated[tuple[Fraction, Fraction, Fraction, Fraction], Field(strict=False)] | None = Field(
+        default=None,
+        description="Look only here: left, top, right, bottom in 0..1 of the picture.",
+        examples=[[0.0, 0.3, 1.0, 1.0]],
+    )
+
+    @field_validator("weak_score")
+    @classmethod
+    def _not_above_score(cls, value: float, info: ValidationInfo) -> float:
+        if value > info.data.get("score", 1.0):
+            raise ValueError(f"must not be above detector.score, {info.data['score']}, but is {value}")
+        return value
+
+    @field_validator("region")
+    @classmethod
+    def _has_area(cls, value: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
+        if value and not (value[0] < value[2] and value[1] < value[3]):
+            raise ValueError("must be left, top, right, bottom with left < right and top < bottom")
+        return value
+
+
+class TrackerConfig(Table):
+    """How detections become vehicles: in seconds and box sizes, so the same values hold at any rate and resolution."""
+
+    confirm_s: float = Field(default=0.1, ge=0, le=5, description="Seen for so long before it counts as a vehicle, s.")
+    lost_s: float = Field(default=1.0, gt=0, le=30, description="Remembered for so long without a detection, s.")
+    gate: float = Field(
+        default=0.3, gt=0, le=1, description="Furthest a detection may lie from its prediction, in box sizes."
+    )
+
+
+class LineConfig(Table):
+    """A counting line. Standing at start and looking to end, a vehicle passes from left to right or right to left."""
+
+    id: Slug = Field(description="Name of the line, part of the topic: a-z, 0-9 and hyphen.", examples=["main-road"])
+    start: Point = Field(description="x and y in 0..1 of the picture, from its top left corner.", examples=[[0.1, 0.6]])
+    end: Point = Field(description="x and y of the other end.", examples=[[0.9, 0.6]])
+    left_to_right: str | None = Field(default=None, description="Your name for it.", examples=["northbound"])
+    right_to_left: str | None = Field(default=None, description="Your name for it.", examples=["southbound"])
+
+    @field_validator("end")
+    @classmethod
+    def _has_length(cls, value: tuple[float, float], info: ValidationInfo) -> tuple[float, float]:
+        if value == info.data.get("start"):
+            raise ValueError("is the same point as start: the line has no length")
+        return value
+
+    @property
+    def names(self) -> dict[Way, str]:
+        """The names that were given, by direction."""
+        both: dict[Way, str | None] = {"left_to_right": self.left_to_right, "right_to_left": self.right_to_left}
+        return {way: name for way, name in both.items() if name}
+
+
+class CountingConfig(Table):
+    """What is counted, and how often it is told."""
+
+    classes: Annotated[tuple[VehicleLabel, ...], Field(strict=False, min_length=1), AfterValidator(distinct)] = Field(
+        default=("car", "motorcycle", "bus", "truck"), description="Of car, motorcycle, bus, truck, bicycle."
+    )
+    interval_s: int = Field(
+        default=60, ge=10, le=3600, description="Length of an interval, s: 10 to 3600, a part of an hour."
+    )
+    dead_band: float = Field(
+        default=0.15, ge=0, le=2, description="How far past the line a vehicle must be before it counts, in box sizes."
+    )
+
+    @field_validator("interval_s")
+    @classmethod
+    def _part_of_an_hour(cls, value: int) -> int:
+        if 3600 % value:
+            parts = [n for n in range(10, 3601) if 3600 % n == 0]
+            near = sorted(sorted(parts, key=lambda n: abs(n - value))[:2])
+            raise ValueError(f"must divide an hour without rest, such as {near[0]} or {near[1]}, but is {value}")
+        return value
+
+
+class MqttConfig(Table):
+    """The broker, and how we prove to it who we are."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Name or address of the broker.")
+    port: int = Field(default=1883, ge=1, le=65535, description="1883, or usually 8883 with TLS.")
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        default="auto", description="auto: 5, and 3.1.1 where a broker refuses 5."
+    )
+    keepalive_s: int = Field(default=30, ge=5, le=600, description="A broker that is silent for longer is gone, s.")
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Without it made of site and device.",
+        examples=["demo-site-demo-device"],
+    )
+    username: str | None = Field(default=None, min_length=1, description="Login.", examples=["demo-device"])
+    password: SecretStr | None = Field(
+        default=None,
+        description="Better from EDGE_APP_MQTT_PASSWORD, a systemd credential mqtt_password or a file.",
+        examples=["secret"],
+    )
+    password_file: FilePath | None = Field(
+        default=None, description="File that holds the password.", examples=["mqtt.password"]
+    )
+    tls: bool = Field(default=False, description="Encrypt, and check the broker's certificate.")
+    ca_file: FilePath | None = Field(
+        default=None, description="Authority to trust instead of the system's, PEM.", examples=["ca.pem"]
+    )
+    cert_file: FilePath | None = Field(default=None, description="Our certificate, PEM.", examples=["device.pem"])
+    key_file: FilePath | None = Field(
+        default=None, description="Its key, PEM.", examples=["device.key"], validate_default=True
+    )
+
+    @field_validator("password", "password_file")
+    @classmethod
+    def _has_username(cls, value: object, info: ValidationInfo) -> object:
+        return only_with("username", value, info)
+
+    @field_validator("ca_file", "cert_file")
+    @classmethod
+    def _only_with_tls(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value and info.data.get("tls") is False:
+            raise ValueError("is used only with mqtt.tls = true")
+        return value
+
+    @field_validator("key_file")
+    @classmethod
+    def _pair(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "cert_file" in info.data and (value is None) != (info.data["cert_file"] is None):
+            raise ValueError("and mqtt.cert_file belong together: give both or none")
+        return value
+
+
+class StoreConfig(Table):
+    """What must survive a power cut."""
+
+    folder: FilePath = Field(
+        default=Path("state"), description="Folder of the database, for one device alone.", validate_default=True
+    )
+    max_intervals: int = Field(
+        default=86_400,
+        ge=100,
+        le=5_000_000,
+        description="Unsent intervals that are kept; beyond that the oldest go, counted.",
+    )
+
+
+class LogConfig(Table):
+    """What is told on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error."
+    )
+    format: Literal["auto", "human", "json"] = Field(
+        default="auto", description="auto: human on a terminal, else JSON."
+    )
+
+
+class Config(Table):
+    """Everything that can be set. Frozen; holds secrets only as SecretStr."""
+
+    device: DeviceConfig = DeviceConfig()
+    source: SourceConfig = SourceConfig()
+    detector: DetectorConfig = DetectorConfig()
+    tracker: TrackerConfig = TrackerConfig()
+    lines: tuple[LineConfig, ...] = Field(default=(), strict=False, validate_default=True)
+    counting: CountingConfig = CountingConfig()
+    mqtt: MqttConfig = MqttConfig()
+    store: StoreConfig = StoreConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    preview: PreviewConfig = PreviewConfig()
+    harvest: HarvestConfig = HarvestConfig()
+    view: ViewConfig = ViewConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    homeassistant: HomeAssistantConfig = HomeAssistantConfig()
+    log: LogConfig = LogConfig()
+
+    @field_validator("lines")
+    @classmethod
+    def _usable_lines(cls, value: tuple[LineConfig, ...], info: ValidationInfo) -> tuple[LineConfig, ...]:
+        twice = [name for name, n in Counter(line.id for line in value).items() if n > 1]
+        if twice:
+            raise ValueError(f'two lines have the id "{twice[0]}"; each needs its own')
+        source = info.data.get("source")
+        if not value and source and source.kind != "street":
+            raise ValueError("at least one counting line is needed: add a table [[lines]] with id, start and end")
+        return value
+
+    @field_validator("preview")
+    @classmethod
+    def _not_open_to_all(cls, value: PreviewConfig) -> PreviewConfig:
+        if value.enabled and value.open_to_all:
+            raise ValueError(f"others can reach {value.address}: give username and password, or use 127.0.0.1")
+        return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _not_open_by_mistake(cls, value: MetricsConfig) -> MetricsConfig:
+        if value.enabled and value.open_to_network and not value.allow_network:
+            raise ValueError(
+                f"whoever can reach {value.address} could read the figures, without a password and unencrypted: use "
+                "127.0.0.1, or allow it with metrics.allow_network = true"
+            )
+        return value
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every text that must appear nowhere, for the log to mask."""
+        password = self.mqtt.password
+        return (*self.source.secrets, *self.preview.secrets, *([password.get_secret_value()] if password else []))
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything but the secrets, as canonical JSON."""
+        data = self.model_dump(mode="json", exclude={name: {"password"} for name in ("source", "mqtt", "preview")})
+        return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

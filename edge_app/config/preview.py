@@ -1,0 +1,84 @@
+"""The tables [privacy], what nobody may see, and [preview], who may look at the rest, and how."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+
+from edge_app.config.types import FilePath, OwnAddress, Point, Table, only_with
+
+
+def _has_area(mask: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    xs, ys = {x for x, _ in mask}, {y for _, y in mask}
+    if len(xs) < 2 or len(ys) < 2:
+        raise ValueError("a mask must have an area: two opposite corners of a rectangle, or the corners of a polygon")
+    return mask
+
+
+Mask = Annotated[tuple[Point, ...], Field(strict=False, min_length=2, max_length=100), AfterValidator(_has_area)]
+Side = Annotated[int, Field(ge=160, le=3840)]
+Rate = Annotated[float, Field(ge=1, le=60)]
+
+
+class PrivacyConfig(Table):
+    """What nobody may see, whatever looks at the pictures: detector, preview, snapshots, harvest."""
+
+    masks: Annotated[tuple[Mask, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Black before anything sees the frame: [[x, y], [x, y]] is a rectangle, more points are a polygon, "
+        "in 0..1 of the picture.",
+    )
+    pixelate: bool = Field(
+        default=False,
+        description="Coarse pixels on people, riders and where number plates are, in preview and snapshots; of what "
+        "the detector misses, only masks are sure.",
+    )
+
+
+class PreviewConfig(Table):
+    """Live pictures over RTSP for whoever sets the device up: /annotated and /plain. Costs nothing unless watched."""
+
+    enabled: bool = Field(default=False, description="Serve them; needs GStreamer's RTSP server.")
+    address: OwnAddress = Field(
+        default="127.0.0.1", description="Own address to listen on; any but loopback needs a password."
+    )
+    port: int = Field(default=8554, ge=1, le=65535, description="TCP port.")
+    username: str | None = Field(default=None, min_length=1, description="Login.", examples=["technician"])
+    password: SecretStr | None = Field(
+        default=None,
+        description="Better from EDGE_APP_PREVIEW_PASSWORD, a systemd credential preview_password or a file.",
+        examples=["secret"],
+    )
+    password_file: FilePath | None = Field(
+        default=None, description="File that holds the password.", examples=["preview.password"]
+    )
+    rate: Rate = Field(default=10.0, description="/annotated: at most so many frames/s.")
+    width: Side = Field(default=960, description="/annotated: no wider, px; the height follows.")
+    plain_rate: Rate = Field(default=10.0, description="/plain: at most so many frames/s.")
+    plain_width: Side = Field(default=1280, description="/plain: no wider, px.")
+    encoder: Literal["auto", "nvv4l2h264enc", "v4l2h264enc", "x264enc", "openh264enc"] = Field(
+        default="auto", description="auto: the first there is of nvv4l2h264enc, v4l2h264enc, x264enc, openh264enc."
+    )
+
+    @field_validator("password", "password_file")
+    @classmethod
+    def _has_username(cls, value: object, info: ValidationInfo) -> object:
+        return only_with("username", value, info)
+
+    @field_validator("password")
+    @classmethod
+    def _not_empty(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value():
+            raise ValueError("must not be empty; without one, leave username out too")
+        return value
+
+    @property
+    def open_to_all(self) -> bool:
+        """Whether others than this device could look without a password."""
+        return not ip_address(self.address).is_loopback and self.password is None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return (self.password.get_secret_value(),) if self.password else ()

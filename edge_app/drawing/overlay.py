@@ -1,0 +1,216 @@
+"""What the counter sees, drawn for people: vehicles, where they come from, the lines, and the running totals.
+
+Pure: the picture and the facts go in, a new picture comes out. All sizes follow the picture's, so that 640x360 and
+1920x1080 look alike.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.drawing import shapes, totals_panel
+from edge_app.drawing.shapes import INK, PAPER, Colour
+from edge_app.drawing.totals_panel import Row
+from edge_app.records import DIRECTIONS, LABELS, Counts, Direction, FloatArray, Image, Line, Tracks
+
+COLOURS: Final[Mapping[str, Colour]] = {
+    "car": (222, 184, 92),
+    "motorcycle": (92, 168, 250),
+    "bus": (222, 146, 186),
+    "truck": (138, 200, 122),
+    "bicycle": (110, 220, 236),
+    "person": (200, 200, 200),
+}
+_GLOW: Final[Colour] = (120, 235, 140)
+_SIGNS: Final[Mapping[Direction, int]] = {"left_to_right": 1, "right_to_left": -1}
+Totals: TypeAlias = Mapping[str, Counts]
+"""Line id -> class -> direction -> n."""
+
+
+class Trails:
+    """Where each track was in the last `keep_s` seconds; bounded, and forgotten with the track."""
+
+    def __init__(self, keep_s: float = 1.2, most: int = 128) -> None:
+        self._keep_s = keep_s
+        self._most = most
+        self._now = 0.0
+        self._trails: dict[int, deque[tuple[float, float, float]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._trails)
+
+    def add(self, tracks: Tracks, time: float) -> None:
+        """The tracks at `time`, in s of a clock that does not step back; when it does, a recording began again."""
+        if time < self._now:
+            self._trails.clear()
+        self._now = time
+        for track, (x, y) in zip(tracks.ids.tolist(), tracks.centroids.tolist(), strict=True):
+            self._trails.setdefault(track, deque(maxlen=self._most)).append((time, x, y))
+        for track, points in list(self._trails.items()):
+            while points and points[0][0] < time - self._keep_s:
+                points.popleft()
+            if not points:
+                del self._trails[track]
+
+    def of(self, track: int) -> tuple[FloatArray, FloatArray]:
+        """Points float32 (P, 2) px, oldest first, and their freshness float32 (P,): 1 for now, 0 for forgotten."""
+        points = np.array(self._trails.get(track, ()), np.float64).reshape(-1, 3)
+        return points[:, 1:].astype(np.float32), (1 - (self._now - points[:, 0]) / self._keep_s).astype(np.float32)
+
+
+def draw(
+    image: Image,
+    tracks: Tracks,
+    lines: Sequence[Line],
+    totals: Totals,
+    trails: Trails,
+    *,
+    clock: str = "",
+    notes: Sequence[str] = (),
+    glow: Mapping[str, float] | None = None,
+) -> Image:
+    """A new picture of the same size. `clock` and `notes` are short texts above the table; `glow` lights up lines, by
+    id, from 0 to 1."""
+    canvas: Image = image.copy()
+    scale = _scale_of(image)
+    for row in range(len(tracks)):
+        _trail(canvas, trails.of(int(tracks.ids[row])), _colour(tracks, row), scale)
+    for line in lines:
+        _line(canvas, line, (glow or {}).get(line.id, 0.0), scale)
+    for row in np.argsort(tracks.boxes[:, 3]).tolist():  # what is nearer lies on top
+        _vehicle(canvas, tracks, row, scale)
+    for line in lines:
+        _direction_names(canvas, line, totals.get(line.id, {}), scale)
+    _panel(canvas, lines, totals, [Row(clock, bold=True)] * bool(clock) + [Row(note) for note in notes], scale)
+    return canvas
+
+
+def _scale_of(image: Image) -> float:
+    """1 for 1280x720; small pictures get relatively larger marks, or nobody could read them."""
+    return max(0.66, float(np.sqrt(image.shape[0] * image.shape[1])) / 960)
+
+
+def _px(size: float, scale: float) -> int:
+    return max(1, round(size * scale))
+
+
+def _colour(tracks: Tracks, row: int) -> Colour:
+    return COLOURS[LABELS[int(tracks.classes[row])]]
+
+
+def _trail(canvas: Image, trail: tuple[FloatArray, FloatArray], colour: Colour, scale: float) -> None:
+    points, fresh = trail
+    if len(points) < 2:
+        return
+    edge = _px(5, scale)
+    x, y = (int(v) for v in np.floor(points.min(axis=0)) - edge)
+    width, height = (int(v) for v in np.ceil(points.max(axis=0)) + edge - (x, y))
+    mask = np.zeros((height, width), np.uint8)
+    for a, b, age in zip(points[:-1] - (x, y), points[1:] - (x, y), fresh[1:].tolist(), strict=True):
+        shapes.strokes(mask, [[a, b]], round(200 * max(0.0, age)), _px(1 + 3 * age, scale))
+    shapes.paint(canvas, mask, x, y, colour)
+
+
+def _vehicle(canvas: Image, tracks: Tracks, row: int, scale: float) -> None:
+    colour = _colour(tracks, row)
+    x0, y0, x1, y1 = tracks.boxes[row].tolist()
+    radius = min(8 * scale, (x1 - x0) / 4, (y1 - y0) / 4)
+    if x1 - x0 < 2 or y1 - y0 < 2:
+        return
+    corners = _corners(x0, y0, x1, y1, radius, leg=0.16)
+    if not tracks.seen[row]:  # a guess is drawn thinly
+        shapes.strokes(canvas, corners, colour, _px(1, scale))
+        return
+    thick = max(2, _px(2, scale))
+    shapes.strokes(canvas, corners, INK, thick + _px(1.4, scale))
+    shapes.strokes(canvas, corners, colour, thick)
+    _name(canvas, tracks, row, colour, scale)
+
+
+def _corners(x0: float, y0: float, x1: float, y1: float, radius: float, leg: float) -> list[NDArray[np.float64]]:
+    """Four open paths round the corners of a box; each leg is that part of the side."""
+    turn = np.linspace(0, np.pi / 2, 6)
+    arc = radius - radius * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    path = np.vstack([[0, radius + (y1 - y0) * leg], arc, [radius + (x1 - x0) * leg, 0]])
+    return [np.array([x, y]) + path * (sx, sy) for x, sx in ((x0, 1), (x1, -1)) for y, sy in ((y0, 1), (y1, -1))]
+
+
+def _name(canvas: Image, tracks: Tracks, row: int, colour: Colour, scale: float) -> None:
+    """A plate above the box, or inside where there is no room above; a small vehicle has its number alone."""
+    height, pad = _px(9, scale), _px(5, scale)
+    x, y, x1, _ = tracks.boxes[row].tolist()
+    number = str(tracks.ids[row])
+    text = f"{LABELS[int(tracks.classes[row])]} {number}"
+    if shapes.text_width(text, height, bold=True) > 1.3 * (x1 - x):
+        text = number
+    width = shapes.text_width(text, height, bold=True) + 2 * pad
+    left = round(min(max(x, 0), canvas.shape[1] - width))
+    top = round(y) - height - 2 * pad - _px(4, scale)
+    top = top if top >= 0 else round(y) + _px(4, scale)
+    shapes.plate(canvas, (left, top, left + width, top + height + 2 * pad), colour, alpha=0.88, radius=pad)
+    shapes.write(canvas, text, left + pad, top + pad + height, height, INK, bold=True)
+
+
+def _line(canvas: Image, line: Line, glow: float, scale: float) -> None:
+    ends = _ends(canvas, line)
+    colour = _mix(PAPER, _GLOW, glow)
+    shapes.strokes(canvas, [ends], INK, _px(5 + 3 * glow, scale))
+    shapes.strokes(canvas, [ends], colour, _px(3 + 2 * glow, scale))
+    for x, y in ends.tolist():
+        shapes.dot(canvas, x, y, 6 * scale, INK)
+        shapes.dot(canvas, x, y, 4.5 * scale, colour)
+
+
+def _ends(canvas: Image, line: Line) -> NDArray[np.float64]:
+    return np.array([line.start, line.end]) * (canvas.shape[1], canvas.shape[0])
+
+
+def _mix(a: Colour, b: Colour, part: float) -> Colour:
+    c = np.round(np.array(a) + (np.array(b) - a) * min(1.0, max(0.0, part))).astype(int)
+    return int(c[0]), int(c[1]), int(c[2])
+
+
+def _towards(canvas: Image, line: Line, direction: Direction) -> NDArray[np.float64]:
+    """The unit vector of a vehicle that crosses squarely: right of the line is clockwise, y being down."""
+    start, end = _ends(canvas, line)
+    x, y = (end - start) / max(1e-6, float(np.hypot(*(end - start))))
+    return np.array([-y, x]) * _SIGNS[direction]
+
+
+def _direction_names(canvas: Image, line: Line, counts: Counts, scale: float) -> None:
+    """For each direction an arrow across the line and, at its tip, the name and the count."""
+    start, end = _ends(canvas, line)
+    for direction, place in zip(DIRECTIONS, (0.42, 0.58), strict=True):
+        root = start + (end - start) * place
+        towards = _towards(canvas, line, direction)
+        tip = root + towards * 38 * scale
+        shapes.arrow(canvas, root, tip, PAPER, 5 * scale, rim=_px(1, scale))
+        n = sum(by_direction[direction] for by_direction in counts.values())
+        _sign(canvas, f"{line.names.get(direction, '')} {n}".strip(), tip + towards * 6 * scale, towards, scale)
+
+
+def _sign(canvas: Image, text: str, at: NDArray[np.float64], towards: NDArray[np.float64], scale: float) -> None:
+    height, pad = _px(10, scale), _px(6, scale)
+    size = np.array([shapes.text_width(text, height, bold=True) + 2 * pad, height + 2 * pad])
+    left, top = at - size / 2 + towards * size / 2
+    x = round(min(max(float(left), 0), canvas.shape[1] - size[0]))
+    y = round(min(max(float(top), 0), canvas.shape[0] - size[1]))
+    shapes.plate(canvas, (x, y, x + int(size[0]), y + int(size[1])), PAPER, alpha=0.9, radius=int(size[1]) // 2)
+    shapes.write(canvas, text, x + pad, y + pad + height, height, INK, bold=True)
+
+
+def _panel(canvas: Image, lines: Sequence[Line], totals: Totals, head: Sequence[Row], scale: float) -> None:
+    rows = list(head)
+    for line in lines:
+        towards = [_towards(canvas, line, direction) for direction in DIRECTIONS]
+        rows += totals_panel.rows_of(line, totals.get(line.id, {}), towards, COLOURS)
+    if rows:
+        along = np.linspace(0, 1, 16)[:, None]
+        ends = [_ends(canvas, line) for line in lines]
+        avoid = np.concatenate([a + (b - a) * along for a, b in ends]) if ends else np.empty((0, 2))
+        totals_panel.draw(canvas, rows, avoid, scale)

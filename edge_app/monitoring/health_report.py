@@ -1,0 +1,100 @@
+"""What the device says of itself: the health message, gathered from all rooms."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edge_app.camera_health.quality import QualityWatch
+from edge_app.counting.pipeline import Pipeline
+from edge_app.monitoring.certificate import expiry_warning
+from edge_app.mqtt.messages import Health, Percentiles, SourceHealth
+from edge_app.mqtt.publisher import Publisher
+from edge_app.service import Service
+from edge_app.sources import Source
+from edge_app.storage.ledger import Ledger
+from edge_app.system.readings import readings
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """Where figures come from; whatever is asked of them here may be asked by any thread.
+
+    folder: that of the store. certificates: PEM files by what they are, "device" or "authority".
+    """
+
+    source: Source
+    pipeline: Pipeline
+    ledger: Ledger
+    quality: QualityWatch
+    publisher: Publisher
+    service: Service
+    folder: Path
+    certificates: Mapping[str, Path]
+
+
+class Report:
+    """`health` is called by one thread, once `rooms` are there; `problem` by any."""
+
+    rooms: Rooms
+
+    def __init__(self) -> None:
+        self._since = self._begun = time.monotonic()
+        self._frames = 0
+
+    def health(self) -> Health:
+        rooms = self.rooms
+        device, ledger = readings(rooms.folder), rooms.ledger
+        detect = rooms.pipeline.times.percentiles().get("detect")
+        return Health(
+            at=datetime.now(timezone.utc),
+            uptime_s=round(time.monotonic() - self._begun, 1),
+            frames_per_s=round(self._rate(), 2),
+            frames_dropped=rooms.service.dropped,
+            inference_ms=Percentiles(p50=round(detect.p50, 2), p95=round(detect.p95, 2)) if detect else None,
+            unsent=rooms.publisher.unsent,
+            lost=ledger.dropped,
+            unstored=ledger.unstored,
+            duplicates=rooms.pipeline.duplicates,
+            moved=ledger.moved,
+            skipped=ledger.skipped,
+            temperature_c=device.cpu_celsius,
+            memory_mb=round(device.rss_mb, 1),
+            memory_available_mb=round(device.available_mb, 1),
+            disk_free_mb=None if device.disk_free_mb is None else round(device.disk_free_mb, 1),
+            source=self._source(),
+            quality=rooms.quality.now,
+            problem=self.problem,
+        )
+
+    @property
+    def problem(self) -> str:
+        """The gravest one: what is lost, what is not delivered, what will not be delivered soon, what is not seen."""
+        rooms = self.rooms
+        return (
+            rooms.ledger.problem
+            or rooms.publisher.problem
+            or expiry_warning(rooms.certificates.values(), time.time())
+            or rooms.quality.problem
+        )
+
+    def _source(self) -> SourceHealth:
+        status = self.rooms.source.status
+        return SourceHealth(
+            state=status.state,
+            width=status.width,
+            height=status.height,
+            reconnects=status.reconnects,
+            repeated=status.repeated,
+            detail=status.detail,
+        )
+
+    def _rate(self) -> float:
+        """Frames/s processed since the last report."""
+        now, frames = time.monotonic(), self.rooms.service.frames
+        elapsed, done = now - self._since, frames - self._frames
+        self._since, self._frames = now, frames
+        return done / elapsed if elapsed > 0 else 0.0

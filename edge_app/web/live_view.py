@@ -1,0 +1,105 @@
+"""Looks at the road for somebody who draws on it: the newest picture, and what passed in the last minute."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from edge_app.counting.pipeline import Pipeline
+from edge_app.drawing import scene
+from edge_app.drawing.overlay import Trails
+from edge_app.drawing.scene import Facts, Privacy, Scene
+from edge_app.errors import EdgeAppError, PreviewError, SourceEnded
+from edge_app.records import Image, Line, Tracks
+from edge_app.sources import Source
+from edge_app.system.threads import Worker, join_all
+from edge_app.web.line_check import Finding, LineWatch, Vision, judge
+
+_REMEMBERED_S: Final = 60.0
+_WAIT_S: Final = 0.5
+_JOIN_S: Final = 5.0
+
+
+class Lookout:
+    """Source and pipeline in a thread of its own while it is entered.
+
+    source: a function that opens it, called again when a recording is over.
+    """
+
+    def __init__(self, source: Callable[[], Source], pipeline: Pipeline, privacy: Privacy) -> None:
+        self._open, self._pipeline, self._privacy = source, pipeline, privacy
+        self._lock = threading.Lock()
+        self._looks: deque[tuple[float, Tracks]] = deque()
+        self._scene: Scene | None = None
+        self.problem = ""
+        """One sentence while there is no picture."""
+        self._worker = Worker("lookout", self._run, self._failed)
+
+    def __enter__(self) -> Lookout:
+        self._worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        join_all([self._worker], _JOIN_S)
+
+    def picture(self, width: int) -> Image:
+        """The newest one with the vehicles marked. Raises PreviewError before the first."""
+        with self._lock:
+            look = self._scene
+        if look is None:
+            raise PreviewError(self.problem or "waiting for the first picture")
+        return scene.annotated(look, width, self._privacy, Facts((), {}), Trails())
+
+    def judge(self, lines: Sequence[Line], vision: Vision) -> list[Finding]:
+        """What the last minute says about lines that may never have been there."""
+        with self._lock:
+            looks, look = list(self._looks), self._scene
+        if look is None or len(looks) < 2:
+            return []
+        lasted = looks[-1][0] - looks[0][0]
+        findings = []
+        for line in lines:
+            watch = LineWatch(line, look.frame.size)
+            for _, tracks in looks:
+                if len(tracks):
+                    watch.see(tracks)
+            findings += judge(watch, vision, (len(looks) - 1) / max(lasted, 1e-3), lasted)
+        return findings
+
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            source: Source | None = None
+            try:
+                source = self._open()
+                self._follow(source, stop)
+            except SourceEnded:
+                pass  # from its beginning again
+            except EdgeAppError as error:
+                self.problem = str(error)
+                stop.wait(1.0)
+            finally:
+                if source is not None:
+                    source.close()
+
+    def _follow(self, source: Source, stop: threading.Event) -> None:
+        while not stop.is_set():
+            frame = source.read(_WAIT_S)
+            if frame is None:
+                self.problem = source.status.detail
+                continue
+            self._pipeline.process(frame)
+            now = time.monotonic()
+            with self._lock:
+                if self._scene and self._scene.frame.size != frame.size:
+                    self._looks.clear()
+                if self._pipeline.tracks is not None:
+                    self._scene = Scene(frame, self._pipeline.detections, self._pipeline.tracks)
+                    self._looks.append((now, self._pipeline.tracks))
+                while self._looks and now - self._looks[0][0] > _REMEMBERED_S:
+                    self._looks.popleft()
+
+    def _failed(self, _name: str, fault: BaseException) -> None:
+        self.problem = f"looking at the road failed: {fault}"

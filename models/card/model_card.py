@@ -1,0 +1,178 @@
+"""The model card's figures, from the registry: `python -m models.card [--plots FOLDER] [--check]`.
+
+models/MODEL_CARD.md is prose with a block of tables between two marks. The tables are what the registry knows of the
+files in production, so they cannot say anything else; `--check` tells whether they still do. `--plots` takes over the
+plots of an evaluation's report, which show no picture of any camera.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from models.common import markdown
+from models.common.errors import BuildError, RegistryError, exit_code
+from models.registry import history
+from models.registry.durable import put, read
+from models.registry.figures import TOTALS
+from models.registry.shelf import Entry, Shelf
+
+CARD: Final = Path(__file__).resolve().parents[1] / "MODEL_CARD.md"
+PLOTS: Final = ("ap50", "precision-recall", "confusion", "errors")
+"""Of a report, those that the card shows; after "confusion" comes the model's name."""
+_BEGIN: Final = "<!-- figures: python -m models.card -->\n"
+_END: Final = "<!-- end of figures -->\n"
+_SIZES: Final = ("512x288", "640x384", "300x300")
+_LABELS: Final = ("car", "motorcycle", "truck")
+
+Measured = tuple[Entry, Mapping[str, Any]]
+"""A file in production and its evaluation.json."""
+
+
+def figures(shelf: Shelf) -> str:
+    """All tables, Markdown. Raises RegistryError where something in production was never measured."""
+    files = [_measured(shelf, size) for size in _SIZES]
+    default = files[0][1]
+    blocks = (
+        ("The files, and their time beside another of the same size, measured in turns:", _speed(files, shelf)),
+        ("Average precision at IoU 0.5 on pictures of cameras that taught nothing, with 95 % intervals:", _ap50(files)),
+        ("The same with the labels that were checked by eye, for files measured since then:", _ap50(files, "checked")),
+        ("As labelled, for 512x288, by size, px of the input (square root of the area):", _sizes(default)),
+        ("At the score where 512x288 works: of what it says, how much is right (precision), and of what is there, how\n"
+         "much it finds (recall), as labelled and as checked by eye:", _working(default)),
+        ("Crossings of seven clips counted by the whole program:", _counts(files)),
+        ("Clip by clip, 512x288:", _clips(default)),
+    )  # fmt: skip
+    return "\n".join(f"{title}\n\n{markdown.table(next(rows), rows)}\n" for title, rows in blocks)
+
+
+def written(card: str, shelf: Shelf) -> str:
+    """The card with the figures of today. Raises BuildError when it has no place for them."""
+    head, begin, rest = card.partition(_BEGIN)
+    _, end, tail = rest.partition(_END)
+    if not begin or not end:
+        raise BuildError(f"The model card needs the lines {_BEGIN.strip()!r} and {_END.strip()!r} around its figures.")
+    return f"{head}{begin}\n{figures(shelf)}\n{end}{tail}"
+
+
+def take_plots(report: Path, into: Path, default: Entry) -> None:
+    """Copies the plots of a report on the file in production, under names that stay. Raises BuildError."""
+    for name in PLOTS:
+        drawn = report / (f"confusion-{default.name}.svg" if name == "confusion" else f"{name}.svg")
+        if not drawn.exists():
+            raise BuildError(f"There is no {drawn}: give the plots of a report on {default.name}.")
+        into.mkdir(exist_ok=True)
+        put(into / f"{name}.svg", read(drawn))
+
+
+def _measured(shelf: Shelf, size: str) -> Measured:
+    events = history.succession(shelf.history(), size)
+    if not events:
+        raise RegistryError(f"No {size} file is in production: python -m models.registry list.")
+    entry = shelf.entry(events[-1].name)
+    found = shelf.document(entry.name, "evaluation.json")
+    if found is None:
+        raise RegistryError(f"{entry.name} is in production, but was never measured: python -m models.evaluation.")
+    return entry, found
+
+
+def _speed(files: Sequence[Measured], shelf: Shelf) -> Iterator[Sequence[str]]:
+    names = {entry.sha256: entry.name for entry in shelf.entries()}
+    yield "input", "file", "MB", "sha256", "time", "beside"
+    for entry, found in files:
+        other = found["speed"].get("relative_to") or {"sha256": entry.sha256, "ratio": 1.0}
+        beside = names.get(other["sha256"], f"`{other['sha256'][:12]}`")
+        size = f"{entry.bytes / 1e6:.1f}"
+        yield entry.size, entry.name, size, f"`{entry.sha256[:12]}`", f"{other['ratio']:.2f}", beside
+
+
+def _ap50(files: Sequence[Measured], judged: str = "classes") -> Iterator[Sequence[str]]:
+    yield "pictures", "class", "boxes", *(entry.size for entry, _ in files)
+    for name, label in _rows(files[0][1]):
+        each = [(found["sets"][name].get(judged) or {}).get(label) for _, found in files]
+        if any(each):
+            yield name, label, str(next(one["n"] for one in each if one)), *map(_with_interval, each)
+
+
+def _sizes(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    yield "pictures", "class", "below 20 px", "20 to 64 px", "above"
+    for name, label in _rows(found):
+        sizes = found["sets"][name]["classes"][label]["by_size"]
+        yield (
+            name,
+            label,
+            *(f"{_three(s['ap50'])} ({s['n']})" for s in (sizes[k] for k in ("small", "medium", "large"))),
+        )
+
+
+def _working(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    yield "pictures", "class", "score", "labels", "precision", "recall", "false a picture"
+    for name, label in _rows(found):
+        one = found["sets"][name]
+        for labels, judged in (("as they are", one["classes"]), ("checked", one.get("checked"))):
+            if judged and judged[label]["n"]:
+                figures = judged[label]
+                shown = _three(figures["precision"]), _three(figures["recall"]), f"{figures['false_per_image']:.2f}"
+                yield name, label, f"{one['score']:.2f}", labels, *shown
+
+
+def _counts(files: Sequence[Measured]) -> Iterator[Sequence[str]]:
+    yield "input", "true", "false", "missed", "event F1", "any class", "effectiveness", "car F1", "motorcycle F1"
+    for entry, found in files:
+        one, ci = found["counting"]["all"], found["counting"]["ci"]
+        whole = [f"{_three(one[k])} {_between(ci[k])}" for k in TOTALS]
+        each = [f"{_three(one['classes'][k]['f1'])} {_between(ci['classes'][k]['f1'])}" for k in ("car", "motorcycle")]
+        yield entry.size, str(one["true"]), str(one["false"]), str(one["missed"]), *whole, *each
+
+
+def _clips(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    yield "clip", "true", "counted", "false", "missed", "event F1", "any class"
+    for name, one in found["counting"]["clips"].items():
+        numbers = [str(one[k]) for k in ("true", "counted", "false", "missed")]
+        yield name.rpartition(".")[0], *numbers, _three(one["event_f1"]), _three(one["any_class_f1"])
+
+
+def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Sets and classes of which there is anything."""
+    for name, judged in found["sets"].items():
+        yield from ((name, label) for label in _LABELS if judged["classes"][label]["n"])
+
+
+def _with_interval(one: Mapping[str, Any] | None) -> str:
+    return "-" if one is None else f"{_three(one['ap50'])} {_between(one['ci']['ap50'])}"
+
+
+def _between(interval: Sequence[float | None]) -> str:
+    low, high = interval
+    return "" if low is None or high is None else f"({low:.2f}-{high:.2f})"
+
+
+def _three(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 1 when the card cannot be written or, with --check, is not true any more."""
+    parser = argparse.ArgumentParser(prog="python -m models.card", description="Write the model card's figures.")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="of a report on the default: take them over")
+    parser.add_argument("--check", action="store_true", help="only tell whether the card is true")
+    args = parser.parse_args(arguments)
+    shelf = Shelf()
+    return exit_code(lambda: _renew(shelf, args.plots, only_check=args.check))
+
+
+def _renew(shelf: Shelf, plots: Path | None, *, only_check: bool) -> None:
+    if plots is not None:
+        take_plots(plots, CARD.parent / "artefacts" / "card", _measured(shelf, _SIZES[0])[0])
+    now = read(CARD).decode()
+    then = written(now, shelf)
+    if only_check and now != then:
+        raise BuildError(f"{CARD.name} does not say what the registry says: run python -m models.card.")
+    put(CARD, then.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

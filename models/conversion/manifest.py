@@ -1,0 +1,113 @@
+"""The manifest beside every detector file: what a device must know to feed it and to read its answer. Pure.
+
+edge_app trusts nothing but this: it holds the hash, the preprocessing, the tensors and their meaning, the anchors, and
+where all of it came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from models.common.errors import BuildError
+from models.conversion import published_weights
+from models.conversion.anchors import Size, anchor_layers, layer_count
+from models.conversion.network import ROAD_USERS, output_names
+
+SCHEMA: Final = "edge-app/detector/1"
+PAD: Final = 128
+"""Grey level around a letterboxed frame."""
+Manifest: TypeAlias = dict[str, Any]
+
+
+DEFAULT_SIZES: Final = (Size(300, 300), Size(512, 288), Size(640, 384))
+
+
+def describe(
+    size: Size,
+    model: bytes,
+    quantisation: Mapping[str, Any],
+    data: Mapping[str, Any],
+    *,
+    ends: tuple[list[str], list[str]] | None = None,
+    layers: Sequence[Mapping[str, Any]] | None = None,
+) -> Manifest:
+    """The manifest of one built file, without scores; `data` is the calibration data with licence and attribution.
+
+    ends: names of the outputs for boxes and scores, layers: their anchors; of the source's network where not given.
+    """
+    boxes, scores = ends or output_names(layer_count(size))
+    outputs = [{"name": n, "role": "boxes", "layer": k} for k, n in enumerate(boxes)]
+    outputs += [{"name": n, "role": "scores", "layer": k} for k, n in enumerate(scores)]
+    return {
+        "schema": SCHEMA,
+        "name": size.model_name,
+        "file": f"{size.model_name}.tflite",
+        "sha256": hashlib.sha256(model).hexdigest(),
+        "input": {
+            "width": size.width, "height": size.height, "colour": "RGB", "dtype": "uint8",
+            "resize": "letterbox", "pad": PAD,
+        },
+        "outputs": outputs,
+        "labels": list(ROAD_USERS),
+        "score": "sigmoid",
+        "box_coding": {"order": "ty tx th tw", "scales": [10, 10, 5, 5]},
+        "anchors": {"layers": list(layers or anchor_layers(size)), "relative_to": "min"},
+        "quantisation": dict(quantisation),
+        "licence": "Apache-2.0",
+        "origin": origin(data),
+        "scores": {},
+    }  # fmt: skip
+
+
+def origin(data: Mapping[str, Any]) -> Manifest:
+    """Where weights and calibration data come from."""
+    return {
+        "package": published_weights.PACKAGE,
+        "version": published_weights.VERSION,
+        "integrity": published_weights.INTEGRITY,
+        "upstream": "SSDLite-MobileNetV2 300x300 trained on COCO, TensorFlow object detection model zoo",
+        "changes": "class heads cut to 6 road users, cut before sigmoid and box decoding, quantised to int8",
+        "calibration_data": dict(data),
+    }
+
+
+def write(folder: Path, manifest: Manifest, model: bytes) -> Path:
+    """Put the model and its manifest into `folder`, each at once and whole, the manifest last. Returns the model.
+
+    Raises BuildError where the folder cannot be written, or where a model in production lies in that place: those are
+    replaced by models.registry alone, when every rule of the gate holds. The same file may be described anew.
+    """
+    path = folder / str(manifest["file"])
+    manifest = dict(manifest) | _kept(path, str(manifest["sha256"]))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(path, model)
+        _replace(path.with_suffix(".json"), (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise BuildError(f"{error.filename or path} cannot be written: {error.strerror or error}.") from error
+    return path
+
+
+def _kept(path: Path, sha256: str) -> Manifest:
+    """Stage and gate record of the model in production there, if it is this very one."""
+    try:
+        said = json.loads(path.with_suffix(".json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(said, dict) or said.get("stage") != "production":
+        return {}
+    if said.get("sha256") != sha256:
+        raise BuildError(
+            f"{path} is in production: build into another folder, then `python -m models.registry add` it."
+        )
+    return {key: said[key] for key in ("stage", "gate") if key in said}
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(data)
+    temporary.replace(path)

@@ -1,0 +1,98 @@
+"""A state folder that cannot be written, and a process that is stopped at any moment: no traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_app import cli
+from edge_app.mqtt.embedded_broker import HOST
+from tests.support.bad_input_cases import PROGRAM, config, edge_app, needs_root, one_sentence, running
+
+NOBODY = 65534
+
+
+# --- state folder
+
+
+@needs_root
+def test_a_state_folder_that_is_read_only() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # others may read, and only root may write
+        path = config(folder, "", lines="")
+        user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": [], "cwd": folder}
+        environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+        if subprocess.run(
+            [sys.executable, "-c", "import edge_app.cli"], env=environment, **user, check=False
+        ).returncode:
+            pytest.skip("another user cannot run this Python")
+        done = edge_app("run", "--config", path, env=environment, **user)
+    assert done.returncode == 1
+    assert "permission denied" in one_sentence(done.stderr)
+    assert "make it writable" in done.stderr
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this root may not mount a small file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@needs_root
+def test_a_state_folder_that_is_full(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        (disk / "filler").write_bytes(bytes(64 * 1024))
+        done = edge_app("run", "--config", config(tmp_path, f'[store]\nfolder = "{disk / "state"}"', lines=""))
+    assert done.returncode == 1
+    assert "make room on its disk" in one_sentence(done.stderr)
+
+
+# --- stopping
+
+
+def test_sigterm_during_start_up(tmp_path: Path) -> None:
+    """Before Python has begun to run the program, nothing but the kernel can answer: it ends by the signal itself."""
+    for delay in (0.0, 0.1, 0.2, 0.4, 0.6, 0.9, 1.3, 2.0):
+        with running(tmp_path) as process:
+            time.sleep(delay)
+            process.terminate()
+            _, err = process.communicate(timeout=30)
+        assert process.returncode in ((0, -signal.SIGTERM) if delay < 0.5 else (0,)), (delay, err)
+        assert "Traceback" not in err, (delay, err)
+
+
+def test_ctrl_c_twice_ends_at_once(tmp_path: Path) -> None:
+    """The first one is waited for: here the broker never answers, which `check` gives five seconds."""
+    with socket.create_server((HOST, 0)) as silent:
+        path = config(tmp_path, f"[mqtt]\nport = {silent.getsockname()[1]}", lines="")
+        arguments = [*PROGRAM, "check", "--config", str(path)]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            while "state folder" not in process.stdout.readline():
+                pass
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            _, err = process.communicate(timeout=20)
+    assert time.monotonic() - began < 2
+    assert process.returncode == 130
+    assert err == "edge-app: stopped at once\n"

@@ -1,0 +1,128 @@
+"""`edge-app setup`: what it writes is what `load` reads, and a mistake leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pty
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from edge_app.cli import _parser
+from edge_app.config.load import load
+from edge_app.errors import ConfigError
+from edge_app.mqtt.embedded_broker import HOST
+from tests.support.brokers import Authority, free_port, needs_openssl
+
+NEEDED = ("--site", "harbour", "--device", "pole-7", "--broker", "broker.example.org")
+
+
+def setup(path: Path, *arguments: str) -> int:
+    parsed = _parser().parse_args(["setup", "--config", str(path), "--no-check", *arguments])
+    return int(parsed.main(parsed, threading.Event()))
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # no terminal
+    return tmp_path / "edge-app.toml"
+
+
+def test_flags_alone_are_enough(path: Path) -> None:
+    assert setup(path, *NEEDED, "--source", "rtsp://192.0.2.1/s", "--line", "quay:0.1,0.5,0.9,0.5") == 0
+    config = load(path, {})
+    assert (config.device.site, config.device.device) == ("harbour", "pole-7")
+    assert (config.source.kind, config.source.place) == ("stream", "rtsp://192.0.2.1/s")
+    assert (config.mqtt.host, config.mqtt.port, config.mqtt.tls) == ("broker.example.org", 8883, True)
+    assert config.lines[0].id == "quay"
+    assert path.stat().st_mode & 0o007 == 0
+
+
+def test_certificates_and_a_key_that_is_a_credential(path: Path, tmp_path: Path) -> None:
+    assert setup(path, *NEEDED, "--ca", "/c/ca.pem", "--cert", "/c/device.pem") == 0
+    (tmp_path / "mqtt_key").write_text("key")
+    mqtt = load(path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).mqtt
+    assert (mqtt.ca_file, mqtt.cert_file, mqtt.key_file) == (
+        Path("/c/ca.pem"),
+        Path("/c/device.pem"),
+        tmp_path / "mqtt_key",
+    )
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+
+
+def test_without_encryption(path: Path) -> None:
+    assert setup(path, *NEEDED, "--ca", "-") == 0
+    assert (load(path, {}).mqtt.port, load(path, {}).mqtt.tls) == (1883, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--site", "Harbour 1"), "device.site"),
+        (("--line", "main:1,2"), "must be ID:x0,y0,x1,y1"),
+        (("--broker", "h:x"), "must be HOST or HOST:PORT"),
+        (("--line", "main:0.1,0.5,0.1,0.5"), "no length"),
+        (("--key", "/c/device.key"), "belong together"),
+        (("--source", "rtsp://"), "source.url"),
+    ],
+)
+def test_a_mistake_is_named_and_nothing_is_written(path: Path, arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        setup(path, *NEEDED, *arguments)
+    assert said in str(caught.value)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_what_is_needed_is_asked_for(path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        setup(path, "--site", "harbour")
+    assert [problem.split()[0] for problem in caught.value.problems] == ["--device", "--broker"]
+
+
+def test_a_configuration_is_not_overwritten(path: Path) -> None:
+    path.write_text("mine")
+    with pytest.raises(ConfigError, match="is there already"):
+        setup(path, *NEEDED)
+    assert path.read_text() == "mine"
+    assert setup(path, *NEEDED, "--force") == 0
+
+
+def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "edge-app.toml"
+    ours, theirs = pty.openpty()
+    command = (sys.executable, "-m", "edge_app.cli", "setup", "--config", str(path), "--no-check")
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE) as process:
+        os.write(ours, b"\nharbour\npole-7\nstreet\n\nbroker.example.org:1884\n-\n\n\n\n")
+        _, said = process.communicate(timeout=30)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 0, said
+    assert said.decode().count("Site, such as") == 2  # an empty answer is no site
+    config = load(path, {})
+    assert (config.device.device, config.source.kind, config.mqtt.port) == ("pole-7", "street", 1884)
+
+
+@needs_openssl
+def test_the_check_sees_the_secrets_of_the_service(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the key as a credential and nobody at the broker it is the broker that fails, not the configuration."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    (path.parent / "credentials").mkdir()
+    authority = Authority(path.parent / "credentials")
+    certificate, key = authority.sign("cam")
+    key.rename(path.parent / "credentials" / "mqtt_key")
+    files = ("--ca", str(authority.ca), "--cert", str(certificate))
+    where = ("--broker", f"{HOST}:{free_port()}", "--state", str(path.parent / "state"), "--source", "street")
+    command = ["setup", "--config", str(path), *NEEDED[:4], *where, *files]
+    parsed = _parser().parse_args(command)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        assert parsed.main(parsed, threading.Event()) == 1
+    failed = [line for line in out.getvalue().splitlines() if line.startswith("FAIL")]
+    assert len(failed) == 1
+    assert "connection refused" in out.getvalue()

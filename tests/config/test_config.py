@@ -1,0 +1,294 @@
+"""The configuration: every problem at once and in words, secrets nowhere, an example that cannot go stale."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_app.config import load as config_file
+from edge_app.config.load import example, lint, load
+from edge_app.config.model import Config, LineConfig, VehicleLabel
+from edge_app.errors import ConfigError
+from edge_app.records import VEHICLES
+from tests.support.paths import ROOT
+
+LINE = '[[lines]]\nid = "main"\nstart = [0.1, 0.5]\nend = [0.9, 0.5]\n'
+EXAMPLE = ROOT / "deploy" / "edge-app.example.toml"
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return tmp_path / "edge-app.toml"
+
+
+def read(path: Path, text: str, **environment: str) -> Config:
+    path.write_text(text, encoding="utf-8")
+    return load(path, environment)
+
+
+def problems(path: Path, text: str, **environment: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        read(path, text, **environment)
+    return caught.value.problems
+
+
+def test_an_empty_file_gives_the_defaults_beside_the_file(toml: Path) -> None:
+    config = read(toml, "")
+    assert config.store.folder == toml.parent / "state"
+    assert config.harvest.folder == toml.parent / "harvest"
+    assert config.model_copy(update={"store": Config().store, "harvest": Config().harvest}) == Config()
+
+
+def test_every_problem_at_once_with_its_path_and_a_guess(toml: Path) -> None:
+    text = """
+        tresh = 1
+        interval_s = 30
+        [detecter]
+        [source]
+        kind = "steam"
+        rotation = 45
+        [detector]
+        threads = 99
+        score = 0.2
+        weak_score = 0.4
+        [mqtt]
+        prot = 1884
+        interval_s = 10
+        [[lines]]
+        id = "a"
+        start = [0.1, 1.4]
+        end = [0.5]
+    """
+    assert set(problems(toml, text)) == {
+        "tresh: unknown table or key",
+        'interval_s: unknown table or key (did you mean "counting.interval_s"?)',
+        'detecter: unknown table or key (did you mean "detector"?)',
+        "source.kind: must be 'street', 'file', 'camera', 'stream', 'gstreamer' or 'picamera', not \"steam\" "
+        '(did you mean "stream"?)',
+        "source.rotation: must be 0, 90, 180 or 270, not 45",
+        "detector.threads: must be at most 8, not 99",
+        "detector.weak_score: must not be above detector.score, 0.2, but is 0.4",
+        'mqtt.prot: unknown key (did you mean "port"?)',
+        'mqtt.interval_s: unknown key (did you mean "counting.interval_s"?)',
+        "lines[a].start: must be at most 1, not 1.4",
+        "lines[a].end: has too few values",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[device]\nsite = "Main St"', 'device.site: may have only a-z, 0-9 and hyphens, and no hyphen in front'),
+        ('[device]\ntime_zone = "Europe/Amsterdm"', "'Europe/Amsterdm' (did you mean \"Europe/Amsterdam\"?)"),
+        ("[device]\nlat = nan", "device.lat: must be a finite number"),
+        ('[source]\nkind = "stream"\n' + LINE, 'source.url: is required when source.kind is "stream"'),
+        ('[source]\nkind = "file"\n' + LINE, 'source.path: is required when source.kind is "file"'),
+        ('[source]\npath = "a.mp4"', 'source.path: is for source.kind = "file", but source.kind is "street"'),
+        ('[source]\nkind = "file"\npath = ""\n' + LINE, "source.path: must not be empty; leave the key out instead"),
+        ('[source]\nkind = "stream"\nurl = "10.0.0.1/x"\n' + LINE, "source.url: must be rtsp://"),
+        ('[source]\nkind = "stream"\nurl = "rtsp://h:99999/"\n' + LINE, "source.url: must be rtsp://"),
+        ('[source]\nkind = "stream"\nurl = "rtsp://${CAM}/"\n' + LINE, "the environment has no variable CAM"),
+        ('[source]\nkind = "camera"', "lines: at least one counting line is needed"),
+        ("[source]\ndevice = -1", "source.device: must be a text in quotes, not -1"),
+        ("[detector]\nregion = [0.5, 0, 0.2, 1]", "detector.region: must be left, top, right, bottom"),
+        ("[counting]\ninterval_s = 55", "must divide an hour without rest, such as 50 or 60, but is 55"),
+        ('[counting]\nclasses = ["car", "car"]', "counting.classes: has 'car' twice"),
+        ('[counting]\nclasses = ["cars"]', "counting.classes: must be"),
+        ("[counting]\nclasses = []", "counting.classes: must have at least 1 values"),
+        ("[mqtt]\nport = true", "mqtt.port: must be a whole number, not true"),
+        ('[mqtt]\nport = "1883"', 'mqtt.port: must be a whole number, not "1883"'),
+        ('[mqtt]\npassword = "x"', "mqtt.password: is used only together with username"),
+        ('[mqtt]\nusername = "u"\npassword = "x"\npassword_file = "y"', "mqtt.password_file: give either password or"),
+        ('[mqtt]\nusername = "u"\npassword_file = "y"', "mqtt.password_file: cannot be read: No such file"),
+        ('[mqtt]\nca_file = "ca.pem"', "mqtt.ca_file: is used only with mqtt.tls = true"),
+        ('[mqtt]\ntls = true\ncert_file = "a"', "mqtt.key_file: and mqtt.cert_file belong together: give both or none"),
+        (LINE + LINE, 'lines: two lines have the id "main"; each needs its own'),
+        ('[[lines]]\nid = "a"\nstart = [0.2, 0.5]\nend = [0.2, 0.5]', "lines[a].end: is the same point as start"),
+        ("[[lines]]\nend = [0.2, 0.5]", "lines[1].id: is required"),
+        ('[lines]\nid = "a"', "lines: must be written [[lines]] with double brackets, once for each line"),
+        ("[mqtt", "is not valid TOML: "),
+        ("mqtt = 3", "mqtt: must be a table, not 3"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_said_in_words(toml: Path, text: str, problem: str) -> None:
+    assert any(problem in found for found in problems(toml, text)), problems(toml, text)
+
+
+def test_a_duplicate_id_is_found_beside_other_mistakes(toml: Path) -> None:
+    assert len(problems(toml, LINE + LINE + "[mqtt]\nport = 0")) == 2
+
+
+def test_a_file_that_cannot_be_read(toml: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load(toml)
+    with pytest.raises(ConfigError, match="is a folder"):
+        load(toml.parent)
+    toml.write_bytes(b'[device]\nsite = "\xff"')
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load(toml)
+    assert "line 2" in problems(toml, "[device]\nsite = demo")[0]
+
+
+def test_a_file_saved_by_notepad_is_read(toml: Path) -> None:
+    toml.write_bytes(b'\xef\xbb\xbf[device]\r\nsite = "a"\r\n')
+    assert load(toml).device.site == "a"
+
+
+def test_paths_are_relative_to_the_file(toml: Path) -> None:
+    config = read(toml, '[source]\nkind = "file"\npath = "a.mp4"\n[store]\nfolder = "/var/lib/x"\n' + LINE)
+    assert config.source.path == toml.parent / "a.mp4"
+    assert config.store.folder == Path("/var/lib/x")
+
+
+def test_a_password_comes_from_environment_then_credential_then_file(toml: Path) -> None:
+    text = '[mqtt]\nusername = "u"\npassword_file = "pw"'
+    (toml.parent / "pw").write_text("from-file\n")
+    (toml.parent / "mqtt_password").write_text("from-credential")
+    folder = str(toml.parent)
+    found = [
+        read(toml, text),
+        read(toml, text, CREDENTIALS_DIRECTORY=folder),
+        read(toml, text, CREDENTIALS_DIRECTORY=folder, EDGE_APP_MQTT_PASSWORD="from-environment"),
+    ]
+    passwords = [config.mqtt.password.get_secret_value() for config in found if config.mqtt.password]
+    assert passwords == ["from-file", "from-credential", "from-environment"]
+
+
+def test_the_address_of_a_stream_has_the_login_and_its_place_has_not(toml: Path) -> None:
+    text = '[source]\nkind = "stream"\nurl = "rtsp://cam:554/s?key=${KEY}"\nusername = "me"\n' + LINE
+    source = read(toml, text, KEY="k1", EDGE_APP_SOURCE_PASSWORD="p@ss/1").source
+    assert source.address == "rtsp://me:p%40ss%2F1@cam:554/s?key=k1"
+    assert source.place == "rtsp://cam:554/s"
+    assert set(source.secrets) == {"p@ss/1", "p%40ss%2F1", "key=k1"}
+    plain = read(toml, '[source]\nkind = "stream"\nurl = "rtsp://cam/user=me_pw=x"\n' + LINE).source
+    assert (plain.place, plain.secrets) == ("rtsp://cam/user=***", ("/user=me_pw=x",))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.text("abcdefghXYZ0123456789%:@/?#[]", min_size=6).map(lambda text: "s3cr3t" + text))
+def test_a_secret_is_in_no_text_about_the_configuration(tmp_path_factory: pytest.TempPathFactory, secret: str) -> None:
+    path = tmp_path_factory.mktemp("c") / "c.toml"
+    text = f'[source]\nkind = "stream"\nurl = "rtsp://a:{secret}@cam/x"\n{LINE}'
+    text += f'[mqtt]\nusername = "u"\npassword = "{secret}"\n'
+    try:
+        config = read(path, text)
+        assert secret in config.secrets
+        shown = [repr(config), str(config), config.model_dump_json(), str(config.model_dump()), config.sha256]
+    except ConfigError as exc:  # not every such text makes a URL
+        shown = [str(exc)]
+    shown += problems(path, text + "port = 0\nprotocol = 7\n")
+    shown += problems(path, text.replace(f'password = "{secret}"', f'pasword = "{secret}"'))
+    shown += problems(path, text.replace(f'password = "{secret}"', f'password = ["{secret}"]'))
+    assert not [words for words in shown if "s3cr3t" in words]
+
+
+def test_the_hash_follows_the_settings_but_no_secret(toml: Path) -> None:
+    text = '[mqtt]\nusername = "u"\n'
+    one, two = (read(toml, text, EDGE_APP_MQTT_PASSWORD=word).sha256 for word in ("a", "b"))
+    assert one == two == read(toml, text).sha256
+    assert one != read(toml, text + "port = 1884").sha256
+    assert len(one) == 64
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Config().mqtt.port = 1
+
+
+def test_lint_names_lines_at_the_edge_and_leaves_the_others(toml: Path) -> None:
+    edge = '[[lines]]\nid = "low"\nstart = [0.1, 0.99]\nend = [0.9, 1.0]\n'
+    assert lint(read(toml, LINE)) == []
+    assert [finding.split(":")[0] for finding in lint(read(toml, LINE + edge))] == ["lines[low]"]
+    above = read(toml, "[detector]\nregion = [0.0, 0.6, 1.0, 1.0]\n" + LINE)
+    assert [finding.split(":")[0] for finding in lint(above)] == ["lines[main]"]
+
+
+def test_lint_names_a_password_sent_in_clear_and_a_port_without_tls(toml: Path) -> None:
+    login = '[mqtt]\nhost = "broker.example"\nusername = "u"\npassword = "p"\n'
+    assert [finding.split(":")[0] for finding in lint(read(toml, login))] == ["mqtt.tls"]
+    assert [finding.split(":")[0] for finding in lint(read(toml, login + "tls = true"))] == ["mqtt.port"]
+    camera = '[source]\nkind = "camera"\n' + LINE
+    assert [finding.split(":")[0] for finding in lint(read(toml, camera))] == ["device.device"]
+    unused = "[source]\ndevice = 1\n"
+    assert [finding.split(":")[0] for finding in lint(read(toml, unused))] == ["source.device"]
+
+
+def test_metrics_on_the_network_are_a_choice_that_is_warned_of(toml: Path) -> None:
+    everywhere = '[metrics]\nenabled = true\naddress = "0.0.0.0"\n'
+    (problem,) = problems(toml, everywhere)
+    assert problem == (
+        "metrics: whoever can reach 0.0.0.0 could read the figures, without a password and unencrypted: use 127.0.0.1, "
+        "or allow it with metrics.allow_network = true"
+    )
+    (finding,) = lint(read(toml, everywhere + "allow_network = true"))
+    assert finding.startswith("metrics.address: is 0.0.0.0, so whoever can reach it")
+    assert lint(read(toml, '[metrics]\nenabled = true\naddress = "::1"')) == []
+    assert read(toml, '[metrics]\naddress = "0.0.0.0"').metrics.enabled is False
+
+
+@pytest.mark.parametrize("prefix", ["", "/a", "a/", "a//b", "a/+", "#", "$SYS", "a b", "a\\u0000"])
+def test_a_discovery_prefix_is_a_topic(toml: Path, prefix: str) -> None:
+    (problem,) = problems(toml, f'[homeassistant]\nprefix = "{prefix}"')
+    assert problem.startswith("homeassistant.prefix: must be levels of a topic, such as homeassistant")
+
+
+def test_a_discovery_prefix_may_have_levels(toml: Path) -> None:
+    assert read(toml, '[homeassistant]\nprefix = "ha/city_1"').homeassistant.prefix == "ha/city_1"
+
+
+def test_the_example_is_the_defaults_and_names_every_key(toml: Path) -> None:
+    assert read(toml, example()) == read(toml, "")
+    for name, model in config_file._TABLES.items():
+        table = example().partition(f"[{name}]")[2].partition("\n\n")[0]
+        for key in model.model_fields:
+            assert f"\n{key} = " in table or f"\n#{key} = " in table, (name, key)
+
+
+def test_what_the_example_offers_behind_a_mark_is_valid(toml: Path) -> None:
+    """With every key uncommented only those that exclude each other are left as problems."""
+    whole = re.sub(r"(?m)^#(?! )", "", example()).replace("tls = false", "tls = true")
+    assert {problem.partition(": ")[0] for problem in problems(toml, whole)} == {
+        "source.path",  # the kind is street
+        "source.url",
+        "source.pipeline",
+        "source.password_file",  # beside a password, and there is no such file
+        "mqtt.password_file",
+        "preview.password_file",
+    }
+
+
+def test_the_committed_example_is_the_generated_one() -> None:
+    assert EXAMPLE.read_text(encoding="utf-8") == example(), (
+        "write it again: edge-app config > deploy/edge-app.example.toml"
+    )
+
+
+def test_a_line_knows_its_direction_names() -> None:
+    line = LineConfig(id="a", start=(0, 0), end=(1, 1), left_to_right="north")
+    assert line.names == {"left_to_right": "north"}
+
+
+def test_the_vehicle_labels_are_those_of_the_records() -> None:
+    assert get_args(VehicleLabel) == VEHICLES
+
+
+def test_a_credential_without_use_is_an_empty_file(toml: Path) -> None:
+    (toml.parent / "pw").write_text("from-file\n")
+    for name in ("mqtt_password", "mqtt_key"):
+        (toml.parent / name).write_text("")
+    config = read(toml, '[mqtt]\nusername = "u"\npassword_file = "pw"', CREDENTIALS_DIRECTORY=str(toml.parent))
+    assert config.mqtt.password
+    assert (config.mqtt.password.get_secret_value(), config.mqtt.key_file) == ("from-file", None)
+
+
+def test_the_key_of_the_certificate_may_be_a_credential(toml: Path) -> None:
+    (toml.parent / "mqtt_key").write_text("key")
+    text = '[mqtt]\ntls = true\ncert_file = "device.pem"'
+    assert read(toml, text, CREDENTIALS_DIRECTORY=str(toml.parent)).mqtt.key_file == toml.parent / "mqtt_key"
+    named = read(toml, text + '\nkey_file = "own.key"', CREDENTIALS_DIRECTORY=str(toml.parent))
+    assert named.mqtt.key_file == toml.parent / "own.key"

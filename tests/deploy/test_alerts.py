@@ -1,0 +1,269 @@
+"""deploy/prometheus: every alert on its fault and on nothing else, by Prometheus' own rule tests (promtool)."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edge_app.records import DIRECTIONS
+from tests.monitoring.test_metrics import scene
+from tests.support.metrics_cases import PROMTOOL, Scene, Series
+from tests.support.paths import ROOT
+
+__all__ = ["scene"]  # a fixture
+
+FOLDER = ROOT / "deploy" / "prometheus"
+RULES = yaml.safe_load((FOLDER / "alerts.yml").read_text("utf-8"))["groups"][0]["rules"]
+ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for rule in RULES}
+WHO = {"site": "harbour", "device": "pole-7"}
+TARGET = WHO | {"instance": "10.8.0.7:9120", "job": "edge-app"}
+LENGTH = 2000
+"""Minutes of samples, one each."""
+needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="needs promtool: sh deploy/prepare.sh test brings it")
+
+
+def named(metric: str, **labels: str) -> str:
+    inside = ",".join(f'{key}="{text}"' for key, text in (TARGET | labels).items())
+    return f"{metric}{{{inside}}}"
+
+
+HEALTHY: Mapping[str, str] = {
+    named("up"): f"1x{LENGTH}",
+    named("edge_app_build_info", version="1"): f"1x{LENGTH}",
+    named("process_start_time_seconds"): f"1000x{LENGTH}",
+    named("process_resident_memory_bytes"): f"160000000x{LENGTH}",
+    named("edge_app_camera_state", state="ok"): f"1x{LENGTH}",
+    **{named("edge_app_camera_state", state=state): f"0x{LENGTH}" for state in ("opening", "frozen", "lost", "ended")},
+    named("edge_app_frames_processed_total"): f"0+900x{LENGTH}",
+    **{
+        named("edge_app_quality", flag=flag): f"0x{LENGTH}"
+        for flag in ("dark", "blind", "blurred", "moved", "clock_unsynced")
+    },
+    named("edge_app_interval_coverage_ratio", line="main"): f"0.99x{LENGTH}",
+    **{
+        named("edge_app_vehicles_total", line="main", direction=way, **{"class": "car"}): f"0+3x{LENGTH}"
+        for way in DIRECTIONS
+    },
+    named("edge_app_broker_connected"): f"1x{LENGTH}",
+    named("edge_app_broker_connections_total"): f"1x{LENGTH}",
+    named("edge_app_outbox_intervals"): f"1 0x{LENGTH}",
+    named("edge_app_outbox_oldest_age_seconds"): f"1 0x{LENGTH}",
+    named("edge_app_intervals_dropped_total"): f"4x{LENGTH}",
+    named("edge_app_intervals_skipped_total"): f"0x{LENGTH}",
+    **{
+        named("edge_app_certificate_expiry_timestamp_seconds", certificate=name): f"5000000x{LENGTH}"
+        for name in ("device", "authority")
+    },
+    named("edge_app_storage_fault"): f"0x{LENGTH}",
+    named("edge_app_unstored_crossings"): f"0x{LENGTH}",
+    named("edge_app_storage_damaged_total"): f"0x{LENGTH}",
+    named("edge_app_disk_free_bytes"): f"20000000000x{LENGTH}",
+    named("edge_app_temperature_celsius"): f"60x{LENGTH}",
+    named("edge_app_clock_behind_seconds"): f"0x{LENGTH}",
+}
+"""30 minutes after 0 a device is well: 15 frames/s, six vehicles a minute, a broker, a cool box."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """series: what is other than HEALTHY, None for a series that ends. expected: alerts by name, with the labels that
+    each has beside severity; nothing else may fire. minutes: when that is looked at. other_labels: of the alert."""
+
+    expected: Mapping[str, Mapping[str, str]]
+    series: Mapping[str, str] = field(default_factory=dict)
+    minutes: int = 60
+
+
+def flag(name: str) -> dict[str, str]:
+    return {named("edge_app_quality", flag=name): f"1x{LENGTH}"}
+
+
+def camera(state: str) -> dict[str, str]:
+    return {
+        named("edge_app_camera_state", state="ok"): f"0x{LENGTH}",
+        named("edge_app_camera_state", state=state): f"1x{LENGTH}",
+    }
+
+
+def only(metric: str, samples: str, **labels: str) -> dict[str, str]:
+    return {named(metric, **labels): samples}
+
+
+SAID = only("edge_app_interval_coverage_ratio", f"0x{LENGTH}", line="main")
+STILL = only("edge_app_frames_processed_total", f"5x{LENGTH}")
+ALL_GONE = {name: f"{samples.split('x')[0]}x20 stale" for name, samples in HEALTHY.items() if " " not in samples}
+AWAY = {named("edge_app_outbox_intervals"): "1 0 stale", named("edge_app_outbox_oldest_age_seconds"): "1 0 stale"}
+LINE = {**WHO, "line": "main"}
+FAULTS = {
+    "healthy": Fault({}),
+    "healthy for long": Fault({}, minutes=1900),
+    "does not answer": Fault({"EdgeAppDown": TARGET}, ALL_GONE | AWAY | only("up", f"1x20 0x{LENGTH}")),
+    "does not answer for a moment": Fault({}, ALL_GONE | AWAY | only("up", f"1x57 0x{LENGTH}")),
+    "sends nothing more": Fault({"EdgeAppVanished": WHO}, ALL_GONE | AWAY),
+    "never heard of": Fault({}, dict.fromkeys(HEALTHY, "_x10")),
+    "starts anew again and again": Fault({"EdgeAppRestarts": TARGET}, only("process_start_time_seconds", "1000+60x90")),
+    "started anew once": Fault({}, only("process_start_time_seconds", f"1000x40 3000x{LENGTH}")),
+    "camera lost": Fault(
+        {"EdgeAppCameraAway": TARGET | {"state": "ok"}, "EdgeAppLowCoverage": LINE}, camera("lost") | STILL | SAID
+    ),
+    "camera lost and opened in turns": Fault(
+        {"EdgeAppCameraAway": TARGET | {"state": "ok"}},
+        camera("lost")
+        | only("edge_app_camera_state", "0 1 " * 40, state="opening")
+        | only("edge_app_camera_state", "1 0 " * 40, state="lost"),
+    ),
+    "camera frozen": Fault({"EdgeAppCameraFrozen": TARGET | {"state": "frozen"}}, camera("frozen")),
+    "stalled": Fault({"EdgeAppStalled": TARGET}, STILL),
+    "blind": Fault({"EdgeAppBlind": TARGET | {"flag": "blind"}}, flag("blind")),
+    "moved": Fault({"EdgeAppMoved": TARGET | {"flag": "moved"}}, flag("moved")),
+    "blurred": Fault({"EdgeAppBlurred": TARGET | {"flag": "blurred"}}, flag("blurred"), minutes=90),
+    "blurred for a shower": Fault({}, flag("blurred"), minutes=50),
+    "dark for a day": Fault({"EdgeAppDark": TARGET | {"flag": "dark"}}, flag("dark"), minutes=1200),
+    "dark for a night": Fault({}, flag("dark"), minutes=1000),
+    "clock unset": Fault({"EdgeAppClock": TARGET | {"flag": "clock_unsynced"}}, flag("clock_unsynced"), minutes=90),
+    "clock set back": Fault({"EdgeAppClock": TARGET}, only("edge_app_clock_behind_seconds", "7200x200"), minutes=90),
+    "low coverage": Fault(
+        {"EdgeAppLowCoverage": LINE}, only("edge_app_interval_coverage_ratio", f"0.7x{LENGTH}", line="main")
+    ),
+    "slow": Fault({"EdgeAppSlow": TARGET}, only("edge_app_frames_processed_total", f"0+120x{LENGTH}")),
+    "no vehicles": Fault(
+        {"EdgeAppNoVehicles": LINE},
+        {name: f"7x{LENGTH}" for name in HEALTHY if name.startswith("edge_app_vehicles")},
+        minutes=1600,
+    ),
+    "no vehicles in its first hours": Fault(
+        {}, {name: f"0x{LENGTH}" for name in HEALTHY if name.startswith("edge_app_vehicles")}, minutes=700
+    ),
+    "broker away": Fault({"EdgeAppBrokerAway": TARGET}, only("edge_app_broker_connected", f"0x{LENGTH}")),
+    "broker away for hours": Fault(
+        {"EdgeAppBrokerAway": TARGET, "EdgeAppBacklog": TARGET},
+        only("edge_app_broker_connected", f"0x{LENGTH}")
+        | only("edge_app_outbox_intervals", f"0+1x{LENGTH}")
+        | only("edge_app_outbox_oldest_age_seconds", f"0+60x{LENGTH}"),
+        minutes=90,
+    ),
+    "a backlog that drains": Fault(
+        {},
+        only("edge_app_outbox_intervals", "2000-20x90") | only("edge_app_outbox_oldest_age_seconds", "90000-600x90"),
+        minutes=80,
+    ),
+    "broker flaps": Fault(
+        {"EdgeAppBrokerFlaps": TARGET}, only("edge_app_broker_connections_total", f"1+1x{LENGTH}"), minutes=90
+    ),
+    "intervals dropped": Fault(
+        {"EdgeAppIntervalsLost": TARGET}, only("edge_app_intervals_dropped_total", f"4x40 5x{LENGTH}")
+    ),
+    "intervals skipped": Fault(
+        {"EdgeAppIntervalsLost": TARGET}, only("edge_app_intervals_skipped_total", f"0x40 9x{LENGTH}")
+    ),
+    "certificate ends in 29 days": Fault(
+        {"EdgeAppCertificateEnds": TARGET | {"certificate": "device"}},
+        only("edge_app_certificate_expiry_timestamp_seconds", f"{29 * 86400 + 3600}x{LENGTH}", certificate="device"),
+    ),
+    "certificate ends in 31 days": Fault(
+        {}, only("edge_app_certificate_expiry_timestamp_seconds", f"{31 * 86400}x{LENGTH}", certificate="device")
+    ),
+    "certificate cannot be read": Fault(
+        {"EdgeAppCertificateEnds": TARGET | {"certificate": "authority"}},
+        only("edge_app_certificate_expiry_timestamp_seconds", f"0x{LENGTH}", certificate="authority"),
+    ),
+    "disk fails": Fault({"EdgeAppStorageFault": TARGET}, only("edge_app_storage_fault", f"1x{LENGTH}")),
+    "disk takes nothing": Fault({"EdgeAppStorageFault": TARGET}, only("edge_app_unstored_crossings", f"0+1x{LENGTH}")),
+    "database damaged": Fault({"EdgeAppStorageDamaged": TARGET}, only("edge_app_storage_damaged_total", f"1x{LENGTH}")),
+    "disk nearly full": Fault({"EdgeAppDiskFull": TARGET}, only("edge_app_disk_free_bytes", f"400000000x{LENGTH}")),
+    "hot": Fault({"EdgeAppHot": TARGET}, only("edge_app_temperature_celsius", f"84x{LENGTH}")),
+    "hot for a moment": Fault({}, only("edge_app_temperature_celsius", f"60x55 84x{LENGTH}")),
+    "memory": Fault({"EdgeAppMemory": TARGET}, only("process_resident_memory_bytes", f"800000000x{LENGTH}")),
+}
+
+
+def spoken(text: str, labels: Mapping[str, str]) -> str:
+    return re.sub(r"{{ \$labels\.(\w+) }}", lambda match: labels[match[1]], text)
+
+
+def rule_test(name: str, fault: Fault) -> dict[str, Any]:
+    """One promtool test: every alert is asked for, so that none fires unasked."""
+    series = {**HEALTHY, **fault.series}
+    checks = []
+    for alert, rule in ALERTS.items():
+        labels = fault.expected.get(alert)
+        said = {key: spoken(text, labels) for key, text in rule["annotations"].items()} if labels else {}
+        fires = [{"exp_labels": {**labels, **rule["labels"]}, "exp_annotations": said}] if labels else []
+        checks.append({"eval_time": f"{fault.minutes}m", "alertname": alert, "exp_alerts": fires})
+    return {
+        "name": name,
+        "interval": "1m",
+        "input_series": [{"series": one, "values": samples} for one, samples in series.items()],
+        "alert_rule_test": checks,
+    }
+
+
+def promtool(*arguments: str) -> None:
+    assert PROMTOOL
+    done = subprocess.run((PROMTOOL, *arguments), capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+def test_each_fault_raises_its_alert_and_no_other(tmp_path: Path) -> None:
+    document = {
+        "rule_files": [str(FOLDER / "alerts.yml")],
+        "evaluation_interval": "1m",
+        "tests": [rule_test(name, fault) for name, fault in FAULTS.items()],
+    }
+    file = tmp_path / "alerts.test.json"
+    file.write_text(json.dumps(document))
+    promtool("test", "rules", str(file))
+
+
+def test_no_alert_is_without_a_fault_that_raises_it() -> None:
+    assert {alert for fault in FAULTS.values() for alert in fault.expected} == set(ALERTS)
+
+
+@needs_promtool
+@pytest.mark.parametrize("what", [("rules", "alerts.yml"), ("config", "--syntax-only", "prometheus.yml")])
+def test_the_shipped_files_are_valid(what: tuple[str, ...]) -> None:
+    promtool("check", *what[:-1], str(FOLDER / what[-1]))
+
+
+@needs_promtool
+def test_the_agents_file_is_valid() -> None:
+    promtool("check", "config", "--agent", "--syntax-only", str(FOLDER / "agent.yml"))
+
+
+def test_alerts_ask_only_for_what_a_device_tells(scene: Scene) -> None:
+    told: Series = scene.now
+    names = {name for name, _ in told} | {"up", "edge_app_certificate_expiry_timestamp_seconds"}
+    names |= {"edge_app_interval_coverage_ratio", "edge_app_temperature_celsius"}  # not on every machine at once
+    for alert, rule in ALERTS.items():
+        asked = set(re.findall(r"\b(?:edge_app|process)_\w+", rule["expr"]))
+        assert asked <= names, alert
+    flags = {dict(labels).get("flag") for name, labels in told if name == "edge_app_quality"}
+    states = {dict(labels).get("state") for name, labels in told if name == "edge_app_camera_state"}
+    expressions = " ".join(rule["expr"] for rule in RULES)
+    assert set(re.findall(r'flag="(\w+)"', expressions)) == flags
+    assert set(re.findall(r'state="(\w+)"', expressions)) <= states
+
+
+def test_the_readme_names_every_figure_and_no_other(scene: Scene) -> None:
+    text = (FOLDER / "README.md").read_text("utf-8")
+    told = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in scene.now if name.startswith("edge_app")}
+    rows = set(re.findall(r"(?m)^\| `(edge_app_\w+)`", text))
+    somewhere = {"edge_app_temperature_celsius", "edge_app_certificate_expiry_timestamp_seconds"}
+    assert rows - somewhere == (told | {"edge_app_stage_seconds", "edge_app_interval_coverage_ratio"}) - somewhere
+    assert f"{len(ALERTS)} alerts" in text
+
+
+def test_every_alert_says_what_happened_and_what_to_do() -> None:
+    for rule in RULES:
+        assert rule["labels"]["severity"] in ("critical", "warning", "info")
+        assert rule["annotations"].keys() == {"summary", "action"}
+        assert "{{ $labels.site }}/{{ $labels.device }}" in rule["annotations"]["summary"]

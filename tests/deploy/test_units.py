@@ -1,0 +1,76 @@
+"""The systemd units, judged by systemd itself: nothing misspelt, exposure at most 2.0, both files of one mind."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge_app.service import Deadlines
+from tests.support.paths import ROOT
+
+UNITS = ROOT / "systemd"
+NAMES = ("edge-app.service", "edge-app@.service")
+needs_systemd = pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="needs systemd-analyze: apt install systemd"
+)
+
+
+def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(("systemd-analyze", "--no-pager", *arguments), capture_output=True, text=True, timeout=60)
+
+
+def _installed(name: str, folder: Path) -> Path:
+    """The unit as verify may see it where the program is not installed: only the path of the program differs."""
+    text = (UNITS / name).read_text("utf-8").replace("/opt/edge-app/current/bin/edge-app", "/bin/true")
+    path = folder / name.replace("@", "@front")
+    path.write_text(text)
+    return path
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", NAMES)
+def test_systemd_finds_nothing_to_say(name: str, tmp_path: Path) -> None:
+    assert _analyze("verify", str(_installed(name, tmp_path))).stderr == ""
+
+
+@needs_systemd
+def test_a_misspelt_key_would_be_seen(tmp_path: Path) -> None:
+    unit = _installed(NAMES[0], tmp_path)
+    unit.write_text(unit.read_text("utf-8").replace("ProtectHostname=", "ProtectHostnam="))
+    assert "ProtectHostnam" in _analyze("verify", str(unit)).stderr
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", NAMES)
+def test_exposure_is_low(name: str) -> None:
+    """systemd wants the threshold in tenths."""
+    judged = _analyze("security", "--offline=true", "--threshold=20", str(UNITS / name))
+    assert judged.returncode == 0, judged.stdout[-200:]
+
+
+def _settings(name: str) -> list[str]:
+    lines = (UNITS / name).read_text("utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith(("#", "Description="))]
+
+
+def test_the_template_differs_only_in_the_name_of_the_camera() -> None:
+    one = [line.replace("/etc/edge-app/edge-app.toml", "/etc/edge-app/X.toml") for line in _settings(NAMES[0])]
+    many = [line.replace("/%i.toml", "/X.toml").replace("-%i", "") for line in _settings(NAMES[1])]
+    assert many == one
+
+
+def test_what_the_program_relies_on() -> None:
+    settings = _settings(NAMES[0])
+    assert {"Type=notify", "Restart=always", "RestartPreventExitStatus=2"} <= set(settings)
+    stop = next(int(line.partition("=")[2]) for line in settings if line.startswith("TimeoutStopSec="))
+    assert Deadlines().drain + Deadlines().join < stop
+
+
+def test_each_relaxation_has_its_reason() -> None:
+    text = (UNITS / NAMES[0]).read_text("utf-8")
+    for key in ("PrivateDevices=yes", "PrivateNetwork=yes", "PrivateUsers=yes", "ProcSubset=pid", "ProtectClock=yes"):
+        assert re.search(rf"^# Left out: (.* and )?{key}.*\. \S", text, re.MULTILINE), key

@@ -1,0 +1,146 @@
+"""What a device believes of a model that says it is in production, and what it does with one that does not say so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_app import cli
+from edge_app.app import service
+from edge_app.checks import gate
+from edge_app.config.model import Config, DetectorConfig
+from edge_app.detectors.manifest import Manifest, default_model, load, refuse_unproven
+from edge_app.detectors.tflite import TfliteDetector
+from edge_app.errors import DetectorError
+from tests.support.videos import write_video
+
+MODEL = default_model()
+Made = dict[str, Any]
+
+
+def shipped() -> Made:
+    content: Made = json.loads(MODEL.with_suffix(".json").read_text("utf-8"))
+    return content
+
+
+def passed(model: bytes) -> Made:
+    """The record of a promotion by rules."""
+    return {
+        "schema": "edge-app/gate/1",
+        "decision": "rules",
+        "promoted_at": "2026-11-25T00:00:00Z",
+        "model_sha256": hashlib.sha256(model).hexdigest(),
+        "policy_sha256": "1" * 64,
+        "evaluation_sha256": "2" * 64,
+        "replaces": "3" * 64,
+        "rules": [{"rule": "floors", "subject": "car", "passed": True, "says": "0.9, at least 0.8"}],
+    }
+
+
+def put(folder: Path, described: Made, model: bytes | None = None) -> Path:
+    content = MODEL.read_bytes() if model is None else model
+    path = folder / "own.tflite"
+    path.write_bytes(content)
+    said = described | {"sha256": hashlib.sha256(content).hexdigest()}
+    path.with_suffix(".json").write_text(json.dumps(said), "utf-8")
+    return path
+
+
+def candidate() -> Made:
+    return {key: value for key, value in shipped().items() if key not in ("stage", "gate")}
+
+
+@pytest.mark.parametrize("model", sorted(MODEL.parent.glob("*.tflite")), ids=lambda path: path.stem)
+def test_every_model_that_ships_is_in_production_with_a_record(model: Path) -> None:
+    assert load(model)[0].proven
+
+
+def test_a_model_that_passed_the_rules_loads(tmp_path: Path) -> None:
+    path = put(tmp_path, candidate() | {"stage": "production", "gate": passed(MODEL.read_bytes())})
+    assert TfliteDetector(path, threads=1).manifest.proven
+
+
+LIES: dict[str, tuple[Callable[[Made], object], str]] = {
+    "no record": (lambda m: m.pop("gate"), "carries no gate record"),
+    "the record of another file": (lambda m: m["gate"].update(model_sha256="a" * 64), "about another file"),
+    "a failed rule": (lambda m: m["gate"]["rules"][0].update(passed=False), "failed rule (floors: car)"),
+    "no rule at all": (lambda m: m["gate"].update(rules=[]), "no rule that was judged"),
+    "no evaluation": (lambda m: m["gate"].update(evaluation_sha256=None), "no rule that was judged"),
+    "the first without a reason": (lambda m: m["gate"].update(decision="initial", replaces=None), "without a reason"),
+    "a first one that replaces": (lambda m: m["gate"].update(decision="initial", reason="so"), "as a replacement"),
+    "an unknown kind of record": (lambda m: m["gate"].update(schema="edge-app/gate/9"), "gate.schema"),
+    "an unknown decision": (lambda m: m["gate"].update(decision="forced"), "gate.decision"),
+    "an unknown stage": (lambda m: m.update(stage="live"), "stage"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_model_that_wrongly_says_it_is_in_production(lie: str, tmp_path: Path) -> None:
+    change, says = LIES[lie]
+    described = candidate() | {"stage": "production", "gate": passed(MODEL.read_bytes())}
+    change(described)
+    with pytest.raises(DetectorError) as refusal:
+        TfliteDetector(put(tmp_path, described))
+    assert says in str(refusal.value)
+    assert "own" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_record_does_not_go_with_an_exchanged_file(tmp_path: Path) -> None:
+    """The hash in the manifest was made to fit, the record was not."""
+    path = put(tmp_path, shipped(), MODEL.read_bytes() + b"\0")
+    with pytest.raises(DetectorError, match="about another file"):
+        load(path)
+
+
+def test_a_candidate_can_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, clip = put(tmp_path, candidate()), write_video(tmp_path / "short.mp4", range(10))
+    count = cli._parser().parse_args(["count", str(clip), "--model", str(model), "--out", str(tmp_path / "out.json")])
+    assert count.main(count, threading.Event()) == 0
+    assert json.loads((tmp_path / "out.json").read_text())["model"]["file"] == shipped()["file"]
+    bench = cli._parser().parse_args(["bench", str(clip), "--model", str(model), "--seconds", "0.5", "--json"])
+    assert bench.main(bench, threading.Event()) == 0
+    assert "ratio" in capsys.readouterr().out
+
+
+def test_a_candidate_does_not_go_into_service_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = put(tmp_path, candidate())
+    config = Config(detector=DetectorConfig(model=model))
+    with pytest.raises(DetectorError, match=r"candidate .* detector\.allow_unproven = true"), service(config):
+        pass
+    assert not (tmp_path / "state").exists()  # refused before anything was touched
+
+
+def test_run_says_so_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(tmp_path, candidate())
+    config = tmp_path / "edge-app.toml"
+    config.write_text('[detector]\nmodel = "own.tflite"\n')
+    assert cli.main(["run", "--config", str(config)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has not passed the gate" in line
+
+
+def test_whoever_runs_the_device_may_allow_it() -> None:
+    said = Manifest.model_validate(candidate())
+    refuse_unproven(said, allowed=True)
+    with pytest.raises(DetectorError):
+        refuse_unproven(said, allowed=False)
+
+
+def test_check_tells_how_a_model_came_to_work() -> None:
+    own = Manifest.model_validate(candidate())
+    ships = Manifest.model_validate(shipped())
+    by_rules = Manifest.model_validate(candidate() | {"stage": "production", "gate": passed(MODEL.read_bytes())})
+    found = [gate(ships, allowed=False), gate(by_rules, allowed=False), gate(own, allowed=True)]
+    assert [one.level for one in found] == ["ok", "ok", "warn"]
+    assert "passed 1 checks" in found[1].sentence
+    refused = gate(own, allowed=False)
+    assert refused.level == "FAIL"
+    assert "allow_unproven" in refused.sentence

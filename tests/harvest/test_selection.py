@@ -1,0 +1,173 @@
+"""Which looks are worth keeping: each reason on made tracks, one a span of time, nothing twice."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_app.harvest.selection import NOVEL, WORTH, Curiosity, Interest, Novelty, Span, missed, owners
+from edge_app.records import Detections, FloatArray
+from tests.support.harvest_cases import CAR, MOTORCYCLE, seen, tracks
+
+SIZE: Final = (1280, 720)
+STRONG: Final = 0.2
+MIDDLE: Final = (640.0, 360.0)
+
+
+def curious() -> Curiosity:
+    """One that knows vehicle 1 already."""
+    one = Curiosity(STRONG)
+    one.see(seen((MIDDLE, 0.9, CAR)), tracks((1, MIDDLE, True)), SIZE)
+    return one
+
+
+def test_where_detector_and_tracker_agree_nothing_is_odd() -> None:
+    assert curious().see(seen((MIDDLE, 0.9, CAR)), tracks((1, MIDDLE, True)), SIZE) == Interest({}, 0)
+    assert Curiosity(STRONG).see(Detections.empty(), tracks(), SIZE) == Interest({}, 0)
+
+
+def test_a_vehicle_that_is_not_seen_any_more_is_missed_once() -> None:
+    one, gone = curious(), tracks((1, MIDDLE, False))
+    assert one.see(Detections.empty(), gone, SIZE).reasons == {"missed": 1}
+    assert one.see(Detections.empty(), gone, SIZE).reasons == {}
+
+
+def test_a_vehicle_that_leaves_the_picture_is_not_missed() -> None:
+    one = Curiosity(STRONG)
+    for at in ((30.0, 360.0), (640.0, 700.0), (1260.0, 10.0)):
+        one.see(seen((at, 0.9, CAR)), tracks((1, at, True)), SIZE)
+        assert one.see(Detections.empty(), tracks((1, at, False)), SIZE).reasons == {}
+
+
+def test_a_vehicle_that_has_a_detection_is_not_missed() -> None:
+    """The tracker did not take it, but the detector saw something there."""
+    assert curious().see(seen((MIDDLE, 0.9, CAR)), tracks((1, MIDDLE, False)), SIZE).reasons == {}
+
+
+def test_another_class_than_the_vote_is_contested() -> None:
+    assert curious().see(seen((MIDDLE, 0.5, MOTORCYCLE)), tracks((1, MIDDLE, True)), SIZE).reasons == {"contested": 1}
+
+
+def test_a_weak_detection_that_continues_a_track() -> None:
+    """Its class is no vote worth contesting."""
+    assert curious().see(seen((MIDDLE, 0.17, MOTORCYCLE)), tracks((1, MIDDLE, True)), SIZE).reasons == {"weak": 1}
+
+
+@pytest.mark.parametrize(("origin", "born"), [((640, 300), True), ((10, 300), False), ((640, 715), False)])
+def test_a_track_that_begins_in_the_middle_of_the_picture(origin: tuple[float, float], born: bool) -> None:
+    found = Curiosity(STRONG).see(seen((MIDDLE, 0.9, CAR)), tracks((1, MIDDLE, True), origin=origin), SIZE)
+    assert found.reasons == ({"born": 1} if born else {})
+
+
+@pytest.mark.parametrize(("score", "unsure"), [(0.21, True), (0.29, True), (0.31, False), (0.19, False)])
+def test_a_detection_of_no_track_just_above_the_threshold(score: float, unsure: bool) -> None:
+    found = Curiosity(STRONG).see(seen((MIDDLE, score, CAR)), tracks(), SIZE)
+    assert found.reasons == ({"unsure": 1} if unsure else {})
+    assert Curiosity(STRONG).see(seen(((10, 10), score, CAR)), tracks(), SIZE).reasons == {}
+
+
+def test_a_look_is_worth_the_sum_of_what_is_odd() -> None:
+    one = Curiosity(STRONG)
+    other = (300.0, 360.0)
+    one.see(seen((MIDDLE, 0.9, CAR), (other, 0.9, CAR)), tracks((1, MIDDLE, True), (2, other, True)), SIZE)
+    found = one.see(seen((other, 0.5, MOTORCYCLE)), tracks((1, MIDDLE, False), (2, other, True)), SIZE)
+    assert found.reasons == {"missed": 1, "contested": 1}
+    assert found.worth == WORTH["missed"] + WORTH["contested"]
+
+
+def test_what_a_curiosity_remembers_is_only_what_is_there() -> None:
+    one = Curiosity(STRONG)
+    for i in range(1000):
+        one.see(seen((MIDDLE, 0.9, CAR)), tracks((i, MIDDLE, True)), SIZE)
+    assert len(one._known) == 1
+
+
+@given(st.lists(st.tuples(st.floats(0, 1280), st.floats(0, 720), st.booleans()), max_size=8), st.integers(0, 8))
+@settings(deadline=None, max_examples=80)
+def test_a_detection_has_one_owner_and_a_vehicle_that_was_not_seen_owns_none(
+    vehicles: list[tuple[float, float, bool]], shown: int
+) -> None:
+    known = tracks(*[(i, (x, y), there) for i, (x, y, there) in enumerate(vehicles)])
+    found = seen(*[((x, y), 0.5, CAR) for x, y, _ in vehicles[:shown]])
+    owner = owners(found, known)
+    assert len(owner) == len(found)
+    assert all(row == -1 or known.seen[row] for row in owner)
+    assert not (missed(found, known, SIZE) & known.seen).any()
+
+
+# --- one a span
+
+
+def test_the_most_telling_of_a_span_is_kept_the_earliest_of_equals() -> None:
+    span = Span[str](10)
+    said = [span.offer(time, worth, f"{time}") for time, worth in ((0, 0), (2, 3), (4, 3), (6, 1), (10, 0), (12, 5))]
+    assert said == [None, None, None, None, "2", None]
+    assert span.close() == "12"
+    assert span.close() is None
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 5)), min_size=1, max_size=200), st.floats(1, 20))
+@settings(deadline=None, max_examples=80)
+def test_never_more_than_one_in_so_many_seconds(steps: list[tuple[float, float]], every_s: float) -> None:
+    span, now, given_out = Span[float](every_s), 0.0, []
+    for step, worth in steps:
+        now += step
+        if (kept := span.offer(now, worth, now)) is not None:
+            given_out.append(now)
+            assert kept <= now
+    assert all(b - a >= every_s - 1e-9 for a, b in pairwise(given_out))
+
+
+def test_a_clock_that_steps_back_does_not_end_the_harvest() -> None:
+    span = Span[str](10)
+    span.offer(1000, 1, "before")
+    assert span.offer(5, 2, "after") is None
+    assert span.offer(16, 0, "next") == "after"
+
+
+# --- novelty
+
+
+def grey(level: float, spot: float = 0.0) -> FloatArray:
+    made = np.full((18, 32), level, np.float32)
+    made[5, 5] += spot
+    return made
+
+
+def test_the_first_picture_is_what_the_camera_usually_sees() -> None:
+    novelty = Novelty()
+    assert not novelty.unlike(grey(120))
+    assert not novelty.unlike(grey(125))
+    assert novelty.unlike(grey(40))
+
+
+def test_night_is_new_once() -> None:
+    novelty = Novelty()
+    novelty.unlike(grey(120))
+    novelty.keep(grey(40))
+    assert not novelty.unlike(grey(42))
+
+
+def test_the_same_places_are_the_same_picture_and_one_more_vehicle_is_not() -> None:
+    novelty = Novelty()
+    assert not novelty.again(grey(120))
+    novelty.keep(grey(120))
+    assert novelty.again(grey(124))
+    assert not novelty.again(grey(120, spot=60))
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    novelty = Novelty(remembered=3)
+    for level in (10, 60, 110, 160):
+        novelty.keep(grey(level))
+    assert not novelty.again(grey(10))
+    assert novelty.again(grey(160))
+
+
+def test_novel_is_no_reason_among_the_others() -> None:
+    assert NOVEL not in WORTH

@@ -1,0 +1,75 @@
+"""The model card says what the registry knows, and is noticed when it does not."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from models.card import model_card as card
+from models.common.errors import BuildError, RegistryError
+from models.registry.shelf import Shelf
+
+
+def test_the_card_is_true_and_its_plots_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert card.main(["--check"]) == 0, capsys.readouterr().err
+    shown = re.findall(r"\]\((card/[^)]*)\)", card.CARD.read_text())
+    assert [Path(name).stem for name in shown] == list(card.PLOTS)
+    for name in shown:
+        plot = (card.CARD.parent / name).read_text()
+        assert plot.lstrip().startswith(("<?xml", "<svg"))
+        for found in re.findall(r'data:image/png;base64,([^"]*)"', plot):
+            image = cv2.imdecode(np.frombuffer(base64.b64decode(found), np.uint8), cv2.IMREAD_COLOR)
+            assert image is not None
+            assert len(np.unique(image.reshape(-1, 3), axis=0)) < 64, f"{name} holds more than a heat map"
+
+
+def test_a_figure_that_is_not_the_registrys_is_noticed_and_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    true = card.CARD.read_text()
+    changed = tmp_path / "MODEL_CARD.md"
+    changed.write_text(true.replace("| 640x384 | 123 |", "| 640x384 | 132 |"))
+    monkeypatch.setattr(card, "CARD", changed)
+    assert card.main(["--check"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "MODEL_CARD.md does not say what the registry says: run python -m models.card."
+    ]
+    assert changed.read_text() != true
+    assert card.main([]) == 0
+    assert changed.read_text() == true
+
+
+def test_a_card_without_a_place_for_figures_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = tmp_path / "MODEL_CARD.md"
+    changed.write_text("# Card\n")
+    monkeypatch.setattr(card, "CARD", changed)
+    assert card.main([]) == 1
+    assert "around its figures" in capsys.readouterr().err
+    assert changed.read_text() == "# Card\n"
+
+
+def test_a_file_in_production_that_was_never_measured_is_told(tmp_path: Path) -> None:
+    registry = tmp_path / "registry"
+    shutil.copytree(Shelf().registry / "entries", registry / "entries")
+    shutil.copy(Shelf().registry / "history.jsonl", registry)
+    for evaluation in registry.glob("entries/*/evaluation.json"):
+        evaluation.unlink()
+    with pytest.raises(RegistryError, match=r"512x288 is in production, but was never measured"):
+        card.figures(Shelf(registry, registry, registry))
+
+
+def test_plots_of_another_model_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "ap50.svg").write_text("<svg/>")
+    (tmp_path / "precision-recall.svg").write_text("<svg/>")
+    (tmp_path / "confusion-another.svg").write_text("<svg/>")
+    default = next(e for e in Shelf().entries() if e.size == "512x288")
+    with pytest.raises(BuildError, match=f"confusion-{default.name}.svg"):
+        card.take_plots(tmp_path, tmp_path / "card", default)

@@ -1,0 +1,261 @@
+"""Every kind of bad input is listed with file and line, and the rest is used."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from models.data.samples import Sample
+from models.data.sources import CameraRule, Source
+from tests.models.data.test_formats import imported
+from tests.support.annotated import encoded, kinds, yolo_set
+
+GOOD = "1 0.5 0.5 0.2 0.2\n"
+
+
+def boxes_of(found: list[Sample], name: str) -> int:
+    (one,) = (s for s in found if s.name == name)
+    return len(one.boxes)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "told"),
+    [
+        ("1 0.5 0.5 0.2", "malformed line", "4 fields"),
+        ("car 0.5 0.5 0.2 0.2", "malformed line", "'car' is no class number"),
+        ("-1 0.5 0.5 0.2 0.2", "malformed line", "no class number"),
+        ("1 0.5 x 0.2 0.2", "malformed line", "'x'"),
+        ("1 0.5 nan 0.2 0.2", "malformed line", "no finite number"),
+        ("9 0.5 0.5 0.2 0.2", "unknown class", "'class 9'"),
+        ("1 0.5 0.5 0 0.2", "zero area", "no width or no height"),
+        ("1 0.5 0.5 -0.1 0.2", "zero area", "no width or no height"),
+        ("1 1.4 0.5 0.2 0.2", "box outside", "mostly outside"),
+        ("1 1.05 0.5 0.2 0.2", "box outside", "mostly outside"),
+        ("1 0.95 0.5 0.2 0.2", "box clipped", "stood out"),
+    ],
+)
+def test_one_bad_line(tmp_path: Path, line: str, kind: str, told: str) -> None:
+    root = yolo_set(tmp_path, {"a": f"{GOOD}{line}\n{GOOD}", "b": GOOD})
+    found, problems = imported("yolo", root)
+    assert kinds(problems) == [(kind, 2)]
+    assert told in problems.found[0].what
+    assert problems.found[0].file.endswith("a.txt")
+    assert boxes_of(found, "a") == (3 if kind == "box clipped" else 2)
+    assert boxes_of(found, "b") == 1
+    assert all(((s.boxes >= 0) & (s.boxes <= 1)).all() for s in found)
+
+
+def test_a_hair_over_the_edge_is_no_problem(tmp_path: Path) -> None:
+    (found,), problems = imported("yolo", yolo_set(tmp_path, {"a": "1 0.9005 0.5 0.2 0.2\n"}))
+    assert problems.found == []
+    assert found.boxes[0, 2] == 1
+
+
+def turned() -> bytes:
+    picture = Image.new("RGB", (40, 20))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    picture.save(out, "JPEG", exif=exif)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "no JPEG or PNG"),
+        (b"not a picture", "no JPEG or PNG"),
+        (encoded(7, 64, 36, ".bmp"), "no JPEG or PNG"),
+        (encoded(7, 640, 360)[:-3000], "damaged"),
+        (encoded(7, 640, 360, ".png")[:-3000], "damaged"),
+        (turned(), "EXIF"),
+    ],
+)
+def test_unreadable_pictures(tmp_path: Path, data: bytes, told: str) -> None:
+    root = yolo_set(tmp_path, {"a": GOOD, "b": GOOD})
+    (root / "images/a.jpg").write_bytes(data)
+    found, problems = imported("yolo", root)
+    assert [s.name for s in found] == ["b"]
+    assert kinds(problems) == [("unreadable picture", None)]
+    assert told in problems.found[0].what
+
+
+def test_labels_and_pictures_without_each_other_and_duplicates(tmp_path: Path) -> None:
+    root = yolo_set(tmp_path, {"a": GOOD, "b": GOOD, "c": GOOD, "d": GOOD})
+    (root / "images/a.jpg").unlink()
+    (root / "labels/b.txt").unlink()
+    (root / "images/d.jpg").write_bytes((root / "images/c.jpg").read_bytes())
+    found, problems = imported("yolo", root)
+    assert [s.name for s in found] == ["c"]
+    wanted = ["duplicate picture", "label without picture", "picture without label"]
+    assert sorted(kind for kind, _ in kinds(problems)) == wanted
+
+
+def test_a_label_file_that_is_no_text(tmp_path: Path) -> None:
+    root = yolo_set(tmp_path, {"a": GOOD, "b": GOOD})
+    (root / "labels/a.txt").write_bytes(b"\xff\xfe\x00")
+    found, problems = imported("yolo", root)
+    assert [s.name for s in found] == ["b"]
+    assert kinds(problems) == [("unreadable label", None)]
+
+
+def test_a_picture_that_no_camera_rule_fits(tmp_path: Path) -> None:
+    rules = (Source("", "x", "MIT", None, (CameraRule("left", "l"), CameraRule("right", "r", ((1, 5), (9, 9))))),)
+    root = yolo_set(tmp_path, {"l1": "", "r5": "", "r6": "", "r9x": "", "q": ""})
+    found, problems = imported("yolo", root, rules)
+    assert {s.name: s.camera for s in found} == {"l1": "left", "r5": "right", "r9x": "right"}
+    assert [Path(p.file).stem for p in problems.found] == ["q", "r6"]
+    assert {kind for kind, _ in kinds(problems)} == {"no camera"}
+
+
+def test_single_scenes_that_look_alike_share_a_camera(tmp_path: Path) -> None:
+    root = yolo_set(tmp_path, {"a": "", "b": "", "c": ""})
+    (root / "images/c.jpg").write_bytes(encoded(1, 128, 72, light=0.8))
+    found, _ = imported("yolo", root)
+    assert {s.name: s.camera for s in found} == {"a": "a", "b": "b", "c": "a"}
+
+
+# --- Pascal VOC
+
+
+def voc(objects: str, filename: str = "a.jpg", size: str = "") -> str:
+    return f"<annotation>\n<filename>{filename}</filename>\n{size}{objects}</annotation>\n"
+
+
+def voc_object(name: str = "car", corners: str = "<xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>20</ymax>") -> str:
+    return f"<object><name>{name}</name><bndbox>{corners}</bndbox></object>\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "line"),
+    [
+        ("<annotation>\n<filename>a.jpg</filename>\n<object>", "unreadable label", 3),
+        ("", "unreadable label", 1),
+        ("<html></html>", "unreadable label", None),
+        (voc(voc_object() + voc_object("")), "malformed line", 4),
+        (voc(voc_object() + voc_object("car", "<xmin>1</xmin>")), "malformed line", 4),
+        (voc(voc_object() + voc_object("car").replace("30", "much")), "malformed line", 4),
+        (voc(voc_object() + voc_object("ufo")), "unknown class", 4),
+        (voc(voc_object() + voc_object().replace("30", "1")), "zero area", 4),
+        (voc(voc_object() + voc_object().replace("30", "2000")), "box outside", 4),
+        (voc(voc_object(), size="<size><width>100</width><height>36</height></size>"), "size differs", None),
+        (voc(voc_object(), filename="elsewhere.jpg"), "missing picture", None),
+    ],
+)
+def test_voc(tmp_path: Path, text: str, kind: str, line: int | None) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        (tmp_path / f"{name}.jpg").write_bytes(encoded(seed))
+        (tmp_path / f"{name}.xml").write_text(voc(voc_object(), f"{name}.jpg"))
+    (tmp_path / "a.xml").write_text(text)
+    found, problems = imported("voc", tmp_path)
+    assert kinds(problems)[0] == (kind, line)
+    assert boxes_of(found, "b") == 1
+    if kind not in ("unreadable label", "missing picture"):
+        assert boxes_of(found, "a") == 1
+
+
+# --- COCO
+
+
+def coco_set(folder: Path) -> dict[str, list[dict[str, object]]]:
+    for name, seed in (("a.jpg", 1), ("b.jpg", 2)):
+        (folder / name).write_bytes(encoded(seed))
+    annotation = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 20, 20]}
+    images = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]
+    return {"categories": [{"id": 1, "name": "car"}], "images": images, "annotations": [annotation, annotation]}
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "kind"),
+    [
+        ("annotations", {"image_id": 1, "category_id": 1}, "malformed line"),
+        ("annotations", {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3]}, "malformed line"),
+        ("annotations", {"image_id": 1, "category_id": 1, "bbox": ["x", 2, 3, 4]}, "malformed line"),
+        ("annotations", {"image_id": 1, "category_id": 1, "bbox": None}, "malformed line"),
+        ("annotations", "text", "malformed line"),
+        ("annotations", {"image_id": [1], "category_id": 1, "bbox": [1, 2, 3, 4]}, "malformed line"),
+        ("annotations", {"image_id": 77, "category_id": 1, "bbox": [1, 2, 3, 4]}, "label without picture"),
+        ("annotations", {"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4]}, "unknown class"),
+        ("annotations", {"image_id": 1, "category_id": 1, "bbox": [1, 2, 0, 4]}, "zero area"),
+        ("annotations", {"image_id": 1, "category_id": 1, "bbox": [100, 2, 5, 4]}, "box outside"),
+        ("images", {"id": 9, "file_name": "nowhere.jpg"}, "missing picture"),
+        ("images", {"id": 1, "file_name": "b.jpg"}, "malformed line"),
+        ("images", {"file_name": "b.jpg"}, "malformed line"),
+        ("images", {"id": 9}, "malformed line"),
+    ],
+)
+def test_coco(tmp_path: Path, section: str, entry: dict[str, object], kind: str) -> None:
+    content = coco_set(tmp_path)
+    content[section].append(entry)
+    lines = ",\n".join(f'"{name}": [\n' + ",\n".join(map(json.dumps, rows)) + "]" for name, rows in content.items())
+    (tmp_path / "labels.json").write_text("{" + lines + "}")
+    found, problems = imported("coco", tmp_path)
+    assert [one[0] for one in kinds(problems)] == [kind]
+    line = problems.found[0].line
+    if kind in ("unknown class", "zero area", "box outside"):
+        assert boxes_of(found, "a") == 2
+    assert line is not None
+    assert (tmp_path / "labels.json").read_text().splitlines()[line - 1].rstrip(",]}") == json.dumps(entry).rstrip("]}")
+    assert [s.name for s in found] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("text", "line"), [('{"images": [\n{"id": 1,\n', 3), ("[]", None), ("", 1)])
+def test_broken_json(tmp_path: Path, text: str, line: int | None) -> None:
+    good = coco_set(tmp_path)
+    (tmp_path / "a.json").write_text(json.dumps(good))
+    (tmp_path / "b.json").write_text(text)
+    found, problems = imported("coco", tmp_path)
+    assert kinds(problems) == [("unreadable label", line)]
+    assert len(found) == 2
+
+
+# --- CSV
+
+HEADER = "filename,class,xmin,ymin,xmax,ymax\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("a.jpg,car,1,2", "malformed line"),
+        ("a.jpg,car,1,2,3,4,5,6", "malformed line"),
+        (",car,1,2,3,4", "malformed line"),
+        ("a.jpg,,1,2,3,4", "malformed line"),
+        ("a.jpg,car,,,,", "malformed line"),
+        ("a.jpg,car,1,2,inf,4", "malformed line"),
+        ("a.jpg,ufo,1,2,3,4", "unknown class"),
+        ("a.jpg,car,5,2,3,4", "zero area"),
+        ("a.jpg,car,-50,2,3,4", "box outside"),
+        ("nowhere.jpg,car,1,2,3,4", "missing picture"),
+    ],
+)
+def test_csv(tmp_path: Path, line: str, kind: str) -> None:
+    for name, seed in (("a.jpg", 1), ("b.jpg", 2)):
+        (tmp_path / name).write_bytes(encoded(seed))
+    (tmp_path / "labels.csv").write_text(f"{HEADER}a.jpg,car,1,2,30,20\n{line}\nb.jpg,,,,,\n")
+    found, problems = imported("csv", tmp_path)
+    assert kinds(problems) == [(kind, 3)]
+    assert (boxes_of(found, "a"), boxes_of(found, "b")) == (1, 0)
+
+
+def test_csv_without_its_columns_and_a_picture_no_line_names(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(encoded(1))
+    (tmp_path / "labels.csv").write_text("file,class\na.jpg,car\n")
+    found, problems = imported("csv", tmp_path)
+    assert found == []
+    assert kinds(problems) == [("unreadable label", None), ("picture without label", None)]
+    assert "lacks filename, xmin" in problems.found[0].what
+
+
+def test_no_label_reaches_a_picture_outside_its_folder(tmp_path: Path) -> None:
+    inner = tmp_path / "set"
+    inner.mkdir()
+    (tmp_path / "secret.jpg").write_bytes(encoded(3))
+    (inner / "labels.csv").write_text(f"{HEADER}../secret.jpg,car,1,2,30,20\n")
+    found, problems = imported("csv", inner)
+    assert found == []
+    assert kinds(problems) == [("missing picture", 2)]

@@ -1,0 +1,126 @@
+"""Labels checked by eye: what was overlooked, or labelled wrongly, counts for no detector and against none."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from edge_app.config.model import DetectorConfig
+from edge_app.records import FloatArray
+from models.data.samples import CLASSES
+from models.evaluation import document, labelled, looking, rows, tables
+from models.evaluation.detection import Detected, picture_set
+from models.evaluation.labelled import Picture
+from models.evaluation.looking import Look
+from models.evaluation.subject import Result, Subject
+from tests.support.looks import BOXES, Corners, Said, look, picture
+from tests.support.paths import ARTEFACTS
+
+A, B, C, NOWHERE = BOXES
+SIZE = np.array([512, 288] * 2, np.float32)
+
+
+def boxes(*corners: Corners) -> FloatArray:
+    """In px of the input, as parts of the picture."""
+    return np.array(corners, np.float32).reshape(-1, 4) / SIZE
+
+
+@pytest.fixture
+def marked(monkeypatch: pytest.MonkeyPatch) -> Picture:
+    """A picture with a car at B and a label on nothing; of the car at C nobody knew."""
+    one = replace(
+        picture("marked"), boxes=boxes(B, NOWHERE), classes=np.zeros(2, np.int16), ignored=np.zeros(2, np.bool_)
+    )
+    known = {"unlabelled": {one.sha256: boxes(C)}, "mislabelled": {one.sha256: boxes(NOWHERE).round(4)}}
+    monkeypatch.setattr(labelled, "marks", known.__getitem__)
+    return one
+
+
+def test_what_was_overlooked_is_ignored_and_what_is_wrong_is_left_out(marked: Picture) -> None:
+    found = labelled.checked(marked)
+    assert found is not None
+    np.testing.assert_allclose(found.boxes, boxes(B, C))
+    assert [CLASSES[kind] for kind in found.classes] == ["car", "other"]
+    assert found.ignored.tolist() == [False, True]
+    assert len(marked.boxes) == 2
+
+
+def test_one_kind_of_mark_is_enough_and_without_any_nothing_is_said(
+    marked: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert labelled.checked(picture("another")) is None
+    only = {"unlabelled": {marked.sha256: boxes(C)}, "mislabelled": {}}
+    monkeypatch.setattr(labelled, "marks", only.__getitem__)
+    found = labelled.checked(marked)
+    assert found is not None
+    assert found.ignored.tolist() == [False, False, True]
+
+
+def seen(said: Sequence[Said], checked: bool = True) -> Look:
+    """That picture as a detector sees it."""
+    one = look([("car", B), ("car", NOWHERE)], said)
+    return replace(one, checked=look([("car", B), ("other", C)], said)) if checked else one
+
+
+def result(name: str, said: Sequence[Said], checked: bool = True) -> Result:
+    looks = tuple(seen(said, checked) for _ in range(50))
+    shown = picture_set("here", [picture(f"here__{i:02d}") for i in range(50)], looks)
+    return Result(
+        Subject(name, Path(name), name, (512, 288), 1, "model"), sets=(Detected(shown, looks, 0.2, (512, 288)),)
+    )
+
+
+ALL = [("car", 0.9, C), ("car", 0.8, B)]
+"""Both cars, the one that nobody labelled before the other."""
+LABELLED = [("car", 0.9, NOWHERE), ("car", 0.8, B)]
+"""As the labels have it, with a car where there is none."""
+
+
+def test_the_figures_stay_and_others_stand_beside_them() -> None:
+    found = document.result(result("all", ALL), "command")["sets"]["here"]
+    assert found["classes"]["car"]["n"] == 100
+    assert found["classes"]["car"]["ap50"] < 0.3
+    assert found["checked"]["car"]["n"] == 50
+    assert found["checked"]["car"]["ap50"] == pytest.approx(1)
+    assert document.result(result("all", ALL, checked=False), "command")["sets"]["here"]["checked"] is None
+
+
+def test_the_comparison_tells_both() -> None:
+    differences = document.comparison(result("all", ALL), result("labelled", LABELLED))["differences"]
+    assert differences["all/ap50"]["delta"] < -0.5
+    assert differences["checked/ap50"]["delta"] == pytest.approx(0.5, abs=0.01)
+    plain = document.comparison(result("all", ALL, checked=False), result("labelled", LABELLED, checked=False))
+    assert "checked/ap50" not in plain["differences"]
+
+
+def test_tables_show_it_where_something_is_marked() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    several = [result("all", ALL), result("labelled", LABELLED)]
+    for table in tables.everything(several):
+        console.print(table)
+    text = console.export_text()
+    assert "checked by eye" in text
+    assert [row["checked"] for row in rows.precisions(several)] == [pytest.approx(1), pytest.approx(0.5, abs=0.01)]
+    unmarked = [result("all", ALL, checked=False)]
+    assert len(list(tables.everything(unmarked))) == len(list(tables.everything([result("all", ALL)]))) - 1
+    assert [row["checked"] for row in rows.precisions(unmarked)] == [None]
+
+
+def test_a_detector_looks_once_and_is_read_twice(marked: Picture) -> None:
+    model = ARTEFACTS / "ssdlite_mobilenet_v2_512x288.tflite"
+    detector = looking.detector(model, DetectorConfig(), threads=1)
+    try:
+        one, another = looking.look([detector], [marked, picture("another")])[0]
+    finally:
+        detector.close()
+    assert another.checked is None
+    assert one.checked is not None
+    np.testing.assert_array_equal(one.checked.boxes, one.boxes)
+    np.testing.assert_allclose(one.checked.truth[1], C, rtol=1e-5)
+    assert len(one.truth) == 2

@@ -1,0 +1,161 @@
+"""Error kinds, what they cost, what is taken for what, and where labels are missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.evaluation import coco, missing, sheets
+from models.evaluation.coco import AP50
+from models.evaluation.detection import Detected, PictureSet
+from models.evaluation.labelled import SCORED
+from models.evaluation.light import light
+from models.evaluation.looking import Look
+from models.evaluation.verdicts import (
+    BACKGROUND,
+    BOTH,
+    DOUBLE,
+    EXCUSED,
+    HIT,
+    KINDS,
+    MISSED,
+    WRONG_CLASS,
+    WRONG_PLACE,
+    confusion,
+    counts,
+    gains,
+    verdicts,
+)
+from tests.support.looks import look, picture, scenes
+
+BOX, BESIDE, FAR = (0.0, 0.0, 40.0, 40.0), (20.0, 0.0, 60.0, 40.0), (200.0, 100.0, 240.0, 140.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (("car", 0.9, BOX), HIT),
+        (("truck", 0.9, BOX), WRONG_CLASS),
+        (("car", 0.9, BESIDE), WRONG_PLACE),
+        (("truck", 0.9, BESIDE), BOTH),
+        (("car", 0.9, FAR), BACKGROUND),
+        (("car", 0.9, (30.0, 0.0, 70.0, 40.0)), WRONG_PLACE),  # IoU 1/7
+        (("car", 0.9, (34.0, 0.0, 74.0, 40.0)), BACKGROUND),  # IoU 0.08
+    ],
+    ids=["hit", "wrong class", "wrong place", "both", "background", "hardly there", "hardly not there"],
+)
+def test_the_kind_of_one_detection(said: tuple[str, float, tuple[float, float, float, float]], kind: int) -> None:
+    found = verdicts(look([("car", BOX)], [said]))
+    assert found.kinds.tolist() == [kind]
+    assert found.unfound.tolist() == [kind != HIT]
+    # A wrong class or place speaks for the box: it is not missed as well.
+    assert found.missed.tolist() == [kind in (BOTH, BACKGROUND)]
+
+
+def test_the_weaker_of_two_is_double_and_what_lies_in_an_ignored_box_is_excused() -> None:
+    found = verdicts(look([("car", BOX), ("other", FAR)], [("car", 0.9, BOX), ("car", 0.8, BOX), ("bus", 0.7, FAR)]))
+    assert found.kinds.tolist() == [HIT, DOUBLE, EXCUSED]
+    assert found.missed.tolist() == [False, False]
+
+
+def test_counts_and_nothing_at_all() -> None:
+    found = [verdicts(look([("car", BOX)], [])), verdicts(look([], [("car", 0.5, BOX)])), verdicts(look([]))]
+    assert counts(found) == dict.fromkeys(KINDS, 0) | {"missed": 1, "background": 1}
+
+
+def test_what_each_kind_costs() -> None:
+    boxes = [("car", (100.0 * i, 0.0, 100.0 * i + 40, 40.0)) for i in range(4)]
+    # In falling order: background, hit, wrong class, wrong place; the fourth car is missed.
+    seen = look(
+        boxes,
+        [
+            ("car", 0.9, (0.0, 300.0, 40.0, 340.0)),
+            ("car", 0.8, boxes[0][1]),
+            ("truck", 0.7, boxes[1][1]),
+            ("car", 0.6, (220.0, 0.0, 260.0, 40.0)),
+        ],
+    )
+    gained = gains([seen], [verdicts(seen)])
+    as_is = coco.judge([seen])["car"].ap50
+    assert as_is == pytest.approx(26 * 0.5 / 101)
+    assert gained["background"]["car"] == pytest.approx(26 / 101 - as_is)
+    assert gained["wrong class"]["car"] == pytest.approx((51 * 2 / 3) / 101 - as_is)
+    assert gained["wrong place"]["car"] == pytest.approx((51 * 2 / 3) / 101 - as_is)
+    assert gained["missed"]["car"] == pytest.approx(34 * 0.5 / 101 - as_is)  # one of three then, up to recall 0.33
+    assert gained["double"]["car"] == gained["wrong class and place"]["car"] == 0
+
+
+def test_a_box_is_put_right_once() -> None:
+    # Two wrong places for one car: the weaker goes away, so what is put right finds one car of two.
+    seen = look([("car", BOX), ("car", FAR)], [("car", 0.9, BESIDE), ("car", 0.8, (-20.0, 0.0, 20.0, 40.0))])
+    assert gains([seen], [verdicts(seen)])["wrong place"]["car"] == pytest.approx(51 / 101)
+    found_too = look([("car", BOX)], [("car", 0.9, BOX), ("car", 0.8, BESIDE)])
+    assert gains([found_too], [verdicts(found_too)])["wrong place"]["car"] == 0
+
+
+def test_what_is_excused_costs_nothing() -> None:
+    seen = look([("other", FAR), ("car", BOX), ("car", (100, 0, 140, 40))], [("car", 0.9, FAR), ("car", 0.5, BOX)])
+    gained = gains([seen], [verdicts(seen)])
+    assert gained["background"]["car"] == 0
+    assert gained["missed"]["car"] == pytest.approx(1 - coco.judge([seen])["car"].ap50) == pytest.approx(50 / 101)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(scenes, min_size=1, max_size=4))
+def test_hits_are_cocos_hits_and_no_fix_costs_anything(looks: list[Look]) -> None:
+    found = [verdicts(seen) for seen in looks]
+    scores = [float(s) for seen in looks for s in seen.scores]
+    if len(set(scores)) < len(scores):
+        return  # the order of equal scores is free
+    judged = coco.judge(looks)
+    for k, label in enumerate(SCORED):
+        mine = sum(int(np.sum((v.kinds == HIT) & (seen.found == k))) for seen, v in zip(looks, found, strict=True))
+        assert mine == judged[label].matches["all"].hit[AP50].sum()
+        for kind in KINDS:
+            assert not gains(looks, found)[kind][label] < -1e-9
+
+
+def test_confusion() -> None:
+    seen = look(
+        [("car", BOX), ("motorcycle", FAR), ("other", (300, 0, 340, 40))],
+        [("truck", 0.9, BOX), ("car", 0.5, (100, 200, 140, 240)), ("bus", 0.4, (300, 0, 340, 40))],
+    )
+    expected = np.zeros((5, 5), int)
+    expected[SCORED.index("car"), SCORED.index("truck")] = 1
+    expected[SCORED.index("motorcycle"), -1] = 1
+    expected[-1, SCORED.index("car")] = 1
+    assert confusion([seen]).tolist() == expected.tolist()
+
+
+def detected(looks: list[Look]) -> Detected:
+    shown = tuple(picture(f"here__{i:03d}") for i in range(len(looks)))
+    weights = np.ones((3, len(looks)), np.int64)
+    return Detected(PictureSet("here", shown, tuple("day" for _ in looks), weights), tuple(looks), 0.2, (512, 288))
+
+
+def test_where_to_label_next() -> None:
+    one = detected([look([("car", BOX), ("motorcycle", (0, 0, 9, 9))], [("car", 0.9, BOX)])] * 6)
+    first, *rest = missing.gaps([one])
+    assert (first.label, first.unfound, first.boxes, first.size, first.per_image) == ("motorcycle", 6, 6, "small", 1)
+    assert [gap.unfound for gap in rest] == [0]
+    said = missing.sentence([first])
+    assert "here-01 (day): 1.0 of 1.0 motorcycles a picture" in said
+    assert "100% of them small" in said
+    assert "label other cameras" in missing.sentence(missing.gaps([detected([look([])] * 6)]))
+
+
+def test_sheets_show_the_worst_of_each_run() -> None:
+    wrong = ("car", 0.9, FAR)
+    one = detected([look([], [wrong] if i == 4 else []) for i in range(8)])
+    tiles = sheets.worst([one], BACKGROUND)
+    assert [tile.row for tile in tiles] == [4]
+    made = sheets.sheet(tiles, BACKGROUND)
+    assert made is not None
+    assert (made == np.array(sheets.WRONG, np.uint8)).all(axis=2).sum() > 50
+    assert sheets.sheet(sheets.worst([one], MISSED), MISSED) is None
+
+
+def test_light_is_read_from_the_brightness() -> None:
+    assert [light(np.full((90, 160, 3), level, np.uint8)) for level in (20, 60, 140)] == ["night", "dusk", "day"]

@@ -1,0 +1,116 @@
+"""The registry's commands: from the first model to a rollback, and mistakes in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models.registry.__main__ import main
+from models.registry.policy import DEFAULT_POLICY
+from models.registry.shelf import Shelf
+from tests.support.registry_cases import (
+    OURS,
+    SIZE,
+    THEIRS,
+    add,
+    compared,
+    everything,
+    in_production,
+    places,
+    put_model,
+    result,
+    sha256,
+    shelf,
+)
+
+
+def test_the_commands_from_the_first_model_to_a_rollback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, folder = shelf(tmp_path), tmp_path / "arrived"
+    there = places(one)
+    theirs, ours = put_model(folder, THEIRS, name="theirs", trained=False), put_model(folder, OURS, name="ours")
+    for name, content in (("a", result(THEIRS)), ("b", result()), ("c", compared())):
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    assert main(["add", str(theirs), "--evaluation", str(folder / "a.json"), *there]) == 0
+    assert main(["adopt", "theirs", "--why", "there was none", *there]) == 0
+    assert main(["add", str(ours), "--evaluation", str(folder / "b.json"), *there]) == 0
+    assert main(["promote", "ours", *there]) == 1
+    said = capsys.readouterr().out
+    assert "nothing was changed" in said
+    assert [line for line in said.splitlines() if "better" in line and "FAILED" in line]
+    assert main(["add", str(ours), "--comparison", str(folder / "c.json"), *there]) == 0
+    assert main(["check", sha256(OURS)[:12], *there]) == 0
+    assert main(["promote", "ours", "--why", "more motorcycles", *there]) == 0
+    assert main(["list", *there]) == 0
+    assert main(["show", "ours", *there]) == 0
+    said = capsys.readouterr().out
+    assert "would pass" in said
+    assert "more motorcycles" in said
+    assert "CC-BY-4.0, 9 pictures" in said
+    assert main(["rollback", SIZE, "--why", "trial", *there]) == 0
+    assert main(["history", *there]) == 0
+    assert f"replaces {sha256(OURS)[:12]}): trial" in capsys.readouterr().out
+    assert in_production(one) == THEIRS
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["check", "nobody"], "There is no candidate 'nobody'"),
+        (["add", "absent.tflite"], "cannot read the manifest"),
+        (["rollback", "9x9", "--why", "x"], "nothing to go back to"),
+        (["promote", "ours", "--policy", "absent.toml"], "cannot be read"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    two: Shelf, command: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, *places(two)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"schema": "edge-app/count-result/1"}', "{"])
+@pytest.mark.parametrize("document", ["evaluation", "comparison", "split"])
+def test_a_document_that_is_none_is_not_taken_in(
+    two: Shelf, content: str, document: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "wrong.json"
+    path.write_text(content)
+    before = everything(two)
+    model = two.registry.parent / "arrived" / "ours.tflite"
+    assert main(["add", str(model), f"--{document}", str(path), *places(two)]) == 1
+    assert str(path) in capsys.readouterr().err
+    assert everything(two) == before
+
+
+POLICIES = {
+    "licences = [": "licences = []\nothers = [",
+    "[margins]": "[margin]",
+    '"luongduc/car" = 0.70': '"luongduc/car" = 0',
+    "edge-app/policy/1": "edge-app/policy/2",
+    "examples = 40": "examples =",
+}
+
+
+@pytest.mark.parametrize("part", POLICIES)
+def test_half_a_policy_is_none(two: Shelf, part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "policy.toml"
+    text = DEFAULT_POLICY.read_text()
+    assert part in text
+    path.write_text(text.replace(part, POLICIES[part]))
+    assert main(["promote", "ours", "--policy", str(path), *places(two)]) == 1
+    assert str(path) in capsys.readouterr().err
+    assert in_production(two) == THEIRS
+
+
+def test_one_at_a_time(two: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    with two.held():
+        assert main(["promote", "ours", *places(two)]) == 1
+    assert "Another process" in capsys.readouterr().err
+
+
+def test_a_name_that_is_taken_by_another_model_gets_a_hash(two: Shelf) -> None:
+    entry = add(two, b"a third", name="ours")
+    assert entry.name == f"ours-{sha256(b'a third')[:8]}"

@@ -1,0 +1,130 @@
+"""The search: what it tries, what it ends early, and that a killed one goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("optuna", reason="Optuna is not installed (make smoke)")
+
+from models.common.errors import BuildError
+from models.training.folder import RunFolder
+from models.training.loop import DivergedError
+from models.training.search import Judged, Search, Trial, best_of, table
+from models.training.settings import Settings
+from tests.support.paths import ROOT
+
+BASE = Settings(width=192, height=128, steps=30, judge_every=10)
+HALFWAY = 20
+
+
+def score(settings: Settings, step: int) -> float:
+    """A training whose outcome is known: the rate near 3e-4 is best, and mosaic helps."""
+    off = abs(settings.rate - 3e-4) / 2e-3
+    return (0.8 - off + 0.1 * settings.augmentation.mosaic) * step / settings.steps
+
+
+class Trainer:
+    """Trains by `score`; is interrupted, or killed, or diverges, where it is told to."""
+
+    def __init__(self, die_in: str = "", diverge_in: str = "", *, kill: bool = False) -> None:
+        self.die_in, self.diverge_in, self.kill = die_in, diverge_in, kill
+        self.seen: list[tuple[str, Settings]] = []
+
+    def __call__(self, folder: RunFolder, settings: Settings, judged: Judged, stop: Callable[[], bool]) -> None:
+        folder.begin(settings, {})
+        self.seen.append((folder.path.name, settings))
+        for step in range(settings.judge_every, settings.steps + 1, settings.judge_every):
+            if stop():
+                return
+            if folder.path.name == self.diverge_in:
+                raise DivergedError("The loss is nan.")
+            if folder.path.name == self.die_in and step == HALFWAY:
+                if self.kill:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                raise KeyboardInterrupt
+            found = {"score": score(settings, step), "car": score(settings, step)}
+            folder.note({"step": step, "validation": found})
+            judged(step, found)
+
+
+def silent(_: Trial) -> None:
+    return
+
+
+def test_it_tries_other_settings_within_bounds_and_ends_hopeless_ones(tmp_path: Path) -> None:
+    trainer = Trainer()
+    rows = Search(tmp_path / "study", BASE, ["nepal"], trainer).run(14, silent)
+    assert len(rows) == len(trainer.seen) == 14
+    tried = [settings for _, settings in trainer.seen]
+    assert len({settings.rate for settings in tried}) == 14
+    assert len({settings.augmentation.mosaic for settings in tried}) > 1
+    assert all(5e-5 <= s.rate <= 2e-3 and set(s.origins) == {"nepal"} and s.width == 192 for s in tried)
+    early = [row for row in rows if row.state == "pruned"]
+    assert early
+    assert all(15 <= row.steps < 30 for row in early), "not before its half: what begins worse may end better"
+    best = max(rows, key=lambda row: row.best["score"])
+    assert best.state == "complete"
+
+
+def test_the_table_is_written_with_the_best_first(tmp_path: Path) -> None:
+    rows = Search(tmp_path / "study", BASE, [], Trainer()).run(3, silent)
+    lines = (tmp_path / "study/search.md").read_text().splitlines()
+    best = max(rows, key=lambda row: row.best["score"])
+    assert lines[0].startswith("| trial | frozen_blocks | mosaic | rate | steps |")
+    assert lines[2].startswith(f"| {best.folder} |")
+    said = json.loads((tmp_path / "study/search.json").read_text())
+    assert [row["folder"] for row in said["trials"]] == ["trial-000", "trial-001", "trial-002"]
+
+
+def test_an_interrupted_search_goes_on_with_the_very_trial(tmp_path: Path) -> None:
+    trainer = Trainer(die_in="trial-002")
+    for _ in range(2):  # twice, so that a second restart does not lose or double it
+        with pytest.raises(KeyboardInterrupt):
+            Search(tmp_path / "study", BASE, ["nepal"], trainer).run(4, silent)
+    assert [name for name, _ in trainer.seen] == ["trial-000", "trial-001", "trial-002", "trial-002"]
+    again = Trainer()
+    rows = Search(tmp_path / "study", BASE, ["nepal"], again).run(4, silent)
+    assert len(rows) == 4
+    assert [again.seen[0]] * 2 == trainer.seen[-2:]
+    assert again.seen[1][0] not in {name for name, _ in trainer.seen}
+
+
+def test_a_killed_search_goes_on_with_the_very_trial(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.models.training.test_search import *; "
+        "Search(Path(sys.argv[1]), BASE, [], Trainer(die_in='trial-001', kill=True)).run(3, silent)"
+    )
+    dead = subprocess.run([sys.executable, "-c", code, str(tmp_path / "study")], cwd=ROOT, check=False)
+    assert dead.returncode == -signal.SIGKILL
+    before = (tmp_path / "study/trial-001/settings.json").read_text()
+    again = Trainer()
+    rows = Search(tmp_path / "study", BASE, [], again).run(3, silent)
+    assert [row.folder for row in rows][:2] == ["trial-000", "trial-001"]
+    assert len(rows) == 3
+    assert again.seen[0][0] == "trial-001"
+    assert (tmp_path / "study/trial-001/settings.json").read_text() == before
+
+
+def test_a_trial_that_diverges_does_not_end_the_search(tmp_path: Path) -> None:
+    rows = Search(tmp_path / "study", BASE, [], Trainer(diverge_in="trial-001")).run(3, silent)
+    assert [row.state for row in rows] == ["complete", "pruned", "complete"]
+    assert rows[1].best == {"score": 0.0}
+    assert "trial-001" in table(rows).splitlines()[-1]
+
+
+def test_a_folder_of_another_search_is_refused(tmp_path: Path) -> None:
+    Search(tmp_path / "study", BASE, [], Trainer())
+    with pytest.raises(BuildError, match="another search"):
+        Search(tmp_path / "study", BASE.model_copy(update={"steps": 40}), [], Trainer())
+
+
+def test_without_a_judgement_the_score_is_0(tmp_path: Path) -> None:
+    assert best_of(RunFolder(tmp_path)) == (0, {"score": 0.0})

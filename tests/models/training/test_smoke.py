@@ -1,0 +1,141 @@
+"""A whole small training on drawn pictures: it learns, goes on after it was ended, and gives a file that loads."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_app.detectors.tflite import TfliteDetector
+from models.conversion.anchors import Size
+from models.conversion.quantisation import Recipe
+from models.data import drawn, shards
+from models.registry.lineage import lineage
+from models.training import scenes, weights
+from models.training.architecture import BACKBONE
+from models.training.folder import RunFolder
+from models.training.loop import Progress, Training, plan_of
+from models.training.settings import Settings
+from tests.models.training.test_weights import drawn as drawn_weights
+
+pytestmark = [
+    pytest.mark.skipif(
+        importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed (make smoke)"
+    ),
+    pytest.mark.timeout(600),
+]
+
+SETTINGS = Settings(
+    width=192,
+    height=128,
+    batch=4,
+    steps=60,
+    warm_up=10,
+    rate=1e-3,
+    frozen_blocks=0,
+    precision="float32",
+    judge_every=30,
+    save_every=10,
+)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> scenes.Parts:
+    """Two drawn cameras, one that teaches and one that chooses, through shards as in real life."""
+    folder = tmp_path_factory.mktemp("shards")
+    shards.write(folder, drawn.samples(24, seed=5))
+    split = folder / "split.json"
+    said = {"train": ["street-day-5"], "validation": ["street-cycle-6"], "test": []}
+    split.write_text(json.dumps({"schema": "edge-app/split/1", "command": "test", **said}))
+    return scenes.read([folder], split)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, parts: scenes.Parts) -> tuple[RunFolder, list[float]]:
+    """A run that was ended after 20 steps and went on in a second process's stead; its losses step by step."""
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "smoke")
+    first = drawn_weights(plan_of(SETTINGS))
+    rows = scenes.lineage(parts.training, "train") + scenes.lineage(parts.validation, "validation")
+    folder.begin(SETTINGS, {"data": rows, "parent": {"sha256": weights.digest(first), "from": "drawn"}})
+    (folder.path / "code.txt").write_text("test\n")
+    losses: list[float] = []
+
+    def quiet(_: Progress) -> None:
+        return
+
+    def remembering(training: Training) -> Training:
+        take = training._take_step
+        training._take_step = lambda batch: losses.append(take(batch)) or losses[-1]  # type: ignore[func-returns-value,method-assign]
+        return training
+
+    before = remembering(Training(folder, SETTINGS, parts, first, {}))
+    before.run(quiet, stop=lambda: before.step >= 20)
+    assert before.step == 20
+    after = remembering(Training(folder, SETTINGS, parts, first, {}))
+    assert after.step == 20
+    after.run(quiet)
+    assert after.step == SETTINGS.steps
+    return folder, losses
+
+
+def test_the_loss_falls(trained: tuple[RunFolder, list[float]]) -> None:
+    _, losses = trained
+    assert len(losses) == SETTINGS.steps
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+
+
+def test_the_folder_tells_how_it_went(trained: tuple[RunFolder, list[float]]) -> None:
+    folder, _ = trained
+    rows = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "validation" in row] == [30, 60]
+    assert all(0 <= row["validation"]["score"] <= 1 for row in rows if "validation" in row)
+    assert any(path.name.startswith("events") for path in folder.board.iterdir())
+    assert folder.weights.exists()
+
+
+def test_a_pull_keeps_the_backbone_by_the_published_one(parts: scenes.Parts, tmp_path: Path) -> None:
+    first = drawn_weights(plan_of(SETTINGS))
+    published = drawn_weights(plan_of(SETTINGS), seed=1)
+    ends = {}
+    for pull in (0.0, 0.5):
+        settings = SETTINGS.model_copy(update={"pull": pull, "steps": 4, "judge_every": 4, "warm_up": 0})
+        folder = RunFolder(tmp_path / str(pull))
+        folder.begin(settings, {})
+        Training(folder, settings, parts, first, {}, published).run(lambda _: None)
+        ends[pull] = weights.load(folder.last)
+
+    def away(found: weights.Weights, part: str) -> float:
+        return float(sum(np.abs(found[name] - published[name]).sum() for name in found if name.startswith(part)))
+
+    assert away(ends[0.5], BACKBONE) < 0.5 * away(ends[0.0], BACKBONE)
+    assert away(ends[0.5], "BoxPredictor") > 0.9 * away(ends[0.0], "BoxPredictor")
+
+
+def test_the_file_loads_on_a_device_and_says_where_it_comes_from(
+    trained: tuple[RunFolder, list[float]], parts: scenes.Parts, tmp_path: Path
+) -> None:
+    from models.training.export import export, fitted
+
+    folder, _ = trained
+    best = weights.load(folder.weights)
+    fits = fitted(folder, best, parts.validation)
+    for size in (SETTINGS.size, Size(160, 96)):
+        model, plain = export(
+            folder, best, parts.training, tmp_path / str(size), quantisation=Recipe(pictures=4), fits=fits, size=size
+        )
+        image = scenes.decoded(parts.validation[0]).image
+        for path in (model, plain):
+            detector = TfliteDetector(path, score=0.0001)
+            assert (detector.manifest.input.width, detector.manifest.input.height) == size
+            detector.detect(image)
+            detector.close()
+        manifest = json.loads(model.with_suffix(".json").read_text())
+        said = lineage(manifest).training
+        assert said is not None
+        assert {one.licence for one in said.data} == {drawn.LICENCE}
+        assert said.run == "smoke"
+        assert model.stat().st_size < 0.4 * plain.stat().st_size

@@ -1,0 +1,106 @@
+"""Channels that never move: found, left out, and the network answers as before."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from edge_app.records import FloatArray
+from models.conversion.anchors import Size
+from models.training.architecture import BACKBONE, FINE, Plan, convolutions, plan
+from models.training.trimming import MULTIPLE, STEP, Extent, groups, trimmed
+from tests.models.training.test_weights import drawn
+
+SIZE = Size(160, 96)
+PLAN = plan(4, fine=True, deep=True)
+LAST = f"{BACKBONE}/Conv_1"
+WIDE = f"{BACKBONE}/expanded_conv_13/expand"
+
+
+def lively(network: Plan) -> dict[str, Extent]:
+    """Everything moves."""
+    size = {unit.name: unit.channels for unit in network.units}
+    names = {tensor for group in groups(network) for tensor, _ in group.ends}
+    return {n: Extent(*(np.full(size[n], v, np.float32) for v in (0.0, 1.0, 0.5))) for n in names}
+
+
+def still(extent: Extent, channels: list[int], value: float) -> None:
+    for part in (extent.low, extent.high, extent.mean):
+        part[channels] = value
+
+
+def test_a_group_is_what_goes_together_and_sums_are_left_alone() -> None:
+    found = {group.root.name: group for group in groups(PLAN)}
+    assert not any(name.endswith("/project") or name == f"{FINE}/sum" for name in found)
+    assert len(found[WIDE].through) == 3  # of its block, and of both heads of stride 16
+    assert {unit.name for _, unit in found[LAST].ends} == {
+        "BoxPredictor_1/BoxEncodingPredictor",
+        "BoxPredictor_1/ClassPredictor",
+        f"{BACKBONE}/layer_19_1_Conv2d_2_1x1_256",
+    }
+
+
+def test_what_moves_stays_and_so_do_the_outputs() -> None:
+    known = drawn(PLAN)
+    network, found = trimmed(PLAN, known, lively(PLAN))
+    assert network == PLAN
+    assert all((found[name] == known[name]).all() for name in known)
+
+
+def test_channels_go_in_multiples_and_only_from_where_they_are_still_at_every_end() -> None:
+    seen = lively(PLAN)
+    still(seen[LAST], list(range(20)), 0)
+    for name in seen:
+        if name.startswith("BoxPredictor_1/"):
+            still(seen[name], list(range(3, 40)), 0.25)
+    network, found = trimmed(PLAN, drawn(PLAN), seen)
+    channels = {unit.name: unit.channels for unit in network.units}
+    assert channels[LAST] == 1280 - 17 + 1  # the next multiple of 8
+    assert channels[LAST] % MULTIPLE == 0
+    for unit in convolutions(network.units):
+        assert found[f"{unit.name}/bias"].shape == (unit.channels,)
+        assert found[f"{unit.name}/kernel"].shape[2 if unit.op == "depthwise" else 3] == unit.channels
+    before = {unit.name: unit.channels for unit in PLAN.units}
+    assert {name for name in channels if channels[name] != before[name]} == {
+        LAST,
+        "BoxPredictor_1/BoxEncodingPredictor_depthwise",
+        "BoxPredictor_1/ClassPredictor_depthwise",
+    }
+
+
+def test_a_step_of_int8_is_still_and_more_is_not() -> None:
+    seen = lively(PLAN)
+    for name in seen:
+        if name.startswith(("BoxPredictor_0/", f"{BACKBONE}/expanded_conv_13/")):
+            seen[name].low[:16], seen[name].high[:8], seen[name].high[8:16] = 1, 1 + 0.9 * STEP, 1 + 1.1 * STEP
+    network, _ = trimmed(PLAN, drawn(PLAN), seen)
+    assert {unit.channels for unit in network.units if unit.name == WIDE} == {576 - 8}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed (make smoke)")
+def test_a_network_with_still_channels_answers_the_same_without_them() -> None:
+    from models.conversion import tensorflow_adapter
+    from models.conversion.network import INPUT
+    from models.training.keras_network import graph_of
+    from models.training.trimming import extents
+
+    known, random = drawn(PLAN), np.random.default_rng(3)
+    for unit in convolutions(PLAN.units):  # a third of all channels dead, some of what is carried on at a fixed value
+        if unit.relu:
+            bias, gone = known[f"{unit.name}/bias"], random.random(unit.channels) < 0.3
+            bias[gone] = -50
+            if unit.op == "depthwise":
+                known[f"{unit.name}/kernel"][:, :, gone] = 0
+                bias[gone] = random.uniform(-1, 5, gone.sum())
+    pictures: list[FloatArray] = [random.uniform(-1, 1, (1, *SIZE[::-1], 3)).astype(np.float32) for _ in range(4)]
+    graph = graph_of(PLAN, SIZE, known)
+    network, fewer = trimmed(PLAN, known, extents(graph, PLAN, pictures))
+    smaller = graph_of(network, SIZE, fewer)
+    assert sum(map(np.size, smaller.weights.values())) < 0.9 * sum(map(np.size, graph.weights.values()))
+    names = [*PLAN.outputs[0], *PLAN.outputs[1]]
+    before, after = (tensorflow_adapter.runner(one, [INPUT], names) for one in (graph, smaller))
+    for image in pictures:
+        for one, other in zip(before(image), after(image), strict=True):
+            np.testing.assert_allclose(other, one, atol=0.01)

@@ -1,0 +1,201 @@
+"""The session against real brokers: what is delivered, and that it always comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edge_app.errors import BrokerError
+from edge_app.mqtt.connection import Acked, Connected, Lost, Message, Timing
+from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.endpoint import Backoff, Endpoint
+from edge_app.mqtt.session import Session
+from tests.support.brokers import (
+    SHORT,
+    Mosquitto,
+    collect,
+    eventually,
+    mosquitto,
+    needs_mosquitto,
+    relay,
+    run_until,
+    session,
+    subscribed,
+)
+
+
+@needs_mosquitto
+def test_publishes_and_receives(broker: Mosquitto) -> None:
+    with subscribed(broker.port, "a/#") as reader:
+        sender = session(broker.port)
+        assert run_until(sender, Connected) == [Connected("5")]
+        token = sender.publish(Message("a/b", "né".encode(), qos=1))
+        assert run_until(sender, Acked) == [Acked(token)]
+        assert collect(reader, bool) == [Message("a/b", "né".encode(), qos=1)]
+        sender.close()
+
+
+@needs_mosquitto
+def test_nobody_listening_is_a_success(broker: Mosquitto) -> None:
+    sender = session(broker.port)
+    run_until(sender, Connected)
+    token = sender.publish(Message("nobody/listens", b"x", qos=1))
+    assert run_until(sender, Acked) == [Acked(token)]
+    sender.close()
+
+
+@needs_mosquitto
+def test_publishing_without_a_connection_is_refused_not_queued(broker: Mosquitto) -> None:
+    with pytest.raises(BrokerError, match="not connected"):
+        session(broker.port).publish(Message("a", b"x", qos=1))
+
+
+@needs_mosquitto
+def test_comes_back_after_the_broker(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as mortal:
+        subject = session(mortal.port)
+        run_until(subject, Connected)
+        mortal.kill()
+        assert "connection lost" in str(run_until(subject, Lost))
+        eventually(lambda: subject.poll(0.05) is not None and "connection refused" in subject.problem)
+        mortal.start()
+        run_until(subject, Connected)
+        assert subject.problem == ""
+        mortal.stop()
+        run_until(subject, Lost)
+        subject.close()
+
+
+@needs_mosquitto
+def test_a_brokers_receive_maximum_is_kept(tmp_path: Path) -> None:
+    with (
+        mosquitto(tmp_path, "allow_anonymous true", "max_inflight_messages 3") as modest,
+        relay(modest.port) as between,
+        subscribed(modest.port, "a/#") as reader,
+    ):
+        subject = session(between.port, timing=Timing(connect=2.0, keepalive=60, ack=60.0))
+        run_until(subject, Connected)
+        between.deaf.set()
+        tokens = [subject.publish(Message(f"a/{n}", b"x", qos=1)) for n in range(10)]
+        assert len(collect(reader, lambda got: len(got) == 3)) == 3
+        assert reader.read(0.2) is None
+        between.deaf.clear()
+        assert run_until(subject, Acked, 10) == [Acked(token) for token in tokens]
+        subject.close()
+
+
+@needs_mosquitto
+def test_connections_that_ended_leave_no_files_open(broker: Mosquitto) -> None:
+    gc.disable()
+    try:
+        counts = []
+        for _ in range(3):
+            for _ in range(5):
+                subject = session(broker.port)
+                run_until(subject, Connected)
+                subject.close()
+            counts.append(len(list(Path("/proc/self/fd").iterdir())))
+    finally:
+        gc.enable()
+    assert counts == [counts[0]] * 3
+
+
+@needs_mosquitto
+def test_a_busy_dead_connection_is_dropped_by_the_missing_acknowledgement(broker: Mosquitto) -> None:
+    with relay(broker.port) as between:
+        subject = session(between.port, timing=Timing(connect=2.0, keepalive=60, ack=0.3))
+        run_until(subject, Connected)
+        between.frozen.set()
+        subject.publish(Message("a", b"x", qos=1))
+        assert "no acknowledgement within 0.3 s" in str(run_until(subject, Lost))
+        between.frozen.clear()
+        run_until(subject, Connected)
+        subject.close()
+
+
+@needs_mosquitto
+def test_an_idle_dead_connection_is_dropped_by_the_keepalive(broker: Mosquitto) -> None:
+    with relay(broker.port) as between:
+        subject = session(between.port, timing=Timing(connect=2.0, keepalive=1))
+        run_until(subject, Connected)
+        between.frozen.set()
+        assert "connection lost" in str(run_until(subject, Lost, timeout=4.0))
+        subject.close()
+
+
+@needs_mosquitto
+def test_a_twin_with_our_id_is_named_and_does_not_make_us_frantic(broker: Mosquitto) -> None:
+    twins = [Session(Endpoint(HOST, broker.port), "twin", timing=SHORT, backoff=Backoff(0.2, 5.0, max)) for _ in "ab"]
+    deadline = time.monotonic() + 2.0
+    connects = 0
+    while time.monotonic() < deadline:
+        events = [event for twin in twins for event in twin.poll(0.02)]
+        connects += sum(isinstance(event, Connected) for event in events)
+    assert any("does another client use the id twin?" in twin.problem for twin in twins)
+    assert connects <= 2 + 2 * 4  # each waits 0.2, 0.4, 0.8, 1.6 s ...
+    for twin in twins:
+        twin.close()
+
+
+@needs_mosquitto
+def test_last_will_is_sent_when_the_process_is_killed(broker: Mosquitto) -> None:
+    program = f"""
+from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.connection import Message
+from edge_app.mqtt.session import Session
+subject = Session(Endpoint("{HOST}", {broker.port}), "mortal", will=lambda: Message("will/x", b"gone", 1, True))
+while not subject.connected:
+    subject.poll(0.05)
+print("connected", flush=True)
+while True:
+    subject.poll(0.5)
+"""
+    with subscribed(broker.port, "will/#") as reader:
+        child = subprocess.Popen((sys.executable, "-c", program), stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"connected\n"
+        child.send_signal(signal.SIGKILL)
+        child.wait(5)
+        child.stdout.close()
+        assert collect(reader, bool)[0].payload == b"gone"
+    with subscribed(broker.port, "will/#", name="later") as later:
+        assert collect(later, bool)[0].retained
+
+
+@needs_mosquitto
+def test_no_last_will_after_a_goodbye(broker: Mosquitto) -> None:
+    with subscribed(broker.port, "polite/#") as reader:
+        polite = Session(Endpoint(HOST, broker.port), "polite", will=lambda: Message("polite/x", b"gone", 1))
+        run_until(polite, Connected)
+        polite.close()
+        sender = session(broker.port)
+        run_until(sender, Connected)
+        sender.publish(Message("polite/end", b"", qos=1))
+        assert [message.topic for message in collect(reader, bool)] == ["polite/end"]
+        sender.close()
+
+
+def test_backoff_doubles_up_to_its_ceiling() -> None:
+    ceilings = [Backoff(1.0, 60.0, lambda _low, high: high).delay(n) for n in (1, 2, 3, 7, 1000)]
+    assert ceilings == [1.0, 2.0, 4.0, 60.0, 60.0]
+    assert all(0 <= Backoff().delay(n) <= 60 for n in range(1, 100))
+
+
+@needs_mosquitto
+def test_a_message_that_expired_is_not_handed_out(broker: Mosquitto) -> None:
+    with contextlib.closing(session(broker.port, "sender")) as sender:
+        run_until(sender, Connected)
+        for topic, seconds in (("expiry/short", 1), ("expiry/long", 60)):
+            sender.publish(Message(topic, b"1", qos=1, retained=True, expires_s=seconds))
+        run_until(sender, Acked, 2)
+        time.sleep(2.1)  # mosquitto counts whole seconds
+    with subscribed(broker.port, "expiry/#", name="late") as reader:
+        (kept,) = collect(reader, lambda messages: len(messages) == 1)
+    assert kept.topic == "expiry/long"

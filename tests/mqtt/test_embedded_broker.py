@@ -1,0 +1,100 @@
+"""The demo's broker: there at once, gone with its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from edge_app.errors import BrokerError
+from edge_app.mqtt.connection import Acked, Connected, Message
+from edge_app.mqtt.embedded_broker import HOST, embedded
+from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.session import probe
+from tests.support.brokers import collect, eventually, needs_iotcore, run_until, session, subscribed
+
+PARENT = """
+import time
+from edge_app.mqtt.embedded_broker import embedded
+with embedded() as port:
+    announced = False
+    while True:
+        try:
+            if not announced:
+                announced = True
+                print(port, flush=True)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+"""
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def ended(port: int) -> bool:
+    time.sleep(0.02)
+    return not listens(port)
+
+
+@needs_iotcore
+def test_ends_with_its_context() -> None:
+    with embedded() as port:
+        assert listens(port)
+    assert not listens(port)
+
+
+@needs_iotcore
+def test_a_given_port_that_is_in_use() -> None:
+    with socket.create_server((HOST, 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(BrokerError, match=f"cannot start on {HOST}:{port}"), embedded(port):
+            pass
+
+
+def test_without_iotcore(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "iotcore", None)
+    with pytest.raises(BrokerError, match=r"pip install 'edge-app\[demo\]'"), embedded():
+        pass
+
+
+@needs_iotcore
+def test_outlives_ctrl_c_and_ends_with_a_killed_parent() -> None:
+    command = (sys.executable, "-c", PARENT)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
+        assert parent.stdout is not None
+        try:
+            port = int(parent.stdout.readline())
+            os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: the whole group gets it
+            assert parent.stdout.readline() == "interrupted\n"
+            assert probe(Endpoint(HOST, port), "check") == "5"
+        finally:
+            parent.kill()
+    eventually(lambda: ended(port))
+
+
+@needs_iotcore
+def test_keeps_retained_messages_and_a_lost_subscribers_queue() -> None:
+    with embedded() as port:
+        with subscribed(port, "a/#", name="reader", keep=60):
+            pass
+        sender = session(port)
+        run_until(sender, Connected)
+        tokens = [sender.publish(Message(f"a/{n}", b"x", qos=1, retained=n == 0)) for n in range(3)]
+        assert run_until(sender, Acked, 3) == [Acked(token) for token in tokens]
+        with subscribed(port, "a/#", name="reader", keep=60) as reader:
+            topics = {message.topic for message in collect(reader, lambda got: len({m.topic for m in got}) == 3)}
+        assert topics == {"a/0", "a/1", "a/2"}
+        with subscribed(port, "a/#", name="stranger") as stranger:
+            assert [(m.topic, m.retained) for m in collect(stranger, bool)] == [("a/0", True)]
+        sender.close()

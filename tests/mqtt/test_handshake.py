@@ -1,0 +1,137 @@
+"""How the session and a real broker come to terms: MQTT 5 or 3.1.1, and TLS with the certificates of each side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_app.errors import BrokerError, ConfigError
+from edge_app.mqtt.connection import Connected
+from edge_app.mqtt.embedded_broker import HOST, embedded
+from edge_app.mqtt.endpoint import Endpoint, Tls
+from edge_app.mqtt.session import Session, probe
+from tests.support.brokers import (
+    Authority,
+    Mosquitto,
+    free_port,
+    mosquitto,
+    needs_iotcore,
+    needs_mosquitto,
+    needs_openssl,
+    relay,
+    run_until,
+    session,
+)
+
+
+@needs_iotcore
+def test_embedded_broker_speaks_v5() -> None:
+    with embedded() as port:
+        assert probe(Endpoint(HOST, port), "check") == "5"
+
+
+@needs_iotcore
+def test_3_1_1_where_the_broker_closes_on_v5() -> None:
+    import iotcore
+
+    with iotcore.Broker(port=free_port(), listen=HOST) as old:
+        assert probe(Endpoint(HOST, old.port), "check") == "3.1.1"
+        with pytest.raises(BrokerError, match="closes the connection without an answer"):
+            probe(Endpoint(HOST, old.port), "check", protocol="5", timeout_s=3.0)
+
+
+@needs_mosquitto
+def test_3_1_1_at_once_where_the_broker_says_so(broker: Mosquitto) -> None:
+    with relay(broker.port, refuses_v5=True) as between:
+        subject = session(between.port)
+        assert run_until(subject, Connected)[-1] == Connected("3.1.1")
+        assert (between.accepted, subject.failures) == (2, 0)
+        subject.close()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def secure(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    with mosquitto(tmp_path_factory.mktemp("secure"), "allow_anonymous true", *_tls(authority, "server")) as running:
+        yield running
+
+
+def _tls(authority: Authority, name: str, days: int = 2) -> tuple[str, ...]:
+    certificate, key = authority.sign(name, days=days)
+    return f"cafile {authority.ca}", f"certfile {certificate}", f"keyfile {key}"
+
+
+def reason(to: Endpoint) -> str:
+    with pytest.raises(BrokerError) as caught:
+        probe(to, "check", timeout_s=5.0)
+    return str(caught.value)
+
+
+@needs_mosquitto
+@needs_openssl
+def test_tls_with_our_own_authority(authority: Authority, secure: Mosquitto) -> None:
+    assert probe(Endpoint(HOST, secure.port, tls=Tls(authority.ca)), "check") == "5"
+
+
+@needs_mosquitto
+@needs_openssl
+def test_tls_with_the_wrong_authority(secure: Mosquitto, tmp_path: Path) -> None:
+    said = reason(Endpoint(HOST, secure.port, tls=Tls(Authority(tmp_path).ca)))
+    assert "its certificate is not accepted (" in said
+    assert "check the CA file" in said
+    assert "its certificate is not accepted (" in reason(Endpoint(HOST, secure.port, tls=Tls()))
+
+
+@needs_mosquitto
+@needs_openssl
+def test_tls_for_another_host_name(authority: Authority, secure: Mosquitto) -> None:
+    said = reason(Endpoint("localhost", secure.port, tls=Tls(authority.ca)))
+    assert "not valid for 'localhost'" in said
+
+
+@needs_mosquitto
+@needs_openssl
+def test_tls_with_an_expired_certificate(authority: Authority, tmp_path: Path) -> None:
+    with mosquitto(tmp_path, "allow_anonymous true", *_tls(authority, "expired", days=-1)) as old:
+        said = reason(Endpoint(HOST, old.port, tls=Tls(authority.ca)))
+    assert "certificate has expired" in said
+    assert "this device's clock" in said
+
+
+@needs_mosquitto
+@needs_openssl
+def test_tls_with_a_client_certificate(authority: Authority, tmp_path: Path) -> None:
+    settings = ("require_certificate true", "use_identity_as_username true", *_tls(authority, "mutual"))
+    certificate, key = authority.sign("cam-1")
+    with mosquitto(tmp_path, *settings) as strict:
+        assert probe(Endpoint(HOST, strict.port, tls=Tls(authority.ca, certificate, key)), "check") == "5"
+        assert "does it want a client certificate?" in reason(Endpoint(HOST, strict.port, tls=Tls(authority.ca)))
+
+
+@needs_mosquitto
+@needs_openssl
+def test_tls_on_the_wrong_side(authority: Authority, broker: Mosquitto, secure: Mosquitto) -> None:
+    assert "is this its TLS port?" in reason(Endpoint(HOST, broker.port, tls=Tls(authority.ca)))
+    assert "without TLS?" in reason(Endpoint(HOST, secure.port))
+
+
+@needs_openssl
+def test_tls_files_that_do_not_fit(authority: Authority, tmp_path: Path) -> None:
+    certificate, key = authority.sign("a")
+    _, other = authority.sign("b")
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("no certificate")
+    for tls in (
+        Tls(tmp_path / "absent.pem"),
+        Tls(nonsense),
+        Tls(authority.ca, certificate, other),
+        Tls(authority.ca, nonsense, key),
+    ):
+        with pytest.raises(ConfigError, match=r"\.pem"):
+            Session(Endpoint(HOST, tls=tls), "test")

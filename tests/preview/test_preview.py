@@ -1,0 +1,379 @@
+"""The live preview of a real service, seen by real viewers over RTSP: pictures, logins, and viewers that misbehave."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from edge_app import checks, cli
+from edge_app.app import service
+from edge_app.commands.snapshot import from_source
+from edge_app.config.load import load
+from edge_app.config.model import Config, LineConfig, MqttConfig, StoreConfig
+from edge_app.config.preview import PreviewConfig, PrivacyConfig
+from edge_app.config.source import SourceConfig
+from edge_app.drawing.scene import NOBODY, Privacy, Scene, plain
+from edge_app.errors import ConfigError, PreviewError, SourceError
+from edge_app.mqtt.embedded_broker import HOST, embedded
+from edge_app.preview import snapshot_socket
+from edge_app.preview.rtsp import RtspServer, Stream, choose_encoder
+from edge_app.records import LABELS, Detections, Frame, Image
+from edge_app.service import Service
+from edge_app.sources import open_source
+from edge_app.system.threads import Worker
+from tests.support.brokers import free_port
+
+pytestmark = pytest.mark.alone  # encoders, viewers and a service at once, and frame rates that are asserted
+MASK = ((0.0, 0.0), (0.2, 0.3))
+PASSWORD = "a secret, with/signs"
+
+
+def _why_not() -> str:
+    try:
+        choose_encoder()
+    except PreviewError as error:
+        return str(error)
+    return "" if shutil.which("ffmpeg") else "the program ffmpeg is not installed"
+
+
+needs_gstreamer = pytest.mark.skipif(bool(_why_not()), reason=_why_not() or "-")
+
+
+@dataclass(frozen=True)
+class Running:
+    service: Service
+    config: Config
+    broadcast: RtspServer
+
+    def url(self, path: str, login: str = "tech:a secret, with%2Fsigns") -> str:
+        return f"rtsp://{login.replace(' ', '%20')}{'@' * bool(login)}127.0.0.1:{self.config.preview.port}/{path}"
+
+    @property
+    def watched(self) -> list[str]:
+        return [stream.path for stream in self.broadcast._streams if stream.watched]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The whole service on the rendered street, with a preview behind a password, behind a mask."""
+    made: list[RtspServer] = []
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        config = Config(
+            mqtt=MqttConfig(host=HOST, port=stack.enter_context(embedded())),
+            store=StoreConfig(folder=tmp_path_factory.mktemp("service") / "state"),
+            privacy=PrivacyConfig(masks=(MASK,)),
+            preview=PreviewConfig(
+                enabled=True, port=free_port(), username="tech", password=SecretStr(PASSWORD), width=640, rate=5
+            ),
+        )
+        keep = RtspServer.__init__
+
+        def remembered(server: RtspServer, *args: object, **options: object) -> None:
+            keep(server, *args, **options)  # type: ignore[arg-type]  # whatever they are
+            made.append(server)
+
+        patch.setattr(RtspServer, "__init__", remembered)
+        built = stack.enter_context(service(config))
+        stop = threading.Event()
+        worker = Worker("service", lambda _: built.run(stop), lambda _, fault: logging.critical("%s", fault))
+        worker.start()
+        wait_for(lambda: built.frames > 5)
+        yield Running(built, config, made[0])
+        stop.set()
+        assert worker.join(20)
+
+
+def wait_for(what: Callable[[], bool], within: float = 15.0) -> None:
+    deadline = time.monotonic() + within
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@contextmanager
+def viewer(url: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """ffmpeg, which plays until it is stopped, and no longer than this context."""
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-rtsp_transport",
+        "tcp",
+        "-analyzeduration",
+        "200000",
+        "-i",
+        url,
+        *(options or ("-f", "null")),
+    ]
+    with subprocess.Popen([*command, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        try:
+            yield child
+        finally:
+            child.kill()  # also a stopped one
+            child.communicate()
+
+
+def picture(url: str) -> Image:
+    with closing(open_source("stream", url=url, open_timeout_s=8.0)) as source:
+        deadline = time.monotonic() + 12
+        while (frame := source.read(0.5)) is None:
+            assert time.monotonic() < deadline, source.status
+    return frame.image
+
+
+@needs_gstreamer
+def test_both_streams_play_in_their_sizes_behind_the_mask(running: Running) -> None:
+    annotated, plain = picture(running.url("annotated")), picture(running.url("plain"))
+    assert annotated.shape == (360, 640, 3)
+    assert plain.shape == (720, 1280, 3)
+    assert plain[10:200, 10:240].max() < 30, "masked"
+    assert plain[300:].mean() > 60
+    line = annotated[140:340, 316:325].min(axis=2).max(axis=1)
+    assert np.median(line) > 170, "the line, white from top to bottom"
+
+
+@needs_gstreamer
+@pytest.mark.parametrize("login", ["", "tech:wrong", "other:a secret, with%2Fsigns"])
+def test_without_the_password_nobody_sees_anything(running: Running, login: str) -> None:
+    with viewer(running.url("plain", login)) as seen:
+        _, error = seen.communicate(timeout=20)
+    assert seen.returncode != 0
+    assert b"401" in error
+    assert not running.watched
+
+
+@needs_gstreamer
+def test_nothing_is_encoded_while_nobody_watches_and_viewers_are_logged(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    wait_for(lambda: not running.watched)
+    with viewer(running.url("annotated")):
+        wait_for(lambda: running.watched == ["/annotated"])
+        wait_for(lambda: any(thread.name == "preview" for thread in threading.enumerate()))
+        wait_for(lambda: "a viewer watches" in caplog.text)
+    wait_for(lambda: not running.watched)
+    wait_for(lambda: "a viewer left" in caplog.text)
+    assert not running.broadcast.someone.is_set()
+
+
+@needs_gstreamer
+def test_whoever_joins_later_has_a_key_frame_at_once(running: Running) -> None:
+    """Among the first three: one or two may be on their way when it is asked for; a regular one comes every 20."""
+    with viewer(running.url("annotated")) as first:
+        wait_for(lambda: running.watched == ["/annotated"])
+        for _ in range(2):
+            time.sleep(0.7)  # in the middle of the four seconds between two regular ones
+            frames = running.service.frames
+            with viewer(running.url("annotated"), "-c", "copy", "-copyinkf", "-frames:v", "3", "-f", "h264") as late:
+                try:
+                    stream, _ = late.communicate(timeout=20)
+                except subprocess.TimeoutExpired:  # seen once, on an overloaded machine, and never explained
+                    counted = running.service.frames - frames
+                    pytest.fail(f"nothing in 20 s: first viewer {first.poll()}, {running.watched}, {counted} frames")
+            kinds = {part[0] & 31 for part in stream.split(b"\0\0\1")[1:] if part}
+            assert 5 in kinds, f"no key frame, only {kinds}"
+
+
+@needs_gstreamer
+def test_a_frozen_viewer_changes_nothing_for_counting_and_for_others(running: Running) -> None:
+    def rate(seconds: float) -> float:
+        before = running.service.frames
+        time.sleep(seconds)
+        return (running.service.frames - before) / seconds
+
+    with viewer(running.url("plain")) as frozen, viewer(running.url("plain")) as other:
+        wait_for(lambda: running.watched == ["/plain"])
+        frozen.send_signal(signal.SIGSTOP)
+        time.sleep(1.0)
+        assert rate(3.0) > 7, "of the street's 15 frames/s, on a machine that has other things to do"
+        assert picture(running.url("plain")).shape == (720, 1280, 3)
+        assert other.poll() is None
+    wait_for(lambda: not running.watched)
+    assert rate(1.0) > 7
+
+
+@needs_gstreamer
+def test_a_snapshot_of_the_running_service(
+    running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = running.config.store.folder
+    path = tmp_path / "edge-app.toml"
+    path.write_text(f'[store]\nfolder = "{folder}"\n')
+    out = tmp_path / "now.jpg"
+    assert cli.main(["snapshot", "--config", str(path), "--out", str(out), "--width", "640"]) == 0
+    assert "running service" in capsys.readouterr().out
+    image = cv2.imread(str(out))
+    assert image is not None
+    assert image.shape == (360, 640, 3)
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert (folder / snapshot_socket.NAME).stat().st_mode & 0o777 == 0o600
+    bare = cv2.imdecode(
+        np.frombuffer(snapshot_socket.ask(folder, annotated=False, width=320) or b"", np.uint8), cv2.IMREAD_COLOR
+    )
+    assert bare is not None
+    assert bare[4:48, 4:60].max() < 30, "masked"
+
+
+@needs_gstreamer
+def test_nonsense_lets_nobody_in_and_leaves_it_running(running: Running) -> None:
+    """Requests that were damaged at random, without and with a body, and RTP where a request should be."""
+    url, chance = running.url("plain", ""), random.Random(4)
+    rest = "CSeq: 2\r\nTransport: RTP/AVP/TCP;interleaved=0-1\r\nContent-Length: 9\r\n\r\n"
+    seeds = [
+        f"{verb} {url} RTSP/1.0\r\n{rest}".encode()
+        for verb in ("OPTIONS", "DESCRIBE", "SETUP", "PLAY", "ANNOUNCE", "SET_PARAMETER")
+    ]
+    seeds += [b"GET /plain HTTP/1.0\r\nx-sessioncookie: 1\r\n\r\n", b"$\0\xff\xff" + bytes(60)]
+    for _ in range(300):
+        request = bytearray(chance.choice(seeds))
+        for _ in range(chance.randrange(6)):
+            request[chance.randrange(len(request))] = chance.randrange(256)
+        with socket.create_connection(("127.0.0.1", running.config.preview.port), 5) as sock:
+            sock.sendall(request)
+            sock.settimeout(0.002)
+            with contextlib.suppress(OSError):
+                # OPTIONS and an empty SET_PARAMETER only ask whether anybody is there (RFC 2326, 10.1 and 10.9)
+                harmless = request.startswith((b"OPTIONS", b"SET_PARAMETER"))
+                assert harmless or not sock.recv(20).startswith(b"RTSP/1.0 200")
+    assert picture(running.url("plain")).shape == (720, 1280, 3)
+
+
+@needs_gstreamer
+def test_a_taken_port_is_said_in_words(running: Running) -> None:
+    with pytest.raises(PreviewError, match=f"cannot listen on 127.0.0.1:{running.config.preview.port}"):
+        RtspServer([Stream("/a", 5)], port=running.config.preview.port)
+
+
+def test_a_snapshot_without_a_service_looks_at_the_source(tmp_path: Path) -> None:
+    path = tmp_path / "edge-app.toml"
+    path.write_text("[privacy]\nmasks = [[[0, 0], [0.2, 0.3]]]\n")
+    out = tmp_path / "now.jpg"
+    assert cli.main(["snapshot", "--config", str(path), "--out", str(out), "--width", "640"]) == 0
+    image = cv2.imread(str(out))
+    assert image is not None
+    assert image.shape == (360, 640, 3)
+
+
+def test_a_snapshot_of_the_source_is_made_however_long_the_machine_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too old for a live picture is what was asked for here."""
+    monkeypatch.setattr("edge_app.preview.live._STALE_S", 0.0)
+    made = from_source(Config(), threading.Event(), annotated=True, width=640)
+    assert made is not None
+    assert made.shape == (360, 640, 3)
+
+
+def test_a_snapshot_that_cannot_be_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "edge-app.toml"
+    path.write_text('[source]\nkind = "file"\npath = "no.mp4"\n[[lines]]\nid = "a"\nstart = [0, 0]\nend = [1, 1]\n')
+    assert cli.main(["snapshot", "--config", str(path)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert cli.main(["snapshot", "--width", "3"]) == 2
+    with pytest.raises(SourceError):
+        open_source("file", path=tmp_path / "no.mp4")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "::"])
+def test_no_address_but_loopback_without_a_password(address: str) -> None:
+    with pytest.raises(ValidationError, match="give username and password"):
+        Config(preview=PreviewConfig(enabled=True, address=address))
+    Config(preview=PreviewConfig(enabled=False, address=address))
+    made = PreviewConfig(enabled=True, address=address, username="a", password=SecretStr("b"))
+    assert Config(preview=made).secrets == ("b",)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('address = "road"', "preview.address: must be an IP address"),
+        ('password = "x"', "preview.password: is used only together with username"),
+        ('username = "x"\npassword = ""', "preview.password: must not be empty"),
+        ("rate = 0", "preview.rate: must be at least 1"),
+        ("with = 640", 'preview.with: unknown key (did you mean "width"?)'),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_key(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "edge-app.toml"
+    path.write_text(f"[preview]\n{text}\n")
+    with pytest.raises(ConfigError) as refused:
+        load(path, {})
+    assert refused.value.problems[0].startswith(says)
+
+
+def test_the_password_comes_from_the_environment_and_is_no_part_of_the_hash(tmp_path: Path) -> None:
+    path = tmp_path / "edge-app.toml"
+    path.write_text('[preview]\nusername = "tech"\n')
+    one, two = (load(path, {"EDGE_APP_PREVIEW_PASSWORD": word}) for word in ("b4d", "w0rse"))
+    assert one.preview.password == SecretStr("b4d")
+    assert one.sha256 == two.sha256
+
+
+@needs_gstreamer
+def test_check_says_where_and_for_whom() -> None:
+    open_here = Config(preview=PreviewConfig(enabled=True, address="::1"))
+    assert "rtsp://[::1]:8554/annotated" in checks.preview(open_here).sentence
+    assert "whoever is on this device" in checks.preview(open_here).sentence
+    absent = Config(preview=PreviewConfig(enabled=True, encoder="nvv4l2h264enc"))
+    if checks.preview(absent).level != "ok":  # a Jetson has it
+        assert "there is no H.264 encoder (nvv4l2h264enc)" in checks.preview(absent).sentence
+
+
+def test_pixelation_hides_people_riders_and_plates_and_what_nobody_looks_at() -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (360, 640, 3), np.uint8)
+    boxes = np.array([[100, 200, 140, 300], [300, 200, 420, 280]], np.float32)
+    found = Detections(boxes, np.ones(2, np.float32), np.array([LABELS.index("person"), 0], np.int16))
+    look = Scene(Frame(noise, 0, 0.0, 0.0), found, NOBODY)
+    made = plain(look, 640, Privacy(pixelate=True, region=(0.0, 0.25, 1.0, 1.0)))
+
+    def coarse(x0: int, y0: int, x1: int, y1: int) -> bool:
+        """Whether hardly a pixel differs from its neighbour."""
+        part = made[y0:y1, x0:x1].astype(int)
+        return bool((np.abs(np.diff(part, axis=1)).sum(axis=2) == 0).mean() > 0.75)
+
+    assert coarse(100, 200, 140, 300), "the whole person"
+    assert coarse(300, 236, 420, 280), "the part with the plate"
+    assert coarse(0, 0, 640, 86), "outside of the region"
+    assert np.array_equal(made[95:190], noise[95:190])
+    assert np.array_equal(made[202:230, 300:420], noise[202:230, 300:420]), "the wind screen"
+    assert np.array_equal(plain(look, 640, Privacy()), noise)
+
+
+@needs_gstreamer
+def test_without_a_camera_the_preview_says_so(tmp_path: Path) -> None:
+    """A grey picture with the table, and no snapshot."""
+    with ExitStack() as stack:
+        config = Config(
+            source=SourceConfig(kind="stream", url=SecretStr("rtsp://127.0.0.1:9/none")),
+            lines=(LineConfig(id="a", start=(0.1, 0.5), end=(0.9, 0.5)),),
+            mqtt=MqttConfig(host=HOST, port=stack.enter_context(embedded())),
+            store=StoreConfig(folder=tmp_path / "state"),
+            preview=PreviewConfig(enabled=True, port=free_port(), width=640),
+        )
+        built = stack.enter_context(service(config))
+        stop = threading.Event()
+        worker = Worker("service", lambda _: built.run(stop), lambda _, fault: logging.critical("%s", fault))
+        worker.start()
+        seen = picture(f"rtsp://127.0.0.1:{config.preview.port}/annotated")
+        with pytest.raises(PreviewError, match="no fresh picture"):
+            snapshot_socket.ask(config.store.folder, annotated=True)
+        stop.set()
+        assert worker.join(20)
+    assert seen.shape == (360, 640, 3)
+    assert abs(int(np.median(seen)) - 36) < 8
+    assert seen.max() > 180, "the line and the table"

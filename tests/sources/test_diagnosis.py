@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_app.errors import SourceError
+from edge_app.sources import open_source, probe
+from edge_app.sources.diagnosis import masked, why_no_camera, why_no_stream
+
+word = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=8)
+secret = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_size=12).map(lambda s: f"S3{s}T3")
+
+
+@given(user=word, password=secret, query=secret)
+@settings(deadline=None, max_examples=60)
+def test_nothing_before_the_host_or_in_the_query_is_shown(user: str, password: str, query: str) -> None:
+    shown = masked(f"rtsp://{user}:{password}@camera.example:554/road?token={query}#{query}")
+    assert shown in ("rtsp://camera.example:554/road", "rtsp://***")
+    assert "S3" not in shown
+
+
+def test_an_address_without_secrets_is_shown_whole() -> None:
+    assert masked("rtsp://192.0.2.1:554/Streaming/Channels/101") == "rtsp://192.0.2.1:554/Streaming/Channels/101"
+
+
+def test_an_address_that_lacks_its_scheme_keeps_its_secret_too() -> None:
+    assert masked("me:tops3cret@host/road?x") == "host/road"
+
+
+def test_a_password_in_the_path_is_hidden() -> None:
+    shown = masked("rtsp://192.0.2.1/user=admin&password=tops3cret&channel=1.sdp")
+    assert shown == "rtsp://192.0.2.1/user=***&password=***&channel=1.sdp"
+    assert "tops3cret" not in masked("rtsp://192.0.2.1/user=admin_password=tops3cret_channel=1.sdp")
+
+
+def busy(_descriptor: int, _request: int, _buffer: bytes) -> bytes:
+    raise OSError(errno.EBUSY, "Device or resource busy")
+
+
+def granted(_descriptor: int, _request: int, buffer: bytes) -> bytes:
+    return buffer
+
+
+def test_no_such_camera() -> None:
+    assert why_no_camera("/dev/video97").startswith("There is no camera /dev/video97")
+
+
+def test_a_file_is_no_camera(tmp_path: Path) -> None:
+    path = tmp_path / "video0"
+    path.touch()
+    assert "is not a camera" in why_no_camera(str(path))
+
+
+def test_a_camera_in_use(tmp_path: Path) -> None:
+    path = tmp_path / "video0"
+    path.touch()  # this machine has no V4L2: the answer of its driver is made up, all else is real
+    assert "in use by another program" in why_no_camera(str(path), ioctl=busy)
+    assert "gives no pictures" in why_no_camera(str(path), ioctl=granted)
+
+
+@pytest.mark.parametrize("device", [97, "97", "/dev/video97"])
+def test_a_camera_that_is_absent_is_told_by_probe(device: int | str) -> None:
+    source = open_source("camera", device=device)
+    with pytest.raises(SourceError, match="There is no camera /dev/video97"):
+        probe(source, timeout=0.5)
+    source.close()
+
+
+@contextmanager
+def server(*answers: str) -> Iterator[tuple[int, list[str]]]:
+    """Answers one connection after the other with one of these texts; yields its port and what it was asked."""
+    asked: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    asked.append(connection.recv(4096).decode())
+                    connection.sendall(answer.encode())
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], asked
+        thread.join(5)
+
+
+REFUSED = "RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\n{}\r\n\r\n"
+FOUND = "RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n"
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def test_digest_with_qop_as_rfc_2617_says() -> None:
+    challenge = 'WWW-Authenticate: Digest realm="cam", nonce="abc", algorithm=MD5, qop="auth"'
+    with server(REFUSED.format(challenge), FOUND) as (port, asked):
+        sentence = why_no_stream(f"rtsp://me:p%40ss@127.0.0.1:{port}/road", 2.0)
+    target = f"rtsp://127.0.0.1:{port}/road"
+    response = md5(f"{md5('me:cam:p@ss')}:abc:00000001:edge:auth:{md5(f'DESCRIBE:{target}')}")
+    assert f'response="{response}"' in asked[1]
+    assert "sends no video that can be decoded" in sentence
+
+
+def test_basic_where_the_server_asks_for_it() -> None:
+    with server(REFUSED.format('WWW-Authenticate: Basic realm="cam"'), REFUSED.format("")) as (port, asked):
+        sentence = why_no_stream(f"rtsp://me:pass@127.0.0.1:{port}/road", 2.0)
+    assert base64.b64encode(b"me:pass").decode() in asked[1]
+    assert "refuses the user name or the password" in sentence
+    assert "Authorization" not in asked[0]
+
+
+@pytest.mark.parametrize("answer", ["", "SSH-2.0-OpenSSH_9.2\r\n\r\n", "x" * 100_000])
+def test_a_server_of_another_kind(answer: str) -> None:
+    with server(answer) as (port, _):
+        assert "cannot be reached" in why_no_stream(f"rtsp://127.0.0.1:{port}/road", 2.0)
+
+
+def test_a_server_that_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert "does not answer" in why_no_stream(f"rtsp://127.0.0.1:{port}/road", 0.2)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("rtsp://127.0.0.1:9/x", "Nothing listens"),
+        ("rtsp://no-such-host.invalid/x", "unknown"),
+        ("https://user:tops3cret@127.0.0.1/x", "cannot be opened"),
+    ],
+)
+def test_what_is_wrong_with_an_address(url: str, sentence: str) -> None:
+    told = why_no_stream(url, 1.0)
+    assert sentence in told
+    assert re.search("tops3cret|\n", told) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://u:tops3cret@host/x",
+        "rtsp://u:tops3cret@:554/x",
+        "rtsp://u:tops3cret@host:99999/",
+        "rtsp://u:tops3cret@[::1/",
+    ],
+)
+def test_an_address_that_no_waiting_can_cure_is_refused_at_once(url: str) -> None:
+    with pytest.raises(SourceError, match="not the address of a stream") as caught:
+        open_source("stream", url=url)
+    assert "tops3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None

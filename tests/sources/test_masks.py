@@ -1,0 +1,64 @@
+"""Masks: whoever looks at a frame never had the pixels beneath, and what is wrong with one is said with its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_app.app import build_source
+from edge_app.config.load import load
+from edge_app.config.model import Config
+from edge_app.config.preview import PrivacyConfig
+from edge_app.errors import ConfigError
+from edge_app.sources.masks import Masked, masked
+from edge_app.sources.street.street import Street
+
+LEFT = ((0.0, 0.0), (0.3, 1.0))
+TRIANGLE = ((0.6, 0.0), (1.0, 0.0), (1.0, 0.5))
+
+
+def test_frames_of_the_configured_source_are_masked_before_anyone_sees_them() -> None:
+    source = build_source(Config(privacy=PrivacyConfig(masks=(LEFT, TRIANGLE))))
+    frame = source.read(5.0)
+    source.close()
+    assert frame is not None
+    height, width = frame.image.shape[:2]
+    assert not frame.image[:, : int(0.3 * width)].any()
+    assert not frame.image[int(0.1 * height), int(0.9 * width)].any()
+    assert frame.image[:, int(0.31 * width) : int(0.59 * width)].any(axis=2).mean() > 0.9
+
+
+def test_only_the_masked_part_changes_and_the_frame_keeps_its_times() -> None:
+    plain, covered = (Street(seed=3, pace="fast") for _ in range(2))
+    before, after = plain.read(5.0), Masked(covered, [LEFT]).read(5.0)
+    assert before is not None
+    assert after is not None
+    assert (after.index, after.captured_at, after.monotonic) == (before.index, before.captured_at, before.monotonic)
+    right = int(0.3 * before.size[0]) + 4
+    assert np.array_equal(before.image[:, right:], after.image[:, right:])
+
+
+def test_without_masks_nothing_is_put_in_between() -> None:
+    source = Street(seed=1)
+    assert masked(source, ()) is source
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "masks = [[[0.0, 0.0]]]",
+        "masks = [[[0.1, 0.0], [0.1, 1.0]]]",
+        "masks = [[[0.0, 0.0], [0.2, 1.3]]]",
+        "masks = [0.0, 0.0, 0.5, 0.5]",
+        'masks = "all"',
+        "mask = []",
+    ],
+)
+def test_what_is_wrong_with_a_mask_is_said_with_its_key(tmp_path: Path, wrong: str) -> None:
+    path = tmp_path / "edge-app.toml"
+    path.write_text(f"[privacy]\n{wrong}\n")
+    with pytest.raises(ConfigError) as refused:
+        load(path)
+    assert all(problem.startswith(f"privacy.{wrong.split()[0]}") for problem in refused.value.problems)

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_app.errors import SourceEnded, SourceError
+from edge_app.records import Frame
+from edge_app.sources import probe
+from edge_app.sources.recording import Recording
+from tests.support.shared import SHARED
+from tests.support.videos import cut_off, ffmpeg, needs_ffmpeg, number_of, write_video
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """50 pictures, 2 s."""
+    return write_video(tmp_path_factory.mktemp("videos") / "road.mp4", range(50))
+
+
+def frames_of(source: Recording) -> list[Frame]:
+    frames = []
+    try:
+        while True:
+            frame = source.read(1.0)
+            assert frame is not None
+            frames.append(frame)
+    except SourceEnded:
+        source.close()
+    return frames
+
+
+def test_every_frame_in_order_on_the_media_clock(video: Path) -> None:
+    source = Recording(video, start_at=1000.0)
+    frames = frames_of(source)
+    assert [number_of(frame.image) for frame in frames] == list(range(50))
+    assert [frame.index for frame in frames] == list(range(50))
+    assert [frame.captured_at for frame in frames] == pytest.approx([1000 + i / 25 for i in range(50)])
+    assert [frame.monotonic for frame in frames] == pytest.approx([i / 25 for i in range(50)])
+    assert not source.live
+    assert (source.frames_expected, source.rate) == (50, 25.0)
+    status = source.status
+    assert (status.state, status.width, status.height, status.detail) == ("ended", 160, 120, "")
+
+
+def test_twice_the_same(video: Path) -> None:
+    first, second = frames_of(Recording(video)), frames_of(Recording(video))
+    assert [f.captured_at for f in first] == [f.captured_at for f in second]
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(("rotation", "back"), [(0, 0), (90, 1), (180, 2), (270, 3)])
+def test_rotation_is_clockwise(video: Path, rotation: int, back: int) -> None:
+    frames = frames_of(Recording(video, rotation=rotation))
+    assert frames[0].size == ((160, 120) if back % 2 == 0 else (120, 160))
+    assert [number_of(np.rot90(frame.image, back)) for frame in frames[:20]] == list(range(20))
+
+
+def test_limit_skips_evenly_and_keeps_the_numbers_of_the_file(video: Path) -> None:
+    source = Recording(video, fps_limit=5.0)
+    frames = frames_of(source)
+    assert [frame.index for frame in frames] == list(range(0, 50, 5))
+    assert [number_of(frame.image) for frame in frames] == list(range(0, 50, 5))
+    assert source.status.skipped == 40
+    assert source.status.dropped == 0
+
+
+def test_a_limit_above_the_rate_changes_nothing(video: Path) -> None:
+    assert len(frames_of(Recording(video, fps_limit=60.0))) == 50
+
+
+def test_a_loop_goes_on_for_ever_in_time_and_number(video: Path) -> None:
+    source = Recording(video, loop=True)
+    frames = [source.read(1.0) for _ in range(120)]
+    source.close()
+    assert [frame.index for frame in frames if frame] == list(range(120))
+    assert [number_of(frame.image) for frame in frames if frame] == [i % 50 for i in range(120)]
+    assert [frame.monotonic for frame in frames if frame] == pytest.approx([i / 25 for i in range(120)])
+
+
+def test_repeated_pictures_are_counted_and_harmless(tmp_path: Path) -> None:
+    numbers = [0] * 60 + list(range(1, 40))
+    source = Recording(write_video(tmp_path / "still.avi", numbers, codec="MJPG"))
+    assert len(frames_of(source)) == 99
+    assert source.status.repeated == 59
+
+
+class Clock:
+    """Time that goes on by `step` s at each look, and by what somebody waits for."""
+
+    def __init__(self, step: float = 0.0) -> None:
+        self.now, self._step = 5000.0, step
+
+    def __call__(self) -> float:
+        self.now += self._step
+        return self.now
+
+
+def test_real_pace_gives_frames_when_they_are_due_with_the_time_of_the_clocks(video: Path) -> None:
+    clock = Clock()
+    source = Recording(video, pace="real", clock=clock, wall=lambda: clock.now + 1e6)
+    assert source.live
+    first = source.read(0.0)
+    assert first is not None
+    assert (first.monotonic, first.captured_at) == (5000.0, 1005000.0)
+    assert source.read(0.001) is None
+    clock.now += 0.05
+    second = source.read(0.0)
+    assert second is not None
+    assert (second.index, second.monotonic) == (1, 5000.05)
+    clock.now += 10
+    late = [source.read(0.0) for _ in range(48)]
+    assert [frame.index for frame in late if frame] == list(range(2, 50))
+    with pytest.raises(SourceEnded):
+        source.read(0.0)
+
+
+@needs_ffmpeg
+def test_variable_frame_times_are_kept(video: Path, tmp_path: Path) -> None:
+    uneven = ffmpeg(video, "-vf", "select='lt(n,10)+gte(n,40)'", "-vsync", "vfr", to=tmp_path / "vfr.mp4")
+    frames = frames_of(Recording(uneven))
+    expected = [number / 25 for number in (*range(10), *range(40, 50))]
+    assert [frame.monotonic for frame in frames] == pytest.approx(expected, abs=0.002)
+
+
+@needs_ffmpeg
+def test_a_file_without_time_stamps_counts_frames(video: Path, tmp_path: Path) -> None:
+    raw = ffmpeg(video, "-c:v", "mpeg4", "-f", "m4v", to=tmp_path / "raw.m4v")
+    frames = frames_of(Recording(raw))
+    steps = np.diff([frame.monotonic for frame in frames])
+    assert len(frames) == 50
+    assert steps == pytest.approx([0.04] * 49, abs=0.001)
+
+
+@needs_ffmpeg
+def test_an_edit_list_that_hides_frames_is_no_breakage(video: Path, tmp_path: Path) -> None:
+    h264 = ffmpeg(video, "-c:v", "libx264", "-g", "25", to=tmp_path / "h264.mp4")
+    trimmed = ffmpeg(h264, "-c", "copy", to=tmp_path / "edit.mp4", start=0.2)
+    source = Recording(trimmed)
+    frames = frames_of(source)
+    assert frames[0].monotonic == 0.0
+    assert number_of(frames[0].image) == 5
+    assert len(frames) == 45
+    assert source.status.detail == ""
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["whole.mp4", "whole.mkv", "whole.avi", "whole.ts"])
+def test_a_file_that_breaks_off_ends_with_what_was_read_and_says_so(video: Path, tmp_path: Path, name: str) -> None:
+    even = ("-g", "1", "-q:v", "6", "-vf", "noise=alls=30:allf=t")  # every picture takes its share of the bytes
+    whole = ffmpeg(video, *even, "-movflags", "+faststart", to=tmp_path / name)
+    source = Recording(cut_off(whole, 0.5, tmp_path / f"half_{name}"))
+    frames = frames_of(source)
+    assert 15 < len(frames) < 35
+    assert source.status.state == "ended"
+    if not name.endswith(".ts"):  # a transport stream promises no length
+        assert "breaks off after 1." in source.status.detail or "breaks off after 0." in source.status.detail
+        assert "of 2.0 s" in source.status.detail
+
+
+def error_of(path: Path) -> str:
+    with pytest.raises(SourceError) as caught:
+        Recording(path)
+    assert isinstance(caught.value, OSError)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    assert error_of(tmp_path / "none.mp4").startswith(f"There is no video {tmp_path}/none.mp4")
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    assert "is not a file" in error_of(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, this is no video\n" * 100, os.urandom(5000)])
+def test_a_file_that_is_no_video(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.mp4"
+    path.write_bytes(content)
+    assert "is no video" in error_of(path)
+
+
+def test_an_mp4_without_its_end_cannot_be_opened_and_says_that_it_may_be_cut_off(video: Path, tmp_path: Path) -> None:
+    assert "cut off" in error_of(cut_off(video, 0.5, tmp_path / "half.mp4"))
+
+
+def test_zero_frames(tmp_path: Path) -> None:
+    assert "no picture" in error_of(write_video(tmp_path / "empty.avi", [], codec="MJPG"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(video: Path, tmp_path: Path) -> None:
+    path = cut_off(video, 1.0, tmp_path / "private.mp4")
+    path.chmod(0)
+    assert "permissions" in error_of(path)
+
+
+def test_a_colon_in_the_name_is_no_protocol(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(cut_off(video, 1.0, tmp_path / "cam:12:30.mp4").parent)
+    assert len(frames_of(Recording("cam:12:30.mp4"))) == 50
+
+
+def test_no_noise_on_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"no video at all" * 50)
+    error_of(tmp_path / "bad.mp4")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_probe_measures_the_rate_on_the_media_clock(video: Path) -> None:
+    source = Recording(video)
+    status = probe(source, seconds=1.0)
+    source.close()
+    assert (status.width, status.height) == (160, 120)
+    assert status.rate == pytest.approx(25.0, rel=0.01)
+
+
+def test_a_real_clip_gives_what_opencv_reads() -> None:
+    clip = "it_autostrada_tunnelligure.mp4"
+    path = SHARED / "clips" / clip
+    if not path.exists():
+        pytest.skip(f"needs the shared clip {clip} (EDGE_APP_SHARED names its folder)")
+    plain = cv2.VideoCapture(str(path))
+    frames = frames_of(Recording(path))
+    count = 0
+    while plain.grab():
+        count += 1
+    assert len(frames) == count

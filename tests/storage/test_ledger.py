@@ -1,0 +1,254 @@
+"""The ledger on a sound disk: what it saves, what it goes on from, and what it gives to the outbox."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_app.errors import StoreError
+from edge_app.storage.ledger import Ledger
+from edge_app.storage.sqlite import FILE, Outbox
+from tests.support.ledger_cases import NOON, cars, count, crossing, on_disk, open_ledger, payloads
+from tests.support.paths import ROOT
+
+
+def test_closed_intervals_are_numbered_and_totals_grow(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    for n, vehicles in enumerate((2, 0, 3)):
+        count(ledger, NOON + 60 * n + 1, vehicles)
+        ledger.tick(NOON + 60 * n + 63)
+    ledger.close(NOON + 184)
+    sent = payloads(tmp_path)
+    assert [p["seq"] for p in sent] == [1, 2, 3]
+    assert [p["start"] for p in sent] == [NOON, NOON + 60, NOON + 120]
+    assert [cars(p) for p in sent] == [2, 0, 3]
+    assert [cars(p, "totals") for p in sent] == [2, 2, 5]
+
+
+def test_a_crossing_is_on_disk_when_record_returns(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "state")
+    for n in range(1, 4):
+        count(ledger, NOON + n / 10)
+        assert len(on_disk(tmp_path / "state", tmp_path / "copy").journal) == n
+    assert ledger.unstored == 0
+    ledger.close(NOON + 1)
+
+
+def test_progress_is_saved_once_a_second(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "state")
+    for n in range(25):
+        ledger.record(NOON + n / 10, [], 1)
+        ledger.tick(NOON + n / 10)
+    (interval,) = on_disk(tmp_path / "state", tmp_path / "copy").intervals
+    assert (interval.frames, interval.dropped) == (21, 21)
+    assert interval.observed_s == pytest.approx(2.0)
+    ledger.close(NOON + 3)
+
+
+def test_a_restart_inside_an_interval_goes_on_as_one_message(tmp_path: Path) -> None:
+    first = open_ledger(tmp_path, boot="b1")
+    count(first, NOON + 1, 2)
+    first.record(NOON + 2, [], 0)
+    first.close(NOON + 2)
+    second = open_ledger(tmp_path, boot="b2")
+    count(second, NOON + 30, 3)
+    second.record(NOON + 31, [], 0)
+    second.tick(NOON + 63)
+    second.close(NOON + 64)
+    (only,) = payloads(tmp_path)
+    assert (cars(only), only["seq"], only["boot_id"]) == (5, 1, "b2")
+    assert only["coverage"] == pytest.approx(2 / 60)
+    assert second.installation == first.installation
+
+
+def test_a_stop_closes_nothing_and_a_late_start_closes_it_as_it_stood(tmp_path: Path) -> None:
+    first = open_ledger(tmp_path)
+    count(first, NOON + 1)
+    first.close(NOON + 70)
+    assert payloads(tmp_path) == []
+    second = open_ledger(tmp_path)
+    second.tick(NOON + 6000)
+    second.close(NOON + 6000)
+    assert [(p["start"], cars(p)) for p in payloads(tmp_path)] == [(NOON, 1)]
+
+
+def test_a_line_that_comes_back_goes_on_with_its_numbers(tmp_path: Path) -> None:
+    for lines, at in ((["north", "south"], NOON), (["north"], NOON + 120), (["north", "south"], NOON + 240)):
+        ledger = open_ledger(tmp_path, lines)
+        for line in lines:
+            count(ledger, at + 1, 1, line)
+        ledger.tick(at + 2)
+        ledger.close(at + 2)
+    ledger = open_ledger(tmp_path, ["north", "south"])
+    ledger.tick(NOON + 600)
+    ledger.close(NOON + 600)
+    south = [p for p in payloads(tmp_path) if p["line"] == "south"]
+    assert [(p["seq"], p["start"], cars(p, "totals")) for p in south] == [(1, NOON, 1), (2, NOON + 240, 2)]
+
+
+def test_a_clock_that_steps_back_over_a_restart_repeats_no_start(tmp_path: Path) -> None:
+    first = open_ledger(tmp_path)
+    first.tick(NOON)
+    first.tick(NOON + 3603)
+    first.close(NOON + 3604)
+    second = open_ledger(tmp_path)
+    count(second, NOON + 100)
+    second.tick(NOON + 101)
+    assert "The clock is 3499 s behind" in second.problem
+    second.tick(NOON + 3664)
+    assert second.problem == ""
+    second.close(NOON + 3664)
+    starts = [p["start"] for p in payloads(tmp_path)]
+    assert starts == [NOON + 60 * n for n in range(61)]
+    assert cars(payloads(tmp_path)[-1]) == 1
+    assert second.moved == 1
+
+
+def test_a_full_outbox_drops_the_oldest_and_counts_it_for_ever(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path, capacity=3)
+    outbox = Outbox(tmp_path)
+    for n in range(5):
+        count(ledger, NOON + 60 * n + 1)
+        ledger.tick(NOON + 60 * n + 63)
+    assert [p["seq"] for p in payloads(tmp_path)] == [3, 4, 5]
+    assert (len(outbox), outbox.dropped, ledger.dropped) == (3, 2, 2)
+    assert cars(payloads(tmp_path)[-1], "totals") == 5
+    ledger.close(NOON + 400)
+    again = open_ledger(tmp_path, capacity=3)
+    assert again.dropped == 2
+    again.close(NOON + 401)
+    outbox.close()
+
+
+def test_a_power_cut_loses_what_came_after_the_last_sync_and_nothing_else(tmp_path: Path) -> None:
+    state, cut = tmp_path / "state", tmp_path / "cut"
+    ledger = open_ledger(state)
+    count(ledger, NOON + 0.0)  # synced at once: the first for a second
+    for n in range(1, 10):
+        count(ledger, NOON + n / 10)
+    ledger.tick(NOON + 1.0)
+    synced = (state / f"{FILE}-wal").stat().st_size
+    for n in range(11, 15):
+        count(ledger, NOON + n / 10)
+    shutil.copytree(state, cut)
+    assert (cut / f"{FILE}-wal").stat().st_size > synced
+    os.truncate(cut / f"{FILE}-wal", synced)
+    ledger.close(NOON + 2)
+    after = open_ledger(cut)
+    assert [cars(interval) for interval in after.open] == [10]
+    assert after.warnings == ()
+    after.close(NOON + 3)
+
+
+def test_a_tick_without_frames_syncs_the_crossings_before_it(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    wal = tmp_path / f"{FILE}-wal"
+    count(ledger, NOON)
+    count(ledger, NOON + 0.1)
+    sizes = []
+    for at in (0.2, 1.1, 2.2):
+        ledger.tick(NOON + at)
+        sizes.append(wal.stat().st_size)
+    assert sizes[0] < sizes[1] == sizes[2], "a commit without a page of its own would sync nothing"
+    ledger.close(NOON + 3)
+
+
+def test_an_interval_in_which_a_service_without_camera_was_killed_is_not_skipped(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "state")
+    ledger.tick(NOON + 30)
+    ledger.tick(NOON + 61)
+    shutil.copytree(tmp_path / "state", tmp_path / "killed")
+    ledger.close(NOON + 62)
+    after = open_ledger(tmp_path / "killed")
+    after.tick(NOON + 3600)
+    after.close(NOON + 3600)
+    assert [(p["start"], p["coverage"]) for p in payloads(tmp_path / "killed")] == [(NOON, 0.0), (NOON + 60, 0.0)]
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace, which sees the syncs, is not installed")
+def test_syncs_are_one_a_second_with_traffic_and_none_without(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from tests.support.ledger_cases import *\n"
+        "ledger = open_ledger(Path(sys.argv[1])); busy = sys.argv[2] == 'busy'\n"
+        "for n in range(400):\n"
+        "    ledger.record(NOON + n / 10, [crossing(NOON + n / 10)] if busy and n % 3 == 0 else [], 0)\n"
+        "    ledger.tick(NOON + n / 10)\n"
+    )
+    syncs = {}
+    for traffic in ("busy", "empty"):
+        trace = tmp_path / f"{traffic}.strace"
+        command = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync", "-o", str(trace)]
+        command += [sys.executable, "-c", script, str(tmp_path / traffic), traffic]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if run.returncode and "ptrace" in run.stderr:
+            pytest.skip("strace may not trace here")
+        assert run.returncode == 0, run.stderr
+        syncs[traffic] = trace.read_text().count(f"{FILE}-wal")
+    assert syncs["empty"] <= 4, "only to begin the file"
+    assert 38 <= syncs["busy"] - syncs["empty"] <= 42, "40 s of traffic"
+
+
+def test_a_second_instance_is_refused_and_named_until_the_first_ends(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    with pytest.raises(StoreError, match=rf"used by another process \(pid {os.getpid()}\)"):
+        open_ledger(tmp_path)
+    ledger.close(NOON)
+    open_ledger(tmp_path).close(NOON)
+
+
+def test_a_call_with_a_line_that_is_not_configured_is_a_programming_error(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    with pytest.raises(ValueError, match="west"):
+        ledger.record(NOON, [crossing(NOON, "west")], 0)
+    ledger.close(NOON)
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.2, 0.9, 1.4, 30.0, 61.0, 300.0, -20.0, -500.0]),
+            st.integers(0, 2),
+            st.sampled_from(["go on", "go on", "go on", "stop", "power off"]),
+        ),
+        max_size=25,
+    )
+)
+def test_every_crossing_is_in_one_interval_through_stops_and_steps(
+    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[float, int, str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("state")
+    ledger, now, given_crossings = open_ledger(folder), NOON, 0
+    for after, vehicles, then in script:
+        now += after
+        count(ledger, now, vehicles)
+        given_crossings += vehicles
+        ledger.tick(now)
+        if then != "go on":
+            ledger, folder = restarted(ledger, folder, now, clean=then == "stop")
+    closed = payloads(folder)
+    assert sum(map(cars, closed)) + sum(map(cars, ledger.open)) == given_crossings
+    assert [p["seq"] for p in closed] == list(range(1, len(closed) + 1))
+    starts = [p["start"] for p in closed]
+    assert starts == sorted(set(starts))
+    assert all(0 <= p["coverage"] <= 1 for p in closed)
+    assert all(cars(p, "totals") == sum(map(cars, closed[: n + 1])) for n, p in enumerate(closed))
+    ledger.close(now)
+
+
+def restarted(ledger: Ledger, folder: Path, now: float, *, clean: bool) -> tuple[Ledger, Path]:
+    """A new ledger from the files as a stop leaves them, or as they lie on the disk while the old one still runs."""
+    if clean:
+        ledger.close(now)
+        return open_ledger(folder), folder
+    copy = folder.with_name(folder.name + "x")
+    shutil.copytree(folder, copy)
+    ledger.close(now)
+    return open_ledger(copy), copy

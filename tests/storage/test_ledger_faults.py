@@ -1,0 +1,299 @@
+"""The ledger on a disk that fails, and on files that are not what they were."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from edge_app.errors import StoreError
+from edge_app.storage.sqlite import FILE, SUSPECT, Outbox
+from tests.support.ledger_cases import NOON, cars, count, on_disk, open_ledger, payloads
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 KB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root may mount a small file system")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 512):
+                pass
+        except OSError:
+            return filler
+    raise AssertionError("the disk never got full")
+
+
+@contextmanager
+def writes_refused(beyond: int) -> Iterator[None]:
+    """No file of this process may grow beyond so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (beyond, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_stops_no_counting_and_all_is_stored_when_it_is_freed(small_disk: Path) -> None:
+    ledger = open_ledger(small_disk / "state")
+    count(ledger, NOON + 1)
+    filler = fill(small_disk)
+    for n in range(400):
+        count(ledger, NOON + 2 + n / 4)
+        ledger.tick(NOON + 2 + n / 4)
+    assert ledger.unstored > 0
+    assert "cannot be used" in ledger.problem
+    assert "disk" in ledger.problem
+    filler.unlink()
+    ledger.tick(NOON + 123)
+    assert (ledger.problem, ledger.unstored) == ("", 0)
+    ledger.tick(NOON + 183)
+    ledger.close(NOON + 184)
+    sent = payloads(small_disk / "state")
+    assert [p["seq"] for p in sent] == [1, 2, 3]
+    assert sum(map(cars, sent)) == 401
+
+
+def test_an_error_of_the_disk_is_survived_likewise(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    count(ledger, NOON + 1)
+    with writes_refused(beyond=4096):
+        count(ledger, NOON + 2, 3)
+        ledger.tick(NOON + 63)
+        assert ledger.unstored == 3
+        assert "cannot be used" in ledger.problem
+    ledger.tick(NOON + 64.5)
+    assert (ledger.problem, ledger.unstored) == ("", 0)
+    ledger.close(NOON + 65)
+    assert [cars(p) for p in payloads(tmp_path)] == [4]
+
+
+def test_intervals_that_a_dead_disk_never_took_are_dropped_at_last_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_app.storage.ledger.HELD", 3)
+    ledger = open_ledger(tmp_path)
+    count(ledger, NOON + 1)  # on disk, in the journal of an interval that will be dropped
+    with writes_refused(beyond=4096):
+        for n in range(1, 6):
+            count(ledger, NOON + 60 * n)
+            ledger.tick(NOON + 60 * n + 3)
+        assert (ledger.dropped, ledger.unstored) == (2, 4)
+    ledger.tick(NOON + 310)
+    ledger.close(NOON + 311)
+    sent = payloads(tmp_path)
+    assert [(p["seq"], cars(p), cars(p, "totals")) for p in sent] == [(3, 1, 3), (4, 1, 4), (5, 1, 5)]
+    again = open_ledger(tmp_path)
+    assert (again.dropped, [i.start for i in again.open]) == (2, [NOON + 300])
+    again.close(NOON + 312)
+
+
+def test_a_full_disk_at_the_start_is_said(small_disk: Path) -> None:
+    fill(small_disk)
+    with pytest.raises(StoreError, match="make room"):
+        open_ledger(small_disk / "state")
+
+
+def test_a_read_only_disk_at_the_start_is_said(small_disk: Path) -> None:
+    open_ledger(small_disk / "state").close(NOON)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(StoreError, match="make it writable"):
+        open_ledger(small_disk / "state")
+    with pytest.raises(StoreError, match="make it writable"):
+        open_ledger(small_disk / "other")
+
+
+def test_a_state_folder_that_is_a_file_or_lies_in_one_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match="is a file"):
+        open_ledger(tmp_path / "file")
+    with pytest.raises(StoreError, match="not a directory"):
+        open_ledger(tmp_path / "file" / "state")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    open_ledger(tmp_path).close(NOON)
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("PRAGMA user_version=2")
+    db.close()
+    with pytest.raises(StoreError, match="newer version"):
+        open_ledger(tmp_path)
+    assert not list(tmp_path.glob("*.corrupt*"))
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("PRAGMA user_version=1")
+    db.close()
+    open_ledger(tmp_path).close(NOON)
+
+
+@pytest.fixture(scope="module")
+def used_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file with waiting intervals, an open one, and pages of every table."""
+    folder = tmp_path_factory.mktemp("used")
+    used(folder)
+    return (folder / FILE).read_bytes()
+
+
+def used(folder: Path) -> None:
+    ledger = open_ledger(folder)
+    for n in range(20):
+        count(ledger, NOON + 60 * n + 1, 3)
+        ledger.tick(NOON + 60 * n + 63)
+    ledger.close(NOON + 1204)
+
+
+def goes_on(folder: Path) -> None:
+    """Whatever the file was: the device counts, its interval arrives, and a file set aside was warned of."""
+    ledger = open_ledger(folder)
+    asides = list(folder.glob(f"{FILE}.corrupt-[0-9]"))
+    assert len(asides) == len(ledger.warnings)
+    count(ledger, NOON + 6000, 4)
+    ledger.tick(NOON + 6063)
+    assert (ledger.problem, ledger.unstored) == ("", 0)
+    ledger.close(NOON + 6064)
+    newest = payloads(folder)[-1]
+    assert (newest["start"], cars(newest)) == (NOON + 6000, 4)
+    if asides:
+        assert (newest["seq"], cars(newest, "totals")) == (1, 4)
+
+
+def zero(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2 + 100)
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE birds (name)")
+    db.close()
+
+
+def table_dropped(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE interval")
+    db.close()
+
+
+def nonsense(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE line SET totals = '{\"car\": 3}'")
+    db.close()
+
+
+def suspect(path: Path) -> None:
+    path.with_name(SUSPECT).touch()
+
+
+@pytest.mark.parametrize("damage", [zero, truncate, foreign, table_dropped, nonsense, suspect])
+def test_a_damaged_file_is_set_aside_with_one_warning(
+    tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    used(tmp_path)
+    before = open_ledger(tmp_path)
+    before.close(NOON + 1205)
+    damage(tmp_path / FILE)
+    after = open_ledger(tmp_path)
+    after.close(NOON + 1206)
+    assert "kept as ledger.sqlite3.corrupt-1" in after.warnings[0]
+    assert caplog.messages == [after.warnings[0]]
+    assert after.installation != before.installation
+    goes_on_again = open_ledger(tmp_path)
+    assert goes_on_again.warnings == ()
+    assert goes_on_again.installation == after.installation
+    goes_on_again.close(NOON + 1207)
+
+
+def test_a_file_emptied_under_its_log_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    used(tmp_path)
+    (tmp_path / f"{FILE}-wal").write_bytes((tmp_path / FILE).read_bytes())
+    os.truncate(tmp_path / FILE, 0)
+    ledger = open_ledger(tmp_path)
+    assert "empty although it was in use" in ledger.warnings[0]
+    ledger.close(NOON)
+    assert (tmp_path / f"{FILE}.corrupt-1-wal").exists()
+
+
+def test_an_empty_file_is_where_a_start_was_killed(tmp_path: Path) -> None:
+    (tmp_path / FILE).touch()
+    ledger = open_ledger(tmp_path)
+    assert ledger.warnings == ()
+    ledger.close(NOON)
+
+
+@settings(deadline=None, max_examples=12)
+@given(content=st.binary(max_size=5000))
+@example(content=b"SQLite format 3\0")
+def test_garbage_in_place_of_the_file(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    folder = tmp_path_factory.mktemp("state")
+    (folder / FILE).write_bytes(content)
+    goes_on(folder)
+
+
+@settings(deadline=None, max_examples=25)
+@given(position=st.floats(0, 1, exclude_max=True), noise=st.binary(min_size=1, max_size=300))
+def test_a_patch_of_garbage_in_the_file(
+    tmp_path_factory: pytest.TempPathFactory, used_file: bytes, position: float, noise: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("state")
+    content = bytearray(used_file)
+    at = 100 + int(position * (len(content) - 100))
+    content[at : at + len(noise)] = noise
+    (folder / FILE).write_bytes(content)
+    ledger = open_ledger(folder)
+    count(ledger, NOON + 6000, 4)
+    ledger.tick(NOON + 6063)
+    assert (ledger.problem, ledger.unstored) == ("", 0)
+    ledger.close(NOON + 6064)
+
+
+def test_a_file_that_is_damaged_or_taken_away_while_in_use_loses_no_number_and_no_total(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    outbox, installation = Outbox(tmp_path), ledger.installation
+    count(ledger, NOON + 1, 2)
+    ledger.tick(NOON + 63)
+    count(ledger, NOON + 64, 3)
+    for name in (FILE, f"{FILE}-wal"):
+        zero(tmp_path / name)
+    with pytest.raises(StoreError, match="damaged"):
+        Outbox(tmp_path)
+    count(ledger, NOON + 65, 1)
+    assert "kept as ledger.sqlite3.corrupt-1" in ledger.warnings[0]
+    for path in tmp_path.glob(f"{FILE}*"):
+        if "corrupt" not in path.name:
+            path.unlink()
+    count(ledger, NOON + 66, 1)
+    assert len(on_disk(tmp_path, tmp_path.with_name("copy")).journal) == 5
+    ledger.tick(NOON + 123)
+    (row,) = outbox.pending()
+    assert row.start == NOON + 60
+    assert ledger.installation == installation
+    assert len(ledger.warnings) == 2
+    assert "taken away" in ledger.warnings[1]
+    assert "kept as" not in ledger.warnings[1]
+    outbox.close()
+    ledger.close(NOON + 124)
+    (sent,) = payloads(tmp_path)
+    assert (sent["seq"], cars(sent), cars(sent, "totals")) == (2, 5, 7)

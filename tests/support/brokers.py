@@ -1,0 +1,265 @@
+"""Real brokers for tests: mosquitto on a free port, certificates made on the spot, a relay that can go silent."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from edge_app.mqtt.connection import Event, Message, Timing
+from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.endpoint import Backoff, Endpoint
+from edge_app.mqtt.session import Session, Subscriber
+
+T = TypeVar("T")
+QUICK = Backoff(min_s=0.02, max_s=0.1)
+SHORT = Timing(connect=2.0, keepalive=5, ack=1.0)
+
+needs_mosquitto = pytest.mark.skipif(not shutil.which("mosquitto"), reason="needs the broker: apt install mosquitto")
+needs_iotcore = pytest.mark.skipif(not find_spec("iotcore"), reason="needs iotcore: pip install edge-app[demo]")
+needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="makes certificates: apt install openssl")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind((HOST, 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def eventually(what: Callable[[], T], timeout: float = 10.0) -> T:
+    """The first true value of `what`; it should wait a little itself, for the network for instance."""
+    deadline = time.monotonic() + timeout
+    while not (value := what()):
+        assert time.monotonic() < deadline, f"not within {timeout} s"
+    return value
+
+
+class Mosquitto:
+    """A mosquitto that can be killed and started again on its port. settings: more lines for its configuration."""
+
+    def __init__(self, folder: Path, *settings: str) -> None:
+        self.port = free_port()
+        self._config = folder / "mosquitto.conf"
+        self._log = folder / "mosquitto.log"
+        # As root it would become a user that cannot read the test's files.
+        lines = ("user root", "log_type all", f"listener {self.port} {HOST}", *(settings or ("allow_anonymous true",)))
+        self._config.write_text("\n".join(lines) + "\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            command = ("mosquitto", "-c", str(self._config))
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        eventually(self._answers)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self._log.read_text()
+        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 1):
+            return True
+        time.sleep(0.01)
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is saved, nobody is told."""
+        self._end(lambda process: process.kill())
+
+    def stop(self) -> None:
+        """SIGTERM: it saves its state and says goodbye."""
+        self._end(lambda process: process.terminate())
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            how(process)
+            process.wait(10)
+
+
+@contextlib.contextmanager
+def mosquitto(folder: Path, *settings: str) -> Iterator[Mosquitto]:
+    folder.mkdir(exist_ok=True)
+    broker = Mosquitto(folder, *settings)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.kill()
+
+
+def password_file(folder: Path, username: str, password: str) -> Path:
+    path = folder / "passwords"
+    subprocess.run(("mosquitto_passwd", "-b", "-c", str(path), username, password), check=True, capture_output=True)
+    return path
+
+
+class Relay:
+    """A TCP relay in front of a broker. `frozen` holds all bytes back: the connection is open and dead. `deaf` holds
+    back only what the broker says.
+
+    refuses_v5 lets it answer MQTT 5 as a broker does that knows only 3.1.1.
+    """
+
+    def __init__(self, target: int, *, refuses_v5: bool = False) -> None:
+        self.frozen = threading.Event()
+        self.deaf = threading.Event()
+        self.accepted = 0
+        self._target, self._refuses_v5 = target, refuses_v5
+        self._closed = threading.Event()
+        self._server = socket.create_server((HOST, 0))
+        self._server.settimeout(0.02)
+        self.port: int = self._server.getsockname()[1]
+        self._threads: list[threading.Thread] = []
+        self._run(self._accept)
+
+    def _run(self, body: Callable[..., None], *arguments: socket.socket | threading.Event) -> None:
+        thread = threading.Thread(target=body, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while not self._closed.is_set():
+            with contextlib.suppress(TimeoutError):
+                client, _ = self._server.accept()
+                self.accepted += 1
+                self._run(self._serve, client)
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):  # either side may be gone at any moment
+            first = client.recv(4096)
+            # CONNECT: type, remaining length (one byte here or two), "MQTT" with its length, protocol level
+            if self._refuses_v5 and first[first.index(b"MQTT") + 4] == 5:
+                client.sendall(b"\x20\x02\x00\x01")
+                return
+            with socket.create_connection((HOST, self._target), 5) as broker:
+                broker.sendall(first)
+                self._run(self._pump, broker, client, self.frozen, self.deaf)
+                self._pump(client, broker, self.frozen)
+
+    def _pump(self, source: socket.socket, sink: socket.socket, *held: threading.Event) -> None:
+        while not self._closed.is_set():
+            try:
+                source.settimeout(0.02)
+                data = source.recv(65536)
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            while any(event.is_set() for event in held) and not self._closed.is_set():
+                time.sleep(0.01)
+            with contextlib.suppress(OSError):
+                if not data:
+                    sink.shutdown(socket.SHUT_RDWR)
+                    return
+                sink.sendall(data)
+
+    def close(self) -> None:
+        self._closed.set()
+        for thread in list(self._threads):
+            thread.join(5)
+        self._server.close()
+
+
+@contextlib.contextmanager
+def relay(target: int, *, refuses_v5: bool = False) -> Iterator[Relay]:
+    between = Relay(target, refuses_v5=refuses_v5)
+    try:
+        yield between
+    finally:
+        between.close()
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority of the test's own, and what it has signed for HOST."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self._openssl("req", "-x509", *_KEY, "-nodes", "-days", "2", "-subj", "/CN=test authority", out="ca")
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / "ca.pem"
+
+    def sign(self, name: str, *, days: int = 2) -> tuple[Path, Path]:
+        """Certificate and key for HOST; with negative days it has expired."""
+        request = self.folder / f"{name}.csr"
+        self._openssl("req", *_KEY, "-nodes", "-subj", f"/CN={name}", out=name, request=request)
+        names = self.folder / "names"
+        names.write_text(f"subjectAltName=IP:{HOST}\n")
+        certificate = self.folder / f"{name}.pem"
+        _run(
+            *("openssl", "x509", "-req", "-in", str(request), "-CA", str(self.ca), "-CAkey", str(self._key("ca"))),
+            *("-CAcreateserial", "-days", str(days), "-extfile", str(names), "-out", str(certificate)),
+        )
+        return certificate, self._key(name)
+
+    def _key(self, name: str) -> Path:
+        return self.folder / f"{name}.key"
+
+    def _openssl(self, *arguments: str, out: str, request: Path | None = None) -> None:
+        target = request or self.folder / f"{out}.pem"
+        _run("openssl", *arguments, "-keyout", str(self._key(out)), "-out", str(target))
+
+
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def session(port: int, name: str = "test", *, host: str = HOST, timing: Timing = SHORT) -> Session:
+    return Session(Endpoint(host, port), name, timing=timing, backoff=QUICK)
+
+
+def run_until(subject: Session, kind: type[Event], count: int = 1, timeout: float = 10.0) -> list[Event]:
+    """All events up to so many of a kind."""
+    events: list[Event] = []
+
+    def happened() -> bool:
+        events.extend(subject.poll(0.05))
+        return sum(isinstance(event, kind) for event in events) >= count
+
+    eventually(happened, timeout)
+    return events
+
+
+@contextlib.contextmanager
+def subscribed(port: int, *topics: str, name: str = "reader", keep: int = 0) -> Iterator[Subscriber]:
+    """A subscriber that is connected already."""
+    timing = Timing(connect=2.0, keepalive=5, keep=keep)
+    reader = Subscriber(Session(Endpoint(HOST, port), name, timing=timing, backoff=QUICK), topics or ("#",))
+    try:
+        eventually(lambda: reader.read(0.05) or reader.connected)
+        yield reader
+    finally:
+        reader.close()
+
+
+def collect(reader: Subscriber, enough: Callable[[Sequence[Message]], bool], timeout: float = 10.0) -> list[Message]:
+    """Reads until it is `enough`."""
+    messages: list[Message] = []
+
+    def read() -> bool:
+        message = reader.read(0.05)
+        messages.extend([message] if message else [])
+        return enough(messages)
+
+    eventually(read, timeout)
+    return messages

@@ -1,0 +1,72 @@
+"""What the tests of the ledger share: a noon, a ledger of one line, and what lies on its disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from edge_app.records import Crossing, IntervalCounts
+from edge_app.storage.journal import Journal, Saved
+from edge_app.storage.ledger import Ledger
+from edge_app.storage.sqlite import ClosedInterval, Outbox
+
+NOON = 1_700_000_040.0  # a multiple of 60
+CLASSES = ("car", "motorcycle")
+
+
+def encode(closed: ClosedInterval) -> str:
+    i = closed.counts
+    return json.dumps(
+        {
+            "line": i.line,
+            "start": i.start,
+            "counts": i.counts,
+            "totals": closed.totals,
+            "seq": closed.seq,
+            "boot_id": closed.boot_id,
+            "coverage": i.coverage,
+        }
+    )
+
+
+def open_ledger(
+    folder: Path, lines: Iterable[str] = ("north",), *, interval_s: float = 60.0, capacity: int = 1000, boot: str = "b1"
+) -> Ledger:
+    return Ledger(folder, list(lines), CLASSES, interval_s, boot, encode, capacity=capacity)
+
+
+def crossing(at: float, line: str = "north", label: str = "car") -> Crossing:
+    return Crossing(at, 7, 1, label, line, "left_to_right", 0.9)
+
+
+def count(ledger: Ledger, at: float, n: int = 1, line: str = "north") -> None:
+    """One frame with n crossings at its time."""
+    ledger.record(at, [crossing(at, line) for _ in range(n)], 0)
+
+
+def cars(interval: IntervalCounts | dict[str, Any], key: str = "counts") -> int:
+    counts = interval.counts if isinstance(interval, IntervalCounts) else interval[key]
+    return int(counts["car"]["left_to_right"])
+
+
+def payloads(folder: Path) -> list[dict[str, Any]]:
+    """What waits in the outbox, in order of key."""
+    outbox = Outbox(folder)
+    try:
+        return [json.loads(outgoing.payload) for outgoing in outbox.pending(limit=100_000)]
+    finally:
+        outbox.close()
+
+
+def on_disk(folder: Path, aside: Path) -> Saved:
+    """What a start would find if the process ended now: read from a copy of the files."""
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(folder, aside)
+    journal = Journal(aside, Saved("new"), 1000)
+    try:
+        return journal.load()
+    finally:
+        journal.close()

@@ -1,0 +1,110 @@
+"""What the tests of the publisher share: a device, a clock, a state folder with a real outbox, and its turns."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from edge_app.mqtt.connection import Timing
+from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.messages import Device, Health, LineMeta, Meta, SourceHealth, encode_counts
+from edge_app.mqtt.publisher import Publisher, will
+from edge_app.mqtt.session import Session
+from edge_app.records import IntervalCounts
+from edge_app.storage.journal import Closing, Journal, LineState, Saved
+from edge_app.storage.sqlite import ClosedInterval, Outbox
+from tests.support.brokers import QUICK, SHORT, eventually
+
+DEVICE = Device("delft", "cam-1", "boot", "0.1.0", "ab" * 32, "cd" * 32)
+META = Meta(
+    site="delft",
+    device="cam-1",
+    lines=[LineMeta(id="a", start=(0, 0.5), end=(1, 0.5))],
+    classes=["car"],
+    interval_s=60,
+    model="ab",
+    config="cd",
+    version="0.1.0",
+)
+START = 1_800_000_000.0
+
+
+@dataclass
+class Clock:
+    """A clock that moves when it is told to; with `running` also by itself."""
+
+    now: float
+    running: bool = False
+
+    def __call__(self) -> float:
+        return self.now + (time.monotonic() if self.running else 0.0)
+
+
+class State:
+    """A state folder: a real journal that closes intervals, and the outbox that offers them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.journal = Journal(folder, Saved("test"), 10_000)
+        self.outbox = Outbox(folder)
+        self._seq: dict[str, int] = defaultdict(int)
+
+    def close_intervals(self, count: int, line: str = "a") -> None:
+        for _ in range(count):
+            self._seq[line] = seq = self._seq[line] + 1
+            start = START + 60 * (seq - 1)
+            both = {"car": {"left_to_right": seq, "right_to_left": 0}}
+            interval = IntervalCounts(line, start, 60.0, both, 60.0, 900, 0)  # type: ignore[arg-type]
+            payload = encode_counts(DEVICE, ClosedInterval(interval, seq, interval.counts, "boot"))
+            state = LineState(line, seq, interval.counts, start, interval.end)
+            self.journal.save([], [], [Closing(state, payload)], lost=0, synced=False)
+
+    @property
+    def closed(self) -> int:
+        """Intervals that were closed on all lines."""
+        return sum(self._seq.values())
+
+    def publisher(self, port: int, *, timing: Timing = SHORT, to: Endpoint | None = None, **options: Any) -> Publisher:
+        utc: Callable[[], float] = options.setdefault("utc", lambda: START)
+        self.session = session = session_to(port, timing=timing, to=to, utc=utc)
+        options.setdefault("interval_s", 60.0)
+        return Publisher(session, self.outbox, DEVICE, META, health, **options)
+
+
+def session_to(
+    port: int, *, timing: Timing = SHORT, to: Endpoint | None = None, utc: Callable[[], float] = lambda: START
+) -> Session:
+    where = to or Endpoint(HOST, port)
+    return Session(where, DEVICE.client_id, will=lambda: will(DEVICE, utc()), timing=timing, backoff=QUICK)
+
+
+def health() -> Health:
+    at = datetime.fromtimestamp(START, timezone.utc)
+    return Health(at=at, frames_per_s=15.0, frames_dropped=0, unsent=0, source=SourceHealth(state="ok"))
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[State]:
+    """A state folder, closed at the end."""
+    state = State(folder)
+    try:
+        yield state
+    finally:
+        state.outbox.close()
+        state.journal.close()
+
+
+def settle(publisher: Publisher, until: Callable[[], object]) -> None:
+    eventually(lambda: publisher.step(0.01) or until())  # type: ignore[func-returns-value]
+
+
+def turns(publisher: Publisher, count: int) -> None:
+    for _ in range(count):
+        publisher.step(0.01)

@@ -1,0 +1,216 @@
+"""A candidate that passes every rule, as the files that come with it, and a registry of its own for tests to break."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from edge_app.detectors.manifest import load as load_model
+from models.registry import operations
+from models.registry.case import Case, Production
+from models.registry.comparison import comparison
+from models.registry.figures import TOTALS, evaluation
+from models.registry.lineage import lineage
+from models.registry.operations import adopt
+from models.registry.policy import Policy, load
+from models.registry.shelf import Entry, Shelf
+from tests.support.paths import ARTEFACTS
+
+Json: TypeAlias = dict[str, Any]
+
+POLICY: Final[Policy] = load()
+OURS, THEIRS = b"a better model", b"the one before"
+SIZE: Final = "512x288"
+AT: Final = "2026-11-25T00:00:00Z"
+FILE: Final = f"ssdlite_mobilenet_v2_{SIZE}.tflite"
+N: Final = 200
+"""Boxes of each class and slice: enough for every rule."""
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def manifest(model: bytes = OURS, *, trained: bool = True) -> Json:
+    """As models/training would export it; not trained: published weights."""
+    content: Json = json.loads((ARTEFACTS / f"ssdlite_mobilenet_v2_{SIZE}.json").read_text())
+    content = {key: value for key, value in content.items() if key not in ("stage", "gate")}
+    content |= {"name": "made", "file": "made.tflite", "sha256": sha256(model)}
+    content["origin"].pop("training", None)
+    if trained:
+        content["origin"]["training"] = {
+            "run": "first",
+            "config_sha256": "c" * 64,
+            "code": "2265463",
+            "parent": {"sha256": "f" * 64},
+            "data": [
+                {
+                    "name": name,
+                    "licence": licence,
+                    "images": 9,
+                    "sha256": digit * 64,
+                    "split": "train",
+                    "cameras": [f"{name}-01"],
+                }
+                for name, licence, digit in (("hanoi", "CC-BY-4.0", "7"), ("own", "LicenseRef-own", "8"))
+            ],
+        }
+    return content
+
+
+def result(model: bytes = OURS, better: float = 0.0) -> Json:
+    """An evaluation; better: how far every figure lies above one that passes."""
+
+    def classes() -> Json:
+        return {
+            label: {"n": N, "ap50": 0.85 + better, "ap75": 0.5, "by_size": {"small": {"n": N, "ap50": 0.8 + better}}}
+            for label in ("car", "motorcycle")
+        }
+
+    def part() -> Json:
+        return {
+            "n": 2 * N,
+            "classes": {label: {"n": N, "ap50": 0.8 + better} for label in ("car", "motorcycle")},
+        }
+
+    return {
+        "schema": "edge-app/evaluation/1",
+        "model": {"file": "made.tflite", "sha256": sha256(model), "input": [512, 288], "bytes": len(model)},
+        "sets": {
+            name: {
+                "images": 99,
+                "cameras": [f"{name}-01"],
+                "sha256": sha256(name.encode()),
+                "classes": classes(),
+                "bicycles": {"marked": 30, "not_motorcycle": 0.85 + better},
+                "slices": {f"camera:{name}-01": part(), "light:day": part()},
+            }
+            for name in ("luongduc", "jakarta")
+        },
+        "counting": {
+            "clips": {"one.mp4": {"event_f1": 0.95}, "two.mp4": {"event_f1": 0.95}},
+            "all": {
+                "event_f1": 0.95 + better,
+                "any_class_f1": 0.96 + better,
+                "effectiveness": 0.92 + better,
+                "classes": {"car": {"f1": 0.96 + better}, "motorcycle": {"f1": 0.93 + better}},
+            },
+        },
+        "speed": {"ms": 9.9, "relative_to": {"file": f"models/{FILE}", "ms": 9.8, "ratio": 1.01}, "threads": 2},
+        "against_float": {label: {"ap50_int8": 0.85, "ap50_float": 0.86} for label in ("car", "motorcycle")},
+    }
+
+
+def compared(ours: bytes = OURS, theirs: bytes = THEIRS, counts: Json | None = None) -> Json:
+    return {
+        "schema": "edge-app/comparison/1",
+        "candidate": sha256(ours),
+        "baseline": sha256(theirs),
+        "baseline_counts": {name: (counts or result())["counting"]["all"][name] for name in TOTALS},
+        "differences": {
+            "all/ap50": {"delta": 0.05, "ci": [0.02, 0.08]},
+            "time/saved": {"delta": 0.0, "ci": [-0.01, 0.01]},
+        },
+    }
+
+
+def case(
+    measured: Json | None = None,
+    *,
+    theirs: Json | None = None,
+    differs: Json | None = None,
+    described: Json | None = None,
+    split: Json | None = None,
+) -> Case:
+    """The case that passes, with other documents where given."""
+    return Case(
+        sha256=sha256(OURS),
+        bytes=1000,
+        size=(512, 288),
+        lineage=lineage(described or manifest(), split),
+        evaluation=evaluation(measured or result()),
+        comparison=comparison(differs or compared(counts=theirs)),
+        production=Production(FILE, sha256(THEIRS), 1000, evaluation(theirs or result(THEIRS))),
+    )
+
+
+def leaves(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value in a JSON document, tables included."""
+    for key in content if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ():
+        yield (*path, key)
+        yield from leaves(content[key], (*path, key))
+
+
+def without(content: Json, path: tuple[Any, ...]) -> Json:
+    made = copy.deepcopy(content)
+    del at(made, path[:-1])[path[-1]]
+    return made
+
+
+def with_value(content: Json, path: tuple[Any, ...], value: object) -> Json:
+    made = copy.deepcopy(content)
+    at(made, path[:-1])[path[-1]] = value
+    return made
+
+
+def at(content: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
+        content = content[key]
+    return content
+
+
+def put_model(folder: Path, model: bytes, *, name: str = "made", trained: bool = True) -> Path:
+    """A model of a few bytes with a manifest that fits it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.tflite"
+    path.write_bytes(model)
+    said = manifest(model, trained=trained) | {"name": name, "file": path.name}
+    path.with_suffix(".json").write_text(json.dumps(said))
+    return path
+
+
+def shelf(folder: Path) -> Shelf:
+    return Shelf(folder / "registry", folder / "models", folder / "store")
+
+
+def add(
+    one: Shelf, model: bytes, *, name: str, measured: bool = True, against: bytes | None = None, trained: bool = True
+) -> Entry:
+    folder = one.registry.parent / "arrived"
+    path = put_model(folder, model, name=name, trained=trained)
+    documents = {}
+    if measured:
+        documents["evaluation.json"] = folder / "result.json"
+        documents["evaluation.json"].write_text(json.dumps(result(model)))
+    if against is not None:
+        documents["comparison.json"] = folder / "comparison.json"
+        documents["comparison.json"].write_text(json.dumps(compared(model, against)))
+    return operations.add(one, path, documents, name=name, at=AT)
+
+
+def ours_and_theirs(folder: Path) -> Shelf:
+    """THEIRS in production, OURS a candidate that would pass."""
+    one = shelf(folder)
+    first = add(one, THEIRS, name="first", trained=False)
+    assert all(verdict.passed for verdict in adopt(one, POLICY, first, at=AT, why="there was none"))
+    add(one, OURS, name="ours", against=THEIRS)
+    return one
+
+
+def in_production(one: Shelf) -> bytes:
+    """What a device would load. Raises DetectorError when it would not."""
+    said, content = load_model(one.slot(SIZE)[0])
+    assert said.proven
+    return content
+
+
+def everything(one: Shelf) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in one.registry.parent.rglob("*") if path.is_file()}
+
+
+def places(one: Shelf) -> list[str]:
+    return ["--registry", str(one.registry), "--production", str(one.production), "--store", str(one.store)]

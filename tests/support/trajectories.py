@@ -1,0 +1,209 @@
+"""Seeded synthetic traffic for the tests of the counting core: exact paths, looked at by a detector with faults.
+
+Paths, sizes and lines are in 0..1 of picture width and height, so one scene can be looked at in any resolution and at
+any frame rate; only a Sensor knows pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.config.model import CountingConfig
+from edge_app.counting.line_counter import LineCounter
+from edge_app.counting.tracker import Tracker, TrackerSettings
+from edge_app.records import DIRECTIONS, LABELS, Detections, Direction, Line, Tracks
+
+Point: TypeAlias = tuple[float, float]
+Path: TypeAlias = Callable[[float], Point]
+"""Time in s to the centre of a vehicle."""
+BAND: float = CountingConfig.model_fields["dead_band"].default
+"""As shipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vehicle:
+    """In sight from `since` to before `until` s, but for the `hidden` spans of time."""
+
+    path: Path
+    since: float
+    until: float
+    size: Point = (0.1, 0.12)
+    label: str = "car"
+    hidden: tuple[tuple[float, float], ...] = ()
+
+    def seen_at(self, time: float) -> bool:
+        return self.since <= time < self.until and not any(a <= time < b for a, b in self.hidden)
+
+
+def straight(start: Point, end: Point, since: float, until: float) -> Vehicle:
+    """At even speed."""
+    return Vehicle(lambda t: _between(start, end, (t - since) / (until - since)), since, until)
+
+
+def curved(start: Point, via: Point, end: Point, since: float, until: float) -> Vehicle:
+    """A quadratic Bezier curve."""
+
+    def path(time: float) -> Point:
+        u = (time - since) / (until - since)
+        return _between(_between(start, via, u), _between(via, end, u), u)
+
+    return Vehicle(path, since, until)
+
+
+def driven(*stops: tuple[float, Point]) -> Vehicle:
+    """From one (time, place) to the next, standing still for a moment at each."""
+
+    def path(time: float) -> Point:
+        for (t0, a), (t1, b) in pairwise(stops):
+            if time < t1:
+                u = max(0.0, (time - t0) / (t1 - t0))
+                return _between(a, b, u * u * (3 - 2 * u))
+        return stops[-1][1]
+
+    return Vehicle(path, stops[0][0], stops[-1][0])
+
+
+def mirrored(vehicle: Vehicle) -> Vehicle:
+    """Left and right exchanged."""
+
+    def path(time: float) -> Point:
+        x, y = vehicle.path(time)
+        return 1 - x, y
+
+    return replace(vehicle, path=path)
+
+
+def _between(a: Point, b: Point, u: float) -> Point:
+    return a[0] + (b[0] - a[0]) * u, a[1] + (b[1] - a[1]) * u
+
+
+Array: TypeAlias = NDArray[np.float64]
+_Row: TypeAlias = tuple[Array, Array, float, int]
+"""Centre, size, score and class."""
+
+
+class Look(NamedTuple):
+    time: float
+    detections: Detections
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """A detector with faults.
+
+    noise: sigma of centre and size in box sizes. missed, flipped, doubled: share of looks at a vehicle that give no
+    box, the wrong class, a second box on its front half. false: boxes a look that are no vehicle.
+    """
+
+    width: int = 1280
+    height: int = 720
+    fps: float = 15.0
+    noise: float = 0.02
+    missed: float = 0.0
+    flipped: float = 0.0
+    doubled: float = 0.0
+    false: float = 0.0
+    scores: Point = (0.5, 0.9)
+    seed: int = 1
+
+    def watch(self, vehicles: Sequence[Vehicle], seconds: float) -> list[Look]:
+        rng = np.random.default_rng(self.seed)
+        times = [index / self.fps for index in range(math.ceil(seconds * self.fps))]
+        return [Look(time, self._look(vehicles, time, rng)) for time in times]
+
+    def _look(self, vehicles: Sequence[Vehicle], time: float, rng: np.random.Generator) -> Detections:
+        rows = [row for vehicle in vehicles for row in self._see(vehicle, time, rng)]
+        for _ in range(rng.poisson(self.false)):
+            rows.append((rng.random(2), rng.uniform(0.03, 0.15, 2), rng.uniform(0.15, 0.5), int(rng.integers(4))))
+        return self._detections(rows)
+
+    def _see(self, vehicle: Vehicle, time: float, rng: np.random.Generator) -> list[_Row]:
+        """The same number of draws whatever is seen, so that scenes that differ a little stay comparable."""
+        shift, grow = rng.normal(0, self.noise, (2, 2)).clip(-0.3, 0.3)
+        missed, flipped, doubled = rng.random(3) < (self.missed, self.flipped, self.doubled)
+        score, wrong = rng.uniform(*self.scores), int(rng.integers(4))
+        if missed or not vehicle.seen_at(time):
+            return []
+        size = np.array(vehicle.size)
+        centre = np.array(vehicle.path(time)) + shift * size
+        label = wrong if flipped else LABELS.index(vehicle.label)
+        second = (centre + size * (0.22, 0), size * (0.55, 0.9), score * 0.8, label)
+        return [(centre, size * (1 + grow), score, label), second][: 1 + bool(doubled)]
+
+    def _detections(self, rows: Iterable[_Row]) -> Detections:
+        columns = tuple(zip(*rows, strict=True))
+        if not columns:
+            return Detections.empty()
+        centres, sizes, scores, labels = columns
+        scale = np.array([self.width, self.height], np.float64)
+        middle, half = np.array(centres) * scale, np.array(sizes) * scale / 2
+        boxes = np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
+        return Detections(boxes, np.array(scores, np.float32), np.array(labels, np.int16))
+
+
+class Passing(NamedTuple):
+    """A vehicle passes a line, s."""
+
+    time: float
+    direction: Direction
+
+
+def truth(vehicles: Iterable[Vehicle], line: Line, step: float = 0.01) -> list[Passing]:
+    """When and which way the centre of each vehicle passes the segment, good to `step` s; in order of time."""
+    return sorted(p for vehicle in vehicles for p in _passings(vehicle, line, step))
+
+
+def _passings(vehicle: Vehicle, line: Line, step: float) -> list[Passing]:
+    times = np.arange(vehicle.since, vehicle.until, step)
+    places = np.array([vehicle.path(float(t)) for t in times])
+    start, end = np.array(line.start), np.array(line.end)
+    side = _cross(end - start, places - start) >= 0
+    found = []
+    for i in np.flatnonzero(side[1:] != side[:-1]).tolist():
+        way = places[i + 1] - places[i]
+        beyond = [_cross(way, np.array([point - places[i]]))[0] > 0 for point in (start, end)]
+        if beyond[0] != beyond[1]:
+            found.append(Passing(float(times[i + 1]), "left_to_right" if side[i + 1] else "right_to_left"))
+    return found
+
+
+def _cross(e: Array, p: Array) -> Array:
+    return np.asarray(e[0] * p[:, 1] - e[1] * p[:, 0])
+
+
+class Counted(NamedTuple):
+    """A crossing as counted: s, which way, by which track, of which class, on which line."""
+
+    time: float
+    direction: Direction
+    track: int
+    label: str
+    line: str
+
+
+def track(looks: Iterable[Look], settings: TrackerSettings | None = None) -> list[Tracks]:
+    tracker = Tracker(settings)
+    return [tracker.update(look.detections, look.time) for look in looks]
+
+
+def count(looks: Sequence[Look], *lines: Line, sensor: Sensor, band: float = BAND) -> list[Counted]:
+    """What tracker and line counters make of it, in the order in which it became certain."""
+    counters = [(line, counter(line, sensor, band)) for line in lines]
+    return [
+        Counted(c.time, DIRECTIONS[c.direction], int(tracks.ids[c.row]), LABELS[tracks.classes[c.row]], line.id)
+        for look, tracks in zip(looks, track(looks), strict=True)
+        for line, each in counters
+        for c in each.update(tracks, look.time)
+    ]
+
+
+def counter(line: Line, sensor: Sensor, band: float = BAND) -> LineCounter:
+    (x0, y0), (x1, y1), w, h = line.start, line.end, sensor.width, sensor.height
+    return LineCounter((x0 * w, y0 * h), (x1 * w, y1 * h), band=band)

@@ -1,0 +1,78 @@
+"""What the tests of `edge-app watch` share: a device's messages, a board that took them, and the screen as text."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime, timezone
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+from edge_app.console.device_table import Board
+from edge_app.mqtt import messages
+from edge_app.mqtt.connection import Message
+from edge_app.mqtt.messages import Device, Health, LineMeta, Meta, SourceHealth
+from edge_app.records import Counts, IntervalCounts
+from edge_app.storage.sqlite import ClosedInterval
+
+PREFIX = "traffic/v1"
+NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc).timestamp()
+CLASSES = ("car", "motorcycle", "bus", "truck")
+DEVICE = Device("delft", "cam-1", "boot", "0.1.0")
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(NOON + seconds, timezone.utc)
+
+
+def counts(
+    seq: int,
+    cars: int = 2,
+    *,
+    device: Device = DEVICE,
+    line: str = "north",
+    observed_s: float = 60.0,
+    late: bool = False,
+) -> Message:
+    """A message as the publisher sends it."""
+    figures: Counts = {label: {"left_to_right": cars if label == "car" else 0, "right_to_left": 0} for label in CLASSES}
+    interval = IntervalCounts(line, NOON + 60 * seq, 60, figures, observed_s, 900, 0)
+    closed = ClosedInterval(interval, seq, figures, device.boot_id)
+    payload = messages.with_late(messages.encode_counts(device, closed), late)
+    return Message(f"{device.prefix}/counts/{line}", payload.encode(), 1)
+
+
+def status(state: messages.State, device: Device = DEVICE) -> Message:
+    return Message(f"{device.prefix}/status", messages.encode_status(device, state, NOON).encode(), 1, True)
+
+
+def health(device: Device = DEVICE, **more: Any) -> Message:
+    source = SourceHealth(state=more.pop("state", "ok"), detail=more.pop("detail", ""))
+    said = Health(at=at(0), frames_per_s=15.0, frames_dropped=0, unsent=0, source=source, **more)
+    return Message(f"{device.prefix}/health", messages.encode(said).encode())
+
+
+def meta(device: Device = DEVICE) -> Message:
+    line = LineMeta(id="north", start=(0.0, 0.5), end=(1.0, 0.5), names={"left_to_right": "to town"})
+    said = Meta(
+        site=device.site, device=device.device, lines=[line], classes=CLASSES, interval_s=60, model="", config="",
+        version="0.1.0",
+    )  # fmt: skip
+    return Message(f"{device.prefix}/meta", messages.encode(said).encode(), 1, True)
+
+
+def board(*received: Message) -> Board:
+    made = Board(PREFIX)
+    for message in received:
+        made.take(message)
+    return made
+
+
+def shown(what: RenderableType, *, colour: bool = False) -> str:
+    console = Console(width=80, file=io.StringIO(), force_terminal=colour, record=True, color_system="standard")
+    console.print(what)
+    return console.export_text(styles=colour)
+
+
+def row(text: str, begins: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith(begins))

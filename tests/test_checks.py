@@ -1,0 +1,264 @@
+"""`check`: the measured line lint on made tracks, each finding on the real thing, and the command as a whole."""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_app import checks as room
+from edge_app.checks import clock, findings, state_folder
+from edge_app.commands import check
+from edge_app.config.load import load
+from edge_app.config.model import Config
+from edge_app.counting.pipeline import Region
+from edge_app.detectors.manifest import Manifest, default_model
+from edge_app.records import Line, Tracks
+from edge_app.system import logging as logs
+from edge_app.web.line_check import LEAST_LOOKS, Finding, LineWatch, Vision, judge, keeps_up
+from tests.support.brokers import Mosquitto, free_port, needs_mosquitto
+from tests.support.videos import write_video
+
+LINE = Line("road", (0.0, 0.5), (1.0, 0.5))
+SIZE = (1280, 720)
+MANIFEST = Manifest.model_validate_json(default_model().with_suffix(".json").read_bytes())
+ROAD = '[[lines]]\nid = "road"\nstart = [0.1, 0.5]\nend = [0.9, 0.5]\n'
+
+
+def tracks(*vehicles: tuple[float, float, float, float], seen: bool = True) -> Tracks:
+    """Vehicles as centre x, centre y, height and speed downwards, px and px/s; twice as wide as high."""
+    rows = np.array(vehicles, np.float32).reshape(-1, 4)
+    centres, half = rows[:, :2], rows[:, 2:3] / 2 * np.array([2, 1], np.float32)
+    n = len(rows)
+    return Tracks(
+        ids=np.arange(n),
+        boxes=np.concatenate([centres - half, centres + half], axis=1),
+        centroids=centres,
+        velocities=np.stack([np.zeros(n, np.float32), rows[:, 3]], axis=1),
+        classes=np.zeros(n, np.int16),
+        scores=np.full(n, 0.7, np.float32),
+        seen=np.full(n, seen),
+        origins=centres,
+        born=np.zeros(n),
+    )
+
+
+def said(watch: LineWatch, *, rate: float = 15.0, region: Region | None = None) -> list[Finding]:
+    return judge(watch, Vision(region, MANIFEST), rate, 6.0)
+
+
+# --- the measured lint
+
+
+def test_a_line_that_is_well_placed() -> None:
+    watch = LineWatch(LINE, SIZE)
+    watch.see(tracks((640, 360, 200, 300)))
+    (finding,) = said(watch)
+    # 200 of 1280 px are 80 of 512; 200 px at 300 px/s take 0.67 s, which is ten looks
+    assert finding.level == "ok"
+    assert "1 vehicle seen there in 6 s, 80 px high in the model's input, 10 looks on a length" in finding.sentence
+
+
+def test_nothing_seen_is_said_and_is_no_failure() -> None:
+    (finding,) = said(LineWatch(LINE, SIZE))
+    assert finding.level == "ok"
+    assert "no moving vehicle" in finding.sentence
+
+
+def test_only_vehicles_that_are_seen_near_the_segment_have_a_say() -> None:
+    watch = LineWatch(Line("half", (0.0, 0.5), (0.5, 0.5)), SIZE)
+    watch.see(tracks((320, 100, 100, 300), (960, 360, 100, 300)))
+    watch.see(tracks((320, 360, 100, 300), seen=False))
+    watch.see(None)
+    assert watch.heights == {}
+
+
+@given(height=st.floats(5, 20) | st.floats(22, 300))
+@settings(deadline=None, max_examples=40)
+def test_vehicles_too_small_for_the_model_are_a_warning(height: float) -> None:
+    watch = LineWatch(LINE, SIZE)
+    watch.see(tracks((640, 360, height, 10)))
+    # the smallest anchor of the shipped model has 12 px; below 0.7 of it, 21 px of the frame, none overlaps by half
+    assert [f.level for f in said(watch)] == ["warn" if height < 21 else "ok"]
+
+
+def test_a_region_makes_vehicles_larger() -> None:
+    watch = LineWatch(LINE, SIZE)
+    watch.see(tracks((640, 360, 16, 10)))
+    assert "set detector.region" in said(watch)[0].sentence
+    assert said(watch, region=(0.25, 0.25, 0.75, 0.75))[0].level == "ok"
+
+
+@given(speed=st.floats(1, 5000), rate=st.floats(1, 60))
+@settings(deadline=None, max_examples=60)
+def test_too_few_looks_on_a_vehicle_are_a_warning(speed: float, rate: float) -> None:
+    watch = LineWatch(LINE, SIZE)
+    watch.see(tracks((640, 360, 200, speed)))
+    looks = rate / (speed / 200)
+    if abs(looks - LEAST_LOOKS) > 0.01:
+        assert [f.level for f in said(watch, rate=rate)] == ["warn" if looks < LEAST_LOOKS else "ok"]
+
+
+def test_each_vehicle_has_one_voice() -> None:
+    watch = LineWatch(LINE, SIZE)
+    for _ in range(50):  # a lorry that waits there
+        watch.see(tracks((640, 360, 400, 0)))
+    slim = tracks((100, 360, 400, 0), (300, 360, 100, 0), (500, 360, 100, 0))
+    watch.see(slim)
+    assert "40 px high" in said(watch)[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("region", "warned"), [((0.0, 0.0, 1.0, 1.0), False), ((0.0, 0.0, 0.4, 1.0), True), ((0.0, 0.6, 1.0, 1.0), True)]
+)
+def test_a_line_outside_the_region_of_interest(region: Region, warned: bool) -> None:
+    found = said(LineWatch(LINE, SIZE), region=region)
+    assert ("lies in detector.region" in found[0].sentence) is warned
+
+
+def test_a_source_faster_than_the_model() -> None:
+    assert keeps_up(15.0, 30.0).level == "ok"
+    slow = keeps_up(25.0, 12.0)
+    assert slow.level == "warn"
+    assert "25.0 frames/s come, but the model can look at 12.0 only" in slow.sentence
+
+
+# --- the parts
+
+
+@pytest.mark.parametrize(
+    ("at", "level"),
+    [(0.0, "FAIL"), (time.time(), "ok"), (time.time() + 4e8, "FAIL")],
+    ids=["1970", "now", "far"],  # the times themselves differ from one worker to the next
+)
+def test_clock(at: float, level: str) -> None:
+    assert clock(at).level == level
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of two fifths of a second."""
+    return write_video(tmp_path_factory.mktemp("video") / "short.mp4", range(10))
+
+
+def configured(folder: Path, video: Path, more: str = "") -> Config:
+    path = folder / "edge-app.toml"
+    path.write_text(f'[source]\nkind = "file"\npath = "{video}"\n{more}\n{ROAD}')
+    return load(path, {})
+
+
+def by_what(config: Config) -> dict[str, Finding]:
+    return {finding.what: finding for finding in findings(config, threading.Event())}
+
+
+@needs_mosquitto
+def test_everything_is_well(tmp_path: Path, short: Path, broker: Mosquitto) -> None:
+    found = by_what(configured(tmp_path, short, f"[mqtt]\nport = {broker.port}"))
+    assert list(found) == [
+        *("configuration", "clock", "state folder", "broker", "model", "gate", "source", "speed", "line road"),
+    ]
+    assert {finding.level for finding in found.values()} == {"ok"}
+    assert "accepts us with MQTT 5" in found["broker"].sentence
+    assert "input of 512x288" in found["model"].sentence
+    assert "file, 160x120 at 2" in found["source"].sentence  # 25 frames/s, as measured
+    assert list(tmp_path.iterdir()) == [tmp_path / "edge-app.toml"]  # nothing is left that another user could not use
+
+
+@needs_mosquitto
+def test_an_old_broker_is_a_warning(tmp_path: Path, short: Path, broker: Mosquitto) -> None:
+    found = by_what(configured(tmp_path, short, f'[mqtt]\nport = {broker.port}\nprotocol = "3.1.1"'))
+    assert found["broker"].level == "warn"
+
+
+def test_one_failure_hides_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    more = f'[detector]\nmodel = "absent.tflite"\n[store]\nfolder = "{file / "state"}"\n[mqtt]\nport = {free_port()}'
+    found = by_what(configured(tmp_path, tmp_path / "absent.mp4", more))
+    assert {what for what, f in found.items() if f.level == "FAIL"} == {"state folder", "broker", "model", "source"}
+    assert all(f.sentence.endswith((".", "?")) and not f.sentence.endswith("?.") for f in found.values())
+
+
+@needs_mosquitto
+def test_a_service_that_runs_is_only_noted(tmp_path: Path, short: Path, broker: Mosquitto) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    with (folder / "ledger.lock").open("wb") as lock:
+        lock.write(b"4711")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = by_what(configured(tmp_path, short, f"[mqtt]\nport = {broker.port}"))
+    assert found["state folder"].level == "ok"
+    assert "the service is running (pid 4711)" in found["state folder"].sentence
+
+
+def test_the_camera_of_a_running_service_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    path = tmp_path / "edge-app.toml"
+    path.write_text(f'[source]\nkind = "camera"\n[mqtt]\nport = {free_port()}\n{ROAD}')
+    with (tmp_path / "state/ledger.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = by_what(load(path, {}))
+    assert "the running service has the camera" in found["source"].sentence
+
+
+def test_little_room_is_a_warning(tmp_path: Path) -> None:
+    assert state_folder(tmp_path, 1000, None).level == "ok"
+    little = state_folder(tmp_path / "not/yet/there", 10**12, None)
+    assert little.level == "warn"
+    assert "store.max_intervals may fill" in little.sentence
+
+
+# --- the command
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of this process stays as pytest has it."""
+    monkeypatch.setattr(logs, "setup", lambda *_: None)
+    monkeypatch.setattr(logs, "mask", lambda *_: None)
+
+
+def call(*arguments: str, stop: threading.Event | None = None) -> int:
+    from edge_app.cli import _parser
+
+    parsed = _parser().parse_args(["check", *arguments])
+    return check.main(parsed, stop or threading.Event())
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize(("level", "code"), [("ok", 0), ("warn", 0), ("FAIL", 1)])
+def test_exit_code_and_width(
+    level: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def made(_config: Config, _stop: threading.Event) -> Iterator[Finding]:
+        yield Finding("ok", "clock", "12:00.")
+        yield Finding(level, "a part", "a long sentence [that] goes on " * 8 + "/a/path" * 30)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(room, "findings", made)
+    assert call() == code
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == "ok    clock: 12:00."
+    assert rest[0].startswith(f"{level:<5} a part: a long sentence [that] goes")
+    assert all(len(line) <= 80 for line in rest if "/a/path" not in line)
+    assert all(line.startswith("      ") for line in rest[1:])
+    assert "\033" not in "".join(rest)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_stop_ends_it_soon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "edge-app.toml"
+    path.write_text(f"[mqtt]\nport = {free_port()}\n")
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    began = time.monotonic()
+    assert call("--config", str(path), stop=stop) == 1
+    assert time.monotonic() - began < 8
+    assert "stopped before everything was checked" in capsys.readouterr().err

@@ -1,0 +1,147 @@
+"""How well counts bear another view of the same road: clips with hand-made truth as they are, and altered.
+
+`python -m tests.trials.altered [--model FILE] [TRUTH.json ...]` counts every clip in every view with the default
+settings and prints one row for each view. Nothing in the program was chosen on the altered ones. About ten minutes on
+two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import operator
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_app.commands.count import configured
+from edge_app.commands.evaluate import counted
+from edge_app.config.model import Config
+from edge_app.console.terminal import stdout, table
+from edge_app.offline.scoring import Score, Truth, read_truth
+from edge_app.records import Direction, Frame, Image
+from edge_app.sources.recording import Recording
+from tests.support.shared import SHARED
+
+_BORDER = 1.3
+_OTHER_WAY: dict[Direction, Direction] = {"left_to_right": "right_to_left", "right_to_left": "left_to_right"}
+
+Alter = Callable[[Frame], Image]
+
+
+def mirrored(frame: Frame) -> Image:
+    return np.ascontiguousarray(frame.image[:, ::-1])
+
+
+def half(frame: Frame) -> Image:
+    """As a cheaper camera: half the pixels on each side."""
+    return cv2.resize(frame.image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+
+def bordered(frame: Frame) -> Image:
+    """As a wider lens: everything by 1.3 smaller, grey around it."""
+    height, width = frame.image.shape[:2]
+    above, beside = round(height * (_BORDER - 1) / 2), round(width * (_BORDER - 1) / 2)
+    grey = (128, 128, 128)
+    return cv2.copyMakeBorder(frame.image, above, above, beside, beside, cv2.BORDER_CONSTANT, value=grey).astype(
+        np.uint8
+    )
+
+
+def dusk(frame: Frame) -> Image:
+    """A third of the light."""
+    return (frame.image * 0.33).astype(np.uint8)
+
+
+def noisy(frame: Frame) -> Image:
+    """A sensor at high gain: noise of 8 of 255."""
+    noise = np.random.default_rng(frame.index).normal(0, 8, frame.image.shape)
+    return np.clip(frame.image + noise, 0, 255).astype(np.uint8)
+
+
+def blocky(frame: Frame) -> Image:
+    """A camera that must save bandwidth."""
+    _, packed = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, 20])
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+
+
+class Altered(Recording):
+    """A recording through other eyes."""
+
+    def __init__(self, path: Path, alter: Alter) -> None:
+        super().__init__(path)
+        self._alter = alter
+
+    def read(self, timeout: float) -> Frame | None:
+        frame = super().read(timeout)
+        return frame and replace(frame, image=self._alter(frame))
+
+
+def as_it_is(truth: Truth) -> Truth:
+    return truth
+
+
+def from_behind(truth: Truth) -> Truth:
+    """The truth of a mirrored clip."""
+    events, uncertain = (
+        tuple(replace(event, direction=_OTHER_WAY[event.direction]) for event in these)
+        for these in (truth.events, truth.uncertain)
+    )
+    return replace(_moved(truth, lambda x, y: (1 - x, y)), events=events, uncertain=uncertain)
+
+
+def within(truth: Truth) -> Truth:
+    """The truth of a clip with a border."""
+    return _moved(truth, lambda x, y: (0.5 + (x - 0.5) / _BORDER, 0.5 + (y - 0.5) / _BORDER))
+
+
+def _moved(truth: Truth, to: Callable[[float, float], tuple[float, float]]) -> Truth:
+    return replace(truth, line=replace(truth.line, start=to(*truth.line.start), end=to(*truth.line.end)))
+
+
+VIEWS: dict[str, tuple[Alter, Callable[[Truth], Truth]]] = {
+    "as it is": (lambda frame: frame.image, as_it_is),
+    "mirrored": (mirrored, from_behind),
+    "half the width": (half, as_it_is),
+    "1.3 times smaller": (bordered, within),
+    "a third of the light": (dusk, as_it_is),
+    "noise, sigma 8": (noisy, as_it_is),
+    "JPEG of quality 20": (blocky, as_it_is),
+}
+"""How frames are altered, and where that puts the truth."""
+
+
+def seen(config: Config, path: Path, alter: Alter, place: Callable[[Truth], Truth]) -> Score:
+    truth = place(read_truth(path))
+    source = Altered(path.resolve().parent.parent / "clips" / truth.clip, alter)
+    return counted(config, truth, source, threading.Event(), source.frames_expected)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("truth", nargs="*", type=Path, metavar="TRUTH.json")
+    parser.add_argument("--model", type=Path, metavar="MODEL.tflite")
+    given = parser.parse_args()
+    config = configured(None, [], given.model)
+    rows = table("view", "true", "false", "missed", "F1", "any", "eff.", "motor.")
+    truths = given.truth or sorted((SHARED / "truth").glob("*.json"))
+    for name, view in VIEWS.items():
+        scores = [seen(config, path, *view) for path in truths]
+        rows.add_row(name, *_figures(functools.reduce(operator.add, scores)))
+    stdout().print(rows)
+    return 0
+
+
+def _figures(all_clips: Score) -> list[str]:
+    t, effectiveness = all_clips.overall, all_clips.effectiveness
+    shares = [t.f1, all_clips.any_class.f1, effectiveness or 0.0, all_clips.groups["motorcycle"].f1]
+    return [*map(str, (t.true, t.false, t.missed)), *(f"{share:.3f}" for share in shares)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

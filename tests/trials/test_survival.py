@@ -1,0 +1,67 @@
+"""The survival trials in short: python -m tests.trials.survival runs them at full length."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from edge_app import cli
+from tests.support.brokers import needs_mosquitto
+from tests.trials.survival import __main__ as command
+from tests.trials.survival import fuzz
+from tests.trials.survival.__main__ import ROWS
+from tests.trials.survival.rows import Found, Row, Trial, failing
+
+ELSEWHERE = ("kills", "camera", "soak")
+"""Their short forms are test_survive.py and test_camera_faults.py; a soak is a matter of hours."""
+IN_SHORT = [
+    pytest.param(name, marks=needs_mosquitto if name in ("outage", "network") else ())
+    for name in ROWS
+    if name not in ELSEWHERE
+]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", IN_SHORT)
+def test_what_is_promised_holds(name: str, tmp_path: Path) -> None:
+    try:
+        found = ROWS[name].run(Trial(tmp_path, short=True))
+    except RuntimeError as lack:
+        pytest.skip(str(lack))
+    assert found.broken == ()
+
+
+def test_a_damaged_command_line_that_goes_on_for_ever_ends() -> None:
+    """`watch` waits for its broker as long as nobody stops it, and the trial waits no longer than it says."""
+    began, before = time.monotonic(), signal.getsignal(signal.SIGINT)
+    with fuzz._stopped_after(0.3):
+        assert cli.main(["watch", "--broker", "mqtt://127.0.0.1:1"]) == 0
+    assert time.monotonic() - began < 10
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not cli.STOP.is_set()
+
+
+def test_a_broken_promise_is_shown_and_told_by_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lacking(_: Trial) -> Found:
+        raise RuntimeError("no broker here")
+
+    rows = {
+        "sound": Row("sound", "rain", "stays dry", lambda _: Found("0 drops", failing((True, "wet")))),
+        "broken": Row("broken", "hail", "stays whole", lambda _: Found("9 dents", failing((False, "a hole")))),
+        "lacking": Row("lacking", "snow", "stays warm", lacking),
+    }
+    monkeypatch.setattr(command, "ROWS", rows)
+    assert command.main(["--json", str(tmp_path / "found.json")]) == 1
+    out, err = capsys.readouterr()
+    assert "held    0 drops" in out
+    assert "BROKEN  a hole" in out
+    assert "lacking: not tried, no broker here" in err
+    kept = json.loads((tmp_path / "found.json").read_text())
+    assert [(row["row"], row["broken"]) for row in kept] == [("sound", []), ("broken", ["a hole"])]
+    assert command.main(["sound"]) == 0

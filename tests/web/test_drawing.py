@@ -1,0 +1,238 @@
+"""`edge-app lines`: drawn in a real browser with mouse and finger, saved with comments, and counted with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_app import cli
+from edge_app.commands.lines import drawn
+from edge_app.config.edit import ConfigText, Drawing
+from edge_app.config.load import load
+from edge_app.errors import ConfigError
+from edge_app.offline.benchmark import record_street
+from tests.support.browser import CHROMIUM, Browser
+
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (apt install chromium)")
+LINE = {"id": "quay", "start": [0.5, 0.6], "end": [0.5, 0.98], "left_to_right": "west", "right_to_left": None}
+TEXT = """# Pole 7, seen from the quay
+[device]
+site = "harbour"  # as the city calls it
+
+[[lines]]
+# drawn by hand in March
+id = "old-road"
+start = [0.1, 0.5]
+end = [0.9, 0.5]
+"""
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record_street(tmp_path_factory.mktemp("video") / "street.mp4")
+
+
+# --- in the browser
+
+
+class Page:
+    """`edge-app lines` in a process of its own, and a browser that has opened its address."""
+
+    def __init__(self, config: Path, folder: Path, width: int, height: int, *, touch: bool) -> None:
+        with ExitStack() as stack:
+            command = (sys.executable, "-m", "edge_app.cli", "lines", "--config", str(config))
+            self._child = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            stack.callback(self._child.kill)
+            assert self._child.stdout is not None
+            self.url = self._child.stdout.readline().split()[-1]
+            self.browser = Browser(folder, width, height, touch=touch)
+            stack.callback(self.browser.close)
+            self.browser.open(self.url)
+            self.browser.wait_for("document.getElementById('waiting')?.hidden")
+            sheet = "document.getElementById('sheet').getBoundingClientRect()"
+            self._box = self.browser.run(f"(() => {{const r = {sheet}; return [r.x, r.y, r.width, r.height]}})()")
+            self._stack = stack.pop_all()
+
+    def draw(self, *places: tuple[float, float]) -> None:
+        """Places in 0..1 of the picture."""
+        x, y, width, height = self._box
+        self.browser.stroke(*[(x + width * a, y + height * b) for a, b in places])
+
+    def tool(self, name: str) -> None:
+        self.browser.click(f"[data-tool={name}]")
+
+    def save(self) -> None:
+        self.browser.wait_for("!document.getElementById('save').disabled")
+        self.browser.click("#save")
+        self.browser.wait_for("document.getElementById('status').className === 'good'")
+
+    @property
+    def text(self) -> str:
+        return str(self.browser.run("document.querySelector('aside').innerText"))
+
+    def __enter__(self) -> Page:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        errors = self.browser.errors
+        self._child.terminate()
+        assert self._child.wait(15) == 0
+        self._stack.close()
+        assert not errors
+
+
+@pytest.fixture
+def open_page(street: Path, tmp_path: Path) -> Callable[..., Page]:
+    """A page on a configuration that has no line yet, whose camera is a recording."""
+    path = tmp_path / "edge-app.toml"
+    path.write_text(f'# my pole\n[source]\nkind = "file"  # for now\npath = "{street}"\nloop = true\n')
+
+    def opened(width: int = 1280, height: int = 720, *, touch: bool = False) -> Page:
+        return Page(path, tmp_path / "profile", width, height, touch=touch)
+
+    return opened
+
+
+@needs_chromium
+def test_drawn_with_the_mouse_saved_and_counted_with(
+    open_page: Callable[..., Page], street: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "edge-app.toml"
+    with open_page() as page:
+        page.draw((0.45, 0.6), (0.45, 0.97))
+        page.browser.type("[data-key=id]", "quay")
+        page.browser.type("[data-key=right_to_left]", "to the port")
+        page.tool("mask")
+        page.draw((0.8, 0.05), (0.95, 0.25))
+        page.tool("mask")
+        for corner in ((0.1, 0.05), (0.3, 0.05), (0.32, 0.3), (0.1, 0.05)):
+            page.draw(corner)
+        page.tool("region")
+        page.draw((0.0, 0.4), (1.0, 1.0))
+        page.browser.wait_for("document.querySelector('.shape.line .ok')?.textContent.includes('seen there')")
+        page.save()
+    assert path.read_text().startswith('# my pole\n[source]\nkind = "file"  # for now\n')
+    config = load(path)
+    (line,) = config.lines
+    assert (line.id, line.right_to_left, line.left_to_right) == ("quay", "to the port", None)
+    assert (*line.start, *line.end) == pytest.approx((0.45, 0.6, 0.45, 0.97), abs=0.01)
+    assert config.detector.region == pytest.approx((0.0, 0.4, 1.0, 1.0), abs=0.01)
+    rectangle, polygon = config.privacy.masks
+    assert [place for point in rectangle for place in point] == pytest.approx([0.8, 0.05, 0.95, 0.25], abs=0.01)
+    assert len(polygon) == 3
+    out = tmp_path / "result.json"
+    assert cli.main(["count", str(street), "--config", str(path), "--out", str(out)]) == 0
+    assert {event["line"] for event in json.loads(out.read_text())["events"]} == {"quay"}
+
+
+@needs_chromium
+def test_a_finger_draws_and_moves_and_the_findings_follow(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    with open_page(400, 800, touch=True) as page:
+        page.draw((0.005, 0.4), (0.005, 0.9))
+        page.browser.wait_for("document.querySelector('.shape.line .warn')?.textContent.includes('edge')")
+        page.draw((0.005, 0.4), (0.5, 0.6))
+        page.draw((0.005, 0.9), (0.5, 0.95))
+        page.browser.wait_for("!document.querySelector('.shape.line .warn')")
+        page.tool("line")
+        page.draw((0.2, 0.5), (0.2, 0.9))
+        page.browser.type(".shape:nth-child(2) [data-key=id]", "line-1")
+        page.browser.wait_for("document.getElementById('general').textContent.includes('wo lines have the id')")
+        assert page.browser.run("document.getElementById('save').disabled")
+        page.browser.click(".shape:nth-child(2) .head button")
+        page.save()
+    (line,) = load(tmp_path / "edge-app.toml").lines
+    assert (*line.start, *line.end) == pytest.approx((0.5, 0.6, 0.5, 0.95), abs=0.02)
+
+
+# --- the file
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    path = tmp_path / "edge-app.toml"
+    path.write_text(TEXT)
+    path.chmod(0o640)
+    return path
+
+
+def test_comments_order_and_mode_stay(toml: Path) -> None:
+    old = {"id": "old-road", "start": [0.1, 0.5], "end": [0.9, 0.55556]}
+    config = ConfigText(toml).save(Drawing([old, LINE], (0.0, 0.25, 1.0, 1.0), [[[0, 0], [0.2, 0.3]]]))
+    assert load(toml) == config
+    text = toml.read_text()
+    assert text.startswith(TEXT.replace("end = [0.9, 0.5]\n", "end = [0.9, 0.5556]\n"))
+    assert 'left_to_right = "west"' in text
+    assert toml.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in toml.parent.iterdir()] == ["edge-app.toml"]
+    assert [line.id for line in config.lines] == ["old-road", "quay"]
+    again = ConfigText(toml).save(Drawing([LINE], None, []))
+    assert (again.detector.region, again.privacy.masks, len(again.lines)) == (None, (), 1)
+    assert "# Pole 7" in toml.read_text()
+
+
+def test_what_is_not_valid_leaves_the_file_as_it_was(toml: Path) -> None:
+    with pytest.raises(ConfigError, match="may have only a-z"):
+        ConfigText(toml).save(Drawing([LINE | {"id": "Not So"}], None, []))
+    assert toml.read_text() == TEXT
+
+
+def test_a_file_that_somebody_else_changed_is_not_overwritten(toml: Path) -> None:
+    text = ConfigText(toml)
+    toml.write_text(f"{TEXT}# and this\n")
+    with pytest.raises(ConfigError, match="changed by somebody else"):
+        text.save(Drawing([LINE], None, []))
+    assert "# and this" in toml.read_text()
+
+
+def test_a_file_without_lines_is_there_to_be_drawn_into(tmp_path: Path) -> None:
+    path = tmp_path / "edge-app.toml"
+    path.write_text('[source]\nkind = "file"\npath = "road.mp4"\n')
+    assert ConfigText(path).config().lines == ()
+    assert len(ConfigText(path).save(Drawing([LINE], None, [])).lines) == 1
+    path.write_text("[source]\nkind = 3\n")
+    with pytest.raises(ConfigError, match=r"source\.kind"):
+        ConfigText(path).config()
+
+
+def test_a_file_that_cannot_be_read_is_said_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["lines", "--config", str(tmp_path / "none.toml")]) == 2
+    (tmp_path / "bad.toml").write_text("[source\n")
+    assert cli.main(["lines", "--config", str(tmp_path / "bad.toml")]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+# --- whatever a page may send
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["id", "start", "end", "x"]), inner),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.fixed_dictionaries({"lines": st.lists(JSON, max_size=3), "region": JSON, "masks": JSON}) | JSON)
+def test_whatever_is_sent_becomes_a_valid_configuration_or_words(folder: Path, data: Any) -> None:
+    try:
+        _, config = ConfigText(folder / "edge-app.toml").with_drawing(drawn(data))
+    except ConfigError as error:
+        unclear: list[object] = [problem for problem in error.problems if not problem or "\n" in problem]
+    else:
+        unclear = [value for line in config.lines for value in (*line.start, *line.end) if not 0 <= value <= 1]
+    assert not unclear
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("config")
+    (made / "edge-app.toml").write_text(TEXT)
+    return made
