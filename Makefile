@@ -24,11 +24,12 @@ test: lint ## ruff, mypy and all tests, some against real programs that apt brin
 	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 2 --dist loadfile -m "not alone")
 	$(if $(PYTEST_ARGS),,$(VENV) -m pytest -m alone)
 
-lint: ## ruff and mypy
+lint: ## ruff, mypy and the layers of the packages
 	@sh deploy/prepare.sh test
 	$(VENV) -m ruff check .
 	$(VENV) -m ruff format --check .
 	$(VENV) -m mypy
+	@.venv/bin/lint-imports --no-cache --no-logo
 
 smoke: ## a small training, from pictures to a file that loads (TensorFlow)
 	@sh deploy/prepare.sh smoke

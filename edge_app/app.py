@@ -21,9 +21,11 @@ from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
 from edge_app.monitoring.health_report import Report, Rooms
 from edge_app.mqtt.connection import Timing
+from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import Endpoint, Tls
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
-from edge_app.mqtt.messages import Device, LineMeta, Location, Meta, encode_counts
+from edge_app.mqtt.identity import Device
+from edge_app.mqtt.messages import LineMeta, Location, Meta
 from edge_app.mqtt.publisher import Publisher, will
 from edge_app.mqtt.session import Session
 from edge_app.preview.live import Preview

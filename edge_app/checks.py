@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from edge_app.app import build_detector, build_endpoint, build_lines, build_pipeline, build_source
-from edge_app.config.load import lint
+from edge_app.config.lint import lint
 from edge_app.config.model import Config
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector

@@ -18,6 +18,7 @@ from typing import Final
 from edge_app import __version__
 from edge_app.commands import bench, check, config, count, demo, evaluate, harvest, lines, run, setup, snapshot, watch
 from edge_app.errors import ConfigError, DetectorError, EdgeAppError
+from edge_app.system.redaction import redacted
 
 COMMANDS: Final = {
     "run": run,
@@ -70,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _explain(problems: Sequence[str], code: int) -> int:
     for problem in problems:
-        print(f"edge-app: {problem}", file=sys.stderr)
+        print(f"edge-app: {redacted(problem)}", file=sys.stderr)
     return code
 
 

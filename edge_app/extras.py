@@ -14,7 +14,7 @@ from edge_app.harvest.folder import HarvestFolder, Quota, is_harvest
 from edge_app.harvest.harvester import Harvester
 from edge_app.harvest.picture import Retouch
 from edge_app.monitoring.health_report import Rooms
-from edge_app.mqtt.messages import Device
+from edge_app.mqtt.identity import Device
 from edge_app.preview.live import Broadcast, Preview
 from edge_app.preview.rtsp import RtspServer, Stream
 from edge_app.preview.snapshot_socket import Hatch

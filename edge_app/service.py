@@ -22,8 +22,9 @@ from edge_app.mqtt.publisher import Publisher
 from edge_app.records import Crossing, Direction, Frame
 from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
-from edge_app.system.readings import Heart, notify, process_age_s, watchdog_interval
-from edge_app.system.threads import Latest, Worker, join_all
+from edge_app.system.readings import process_age_s
+from edge_app.system.systemd import notify, watchdog_interval
+from edge_app.system.threads import Heart, Latest, Worker, join_all
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_app.system import logging as logs
+from edge_app.system.redaction import forget_secrets
 from tests.support.brokers import Mosquitto, mosquitto
 
 
@@ -23,7 +23,7 @@ def _logging_as_before() -> Iterator[None]:
     logging.disable(logging.NOTSET)
     sys.excepthook, threading.excepthook = hooks
     logging.captureWarnings(False)
-    logs._secrets.clear()
+    forget_secrets()
 
 
 @pytest.fixture(scope="module")

@@ -223,7 +223,6 @@ def test_little_room_is_a_warning(tmp_path: Path) -> None:
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log of this process stays as pytest has it."""
     monkeypatch.setattr(logs, "setup", lambda *_: None)
-    monkeypatch.setattr(logs, "mask", lambda *_: None)
 
 
 def call(*arguments: str, stop: threading.Event | None = None) -> int:

@@ -29,9 +29,10 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.config.model import Config
     from edge_app.console.terminal import stdout
     from edge_app.system import logging as logs
+    from edge_app.system.redaction import keep_secret
 
     config = load(arguments.config) if arguments.config else Config()
-    logs.mask(*config.secrets)
+    keep_secret(*config.secrets)
     logs.setup("critical")  # what the adapters would warn of is what the findings say
     out, failed = stdout(), False
     for finding in findings(config, stop):
@@ -46,7 +47,8 @@ def _worded(finding: Finding) -> Text:
     from rich.text import Text
 
     from edge_app.console.terminal import WIDTH
+    from edge_app.system.redaction import redacted
 
-    text = f"{finding.what}: {finding.sentence}"
+    text = redacted(f"{finding.what}: {finding.sentence}")
     lines = textwrap.wrap(text, WIDTH - 6, break_long_words=False, break_on_hyphens=False)
     return Text.assemble((f"{finding.level:<6}", _STYLES[finding.level]), "\n      ".join(lines))

@@ -22,7 +22,7 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
 
         print(json.dumps(asyncapi(__version__) if arguments.asyncapi else schemas(), indent=1))
     else:
-        from edge_app.config.load import example
+        from edge_app.config.example import example
 
         print(example(), end="")
     return 0

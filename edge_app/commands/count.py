@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from edge_app.errors import ConfigError, StoreError
+from edge_app.commands._options import configured, write_json
+from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge_app.config.model import Config
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from edge_app.records import Crossing, Frame, Line
 
 HELP = "count a recording: every frame, the same events each time"
-MIDDLE = "middle:0.02,0.5,0.98,0.5"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,59 +77,10 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     return 1 if stop.is_set() else 0
 
 
-def configured(path: str | None, lines: Sequence[str], model: Path | None = None) -> Config:
-    """The configuration of a file, or the defaults, with other lines and another model where given.
-
-    Raises ConfigError.
-    """
-    from edge_app.config.load import load
-    from edge_app.config.model import Config, LineConfig
-
-    config = load(path) if path else Config()
-    if model:
-        config = config.model_copy(update={"detector": config.detector.model_copy(update={"model": model})})
-    given = [parse_line(text) for text in lines or ([] if config.lines else [MIDDLE])]
-    if len({line["id"] for line in given}) < len(given):
-        raise ConfigError("--line: two lines have the same id; each needs its own")
-    if not given:
-        return config
-    made = tuple(_checked(LineConfig, line) for line in given)
-    return config.model_copy(update={"lines": made})
-
-
-def parse_line(text: str) -> dict[str, Any]:
-    """ "ID:x0,y0,x1,y1" as the keys of a [[lines]] table; raises ConfigError."""
-    name, _, rest = text.rpartition(":")
-    try:
-        x0, y0, x1, y1 = (float(part) for part in rest.split(","))
-    except ValueError:
-        raise ConfigError(f"--line {text}: must be ID:x0,y0,x1,y1, such as main:0.1,0.6,0.9,0.6") from None
-    return {"id": name or "main", "start": [x0, y0], "end": [x1, y1]}
-
-
-def _checked(model: Any, values: dict[str, Any]) -> Any:
-    from pydantic import ValidationError
-
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in found["loc"] if isinstance(part, str))
-        raise ConfigError(f"--line {values['id']}: {where}: {found['msg'].removeprefix('Value error, ')}") from None
-
-
 def _refuse_overwriting(arguments: argparse.Namespace) -> None:
     for path in (arguments.out, arguments.annotate):
         if path and path.exists() and arguments.video.exists() and path.samefile(arguments.video):
             raise ConfigError(f"{path} is the recording itself; give the output another name")
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Raises StoreError in one sentence."""
-    try:
-        path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}; choose another folder") from error
 
 
 def _annotator(

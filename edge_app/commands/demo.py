@@ -68,7 +68,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.console import terminal
     from edge_app.console.device_table import Board
     from edge_app.mqtt.embedded_broker import embedded
-    from edge_app.mqtt.messages import ROOT
+    from edge_app.mqtt.identity import ROOT
     from edge_app.system import logging as logs
 
     logs.setup("warning")
@@ -97,7 +97,7 @@ def configured(path: Path | None, lines: Sequence[str], port: int, folder: Path)
 
     Raises ConfigError.
     """
-    from edge_app.commands.count import configured as with_lines
+    from edge_app.commands._options import configured as with_lines
     from edge_app.config.model import Config, CountingConfig, MqttConfig, StoreConfig
     from edge_app.config.source import SourceConfig
     from edge_app.mqtt.embedded_broker import HOST
@@ -114,7 +114,7 @@ def configured(path: Path | None, lines: Sequence[str], port: int, folder: Path)
 def introduction(path: Path | None, port: int, *, own_line: bool) -> Iterator[str]:
     """What will be seen, in a few sentences."""
     from edge_app.mqtt.embedded_broker import HOST
-    from edge_app.mqtt.messages import ROOT
+    from edge_app.mqtt.identity import ROOT
 
     what = f"The video {path}, again and again," if path else "A rendered street"
     yield (

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0 once every clip was scored, 1 when it was interrupted."""
-    from edge_app.commands.count import configured
+    from edge_app.commands._options import configured
     from edge_app.console.terminal import stderr
     from edge_app.offline.scoring import read_truth
 

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0, or 1 when it was interrupted before the end."""
     from edge_app.app import build_detector, build_pipeline, build_recording
-    from edge_app.commands.count import configured
+    from edge_app.commands._options import configured
     from edge_app.console.terminal import bar
     from edge_app.extras import build_harvest
     from edge_app.harvest.folder import HarvestFolder, Quota

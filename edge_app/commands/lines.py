@@ -37,12 +37,13 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.console.terminal import stdout
     from edge_app.drawing.scene import Privacy
     from edge_app.system import logging as logs
+    from edge_app.system.redaction import keep_secret
     from edge_app.web.live_view import Lookout
     from edge_app.web.server import PageServer
 
     text = ConfigText(arguments.config)
     config = text.config()
-    logs.mask(*config.secrets)
+    keep_secret(*config.secrets)
     logs.setup("error")
     with ExitStack() as stack:
         detector = stack.enter_context(closing(build_detector(config)))
@@ -86,7 +87,7 @@ class _Page:
         return Routes(self.picture, self.state, self.lint, self.save)
 
     def picture(self) -> bytes:
-        from edge_app.harvest.picture import jpeg
+        from edge_app.drawing.jpeg import jpeg
         from edge_app.preview.snapshot_socket import ask
 
         if self._lookout is not None:
@@ -185,7 +186,7 @@ def _scalar_or_point(value: Any) -> bool:
 
 
 def _edges(config: Config) -> list[dict[str, str]]:
-    from edge_app.config.load import lint
+    from edge_app.config.lint import lint
 
     return [_told("warn", sentence) for sentence in lint(config) if sentence.startswith("lines[")]
 

@@ -18,11 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0 after SIGTERM, SIGINT or the end of a recording; else what went wrong is raised."""
     from edge_app.app import service
-    from edge_app.config.load import lint, load
+    from edge_app.config.lint import lint
+    from edge_app.config.load import load
     from edge_app.system import logging as logs
+    from edge_app.system.redaction import keep_secret
 
     config = load(arguments.config)
-    logs.mask(*config.secrets)
+    keep_secret(*config.secrets)
     logs.setup(config.log.level, config.log.format)
     for finding in lint(config):
         log.warning(finding)

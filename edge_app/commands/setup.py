@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_app.commands import check
-from edge_app.commands.count import parse_line
+from edge_app.commands._options import parse_line
 from edge_app.errors import ConfigError
 
 HELP = "ask for site, device, camera, line and broker, write the configuration and check it"

@@ -37,14 +37,15 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.config.load import load
     from edge_app.config.model import Config
     from edge_app.console.terminal import stdout
-    from edge_app.harvest.picture import jpeg
+    from edge_app.drawing.jpeg import jpeg
     from edge_app.preview.snapshot_socket import ask
     from edge_app.system import logging as logs
+    from edge_app.system.redaction import keep_secret
 
     if arguments.width < 64:
         raise ConfigError("--width: must be at least 64 px")
     config = load(arguments.config) if arguments.config else Config()
-    logs.mask(*config.secrets)
+    keep_secret(*config.secrets)
     logs.setup("error")
     picture, where = ask(config.store.folder, annotated=not arguments.plain, width=arguments.width), "running service"
     if picture is None:

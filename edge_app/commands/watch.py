@@ -51,9 +51,10 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.mqtt.endpoint import Backoff
     from edge_app.mqtt.session import Session, Subscriber
     from edge_app.system import logging as logs
+    from edge_app.system.redaction import keep_secret
 
     to = endpoint(arguments.broker, os.environ, arguments.ca_file)
-    logs.mask(to.password)
+    keep_secret(to.password)
     logs.setup("error")  # what the session would warn of is shown beside the table
     board = Board(checked_prefix(arguments.prefix))
     session = Session(to, f"edge-app-watch-{secrets.token_hex(4)}", backoff=Backoff(max_s=5.0))

@@ -1,7 +1,7 @@
 """The configuration as frozen models: what may be set, its default, its limits and one sentence about each key.
 
 The descriptions become the comments of the generated example, so text and code cannot part. Reading a file, and
-saying in words what is wrong with it, is config_file.py.
+saying in words what is wrong with it, is load.py.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import difflib
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 from edge_app.config.camera_health import ViewConfig
 from edge_app.config.harvest import HarvestConfig
@@ -280,3 +281,10 @@ class Config(Table):
         """Hash of everything but the secrets, as canonical JSON."""
         data = self.model_dump(mode="json", exclude={name: {"password"} for name in ("source", "mqtt", "preview")})
         return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+TABLES: Final[Mapping[str, type[BaseModel]]] = {
+    **{name: type(field.default) for name, field in Config.model_fields.items() if name != "lines"},
+    "lines": LineConfig,
+}
+"""The tables of a configuration file, in their order, and the model of each; [[lines]] is the only repeated one."""

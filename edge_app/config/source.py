@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_serializer, field_validator
 
 from edge_app.config.types import FilePath, Table, not_empty, only_with
+from edge_app.system.redaction import redacted_url
 
 Kind: TypeAlias = Literal["street", "file", "camera", "stream", "gstreamer", "picamera"]
 Flow: TypeAlias = Annotated[float, Field(ge=0, le=60)]
@@ -129,12 +129,7 @@ class SourceConfig(Table):
     @property
     def place(self) -> str | None:
         """The URL as it may be shown: without login, query and whatever a camera wants to be told in its path."""
-        if self.url is None:
-            return None
-        parts = urlsplit(self.url.get_secret_value())
-        return urlunsplit(
-            (parts.scheme, parts.netloc.rpartition("@")[2], re.sub(r"=[^/&]*", "=***", parts.path), "", "")
-        )
+        return None if self.url is None else redacted_url(self.url.get_secret_value())
 
     @property
     def address(self) -> str | None:
@@ -154,7 +149,7 @@ class SourceConfig(Table):
         """What in the address must not be shown: passwords in both spellings, a query, a path that sets something."""
         parts = urlsplit(self.address or "")
         given = self.password.get_secret_value() if self.password else None
-        path = parts.path if "=" in parts.path else None
+        path = parts.path if redacted_url(parts.path) != parts.path else None
         return tuple(text for text in (parts.password, unquote(parts.password or ""), parts.query, path, given) if text)
 
     @property

@@ -17,9 +17,10 @@ from typing import Final
 
 import numpy as np
 
+from edge_app.drawing.jpeg import jpeg
 from edge_app.errors import StoreError
 from edge_app.harvest.folder import HarvestFolder, slug
-from edge_app.harvest.picture import Retouch, jpeg, thumbnail
+from edge_app.harvest.picture import Retouch, thumbnail
 from edge_app.harvest.selection import NOVEL, Curiosity, Interest, Novelty, Span, missed, owners
 from edge_app.harvest.voc import Label, annotation
 from edge_app.records import LABELS, Detections, Frame, Image, Tracks

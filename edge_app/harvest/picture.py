@@ -9,14 +9,11 @@ from typing import Final, TypeAlias
 import cv2
 import numpy as np
 
-from edge_app.errors import StoreError
 from edge_app.records import FloatArray, Image
 from edge_app.sources.masks import Mask, burnt, corners
 
 Region: TypeAlias = tuple[float, float, float, float]
 
-_QUALITY: Final = 90
-"""Of JPEG: below, its blocks begin to look like far vehicles."""
 _THUMBNAIL: Final = (32, 18)
 
 
@@ -54,11 +51,3 @@ def thumbnail(image: Image) -> FloatArray:
     step = max(1, math.isqrt(image.shape[0] * image.shape[1]) // 256)
     small = cv2.resize(image[::step, ::step], _THUMBNAIL, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.float32)
-
-
-def jpeg(image: Image) -> bytes:
-    """Without any metadata. Raises StoreError when the picture cannot be encoded."""
-    ok, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not ok:
-        raise StoreError(f"a picture of {image.shape[1]}x{image.shape[0]} cannot be written as JPEG")
-    return encoded.tobytes()

@@ -17,6 +17,7 @@ from edge_app.service import Service
 from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
 from edge_app.system.readings import readings
+from edge_app.system.redaction import redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Report:
             disk_free_mb=None if device.disk_free_mb is None else round(device.disk_free_mb, 1),
             source=self._source(),
             quality=rooms.quality.now,
-            problem=self.problem,
+            problem=redacted(self.problem),
         )
 
     @property
@@ -89,7 +90,7 @@ class Report:
             height=status.height,
             reconnects=status.reconnects,
             repeated=status.repeated,
-            detail=status.detail,
+            detail=redacted(status.detail),
         )
 
     def _rate(self) -> float:

@@ -22,11 +22,11 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from edge_app.counting.pipeline import BOUNDS_S
+from edge_app.counting.stage_times import BOUNDS_S
 from edge_app.errors import ConfigError
 from edge_app.monitoring.certificate import ends_at
 from edge_app.monitoring.health_report import Rooms
-from edge_app.mqtt.messages import Device
+from edge_app.mqtt.identity import Device
 from edge_app.records import DIRECTIONS, Quality
 from edge_app.sources import State
 from edge_app.system.readings import readings

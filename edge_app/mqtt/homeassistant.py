@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from edge_app.mqtt.connection import Message
-from edge_app.mqtt.messages import Device
+from edge_app.mqtt.identity import Device
 from edge_app.mqtt.publisher import Greeting
 from edge_app.records import DIRECTIONS, Line
 

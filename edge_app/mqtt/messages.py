@@ -1,30 +1,19 @@
-"""What subscribers read: topics, payloads and their schemas (CONTRACTS.md, MQTT).
+"""Payloads that subscribers read, as models that validate and give their JSON Schemas (docs/mqtt.md).
 
 Readers may use the models too: unknown keys are kept, since additions are free within version 1.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt
 
-from edge_app.errors import ConfigError
 from edge_app.records import Direction, Quality
 
-if TYPE_CHECKING:
-    from edge_app.storage.sqlite import ClosedInterval
-
 State: TypeAlias = Literal["online", "stopped", "offline"]
-ROOT: Final = "traffic/v1"
-_NAME: Final = re.compile(r"[a-z0-9-]+")
 
 
 def _whole(seconds: float) -> float:
@@ -157,86 +146,3 @@ class Health(Payload):
     source: SourceHealth
     quality: Sequence[Quality] = Field(default=(), description="What is wrong with the camera's view now")
     problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """Who is speaking: site and device (lower-case a-z, 0-9, hyphen), the boot, and what software counts.
-
-    model and config are hexadecimal SHA-256, of any length from 12. Raises ConfigError for a name that no topic can
-    carry.
-    """
-
-    site: str
-    device: str
-    boot_id: str
-    version: str
-    model: str = ""
-    config: str = ""
-
-    def __post_init__(self) -> None:
-        for key, name in (("site", self.site), ("device", self.device)):
-            if not _NAME.fullmatch(name):
-                raise ConfigError(f"{key}: {name!r} must be lower-case letters a-z, digits and hyphens")
-
-    @property
-    def prefix(self) -> str:
-        return f"{ROOT}/{self.site}/{self.device}"
-
-    @property
-    def client_id(self) -> str:
-        """Stable and unique as long as site and device are: a broker throws out the older of two equal ones."""
-        return f"edge-app-{self.site}-{self.device}"
-
-
-def rfc3339(at: float) -> str:
-    """UTC seconds since 1970 as RFC 3339 with Z, fractions only where there are any."""
-    return datetime.fromtimestamp(at, timezone.utc).isoformat().replace("+00:00", "Z")
-
-
-def interval_id(device: Device, line: str, start: float) -> str:
-    """The first 32 hexadecimal digits of SHA-256 over "site/device/line/start", start in RFC 3339."""
-    return hashlib.sha256(f"{device.site}/{device.device}/{line}/{rfc3339(start)}".encode()).hexdigest()[:32]
-
-
-def encode(payload: BaseModel) -> str:
-    """JSON in the order of the model's fields: equal payloads are equal texts."""
-    return payload.model_dump_json(by_alias=True)
-
-
-def encode_status(device: Device, state: State, at: float) -> str:
-    facts = {"state": state, "at": rfc3339(at), "boot_id": device.boot_id, "version": device.version}
-    return encode(Status.model_validate(facts))
-
-
-def encode_counts(device: Device, closed: ClosedInterval) -> str:
-    """The payload of one interval without `late`, which is not known before it is first offered to the broker."""
-    counts = closed.counts
-    message = CountsMessage.model_validate(
-        {
-            "id": interval_id(device, counts.line, counts.start),
-            "site": device.site,
-            "device": device.device,
-            "line": counts.line,
-            "start": rfc3339(counts.start),
-            "end": rfc3339(counts.end),
-            "interval_s": counts.interval_s,
-            "counts": counts.counts,
-            "totals": closed.totals,
-            "seq": closed.seq,
-            "boot_id": closed.boot_id,
-            "coverage": round(counts.coverage, 4),
-            "frames": counts.frames,
-            "dropped": counts.dropped,
-            "quality": counts.quality,
-            "late": False,
-            "model": device.model[:12],
-            "config": device.config[:12],
-        }
-    )
-    return message.model_dump_json(by_alias=True, exclude={"late"})
-
-
-def with_late(payload: str, late: bool) -> str:
-    """The payload that goes out: `encode_counts` and the flag. The same two always give the same text."""
-    return json.dumps(json.loads(payload) | {"late": late}, separators=(",", ":"), ensure_ascii=False)

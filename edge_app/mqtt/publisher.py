@@ -13,7 +13,9 @@ from typing import Final
 
 from edge_app.errors import StoreError
 from edge_app.mqtt.connection import Acked, Connected, Event, Lost, Message
-from edge_app.mqtt.messages import Device, Health, Meta, State, encode, encode_status, with_late
+from edge_app.mqtt.encoding import encode, encode_status, with_late
+from edge_app.mqtt.identity import Device
+from edge_app.mqtt.messages import Health, Meta, State
 from edge_app.mqtt.session import Session
 from edge_app.storage.sqlite import Outbox, Outgoing
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
-from edge_app.mqtt.messages import ROOT, CountsMessage, Health, Meta, Payload, Status
+from edge_app.mqtt.identity import ROOT
+from edge_app.mqtt.messages import CountsMessage, Health, Meta, Payload, Status
 
 _CHANNELS: Final[tuple[tuple[str, type[Payload], int, bool, str], ...]] = (
     ("status", Status, 1, True, "Whether the device is there; offline is its last will"),

@@ -23,7 +23,8 @@ from typing import Final
 import numpy as np
 
 from edge_app.counting.line_counter import LineCounter
-from edge_app.counting.pipeline import Percentiles, Pipeline, StageTimes
+from edge_app.counting.pipeline import Pipeline
+from edge_app.counting.stage_times import Percentiles, StageTimes
 from edge_app.counting.tracker import Tracker
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.video_file import VideoOut

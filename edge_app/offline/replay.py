@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_app.counting.pipeline import Pipeline, StageTimes
+from edge_app.counting.pipeline import Pipeline
+from edge_app.counting.stage_times import StageTimes
 from edge_app.counting.stages import Counted, Stages
 from edge_app.detectors.manifest import Manifest
 from edge_app.errors import SourceEnded

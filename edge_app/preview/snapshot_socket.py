@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from edge_app.drawing.jpeg import jpeg
 from edge_app.errors import PreviewError, StoreError
-from edge_app.harvest.picture import jpeg
 from edge_app.preview.live import Preview
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ import numpy as np
 
 from edge_app.errors import SourceError
 from edge_app.records import Image
-from edge_app.sources.diagnosis import masked
 from edge_app.sources.live import RETRY_S, Live
 from edge_app.system import libunwind
+from edge_app.system.redaction import redacted, redacted_url
 
 _SINK: Final = "edge_app_sink"
 _TAIL: Final = (
@@ -200,10 +200,10 @@ def _name(launch: str) -> str:
     """The pipeline's first element, and its address without login."""
     found = re.search(r"\w+://[^\s'\"]+", launch)
     element = launch.split("!")[0].split()[0] if launch.strip() else "empty"
-    return f"Pipeline {element}" + (f" of {masked(found[0])}" if found else "")
+    return f"Pipeline {element}" + (f" of {redacted_url(found[0])}" if found else "")
 
 
 def _sentence(error: Any) -> str:
     """GStreamer's words on one line with a stop, logins taken out."""
     text = " ".join(str(getattr(error, "message", error)).split()).rstrip(".")
-    return re.sub(r"://[^\s/@]+@", "://***@", text) + "."
+    return redacted(text) + "."

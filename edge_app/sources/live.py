@@ -78,7 +78,7 @@ class Live:
         self._bug: Exception | None = None
         self._changed = threading.Condition()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"source {name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="source", daemon=True)
         self._thread.start()
 
     @property

@@ -14,8 +14,9 @@ import cv2
 
 from edge_app.errors import SourceError
 from edge_app.records import Image
-from edge_app.sources.diagnosis import masked, stream_address, why_no_camera, why_no_stream
+from edge_app.sources.diagnosis import stream_address, why_no_camera, why_no_stream
 from edge_app.sources.live import RETRY_S, Live
+from edge_app.system.redaction import redacted_url
 
 # OpenCV and FFmpeg write to stderr on their own, addresses with passwords included. What went wrong is told by the
 # errors raised here; who wants the noise sets the variable before the start.
@@ -184,7 +185,7 @@ def stream(
             read_timeout_s=read_timeout_s,
             quick=described and failures == 0,
         ),
-        name=masked(url),
+        name=redacted_url(url),
         fps_limit=fps_limit,
         frozen_s=frozen_s,
         retry_s=retry_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Final
 
 _UNSYNCED: Final = 5  # TIME_ERROR of adjtimex(2)
@@ -38,3 +39,8 @@ class ClockWatch:
         if self._asked_at is None or now - self._asked_at >= _ASK_EVERY_S:
             self._asked_at, self._unsynced = now, self._ask()
         return self._unsynced
+
+
+def rfc3339(at: float) -> str:
+    """UTC seconds since 1970 as RFC 3339 with Z, fractions only where there are any."""
+    return datetime.fromtimestamp(at, timezone.utc).isoformat().replace("+00:00", "Z")

@@ -16,19 +16,14 @@ from typing import Any, Final, Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
+from edge_app.system.redaction import redacted
+
 Format = Literal["auto", "human", "json"]
 
-MASK: Final = "***"
 _COLOURS: Final = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "1;31"}
 _PRIORITIES: Final = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
 _OWN: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _log: Final = logging.getLogger(__name__)
-_secrets: set[str] = set()
-
-
-def mask(*secrets: str) -> None:
-    """From now on these texts appear in no record, neither in its message nor in its fields nor in a traceback."""
-    _secrets.update(secret for secret in secrets if secret)
 
 
 def setup(level: str = "info", style: Format = "auto") -> None:
@@ -40,7 +35,7 @@ def setup(level: str = "info", style: Format = "auto") -> None:
     handler = _Stderr()
     human = style == "human" or (style == "auto" and sys.stderr.isatty())
     handler.setFormatter(_Human(colour=_wants_colour()) if human else _json())
-    handler.addFilter(_mask_record)
+    handler.addFilter(_redact_record)
     logging.root.handlers = [handler]
     logging.root.setLevel(level.upper())
     logging.captureWarnings(True)
@@ -100,29 +95,27 @@ def _wants_colour() -> bool:
     return sys.stderr.isatty() and "NO_COLOR" not in os.environ
 
 
-def _mask_record(record: logging.LogRecord) -> bool:
-    record.msg, record.args = _masked(record.getMessage()), None
+def _redact_record(record: logging.LogRecord) -> bool:
+    record.msg, record.args = _shown(record.getMessage()), None
     if record.exc_info:
-        # formatted here, so that the text can be masked; without exc_info no formatter makes it again
+        # formatted here, so that the text can be redacted; without exc_info no formatter makes it again
         record.exc_text, record.exc_info = logging.Formatter().formatException(record.exc_info), None
     if record.exc_text:
-        record.exc_text = _masked(record.exc_text)
+        record.exc_text = _shown(record.exc_text)
+    record.threadName = _shown(record.threadName)
     for key in vars(record).keys() - _OWN:
-        setattr(record, key, _masked(getattr(record, key)))
+        setattr(record, key, _shown(getattr(record, key)))
     return True
 
 
-def _masked(value: Any) -> Any:
+def _shown(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, dict):
-        return {str(key): _masked(item) for key, item in value.items()}
+        return {str(key): _shown(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_masked(item) for item in value]
-    text = str(value)
-    for secret in sorted(_secrets, key=len, reverse=True):  # the longest first: one may be a part of another
-        text = text.replace(secret, MASK)
-    return text
+        return [_shown(item) for item in value]
+    return redacted(str(value))
 
 
 def _uncaught(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:

@@ -1,12 +1,9 @@
-"""How the device fares: its readings, the heartbeats of its threads, and what systemd is told about them."""
+"""Read the sensors of the board: temperature, memory, disk, and the age of this process."""
 
 from __future__ import annotations
 
-import math
 import os
-import socket
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,45 +54,3 @@ def _disk_free_mb(folder: Path) -> float | None:
     except OSError:
         return None
     return free / _MB
-
-
-class Heart:
-    """Named heartbeats; any thread may beat, any thread may ask."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._beats: dict[str, float] = {}
-
-    def beat(self, name: str) -> None:
-        self._beats[name] = self._clock()
-
-    def age(self, name: str) -> float:
-        """Seconds since the last beat; infinite before the first."""
-        return self._clock() - self._beats.get(name, -math.inf)
-
-
-def notify(state: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """Tells systemd a state such as "READY=1", "WATCHDOG=1" or "STATUS=..."; whether anyone was there to be told.
-
-    Source: sd_notify(3), a datagram to $NOTIFY_SOCKET. A failure is no reason to stop counting, so none is raised.
-    """
-    address = environment.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):
-        return False
-    if address.startswith("@"):  # a name in the kernel's abstract space begins with a zero byte
-        address = "\0" + address[1:]
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.connect(address)
-            sock.sendall(state.encode())
-    except OSError:
-        return False
-    return True
-
-
-def watchdog_interval(environment: Mapping[str, str] = os.environ) -> float | None:
-    """Seconds within which systemd wants "WATCHDOG=1" from this process, or None; half of it is a good rhythm."""
-    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-        return None
-    usec = environment.get("WATCHDOG_USEC", "")
-    return int(usec) / 1e6 if usec.isdecimal() and int(usec) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -133,3 +134,18 @@ def join_all(workers: Iterable[Worker], deadline_s: float, clock: Callable[[], f
     survivors = tuple(worker.name for worker in workers if not worker.join(end - clock()))
     if survivors:
         raise StuckThreadError(survivors, deadline_s)
+
+
+class Heart:
+    """Named heartbeats; any thread may beat, any thread may ask."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._beats: dict[str, float] = {}
+
+    def beat(self, name: str) -> None:
+        self._beats[name] = self._clock()
+
+    def age(self, name: str) -> float:
+        """Seconds since the last beat; infinite before the first."""
+        return self._clock() - self._beats.get(name, -math.inf)

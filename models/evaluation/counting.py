@@ -9,7 +9,8 @@ from typing import Final
 
 from edge_app.app import build_detector, build_pipeline
 from edge_app.config.model import Config, LineConfig
-from edge_app.counting.pipeline import Pipeline, StageTimes
+from edge_app.counting.pipeline import Pipeline
+from edge_app.counting.stage_times import StageTimes
 from edge_app.offline.replay import decoded
 from edge_app.offline.scoring import Event, Score, Truth, read_truth, score
 from edge_app.records import Crossing

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_app.config import load as config_file
-from edge_app.config.load import example, lint, load
-from edge_app.config.model import Config, LineConfig, VehicleLabel
+from edge_app.config.example import example
+from edge_app.config.lint import lint
+from edge_app.config.load import load
+from edge_app.config.model import TABLES, Config, LineConfig, VehicleLabel
 from edge_app.errors import ConfigError
 from edge_app.records import VEHICLES
 from tests.support.paths import ROOT
@@ -243,7 +244,7 @@ def test_a_discovery_prefix_may_have_levels(toml: Path) -> None:
 
 def test_the_example_is_the_defaults_and_names_every_key(toml: Path) -> None:
     assert read(toml, example()) == read(toml, "")
-    for name, model in config_file._TABLES.items():
+    for name, model in TABLES.items():
         table = example().partition(f"[{name}]")[2].partition("\n\n")[0]
         for key in model.model_fields:
             assert f"\n{key} = " in table or f"\n#{key} = " in table, (name, key)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from edge_app.console.device_table import Board, LineBoard
 from edge_app.console.tables import age, board_view, clean, demo_view, line_text, watch_view
 from edge_app.mqtt.connection import Message
-from edge_app.mqtt.messages import CountsMessage, Device
+from edge_app.mqtt.identity import Device
+from edge_app.mqtt.messages import CountsMessage
 from tests.support.watch_cases import DEVICE, PREFIX, at, board, counts, health, meta, row, shown, status
 
 # --- the board

@@ -11,7 +11,8 @@ import pytest
 
 from edge_app.app import build_detector, build_pipeline
 from edge_app.config.model import Config
-from edge_app.counting.pipeline import BOUNDS_S, Pipeline, StageTimes
+from edge_app.counting.pipeline import Pipeline
+from edge_app.counting.stage_times import BOUNDS_S, StageTimes
 from edge_app.counting.tracker import Tracker
 from edge_app.detectors import Detector
 from edge_app.detectors.manifest import default_model

@@ -16,7 +16,7 @@ from edge_app.mqtt.connection import Acked, Connected, Message, SubscriptionRefu
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint, Tls
 from edge_app.mqtt.homeassistant import Announcement, entities_of
-from edge_app.mqtt.messages import Device
+from edge_app.mqtt.identity import Device
 from edge_app.mqtt.session import Session, Subscriber, probe
 from edge_app.records import Line
 from tests.support.brokers import (

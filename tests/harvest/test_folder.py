@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.drawing.jpeg import jpeg
 from edge_app.errors import StoreError
 from edge_app.harvest.folder import HarvestFolder
-from edge_app.harvest.picture import jpeg
 from tests.support.harvest_cases import DAY, NOON, ROOMY, harvester, moment, noise, pictures, white
 
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_app.drawing.jpeg import jpeg
 from edge_app.harvest.harvester import prelabelled
-from edge_app.harvest.picture import Retouch, jpeg, thumbnail
+from edge_app.harvest.picture import Retouch, thumbnail
 from edge_app.harvest.voc import Label, annotation
 from edge_app.sources.masks import burnt
 from tests.support.harvest_cases import (

@@ -13,7 +13,8 @@ import pytest
 from edge_app import checks, cli
 from edge_app.app import service
 from edge_app.config.harvest import HarvestConfig
-from edge_app.config.load import lint, load
+from edge_app.config.lint import lint
+from edge_app.config.load import load
 from edge_app.config.model import Config, MqttConfig, StoreConfig
 from edge_app.config.preview import PrivacyConfig
 from edge_app.errors import ConfigError, StoreError

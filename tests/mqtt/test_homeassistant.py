@@ -16,9 +16,10 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from edge_app.mqtt.connection import Message
 from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.encoding import encode, encode_counts, encode_status
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, Entity, entities_of
-from edge_app.mqtt.messages import Health, Percentiles, SourceHealth, encode, encode_counts, encode_status
+from edge_app.mqtt.messages import Health, Percentiles, SourceHealth
 from edge_app.mqtt.publisher import Publisher
 from edge_app.records import IntervalCounts, Line
 from edge_app.storage.sqlite import ClosedInterval

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.errors import ConfigError
-from edge_app.mqtt import messages, schemas
-from edge_app.mqtt.messages import CountsMessage, Device, Health, LineMeta, Location, Meta, SourceHealth, Status
+from edge_app.mqtt import encoding, identity, schemas
+from edge_app.mqtt.identity import Device
+from edge_app.mqtt.messages import CountsMessage, Health, LineMeta, Location, Meta, SourceHealth, Status
 from edge_app.records import DIRECTIONS, VEHICLES, Counts, IntervalCounts
 from edge_app.storage.sqlite import ClosedInterval
 
@@ -43,10 +44,10 @@ def validate(channel: str, payload: str | bytes) -> Any:
 
 
 def test_counts_are_the_contract_to_the_letter() -> None:
-    payload = messages.with_late(messages.encode_counts(DEVICE, closed()), False)
+    payload = encoding.with_late(encoding.encode_counts(DEVICE, closed()), False)
     assert validate("counts", payload) == {
         "schema": "edge-app/counts/1",
-        "id": messages.interval_id(DEVICE, "north", NOON),
+        "id": identity.interval_id(DEVICE, "north", NOON),
         "site": "delft",
         "device": "cam-1",
         "line": "north",
@@ -70,13 +71,13 @@ def test_counts_are_the_contract_to_the_letter() -> None:
 
 def test_an_id_is_the_same_for_ever() -> None:
     """Consumers have stored it: a changed id counts a road's history twice."""
-    assert messages.interval_id(DEVICE, "north", NOON) == "8f1d2762eff2173045ad43a41c2bce80"
+    assert identity.interval_id(DEVICE, "north", NOON) == "8f1d2762eff2173045ad43a41c2bce80"
 
 
 def test_an_id_tells_devices_lines_and_starts_apart() -> None:
     other = Device("delft", "cam-2", "boot", "0.1.0")
     places = [(DEVICE, "north", NOON), (other, "north", NOON), (DEVICE, "south", NOON), (DEVICE, "north", NOON + 60)]
-    assert len({messages.interval_id(*place) for place in places}) == len(places)
+    assert len({identity.interval_id(*place) for place in places}) == len(places)
 
 
 both = st.fixed_dictionaries({direction: st.integers(0, 10**9) for direction in DIRECTIONS})
@@ -94,8 +95,8 @@ def test_every_interval_fits_its_schema_and_comes_back(
     line: str, start: float, interval_s: float, counts: Counts, late: bool
 ) -> None:
     interval = closed(line, start, interval_s, counts)
-    payload = messages.with_late(messages.encode_counts(DEVICE, interval), late)
-    assert payload == messages.with_late(messages.encode_counts(DEVICE, interval), late)
+    payload = encoding.with_late(encoding.encode_counts(DEVICE, interval), late)
+    assert payload == encoding.with_late(encoding.encode_counts(DEVICE, interval), late)
     validate("counts", payload)
     back = CountsMessage.model_validate_json(payload)
     assert (back.line, back.start.timestamp(), back.interval_s, back.late) == (line, start, interval_s, late)
@@ -103,14 +104,14 @@ def test_every_interval_fits_its_schema_and_comes_back(
 
 
 def test_a_reader_ignores_what_was_added_later() -> None:
-    newer = json.loads(messages.encode_status(DEVICE, "online", NOON)) | {"mood": "fine"}
+    newer = json.loads(encoding.encode_status(DEVICE, "online", NOON)) | {"mood": "fine"}
     assert Status.model_validate(newer).state == "online"
     validate("status", json.dumps(newer))
 
 
 @pytest.mark.parametrize("key", ["counts", "totals", "seq", "coverage", "late", "id"])
 def test_schema_refuses_what_misses_a_promise(key: str) -> None:
-    document = json.loads(messages.with_late(messages.encode_counts(DEVICE, closed()), False))
+    document = json.loads(encoding.with_late(encoding.encode_counts(DEVICE, closed()), False))
     del document[key]
     with pytest.raises(jsonschema.ValidationError):
         validate("counts", json.dumps(document))
@@ -131,10 +132,10 @@ def test_status_meta_and_health_fit_their_schemas() -> None:
     )
     at = datetime.fromtimestamp(NOON, timezone.utc)
     health = Health(at=at, frames_per_s=15.0, frames_dropped=0, unsent=0, source=SourceHealth(state="ok"))
-    status = messages.encode_status(DEVICE, "offline", NOON + 0.25)
+    status = encoding.encode_status(DEVICE, "offline", NOON + 0.25)
     assert validate("status", status)["at"] == "2026-11-23T12:00:00.250000Z"
-    assert validate("meta", messages.encode(meta))["lines"][0]["names"] == {"left_to_right": "northbound"}
-    assert validate("health", messages.encode(health))["at"] == "2026-11-23T12:00:00Z"
+    assert validate("meta", encoding.encode(meta))["lines"][0]["names"] == {"left_to_right": "northbound"}
+    assert validate("health", encoding.encode(health))["at"] == "2026-11-23T12:00:00Z"
 
 
 @pytest.mark.parametrize("name", ["", "Delft", "a/b", "a b", "a+", "#", "é"])

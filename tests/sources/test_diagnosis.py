@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from edge_app.errors import SourceError
 from edge_app.sources import open_source, probe
-from edge_app.sources.diagnosis import masked, why_no_camera, why_no_stream
+from edge_app.sources.diagnosis import why_no_camera, why_no_stream
+from edge_app.system.redaction import redacted_url
 
 word = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=8)
 secret = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_size=12).map(lambda s: f"S3{s}T3")
@@ -25,23 +26,23 @@ secret = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max
 @given(user=word, password=secret, query=secret)
 @settings(deadline=None, max_examples=60)
 def test_nothing_before_the_host_or_in_the_query_is_shown(user: str, password: str, query: str) -> None:
-    shown = masked(f"rtsp://{user}:{password}@camera.example:554/road?token={query}#{query}")
+    shown = redacted_url(f"rtsp://{user}:{password}@camera.example:554/road?token={query}#{query}")
     assert shown in ("rtsp://camera.example:554/road", "rtsp://***")
     assert "S3" not in shown
 
 
 def test_an_address_without_secrets_is_shown_whole() -> None:
-    assert masked("rtsp://192.0.2.1:554/Streaming/Channels/101") == "rtsp://192.0.2.1:554/Streaming/Channels/101"
+    assert redacted_url("rtsp://192.0.2.1:554/Streaming/Channels/101") == "rtsp://192.0.2.1:554/Streaming/Channels/101"
 
 
 def test_an_address_that_lacks_its_scheme_keeps_its_secret_too() -> None:
-    assert masked("me:tops3cret@host/road?x") == "host/road"
+    assert redacted_url("me:tops3cret@host/road?x") == "host/road"
 
 
 def test_a_password_in_the_path_is_hidden() -> None:
-    shown = masked("rtsp://192.0.2.1/user=admin&password=tops3cret&channel=1.sdp")
+    shown = redacted_url("rtsp://192.0.2.1/user=admin&password=tops3cret&channel=1.sdp")
     assert shown == "rtsp://192.0.2.1/user=***&password=***&channel=1.sdp"
-    assert "tops3cret" not in masked("rtsp://192.0.2.1/user=admin_password=tops3cret_channel=1.sdp")
+    assert "tops3cret" not in redacted_url("rtsp://192.0.2.1/user=admin_password=tops3cret_channel=1.sdp")
 
 
 def busy(_descriptor: int, _request: int, _buffer: bytes) -> bytes:

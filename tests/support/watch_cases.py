@@ -9,9 +9,10 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 from edge_app.console.device_table import Board
-from edge_app.mqtt import messages
+from edge_app.mqtt import encoding, messages
 from edge_app.mqtt.connection import Message
-from edge_app.mqtt.messages import Device, Health, LineMeta, Meta, SourceHealth
+from edge_app.mqtt.identity import Device
+from edge_app.mqtt.messages import Health, LineMeta, Meta, SourceHealth
 from edge_app.records import Counts, IntervalCounts
 from edge_app.storage.sqlite import ClosedInterval
 
@@ -38,18 +39,18 @@ def counts(
     figures: Counts = {label: {"left_to_right": cars if label == "car" else 0, "right_to_left": 0} for label in CLASSES}
     interval = IntervalCounts(line, NOON + 60 * seq, 60, figures, observed_s, 900, 0)
     closed = ClosedInterval(interval, seq, figures, device.boot_id)
-    payload = messages.with_late(messages.encode_counts(device, closed), late)
+    payload = encoding.with_late(encoding.encode_counts(device, closed), late)
     return Message(f"{device.prefix}/counts/{line}", payload.encode(), 1)
 
 
 def status(state: messages.State, device: Device = DEVICE) -> Message:
-    return Message(f"{device.prefix}/status", messages.encode_status(device, state, NOON).encode(), 1, True)
+    return Message(f"{device.prefix}/status", encoding.encode_status(device, state, NOON).encode(), 1, True)
 
 
 def health(device: Device = DEVICE, **more: Any) -> Message:
     source = SourceHealth(state=more.pop("state", "ok"), detail=more.pop("detail", ""))
     said = Health(at=at(0), frames_per_s=15.0, frames_dropped=0, unsent=0, source=source, **more)
-    return Message(f"{device.prefix}/health", messages.encode(said).encode())
+    return Message(f"{device.prefix}/health", encoding.encode(said).encode())
 
 
 def meta(device: Device = DEVICE) -> Message:
@@ -58,7 +59,7 @@ def meta(device: Device = DEVICE) -> Message:
         site=device.site, device=device.device, lines=[line], classes=CLASSES, interval_s=60, model="", config="",
         version="0.1.0",
     )  # fmt: skip
-    return Message(f"{device.prefix}/meta", messages.encode(said).encode(), 1, True)
+    return Message(f"{device.prefix}/meta", encoding.encode(said).encode(), 1, True)
 
 
 def board(*received: Message) -> Board:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.system import logging as logs
+from edge_app.system.redaction import forget_secrets, keep_secret
 
 log = logging.getLogger("edge_app.test")
 
@@ -73,9 +74,9 @@ def test_colours_only_on_a_terminal_that_wants_them(
 @settings(deadline=None, max_examples=40)
 @given(st.text(min_size=3, max_size=20).filter(lambda text: text.strip("*") != ""), st.sampled_from(["human", "json"]))
 def test_a_secret_is_in_no_record(secret: str, style: logs.Format) -> None:
-    logs._secrets.clear()
+    forget_secrets()
     stream = io.StringIO()
-    logs.mask("@" + secret, "")
+    keep_secret("@" + secret, "")
     fields = {"url": "rtsp://@" + secret, "nested": {"list": ["x@" + secret], "n": 1}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
@@ -109,7 +110,7 @@ def run(code: str) -> tuple[int, list[dict[str, str]]]:
 def test_an_exception_in_a_thread_is_one_record_and_the_end() -> None:
     code, records = run(
         "import threading, time\n"
-        "from edge_app import logs\n"
+        "from edge_app.system import logging as logs\n"
         "logs.setup('info', 'json')\n"
         "threading.Thread(target=lambda: 1 / 0, name='capture').start()\n"
         "time.sleep(20)\n"
@@ -120,7 +121,7 @@ def test_an_exception_in_a_thread_is_one_record_and_the_end() -> None:
 
 
 def test_an_exception_in_the_main_thread_is_one_record() -> None:
-    code, records = run("from edge_app import logs\nlogs.setup('info', 'json')\n1 / 0\n")
+    code, records = run("from edge_app.system import logging as logs\nlogs.setup('info', 'json')\n1 / 0\n")
     assert code == 1
     assert [(record["level"], record["message"]) for record in records] == [("CRITICAL", "uncaught exception")]
 
@@ -128,7 +129,7 @@ def test_an_exception_in_the_main_thread_is_one_record() -> None:
 def test_the_journal_is_told_the_priority_of_each_line() -> None:
     program = (
         "import os, logging; s = os.fstat(2); os.environ['JOURNAL_STREAM'] = {stream}\n"
-        "from edge_app import logs; logs.setup('debug', '{style}')\n"
+        "from edge_app.system import logging as logs; logs.setup('debug', '{style}')\n"
         "logging.debug('a'); logging.info('b'); logging.warning('c'); logging.error('d\\ne'); logging.critical('f')\n"
     )
 

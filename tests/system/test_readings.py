@@ -14,7 +14,9 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from edge_app.system.readings import Heart, notify, readings, watchdog_interval
+from edge_app.system.readings import readings
+from edge_app.system.systemd import notify, watchdog_interval
+from edge_app.system.threads import Heart
 
 
 class Sensor(NamedTuple):

@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_app.commands.count import configured
+from edge_app.commands._options import configured
 from edge_app.commands.evaluate import counted
 from edge_app.config.model import Config
 from edge_app.console.terminal import stdout, table

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge_app.mqtt.messages import rfc3339
+from edge_app.system.clock import rfc3339
 from tests.support.brokers import needs_mosquitto
 from tests.support.invariants import Counted, Evidence, Life, judge
 from tests.trials.kills import Plan, survive

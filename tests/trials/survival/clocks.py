@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from edge_app.mqtt.messages import encode_counts
+from edge_app.mqtt.encoding import encode_counts
 from edge_app.storage.ledger import Ledger
 from edge_app.system.clock import ClockWatch
 from tests.support.ledger_cases import CLASSES, NOON, crossing, payloads

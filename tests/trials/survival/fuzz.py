@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from edge_app import cli
-from edge_app.config.load import example, load
+from edge_app.config.example import example
+from edge_app.config.load import load
 from edge_app.errors import ConfigError, PreviewError
 from edge_app.preview.rtsp import choose_encoder
 from tests.support.brokers import free_port

@@ -6,7 +6,7 @@ import json
 import time
 from contextlib import closing
 
-from edge_app.mqtt.messages import encode_counts
+from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.publisher import Publisher
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.sqlite import Outbox

@@ -1,0 +1,46 @@
+"""Find settings that are allowed but seldom meant."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edge_app.config.model import Config
+
+EDGE: Final = 0.02
+"""A line that lies wholly within this part of the frame's edge sees vehicles only in halves."""
+
+
+def lint(config: Config) -> list[str]:
+    """What is allowed but seldom meant, one sentence each."""
+    x0, y0, x1, y1 = config.detector.region or (0.0, 0.0, 1.0, 1.0)
+    seen = "the frame" if config.detector.region is None else "detector.region"
+    findings = [
+        f"lines[{line.id}]: lies at the very edge of {seen} or outside of it, where vehicles are seen only in part; "
+        "move it inwards"
+        for line in config.lines
+        if _at_edge(line.start[0], line.end[0], x0, x1) or _at_edge(line.start[1], line.end[1], y0, y1)
+    ]
+    source, mqtt = config.source, config.mqtt
+    if source.kind not in ("camera", "gstreamer", "picamera") and source.device != type(source)().device:
+        findings.append(f'source.device: is not used, because source.kind is "{source.kind}"')
+    if mqtt.tls and mqtt.port == 1883:
+        findings.append("mqtt.port: is 1883 although mqtt.tls is true; brokers usually speak TLS on 8883")
+    if mqtt.password and not mqtt.tls and mqtt.host not in ("127.0.0.1", "::1", "localhost"):
+        findings.append("mqtt.tls: is false, so the password crosses the network unencrypted")
+    if config.metrics.enabled and config.metrics.open_to_network:
+        findings.append(
+            f"metrics.address: is {config.metrics.address}, so whoever can reach it reads the figures, without a "
+            "password; let a firewall admit the Prometheus server alone"
+        )
+    if config.harvest.enabled and not config.privacy.masks:
+        findings.append(
+            "privacy.masks: is empty, so frames are kept with everything the camera sees; mask windows, doors and "
+            "pavements"
+        )
+    if source.kind in ("camera", "stream", "gstreamer", "picamera") and config.device == type(config.device)():
+        findings.append("device.device: is still the default; two devices of one name push each other off the broker")
+    return findings
+
+
+def _at_edge(a: float, b: float, low: float, high: float) -> bool:
+    return max(a, b) <= low + EDGE or min(a, b) >= high - EDGE

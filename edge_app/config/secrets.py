@@ -1,0 +1,66 @@
+"""Fill in what does not belong into a configuration file: passwords, the certificate's key, variables in a URL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+
+def fill_secrets(tables: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Puts the passwords of the logins where the models expect them; yields what went wrong."""
+    for name in ("source", "mqtt", "preview"):
+        table = tables[name]
+        # without a login there is nothing a password could belong to: a stray variable must not become an error
+        if not isinstance(table, dict) or "username" not in table:
+            continue
+        if "password" in table and "password_file" in table:
+            yield f"{name}.password_file: give either password or password_file"
+        try:
+            secret = _secret(name, table, folder, environment)
+        except (OSError, UnicodeDecodeError) as exc:
+            yield f"{name}.password_file: cannot be read: {getattr(exc, 'strerror', None) or 'it is not UTF-8 text'}"
+            continue
+        if secret is not None:
+            tables[name] = table | {"password": secret}
+
+
+def _secret(name: str, table: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> SecretStr | None:
+    variable = environment.get(f"EDGE_APP_{name.upper()}_PASSWORD")
+    if variable is not None:
+        return SecretStr(variable)
+    credential = Path(environment.get("CREDENTIALS_DIRECTORY", ""), f"{name}_password")
+    # The unit names each credential it may need, and one without use is an empty file.
+    if "CREDENTIALS_DIRECTORY" in environment and credential.is_file() and (text := _first_line(credential)):
+        return SecretStr(text)
+    if isinstance(table.get("password_file"), str):
+        return SecretStr(_first_line(folder / Path(table["password_file"]).expanduser()))
+    return None
+
+
+def fill_key(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """The certificate's key may be the systemd credential mqtt_key, so that it need not be readable to our user."""
+    table = tables["mqtt"]
+    credential = Path(environment.get("CREDENTIALS_DIRECTORY", ""), "mqtt_key")
+    given = "CREDENTIALS_DIRECTORY" in environment and credential.is_file() and credential.stat().st_size > 0
+    if given and isinstance(table, dict) and "cert_file" in table and "key_file" not in table:
+        tables["mqtt"] = table | {"key_file": str(credential)}
+
+
+def _first_line(path: Path) -> str:
+    return path.read_text("utf-8").partition("\n")[0].rstrip("\r")
+
+
+def expand_url(tables: dict[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
+    """Replaces ${NAME} in the stream's URL; yields the names that the environment lacks."""
+    source = tables["source"]
+    if not isinstance(source, dict) or not isinstance(source.get("url"), str):
+        return
+    for name in re.findall(r"\$\{(\w+)\}", source["url"]):
+        if name not in environment:
+            yield f"source.url: the environment has no variable {name}"
+    url = re.sub(r"\$\{(\w+)\}", lambda match: environment.get(match[1], ""), source["url"])
+    tables["source"] = source | {"url": url}

@@ -1,0 +1,77 @@
+"""Say in words what pydantic found wrong with a configuration: the key's path, what it must be, and a likely fix."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic_core import ErrorDetails
+
+from edge_app.config.model import TABLES
+
+_WORDS: Final = {
+    "missing": "is required",
+    "string_type": "must be a text in quotes",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "model_type": "must be a table",
+    "path_type": "must be a text in quotes, naming a file",
+    "tuple_type": "must be a list in brackets",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} values",
+    "too_long": "must have at most {max_length} values",
+    "string_pattern_mismatch": "may have only a-z, 0-9 and hyphens, and no hyphen in front",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+    "value_error": "{error}",
+}
+
+
+def in_words(error: ErrorDetails, tables: Mapping[str, Any]) -> str:
+    loc, kind = error["loc"], error["type"]
+    where = _where(loc, tables)
+    if kind == "extra_forbidden":
+        return f"{where}: unknown {'key' if len(loc) > 1 else 'table or key'}{_did_you_mean(loc)}"
+    if where == "lines" and kind == "tuple_type":
+        return "lines: must be written [[lines]] with double brackets, once for each line"
+    if kind == "missing" and isinstance(loc[-1], int):
+        return f"{where}: has too few values"
+    words = _WORDS.get(kind, error["msg"]).format(**error.get("ctx", {}))
+    return f"{where}: {words}{_instead(error)}"
+
+
+def _where(loc: tuple[int | str, ...], tables: Mapping[str, Any]) -> str:
+    """section.key; a line goes by its id, or by its place in the file when it has none."""
+    names = [str(part) for part in loc if isinstance(part, str)]
+    if names[0] == "lines" and len(loc) > 1 and isinstance(loc[1], int):
+        line = tables["lines"][loc[1]]
+        name = line.get("id") if isinstance(line, dict) else None
+        names[0] = f"lines[{name if isinstance(name, str) else loc[1] + 1}]"
+    return ".".join(names)
+
+
+def _instead(error: ErrorDetails) -> str:
+    """What was found in place of it, with the nearest choice; never the value of a key that may hold a secret."""
+    value = error["input"]
+    if error["type"] in ("missing", "value_error") or {"password", "url"} & set(error["loc"]):
+        return ""
+    if not isinstance(value, str | int | float) or len(str(value)) > 60:
+        return ""
+    near = difflib.get_close_matches(str(value), re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected"))), 1)
+    return f", not {json.dumps(value, ensure_ascii=False)}" + (f' (did you mean "{near[0]}"?)' if near else "")
+
+
+def _did_you_mean(loc: tuple[int | str, ...]) -> str:
+    key = str(loc[-1])
+    own = TABLES[str(loc[0])].model_fields if len(loc) > 1 else TABLES
+    near = [f"{name}.{key}" for name, model in TABLES.items() if key in model.model_fields]
+    near += difflib.get_close_matches(key, own, 1, cutoff=0.7)
+    return f' (did you mean "{near[0]}"?)' if near else ""

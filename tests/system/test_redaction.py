@@ -1,0 +1,77 @@
+"""Nothing that is shown holds a login: URLs of every kind of camera, and whatever the configuration calls secret."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from edge_app.config.load import load
+from edge_app.sources import open_source
+from edge_app.system import logging as logs
+from edge_app.system.redaction import forget_secrets, keep_secret, redacted, redacted_url
+
+PASSWORD = "tops3cret"
+IN_PATH = [
+    f"rtsp://192.0.2.1/user=admin&password={PASSWORD}&channel=1&stream=0.sdp",
+    f"rtsp://192.0.2.1/user=admin_password={PASSWORD}_channel=1_stream=0.sdp",
+    f"rtsp://192.0.2.1:554/admin:{PASSWORD}/h264_main",
+    f"rtsp://192.0.2.1/live/user/admin/password/{PASSWORD}/1",
+    f"rtsp://192.0.2.1/pw={PASSWORD}",
+    f"rtsp://192.0.2.1/x={PASSWORD};profile=1",
+    f"http://192.0.2.1/admin:{PASSWORD}@camera/1",
+    f"http://192.0.2.1/video.cgi?usr=admin&pwd={PASSWORD}",
+    f"rtsp://admin:{PASSWORD}@192.0.2.1/main",
+]
+
+
+@pytest.mark.parametrize("url", IN_PATH)
+def test_a_login_in_a_url_is_not_shown_wherever_the_camera_wants_it(url: str) -> None:
+    assert PASSWORD not in redacted_url(url)
+    assert PASSWORD not in redacted(f"Could not open {url}: refused.")
+    assert redacted_url(redacted_url(url)) == redacted_url(url)
+
+
+def test_what_tells_two_streams_apart_is_shown() -> None:
+    assert redacted_url(IN_PATH[0]) == "rtsp://192.0.2.1/user=***&password=***&channel=1&stream=0.sdp"
+    assert (
+        redacted("No rtsp://[2001:db8::1]:554/main/2: not there.") == "No rtsp://[2001:db8::1]:554/main/2: not there."
+    )
+
+
+def test_a_registered_secret_is_in_no_text_until_it_is_forgotten() -> None:
+    keep_secret(PASSWORD, PASSWORD[:4], "")
+    assert redacted(f"a {PASSWORD} b {PASSWORD[:4]}") == "a *** b ***"
+    forget_secrets()
+    assert redacted(PASSWORD) == PASSWORD
+
+
+@pytest.mark.parametrize("url", IN_PATH)
+def test_a_camera_password_is_in_no_log_line_no_thread_name_and_no_status(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real source with the address of a camera that is not there, logged as the service does."""
+    toml = tmp_path / "edge-app.toml"
+    here = url.replace("192.0.2.1:554", "127.0.0.1:9").replace("192.0.2.1", "127.0.0.1:9")
+    toml.write_text(
+        f'[source]\nkind = "stream"\nurl = "{here}"\n[[lines]]\nid = "a"\nstart = [0, 0.5]\nend = [1, 0.5]\n'
+    )
+    config, stream = load(toml), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    keep_secret(*config.secrets)
+    logs.setup("info", "json")
+    source = open_source("stream", **config.source.options)
+    try:
+        while not source.status.detail:
+            source.read(0.05)
+        logging.getLogger("edge_app").info("seen", extra={"threads": [thread.name for thread in threading.enumerate()]})
+        shown = [stream.getvalue(), source.status.detail, str(config.source.place), config.model_dump_json()]
+    finally:
+        source.close()
+    assert json.loads(stream.getvalue().splitlines()[-1])["message"] == "seen"
+    assert [text for text in shown if PASSWORD in text] == []
