@@ -91,10 +91,10 @@ def build_quality(config: Config, source: Source) -> QualityWatch:
 
 
 def build_preview(
-    config: Config, pipeline: Pipeline, notes: Callable[[], Sequence[str]] = lambda: (), main: MainStream | None = None
+    config: Config, notes: Callable[[], Sequence[str]] = lambda: (), main: MainStream | None = None
 ) -> Preview:
     privacy = Privacy(config.privacy.pixelate, config.detector.region)
-    return Preview(pipeline, build_lines(config), config.counting.classes, privacy, notes, main)
+    return Preview(build_lines(config), config.counting.classes, privacy, notes, main)
 
 
 def build_announcement(config: Config, device: Device, lines: Sequence[Line]) -> Announcement:
@@ -182,7 +182,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
             session, outbox, device, meta, report.health, interval_s=interval_s, greetings=announcement.greetings
         )
         notes = Notes(source, pipeline, publisher, lambda: running.frames)
-        preview = build_preview(config, pipeline, notes, main)
+        preview = build_preview(config, notes, main)
         harvest = extras.harvester(config, device)
         running = Service(source, pipeline, ledger, publisher, harvest=harvest, quality=quality, watch=preview.watch)
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}

@@ -254,10 +254,10 @@ def _lines(config: Config, detector: TfliteDetector, source: Source) -> Iterator
     watches = [LineWatch(line, size) for line in build_lines(config)]
     times: list[float] = []
     for frame in _frames(source, _WATCH_S):
-        pipeline.process(frame)
+        tracks = pipeline.process(frame).tracks
         times.append(frame.monotonic)
         for watch in watches:
-            watch.see(pipeline.tracks)
+            watch.see(tracks)
     lasted = times[-1] - times[0] if times else 0.0
     rate = (len(times) - 1) / lasted if lasted else source.status.rate
     for watch in watches:

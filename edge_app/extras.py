@@ -12,7 +12,7 @@ from edge_app.config.model import Config
 from edge_app.errors import MetricsError, PreviewError, StoreError
 from edge_app.harvest.folder import HarvestFolder, Quota, is_harvest
 from edge_app.harvest.harvester import Harvester
-from edge_app.harvest.picture import Retouch
+from edge_app.harvest.picture import Redaction
 from edge_app.monitoring.health_report import Rooms
 from edge_app.mqtt.identity import Device
 from edge_app.preview.live import Broadcast, Preview
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 def build_harvest(config: Config, folder: HarvestFolder, model: str, source: str, clip: str = "") -> Harvester:
     """model: its hash. source: what the frames show. clip: the recording that they are from, if they are."""
     h, d = config.harvest, config.detector
-    retouch = Retouch(config.privacy.masks, d.region, h.longest_side)
-    return Harvester(folder, retouch, strong=d.score, every_s=h.every_s, model=model, source=source, clip=clip)
+    redaction = Redaction(config.privacy.masks, d.region, h.longest_side)
+    return Harvester(folder, redaction, strong=d.score, every_s=h.every_s, model=model, source=source, clip=clip)
 
 
 def harvester(config: Config, device: Device) -> Harvester | None:

@@ -18,6 +18,8 @@ FloatArray: TypeAlias = NDArray[np.float32]
 Direction: TypeAlias = Literal["left_to_right", "right_to_left"]
 Quality: TypeAlias = Literal["dark", "blind", "blurred", "moved", "clock_unsynced"]
 Counts: TypeAlias = Mapping[str, Mapping[Direction, int]]
+Region: TypeAlias = tuple[float, float, float, float]
+"""A part of the frame: x0, y0, x1, y1 in 0..1 of its width and height."""
 
 LABELS: Final = ("car", "motorcycle", "bus", "truck", "bicycle", "person")
 """Every class the product knows; `classes` arrays index it, whatever order a model's own labels have."""
@@ -151,6 +153,19 @@ class Crossing:
     score: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameResult:
+    """One frame with everything that the pipeline found in it.
+
+    crossings: those that were confirmed by this frame, in the order of the lines; each says when it really happened.
+    """
+
+    frame: Frame
+    detections: Detections
+    tracks: Tracks
+    crossings: tuple[Crossing, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class IntervalCounts:
     """A closed interval of one line: immutable.
@@ -176,3 +191,11 @@ class IntervalCounts:
     def coverage(self) -> float:
         """0..1; 1 also when rounding made the parts a hair longer than the whole."""
         return min(1.0, max(0.0, self.observed_s / self.interval_s))
+
+
+def region_px(region: Region | None, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return x0, y0, x1, y1 in whole px of a region in a frame of this width and height; the whole frame for None."""
+    if region is None:
+        return 0, 0, *size
+    x0, y0, x1, y1 = np.multiply(region, (*size, *size)).round().astype(int).tolist()
+    return x0, y0, x1, y1

@@ -9,17 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_app.camera_health.quality import QualityWatch
 from edge_app.counting.pipeline import Pipeline
+from edge_app.counting.running_totals import RunningTotals
 from edge_app.counting.stages import Stages
 from edge_app.errors import EdgeAppError, SourceEnded
 from edge_app.harvest.harvester import Harvester
 from edge_app.mqtt.publisher import Publisher
-from edge_app.records import Crossing, Direction, Frame
+from edge_app.records import Crossing, Frame, FrameResult
 from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
 from edge_app.system.readings import process_age_s
@@ -46,7 +46,7 @@ class Service:
     """Wires a source, a pipeline, a ledger and a publisher together and runs them until told to stop.
 
     harvest: sees every frame after it was counted; None where no frames are kept. quality: judges the view; None where
-    nobody does. watch: called with every frame and its crossings after they are on disk, in the thread that counts.
+    nobody does. watch: called with every result after its crossings are on disk, in the thread that counts.
     """
 
     def __init__(
@@ -61,15 +61,14 @@ class Service:
         heart: Heart | None = None,
         harvest: Harvester | None = None,
         quality: QualityWatch | None = None,
-        watch: Callable[[Frame, Sequence[Crossing]], None] = lambda _frame, _crossings: None,
+        watch: Callable[[FrameResult], None] = lambda _result: None,
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
         self._harvest, self._quality, self._watch = harvest, quality, watch
         self._deadlines, self._wall = deadlines, wall
         self.heart = heart or Heart()
         self.frames = 0
-        self.counted: Counter[tuple[str, Direction, str]] = Counter()
-        """Vehicles since the start, by line, direction and class."""
+        self.totals = RunningTotals()
         self._slot: Latest[Frame] = Latest(lossless=not source.live)
         self._over = threading.Event()
         self._fault: BaseException | None = None
@@ -130,10 +129,10 @@ class Service:
         dropped = 0
         try:
             while not self._stages.finished:
-                counted = self._stages.next(_LOOK_S)
-                if counted is not None:
+                result = self._stages.next(_LOOK_S)
+                if result is not None:
                     now_dropped = self.dropped
-                    self._record(counted.frame, counted.crossings, now_dropped - dropped)
+                    self._record(result, now_dropped - dropped)
                     dropped = now_dropped
                 elif stop.is_set():
                     break
@@ -145,7 +144,8 @@ class Service:
                 self._harvest.close()
             self._over.set()
 
-    def _record(self, frame: Frame, crossings: Sequence[Crossing], dropped: int) -> None:
+    def _record(self, result: FrameResult, dropped: int) -> None:
+        frame, crossings = result.frame, result.crossings
         kept = self._ledger.unstored
         quality = self._quality.flags(frame) if self._quality else ()
         self._ledger.record(frame.captured_at, crossings, dropped, quality)
@@ -153,12 +153,12 @@ class Service:
         if self.frames == 1:
             log.info("first frame", extra={"after_s": round(process_age_s(), 2)})
         self.heart.beat("frame")
+        self.totals.add(crossings)
         for crossing in crossings:
-            self.counted[crossing.line, crossing.direction, crossing.label] += 1
             _tell(crossing, stored=self._ledger.unstored <= kept)
-        self._watch(frame, crossings)
-        if self._harvest is not None and self._pipeline.tracks is not None:
-            self._harvest.look(frame, self._pipeline.detections, self._pipeline.tracks)
+        self._watch(result)
+        if self._harvest is not None:
+            self._harvest.observe(result)
 
 
 def _tell(crossing: Crossing, *, stored: bool) -> None:

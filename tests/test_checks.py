@@ -18,9 +18,8 @@ from edge_app.checks import clock, findings, state_folder
 from edge_app.commands import check
 from edge_app.config.load import load
 from edge_app.config.model import Config
-from edge_app.counting.pipeline import Region
 from edge_app.detectors.manifest import Manifest, default_model
-from edge_app.records import Line, Tracks
+from edge_app.records import Line, Region, Tracks
 from edge_app.system import logging as logs
 from edge_app.web.line_check import LEAST_LOOKS, Finding, LineWatch, Vision, judge, keeps_up
 from tests.support.brokers import Mosquitto, free_port, needs_mosquitto

@@ -28,7 +28,9 @@ PURE = {
     "detectors.letterbox": {"records"},
     "drawing.overlay": {"records", "drawing", "drawing.shapes", "drawing.totals_panel"},
     "drawing.scene": {"records", "drawing", "drawing.overlay"},
+    "counting.running_totals": {"records"},
     "counting.stage_times": set[str](),
+    "system.rate_meter": set[str](),
     "counting.pipeline": {
         "records",
         "counting.tracker",
@@ -39,8 +41,8 @@ PURE = {
     },
     "harvest.selection": {"records", "harvest"},
     "harvest.voc": {"harvest"},
-    "camera_health.measures": {"camera_health"},
-    "camera_health.monitor": {"records", "camera_health", "camera_health.measures"},
+    "camera_health.measures": {"records"},
+    "camera_health.monitor": {"records", "camera_health.measures"},
 }
 """Rooms without clock, threads, files or network, and what they may know of ours."""
 CALCULATION = {
@@ -55,6 +57,7 @@ GRANTED = {
     "drawing.scene": {"cv2"},  # resizing
     "detectors.letterbox": {"cv2"},  # resizing
     "harvest.voc": {"xml"},
+    "camera_health.measures": {"cv2"},  # resizing and smoothing
 }
 VENDORS = {
     "ai_edge_litert": "detectors.tflite",
@@ -72,7 +75,7 @@ VENDORS = {
 }
 """Where the one file that knows each may be; it may be absent."""
 MAY_DRAW = re.compile(
-    r"(preview|drawing|sources)\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture|camera_health\.small"
+    r"(preview|drawing|sources)\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture|camera_health\.measures"
 )
 """Where pictures are: the only modules with cv2."""
 ON_TOP = re.compile(r"app|extras|checks|cli|__main__|config(\..+)?|commands(\..+)?")

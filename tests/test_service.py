@@ -79,7 +79,7 @@ def certain_at() -> int:
     """The frame with which the crossing becomes certain."""
     looks = Sensor().watch([DOWN], 5)
     plain = pipeline(Scripted(looks))
-    return next(frame.index for frame in frames(looks, Sensor()) if plain.process(frame))
+    return next(frame.index for frame in frames(looks, Sensor()) if plain.process(frame).crossings)
 
 
 def test_a_crossing_waits_for_no_later_frame_and_is_on_disk(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
-"""What is measured on one small grey picture; pure, in floats and cells of 16 px."""
+"""Measure one small grey picture: brightness, contrast, sharpness, edges and their shift, in cells of 16 px."""
 
 from __future__ import annotations
 
 from typing import Final, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_app.records import Image
 
 Grey: TypeAlias = NDArray[np.float32]
 """(H, W), 0..255."""
@@ -14,6 +17,8 @@ Field: TypeAlias = NDArray[np.complex64]
 Cells: TypeAlias = NDArray[np.float32]
 """(H // 16, W // 16)."""
 
+WIDTH: Final = 256
+"""Of the small picture, px."""
 CELL: Final = 16
 _EDGE: Final = 6.0
 """Gradient, grey levels a px, at which an edge counts half: above the noise of a sensor, below a kerb at dusk."""
@@ -25,6 +30,13 @@ _ALIKE: Final = 0.45
 """Correlation of the fields of a cell from which it shows the same."""
 _FARTHEST: Final = 0.4
 """Shifts are looked for up to this part of the picture."""
+
+
+def small_grey(image: Image) -> Grey:
+    """Return a frame, uint8 (H, W, 3) BGR, as a grey picture WIDTH px wide."""
+    height = max(16, round(image.shape[0] * WIDTH / image.shape[1]))
+    small = cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
 
 
 def cells(values: Grey) -> Cells:
@@ -42,20 +54,20 @@ def brightness(grey: Grey) -> float:
 
 def contrast(grey: Grey) -> Cells:
     """Standard deviation in each cell, after smoothing that takes the sensor's noise away."""
-    smooth = _box(grey, 1)
+    smooth = _blurred(grey, 1)
     variance: Cells = np.maximum(cells(smooth * smooth) - cells(smooth) ** 2, np.float32(0.0))
     return np.sqrt(variance)
 
 
 def sharpness(grey: Grey) -> Cells:
     """Fine detail against coarse detail in each cell: falls with blur alone, not with light, fog or contrast."""
-    fine, coarse = _box(grey, 1), _box(grey, 4)
+    fine, coarse = _blurred(grey, 1), _blurred(grey, 4)
     return (cells(np.abs(grey - fine)) / (cells(np.abs(fine - coarse)) + 0.5)).astype(np.float32)
 
 
 def edges(grey: Grey) -> Field:
     """The gradient's direction with a length that saturates, so that a lamp weighs no more than a kerb."""
-    smooth = _box(grey, 1)
+    smooth = _blurred(grey, 1)
     down, right = np.gradient(smooth)
     field = right + 1j * down
     saturated: Field = (field / (np.abs(field) + _EDGE)).astype(np.complex64)
@@ -103,13 +115,7 @@ def shifted_alike(reference: Field, now: Field, right: int, down: int) -> float:
     return alike(reference[y0:y1, x0:x1], now[y0 + down : y1 + down, x0 + right : x1 + right])[0]
 
 
-def _box(grey: Grey, radius: int) -> Grey:
-    """Mean over a square of 2 * radius + 1 px, the border repeated."""
-    size = 2 * radius + 1
-    for axis in (0, 1):
-        padding = [(0, 0), (0, 0)]
-        padding[axis] = (radius + 1, radius)
-        sums = np.cumsum(np.pad(grey, padding, mode="edge"), axis=axis, dtype=np.float64)
-        last, first = np.split(sums, [size], axis=axis)[1], np.split(sums, [sums.shape[axis] - size], axis=axis)[0]
-        grey = ((last - first) / size).astype(np.float32)
-    return grey
+def _blurred(grey: Grey, radius: int) -> Grey:
+    """Return the mean over a square of 2 * radius + 1 px around each pixel, the border repeated."""
+    size = (2 * radius + 1, 2 * radius + 1)
+    return np.asarray(cv2.blur(grey, size, borderType=cv2.BORDER_REPLICATE), np.float32)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from edge_app.camera_health.measures import small_grey
 from edge_app.camera_health.monitor import View, ViewWatch
-from edge_app.camera_health.small import small_grey
 from edge_app.records import Frame, Quality
 from edge_app.system.clock import ClockWatch
 

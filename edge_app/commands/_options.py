@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_app.errors import ConfigError, StoreError
+from edge_app.system.files import write_atomic
 
 if TYPE_CHECKING:
     from edge_app.config.model import Config
@@ -59,6 +60,6 @@ def _checked(model: Any, values: dict[str, Any]) -> Any:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Raises StoreError in one sentence."""
     try:
-        path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        write_atomic(path, json.dumps(content, indent=1) + "\n")
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; choose another folder") from error

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge_app.config.model import Config
-    from edge_app.counting.pipeline import Pipeline
     from edge_app.offline.benchmark import Throughput
-    from edge_app.records import Frame
+    from edge_app.records import FrameResult
 
 HELP = "speed of the whole pipeline beside the bare interpreter, on this machine"
 
@@ -63,7 +62,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
             seconds=arguments.seconds,
             rounds=_ROUNDS,
             stop=stop,
-            after=_harvesting(config, folder / "harvest", pipeline, stack) if arguments.harvest else None,
+            after=_harvesting(config, folder / "harvest", stack) if arguments.harvest else None,
         )
     if stop.is_set():
         stderr().print("Interrupted: there is nothing to tell.")
@@ -72,7 +71,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     return 0
 
 
-def _harvesting(config: Config, folder: Path, pipeline: Pipeline, stack: ExitStack) -> Callable[[Frame], None]:
+def _harvesting(config: Config, folder: Path, stack: ExitStack) -> Callable[[FrameResult], None]:
     """What a service does after each frame when it harvests, with its thread, but for a frame every second."""
     from edge_app.extras import build_harvest
     from edge_app.harvest.folder import HarvestFolder, Quota
@@ -86,12 +85,7 @@ def _harvesting(config: Config, folder: Path, pipeline: Pipeline, stack: ExitSta
     stack.callback(join_all, [worker], 5.0)
     stack.callback(harvester.close)
     worker.start()
-
-    def look(frame: Frame) -> None:
-        if pipeline.tracks is not None:
-            harvester.look(frame, pipeline.detections, pipeline.tracks)
-
-    return look
+    return harvester.observe
 
 
 def _show(found: Throughput, what: str, arguments: argparse.Namespace) -> None:

@@ -14,8 +14,7 @@ from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge_app.config.model import Config
-    from edge_app.counting.pipeline import Pipeline
-    from edge_app.records import Crossing, Frame, Line
+    from edge_app.records import FrameResult, Line
 
 HELP = "count a recording: every frame, the same events each time"
 
@@ -48,30 +47,30 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         source = build_recording(config, arguments.video)
         stack.callback(source.close)
         pipeline = build_pipeline(config, detector := build_detector(config))
-        draw = _annotator(arguments.annotate, source.rate, pipeline, lines, config, stack)
+        draw = _annotator(arguments.annotate, source.rate, lines, config, stack)
         progress = stack.enter_context(bar(arguments.video.name, source.frames_expected))
 
-        def seen(frame: Frame, crossings: Sequence[Crossing]) -> None:
-            draw(frame, crossings)
-            progress.forward(f"frame {frame.index}")
+        def on_frame(result: FrameResult) -> None:
+            draw(result)
+            progress.forward(f"frame {result.frame.index}")
 
-        looked = replay.look(source, pipeline, stop, seen)
+        counted = replay.count_recording(source, pipeline, stop, on_frame)
     classes = config.counting.classes
-    counted = replay.totals(looked.crossings, lines, classes)
+    totals = replay.totals(counted.crossings, lines, classes)
     out = stdout()
     for line in lines:
         names = [line.names.get("left_to_right", "left to right"), line.names.get("right_to_left", "right to left")]
-        out.print(counts_table(line.id, counted[line.id], names))
-    out.print(f"{looked.frames} frames in {looked.wall_s:.1f} s, {looked.frames / looked.wall_s:.0f} frames/s")
+        out.print(counts_table(line.id, totals[line.id], names))
+    out.print(f"{counted.frames} frames in {counted.wall_s:.1f} s, {counted.frames / counted.wall_s:.0f} frames/s")
     if arguments.out:
         write_json(
             arguments.out,
-            replay.result(arguments.video, looked, lines, classes, detector.manifest, pipeline.times),
+            replay.result(arguments.video, counted, lines, classes, detector.manifest, pipeline.times),
         )
     if not arguments.config and not arguments.line:
         stderr().print("No --line given: counted on a line across the middle of the picture; see edge-app count --help")
-    if looked.warning:
-        stderr().print(looked.warning)
+    if counted.warning:
+        stderr().print(counted.warning)
     if stop.is_set():
         stderr().print("Interrupted: the counts are of the part before.")
     return 1 if stop.is_set() else 0
@@ -84,10 +83,10 @@ def _refuse_overwriting(arguments: argparse.Namespace) -> None:
 
 
 def _annotator(
-    path: Path | None, fps: float, pipeline: Pipeline, lines: Sequence[Line], config: Config, stack: ExitStack
-) -> Callable[[Frame, Sequence[Crossing]], None]:
+    path: Path | None, fps: float, lines: Sequence[Line], config: Config, stack: ExitStack
+) -> Callable[[FrameResult], None]:
     if path is None:
-        return lambda _frame, _crossings: None
+        return lambda _result: None
     from edge_app.drawing.annotated_video import Annotator
 
-    return stack.enter_context(Annotator(path, fps, pipeline, lines, config.counting.classes)).write
+    return stack.enter_context(Annotator(path, fps, lines, config.counting.classes)).write

@@ -60,10 +60,10 @@ def _score(config: Config, truth: Truth, clip: Path, every: int, stop: threading
     # One frame in N by a limit of the rate a hair above it, so that rounding never drops one more.
     limit = truth.fps / every * 1.001 if every > 1 else None
     source = Recording(clip, fps_limit=limit)
-    return counted(config, truth, source, stop, source.frames_expected // every)
+    return score_source(config, truth, source, stop, source.frames_expected // every)
 
 
-def counted(config: Config, truth: Truth, source: Recording, stop: threading.Event, frames: int) -> Score:
+def score_source(config: Config, truth: Truth, source: Recording, stop: threading.Event, frames: int) -> Score:
     """What the pipeline of `config` makes of a source at the truth's line; frames: how many a bar is to expect."""
     from edge_app.app import build_detector, build_pipeline
     from edge_app.config.model import LineConfig
@@ -74,10 +74,9 @@ def counted(config: Config, truth: Truth, source: Recording, stop: threading.Eve
     line = LineConfig(id=truth.line.id, start=truth.line.start, end=truth.line.end)
     config = config.model_copy(update={"lines": (line,)})
     with bar(Path(truth.clip).name, frames) as progress:
-        looked = replay.look(
-            source, build_pipeline(config, build_detector(config)), stop, lambda _f, _c: progress.forward()
-        )
-    return score(truth, [Event(c.frame / truth.fps, c.label, c.direction) for c in looked.crossings])
+        pipeline = build_pipeline(config, build_detector(config))
+        counted = replay.count_recording(source, pipeline, stop, lambda _result: progress.forward())
+    return score(truth, [Event(c.frame / truth.fps, c.label, c.direction) for c in counted.crossings])
 
 
 def _sum(scored: list[tuple[Truth, Score]]) -> Score:

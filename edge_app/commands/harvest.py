@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from edge_app.config.harvest import HarvestConfig
     from edge_app.config.model import Config
     from edge_app.harvest.harvester import Harvester
-    from edge_app.records import Crossing, Frame
+    from edge_app.records import FrameResult
 
 HELP = "keep the frames of a recording on which detector and tracker disagree, to be labelled"
 
@@ -52,18 +51,17 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         harvester.tidy()
         progress = stack.enter_context(bar(arguments.video.name, source.frames_expected))
 
-        def seen(frame: Frame, _crossings: Sequence[Crossing]) -> None:
-            if pipeline.tracks is not None:
-                moment = harvester.choose(frame, pipeline.detections, pipeline.tracks)
-                if moment is not None:
-                    harvester.keep(moment)
+        def on_frame(result: FrameResult) -> None:
+            candidate = harvester.choose(result)
+            if candidate is not None:
+                harvester.keep(candidate)
             progress.forward(f"{harvester.kept} kept")
 
-        looked = replay.look(source, pipeline, stop, seen)
+        counted = replay.count_recording(source, pipeline, stop, on_frame)
         last = harvester.last()
         if last is not None:
             harvester.keep(last)
-    _tell(harvester, arguments.out, looked.frames, looked.warning, masks=len(config.privacy.masks))
+    _tell(harvester, arguments.out, counted.frames, counted.warning, masks=len(config.privacy.masks))
     return int(stop.is_set())
 
 

@@ -134,15 +134,15 @@ def _mqtt(answers: dict[str, str]) -> dict[str, object]:
 def _write(path: Path, text: str) -> None:
     """In one step, and only when it is valid as the service will read it."""
     from edge_app.config.load import load
+    from edge_app.system.files import write_atomic
 
     try:
         with _beside(path) as draft:
             draft.write_text(text, "utf-8")
             load(draft, _as_the_service(text, draft.parent))
-            with contextlib.suppress(LookupError, PermissionError):  # elsewhere than on an installed device
-                shutil.chown(draft, group="edge-app")
-            draft.chmod(_MODE)
-            draft.replace(path)
+        write_atomic(path, text, mode=_MODE)
+        with contextlib.suppress(LookupError, PermissionError):  # elsewhere than on an installed device
+            shutil.chown(path, group="edge-app")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror}); run as root, or choose --config") from error
 

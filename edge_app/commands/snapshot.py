@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_app.errors import ConfigError, SourceEnded, SourceError, StoreError
+from edge_app.system.files import write_atomic
 
 if TYPE_CHECKING:
     from edge_app.config.model import Config
@@ -61,8 +61,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 def write(path: Path, picture: bytes) -> None:
     """For its user alone: pictures of a road are personal data. Raises StoreError."""
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(picture)
+        write_atomic(path, picture, mode=0o600)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; choose another name with --out") from error
 
@@ -78,7 +77,7 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
     main.want(math.inf)
     with closing(build_detector(config)) as detector, closing(build_source(config, main)) as source:
         pipeline = build_pipeline(config, detector)
-        preview = build_preview(config, pipeline, main=main)
+        preview = build_preview(config, main=main)
         best: tuple[int, Image] | None = None
         end = time.monotonic() + _FIRST_S
         while not stop.is_set() and time.monotonic() < end:
@@ -90,8 +89,9 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
                 continue
             if best is None:
                 end = time.monotonic() + _LOOK_S
-            preview.watch(frame, pipeline.process(frame))
-            seen = 0 if pipeline.tracks is None else int(pipeline.tracks.seen.sum())
+            result = pipeline.process(frame)
+            preview.watch(result)
+            seen = int(result.tracks.seen.sum())
             if best is None or seen > best[0]:
                 # not `snapshot`: on a busy device the look may be seconds old by now, and is still what was asked for
                 best = seen, preview.last(annotated=annotated, width=width)

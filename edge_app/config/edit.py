@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from tomlkit.items import AoT, Array, Table
 from edge_app.config.load import validated
 from edge_app.config.model import Config
 from edge_app.errors import ConfigError, StoreError
+from edge_app.system.files import write_atomic
 
 _NAMES: Final = ("left_to_right", "right_to_left")
 _DIGITS: Final = 4
@@ -74,7 +73,7 @@ class ConfigText:
         try:
             if self.path.read_text("utf-8") != self._text:
                 raise ConfigError(f"{self.path} was changed by somebody else meanwhile: load the page again")
-            _replace(self.path, text)
+            write_atomic(self.path, text)
         except OSError as error:
             raise StoreError(f"cannot write {self.path}: {error.strerror or error}") from error
         self._text = text
@@ -124,21 +123,3 @@ def _set_lines(document: tomlkit.TOMLDocument, lines: Sequence[Mapping[str, Any]
 
 def _place(point: Any) -> Any:
     return [_round(value) for value in point] if isinstance(point, list) else point
-
-
-def _replace(path: Path, text: str) -> None:
-    """After a power cut there is the old file or the new one, whole."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            there = path.stat()
-            os.fchmod(file.fileno(), there.st_mode & 0o777)
-            if os.geteuid() == 0:
-                os.fchown(file.fileno(), there.st_uid, there.st_gid)
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

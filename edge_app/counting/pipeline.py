@@ -1,7 +1,7 @@
-"""Frame in, crossings out: detect, track, count, in this order, with the time of each stage.
+"""Turn a frame into crossings: detect, track, count, in this order, and measure each stage.
 
-A frame is prepared and counted in the thread of the pipeline, and in between some engine sees it, perhaps in another
-thread: `stages` lets the engines work on some frames while others are prepared and counted.
+A frame is prepared and counted in the thread of the pipeline, and in between an engine detects in it, perhaps in
+another thread: `stages` lets the engines work on some frames while others are prepared and counted.
 """
 
 from __future__ import annotations
@@ -18,20 +18,30 @@ from edge_app.counting.stage_times import StageTimes
 from edge_app.counting.tracker import Tracker
 from edge_app.detectors import Detector, Engine, Outputs
 from edge_app.detectors.letterbox import Picture
-from edge_app.records import DIRECTIONS, LABELS, Crossing, Detections, Frame, Line, LineCrossing, Tracks
-
-Region = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in 0..1 of frame width and height."""
+from edge_app.records import (
+    DIRECTIONS,
+    LABELS,
+    Crossing,
+    Detections,
+    Frame,
+    FrameResult,
+    Line,
+    LineCrossing,
+    Region,
+    Tracks,
+    region_px,
+)
 
 _INDEX_S = 10.0
-"""How far back a crossing may lie when it becomes certain."""
+"""How far back a crossing may lie when it is confirmed."""
 
 
 @dataclass(slots=True)
-class Look:
-    """A frame on its way: shown to an engine by one thread, then counted by another.
+class PreparedFrame:
+    """A frame on its way through the stages: shown to an engine by one thread, then counted by another.
 
-    corner: x, y px of the frame where the picture begins. spent: s of work for its detections so far.
+    picture: what the engine is shown. corner: x, y px of the frame where the picture begins. spent: s of work for its
+    detections so far. outputs: what the engine returned, None before.
     """
 
     frame: Frame
@@ -40,18 +50,18 @@ class Look:
     spent: float
     outputs: Outputs | None = None
 
-    def show(self, engine: Engine) -> None:
-        """Raises DetectorError."""
+    def infer(self, engine: Engine) -> None:
+        """Let an engine detect in the picture. Raises DetectorError."""
         began = perf_counter()
         self.outputs = engine.infer(self.picture)
         self.spent += perf_counter() - began
 
 
 class Pipeline:
-    """One road: its detector, its tracker, its lines. Used by one thread.
+    """The detector, the tracker and the lines of one road; used by one thread.
 
-    classes: labels that are counted. band: half-width of the dead band, in box extents across the line. region: only
-    this part of the frame is shown to the detector, so vehicles are larger; None for all of it.
+    classes: labels that are counted. band: half-width of the dead band around a line, in box extents across the line.
+    region: the only part of the frame that the detector is shown, so that vehicles are larger; None for all of it.
     """
 
     def __init__(
@@ -70,52 +80,47 @@ class Pipeline:
         self._size = (0, 0)
         self._counters: tuple[LineCounter, ...] = ()
         self._duplicates_before = 0
-        self._looks: deque[tuple[float, int]] = deque()
+        self._recent: deque[tuple[float, int]] = deque()
         self.times = StageTimes()
-        self.detections = Detections.empty()
-        self.tracks: Tracks | None = None
 
     @property
     def duplicates(self) -> int:
-        """Crossings, since the start, of a second track on a vehicle just counted, left out. Any thread may ask."""
+        """The crossings left out since the start because a second track of the same vehicle made them; thread-safe."""
         return self._duplicates_before + sum(counter.duplicates for counter in self._counters)
 
-    def process(self, frame: Frame) -> list[Crossing]:
-        """All steps for one frame, one after another: `prepare`, `Look.show`, `count`. Raises DetectorError."""
-        look = self.prepare(frame)
-        look.show(self.detector.engines[0])
-        return self.count(look)
+    def process(self, frame: Frame) -> FrameResult:
+        """Take one frame through all steps in this thread: `prepare`, `infer`, `count`. Raises DetectorError."""
+        prepared = self.prepare(frame)
+        prepared.infer(self.detector.engines[0])
+        return self.count(prepared)
 
-    def prepare(self, frame: Frame) -> Look:
-        """What an engine is to be shown of a frame."""
+    def prepare(self, frame: Frame) -> PreparedFrame:
+        """Cut and scale a frame to what an engine is shown."""
         began = perf_counter()
-        x0, y0, x1, y1 = self._part(frame.size)
+        x0, y0, x1, y1 = region_px(self._region, frame.size)
         whole = (x0, y0, x1, y1) == (0, 0, *frame.size)
         picture = self.detector.prepare(frame.image if whole else frame.image[y0:y1, x0:x1])
-        return Look(frame, picture, (x0, y0), perf_counter() - began)
+        return PreparedFrame(frame, picture, (x0, y0), perf_counter() - began)
 
-    def count(self, look: Look) -> list[Crossing]:
-        """Of a look that was shown; call it in the order of the frames.
-
-        The crossings that became certain with this frame, in order of line; each says when it really happened.
-        """
-        frame = look.frame
+    def count(self, prepared: PreparedFrame) -> FrameResult:
+        """Decode, track and count a frame that an engine has seen; call it in the order of the frames."""
+        frame = prepared.frame
         if frame.size != self._size:
-            self._measure(frame.size)
+            self._build_line_counters(frame.size)
         began = perf_counter()
-        self.detections = self._detections(look)
+        detections = self._detections(prepared)
         detected = perf_counter()
-        self.tracks = self._tracker.update(self.detections, frame.monotonic)
+        tracks = self._tracker.update(detections, frame.monotonic)
         tracked = perf_counter()
-        crossings = self._count(frame, self.tracks)
+        crossings = self._crossings(frame, tracks)
         counted = perf_counter()
-        self.times.add("detect", look.spent + detected - began)
+        self.times.add("detect", prepared.spent + detected - began)
         self.times.add("track", tracked - detected)
         self.times.add("count", counted - tracked)
-        return crossings
+        return FrameResult(frame, detections, tracks, crossings)
 
-    def _measure(self, size: tuple[int, int]) -> None:
-        """Lines are in parts of the frame; a camera may come back with another resolution."""
+    def _build_line_counters(self, size: tuple[int, int]) -> None:
+        """Place the lines in px: they are given in parts of the frame, and a camera may return with another size."""
         width, height = self._size = size
         before, self._counters = self.duplicates, ()
         self._duplicates_before = before
@@ -128,35 +133,30 @@ class Pipeline:
             for line in self._lines
         )
 
-    def _part(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """The region in px of a frame of this width and height."""
-        if self._region is None:
-            return 0, 0, *size
-        x0, y0, x1, y1 = np.multiply(self._region, np.tile(size, 2)).round().astype(int).tolist()
-        return x0, y0, x1, y1
-
-    def _detections(self, look: Look) -> Detections:
-        assert look.outputs is not None
-        found = self.detector.decode(look.picture, look.outputs)
-        if look.corner == (0, 0):
+    def _detections(self, prepared: PreparedFrame) -> Detections:
+        """Decode what the engine returned into boxes in px of the whole frame."""
+        assert prepared.outputs is not None
+        found = self.detector.decode(prepared.picture, prepared.outputs)
+        if prepared.corner == (0, 0):
             return found
-        return Detections(found.boxes + np.tile(look.corner, 2).astype(np.float32), found.scores, found.classes)
+        return Detections(found.boxes + np.tile(prepared.corner, 2).astype(np.float32), found.scores, found.classes)
 
-    def _count(self, frame: Frame, tracks: Tracks) -> list[Crossing]:
-        self._looks.append((frame.monotonic, frame.index))
-        while frame.monotonic - self._looks[0][0] > _INDEX_S:
-            self._looks.popleft()
-        return [
+    def _crossings(self, frame: Frame, tracks: Tracks) -> tuple[Crossing, ...]:
+        """Return the crossings of counted classes that this frame confirms, in the order of the lines."""
+        self._recent.append((frame.monotonic, frame.index))
+        while frame.monotonic - self._recent[0][0] > _INDEX_S:
+            self._recent.popleft()
+        return tuple(
             crossing
             for line, counter in zip(self._lines, self._counters, strict=True)
             for found in counter.update(tracks, frame.monotonic)
             if (crossing := self._crossing(frame, tracks, line, found)).label in self._counted
-        ]
+        )
 
     def _crossing(self, frame: Frame, tracks: Tracks, line: Line, found: LineCrossing) -> Crossing:
         return Crossing(
             at=frame.captured_at - (frame.monotonic - found.time),
-            frame=min(self._looks, key=lambda look: abs(look[0] - found.time))[1],
+            frame=min(self._recent, key=lambda seen: abs(seen[0] - found.time))[1],
             track_id=int(tracks.ids[found.row]),
             label=LABELS[tracks.classes[found.row]],
             line=line.id,

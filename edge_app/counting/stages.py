@@ -1,4 +1,4 @@
-r"""Frames through a pipeline in stages, a few under way at once, crossings in the order of the frames.
+r"""Take frames through a pipeline in stages, a few at once, and give the results in the order of the frames.
 
     frames -> prepare -> engine -> decode, track, count -> crossings
                      \-> engine -/
@@ -18,28 +18,20 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from time import perf_counter
 
-from edge_app.counting.pipeline import Look, Pipeline
+from edge_app.counting.pipeline import Pipeline, PreparedFrame
 from edge_app.detectors import Engine
-from edge_app.records import Crossing, Frame
+from edge_app.records import Frame, FrameResult
 from edge_app.system.threads import Latest, Worker
 
 _AHEAD = 2
 """Frames under way for each engine: the one it looks at and one that waits for it, so that it never waits itself."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Counted:
-    """A frame that went all the way, and the crossings that became certain with it."""
-
-    frame: Frame
-    crossings: list[Crossing]
-
-
 @dataclass(slots=True, eq=False)
 class _Job:
     """fault: what its engine died of."""
 
-    look: Look
+    prepared: PreparedFrame
     began: float
     done: bool = False
     fault: BaseException | None = None
@@ -66,7 +58,7 @@ class Stages:
         """No frame will come, and none is under way."""
         return not self._under_way and self._frames.finished
 
-    def next(self, timeout: float) -> Counted | None:
+    def next(self, timeout: float) -> FrameResult | None:
         """The next frame in their order; None when none got through within `timeout` s, or nothing will ever come.
 
         Waits for no later frame: what is under way comes out as soon as it is ready. Raises what an engine raised.
@@ -110,18 +102,18 @@ class Stages:
         self._under_way.append(job)
         self._todo.put(job)
 
-    def _end(self, job: _Job) -> Counted:
+    def _end(self, job: _Job) -> FrameResult:
         if job.fault is not None:
             raise job.fault
-        crossings = self._pipeline.count(job.look)
+        result = self._pipeline.count(job.prepared)
         self._pipeline.times.add("latency", perf_counter() - job.began)
-        return Counted(job.look.frame, crossings)
+        return result
 
     def _serve(self, engine: Engine, _stop: threading.Event) -> None:
         # Ends by `close` alone, not by the event: what is under way when all threads are asked to stop still counts.
         while (job := self._todo.get()) is not None:
             try:
-                job.look.show(engine)
+                job.prepared.infer(engine)
             except BaseException as fault:  # whatever it is, it is the caller of `next` who must hear of it
                 job.fault = fault
             with self._frames.news:

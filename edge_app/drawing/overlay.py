@@ -7,7 +7,7 @@ Pure: the picture and the facts go in, a new picture comes out. All sizes follow
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_app.drawing import shapes, totals_panel
 from edge_app.drawing.shapes import INK, PAPER, Colour
 from edge_app.drawing.totals_panel import Row
-from edge_app.records import DIRECTIONS, LABELS, Counts, Direction, FloatArray, Image, Line, Tracks
+from edge_app.records import DIRECTIONS, LABELS, Counts, Crossing, Direction, FloatArray, Image, Line, Tracks
 
 COLOURS: Final[Mapping[str, Colour]] = {
     "car": (222, 184, 92),
@@ -61,6 +61,22 @@ class Trails:
         """Points float32 (P, 2) px, oldest first, and their freshness float32 (P,): 1 for now, 0 for forgotten."""
         points = np.array(self._trails.get(track, ()), np.float64).reshape(-1, 3)
         return points[:, 1:].astype(np.float32), (1 - (self._now - points[:, 0]) / self._keep_s).astype(np.float32)
+
+
+class LineGlow:
+    """How brightly each line is lit after a crossing: 1 at once, 0 after `last_s` seconds."""
+
+    def __init__(self, last_s: float = 0.6) -> None:
+        self._last_s = last_s
+        self._lit: dict[str, float] = {}
+
+    def add(self, crossings: Iterable[Crossing], time: float) -> None:
+        """Light the lines of these crossings at `time`, s of the clock of the frames."""
+        self._lit.update((crossing.line, time) for crossing in crossings)
+
+    def at(self, time: float) -> dict[str, float]:
+        """Return the brightness 0..1 of each line at `time`, by id."""
+        return {line: max(0.0, 1 - (time - lit) / self._last_s) for line, lit in self._lit.items()}
 
 
 def draw(

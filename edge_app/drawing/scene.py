@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final
 
 import cv2
 import numpy as np
 
 from edge_app.drawing.overlay import Totals, Trails, draw
-from edge_app.records import LABELS, Detections, FloatArray, Frame, Image, Line, Tracks
-
-Region: TypeAlias = tuple[float, float, float, float]
+from edge_app.records import LABELS, FloatArray, FrameResult, Image, Line, Region, Tracks, region_px
 
 _CELLS: Final = 6
 """Coarse pixels along the shorter side of what is hidden: neither a face nor a number plate survives that."""
@@ -22,15 +20,6 @@ _PLATES_FROM: Final = 0.4
 """Number plates hang below this part of a vehicle's height; above is the wind screen, and a driver behind glass."""
 _RIDERS: Final = ("person", "motorcycle", "bicycle")
 _GREY: Final = 36
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scene:
-    """A frame and what the pipeline saw in it."""
-
-    frame: Frame
-    detections: Detections
-    tracks: Tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +42,24 @@ class Facts:
     glow: Mapping[str, float] | None = None
 
 
-def plain(scene: Scene, width: int, privacy: Privacy) -> Image:
+def plain(result: FrameResult, width: int, privacy: Privacy) -> Image:
     """No wider than `width` px, sides even as video needs them; without anything drawn."""
-    small = resized(scene.frame.image, width)
+    small = resized(result.frame.image, width)
     if not privacy.pixelate:
         return small
-    factor = small.shape[1] / scene.frame.size[0]
-    boxes = np.concatenate([scene.detections.boxes, scene.tracks.boxes]) * np.float32(factor)
-    labels = [LABELS[n] for n in (*scene.detections.classes, *scene.tracks.classes)]
+    factor = small.shape[1] / result.frame.size[0]
+    boxes = np.concatenate([result.detections.boxes, result.tracks.boxes]) * np.float32(factor)
+    labels = [LABELS[n] for n in (*result.detections.classes, *result.tracks.classes)]
     made = _outside(small, privacy.region)
     for box in hidden_parts(boxes, labels):
         _coarse(made, box)
     return made
 
 
-def annotated(scene: Scene, width: int, privacy: Privacy, facts: Facts, trails: Trails) -> Image:
+def annotated(result: FrameResult, width: int, privacy: Privacy, facts: Facts, trails: Trails) -> Image:
     """As `plain`, with everything drawn; the trails are in px of that picture."""
-    small = plain(scene, width, privacy)
-    tracks = scaled(scene.tracks, small.shape[1] / scene.frame.size[0])
+    small = plain(result, width, privacy)
+    tracks = scaled(result.tracks, small.shape[1] / result.frame.size[0])
     return draw(small, tracks, facts.lines, facts.totals, trails, clock=facts.clock, notes=facts.notes, glow=facts.glow)
 
 
@@ -129,9 +118,8 @@ def _outside(image: Image, region: Region | None) -> Image:
     """The picture itself, or a coarse one with the region in its first sharpness."""
     if region is None:
         return image
-    height, width = image.shape[:2]
-    x0, y0, x1, y1 = np.multiply(region, (width, height) * 2).round().astype(int).tolist()
-    made = _blocks(image, max(8, height // 24))
+    x0, y0, x1, y1 = region_px(region, (image.shape[1], image.shape[0]))
+    made = _blocks(image, max(8, image.shape[0] // 24))
     made[y0:y1, x0:x1] = image[y0:y1, x0:x1]
     return made
 

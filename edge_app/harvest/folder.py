@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from edge_app.errors import StoreError
+from edge_app.system.files import write_atomic
 from edge_app.system.readings import readings
 
 Refusal: TypeAlias = Literal["kept already", "frames a day", "MB a day", "disk is full"]
@@ -72,10 +73,10 @@ class HarvestFolder:
             for part in ("JPEGImages", "Annotations", "ImageSets", "ImageSets/Main"):
                 _private(batch)
                 _private(batch / part)
-            _write(path, picture)
-            _write(batch / "Annotations" / f"{name}.xml", annotation)
-            _write(batch / "harvest.jsonl", line.encode(), append=True)
-            _write(batch / "ImageSets" / "Main" / "default.txt", f"{name}\n".encode(), append=True)
+            write_atomic(path, picture, mode=0o600)
+            write_atomic(batch / "Annotations" / f"{name}.xml", annotation, mode=0o600)
+            _append(batch / "harvest.jsonl", line.encode())
+            _append(batch / "ImageSets" / "Main" / "default.txt", f"{name}\n".encode())
         except OSError as error:
             raise StoreError(
                 f"cannot keep a frame in {self._folder}: {(error.strerror or str(error)).lower()}"
@@ -105,7 +106,7 @@ class HarvestFolder:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._folder.chmod(0o700)
-            _write(self._folder / _MARK, b"")
+            write_atomic(self._folder / _MARK, b"", mode=0o600)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise StoreError(
@@ -162,11 +163,7 @@ def _private(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _write(path: Path, content: bytes, *, append: bool = False) -> None:
-    """For this user alone, whatever the umask says; whole or not at all unless it is appended."""
-    target = path if append else path.with_name(f".{path.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
-    with os.fdopen(os.open(target, flags, 0o600), "wb") as file:
+def _append(path: Path, content: bytes) -> None:
+    """Append to a file that only this user may read, whatever the umask says."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
         file.write(content)
-    if not append:
-        target.replace(path)

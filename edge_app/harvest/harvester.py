@@ -20,10 +20,10 @@ import numpy as np
 from edge_app.drawing.jpeg import jpeg
 from edge_app.errors import StoreError
 from edge_app.harvest.folder import HarvestFolder, slug
-from edge_app.harvest.picture import Retouch, thumbnail
-from edge_app.harvest.selection import NOVEL, Curiosity, Interest, Novelty, Span, missed, owners
+from edge_app.harvest.picture import Redaction, thumbnail
+from edge_app.harvest.selection import NOVEL, FrameScore, Novelty, Span, Uncertainty, missed, owners
 from edge_app.harvest.voc import Label, annotation
-from edge_app.records import LABELS, Detections, Frame, Image, Tracks
+from edge_app.records import LABELS, Frame, FrameResult, Image
 from edge_app.system.threads import Latest
 
 log = logging.getLogger(__name__)
@@ -34,17 +34,15 @@ _SMALLEST_PX: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """One look at the road."""
+class Candidate:
+    """A frame that may be kept: what the pipeline found in it, and what makes it worth keeping."""
 
-    frame: Frame
-    detections: Detections
-    tracks: Tracks
-    interest: Interest
+    result: FrameResult
+    score: FrameScore
 
 
 class Harvester:
-    """`look` at every frame in one thread, `run` in another; or, for a recording, `keep` what `choose` returns.
+    """`observe` every frame in one thread, `run` in another; or, for a recording, `keep` what `choose` returns.
 
     strong: score that begins a track. every_s: at most one frame in so many seconds. model: hash, kept with every
     frame. source: what is looked at, such as site and device. clip: name of the recording, whose frames go by their
@@ -54,7 +52,7 @@ class Harvester:
     def __init__(
         self,
         folder: HarvestFolder,
-        retouch: Retouch,
+        redaction: Redaction,
         *,
         strong: float,
         every_s: float,
@@ -63,27 +61,27 @@ class Harvester:
         clip: str = "",
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._folder, self._retouch = folder, retouch
+        self._folder, self._redaction = folder, redaction
         self._strong = strong
-        self._curiosity, self._span, self._novelty = Curiosity(strong), Span[Moment](every_s), Novelty()
+        self._uncertainty, self._span, self._novelty = Uncertainty(strong), Span[Candidate](every_s), Novelty()
         self._model, self._source, self._clip, self._wall = model, source, clip, wall
-        self._slot: Latest[Moment] = Latest()
+        self._slot: Latest[Candidate] = Latest()
         self.kept = 0
         self.passed_over: Counter[str] = Counter()
         self._told: tuple[str, str] = ("", "")
 
-    def choose(self, frame: Frame, detections: Detections, tracks: Tracks) -> Moment | None:
-        """Sees one more frame; returns the one to keep when a span of time is over."""
-        interest = self._curiosity.see(detections, tracks, frame.size)
-        return self._span.offer(frame.monotonic, interest.worth, Moment(frame, detections, tracks, interest))
+    def choose(self, result: FrameResult) -> Candidate | None:
+        """Score one more frame; return the one to keep when a span of time is over."""
+        score = self._uncertainty.score(result)
+        return self._span.offer(result.frame.monotonic, score.worth, Candidate(result, score))
 
-    def last(self) -> Moment | None:
+    def last(self) -> Candidate | None:
         """What the span that was not over yet would have kept."""
         return self._span.close()
 
-    def look(self, frame: Frame, detections: Detections, tracks: Tracks) -> None:
-        """Sees one more frame of a running service."""
-        self._hand_over(self.choose(frame, detections, tracks))
+    def observe(self, result: FrameResult) -> None:
+        """Score one more frame of a running service, and hand over what is to be kept."""
+        self._hand_over(self.choose(result))
 
     def close(self) -> None:
         """No more frames; `run` ends when the last one is kept."""
@@ -98,9 +96,9 @@ class Harvester:
             if time.monotonic() - tidied >= _TIDY_S:
                 self.tidy()
                 tidied = time.monotonic()
-            moment = self._slot.get(_WAIT_S)
-            if moment is not None:
-                self.keep(moment)
+            candidate = self._slot.get(_WAIT_S)
+            if candidate is not None:
+                self.keep(candidate)
         self.passed_over["busy"] += self._slot.dropped
         log.info("harvest ended", extra={"kept": self.kept, "passed_over": dict(self.passed_over)})
 
@@ -110,17 +108,17 @@ class Harvester:
         if gone:
             log.info("harvested frames were deleted, they were over their time", extra={"days": gone})
 
-    def keep(self, moment: Moment) -> bool:
+    def keep(self, candidate: Candidate) -> bool:
         """Writes one frame, unless it says nothing new or there is no room for it; whether it was written."""
-        small = thumbnail(moment.frame.image)
-        reasons = dict(moment.interest.reasons) or ({NOVEL: 1} if self._novelty.unlike(small) else {})
+        small = thumbnail(candidate.result.frame.image)
+        reasons = dict(candidate.score.reasons) or ({NOVEL: 1} if self._novelty.unlike(small) else {})
         if not reasons:
             return self._pass_over("nothing odd")
         if self._novelty.again(small):
             return self._pass_over("seen before")
         now = self._now()
         try:
-            refusal = self._write(moment, reasons, now)
+            refusal = self._write(candidate, reasons, now)
         except StoreError as error:
             self._warn(str(error))
             refusal = "fault"
@@ -130,10 +128,10 @@ class Harvester:
         self.kept += 1
         return True
 
-    def _write(self, moment: Moment, reasons: Mapping[str, int], now: datetime) -> str | None:
+    def _write(self, candidate: Candidate, reasons: Mapping[str, int], now: datetime) -> str | None:
         """Why there was no room for it, or None. Raises StoreError."""
-        day, name, at = now.date().isoformat(), self._name(moment.frame), moment.frame.captured_at
-        image, labels = prelabelled(moment, self._retouch, self._strong)
+        day, name, at = now.date().isoformat(), self._name(candidate.result.frame), candidate.result.frame.captured_at
+        image, labels = prelabelled(candidate.result, self._redaction, self._strong)
         picture, size = jpeg(image), (image.shape[1], image.shape[0])
         refusal = self._folder.refusal(day, name, len(picture))
         if refusal and refusal != "kept already":
@@ -144,7 +142,7 @@ class Harvester:
         why = {
             "at": round(at, 3) if self._clip else f"{_utc(at):%Y-%m-%dT%H:%M:%SZ}",
             "source": self._source,
-            "frame": moment.frame.index,
+            "frame": candidate.result.frame.index,
             "model": self._model,
             "reasons": reasons,
             "scores": [round(label.score, 3) for label in labels],
@@ -170,22 +168,22 @@ class Harvester:
         begins = slug(self._clip) if self._clip else f"{_utc(frame.captured_at):%Y%m%dT%H%M%SZ}"
         return f"{begins}_{frame.index:06d}"
 
-    def _hand_over(self, moment: Moment | None) -> None:
-        if moment is not None:
-            self._slot.put(moment)
+    def _hand_over(self, candidate: Candidate | None) -> None:
+        if candidate is not None:
+            self._slot.put(candidate)
 
 
 def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc)
 
 
-def prelabelled(moment: Moment, retouch: Retouch, strong: float) -> tuple[Image, list[Label]]:
+def prelabelled(result: FrameResult, redaction: Redaction, strong: float) -> tuple[Image, list[Label]]:
     """The picture as it is kept, and what is said to be in it.
 
     A detection goes by the class that its track was voted to be; a vehicle that only the tracker knows of is labelled
     where it should be. Weak detections of no track, and what lies under a mask or outside of the picture, are left out.
     """
-    seen, tracks, size = moment.detections, moment.tracks, moment.frame.size
+    seen, tracks, size = result.detections, result.tracks, result.frame.size
     owner = owners(seen, tracks)
     told = np.flatnonzero((owner >= 0) | (seen.scores >= strong))
     classes = [
@@ -195,8 +193,8 @@ def prelabelled(moment: Moment, retouch: Retouch, strong: float) -> tuple[Image,
     boxes = np.concatenate([seen.boxes[told], tracks.boxes[guessed]])
     names = [LABELS[i] for i in (*classes, *tracks.classes[guessed])]
     scores = [*seen.scores[told].tolist(), *[0.0] * len(guessed)]
-    hidden = retouch.hidden(boxes, size)
-    image, moved = retouch.apply(moment.frame.image, boxes)
+    hidden = redaction.hidden(boxes, size)
+    image, moved = redaction.apply(result.frame.image, boxes)
     labels = [
         Label(name, (x0, y0, x1, y1), score)
         for name, (x0, y0, x1, y1), score, under in zip(names, moved.tolist(), scores, hidden, strict=True)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import cv2
 import numpy as np
 
-from edge_app.records import FloatArray, Image
+from edge_app.records import FloatArray, Image, Region, region_px
 from edge_app.sources.masks import Mask, burnt, corners
-
-Region: TypeAlias = tuple[float, float, float, float]
 
 _THUMBNAIL: Final = (32, 18)
 
 
 @dataclass(frozen=True, slots=True)
-class Retouch:
+class Redaction:
     """How frames are made private and small. masks: burnt in before anything else. region: x0, y0, x1, y1 in 0..1, what
     the detector looks at, None for all. longest_side: px, of the picture that is kept."""
 
@@ -28,10 +26,7 @@ class Retouch:
 
     def apply(self, image: Image, boxes: FloatArray) -> tuple[Image, FloatArray]:
         """A new picture and the boxes, float32 (N, 4) px, in it; those outside end with no area."""
-        height, width = image.shape[:2]
-        x0, y0, x1, y1 = (
-            np.multiply(self.region or (0.0, 0.0, 1.0, 1.0), (width, height) * 2).round().astype(int).tolist()
-        )
+        x0, y0, x1, y1 = region_px(self.region, (image.shape[1], image.shape[0]))
         part = burnt(image, self.masks)[y0:y1, x0:x1]
         scale = min(1.0, self.longest_side / max(part.shape[:2]))
         sides = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))

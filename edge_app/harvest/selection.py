@@ -23,7 +23,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.records import Detections, FloatArray, Tracks
+from edge_app.records import Detections, FloatArray, FrameResult, Tracks
 
 T = TypeVar("T")
 
@@ -43,22 +43,23 @@ _REMEMBERED: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Interest:
+class FrameScore:
     """What is odd in one look: how often for each reason, and what it is worth together."""
 
     reasons: Mapping[str, int]
     worth: float
 
 
-class Curiosity:
+class Uncertainty:
     """Looks at every frame's detections and tracks, in order of time. strong: score that begins a track."""
 
     def __init__(self, strong: float) -> None:
         self._strong = strong
         self._known: dict[int, bool] = {}
 
-    def see(self, detections: Detections, tracks: Tracks, size: tuple[int, int]) -> Interest:
-        """size: width and height of the frame, px."""
+    def score(self, result: FrameResult) -> FrameScore:
+        """Score what the pipeline found in one frame."""
+        detections, tracks, size = result.detections, result.tracks, result.frame.size
         before, self._known = self._known, dict(zip(tracks.ids.tolist(), tracks.seen.tolist(), strict=True))
         owner = owners(detections, tracks)
         mine = np.flatnonzero(owner >= 0)
@@ -75,7 +76,7 @@ class Curiosity:
             "unsure": np.count_nonzero(guess & inside(_middles(detections.boxes), size)),
         }
         reasons = {reason: int(n) for reason, n in found.items() if n}
-        return Interest(reasons, sum(WORTH[reason] * n for reason, n in reasons.items()))
+        return FrameScore(reasons, sum(WORTH[reason] * n for reason, n in reasons.items()))
 
 
 def owners(detections: Detections, tracks: Tracks) -> NDArray[np.intp]:

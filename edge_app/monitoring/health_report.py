@@ -16,6 +16,7 @@ from edge_app.mqtt.publisher import Publisher
 from edge_app.service import Service
 from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
+from edge_app.system.rate_meter import RateMeter
 from edge_app.system.readings import readings
 from edge_app.system.redaction import redacted
 
@@ -43,8 +44,8 @@ class Report:
     rooms: Rooms
 
     def __init__(self) -> None:
-        self._since = self._begun = time.monotonic()
-        self._frames = 0
+        self._begun = time.monotonic()
+        self._rate = RateMeter(over_s=0, started=self._begun)
 
     def health(self) -> Health:
         rooms = self.rooms
@@ -53,7 +54,7 @@ class Report:
         return Health(
             at=datetime.now(timezone.utc),
             uptime_s=round(time.monotonic() - self._begun, 1),
-            frames_per_s=round(self._rate(), 2),
+            frames_per_s=round(self._rate.update(rooms.service.frames, time.monotonic()), 2),
             frames_dropped=rooms.service.dropped,
             inference_ms=Percentiles(p50=round(detect.p50, 2), p95=round(detect.p95, 2)) if detect else None,
             unsent=rooms.publisher.unsent,
@@ -92,10 +93,3 @@ class Report:
             repeated=status.repeated,
             detail=redacted(status.detail),
         )
-
-    def _rate(self) -> float:
-        """Frames/s processed since the last report."""
-        now, frames = time.monotonic(), self.rooms.service.frames
-        elapsed, done = now - self._since, frames - self._frames
-        self._since, self._frames = now, frames
-        return done / elapsed if elapsed > 0 else 0.0

@@ -97,12 +97,12 @@ class _Figures(Collector):
         return family
 
     def _counted(self) -> Iterator[Metric]:
-        counted = dict(self._rooms.service.counted)
+        totals = self._rooms.service.totals
         vehicles = CounterMetricFamily(
             "edge_app_vehicles", "Vehicles that crossed a line.", labels=["line", "direction", "class"]
         )
-        for way in self._ways:
-            vehicles.add_metric(way, counted.get(way, 0))
+        for line, direction, label in self._ways:
+            vehicles.add_metric([line, direction, label], totals.count(line, label, direction))
         yield vehicles
         again = self._rooms.pipeline.duplicates
         yield _counter("duplicate_crossings", "Second tracks on a vehicle just counted, left out.", again)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from edge_app.mqtt.connection import Message
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.publisher import Greeting
 from edge_app.records import DIRECTIONS, Line
+from edge_app.system.files import write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -216,13 +216,8 @@ class Announcement:
     def _write(self, noted: _Noted) -> None:
         if self._noted() == noted:
             return
-        draft = self._note.with_suffix(".new")
         try:
-            with draft.open("w", encoding="utf-8") as file:
-                json.dump({"topic": noted.topic, "platforms": noted.platforms}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._note)
+            write_atomic(self._note, json.dumps({"topic": noted.topic, "platforms": noted.platforms}))
         except OSError as error:
             log.warning("%s cannot be written (%s); Home Assistant is told all the same", self._note, error.strerror)
 

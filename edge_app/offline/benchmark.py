@@ -29,7 +29,7 @@ from edge_app.counting.tracker import Tracker
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.video_file import VideoOut
 from edge_app.offline.replay import decoded, staged
-from edge_app.records import Detections, Frame
+from edge_app.records import Detections, Frame, FrameResult
 from edge_app.sources.recording import Recording
 from edge_app.sources.street.street import Street
 from edge_app.system.readings import readings
@@ -89,7 +89,7 @@ def measure(
     seconds: float,
     rounds: int,
     stop: threading.Event,
-    after: Callable[[Frame], None] | None = None,
+    after: Callable[[FrameResult], None] | None = None,
 ) -> Throughput:
     """Takes about `seconds` for `rounds` turns of each. source: one that loops, closed at the end.
 
@@ -146,15 +146,15 @@ def _piped(
     pipeline: Pipeline,
     seconds: float,
     stop: threading.Event,
-    after: Callable[[Frame], None] | None = None,
+    after: Callable[[FrameResult], None] | None = None,
 ) -> float:
     """Frames/s, as `count` goes through a recording; as many frames are under way at the end as at the beginning."""
 
     def once() -> None:
-        counted = following()
-        if after is not None and counted is not None:
+        result = following()
+        if after is not None and result is not None:
             began = perf_counter()
-            after(counted.frame)
+            after(result)
             pipeline.times.add("harvest", perf_counter() - began)
 
     with staged(frames, pipeline) as following:

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_app.counting.pipeline import Pipeline
+from edge_app.counting.running_totals import RunningTotals
 from edge_app.counting.stage_times import StageTimes
-from edge_app.counting.stages import Counted, Stages
+from edge_app.counting.stages import Stages
 from edge_app.detectors.manifest import Manifest
 from edge_app.errors import SourceEnded
-from edge_app.records import DIRECTIONS, Crossing, Frame, Line
+from edge_app.records import Counts, Crossing, Frame, FrameResult, Line
 from edge_app.sources.recording import Recording
 from edge_app.system.threads import Latest, Worker, join_all
 
@@ -28,7 +28,7 @@ _END_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Replay:
     """What a recording gave: its crossings in the order in which they became certain, and how fast it went."""
 
     crossings: tuple[Crossing, ...]
@@ -71,7 +71,7 @@ def decoded(source: Recording, times: StageTimes) -> Iterator[Latest[Frame]]:
 
 
 @contextmanager
-def staged(frames: Latest[Frame], pipeline: Pipeline) -> Iterator[Callable[[], Counted | None]]:
+def staged(frames: Latest[Frame], pipeline: Pipeline) -> Iterator[Callable[[], FrameResult | None]]:
     """A function that gives the next frame that was counted, None at the end; raises what counting raises.
 
     At the end of the context frames that are still under way are left, and the engines rest.
@@ -79,11 +79,11 @@ def staged(frames: Latest[Frame], pipeline: Pipeline) -> Iterator[Callable[[], C
     faults: list[BaseException] = []
     stages = Stages(frames, pipeline, lambda _name, fault: faults.append(fault))
 
-    def following() -> Counted | None:
+    def following() -> FrameResult | None:
         while not stages.finished and not faults:
-            counted = stages.next(_WAIT_S)
-            if counted is not None:
-                return counted
+            result = stages.next(_WAIT_S)
+            if result is not None:
+                return result
         if faults:
             raise faults[0]
         return None
@@ -97,49 +97,46 @@ def staged(frames: Latest[Frame], pipeline: Pipeline) -> Iterator[Callable[[], C
         join_all(stages.workers, _END_S)
 
 
-def look(
+def count_recording(
     source: Recording,
     pipeline: Pipeline,
     stop: threading.Event,
-    seen: Callable[[Frame, Sequence[Crossing]], None] = lambda _frame, _crossings: None,
-) -> Looked:
-    """Runs a recording through a pipeline to its end, or until `stop`; `seen` is told of every frame.
+    on_frame: Callable[[FrameResult], None] = lambda _result: None,
+) -> Replay:
+    """Take a recording through a pipeline to its end, or until `stop`, and close it.
 
-    While `seen` looks, the pipeline's tracks are those of that frame. Closes the source. Raises SourceError and
-    DetectorError.
+    on_frame: called with the result of every frame, in order. Raises SourceError and DetectorError.
     """
     crossings: list[Crossing] = []
     frames, size = 0, (0, 0)
     began = time.perf_counter()
     with decoded(source, pipeline.times) as slot, staged(slot, pipeline) as following:
-        while not stop.is_set() and (counted := following()) is not None:
-            crossings += counted.crossings
-            frames, size = frames + 1, counted.frame.size
-            seen(counted.frame, counted.crossings)
+        while not stop.is_set() and (result := following()) is not None:
+            crossings += result.crossings
+            frames, size = frames + 1, result.frame.size
+            on_frame(result)
         warning = source.status.detail
-    return Looked(tuple(crossings), frames, size, source.rate, time.perf_counter() - began, warning)
+    return Replay(tuple(crossings), frames, size, source.rate, time.perf_counter() - began, warning)
 
 
-def totals(crossings: Sequence[Crossing], lines: Sequence[Line], classes: Sequence[str]) -> dict[str, Any]:
-    """line -> class -> direction -> n, zeros included."""
-    counted = Counter((c.line, c.label, c.direction) for c in crossings)
-    return {
-        line.id: {label: {way: counted[line.id, label, way] for way in DIRECTIONS} for label in classes}
-        for line in lines
-    }
+def totals(crossings: Sequence[Crossing], lines: Sequence[Line], classes: Sequence[str]) -> Mapping[str, Counts]:
+    """Return line -> class -> direction -> number, zeros included."""
+    made = RunningTotals(lines, classes)
+    made.add(crossings)
+    return made.by_line
 
 
 def result(
-    clip: Path, looked: Looked, lines: Sequence[Line], classes: Sequence[str], model: Manifest, times: StageTimes
+    clip: Path, replay: Replay, lines: Sequence[Line], classes: Sequence[str], model: Manifest, times: StageTimes
 ) -> dict[str, Any]:
     """RESULT.json of `count`, as CONTRACTS.md has it, schema edge-app/count-result/1."""
     return {
         "schema": "edge-app/count-result/1",
         "clip": clip.name,
-        "width": looked.size[0],
-        "height": looked.size[1],
-        "fps": looked.fps,
-        "frames": looked.frames,
+        "width": replay.size[0],
+        "height": replay.size[1],
+        "fps": replay.fps,
+        "frames": replay.frames,
         "model": {"file": model.file, "sha256": model.sha256, "input": [model.input.width, model.input.height]},
         "lines": [{"id": line.id, "start": line.start, "end": line.end} for line in lines],
         "events": [
@@ -152,12 +149,12 @@ def result(
                 "track": c.track_id,
                 "score": round(c.score, 3),
             }
-            for c in sorted(looked.crossings, key=lambda c: (c.frame, c.line, c.track_id))
+            for c in sorted(replay.crossings, key=lambda c: (c.frame, c.line, c.track_id))
         ],
-        "totals": totals(looked.crossings, lines, classes),
+        "totals": totals(replay.crossings, lines, classes),
         "timing": {
-            "wall_s": round(looked.wall_s, 3),
-            "frames_per_s": round(looked.frames / looked.wall_s, 2) if looked.wall_s else 0.0,
+            "wall_s": round(replay.wall_s, 3),
+            "frames_per_s": round(replay.frames / replay.wall_s, 2) if replay.wall_s else 0.0,
             "stages_ms": {
                 stage: {"p50": round(p.p50, 3), "p95": round(p.p95, 3)} for stage, p in times.percentiles().items()
             },

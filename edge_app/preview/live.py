@@ -13,20 +13,19 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Final
 
-from edge_app.counting.pipeline import Pipeline
+from edge_app.counting.running_totals import RunningTotals
 from edge_app.drawing import scene
-from edge_app.drawing.overlay import Trails
-from edge_app.drawing.scene import Facts, Privacy, Scene
+from edge_app.drawing.overlay import LineGlow, Trails
+from edge_app.drawing.scene import Facts, Privacy
 from edge_app.errors import PreviewError
 from edge_app.preview.main_stream import MainStream
 from edge_app.preview.rtsp import RtspServer, Stream
-from edge_app.records import DIRECTIONS, Crossing, Direction, Frame, Image, Line
+from edge_app.records import Frame, FrameResult, Image, Line
 from edge_app.sources.pacing import RateLimit
 from edge_app.system.threads import Latest, Worker, join_all
 
 log = logging.getLogger(__name__)
 
-_GLOW_S: Final = 0.6
 _WAIT_S: Final = 1.0
 _CARD_S: Final = 0.25
 """While there is no picture, a grey one goes out at this pace: viewers want a few before they show any."""
@@ -47,7 +46,6 @@ class Preview:
 
     def __init__(
         self,
-        pipeline: Pipeline,
         lines: Sequence[Line],
         classes: Sequence[str],
         privacy: Privacy,
@@ -55,29 +53,23 @@ class Preview:
         main: MainStream | None = None,
     ) -> None:
         self._main = main or MainStream()
-        self._pipeline, self._lines, self._privacy, self._notes = pipeline, tuple(lines), privacy, notes
-        self._totals: dict[str, dict[str, dict[Direction, int]]] = {
-            line.id: {label: dict.fromkeys(DIRECTIONS, 0) for label in classes} for line in lines
-        }
-        self._lit: dict[str, float] = {}
-        self._newest: tuple[Scene, float] | None = None
+        self._lines, self._privacy, self._notes = tuple(lines), privacy, notes
+        self._totals, self._glow = RunningTotals(lines, classes), LineGlow()
+        self._newest: tuple[FrameResult, float] | None = None
         self._trails = Trails()
         self._shown = (0, 0)
         self._told: tuple[float, Sequence[str]] = (0.0, ())
-        self._slot: Latest[Scene] | None = None
+        self._slot: Latest[FrameResult] | None = None
 
-    def watch(self, frame: Frame, crossings: Sequence[Crossing]) -> None:
-        """Call it after the pipeline has counted the frame, in the same thread."""
-        for crossing in crossings:
-            self._totals[crossing.line][crossing.label][crossing.direction] += 1
-            self._lit[crossing.line] = frame.monotonic
-        if self._pipeline.tracks is None:
-            return
-        look = self._main.sharpened(Scene(frame, self._pipeline.detections, self._pipeline.tracks))
-        self._newest = look, time.monotonic()
+    def watch(self, result: FrameResult) -> None:
+        """Take the newest result of the pipeline, in the thread that counts."""
+        self._totals.add(result.crossings)
+        self._glow.add(result.crossings, result.frame.monotonic)
+        shown = self._main.sharpened(result)
+        self._newest = shown, time.monotonic()
         slot = self._slot  # the other thread may take it away at any moment
         if slot is not None:
-            slot.put(look)
+            slot.put(shown)
 
     def snapshot(self, *, annotated: bool, width: int = 3840) -> Image:
         """The newest look. Raises PreviewError when there is none, or only an old one."""
@@ -90,10 +82,10 @@ class Preview:
         """The newest look however old, for who has just shown it one. Raises PreviewError when there is none."""
         if self._newest is None:
             raise PreviewError("there is no picture yet")
-        look = self._newest[0]
+        shown = self._newest[0]
         if not annotated:
-            return scene.plain(look, width, self._privacy)
-        return scene.annotated(look, width, self._privacy, self._facts(look.frame), Trails())
+            return scene.plain(shown, width, self._privacy)
+        return scene.annotated(shown, width, self._privacy, self._facts(shown.frame), Trails())
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,11 +105,11 @@ class Preview:
                 self._slot = None
                 continue
             self._main.want(2 * _WAIT_S)
-            look = self._next()
+            shown = self._next()
             for stream in (annotated, plain):
                 size = stream.watched
-                if size and (look is None or limits[stream.path].due(time.monotonic())):
-                    server.push(stream, _exactly(self._picture(look, stream is annotated, size), size))
+                if size and (shown is None or limits[stream.path].due(time.monotonic())):
+                    server.push(stream, _exactly(self._picture(shown, stream is annotated, size), size))
 
     def _sharpen(self) -> None:
         """Waits for a look in the main stream, where the camera has one."""
@@ -128,36 +120,35 @@ class Preview:
                 return
             time.sleep(0.02)
 
-    def _next(self) -> Scene | None:
+    def _next(self) -> FrameResult | None:
         if self._slot is None:
             self._trails, self._slot = Trails(), Latest()
-        look = self._slot.get(_CARD_S)
-        return look or (self._newest[0] if self._newest and self._fresh else None)
+        shown = self._slot.get(_CARD_S)
+        return shown or (self._newest[0] if self._newest and self._fresh else None)
 
     @property
     def _fresh(self) -> bool:
         return self._newest is not None and time.monotonic() - self._newest[1] < _STALE_S
 
-    def _picture(self, look: Scene | None, annotated: bool, size: tuple[int, int]) -> Image:
-        if look is None:
+    def _picture(self, shown: FrameResult | None, annotated: bool, size: tuple[int, int]) -> Image:
+        if shown is None:
             return scene.empty(size[0], size, self._facts(None))
         if not annotated:
-            return scene.plain(look, size[0], self._privacy)
-        factor = min(1.0, size[0] / look.frame.size[0])
-        if look.frame.size != self._shown:  # from the small stream to the main one: the trails are in other pixels
-            self._shown, self._trails = look.frame.size, Trails()
-        self._trails.add(scene.scaled(look.tracks, factor), look.frame.monotonic)
-        return scene.annotated(look, size[0], self._privacy, self._facts(look.frame), self._trails)
+            return scene.plain(shown, size[0], self._privacy)
+        factor = min(1.0, size[0] / shown.frame.size[0])
+        if shown.frame.size != self._shown:  # from the small stream to the main one: the trails are in other pixels
+            self._shown, self._trails = shown.frame.size, Trails()
+        self._trails.add(scene.scaled(shown.tracks, factor), shown.frame.monotonic)
+        return scene.annotated(shown, size[0], self._privacy, self._facts(shown.frame), self._trails)
 
     def _facts(self, frame: Frame | None) -> Facts:
         now = time.monotonic()
         if now - self._told[0] > _NOTES_S:
             self._told = now, tuple(self._notes())
         if frame is None:
-            return Facts(self._lines, self._totals, "no picture from the camera", self._told[1])
+            return Facts(self._lines, self._totals.by_line, "no picture from the camera", self._told[1])
         clock = f"{datetime.fromtimestamp(frame.captured_at, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-        glow = {line: max(0.0, 1 - (frame.monotonic - at) / _GLOW_S) for line, at in self._lit.items()}
-        return Facts(self._lines, self._totals, clock, self._told[1], glow)
+        return Facts(self._lines, self._totals.by_line, clock, self._told[1], self._glow.at(frame.monotonic))
 
 
 class Broadcast:

@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from edge_app.drawing.scene import Scene, scaled
-from edge_app.records import Detections, Image
+from edge_app.drawing.scene import scaled
+from edge_app.records import Detections, FrameResult, Image
 from edge_app.sources.masks import Mask, burnt
 
 _KEPT: Final = 12
@@ -46,21 +46,21 @@ class MainStream:
         with self._lock:  # one that is not wanted too, or the one before it would pass for it
             self._kept.append((at, image if at < self._until else None))
 
-    def sharpened(self, scene: Scene) -> Scene:
-        """The same moment in the main stream's picture, boxes and tracks in its px; the scene itself without one.
+    def sharpened(self, result: FrameResult) -> FrameResult:
+        """Return the same result in the main stream's picture, boxes and tracks in its px; itself without a picture.
 
-        Ask in the order of the frames.
+        Call it in the order of the frames.
         """
-        image = self._of(scene.frame.monotonic)
+        image = self._of(result.frame.monotonic)
         if image is None:
-            return scene
-        factor = image.shape[1] / scene.frame.size[0]
-        found = scene.detections
-        boxes = found.boxes * np.float32(factor)
-        return Scene(
-            replace(scene.frame, image=image),
-            Detections(boxes, found.scores, found.classes),
-            scaled(scene.tracks, factor),
+            return result
+        factor = image.shape[1] / result.frame.size[0]
+        found = result.detections
+        return FrameResult(
+            replace(result.frame, image=image),
+            Detections(found.boxes * np.float32(factor), found.scores, found.classes),
+            scaled(result.tracks, factor),
+            result.crossings,
         )
 
     def _of(self, moment: float) -> Image | None:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from edge_app.counting.pipeline import Pipeline
 from edge_app.mqtt.publisher import Publisher
 from edge_app.sources import Source
-
-_OVER_S = 2.0
+from edge_app.system.rate_meter import RateMeter
 
 
 class Notes:
@@ -17,7 +16,7 @@ class Notes:
 
     def __init__(self, source: Source, pipeline: Pipeline, publisher: Publisher, frames: Callable[[], int]) -> None:
         self._source, self._pipeline, self._publisher, self._frames = source, pipeline, publisher, frames
-        self._since, self._then, self._rate = time.monotonic(), 0, 0.0
+        self._rate = RateMeter(started=time.monotonic())
 
     def __call__(self) -> Sequence[str]:
         detect = self._pipeline.times.percentiles().get("detect")
@@ -25,15 +24,7 @@ class Notes:
         broker = "broker away" if self._publisher.problem else "broker ok"
         state = self._source.status.state
         return (
-            f"{self._measured():.1f} frames/s{inference}",
+            f"{self._rate.update(self._frames(), time.monotonic()):.1f} frames/s{inference}",
             *([f"camera: {state}"] if state != "ok" else []),
             f"{broker}, {self._publisher.unsent} unsent",
         )
-
-    def _measured(self) -> float:
-        """Frames/s, over two seconds or since somebody looked last."""
-        now, frames = time.monotonic(), self._frames()
-        if now - self._since >= _OVER_S:
-            self._rate = (frames - self._then) / (now - self._since)
-            self._since, self._then = now, frames
-        return self._rate

@@ -10,12 +10,12 @@ import re
 import time
 from typing import Any, Final
 
-import cv2
 import numpy as np
 
 from edge_app.errors import SourceError
 from edge_app.records import Image
 from edge_app.sources.live import RETRY_S, Live
+from edge_app.sources.rotation import rotated
 from edge_app.system import libunwind
 from edge_app.system.redaction import redacted, redacted_url
 
@@ -24,7 +24,6 @@ _TAIL: Final = (
     f"videoconvert ! video/x-raw,format=BGR ! appsink name={_SINK} max-buffers=2 drop=true sync=false"
     " emit-signals=false"
 )
-_ROTATIONS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _TO_BGRX: Final = "nvvidconv ! video/x-raw,format=BGRx"
 """On a Jetson pictures leave the video hardware as BGRx; only the last byte is dropped by the processor."""
 PRESETS: Final = {
@@ -105,8 +104,7 @@ class Capture:
             image = _unpadded(np.frombuffer(data.data, np.uint8), width, height)
         finally:
             buffer.unmap(data)
-        turn = _ROTATIONS.get(self._rotation)
-        return image if image is None or turn is None else cv2.rotate(image, turn)  # type: ignore[return-value]  # stubs
+        return None if image is None else rotated(image, self._rotation)
 
     def close(self) -> None:
         self._pipeline.set_state(self._gst.State.NULL)

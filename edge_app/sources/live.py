@@ -16,13 +16,13 @@ from edge_app.records import Frame, Image
 from edge_app.sources import SourceStatus, State
 from edge_app.sources.pacing import RateLimit
 from edge_app.sources.repeats import Repeats
+from edge_app.system.rate_meter import RateMeter
 
 log = logging.getLogger(__name__)
 
 RETRY_S = (1.0, 3.0)
 """Shortest and longest wait before a source is opened again. An attempt costs a camera on its own cable nothing, and
 with up to 5 s to look at the stream (opencv.open_url) one that is back is seen again within 10 s."""
-_RATE_OVER_S = 2.0
 _PROOF = 3
 """New pictures that end the doubt about a frozen source: a fresh connection may show the frozen one encoded anew."""
 _PATIENCE_S = 1.0
@@ -71,7 +71,7 @@ class Live:
         self._open_capture = open_capture
         self._name, self._frozen_s, self._retry_s = name, frozen_s, retry_s
         self._wall, self._clock = wall, clock
-        self._limit, self._repeats, self._rate = RateLimit(fps_limit), Repeats(), _Rate()
+        self._limit, self._repeats, self._rate = RateLimit(fps_limit), Repeats(), RateMeter()
         self._status = SourceStatus("opening")
         self._index = self._doubt = 0
         self._slot: Frame | None = None
@@ -140,7 +140,7 @@ class Live:
             raise SourceError(f"{self._name} stopped sending pictures; it is opened again until it does.")
         now, at, index = self._clock(), self._wall(), self._index
         self._index += 1
-        self._status = replace(self._status, rate=self._rate.see(now))
+        self._status = replace(self._status, rate=self._rate.update(self._index, now))
         if not self._limit.due(now):
             self._status = replace(self._status, skipped=self._status.skipped + 1)
             return False
@@ -185,7 +185,7 @@ class Live:
     def _fault(self, state: State, detail: str) -> None:
         if detail != self._status.detail or state != self._status.state:
             log.warning("%s", detail)
-        self._rate = _Rate()
+        self._rate = RateMeter()
         self._status = replace(self._status, state=state, detail=detail, rate=0.0)
 
     def _pause(self, failures: int) -> float:
@@ -196,22 +196,3 @@ class Live:
 
 class _FrozenError(SourceError):
     """The source still sends, but always the same picture."""
-
-
-class _Rate:
-    """Frames/s over the last two seconds, 0 until they have passed."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-        self._frames = 0
-        self._value = 0.0
-
-    def see(self, now: float) -> float:
-        if self._since is None:
-            self._since = now
-            return 0.0
-        self._frames += 1
-        if now - self._since >= _RATE_OVER_S:
-            self._value = self._frames / (now - self._since)
-            self._since, self._frames = now, 0
-        return self._value

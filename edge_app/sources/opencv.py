@@ -16,6 +16,7 @@ from edge_app.errors import SourceError
 from edge_app.records import Image
 from edge_app.sources.diagnosis import stream_address, why_no_camera, why_no_stream
 from edge_app.sources.live import RETRY_S, Live
+from edge_app.sources.rotation import rotated
 from edge_app.system.redaction import redacted_url
 
 # OpenCV and FFmpeg write to stderr on their own, addresses with passwords included. What went wrong is told by the
@@ -26,7 +27,6 @@ if hasattr(cv2, "setLogLevel"):  # OpenCV 4
 else:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-_ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _QUICK_LOOK_US = 500_000
 _LARGE = 1920 * 1080
 """Pixels up to which one thread decodes a file faster than it is counted; several cost a third more of the cores."""
@@ -51,8 +51,7 @@ class Capture:
         ok, image = self._capture.retrieve()
         if not ok or image.ndim != 3:
             return None
-        turn = _ROTATIONS.get(self._rotation)
-        return image if turn is None else cv2.rotate(image, turn)  # type: ignore[return-value]  # stubs lack uint8
+        return rotated(image, self._rotation)  # type: ignore[arg-type]  # stubs lack uint8
 
     @property
     def stamp(self) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 from edge_app.errors import SourceError
 from edge_app.records import Image
 from edge_app.sources.live import RETRY_S, Live
+from edge_app.sources.rotation import rotated
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,6 @@ concern: nothing is copied when it is not called. It may be called only before t
 
 INFERENCE_WIDTH: Final = 512
 """The default detector's. A multiple of 128, to which picamera2 aligns rows of YUV420: none is padded."""
-_ROTATIONS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
 class Capture:
@@ -93,7 +93,7 @@ class Capture:
             return False
         if self._watcher is not None:
             request = self._request
-            self._watcher(lambda: self._turned(request.make_array("main")))
+            self._watcher(lambda: rotated(request.make_array("main"), self._rotation))
         return True
 
     def retrieve(self) -> Image | None:
@@ -103,7 +103,7 @@ class Capture:
         # Rows may be padded; the colour planes have half the stride, so the cut comes after the conversion.
         bgr = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)
         self._release()
-        return self._turned(np.ascontiguousarray(bgr[:height, :width]).astype(np.uint8, copy=False))
+        return rotated(np.ascontiguousarray(bgr[:height, :width]).astype(np.uint8, copy=False), self._rotation)
 
     def close(self) -> None:
         self._release()
@@ -116,10 +116,6 @@ class Capture:
         request, self._request = self._request, None
         if request is not None:
             request.release()
-
-    def _turned(self, image: Image) -> Image:
-        turn = _ROTATIONS.get(self._rotation)
-        return image if turn is None else cv2.rotate(image, turn)  # type: ignore[return-value]  # stubs lack uint8
 
 
 def camera(

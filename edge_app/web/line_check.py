@@ -12,9 +12,8 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from edge_app.counting.pipeline import Region
 from edge_app.detectors.manifest import Manifest
-from edge_app.records import Line, Tracks
+from edge_app.records import Line, Region, Tracks
 
 Level: TypeAlias = Literal["ok", "warn", "FAIL"]
 

@@ -11,9 +11,9 @@ from typing import Final
 from edge_app.counting.pipeline import Pipeline
 from edge_app.drawing import scene
 from edge_app.drawing.overlay import Trails
-from edge_app.drawing.scene import Facts, Privacy, Scene
+from edge_app.drawing.scene import Facts, Privacy
 from edge_app.errors import EdgeAppError, PreviewError, SourceEnded
-from edge_app.records import Image, Line, Tracks
+from edge_app.records import FrameResult, Image, Line, Tracks
 from edge_app.sources import Source
 from edge_app.system.threads import Worker, join_all
 from edge_app.web.line_check import Finding, LineWatch, Vision, judge
@@ -32,8 +32,8 @@ class Lookout:
     def __init__(self, source: Callable[[], Source], pipeline: Pipeline, privacy: Privacy) -> None:
         self._open, self._pipeline, self._privacy = source, pipeline, privacy
         self._lock = threading.Lock()
-        self._looks: deque[tuple[float, Tracks]] = deque()
-        self._scene: Scene | None = None
+        self._recent: deque[tuple[float, Tracks]] = deque()
+        self._newest: FrameResult | None = None
         self.problem = ""
         """One sentence while there is no picture."""
         self._worker = Worker("lookout", self._run, self._failed)
@@ -48,25 +48,25 @@ class Lookout:
     def picture(self, width: int) -> Image:
         """The newest one with the vehicles marked. Raises PreviewError before the first."""
         with self._lock:
-            look = self._scene
-        if look is None:
+            newest = self._newest
+        if newest is None:
             raise PreviewError(self.problem or "waiting for the first picture")
-        return scene.annotated(look, width, self._privacy, Facts((), {}), Trails())
+        return scene.annotated(newest, width, self._privacy, Facts((), {}), Trails())
 
     def judge(self, lines: Sequence[Line], vision: Vision) -> list[Finding]:
         """What the last minute says about lines that may never have been there."""
         with self._lock:
-            looks, look = list(self._looks), self._scene
-        if look is None or len(looks) < 2:
+            recent, newest = list(self._recent), self._newest
+        if newest is None or len(recent) < 2:
             return []
-        lasted = looks[-1][0] - looks[0][0]
+        lasted = recent[-1][0] - recent[0][0]
         findings = []
         for line in lines:
-            watch = LineWatch(line, look.frame.size)
-            for _, tracks in looks:
+            watch = LineWatch(line, newest.frame.size)
+            for _, tracks in recent:
                 if len(tracks):
                     watch.see(tracks)
-            findings += judge(watch, vision, (len(looks) - 1) / max(lasted, 1e-3), lasted)
+            findings += judge(watch, vision, (len(recent) - 1) / max(lasted, 1e-3), lasted)
         return findings
 
     def _run(self, stop: threading.Event) -> None:
@@ -90,16 +90,15 @@ class Lookout:
             if frame is None:
                 self.problem = source.status.detail
                 continue
-            self._pipeline.process(frame)
+            result = self._pipeline.process(frame)
             now = time.monotonic()
             with self._lock:
-                if self._scene and self._scene.frame.size != frame.size:
-                    self._looks.clear()
-                if self._pipeline.tracks is not None:
-                    self._scene = Scene(frame, self._pipeline.detections, self._pipeline.tracks)
-                    self._looks.append((now, self._pipeline.tracks))
-                while self._looks and now - self._looks[0][0] > _REMEMBERED_S:
-                    self._looks.popleft()
+                if self._newest and self._newest.frame.size != frame.size:
+                    self._recent.clear()
+                self._newest = result
+                self._recent.append((now, result.tracks))
+                while self._recent and now - self._recent[0][0] > _REMEMBERED_S:
+                    self._recent.popleft()
 
     def _failed(self, _name: str, fault: BaseException) -> None:
         self.problem = f"looking at the road failed: {fault}"

@@ -70,6 +70,6 @@ def _run(source: Recording, pipelines: Sequence[Pipeline], forward: Callable[[],
             if frame is None:
                 continue
             for found, pipeline in zip(crossings, pipelines, strict=True):
-                found += pipeline.process(frame)
+                found += pipeline.process(frame).crossings
             forward()
     return crossings

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_app.camera_health.measures import small_grey
 from edge_app.camera_health.monitor import View, ViewWatch
 from edge_app.camera_health.quality import QualityWatch
-from edge_app.camera_health.small import small_grey
 from edge_app.records import Frame, Image
 from edge_app.system.clock import ClockWatch
 from tests.trials import view as view_trial

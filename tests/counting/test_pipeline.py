@@ -43,7 +43,7 @@ def frames(looks: Sequence[Look], sensor: Sensor, image: Image | None = None) ->
 def run(vehicles: list[Vehicle], sensor: Sensor, *lines: Line, classes: Sequence[str] = COUNTED) -> list[Crossing]:
     looks = sensor.watch(vehicles, 6)
     counts = pipeline(Scripted(looks), *lines, classes=classes)
-    return [crossing for frame in frames(looks, sensor) for crossing in counts.process(frame)]
+    return [crossing for frame in frames(looks, sensor) for crossing in counts.process(frame).crossings]
 
 
 @pytest.mark.parametrize("fps", [5.0, 15.0, 60.0])
@@ -63,7 +63,7 @@ def test_frames_that_were_dropped_keep_their_numbers() -> None:
     looks = sensor.watch([DOWN], 5)
     seen = [frame for frame in frames(looks, sensor) if frame.index % 3 == 0]
     counts = pipeline(Scripted(looks[::3]))
-    (found,) = [crossing for frame in seen for crossing in counts.process(frame)]
+    (found,) = [crossing for frame in seen for crossing in counts.process(frame).crossings]
     assert found.frame in (18, 21)
     assert found.at - NOON == pytest.approx(2.0, abs=0.1)
 
@@ -83,7 +83,7 @@ def test_several_lines() -> None:
 def test_no_lines_no_crossings() -> None:
     looks = Sensor().watch([DOWN], 2)
     counts = Pipeline(Scripted(looks), Tracker(), (), COUNTED, band=BAND)
-    assert [crossing for frame in frames(looks, Sensor()) for crossing in counts.process(frame)] == []
+    assert [crossing for frame in frames(looks, Sensor()) for crossing in counts.process(frame).crossings] == []
 
 
 def test_a_region_is_all_that_the_detector_sees_and_boxes_come_back_in_their_place() -> None:
@@ -92,9 +92,9 @@ def test_a_region_is_all_that_the_detector_sees_and_boxes_come_back_in_their_pla
     box = Detections(np.array([[10, 20, 40, 60]], np.float32), np.array([0.9], np.float32), np.array([0], np.int16))
     detector = Scripted([Look(0.0, box)])
     counts = Pipeline(detector, Tracker(), (LINE,), COUNTED, band=BAND, region=(0.25, 0.5, 0.75, 1.0))
-    counts.process(Frame(picture, 0, 0.0, 0.0))
+    result = counts.process(Frame(picture, 0, 0.0, 0.0))
     assert np.array_equal(detector.shown[0], picture[200:400, 150:450])
-    assert counts.detections.boxes.tolist() == [[160, 220, 190, 260]]
+    assert result.detections.boxes.tolist() == [[160, 220, 190, 260]]
 
 
 def test_a_region_counts_as_the_whole_picture_does() -> None:
@@ -103,7 +103,7 @@ def test_a_region_counts_as_the_whole_picture_does() -> None:
     whole = sensor.watch([DOWN], 5)
     half = [Look(t, Detections(d.boxes - x, d.scores, d.classes)) for t, d in whole]
     counts = Pipeline(Scripted(half), Tracker(), (LINE,), COUNTED, band=BAND, region=(0, 0.5, 1, 1))
-    found = [crossing for frame in frames(half, sensor) for crossing in counts.process(frame)]
+    found = [crossing for frame in frames(half, sensor) for crossing in counts.process(frame).crossings]
     assert found == run([DOWN], sensor)
 
 
@@ -121,7 +121,7 @@ def test_a_change_of_resolution_goes_on_counting() -> None:
     first, second = before.watch([DOWN], 3), after.watch([DOWN], 5)
     later = [Frame(f.image, f.index + 45, f.captured_at + 4, f.monotonic + 4) for f in frames(second, after)]
     counts = pipeline(Scripted([*first, *second]))
-    found = [crossing for frame in [*frames(first, before), *later] for crossing in counts.process(frame)]
+    found = [crossing for frame in [*frames(first, before), *later] for crossing in counts.process(frame).crossings]
     assert [c.direction for c in found] == ["left_to_right"] * 2
     assert found[1].at - NOON == pytest.approx(6.0, abs=0.15)
 
@@ -163,7 +163,7 @@ def counted(line: Line, clip: str, first: float = inf) -> list[tuple[int, Crossi
     found: list[tuple[int, Crossing]] = []
     try:
         while (frame := source.read(1.0)) is not None and frame.index < first:
-            found += [(frame.index, crossing) for crossing in counts.process(frame)]
+            found += [(frame.index, crossing) for crossing in counts.process(frame).crossings]
     except SourceEnded:
         pass
     finally:

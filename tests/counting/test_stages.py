@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import pytest
 
 from edge_app.counting.pipeline import Pipeline
-from edge_app.counting.stages import Counted, Stages
+from edge_app.counting.stages import Stages
 from edge_app.errors import DetectorError
-from edge_app.records import Crossing, Frame
+from edge_app.records import Crossing, Frame, FrameResult
 from edge_app.system.threads import Latest, Worker, join_all
 from tests.counting.test_pipeline import DOWN, frames, pipeline
 from tests.support.scripted import Scripted, ScriptedEngine
@@ -60,7 +60,7 @@ def fed(offered: list[Frame], slot: Latest[Frame]) -> Worker:
     return worker
 
 
-def all_of(stages: Stages) -> list[Counted]:
+def all_of(stages: Stages) -> list[FrameResult]:
     found = []
     while not stages.finished:
         counted = stages.next(LONG)
@@ -73,7 +73,7 @@ def test_every_frame_of_a_recording_in_order_with_the_same_crossings(engines: in
     seen, sensor = looks(), Sensor()
     offered = frames(seen, sensor)
     plain = pipeline(Scripted(seen))
-    expected = [crossing for frame in offered for crossing in plain.process(frame)]
+    expected = [crossing for frame in offered for crossing in plain.process(frame).crossings]
     slot = Latest[Frame](lossless=True)
     detector = Scripted(seen, [ScriptedEngine() for _ in range(engines)])
     with running(slot, pipeline(detector)) as stages:
@@ -175,11 +175,10 @@ def test_the_tracks_are_those_of_the_frame_that_came_out() -> None:
     with running(slot, staged) as stages:
         fed(frames(seen, sensor), slot)
         for frame in frames(seen, sensor):
-            plain.process(frame)
-            assert stages.next(LONG)
-            assert plain.tracks is not None
-            assert staged.tracks is not None
-            assert plain.tracks.boxes.tolist() == staged.tracks.boxes.tolist()
+            expected, result = plain.process(frame), stages.next(LONG)
+            assert result is not None
+            assert result.frame.index == frame.index
+            assert result.tracks.boxes.tolist() == expected.tracks.boxes.tolist()
 
 
 def test_close_leaves_what_nobody_has_begun_and_ends_the_engines() -> None:

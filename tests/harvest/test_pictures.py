@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edge_app.drawing.jpeg import jpeg
 from edge_app.harvest.harvester import prelabelled
-from edge_app.harvest.picture import Retouch, thumbnail
+from edge_app.harvest.picture import Redaction, thumbnail
 from edge_app.harvest.voc import Label, annotation
 from edge_app.sources.masks import burnt
 from tests.support.harvest_cases import (
@@ -90,22 +90,22 @@ def test_masks_are_burnt_into_what_is_written(tmp_path: Path) -> None:
 
 def test_the_mask_is_there_before_the_picture_is_made_smaller() -> None:
     mask = [(0.25, 0.25), (0.75, 0.75)]
-    small, _ = Retouch((mask,), None, 64).apply(white(), np.empty((0, 4), np.float32))
+    small, _ = Redaction((mask,), None, 64).apply(white(), np.empty((0, 4), np.float32))
     assert small.shape == (36, 64, 3)
     assert small[10:26, 17:47].max() == 0
 
 
 def test_what_lies_under_a_mask_is_not_labelled() -> None:
     found = seen(((100.0, 100.0), 0.9, CAR), ((500.0, 300.0), 0.9, MOTORCYCLE))
-    retouch = Retouch(([(0.0, 0.0), (0.5, 0.5)],), None, 4096)
-    _, labels = prelabelled(moment(white(), found=found), retouch, 0.2)
+    redaction = Redaction(([(0.0, 0.0), (0.5, 0.5)],), None, 4096)
+    _, labels = prelabelled(moment(white(), found=found).result, redaction, 0.2)
     assert [label.name for label in labels] == ["motorcycle"]
 
 
 def test_only_what_the_detector_looks_at_is_kept_and_boxes_follow() -> None:
     found = seen(((480.0, 270.0), 0.9, CAR), ((60.0, 60.0), 0.9, CAR))
-    retouch = Retouch(((((0.5, 0.5), (0.6, 0.6))),), (0.5, 0.5, 1.0, 1.0), 160)
-    image, labels = prelabelled(moment(white(), found=found), retouch, 0.2)
+    redaction = Redaction(((((0.5, 0.5), (0.6, 0.6))),), (0.5, 0.5, 1.0, 1.0), 160)
+    image, labels = prelabelled(moment(white(), found=found).result, redaction, 0.2)
     assert image.shape == (90, 160, 3)
     (label,) = labels
     assert label.box == pytest.approx((60, 30, 100, 60))
@@ -118,7 +118,7 @@ def test_only_what_the_detector_looks_at_is_kept_and_boxes_follow() -> None:
 def test_a_track_has_the_say_over_the_class_and_over_what_is_not_seen() -> None:
     found = seen(((100.0, 100.0), 0.5, CAR), ((300.0, 100.0), 0.17, CAR), ((500.0, 100.0), 0.16, CAR))
     known = tracks((1, (100.0, 100.0), True), (2, (300.0, 100.0), True), (3, (300.0, 250.0), False), kind=MOTORCYCLE)
-    _, labels = prelabelled(moment(white(), found=found, known=known), Retouch((), None, 4096), 0.2)
+    _, labels = prelabelled(moment(white(), found=found, known=known).result, Redaction((), None, 4096), 0.2)
     assert [(label.name, round(label.score, 2)) for label in labels] == [
         ("motorcycle", 0.5),
         ("motorcycle", 0.17),

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_app.harvest.selection import NOVEL, WORTH, Curiosity, Interest, Novelty, Span, missed, owners
-from edge_app.records import Detections, FloatArray
+from edge_app.harvest.selection import NOVEL, WORTH, FrameScore, Novelty, Span, Uncertainty, missed, owners
+from edge_app.records import Detections, FloatArray, Frame, FrameResult, Tracks
 from tests.support.harvest_cases import CAR, MOTORCYCLE, seen, tracks
 
 SIZE: Final = (1280, 720)
@@ -19,71 +19,79 @@ STRONG: Final = 0.2
 MIDDLE: Final = (640.0, 360.0)
 
 
-def curious() -> Curiosity:
+def scored(uncertainty: Uncertainty, detections: Detections, known: Tracks) -> FrameScore:
+    """Score these in a frame of SIZE."""
+    frame = Frame(np.zeros((SIZE[1], SIZE[0], 3), np.uint8), 0, 0.0, 0.0)
+    return uncertainty.score(FrameResult(frame, detections, known))
+
+
+def after_one_car() -> Uncertainty:
     """One that knows vehicle 1 already."""
-    one = Curiosity(STRONG)
-    one.see(seen((MIDDLE, 0.9, CAR)), tracks((1, MIDDLE, True)), SIZE)
+    one = Uncertainty(STRONG)
+    scored(one, seen((MIDDLE, 0.9, CAR)), tracks((1, MIDDLE, True)))
     return one
 
 
 def test_where_detector_and_tracker_agree_nothing_is_odd() -> None:
-    assert curious().see(seen((MIDDLE, 0.9, CAR)), tracks((1, MIDDLE, True)), SIZE) == Interest({}, 0)
-    assert Curiosity(STRONG).see(Detections.empty(), tracks(), SIZE) == Interest({}, 0)
+    assert scored(after_one_car(), seen((MIDDLE, 0.9, CAR)), tracks((1, MIDDLE, True))) == FrameScore({}, 0)
+    assert scored(Uncertainty(STRONG), Detections.empty(), tracks()) == FrameScore({}, 0)
 
 
 def test_a_vehicle_that_is_not_seen_any_more_is_missed_once() -> None:
-    one, gone = curious(), tracks((1, MIDDLE, False))
-    assert one.see(Detections.empty(), gone, SIZE).reasons == {"missed": 1}
-    assert one.see(Detections.empty(), gone, SIZE).reasons == {}
+    one, gone = after_one_car(), tracks((1, MIDDLE, False))
+    assert scored(one, Detections.empty(), gone).reasons == {"missed": 1}
+    assert scored(one, Detections.empty(), gone).reasons == {}
 
 
 def test_a_vehicle_that_leaves_the_picture_is_not_missed() -> None:
-    one = Curiosity(STRONG)
+    one = Uncertainty(STRONG)
     for at in ((30.0, 360.0), (640.0, 700.0), (1260.0, 10.0)):
-        one.see(seen((at, 0.9, CAR)), tracks((1, at, True)), SIZE)
-        assert one.see(Detections.empty(), tracks((1, at, False)), SIZE).reasons == {}
+        scored(one, seen((at, 0.9, CAR)), tracks((1, at, True)))
+        assert scored(one, Detections.empty(), tracks((1, at, False))).reasons == {}
 
 
 def test_a_vehicle_that_has_a_detection_is_not_missed() -> None:
     """The tracker did not take it, but the detector saw something there."""
-    assert curious().see(seen((MIDDLE, 0.9, CAR)), tracks((1, MIDDLE, False)), SIZE).reasons == {}
+    assert scored(after_one_car(), seen((MIDDLE, 0.9, CAR)), tracks((1, MIDDLE, False))).reasons == {}
 
 
 def test_another_class_than_the_vote_is_contested() -> None:
-    assert curious().see(seen((MIDDLE, 0.5, MOTORCYCLE)), tracks((1, MIDDLE, True)), SIZE).reasons == {"contested": 1}
+    assert scored(after_one_car(), seen((MIDDLE, 0.5, MOTORCYCLE)), tracks((1, MIDDLE, True))).reasons == {
+        "contested": 1
+    }
 
 
 def test_a_weak_detection_that_continues_a_track() -> None:
     """Its class is no vote worth contesting."""
-    assert curious().see(seen((MIDDLE, 0.17, MOTORCYCLE)), tracks((1, MIDDLE, True)), SIZE).reasons == {"weak": 1}
+    assert scored(after_one_car(), seen((MIDDLE, 0.17, MOTORCYCLE)), tracks((1, MIDDLE, True))).reasons == {"weak": 1}
 
 
 @pytest.mark.parametrize(("origin", "born"), [((640, 300), True), ((10, 300), False), ((640, 715), False)])
 def test_a_track_that_begins_in_the_middle_of_the_picture(origin: tuple[float, float], born: bool) -> None:
-    found = Curiosity(STRONG).see(seen((MIDDLE, 0.9, CAR)), tracks((1, MIDDLE, True), origin=origin), SIZE)
+    found = scored(Uncertainty(STRONG), seen((MIDDLE, 0.9, CAR)), tracks((1, MIDDLE, True), origin=origin))
     assert found.reasons == ({"born": 1} if born else {})
 
 
 @pytest.mark.parametrize(("score", "unsure"), [(0.21, True), (0.29, True), (0.31, False), (0.19, False)])
 def test_a_detection_of_no_track_just_above_the_threshold(score: float, unsure: bool) -> None:
-    found = Curiosity(STRONG).see(seen((MIDDLE, score, CAR)), tracks(), SIZE)
+    found = scored(Uncertainty(STRONG), seen((MIDDLE, score, CAR)), tracks())
     assert found.reasons == ({"unsure": 1} if unsure else {})
-    assert Curiosity(STRONG).see(seen(((10, 10), score, CAR)), tracks(), SIZE).reasons == {}
+    assert scored(Uncertainty(STRONG), seen(((10, 10), score, CAR)), tracks()).reasons == {}
 
 
 def test_a_look_is_worth_the_sum_of_what_is_odd() -> None:
-    one = Curiosity(STRONG)
+    one = Uncertainty(STRONG)
     other = (300.0, 360.0)
-    one.see(seen((MIDDLE, 0.9, CAR), (other, 0.9, CAR)), tracks((1, MIDDLE, True), (2, other, True)), SIZE)
-    found = one.see(seen((other, 0.5, MOTORCYCLE)), tracks((1, MIDDLE, False), (2, other, True)), SIZE)
+    scored(one, seen((MIDDLE, 0.9, CAR), (other, 0.9, CAR)), tracks((1, MIDDLE, True), (2, other, True)))
+    found = scored(one, seen((other, 0.5, MOTORCYCLE)), tracks((1, MIDDLE, False), (2, other, True)))
     assert found.reasons == {"missed": 1, "contested": 1}
     assert found.worth == WORTH["missed"] + WORTH["contested"]
 
 
 def test_what_a_curiosity_remembers_is_only_what_is_there() -> None:
-    one = Curiosity(STRONG)
+    one = Uncertainty(STRONG)
     for i in range(1000):
-        one.see(seen((MIDDLE, 0.9, CAR)), tracks((i, MIDDLE, True)), SIZE)
+        scored(one, seen((MIDDLE, 0.9, CAR)), tracks((i, MIDDLE, True)))
     assert len(one._known) == 1
 
 

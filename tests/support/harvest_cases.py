@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from edge_app.harvest.folder import HarvestFolder, Quota
-from edge_app.harvest.harvester import Harvester, Moment
-from edge_app.harvest.picture import Retouch
-from edge_app.harvest.selection import Interest
-from edge_app.records import LABELS, Detections, Frame, Image, Tracks
+from edge_app.harvest.harvester import Candidate, Harvester
+from edge_app.harvest.picture import Redaction
+from edge_app.harvest.selection import FrameScore
+from edge_app.records import LABELS, Detections, Frame, FrameResult, Image, Tracks
 from edge_app.sources.masks import Mask
 
 CAR, MOTORCYCLE = LABELS.index("car"), LABELS.index("motorcycle")
@@ -62,16 +62,17 @@ def noise(seed: int, width: int = 640, height: int = 360) -> Image:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
-def moment(image: Image, index: int = 0, found: Detections | None = None, known: Tracks | None = None) -> Moment:
+def moment(image: Image, index: int = 0, found: Detections | None = None, known: Tracks | None = None) -> Candidate:
     frame = Frame(image, index, NOON + index, float(index))
-    return Moment(frame, found or Detections.empty(), known or tracks(), Interest({"missed": 1}, 1.0))
+    result = FrameResult(frame, found or Detections.empty(), known or tracks())
+    return Candidate(result, FrameScore({"missed": 1}, 1.0))
 
 
 def harvester(folder: Path, quota: Quota = ROOMY, *masks: Mask, now: float = NOON, clip: str = "") -> Harvester:
-    retouch = Retouch(masks, None, 4096)
+    redaction = Redaction(masks, None, 4096)
     made = HarvestFolder(folder, quota, clip)
     return Harvester(
-        made, retouch, strong=0.2, every_s=1, model="a" * 64, source="here/pole-1", clip=clip, wall=lambda: now
+        made, redaction, strong=0.2, every_s=1, model="a" * 64, source="here/pole-1", clip=clip, wall=lambda: now
     )
 
 

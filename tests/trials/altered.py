@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from edge_app.commands._options import configured
-from edge_app.commands.evaluate import counted
+from edge_app.commands.evaluate import score_source
 from edge_app.config.model import Config
 from edge_app.console.terminal import stdout, table
 from edge_app.offline.scoring import Score, Truth, read_truth
@@ -119,7 +119,7 @@ VIEWS: dict[str, tuple[Alter, Callable[[Truth], Truth]]] = {
 def seen(config: Config, path: Path, alter: Alter, place: Callable[[Truth], Truth]) -> Score:
     truth = place(read_truth(path))
     source = Altered(path.resolve().parent.parent / "clips" / truth.clip, alter)
-    return counted(config, truth, source, threading.Event(), source.frames_expected)
+    return score_source(config, truth, source, threading.Event(), source.frames_expected)
 
 
 def main() -> int:

@@ -28,7 +28,7 @@ def counted(street: Street, frames: int) -> list[Crossing]:
     with bar("street", frames) as progress:
         try:
             while frame := street.read(1.0):
-                crossings += pipeline.process(frame)
+                crossings += pipeline.process(frame).crossings
                 progress.forward()
         except SourceEnded:
             return crossings

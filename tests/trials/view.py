@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge_app.camera_health.measures import small_grey
 from edge_app.camera_health.monitor import ViewWatch
-from edge_app.camera_health.small import small_grey
 from edge_app.records import Image
 from tests.support.shared import SHARED
 
