@@ -11,15 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from edge_app import __version__, extras
-from edge_app.camera_health.monitor import ViewWatch
-from edge_app.camera_health.quality import QualityWatch
+from edge_app.camera_health.monitor import ViewMonitor
+from edge_app.camera_health.quality import QualityMonitor
 from edge_app.config.model import Config
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.tracker import Tracker, TrackerSettings
 from edge_app.detectors.manifest import refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
-from edge_app.monitoring.health_report import Report, Rooms
+from edge_app.monitoring.health_report import Components, Report
 from edge_app.mqtt.connection import Timing
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import Endpoint, Tls
@@ -30,15 +30,15 @@ from edge_app.mqtt.publisher import Publisher, will
 from edge_app.mqtt.session import Session
 from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
-from edge_app.preview.status_text import Notes
+from edge_app.preview.status_text import StatusText
 from edge_app.records import Line
 from edge_app.service import Service
 from edge_app.sources import Source, open_source
-from edge_app.sources.masks import masked
+from edge_app.sources.masks import mask_source
 from edge_app.sources.recording import Recording
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.sqlite import Outbox
-from edge_app.system.clock import ClockWatch
+from edge_app.system.clock import ClockMonitor
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def build_source(config: Config, main: MainStream | None = None) -> Source:
     """The camera as in service: in real time, masked; main is shown its larger stream, if any. Raises SourceError."""
     s = config.source
     watcher = {"watcher": main.watch} if main and s.kind == "picamera" else {}
-    return masked(open_source(s.kind, **s.options, **watcher), config.privacy.masks)
+    return mask_source(open_source(s.kind, **s.options, **watcher), config.privacy.masks)
 
 
 def build_recording(config: Config, path: Path) -> Recording:
@@ -84,10 +84,10 @@ def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
     )
 
 
-def build_quality(config: Config, source: Source) -> QualityWatch:
+def build_quality(config: Config, source: Source) -> QualityMonitor:
     v = config.view
-    view = ViewWatch(dark=v.dark, blurred=v.blurred, moved=v.moved) if v.watch else None
-    return QualityWatch(view, ClockWatch() if source.live else None)
+    view = ViewMonitor(dark=v.dark, blurred=v.blurred, moved=v.moved) if v.watch else None
+    return QualityMonitor(view, ClockMonitor() if source.live else None)
 
 
 def build_preview(
@@ -165,7 +165,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         stack.callback(detector.close)
         refuse_unproven(detector.manifest, allowed=config.detector.allow_unproven)
         main = MainStream(config.privacy.masks)
-        source = masked(source, config.privacy.masks) if source else build_source(config, main)
+        source = mask_source(source, config.privacy.masks) if source else build_source(config, main)
         stack.callback(source.close)
         lines = build_lines(config)
         pipeline = build_pipeline(config, detector)
@@ -179,18 +179,24 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         announcement = build_announcement(config, device, lines)
         interval_s = config.counting.interval_s
         publisher = Publisher(
-            session, outbox, device, meta, report.health, interval_s=interval_s, greetings=announcement.greetings
+            session,
+            outbox,
+            device,
+            meta,
+            report.health,
+            interval_s=interval_s,
+            birth_messages=announcement.birth_messages,
         )
-        notes = Notes(source, pipeline, publisher, lambda: running.frames)
+        notes = StatusText(source, pipeline, publisher, lambda: running.frames)
         preview = build_preview(config, notes, main)
         harvest = extras.harvester(config, device)
         running = Service(source, pipeline, ledger, publisher, harvest=harvest, quality=quality, watch=preview.watch)
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}
         folder = config.store.folder
-        report.rooms = Rooms(source, pipeline, ledger, quality, publisher, running, folder, certificates)
-        stack.enter_context(extras.hatch(folder, preview))
+        report.components = Components(source, pipeline, ledger, quality, publisher, running, folder, certificates)
+        stack.enter_context(extras.snapshot_server(folder, preview))
         stack.enter_context(extras.broadcast(config, preview))
-        stack.enter_context(extras.metrics(config, device, report.rooms, lines))
+        stack.enter_context(extras.metrics(config, device, report.components, lines))
         log.info("watching", extra={"source": config.source.kind, "lines": len(lines), "model": device.model[:12]})
         yield running

@@ -28,7 +28,7 @@ from edge_app.records import Frame
 from edge_app.sources import Source, SourceStatus
 from edge_app.sources import probe as probe_source
 from edge_app.system.readings import readings
-from edge_app.web.line_check import Finding, LineWatch, Vision, judge, keeps_up
+from edge_app.web.line_check import DetectorView, Finding, LineObserver, judge, keeps_up
 
 _BROKER_S: Final = 5.0
 _FIRST_FRAME_S: Final = 12.0
@@ -251,7 +251,7 @@ class _Watched:
 def _lines(config: Config, detector: TfliteDetector, source: Source) -> Iterator[Finding]:
     """A few seconds of the road through detector and tracker, as in service."""
     pipeline, size = build_pipeline(config, detector), (source.status.width, source.status.height)
-    watches = [LineWatch(line, size) for line in build_lines(config)]
+    watches = [LineObserver(line, size) for line in build_lines(config)]
     times: list[float] = []
     for frame in _frames(source, _WATCH_S):
         tracks = pipeline.process(frame).tracks
@@ -261,7 +261,7 @@ def _lines(config: Config, detector: TfliteDetector, source: Source) -> Iterator
     lasted = times[-1] - times[0] if times else 0.0
     rate = (len(times) - 1) / lasted if lasted else source.status.rate
     for watch in watches:
-        yield from judge(watch, Vision(config.detector.region, detector.manifest), rate, lasted)
+        yield from judge(watch, DetectorView(config.detector.region, detector.manifest), rate, lasted)
 
 
 def _frames(source: Source, seconds: float) -> Iterator[Frame]:

@@ -13,11 +13,11 @@ from edge_app.errors import MetricsError, PreviewError, StoreError
 from edge_app.harvest.folder import HarvestFolder, Quota, is_harvest
 from edge_app.harvest.harvester import Harvester
 from edge_app.harvest.picture import Redaction
-from edge_app.monitoring.health_report import Rooms
+from edge_app.monitoring.health_report import Components
 from edge_app.mqtt.identity import Device
 from edge_app.preview.live import Broadcast, Preview
 from edge_app.preview.rtsp import RtspServer, Stream
-from edge_app.preview.snapshot_socket import Hatch
+from edge_app.preview.snapshot_socket import SnapshotServer
 from edge_app.records import Line
 
 log = logging.getLogger(__name__)
@@ -65,15 +65,17 @@ def broadcast(config: Config, preview: Preview) -> AbstractContextManager[object
     return Broadcast(preview, server, annotated, plain)
 
 
-def hatch(folder: Path, preview: Preview) -> AbstractContextManager[object]:
+def snapshot_server(folder: Path, preview: Preview) -> AbstractContextManager[object]:
     try:
-        return Hatch(folder, preview)
+        return SnapshotServer(folder, preview)
     except StoreError as error:
         log.error("%s", error)
         return nullcontext()
 
 
-def metrics(config: Config, device: Device, rooms: Rooms, lines: Sequence[Line]) -> AbstractContextManager[object]:
+def metrics(
+    config: Config, device: Device, components: Components, lines: Sequence[Line]
+) -> AbstractContextManager[object]:
     """Nothing where they are off, and where they cannot be served: counting matters more."""
     m = config.metrics
     if not m.enabled:
@@ -81,7 +83,7 @@ def metrics(config: Config, device: Device, rooms: Rooms, lines: Sequence[Line])
     from edge_app.monitoring.metrics import KIND, exposition  # loads its library: only when it is used
     from edge_app.monitoring.metrics_server import MetricsServer
 
-    text = exposition(device, rooms, [line.id for line in lines], config.counting.classes)
+    text = exposition(device, components, [line.id for line in lines], config.counting.classes)
     try:
         server = MetricsServer(text, KIND, address=m.address, port=m.port)
     except MetricsError as error:

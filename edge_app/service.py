@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_app.camera_health.quality import QualityWatch
+from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.running_totals import RunningTotals
 from edge_app.counting.stages import Stages
@@ -24,7 +24,7 @@ from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
 from edge_app.system.readings import process_age_s
 from edge_app.system.systemd import notify, watchdog_interval
-from edge_app.system.threads import Heart, Latest, Worker, join_all
+from edge_app.system.threads import Heartbeats, Latest, Worker, join_all
 
 log = logging.getLogger(__name__)
 
@@ -58,15 +58,15 @@ class Service:
         *,
         deadlines: Deadlines = Deadlines(),
         wall: Callable[[], float] = time.time,
-        heart: Heart | None = None,
+        heart: Heartbeats | None = None,
         harvest: Harvester | None = None,
-        quality: QualityWatch | None = None,
+        quality: QualityMonitor | None = None,
         watch: Callable[[FrameResult], None] = lambda _result: None,
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
         self._harvest, self._quality, self._watch = harvest, quality, watch
         self._deadlines, self._wall = deadlines, wall
-        self.heart = heart or Heart()
+        self.heart = heart or Heartbeats()
         self.frames = 0
         self.totals = RunningTotals()
         self._slot: Latest[Frame] = Latest(lossless=not source.live)

@@ -21,7 +21,7 @@ from edge_app.config.model import Config
 from edge_app.detectors.manifest import Manifest, default_model
 from edge_app.records import Line, Region, Tracks
 from edge_app.system import logging as logs
-from edge_app.web.line_check import LEAST_LOOKS, Finding, LineWatch, Vision, judge, keeps_up
+from edge_app.web.line_check import LEAST_LOOKS, DetectorView, Finding, LineObserver, judge, keeps_up
 from tests.support.brokers import Mosquitto, free_port, needs_mosquitto
 from tests.support.videos import write_video
 
@@ -49,15 +49,15 @@ def tracks(*vehicles: tuple[float, float, float, float], seen: bool = True) -> T
     )
 
 
-def said(watch: LineWatch, *, rate: float = 15.0, region: Region | None = None) -> list[Finding]:
-    return judge(watch, Vision(region, MANIFEST), rate, 6.0)
+def said(watch: LineObserver, *, rate: float = 15.0, region: Region | None = None) -> list[Finding]:
+    return judge(watch, DetectorView(region, MANIFEST), rate, 6.0)
 
 
 # --- the measured lint
 
 
 def test_a_line_that_is_well_placed() -> None:
-    watch = LineWatch(LINE, SIZE)
+    watch = LineObserver(LINE, SIZE)
     watch.see(tracks((640, 360, 200, 300)))
     (finding,) = said(watch)
     # 200 of 1280 px are 80 of 512; 200 px at 300 px/s take 0.67 s, which is ten looks
@@ -66,13 +66,13 @@ def test_a_line_that_is_well_placed() -> None:
 
 
 def test_nothing_seen_is_said_and_is_no_failure() -> None:
-    (finding,) = said(LineWatch(LINE, SIZE))
+    (finding,) = said(LineObserver(LINE, SIZE))
     assert finding.level == "ok"
     assert "no moving vehicle" in finding.sentence
 
 
 def test_only_vehicles_that_are_seen_near_the_segment_have_a_say() -> None:
-    watch = LineWatch(Line("half", (0.0, 0.5), (0.5, 0.5)), SIZE)
+    watch = LineObserver(Line("half", (0.0, 0.5), (0.5, 0.5)), SIZE)
     watch.see(tracks((320, 100, 100, 300), (960, 360, 100, 300)))
     watch.see(tracks((320, 360, 100, 300), seen=False))
     watch.see(None)
@@ -82,14 +82,14 @@ def test_only_vehicles_that_are_seen_near_the_segment_have_a_say() -> None:
 @given(height=st.floats(5, 20) | st.floats(22, 300))
 @settings(deadline=None, max_examples=40)
 def test_vehicles_too_small_for_the_model_are_a_warning(height: float) -> None:
-    watch = LineWatch(LINE, SIZE)
+    watch = LineObserver(LINE, SIZE)
     watch.see(tracks((640, 360, height, 10)))
     # the smallest anchor of the shipped model has 12 px; below 0.7 of it, 21 px of the frame, none overlaps by half
     assert [f.level for f in said(watch)] == ["warn" if height < 21 else "ok"]
 
 
 def test_a_region_makes_vehicles_larger() -> None:
-    watch = LineWatch(LINE, SIZE)
+    watch = LineObserver(LINE, SIZE)
     watch.see(tracks((640, 360, 16, 10)))
     assert "set detector.region" in said(watch)[0].sentence
     assert said(watch, region=(0.25, 0.25, 0.75, 0.75))[0].level == "ok"
@@ -98,7 +98,7 @@ def test_a_region_makes_vehicles_larger() -> None:
 @given(speed=st.floats(1, 5000), rate=st.floats(1, 60))
 @settings(deadline=None, max_examples=60)
 def test_too_few_looks_on_a_vehicle_are_a_warning(speed: float, rate: float) -> None:
-    watch = LineWatch(LINE, SIZE)
+    watch = LineObserver(LINE, SIZE)
     watch.see(tracks((640, 360, 200, speed)))
     looks = rate / (speed / 200)
     if abs(looks - LEAST_LOOKS) > 0.01:
@@ -106,7 +106,7 @@ def test_too_few_looks_on_a_vehicle_are_a_warning(speed: float, rate: float) -> 
 
 
 def test_each_vehicle_has_one_voice() -> None:
-    watch = LineWatch(LINE, SIZE)
+    watch = LineObserver(LINE, SIZE)
     for _ in range(50):  # a lorry that waits there
         watch.see(tracks((640, 360, 400, 0)))
     slim = tracks((100, 360, 400, 0), (300, 360, 100, 0), (500, 360, 100, 0))
@@ -118,7 +118,7 @@ def test_each_vehicle_has_one_voice() -> None:
     ("region", "warned"), [((0.0, 0.0, 1.0, 1.0), False), ((0.0, 0.0, 0.4, 1.0), True), ((0.0, 0.6, 1.0, 1.0), True)]
 )
 def test_a_line_outside_the_region_of_interest(region: Region, warned: bool) -> None:
-    found = said(LineWatch(LINE, SIZE), region=region)
+    found = said(LineObserver(LINE, SIZE), region=region)
     assert ("lies in detector.region" in found[0].sentence) is warned
 
 

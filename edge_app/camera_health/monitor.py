@@ -76,7 +76,7 @@ class _Flag:
         return self.on
 
 
-class ViewWatch:
+class ViewMonitor:
     """Judges one camera. Used by one thread.
 
     dark: brightness, 0..255, below which three quarters of a picture must stay. blurred: share of the learnt

@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 
 from edge_app.camera_health.measures import small_grey
-from edge_app.camera_health.monitor import View, ViewWatch
+from edge_app.camera_health.monitor import View, ViewMonitor
 from edge_app.records import Frame, Quality
-from edge_app.system.clock import ClockWatch
+from edge_app.system.clock import ClockMonitor
 
 log = logging.getLogger(__name__)
 
 
-class QualityWatch:
+class QualityMonitor:
     """Looks at a frame about once a second. `flags` is called by one thread, the rest may be read from any.
 
     view: None where the view is not judged. clock: None where time is that of a recording.
     """
 
-    def __init__(self, view: ViewWatch | None, clock: ClockWatch | None) -> None:
+    def __init__(self, view: ViewMonitor | None, clock: ClockMonitor | None) -> None:
         self._watch, self._clock = view, clock
         self._view = View()
         self.raised: frozenset[Quality] = frozenset()

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from edge_app.config.model import Config
     from edge_app.console.demo_result import Span
-    from edge_app.console.device_table import Board, News
+    from edge_app.console.device_table import DeviceTable, Update
     from edge_app.mqtt.messages import CountsMessage
     from edge_app.mqtt.session import Subscriber
     from edge_app.records import Line
     from edge_app.sources import Source
     from edge_app.system.threads import Worker
 
-    Tell: TypeAlias = Callable[[News | None, Span | None, str], None]
+    Tell: TypeAlias = Callable[[Update | None, Span | None, str], None]
 
 HELP = "the main job on a rendered street or a FILE, with a broker of its own; at the end counts beside the truth"
 
@@ -66,13 +66,13 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
     from edge_app.app import build_lines, build_source
     from edge_app.console import terminal
-    from edge_app.console.device_table import Board
+    from edge_app.console.device_table import DeviceTable
     from edge_app.mqtt.embedded_broker import embedded
     from edge_app.mqtt.identity import ROOT
     from edge_app.system import logging as logs
 
     logs.setup("warning")
-    console, board = terminal.stdout(), Board(ROOT)
+    console, board = terminal.stdout(), DeviceTable(ROOT)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-app-demo-")))
         port = stack.enter_context(embedded())
@@ -150,7 +150,7 @@ def _counting(config: Config, source: Source) -> Iterator[Worker]:
 
 
 @contextmanager
-def _listening(config: Config, board: Board) -> Iterator[Subscriber]:
+def _listening(config: Config, board: DeviceTable) -> Iterator[Subscriber]:
     """A subscriber with a connection of its own. Raises BrokerError when it gets none."""
     from edge_app.app import build_endpoint
     from edge_app.mqtt.session import Session, Subscriber
@@ -176,7 +176,7 @@ class Watch:
         self.span: Span | None = None
         self._lines, self._seconds, self._began = lines, seconds, now
 
-    def take(self, news: News | None) -> None:
+    def take(self, news: Update | None) -> None:
         from edge_app.mqtt.messages import CountsMessage
 
         if news and isinstance(news.content, CountsMessage):
@@ -203,14 +203,14 @@ class Watch:
 
 
 @contextmanager
-def _screen(console: Console, board: Board) -> Iterator[Tell]:
+def _screen(console: Console, board: DeviceTable) -> Iterator[Tell]:
     """A live table on a terminal; elsewhere one line for each interval received."""
     from rich.live import Live
 
     from edge_app.console.tables import demo_view, line_text
     from edge_app.mqtt.messages import CountsMessage
 
-    def tell_line(news: News | None, _span: Span | None, _problem: str) -> None:
+    def tell_line(news: Update | None, _span: Span | None, _problem: str) -> None:
         if news and isinstance(news.content, CountsMessage):
             print(line_text(news), flush=True)
 
@@ -219,7 +219,7 @@ def _screen(console: Console, board: Board) -> Iterator[Tell]:
         return
     drawn = -_REDRAW_S
 
-    def draw(_news: News | None, span: Span | None, problem: str) -> None:
+    def draw(_news: Update | None, span: Span | None, problem: str) -> None:
         nonlocal drawn
         if time.monotonic() - drawn >= _REDRAW_S:
             drawn = time.monotonic()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge_app.config.model import Config
     from edge_app.detectors.tflite import TfliteDetector
     from edge_app.web.line_check import Finding
-    from edge_app.web.live_view import Lookout
+    from edge_app.web.live_view import LiveView
 
 HELP = "a page on which lines, region and masks are drawn on the live picture, and saved to the configuration"
 
@@ -38,7 +38,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.drawing.scene import Privacy
     from edge_app.system import logging as logs
     from edge_app.system.redaction import keep_secret
-    from edge_app.web.live_view import Lookout
+    from edge_app.web.live_view import LiveView
     from edge_app.web.server import PageServer
 
     text = ConfigText(arguments.config)
@@ -47,11 +47,11 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     logs.setup("error")
     with ExitStack() as stack:
         detector = stack.enter_context(closing(build_detector(config)))
-        lookout: Lookout | None = None
+        lookout: LiveView | None = None
         if not _taken(config):
             pipeline = build_pipeline(config.model_copy(update={"lines": ()}), detector)
             privacy = Privacy(config.privacy.pixelate, config.detector.region)
-            lookout = stack.enter_context(Lookout(lambda: build_source(config), pipeline, privacy))
+            lookout = stack.enter_context(LiveView(lambda: build_source(config), pipeline, privacy))
         page = _Page(text, config, detector, lookout)
         try:
             server = PageServer(page.routes(), arguments.port)
@@ -77,7 +77,7 @@ def _taken(config: Config) -> bool:
 class _Page:
     """What the page asks for. Several requests may come at once; only `save` changes anything."""
 
-    def __init__(self, text: ConfigText, config: Config, detector: TfliteDetector, lookout: Lookout | None) -> None:
+    def __init__(self, text: ConfigText, config: Config, detector: TfliteDetector, lookout: LiveView | None) -> None:
         self._text, self._config, self._detector, self._lookout = text, config, detector, lookout
         self._saving = threading.Lock()
 
@@ -126,12 +126,12 @@ class _Page:
 
     def _measured(self, config: Config) -> list[dict[str, str]]:
         from edge_app.app import build_lines
-        from edge_app.web.line_check import Vision
+        from edge_app.web.line_check import DetectorView
 
         if self._lookout is None:
             return [_told("ok", "measuring: stop the service to have vehicles measured too; it has the camera now.")]
         lines = build_lines(config) if config.lines else ()
-        vision = Vision(config.detector.region, self._detector.manifest)
+        vision = DetectorView(config.detector.region, self._detector.manifest)
         return [_finding(one) for one in self._lookout.judge(lines, vision)]
 
 

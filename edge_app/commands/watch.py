@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from edge_app.errors import BrokerError, ConfigError
 
 if TYPE_CHECKING:
-    from edge_app.console.device_table import Board
+    from edge_app.console.device_table import DeviceTable
     from edge_app.mqtt.connection import Message
     from edge_app.mqtt.endpoint import Endpoint
     from edge_app.mqtt.session import Subscriber
@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """0 after SIGTERM or SIGINT; raises ConfigError, and BrokerError with --once."""
     import secrets
 
-    from edge_app.console.device_table import Board
+    from edge_app.console.device_table import DeviceTable
     from edge_app.mqtt.endpoint import Backoff
     from edge_app.mqtt.session import Session, Subscriber
     from edge_app.system import logging as logs
@@ -56,7 +56,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     to = endpoint(arguments.broker, os.environ, arguments.ca_file)
     keep_secret(to.password)
     logs.setup("error")  # what the session would warn of is shown beside the table
-    board = Board(checked_prefix(arguments.prefix))
+    board = DeviceTable(checked_prefix(arguments.prefix))
     session = Session(to, f"edge-app-watch-{secrets.token_hex(4)}", backoff=Backoff(max_s=5.0))
     reader = Subscriber(session, board.topics)
     try:
@@ -100,9 +100,9 @@ def checked_prefix(prefix: str) -> str:
     return stripped
 
 
-def _once(board: Board, reader: Subscriber, stop: threading.Event) -> None:
+def _once(board: DeviceTable, reader: Subscriber, stop: threading.Event) -> None:
     from edge_app.console import terminal
-    from edge_app.console.tables import board_view
+    from edge_app.console.tables import devices_view
 
     deadline = time.monotonic() + _PATIENCE_S
     heard: float | None = None
@@ -115,11 +115,11 @@ def _once(board: Board, reader: Subscriber, stop: threading.Event) -> None:
             heard = time.monotonic()
         if heard is not None and time.monotonic() - heard > _QUIET_S:
             break
-    terminal.stdout().print(board_view(board, _now()))
+    terminal.stdout().print(devices_view(board, _now()))
     _tell_unreadable(board)
 
 
-def _live(board: Board, reader: Subscriber, stop: threading.Event, place: str) -> None:
+def _live(board: DeviceTable, reader: Subscriber, stop: threading.Event, place: str) -> None:
     from rich.live import Live
 
     from edge_app.console import terminal
@@ -136,7 +136,7 @@ def _live(board: Board, reader: Subscriber, stop: threading.Event, place: str) -
                 live.update(watch_view(board, _now(), place, reader.problem, connected=reader.connected), refresh=True)
 
 
-def _lines(board: Board, reader: Subscriber, stop: threading.Event) -> None:
+def _lines(board: DeviceTable, reader: Subscriber, stop: threading.Event) -> None:
     from edge_app.console.tables import line_text
 
     told = ""
@@ -152,7 +152,7 @@ def _lines(board: Board, reader: Subscriber, stop: threading.Event) -> None:
             print(f"edge-app: {told or 'connected'}", file=sys.stderr)
 
 
-def _messages(board: Board, reader: Subscriber, stop: threading.Event) -> Iterator[Message | None]:
+def _messages(board: DeviceTable, reader: Subscriber, stop: threading.Event) -> Iterator[Message | None]:
     """What arrives, and None now and then; ends with `stop`."""
     connected = False
     while not stop.is_set():
@@ -163,7 +163,7 @@ def _messages(board: Board, reader: Subscriber, stop: threading.Event) -> Iterat
         yield message
 
 
-def _tell_unreadable(board: Board) -> None:
+def _tell_unreadable(board: DeviceTable) -> None:
     if board.unreadable:
         print(f"edge-app: unreadable: {board.unreadable}", file=sys.stderr)
 

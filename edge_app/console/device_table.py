@@ -26,7 +26,7 @@ _PLAIN: Final[Mapping[Direction, str]] = dict(zip(DIRECTIONS, ("left to right", 
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Update:
     """A message that brought something new. line: empty where it is about the whole device."""
 
     site: str
@@ -35,7 +35,7 @@ class News:
     content: Payload
 
 
-class LineBoard:
+class LineEntry:
     """One line. `missing`: numbers in `seq` that were passed over since we listen. `late`: intervals sent late."""
 
     def __init__(self, keep: int) -> None:
@@ -72,7 +72,7 @@ class LineBoard:
             self._next = counts.seq + 1
 
 
-class DeviceBoard:
+class DeviceEntry:
     """One device; None is what it has not said yet."""
 
     def __init__(self, keep: int) -> None:
@@ -80,10 +80,10 @@ class DeviceBoard:
         self.status: Status | None = None
         self.meta: Meta | None = None
         self.health: Health | None = None
-        self.lines: dict[str, LineBoard] = {}
+        self.lines: dict[str, LineEntry] = {}
 
-    def line(self, name: str) -> LineBoard:
-        return self.lines.setdefault(name, LineBoard(self._keep))
+    def line(self, name: str) -> LineEntry:
+        return self.lines.setdefault(name, LineEntry(self._keep))
 
     def names(self, line: str) -> Mapping[Direction, str]:
         """What the two directions of a line are called."""
@@ -99,7 +99,7 @@ class DeviceBoard:
         return max(times, default=None)
 
 
-class Board:
+class DeviceTable:
     """All devices under a topic prefix. keep: intervals remembered for each line.
 
     `unreadable`: messages that no payload model fits, or whose topic names no device.
@@ -107,7 +107,7 @@ class Board:
 
     def __init__(self, prefix: str, *, keep: int = 100) -> None:
         self._prefix, self._keep = prefix, keep
-        self.devices: dict[tuple[str, str], DeviceBoard] = {}
+        self.devices: dict[tuple[str, str], DeviceEntry] = {}
         self.unreadable = 0
 
     @property
@@ -121,7 +121,7 @@ class Board:
         found = {label for line in lines for label in line.recent[-1].counts}
         return (*(label for label in VEHICLES if label in found), *sorted(found.difference(VEHICLES)))
 
-    def take(self, message: Message) -> News | None:
+    def take(self, message: Message) -> Update | None:
         """What the message brings, None for what is known already, cleared, unreadable or no part of the contract."""
         match message.topic.removeprefix(f"{self._prefix}/").split("/"):
             case [site, device, "counts" | "latest", line] if _are_names(site, device, line):
@@ -139,7 +139,7 @@ class Board:
             for line in device.lines.values():
                 line.resume()
 
-    def _read(self, site: str, device: str, line: str, model: type[Payload], payload: bytes) -> News | None:
+    def _read(self, site: str, device: str, line: str, model: type[Payload], payload: bytes) -> Update | None:
         if not payload:  # how a retained message is cleared
             if model is Status:
                 self.devices.pop((site, device), None)
@@ -149,15 +149,15 @@ class Board:
         except ValidationError:
             self.unreadable += 1
             return None
-        known = self.devices.setdefault((site, device), DeviceBoard(self._keep))
-        return News(site, device, line, content) if _put(known, line, content) else None
+        known = self.devices.setdefault((site, device), DeviceEntry(self._keep))
+        return Update(site, device, line, content) if _put(known, line, content) else None
 
 
 def _are_names(*parts: str) -> bool:
     return all(_NAME.fullmatch(part) for part in parts)
 
 
-def _put(device: DeviceBoard, line: str, content: Payload) -> bool:
+def _put(device: DeviceEntry, line: str, content: Payload) -> bool:
     match content:
         case CountsMessage():
             return device.line(line).take(content)

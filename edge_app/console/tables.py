@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edge_app.console.device_table import Board, DeviceBoard, LineBoard, News
+from edge_app.console.device_table import DeviceEntry, DeviceTable, LineEntry, Update
 from edge_app.mqtt.messages import CountsMessage, DirectionCounts, Health, Status
 from edge_app.records import DIRECTIONS
 
@@ -46,7 +46,7 @@ def notes(counts: CountsMessage, missing: int = 0) -> list[str]:
     return found + ([f"missing {missing}"] if missing else [])
 
 
-def line_text(news: News) -> str:
+def line_text(news: Update) -> str:
     """One received message as one line of plain text."""
     who, content = f"{news.site}/{news.device}", news.content
     if isinstance(content, CountsMessage):
@@ -75,7 +75,7 @@ def health_parts(health: Health, *, brief: bool = False) -> list[str]:
     return [f"{health.frames_per_s:.1f} frames/s", *inference, f"unsent {health.unsent}", *lost]
 
 
-def device_view(device: DeviceBoard, classes: Sequence[str], rows: int) -> RenderableType:
+def device_view(device: DeviceEntry, classes: Sequence[str], rows: int) -> RenderableType:
     """One device in depth: the newest `rows` intervals of each line, and its totals since it was installed."""
     parts: list[RenderableType] = []
     for name, line in device.lines.items():
@@ -85,7 +85,7 @@ def device_view(device: DeviceBoard, classes: Sequence[str], rows: int) -> Rende
     return Group(*parts)
 
 
-def _intervals(line: LineBoard, classes: Sequence[str], rows: int) -> Table:
+def _intervals(line: LineEntry, classes: Sequence[str], rows: int) -> Table:
     table = _table(classes, "from UTC")
     for counts in line.recent[-rows:]:
         table.add_row(f"{counts.start:%H:%M:%S}", *_cells(counts.counts, classes), _cover(counts), _noted(counts))
@@ -94,7 +94,7 @@ def _intervals(line: LineBoard, classes: Sequence[str], rows: int) -> Table:
     return table
 
 
-def board_view(board: Board, now: datetime) -> RenderableType:
+def devices_view(board: DeviceTable, now: datetime) -> RenderableType:
     """Every device under the prefix with the newest interval of each of its lines."""
     if not board.devices:
         return Text("No device has reported yet.", style="dim")
@@ -106,7 +106,7 @@ def board_view(board: Board, now: datetime) -> RenderableType:
     return Group(*parts)
 
 
-def _newest(device: DeviceBoard, classes: Sequence[str]) -> Table:
+def _newest(device: DeviceEntry, classes: Sequence[str]) -> Table:
     table = _table(classes, "line", "from UTC")
     table.show_header = False
     # Figures of a device that is gone are history.
@@ -118,23 +118,23 @@ def _newest(device: DeviceBoard, classes: Sequence[str]) -> Table:
     return table
 
 
-def device_head(name: str, device: DeviceBoard, *more: str) -> Text:
+def device_head(name: str, device: DeviceEntry, *more: str) -> Text:
     """Who, whether it is there, and what else is to be said of it, in one line."""
     state = device.status.state if device.status else "unknown"
     head = Text.assemble((name, "bold"), "  ", (state, _STYLES.get(state, "yellow")), overflow="ellipsis", no_wrap=True)
     return head.append("".join(f"  {part}" for part in more))
 
 
-def _heard(device: DeviceBoard, now: datetime) -> list[str]:
+def _heard(device: DeviceEntry, now: datetime) -> list[str]:
     heard = [f"heard {age((now - device.heard).total_seconds())} ago"] if device.heard else []
     return heard + (health_parts(device.health, brief=True) if is_online(device) and device.health else [])
 
 
-def is_online(device: DeviceBoard) -> bool:
+def is_online(device: DeviceEntry) -> bool:
     return device.status is not None and device.status.state == "online"
 
 
-def problems(device: DeviceBoard) -> Iterator[str]:
+def problems(device: DeviceEntry) -> Iterator[str]:
     """What the device itself says is wrong; nothing after it has gone, since nobody can tell how it is there now."""
     if device.health and is_online(device):
         source = device.health.source
@@ -174,16 +174,18 @@ def _noted(counts: CountsMessage, missing: int = 0) -> Text:
     return Text(", ".join(found), style="dim" if found == ["no traffic"] else "yellow")
 
 
-def watch_view(board: Board, now: datetime, place: str, problem: str, *, connected: bool) -> RenderableType:
+def watch_view(board: DeviceTable, now: datetime, place: str, problem: str, *, connected: bool) -> RenderableType:
     """The whole screen of `watch`: `place` is the broker, `problem` one sentence about it."""
     state = "" if connected else "connecting"
     told = [Text(problem, style="bold red")] if problem else [Text(state, style="yellow")] if state else []
     unreadable = [Text(f"unreadable: {board.unreadable}", style="yellow")] if board.unreadable else []
     title = Text(f"broker {place}   {now:%H:%M:%S} UTC   > left to right, < right to left", style="dim")
-    return Group(title, board_view(board, now), *told, *unreadable)
+    return Group(title, devices_view(board, now), *told, *unreadable)
 
 
-def demo_view(board: Board, left_s: int | None, problem: str, height: int, *, over: bool = False) -> RenderableType:
+def demo_view(
+    board: DeviceTable, left_s: int | None, problem: str, height: int, *, over: bool = False
+) -> RenderableType:
     """The screen of `demo`, at most `height` lines; left_s: until the last interval ends, None before a frame."""
     parts: list[RenderableType] = [Text()]
     for (site, name), device in board.devices.items():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.drawing import shapes, totals_panel
-from edge_app.drawing.shapes import INK, PAPER, Colour
+from edge_app.drawing.shapes import DARK, LIGHT, Colour
 from edge_app.drawing.totals_panel import Row
 from edge_app.records import DIRECTIONS, LABELS, Counts, Crossing, Direction, FloatArray, Image, Line, Tracks
 
@@ -143,7 +143,7 @@ def _vehicle(canvas: Image, tracks: Tracks, row: int, scale: float) -> None:
         shapes.strokes(canvas, corners, colour, _px(1, scale))
         return
     thick = max(2, _px(2, scale))
-    shapes.strokes(canvas, corners, INK, thick + _px(1.4, scale))
+    shapes.strokes(canvas, corners, DARK, thick + _px(1.4, scale))
     shapes.strokes(canvas, corners, colour, thick)
     _name(canvas, tracks, row, colour, scale)
 
@@ -169,16 +169,16 @@ def _name(canvas: Image, tracks: Tracks, row: int, colour: Colour, scale: float)
     top = round(y) - height - 2 * pad - _px(4, scale)
     top = top if top >= 0 else round(y) + _px(4, scale)
     shapes.plate(canvas, (left, top, left + width, top + height + 2 * pad), colour, alpha=0.88, radius=pad)
-    shapes.write(canvas, text, left + pad, top + pad + height, height, INK, bold=True)
+    shapes.write(canvas, text, left + pad, top + pad + height, height, DARK, bold=True)
 
 
 def _line(canvas: Image, line: Line, glow: float, scale: float) -> None:
     ends = _ends(canvas, line)
-    colour = _mix(PAPER, _GLOW, glow)
-    shapes.strokes(canvas, [ends], INK, _px(5 + 3 * glow, scale))
+    colour = _mix(LIGHT, _GLOW, glow)
+    shapes.strokes(canvas, [ends], DARK, _px(5 + 3 * glow, scale))
     shapes.strokes(canvas, [ends], colour, _px(3 + 2 * glow, scale))
     for x, y in ends.tolist():
-        shapes.dot(canvas, x, y, 6 * scale, INK)
+        shapes.dot(canvas, x, y, 6 * scale, DARK)
         shapes.dot(canvas, x, y, 4.5 * scale, colour)
 
 
@@ -205,7 +205,7 @@ def _direction_names(canvas: Image, line: Line, counts: Counts, scale: float) ->
         root = start + (end - start) * place
         towards = _towards(canvas, line, direction)
         tip = root + towards * 38 * scale
-        shapes.arrow(canvas, root, tip, PAPER, 5 * scale, rim=_px(1, scale))
+        shapes.arrow(canvas, root, tip, LIGHT, 5 * scale, rim=_px(1, scale))
         n = sum(by_direction[direction] for by_direction in counts.values())
         _sign(canvas, f"{line.names.get(direction, '')} {n}".strip(), tip + towards * 6 * scale, towards, scale)
 
@@ -216,8 +216,8 @@ def _sign(canvas: Image, text: str, at: NDArray[np.float64], towards: NDArray[np
     left, top = at - size / 2 + towards * size / 2
     x = round(min(max(float(left), 0), canvas.shape[1] - size[0]))
     y = round(min(max(float(top), 0), canvas.shape[0] - size[1]))
-    shapes.plate(canvas, (x, y, x + int(size[0]), y + int(size[1])), PAPER, alpha=0.9, radius=int(size[1]) // 2)
-    shapes.write(canvas, text, x + pad, y + pad + height, height, INK, bold=True)
+    shapes.plate(canvas, (x, y, x + int(size[0]), y + int(size[1])), LIGHT, alpha=0.9, radius=int(size[1]) // 2)
+    shapes.write(canvas, text, x + pad, y + pad + height, height, DARK, bold=True)
 
 
 def _panel(canvas: Image, lines: Sequence[Line], totals: Totals, head: Sequence[Row], scale: float) -> None:

@@ -32,7 +32,7 @@ class Privacy:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Captions:
     """What stands beside the picture; glow: line id -> 0..1."""
 
     lines: Sequence[Line]
@@ -56,14 +56,14 @@ def plain(result: FrameResult, width: int, privacy: Privacy) -> Image:
     return made
 
 
-def annotated(result: FrameResult, width: int, privacy: Privacy, facts: Facts, trails: Trails) -> Image:
+def annotated(result: FrameResult, width: int, privacy: Privacy, facts: Captions, trails: Trails) -> Image:
     """As `plain`, with everything drawn; the trails are in px of that picture."""
     small = plain(result, width, privacy)
     tracks = scaled(result.tracks, small.shape[1] / result.frame.size[0])
     return draw(small, tracks, facts.lines, facts.totals, trails, clock=facts.clock, notes=facts.notes, glow=facts.glow)
 
 
-def empty(width: int, size: tuple[int, int], facts: Facts) -> Image:
+def empty(width: int, size: tuple[int, int], facts: Captions) -> Image:
     """While there is no picture: a grey one of the shape `size`, with lines, totals and notes."""
     grey = np.full((*resized(np.zeros((size[1], size[0], 3), np.uint8), width).shape[:2], 3), _GREY, np.uint8)
     return draw(grey, NOBODY, facts.lines, facts.totals, Trails(), clock=facts.clock, notes=facts.notes)

@@ -18,8 +18,8 @@ Colour: TypeAlias = tuple[int, int, int]
 Box: TypeAlias = tuple[int, int, int, int]
 """x0, y0, x1, y1 in whole px."""
 
-INK: Final[Colour] = (28, 22, 18)
-PAPER: Final[Colour] = (246, 246, 242)
+DARK: Final[Colour] = (28, 22, 18)
+LIGHT: Final[Colour] = (246, 246, 242)
 _SHIFT: Final = 4
 """Fractional bits of a place: without them slow things would jump from pixel to pixel."""
 
@@ -42,7 +42,7 @@ def plate(image: Image, box: Box, colour: Colour, *, alpha: float, radius: int) 
     paint(image, _rounded(x1 - x0, y1 - y0, radius, round(alpha * 255)), x0, y0, colour)
 
 
-def frost(image: Image, box: Box, *, radius: int, grain: int) -> None:
+def blur(image: Image, box: Box, *, radius: int, grain: int) -> None:
     """A dark plate like frosted glass, of `grain` px, so that text on it stays legible on any road."""
     x0, y0, x1, y1 = box
     part = image[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
@@ -53,7 +53,7 @@ def frost(image: Image, box: Box, *, radius: int, grain: int) -> None:
         part[:] = cv2.resize(
             cv2.resize(part, coarse, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_CUBIC
         )
-    plate(image, box, INK, alpha=0.62, radius=radius)
+    plate(image, box, DARK, alpha=0.62, radius=radius)
 
 
 @lru_cache(maxsize=256)
@@ -90,7 +90,7 @@ def arrow(image: Image, tail: ArrayLike, tip: ArrayLike, colour: Colour, thickne
     other = [neck - across * 1.7, neck - across / 2, a - across / 2]
     outline = np.array([*side, b, *other])
     if rim:
-        strokes(image, [[*outline, outline[0]]], INK, 2 * rim)
+        strokes(image, [[*outline, outline[0]]], DARK, 2 * rim)
     cv2.fillPoly(image, [_fixed(outline)], colour, cv2.LINE_AA, _SHIFT)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.drawing import shapes
-from edge_app.drawing.shapes import PAPER, Box, Colour
+from edge_app.drawing.shapes import LIGHT, Box, Colour
 from edge_app.records import DIRECTIONS, LABELS, Counts, Image, Line
 
 Vector: TypeAlias = NDArray[np.float64]
@@ -53,7 +53,7 @@ def draw(canvas: Image, rows: Sequence[Row], avoid: Vector, scale: float) -> Non
     titles = [shapes.text_width(row.name, capitals, bold=True) for row in rows if not row.cells]
     width = max(max(tables) + 2 * column if tables else 0, max(titles, default=0)) + 2 * pad
     x0, y0, x1, y1 = _corner(canvas, avoid, width, len(rows) * step + pad, pad)
-    shapes.frost(canvas, (x0, y0, x1, y1), radius=round(9 * scale), grain=round(12 * scale))
+    shapes.blur(canvas, (x0, y0, x1, y1), radius=round(9 * scale), grain=round(12 * scale))
     for n, row in enumerate(rows):
         base = y0 + pad // 2 + n * step + (step + capitals) // 2
         _row(canvas, row, x0 + pad, x1 - pad, base, column, capitals, scale)
@@ -65,16 +65,16 @@ def _row(canvas: Image, row: Row, left: int, right: int, base: int, column: int,
     if row.colour:
         shapes.dot(canvas, left + 5 * scale, middle, 4.5 * scale, row.colour)
         indent = round(16 * scale)
-    shapes.write(canvas, row.name, left + indent, base, capitals, PAPER if row.bold else _DIM, bold=row.bold)
+    shapes.write(canvas, row.name, left + indent, base, capitals, LIGHT if row.bold else _DIM, bold=row.bold)
     for n, cell in enumerate(row.cells):
         edge = right - (len(row.cells) - 1 - n) * column
         if isinstance(cell, str):
             x = edge - shapes.text_width(cell, capitals, bold=True)
-            shapes.write(canvas, cell, x, base, capitals, PAPER, bold=True)
+            shapes.write(canvas, cell, x, base, capitals, LIGHT, bold=True)
         else:
             half = cell * 8 * scale
             centre = np.array([edge - 8 * scale, middle])
-            shapes.arrow(canvas, centre - half, centre + half, PAPER, 3 * scale)
+            shapes.arrow(canvas, centre - half, centre + half, LIGHT, 3 * scale)
 
 
 def _corner(canvas: Image, avoid: Vector, width: int, height: int, gap: int) -> Box:

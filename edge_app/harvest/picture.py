@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edge_app.records import FloatArray, Image, Region, region_px
-from edge_app.sources.masks import Mask, burnt, corners
+from edge_app.sources.masks import Mask, corners, mask_image
 
 _THUMBNAIL: Final = (32, 18)
 
@@ -27,7 +27,7 @@ class Redaction:
     def apply(self, image: Image, boxes: FloatArray) -> tuple[Image, FloatArray]:
         """A new picture and the boxes, float32 (N, 4) px, in it; those outside end with no area."""
         x0, y0, x1, y1 = region_px(self.region, (image.shape[1], image.shape[0]))
-        part = burnt(image, self.masks)[y0:y1, x0:x1]
+        part = mask_image(image, self.masks)[y0:y1, x0:x1]
         scale = min(1.0, self.longest_side / max(part.shape[:2]))
         sides = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
         small = np.asarray(cv2.resize(part, sides, interpolation=cv2.INTER_AREA), np.uint8) if scale < 1 else part

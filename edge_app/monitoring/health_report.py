@@ -1,4 +1,4 @@
-"""What the device says of itself: the health message, gathered from all rooms."""
+"""What the device says of itself: the health message, gathered from all components."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge_app.camera_health.quality import QualityWatch
+from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
 from edge_app.monitoring.certificate import expiry_warning
 from edge_app.mqtt.messages import Health, Percentiles, SourceHealth
@@ -22,7 +22,7 @@ from edge_app.system.redaction import redacted
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
+class Components:
     """Where figures come from; whatever is asked of them here may be asked by any thread.
 
     folder: that of the store. certificates: PEM files by what they are, "device" or "authority".
@@ -31,7 +31,7 @@ class Rooms:
     source: Source
     pipeline: Pipeline
     ledger: Ledger
-    quality: QualityWatch
+    quality: QualityMonitor
     publisher: Publisher
     service: Service
     folder: Path
@@ -39,52 +39,53 @@ class Rooms:
 
 
 class Report:
-    """`health` is called by one thread, once `rooms` are there; `problem` by any."""
+    """`health` is called by one thread, once `components` are there; `problem` by any."""
 
-    rooms: Rooms
+    components: Components
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
         self._rate = RateMeter(over_s=0, started=self._begun)
 
     def health(self) -> Health:
-        rooms = self.rooms
-        device, ledger = readings(rooms.folder), rooms.ledger
-        detect = rooms.pipeline.times.percentiles().get("detect")
+        components = self.components
+        device, ledger = readings(components.folder), components.ledger
+        detect = components.pipeline.times.percentiles().get("detect")
         return Health(
             at=datetime.now(timezone.utc),
             uptime_s=round(time.monotonic() - self._begun, 1),
-            frames_per_s=round(self._rate.update(rooms.service.frames, time.monotonic()), 2),
-            frames_dropped=rooms.service.dropped,
+            frames_per_s=round(self._rate.update(components.service.frames, time.monotonic()), 2),
+            frames_dropped=components.service.dropped,
             inference_ms=Percentiles(p50=round(detect.p50, 2), p95=round(detect.p95, 2)) if detect else None,
-            unsent=rooms.publisher.unsent,
+            unsent=components.publisher.unsent,
             lost=ledger.dropped,
             unstored=ledger.unstored,
-            duplicates=rooms.pipeline.duplicates,
-            moved=ledger.moved,
+            duplicates=components.pipeline.duplicates,
+            moved=ledger.late_crossings,
+            late_crossings=ledger.late_crossings,
             skipped=ledger.skipped,
             temperature_c=device.cpu_celsius,
             memory_mb=round(device.rss_mb, 1),
             memory_available_mb=round(device.available_mb, 1),
             disk_free_mb=None if device.disk_free_mb is None else round(device.disk_free_mb, 1),
             source=self._source(),
-            quality=rooms.quality.now,
+            quality=components.quality.now,
             problem=redacted(self.problem),
         )
 
     @property
     def problem(self) -> str:
         """The gravest one: what is lost, what is not delivered, what will not be delivered soon, what is not seen."""
-        rooms = self.rooms
+        components = self.components
         return (
-            rooms.ledger.problem
-            or rooms.publisher.problem
-            or expiry_warning(rooms.certificates.values(), time.time())
-            or rooms.quality.problem
+            components.ledger.problem
+            or components.publisher.problem
+            or expiry_warning(components.certificates.values(), time.time())
+            or components.quality.problem
         )
 
     def _source(self) -> SourceHealth:
-        status = self.rooms.source.status
+        status = self.components.source.status
         return SourceHealth(
             state=status.state,
             width=status.width,

@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 from edge_app.counting.stage_times import BOUNDS_S
 from edge_app.errors import ConfigError
 from edge_app.monitoring.certificate import ends_at
-from edge_app.monitoring.health_report import Rooms
+from edge_app.monitoring.health_report import Components
 from edge_app.mqtt.identity import Device
 from edge_app.records import DIRECTIONS, Quality
 from edge_app.sources import State
@@ -35,17 +35,19 @@ KIND = "text/plain; version=0.0.4; charset=utf-8"
 _MB = 1e6
 
 
-def exposition(device: Device, rooms: Rooms, lines: Sequence[str], classes: Collection[str]) -> Callable[[], bytes]:
+def exposition(
+    device: Device, components: Components, lines: Sequence[str], classes: Collection[str]
+) -> Callable[[], bytes]:
     """What gives all metrics as they stand, as text of the type KIND; any thread may call it, one at a time."""
     registry = CollectorRegistry()
-    registry.register(_Figures(device, rooms, lines, classes))
+    registry.register(_Figures(device, components, lines, classes))
     ProcessCollector(registry=registry)  # process_resident_memory_bytes, process_cpu_seconds_total ...
     return lambda: generate_latest(registry)
 
 
 class _Figures(Collector):
-    def __init__(self, device: Device, rooms: Rooms, lines: Sequence[str], classes: Collection[str]) -> None:
-        self._device, self._rooms = device, rooms
+    def __init__(self, device: Device, components: Components, lines: Sequence[str], classes: Collection[str]) -> None:
+        self._device, self._components = device, components
         self._ways = [(line, way, label) for line in lines for way in DIRECTIONS for label in classes]
 
     def describe(self) -> Iterator[Metric]:
@@ -71,7 +73,7 @@ class _Figures(Collector):
         }
 
     def _seen(self) -> Iterator[Metric]:
-        service, status, quality = self._rooms.service, self._rooms.source.status, self._rooms.quality
+        service, status, quality = self._components.service, self._components.source.status, self._components.quality
         age = service.heart.age("frame")
         last = time.time() - age if math.isfinite(age) else 0.0
         yield _counter("frames_processed", "Frames that were looked at and counted.", service.frames)
@@ -91,24 +93,24 @@ class _Figures(Collector):
             "Time for a frame: detect (inference with what belongs to it), track, count, latency (all, waits too).",
             labels=["stage"],
         )
-        for stage, spent in self._rooms.pipeline.times.histograms().items():
+        for stage, spent in self._components.pipeline.times.histograms().items():
             buckets = [(f"{bound:g}", n) for bound, n in zip(BOUNDS_S, spent.looks, strict=False)]
             family.add_metric([stage], [*buckets, ("+Inf", spent.looks[-1])], spent.seconds)
         return family
 
     def _counted(self) -> Iterator[Metric]:
-        totals = self._rooms.service.totals
+        totals = self._components.service.totals
         vehicles = CounterMetricFamily(
             "edge_app_vehicles", "Vehicles that crossed a line.", labels=["line", "direction", "class"]
         )
         for line, direction, label in self._ways:
             vehicles.add_metric([line, direction, label], totals.count(line, label, direction))
         yield vehicles
-        again = self._rooms.pipeline.duplicates
+        again = self._components.pipeline.duplicates
         yield _counter("duplicate_crossings", "Second tracks on a vehicle just counted, left out.", again)
 
     def _kept(self) -> Iterator[Metric]:
-        ledger = self._rooms.ledger
+        ledger = self._components.ledger
         coverage = GaugeMetricFamily(
             "edge_app_interval_coverage_ratio",
             "Part of the last closed interval in which frames were really processed.",
@@ -117,17 +119,17 @@ class _Figures(Collector):
         for line, interval in ledger.newest.items():
             coverage.add_metric([line], interval.coverage)
         yield coverage
-        fault = bool(ledger.disk_problem or self._rooms.publisher.store_problem)
+        fault = bool(ledger.disk_problem or self._components.publisher.store_problem)
         yield _gauge("storage_fault", "1 while the state folder cannot be used.", fault)
         yield _counter("storage_damaged", "Times a damaged or missing database was begun anew.", len(ledger.warnings))
         yield _gauge("unstored_crossings", "Crossings in memory that are not on disk yet.", ledger.unstored)
-        yield _counter("moved_crossings", "Crossings too late for their own interval.", ledger.moved)
+        yield _counter("moved_crossings", "Crossings too late for their own interval.", ledger.late_crossings)
         yield _counter("intervals_skipped", "Missed intervals, too many to be made up.", ledger.skipped)
         yield _counter("intervals_dropped", "Intervals lost unsent since installation.", ledger.dropped)
         yield _gauge("clock_behind_seconds", "How far the clock is behind the newest closed interval.", ledger.behind_s)
 
     def _delivered(self) -> Iterator[Metric]:
-        publisher = self._rooms.publisher
+        publisher = self._components.publisher
         oldest = publisher.oldest_end
         age = max(0.0, time.time() - oldest) if oldest is not None else 0.0
         yield _gauge("outbox_intervals", "Closed intervals without the broker's acknowledgement.", publisher.unsent)
@@ -141,7 +143,7 @@ class _Figures(Collector):
         family = GaugeMetricFamily(
             "edge_app_certificate_expiry_timestamp_seconds", "When it ends, UTC.", labels=["certificate"]
         )
-        for name, file in self._rooms.certificates.items():
+        for name, file in self._components.certificates.items():
             try:
                 family.add_metric([name], ends_at(file))
             except ConfigError:  # health says in words that it cannot be read
@@ -149,7 +151,7 @@ class _Figures(Collector):
         return family
 
     def _board(self) -> Iterator[Metric]:
-        now = readings(self._rooms.folder)
+        now = readings(self._components.folder)
         if now.cpu_celsius is not None:
             yield _gauge("temperature_celsius", "The hottest sensor of the processor.", now.cpu_celsius)
         if now.disk_free_mb is not None:

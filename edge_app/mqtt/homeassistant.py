@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from edge_app.mqtt.connection import Message
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.publisher import Greeting
+from edge_app.mqtt.publisher import BirthMessage
 from edge_app.records import DIRECTIONS, Line
 from edge_app.system.files import write_atomic
 
@@ -160,11 +160,11 @@ class Announcement:
         self._place = f"/device/{device.site}/{device.device}/config"
         self._topic = prefix + self._place
 
-    def greetings(self) -> Sequence[Greeting]:
+    def birth_messages(self) -> Sequence[BirthMessage]:
         """Empty where nothing is announced and nothing was."""
         before = self._noted()
         if not self._entities:
-            return [Greeting(_empty(before.topic), self._forget)] if before else []
+            return [BirthMessage(_empty(before.topic), self._forget)] if before else []
         now: dict[str, str] = {key: entity.platform for key, entity in self._entities.items()}
         gone: dict[str, str] = {}
         if before is None or before.topic == self._topic:
@@ -172,9 +172,9 @@ class Announcement:
             # Before it is said: after a crash in between, it is known all the same what may have to be taken back.
             self._write(_Noted(self._topic, gone | now))
         message = Message(self._topic, self._payload(gone), qos=1, retained=True)
-        announced = Greeting(message, lambda: self._write(_Noted(self._topic, now)))
+        announced = BirthMessage(message, lambda: self._write(_Noted(self._topic, now)))
         if before is not None and before.topic != self._topic:
-            return [Greeting(_empty(before.topic), lambda: None), announced]
+            return [BirthMessage(_empty(before.topic), lambda: None), announced]
         return [announced]
 
     def _payload(self, gone: Mapping[str, str]) -> bytes:

@@ -133,9 +133,10 @@ class Health(Payload):
     lost: NonNegativeInt = Field(default=0, description="Intervals dropped because the disk was full")
     unstored: NonNegativeInt = Field(default=0, description="Crossings counted in memory that are not on disk yet")
     duplicates: NonNegativeInt = Field(default=0, description="Second tracks on a vehicle just counted, left out")
-    moved: NonNegativeInt = Field(
+    late_crossings: NonNegativeInt = Field(
         default=0, description="Crossings, since the start, that came too late for their own interval"
     )
+    moved: NonNegativeInt = Field(default=0, description="The former name of late_crossings, kept for one version")
     skipped: NonNegativeInt = Field(
         default=0, description="Missed intervals, since the start, that were too many to be made up"
     )

@@ -26,7 +26,7 @@ _PAGE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Greeting:
+class BirthMessage:
     """Something said at every connect beside status and meta. taken: called once the broker has it."""
 
     message: Message
@@ -69,7 +69,7 @@ class Publisher:
     a device that returns after a week does not flood its broker; each connection has a pace of its own between half of
     it and all, drawn by `uniform`, so that a town's devices do not deliver in step. Health goes out every interval_s
     and is not kept. A line whose topic is refused is asked for again after refused_retry_s, the others go on. While the
-    store cannot be used it is tried again every store_retry_s. greetings: asked at every connect.
+    store cannot be used it is tried again every store_retry_s. birth_messages: asked at every connect.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Publisher:
         health: Callable[[], Health],
         *,
         interval_s: float,
-        greetings: Callable[[], Sequence[Greeting]] = lambda: (),
+        birth_messages: Callable[[], Sequence[BirthMessage]] = lambda: (),
         window: int = 20,
         rate: float = 50.0,
         uniform: Callable[[float, float], float] = random.uniform,
@@ -91,7 +91,7 @@ class Publisher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session, self._outbox, self._device, self._meta, self._health = session, outbox, device, meta, health
-        self._greetings = greetings
+        self._greetings = birth_messages
         self._interval_s, self._window, self._rate, self._uniform = interval_s, window, rate, uniform
         self._pace = rate
         self._refused_retry_s, self._store_retry_s = refused_retry_s, store_retry_s

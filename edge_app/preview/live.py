@@ -16,7 +16,7 @@ from typing import Final
 from edge_app.counting.running_totals import RunningTotals
 from edge_app.drawing import scene
 from edge_app.drawing.overlay import LineGlow, Trails
-from edge_app.drawing.scene import Facts, Privacy
+from edge_app.drawing.scene import Captions, Privacy
 from edge_app.errors import PreviewError
 from edge_app.preview.main_stream import MainStream
 from edge_app.preview.rtsp import RtspServer, Stream
@@ -141,14 +141,14 @@ class Preview:
         self._trails.add(scene.scaled(shown.tracks, factor), shown.frame.monotonic)
         return scene.annotated(shown, size[0], self._privacy, self._facts(shown.frame), self._trails)
 
-    def _facts(self, frame: Frame | None) -> Facts:
+    def _facts(self, frame: Frame | None) -> Captions:
         now = time.monotonic()
         if now - self._told[0] > _NOTES_S:
             self._told = now, tuple(self._notes())
         if frame is None:
-            return Facts(self._lines, self._totals.by_line, "no picture from the camera", self._told[1])
+            return Captions(self._lines, self._totals.by_line, "no picture from the camera", self._told[1])
         clock = f"{datetime.fromtimestamp(frame.captured_at, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-        return Facts(self._lines, self._totals.by_line, clock, self._told[1], self._glow.at(frame.monotonic))
+        return Captions(self._lines, self._totals.by_line, clock, self._told[1], self._glow.at(frame.monotonic))
 
 
 class Broadcast:

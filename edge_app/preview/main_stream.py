@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_app.drawing.scene import scaled
 from edge_app.records import Detections, FrameResult, Image
-from edge_app.sources.masks import Mask, burnt
+from edge_app.sources.masks import Mask, mask_image
 
 _KEPT: Final = 12
 """More than are under way between camera and preview, at some 3 MB each."""
@@ -41,7 +41,7 @@ class MainStream:
         """Call it when a picture has come and before it is stamped; picture: makes it, uint8 (H, W, 3) BGR."""
         at, image = self._clock(), None
         if at < self._until or self.size is None:
-            image = burnt(picture(), self._masks) if self._masks else picture()
+            image = mask_image(picture(), self._masks) if self._masks else picture()
             self.size = image.shape[1], image.shape[0]
         with self._lock:  # one that is not wanted too, or the one before it would pass for it
             self._kept.append((at, image if at < self._until else None))

@@ -68,7 +68,7 @@ class Stream:
 
 def _gst() -> Any:
     """Gst, GstRtsp, GstRtspServer, GstVideo, GLib. Raises PreviewError where they are missing."""
-    libunwind.keep()
+    libunwind.preload()
     try:
         import gi
 

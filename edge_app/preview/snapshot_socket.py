@@ -26,7 +26,7 @@ _PATIENCE_S: Final = 5.0
 _LONGEST: Final = 64
 
 
-class Hatch:
+class SnapshotServer:
     """Serves pictures of `preview` while it is entered. Raises StoreError where the folder cannot hold a socket."""
 
     def __init__(self, folder: Path, preview: Preview) -> None:
@@ -45,7 +45,7 @@ class Hatch:
         self._listener.settimeout(_TURN_S)
         self._thread = threading.Thread(target=self._serve, name="hatch", daemon=True)
 
-    def __enter__(self) -> Hatch:
+    def __enter__(self) -> SnapshotServer:
         self._thread.start()
         return self
 

@@ -11,7 +11,7 @@ from edge_app.sources import Source
 from edge_app.system.rate_meter import RateMeter
 
 
-class Notes:
+class StatusText:
     """Rate, source, broker and queue. frames: how many have been counted so far."""
 
     def __init__(self, source: Source, pipeline: Pipeline, publisher: Publisher, frames: Callable[[], int]) -> None:

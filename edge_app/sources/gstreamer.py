@@ -167,7 +167,7 @@ def pipeline(
 
 
 def _gst() -> Any:
-    libunwind.keep()
+    libunwind.preload()
     try:
         import gi
 

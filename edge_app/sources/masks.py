@@ -27,7 +27,7 @@ def corners(mask: Mask, size: tuple[int, int]) -> FloatArray:
     return points.astype(np.float32)
 
 
-def burnt(image: Image, masks: Sequence[Mask]) -> Image:
+def mask_image(image: Image, masks: Sequence[Mask]) -> Image:
     """A copy with every masked pixel black, so that nothing can bring it back."""
     canvas: Image = image.copy()
     size = image.shape[1], image.shape[0]
@@ -38,7 +38,7 @@ def burnt(image: Image, masks: Sequence[Mask]) -> Image:
     return canvas
 
 
-class Masked:
+class MaskedSource:
     """A Source whose frames are masked: detector, harvest and preview never had the pixels beneath."""
 
     def __init__(self, source: Source, masks: Sequence[Mask]) -> None:
@@ -54,12 +54,12 @@ class Masked:
 
     def read(self, timeout: float) -> Frame | None:
         frame = self._source.read(timeout)
-        return frame and replace(frame, image=burnt(frame.image, self._masks))
+        return frame and replace(frame, image=mask_image(frame.image, self._masks))
 
     def close(self) -> None:
         self._source.close()
 
 
-def masked(source: Source, masks: Sequence[Mask]) -> Source:
+def mask_source(source: Source, masks: Sequence[Mask]) -> Source:
     """The source itself where nothing is masked, so that it costs nothing then."""
-    return Masked(source, masks) if masks else source
+    return MaskedSource(source, masks) if masks else source

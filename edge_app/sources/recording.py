@@ -12,7 +12,7 @@ from typing import Literal, NoReturn
 from edge_app.errors import SourceEnded
 from edge_app.records import Frame
 from edge_app.sources import SourceStatus
-from edge_app.sources.masks import Mask, burnt
+from edge_app.sources.masks import Mask, mask_image
 from edge_app.sources.opencv import open_file
 from edge_app.sources.pacing import MediaClock, RateLimit, sane_rate
 from edge_app.sources.repeats import Repeats
@@ -108,7 +108,7 @@ class Recording:
                 if image is not None:
                     self._repeats.see(image, self._media_time)
                     self._status = replace(self._status, repeated=self._repeats.count)
-                    image = burnt(image, self._masks) if self._masks else image
+                    image = mask_image(image, self._masks) if self._masks else image
                     return Frame(image, index, self._start_at + self._media_time, self._media_time)
                 self._pass_over(wanted)
 

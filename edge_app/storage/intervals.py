@@ -141,7 +141,7 @@ class Intervals:
                 self._lines[interval.line].restore(interval)
         self._grace_s, self._max_gap_s, self._max_missed_s = grace_s, max_gap_s, max_missed_s
         self._newest = self._last_frame = -math.inf
-        self.moved = 0
+        self.late_crossings = 0
         """Crossings that went into another interval than that of their time, because it was closed."""
         self.skipped = 0
         """Missed intervals that were not made up, because there were too many."""
@@ -212,7 +212,7 @@ class Intervals:
         # A crossing later than any time seen, from before a step of the clock, opens no interval of the future.
         at = min(crossing.at, self._newest)
         start = line.start_for(at)
-        self.moved += start != line.grid(crossing.at)
+        self.late_crossings += start != line.grid(crossing.at)
         line.at(start).counts[crossing.label][crossing.direction] += 1
         return start
 

@@ -143,9 +143,9 @@ class Ledger:
         return len(self._unstored)
 
     @property
-    def moved(self) -> int:
+    def late_crossings(self) -> int:
         """Crossings, since the start, that came too late for their own interval and went into the oldest open one."""
-        return self._intervals.moved
+        return self._intervals.late_crossings
 
     @property
     def skipped(self) -> int:

@@ -25,7 +25,7 @@ def kernel_unsynced() -> bool:
         return False
 
 
-class ClockWatch:
+class ClockMonitor:
     """`kernel_unsynced`, asked every ten seconds."""
 
     def __init__(self, ask: Callable[[], bool] = kernel_unsynced, clock: Callable[[], float] = time.monotonic) -> None:

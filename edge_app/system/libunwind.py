@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 
 
-def keep() -> None:
+def preload() -> None:
     """Makes the compiler's own unwinder the first that is found; does nothing where there is none."""
     with contextlib.suppress(OSError):
         ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)

@@ -136,7 +136,7 @@ def join_all(workers: Iterable[Worker], deadline_s: float, clock: Callable[[], f
         raise StuckThreadError(survivors, deadline_s)
 
 
-class Heart:
+class Heartbeats:
     """Named heartbeats; any thread may beat, any thread may ask."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -36,7 +36,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Vision:
+class DetectorView:
     """What the road is seen through. region: the part of the frame that the detector looks at, None for all of it."""
 
     region: Region | None
@@ -57,7 +57,7 @@ class Vision:
 
 
 @dataclass(slots=True)
-class LineWatch:
+class LineObserver:
     """What was seen at one line in frames of one size, px: of each vehicle near it, its height in px and its speed
     across the line in own lengths/s, look by look."""
 
@@ -84,7 +84,7 @@ class LineWatch:
             self.speeds.setdefault(track, []).append(abs(float(tracks.velocities[row] @ across)) / float(extent[row]))
 
 
-def judge(watch: LineWatch, vision: Vision, rate: float, seconds: float) -> list[Finding]:
+def judge(watch: LineObserver, vision: DetectorView, rate: float, seconds: float) -> list[Finding]:
     """The findings about one line. rate: looks/s that were really made. seconds: how long it was watched."""
     what = f"line {watch.line.id}"
     findings = _outside(what, watch.line, vision.region)
@@ -118,7 +118,7 @@ def _share_inside(line: Line, region: Region) -> float:
     return float(inside.mean())
 
 
-def _too_small(what: str, high: float, vision: Vision) -> list[Finding]:
+def _too_small(what: str, high: float, vision: DetectorView) -> list[Finding]:
     if high >= vision.smallest:
         return []
     model = vision.manifest.input

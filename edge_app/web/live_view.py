@@ -11,19 +11,19 @@ from typing import Final
 from edge_app.counting.pipeline import Pipeline
 from edge_app.drawing import scene
 from edge_app.drawing.overlay import Trails
-from edge_app.drawing.scene import Facts, Privacy
+from edge_app.drawing.scene import Captions, Privacy
 from edge_app.errors import EdgeAppError, PreviewError, SourceEnded
 from edge_app.records import FrameResult, Image, Line, Tracks
 from edge_app.sources import Source
 from edge_app.system.threads import Worker, join_all
-from edge_app.web.line_check import Finding, LineWatch, Vision, judge
+from edge_app.web.line_check import DetectorView, Finding, LineObserver, judge
 
 _REMEMBERED_S: Final = 60.0
 _WAIT_S: Final = 0.5
 _JOIN_S: Final = 5.0
 
 
-class Lookout:
+class LiveView:
     """Source and pipeline in a thread of its own while it is entered.
 
     source: a function that opens it, called again when a recording is over.
@@ -38,7 +38,7 @@ class Lookout:
         """One sentence while there is no picture."""
         self._worker = Worker("lookout", self._run, self._failed)
 
-    def __enter__(self) -> Lookout:
+    def __enter__(self) -> LiveView:
         self._worker.start()
         return self
 
@@ -51,9 +51,9 @@ class Lookout:
             newest = self._newest
         if newest is None:
             raise PreviewError(self.problem or "waiting for the first picture")
-        return scene.annotated(newest, width, self._privacy, Facts((), {}), Trails())
+        return scene.annotated(newest, width, self._privacy, Captions((), {}), Trails())
 
-    def judge(self, lines: Sequence[Line], vision: Vision) -> list[Finding]:
+    def judge(self, lines: Sequence[Line], vision: DetectorView) -> list[Finding]:
         """What the last minute says about lines that may never have been there."""
         with self._lock:
             recent, newest = list(self._recent), self._newest
@@ -62,7 +62,7 @@ class Lookout:
         lasted = recent[-1][0] - recent[0][0]
         findings = []
         for line in lines:
-            watch = LineWatch(line, newest.frame.size)
+            watch = LineObserver(line, newest.frame.size)
             for _, tracks in recent:
                 if len(tracks):
                     watch.see(tracks)

@@ -17,7 +17,7 @@ from rich.console import Group
 from edge_app.commands import demo
 from edge_app.console import demo_result
 from edge_app.console.demo_result import Span
-from edge_app.console.device_table import News
+from edge_app.console.device_table import Update
 from edge_app.errors import ConfigError, SourceError
 from edge_app.mqtt.messages import CountsMessage
 from edge_app.records import DIRECTIONS, Crossing, Line
@@ -92,7 +92,7 @@ def test_it_waits_for_the_last_interval_of_every_line() -> None:
     last = {"start": watch.span.end - 10, "end": watch.span.end}
     for line in ("north", "south"):
         assert not watch.over(now + 111)
-        watch.take(News("delft", "cam-1", line, interval(1).model_copy(update={"line": line, **times(**last)})))
+        watch.take(Update("delft", "cam-1", line, interval(1).model_copy(update={"line": line, **times(**last)})))
     assert watch.over(now + 111)
     assert [message.line for message in watch.received] == ["north", "south"]
 

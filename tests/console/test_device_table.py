@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_app.console.device_table import Board, LineBoard
-from edge_app.console.tables import age, board_view, clean, demo_view, line_text, watch_view
+from edge_app.console.device_table import DeviceTable, LineEntry
+from edge_app.console.tables import age, clean, demo_view, devices_view, line_text, watch_view
 from edge_app.mqtt.connection import Message
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import CountsMessage
@@ -19,7 +19,7 @@ from tests.support.watch_cases import DEVICE, PREFIX, at, board, counts, health,
 
 
 def test_an_interval_counts_once_however_often_it_arrives() -> None:
-    made = Board(PREFIX)
+    made = DeviceTable(PREFIX)
     assert made.take(counts(1)) is not None
     assert made.take(counts(1)) is None
     latest = counts(1)
@@ -31,7 +31,7 @@ def test_an_interval_counts_once_however_often_it_arrives() -> None:
 @settings(deadline=None, max_examples=50)
 def test_missing_is_what_lies_between_and_never_came(order: list[int], lost: set[int]) -> None:
     first, last = 1, 8
-    line = LineBoard(20)
+    line = LineEntry(20)
     sequence = [first, *(seq for seq in order if seq not in lost | {first, last}), last]
     for seq in sequence:
         line.take(CountsMessage.model_validate_json(counts(seq).payload))
@@ -40,7 +40,7 @@ def test_missing_is_what_lies_between_and_never_came(order: list[int], lost: set
 
 
 def test_numbers_that_begin_anew_are_no_gap() -> None:
-    line = LineBoard(20)
+    line = LineEntry(20)
     for message in (counts(7), counts(8)):
         line.take(CountsMessage.model_validate_json(message.payload))
     anew = json.loads(counts(9).payload) | {"seq": 1}
@@ -124,7 +124,7 @@ def test_late_missing_and_the_devices_own_words() -> None:
     made = board(
         status("online"), health(problem="broker: refuses\x1b[2J us", state="lost"), counts(1), counts(4, late=True)
     )
-    text = shown(board_view(made, at(300)))
+    text = shown(devices_view(made, at(300)))
     assert "late, missing 2" in " ".join(text.split())
     assert "broker: refuses [2J us" in text
     assert "\x1b" not in text
@@ -132,7 +132,7 @@ def test_late_missing_and_the_devices_own_words() -> None:
 
 
 def test_a_device_that_has_gone_has_no_problem_of_its_own() -> None:
-    assert "camera" not in shown(board_view(board(health(detail="camera gone"), status("offline")), at(0)))
+    assert "camera" not in shown(devices_view(board(health(detail="camera gone"), status("offline")), at(0)))
 
 
 def test_names_that_are_long_still_fit() -> None:
@@ -146,7 +146,7 @@ def test_unknown_classes_have_a_column_too() -> None:
     other["counts"] = {"tram": {"left_to_right": 7, "right_to_left": 0}, "car": other["counts"]["car"]}
     made = board(Message(f"{DEVICE.prefix}/counts/north", json.dumps(other).encode()))
     assert made.classes == ("car", "tram")
-    assert " 7" in row(shown(board_view(made, at(0))), "north")
+    assert " 7" in row(shown(devices_view(made, at(0))), "north")
 
 
 @pytest.mark.parametrize(("n", "height"), [(3, 30), (40, 30), (40, 12)])
@@ -161,12 +161,12 @@ def test_the_demo_never_outgrows_its_screen(n: int, height: int) -> None:
 
 def test_colours_only_on_a_terminal() -> None:
     made = board(status("online"))
-    assert "\x1b[" in shown(board_view(made, at(0)), colour=True)
-    assert "\x1b[" not in shown(board_view(made, at(0)))
+    assert "\x1b[" in shown(devices_view(made, at(0)), colour=True)
+    assert "\x1b[" not in shown(devices_view(made, at(0)))
 
 
 def test_one_line_a_message() -> None:
-    made = Board(PREFIX)
+    made = DeviceTable(PREFIX)
     told = [
         line_text(news) for message in (status("online"), meta(), health(), counts(1)) if (news := made.take(message))
     ]

@@ -157,7 +157,7 @@ def test_a_home_assistant_in_the_city_finds_the_device_and_its_counts(city: City
     said = Announcement(device, entities_of([line], ["car"], 60), prefix="homeassistant", note=tmp_path / "note")
     with mosquitto(tmp_path / "up", *settings_) as up:
         with closing(connected(city, up, "harbour.pole-7")) as pole:
-            for greeting in said.greetings():
+            for greeting in said.birth_messages():
                 pole.publish(greeting.message)
             assert answer(pole, "traffic/v1/harbour/pole-7/latest/quay-road") == ""
         endpoint = Endpoint(HOST, up.port, tls=city.tls("reader.homeassistant"))

@@ -122,7 +122,7 @@ def test_the_table_grows_with_the_lines_and_stays_off_them() -> None:
 
 def test_glow_lights_a_line_up() -> None:
     dark, lit = (draw(picture(), tracks(), [LINE], {}, Trails(), glow={"main": part}) for part in (0.0, 1.0))
-    assert (dark[216, 200] == shapes.PAPER).all()
+    assert (dark[216, 200] == shapes.LIGHT).all()
     assert lit[216, 200, 1] > int(lit[216, 200, 2]) + 50
 
 

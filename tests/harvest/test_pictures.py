@@ -17,7 +17,7 @@ from edge_app.drawing.jpeg import jpeg
 from edge_app.harvest.harvester import prelabelled
 from edge_app.harvest.picture import Redaction, thumbnail
 from edge_app.harvest.voc import Label, annotation
-from edge_app.sources.masks import burnt
+from edge_app.sources.masks import mask_image
 from tests.support.harvest_cases import (
     CAR,
     DAY,
@@ -58,7 +58,7 @@ def under(mask: Sequence[tuple[float, float]], x: int, y: int, size: tuple[int, 
 def test_every_pixel_under_a_mask_is_black(masks: list[list[tuple[float, float]]]) -> None:
     size = (61, 37)
     image = white(*size)
-    made = burnt(image, masks)
+    made = mask_image(image, masks)
     for y in range(size[1]):
         for x in range(size[0]):
             if any(under(mask, x, y, size) for mask in masks):
@@ -67,7 +67,7 @@ def test_every_pixel_under_a_mask_is_black(masks: list[list[tuple[float, float]]
 
 
 def test_a_mask_takes_no_more_than_its_edge() -> None:
-    made = burnt(white(100, 100), [[(0.2, 0.2), (0.5, 0.6)]])
+    made = mask_image(white(100, 100), [[(0.2, 0.2), (0.5, 0.6)]])
     assert made[:, :16].all()
     assert made[:, 55:].all()
     assert made[:16].all()

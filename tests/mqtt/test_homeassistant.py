@@ -65,7 +65,7 @@ def render(template: str, payload: str) -> str:
 
 @contextmanager
 def saying(state: State, port: int, said: Announcement, **options: Any) -> Iterator[Publisher]:
-    publisher = state.publisher(port, greetings=said.greetings, **options)
+    publisher = state.publisher(port, birth_messages=said.birth_messages, **options)
     settle(publisher, lambda: state.session.connected and not publisher._sent)
     yield publisher
     publisher.drain(2.0)
@@ -117,7 +117,7 @@ def test_the_problem_comes_with_its_sentence() -> None:
 
 @pytest.mark.parametrize(("state", "there"), [("online", "online"), ("stopped", "offline"), ("offline", "offline")])
 def test_a_device_that_stopped_or_vanished_is_not_available(tmp_path: Path, state: Any, there: str) -> None:
-    (greeting,) = announcement(tmp_path, NORTH).greetings()
+    (greeting,) = announcement(tmp_path, NORTH).birth_messages()
     (available,) = json.loads(greeting.message.payload)["availability"]
     assert available["topic"] == f"{DEVICE.prefix}/status"
     assert render(available["value_template"], encode_status(DEVICE, state, START)) == there
@@ -151,11 +151,11 @@ def test_switched_off_it_is_taken_back_once(state: State, port: int) -> None:
     with saying(state, port, off):
         assert not retained(port)
         assert not (state.folder / ANNOUNCED).exists()
-        assert off.greetings() == []
+        assert off.birth_messages() == []
 
 
 def test_what_was_never_announced_is_not_taken_back(tmp_path: Path) -> None:
-    assert announcement(tmp_path).greetings() == []
+    assert announcement(tmp_path).birth_messages() == []
 
 
 def test_a_line_that_is_gone_is_taken_back_and_forgotten(state: State, port: int) -> None:
@@ -181,14 +181,14 @@ def test_another_prefix_takes_the_old_one_back(state: State, port: int) -> None:
 def test_what_another_device_announced_is_left_alone(tmp_path: Path) -> None:
     note = {"topic": "homeassistant/device/delft/cam-9/config", "platforms": {"x": "sensor"}}
     (tmp_path / ANNOUNCED).write_text(json.dumps(note))
-    assert announcement(tmp_path).greetings() == []
+    assert announcement(tmp_path).birth_messages() == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"topic": 1}', '{"topic": "x", "platforms": 3}', "\udcff"])
 def test_a_damaged_note_is_named_and_written_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
     note = tmp_path / ANNOUNCED
     note.write_bytes(text.encode(errors="surrogateescape"))
-    (greeting,) = announcement(tmp_path, NORTH).greetings()
+    (greeting,) = announcement(tmp_path, NORTH).birth_messages()
     greeting.taken()
     assert "cannot be read" in caplog.text
     assert json.loads(note.read_text())["topic"] == TOPIC
@@ -198,7 +198,7 @@ def test_a_note_that_cannot_be_written_keeps_nobody_from_announcing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = announcement(tmp_path / "gone", NORTH)
-    (greeting,) = said.greetings()
+    (greeting,) = said.birth_messages()
     greeting.taken()
     assert json.loads(greeting.message.payload)["components"]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
@@ -231,6 +231,6 @@ def test_entities_need_no_more_than_their_lines_and_classes() -> None:
 
 
 def test_messages_are_retained_and_acknowledged(tmp_path: Path) -> None:
-    (greeting,) = announcement(tmp_path, NORTH).greetings()
+    (greeting,) = announcement(tmp_path, NORTH).birth_messages()
     assert (greeting.message.topic, greeting.message.qos, greeting.message.retained) == (TOPIC, 1, True)
     assert isinstance(greeting.message, Message)

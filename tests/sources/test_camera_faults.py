@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from edge_app.camera_health.monitor import ViewWatch
-from edge_app.camera_health.quality import QualityWatch
+from edge_app.camera_health.monitor import ViewMonitor
+from edge_app.camera_health.quality import QualityMonitor
 from edge_app.records import IntervalCounts
 from edge_app.sources import Source, open_source
 from edge_app.storage.intervals import Intervals
@@ -29,7 +29,7 @@ class Road:
     def __init__(self, source: Source, wall: Callable[[], float]) -> None:
         self.source, self._wall = source, wall
         self.intervals = Intervals(["a"], ["car"], 3600.0, grace_s=0.0)
-        self.quality = QualityWatch(ViewWatch(), None)
+        self.quality = QualityMonitor(ViewMonitor(), None)
 
     def watch(self, seconds: float) -> int:
         """Frames seen in this time."""

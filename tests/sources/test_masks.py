@@ -12,7 +12,7 @@ from edge_app.config.load import load
 from edge_app.config.model import Config
 from edge_app.config.preview import PrivacyConfig
 from edge_app.errors import ConfigError
-from edge_app.sources.masks import Masked, masked
+from edge_app.sources.masks import MaskedSource, mask_source
 from edge_app.sources.street.street import Street
 
 LEFT = ((0.0, 0.0), (0.3, 1.0))
@@ -32,7 +32,7 @@ def test_frames_of_the_configured_source_are_masked_before_anyone_sees_them() ->
 
 def test_only_the_masked_part_changes_and_the_frame_keeps_its_times() -> None:
     plain, covered = (Street(seed=3, pace="fast") for _ in range(2))
-    before, after = plain.read(5.0), Masked(covered, [LEFT]).read(5.0)
+    before, after = plain.read(5.0), MaskedSource(covered, [LEFT]).read(5.0)
     assert before is not None
     assert after is not None
     assert (after.index, after.captured_at, after.monotonic) == (before.index, before.captured_at, before.monotonic)
@@ -42,7 +42,7 @@ def test_only_the_masked_part_changes_and_the_frame_keeps_its_times() -> None:
 
 def test_without_masks_nothing_is_put_in_between() -> None:
     source = Street(seed=1)
-    assert masked(source, ()) is source
+    assert mask_source(source, ()) is source
 
 
 @pytest.mark.parametrize(

@@ -72,14 +72,14 @@ def test_a_crossing_goes_where_it_happened_while_that_is_open() -> None:
     subject.record(NOON + 59, [], 0)
     assert subject.record(NOON + 61, [crossing(NOON + 59.5)], 0) == (NOON,)
     assert [cars(interval) for interval in subject.open] == [1, 0]
-    assert subject.moved == 0
+    assert subject.late_crossings == 0
 
 
 def test_a_crossing_of_a_closed_interval_moves_to_the_oldest_open_one() -> None:
     subject = intervals()
     drive(subject, NOON, NOON + 63)
     assert subject.record(NOON + 63.5, [crossing(NOON + 59.5)], 0) == (NOON + 60,)
-    assert subject.moved == 1
+    assert subject.late_crossings == 1
 
 
 def test_dropped_frames_and_quality_belong_to_the_interval_of_their_frame() -> None:

@@ -108,7 +108,7 @@ def test_a_clock_that_steps_back_over_a_restart_repeats_no_start(tmp_path: Path)
     starts = [p["start"] for p in payloads(tmp_path)]
     assert starts == [NOON + 60 * n for n in range(61)]
     assert cars(payloads(tmp_path)[-1]) == 1
-    assert second.moved == 1
+    assert second.late_crossings == 1
 
 
 def test_a_full_outbox_drops_the_oldest_and_counts_it_for_ever(tmp_path: Path) -> None:

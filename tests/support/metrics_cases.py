@@ -1,4 +1,4 @@
-"""What the tests of the metrics share: their text as Prometheus parses it, and a scene of all rooms."""
+"""What the tests of the metrics share: their text as Prometheus parses it, and a scene of all components."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge_app.camera_health.quality import QualityWatch
-from edge_app.monitoring.health_report import Report, Rooms
+from edge_app.camera_health.quality import QualityMonitor
+from edge_app.monitoring.health_report import Components, Report
 from edge_app.monitoring.metrics import exposition
 from edge_app.mqtt.publisher import Publisher
 from edge_app.storage.sqlite import Outbox
@@ -49,7 +49,7 @@ def soon(what: Callable[[], object], timeout: float = 10.0) -> None:
 
 
 class Scene:
-    """All rooms, real ones: a camera and engines that do what the test says, and a broker that is not there."""
+    """All components, real ones: a camera and engines that do what the test says, and a broker that is not there."""
 
     def __init__(self, folder: Path, certificates: dict[str, Path] | None = None) -> None:
         self.case = Case(folder)
@@ -58,11 +58,11 @@ class Scene:
         self.outbox = Outbox(folder)
         self.session = session_to(free_port())
         self.publisher = Publisher(self.session, self.outbox, DEVICE, META, report.health, interval_s=60.0)
-        quality = QualityWatch(None, None)
-        rooms = (self.case.camera, self.case.service._pipeline, self.case.ledger, quality)
-        report.rooms = Rooms(*rooms, self.publisher, self.case.service, folder, certificates or {})
+        quality = QualityMonitor(None, None)
+        components = (self.case.camera, self.case.service._pipeline, self.case.ledger, quality)
+        report.components = Components(*components, self.publisher, self.case.service, folder, certificates or {})
         self.report = report
-        self._text = exposition(DEVICE, report.rooms, ["main"], ["car", "motorcycle"])
+        self._text = exposition(DEVICE, report.components, ["main"], ["car", "motorcycle"])
 
     @property
     def now(self) -> Series:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from edge_app.console.device_table import Board
+from edge_app.console.device_table import DeviceTable
 from edge_app.mqtt import encoding, messages
 from edge_app.mqtt.connection import Message
 from edge_app.mqtt.identity import Device
@@ -62,8 +62,8 @@ def meta(device: Device = DEVICE) -> Message:
     return Message(f"{device.prefix}/meta", encoding.encode(said).encode(), 1, True)
 
 
-def board(*received: Message) -> Board:
-    made = Board(PREFIX)
+def board(*received: Message) -> DeviceTable:
+    made = DeviceTable(PREFIX)
     for message in received:
         made.take(message)
     return made

@@ -16,7 +16,7 @@ import pytest
 
 from edge_app.system.readings import readings
 from edge_app.system.systemd import notify, watchdog_interval
-from edge_app.system.threads import Heart
+from edge_app.system.threads import Heartbeats
 
 
 class Sensor(NamedTuple):
@@ -88,7 +88,7 @@ def test_the_watchdog_interval(environment: dict[str, str], seconds: float | Non
 
 def test_a_heartbeat_ages_and_one_that_never_beat_is_infinitely_old() -> None:
     now = 100.0
-    heart = Heart(lambda: now)
+    heart = Heartbeats(lambda: now)
     assert heart.age("frames") == math.inf
     heart.beat("frames")
     now = 103.5

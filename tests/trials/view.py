@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from edge_app.camera_health.measures import small_grey
-from edge_app.camera_health.monitor import ViewWatch
+from edge_app.camera_health.monitor import ViewMonitor
 from edge_app.records import Image
 from tests.support.shared import SHARED
 
@@ -112,7 +112,7 @@ def pictures(clip: Path) -> list[Image]:
 
 def watch(images: list[Image], alter: Alter) -> Iterator[tuple[float, frozenset[str], float, float]]:
     """Seconds since the alteration, flags and shift, once a second; before it as it is."""
-    eye = ViewWatch()
+    eye = ViewMonitor()
     for second, image in zip(range(2 * MINUTE), cycle(images), strict=False):
         shown = image if second < MINUTE else alter(image)
         view = eye.look(small_grey(shown), float(second))

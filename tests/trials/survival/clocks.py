@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.storage.ledger import Ledger
-from edge_app.system.clock import ClockWatch
+from edge_app.system.clock import ClockMonitor
 from tests.support.ledger_cases import CLASSES, NOON, crossing, payloads
 from tests.support.publisher_cases import DEVICE
 from tests.trials.survival.rows import Found, Row, Trial, failing
@@ -48,7 +48,7 @@ def run(trial: Trial) -> Found:
     """All by a told clock: two days' worth of steps in seconds."""
     folder = trial.folder / "state"
     counted = frames = boots = 0
-    told_of, flagged = set[float](), ClockWatch(ask=lambda: stretch.unsynced, clock=lambda: float(frames) * HOUR_S)
+    told_of, flagged = set[float](), ClockMonitor(ask=lambda: stretch.unsynced, clock=lambda: float(frames) * HOUR_S)
     ledger = _opened(folder, boots)
     now = 0.0
     for stretch in story(5.0 if trial.short else 45.0):
@@ -66,7 +66,7 @@ def run(trial: Trial) -> Found:
             counted += len(passing)
             frames += 1
     ledger.tick(now + 120.0)
-    moved, skipped = ledger.moved, ledger.skipped
+    moved, skipped = ledger.late_crossings, ledger.skipped
     ledger.close(now + 121.0)
     return _judged(payloads(folder), counted, moved, skipped)
 
