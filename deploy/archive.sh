@@ -34,7 +34,7 @@ for release in "$@"; do
         --platform "manylinux_2_35_$arch" --platform "manylinux_2_34_$arch" --platform "manylinux_2_28_$arch" \
         --platform "manylinux_2_27_$arch" --platform "manylinux_2_17_$arch" --platform "manylinux2014_$arch" "$wheel" $extra
 done
-cp -r systemd deploy/install.sh deploy/edge-app.example.toml "$folder"
+cp -r systemd deploy/install.sh deploy/edge-app.example.toml LICENSE NOTICE "$folder"
 archive=dist/edge-app-$version-$arch.tar.gz
 tar -czf "$archive" --transform "s,^\.,edge-app-$version-$arch," -C "$folder" .
 echo "$archive"
