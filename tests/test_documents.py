@@ -74,6 +74,6 @@ def test_files_of_this_project_exist(document: Path) -> None:
 
 
 def test_every_quality_flag_is_explained_to_the_technician() -> None:
-    guide = (ROOT / "deploy" / "FIELD_GUIDE.md").read_text("utf-8")
+    guide = (ROOT / "docs/guide/pole.md").read_text("utf-8")
     for flag in get_args(Quality):
         assert f"| `{flag}` |" in guide, flag

@@ -24,7 +24,7 @@ class AnchorLayer:
     """One feature map: its stride in px of the model's input, and (scale, width / height) of each anchor in a cell.
 
     first: x, y px of the anchors of the first cell. step: x, y px from one cell to the next. They need not divide the
-    picture evenly: a network run at another size than it was trained at keeps its own pitch (models/README.md).
+    picture evenly: a network run at another size than it was trained at keeps its own pitch (docs/models/build.md).
     """
 
     stride: int

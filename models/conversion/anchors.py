@@ -4,7 +4,7 @@ The source's own generator divides the picture evenly, cells of 300/19 px where 
 training at 300x300 has taught the heads the mean difference. Run at another size, SAME padding puts the cells
 elsewhere, and evenly divided anchors miss every vehicle by the same 2 to 80 px; sizes relative to the new shorter
 side are wrong by its ratio to 300. So away from 300x300 an anchor is placed at the centre of its cell's receptive
-field minus the mean difference learned at 300x300, and has its size of 300x300 in px. models/README.md has the
+field minus the mean difference learned at 300x300, and has its size of 300x300 in px. docs/models/build.md has the
 measurement.
 """
 

@@ -2,7 +2,7 @@
 
 Judges every file of a folder twice on labelled pictures: with its own anchors (models/conversion/anchors.py), and with
 anchors that divide the picture evenly and grow with its shorter side, as the source's generator would place them at
-that size. Needs no TensorFlow. models/README.md keeps the table of the last run.
+that size. Needs no TensorFlow. docs/experiments/2026-11-23-anchor-placement.md keeps the table of the last run.
 """
 
 from __future__ import annotations

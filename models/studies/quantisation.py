@@ -1,7 +1,7 @@
 """What each choice of the recipe is worth: `python -m models.studies.quantisation [--input WxH] [--images DIR] ...`.
 
 Builds the file in every variant, compares each with the float file on labelled pictures that calibrated none of them,
-and prints one table. Takes about 20 minutes. models/README.md keeps the table of the last run.
+and prints one table. Takes about 20 minutes. docs/experiments/2026-11-23-quantisation.md has the last one.
 """
 
 from __future__ import annotations

@@ -254,7 +254,7 @@ def test_alerts_ask_only_for_what_a_device_tells(scene: Scene) -> None:
 
 
 def test_the_readme_names_every_figure_and_no_other(scene: Scene) -> None:
-    text = (FOLDER / "README.md").read_text("utf-8")
+    text = (ROOT / "docs/deploy/prometheus.md").read_text("utf-8")
     told = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in scene.now if name.startswith("edge_app")}
     rows = set(re.findall(r"(?m)^\| `(edge_app_\w+)`", text))
     somewhere = {"edge_app_temperature_celsius", "edge_app_certificate_expiry_timestamp_seconds"}
