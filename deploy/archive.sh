@@ -2,8 +2,8 @@
 # One archive that installs a device without internet: deploy/archive.sh [ARCH [PYTHON...]]
 #
 # ARCH is aarch64 (default) or x86_64; PYTHON the versions it is for, by default 3.10 (JetPack 6), 3.11 (Bookworm) and
-# 3.13 (Trixie). Writes dist/edge-app-VERSION-ARCH.tar.gz: the program with its model, every wheel it needs, the units
-# and the installer. On the device: tar xf, then `sudo ./install.sh install`.
+# 3.13 (Trixie). Writes dist/edge-app-VERSION-ARCH.tar.gz: the program with its model, every wheel it needs, the units,
+# the installer, the licence and the documents. On the device: tar xf, then `sudo ./install.sh install`.
 set -eu
 cd "$(dirname "$0")/.."
 arch=${1:-aarch64}
@@ -34,7 +34,8 @@ for release in "$@"; do
         --platform "manylinux_2_35_$arch" --platform "manylinux_2_34_$arch" --platform "manylinux_2_28_$arch" \
         --platform "manylinux_2_27_$arch" --platform "manylinux_2_17_$arch" --platform "manylinux2014_$arch" "$wheel" $extra
 done
-cp -r systemd deploy/install.sh deploy/edge-app.example.toml LICENSE NOTICE "$folder"
+# the documents too: a technician without internet reads them
+cp -r systemd deploy/install.sh deploy/edge-app.example.toml LICENSE NOTICE README.md CHANGELOG.md docs "$folder"
 archive=dist/edge-app-$version-$arch.tar.gz
 tar -czf "$archive" --transform "s,^\.,edge-app-$version-$arch," -C "$folder" .
 echo "$archive"

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -110,6 +111,25 @@ def test_every_console_command_answers_to_help(unpacked: Path) -> None:
         call = f"import sys; from importlib.metadata import entry_points; sys.argv = [{name!r}, '--help']; "
         call += f"(e,) = set(entry_points(group='console_scripts', name={name!r})); sys.exit(e.load()())"
         assert name in python_with(unpacked, call)[0]
+
+
+# --- the archive
+
+
+def test_the_archive_carries_the_licence_and_the_documents(tmp_path: Path) -> None:
+    for name in ("deploy", "systemd", "docs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("LICENSE", "NOTICE", "README.md", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    pip = tmp_path / "pip"
+    pip.write_text('#!/bin/sh\n[ "$3" = download ] || touch "$7/edge_app-1.2-py3-none-any.whl"  # after --wheel-dir\n')
+    pip.chmod(0o755)
+    done = run("sh", tmp_path / "deploy/archive.sh", cwd=tmp_path, PYTHON=str(pip))
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(tmp_path / done.stdout.strip()) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    pages = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "docs").rglob("*.md")}
+    assert {"LICENSE", "NOTICE", "README.md", "install.sh", "systemd/edge-app.service", *pages} <= held
 
 
 # --- a fresh machine
