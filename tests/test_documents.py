@@ -29,7 +29,7 @@ from tests.support.paths import ROOT
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]  # not installed where it is not needed
 
 README, DOCS, INDEX = ROOT / "README.md", ROOT / "docs", ROOT / "docs/README.md"
 DOCUMENTS = sorted(
