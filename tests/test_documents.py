@@ -276,6 +276,15 @@ def test_the_map_of_rooms_is_the_one_that_is_checked() -> None:
     assert rows == {path.parent.name for path in (ROOT / "edge_app").glob("*/__init__.py")}
 
 
+def test_the_threads_of_the_table_exist() -> None:
+    _, _, rest = (DOCS / "architecture.md").read_text("utf-8").partition("| thread | works on | runs |\n")
+    cells = [line.split(" | ")[0] for line in rest.partition("\n\n")[0].splitlines()[1:]]
+    listed = {name.split()[0] for cell in cells for name in SPAN.findall(cell)}
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "edge_app").rglob("*.py"))
+    assert len(listed) > 8
+    assert listed <= set(re.findall(r'(?:Worker\(|\bname=)\s*f?"([a-z-]+)', sources))
+
+
 def test_the_glossary_has_each_term_once_and_in_order() -> None:
     text = (DOCS / "glossary.md").read_text("utf-8")
     rows = re.findall(r"^\| (.+?) \| (.*?) \|$", text, re.MULTILINE)[1:]
