@@ -14,14 +14,15 @@ import pytest
 from models.card import model_card as card
 from models.common.errors import BuildError, RegistryError
 from models.registry.shelf import Shelf
+from tests.support.paths import ARTEFACTS
 
 
 def test_the_card_is_true_and_its_plots_are_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert card.main(["--check"]) == 0, capsys.readouterr().err
-    shown = re.findall(r"\]\((card/[^)]*)\)", card.CARD.read_text())
+    shown = [Path(link).name for link in re.findall(r"\]\(([^)]*\.svg)\)", card.CARD.read_text())]
     assert [Path(name).stem for name in shown] == list(card.PLOTS)
     for name in shown:
-        plot = (card.CARD.parent / name).read_text()
+        plot = (ARTEFACTS / "card" / name).read_text()
         assert plot.lstrip().startswith(("<?xml", "<svg"))
         for found in re.findall(r'data:image/png;base64,([^"]*)"', plot):
             image = cv2.imdecode(np.frombuffer(base64.b64decode(found), np.uint8), cv2.IMREAD_COLOR)
