@@ -16,8 +16,8 @@ from typing import Any, Final
 from models.common import markdown
 from models.common.errors import BuildError, RegistryError, exit_code
 from models.registry import history
-from models.registry.durable import put, read
 from models.registry.figures import TOTALS
+from models.registry.files import read, write
 from models.registry.shelf import Entry, Shelf
 
 CARD: Final = Path(__file__).resolve().parents[1] / "MODEL_CARD.md"
@@ -65,7 +65,7 @@ def take_plots(report: Path, into: Path, default: Entry) -> None:
         if not drawn.exists():
             raise BuildError(f"There is no {drawn}: give the plots of a report on {default.name}.")
         into.mkdir(exist_ok=True)
-        put(into / f"{name}.svg", read(drawn))
+        write(into / f"{name}.svg", read(drawn))
 
 
 def _measured(shelf: Shelf, size: str) -> Measured:
@@ -171,7 +171,7 @@ def _renew(shelf: Shelf, plots: Path | None, *, only_check: bool) -> None:
     then = written(now, shelf)
     if only_check and now != then:
         raise BuildError(f"{CARD.name} does not say what the registry says: run python -m models.card.")
-    put(CARD, then.encode())
+    write(CARD, then.encode())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from models.common.errors import BuildError
+from models.common.files import json_bytes, replace_file
 from models.conversion import published_weights
 from models.conversion.anchors import Size, anchor_layers, layer_count
 from models.conversion.network import ROAD_USERS, output_names
@@ -84,9 +85,8 @@ def write(folder: Path, manifest: Manifest, model: bytes) -> Path:
     path = folder / str(manifest["file"])
     manifest = dict(manifest) | _kept(path, str(manifest["sha256"]))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(path, model)
-        _replace(path.with_suffix(".json"), (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+        replace_file(path, model)
+        replace_file(path.with_suffix(".json"), json_bytes(manifest))
     except OSError as error:
         raise BuildError(f"{error.filename or path} cannot be written: {error.strerror or error}.") from error
     return path
@@ -105,9 +105,3 @@ def _kept(path: Path, sha256: str) -> Manifest:
             f"{path} is in production: build into another folder, then `python -m models.registry add` it."
         )
     return {key: said[key] for key in ("stage", "gate") if key in said}
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(data)
-    temporary.replace(path)

@@ -12,7 +12,6 @@ from typing import Final
 
 from edge_app.errors import EdgeAppError
 from models.registry import operations, report
-from models.registry.placing import finish
 from models.registry.policy import DEFAULT_POLICY, load
 from models.registry.shelf import Shelf
 
@@ -80,12 +79,6 @@ def _rollback(args: argparse.Namespace, shelf: Shelf) -> int:
     return 0
 
 
-def _repair(_args: argparse.Namespace, _shelf: Shelf) -> int:
-    """What there was to do has been done before any command that changes something."""
-    print("nothing is left to repair")
-    return 0
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=COMMAND, description="Candidates, the gate, and what is in production.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -145,7 +138,6 @@ _COMMANDS: Final = {
     "adopt": _Command(_adopt, _name_and_why, True, "the first model of an input size, by decision"),
     "rollback": _Command(_rollback, _size_and_why, True, "the model before the present one goes into production again"),
     "history": _Command(_history, _nothing, False, "everything that happened"),
-    "repair": _Command(_repair, _nothing, True, "end a change that was interrupted"),
 }
 
 
@@ -164,8 +156,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not args.command.changes:
             return int(args.command.run(args, shelf))
         with shelf.held():
-            if ended := finish(shelf):
-                print(f"An interrupted change was finished first: {ended.kind} {ended.name}.", file=sys.stderr)
             return int(args.command.run(args, shelf))
     except EdgeAppError as error:
         print(error, file=sys.stderr)

@@ -10,7 +10,7 @@ from models.registry.case import Case, Production
 from models.registry.comparison import comparison
 from models.registry.figures import Evaluation, evaluation
 from models.registry.lineage import lineage
-from models.registry.placing import current_model
+from models.registry.production import current_model
 from models.registry.shelf import Entry, Shelf
 
 

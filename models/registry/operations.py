@@ -1,4 +1,4 @@
-"""What can be done with the registry: add, adopt, promote, roll back. Each is all or nothing, and recorded."""
+"""Add, adopt, promote and roll back models. A refusal changes nothing; every change is recorded in the history."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any, Final
 
 from edge_app.detectors.manifest import load
 from models.common.errors import RegistryError
+from models.common.files import json_bytes
 from models.registry import history
 from models.registry.assessment import case, manifest
 from models.registry.comparison import comparison
-from models.registry.durable import encoded, put, read, read_json
 from models.registry.figures import checked, evaluation
+from models.registry.files import read, read_json, write
 from models.registry.history import Event
 from models.registry.lineage import SPLIT
-from models.registry.placing import place
 from models.registry.policy import Policy
+from models.registry.production import replace_production
 from models.registry.rules import FIRST, judge
 from models.registry.shelf import Entry, Shelf
 from models.registry.verdict import Verdict
@@ -40,7 +41,7 @@ def add(shelf: Shelf, model: Path, documents: Mapping[str, Path], *, name: str |
         if known
         else Entry(_free(shelf, name or found.name, found.sha256), found.sha256, len(content), size, at)
     )
-    put(shelf.file_of(entry.sha256), content)
+    write(shelf.file_of(entry.sha256), content)
     shelf.put_entry(entry, {"manifest.json": read(model.with_suffix(".json")), **files})
     if not known or "evaluation.json" in files:
         shelf.record(Event(at, "evaluated" if known else "added", entry.name, entry.size, entry.sha256))
@@ -84,7 +85,7 @@ def promote(shelf: Shelf, policy: Policy, entry: Entry, *, at: str, why: str = "
             "replaces": replaces,
         }
         event = Event(at, "promoted", entry.name, entry.size, entry.sha256, replaces or "", why)
-        place(shelf, event, _model(shelf, entry), _in_production(shelf, entry, gate))
+        replace_production(shelf, event, _model(shelf, entry), _in_production(shelf, entry, gate))
     return found
 
 
@@ -101,7 +102,7 @@ def adopt(shelf: Shelf, policy: Policy, entry: Entry, *, at: str, why: str) -> l
     if all(verdict.passed for verdict in found):
         gate = _gate(policy, entry, found, at) | {"decision": "initial", "reason": why}
         event = Event(at, "adopted", entry.name, entry.size, entry.sha256, why=why)
-        place(shelf, event, _model(shelf, entry), _in_production(shelf, entry, gate))
+        replace_production(shelf, event, _model(shelf, entry), _in_production(shelf, entry, gate))
     return found
 
 
@@ -118,7 +119,7 @@ def rollback(shelf: Shelf, size: str, *, at: str, why: str) -> Event:
     if hashlib.sha256(content).hexdigest() != back.sha256:
         raise RegistryError(f"{model} is damaged: take it from git (git log -- {shelf.slot(size)[0].name}).")
     event = Event(at, "rolled back", back.name, size, back.sha256, present.sha256, why)
-    place(shelf, event, content, read(described))
+    replace_production(shelf, event, content, read(described))
     return event
 
 
@@ -148,4 +149,4 @@ def _in_production(shelf: Shelf, entry: Entry, gate: Mapping[str, Any]) -> bytes
     """The candidate's manifest under the product's name, with the record of the gate."""
     model, _ = shelf.slot(entry.size)
     said = {"name": model.stem, "file": model.name, "stage": "production", "gate": dict(gate)}
-    return encoded(manifest(shelf, entry) | said)
+    return json_bytes(manifest(shelf, entry) | said)

@@ -2,7 +2,7 @@
 
 entries/NAME/   entry.json, manifest.json as it came, evaluation.json, comparison.json and split.json as measured
 history.jsonl   one event a line
-former/         SHA256.tflite and .json of models that were in production: what a rollback puts back
+former/         SHA256.tflite and .json of the model before the present one, of each input size, for a rollback
 store           .tflite files of candidates, by hash; outside of git
 """
 
@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from models.common.errors import RegistryError
 from models.registry import history
-from models.registry.durable import put, put_json, read, read_json
+from models.registry.files import read, read_json, write, write_json
 from models.registry.history import Event
 
 ENTRY: Final = "edge-app/registry-entry/1"
@@ -88,8 +88,8 @@ class Shelf:
             raise RegistryError(f"{entry.name!r} is no name for an entry: a-z, 0-9, dot, hyphen and underscore.")
         folder = self.folder(entry.name)
         for name, content in documents.items():
-            put(folder / name, content)
-        put_json(folder / "entry.json", {"schema": ENTRY, **asdict(entry)})
+            write(folder / name, content)
+        write_json(folder / "entry.json", {"schema": ENTRY, **asdict(entry)})
 
     def folder(self, name: str) -> Path:
         return self.registry / "entries" / name
@@ -114,10 +114,9 @@ class Shelf:
             raise RegistryError(f"{path} is not one event a line: {error}.") from error
 
     def record(self, event: Event) -> None:
-        """Appends an event, once: a repeated attempt adds nothing."""
-        events = self.history()
-        if event not in events:
-            put(self.registry / "history.jsonl", "".join(map(history.line, [*events, event])).encode())
+        """Append an event to the history. Raises RegistryError: when the history is damaged or cannot be written."""
+        events = [*self.history(), event]
+        write(self.registry / "history.jsonl", "".join(map(history.line, events)).encode())
 
     def file_of(self, sha256: str) -> Path:
         """A candidate's .tflite, in the store."""

@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.common.errors import BuildError
+from models.common.files import json_bytes, replace_file
 from models.training.settings import SCHEMA, Settings
 
 
@@ -97,9 +98,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(dict(content), indent=1, ensure_ascii=False) + "\n", "utf-8")
-    temporary.replace(path)
+    replace_file(path, json_bytes(dict(content), indent=1))
 
 
 def code_revision() -> str:

@@ -6,6 +6,7 @@ Kernels as TensorFlow has them: (k, k, in, out) for convolutions, (k, k, channel
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
 from models.common.errors import BuildError
+from models.common.files import replace_file
 from models.conversion.network import ROAD_USERS, keep_classes
 from models.conversion.published_weights import Weights as SourceWeights
 from models.training.architecture import BACKBONE, FINE, GROWN, PARENTS, Plan, Unit, convolutions
@@ -67,9 +69,9 @@ def grown(known: Weights, plan: Plan, seed: int) -> dict[str, FloatArray]:
 
 def save(path: Path, weights: Weights) -> None:
     """One .npz, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new.npz")
-    np.savez(temporary, **dict(weights))  # type: ignore[arg-type]  # numpy's stub takes the keywords for options
-    temporary.replace(path)
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(weights))  # type: ignore[arg-type]  # numpy's stub takes the keywords for options
+    replace_file(path, buffer.getvalue())
 
 
 def load(path: Path) -> dict[str, FloatArray]:

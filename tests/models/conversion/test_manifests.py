@@ -24,7 +24,7 @@ from tests.support.paths import ARTEFACTS
 every_size = pytest.mark.parametrize("size", DEFAULT_SIZES, ids=str)
 
 
-SHIPPED = sorted([*ARTEFACTS.glob("*.json"), *ARTEFACTS.glob("registry/former/*.json")])
+SHIPPED = sorted(path for part in (".", "published", "registry/former") for path in (ARTEFACTS / part).glob("*.json"))
 TRAINED = [path for path in SHIPPED if "training" in json.loads(path.read_text())["origin"]]
 PUBLISHED = [path for path in SHIPPED if path not in TRAINED]
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge_app.detectors.manifest import load
+from edge_app.errors import DetectorError
+from models.common.errors import RegistryError
 from models.registry import history, operations
+from models.registry.__main__ import main
 from models.registry.operations import adopt, promote, rollback
-from models.registry.placing import interrupted
 from models.registry.policy import DEFAULT_POLICY
 from models.registry.shelf import Shelf
 from tests.support.registry_cases import (
@@ -24,6 +31,7 @@ from tests.support.registry_cases import (
     everything,
     in_production,
     manifest,
+    places,
     sha256,
     shelf,
     with_value,
@@ -70,18 +78,17 @@ def test_a_refusal_changes_nothing(two: Shelf) -> None:
     assert everything(two) == before
 
 
-def test_each_rollback_goes_one_further_back_and_two_are_kept(two: Shelf) -> None:
+def test_a_rollback_goes_one_step_back_and_no_more_is_kept(two: Shelf) -> None:
     models = [THEIRS, OURS, b"the third one.", b"the fourth one"]
     promote(two, POLICY, two.entry("ours"), at=AT)
     for one, before in zip(models[2:], models[1:], strict=False):
         entry = add(two, one, name=one.decode().replace(" ", "-").strip("."), against=before)
         assert not [v for v in promote(two, POLICY, entry, at=AT) if not v.passed]
     assert {path.name for path in (two.registry / "former").iterdir()} == {
-        f"{sha256(model)}.{kind}" for model in (OURS, b"the third one.") for kind in ("tflite", "json")
+        f"{sha256(b'the third one.')}.{kind}" for kind in ("tflite", "json")
     }
-    for expected in (b"the third one.", OURS):
-        rollback(two, SIZE, at=AT, why="trial")
-        assert in_production(two) == expected
+    rollback(two, SIZE, at=AT, why="trial")
+    assert in_production(two) == b"the third one."
     with pytest.raises(Exception, match="not kept any more: take it from git"):
         rollback(two, SIZE, at=AT, why="trial")
 
@@ -133,6 +140,87 @@ def test_a_damaged_former_model_is_not_brought_back(two: Shelf) -> None:
     assert in_production(two) == OURS
 
 
+# --- a change that fails midway
+
+
+def failing_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let the change to the disk with this number fail, counted from 0, and all after it."""
+    left = [step]
+
+    def limited(change: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(28, "No space left on device")
+            return change(*args, **options)
+
+        return call
+
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(Path, name, limited(getattr(Path, name)))
+
+
+@pytest.mark.parametrize("step", range(9))
+@pytest.mark.parametrize("back", [False, True], ids=["promote", "rollback"])
+def test_a_change_that_fails_midway_is_reported_until_git_restores_the_files(
+    two: Shelf, step: int, back: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change: Callable[[], object] = lambda: promote(two, POLICY, two.entry("ours"), at=AT)  # noqa: E731
+    old, new = THEIRS, OURS
+    if back:
+        change()
+        change, old, new = lambda: rollback(two, SIZE, at=AT, why="trial"), OURS, THEIRS
+    committed = {path: path.read_bytes() for path in two.slot(SIZE)}
+    with pytest.MonkeyPatch.context() as patch:
+        failing_at(patch, step)
+        with contextlib.suppress(RegistryError):
+            change()
+    recorded = history.succession(two.history(), SIZE)[-1].sha256
+    try:
+        assert sha256(in_production(two)) == recorded
+    except (AssertionError, DetectorError):
+        assert recorded == sha256(old)
+        assert main(["check", "ours", *places(two)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith(f"run `git restore {' '.join(map(str, two.slot(SIZE)))}`.")
+        for path, content in committed.items():
+            path.write_bytes(content)
+    if in_production(two) == old:
+        change()
+    assert in_production(two) == new
+    assert [event.kind for event in two.history()].count("promoted") == 1
+    assert history.succession(two.history(), SIZE)[-1].sha256 == sha256(new)
+
+
+def test_a_change_takes_as_many_steps_as_the_failures_reach(two: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing_at(monkeypatch, 5)
+    promote(two, POLICY, two.entry("ours"), at=AT)
+    monkeypatch.undo()
+    failing_at(monkeypatch, 9)  # four former files to delete
+    rollback(two, SIZE, at=AT, why="trial")
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git (apt install git)")
+def test_the_command_that_the_sentence_names_takes_the_change_back(
+    two: Shelf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git = ["git", "-C", str(two.production), "-c", "user.name=x", "-c", "user.email=x"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    with monkeypatch.context() as patch:
+        failing_at(patch, 3)
+        assert main(["promote", "ours", *places(two)]) == 1
+    assert "No space left" in capsys.readouterr().err
+    with pytest.raises(DetectorError, match="not the file its manifest describes"):
+        load(two.slot(SIZE)[0])
+    assert main(["promote", "ours", *places(two)]) == 1
+    said = capsys.readouterr().err
+    subprocess.run([*git, *said[said.index("`git ") + 5 : said.rindex("`")].split()], check=True)
+    assert in_production(two) == THEIRS
+    assert main(["promote", "ours", *places(two)]) == 0
+    assert in_production(two) == OURS
+
+
 # --- what is committed
 
 
@@ -149,5 +237,14 @@ def test_the_committed_registry_says_what_ships(size: str) -> None:
     assert one.slot(SIZE)[0].name == FILE
 
 
-def test_no_committed_change_is_half_done() -> None:
-    assert not interrupted(Shelf())
+@pytest.mark.parametrize("size", ["300x300", "512x288", "640x384"])
+def test_the_committed_registry_can_roll_back_one_step(size: str) -> None:
+    one = Shelf()
+    before = history.succession(one.history(), size)[-2]
+    assert load(one.former(before.sha256)[0])[0].sha256 == before.sha256
+
+
+def test_no_other_former_model_is_committed() -> None:
+    one = Shelf()
+    kept = {history.succession(one.history(), size)[-2].sha256 for size in ("300x300", "512x288", "640x384")}
+    assert {path.stem for path in (one.registry / "former").iterdir()} == kept
