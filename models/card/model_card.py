@@ -8,17 +8,16 @@ plots of an evaluation's report, which show no picture of any camera.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from models.common import markdown
 from models.common.errors import BuildError, RegistryError, exit_code
+from models.common.schemas import TOTALS
 from models.registry import history
-from models.registry.figures import TOTALS
 from models.registry.files import read, write
-from models.registry.shelf import Entry, Shelf
+from models.registry.storage import Entry, Registry
 
 CARD: Final = Path(__file__).resolve().parents[1] / "MODEL_CARD.md"
 PLOTS: Final = ("ap50", "precision-recall", "confusion", "errors")
@@ -32,12 +31,12 @@ Measured = tuple[Entry, Mapping[str, Any]]
 """A file in production and its evaluation.json."""
 
 
-def figures(shelf: Shelf) -> str:
+def figures(registry: Registry) -> str:
     """All tables, Markdown. Raises RegistryError where something in production was never measured."""
-    files = [_measured(shelf, size) for size in _SIZES]
+    files = [_measured(registry, size) for size in _SIZES]
     default = files[0][1]
     blocks = (
-        ("The files, and their time beside another of the same size, measured in turns:", _speed(files, shelf)),
+        ("The files, and their time beside another of the same size, measured in turns:", _speed(files, registry)),
         ("Average precision at IoU 0.5 on pictures of cameras that taught nothing, with 95 % intervals:", _ap50(files)),
         ("The same with the labels that were checked by eye, for files measured since then:", _ap50(files, "checked")),
         ("As labelled, for 512x288, by size, px of the input (square root of the area):", _sizes(default)),
@@ -49,13 +48,13 @@ def figures(shelf: Shelf) -> str:
     return "\n".join(f"{title}\n\n{markdown.table(next(rows), rows)}\n" for title, rows in blocks)
 
 
-def written(card: str, shelf: Shelf) -> str:
+def written(card: str, registry: Registry) -> str:
     """The card with the figures of today. Raises BuildError when it has no place for them."""
     head, begin, rest = card.partition(_BEGIN)
     _, end, tail = rest.partition(_END)
     if not begin or not end:
         raise BuildError(f"The model card needs the lines {_BEGIN.strip()!r} and {_END.strip()!r} around its figures.")
-    return f"{head}{begin}\n{figures(shelf)}\n{end}{tail}"
+    return f"{head}{begin}\n{figures(registry)}\n{end}{tail}"
 
 
 def take_plots(report: Path, into: Path, default: Entry) -> None:
@@ -68,19 +67,19 @@ def take_plots(report: Path, into: Path, default: Entry) -> None:
         write(into / f"{name}.svg", read(drawn))
 
 
-def _measured(shelf: Shelf, size: str) -> Measured:
-    events = history.succession(shelf.history(), size)
+def _measured(registry: Registry, size: str) -> Measured:
+    events = history.succession(registry.history(), size)
     if not events:
         raise RegistryError(f"No {size} file is in production: python -m models.registry list.")
-    entry = shelf.entry(events[-1].name)
-    found = shelf.document(entry.name, "evaluation.json")
+    entry = registry.entry(events[-1].name)
+    found = registry.document(entry.name, "evaluation.json")
     if found is None:
         raise RegistryError(f"{entry.name} is in production, but was never measured: python -m models.evaluation.")
     return entry, found
 
 
-def _speed(files: Sequence[Measured], shelf: Shelf) -> Iterator[Sequence[str]]:
-    names = {entry.sha256: entry.name for entry in shelf.entries()}
+def _speed(files: Sequence[Measured], registry: Registry) -> Iterator[Sequence[str]]:
+    names = {entry.sha256: entry.name for entry in registry.entries()}
     yield "input", "file", "MB", "sha256", "time", "beside"
     for entry, found in files:
         other = found["speed"].get("relative_to") or {"sha256": entry.sha256, "ratio": 1.0}
@@ -160,19 +159,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="of a report on the default: take them over")
     parser.add_argument("--check", action="store_true", help="only tell whether the card is true")
     args = parser.parse_args(arguments)
-    shelf = Shelf()
-    return exit_code(lambda: _renew(shelf, args.plots, only_check=args.check))
+    registry = Registry()
+    return exit_code(lambda: _renew(registry, args.plots, only_check=args.check))
 
 
-def _renew(shelf: Shelf, plots: Path | None, *, only_check: bool) -> None:
+def _renew(registry: Registry, plots: Path | None, *, only_check: bool) -> None:
     if plots is not None:
-        take_plots(plots, CARD.parent / "artefacts" / "card", _measured(shelf, _SIZES[0])[0])
+        take_plots(plots, CARD.parent / "artefacts" / "card", _measured(registry, _SIZES[0])[0])
     now = read(CARD).decode()
-    then = written(now, shelf)
+    then = written(now, registry)
     if only_check and now != then:
         raise BuildError(f"{CARD.name} does not say what the registry says: run python -m models.card.")
     write(CARD, then.encode())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

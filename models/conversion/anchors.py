@@ -10,13 +10,17 @@ measurement.
 
 from __future__ import annotations
 
+import argparse
 import math
+import re
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 LAYERS: Final = 6
 TRAINED_SIDE: Final = 300
 """Width and height of the source's input in px."""
+SMALLEST_SIDE, LARGEST_SIDE = 128, 1280
+"""Sides in px that an input size may have."""
 FINEST_STRIDE: Final = 16
 MIN_SCALE: Final = 0.2
 MAX_SCALE: Final = 0.95
@@ -42,6 +46,17 @@ class Size(NamedTuple):
     @property
     def is_trained(self) -> bool:
         return self == (TRAINED_SIDE, TRAINED_SIDE)
+
+
+def size_of(text: str) -> Size:
+    """ "512x288" -> Size. Raises argparse.ArgumentTypeError in words."""
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    size = Size(*map(int, found.groups())) if found else Size(0, 0)
+    if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not WIDTHxHEIGHT with sides of {SMALLEST_SIDE} to {LARGEST_SIDE} px"
+        )
+    return size
 
 
 class Axis(NamedTuple):

@@ -7,7 +7,6 @@ result against the source and against float, and writes NAME.tflite and NAME.jso
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,26 +19,16 @@ from rich.table import Table
 from edge_app.errors import EdgeAppError
 from models.common.errors import BuildError
 from models.conversion import pictures, published_weights, quantisation, tensorflow_adapter
-from models.conversion.anchors import Size
+from models.conversion.anchors import Size, size_of
 from models.conversion.attribution import calibration_data
 from models.conversion.checks import Check, against_float, against_source, compare
 from models.conversion.manifest import DEFAULT_SIZES, write
 
 HELD_OUT: Final = 300
 """Pictures, none of those that calibrate, on which int8 is compared with float."""
-SMALLEST, LARGEST = 128, 1280
 COMMAND: Final = "python -m models.conversion.build"
 OUT: Final = Path("build/models")
 """Not where the product's files lie: only the gate replaces those."""
-
-
-def size_of(text: str) -> Size:
-    """ "512x288" -> Size. Raises argparse.ArgumentTypeError in words."""
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    size = Size(*map(int, found.groups())) if found else Size(0, 0)
-    if not all(SMALLEST <= side <= LARGEST for side in size):
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT with sides of {SMALLEST} to {LARGEST} px")
-    return size
 
 
 def pictures_of(folder: Path) -> list[Path]:

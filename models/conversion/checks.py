@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from models.common.logits import sigmoid
 from models.conversion import network, tensorflow_adapter
 from models.conversion.anchors import TRAINED_SIDE, Size, layer_count
 from models.conversion.fidelity import THRESHOLDS, Fidelity, fidelity
@@ -17,7 +18,7 @@ from models.conversion.network import INPUT, ROAD_USERS, SOURCE_BOXES, SOURCE_SC
 from models.conversion.pictures import letterbox, load, scaled
 from models.conversion.published_weights import Graph
 from models.conversion.quantisation import FLOAT, Built, base_graph
-from models.conversion.raw_model import RawModel, manifest_anchors, sigmoid
+from models.conversion.raw_model import RawModel, manifest_anchors
 
 ANCHOR_BOUND: Final = 1e-4
 """In picture widths; the source's own anchors are computed in float32."""

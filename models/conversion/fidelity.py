@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
+from models.common.geometry import paired_iou
 
 THRESHOLDS: Final = (0.3, 0.4, 0.5)
 """Scores at which a device may decide; a flip is a decision that the quantised file takes otherwise."""
@@ -43,20 +44,6 @@ class Fidelity:
     flips: tuple[float, ...]
     box_iou: float
     box_iou_p05: float
-
-
-def paired_iou(a: FloatArray, b: FloatArray) -> FloatArray:
-    """IoU float32 (N,) of boxes (N, 4) x0 y0 x1 y1 with those in the same row."""
-    corner = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    both = np.prod(np.clip(corner, 0, None), axis=1)
-    union = np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1) - both
-    return np.asarray(both / np.maximum(union, 1e-9), np.float32)
-
-
-def iou_matrix(a: FloatArray, b: FloatArray) -> FloatArray:
-    """IoU float32 (N, M) of boxes (N, 4) with boxes (M, 4), x0 y0 x1 y1."""
-    rows = np.repeat(a, len(b), axis=0)
-    return paired_iou(rows, np.tile(b, (len(a), 1))).reshape(len(a), len(b))
 
 
 def fidelity(pairs: Iterable[tuple[Raw, Raw]]) -> Fidelity:

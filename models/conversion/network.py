@@ -33,12 +33,12 @@ ROAD_USERS: Final = {"person": 1, "bicycle": 2, "car": 3, "motorcycle": 4, "bus"
 SOURCE_ANCHORS: Final = "Postprocessor/ExpandDims"
 
 
-def box_head(layer: int) -> str:
+def box_head(layer: int | str) -> str:
     """Name of the convolution (without /weights, /biases, /BiasAdd) that predicts the boxes of a layer."""
     return f"BoxPredictor_{layer}/BoxEncodingPredictor"
 
 
-def class_head(layer: int) -> str:
+def class_head(layer: int | str) -> str:
     """Name of the convolution that predicts the class logits of a layer."""
     return f"BoxPredictor_{layer}/ClassPredictor"
 
@@ -62,7 +62,7 @@ def cut(source: Graph, size: Size, outputs: Sequence[str] = ()) -> Graph:
         if name not in keep:
             keep.add(name)
             pending += [] if name == INPUT else [_node_name(i) for i in by_name[name]["input"]]
-    start = _placeholder(INPUT, size, FLOAT32)
+    start = placeholder(INPUT, size, FLOAT32)
     nodes = tuple(start if n["name"] == INPUT else n for n in source.nodes if n["name"] in keep)
     return Graph(nodes, {name: array for name, array in source.weights.items() if name in keep})
 
@@ -115,7 +115,7 @@ def with_raw_input(graph: Graph, size: Size) -> Graph:
     kind = {"T": {"type": FLOAT32}}
     cast = {"SrcT": {"type": UINT8}, "DstT": {"type": FLOAT32}}
     front: tuple[Node, ...] = (
-        _placeholder(RAW_INPUT, size, UINT8),
+        placeholder(RAW_INPUT, size, UINT8),
         {"name": "raw/float", "op": "Cast", "input": [RAW_INPUT], "attr": cast},
         _constant("raw/range", FLOAT32),
         _constant("raw/one", FLOAT32),
@@ -143,7 +143,7 @@ def concatenated(graph: Graph, layers: int) -> Graph:
     return Graph(tuple(nodes), weights)
 
 
-def _placeholder(name: str, size: Size, kind: int) -> Node:
+def placeholder(name: str, size: Size, kind: int) -> Node:
     shape = {"dim": [{"size": str(n)} for n in (1, size.height, size.width, 3)]}
     attributes = {"dtype": {"type": kind}, "shape": {"shape": shape}}
     return {"name": name, "op": "Placeholder", "input": [], "attr": attributes}

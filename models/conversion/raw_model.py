@@ -13,17 +13,13 @@ from numpy.typing import NDArray
 from edge_app.detectors.ssd import AnchorLayer, anchors, decode
 from edge_app.records import FloatArray, Image
 from models.common.errors import BuildError
+from models.common.logits import sigmoid
 from models.conversion.fidelity import Raw
 from models.conversion.manifest import Manifest
 from models.conversion.network import ROAD_USERS
 
 VEHICLE_COLUMNS: Final = [i for i, name in enumerate(ROAD_USERS) if name not in ("person", "bicycle")]
 """Columns of the scores that are compared: what is counted by default."""
-
-
-def sigmoid(logits: FloatArray) -> FloatArray:
-    """Score 0..1 of a logit. Logits below -88, which fitted scores have, would overflow float32."""
-    return np.asarray(1 / (1 + np.exp(-np.maximum(logits, -80))), np.float32)
 
 
 def manifest_anchors(manifest: Manifest) -> FloatArray:

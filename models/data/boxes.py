@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
 from models.data.formats import Labelled, Row
-from models.data.mapping import SKIP, plain
+from models.data.mapping import SKIP, normalised
 from models.data.problems import Problems
 from models.data.samples import CLASSES, OTHER
 
@@ -37,7 +37,7 @@ def checked(item: Labelled, size: tuple[int, int], classes: Mapping[str, str], p
     side = np.array(_measure(item, size, problems) * 2, np.float64)
     corners, kinds, ignored = [], [], []
     for row in item.rows:
-        label = classes.get(plain(row.label))
+        label = classes.get(normalised(row.label))
         if label is None:
             problems.add("unknown class", item.labels, f"{row.label!r} is none of ours; map it with --class", row.line)
         if label is None or label == SKIP:

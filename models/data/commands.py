@@ -45,7 +45,7 @@ def progress(items: Iterable[T], what: str, console: Console, total: int | None 
 def import_command(args: argparse.Namespace, console: Console) -> None:
     """Read labelled pictures, list what is wrong with them, and write the rest as TFRecord shards."""
     sources = _sources(args)
-    classes = mapping.of(args.classes, args.classes_file)
+    classes = mapping.class_mapping(args.classes, args.classes_file)
     pictures = _existing(args.pictures or _pictures_of(_existing(args.input)))
     _free(args.out, args.out / shards.INDEX, args.replace)
     problems = Problems()
@@ -109,7 +109,7 @@ def split_command(args: argparse.Namespace, console: Console) -> None:
         chosen = splits.by_patterns(entries, args.validation, args.test)
     split = splits.Split(chosen.train, chosen.validation, (*chosen.test, *judges))
     splits.check(split, [*entries, *judging])
-    splits.write(args.out, split, _typed())
+    splits.write(args.out, split, _command_line())
     _table("part", sorted(((split.part(e.camera) or "", e) for e in [*entries, *judging]), key=_place))
     console.print(f"wrote {args.out}", soft_wrap=True)
 
@@ -161,11 +161,11 @@ def report_command(args: argparse.Namespace, console: Console) -> None:
     def shown(samples: Iterable[Sample]) -> Iterator[Sample]:
         return progress(samples, "looking at labels", console, total)
 
-    path = report(args.shards, args.out, args.input, args.model, args.sure, _typed(), shown)
+    path = report(args.shards, args.out, args.input, args.model, args.sure, _command_line(), shown)
     console.print(f"wrote {path}", soft_wrap=True)
 
 
-def _typed() -> str:
+def _command_line() -> str:
     return shlex.join([*PROGRAM.split(), *sys.argv[1:]])
 
 

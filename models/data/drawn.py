@@ -10,7 +10,8 @@ import numpy as np
 
 from edge_app.records import FloatArray, Image
 from edge_app.sources.street.street import Street
-from models.data.fingerprints import look
+from models.common.geometry import shared_area
+from models.data.fingerprints import inspect
 from models.data.samples import CLASSES, OTHER, Sample, digest
 
 ORIGIN: Final = "edge-app rendered street, own drawing"
@@ -42,7 +43,7 @@ def _sample(name: str, camera: str, image: Image, known: Sequence[tuple[int, tup
     height, width = image.shape[:2]
     boxes = np.array([box for _, box in known], np.float32).reshape(-1, 4)
     inside = np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
-    ignored = _unseen(boxes, inside)
+    ignored = _hidden(boxes, inside)
     left = (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1])
     small = cv2.resize(image, _SIZE, interpolation=cv2.INTER_AREA)
     code = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
@@ -60,16 +61,14 @@ def _sample(name: str, camera: str, image: Image, known: Sequence[tuple[int, tup
         origin=ORIGIN,
         licence=LICENCE,
         camera=camera,
-        fingerprint=look(code).fingerprint,
+        fingerprint=inspect(code).fingerprint,
     )
 
 
-def _unseen(boxes: FloatArray, inside: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _hidden(boxes: FloatArray, inside: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     """Of boxes from far to near: those outside the picture or behind nearer ones to a large part."""
     whole = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), 1)
     hidden = 1 - np.maximum(inside[:, 2:] - inside[:, :2], 0).prod(axis=1) / whole
     for i in range(len(boxes)):
-        nearer = inside[i + 1 :]
-        sides = np.minimum(inside[i, 2:], nearer[:, 2:]) - np.maximum(inside[i, :2], nearer[:, :2])
-        hidden[i] += float(np.maximum(sides, 0).prod(axis=1).max(initial=0)) / whole[i]
+        hidden[i] += float(shared_area(inside[i : i + 1], inside[i + 1 :]).max(initial=0)) / whole[i]
     return np.asarray(hidden >= _HIDDEN, bool)

@@ -33,7 +33,7 @@ class PictureError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PictureInfo:
     """What a picture is: width and height in px, fingerprint: 64 hex digits of its perceptual hash."""
 
     width: int
@@ -50,7 +50,7 @@ class Pair:
     bits: int
 
 
-def look(image: bytes) -> Look:
+def inspect(image: bytes) -> PictureInfo:
     """Decode all of a JPEG or PNG. Raises PictureError for anything that training could not read as it looks."""
     try:
         with Pillow.open(io.BytesIO(image), formats=FORMATS) as picture:
@@ -61,7 +61,7 @@ def look(image: bytes) -> Look:
         raise PictureError("no JPEG or PNG") from error
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise error if isinstance(error, PictureError) else PictureError(f"damaged ({error})") from error
-    return Look(grey.width, grey.height, str(imagehash.phash(grey, hash_size=SIDE)))
+    return PictureInfo(grey.width, grey.height, str(imagehash.phash(grey, hash_size=SIDE)))
 
 
 def near_pairs(fingerprints: Sequence[str], bits: int = NEAR) -> Iterator[Pair]:

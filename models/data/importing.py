@@ -8,11 +8,11 @@ from pathlib import Path
 
 from models.data import fingerprints
 from models.data.boxes import checked
-from models.data.fingerprints import Look, PictureError
+from models.data.fingerprints import PictureError, PictureInfo
 from models.data.formats import Labelled
 from models.data.problems import Problems
 from models.data.samples import ASPECT_DIGITS, Sample, digest
-from models.data.sources import Source, known_of
+from models.data.sources import Source, find_known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,10 +32,10 @@ def gather(
     hashes: dict[str, Path] = {}
     for item in labelled:
         image = _bytes(item, problems)
-        look = None if image is None else _look(item, image, problems)
-        if image is None or look is None or _seen(item, digest(image), names, hashes, problems):
+        info = None if image is None else _inspect(item, image, problems)
+        if image is None or info is None or _seen(item, digest(image), names, hashes, problems):
             continue
-        sample = _sample(item, image, look, sources, classes, problems)
+        sample = _sample(item, image, info, sources, classes, problems)
         found += [Pending(item.picture, sample)] if sample else []
     return _scenes_joined(found)
 
@@ -56,9 +56,9 @@ def _bytes(item: Labelled, problems: Problems) -> bytes | None:
     return None
 
 
-def _look(item: Labelled, image: bytes, problems: Problems) -> Look | None:
+def _inspect(item: Labelled, image: bytes, problems: Problems) -> PictureInfo | None:
     try:
-        return fingerprints.look(image)
+        return fingerprints.inspect(image)
     except PictureError as error:
         problems.add("unreadable picture", item.picture, f"it is {error}")
         return None
@@ -79,25 +79,25 @@ def _seen(item: Labelled, sha256: str, names: set[str], hashes: dict[str, Path],
 def _sample(
     item: Labelled,
     image: bytes,
-    look: Look,
+    info: PictureInfo,
     sources: tuple[Source, ...],
     classes: Mapping[str, str],
     problems: Problems,
 ) -> Sample | None:
     sha256 = digest(image)
-    known = known_of(item.name, sha256, sources)
+    known = find_known(item.name, sha256, sources)
     if known is None:
         problems.add(
             "no camera", item.picture, "no rule of the sources file fits, and without a camera it has no split"
         )
         return None
-    found = checked(item, (look.width, look.height), classes, problems)
+    found = checked(item, (info.width, info.height), classes, problems)
     return Sample(
         name=item.name,
         image=b"",
-        width=look.width,
-        height=look.height,
-        aspect=round(known.aspect or look.width / look.height, ASPECT_DIGITS),
+        width=info.width,
+        height=info.height,
+        aspect=round(known.aspect or info.width / info.height, ASPECT_DIGITS),
         boxes=found.corners,
         classes=found.classes,
         ignored=found.ignored,
@@ -105,7 +105,7 @@ def _sample(
         origin=known.origin,
         licence=known.licence,
         camera=known.camera,
-        fingerprint=look.fingerprint,
+        fingerprint=info.fingerprint,
     )
 
 

@@ -22,12 +22,12 @@ USUAL: Final[Mapping[str, str]] = {
 }
 
 
-def plain(name: str) -> str:
+def normalised(name: str) -> str:
     """Lower case, with hyphens for blanks and underscores: "Auto_Rickshaw" and "auto rickshaw" are one class."""
     return "-".join(name.lower().replace("_", " ").replace("-", " ").split())
 
 
-def of(options: Sequence[str], file: Path | None = None) -> Mapping[str, str]:
+def class_mapping(options: Sequence[str], file: Path | None = None) -> Mapping[str, str]:
     """The usual names, over them a JSON file {"theirs": "ours"}, over it options THEIRS=OURS. Raises UsageError."""
     pairs = list(_in_file(file).items()) if file else []
     for option in options:
@@ -38,7 +38,7 @@ def of(options: Sequence[str], file: Path | None = None) -> Mapping[str, str]:
     for theirs, ours in pairs:
         if ours not in (*CLASSES, SKIP):
             raise UsageError(f"{theirs}={ours}: our classes are {', '.join(CLASSES)}, and {SKIP} leaves one out.")
-    return {**USUAL, **{plain(theirs): ours for theirs, ours in pairs}}
+    return {**USUAL, **{normalised(theirs): ours for theirs, ours in pairs}}
 
 
 def _in_file(path: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.conversion.build import size_of
+from models.conversion.anchors import size_of
 from models.conversion.manifest import DEFAULT_SIZES
 from models.data.samples import NO_LICENCE
 

@@ -86,7 +86,7 @@ def one(origin: str, licence: str, aspect: float | None, camera: str) -> Source:
     return Source("", origin, licence, aspect, (CameraRule(camera, prefix=""),))
 
 
-def known_of(name: str, sha256: str, sources: Sequence[Source]) -> Known | None:
+def find_known(name: str, sha256: str, sources: Sequence[Source]) -> Known | None:
     """What the first source says that knows the picture."""
     found = (source.known(name, sha256) for source in sources)
     return next((known for known in found if known), None)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from models.common.schemas import SPLIT
 from models.data.errors import DataError
 from models.data.fingerprints import NEAR, near_pairs
 from models.data.shards import Entry
 
-SCHEMA: Final = "edge-app/split/1"
 PARTS: Final = ("train", "validation", "test")
 
 
@@ -102,7 +102,7 @@ def check(split: Split, entries: Sequence[Entry], bits: int = NEAR) -> None:
 
 def write(path: Path, split: Split, command: str) -> None:
     """The split as JSON."""
-    content = {"schema": SCHEMA, "command": command} | {part: list(getattr(split, part)) for part in PARTS}
+    content = {"schema": SPLIT, "command": command} | {part: list(getattr(split, part)) for part in PARTS}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -111,8 +111,8 @@ def read(path: Path) -> Split:
     """A split file. Raises DataError when it is none."""
     try:
         content = json.loads(path.read_text("utf-8"))
-        if content["schema"] != SCHEMA:
-            raise ValueError(f"its schema is not {SCHEMA}")
+        if content["schema"] != SPLIT:
+            raise ValueError(f"its schema is not {SPLIT}")
         return Split(*(tuple(map(str, content[part])) for part in PARTS))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no split file: {error}.") from error

@@ -24,8 +24,9 @@ from edge_app.offline.scoring import read_truth
 from models.conversion import pictures
 from models.data import splits
 from models.data.sources import read_sources
-from models.evaluation import coco, counting, document, labelled, looking, report, tables
-from models.evaluation.detection import Detected, picture_set
+from models.evaluation import coco, counting, document, labelled, report, tables
+from models.evaluation.detection import SetResult, picture_set
+from models.evaluation.observations import observe, open_detector
 from models.evaluation.speed import speeds
 from models.evaluation.subject import Result, Subject, subjects
 
@@ -46,20 +47,22 @@ def _detected(
     """With what each saw in the labelled pictures."""
     shown = _shown(args)
     with bar("pictures", len(shown)) as progress:
-        seen = looking.look([detectors[r.subject.name] for r in results], shown, progress.forward)
+        seen = observe([detectors[r.subject.name] for r in results], shown, progress.forward)
     rows = labelled.by_set(shown)
     sets = [
         picture_set(name, [shown[i] for i in chosen], [seen[0][i] for i in chosen]) for name, chosen in rows.items()
     ]
-    pooled = [coco.judge(looks) for looks in seen] if args.float else [None] * len(seen)
+    pooled = [coco.evaluate(observations) for observations in seen] if args.float else [None] * len(seen)
     score = Config().detector.score
     return [
         replace(
             result,
-            pooled=judged,
-            sets=tuple(Detected(of, tuple(looks[i] for i in rows[of.name]), score, result.subject.size) for of in sets),
+            pooled=class_result,
+            sets=tuple(
+                SetResult(of, tuple(observations[i] for i in rows[of.name]), score, result.subject.size) for of in sets
+            ),
         )
-        for result, looks, judged in zip(results, seen, pooled, strict=True)
+        for result, observations, class_result in zip(results, seen, pooled, strict=True)
     ]
 
 
@@ -75,7 +78,7 @@ def evaluate(chosen: Sequence[Subject], beside: str, args: argparse.Namespace) -
     """Everything that was asked for about each model. beside: the one whose time the others are set beside."""
     results = [Result(subject) for subject in chosen]
     with ExitStack() as stack:
-        detectors = {s.name: looking.detector(s.path, Config().detector, args.threads) for s in chosen}
+        detectors = {s.name: open_detector(s.path, Config().detector, args.threads) for s in chosen}
         for made in detectors.values():
             stack.callback(made.close)
         if not args.no_images:

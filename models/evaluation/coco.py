@@ -19,7 +19,7 @@ from pycocotools.cocoeval import COCOeval
 
 from models.data.samples import CLASSES
 from models.evaluation.labelled import SCORED
-from models.evaluation.looking import Look
+from models.evaluation.observations import Observation
 
 IOUS: Final = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 AP50, AP75 = IOUS.index(0.5), IOUS.index(0.75)
@@ -53,7 +53,7 @@ class Matches:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class ClassResult:
     """One class of one set. precision: average precision at each overlap of IOUS for each of SIZES, nan where there is
     nothing to find. matches: of boxes of each size; a detection outside the size that hits nothing is excused."""
 
@@ -78,11 +78,11 @@ class Judged:
         return float(self.precision["all"].mean())
 
 
-def judge(looks: Sequence[Look]) -> dict[str, Judged]:
+def evaluate(observations: Sequence[Observation]) -> dict[str, ClassResult]:
     """Each class of SCORED over the pictures of a set."""
     with redirect_stdout(io.StringIO()):  # it reports its progress with print
-        truth = _coco(looks, _annotations(looks))
-        found = _coco(looks, _answers(looks))
+        truth = _coco(observations, _annotations(observations))
+        found = _coco(observations, _answers(observations))
         run = COCOeval(truth, found, "bbox")
         run.params.iouThrs = np.array(IOUS)
         run.params.areaRng = [list(limits) for limits in SIZES.values()]
@@ -91,9 +91,9 @@ def judge(looks: Sequence[Look]) -> dict[str, Judged]:
         run.evaluate()
         run.accumulate()
     precision = np.where(run.eval["precision"] < 0, np.nan, run.eval["precision"]).mean(axis=1)[..., 0]
-    per_image = np.array(run.evalImgs, object).reshape(len(SCORED), len(SIZES), len(looks))
+    per_image = np.array(run.evalImgs, object).reshape(len(SCORED), len(SIZES), len(observations))
     return {
-        label: Judged(
+        label: ClassResult(
             {size: precision[:, k, a] for a, size in enumerate(SIZES)},
             {size: _matches(per_image[k, a]) for a, size in enumerate(SIZES)},
         )
@@ -101,10 +101,10 @@ def judge(looks: Sequence[Look]) -> dict[str, Judged]:
     }
 
 
-def _coco(looks: Sequence[Look], annotations: Sequence[dict[str, Any]]) -> COCO:
+def _coco(observations: Sequence[Observation], annotations: Sequence[dict[str, Any]]) -> COCO:
     made = COCO()
     made.dataset = {
-        "images": [{"id": i} for i in range(len(looks))],
+        "images": [{"id": i} for i in range(len(observations))],
         "categories": [{"id": k, "name": name} for k, name in enumerate(SCORED)],
         # An id of 0 would read as "matched to nothing".
         "annotations": [row | {"id": i} for i, row in enumerate(annotations, 1)],
@@ -113,11 +113,11 @@ def _coco(looks: Sequence[Look], annotations: Sequence[dict[str, Any]]) -> COCO:
     return made
 
 
-def _annotations(looks: Sequence[Look]) -> list[dict[str, Any]]:
+def _annotations(observations: Sequence[Observation]) -> list[dict[str, Any]]:
     """Boxes to be found, and ignored ones, which are crowds of every class."""
     rows = []
-    for i, look in enumerate(looks):
-        for box, kind, ignored in zip(look.truth, look.classes, look.ignored, strict=True):
+    for i, observation in enumerate(observations):
+        for box, kind, ignored in zip(observation.truth, observation.classes, observation.ignored, strict=True):
             if ignored or CLASSES[kind] not in SCORED:
                 rows += [_row(i, k, box) | {"iscrowd": 1} for k in range(len(SCORED))]
             else:
@@ -125,11 +125,11 @@ def _annotations(looks: Sequence[Look]) -> list[dict[str, Any]]:
     return rows
 
 
-def _answers(looks: Sequence[Look]) -> list[dict[str, Any]]:
+def _answers(observations: Sequence[Observation]) -> list[dict[str, Any]]:
     return [
         _row(i, int(kind), box) | {"score": float(score)}
-        for i, look in enumerate(looks)
-        for box, score, kind in zip(look.boxes, look.scores, look.found, strict=True)
+        for i, observation in enumerate(observations)
+        for box, score, kind in zip(observation.boxes, observation.scores, observation.found, strict=True)
     ]
 
 

@@ -20,7 +20,7 @@ _WAIT_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class ClipResult:
     """One clip as one model counted it."""
 
     truth: Truth
@@ -30,12 +30,12 @@ class Counted:
 
 def count(
     models: Sequence[Path], truths: Sequence[Path], config: Config, forward: Callable[[str], None] = lambda _: None
-) -> list[list[Counted]]:
+) -> list[list[ClipResult]]:
     """For each model every clip, as `edge-app evaluate` scores it; forward is told the clip at each of its frames.
 
     Clips lie in ../clips of their truth. Raises ConfigError, SourceError and DetectorError.
     """
-    made: list[list[Counted]] = [[] for _ in models]
+    made: list[list[ClipResult]] = [[] for _ in models]
     for path in truths:
         truth = read_truth(path)
         pipelines = [_pipeline(config, model, truth) for model in models]
@@ -43,11 +43,11 @@ def count(
         crossings = _run(source, pipelines, lambda name=truth.clip: forward(name))  # type: ignore[misc]
         for counted, found in zip(made, crossings, strict=True):
             events = tuple(Event(c.frame / truth.fps, c.label, c.direction) for c in found)
-            counted.append(Counted(truth, events, score(truth, events)))
+            counted.append(ClipResult(truth, events, score(truth, events)))
     return made
 
 
-def total(counted: Sequence[Counted]) -> Score:
+def total(counted: Sequence[ClipResult]) -> Score:
     """Of all clips together."""
     result = counted[0].score
     for clip in counted[1:]:

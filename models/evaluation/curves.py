@@ -21,7 +21,7 @@ _AT_ONCE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Working:
+class WorkingPoint:
     """One class at the score from which the product acts. precision: nan without any detection; recall: nan without
     any box; false_per_image: detections that hit nothing, per picture."""
 
@@ -77,12 +77,12 @@ def curve(matches: Matches, overlap: int = AP50) -> Curve:
     return Curve(recall, hits / ranks, matches.scores[counted])
 
 
-def working(matches: Matches, score: float, overlap: int = AP50) -> Working:
+def working_point(matches: Matches, score: float, overlap: int = AP50) -> WorkingPoint:
     """With the detections from this score on."""
     acted = ~matches.excused[overlap] & (matches.scores >= score)
     hits, answers = int(matches.hit[overlap][acted].sum()), int(acted.sum())
     positives = int(matches.positives.sum())
-    return Working(
+    return WorkingPoint(
         precision=hits / answers if answers else float("nan"),
         recall=hits / positives if positives else float("nan"),
         false_per_image=(answers - hits) / max(len(matches.positives), 1),

@@ -9,16 +9,16 @@ import numpy as np
 
 from edge_app.config.model import DetectorConfig
 from edge_app.records import LABELS, Detections, FloatArray
-from models.conversion.fidelity import iou_matrix
+from models.common.geometry import iou_matrix
 
-CALLED: Final = ("bicycle", "motorcycle", "another", "nothing")
+BICYCLE_LABELS: Final = ("bicycle", "motorcycle", "another", "nothing")
 WORKING: Final = DetectorConfig().score
 """From which score on the product acts."""
 _SAME: Final = 0.35
 """IoU from which a detection is of the bicycle or of its rider."""
 
 
-def called(found: Detections, marked: FloatArray, size: tuple[int, int]) -> Iterator[str]:
+def bicycle_labels(found: Detections, marked: FloatArray, size: tuple[int, int]) -> Iterator[str]:
     """One of CALLED for each of the marked boxes (N, 4) in 0..1 of a picture of this width and height, by the strongest
     detection there that the product would act on."""
     acted = found.scores >= WORKING
@@ -26,4 +26,4 @@ def called(found: Detections, marked: FloatArray, size: tuple[int, int]) -> Iter
     near = iou_matrix(found.boxes[acted], marked * np.array(size * 2, np.float32)) >= _SAME
     for there in near.T:
         strongest = max(zip(found.scores[acted][there], labels[there], strict=True), default=(0.0, "nothing"))
-        yield str(strongest[1]) if strongest[1] in CALLED else "another"
+        yield str(strongest[1]) if strongest[1] in BICYCLE_LABELS else "another"

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.config.model import DetectorConfig
-from models.evaluation import bootstrap, coco, curves, verdicts
-from models.evaluation.coco import SIZES, Judged
+from models.evaluation import bootstrap, coco, curves, detection_outcomes
+from models.evaluation.coco import SIZES, ClassResult
 from models.evaluation.labelled import SCORED, Picture
 from models.evaluation.light import LIGHTS, Light
-from models.evaluation.looking import Look, detector, look
+from models.evaluation.observations import Observation, observe, open_detector
 
 ENOUGH: Final = 40
 """Labelled boxes of a class in a set from which its average precision enters the mean over all."""
@@ -51,75 +51,82 @@ class PictureSet:
         return found | {f"light:{name}": lights == name for name in LIGHTS if name in self.light}
 
 
-def picture_set(name: str, pictures: Sequence[Picture], looks: Sequence[Look]) -> PictureSet:
+def picture_set(name: str, pictures: Sequence[Picture], observations: Sequence[Observation]) -> PictureSet:
     """looks: of any model; the light is the same in all."""
     weights = bootstrap.resampled(bootstrap.blocks(pictures))
-    return PictureSet(name, tuple(pictures), tuple(look.light for look in looks), weights)
+    return PictureSet(name, tuple(pictures), tuple(observation.light for observation in observations), weights)
 
 
 @dataclass(frozen=True, eq=False)
-class Detected:
+class SetResult:
     """One model on one set. looks: one for each picture. score: from which the product acts. input: width and height
     of the model's, px. Figures are worked out when asked for and kept."""
 
     of: PictureSet
-    looks: tuple[Look, ...]
+    observations: tuple[Observation, ...]
     score: float
     input: tuple[int, int]
     _samples: dict[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     @cached_property
-    def judged(self) -> Mapping[str, Judged]:
+    def classes(self) -> Mapping[str, ClassResult]:
         """Class -> COCO's verdicts and average precisions."""
-        return coco.judge(self.looks)
+        return coco.evaluate(self.observations)
 
     @cached_property
-    def checked(self) -> Detected | None:
+    def checked(self) -> SetResult | None:
         """The same beside the labels as they were checked by eye; None where nothing is marked."""
-        if not any(look.checked for look in self.looks):
+        if not any(observation.checked for observation in self.observations):
             return None
-        return Detected(self.of, tuple(look.checked or look for look in self.looks), self.score, self.input)
+        return SetResult(
+            self.of,
+            tuple(observation.checked or observation for observation in self.observations),
+            self.score,
+            self.input,
+        )
 
     @cached_property
-    def acted(self) -> tuple[Look, ...]:
+    def acted(self) -> tuple[Observation, ...]:
         """The looks with what the product would act on."""
-        return tuple(look.above(self.score) for look in self.looks)
+        return tuple(observation.above(self.score) for observation in self.observations)
 
     @cached_property
-    def errors(self) -> tuple[verdicts.Verdicts, ...]:
+    def errors(self) -> tuple[detection_outcomes.Outcomes, ...]:
         """Of what the product would act on, one for each picture."""
-        return tuple(verdicts.verdicts(look) for look in self.acted)
+        return tuple(detection_outcomes.outcomes_of(observation) for observation in self.acted)
 
     @cached_property
     def gains(self) -> Mapping[str, Mapping[str, float]]:
         """Error kind -> class -> AP50 gained without it, over all detections."""
-        return verdicts.gains(self.looks, [verdicts.verdicts(look) for look in self.looks])
+        return detection_outcomes.gains(
+            self.observations, [detection_outcomes.outcomes_of(observation) for observation in self.observations]
+        )
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        return verdicts.confusion(self.acted)
+        return detection_outcomes.confusion(self.acted)
 
     @cached_property
     def bicycles(self) -> Counter[str]:
         """What the marked bicycles were called, and how often; empty where none is marked."""
-        return Counter(what for look in self.looks for what in look.bicycles)
+        return Counter(what for observation in self.observations for what in observation.bicycles)
 
-    def working(self, label: str) -> curves.Working:
-        return curves.working(self.judged[label].matches[ALL_SIZES], self.score)
+    def working_point(self, label: str) -> curves.WorkingPoint:
+        return curves.working_point(self.classes[label].matches[ALL_SIZES], self.score)
 
     def samples(self, label: str, part: str = "") -> NDArray[np.float64]:
         """AP50 in each resampled set. part: "" for the whole set, a slice of it, or size:SIZE."""
         key = f"{label} {part}"
         if key not in self._samples:
             kind, _, name = part.partition(":")
-            matches = self.judged[label].matches[name if kind == "size" else ALL_SIZES]
+            matches = self.classes[label].matches[name if kind == "size" else ALL_SIZES]
             chosen = self.of.slices[part] if kind in ("camera", "light") else True
             self._samples[key] = curves.average_precision(matches, self.of.weights * chosen)
         return self._samples[key]
 
     def slice(self, label: str, part: str) -> tuple[int, float]:
         """Labelled boxes and AP50 of one class in a slice."""
-        matches = self.judged[label].matches[ALL_SIZES]
+        matches = self.classes[label].matches[ALL_SIZES]
         weights = self.of.slices[part].astype(np.int64)[None]
         return int(weights[0] @ matches.positives), float(curves.average_precision(matches, weights)[0])
 
@@ -130,24 +137,24 @@ class Detected:
     def boxes(self, label: str, part: str = "") -> int:
         """Labelled boxes of a class, in the whole set or a part of it."""
         kind, _, name = part.partition(":")
-        positives = self.judged[label].matches[name if kind == "size" else ALL_SIZES].positives
+        positives = self.classes[label].matches[name if kind == "size" else ALL_SIZES].positives
         chosen = self.of.slices[part] if kind in ("camera", "light") else True
         return int((positives * chosen).sum())
 
 
-def precisions(model: Path, shown: Sequence[Picture]) -> Mapping[str, Judged]:
+def precisions(model: Path, shown: Sequence[Picture]) -> Mapping[str, ClassResult]:
     """One model over all pictures as one set, on one thread. Raises BuildError and DetectorError."""
-    found = detector(model, DetectorConfig(), threads=1)
+    found = open_detector(model, DetectorConfig(), threads=1)
     try:
-        return coco.judge(look([found], shown)[0])
+        return coco.evaluate(observe([found], shown)[0])
     finally:
         found.close()
 
 
-def overall(sets: Sequence[Detected]) -> tuple[float, NDArray[np.float64]]:
+def overall(sets: Sequence[SetResult]) -> tuple[float, NDArray[np.float64]]:
     """Mean AP50 over every set and class with ENOUGH boxes, as it is and in each resampled set; nan without any."""
-    chosen = [(found, label) for found in sets for label in SCORED if found.judged[label].n >= ENOUGH]
+    chosen = [(found, label) for found in sets for label in SCORED if found.classes[label].n >= ENOUGH]
     if not chosen:
         return float("nan"), np.full(bootstrap.ROUNDS, np.nan)
-    as_is = float(np.mean([found.judged[label].ap50 for found, label in chosen]))
+    as_is = float(np.mean([found.classes[label].ap50 for found, label in chosen]))
     return as_is, np.mean([found.samples(label) for found, label in chosen], axis=0)

@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.offline.scoring import Score
+from models.common.schemas import COMPARISON, EVALUATION
 from models.evaluation import bootstrap
 from models.evaluation.coco import SIZES
-from models.evaluation.counting import Counted, total
-from models.evaluation.detection import ALL_SIZES, ENOUGH, FEWEST, Detected, overall
+from models.evaluation.counting import ClipResult, total
+from models.evaluation.detection import ALL_SIZES, ENOUGH, FEWEST, SetResult, overall
 from models.evaluation.labelled import SCORED, fingerprint
 from models.evaluation.segments import draws, figures
 from models.evaluation.subject import Result
 
-RESULT: Final = "edge-app/evaluation/1"
-COMPARISON: Final = "edge-app/comparison/1"
 METHOD: Final = (
     f"paired stratified block bootstrap, {bootstrap.ROUNDS} rounds, seed {bootstrap.SEED}, middle "
     f"{bootstrap.LEVEL:.0%}: up to {bootstrap.LONGEST} consecutive pictures of one camera are drawn together, for "
@@ -34,7 +33,7 @@ def result(found: Result, command: str, beside: Result | None = None, exact: Res
     """One model. beside: whose time its time is set beside. exact: its float32 file."""
     subject = found.subject
     made: Document = {
-        "schema": RESULT,
+        "schema": EVALUATION,
         "model": {
             "file": subject.path.name,
             "sha256": subject.sha256,
@@ -77,7 +76,7 @@ def number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(float(value), 5)
 
 
-def _set(one: Detected) -> Document:
+def _set(one: SetResult) -> Document:
     return {
         "images": len(one.of.pictures),
         "cameras": one.of.cameras,
@@ -92,34 +91,34 @@ def _set(one: Detected) -> Document:
     }
 
 
-def _bicycles(one: Detected) -> Document:
+def _bicycles(one: SetResult) -> Document:
     """What those that are marked were called; they are no class of their own, for only some are marked."""
     marked = sum(one.bicycles.values())
     share = number(1 - one.bicycles["motorcycle"] / marked) if marked else None
     return {"marked": marked, "not_motorcycle": share, "called": dict(one.bicycles)}
 
 
-def _class(one: Detected, label: str) -> Document:
-    judged, working = one.judged[label], one.working(label)
+def _class(one: SetResult, label: str) -> Document:
+    class_result, working_point = one.classes[label], one.working_point(label)
     ends = bootstrap.interval(one.samples(label))
     return {
-        "n": judged.n,
-        "ap50": number(judged.ap50),
-        "ap75": number(judged.ap75),
-        "ap": number(judged.ap),
+        "n": class_result.n,
+        "ap50": number(class_result.ap50),
+        "ap75": number(class_result.ap75),
+        "ap": number(class_result.ap),
         "ci": {"ap50": _ends(ends)},
-        "precision": number(working.precision),
-        "recall": number(working.recall),
-        "false_per_image": number(working.false_per_image),
+        "precision": number(working_point.precision),
+        "recall": number(working_point.recall),
+        "false_per_image": number(working_point.false_per_image),
         "by_size": {
-            size: {"n": one.boxes(label, f"size:{size}"), "ap50": number(float(judged.precision[size][0]))}
+            size: {"n": one.boxes(label, f"size:{size}"), "ap50": number(float(class_result.precision[size][0]))}
             for size in SIZES
             if size != ALL_SIZES
         },
     }
 
 
-def _slice(one: Detected, part: str) -> Document:
+def _slice(one: SetResult, part: str) -> Document:
     figures_of = {label: one.slice(label, part) for label in SCORED}
     return {
         "n": int(one.of.slices[part].sum()),
@@ -131,7 +130,7 @@ def _ends(ends: bootstrap.Interval | None) -> list[float | None] | None:
     return None if ends is None else [number(end) for end in ends]
 
 
-def _counting(counted: tuple[Counted, ...]) -> Document:
+def _counting(counted: tuple[ClipResult, ...]) -> Document:
     everything, resampled = total(counted), figures(counted, draws(len(counted)))
     ends = {name: _ends(bootstrap.interval(values)) for name, values in resampled.items()}
     classes = {name.partition("/")[0]: {"f1": e} for name, e in ends.items() if "/" in name}
@@ -179,7 +178,7 @@ def _differences(candidate: Result, baseline: Result) -> Iterator[tuple[str, Doc
             yield from _overall("checked/ap50", *sets)
     for mine, other in zip(candidate.sets, baseline.sets, strict=True):
         for label in SCORED:
-            delta = mine.judged[label].ap50 - other.judged[label].ap50
+            delta = mine.classes[label].ap50 - other.classes[label].ap50
             samples = mine.samples(label) - other.samples(label)
             yield from _difference(f"{mine.of.name}/{label}/ap50", delta, samples)
             yield from _by_part(mine, other, label)
@@ -189,13 +188,13 @@ def _differences(candidate: Result, baseline: Result) -> Iterator[tuple[str, Doc
         yield from _difference("time/saved", 1 - candidate.speed.ratio, candidate.speed.saved)
 
 
-def _overall(name: str, mine: Sequence[Detected], other: Sequence[Detected]) -> Iterator[tuple[str, Document]]:
+def _overall(name: str, mine: Sequence[SetResult], other: Sequence[SetResult]) -> Iterator[tuple[str, Document]]:
     """Of the mean AP50 over every set and class."""
     (ours, our_samples), (theirs, their_samples) = overall(mine), overall(other)
     yield from _difference(name, ours - theirs, our_samples - their_samples)
 
 
-def _by_part(mine: Detected, other: Detected, label: str) -> Iterator[tuple[str, Document]]:
+def _by_part(mine: SetResult, other: SetResult, label: str) -> Iterator[tuple[str, Document]]:
     for part in mine.parts():
         if mine.boxes(label, part) < FEWEST or (part.startswith("size:") and mine.input != other.input):
             continue  # too few to tell; sizes are px of the model's own input
@@ -204,12 +203,12 @@ def _by_part(mine: Detected, other: Detected, label: str) -> Iterator[tuple[str,
         yield from _difference(f"{mine.of.name}/{part}/{label}/ap50", delta, samples)
 
 
-def _ap50(one: Detected, label: str, part: str) -> float:
+def _ap50(one: SetResult, label: str, part: str) -> float:
     kind, _, name = part.partition(":")
-    return float(one.judged[label].precision[name][0]) if kind == "size" else one.slice(label, part)[1]
+    return float(one.classes[label].precision[name][0]) if kind == "size" else one.slice(label, part)[1]
 
 
-def _counts(ours: tuple[Counted, ...], theirs: tuple[Counted, ...]) -> Iterator[tuple[str, Document]]:
+def _counts(ours: tuple[ClipResult, ...], theirs: tuple[ClipResult, ...]) -> Iterator[tuple[str, Document]]:
     drawn = draws(len(ours))
     mine, other = figures(ours, drawn), figures(theirs, drawn)
     exact, their_exact = exact_figures(ours), exact_figures(theirs)
@@ -218,7 +217,7 @@ def _counts(ours: tuple[Counted, ...], theirs: tuple[Counted, ...]) -> Iterator[
             yield from _difference(f"counting/{name}", exact[name] - their_exact[name], mine[name] - other[name])
 
 
-def exact_figures(counted: tuple[Counted, ...]) -> dict[str, float]:
+def exact_figures(counted: tuple[ClipResult, ...]) -> dict[str, float]:
     """The scores of `segments.figures` on the clips as they are."""
     score = total(counted)
     effectiveness = float("nan") if score.effectiveness is None else score.effectiveness

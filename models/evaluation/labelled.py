@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from edge_app.records import FloatArray, Image
 from models.common.errors import BuildError
+from models.common.geometry import iou_matrix
 from models.conversion import pictures
-from models.conversion.fidelity import iou_matrix
 from models.data import shards, splits
 from models.data.marks import marks
 from models.data.samples import CLASSES, OTHER, Sample
-from models.data.sources import Source, known_of
+from models.data.sources import Source, find_known
 
 SCORED: Final = tuple(label for label in CLASSES if label != CLASSES[OTHER])
 """Three-wheelers and tractors count neither for nor against any class."""
@@ -95,16 +95,16 @@ def by_set(found: Sequence[Picture]) -> dict[str, list[int]]:
 def checked(picture: Picture) -> Picture | None:
     """With vehicles that nobody labelled as ignored boxes and without labels that lie on none or say another class, as
     models.data.marks knows them; None where nothing is marked. Whoever finds what was overlooked is not wrong."""
-    missing, wrong = (marks(what).get(picture.sha256) for what in ("unlabelled", "mislabelled"))
-    if missing is None and wrong is None:
+    unlabelled, wrong = (marks(what).get(picture.sha256) for what in ("unlabelled", "mislabelled"))
+    if unlabelled is None and wrong is None:
         return None
-    missing, wrong = (np.empty((0, 4), np.float32) if boxes is None else boxes for boxes in (missing, wrong))
+    unlabelled, wrong = (np.empty((0, 4), np.float32) if boxes is None else boxes for boxes in (unlabelled, wrong))
     right = ~(iou_matrix(picture.boxes, wrong) > _SAME_LABEL).any(axis=1)
     return replace(
         picture,
-        boxes=np.concatenate([picture.boxes[right], missing]),
-        classes=np.concatenate([picture.classes[right], np.full(len(missing), OTHER, np.int16)]),
-        ignored=np.concatenate([picture.ignored[right], np.ones(len(missing), np.bool_)]),
+        boxes=np.concatenate([picture.boxes[right], unlabelled]),
+        classes=np.concatenate([picture.classes[right], np.full(len(unlabelled), OTHER, np.int16)]),
+        ignored=np.concatenate([picture.ignored[right], np.ones(len(unlabelled), np.bool_)]),
     )
 
 
@@ -125,9 +125,9 @@ def _from_file(path: Path, default: str, sources: tuple[Source, ...]) -> Picture
         raise BuildError(f"The labels of {path} name a class beyond 0..{len(CLASSES) - 1} ({', '.join(CLASSES)}).")
     group = _group(path.stem, default)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    told = known_of(path.stem, digest, sources)
-    load = partial(_read, path, told.aspect) if told else partial(pictures.load, path)
-    camera = told.camera if told else group
+    source = find_known(path.stem, digest, sources)
+    load = partial(_read, path, source.aspect) if source else partial(pictures.load, path)
+    camera = source.camera if source else group
     return Picture(path.stem, group, camera, digest, load, known.boxes, classes, classes == OTHER)
 
 

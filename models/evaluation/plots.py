@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from models.evaluation import bootstrap, curves
 from models.evaluation.detection import ALL_SIZES, FEWEST
+from models.evaluation.detection_outcomes import KINDS
 from models.evaluation.labelled import SCORED
 from models.evaluation.subject import Result
-from models.evaluation.verdicts import KINDS
 
 COLOURS: Final = ("#1f6fb4", "#d9660a", "#2b8a57", "#8d4fb3", "#6b6b6b", "#b3952b")
 BETTER, WORSE, UNCLEAR = "#2b8a57", "#c0392b", "#8a8a8a"
@@ -51,7 +51,7 @@ def precisions(results: Sequence[Result]) -> str:
         figure, axes = _one(7.2, 0.5 + len(rows) * (0.16 + 0.17 * len(results)))
         for i, result in enumerate(results):
             lift = (0.5 * (len(results) - 1) - i) * 0.7 / max(len(results), 1)
-            values = [result.set(name).judged[label].ap50 for name, label in rows]
+            values = [result.set(name).classes[label].ap50 for name, label in rows]
             ends = [bootstrap.interval(result.set(name).samples(label)) for name, label in rows]
             _dots(axes, values, ends, places + lift, colour(i), result.subject.name)
         axes.set_yticks(places, [f"{name} · {label}" for name, label in rows])
@@ -90,9 +90,9 @@ def precision_recall(results: Sequence[Result]) -> str:
         for axes, (name, label) in zip(grid, rows, strict=False):
             for i, result in enumerate(results):
                 one = result.set(name)
-                found = curves.curve(one.judged[label].matches[ALL_SIZES])
+                found = curves.curve(one.classes[label].matches[ALL_SIZES])
                 axes.plot(found.recall, found.precision, color=colour(i), linewidth=1.4, label=result.subject.name)
-                at = one.working(label)
+                at = one.working_point(label)
                 axes.plot([at.recall], [at.precision], "o", color=colour(i), markersize=5)
             axes.set_title(f"{name} · {label}", loc="left")
             axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
@@ -133,7 +133,7 @@ def gains(results: Sequence[Result]) -> str:
         for axes, name in zip(grid, names, strict=False):
             for i, result in enumerate(results):
                 one = result.set(name)
-                labels = [label for label in SCORED if one.judged[label].n >= FEWEST]
+                labels = [label for label in SCORED if one.classes[label].n >= FEWEST]
                 values = np.array([[one.gains[kind][label] for label in labels] for kind in KINDS]).reshape(
                     len(KINDS), -1
                 )
@@ -167,7 +167,7 @@ def _in_words(name: str) -> str:
 
 def _subjects(result: Result) -> list[tuple[str, str]]:
     """Set and class of those with enough boxes to show; of all that have any where none has."""
-    everything = [(one.of.name, label, one.judged[label].n) for one in result.sets for label in SCORED]
+    everything = [(one.of.name, label, one.classes[label].n) for one in result.sets for label in SCORED]
     enough = [(name, label) for name, label, n in everything if n >= FEWEST]
     return enough or [(name, label) for name, label, n in everything if n] or [(everything[0][0], everything[0][1])]
 

@@ -13,17 +13,17 @@ import jinja2
 
 from edge_app.records import Image
 from models.common.errors import BuildError
-from models.evaluation import document, missing, plots, rows, sheets
+from models.evaluation import document, label_gaps, plots, rows, sheets
 from models.evaluation.coco import LARGE, SIZES, SMALL
 from models.evaluation.counting import total
 from models.evaluation.detection import ALL_SIZES, ENOUGH, FEWEST
+from models.evaluation.detection_outcomes import KINDS
 from models.evaluation.labelled import SCORED
 from models.evaluation.light import DUSK, NIGHT
-from models.evaluation.looking import FAINTEST
+from models.evaluation.observations import FAINTEST
 from models.evaluation.rows import Row
 from models.evaluation.subject import Result
 from models.evaluation.tables import figure
-from models.evaluation.verdicts import KINDS
 
 TEMPLATE: Final = "report.html.j2"
 _QUALITY: Final = 82
@@ -117,14 +117,14 @@ def _detection(results: Sequence[Result]) -> Row:
         ],
         "checked": any(one.checked for one in first),
         "precisions": list(rows.precisions(results)),
-        "working": list(rows.working(results)),
+        "working": list(rows.working_point(results)),
         "errors": list(rows.errors(results)),
         "slices": list(rows.slices(results)),
         "labelling": [
-            {"name": r.subject.name, "sentence": missing.sentence(ranked), "gaps": ranked[:_GAPS]}
+            {"name": r.subject.name, "sentence": label_gaps.sentence(ranked), "gaps": ranked[:_GAPS]}
             for r in results
             if r.subject.role == "model"
-            for ranked in [missing.gaps(r.sets)]
+            for ranked in [label_gaps.gaps(r.sets)]
         ],
         "exact": rows.exact(results[0], exact) if exact else [],
         "exact_names": f"{results[0].subject.name} and {exact.subject.name}" if exact else "",
@@ -157,7 +157,7 @@ def _short(results: Sequence[Result], comparisons: Mapping[str, document.Documen
                 yield f"{what}: {name} is {_verdict(found)} {baseline}."
     for result in results:
         if result.subject.role == "model" and result.sets:
-            yield f"{result.subject.name}: {missing.sentence(missing.gaps(result.sets))}"
+            yield f"{result.subject.name}: {label_gaps.sentence(label_gaps.gaps(result.sets))}"
 
 
 def _verdict(found: Mapping[str, Any]) -> str:
@@ -171,7 +171,7 @@ def _verdict(found: Mapping[str, Any]) -> str:
 def _main(results: Sequence[Result], one: document.Document) -> dict[str, Any]:
     """The differences that are worth a line in a plot."""
     sets = results[0].sets
-    enough = {f"{s.of.name}/{label}/ap50" for s in sets for label in SCORED if s.judged[label].n >= FEWEST}
+    enough = {f"{s.of.name}/{label}/ap50" for s in sets for label in SCORED if s.classes[label].n >= FEWEST}
     return {k: v for k, v in one["differences"].items() if k in enough or k.startswith(("all/", "counting/"))}
 
 

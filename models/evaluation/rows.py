@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from edge_app.offline.scoring import Score
+from models.common.schemas import TOTALS
 from models.evaluation import bootstrap, document, plots
 from models.evaluation.coco import SIZES
 from models.evaluation.counting import total
 from models.evaluation.detection import ALL_SIZES, FEWEST, overall
+from models.evaluation.detection_outcomes import KINDS, counts
 from models.evaluation.labelled import SCORED
 from models.evaluation.segments import draws, figures
 from models.evaluation.subject import Result
-from models.evaluation.verdicts import KINDS, counts
 
 Row = dict[str, Any]
 """What the template reads."""
-_TOTALS: Final = ("event_f1", "any_class_f1", "effectiveness")
 
 
 def overview(place: int, result: Result) -> Row:
@@ -39,7 +39,7 @@ def overview(place: int, result: Result) -> Row:
         row |= {"ap50": ap50, "ap50_ends": bootstrap.interval(samples)}
     if result.counted:
         exact, resampled = document.exact_figures(result.counted), figures(result.counted, draws(len(result.counted)))
-        row["counting"] = [(exact[name], bootstrap.interval(resampled[name])) for name in _TOTALS]
+        row["counting"] = [(exact[name], bootstrap.interval(resampled[name])) for name in TOTALS]
     return row
 
 
@@ -56,29 +56,29 @@ def precisions(results: Sequence[Result]) -> Iterator[Row]:
     """Average precision with its interval, of classes that have boxes."""
     for row, result, name, label in _rows(results):
         one = result.set(name)
-        judged = one.judged[label]
-        if not judged.n:
+        class_result = one.classes[label]
+        if not class_result.n:
             continue
-        others = [other.set(name).judged[label].ap50 for other in results]
+        others = [other.set(name).classes[label].ap50 for other in results]
         yield row | {
-            "n": judged.n,
-            "ap50": judged.ap50,
-            "ap75": judged.ap75,
-            "ap": judged.ap,
-            "checked": one.checked.judged[label].ap50 if one.checked else None,
+            "n": class_result.n,
+            "ap50": class_result.ap50,
+            "ap75": class_result.ap75,
+            "ap": class_result.ap,
+            "checked": one.checked.classes[label].ap50 if one.checked else None,
             "ends": bootstrap.interval(one.samples(label)),
-            "best": len(results) > 1 and judged.ap50 >= max(others),
-            "sizes": [float(judged.precision[size][0]) for size in SIZES if size != ALL_SIZES],
+            "best": len(results) > 1 and class_result.ap50 >= max(others),
+            "sizes": [float(class_result.precision[size][0]) for size in SIZES if size != ALL_SIZES],
         }
 
 
-def working(results: Sequence[Result]) -> Iterator[Row]:
+def working_point(results: Sequence[Result]) -> Iterator[Row]:
     """At the score from which the product acts, of classes that have boxes."""
     for row, result, name, label in _rows(results):
         one = result.set(name)
-        if not one.judged[label].n:
+        if not one.classes[label].n:
             continue
-        found = one.working(label)
+        found = one.working_point(label)
         yield row | {
             "precision": found.precision,
             "recall": found.recall,

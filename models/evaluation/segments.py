@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_app.offline.scoring import SEGMENT_WEIGHTS, SEGMENTS, Key, Pairing, pairings
 from models.evaluation.bootstrap import ROUNDS, SEED
-from models.evaluation.counting import Counted
+from models.evaluation.counting import ClipResult
 
 Figures = Mapping[str, NDArray[np.float64]]
 """Score -> its value in each resampled set: event_f1, any_class_f1, effectiveness and GROUP/f1."""
@@ -45,7 +45,7 @@ def draws(clips: int, rounds: int = ROUNDS, seed: int = SEED) -> NDArray[np.int6
     return np.random.default_rng(seed).integers(SEGMENTS, size=(rounds, clips, SEGMENTS))
 
 
-def figures(counted: Sequence[Counted], drawn: NDArray[np.int64]) -> Figures:
+def figures(counted: Sequence[ClipResult], drawn: NDArray[np.int64]) -> Figures:
     """Every score in every resampled set; nan where nothing was to be counted and nothing was."""
     by_class = [_parts(clip, any_class=False) for clip in counted]
     any_class = [_parts(clip, any_class=True) for clip in counted]
@@ -58,7 +58,7 @@ def figures(counted: Sequence[Counted], drawn: NDArray[np.int64]) -> Figures:
     return found
 
 
-def _parts(clip: Counted, *, any_class: bool) -> dict[Key, Parts]:
+def _parts(clip: ClipResult, *, any_class: bool) -> dict[Key, Parts]:
     found = pairings(clip.truth, clip.events, any_class=any_class)
     return {key: Parts.of(pairing, clip.truth.length) for key, pairing in found.items()}
 
@@ -89,7 +89,7 @@ def _effectiveness(clips: Sequence[Mapping[Key, Parts]], drawn: NDArray[np.int64
 
 
 def _centred_effectiveness(
-    counted: Sequence[Counted], clips: Sequence[Mapping[Key, Parts]], drawn: NDArray[np.int64]
+    counted: Sequence[ClipResult], clips: Sequence[Mapping[Key, Parts]], drawn: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Shifted by what counting a paired crossing a moment late or early costs on the clips as they are."""
     true = sum(clip.score.overall.true for clip in counted)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from edge_app.records import FloatArray, Image
 from models.evaluation import bootstrap
-from models.evaluation.detection import Detected
+from models.evaluation.detection import SetResult
+from models.evaluation.detection_outcomes import BOTH, HIT, MISSED, WRONG_CLASS
 from models.evaluation.labelled import SCORED
-from models.evaluation.verdicts import BOTH, HIT, MISSED, WRONG_CLASS
 
 TILES, COLUMNS = 6, 3
 _WIDTH, _HEIGHT, _TITLE = 480, 270, 20
@@ -33,13 +33,13 @@ WRONG, MISS, RIGHT, LABEL = (40, 40, 235), (235, 60, 235), (90, 190, 60), (30, 2
 class Tile:
     """Where to look: row of the picture in its set, and which detections (or, for missed, labelled boxes) are meant."""
 
-    one: Detected
+    one: SetResult
     row: int
     marked: NDArray[np.intp]
     weight: float
 
 
-def worst(sets: Sequence[Detected], kind: int, most: int = TILES) -> list[Tile]:
+def worst(sets: Sequence[SetResult], kind: int, most: int = TILES) -> list[Tile]:
     """The pictures with most of an error kind, surest errors first; one for each run of nearly equal frames."""
     tiles = []
     for one in sets:
@@ -61,21 +61,21 @@ def sheet(tiles: Sequence[Tile], kind: int) -> Image | None:
     return np.asarray(np.vstack(rows), np.uint8)
 
 
-def _tile(one: Detected, row: int, kind: int) -> Tile:
-    verdict, look = one.errors[row], one.acted[row]
+def _tile(one: SetResult, row: int, kind: int) -> Tile:
+    outcomes, observation = one.errors[row], one.acted[row]
     if kind == MISSED:
-        marked = np.flatnonzero(verdict.missed)
+        marked = np.flatnonzero(outcomes.missed)
         return Tile(one, row, marked, float(len(marked)))
-    marked = np.flatnonzero(verdict.kinds == kind)
-    return Tile(one, row, marked, float(look.scores[marked].sum()))
+    marked = np.flatnonzero(outcomes.kinds == kind)
+    return Tile(one, row, marked, float(observation.scores[marked].sum()))
 
 
 def _draw(tile: Tile, kind: int) -> Image:
-    picture, look = tile.one.of.pictures[tile.row], tile.one.acted[tile.row]
-    verdict = tile.one.errors[tile.row]
+    picture, observation = tile.one.of.pictures[tile.row], tile.one.acted[tile.row]
+    outcomes = tile.one.errors[tile.row]
     image = picture.load()
     scale = _scale(tile, image)
-    meant = (look.truth if kind == MISSED else look.boxes)[tile.marked] * scale
+    meant = (observation.truth if kind == MISSED else observation.boxes)[tile.marked] * scale
     x0, y0, x1, y1 = _window(meant, image.shape[1], image.shape[0])
     cut = cv2.resize(image[y0:y1, x0:x1], (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
     view: Image = np.asarray(cut, np.uint8)
@@ -84,12 +84,12 @@ def _draw(tile: Tile, kind: int) -> Image:
     def place(box: FloatArray) -> list[int]:
         return [round(float(v)) for v in (box * scale - origin) * zoom]
 
-    for box in look.boxes[verdict.kinds == HIT]:
+    for box in observation.boxes[outcomes.kinds == HIT]:
         _box(view, place(box), RIGHT, 1)
     for i in tile.marked:
-        if kind != MISSED and verdict.partner[i] >= 0:
-            _box(view, place(look.truth[verdict.partner[i]]), LABEL, 1)
-    boxes, tone = (look.truth, MISS) if kind == MISSED else (look.boxes, WRONG)
+        if kind != MISSED and outcomes.partner[i] >= 0:
+            _box(view, place(observation.truth[outcomes.partner[i]]), LABEL, 1)
+    boxes, tone = (observation.truth, MISS) if kind == MISSED else (observation.boxes, WRONG)
     places = [place(boxes[i]) for i in tile.marked]
     for corners in places:
         _box(view, corners, tone, 2)
@@ -122,13 +122,13 @@ def _window(boxes: FloatArray, width: int, height: int) -> tuple[int, int, int, 
 
 def _says(tile: Tile, kind: int, i: int) -> str:
     """What stands at a box: "car 86", the score in percent, and, where the class is the error, the right one."""
-    look, verdict = tile.one.acted[tile.row], tile.one.errors[tile.row]
+    observation, outcomes = tile.one.acted[tile.row], tile.one.errors[tile.row]
     if kind == MISSED:
-        return str(SCORED[look.classes[i]])
-    said = f"{SCORED[look.found[i]]} {look.scores[i] * 100:.0f}"
+        return str(SCORED[observation.classes[i]])
+    said = f"{SCORED[observation.found[i]]} {observation.scores[i] * 100:.0f}"
     if kind not in (WRONG_CLASS, BOTH):
         return said
-    return f"{said}, labelled {SCORED[look.classes[verdict.partner[i]]]}"
+    return f"{said}, labelled {SCORED[observation.classes[outcomes.partner[i]]]}"
 
 
 def _box(view: Image, corners: Sequence[int], tone: tuple[int, int, int], thick: int) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from edge_app.detectors.manifest import load
-from models.evaluation.coco import Judged
-from models.evaluation.counting import Counted
-from models.evaluation.detection import Detected
+from models.evaluation.coco import ClassResult
+from models.evaluation.counting import ClipResult
+from models.evaluation.detection import SetResult
 from models.evaluation.speed import Speed
 
 Role: TypeAlias = Literal["model", "float", "baseline"]
@@ -35,12 +35,12 @@ class Result:
     """sets and pooled (all pictures as one set) are empty, counted is empty and speed None where not asked for."""
 
     subject: Subject
-    sets: tuple[Detected, ...] = ()
-    pooled: Mapping[str, Judged] | None = None
-    counted: tuple[Counted, ...] = ()
+    sets: tuple[SetResult, ...] = ()
+    pooled: Mapping[str, ClassResult] | None = None
+    counted: tuple[ClipResult, ...] = ()
     speed: Speed | None = None
 
-    def set(self, name: str) -> Detected:
+    def set(self, name: str) -> SetResult:
         return next(found for found in self.sets if found.of.name == name)
 
 

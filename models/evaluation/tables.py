@@ -11,7 +11,7 @@ from rich.table import Table
 from edge_app.console.terminal import table
 from models.evaluation.coco import LARGE, SIZES, SMALL
 from models.evaluation.counting import total
-from models.evaluation.detection import ALL_SIZES, Detected
+from models.evaluation.detection import ALL_SIZES, SetResult
 from models.evaluation.labelled import SCORED
 from models.evaluation.subject import Result
 
@@ -47,11 +47,16 @@ def detection(result: Result) -> Table:
     made.columns[1].justify = "left"
     for one in result.sets:
         for label in SCORED:
-            judged = one.judged[label]
-            by_size = [figure(float(judged.precision[size][0])) for size in sizes]
-            values = [figure(v) for v in (judged.ap50, judged.ap75, judged.ap)]
+            class_result = one.classes[label]
+            by_size = [figure(float(class_result.precision[size][0])) for size in sizes]
+            values = [figure(v) for v in (class_result.ap50, class_result.ap75, class_result.ap)]
             made.add_row(
-                one.of.name, label, str(judged.n), *values, *by_size, f"{one.working(label).false_per_image:.2f}"
+                one.of.name,
+                label,
+                str(class_result.n),
+                *values,
+                *by_size,
+                f"{one.working_point(label).false_per_image:.2f}",
             )
     made.caption = (
         f"small, medium, large: AP50 of boxes below {SMALL}, to {LARGE} and above, sqrt(px²) of the model's input\n"
@@ -84,14 +89,14 @@ def checked(results: Sequence[Result]) -> Table:
     return made
 
 
-def _ap50s(sets: Sequence[tuple[str, Sequence[Detected]]], results: Sequence[Result]) -> Table:
+def _ap50s(sets: Sequence[tuple[str, Sequence[SetResult]]], results: Sequence[Result]) -> Table:
     """sets: name of each, and what each model saw of it."""
     made = table("AP50", "class", "n", *(_name(result) for result in results))
     made.columns[1].justify = "left"
     for name, each in sets:
         for label in SCORED:
-            values = [figure(one.judged[label].ap50) for one in each]
-            made.add_row(name, label, str(each[0].judged[label].n), *values)
+            values = [figure(one.classes[label].ap50) for one in each]
+            made.add_row(name, label, str(each[0].classes[label].n), *values)
     return made
 
 

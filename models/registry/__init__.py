@@ -1,1 +1,1 @@
-"""Candidates, the rules they must pass, and what is in production: `python -m models.registry COMMAND`."""
+"""Keep the candidates, the rules they must pass, and what is in production: `python -m models.registry COMMAND`."""

@@ -1,4 +1,4 @@
-"""The registry's commands: `python -m models.registry add | check | promote | rollback | ...`."""
+"""Run a command of the registry: `python -m models.registry add | check | promote | rollback | ...`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 from edge_app.errors import EdgeAppError
 from models.registry import operations, report
 from models.registry.policy import DEFAULT_POLICY, load
-from models.registry.shelf import Shelf
+from models.registry.storage import Registry
 
 COMMAND: Final = "python -m models.registry"
 _MEASUREMENTS: Final = ("evaluation", "comparison", "split")
@@ -23,58 +23,60 @@ def _now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _add(args: argparse.Namespace, shelf: Shelf) -> int:
-    given = {f"{name}.json": getattr(args, name) for name in _MEASUREMENTS if getattr(args, name)}
-    entry = operations.add(shelf, args.model, given, name=args.name, at=_now())
-    print(f"{entry.name}: {entry.size}, sha256 {entry.sha256[:12]}, with {', '.join(given) or 'no measurements yet'}")
+def _add(args: argparse.Namespace, registry: Registry) -> int:
+    documents = {f"{name}.json": getattr(args, name) for name in _MEASUREMENTS if getattr(args, name)}
+    entry = operations.add(registry, args.model, documents, name=args.name, at=_now())
+    measured = ", ".join(documents) or "no measurements yet"
+    print(f"{entry.name}: {entry.size}, sha256 {entry.sha256[:12]}, with {measured}")
     return 0
 
 
-def _list(_args: argparse.Namespace, shelf: Shelf) -> int:
-    report.listing(report.console(), shelf)
+def _list(_args: argparse.Namespace, registry: Registry) -> int:
+    report.print_entries(report.console(), registry)
     return 0
 
 
-def _show(args: argparse.Namespace, shelf: Shelf) -> int:
-    report.details(report.console(), shelf, shelf.entry(args.name))
+def _show(args: argparse.Namespace, registry: Registry) -> int:
+    report.print_entry(report.console(), registry, registry.entry(args.name))
     return 0
 
 
-def _history(_args: argparse.Namespace, shelf: Shelf) -> int:
-    report.events_of(report.console(), shelf.history())
+def _history(_args: argparse.Namespace, registry: Registry) -> int:
+    report.print_events(report.console(), registry.history())
     return 0
 
 
-def _check(args: argparse.Namespace, shelf: Shelf) -> int:
-    entry = shelf.entry(args.name)
-    found = operations.verdicts(shelf, load(args.policy), entry)
-    report.rules(report.console(), found)
-    failed = sum(not verdict.passed for verdict in found)
-    print(f"{entry.name} " + (f"would be refused: {failed} of {len(found)} checks failed" if failed else "would pass"))
+def _check(args: argparse.Namespace, registry: Registry) -> int:
+    entry = registry.entry(args.name)
+    decision = operations.decide(registry, load(args.policy), entry)
+    report.print_decision(report.console(), decision)
+    failed = sum(not result.passed for result in decision)
+    refused = f"would be refused: {failed} of {len(decision)} checks failed"
+    print(f"{entry.name} {refused if failed else 'would pass'}")
     return int(failed > 0)
 
 
-def _promote(args: argparse.Namespace, shelf: Shelf) -> int:
-    entry = shelf.entry(args.name)
-    found = operations.promote(shelf, load(args.policy), entry, at=_now(), why=args.why)
-    report.rules(report.console(), found)
-    failed = sum(not verdict.passed for verdict in found)
-    refused = f"was refused: {failed} of {len(found)} checks failed; nothing was changed"
+def _promote(args: argparse.Namespace, registry: Registry) -> int:
+    entry = registry.entry(args.name)
+    decision = operations.promote(registry, load(args.policy), entry, at=_now(), why=args.why)
+    report.print_decision(report.console(), decision)
+    failed = sum(not result.passed for result in decision)
+    refused = f"was refused: {failed} of {len(decision)} checks failed; nothing was changed"
     print(f"{entry.name} {refused if failed else f'is in production for {entry.size}'}")
     return int(failed > 0)
 
 
-def _adopt(args: argparse.Namespace, shelf: Shelf) -> int:
-    entry = shelf.entry(args.name)
-    found = operations.adopt(shelf, load(args.policy), entry, at=_now(), why=args.why)
-    report.rules(report.console(), found)
-    refused = any(not verdict.passed for verdict in found)
+def _adopt(args: argparse.Namespace, registry: Registry) -> int:
+    entry = registry.entry(args.name)
+    decision = operations.adopt(registry, load(args.policy), entry, at=_now(), why=args.why)
+    report.print_decision(report.console(), decision)
+    refused = any(not result.passed for result in decision)
     print(f"{entry.name} {'was refused; nothing was changed' if refused else f'is the first of {entry.size}'}")
     return int(refused)
 
 
-def _rollback(args: argparse.Namespace, shelf: Shelf) -> int:
-    event = operations.rollback(shelf, args.size, at=_now(), why=args.why)
+def _rollback(args: argparse.Namespace, registry: Registry) -> int:
+    event = operations.rollback(registry, args.size, at=_now(), why=args.why)
     print(f"{event.name} ({event.sha256[:12]}) is in production for {event.size} again")
     return 0
 
@@ -82,13 +84,14 @@ def _rollback(args: argparse.Namespace, shelf: Shelf) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=COMMAND, description="Candidates, the gate, and what is in production.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    folder = "models/artefacts/registry"
     for name, command in _COMMANDS.items():
         sub = commands.add_parser(name, help=command.text, description=command.text)
         command.arguments(sub)
-        sub.add_argument("--store", type=Path, metavar="DIR", help="candidates' files (default: models/registry/store)")
+        sub.add_argument("--store", type=Path, metavar="DIR", help=f"candidates' files (default: {folder}/store)")
         sub.add_argument("--policy", type=Path, default=DEFAULT_POLICY, metavar="FILE", help="the figures of the rules")
-        sub.add_argument("--registry", type=Path, metavar="DIR", help="another registry than models/registry")
-        sub.add_argument("--production", type=Path, metavar="DIR", help="the product's files (default: models)")
+        sub.add_argument("--registry", type=Path, metavar="DIR", help=f"another registry (default: {folder})")
+        sub.add_argument("--production", type=Path, metavar="DIR", help="product's files (default: models/artefacts)")
         sub.set_defaults(command=command)
     return parser
 
@@ -121,42 +124,46 @@ def _nothing(_parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    """changes: whether it may write, and so needs the registry for itself."""
+    """One command.
 
-    run: Callable[[argparse.Namespace, Shelf], int]
+    run: does the work and returns the exit code. arguments: adds the command's own arguments to its parser.
+    changes: True when it writes, and so must be the only one. text: its line in the help.
+    """
+
+    run: Callable[[argparse.Namespace, Registry], int]
     arguments: Callable[[argparse.ArgumentParser], None]
     changes: bool
     text: str
 
 
 _COMMANDS: Final = {
-    "add": _Command(_add, _model, True, "take in a model, or new measurements of one that is there"),
-    "list": _Command(_list, _nothing, False, "every entry and what it is now"),
+    "add": _Command(_add, _model, True, "add a model, or new measurements of one that is there"),
+    "list": _Command(_list, _nothing, False, "every entry and its status"),
     "show": _Command(_show, _name, False, "lineage, figures and history of one entry"),
-    "check": _Command(_check, _name, False, "what the gate would say, one line a rule; exit 1 if it would refuse"),
-    "promote": _Command(_promote, _name_and_why, True, "into production if every rule holds, else exit 1"),
-    "adopt": _Command(_adopt, _name_and_why, True, "the first model of an input size, by decision"),
-    "rollback": _Command(_rollback, _size_and_why, True, "the model before the present one goes into production again"),
-    "history": _Command(_history, _nothing, False, "everything that happened"),
+    "check": _Command(_check, _name, False, "the gate decision, one line a rule; exit 1 if it would refuse"),
+    "promote": _Command(_promote, _name_and_why, True, "into production if every rule passes, else exit 1"),
+    "adopt": _Command(_adopt, _name_and_why, True, "the first model of an input size, by a person's decision"),
+    "rollback": _Command(_rollback, _size_and_why, True, "put the model before the present one into production again"),
+    "history": _Command(_history, _nothing, False, "all events"),
 }
 
 
-def _shelf(args: argparse.Namespace) -> Shelf:
-    own = Shelf()
-    registry = args.registry or own.registry
-    store = args.store or (own.store if args.registry is None else registry / "store")
-    return Shelf(registry, args.production or own.production, store)
+def _registry(args: argparse.Namespace) -> Registry:
+    default = Registry()
+    root = args.registry or default.root
+    store = args.store or (default.store if args.registry is None else root / "store")
+    return Registry(root, args.production or default.production, store)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0; 1 when a rule failed or something is missing; argparse exits with 2."""
+    """Run a command. Return 0, or 1 when a rule failed or something is missing; argparse exits with 2."""
     args = _parser().parse_args(arguments)
-    shelf = _shelf(args)
+    registry = _registry(args)
     try:
         if not args.command.changes:
-            return int(args.command.run(args, shelf))
-        with shelf.held():
-            return int(args.command.run(args, shelf))
+            return int(args.command.run(args, registry))
+        with registry.locked():
+            return int(args.command.run(args, registry))
     except EdgeAppError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,23 +1,22 @@
-"""How much better a candidate is than the model in production, on the same pictures, beside what chance alone explains.
+"""Read how much better a candidate is than the model in production, with what chance alone explains. Pure.
 
-Read from comparison.json of models/evaluation (edge-app/comparison/1): hashes of both models, and for each figure
-"delta", candidate minus production, with "ci", the interval of a paired bootstrap. Pure.
+The document is comparison.json of models/evaluation (edge-app/comparison/1): the hashes of both models, and for each
+figure "delta", candidate minus production on the same pictures, and "ci", the interval of a paired bootstrap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from models.registry.figures import Figure, checked, number, table, text, totals
-
-COMPARISON: Final = "edge-app/comparison/1"
+from models.common.schemas import COMPARISON
+from models.registry.figures import Figure, number, parse_totals, require_schema, table, text
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Candidate minus production, and the ends of its confidence interval."""
+    """Candidate minus production: the value and both ends of its confidence interval; None for what is missing."""
 
     value: Figure = None
     low: Figure = None
@@ -26,8 +25,12 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """candidate, production: hashes of the two models. differences: by figure, "all/ap50", "luongduc/car/ap50". counts:
-    scores of production on the clips, as counted beside the candidate."""
+    """One comparison of two models.
+
+    candidate, production: hashes of their files.
+    differences: name of a figure ("all/ap50", "luongduc/car/ap50") -> difference.
+    counts: counting scores of production on the clips, counted in the same run as the candidate.
+    """
 
     candidate: str = ""
     production: str = ""
@@ -35,11 +38,11 @@ class Comparison:
     counts: Mapping[str, Figure] = field(default_factory=dict)
 
 
-def comparison(content: Any) -> Comparison:
-    """The content of a comparison.json. Raises RegistryError when it is none."""
-    found = checked(content, COMPARISON)
+def parse_comparison(content: Any) -> Comparison:
+    """Return the comparison in a parsed comparison.json. Raises RegistryError: when the content is another document."""
+    found = require_schema(content, COMPARISON)
     differences = {name: _difference(table(row)) for name, row in table(found.get("differences")).items()}
-    counts = totals(table(found.get("baseline_counts")))
+    counts = parse_totals(table(found.get("baseline_counts")))
     return Comparison(text(found.get("candidate")), text(found.get("baseline")), differences, counts)
 
 

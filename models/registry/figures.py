@@ -1,7 +1,7 @@
-"""What an evaluation measured, read from its result.json (edge-app/evaluation/1) for the rules. Pure.
+"""Read the figures of an evaluation from its result.json (edge-app/evaluation/1) for the rules. Pure.
 
-A figure that is absent, or is no number that it could be (NaN, an average precision of 1.7), is None: the rules refuse
-what was not measured.
+A figure that is absent, or is not a number that it could be (NaN, an average precision of 1.7), becomes None: the rules
+refuse what was not measured.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from models.common.errors import RegistryError
+from models.common.schemas import EVALUATION, TOTALS
 
-EVALUATION: Final = "edge-app/evaluation/1"
 Figure: TypeAlias = float | None
-TOTALS: Final = ("event_f1", "any_class_f1", "effectiveness")
-"""Scores of all clips together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,10 @@ class Precision:
 
 @dataclass(frozen=True, slots=True)
 class Bicycles:
-    """Of `marked` bicycles, the share that is taken for no motorcycle."""
+    """Marked bicycles of a set of pictures.
+
+    marked: how many. not_motorcycle: the share of them, 0..1, that the model does not take for motorcycles.
+    """
 
     marked: int | None = None
     not_motorcycle: Figure = None
@@ -38,7 +39,12 @@ class Bicycles:
 
 @dataclass(frozen=True, slots=True)
 class SetFigures:
-    """One set of labelled pictures: classes by name, and the same for each slice ("camera:NAME", "size:small")."""
+    """Figures of one set of labelled pictures.
+
+    images: number of pictures. cameras: names of the fixed views. sha256: over names and pictures.
+    classes: class -> figures.
+    slices: "camera:NAME", "light:NAME" or "size:small" -> class -> figures.
+    """
 
     images: int | None = None
     cameras: tuple[str, ...] = ()
@@ -50,7 +56,10 @@ class SetFigures:
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """Counts on clips, all clips together, each 0..1. classes: F1 by class."""
+    """Counting scores over all clips together, each in 0..1.
+
+    clips: file names. totals: names of models.common.schemas.TOTALS -> score. classes: class -> F1.
+    """
 
     clips: tuple[str, ...] = ()
     totals: Mapping[str, Figure] = field(default_factory=dict)
@@ -59,9 +68,13 @@ class Counting:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One model, measured. sha256 and file: of the model. size: its input, width and height px. latency: ms over those
-    of `latency_to`, the hash of a model, or the name of its file. int8: class -> AP50 of the int8 file and of the float
-    one."""
+    """The figures of one model.
+
+    sha256, file: of the model; file without its folder. size: width and height of its input, px.
+    sets: name of a set of pictures -> figures.
+    latency: time of one inference divided by that of the model `latency_to`, which is a hash or the name of a file.
+    int8: class -> AP50 of the int8 file and of the float file.
+    """
 
     sha256: str = ""
     file: str = ""
@@ -73,9 +86,9 @@ class Evaluation:
     int8: Mapping[str, tuple[Figure, Figure]] = field(default_factory=dict)
 
 
-def evaluation(content: Any) -> Evaluation:
-    """The content of a result.json. Raises RegistryError when it is none."""
-    found = checked(content, EVALUATION)
+def parse_evaluation(content: Any) -> Evaluation:
+    """Return the figures in a parsed result.json. Raises RegistryError: when the content is another document."""
+    found = require_schema(content, EVALUATION)
     model, speed = table(found.get("model")), table(found.get("speed"))
     to = table(speed.get("relative_to"))
     against = {name: table(row) for name, row in table(found.get("against_float")).items()}
@@ -116,21 +129,24 @@ def _precisions(rows: Any) -> dict[str, Precision]:
 
 
 def _counting(row: Mapping[str, Any]) -> Counting:
-    everything = table(row.get("all"))
+    all_clips = table(row.get("all"))
     return Counting(
         clips=tuple(str(name) for name in table(row.get("clips"))),
-        totals=totals(everything),
-        classes={str(n): _share(table(r).get("f1")) for n, r in table(everything.get("classes")).items()},
+        totals=parse_totals(all_clips),
+        classes={str(n): _share(table(r).get("f1")) for n, r in table(all_clips.get("classes")).items()},
     )
 
 
-def totals(everything: Mapping[str, Any]) -> dict[str, Figure]:
-    """Scores of all clips together, by name."""
-    return {name: _share(everything.get(name)) for name in TOTALS}
+def parse_totals(all_clips: Mapping[str, Any]) -> dict[str, Figure]:
+    """Return the counting scores over all clips by name; None for one that is missing.
+
+    all_clips: the table "all" of a result.json, or "baseline_counts" of a comparison.json.
+    """
+    return {name: _share(all_clips.get(name)) for name in TOTALS}
 
 
-def checked(content: Any, schema: str) -> dict[str, Any]:
-    """The content, once it says that it is of this schema. Raises RegistryError."""
+def require_schema(content: Any, schema: str) -> dict[str, Any]:
+    """Return the content when it is a table with this schema. Raises RegistryError: when it is anything else."""
     if not isinstance(content, dict) or content.get("schema") != schema:
         found = content.get("schema") if isinstance(content, dict) else None
         raise RegistryError(f'its "schema" is {found!r}, where {schema!r} is read.')
@@ -138,17 +154,17 @@ def checked(content: Any, schema: str) -> dict[str, Any]:
 
 
 def table(value: Any) -> dict[str, Any]:
-    """Empty for what is no table."""
+    """Return the value when it is a table, otherwise an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def text(value: Any) -> str:
-    """Empty for what is no text."""
+    """Return the value when it is a text, otherwise an empty one."""
     return value if isinstance(value, str) else ""
 
 
 def number(value: Any, above: float = -math.inf) -> Figure:
-    """None for what is no finite number above the bound."""
+    """Return the value when it is a finite number above the bound, otherwise None."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= above:
         return None
     return float(value)

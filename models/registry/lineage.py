@@ -1,7 +1,7 @@
-"""What a model was made from, read from its manifest: weights, data sets and their licences, code and settings. Pure.
+"""Read from its manifest what a model was made from: weights, data sets with licences, code and settings. Pure.
 
 `origin.training` is written by models/training: {"run", "config_sha256", "code", "parent": {"sha256"}, "data":
-[{"name", "licence", "images", "sha256", "split", "cameras"}]}. A manifest without it is that of published weights.
+[{"name", "licence", "images", "sha256", "split", "cameras"}]}. A manifest without it is one of published weights.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-SPLIT: Final = "edge-app/split/1"
 SEEN_PARTS: Final = ("train", "validation")
-"""Of a split: what a training learned from, and what it was chosen by."""
+"""The parts of a split that a training has seen: what it learned from and what its weights were chosen by."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """Pictures of one origin that a training used. cameras: fixed views in it, empty where it does not say."""
+    """Pictures of one origin that a training used.
+
+    licence: SPDX id, or "none stated". sha256: over the hashes of the pictures. split: the part they were used for.
+    images: how many. cameras: the fixed views in the set, empty when the manifest does not say.
+    """
 
     name: str
     licence: str
@@ -29,7 +32,11 @@ class DataSet:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One run. parent: hash of the weights it began with; code: revision; config_sha256: of all its settings."""
+    """One training run.
+
+    run: name of its folder. code: revision of the program. config_sha256: hash of all its settings.
+    parent: hash of the weights that it began with. data: all data sets that it used.
+    """
 
     run: str
     code: str
@@ -40,7 +47,11 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """licence: of the weights. training: None for published weights. seen: cameras of the training's split file."""
+    """What one model was made from.
+
+    licence: of its weights, empty when none is stated. training: None for published weights.
+    seen: cameras of the training's split file.
+    """
 
     licence: str
     training: Training | None = None
@@ -48,22 +59,26 @@ class Lineage:
 
     @property
     def cameras(self) -> frozenset[str]:
-        """Every camera that this model is known to have been trained on or chosen by."""
+        """Names of all cameras that this model is known to have been trained on or chosen by."""
         named = [camera for one in self.data for camera in one.cameras]
         return frozenset([*named, *self.seen])
 
     @property
     def data(self) -> tuple[DataSet, ...]:
+        """The data sets of the training; empty for published weights."""
         return self.training.data if self.training else ()
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Data sets of which nobody says what they show."""
+        """Names of the data sets whose cameras nobody states."""
         return () if self.seen else tuple(one.name for one in self.data if not one.cameras)
 
 
-def lineage(manifest: Mapping[str, Any], split: Mapping[str, Any] | None = None) -> Lineage:
-    """Of a manifest. split: the split by camera that its training used, for one that does not list its cameras."""
+def parse_lineage(manifest: Mapping[str, Any], split: Mapping[str, Any] | None = None) -> Lineage:
+    """Return the lineage in a manifest.
+
+    manifest: parsed JSON. split: the parsed split file of the training, for a manifest that does not list its cameras.
+    """
     origin = manifest.get("origin")
     row = origin.get("training") if isinstance(origin, dict) else None
     seen = [str(camera) for part in SEEN_PARTS for camera in (split or {}).get(part, [])]

@@ -10,129 +10,139 @@ from typing import Any, Final
 from edge_app.detectors.manifest import load
 from models.common.errors import RegistryError
 from models.common.files import json_bytes
-from models.registry import history
-from models.registry.assessment import case, manifest
-from models.registry.comparison import comparison
-from models.registry.figures import checked, evaluation
+from models.common.schemas import SPLIT
+from models.registry import history, rules
+from models.registry.collect import candidate_manifest, gate_input
+from models.registry.comparison import parse_comparison
+from models.registry.figures import parse_evaluation, require_schema
 from models.registry.files import read, read_json, write
 from models.registry.history import Event
-from models.registry.lineage import SPLIT
 from models.registry.policy import Policy
 from models.registry.production import replace_production
-from models.registry.rules import FIRST, judge
-from models.registry.shelf import Entry, Shelf
-from models.registry.verdict import Verdict
+from models.registry.rule_result import RuleResult
+from models.registry.storage import Entry, Registry
 
 GATE: Final = "edge-app/gate/1"
 
 
-def add(shelf: Shelf, model: Path, documents: Mapping[str, Path], *, name: str | None, at: str) -> Entry:
-    """Takes a model into the registry, or new measurements of one that is there.
+def add(registry: Registry, model: Path, documents: Mapping[str, Path], *, name: str | None, at: str) -> Entry:
+    """Add a model to the registry, or new measurements of one that is already there.
 
-    documents: "evaluation.json", "comparison.json" and "split.json", those that there are. Raises RegistryError, and
-    DetectorError for a model that does not fit its manifest.
+    model: its .tflite, with the manifest beside it.
+    documents: any of "evaluation.json", "comparison.json" and "split.json", with the file to take it from.
+    name: of the entry, None for the manifest's. at: the time for the history, RFC 3339, UTC.
+    Raises RegistryError: when a document is not what it is given as.
+    Raises DetectorError: when the model does not fit its manifest.
     """
     found, content = load(model)
     files = {document: _document(document, path) for document, path in documents.items()}
-    known = [one for one in shelf.entries() if one.sha256 == found.sha256]
+    known = next((one for one in registry.entries() if one.sha256 == found.sha256), None)
     size = f"{found.input.width}x{found.input.height}"
-    entry = (
-        known[0]
-        if known
-        else Entry(_free(shelf, name or found.name, found.sha256), found.sha256, len(content), size, at)
-    )
-    write(shelf.file_of(entry.sha256), content)
-    shelf.put_entry(entry, {"manifest.json": read(model.with_suffix(".json")), **files})
+    free = _free_name(registry, name or found.name, found.sha256)
+    entry = known or Entry(free, found.sha256, len(content), size, at)
+    write(registry.candidate_file(entry.sha256), content)
+    registry.put_entry(entry, {"manifest.json": read(model.with_suffix(".json")), **files})
     if not known or "evaluation.json" in files:
-        shelf.record(Event(at, "evaluated" if known else "added", entry.name, entry.size, entry.sha256))
+        registry.record(Event(at, "evaluated" if known else "added", entry.name, entry.size, entry.sha256))
     return entry
 
 
-def _free(shelf: Shelf, name: str, sha256: str) -> str:
-    """The name, with the beginning of the hash where another model has it."""
-    return f"{name}-{sha256[:8]}" if shelf.folder(name).exists() else name
+def _free_name(registry: Registry, name: str, sha256: str) -> str:
+    """Return the name, with the beginning of the hash behind it when another model has the name."""
+    return f"{name}-{sha256[:8]}" if registry.entry_folder(name).exists() else name
 
 
 def _document(document: str, path: Path) -> bytes:
-    """A measurement as it is, once it has been seen to be one. Raises RegistryError."""
-    content, readers = read_json(path), {"evaluation.json": evaluation, "comparison.json": comparison}
+    """Return the content of a measurement, unchanged. Raises RegistryError: when it is another kind of document."""
+    content, parsers = read_json(path), {"evaluation.json": parse_evaluation, "comparison.json": parse_comparison}
     try:
-        if document in readers:
-            readers[document](content)
+        if document in parsers:
+            parsers[document](content)
         else:
-            checked(content, SPLIT)
+            require_schema(content, SPLIT)
     except RegistryError as error:
         raise RegistryError(f"{path} is not what it was given as: {error}") from error
     return read(path)
 
 
-def verdicts(shelf: Shelf, policy: Policy, entry: Entry) -> list[Verdict]:
-    """What the gate says of a candidate; nothing is changed."""
-    return judge(policy, case(shelf, entry))
+def decide(registry: Registry, policy: Policy, entry: Entry) -> list[RuleResult]:
+    """Return the gate decision about a candidate. Changes nothing."""
+    return rules.decide(policy, gate_input(registry, entry))
 
 
-def promote(shelf: Shelf, policy: Policy, entry: Entry, *, at: str, why: str = "") -> list[Verdict]:
-    """Puts a candidate into production if every rule holds; otherwise changes nothing. Returns what the gate said."""
-    found = verdicts(shelf, policy, entry)
-    line_up = history.succession(shelf.history(), entry.size)
-    if line_up and line_up[-1].sha256 == entry.sha256:
+def promote(registry: Registry, policy: Policy, entry: Entry, *, at: str, why: str = "") -> list[RuleResult]:
+    """Put a candidate into production when every rule passes; otherwise change nothing. Return the gate decision.
+
+    at: the time for the history, RFC 3339, UTC. why: a reason for the history.
+    Raises RegistryError: when the candidate is in production already, or a file is damaged or cannot be written.
+    """
+    decision = decide(registry, policy, entry)
+    succession = history.succession(registry.history(), entry.size)
+    if succession and succession[-1].sha256 == entry.sha256:
         raise RegistryError(f"{entry.name} is in production already.")
-    if all(verdict.passed for verdict in found):
-        replaces = line_up[-1].sha256 if line_up else None
-        gate = _gate(policy, entry, found, at) | {
+    if all(result.passed for result in decision):
+        replaces = succession[-1].sha256 if succession else None
+        gate = _gate_record(policy, entry, decision, at) | {
             "decision": "rules",
-            "evaluation_sha256": shelf.document_sha256(entry.name, "evaluation.json"),
+            "evaluation_sha256": registry.document_sha256(entry.name, "evaluation.json"),
             "replaces": replaces,
         }
         event = Event(at, "promoted", entry.name, entry.size, entry.sha256, replaces or "", why)
-        replace_production(shelf, event, _model(shelf, entry), _in_production(shelf, entry, gate))
-    return found
+        replace_production(registry, event, _model(registry, entry), _production_manifest(registry, entry, gate))
+    return decision
 
 
-def adopt(shelf: Shelf, policy: Policy, entry: Entry, *, at: str, why: str) -> list[Verdict]:
-    """Makes a model the first in production of its input size, by decision; only what it was made from is judged.
+def adopt(registry: Registry, policy: Policy, entry: Entry, *, at: str, why: str) -> list[RuleResult]:
+    """Put the first model of an input size into production by a person's decision. Return the gate decision.
 
-    Raises RegistryError where there is one already: only the rules replace a model.
+    Only the rules about origin and licence apply, because there is nothing to compare with.
+    at, why: as for `promote`; the reason must not be empty.
+    Raises RegistryError: when a model of this size is in production already, since only the rules may replace it.
     """
-    if history.succession(shelf.history(), entry.size):
+    if history.succession(registry.history(), entry.size):
         raise RegistryError(f"A model of {entry.size} is in production already: promote {entry.name} past it.")
     if not why.strip():
-        raise RegistryError("Say with --why on what ground a model is taken that no rule was asked about.")
-    found = judge(policy, case(shelf, entry), FIRST)
-    if all(verdict.passed for verdict in found):
-        gate = _gate(policy, entry, found, at) | {"decision": "initial", "reason": why}
+        raise RegistryError("Give the reason with --why: the figures of the first model are not checked by any rule.")
+    decision = rules.decide(policy, gate_input(registry, entry), rules.FIRST)
+    if all(result.passed for result in decision):
+        gate = _gate_record(policy, entry, decision, at) | {"decision": "initial", "reason": why}
         event = Event(at, "adopted", entry.name, entry.size, entry.sha256, why=why)
-        replace_production(shelf, event, _model(shelf, entry), _in_production(shelf, entry, gate))
-    return found
+        replace_production(registry, event, _model(registry, entry), _production_manifest(registry, entry, gate))
+    return decision
 
 
-def rollback(shelf: Shelf, size: str, *, at: str, why: str) -> Event:
-    """Brings back the model before the present one, with the gate record that it had. Raises RegistryError."""
-    line_up = history.succession(shelf.history(), size)
-    if len(line_up) < 2:
+def rollback(registry: Registry, size: str, *, at: str, why: str) -> Event:
+    """Put the model before the present one into production again, with its own gate record. Return the event.
+
+    size: input size, "512x288". at, why: as for `promote`.
+    Raises RegistryError: when there was no model before, or its files are not kept any more or are damaged.
+    """
+    succession = history.succession(registry.history(), size)
+    if len(succession) < 2:
         raise RegistryError(f"No model of {size} was in production before this one: there is nothing to go back to.")
-    present, back = line_up[-1], line_up[-2]
-    model, described = shelf.former(back.sha256)
-    if not (model.exists() and described.exists()):
-        raise RegistryError(f"{model} is not kept any more: take it from git (git log -- {shelf.slot(size)[0].name}).")
+    present, back = succession[-1], succession[-2]
+    model, manifest = registry.former_files(back.sha256)
+    product = registry.product_files(size)[0].name
+    if not (model.exists() and manifest.exists()):
+        raise RegistryError(f"{model} is not kept any more: take it from git (git log -- {product}).")
     content = read(model)
     if hashlib.sha256(content).hexdigest() != back.sha256:
-        raise RegistryError(f"{model} is damaged: take it from git (git log -- {shelf.slot(size)[0].name}).")
+        raise RegistryError(f"{model} is damaged: take it from git (git log -- {product}).")
     event = Event(at, "rolled back", back.name, size, back.sha256, present.sha256, why)
-    replace_production(shelf, event, content, read(described))
+    replace_production(registry, event, content, read(manifest))
     return event
 
 
-def _model(shelf: Shelf, entry: Entry) -> bytes:
-    """The candidate's file, seen to be the one that was measured. Raises RegistryError."""
-    path = shelf.file_of(entry.sha256)
+def _model(registry: Registry, entry: Entry) -> bytes:
+    """Return the candidate's file. Raises RegistryError: when it is not the one that was measured."""
+    path = registry.candidate_file(entry.sha256)
     content = read(path)
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise RegistryError(f"{path} is damaged: add the model again.")
     return content
 
 
-def _gate(policy: Policy, entry: Entry, found: Sequence[Verdict], at: str) -> dict[str, Any]:
+def _gate_record(policy: Policy, entry: Entry, decision: Sequence[RuleResult], at: str) -> dict[str, Any]:
     return {
         "schema": GATE,
         "decision": "",
@@ -141,12 +151,12 @@ def _gate(policy: Policy, entry: Entry, found: Sequence[Verdict], at: str) -> di
         "policy_sha256": policy.sha256,
         "evaluation_sha256": None,
         "replaces": None,
-        "rules": [verdict.as_json() for verdict in found],
+        "rules": [result.as_json() for result in decision],
     }
 
 
-def _in_production(shelf: Shelf, entry: Entry, gate: Mapping[str, Any]) -> bytes:
-    """The candidate's manifest under the product's name, with the record of the gate."""
-    model, _ = shelf.slot(entry.size)
-    said = {"name": model.stem, "file": model.name, "stage": "production", "gate": dict(gate)}
-    return json_bytes(manifest(shelf, entry) | said)
+def _production_manifest(registry: Registry, entry: Entry, gate: Mapping[str, Any]) -> bytes:
+    """Return the candidate's manifest under the product's name, with the gate record."""
+    model, _ = registry.product_files(entry.size)
+    changes = {"name": model.stem, "file": model.name, "stage": "production", "gate": dict(gate)}
+    return json_bytes(candidate_manifest(registry, entry) | changes)

@@ -1,4 +1,4 @@
-"""The declared policy of the gate: one committed TOML file, read into a frozen record."""
+"""Read the policy of the gate: one committed TOML file as a frozen record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_POLICY: Final = Path(__file__).with_name("policy.toml")
 
 @dataclass(frozen=True, slots=True)
 class Margins:
-    """How much worse than production a candidate may be; policy.toml says what each is measured in."""
+    """How much worse than production a candidate may be. policy.toml states the unit of each."""
 
     ap50: float
     slice_ap50: float
@@ -36,7 +36,10 @@ class Margins:
 
 @dataclass(frozen=True, slots=True)
 class Floors:
-    """Of one input size. ap50: "set/class" -> AP50. counting: one of the totals, or a class for its F1."""
+    """The lowest figures allowed for one input size, each in 0..1.
+
+    ap50: "set/class" -> AP50. counting: a name of models.common.schemas.TOTALS or a class -> score.
+    """
 
     ap50: Mapping[str, float]
     counting: Mapping[str, float]
@@ -44,8 +47,15 @@ class Floors:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """sha256: of the file. better: differences with what their interval must lie above, in one of them. as_good: those
-    that must in any case not be below minus this. floors: by input size, "512x288"."""
+    """All figures of the gate's rules.
+
+    sha256: of the file. licences: SPDX ids that may ship.
+    examples: labelled boxes from which a class is compared. bicycles: marked bicycles from which a set is compared.
+    better: name of a difference -> bound that its whole interval must lie above; one of them must.
+    as_good: name of a difference -> how far below 0 the lower end of its interval may lie; all of them must hold.
+    slices: kinds of slices that every set must have. counted: classes whose counts are compared.
+    floors: input size, "512x288" -> floors.
+    """
 
     sha256: str
     licences: frozenset[str]
@@ -60,7 +70,11 @@ class Policy:
 
 
 def load(path: Path = DEFAULT_POLICY) -> Policy:
-    """Raises RegistryError in one sentence: a gate with half a policy would let everything through."""
+    """Return the policy in a file.
+
+    Raises RegistryError: when it cannot be read or anything is missing; half a policy would let every candidate
+    through.
+    """
     try:
         content = path.read_bytes()
         return _policy(tomllib.loads(content.decode()), hashlib.sha256(content).hexdigest())

@@ -14,34 +14,34 @@ from models.common.errors import RegistryError
 from models.registry import history
 from models.registry.files import read, read_json, remove, write
 from models.registry.history import Event
-from models.registry.shelf import Shelf
+from models.registry.storage import Registry
 
 
-def replace_production(shelf: Shelf, event: Event, model: bytes, manifest: bytes) -> None:
-    """Put a model into production and record the event.
+def replace_production(registry: Registry, event: Event, model: bytes, manifest: bytes) -> None:
+    """Put a model into production, keep the present one for a rollback, and record the event.
 
-    event: what happened; its size says which product is replaced. model, manifest: contents of the two files.
+    event: its size says which product is replaced. model, manifest: contents of the .tflite and the .json.
     Raises RegistryError: when the present product is not the one of the history, or a file cannot be written.
     """
-    model_file, manifest_file = shelf.slot(event.size)
-    line_up = history.succession(shelf.history(), event.size)
-    if line_up:
-        former_model, former_manifest = shelf.former(line_up[-1].sha256)
-        write(former_model, current_model(shelf, event.size))
+    model_file, manifest_file = registry.product_files(event.size)
+    succession = history.succession(registry.history(), event.size)
+    if succession:
+        former_model, former_manifest = registry.former_files(succession[-1].sha256)
+        write(former_model, current_model(registry, event.size))
         write(former_manifest, read(manifest_file))
     write(model_file, model)
     write(manifest_file, manifest)
-    shelf.record(event)
-    _remove_older(shelf)
+    registry.record(event)
+    _remove_older(registry)
 
 
-def current_model(shelf: Shelf, size: str) -> bytes:
-    """Return the content of the .tflite in production.
+def current_model(registry: Registry, size: str) -> bytes:
+    """Return the content of the .tflite in production for an input size.
 
     Raises RegistryError: when either file of the product is not the one that the history says.
     """
-    model, manifest = shelf.slot(size)
-    content, wanted = read(model), history.succession(shelf.history(), size)[-1].sha256
+    model, manifest = registry.product_files(size)
+    content, wanted = read(model), history.succession(registry.history(), size)[-1].sha256
     for path, found in ((model, hashlib.sha256(content).hexdigest()), (manifest, _stated_sha256(manifest))):
         if found != wanted:
             raise RegistryError(
@@ -56,11 +56,11 @@ def _stated_sha256(manifest: Path) -> str:
     return str(content.get("sha256")) if isinstance(content, dict) else ""
 
 
-def _remove_older(shelf: Shelf) -> None:
+def _remove_older(registry: Registry) -> None:
     """Delete former models that a rollback of one step does not need; git still has them."""
-    events = shelf.history()
-    line_ups = (history.succession(events, size) for size in {event.size for event in events})
-    kept = {event.sha256 for line_up in line_ups for event in line_up[-2:-1]}
-    for path in (shelf.registry / "former").glob("[!.]*"):
+    events = registry.history()
+    successions = (history.succession(events, size) for size in {event.size for event in events})
+    kept = {event.sha256 for succession in successions for event in succession[-2:-1]}
+    for path in (registry.root / "former").glob("[!.]*"):
         if path.stem not in kept:
             remove(path)

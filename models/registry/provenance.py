@@ -1,4 +1,4 @@
-"""Rules about what was measured and what it was made from. Pure."""
+"""Apply the rules about which file was measured and what it was made from. Pure."""
 
 from __future__ import annotations
 
@@ -6,29 +6,36 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Final
 
-from models.registry.case import Case
 from models.registry.comparison import Comparison
 from models.registry.figures import SetFigures
+from models.registry.gate_input import GateInput
 from models.registry.policy import Policy
-from models.registry.verdict import Verdict, fact
+from models.registry.rule_result import RuleResult, fact
 
 _SAME: Final = 1e-4
-"""Figures are rounded when they are written."""
+"""Largest difference between two figures that are the same: they are rounded when they are written."""
 
 
-def file(_policy: Policy, case: Case) -> Iterator[Verdict]:
-    """What was measured is this very file, and it has not been withdrawn since."""
-    said = case.measured.sha256
-    yield fact("file", "evaluated model", said == case.sha256, f"{said[:12] or 'none'}, candidate {case.sha256[:12]}")
-    size = case.measured.size
+def file(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check that this very file was evaluated, at its own input size, and was not rolled back since."""
+    said = gate_input.measured.sha256
+    yield fact(
+        "file",
+        "evaluated model",
+        said == gate_input.sha256,
+        f"{said[:12] or 'none'}, candidate {gate_input.sha256[:12]}",
+    )
+    size = gate_input.measured.size
     shown = "none" if size is None else f"{size[0]}x{size[1]}"
-    yield fact("file", "evaluated input", size == case.size, f"{shown}, candidate {case.slot}")
-    yield fact("file", "standing", not case.withdrawn, case.withdrawn or "never rolled back since it was measured")
+    yield fact("file", "evaluated input", size == gate_input.size, f"{shown}, candidate {gate_input.size_name}")
+    yield fact(
+        "file", "standing", not gate_input.withdrawn, gate_input.withdrawn or "never rolled back since it was measured"
+    )
 
 
-def origin(_policy: Policy, case: Case) -> Iterator[Verdict]:
-    """It is known what it was made from: weights, and for a training its data, code, settings and parent."""
-    training = case.lineage.training
+def origin(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check that the manifest states run, code, settings, parent weights and data of a training."""
+    training = gate_input.lineage.training
     if training is None:
         yield fact("origin", "training", True, "none stated: published weights")
         return
@@ -40,44 +47,50 @@ def origin(_policy: Policy, case: Case) -> Iterator[Verdict]:
         yield fact("origin", f"{one.name} sha256", bool(one.sha256), one.sha256[:12] or "not stated")
 
 
-def licence(policy: Policy, case: Case) -> Iterator[Verdict]:
-    """Weights and every data set may be used for something that ships."""
-    for subject, said in [("weights", case.lineage.licence), *((one.name, one.licence) for one in case.lineage.data)]:
+def licence(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check that weights and every data set have a licence that may ship."""
+    for subject, said in [
+        ("weights", gate_input.lineage.licence),
+        *((one.name, one.licence) for one in gate_input.lineage.data),
+    ]:
         passed = said in policy.licences
         shown = said or "none stated"
         yield fact("licence", subject, passed, shown if passed else f"{shown}: measured, never promoted")
 
 
-def unseen(_policy: Policy, case: Case) -> Iterator[Verdict]:
-    """It was judged on cameras, sets and clips that it was neither trained on nor chosen by."""
-    known = case.lineage.cameras
-    for name in case.lineage.unknown:
+def unseen(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check that the model was neither trained on nor chosen by the cameras, sets and clips that evaluate it."""
+    known = gate_input.lineage.cameras
+    for name in gate_input.lineage.unknown:
         yield fact("unseen", f"training data {name}", False, "its cameras are not stated")
-    trained = {one.sha256 for one in case.lineage.data if one.sha256}
-    for name, found in case.measured.sets.items():
+    trained = {one.sha256 for one in gate_input.lineage.data if one.sha256}
+    for name, found in gate_input.measured.sets.items():
         both = sorted(known & set(found.cameras))
         says = f"{both[0]} is in the training" if both else f"{len(found.cameras)} cameras, none in the training"
         again = found.sha256 in trained
         passed = bool(found.cameras) and not both and not again
         yield fact("unseen", name, passed, "the set itself was trained on" if again else says)
-    clips = [clip for clip in case.measured.counting.clips if {clip, PurePath(clip).stem} & known]
-    shown = f"{clips[0]} is in the training" if clips else f"{len(case.measured.counting.clips)} clips"
-    yield fact("unseen", "clips", bool(case.measured.counting.clips) and not clips, shown)
+    clips = [clip for clip in gate_input.measured.counting.clips if {clip, PurePath(clip).stem} & known]
+    shown = f"{clips[0]} is in the training" if clips else f"{len(gate_input.measured.counting.clips)} clips"
+    yield fact("unseen", "clips", bool(gate_input.measured.counting.clips) and not clips, shown)
 
 
-def yardstick(_policy: Policy, case: Case) -> Iterator[Verdict]:
-    """Candidate and production were measured on the same pictures and clips, and counted by the same program."""
-    measured = case.production is not None and case.theirs.sha256 == case.production.sha256
+def yardstick(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check that candidate and production were measured on the same pictures and clips, by the same program."""
+    measured = gate_input.production is not None and gate_input.baseline.sha256 == gate_input.production.sha256
     yield fact("yardstick", "production measured", measured, "its evaluation" if measured else "no evaluation of it")
-    for name in case.sets:
-        ours, theirs = (one.sets.get(name, SetFigures()) for one in (case.measured, case.theirs))
-        passed = _extent(ours) == _extent(theirs) and bool(ours.images)
-        yield fact("yardstick", name, passed, f"{ours.images or 0} pictures, production {theirs.images or 0}")
-    ours_clips, their_clips = sorted(case.measured.counting.clips), sorted(case.theirs.counting.clips)
-    shown = f"{len(ours_clips)} clips, production {len(their_clips)}"
-    yield fact("yardstick", "clips", bool(ours_clips) and ours_clips == their_clips, shown)
+    for name in gate_input.sets:
+        candidate, production = (one.sets.get(name, SetFigures()) for one in (gate_input.measured, gate_input.baseline))
+        passed = _extent(candidate) == _extent(production) and bool(candidate.images)
+        yield fact("yardstick", name, passed, f"{candidate.images or 0} pictures, production {production.images or 0}")
+    candidate_clips, production_clips = (
+        sorted(gate_input.measured.counting.clips),
+        sorted(gate_input.baseline.counting.clips),
+    )
+    shown = f"{len(candidate_clips)} clips, production {len(production_clips)}"
+    yield fact("yardstick", "clips", bool(candidate_clips) and candidate_clips == production_clips, shown)
     # Counts change with the program as well, and what production's evaluation says may be a year old.
-    beside, recorded = (case.comparison or Comparison()).counts, case.theirs.counting.totals
+    beside, recorded = (gate_input.comparison or Comparison()).counts, gate_input.baseline.counting.totals
     pairs = [(beside.get(name), recorded.get(name)) for name in recorded]
     again = bool(pairs) and all(a is not None and b is not None and abs(a - b) < _SAME for a, b in pairs)
     says = ", ".join(f"{a} / {b}" for a, b in pairs) or "none"
@@ -86,6 +99,6 @@ def yardstick(_policy: Policy, case: Case) -> Iterator[Verdict]:
 
 
 def _extent(figures: SetFigures) -> tuple[object, ...]:
-    """What must be equal for two evaluations to be about the same pictures and labels."""
+    """Return what must be equal when two evaluations are about the same pictures and labels."""
     counts = {label: found.n for label, found in figures.classes.items() if found.n}
     return figures.images, sorted(figures.cameras), counts, figures.sha256

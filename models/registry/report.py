@@ -1,4 +1,4 @@
-"""What the registry's commands print: one line a rule, one line a candidate."""
+"""Print the answers of the registry's commands: one line a rule, one line an entry, one line an event."""
 
 from __future__ import annotations
 
@@ -8,41 +8,42 @@ from rich.console import Console
 from rich.table import Table
 
 from models.registry import history
-from models.registry.assessment import case, manifest
+from models.registry.collect import candidate_manifest, gate_input
 from models.registry.history import Event
 from models.registry.lineage import Lineage
-from models.registry.shelf import Entry, Shelf
-from models.registry.verdict import Verdict
+from models.registry.rule_result import RuleResult
+from models.registry.storage import Entry, Registry
 
 
 def console() -> Console:
-    """Wide enough for a rule with its figures where nobody watches; a file has no width."""
+    """Return the console of stdout; 160 columns wide for a file or a pipe, so that a rule with its figures fits."""
     made = Console(highlight=False)
     return made if made.is_terminal else Console(highlight=False, width=160)
 
 
-def rules(out: Console, verdicts: Sequence[Verdict]) -> None:
-    """The failed ones last, where they are read."""
+def print_decision(out: Console, decision: Sequence[RuleResult]) -> None:
+    """Print one line for each rule result, the failed ones last, next to the prompt."""
     table = Table("rule", "of", "figure", "", box=None, pad_edge=False)
-    for verdict in sorted(verdicts, key=lambda one: not one.passed):
-        mark = "[green]ok[/]" if verdict.passed else "[bold red]FAILED[/]"
-        table.add_row(verdict.rule, verdict.subject, verdict.says, mark)
+    for result in sorted(decision, key=lambda one: not one.passed):
+        mark = "[green]ok[/]" if result.passed else "[bold red]FAILED[/]"
+        table.add_row(result.rule, result.subject, result.says, mark)
     out.print(table)
 
 
-def listing(out: Console, shelf: Shelf) -> None:
+def print_entries(out: Console, registry: Registry) -> None:
+    """Print one line for each entry with its status."""
     table = Table("name", "input", "status", "sha256", "added", "evaluated", box=None, pad_edge=False)
-    events = shelf.history()
-    for entry in shelf.entries():
-        measured = "yes" if shelf.document(entry.name, "evaluation.json") else "no"
+    events = registry.history()
+    for entry in registry.entries():
+        measured = "yes" if registry.document(entry.name, "evaluation.json") else "no"
         now = history.status(events, entry.sha256, entry.size)
         table.add_row(entry.name, entry.size, now, entry.sha256[:12], entry.added_at[:10], measured)
     out.print(table)
 
 
-def details(out: Console, shelf: Shelf, entry: Entry) -> None:
-    """Everything that is known of one candidate."""
-    found, events = case(shelf, entry), shelf.history()
+def print_entry(out: Console, registry: Registry, entry: Entry) -> None:
+    """Print lineage, figures and history of one entry."""
+    found, events = gate_input(registry, entry), registry.history()
     rows = Table.grid(padding=(0, 2))
     rows.add_row("name", entry.name)
     rows.add_row("status", history.status(events, entry.sha256, entry.size))
@@ -57,11 +58,11 @@ def details(out: Console, shelf: Shelf, entry: Entry) -> None:
         rows.add_row(f"AP50 {name}", ", ".join(classes))
     totals = [f"{name} {value:.3f}" for name, value in found.measured.counting.totals.items() if value is not None]
     rows.add_row("counts", ", ".join(totals) or "not measured")
-    upstream = manifest(shelf, entry).get("origin")
+    upstream = candidate_manifest(registry, entry).get("origin")
     rows.add_row("upstream", str((upstream if isinstance(upstream, dict) else {}).get("upstream", "not stated")))
     out.print(rows)
     out.print()
-    events_of(out, [event for event in events if entry.sha256 in (event.sha256, event.replaces)])
+    print_events(out, [event for event in events if entry.sha256 in (event.sha256, event.replaces)])
 
 
 def _lineage(lineage: Lineage) -> list[tuple[str, str]]:
@@ -73,7 +74,8 @@ def _lineage(lineage: Lineage) -> list[tuple[str, str]]:
     return rows
 
 
-def events_of(out: Console, events: Sequence[Event]) -> None:
+def print_events(out: Console, events: Sequence[Event]) -> None:
+    """Print one line for each event."""
     for event in events:
         after = f", replaces {event.replaces[:12]}" if event.replaces else ""
         why = f": {event.why}" if event.why else ""

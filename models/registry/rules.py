@@ -1,7 +1,7 @@
-"""The rules of the gate, and the judgement by all of them. Pure.
+"""Apply the rules of the gate. Pure.
 
-What was not measured fails. Making any figure worse never turns a refusal into a promotion, and each rule alone can
-refuse: tests/models/registry/test_rules.py holds both.
+A figure that was not measured fails its rule. Making any figure worse never turns a refusal into a promotion, and each
+rule alone can refuse; tests/models/registry/test_rules.py holds both.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from models.registry import provenance, scores
-from models.registry.case import Case
+from models.registry.gate_input import GateInput
 from models.registry.policy import Policy
-from models.registry.verdict import Verdict, fact
+from models.registry.rule_result import RuleResult, fact
 
-Rule: TypeAlias = Callable[[Policy, Case], Iterator[Verdict]]
+Rule: TypeAlias = Callable[[Policy, GateInput], Iterator[RuleResult]]
+"""One rule: it gives a result for each subject that it applies to. Its function name is the rule's name."""
 
 RULES: Final[tuple[Rule, ...]] = (
     provenance.file,
@@ -34,13 +35,16 @@ RULES: Final[tuple[Rule, ...]] = (
     scores.int8,
 )
 FIRST: Final[tuple[Rule, ...]] = (provenance.origin, provenance.licence)
-"""What holds for the first model of an input size too, which replaces nothing: where it comes from."""
+"""The rules for the first model of an input size, which replaces nothing."""
 
 
-def judge(policy: Policy, case: Case, rules: tuple[Rule, ...] = RULES) -> list[Verdict]:
-    """One verdict a line, in order of the rules. A rule that finds nothing to look at has not been passed."""
-    found: list[Verdict] = []
+def decide(policy: Policy, gate_input: GateInput, rules: tuple[Rule, ...] = RULES) -> list[RuleResult]:
+    """Return the gate decision: the results of all rules, in their order. The candidate passes when every result does.
+
+    A rule that finds no subject in the measurements has failed.
+    """
+    decision: list[RuleResult] = []
     for rule in rules:
         name = rule.__name__.replace("_", " ")
-        found += list(rule(policy, case)) or [fact(name, "all", False, "nothing was measured that it could judge")]
-    return found
+        decision += list(rule(policy, gate_input)) or [fact(name, "all", False, "nothing was measured for this rule")]
+    return decision

@@ -1,42 +1,43 @@
-"""Rules about figures: floors, better than production, worse nowhere. Pure."""
+"""Apply the rules about figures: floors, better than production, worse nowhere. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from models.registry.case import Case
+from models.common.schemas import TOTALS
 from models.registry.comparison import Comparison, Difference
-from models.registry.figures import TOTALS, Figure, Precision, SetFigures
+from models.registry.figures import Figure, Precision, SetFigures
+from models.registry.gate_input import GateInput
 from models.registry.policy import Policy
-from models.registry.verdict import Verdict, at_least, at_most, fact, not_worse
+from models.registry.rule_result import RuleResult, at_least, at_most, fact, not_worse
 
 Classes: TypeAlias = Mapping[str, Precision]
 
 
-def floors(policy: Policy, case: Case) -> Iterator[Verdict]:
-    """Absolute, per class: no production model of this size is below."""
-    bounds = policy.floors.get(case.slot)
+def floors(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check that the figures reach the floors of this input size, whatever is in production."""
+    bounds = policy.floors.get(gate_input.size_name)
     if bounds is None:
-        yield fact("floors", case.slot, False, "the policy declares none for this input size")
+        yield fact("floors", gate_input.size_name, False, "the policy declares none for this input size")
         return
     for subject, bound in bounds.ap50.items():
         name, _, label = subject.rpartition("/")
-        found = case.measured.sets.get(name, SetFigures()).classes.get(label, Precision())
+        found = gate_input.measured.sets.get(name, SetFigures()).classes.get(label, Precision())
         yield at_least("floors", f"{subject} AP50", found.ap50, bound)
     for subject, bound in bounds.counting.items():
-        counted = case.measured.counting
+        counted = gate_input.measured.counting
         figure = (counted.totals if subject in TOTALS else counted.classes).get(subject)
         yield at_least("floors", f"counts {subject}", figure, bound)
 
 
-def better(policy: Policy, case: Case) -> Iterator[Verdict]:
-    """Better than production, and not by chance: a paired difference's whole confidence interval is above its bound."""
-    found = case.comparison or Comparison()
-    against = case.production.sha256 if case.production else "nothing"
-    passed = found.candidate == case.sha256 and found.production == against
+def better(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check that one of the paired differences to production is above its bound with its whole confidence interval."""
+    found = gate_input.comparison or Comparison()
+    against = gate_input.production.sha256 if gate_input.production else "nothing"
+    passed = found.candidate == gate_input.sha256 and found.production == against
     shown = f"{found.candidate[:12] or 'none'} with {found.production[:12] or 'none'}"
-    yield fact("better", "compared models", passed, f"{shown}; asked {case.sha256[:12]} with {against[:12]}")
+    yield fact("better", "compared models", passed, f"{shown}; asked {gate_input.sha256[:12]} with {against[:12]}")
     says, held = [], False
     for name, bound in policy.better.items():
         one = _measured(found.differences.get(name, Difference()))
@@ -45,16 +46,16 @@ def better(policy: Policy, case: Case) -> Iterator[Verdict]:
     yield fact("better", "in one of these", held, "; ".join(says))
 
 
-def as_good(policy: Policy, case: Case) -> Iterator[Verdict]:
-    """Whatever it is better in: no worse than production even at the lower end of the interval, but for a hair."""
-    found = case.comparison or Comparison()
+def as_good(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check that the lower end of the interval is hardly below 0, in whatever the candidate is better."""
+    found = gate_input.comparison or Comparison()
     for name, bound in policy.as_good.items():
         one = _measured(found.differences.get(name, Difference()))
         yield at_least("as good", name, one and one[1], -bound, f" (the lower end of {_interval(one)})")
 
 
 def _measured(one: Difference) -> tuple[float, float, float] | None:
-    """Its value and the ends of its interval; None where one is missing, or the ends are the wrong way round."""
+    """Return value, low and high of a difference; None when one is missing or the ends are exchanged."""
     if one.value is None or one.low is None or one.high is None or one.low > one.high:
         return None
     return one.value, one.low, one.high
@@ -64,87 +65,96 @@ def _interval(one: tuple[float, float, float] | None) -> str:
     return "not measured" if one is None else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*one)
 
 
-def worse_class(policy: Policy, case: Case) -> Iterator[Verdict]:
-    """Per set and class with enough examples."""
-    for name in case.sets:
-        ours, theirs = (one.sets.get(name, SetFigures()).classes for one in (case.measured, case.theirs))
-        for label in _enough(policy, ours, theirs):
-            pair = _ap50(ours, label), _ap50(theirs, label)
+def worse_class(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check each set and class with enough labelled boxes."""
+    for name in gate_input.sets:
+        candidate, production = (figures.classes for figures in _of_set(gate_input, name))
+        for label in _enough(policy, candidate, production):
+            pair = _ap50(candidate, label), _ap50(production, label)
             yield not_worse("worse class", f"{name}/{label} AP50", *pair, policy.margins.ap50)
 
 
-def worse_slice(policy: Policy, case: Case) -> Iterator[Verdict]:
-    """Per camera, light and size with enough examples; each set must have the slices that the policy names."""
-    for name in case.sets:
-        ours, theirs = (one.sets.get(name, SetFigures()).slices for one in (case.measured, case.theirs))
+def worse_slice(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check each camera, light and size with enough labelled boxes. Each set must have the policy's kinds of slices."""
+    for name in gate_input.sets:
+        candidate, production = (figures.slices for figures in _of_set(gate_input, name))
         seen: set[str] = set()
-        for part in sorted({*ours, *theirs}):
-            mine, other = ours.get(part, {}), theirs.get(part, {})
-            for label in _enough(policy, mine, other):
+        for part in sorted({*candidate, *production}):
+            candidate_classes, production_classes = candidate.get(part, {}), production.get(part, {})
+            for label in _enough(policy, candidate_classes, production_classes):
                 seen.add(part.partition(":")[0])
-                pair = _ap50(mine, label), _ap50(other, label)
+                pair = _ap50(candidate_classes, label), _ap50(production_classes, label)
                 yield not_worse("worse slice", f"{name} {part} {label} AP50", *pair, policy.margins.slice_ap50)
         for kind in (kind for kind in policy.slices if kind not in seen):
             yield fact("worse slice", f"{name} by {kind}", False, f"no slice with {policy.examples} boxes of a class")
 
 
-def worse_bicycles(policy: Policy, case: Case) -> Iterator[Verdict]:
-    """Bicycles are not counted: no more than before may be taken for motorcycles, where enough are marked."""
+def worse_bicycles(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check that no more marked bicycles than before are taken for motorcycles, in sets with enough of them."""
     rule = "worse bicycles"
-    for name in case.sets:
-        ours, theirs = (one.sets.get(name, SetFigures()).bicycles for one in (case.measured, case.theirs))
-        if ours.marked is None or ours.marked != theirs.marked:
-            yield fact(rule, name, False, f"{ours.marked} marked, for production {theirs.marked}: measure both again")
-        elif ours.marked < policy.bicycles:
-            yield fact(rule, name, True, f"{ours.marked} marked, too few to tell")
+    for name in gate_input.sets:
+        candidate, production = (figures.bicycles for figures in _of_set(gate_input, name))
+        if candidate.marked is None or candidate.marked != production.marked:
+            yield fact(
+                rule, name, False, f"{candidate.marked} marked, for production {production.marked}: measure both again"
+            )
+        elif candidate.marked < policy.bicycles:
+            yield fact(rule, name, True, f"{candidate.marked} marked, too few to tell")
         else:
-            pair = ours.not_motorcycle, theirs.not_motorcycle
+            pair = candidate.not_motorcycle, production.not_motorcycle
             yield not_worse(rule, f"{name}, taken for no motorcycle", *pair, policy.margins.bicycles)
 
 
-def worse_counts(policy: Policy, case: Case) -> Iterator[Verdict]:
-    """All clips together, and by class."""
-    ours, theirs, margins = case.measured.counting, case.theirs.counting, policy.margins
+def worse_counts(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check the counting scores over all clips, and F1 of the counted classes."""
+    candidate, production, margins = gate_input.measured.counting, gate_input.baseline.counting, policy.margins
     for name in TOTALS:
-        yield not_worse("worse counts", name, ours.totals.get(name), theirs.totals.get(name), margins.counting)
+        yield not_worse("worse counts", name, candidate.totals.get(name), production.totals.get(name), margins.counting)
     for label in policy.counted:
-        pair = ours.classes.get(label), theirs.classes.get(label)
+        pair = candidate.classes.get(label), production.classes.get(label)
         yield not_worse("worse counts", f"{label} F1", *pair, margins.class_f1)
 
 
-def latency(policy: Policy, case: Case) -> Iterator[Verdict]:
-    """Time of one inference over that of the file in production, measured in one run.
+def latency(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check the time of one inference against that of the file in production, measured in one run.
 
-    A file name is proof enough only where the candidate's own file had another: alone it is measured against itself.
+    A file name proves this only when the candidate's own file had another name: alone it is measured against itself.
     """
-    against, production = case.measured.latency_to, case.production
-    own = case.measured.file
+    against, production = gate_input.measured.latency_to, gate_input.production
+    own = gate_input.measured.file
     named = production is not None and against == production.file and own not in ("", production.file)
     passed = production is not None and (against == production.sha256 or named)
     wanted = production.file if production else "nothing"
     yield fact("latency", "measured against", passed, f"{against[:60] or 'nothing'}, production {wanted}")
-    yield at_most("latency", "ratio", case.measured.latency, policy.margins.latency_ratio)
+    yield at_most("latency", "ratio", gate_input.measured.latency, policy.margins.latency_ratio)
 
 
-def size(policy: Policy, case: Case) -> Iterator[Verdict]:
-    """Bytes of the file over those of the file in production."""
-    ratio = case.bytes / case.production.bytes if case.production and case.production.bytes else None
-    yield at_most("size", "ratio", ratio, policy.margins.size_ratio, f" ({case.bytes} bytes)")
+def size(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check the size of the file against that of the file in production."""
+    production = gate_input.production
+    ratio = gate_input.bytes / production.bytes if production and production.bytes else None
+    yield at_most("size", "ratio", ratio, policy.margins.size_ratio, f" ({gate_input.bytes} bytes)")
 
 
-def int8(policy: Policy, case: Case) -> Iterator[Verdict]:
-    """What quantisation cost, for every class that has a floor: of the others there are too few to tell."""
-    bounds = policy.floors.get(case.slot)
+def int8(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check what quantisation costs, for every class that has a floor; the other classes have too few boxes."""
+    bounds = policy.floors.get(gate_input.size_name)
     for label in sorted({subject.rpartition("/")[2] for subject in bounds.ap50} if bounds else ()):
-        ours, exact = case.measured.int8.get(label, (None, None))
-        loss = None if ours is None or exact is None else round(exact - ours, 12)
+        int8_ap50, float_ap50 = gate_input.measured.int8.get(label, (None, None))
+        loss = None if int8_ap50 is None or float_ap50 is None else round(float_ap50 - int8_ap50, 12)
         yield at_most("int8", f"{label} AP50 lost", loss, policy.margins.int8_loss)
 
 
-def _enough(policy: Policy, ours: Classes, theirs: Classes) -> list[str]:
-    """Classes with enough labelled boxes in either evaluation: leaving a class out is no way past a rule."""
-    labels = sorted({*ours, *theirs})
-    return [label for label in labels if max(_boxes(ours, label), _boxes(theirs, label)) >= policy.examples]
+def _of_set(gate_input: GateInput, name: str) -> tuple[SetFigures, SetFigures]:
+    """Return the candidate's and production's figures of a set of pictures, empty where it was not measured."""
+    candidate, production = (one.sets.get(name, SetFigures()) for one in (gate_input.measured, gate_input.baseline))
+    return candidate, production
+
+
+def _enough(policy: Policy, candidate: Classes, production: Classes) -> list[str]:
+    """Return the classes with enough labelled boxes in either evaluation, so leaving one out avoids no rule."""
+    labels = sorted({*candidate, *production})
+    return [label for label in labels if max(_boxes(candidate, label), _boxes(production, label)) >= policy.examples]
 
 
 def _boxes(classes: Classes, label: str) -> int:

@@ -40,22 +40,22 @@ def evenly_placed(manifest: Manifest) -> Manifest:
     return result
 
 
-def scores(manifest: Manifest, model: bytes, judging: Sequence[Picture]) -> list[float]:
+def scores(manifest: Manifest, model: bytes, evaluating: Sequence[Picture]) -> list[float]:
     """Average precision of LABELS at each of OVERLAPS."""
     with tempfile.TemporaryDirectory() as folder:
-        found = precisions(write(Path(folder), manifest, model), judging)
+        found = precisions(write(Path(folder), manifest, model), evaluating)
     places = [IOUS.index(overlap) for overlap in OVERLAPS]
     return [float(found[label].precision["all"][place]) for place in places for label in LABELS]
 
 
-def table(models: Sequence[Path], judging: Sequence[Picture]) -> str:
+def table(models: Sequence[Path], evaluating: Sequence[Picture]) -> str:
     """Markdown, two rows for each model."""
     head = ["model", "anchors", *(f"AP{round(overlap * 100)} {label}" for overlap in OVERLAPS for label in LABELS)]
     rows = []
     for path in models:
         manifest = json.loads(path.with_suffix(".json").read_text())
         for name, changed in (("even", evenly_placed(manifest)), ("placed", manifest)):
-            values = scores(changed, path.read_bytes(), judging)
+            values = scores(changed, path.read_bytes(), evaluating)
             rows.append([path.stem.rpartition("_")[2], name, *(f"{value:.3f}" for value in values)])
     return markdown.table(head, rows)
 
@@ -65,17 +65,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m models.studies.anchor_placement", description="Judge the placement of anchors."
     )
-    parser.add_argument("--eval", type=Path, help="labelled pictures ($EDGE_APP_SHARED/detection/eval)", dest="judging")
+    parser.add_argument(
+        "--eval", type=Path, help="labelled pictures ($EDGE_APP_SHARED/detection/eval)", dest="evaluating"
+    )
     parser.add_argument("--models", type=Path, default=FOLDER, help="folder of .tflite files (those in production)")
     args = parser.parse_args(arguments)
-    return exit_code(lambda: _print(args.models, args.judging))
+    return exit_code(lambda: _print(args.models, args.evaluating))
 
 
-def _print(folder: Path, judging: Path | None) -> None:
+def _print(folder: Path, evaluating: Path | None) -> None:
     models = sorted(folder.glob("*.tflite"))
     if not models:
         raise BuildError(f"There is no detector in {folder}; run python -m models.conversion.build first.")
-    print(table(models, from_folder(judging or pictures.shared_folder("eval"))))
+    print(table(models, from_folder(evaluating or pictures.shared_folder("eval"))))
 
 
 if __name__ == "__main__":

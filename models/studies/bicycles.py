@@ -19,7 +19,7 @@ from models.common.markdown import table
 from models.data import shards, splits
 from models.data.marks import marks
 from models.data.samples import Sample
-from models.evaluation.cyclists import CALLED, WORKING, called
+from models.evaluation.cyclists import BICYCLE_LABELS, WORKING, bicycle_labels
 from models.training.scenes import decoded, in_true_shape
 
 
@@ -30,7 +30,7 @@ def looked_at(detector: TfliteDetector, samples: Sequence[Sample]) -> Iterator[s
         if sample.sha256 in boxes_of:
             picture = in_true_shape(decoded(sample))
             height, width = picture.shape[:2]
-            yield from called(detector.detect(picture), boxes_of[sample.sha256], (width, height))
+            yield from bicycle_labels(detector.detect(picture), boxes_of[sample.sha256], (width, height))
 
 
 def main() -> int:
@@ -51,9 +51,9 @@ def _report(given: argparse.Namespace) -> None:
         detector = TfliteDetector(model, threads=2, score=WORKING)
         for part in splits.PARTS:
             counts = Counter(looked_at(detector, [one for one in samples if cameras.part(one.camera) == part]))
-            rows.append([model.stem, model.parent.name, part, *(str(counts[what]) for what in CALLED)])
+            rows.append([model.stem, model.parent.name, part, *(str(counts[what]) for what in BICYCLE_LABELS)])
         detector.close()
-    print(table(["model", "of", "cameras", *CALLED], rows))
+    print(table(["model", "of", "cameras", *BICYCLE_LABELS], rows))
 
 
 if __name__ == "__main__":

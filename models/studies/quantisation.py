@@ -19,8 +19,8 @@ from edge_app.records import Image
 from models.common.errors import exit_code
 from models.common.markdown import table
 from models.conversion import pictures, published_weights
-from models.conversion.anchors import Size
-from models.conversion.build import pictures_of, size_of
+from models.conversion.anchors import Size, size_of
+from models.conversion.build import pictures_of
 from models.conversion.checks import compare
 from models.conversion.fidelity import Fidelity
 from models.conversion.manifest import write
@@ -70,18 +70,18 @@ class Row:
         return [self.name, *first, *flips, overlap, *scores, f"{self.time:.2f}", f"{self.megabytes:.2f}"]
 
 
-def study(size: Size, calibrating: Sequence[Path], judging: Sequence[Path], say: Callable[[str], None]) -> list[Row]:
+def study(size: Size, calibrating: Sequence[Path], evaluating: Sequence[Path], say: Callable[[str], None]) -> list[Row]:
     """Build and measure every variant, the float file first."""
     graph = published_weights.read(published_weights.fetch())
     files: dict[str, Built] = {}
     for recipe in (FLOAT, *VARIANTS):
         say(f"building: {recipe.name}")
         files[recipe.name] = build(graph, size, recipe, calibrating, {})
-    times = _times(files, pictures.letterbox(pictures.load(judging[0]), size))
-    labelled, rows = from_files(judging, "all"), []
+    times = _times(files, pictures.letterbox(pictures.load(evaluating[0]), size))
+    labelled, rows = from_files(evaluating, "all"), []
     for name, built in files.items():
         say(f"measuring: {name}")
-        fidelity = None if name == FLOAT.name else compare(files[FLOAT.name], built, size, judging)
+        fidelity = None if name == FLOAT.name else compare(files[FLOAT.name], built, size, evaluating)
         rows.append(Row(name, fidelity, _precision(built, labelled), times[name], len(built.model) / 1e6))
     return rows
 
@@ -99,9 +99,9 @@ def _times(files: Mapping[str, Built], image: Image) -> dict[str, float]:
     return {name: ratio for name, (_, ratio) in taken.items()}
 
 
-def _precision(built: Built, judging: Sequence[Picture]) -> dict[str, float]:
+def _precision(built: Built, evaluating: Sequence[Picture]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        found = precisions(write(Path(folder), built.manifest, built.model), judging)
+        found = precisions(write(Path(folder), built.manifest, built.model), evaluating)
     return {label: judged.ap50 for label, judged in found.items()}
 
 
@@ -111,20 +111,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--input", type=size_of, default=Size(512, 288), metavar="WxH", dest="size")
     parser.add_argument("--images", type=Path, help="calibrating pictures ($EDGE_APP_SHARED/detection/train)")
-    parser.add_argument("--eval", type=Path, help="labelled pictures ($EDGE_APP_SHARED/detection/eval)", dest="judging")
+    parser.add_argument(
+        "--eval", type=Path, help="labelled pictures ($EDGE_APP_SHARED/detection/eval)", dest="evaluating"
+    )
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 1 when something is missing."""
     args = _parser().parse_args(arguments)
-    return exit_code(lambda: _print(args.size, args.images, args.judging))
+    return exit_code(lambda: _print(args.size, args.images, args.evaluating))
 
 
 def _print(size: Size, images: Path | None, labelled: Path | None) -> None:
     calibrating = pictures_of(images or pictures.shared_folder("train"))
-    judging = pictures.find(labelled or pictures.shared_folder("eval"))
-    print(markdown(study(size, calibrating, judging, partial(print, file=sys.stderr))))
+    evaluating = pictures.find(labelled or pictures.shared_folder("eval"))
+    print(markdown(study(size, calibrating, evaluating, partial(print, file=sys.stderr))))
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def plan(layers: int, *, fine: bool, deep: bool = False) -> Plan:
     heads: list[Head] = []
     if fine:
         units += _fine(deep)
-        heads.append(Head(box_head_of(FINE), class_head_of(FINE), 8, FINE_PRIORS))
+        heads.append(Head(box_head(FINE), class_head(FINE), 8, FINE_PRIORS))
         units += _head(FINE, units[-1].name, FINE_CHANNELS, len(FINE_PRIORS))
     for layer in range(layers):
         shapes = source_priors(layer) + (MORE_PRIORS if fine and layer == 0 else ())
@@ -124,14 +124,6 @@ def block_of(unit: str) -> int:
     if scope in ("Conv", "expanded_conv"):
         return 0
     return int(scope.rpartition("_")[2]) if scope.startswith("expanded_conv_") else 17
-
-
-def box_head_of(layer: str) -> str:
-    return f"BoxPredictor_{layer}/BoxEncodingPredictor"
-
-
-def class_head_of(layer: str) -> str:
-    return f"BoxPredictor_{layer}/ClassPredictor"
 
 
 def _residual(index: int) -> bool:
@@ -188,7 +180,7 @@ def _narrowed(name: str, block: int) -> Unit:
 
 
 def _head(layer: str, feature: str, channels: int, count: int) -> Iterator[Unit]:
-    for name, columns in ((box_head_of(layer), 4), (class_head_of(layer), len(ROAD_USERS))):
+    for name, columns in ((box_head(layer), 4), (class_head(layer), len(ROAD_USERS))):
         yield Unit(f"{name}_depthwise", "depthwise", (feature,), channels, kernel=3)
         yield Unit(name, "conv", (f"{name}_depthwise",), columns * count, relu=False)
 

@@ -16,7 +16,7 @@ from edge_app.records import FloatArray, Image
 from models.conversion.anchors import Size
 from models.conversion.manifest import PAD
 from models.data.samples import BICYCLE, CLASSES
-from models.training.framing import Scene, Shown, Window, cut, laid_over
+from models.training.framing import Example, Scene, Window, cut, overlay
 from models.training.pasting import cut_out, overlaps, put
 from models.training.settings import Augmentation
 from models.training.weather import change
@@ -46,7 +46,7 @@ class Augmenter:
         self._draw, self._size, self._settings, self._random = draw, size, settings, random
         self._rare, self._near = rare, near
 
-    def __call__(self) -> Shown:
+    def __call__(self) -> Example:
         """The next picture."""
         if self._random.random() < self._settings.mosaic:
             shown = self._mosaic()
@@ -65,7 +65,7 @@ class Augmenter:
             scene = self._pasted(scene, cut_out(self._draw(), _MOTORCYCLE), _MOTORCYCLE)
         return self._pasted(scene, cut_out(rare(), BICYCLE), BICYCLE) if rare else scene
 
-    def _window(self, scene: Scene, size: Size, smaller: float = 1.0) -> Shown:
+    def _window(self, scene: Scene, size: Size, smaller: float = 1.0) -> Example:
         """A random window; again when nothing is left in it."""
         low, high = (math.log(side / smaller) for side in self._settings.window)
         most = math.log(self._settings.stretch)
@@ -81,7 +81,7 @@ class Augmenter:
                 break
         return shown
 
-    def _inset(self, shown: Shown, near: Scene) -> Shown:
+    def _inset(self, shown: Example, near: Scene) -> Example:
         """With a close-up laid over a part of it: vehicles from street level, as small as those far away."""
         low, high = (math.log(share * self._size.width) for share in _INSET)
         width = math.exp(self._random.uniform(low, high))
@@ -89,9 +89,9 @@ class Augmenter:
         size = Size(round(height * near.aspect), round(height))
         part = cut(near, size, Window(flip=bool(self._random.random() < self._settings.flip)))
         x, y = (int(self._random.integers(whole - side + 1)) for whole, side in zip(self._size, size, strict=True))
-        return laid_over(shown, part, (x, y))
+        return overlay(shown, part, (x, y))
 
-    def _mosaic(self) -> Shown:
+    def _mosaic(self) -> Example:
         """Four windows side by side, vehicles about as large as in one."""
         half = Size(self._size.width // 2, self._size.height // 2)
         parts = [self._window(self._next(), half, smaller=1.5) for _ in range(4)]
@@ -99,7 +99,7 @@ class Augmenter:
         image = np.full((self._size.height, self._size.width, 3), PAD, np.uint8)
         image[: 2 * half.height, : 2 * half.width] = np.concatenate(rows)
         shifts = [np.array([x, y, x, y], np.float32) for y in (0, half.height) for x in (0, half.width)]
-        return Shown(
+        return Example(
             image,
             np.concatenate([part.boxes + shift for part, shift in zip(parts, shifts, strict=True)]),
             np.concatenate([part.kinds for part in parts]),

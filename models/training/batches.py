@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
-from models.training.framing import Shown, small_ones_ignored
+from models.training.framing import Example, ignore_small
 from models.training.matching import corners, match
 from models.training.settings import Matching
 
@@ -29,12 +29,12 @@ class Batch:
     boxes: FloatArray
 
 
-def make(show: Callable[[], Shown], anchors: FloatArray, settings: Matching, count: int) -> Batch:
+def make_batch(show: Callable[[], Example], anchors: FloatArray, settings: Matching, count: int) -> Batch:
     """`count` pictures with what they teach."""
     places = corners(anchors)
     images, kinds, boxes = [], [], []
     for _ in range(count):
-        shown = small_ones_ignored(show(), settings.smallest)
+        shown = ignore_small(show(), settings.smallest)
         taught = match(
             places, shown.boxes, shown.kinds, shown.placed, shown.regions,
             positive=settings.positive, ignored=settings.ignored, best=settings.best,
@@ -45,7 +45,7 @@ def make(show: Callable[[], Shown], anchors: FloatArray, settings: Matching, cou
     return Batch(np.stack(images), np.stack(kinds), np.stack(boxes))
 
 
-def ahead(made: Callable[[], Batch]) -> Generator[Batch, None, None]:
+def prefetch(made: Callable[[], Batch]) -> Generator[Batch, None, None]:
     """Batches without end, a few made in advance. What making one raises comes out here; ends with its iterator."""
     slots: queue.Queue[Any] = queue.Queue(_AHEAD)
     over = threading.Event()

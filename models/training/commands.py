@@ -19,6 +19,7 @@ from rich.table import Table
 from edge_app.errors import EdgeAppError
 from models.common.errors import BuildError
 from models.conversion import published_weights
+from models.conversion.manifest import DEFAULT_SIZES
 from models.conversion.quantisation import Recipe
 from models.data import shards
 from models.training import hints, parents, scenes, weights
@@ -27,7 +28,7 @@ from models.training.loop import Progress, Training
 from models.training.options import parser
 from models.training.scenes import Parts
 from models.training.settings import Settings
-from models.training.trusted import asked
+from models.training.trusted import detector_hints
 
 PROGRAM: Final = "python -m models.training"
 
@@ -63,10 +64,10 @@ def _run(training: Training, folder: RunFolder, settings: Settings, console: Con
     """To the end, or until SIGTERM."""
     if training.step:
         console.print(f"{folder.path}: going on at step {training.step}.")
-    asked: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: asked.append(number))
+    stop_signals: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: stop_signals.append(number))
     try:
-        _watch(training, settings, console, lambda: bool(asked))
+        _watch(training, settings, console, lambda: bool(stop_signals))
     finally:
         signal.signal(signal.SIGTERM, before)
     console.print(f"The best weights by the validation: {folder.weights}")
@@ -85,23 +86,25 @@ def qat(args: argparse.Namespace, console: Console) -> None:
     quantising.prepare(folder, settings, first, parts.training, args.pictures)
     training = Training(folder, settings, parts, first, hints.load(source_run.hints), parents.published_for(settings))
     if not training.step:
-        quantising.judge_first(training, console.print)
+        quantising.validate_before(training, console.print)
     _run(training, folder, settings, console)
 
 
 def search(args: argparse.Namespace, console: Console) -> None:
     """Short trainings with other settings, and a table of what they gave. Raises BuildError."""
-    from models.training.search import Judged, Search, Trial
+    from models.training.search import OnValidation, Search, Trial
 
     settings = _settings(args).model_copy(update={"steps": args.steps, "judge_every": max(1, args.steps // 5)})
     parts = scenes.read(args.shards, args.split)
     first = parents.first(args.weights, settings)
     known = hints.load(args.hints) if args.hints else {}
 
-    def one(folder: RunFolder, chosen: Settings, judged: Judged, stop: Callable[[], bool]) -> None:
+    def one(folder: RunFolder, chosen: Settings, on_validation: OnValidation, stop: Callable[[], bool]) -> None:
         origin = "published" if args.weights is None else args.weights.name
         _begin(folder, chosen, parts, first, {"from": origin}, ())
-        Training(folder, chosen, parts, first, known, parents.published_for(chosen)).run(lambda _: None, stop, judged)
+        Training(folder, chosen, parts, first, known, parents.published_for(chosen)).run(
+            lambda _: None, stop, on_validation
+        )
 
     def tell(trial: Trial) -> None:
         console.print(f"{trial.folder}: {trial.best['score']:.3f} {trial.state} {dict(trial.choice)}")
@@ -118,7 +121,7 @@ def verify(args: argparse.Namespace, console: Console) -> None:
     graph = published_weights.read(published_weights.fetch())
     samples = spread(list(shards.read(args.shards)), args.pictures)
     table = Table("input", "pictures", "Keras: codes", "logits", "to convert: codes", "logits")
-    found = [verifying.difference(graph, size, list(calibration(samples, size))) for size in verifying.SIZES]
+    found = [verifying.difference(graph, size, list(calibration(samples, size))) for size in DEFAULT_SIZES]
     for one in found:
         values = (one.keras_codes, one.keras_logits, one.graph_codes, one.graph_logits)
         table.add_row(str(one.size), str(one.pictures), *(f"{value:.1e}" for value in values))
@@ -164,7 +167,7 @@ def _hints(folder: RunFolder, trusted: Sequence[Path], parts: Parts, console: Co
         samples = parts.training + parts.validation
         if trusted:
             console.print(f"comparing the labels with {', '.join(path.name for path in trusted)} ...")
-        hints.save(folder.hints, hints.with_marks(asked(trusted, samples) if trusted else {}, samples))
+        hints.save(folder.hints, hints.with_marks(detector_hints(trusted, samples) if trusted else {}, samples))
     return hints.load(folder.hints)
 
 

@@ -16,13 +16,13 @@ from models.conversion.anchors import Size
 from models.conversion.network import ROAD_USERS
 from models.training.architecture import FINE, Plan
 from models.training.keras_network import keras_network
-from models.training.losses import TAUGHT, overlap
+from models.training.losses import TRAINED, overlap
 from models.training.matching import corners
 from models.training.weights import Weights
 
 KNOWN: Final = ("car", "truck")
 """Classes that the teacher tells apart. Motorcycles from above it does not know, nor the buses of these streets."""
-_LABELS: Final = [TAUGHT.index(label) for label in KNOWN]
+_LABELS: Final = [TRAINED.index(label) for label in KNOWN]
 
 
 class Teacher:
@@ -42,11 +42,11 @@ class Teacher:
         self._network.trainable = False
         self._places = self._tf.constant(corners(anchors[-self._network.outputs[1].shape[1] :]))
 
-    def asked(self, images: Any) -> Any:
+    def logits(self, images: Any) -> Any:
         """Logits (B, T, 6) at the last T anchors of the plan, of images float32 (B, H, W, 3) in [-1, 1]."""
         return self._network(images, training=False)[1]
 
-    def loss(self, logits: Any, told: Any, kinds: Any, boxes: Any) -> Any:
+    def loss(self, logits: Any, teacher_logits: Any, kinds: Any, boxes: Any) -> Any:
         """Of logits (B, A, 6) by what `asked` said, kinds int8 (B, A) and boxes (B, A, 4) as in matching.Taught.
 
         For each anchor that answers for one of KNOWN, the teacher's own anchor that fits the box best tells the shares
@@ -59,11 +59,11 @@ class Teacher:
         at = tf.where(tf.reduce_any(kinds[..., None] == _LABELS, axis=-1) & (boxes[..., 2] > boxes[..., 0]))
         both, union = overlap(tf, tf.gather_nd(boxes, at)[:, None], self._places[None])
         best = tf.argmax(both / union, axis=1)
-        opinion = _known(tf, tf.gather_nd(told, tf.stack([at[:, 0], best], axis=1)))
+        known_logits = _known(tf, tf.gather_nd(teacher_logits, tf.stack([at[:, 0], best], axis=1)))
         cross = tf.nn.softmax_cross_entropy_with_logits(
-            labels=tf.nn.softmax(opinion), logits=_known(tf, tf.gather_nd(logits, at))
+            labels=tf.nn.softmax(known_logits), logits=_known(tf, tf.gather_nd(logits, at))
         )
-        heard = tf.sigmoid(tf.reduce_max(opinion, axis=1))
+        heard = tf.sigmoid(tf.reduce_max(known_logits, axis=1))
         count = tf.maximum(tf.reduce_sum(tf.cast(kinds >= 0, tf.float32)), 1.0)
         return tf.reduce_sum(heard * cross) / count
 

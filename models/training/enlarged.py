@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import LABELS, FloatArray, Image
-from models.conversion.fidelity import iou_matrix
+from models.common.geometry import iou_matrix
 from models.conversion.manifest import PAD
 from models.data.samples import CLASSES
 from models.training.framing import Scene
@@ -35,7 +35,7 @@ _UNSEEN: Final = 0.055
 _WAVERING: Final = ("bus", "truck")
 
 
-def opinion(detector: TfliteDetector, picture: Image, box: FloatArray) -> dict[str, float]:
+def mean_scores(detector: TfliteDetector, picture: Image, box: FloatArray) -> dict[str, float]:
     """Mean score of each label, over the enlargements, of what the detector sees in a box x0 y0 x1 y1, px."""
     size = detector.manifest.input
     (width, height), middle = box[2:] - box[:2], (box[:2] + box[2:]) / 2
@@ -59,7 +59,7 @@ def opinion(detector: TfliteDetector, picture: Image, box: FloatArray) -> dict[s
     return total
 
 
-def settled(label: str, said: Mapping[str, float], height: float, doubtful: bool) -> bool:
+def stays_doubtful(label: str, said: Mapping[str, float], height: float, doubtful: bool) -> bool:
     """Whether the label of a bus or truck stays in doubt. height: of the box, against the picture's."""
     rivals = {name: said.get(name, 0.0) for name in ("car", *_WAVERING)}
     own, most = rivals[label], max(rivals.values())
@@ -78,6 +78,6 @@ def doubts(detector: TfliteDetector, scene: Scene, doubtful: NDArray[np.bool_]) 
     for row, (kind, box) in enumerate(zip(scene.kinds, scene.boxes, strict=True)):
         label = CLASSES[kind]
         if label in _WAVERING and not scene.ignored[row]:
-            said = opinion(detector, picture, box * np.array([width, height] * 2, np.float32))
-            found[row] = settled(label, said, float(box[3] - box[1]), bool(doubtful[row]))
+            said = mean_scores(detector, picture, box * np.array([width, height] * 2, np.float32))
+            found[row] = stays_doubtful(label, said, float(box[3] - box[1]), bool(doubtful[row]))
     return found

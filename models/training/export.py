@@ -24,7 +24,7 @@ from models.conversion.pictures import scaled
 from models.conversion.published_weights import Graph
 from models.conversion.quantisation import FLOAT, Recipe
 from models.data.samples import Sample
-from models.training import hints, judging, ranges, scenes, scoring, trimming, weights
+from models.training import hints, ranges, scenes, scoring, trimming, validation, weights
 from models.training.anchoring import anchors_of, manifest_layers
 from models.training.architecture import Plan
 from models.training.augment import Augmenter
@@ -107,7 +107,7 @@ def fitted(folder: RunFolder, trained: weights.Weights, samples: Sequence[Sample
         return np.asarray(codes), np.asarray(logits)
 
     return scoring.fits(
-        judging.looks(predict, samples, hints.load(folder.hints), anchors_of(plan, settings.size), settings)
+        validation.observe(predict, samples, hints.load(folder.hints), anchors_of(plan, settings.size), settings)
     )
 
 

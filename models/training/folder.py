@@ -77,7 +77,7 @@ class RunFolder:
     def data(self) -> dict[str, Any]:
         return read_json(self.path / "data.json")
 
-    def note(self, row: Mapping[str, Any]) -> None:
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(row)) + "\n")

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray, Image
+from models.common.geometry import covered_share
 from models.conversion.anchors import Size
 from models.conversion.manifest import PAD
-from models.training.matching import area, shared_area
 
 _VISIBLE: Final = 0.35
 """Share of a box that must be left inside the window; below it the box is ignored, and below _GONE it is none."""
@@ -35,7 +35,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Example:
     """What the network gets: image uint8 (H, W, 3) BGR of the input's size; boxes float32 (N, 4) in its px with kinds
     int8 (N,) and placed bool (N,) as in Scene; regions float32 (R, 4) where nothing is taught."""
 
@@ -57,7 +57,7 @@ class Window:
     flip: bool = False
 
 
-def cut(scene: Scene, size: Size, window: Window = Window()) -> Shown:
+def cut(scene: Scene, size: Size, window: Window = Window()) -> Example:
     """The picture through a window; with the default as a device shows it, letterboxed."""
     fit = min(size.width / scene.aspect, size.height) * window.zoom
     wide, high = scene.aspect * fit * math.sqrt(window.stretch), fit / math.sqrt(window.stretch)
@@ -96,35 +96,35 @@ def _span(
     return (low, high), (first, last), (factor, first - low * factor)
 
 
-def _kept(image: Image, boxes: FloatArray, scene: Scene, size: Size) -> Shown:
+def _kept(image: Image, boxes: FloatArray, scene: Scene, size: Size) -> Example:
     whole = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3).prod(axis=1)
     inside = np.clip(boxes, 0, np.array([size.width, size.height] * 2, np.float32))
     left = np.maximum(inside[:, 2:] - inside[:, :2], 0).prod(axis=1) / whole
     good = (left >= _VISIBLE) & ~scene.ignored
     region = (left >= _GONE) & ~good
-    return Shown(
+    return Example(
         image, inside[good].astype(np.float32), scene.kinds[good], scene.placed[good], inside[region].astype(np.float32)
     )
 
 
-def small_ones_ignored(shown: Shown, smallest: float) -> Shown:
+def ignore_small(shown: Example, smallest: float) -> Example:
     """Boxes whose geometric mean side is below `smallest` px become regions."""
     sides = shown.boxes[:, 2:] - shown.boxes[:, :2]
     small = np.sqrt(sides.prod(axis=1)) < smallest
     regions = np.concatenate([shown.regions, shown.boxes[small]])
-    return Shown(shown.image, shown.boxes[~small], shown.kinds[~small], shown.placed[~small], regions)
+    return Example(shown.image, shown.boxes[~small], shown.kinds[~small], shown.placed[~small], regions)
 
 
-def laid_over(shown: Shown, part: Shown, at: tuple[int, int]) -> Shown:
+def overlay(shown: Example, part: Example, at: tuple[int, int]) -> Example:
     """`part`, a smaller picture, put over `shown` with its left upper corner at x, y; it hides what lies beneath."""
     (height, width), (x, y) = part.image.shape[:2], at
     image = shown.image.copy()
     image[y : y + height, x : x + width] = part.image
     shift = np.array([x, y, x, y], np.float32)
     over = np.array([[x, y, x + width, y + height]], np.float32)
-    left = 1 - shared_area(shown.boxes, over)[:, 0] / np.maximum(area(shown.boxes), 1e-9)
+    left = 1 - covered_share(shown.boxes, over)[:, 0]
     good, region = left >= _VISIBLE, (left >= _GONE) & (left < _VISIBLE)
-    return Shown(
+    return Example(
         image,
         np.concatenate([shown.boxes[good], part.boxes + shift]),
         np.concatenate([shown.kinds[good], part.kinds]),

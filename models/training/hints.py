@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
-from models.conversion.fidelity import iou_matrix
+from models.common.geometry import covered_share, iou_matrix
 from models.data.marks import MARKED, marks
 from models.data.samples import BICYCLE, CLASSES, OTHER, Sample
 from models.training import weights
 from models.training.framing import Scene
-from models.training.matching import area, shared_area
 
 _COVERED: Final = 0.3
 """Share of a detector's box that a mark covers: then the mark is right."""
@@ -68,7 +67,8 @@ def with_marks(found: Hints, samples: Sequence[Sample], path: Path = MARKED) -> 
             continue
         unknown = Hint(none, np.empty(0, np.int8), np.zeros(len(sample.boxes), bool))
         hint = found.get(sample.sha256, unknown)
-        left = ~_covered(hint.boxes, np.concatenate([mine, empty]))
+        marked = np.concatenate([mine, empty])
+        left = covered_share(hint.boxes, marked).max(axis=1, initial=0) < _COVERED
         kinds = [BICYCLE] * len(of_bicycles) + [CLASSES.index("car")] * len(of_cars)
         result[sample.sha256] = Hint(
             np.concatenate([hint.boxes[left], mine]),
@@ -76,11 +76,6 @@ def with_marks(found: Hints, samples: Sequence[Sample], path: Path = MARKED) -> 
             hint.doubtful | (iou_matrix(sample.boxes, mine) >= _SAME).any(axis=1),
         )
     return result
-
-
-def _covered(boxes: FloatArray, by: FloatArray) -> NDArray[np.bool_]:
-    shares = shared_area(boxes, by).max(axis=1, initial=0) / np.maximum(area(boxes), 1e-9)
-    return np.asarray(shares >= _COVERED, bool)
 
 
 def save(path: Path, found: Hints) -> None:

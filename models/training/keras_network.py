@@ -11,7 +11,7 @@ import numpy as np
 from edge_app.records import FloatArray
 from models.conversion import tensorflow_adapter
 from models.conversion.anchors import Size
-from models.conversion.network import FLOAT32, INPUT, INT32, ROAD_USERS
+from models.conversion.network import FLOAT32, INPUT, INT32, ROAD_USERS, placeholder
 from models.conversion.published_weights import Graph, Node
 from models.training import simulated
 from models.training.architecture import Plan, Unit, block_of, convolutions
@@ -104,7 +104,7 @@ def _layer(keras: Any, unit: Unit, inputs: list[Any], frozen_blocks: int, in_int
 
 def graph_of(plan: Plan, size: Size, weights: Weights) -> Graph:
     """The same network as a graph from INPUT, float32 (1, H, W, 3) in [-1, 1], to the plan's outputs by name."""
-    nodes: list[Node] = [_placeholder(size)]
+    nodes: list[Node] = [placeholder(INPUT, size, FLOAT32)]
     arrays: dict[str, Any] = {}
     sides = {INPUT: (size.height, size.width)}
     for unit in plan.units:
@@ -119,12 +119,6 @@ def graph_of(plan: Plan, size: Size, weights: Weights) -> Graph:
 
 def _kind(array: FloatArray) -> int:
     return INT32 if array.dtype == np.int32 else FLOAT32
-
-
-def _placeholder(size: Size) -> Node:
-    shape = {"dim": [{"size": str(n)} for n in (1, size.height, size.width, 3)]}
-    attributes = {"dtype": {"type": FLOAT32}, "shape": {"shape": shape}}
-    return {"name": INPUT, "op": "Placeholder", "input": [], "attr": attributes}
 
 
 def _nodes(unit: Unit, weights: Weights, sides: tuple[int, int]) -> tuple[list[Node], Mapping[str, Any]]:

@@ -15,12 +15,12 @@ from edge_app.records import FloatArray
 from models.common.errors import BuildError
 from models.conversion import tensorflow_adapter
 from models.data.samples import BICYCLE
-from models.evaluation.looking import Look
-from models.training import distilling, judging, ranges, scenes, weights
+from models.evaluation.observations import Observation
+from models.training import distilling, ranges, scenes, validation, weights
 from models.training.anchoring import anchors_of
 from models.training.architecture import BACKBONE, Plan, plan
 from models.training.augment import Augmenter
-from models.training.batches import Batch, ahead, make
+from models.training.batches import Batch, make_batch, prefetch
 from models.training.folder import RunFolder
 from models.training.hints import Hints
 from models.training.keras_network import keras_network, take, variables
@@ -136,11 +136,11 @@ class Training:
                 step = self.step
                 if step % _REPORT_EVERY == 0:
                     rate = len(losses) * settings.batch / (time.monotonic() - since)
-                    self._note(step, float(np.mean(losses)), rate)
+                    self._log(step, float(np.mean(losses)), rate)
                     tell(Progress(step, settings.steps, float(np.mean(losses)), rate, found))
                     losses, since = [], time.monotonic()
                 if step % settings.judge_every == 0 or step == settings.steps:
-                    found = self.judge()
+                    found = self.validate()
                     judged(step, found)
                 if step % settings.save_every == 0 or step == settings.steps:
                     self._states.save()
@@ -168,9 +168,9 @@ class Training:
             rare = Drawer(rarer, np.full(len(rarer), 1 / len(rarer)), *known, random) if rarer else None
             close = Drawer(closer, every_kind, *known, random) if closer else None
             show = Augmenter(draw, settings.size, settings.augmentation, random, rare, close)
-            return make(show, self._anchors, settings.matching, settings.batch)
+            return make_batch(show, self._anchors, settings.matching, settings.batch)
 
-        return ahead(made)
+        return prefetch(made)
 
     def _take_step(self, batch: Batch) -> float:
         tf = self._tf
@@ -187,12 +187,12 @@ class Training:
         tf, settings = self._tf, self._settings
         values = self._network.trainable_variables
         seen = tf.cast(images, tf.float32) * (2 / 255) - 1
-        told = self._teacher.asked(seen) if self._teacher else None
+        teacher_logits = self._teacher.logits(seen) if self._teacher else None
         with tf.GradientTape() as tape:
             codes, logits = self._network(seen, training=True)
             of_classes, of_boxes = loss_of(self._anchors, settings.loss)(codes, logits, kinds, boxes)
             if self._teacher:
-                of_classes += settings.loss.distil * self._teacher.loss(logits, told, kinds, boxes)
+                of_classes += settings.loss.distil * self._teacher.loss(logits, teacher_logits, kinds, boxes)
             loss = of_classes + settings.loss.box * of_boxes
         self._optimiser.learning_rate.assign(rate)
         self._optimiser.apply_gradients(zip(tape.gradient(loss, values), values, strict=True))
@@ -205,21 +205,22 @@ class Training:
             average.assign(decay * average + (1 - decay) * value)
         return of_classes, of_boxes
 
-    def _note(self, step: int, loss: float, rate: float) -> None:
-        self._folder.note({"step": step, "loss": loss, "images_per_s": rate, "rate": rate_at(self._settings, step)})
+    def _log(self, step: int, loss: float, rate: float) -> None:
+        learning_rate = rate_at(self._settings, step)
+        self._folder.append_metrics({"step": step, "loss": loss, "images_per_s": rate, "rate": learning_rate})
         with self._board.as_default(step=step):
             self._tf.summary.scalar("loss", loss)
-            self._tf.summary.scalar("rate", rate_at(self._settings, step))
+            self._tf.summary.scalar("rate", learning_rate)
             self._tf.summary.scalar("images_per_s", rate)
 
-    def judge(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Judge the averaged weights and keep them, apart from the best so far."""
         trained = self._network.trainable_variables
         present = [value.numpy() for value in trained]
         for value, average in zip(trained, self._averages, strict=True):
             value.assign(average)
-        seen = judging.looks(self._answers, self._parts.validation, self._hints, self._anchors, self._settings)
-        found, judged = judging.figures(seen), take(self._network, self._plan)
+        seen = validation.observe(self._answers, self._parts.validation, self._hints, self._anchors, self._settings)
+        found, judged = validation.figures(seen), take(self._network, self._plan)
         weights.save(self._folder.last, judged)
         if found["score"] > float(self._best.numpy()):
             self._best.assign(found["score"])
@@ -236,12 +237,12 @@ class Training:
         codes, logits = self._predict(self._tf.constant(images))
         return np.asarray(self._tf.cast(codes, "float32")), np.asarray(self._tf.cast(logits, "float32"))
 
-    def _show(self, step: int, found: Mapping[str, float], seen: list[Look]) -> None:
-        self._folder.note({"step": step, "validation": dict(found)})
+    def _show(self, step: int, found: Mapping[str, float], seen: list[Observation]) -> None:
+        self._folder.append_metrics({"step": step, "validation": dict(found)})
         every = max(1, len(seen) // _PICTURES)
         pictures = [
-            judging.drawn(sample, look, self._settings)
-            for sample, look in list(zip(self._parts.validation, seen, strict=True))[::every]
+            validation.drawn(sample, observation, self._settings)
+            for sample, observation in list(zip(self._parts.validation, seen, strict=True))[::every]
         ]
         with self._board.as_default(step=step):
             for name, value in found.items():

@@ -13,10 +13,10 @@ from edge_app.records import FloatArray
 from models.conversion import tensorflow_adapter
 from models.conversion.network import ROAD_USERS
 from models.data.samples import BICYCLE
-from models.training.matching import UNTAUGHT
+from models.training.matching import IGNORED
 from models.training.settings import Loss
 
-TAUGHT: Final = ("car", "motorcycle", "bus", "truck")
+TRAINED: Final = ("car", "motorcycle", "bus", "truck")
 """In the order of a label's number; what is judged. Bicycles are taught beside them, for their difference from
 motorcycles; the column of persons is left as it is."""
 SCALES: Final = (10.0, 10.0, 5.0, 5.0)
@@ -30,7 +30,7 @@ def loss_of(anchors: FloatArray, settings: Loss) -> Callable[[Any, Any, Any, Any
     a positive with an empty box has no place to be judged by.
     """
     tf = tensorflow_adapter.load()
-    columns = [list(ROAD_USERS).index(label) for label in (*TAUGHT, "bicycle")]
+    columns = [list(ROAD_USERS).index(label) for label in (*TRAINED, "bicycle")]
     priors = tf.constant(anchors)
 
     def focal(logits: Any, wanted: Any) -> Any:
@@ -43,8 +43,8 @@ def loss_of(anchors: FloatArray, settings: Loss) -> Callable[[Any, Any, Any, Any
     def call(codes: Any, logits: Any, kinds: Any, boxes: Any) -> tuple[Any, Any]:
         codes, logits = tf.cast(codes, tf.float32), tf.cast(logits, tf.float32)
         kinds = tf.cast(kinds, tf.int32)
-        kinds = tf.where(kinds == BICYCLE, len(TAUGHT), kinds)
-        heard = tf.where(kinds == len(TAUGHT), settings.bicycle, tf.cast(kinds != UNTAUGHT, tf.float32))[..., None]
+        kinds = tf.where(kinds == BICYCLE, len(TRAINED), kinds)
+        heard = tf.where(kinds == len(TRAINED), settings.bicycle, tf.cast(kinds != IGNORED, tf.float32))[..., None]
         positive = tf.cast(kinds >= 0, tf.float32)
         count = tf.maximum(tf.reduce_sum(positive), 1.0)
         wanted = tf.one_hot(kinds, len(columns))

@@ -13,16 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
+from models.common.geometry import covered_share, iou_matrix
 
 BACKGROUND: Final = -1
-UNTAUGHT: Final = -2
+IGNORED: Final = -2
 """An anchor from which nothing is learned."""
 _EXCUSED: Final = 0.4
 """Share of an anchor inside an ignored region from which it is not taught to be background."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class Targets:
     """What one picture teaches: kinds int8 (A,), a class, BACKGROUND or UNTAUGHT; boxes float32 (A, 4) x0 y0 x1 y1 in
     px, of the positives whose place is known, zero elsewhere."""
 
@@ -36,19 +37,6 @@ def corners(anchors: FloatArray) -> FloatArray:
     return np.concatenate([anchors[:, :2] - half, anchors[:, :2] + half], axis=1)[:, [1, 0, 3, 2]]
 
 
-def shared_area(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Intersections float32 (N, M) in px² of boxes (N, 4) with boxes (M, 4)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    side = np.maximum(high - low, 0)
-    return np.asarray(side[..., 0] * side[..., 1], np.float32)
-
-
-def area(boxes: FloatArray) -> FloatArray:
-    """px² float32 (N,)."""
-    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), np.float32)
-
-
 def match(
     places: FloatArray,
     boxes: FloatArray,
@@ -59,7 +47,7 @@ def match(
     positive: float,
     ignored: float,
     best: int,
-) -> Taught:
+) -> Targets:
     """places: anchors (A, 4) x0 y0 x1 y1 in px. boxes (N, 4) with kinds (N,) and placed (N,), see augment.Scene;
     regions (R, 4) are ignored.
 
@@ -67,20 +55,17 @@ def match(
     """
     result = np.full(len(places), BACKGROUND, np.int8)
     targets = np.zeros((len(places), 4), np.float32)
-    own = area(places)
     if len(regions):
-        inside = shared_area(places, regions).max(axis=1) / own
-        result[inside >= _EXCUSED] = UNTAUGHT
+        result[covered_share(places, regions).max(axis=1) >= _EXCUSED] = IGNORED
     if len(boxes):
-        both = shared_area(places, boxes)
-        iou = both / (own[:, None] + area(boxes)[None] - both)
+        iou = iou_matrix(places, boxes)
         nearest, overlap = iou.argmax(axis=1), iou.max(axis=1)
-        result[overlap >= ignored] = UNTAUGHT
+        result[overlap >= ignored] = IGNORED
         claimed = overlap >= positive
         _claim_best(iou, nearest, overlap, claimed, ignored, best)
         mine = nearest[claimed]
         result[claimed], targets[claimed] = kinds[mine], boxes[mine] * placed[mine, None]
-    return Taught(result, targets)
+    return Targets(result, targets)
 
 
 def _claim_best(

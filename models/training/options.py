@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from models.conversion.build import size_of
+from models.conversion.anchors import size_of
 
 
 def parser(program: str) -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from edge_app.records import FloatArray, Image
+from models.common.geometry import shared_area
 from models.training.framing import Scene
 
 _PASTED_FROM: Final = 22
@@ -31,9 +32,7 @@ def cut_out(scene: Scene, kind: int) -> list[tuple[Image, float]]:
 
 
 def overlaps(box: FloatArray, others: Sequence[FloatArray]) -> bool:
-    known = np.array(others, np.float32)
-    side = np.minimum(box[2:], known[:, 2:]) - np.maximum(box[:2], known[:, :2])
-    return bool((side.min(axis=1) > 0).any())
+    return bool((shared_area(box[None], np.array(others, np.float32)) > 0).any())
 
 
 def put(image: Image, patch: Image, box: FloatArray) -> bool:

@@ -17,7 +17,7 @@ from models.training.loop import Training, plan_of
 from models.training.settings import Settings
 from models.training.weights import Weights
 
-_JUDGEMENTS: Final = 5
+_VALIDATIONS: Final = 5
 _WARM_UP: Final = 0.1
 """Share of the steps."""
 
@@ -28,7 +28,7 @@ def settings_of(parent: Settings, steps: int, rate: float) -> Settings:
         "steps": steps,
         "rate": rate,
         "warm_up": round(steps * _WARM_UP),
-        "judge_every": max(1, steps // _JUDGEMENTS),
+        "judge_every": max(1, steps // _VALIDATIONS),
         "precision": "float32",
     }
     try:
@@ -46,7 +46,7 @@ def prepare(folder: RunFolder, settings: Settings, first: Weights, samples: Sequ
     ranges.write(folder.ranges, ranges.measured(plan_of(settings), settings.size, first, images))
 
 
-def judge_first(training: Training, tell: Callable[[str], None]) -> None:
+def validate_before(training: Training, tell: Callable[[str], None]) -> None:
     """What int8 with these ranges gives before anything is learned: nothing worse is kept."""
-    found = training.judge()
+    found = training.validate()
     tell("before: " + " ".join(f"{name} {value:.3f}" for name, value in found.items()))

@@ -65,7 +65,7 @@ def in_true_shape(scene: Scene) -> Image:
     return np.asarray(cv2.resize(scene.image, (round(height * scene.aspect), height)), np.uint8)
 
 
-def riders_added(scene: Scene) -> Scene:
+def with_riders(scene: Scene) -> Scene:
     """For views whose labels mostly leave out the rider: motorcycles say what is there, but not where it ends.
 
     Where a box is not tall enough to hold a rider, it is raised to where one would be, so that the right anchors answer
@@ -122,7 +122,7 @@ class Drawer:
         sample = self._samples[self._random.choice(len(self._samples), p=self._chances)]
         scene = decoded(sample)
         if any(fnmatchcase(sample.camera, pattern) for pattern in self._riderless):
-            scene = riders_added(scene)
+            scene = with_riders(scene)
         hint = self._hints.get(sample.sha256)
         return scene if hint is None else hint.added(scene)
 

@@ -14,11 +14,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.common.logits import sigmoid
 from models.conversion.network import ROAD_USERS
-from models.evaluation.coco import AP50, judge
-from models.evaluation.looking import Look
+from models.evaluation.coco import AP50, evaluate
+from models.evaluation.observations import Observation
 from models.training.architecture import Plan
-from models.training.losses import TAUGHT
+from models.training.losses import TRAINED
 from models.training.weights import Weights
 
 _ROUNDS: Final = 50
@@ -35,12 +36,12 @@ class Fit:
     shift: float
 
 
-def fits(seen: Sequence[Look]) -> dict[str, Fit]:
+def fits(seen: Sequence[Observation]) -> dict[str, Fit]:
     """One for each taught class, and for bicycles, from what a network saw in labelled pictures."""
-    judged = judge(seen)
+    by_class = evaluate(seen)
     pairs: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
-    for label in TAUGHT:
-        found = judged[label].matches["all"]
+    for label in TRAINED:
+        found = by_class[label].matches["all"]
         counts = ~found.excused[AP50]
         pairs[label] = found.scores[counts], found.hit[AP50][counts]
     common = fit(*(np.concatenate(parts) for parts in zip(*pairs.values(), strict=True)))
@@ -55,7 +56,7 @@ def fit(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> Fit:
     design = np.stack([logits, np.ones_like(logits)], axis=1)
     values, first = np.array([1.0, 0.0]), np.array([1.0, 0.0])
     for _ in range(_ROUNDS):
-        chance = 1 / (1 + np.exp(-np.clip(design @ values, -30, 30)))
+        chance = sigmoid(np.clip(design @ values, -30, 30))
         slope = design.T @ (chance - right) + _RIDGE * (values - first)
         bend = (design * (chance * (1 - chance))[:, None]).T @ design + _RIDGE * np.eye(2)
         step = np.linalg.solve(bend, slope)

@@ -27,8 +27,8 @@ _FROZEN: Final = (0, 3, 7, 13)
 _MOSAIC: Final = (0.0, 0.15, 0.4)
 _ORIGINS: Final = (0.4, 1.0, 2.0)
 
-Judged = Callable[[int, Mapping[str, float]], None]
-Train = Callable[[RunFolder, Settings, Judged, Callable[[], bool]], None]
+OnValidation = Callable[[int, Mapping[str, float]], None]
+Train = Callable[[RunFolder, Settings, OnValidation, Callable[[], bool]], None]
 """Trains in a folder with these settings, tells each judgement, and ends early when asked."""
 
 
@@ -115,14 +115,14 @@ class Search:
         folder = RunFolder(self._path / name)
         hopeless: list[int] = []
 
-        def judged(step: int, figures: Mapping[str, float]) -> None:
+        def on_validation(step: int, figures: Mapping[str, float]) -> None:
             trial.report(figures["score"], step)
             if trial.should_prune():
                 hopeless.append(step)
 
         chosen = self._chosen(trial)
         try:
-            self._train(folder, chosen, judged, lambda: bool(hopeless))
+            self._train(folder, chosen, on_validation, lambda: bool(hopeless))
         except DivergedError as fault:
             raise self._optuna.TrialPruned from fault
         if hopeless:
@@ -152,11 +152,11 @@ def best_of(folder: RunFolder) -> tuple[int, dict[str, float]]:
     """Steps done at the last judgement, and the figures of the best one; 0 and a score of 0 before the first."""
     path = folder.path / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-    judged = [row for row in rows if "validation" in row]
-    if not judged:
+    on_validation = [row for row in rows if "validation" in row]
+    if not on_validation:
         return 0, {"score": 0.0}
-    best: dict[str, float] = max((row["validation"] for row in judged), key=lambda found: found["score"])
-    return judged[-1]["step"], best
+    best: dict[str, float] = max((row["validation"] for row in on_validation), key=lambda found: found["score"])
+    return on_validation[-1]["step"], best
 
 
 def table(rows: Sequence[Trial]) -> str:

@@ -7,7 +7,7 @@ sure, nothing is taught.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from edge_app.detectors.ssd import suppress
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import LABELS, FloatArray
+from models.common.geometry import covered_share, iou_matrix
 from models.data.samples import CLASSES, OTHER, Sample
 from models.training.enlarged import FAINT, doubts
 from models.training.framing import Scene
 from models.training.hints import Hint, Hints
-from models.training.matching import area, shared_area
 from models.training.scenes import decoded, in_true_shape
 
 FAIR: Final = 0.3
@@ -41,7 +41,7 @@ _CONFUSED: Final = tuple(CLASSES.index(name) for name in ("car", "bus", "truck")
 _CLASS_OF: Final = np.array([CLASSES.index(label) if label in CLASSES else -1 for label in LABELS], np.int8)
 
 
-def asked(models: Sequence[Path], samples: Sequence[Sample], forward: Callable[[], None] = lambda: None) -> Hints:
+def detector_hints(models: Sequence[Path], samples: Sequence[Sample]) -> Hints:
     """What these detectors together say of each picture, the first one also of every bus and truck, enlarged.
 
     Raises DetectorError and BuildError.
@@ -58,22 +58,20 @@ def asked(models: Sequence[Path], samples: Sequence[Sample], forward: Callable[[
         known = labels >= 0
         boxes = np.concatenate([one.boxes for one in seen]) / np.array([width, height] * 2, np.float32)
         scores = np.concatenate([one.scores for one in seen])
-        hint = compared(scene, np.asarray(boxes[known], np.float32), scores[known], labels[known])
+        hint = compare_labels(scene, np.asarray(boxes[known], np.float32), scores[known], labels[known])
         found[sample.sha256] = replace(hint, doubtful=doubts(closer, scene, hint.doubtful))
-        forward()
     for detector in (*detectors, closer):
         detector.close()
     return found
 
 
-def compared(scene: Scene, boxes: FloatArray, scores: FloatArray, kinds: NDArray[np.int8]) -> Hint:
+def compare_labels(scene: Scene, boxes: FloatArray, scores: FloatArray, kinds: NDArray[np.int8]) -> Hint:
     """Labels against detections: boxes (D, 4) in 0..1, scores (D,), kinds (D,)."""
     doubtful = np.zeros(len(scene.boxes), bool)
     new = np.ones(len(boxes), bool)
     if len(boxes) and len(scene.boxes):
-        both = shared_area(boxes, scene.boxes)
-        new = both.max(axis=1) / np.maximum(area(boxes), 1e-9) < _NEAR
-        iou = both / np.maximum(area(boxes)[:, None] + area(scene.boxes)[None] - both, 1e-9)
+        new = covered_share(boxes, scene.boxes).max(axis=1) < _NEAR
+        iou = iou_matrix(boxes, scene.boxes)
         confused = np.isin(kinds, _CONFUSED)[:, None] & np.isin(scene.kinds, _CONFUSED)[None]
         other = (kinds[:, None] != scene.kinds[None]) & (scores[:, None] >= _CONTRADICTS) & (iou >= _SAME)
         doubtful = np.asarray((confused & other).any(axis=0), bool)

@@ -17,7 +17,6 @@ from models.training import weights
 from models.training.architecture import plan
 from models.training.keras_network import graph_of, keras_network
 
-SIZES: Final = (Size(300, 300), Size(512, 288), Size(640, 384))
 LIMIT: Final = 1e-3
 
 

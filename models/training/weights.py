@@ -30,7 +30,7 @@ FIRST_SCORE: Final = 0.01
 """Score that a new class head gives everything before it has learned (Lin et al., "Focal Loss", 2017)."""
 NEVER: Final = -8.0
 """Logit of a new head for a class that training has no boxes of."""
-UNTAUGHT: Final = ("person",)
+UNTRAINED: Final = ("person",)
 
 
 def of_source(source: SourceWeights, plan: Plan, seed: int) -> dict[str, FloatArray]:
@@ -160,6 +160,6 @@ def _new(unit: Unit, inputs: int, random: np.random.Generator) -> tuple[NDArray[
     bias = np.zeros(unit.channels, np.float32)
     if unit.name.endswith("/ClassPredictor"):
         bias += np.float32(-math.log(1 / FIRST_SCORE - 1))
-        untaught = [i for i, label in enumerate(ROAD_USERS) if label in UNTAUGHT]
-        bias.reshape(-1, len(ROAD_USERS))[:, untaught] = NEVER
+        untrained = [i for i, label in enumerate(ROAD_USERS) if label in UNTRAINED]
+        bias.reshape(-1, len(ROAD_USERS))[:, untrained] = NEVER
     return kernel, bias

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from models.registry.shelf import Shelf
-from tests.support.registry_cases import ours_and_theirs
+from models.registry.storage import Registry
+from tests.support.registry_cases import production_and_candidate
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Shelf:
+def registry(tmp_path: Path) -> Registry:
     """THEIRS in production, OURS a candidate that would pass."""
-    return ours_and_theirs(tmp_path)
+    return production_and_candidate(tmp_path)

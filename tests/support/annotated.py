@@ -40,10 +40,10 @@ def sample(
     kinds = np.array(classes, np.int16)
     out = kinds == OTHER if ignored is None else np.array(ignored, np.bool_) | (kinds == OTHER)
     table = np.array(boxes, np.float32).reshape(-1, 4)
-    look = fingerprints.look(image)
+    info = fingerprints.inspect(image)
     aspect = round(size[0] / size[1], 6)
-    known = (digest(image), "the tests", "MIT", camera or name, look.fingerprint)
-    return Sample(name, image, look.width, look.height, aspect, table, kinds, out, *known)
+    known = (digest(image), "the tests", "MIT", camera or name, info.fingerprint)
+    return Sample(name, image, info.width, info.height, aspect, table, kinds, out, *known)
 
 
 def entry(name: str, camera: str, fingerprint: str = "") -> Entry:

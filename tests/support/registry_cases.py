@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from edge_app.detectors.manifest import load as load_model
+from models.common.schemas import TOTALS
 from models.registry import operations
-from models.registry.case import Case, Production
-from models.registry.comparison import comparison
-from models.registry.figures import TOTALS, evaluation
-from models.registry.lineage import lineage
+from models.registry.comparison import parse_comparison
+from models.registry.figures import parse_evaluation
+from models.registry.gate_input import GateInput, Production
+from models.registry.lineage import parse_lineage
 from models.registry.operations import adopt
 from models.registry.policy import Policy, load
-from models.registry.shelf import Entry, Shelf
+from models.registry.storage import Entry, Registry
 from tests.support.paths import ARTEFACTS
 
 Json: TypeAlias = dict[str, Any]
 
 POLICY: Final[Policy] = load()
-OURS, THEIRS = b"a better model", b"the one before"
+CANDIDATE, PRODUCTION = b"a better model", b"the one before"
 SIZE: Final = "512x288"
 AT: Final = "2026-11-25T00:00:00Z"
 FILE: Final = f"ssdlite_mobilenet_v2_{SIZE}.tflite"
@@ -35,7 +36,7 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def manifest(model: bytes = OURS, *, trained: bool = True) -> Json:
+def manifest_json(model: bytes = CANDIDATE, *, trained: bool = True) -> Json:
     """As models/training would export it; not trained: published weights."""
     content: Json = json.loads((ARTEFACTS / f"ssdlite_mobilenet_v2_{SIZE}.json").read_text())
     content = {key: value for key, value in content.items() if key not in ("stage", "gate")}
@@ -62,7 +63,7 @@ def manifest(model: bytes = OURS, *, trained: bool = True) -> Json:
     return content
 
 
-def result(model: bytes = OURS, better: float = 0.0) -> Json:
+def evaluation_json(model: bytes = CANDIDATE, better: float = 0.0) -> Json:
     """An evaluation; better: how far every figure lies above one that passes."""
 
     def classes() -> Json:
@@ -105,12 +106,12 @@ def result(model: bytes = OURS, better: float = 0.0) -> Json:
     }
 
 
-def compared(ours: bytes = OURS, theirs: bytes = THEIRS, counts: Json | None = None) -> Json:
+def comparison_json(candidate: bytes = CANDIDATE, production: bytes = PRODUCTION, counts: Json | None = None) -> Json:
     return {
         "schema": "edge-app/comparison/1",
-        "candidate": sha256(ours),
-        "baseline": sha256(theirs),
-        "baseline_counts": {name: (counts or result())["counting"]["all"][name] for name in TOTALS},
+        "candidate": sha256(candidate),
+        "baseline": sha256(production),
+        "baseline_counts": {name: (counts or evaluation_json())["counting"]["all"][name] for name in TOTALS},
         "differences": {
             "all/ap50": {"delta": 0.05, "ci": [0.02, 0.08]},
             "time/saved": {"delta": 0.0, "ci": [-0.01, 0.01]},
@@ -118,31 +119,33 @@ def compared(ours: bytes = OURS, theirs: bytes = THEIRS, counts: Json | None = N
     }
 
 
-def case(
+def gate_input(
     measured: Json | None = None,
     *,
-    theirs: Json | None = None,
-    differs: Json | None = None,
-    described: Json | None = None,
+    production: Json | None = None,
+    comparison: Json | None = None,
+    manifest: Json | None = None,
     split: Json | None = None,
-) -> Case:
+) -> GateInput:
     """The case that passes, with other documents where given."""
-    return Case(
-        sha256=sha256(OURS),
+    return GateInput(
+        sha256=sha256(CANDIDATE),
         bytes=1000,
         size=(512, 288),
-        lineage=lineage(described or manifest(), split),
-        evaluation=evaluation(measured or result()),
-        comparison=comparison(differs or compared(counts=theirs)),
-        production=Production(FILE, sha256(THEIRS), 1000, evaluation(theirs or result(THEIRS))),
+        lineage=parse_lineage(manifest or manifest_json(), split),
+        evaluation=parse_evaluation(measured or evaluation_json()),
+        comparison=parse_comparison(comparison or comparison_json(counts=production)),
+        production=Production(
+            FILE, sha256(PRODUCTION), 1000, parse_evaluation(production or evaluation_json(PRODUCTION))
+        ),
     )
 
 
-def leaves(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def paths_in(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The path of every value in a JSON document, tables included."""
     for key in content if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ():
         yield (*path, key)
-        yield from leaves(content[key], (*path, key))
+        yield from paths_in(content[key], (*path, key))
 
 
 def without(content: Json, path: tuple[Any, ...]) -> Json:
@@ -168,49 +171,49 @@ def put_model(folder: Path, model: bytes, *, name: str = "made", trained: bool =
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.tflite"
     path.write_bytes(model)
-    said = manifest(model, trained=trained) | {"name": name, "file": path.name}
+    said = manifest_json(model, trained=trained) | {"name": name, "file": path.name}
     path.with_suffix(".json").write_text(json.dumps(said))
     return path
 
 
-def shelf(folder: Path) -> Shelf:
-    return Shelf(folder / "registry", folder / "models", folder / "store")
+def empty_registry(folder: Path) -> Registry:
+    return Registry(folder / "registry", folder / "models", folder / "store")
 
 
 def add(
-    one: Shelf, model: bytes, *, name: str, measured: bool = True, against: bytes | None = None, trained: bool = True
+    one: Registry, model: bytes, *, name: str, measured: bool = True, against: bytes | None = None, trained: bool = True
 ) -> Entry:
-    folder = one.registry.parent / "arrived"
+    folder = one.root.parent / "arrived"
     path = put_model(folder, model, name=name, trained=trained)
     documents = {}
     if measured:
         documents["evaluation.json"] = folder / "result.json"
-        documents["evaluation.json"].write_text(json.dumps(result(model)))
+        documents["evaluation.json"].write_text(json.dumps(evaluation_json(model)))
     if against is not None:
         documents["comparison.json"] = folder / "comparison.json"
-        documents["comparison.json"].write_text(json.dumps(compared(model, against)))
+        documents["comparison.json"].write_text(json.dumps(comparison_json(model, against)))
     return operations.add(one, path, documents, name=name, at=AT)
 
 
-def ours_and_theirs(folder: Path) -> Shelf:
+def production_and_candidate(folder: Path) -> Registry:
     """THEIRS in production, OURS a candidate that would pass."""
-    one = shelf(folder)
-    first = add(one, THEIRS, name="first", trained=False)
-    assert all(verdict.passed for verdict in adopt(one, POLICY, first, at=AT, why="there was none"))
-    add(one, OURS, name="ours", against=THEIRS)
+    one = empty_registry(folder)
+    first = add(one, PRODUCTION, name="first", trained=False)
+    assert all(result.passed for result in adopt(one, POLICY, first, at=AT, why="there was none"))
+    add(one, CANDIDATE, name="ours", against=PRODUCTION)
     return one
 
 
-def in_production(one: Shelf) -> bytes:
+def in_production(one: Registry) -> bytes:
     """What a device would load. Raises DetectorError when it would not."""
-    said, content = load_model(one.slot(SIZE)[0])
+    said, content = load_model(one.product_files(SIZE)[0])
     assert said.proven
     return content
 
 
-def everything(one: Shelf) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in one.registry.parent.rglob("*") if path.is_file()}
+def all_files(one: Registry) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in one.root.parent.rglob("*") if path.is_file()}
 
 
-def places(one: Shelf) -> list[str]:
-    return ["--registry", str(one.registry), "--production", str(one.production), "--store", str(one.store)]
+def registry_options(one: Registry) -> list[str]:
+    return ["--registry", str(one.root), "--production", str(one.production), "--store", str(one.store)]

@@ -12,7 +12,7 @@ from models.conversion.anchors import Size
 from models.data import shards
 from models.data.report import pages
 from models.data.report.content import About, content
-from models.data.report.findings import Alike, alike, gather
+from models.data.report.findings import Duplicates, duplicates, gather
 from models.data.report.scenes import opened
 from models.data.samples import Sample
 from models.data.shards import Entry, Index
@@ -28,12 +28,12 @@ def report(
     """The page that was written. Raises DataError for shards and DetectorError for a model that do not fit."""
     indexes = [shards.read_index(folder) for folder in folders]
     entries = [entry for index in indexes for entry in index.entries]
-    with opened(model) if model else nullcontext() as asked:
-        found = gather(progress(_samples(indexes)), size, asked.look if asked else None, sure)
-        known = (model.name, asked.sha256) if model and asked else None
-    same = alike(entries, found.corners)
+    with opened(model) if model else nullcontext() as opened_model:
+        found = gather(progress(_samples(indexes)), size, opened_model.detect if opened_model else None, sure)
+        known = (model.name, opened_model.sha256) if model and opened_model else None
+    same = duplicates(entries, found.corners)
     about = About(command, [str(folder) for folder in folders], (size.width, size.height), known, sure)
-    told = content(about, entries, same, found)
+    document = content(about, entries, same, found)
     pairs = same.across[:PAIRS]
     names = pages.wanted(found) | {entries[i].name for pair in pairs for i in (pair.first, pair.second)}
     chosen = {sample.name: sample for sample in _samples(indexes) if sample.name in names}
@@ -42,9 +42,9 @@ def report(
     (out / "sheets").mkdir(exist_ok=True)
     for kind, picture in sheets.items():
         (out / "sheets" / f"{kind.replace(' ', '-')}.jpg").write_bytes(picture)
-    (out / "report.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (out / "report.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     path = out / "report.html"
-    path.write_text(pages.page(told, pages.drawn(told, found, size), sheets), encoding="utf-8")
+    path.write_text(pages.page(document, pages.drawn(document, found, size), sheets), encoding="utf-8")
     return path
 
 
@@ -53,6 +53,6 @@ def _samples(indexes: Sequence[Index]) -> Iterator[Sample]:
         yield from shards.read(index.files)
 
 
-def _pairs(same: Alike, entries: Sequence[Entry], chosen: dict[str, Sample]) -> dict[str, bytes]:
+def _pairs(same: Duplicates, entries: Sequence[Entry], chosen: dict[str, Sample]) -> dict[str, bytes]:
     pairs = [(chosen[entries[p.first].name], chosen[entries[p.second].name], p.bits) for p in same.across[:PAIRS]]
     return {"pairs": pages.pair_sheet(pairs)} if pairs else {}

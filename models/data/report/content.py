@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_app.records import FloatArray
-from models.data.report.findings import GRADES, MOTORCYCLE, Alike, Findings
+from models.data.report.findings import GRADES, MOTORCYCLE, Duplicates, Findings
 from models.data.report.riders import RISEN
 from models.data.report.suspects import KINDS
 from models.data.samples import CLASSES
@@ -33,7 +33,7 @@ class About:
     sure: float
 
 
-def content(about: About, entries: Sequence[Entry], same: Alike, found: Findings) -> dict[str, Any]:
+def content(about: About, entries: Sequence[Entry], same: Duplicates, found: Findings) -> dict[str, Any]:
     """The whole report but for its pictures."""
     return {
         "schema": SCHEMA,
@@ -72,7 +72,7 @@ def _origin(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
     }
 
 
-def _cameras(entries: Sequence[Entry], same: Alike, found: Findings) -> list[dict[str, Any]]:
+def _cameras(entries: Sequence[Entry], same: Duplicates, found: Findings) -> list[dict[str, Any]]:
     """Every camera, most pictures first."""
     rows: dict[str, dict[str, Any]] = {}
     for entry in entries:

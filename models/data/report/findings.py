@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray, Image
+from models.common.geometry import iou_matrix
 from models.conversion.anchors import Size
-from models.conversion.fidelity import iou_matrix
 from models.data.fingerprints import Pair, near_pairs
 from models.data.report import riders
-from models.data.report.scenes import Seen, scale, scene
+from models.data.report.scenes import ModelDetections, scale, scene
 from models.data.report.suspects import Suspect, left_out, of_detections, of_labels
 from models.data.samples import CLASSES, Sample
 from models.data.shards import Entry
@@ -68,7 +68,9 @@ class Findings:
         return sorted((s for s in self.suspects if s.kind == kind), key=lambda s: (-s.weight, -s.area))
 
 
-def gather(samples: Iterable[Sample], size: Size, look: Callable[[Image], Seen] | None, sure: float) -> Findings:
+def gather(
+    samples: Iterable[Sample], size: Size, detect: Callable[[Image], ModelDetections] | None, sure: float
+) -> Findings:
     """Measure every box at the model's input; look, where there is a trusted model, says what it sees in a scene."""
     found = Findings()
     for sample in samples:
@@ -78,8 +80,8 @@ def gather(samples: Iterable[Sample], size: Size, look: Callable[[Image], Seen] 
         found.kinds.append(sample.classes)
         found.owners.append((sample.origin, sample.camera))
         found.suspects += of_labels(sample)
-        if look is not None:
-            seen = look(scene(sample))
+        if detect is not None:
+            seen = detect(scene(sample))
             found.suspects += of_detections(sample, seen.vehicles, factor, sure)
             _riders(found, sample, seen.people, factor)
     return found
@@ -97,7 +99,7 @@ def _riders(found: Findings, sample: Sample, people: FloatArray, factor: FloatAr
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
+class Duplicates:
     """Pictures that are the same or nearly the same.
 
     exact: pairs of names with one sha256. across: near-duplicates of different cameras, nearest first. distinct:
@@ -109,7 +111,7 @@ class Alike:
     distinct: dict[str, int]
 
 
-def alike(entries: Sequence[Entry], corners: Sequence[FloatArray]) -> Alike:
+def duplicates(entries: Sequence[Entry], corners: Sequence[FloatArray]) -> Duplicates:
     """The duplicates among pictures; corners: the boxes of each, 0..1."""
     first: dict[str, int] = {}
     origins = [first.setdefault(entry.sha256, i) for i, entry in enumerate(entries)]
@@ -126,7 +128,7 @@ def alike(entries: Sequence[Entry], corners: Sequence[FloatArray]) -> Alike:
         if any(j not in repeats and _standing(corners[i], corners[j]) for j in earlier.get(i, ())):
             repeats.add(i)
     distinct = Counter(entry.camera for i, entry in enumerate(entries) if i not in repeats)
-    return Alike(tuple(exact), tuple(sorted(across, key=lambda pair: pair.bits)), dict(distinct))
+    return Duplicates(tuple(exact), tuple(sorted(across, key=lambda pair: pair.bits)), dict(distinct))
 
 
 def _standing(a: FloatArray, b: FloatArray) -> bool:

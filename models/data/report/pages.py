@@ -79,11 +79,11 @@ def _ascii(text: str) -> str:
     return text.encode("ascii", "replace").decode()[:44]
 
 
-def drawn(told: Mapping[str, Any], found: Findings, size: Size) -> dict[str, str]:
+def drawn(document: Mapping[str, Any], found: Findings, size: Size) -> dict[str, str]:
     """The plots as SVG by name."""
-    origins = [row["origin"] for row in told["origins"]]
-    balance = {label: [row["boxes"][label] for row in told["origins"]] for label in CLASSES}
-    cameras = listed(told["cameras"])
+    origins = [row["origin"] for row in document["origins"]]
+    balance = {label: [row["boxes"][label] for row in document["origins"]] for label in CLASSES}
+    cameras = listed(document["cameras"])
     pictures = {
         "pictures": [row["pictures"] for row in cameras],
         "distinct": [row["distinct"] for row in cameras],
@@ -137,12 +137,20 @@ def short(origin: str) -> str:
     return re.sub(r" v\d+$", "", origin).rpartition("/")[2][:28]
 
 
-def page(told: Mapping[str, Any], svgs: Mapping[str, str], sheets: Mapping[str, bytes]) -> str:
+def page(document: Mapping[str, Any], svgs: Mapping[str, str], sheets: Mapping[str, bytes]) -> str:
     """The HTML."""
     pictures = {name: base64.b64encode(data).decode("ascii") for name, data in sheets.items()}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
     return template.render(
-        told=told, plots=svgs, sheets=pictures, kinds=KINDS, classes=CLASSES, grades=GRADES, risen=riders.RISEN,
-        cameras=listed(told["cameras"]), short=short, squat=SQUAT,
-    )  # fmt: skip
+        document=document,
+        plots=svgs,
+        sheets=pictures,
+        kinds=KINDS,
+        classes=CLASSES,
+        grades=GRADES,
+        risen=riders.RISEN,
+        cameras=listed(document["cameras"]),
+        short=short,
+        squat=SQUAT,
+    )

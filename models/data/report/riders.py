@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from edge_app.records import FloatArray
-from models.data.report.suspects import covered
+from models.common.geometry import covered_share
 
 RISEN: Final = 0.25
 ASIDE: Final = 0.25
@@ -38,7 +38,7 @@ def rises(motorcycles: FloatArray, people: FloatArray) -> FloatArray:
     fits = (left - ASIDE * width <= centre) & (centre <= right + ASIDE * width)
     fits &= (top + FEET[0] * height <= feet) & (feet <= top + FEET[1] * height)
     fits &= (TALL[0] * height <= tall) & (tall <= TALL[1] * height)
-    held = covered(people, motorcycles).T
+    held = covered_share(people, motorcycles).T
     # Who is held better by another box rides that one: in a queue the feet of the next are at this one's height.
     inside = np.where(fits & (held == held.max(axis=0)), held, -1)
     best = inside.argmax(axis=1)

@@ -48,7 +48,7 @@ def scale(sample: Sample, size: Size) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ModelDetections:
     """What the model sees in one picture, boxes in 0..1 of it: vehicles, and people float32 (M, 4)."""
 
     vehicles: Detections
@@ -67,12 +67,12 @@ class Model:
         self._person = manifest["labels"].index("person") if known else None
         self.sha256 = str(manifest["sha256"])
 
-    def look(self, image: Image) -> Seen:
+    def detect(self, image: Image) -> ModelDetections:
         """uint8 (H, W, 3) BGR in the scene's shape."""
         found = self._detector.detect(image)
         side = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
         vehicles = Detections(np.asarray(found.boxes / side, np.float32), found.scores, found.classes)
-        return Seen(vehicles, self._people(image) / side)
+        return ModelDetections(vehicles, self._people(image) / side)
 
     def _people(self, image: Image) -> FloatArray:
         """Boxes float32 (M, 4) in px of the picture; none from a model that was not built here."""

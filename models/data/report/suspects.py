@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from edge_app.records import LABELS, Detections, FloatArray
-from models.conversion.fidelity import iou_matrix
+from models.common.geometry import covered_share, iou_matrix
 from models.data.samples import CLASSES, Sample
 
 Kind: TypeAlias = Literal["missing label", "other class", "not seen", "double label", "rider left out"]
@@ -68,7 +68,7 @@ def of_detections(sample: Sample, found: Detections, scale: FloatArray, sure: fl
     """
     labels = _common(sample)
     overlaps = iou_matrix(found.boxes * np.tile(scale, 2), sample.boxes * np.tile(scale, 2))
-    inside = covered(found.boxes, sample.boxes)
+    inside = covered_share(found.boxes, sample.boxes)
     for i in np.flatnonzero(found.scores >= sure):
         seen, score = LABELS[found.classes[i]], float(found.scores[i])
         if not len(sample.boxes) or (overlaps[i].max() < APART and inside[i].max() < COVERED):
@@ -99,15 +99,6 @@ def of_labels(sample: Sample) -> Iterator[Suspect]:
     for i, j in np.argwhere(overlaps >= TWICE):
         first, second = (CLASSES[sample.classes[k]] for k in (i, j))
         yield _suspect(sample, "double label", sample.boxes[i], first, second, float(overlaps[i, j]))
-
-
-def covered(boxes: FloatArray, by: FloatArray) -> FloatArray:
-    """float32 (N, M): the share of each of `boxes` (N, 4) that lies within each of `by` (M, 4)."""
-    low = np.maximum(boxes[:, None, :2], by[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], by[None, :, 2:])
-    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
-    return np.asarray(shared / np.maximum(area[:, None], 1e-12), np.float32)
 
 
 def _suspect(

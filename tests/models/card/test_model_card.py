@@ -13,7 +13,7 @@ import pytest
 
 from models.card import model_card as card
 from models.common.errors import BuildError, RegistryError
-from models.registry.shelf import Shelf
+from models.registry.storage import Registry
 from tests.support.paths import ARTEFACTS
 
 
@@ -59,18 +59,18 @@ def test_a_card_without_a_place_for_figures_is_left_as_it_is(
 
 def test_a_file_in_production_that_was_never_measured_is_told(tmp_path: Path) -> None:
     registry = tmp_path / "registry"
-    shutil.copytree(Shelf().registry / "entries", registry / "entries")
-    shutil.copy(Shelf().registry / "history.jsonl", registry)
+    shutil.copytree(Registry().root / "entries", registry / "entries")
+    shutil.copy(Registry().root / "history.jsonl", registry)
     for evaluation in registry.glob("entries/*/evaluation.json"):
         evaluation.unlink()
     with pytest.raises(RegistryError, match=r"512x288 is in production, but was never measured"):
-        card.figures(Shelf(registry, registry, registry))
+        card.figures(Registry(registry, registry, registry))
 
 
 def test_plots_of_another_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "ap50.svg").write_text("<svg/>")
     (tmp_path / "precision-recall.svg").write_text("<svg/>")
     (tmp_path / "confusion-another.svg").write_text("<svg/>")
-    default = next(e for e in Shelf().entries() if e.size == "512x288")
+    default = next(e for e in Registry().entries() if e.size == "512x288")
     with pytest.raises(BuildError, match=f"confusion-{default.name}.svg"):
         card.take_plots(tmp_path, tmp_path / "card", default)

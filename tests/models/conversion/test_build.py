@@ -11,7 +11,7 @@ import pytest
 from edge_app.detectors.tflite import TfliteDetector
 from models.common.errors import BuildError
 from models.conversion import build
-from models.conversion.anchors import Size
+from models.conversion.anchors import Size, size_of
 from models.studies import anchor_placement, quantisation
 from tests.support.shared import SHARED, needs
 
@@ -38,7 +38,7 @@ def test_bad_sizes(text: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_size_is_width_first() -> None:
-    assert build.size_of("512x288") == Size(width=512, height=288)
+    assert size_of("512x288") == Size(width=512, height=288)
 
 
 @pytest.mark.parametrize("command", [build, quantisation])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from edge_app.records import FloatArray
-from models.conversion.fidelity import Raw, fidelity, iou_matrix, paired_iou
-from models.conversion.raw_model import sigmoid
+from models.common.geometry import iou_matrix, paired_iou
+from models.common.logits import sigmoid
+from models.conversion.fidelity import Raw, fidelity
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> FloatArray:

@@ -15,7 +15,7 @@ from rich.console import Console
 from models.data import shards, splits
 from models.data.commands import main
 from models.data.problems import Problems
-from models.data.sources import known_of, read_sources
+from models.data.sources import find_known, read_sources
 from tests.support.annotated import encoded, yolo_set
 from tests.support.paths import ROOT
 from tests.support.shared import SHARED, needs
@@ -135,7 +135,7 @@ def test_share_and_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_every_shared_picture_has_a_camera(part: str, cameras: int) -> None:
     sources = read_sources(ROOT / "models/data/road_sources.json")
     names = [path.stem for path in (SHARED / "detection" / part / "images").glob("*.jpg")]
-    found = {name: known_of(name, "", sources) for name in names}
+    found = {name: find_known(name, "", sources) for name in names}
     assert [name for name, known in found.items() if known is None] == []
     assert len({known.camera for name, known in found.items() if known and known.camera != name}) == cameras
 

@@ -29,7 +29,7 @@ def imported(
     """The samples of a folder or file, and what was wrong."""
     problems = Problems()
     labelled = READERS[kind](folder, folder if folder.is_dir() else folder.parent, problems)
-    pending = importing.gather(labelled, sources, mapping.of(classes), problems)
+    pending = importing.gather(labelled, sources, mapping.class_mapping(classes), problems)
     return list(importing.samples(pending)), problems
 
 
@@ -124,12 +124,12 @@ def test_coco_reads_sections_in_any_order_and_passes_over_others(tmp_path: Path)
 
 def test_classes_are_mapped_by_options_over_a_file_over_the_usual_names(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text('{"Mini Van": "bus", "lorry": "car"}')
-    found = mapping.of(["mini-van=truck", "x=y=other"], tmp_path / "c.json")
+    found = mapping.class_mapping(["mini-van=truck", "x=y=other"], tmp_path / "c.json")
     theirs = ("mini-van", "lorry", "motorbike", "x=y")
     assert [found[name] for name in theirs] == ["truck", "car", "motorcycle", "other"]
     for options, told in ((["van"], "not THEIRS=OURS"), (["van=wagon"], "our classes are car")):
         with pytest.raises(UsageError, match=told):
-            mapping.of(options)
+            mapping.class_mapping(options)
     (tmp_path / "c.json").write_text("[]")
     with pytest.raises(UsageError, match="no list of classes"):
-        mapping.of([], tmp_path / "c.json")
+        mapping.class_mapping([], tmp_path / "c.json")

@@ -83,8 +83,8 @@ def test_more_pictures_than_fit_a_block(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_scene_is_known_again_in_other_size_light_and_format() -> None:
-    looks = [fingerprints.look(encoded(1, 320, 180)), fingerprints.look(encoded(1, 640, 360, ".png", 0.7))]
-    looks += [fingerprints.look(encoded(2, 320, 180))]
+    looks = [fingerprints.inspect(encoded(1, 320, 180)), fingerprints.inspect(encoded(1, 640, 360, ".png", 0.7))]
+    looks += [fingerprints.inspect(encoded(2, 320, 180))]
     assert [(p.first, p.second) for p in fingerprints.near_pairs([one.fingerprint for one in looks])] == [(0, 1)]
     assert (looks[1].width, looks[1].height) == (640, 360)
 

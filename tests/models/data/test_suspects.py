@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_app.records import LABELS, Detections, FloatArray
+from models.common.geometry import covered_share
 from models.conversion.anchors import Size
-from models.data.fingerprints import look
-from models.data.report.findings import alike, gather
+from models.data.fingerprints import inspect
+from models.data.report.findings import duplicates, gather
 from models.data.report.riders import RISEN, rises
-from models.data.report.scenes import Seen, scale, scene
-from models.data.report.suspects import covered, of_detections, of_labels
+from models.data.report.scenes import ModelDetections, scale, scene
+from models.data.report.suspects import of_detections, of_labels
 from models.data.samples import CLASSES, Sample
 from models.data.shards import Entry
 from tests.support.annotated import encoded, entry, sample
@@ -135,7 +136,9 @@ def test_riders_are_judged_on_motorcycles_that_are_large_enough() -> None:
     people = [[0.11, 0.3, 0.19, 0.75], [0.51, 0.5, 0.59, 0.75], [0.9, 0.45, 0.91, 0.54]]
     cars = labelled(("car", [0.3, 0.2, 0.4, 0.3]))
     pictures = [replace(sample("m", 2, machines, [1, 1, 1], camera="x"), aspect=16 / 9), cars]
-    found = gather(pictures, Size(512, 288), lambda _: Seen(Detections.empty(), np.array(people, np.float32)), 0.6)
+    found = gather(
+        pictures, Size(512, 288), lambda _: ModelDetections(Detections.empty(), np.array(people, np.float32)), 0.6
+    )
     (told,) = found.of_kind("rider left out")
     assert told.box == pytest.approx(machines[0], abs=1e-5)
     assert told.weight == pytest.approx(0.2 / 0.45, abs=1e-3)
@@ -146,21 +149,21 @@ def test_riders_are_judged_on_motorcycles_that_are_large_enough() -> None:
 
 def test_covered_is_the_share_inside() -> None:
     inner, outer = motorcycle([0, 0, 10, 10]), motorcycle([5, 0, 30, 30], [20, 20, 30, 30])
-    assert covered(inner, outer).tolist() == [[0.5, 0.0]]
-    assert covered(inner[:0], outer).shape == (0, 2)
+    assert covered_share(inner, outer).tolist() == [[0.5, 0.0]]
+    assert covered_share(inner[:0], outer).shape == (0, 2)
 
 
 # --- repeats
 
 
 def frame(name: str, camera: str, seed: int) -> Entry:
-    return replace(entry(name, camera, look(encoded(seed)).fingerprint), sha256=f"{seed}")
+    return replace(entry(name, camera, inspect(encoded(seed)).fingerprint), sha256=f"{seed}")
 
 
 def test_frames_in_which_everything_stands_still_count_once() -> None:
     still, moved = motorcycle(HERE, THERE), motorcycle(HERE, SMALL)
     entries = [frame("a", "x", 1), frame("b", "x", 1), frame("c", "x", 1), frame("d", "y", 1), frame("e", "y", 2)]
-    told = alike(entries, [still, still, moved, still, still])
+    told = duplicates(entries, [still, still, moved, still, still])
     assert told.distinct == {"x": 2, "y": 2}
     assert told.exact == (("a", "b"), ("a", "c"), ("a", "d"))
     assert {(pair.first, pair.second) for pair in told.across} == {(0, 3), (1, 3), (2, 3)}

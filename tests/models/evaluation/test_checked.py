@@ -14,12 +14,12 @@ from rich.console import Console
 from edge_app.config.model import DetectorConfig
 from edge_app.records import FloatArray
 from models.data.samples import CLASSES
-from models.evaluation import document, labelled, looking, rows, tables
-from models.evaluation.detection import Detected, picture_set
+from models.evaluation import document, labelled, rows, tables
+from models.evaluation.detection import SetResult, picture_set
 from models.evaluation.labelled import Picture
-from models.evaluation.looking import Look
+from models.evaluation.observations import Observation, observe, open_detector
 from models.evaluation.subject import Result, Subject
-from tests.support.looks import BOXES, Corners, Said, look, picture
+from tests.support.observations import BOXES, Corners, Said, observation, picture
 from tests.support.paths import ARTEFACTS
 
 A, B, C, NOWHERE = BOXES
@@ -62,17 +62,17 @@ def test_one_kind_of_mark_is_enough_and_without_any_nothing_is_said(
     assert found.ignored.tolist() == [False, False, True]
 
 
-def seen(said: Sequence[Said], checked: bool = True) -> Look:
+def seen(said: Sequence[Said], checked: bool = True) -> Observation:
     """That picture as a detector sees it."""
-    one = look([("car", B), ("car", NOWHERE)], said)
-    return replace(one, checked=look([("car", B), ("other", C)], said)) if checked else one
+    one = observation([("car", B), ("car", NOWHERE)], said)
+    return replace(one, checked=observation([("car", B), ("other", C)], said)) if checked else one
 
 
 def result(name: str, said: Sequence[Said], checked: bool = True) -> Result:
-    looks = tuple(seen(said, checked) for _ in range(50))
-    shown = picture_set("here", [picture(f"here__{i:02d}") for i in range(50)], looks)
+    observations = tuple(seen(said, checked) for _ in range(50))
+    shown = picture_set("here", [picture(f"here__{i:02d}") for i in range(50)], observations)
     return Result(
-        Subject(name, Path(name), name, (512, 288), 1, "model"), sets=(Detected(shown, looks, 0.2, (512, 288)),)
+        Subject(name, Path(name), name, (512, 288), 1, "model"), sets=(SetResult(shown, observations, 0.2, (512, 288)),)
     )
 
 
@@ -114,9 +114,9 @@ def test_tables_show_it_where_something_is_marked() -> None:
 
 def test_a_detector_looks_once_and_is_read_twice(marked: Picture) -> None:
     model = ARTEFACTS / "ssdlite_mobilenet_v2_512x288.tflite"
-    detector = looking.detector(model, DetectorConfig(), threads=1)
+    detector = open_detector(model, DetectorConfig(), threads=1)
     try:
-        one, another = looking.look([detector], [marked, picture("another")])[0]
+        one, another = observe([detector], [marked, picture("another")])[0]
     finally:
         detector.close()
     assert another.checked is None

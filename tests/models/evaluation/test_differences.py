@@ -12,24 +12,24 @@ from edge_app.offline.scoring import SEGMENTS, Event, Truth, score
 from edge_app.records import Line
 from models.evaluation import document
 from models.evaluation.bootstrap import interval
-from models.evaluation.counting import Counted
-from models.evaluation.detection import Detected, picture_set
+from models.evaluation.counting import ClipResult
+from models.evaluation.detection import SetResult, picture_set
 from models.evaluation.document import exact_figures
 from models.evaluation.segments import draws, figures
 from models.evaluation.speed import Speed
 from models.evaluation.subject import Result, Subject
-from tests.support.looks import look, picture
+from tests.support.observations import observation, picture
 
 
 def result(name: str, found: float) -> Result:
     """A model that finds this share of 100 cars, all of one size, in 20 pictures of two cameras."""
     boxes = [(100.0 * i, 50.0, 100.0 * i + 30, 80.0) for i in range(5)]
-    looks = tuple(
-        look([("car", box) for box in boxes], [("car", 0.9, box) for box in boxes[: round(5 * found)]])
+    observations = tuple(
+        observation([("car", box) for box in boxes], [("car", 0.9, box) for box in boxes[: round(5 * found)]])
         for _ in range(20)
     )
     shown = [picture(f"here__{i:02d}", f"here-0{i // 10}") for i in range(20)]
-    one = Detected(picture_set("here", shown, looks), looks, 0.2, (512, 288))
+    one = SetResult(picture_set("here", shown, observations), observations, 0.2, (512, 288))
     return Result(Subject(name, Path(name), name, (512, 288), 1, "model"), sets=(one,))
 
 
@@ -58,9 +58,9 @@ def test_every_difference_is_that_of_the_results() -> None:
 LINE = Line("main", (0.0, 0.5), (1.0, 0.5))
 
 
-def clip(events: list[Event], counted: list[Event]) -> Counted:
+def clip(events: list[Event], counted: list[Event]) -> ClipResult:
     truth = Truth("clip.mp4", LINE, 25.0, 20.0, tuple(events), ())
-    return Counted(truth, tuple(counted), score(truth, counted))
+    return ClipResult(truth, tuple(counted), score(truth, counted))
 
 
 def car(time: float, label: str = "car") -> Event:

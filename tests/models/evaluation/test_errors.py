@@ -7,13 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.evaluation import coco, missing, sheets
+from models.evaluation import coco, label_gaps, sheets
 from models.evaluation.coco import AP50
-from models.evaluation.detection import Detected, PictureSet
-from models.evaluation.labelled import SCORED
-from models.evaluation.light import light
-from models.evaluation.looking import Look
-from models.evaluation.verdicts import (
+from models.evaluation.detection import PictureSet, SetResult
+from models.evaluation.detection_outcomes import (
     BACKGROUND,
     BOTH,
     DOUBLE,
@@ -26,9 +23,12 @@ from models.evaluation.verdicts import (
     confusion,
     counts,
     gains,
-    verdicts,
+    outcomes_of,
 )
-from tests.support.looks import look, picture, scenes
+from models.evaluation.labelled import SCORED
+from models.evaluation.light import light
+from models.evaluation.observations import Observation
+from tests.support.observations import observation, picture, scenes
 
 BOX, BESIDE, FAR = (0.0, 0.0, 40.0, 40.0), (20.0, 0.0, 60.0, 40.0), (200.0, 100.0, 240.0, 140.0)
 
@@ -47,7 +47,7 @@ BOX, BESIDE, FAR = (0.0, 0.0, 40.0, 40.0), (20.0, 0.0, 60.0, 40.0), (200.0, 100.
     ids=["hit", "wrong class", "wrong place", "both", "background", "hardly there", "hardly not there"],
 )
 def test_the_kind_of_one_detection(said: tuple[str, float, tuple[float, float, float, float]], kind: int) -> None:
-    found = verdicts(look([("car", BOX)], [said]))
+    found = outcomes_of(observation([("car", BOX)], [said]))
     assert found.kinds.tolist() == [kind]
     assert found.unfound.tolist() == [kind != HIT]
     # A wrong class or place speaks for the box: it is not missed as well.
@@ -55,20 +55,26 @@ def test_the_kind_of_one_detection(said: tuple[str, float, tuple[float, float, f
 
 
 def test_the_weaker_of_two_is_double_and_what_lies_in_an_ignored_box_is_excused() -> None:
-    found = verdicts(look([("car", BOX), ("other", FAR)], [("car", 0.9, BOX), ("car", 0.8, BOX), ("bus", 0.7, FAR)]))
+    found = outcomes_of(
+        observation([("car", BOX), ("other", FAR)], [("car", 0.9, BOX), ("car", 0.8, BOX), ("bus", 0.7, FAR)])
+    )
     assert found.kinds.tolist() == [HIT, DOUBLE, EXCUSED]
     assert found.missed.tolist() == [False, False]
 
 
 def test_counts_and_nothing_at_all() -> None:
-    found = [verdicts(look([("car", BOX)], [])), verdicts(look([], [("car", 0.5, BOX)])), verdicts(look([]))]
+    found = [
+        outcomes_of(observation([("car", BOX)], [])),
+        outcomes_of(observation([], [("car", 0.5, BOX)])),
+        outcomes_of(observation([])),
+    ]
     assert counts(found) == dict.fromkeys(KINDS, 0) | {"missed": 1, "background": 1}
 
 
 def test_what_each_kind_costs() -> None:
     boxes = [("car", (100.0 * i, 0.0, 100.0 * i + 40, 40.0)) for i in range(4)]
     # In falling order: background, hit, wrong class, wrong place; the fourth car is missed.
-    seen = look(
+    seen = observation(
         boxes,
         [
             ("car", 0.9, (0.0, 300.0, 40.0, 340.0)),
@@ -77,8 +83,8 @@ def test_what_each_kind_costs() -> None:
             ("car", 0.6, (220.0, 0.0, 260.0, 40.0)),
         ],
     )
-    gained = gains([seen], [verdicts(seen)])
-    as_is = coco.judge([seen])["car"].ap50
+    gained = gains([seen], [outcomes_of(seen)])
+    as_is = coco.evaluate([seen])["car"].ap50
     assert as_is == pytest.approx(26 * 0.5 / 101)
     assert gained["background"]["car"] == pytest.approx(26 / 101 - as_is)
     assert gained["wrong class"]["car"] == pytest.approx((51 * 2 / 3) / 101 - as_is)
@@ -89,36 +95,40 @@ def test_what_each_kind_costs() -> None:
 
 def test_a_box_is_put_right_once() -> None:
     # Two wrong places for one car: the weaker goes away, so what is put right finds one car of two.
-    seen = look([("car", BOX), ("car", FAR)], [("car", 0.9, BESIDE), ("car", 0.8, (-20.0, 0.0, 20.0, 40.0))])
-    assert gains([seen], [verdicts(seen)])["wrong place"]["car"] == pytest.approx(51 / 101)
-    found_too = look([("car", BOX)], [("car", 0.9, BOX), ("car", 0.8, BESIDE)])
-    assert gains([found_too], [verdicts(found_too)])["wrong place"]["car"] == 0
+    seen = observation([("car", BOX), ("car", FAR)], [("car", 0.9, BESIDE), ("car", 0.8, (-20.0, 0.0, 20.0, 40.0))])
+    assert gains([seen], [outcomes_of(seen)])["wrong place"]["car"] == pytest.approx(51 / 101)
+    found_too = observation([("car", BOX)], [("car", 0.9, BOX), ("car", 0.8, BESIDE)])
+    assert gains([found_too], [outcomes_of(found_too)])["wrong place"]["car"] == 0
 
 
 def test_what_is_excused_costs_nothing() -> None:
-    seen = look([("other", FAR), ("car", BOX), ("car", (100, 0, 140, 40))], [("car", 0.9, FAR), ("car", 0.5, BOX)])
-    gained = gains([seen], [verdicts(seen)])
+    seen = observation(
+        [("other", FAR), ("car", BOX), ("car", (100, 0, 140, 40))], [("car", 0.9, FAR), ("car", 0.5, BOX)]
+    )
+    gained = gains([seen], [outcomes_of(seen)])
     assert gained["background"]["car"] == 0
-    assert gained["missed"]["car"] == pytest.approx(1 - coco.judge([seen])["car"].ap50) == pytest.approx(50 / 101)
+    assert gained["missed"]["car"] == pytest.approx(1 - coco.evaluate([seen])["car"].ap50) == pytest.approx(50 / 101)
 
 
 @settings(deadline=None, max_examples=80)
 @given(st.lists(scenes, min_size=1, max_size=4))
-def test_hits_are_cocos_hits_and_no_fix_costs_anything(looks: list[Look]) -> None:
-    found = [verdicts(seen) for seen in looks]
-    scores = [float(s) for seen in looks for s in seen.scores]
+def test_hits_are_cocos_hits_and_no_fix_costs_anything(observations: list[Observation]) -> None:
+    found = [outcomes_of(seen) for seen in observations]
+    scores = [float(s) for seen in observations for s in seen.scores]
     if len(set(scores)) < len(scores):
         return  # the order of equal scores is free
-    judged = coco.judge(looks)
+    scored = coco.evaluate(observations)
     for k, label in enumerate(SCORED):
-        mine = sum(int(np.sum((v.kinds == HIT) & (seen.found == k))) for seen, v in zip(looks, found, strict=True))
-        assert mine == judged[label].matches["all"].hit[AP50].sum()
+        mine = sum(
+            int(np.sum((v.kinds == HIT) & (seen.found == k))) for seen, v in zip(observations, found, strict=True)
+        )
+        assert mine == scored[label].matches["all"].hit[AP50].sum()
         for kind in KINDS:
-            assert not gains(looks, found)[kind][label] < -1e-9
+            assert not gains(observations, found)[kind][label] < -1e-9
 
 
 def test_confusion() -> None:
-    seen = look(
+    seen = observation(
         [("car", BOX), ("motorcycle", FAR), ("other", (300, 0, 340, 40))],
         [("truck", 0.9, BOX), ("car", 0.5, (100, 200, 140, 240)), ("bus", 0.4, (300, 0, 340, 40))],
     )
@@ -129,26 +139,28 @@ def test_confusion() -> None:
     assert confusion([seen]).tolist() == expected.tolist()
 
 
-def detected(looks: list[Look]) -> Detected:
-    shown = tuple(picture(f"here__{i:03d}") for i in range(len(looks)))
-    weights = np.ones((3, len(looks)), np.int64)
-    return Detected(PictureSet("here", shown, tuple("day" for _ in looks), weights), tuple(looks), 0.2, (512, 288))
+def detected(observations: list[Observation]) -> SetResult:
+    shown = tuple(picture(f"here__{i:03d}") for i in range(len(observations)))
+    weights = np.ones((3, len(observations)), np.int64)
+    return SetResult(
+        PictureSet("here", shown, tuple("day" for _ in observations), weights), tuple(observations), 0.2, (512, 288)
+    )
 
 
 def test_where_to_label_next() -> None:
-    one = detected([look([("car", BOX), ("motorcycle", (0, 0, 9, 9))], [("car", 0.9, BOX)])] * 6)
-    first, *rest = missing.gaps([one])
+    one = detected([observation([("car", BOX), ("motorcycle", (0, 0, 9, 9))], [("car", 0.9, BOX)])] * 6)
+    first, *rest = label_gaps.gaps([one])
     assert (first.label, first.unfound, first.boxes, first.size, first.per_image) == ("motorcycle", 6, 6, "small", 1)
     assert [gap.unfound for gap in rest] == [0]
-    said = missing.sentence([first])
+    said = label_gaps.sentence([first])
     assert "here-01 (day): 1.0 of 1.0 motorcycles a picture" in said
     assert "100% of them small" in said
-    assert "label other cameras" in missing.sentence(missing.gaps([detected([look([])] * 6)]))
+    assert "label other cameras" in label_gaps.sentence(label_gaps.gaps([detected([observation([])] * 6)]))
 
 
 def test_sheets_show_the_worst_of_each_run() -> None:
     wrong = ("car", 0.9, FAR)
-    one = detected([look([], [wrong] if i == 4 else []) for i in range(8)])
+    one = detected([observation([], [wrong] if i == 4 else []) for i in range(8)])
     tiles = sheets.worst([one], BACKGROUND)
     assert [tile.row for tile in tiles] == [4]
     made = sheets.sheet(tiles, BACKGROUND)

@@ -10,71 +10,78 @@ from hypothesis import strategies as st
 from models.evaluation import bootstrap, coco, curves
 from models.evaluation.coco import AP50, IOUS, SIZES
 from models.evaluation.labelled import SCORED
-from models.evaluation.looking import Look
-from tests.support.looks import BOXES, look, picture, scenes
+from models.evaluation.observations import Observation
+from tests.support.observations import BOXES, observation, picture, scenes
 
 A, B, C, NOWHERE = BOXES
 
 
 def test_a_perfect_detector_scores_one_in_every_size() -> None:
-    judged = coco.judge([look([("car", A), ("car", B), ("car", C)], [("car", 0.9, box) for box in (A, B, C)])])["car"]
-    assert judged.n == 3
-    assert [judged.ap50, judged.ap75, judged.ap] == pytest.approx([1, 1, 1])
-    assert [float(judged.precision[size][AP50]) for size in SIZES] == pytest.approx([1] * len(SIZES))
-    assert [judged.matches[size].positives.sum() for size in SIZES] == [3, 1, 1, 1]
+    scored = coco.evaluate(
+        [observation([("car", A), ("car", B), ("car", C)], [("car", 0.9, box) for box in (A, B, C)])]
+    )["car"]
+    assert scored.n == 3
+    assert [scored.ap50, scored.ap75, scored.ap] == pytest.approx([1, 1, 1])
+    assert [float(scored.precision[size][AP50]) for size in SIZES] == pytest.approx([1] * len(SIZES))
+    assert [scored.matches[size].positives.sum() for size in SIZES] == [3, 1, 1, 1]
 
 
 def test_average_precision_by_hand() -> None:
     # Hit, false, hit of four boxes: precision 1 up to recall 1/4, 2/3 up to 1/2; COCO reads it at 0, 0.01 ... 1.
     seen = [("car", 0.9, A), ("car", 0.8, NOWHERE), ("car", 0.7, B)]
-    judged = coco.judge([look([("car", A), ("car", B), ("car", C), ("car", (0, 200, 30, 230))], seen)])["car"]
-    assert judged.ap50 == pytest.approx((26 + 25 * 2 / 3) / 101)
+    scored = coco.evaluate([observation([("car", A), ("car", B), ("car", C), ("car", (0, 200, 30, 230))], seen)])["car"]
+    assert scored.ap50 == pytest.approx((26 + 25 * 2 / 3) / 101)
 
 
 def test_overlaps_count_as_they_should() -> None:
     shifted = (0.0, 0.0, 100.0, 60.0)  # IoU 0.6 with the label
-    judged = coco.judge([look([("truck", (0, 0, 100, 100))], [("truck", 0.9, shifted)])])["truck"]
-    assert [judged.precision["all"][IOUS.index(iou)] > 0.99 for iou in (0.5, 0.6, 0.65)] == [True, True, False]
+    scored = coco.evaluate([observation([("truck", (0, 0, 100, 100))], [("truck", 0.9, shifted)])])["truck"]
+    assert [scored.precision["all"][IOUS.index(iou)] > 0.99 for iou in (0.5, 0.6, 0.65)] == [True, True, False]
 
 
 def test_a_box_is_found_once_and_other_classes_are_nothing_to_it() -> None:
-    judged = coco.judge([look([("car", B)], [("car", 0.9, B), ("car", 0.8, B), ("motorcycle", 0.95, B)])])
-    assert judged["car"].ap50 == pytest.approx(1)
-    assert judged["car"].matches["all"].hit[AP50].tolist() == [True, False]
-    assert np.isnan(judged["motorcycle"].ap50)
-    assert judged["motorcycle"].matches["all"].hit[AP50].tolist() == [False]
+    scored = coco.evaluate([observation([("car", B)], [("car", 0.9, B), ("car", 0.8, B), ("motorcycle", 0.95, B)])])
+    assert scored["car"].ap50 == pytest.approx(1)
+    assert scored["car"].matches["all"].hit[AP50].tolist() == [True, False]
+    assert np.isnan(scored["motorcycle"].ap50)
+    assert scored["motorcycle"].matches["all"].hit[AP50].tolist() == [False]
 
 
 def test_a_class_that_is_not_scored_excuses_and_is_not_asked_for() -> None:
-    seen = look([("other", C), ("car", A)], [("car", 0.9, C), ("motorcycle", 0.8, (210, 10, 250, 50)), ("car", 0.5, A)])
-    judged = coco.judge([seen])
-    assert judged["car"].ap50 == pytest.approx(1)
-    assert set(judged) == set(SCORED)
-    assert curves.working(judged["motorcycle"].matches["all"], 0.1).false_per_image == 0
+    seen = observation(
+        [("other", C), ("car", A)], [("car", 0.9, C), ("motorcycle", 0.8, (210, 10, 250, 50)), ("car", 0.5, A)]
+    )
+    scored = coco.evaluate([seen])
+    assert scored["car"].ap50 == pytest.approx(1)
+    assert set(scored) == set(SCORED)
+    assert curves.working_point(scored["motorcycle"].matches["all"], 0.1).false_per_image == 0
 
 
 def test_without_labels_or_detections() -> None:
-    judged = coco.judge([look([]), look([])])["car"]
-    assert judged.n == 0
-    assert np.isnan(judged.ap50)
-    assert coco.judge([look([("car", A)])])["car"].ap50 == 0
+    scored = coco.evaluate([observation([]), observation([])])["car"]
+    assert scored.n == 0
+    assert np.isnan(scored.ap50)
+    assert coco.evaluate([observation([("car", A)])])["car"].ap50 == 0
 
 
 def test_the_working_point() -> None:
-    looks = [look([("car", A), ("car", B)], [("car", 0.9, A), ("car", 0.3, NOWHERE), ("car", 0.1, B)]), look([])]
-    matches = coco.judge(looks)["car"].matches["all"]
-    found = curves.working(matches, 0.2)
+    observations = [
+        observation([("car", A), ("car", B)], [("car", 0.9, A), ("car", 0.3, NOWHERE), ("car", 0.1, B)]),
+        observation([]),
+    ]
+    matches = coco.evaluate(observations)["car"].matches["all"]
+    found = curves.working_point(matches, 0.2)
     assert (found.precision, found.recall, found.false_per_image) == (0.5, 0.5, 0.5)
-    assert np.isnan(curves.working(matches, 0.95).precision)
+    assert np.isnan(curves.working_point(matches, 0.95).precision)
     curve = curves.curve(matches)
     assert curve.recall.tolist() == [0.5, 0.5, 1.0]
     assert curve.precision.tolist() == pytest.approx([1, 1 / 2, 2 / 3])
 
 
-def every_rank(looks: list[Look], label: str) -> float:
+def every_rank(observations: list[Observation], label: str) -> float:
     """The area under the interpolated curve at every rank (VOC 2010), by its own matching: close to COCO's 101."""
     rows, positives = [], 0
-    for seen in looks:
+    for seen in observations:
         mine = (seen.classes == SCORED.index(label)) & ~seen.ignored
         free, positives = list(seen.truth[mine]), positives + int(mine.sum())
         for box, score, kind in zip(seen.boxes, seen.scores, seen.found, strict=True):
@@ -112,36 +119,38 @@ def area(a: np.ndarray) -> float:
 
 @settings(deadline=None, max_examples=80)
 @given(st.lists(scenes, min_size=1, max_size=5))
-def test_resampling_with_every_picture_once_is_cocos_own_figure(looks: list[Look]) -> None:
-    for judged in coco.judge(looks).values():
-        for size, matches in judged.matches.items():
+def test_resampling_with_every_picture_once_is_cocos_own_figure(observations: list[Observation]) -> None:
+    for scored in coco.evaluate(observations).values():
+        for size, matches in scored.matches.items():
             for overlap_index in (AP50, IOUS.index(0.75)):
-                mine = curves.average_precision(matches, np.ones((2, len(looks)), np.int64), overlap_index)
-                assert mine == pytest.approx(float(judged.precision[size][overlap_index]), nan_ok=True)
+                mine = curves.average_precision(matches, np.ones((2, len(observations)), np.int64), overlap_index)
+                assert mine == pytest.approx(float(scored.precision[size][overlap_index]), nan_ok=True)
 
 
 @settings(deadline=None, max_examples=80)
 @given(st.lists(scenes, min_size=1, max_size=5))
-def test_agrees_with_an_independent_implementation(looks: list[Look]) -> None:
-    scores = [float(s) for seen in looks for s in seen.scores]
+def test_agrees_with_an_independent_implementation(observations: list[Observation]) -> None:
+    scores = [float(s) for seen in observations for s in seen.scores]
     if len(set(scores)) < len(scores):
         return  # the order of equal scores is free
     for label in ("car", "motorcycle"):
         # The falling curve is read at 101 recalls instead of everywhere: one reading more or less at every step down.
-        assert coco.judge(looks)[label].ap50 == pytest.approx(every_rank(looks, label), abs=2 / 101, nan_ok=True)
+        assert coco.evaluate(observations)[label].ap50 == pytest.approx(
+            every_rank(observations, label), abs=2 / 101, nan_ok=True
+        )
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(scenes, min_size=1, max_size=4), st.lists(st.integers(0, 3), min_size=4, max_size=4))
-def test_a_picture_drawn_twice_counts_as_two(looks: list[Look], times: list[int]) -> None:
-    weights = np.array(times[: len(looks)], np.int64)
-    many = [seen for seen, n in zip(looks, weights, strict=True) for _ in range(n)]
+def test_a_picture_drawn_twice_counts_as_two(observations: list[Observation], times: list[int]) -> None:
+    weights = np.array(times[: len(observations)], np.int64)
+    many = [seen for seen, n in zip(observations, weights, strict=True) for _ in range(n)]
     if not many:
         return
-    expected = coco.judge(many)
-    for label, judged in coco.judge(looks).items():
-        mine = curves.average_precision(judged.matches["all"], weights[None])
-        if len({*judged.matches["all"].scores}) == len(judged.matches["all"].scores):
+    expected = coco.evaluate(many)
+    for label, scored in coco.evaluate(observations).items():
+        mine = curves.average_precision(scored.matches["all"], weights[None])
+        if len({*scored.matches["all"].scores}) == len(scored.matches["all"].scores):
             assert mine[0] == pytest.approx(expected[label].ap50, nan_ok=True)
 
 

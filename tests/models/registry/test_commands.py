@@ -9,38 +9,41 @@ import pytest
 
 from models.registry.__main__ import main
 from models.registry.policy import DEFAULT_POLICY
-from models.registry.shelf import Shelf
+from models.registry.storage import Registry
 from tests.support.registry_cases import (
-    OURS,
+    CANDIDATE,
+    PRODUCTION,
     SIZE,
-    THEIRS,
     add,
-    compared,
-    everything,
+    all_files,
+    comparison_json,
+    empty_registry,
+    evaluation_json,
     in_production,
-    places,
     put_model,
-    result,
+    registry_options,
     sha256,
-    shelf,
 )
 
 
 def test_the_commands_from_the_first_model_to_a_rollback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one, folder = shelf(tmp_path), tmp_path / "arrived"
-    there = places(one)
-    theirs, ours = put_model(folder, THEIRS, name="theirs", trained=False), put_model(folder, OURS, name="ours")
-    for name, content in (("a", result(THEIRS)), ("b", result()), ("c", compared())):
+    one, folder = empty_registry(tmp_path), tmp_path / "arrived"
+    there = registry_options(one)
+    production, candidate = (
+        put_model(folder, PRODUCTION, name="theirs", trained=False),
+        put_model(folder, CANDIDATE, name="ours"),
+    )
+    for name, content in (("a", evaluation_json(PRODUCTION)), ("b", evaluation_json()), ("c", comparison_json())):
         (folder / f"{name}.json").write_text(json.dumps(content))
-    assert main(["add", str(theirs), "--evaluation", str(folder / "a.json"), *there]) == 0
+    assert main(["add", str(production), "--evaluation", str(folder / "a.json"), *there]) == 0
     assert main(["adopt", "theirs", "--why", "there was none", *there]) == 0
-    assert main(["add", str(ours), "--evaluation", str(folder / "b.json"), *there]) == 0
+    assert main(["add", str(candidate), "--evaluation", str(folder / "b.json"), *there]) == 0
     assert main(["promote", "ours", *there]) == 1
     said = capsys.readouterr().out
     assert "nothing was changed" in said
     assert [line for line in said.splitlines() if "better" in line and "FAILED" in line]
-    assert main(["add", str(ours), "--comparison", str(folder / "c.json"), *there]) == 0
-    assert main(["check", sha256(OURS)[:12], *there]) == 0
+    assert main(["add", str(candidate), "--comparison", str(folder / "c.json"), *there]) == 0
+    assert main(["check", sha256(CANDIDATE)[:12], *there]) == 0
     assert main(["promote", "ours", "--why", "more motorcycles", *there]) == 0
     assert main(["list", *there]) == 0
     assert main(["show", "ours", *there]) == 0
@@ -50,8 +53,8 @@ def test_the_commands_from_the_first_model_to_a_rollback(tmp_path: Path, capsys:
     assert "CC-BY-4.0, 9 pictures" in said
     assert main(["rollback", SIZE, "--why", "trial", *there]) == 0
     assert main(["history", *there]) == 0
-    assert f"replaces {sha256(OURS)[:12]}): trial" in capsys.readouterr().out
-    assert in_production(one) == THEIRS
+    assert f"replaces {sha256(CANDIDATE)[:12]}): trial" in capsys.readouterr().out
+    assert in_production(one) == PRODUCTION
 
 
 @pytest.mark.parametrize(
@@ -64,9 +67,9 @@ def test_the_commands_from_the_first_model_to_a_rollback(tmp_path: Path, capsys:
     ],
 )
 def test_mistakes_are_one_sentence(
-    two: Shelf, command: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    registry: Registry, command: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*command, *places(two)]) == 1
+    assert main([*command, *registry_options(registry)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
 
@@ -74,15 +77,15 @@ def test_mistakes_are_one_sentence(
 @pytest.mark.parametrize("content", ["", "[1]", '{"schema": "edge-app/count-result/1"}', "{"])
 @pytest.mark.parametrize("document", ["evaluation", "comparison", "split"])
 def test_a_document_that_is_none_is_not_taken_in(
-    two: Shelf, content: str, document: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    registry: Registry, content: str, document: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "wrong.json"
     path.write_text(content)
-    before = everything(two)
-    model = two.registry.parent / "arrived" / "ours.tflite"
-    assert main(["add", str(model), f"--{document}", str(path), *places(two)]) == 1
+    before = all_files(registry)
+    model = registry.root.parent / "arrived" / "ours.tflite"
+    assert main(["add", str(model), f"--{document}", str(path), *registry_options(registry)]) == 1
     assert str(path) in capsys.readouterr().err
-    assert everything(two) == before
+    assert all_files(registry) == before
 
 
 POLICIES = {
@@ -95,22 +98,24 @@ POLICIES = {
 
 
 @pytest.mark.parametrize("part", POLICIES)
-def test_half_a_policy_is_none(two: Shelf, part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_half_a_policy_is_none(
+    registry: Registry, part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "policy.toml"
     text = DEFAULT_POLICY.read_text()
     assert part in text
     path.write_text(text.replace(part, POLICIES[part]))
-    assert main(["promote", "ours", "--policy", str(path), *places(two)]) == 1
+    assert main(["promote", "ours", "--policy", str(path), *registry_options(registry)]) == 1
     assert str(path) in capsys.readouterr().err
-    assert in_production(two) == THEIRS
+    assert in_production(registry) == PRODUCTION
 
 
-def test_one_at_a_time(two: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
-    with two.held():
-        assert main(["promote", "ours", *places(two)]) == 1
+def test_one_at_a_time(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    with registry.locked():
+        assert main(["promote", "ours", *registry_options(registry)]) == 1
     assert "Another process" in capsys.readouterr().err
 
 
-def test_a_name_that_is_taken_by_another_model_gets_a_hash(two: Shelf) -> None:
-    entry = add(two, b"a third", name="ours")
+def test_a_name_that_is_taken_by_another_model_gets_a_hash(registry: Registry) -> None:
+    entry = add(registry, b"a third", name="ours")
     assert entry.name == f"ours-{sha256(b'a third')[:8]}"

@@ -13,63 +13,63 @@ from hypothesis import strategies as st
 
 from models.common.errors import RegistryError
 from models.registry import rules
-from models.registry.case import Case
-from models.registry.comparison import comparison
-from models.registry.figures import evaluation
-from models.registry.rules import FIRST, judge
+from models.registry.comparison import parse_comparison
+from models.registry.figures import parse_evaluation
+from models.registry.gate_input import GateInput
+from models.registry.rules import FIRST, decide
 from tests.support.registry_cases import (
     FILE,
     POLICY,
-    THEIRS,
+    PRODUCTION,
     Json,
     N,
     at,
-    case,
-    compared,
-    leaves,
-    manifest,
-    result,
+    comparison_json,
+    evaluation_json,
+    gate_input,
+    manifest_json,
+    paths_in,
     sha256,
     with_value,
     without,
 )
 
 
-def failed(one: Case) -> set[str]:
+def failed(one: GateInput) -> set[str]:
     """Names of the rules that refuse."""
-    return {verdict.rule for verdict in judge(POLICY, one) if not verdict.passed}
+    return {result.rule for result in decide(POLICY, one) if not result.passed}
 
 
-def passing(one: Case) -> set[tuple[str, str]]:
-    return {(verdict.rule, verdict.subject) for verdict in judge(POLICY, one) if verdict.passed}
+def passing(one: GateInput) -> set[tuple[str, str]]:
+    return {(result.rule, result.subject) for result in decide(POLICY, one) if result.passed}
 
 
 def test_a_good_candidate_passes() -> None:
-    assert failed(case()) == set()
-    assert len(judge(POLICY, case())) > 40
+    assert failed(gate_input()) == set()
+    assert len(decide(POLICY, gate_input())) > 40
 
 
 # --- each rule alone
 
 
-def worse(path: tuple[Any, ...], value: object) -> Callable[[], Case]:
-    return lambda: case(with_value(result(), path, value))
+def worse(path: tuple[Any, ...], value: object) -> Callable[[], GateInput]:
+    return lambda: gate_input(with_value(evaluation_json(), path, value))
 
 
-def differs(path: tuple[Any, ...], value: object) -> Callable[[], Case]:
-    return lambda: case(differs=with_value(compared(), path, value))
+def comparison(path: tuple[Any, ...], value: object) -> Callable[[], GateInput]:
+    return lambda: gate_input(comparison=with_value(comparison_json(), path, value))
 
 
-def lineage(path: tuple[Any, ...], value: object) -> Callable[[], Case]:
-    return lambda: case(described=with_value(manifest(), ("origin", "training", *path), value))
+def lineage(path: tuple[Any, ...], value: object) -> Callable[[], GateInput]:
+    return lambda: gate_input(manifest=with_value(manifest_json(), ("origin", "training", *path), value))
 
 
 SET = ("sets", "luongduc")
 CHOSEN = ("differences", "all/ap50")
-ALONE: dict[str, tuple[str, Callable[[], Case]]] = {
+ALONE: dict[str, tuple[str, Callable[[], GateInput]]] = {
     "another model was measured": ("file", worse(("model", "sha256"), "a" * 64)),
     "another input was measured": ("file", worse(("model", "input"), [288, 512])),
-    "it was rolled back": ("file", lambda: replace(case(), withdrawn="rolled back on 2026-11-24")),
+    "it was rolled back": ("file", lambda: replace(gate_input(), withdrawn="rolled back on 2026-11-24")),
     "its code is not known": ("origin", lineage(("code",), "")),
     "its settings are not known": ("origin", lineage(("config_sha256",), "")),
     "its parent is not known": ("origin", lineage(("parent",), {})),
@@ -79,25 +79,31 @@ ALONE: dict[str, tuple[str, Callable[[], Case]]] = {
     "a set that says nothing": ("licence", lineage(("data", 1, "licence"), None)),
     "no commercial use": ("licence", lineage(("data", 0, "licence"), "CC-BY-NC-4.0")),
     "no derivatives": ("licence", lineage(("data", 0, "licence"), "CC-BY-ND-4.0")),
-    "weights without a licence": ("licence", lambda: case(described=with_value(manifest(), ("licence",), ""))),
+    "weights without a licence": (
+        "licence",
+        lambda: gate_input(manifest=with_value(manifest_json(), ("licence",), "")),
+    ),
     "a judging camera was trained on": ("unseen", lineage(("data", 0, "cameras"), ["luongduc-01"])),
-    "a judging set was trained on": ("unseen", lineage(("data", 0, "sha256"), result()["sets"]["jakarta"]["sha256"])),
+    "a judging set was trained on": (
+        "unseen",
+        lineage(("data", 0, "sha256"), evaluation_json()["sets"]["jakarta"]["sha256"]),
+    ),
     "a clip was trained on": ("unseen", lineage(("data", 0, "cameras"), ["two"])),
     "cameras of the training unknown": ("unseen", lineage(("data", 0, "cameras"), [])),
-    "chosen by a judging camera": ("unseen", lambda: case(split={"train": ["x"], "validation": ["jakarta-01"]})),
-    "production was not measured": ("yardstick", lambda: replace(case(), production=None)),
+    "chosen by a judging camera": ("unseen", lambda: gate_input(split={"train": ["x"], "validation": ["jakarta-01"]})),
+    "production was not measured": ("yardstick", lambda: replace(gate_input(), production=None)),
     "other pictures": ("yardstick", worse((*SET, "images"), 98)),
     "other labels": ("yardstick", worse((*SET, "classes", "car", "n"), N + 1)),
     "other clips": ("yardstick", worse(("counting", "clips"), {"one.mp4": {}})),
-    "production counted otherwise": ("yardstick", differs(("baseline_counts", "event_f1"), 0.96)),
+    "production counted otherwise": ("yardstick", comparison(("baseline_counts", "event_f1"), 0.96)),
     "a class below its floor": ("floors", lambda: both((*SET, "classes", "car", "ap50"), 0.69)),
     "counts below their floor": ("floors", lambda: both(("counting", "all", "event_f1"), 0.91)),
-    "better, but maybe by chance": ("better", differs((*CHOSEN, "ci"), [-0.001, 0.08])),
-    "no better": ("better", differs((*CHOSEN, "ci"), [0.0, 0.0])),
+    "better, but maybe by chance": ("better", comparison((*CHOSEN, "ci"), [-0.001, 0.08])),
+    "no better": ("better", comparison((*CHOSEN, "ci"), [0.0, 0.0])),
     "faster, but not by enough": ("better", lambda: chosen([-0.002, 0.004], (0.02, 0.05))),
     "faster, and maybe worse": ("as good", lambda: chosen([-0.011, 0.004], (0.03, 0.05))),
-    "compared with another": ("better", differs(("baseline",), "a" * 64)),
-    "another was compared": ("better", differs(("candidate",), "a" * 64)),
+    "compared with another": ("better", comparison(("baseline",), "a" * 64)),
+    "another was compared": ("better", comparison(("candidate",), "a" * 64)),
     "a class is worse": ("worse class", worse((*SET, "classes", "car", "ap50"), 0.81)),
     "a camera is worse": ("worse slice", worse((*SET, "slices", "camera:luongduc-01", "classes", "car", "ap50"), 0.7)),
     "night is worse": ("worse slice", worse((*SET, "slices", "light:day", "classes", "motorcycle", "ap50"), 0.7)),
@@ -110,20 +116,23 @@ ALONE: dict[str, tuple[str, Callable[[], Case]]] = {
     "timed beside another file": ("latency", worse(("speed", "relative_to", "file"), "another.tflite")),
     "timed beside itself, under the same name": ("latency", worse(("model", "file"), FILE)),
     "timed beside another hash": ("latency", worse(("speed", "relative_to", "sha256"), "a" * 64)),
-    "larger": ("size", lambda: replace(case(), bytes=1101)),
+    "larger": ("size", lambda: replace(gate_input(), bytes=1101)),
     "int8 lost too much": ("int8", worse(("against_float", "motorcycle", "ap50_float"), 0.871)),
 }
 
 
-def chosen(ap50: list[float], saved: tuple[float, float]) -> Case:
+def chosen(ap50: list[float], saved: tuple[float, float]) -> GateInput:
     """Differences of precision and of time, as the ends of their intervals."""
     rows = {"all/ap50": {"delta": sum(ap50) / 2, "ci": ap50}, "time/saved": {"delta": sum(saved) / 2, "ci": [*saved]}}
-    return case(differs=compared() | {"differences": rows})
+    return gate_input(comparison=comparison_json() | {"differences": rows})
 
 
-def both(path: tuple[Any, ...], value: object) -> Case:
+def both(path: tuple[Any, ...], value: object) -> GateInput:
     """Candidate and production alike, so that no comparison is worse."""
-    return case(with_value(result(), path, value), theirs=with_value(result(b"the one before"), path, value))
+    return gate_input(
+        with_value(evaluation_json(), path, value),
+        production=with_value(evaluation_json(b"the one before"), path, value),
+    )
 
 
 @pytest.mark.parametrize("what", ALONE)
@@ -142,43 +151,47 @@ def test_every_rule_has_been_seen_to_refuse_alone() -> None:
 
 
 def test_a_time_beside_the_hash_of_the_model_in_production_needs_no_name() -> None:
-    assert failed(case(without(result(), ("model", "file")))) == {"latency"}
-    one = with_value(result(), ("speed", "relative_to", "sha256"), sha256(THEIRS))
-    assert failed(case(with_value(one, ("model", "file"), FILE))) == set()
+    assert failed(gate_input(without(evaluation_json(), ("model", "file")))) == {"latency"}
+    one = with_value(evaluation_json(), ("speed", "relative_to", "sha256"), sha256(PRODUCTION))
+    assert failed(gate_input(with_value(one, ("model", "file"), FILE))) == set()
 
 
 def test_exactly_the_margin_passes_in_spite_of_rounding() -> None:
-    assert failed(case(with_value(result(), (*SET, "classes", "car", "ap50"), 0.82))) == set()
-    assert failed(case(with_value(result(), (*SET, "classes", "car", "ap50"), 0.8199))) == {"worse class"}
+    assert failed(gate_input(with_value(evaluation_json(), (*SET, "classes", "car", "ap50"), 0.82))) == set()
+    assert failed(gate_input(with_value(evaluation_json(), (*SET, "classes", "car", "ap50"), 0.8199))) == {
+        "worse class"
+    }
 
 
 def test_too_few_examples_are_no_ground_to_refuse_and_none_to_leave_a_class_out() -> None:
-    few = with_value(result(), (*SET, "classes", "bus"), {"n": POLICY.examples - 1, "ap50": 0.0})
-    before = with_value(result(b"the one before"), (*SET, "classes", "bus"), {"n": POLICY.examples - 1, "ap50": 0.9})
-    assert failed(case(few, theirs=before)) == set()
+    few = with_value(evaluation_json(), (*SET, "classes", "bus"), {"n": POLICY.examples - 1, "ap50": 0.0})
+    before = with_value(
+        evaluation_json(b"the one before"), (*SET, "classes", "bus"), {"n": POLICY.examples - 1, "ap50": 0.9}
+    )
+    assert failed(gate_input(few, production=before)) == set()
     many = with_value(before, (*SET, "classes", "bus", "n"), POLICY.examples)
-    assert failed(case(theirs=many)) == {"yardstick", "worse class"}
+    assert failed(gate_input(production=many)) == {"yardstick", "worse class"}
 
 
 def test_of_too_few_marked_bicycles_nothing_is_said() -> None:
     few = {"marked": POLICY.bicycles - 1, "not_motorcycle": 0.0}
-    before = with_value(result(b"the one before"), (*SET, "bicycles"), few | {"not_motorcycle": 0.9})
-    assert failed(case(with_value(result(), (*SET, "bicycles"), few), theirs=before)) == set()
+    before = with_value(evaluation_json(b"the one before"), (*SET, "bicycles"), few | {"not_motorcycle": 0.9})
+    assert failed(gate_input(with_value(evaluation_json(), (*SET, "bicycles"), few), production=before)) == set()
 
 
 def test_published_weights_need_no_training_but_a_licence() -> None:
-    assert failed(case(described=manifest(trained=False))) == set()
-    bare = with_value(manifest(trained=False), ("licence",), "none stated")
-    assert {v.rule for v in judge(POLICY, case(described=bare), FIRST) if not v.passed} == {"licence"}
+    assert failed(gate_input(manifest=manifest_json(trained=False))) == set()
+    bare = with_value(manifest_json(trained=False), ("licence",), "none stated")
+    assert {v.rule for v in decide(POLICY, gate_input(manifest=bare), FIRST) if not v.passed} == {"licence"}
 
 
 def test_a_size_without_floors_is_refused() -> None:
-    one = case(with_value(result(), ("model", "input"), [416, 256]))
+    one = gate_input(with_value(evaluation_json(), ("model", "input"), [416, 256]))
     assert {"floors", "int8"} <= failed(replace(one, size=(416, 256)))
 
 
 def test_a_case_without_anything_fails_every_rule_that_needs_a_figure() -> None:
-    nothing = replace(case(), evaluation=None, comparison=None, production=None)
+    nothing = replace(gate_input(), evaluation=None, comparison=None, production=None)
     assert failed(nothing) == {rule.__name__.replace("_", " ") for rule in rules.RULES} - {"origin", "licence"}
 
 
@@ -197,44 +210,44 @@ def read(path: tuple[Any, ...]) -> bool:
 NONSENSE: list[Any] = [None, float("nan"), float("inf"), "0.99", -1, [], {}, True]
 
 
-@pytest.mark.parametrize("path", [path for path in leaves(result()) if read(path)], ids=str)
+@pytest.mark.parametrize("path", [path for path in paths_in(evaluation_json()) if read(path)], ids=str)
 def test_a_missing_figure_refuses(path: tuple[Any, ...]) -> None:
-    assert failed(case(without(result(), path)))
+    assert failed(gate_input(without(evaluation_json(), path)))
     for nonsense in NONSENSE:
-        assert failed(case(with_value(result(), path, nonsense))), nonsense
+        assert failed(gate_input(with_value(evaluation_json(), path, nonsense))), nonsense
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in leaves(compared()) if p[-1] != "schema" and "time/saved" not in p], ids=str
+    "path", [p for p in paths_in(comparison_json()) if p[-1] != "schema" and "time/saved" not in p], ids=str
 )
 def test_a_missing_difference_refuses(path: tuple[Any, ...]) -> None:
     for nonsense in NONSENSE[:2] + NONSENSE[3:]:
-        found = failed(case(differs=with_value(compared(), path, nonsense)))
+        found = failed(gate_input(comparison=with_value(comparison_json(), path, nonsense)))
         expected = "yardstick" if "baseline_counts" in path else "better"
         assert {expected} <= found <= {expected, "as good"}
 
 
 def test_who_is_as_good_may_be_better_with_checked_labels_alone() -> None:
-    for ap50, checked, refused in (
+    for ap50, require_schema, refused in (
         ([-0.009, 0.004], [0.001, 0.02], set()),
         ([-0.009, 0.004], [-0.001, 0.02], {"better"}),
         ([-0.011, 0.004], [0.001, 0.02], {"as good"}),
     ):
-        rows = {"all/ap50": {"delta": 0.0, "ci": ap50}, "checked/ap50": {"delta": 0.01, "ci": checked}}
-        assert failed(case(differs=compared() | {"differences": rows})) == refused
+        rows = {"all/ap50": {"delta": 0.0, "ci": ap50}, "checked/ap50": {"delta": 0.01, "ci": require_schema}}
+        assert failed(gate_input(comparison=comparison_json() | {"differences": rows})) == refused
 
 
 def test_who_is_as_good_may_be_better_in_time_alone() -> None:
     assert failed(chosen([-0.009, 0.004], (0.03, 0.05))) == set()
     assert failed(chosen([-0.009, 0.004], (-0.01, 0.01))) == {"better"}
     for nonsense in NONSENSE[:2] + NONSENSE[3:]:
-        missing = with_value(compared(), ("differences", "time/saved"), nonsense)
-        assert failed(case(differs=missing)) == set(), "time is asked for only where AP is no better"
+        missing = with_value(comparison_json(), ("differences", "time/saved"), nonsense)
+        assert failed(gate_input(comparison=missing)) == set(), "time is asked for only where AP is no better"
 
 
 @pytest.mark.parametrize("content", [None, [], {}, {"schema": "edge-app/evaluation/9"}, "text", 3])
 def test_what_is_no_measurement_is_said_to_be_none(content: Any) -> None:
-    for reader in (evaluation, comparison):
+    for reader in (parse_evaluation, parse_comparison):
         with pytest.raises(RegistryError, match="schema"):
             reader(content)
 
@@ -244,12 +257,12 @@ def test_what_is_no_measurement_is_said_to_be_none(content: Any) -> None:
 
 SHARES = [
     path
-    for path in leaves(result())
+    for path in paths_in(evaluation_json())
     if path[-1] in ("ap50", "not_motorcycle", "f1", "event_f1", "any_class_f1", "effectiveness", "ap50_int8")
     and "clips" not in path
 ]
 """Figures of which more is better."""
-COSTS = [("speed", "relative_to", "ratio"), *(p for p in leaves(result()) if p[-1] == "ap50_float")]
+COSTS = [("speed", "relative_to", "ratio"), *(p for p in paths_in(evaluation_json()) if p[-1] == "ap50_float")]
 steps = st.lists(st.floats(-0.1, 0.1), min_size=len(SHARES) + len(COSTS), max_size=len(SHARES) + len(COSTS))
 losses = st.lists(
     st.floats(0, 0.1) | st.just(0.0), min_size=len(SHARES) + len(COSTS), max_size=len(SHARES) + len(COSTS)
@@ -270,11 +283,13 @@ def changed(content: Json, by: list[float]) -> Json:
 def test_worse_figures_pass_no_rule_that_was_not_passed_before(
     first: list[float], loss: list[float], gain: float, lost: float, larger: int
 ) -> None:
-    before = changed(result(), first)
+    before = changed(evaluation_json(), first)
     after = changed(before, [-part for part in loss])
     ci = (*CHOSEN, "ci")
-    one = replace(case(before, differs=with_value(compared(), ci, [gain, 0.3])), bytes=1000)
-    other = replace(case(after, differs=with_value(compared(), ci, [gain - lost, 0.3])), bytes=1000 + larger)
+    one = replace(gate_input(before, comparison=with_value(comparison_json(), ci, [gain, 0.3])), bytes=1000)
+    other = replace(
+        gate_input(after, comparison=with_value(comparison_json(), ci, [gain - lost, 0.3])), bytes=1000 + larger
+    )
     assert passing(other) <= passing(one)
     if failed(one):
         assert failed(other)
@@ -285,15 +300,15 @@ def test_worse_figures_pass_no_rule_that_was_not_passed_before(
 def test_removing_figures_from_one_that_is_refused_never_lets_it_pass(data: st.DataObject) -> None:
     what = data.draw(st.sampled_from([name for name, (_, made) in ALONE.items() if made().evaluation]))
     assert failed(ALONE[what][1]())
-    bad = with_value(result(), (*SET, "classes", "car", "ap50"), 0.1)
+    bad = with_value(evaluation_json(), (*SET, "classes", "car", "ap50"), 0.1)
     for path in data.draw(st.lists(st.sampled_from(SHARES), max_size=6, unique=True)):
         bad = without(bad, path)
-    assert failed(case(bad))
+    assert failed(gate_input(bad))
 
 
 @given(st.text(max_size=30) | st.sampled_from(["CC-BY-SA-4.0", "GPL-3.0", "apache-2.0", "CC BY 4.0", "MIT "]))
 @settings(deadline=None, max_examples=100)
 def test_only_a_named_licence_is_one(licence: str) -> None:
-    one = case(described=with_value(manifest(), ("origin", "training", "data", 0, "licence"), licence))
+    one = gate_input(manifest=with_value(manifest_json(), ("origin", "training", "data", 0, "licence"), licence))
     assert (failed(one) == set()) == (licence in POLICY.licences)
     assert failed(one) <= {"licence"}

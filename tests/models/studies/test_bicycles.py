@@ -23,7 +23,7 @@ MODEL = ARTEFACTS / "ssdlite_mobilenet_v2_300x300.tflite"
 
 
 @pytest.mark.parametrize(
-    ("seen", "called"),
+    ("seen", "expected"),
     [
         ([("motorcycle", 0.9, NEAR), ("bicycle", 0.5, NEAR)], "motorcycle"),
         ([("motorcycle", 0.4, NEAR), ("bicycle", 0.5, NEAR)], "bicycle"),
@@ -35,14 +35,14 @@ MODEL = ARTEFACTS / "ssdlite_mobilenet_v2_300x300.tflite"
     ],
 )
 def test_the_strongest_detection_there_is_what_it_is_called(
-    seen: list[tuple[str, float, list[float]]], called: str
+    seen: list[tuple[str, float, list[float]]], expected: str
 ) -> None:
     found = Detections(
         np.array([box for _, _, box in seen], np.float32).reshape(-1, 4),
         np.array([score for _, score, _ in seen], np.float32),
         np.array([LABELS.index(label) for label, _, _ in seen], np.int16),
     )
-    assert list(cyclists.called(found, AT, (100, 200))) == [called]
+    assert list(cyclists.bicycle_labels(found, AT, (100, 200))) == [expected]
 
 
 def test_only_marked_pictures_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

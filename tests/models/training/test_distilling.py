@@ -33,23 +33,23 @@ def teacher() -> Teacher:
     return Teacher(PLAN, SIZE, drawn(PLAN), ANCHORS)
 
 
-def told(teacher: Teacher, **scores: float) -> Any:
+def teacher_logits(teacher: Teacher, **scores: float) -> Any:
     """Logits of a teacher that says the same everywhere."""
-    count = teacher.asked(np.zeros((1, SIZE.height, SIZE.width, 3), np.float32)).shape[1]
+    count = teacher.logits(np.zeros((1, SIZE.height, SIZE.width, 3), np.float32)).shape[1]
     logits = np.full((1, count, len(ROAD_USERS)), -6.0, np.float32)
     for label, logit in scores.items():
         logits[..., COLUMNS[label]] = logit
     return logits
 
 
-def loss(teacher: Teacher, opinion: Any, own: Any, kind: int, box: Any = VAN) -> tuple[float, Any]:
+def loss(teacher: Teacher, known_logits: Any, own: Any, kind: int, box: Any = VAN) -> tuple[float, Any]:
     """Loss and its gradient by the network's own logits, for one vehicle."""
     taught = match(corners(ANCHORS), box, np.array([kind], np.int8), np.array([True]), np.empty((0, 4), np.float32),
                    positive=0.5, ignored=0.35, best=3)  # fmt: skip
     own = tf.constant(own)
     with tf.GradientTape() as tape:
         tape.watch(own)
-        found = teacher.loss(own, opinion, taught.kinds[None], taught.boxes[None])
+        found = teacher.loss(own, known_logits, taught.kinds[None], taught.boxes[None])
     slope = tape.gradient(found, own)
     return float(found), np.zeros(own.shape, np.float32) if slope is None else np.asarray(slope)
 
@@ -59,25 +59,25 @@ def test_it_answers_as_the_published_network_at_the_anchors_that_this_has() -> N
     image = np.random.default_rng(0).uniform(-1, 1, (1, SIZE.height, SIZE.width, 3)).astype(np.float32)
     whole = np.asarray(keras_network(PLAN, SIZE, known)(image)[1])
     other = {name: array + 1 if FINE in name else array for name, array in known.items()}
-    asked = np.asarray(Teacher(PLAN, SIZE, other, ANCHORS).asked(image))
+    asked = np.asarray(Teacher(PLAN, SIZE, other, ANCHORS).logits(image))
     assert 0 < asked.shape[1] < len(ANCHORS)
     np.testing.assert_allclose(asked, whole[:, -asked.shape[1] :], atol=1e-4)
 
 
 def test_a_network_that_tells_them_apart_alike_is_left_alone_however_sure_it_is(teacher: Teacher) -> None:
-    opinion = told(teacher, car=0.5, truck=-0.5)
+    known_logits = teacher_logits(teacher, car=0.5, truck=-0.5)
     own = np.zeros((1, len(ANCHORS), len(ROAD_USERS)), np.float32)
     for shift in (-2.0, 0.0, 2.0):
         for label, logit in (("car", 0.5), ("truck", -0.5)):
             own[..., COLUMNS[label]] = logit + shift
-        _, slope = loss(teacher, opinion, own, CAR)
+        _, slope = loss(teacher, known_logits, own, CAR)
         np.testing.assert_allclose(slope, 0, atol=1e-6)
 
 
 def test_a_car_that_is_nearly_a_truck_may_not_become_one(teacher: Teacher) -> None:
     own = np.zeros((1, len(ANCHORS), len(ROAD_USERS)), np.float32)
     own[..., COLUMNS["truck"]] = 1.0
-    _, slope = loss(teacher, told(teacher, car=0.5, truck=-0.5), own, CAR)
+    _, slope = loss(teacher, teacher_logits(teacher, car=0.5, truck=-0.5), own, CAR)
     answers = np.abs(slope).sum(axis=2) > 0
     assert answers.any()
     assert (slope[answers][:, COLUMNS["truck"]] > 0).all()
@@ -88,30 +88,30 @@ def test_a_car_that_is_nearly_a_truck_may_not_become_one(teacher: Teacher) -> No
 
 def test_it_is_heard_as_far_as_it_is_sure(teacher: Teacher) -> None:
     own = np.zeros((1, len(ANCHORS), len(ROAD_USERS)), np.float32)
-    loud, quiet = (loss(teacher, told(teacher, car=c, truck=c - 1), own, CAR)[0] for c in (2.0, -4.0))
+    loud, quiet = (loss(teacher, teacher_logits(teacher, car=c, truck=c - 1), own, CAR)[0] for c in (2.0, -4.0))
     assert quiet == pytest.approx(loud * (1 + np.exp(-2)) / (1 + np.exp(4)), rel=1e-4)
 
 
 def test_it_is_heard_against_a_label_of_its_classes_and_not_of_others(teacher: Teacher) -> None:
     own = np.zeros((1, len(ANCHORS), len(ROAD_USERS)), np.float32)
-    opinion = told(teacher, car=1, motorcycle=2)
+    known_logits = teacher_logits(teacher, car=1, motorcycle=2)
     for kind in (CAR, TRUCK):
-        _, slope = loss(teacher, opinion, own, kind)
+        _, slope = loss(teacher, known_logits, own, kind)
         assert slope[..., COLUMNS["car"]].min() < 0
     for kind in (MOTORCYCLE, BUS, BICYCLE, BACKGROUND):
-        assert loss(teacher, opinion, own, kind)[0] == 0
+        assert loss(teacher, known_logits, own, kind)[0] == 0
 
 
 def test_a_vehicle_of_the_fine_layer_is_asked_for_at_the_anchor_that_fits_it_best(teacher: Teacher) -> None:
     small = np.array([[60, 40, 76, 52]], np.float32)
-    opinion = told(teacher, truck=2)
-    first = len(ANCHORS) - opinion.shape[1]
+    known_logits = teacher_logits(teacher, truck=2)
+    first = len(ANCHORS) - known_logits.shape[1]
     places = corners(ANCHORS)[first:]
     low, high = np.maximum(places[:, :2], small[0, :2]), np.minimum(places[:, 2:], small[0, 2:])
     both = np.maximum(high - low, 0).prod(axis=1)
     best = (both / ((places[:, 2:] - places[:, :2]).prod(axis=1) + 16 * 12 - both)).argmax()
-    opinion[0, best, COLUMNS["car"]] = 4
+    known_logits[0, best, COLUMNS["car"]] = 4
     own = np.zeros((1, len(ANCHORS), len(ROAD_USERS)), np.float32)
-    found, slope = loss(teacher, opinion, own, CAR, small)
+    found, slope = loss(teacher, known_logits, own, CAR, small)
     assert found > 0
     assert np.abs(slope[0, :first]).sum() > 0

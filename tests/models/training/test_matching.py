@@ -10,13 +10,14 @@ from hypothesis.extra.numpy import arrays
 
 from edge_app.detectors.ssd import decode, encode
 from edge_app.records import FloatArray
+from models.common.geometry import covered_share, iou_matrix
 from models.conversion.anchors import Size
 from models.conversion.network import ROAD_USERS
 from models.data.samples import BICYCLE, CLASSES
 from models.training.anchoring import anchors_of
 from models.training.architecture import plan
 from models.training.losses import SCALES, loss_of
-from models.training.matching import BACKGROUND, UNTAUGHT, Taught, area, corners, match, shared_area
+from models.training.matching import BACKGROUND, IGNORED, Targets, corners, match
 from models.training.settings import Loss
 
 SIZE = Size(256, 144)
@@ -36,7 +37,7 @@ def boxes(draw: st.DrawFn, most: int = 6) -> FloatArray:
     return np.stack([x, y, x + width, y + height], axis=1).astype(np.float32)
 
 
-def taught(found: FloatArray, regions: FloatArray = NO_BOX, placed: bool = True, best: int = 3) -> Taught:
+def taught(found: FloatArray, regions: FloatArray = NO_BOX, placed: bool = True, best: int = 3) -> Targets:
     kinds, known = np.arange(len(found), dtype=np.int8), np.full(len(found), placed)
     return match(PLACES, found, kinds, known, regions, positive=0.5, ignored=0.35, best=best)
 
@@ -49,7 +50,7 @@ def test_a_box_always_has_an_anchor_that_must_find_it(found: FloatArray) -> None
 
 @given(boxes())
 def test_every_box_that_can_have_an_anchor_of_its_own_gets_it(found: FloatArray) -> None:
-    iou = overlaps(found)
+    iou = iou_matrix(PLACES, found)
     result = taught(found)
     best = iou.argmax(axis=0)
     alone = [i for i in range(len(found)) if (best == best[i]).sum() == 1]
@@ -59,7 +60,7 @@ def test_every_box_that_can_have_an_anchor_of_its_own_gets_it(found: FloatArray)
 @given(boxes())
 def test_a_good_overlap_is_never_background_and_a_target_is_a_box(found: FloatArray) -> None:
     result = taught(found)
-    assert not (result.kinds[overlaps(found).max(axis=1) >= 0.35] == BACKGROUND).any()
+    assert not (result.kinds[iou_matrix(PLACES, found).max(axis=1) >= 0.35] == BACKGROUND).any()
     positive = result.kinds >= 0
     np.testing.assert_array_equal(result.boxes[positive], found[result.kinds[positive]])
     assert not result.boxes[~positive].any()
@@ -68,8 +69,8 @@ def test_a_good_overlap_is_never_background_and_a_target_is_a_box(found: FloatAr
 @given(boxes(most=2))
 def test_nothing_is_taught_to_be_background_inside_an_ignored_region(region: FloatArray) -> None:
     result = taught(NO_BOX, regions=region)
-    inside = shared_area(PLACES, region).max(axis=1) / area(PLACES)
-    assert (result.kinds[inside >= 0.4] == UNTAUGHT).all()
+    inside = covered_share(PLACES, region).max(axis=1)
+    assert (result.kinds[inside >= 0.4] == IGNORED).all()
     assert (result.kinds[inside < 0.4] == BACKGROUND).all()
 
 
@@ -102,14 +103,14 @@ def test_a_bicycle_weighs_more_and_an_untaught_anchor_nothing() -> None:
     count = len(ANCHORS)
 
     def class_loss(kind: int, bicycle: float) -> float:
-        kinds = np.full((1, count), UNTAUGHT, np.int8)
+        kinds = np.full((1, count), IGNORED, np.int8)
         kinds[0, 0] = kind
         codes, logits = np.zeros((1, count, 4), np.float32), np.zeros((1, count, 6), np.float32)
         return float(loss_of(ANCHORS, Loss(bicycle=bicycle))(codes, logits, kinds, codes)[0])
 
     assert class_loss(BICYCLE, 4) == pytest.approx(4 * class_loss(BICYCLE, 1))
     assert class_loss(0, 4) == pytest.approx(class_loss(0, 1)) == pytest.approx(class_loss(BICYCLE, 1))
-    assert class_loss(UNTAUGHT, 4) == 0
+    assert class_loss(IGNORED, 4) == 0
 
 
 def test_a_wrong_class_weighs_more_where_a_vehicle_is_than_where_nothing_is() -> None:
@@ -118,7 +119,7 @@ def test_a_wrong_class_weighs_more_where_a_vehicle_is_than_where_nothing_is() ->
 
     def class_loss(kind: int, rival: float) -> float:
         """Of one anchor that says truck."""
-        kinds = np.full((1, len(ANCHORS)), UNTAUGHT, np.int8)
+        kinds = np.full((1, len(ANCHORS)), IGNORED, np.int8)
         kinds[0, 0] = kind
         codes, logits = np.zeros((1, len(ANCHORS), 4), np.float32), np.full((1, len(ANCHORS), 6), -20, np.float32)
         logits[..., truck] = 1
@@ -128,8 +129,3 @@ def test_a_wrong_class_weighs_more_where_a_vehicle_is_than_where_nothing_is() ->
     assert class_loss(car, 3) - missed_car == pytest.approx(3 * class_loss(BACKGROUND, 1), rel=1e-5)
     assert class_loss(BACKGROUND, 3) == class_loss(BACKGROUND, 1)
     assert class_loss(lorry, 3) == pytest.approx(class_loss(lorry, 1))
-
-
-def overlaps(found: FloatArray) -> FloatArray:
-    both = shared_area(PLACES, found)
-    return np.asarray(both / (area(PLACES)[:, None] + area(found)[None] - both), np.float32)

@@ -16,11 +16,11 @@ from models.training import scenes
 from models.training.anchoring import anchors_of
 from models.training.architecture import plan
 from models.training.augment import Augmenter
-from models.training.batches import Batch, ahead, make
-from models.training.framing import Scene, Window, cut, laid_over, small_ones_ignored
+from models.training.batches import Batch, make_batch, prefetch
+from models.training.framing import Scene, Window, cut, ignore_small, overlay
 from models.training.hints import Hint
 from models.training.pasting import cut_out
-from models.training.scenes import Drawer, decoded, riders_added, weights
+from models.training.scenes import Drawer, decoded, weights, with_riders
 from models.training.settings import Augmentation, Matching
 from models.training.weather import sharpened
 
@@ -81,7 +81,7 @@ def test_a_vehicle_mostly_outside_is_ignored_and_one_quite_outside_is_gone() -> 
 
 def test_small_boxes_become_regions() -> None:
     shown = cut(scene(box=(0.5, 0.5, 0.51, 0.52)), SIZE)
-    kept = small_ones_ignored(shown, 6)
+    kept = ignore_small(shown, 6)
     assert len(kept.boxes) == len(kept.kinds) == len(kept.placed) == 0
     assert len(kept.regions) == 1
 
@@ -121,16 +121,16 @@ def test_bicycles_come_from_the_pictures_in_which_they_are_marked() -> None:
 def test_what_is_laid_over_a_picture_hides_what_lies_beneath() -> None:
     beneath, part = cut(scene(aspect=256 / 144), SIZE), cut(scene(kind=0), Size(64, 36))
     x0, y0 = (round(float(v)) for v in beneath.boxes[0, :2])
-    over = laid_over(beneath, part, (x0, y0))
+    over = overlay(beneath, part, (x0, y0))
     assert over.kinds.tolist() == [1, 0]  # a quarter of the old one is hidden
     np.testing.assert_array_equal(over.boxes[1], part.boxes[0] + np.array([x0, y0, x0, y0], np.float32))
     np.testing.assert_array_equal(over.image[y0 : y0 + 36, x0 : x0 + 64], part.image)
     small = cut(scene(aspect=256 / 144, box=(0.3, 0.4, 0.4, 0.6)), SIZE)
-    assert laid_over(small, part, (x0, y0)).kinds.tolist() == [0]
-    half = laid_over(small, part, (x0 - 46, y0))
+    assert overlay(small, part, (x0, y0)).kinds.tolist() == [0]
+    half = overlay(small, part, (x0 - 46, y0))
     assert len(half.regions) == 1
     assert half.kinds.tolist() == [0]
-    assert laid_over(beneath, part, (0, 0)).kinds.tolist() == [1, 0]
+    assert overlay(beneath, part, (0, 0)).kinds.tolist() == [1, 0]
 
 
 def test_close_ups_are_shown_as_small_as_far_vehicles() -> None:
@@ -146,17 +146,17 @@ def test_close_ups_are_shown_as_small_as_far_vehicles() -> None:
 
 def test_a_motorcycle_without_its_rider_is_not_copied() -> None:
     assert cut_out(scene(), 1)
-    assert not cut_out(riders_added(scene()), 1)
+    assert not cut_out(with_riders(scene()), 1)
 
 
 def test_a_rider_is_added_above_a_low_box_only() -> None:
     low, tall = scene(box=(0.3, 0.5, 0.6, 0.8)), scene(aspect=1.0, box=(0.3, 0.2, 0.5, 0.8))
-    raised = riders_added(low)
+    raised = with_riders(low)
     assert raised.boxes[0, 1] == pytest.approx(0.8 - 0.3 * 1.4)
     assert raised.boxes[0, 3] == low.boxes[0, 3]
-    np.testing.assert_array_equal(riders_added(tall).boxes, tall.boxes)
+    np.testing.assert_array_equal(with_riders(tall).boxes, tall.boxes)
     assert not raised.placed.any()
-    assert riders_added(scene(kind=0)).placed.all()
+    assert with_riders(scene(kind=0)).placed.all()
 
 
 # --- samples
@@ -263,7 +263,7 @@ def batch(seed: int, number: int) -> Batch:
     random = np.random.default_rng([seed, number])
     draw = Drawer(samples, weights(samples, 0.5, {}), {}, (), random)
     show = Augmenter(draw, SIZE, Augmentation(), random)
-    return make(show, anchors_of(plan(4, fine=True), SIZE), Matching(), 3)
+    return make_batch(show, anchors_of(plan(4, fine=True), SIZE), Matching(), 3)
 
 
 def test_a_batch_depends_on_the_seed_and_its_number_alone() -> None:
@@ -278,6 +278,6 @@ def test_what_fails_while_a_batch_is_made_comes_out() -> None:
     def broken() -> Batch:
         raise ValueError("a broken picture")
 
-    stream = ahead(broken)
+    stream = prefetch(broken)
     with pytest.raises(ValueError, match="a broken picture"):
         next(stream)

@@ -17,7 +17,7 @@ pytest.importorskip("optuna", reason="Optuna is not installed (make smoke)")
 from models.common.errors import BuildError
 from models.training.folder import RunFolder
 from models.training.loop import DivergedError
-from models.training.search import Judged, Search, Trial, best_of, table
+from models.training.search import OnValidation, Search, Trial, best_of, table
 from models.training.settings import Settings
 from tests.support.paths import ROOT
 
@@ -38,7 +38,9 @@ class Trainer:
         self.die_in, self.diverge_in, self.kill = die_in, diverge_in, kill
         self.seen: list[tuple[str, Settings]] = []
 
-    def __call__(self, folder: RunFolder, settings: Settings, judged: Judged, stop: Callable[[], bool]) -> None:
+    def __call__(
+        self, folder: RunFolder, settings: Settings, on_validation: OnValidation, stop: Callable[[], bool]
+    ) -> None:
         folder.begin(settings, {})
         self.seen.append((folder.path.name, settings))
         for step in range(settings.judge_every, settings.steps + 1, settings.judge_every):
@@ -51,8 +53,8 @@ class Trainer:
                     os.kill(os.getpid(), signal.SIGKILL)
                 raise KeyboardInterrupt
             found = {"score": score(settings, step), "car": score(settings, step)}
-            folder.note({"step": step, "validation": found})
-            judged(step, found)
+            folder.append_metrics({"step": step, "validation": found})
+            on_validation(step, found)
 
 
 def silent(_: Trial) -> None:

@@ -13,7 +13,7 @@ from edge_app.detectors.tflite import TfliteDetector
 from models.conversion.anchors import Size
 from models.conversion.quantisation import Recipe
 from models.data import drawn, shards
-from models.registry.lineage import lineage
+from models.registry.lineage import parse_lineage
 from models.training import scenes, weights
 from models.training.architecture import BACKBONE
 from models.training.folder import RunFolder
@@ -134,7 +134,7 @@ def test_the_file_loads_on_a_device_and_says_where_it_comes_from(
             detector.detect(image)
             detector.close()
         manifest = json.loads(model.with_suffix(".json").read_text())
-        said = lineage(manifest).training
+        said = parse_lineage(manifest).training
         assert said is not None
         assert {one.licence for one in said.data} == {drawn.LICENCE}
         assert said.run == "smoke"

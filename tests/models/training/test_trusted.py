@@ -12,11 +12,11 @@ from edge_app.detectors.tflite import TfliteDetector
 from models.data import drawn
 from models.data.marks import What, marks
 from models.data.samples import BICYCLE, CLASSES, OTHER
-from models.training.enlarged import FAINT, opinion, settled
+from models.training.enlarged import FAINT, mean_scores, stays_doubtful
 from models.training.framing import Scene
 from models.training.hints import Hint, load, save, with_marks
 from models.training.scenes import decoded, in_true_shape
-from models.training.trusted import compared
+from models.training.trusted import compare_labels
 from tests.support.annotated import sample
 
 CAR = CLASSES.index("car")
@@ -38,7 +38,7 @@ def scene_of(boxes: list[list[float]], kinds: list[int]) -> Scene:
 def test_what_nobody_labelled(score: float, kind: int, taught: int) -> None:
     scene = scene_of([[0.1, 0.1, 0.3, 0.3]], [0])
     seen = np.array([[0.1, 0.1, 0.3, 0.32], [0.6, 0.6, 0.8, 0.8]], np.float32)
-    hint = compared(scene, seen, np.array([0.9, score], np.float32), np.array([0, kind], np.int8))
+    hint = compare_labels(scene, seen, np.array([0.9, score], np.float32), np.array([0, kind], np.int8))
     assert hint.kinds.tolist() == [taught]
     np.testing.assert_array_equal(hint.boxes, seen[1:])
     assert not hint.doubtful.any()
@@ -55,7 +55,7 @@ def test_what_nobody_labelled(score: float, kind: int, taught: int) -> None:
 def test_labels_that_a_trusted_detector_contradicts(label: int, seen: int, score: float, doubtful: bool) -> None:
     scene = scene_of([[0.1, 0.1, 0.5, 0.5]], [label])
     box = np.array([[0.1, 0.1, 0.5, 0.48]], np.float32)
-    hint = compared(scene, box, np.array([score], np.float32), np.array([seen], np.int8))
+    hint = compare_labels(scene, box, np.array([score], np.float32), np.array([seen], np.int8))
     assert hint.doubtful.tolist() == [doubtful]
     assert hint.added(scene).ignored.tolist() == [doubtful]
     assert not len(hint.boxes)
@@ -75,7 +75,7 @@ def test_labels_that_a_trusted_detector_contradicts(label: int, seen: int, score
     ids=["confirmed", "a car", "a bus", "a bus, in doubt", "unseen", "unseen and small", "small, confirmed"],
 )
 def test_what_an_enlarged_truck_is(said: dict[str, float], height: float, before: bool, after: bool) -> None:
-    assert settled("truck", said, height, before) is after
+    assert stays_doubtful("truck", said, height, before) is after
 
 
 def test_an_enlarged_vehicle_is_recognised_where_the_label_says() -> None:
@@ -86,8 +86,8 @@ def test_an_enlarged_vehicle_is_recognised_where_the_label_says() -> None:
         picture = in_true_shape(decoded(one))
         height, width = picture.shape[:2]
         for box in one.boxes[one.classes == CAR] * np.array([width, height] * 2, np.float32):
-            scores.append(opinion(detector, picture, box).get("car", 0.0))
-        assert "car" not in opinion(detector, picture, np.array([1, 1, 20, 12], np.float32))
+            scores.append(mean_scores(detector, picture, box).get("car", 0.0))
+        assert "car" not in mean_scores(detector, picture, np.array([1, 1, 20, 12], np.float32))
     detector.close()
     assert scores
     assert np.mean(scores) > 0.3
@@ -95,7 +95,7 @@ def test_an_enlarged_vehicle_is_recognised_where_the_label_says() -> None:
 
 def test_two_detectors_find_one_vehicle_once() -> None:
     twice = np.array([[0.6, 0.6, 0.8, 0.8], [0.61, 0.6, 0.8, 0.8]], np.float32)
-    hint = compared(scene_of([], []), twice, np.array([0.7, 0.9], np.float32), np.zeros(2, np.int8))
+    hint = compare_labels(scene_of([], []), twice, np.array([0.7, 0.9], np.float32), np.zeros(2, np.int8))
     np.testing.assert_array_equal(hint.boxes, twice[1:])
 
 

@@ -17,7 +17,7 @@ from models.conversion import published_weights, tensorflow_adapter
 from models.conversion.anchors import Size, anchor_count
 from models.conversion.network import INPUT, ROAD_USERS, cut, output_names, road_users_only
 from models.conversion.published_weights import Weights as SourceWeights
-from models.evaluation.looking import Look
+from models.evaluation.observations import Observation
 from models.training import parents, scoring, weights
 from models.training.anchoring import anchors_of, manifest_layers
 from models.training.architecture import BACKBONE, FINE, GROWN, MORE_PRIORS, Plan, block_of, convolutions, plan
@@ -256,15 +256,15 @@ def test_folding_changes_the_taught_columns_alone() -> None:
 
 def test_a_class_that_was_hardly_seen_takes_the_common_fit() -> None:
     random = np.random.default_rng(1)
-    looks = []
+    observations = []
     for i in range(80):
         truth = np.array([[10, 10, 50, 50]], np.float32)
         right = random.random() < 0.7
         box = truth if right else truth + 60
         kind = np.array([1 if i < 5 else 0], np.int16)
         score = np.array([0.6 if right else 0.3], np.float32)
-        looks.append(Look(truth, kind, np.zeros(1, bool), box, score, kind))
-    found = scoring.fits(looks)
+        observations.append(Observation(truth, kind, np.zeros(1, bool), box, score, kind))
+    found = scoring.fits(observations)
     assert found["motorcycle"] == found["bus"] == found["truck"] == found["bicycle"] != found["car"]
 
 

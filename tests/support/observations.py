@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge_app.records import Image
 from models.data.samples import CLASSES, OTHER
 from models.evaluation.labelled import Picture
-from models.evaluation.looking import Look
+from models.evaluation.observations import Observation
 
 Corners = tuple[float, float, float, float]
 Said = tuple[str, float, Corners]
@@ -20,11 +20,11 @@ BOXES: tuple[Corners, ...] = ((0, 0, 10, 10), (100, 0, 140, 40), (200, 0, 300, 1
 """Small, medium and large; the last is where tests put nothing."""
 
 
-def look(truth: Sequence[tuple[str, Corners]], said: Sequence[Said] = ()) -> Look:
+def observation(truth: Sequence[tuple[str, Corners]], said: Sequence[Said] = ()) -> Observation:
     """Labels (class, box) and what was said, in px of the input; detections are put in falling order of score."""
     ordered = sorted(said, key=lambda row: -row[1])
     classes = np.array([CLASSES.index(label) for label, _ in truth], np.int16)
-    return Look(
+    return Observation(
         truth=_boxes([box for _, box in truth]),
         classes=classes,
         ignored=classes == OTHER,
@@ -50,7 +50,7 @@ def _boxes(rows: Sequence[Corners]) -> NDArray[np.float32]:
 
 _places = st.sampled_from([*BOXES, (2.0, 0.0, 12.0, 10.0), (104.0, 4.0, 144.0, 44.0)])
 scenes = st.builds(
-    look,
+    observation,
     st.lists(
         st.tuples(st.sampled_from(["car", "motorcycle", "other"]), _places), max_size=4, unique_by=lambda row: row[1]
     ),

@@ -15,7 +15,7 @@ from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import LABELS, Detections, FloatArray
 from models.data.marks import marks
 from models.data.samples import CLASSES
-from models.evaluation.cyclists import called
+from models.evaluation.cyclists import bicycle_labels
 from models.evaluation.labelled import Picture, checked
 from models.evaluation.light import Light, light
 
@@ -24,7 +24,7 @@ FAINTEST: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class Observation:
     """One picture as one model saw it; all boxes float32 x0 y0 x1 y1 in px of the model's input.
 
     truth (N, 4), classes int16 (N,) of CLASSES and ignored bool (N,) are the labels. boxes (M, 4), scores (M,) and
@@ -41,48 +41,50 @@ class Look:
     light: Light = "day"
     bicycles: tuple[str, ...] = ()
     """What each marked bicycle of the picture was called, see models.evaluation.cyclists."""
-    checked: Look | None = None
+    checked: Observation | None = None
 
-    def above(self, score: float) -> Look:
+    def above(self, score: float) -> Observation:
         """With the detections from this score on alone."""
         kept = self.scores >= score
         return replace(self, boxes=self.boxes[kept], scores=self.scores[kept], found=self.found[kept])
 
 
-def detector(model: Path, settings: DetectorConfig, threads: int) -> TfliteDetector:
+def open_detector(model: Path, settings: DetectorConfig, threads: int) -> TfliteDetector:
     """The product's own detector with its own suppression, but down to FAINTEST. Raises DetectorError."""
     return TfliteDetector(model, threads=threads, score=FAINTEST, same_iou=settings.same_iou, any_iou=settings.any_iou)
 
 
-def look(
+def observe(
     detectors: Sequence[TfliteDetector], shown: Sequence[Picture], forward: Callable[[], None] = lambda: None
-) -> list[list[Look]]:
+) -> list[list[Observation]]:
     """For each detector a look at every picture, in their order. Raises BuildError and DetectorError."""
-    seen: list[list[Look]] = [[] for _ in detectors]
+    seen: list[list[Observation]] = [[] for _ in detectors]
     bicycles, none = marks("bicycles"), np.empty((0, 4), np.float32)
     for picture in shown:
         image, second = picture.load(), checked(picture)
         height, width = image.shape[:2]
         lit = light(image)
-        for looks, found in zip(seen, detectors, strict=True):
+        for observations, found in zip(seen, detectors, strict=True):
             size = found.manifest.input
             scale = min(size.width / width, size.height / height)
             detections = found.detect(image)
             inside = (width * scale, height * scale)
-            one = _as_look(picture, detections, inside, scale, lit)
-            again = _as_look(second, detections, inside, scale, lit) if second else None
-            names = called(detections, bicycles.get(picture.sha256, none), (width, height))
-            looks.append(replace(one, bicycles=tuple(names), checked=again))
+            one = _observation(picture, detections, inside, scale, lit)
+            again = _observation(second, detections, inside, scale, lit) if second else None
+            names = bicycle_labels(detections, bicycles.get(picture.sha256, none), (width, height))
+            observations.append(replace(one, bicycles=tuple(names), checked=again))
         forward()
     return seen
 
 
-def _as_look(picture: Picture, found: Detections, size: tuple[float, float], scale: float, lit: Light) -> Look:
+def _observation(
+    picture: Picture, found: Detections, size: tuple[float, float], scale: float, lit: Light
+) -> Observation:
     """size: of the picture inside the model's input, px."""
     names = np.array([CLASSES.index(name) if name in CLASSES else -1 for name in LABELS], np.int16)
     classes = names[found.classes]
     scored = classes >= 0  # bicycles are not labelled: no precision can be told of them
-    return Look(
+    return Observation(
         truth=picture.boxes * np.array(size * 2, np.float32),
         classes=picture.classes,
         ignored=picture.ignored,

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
-from models.conversion.fidelity import iou_matrix
+from models.common.geometry import covered_share, iou_matrix
 from models.evaluation.coco import IOUS, Matches
 from models.evaluation.curves import average_precision
 from models.evaluation.labelled import SCORED
-from models.evaluation.looking import Look
+from models.evaluation.observations import Observation
 
 KINDS: Final = ("wrong class", "wrong place", "double", "wrong class and place", "background", "missed")
 WRONG_CLASS, WRONG_PLACE, DOUBLE, BOTH, BACKGROUND, MISSED = range(len(KINDS))
@@ -30,7 +30,7 @@ FOREGROUND, NEAR = 0.5, 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Verdicts:
+class Outcomes:
     """One look. kinds: int8 (M,) for each detection, HIT, EXCUSED or one of KINDS. partner: intp (M,), the labelled box
     it belongs to, -1 for none. missed: bool (N,), labelled boxes. unfound: bool (N,), those that nothing hit."""
 
@@ -40,27 +40,28 @@ class Verdicts:
     unfound: NDArray[np.bool_]
 
 
-def verdicts(look: Look) -> Verdicts:
+def outcomes_of(observation: Observation) -> Outcomes:
     """Of every detection and labelled box of a picture."""
-    counted = ~look.ignored
-    overlaps = iou_matrix(look.boxes, look.truth) * counted
-    same = look.found[:, None] == look.classes[None]
-    kinds, partner = _hits(look, np.where(same, overlaps, 0))
-    taken = np.zeros(len(look.truth), bool)
+    counted = ~observation.ignored
+    overlaps = iou_matrix(observation.boxes, observation.truth) * counted
+    same = observation.found[:, None] == observation.classes[None]
+    kinds, partner = _hits(observation, np.where(same, overlaps, 0))
+    taken = np.zeros(len(observation.truth), bool)
     taken[partner[kinds == HIT]] = True
     for row in np.flatnonzero(kinds == BACKGROUND):
         kinds[row], partner[row] = _kind(overlaps[row], same[row], taken)
     spoken_for = taken.copy()
     spoken_for[partner[(kinds == WRONG_CLASS) | (kinds == WRONG_PLACE)]] = True
-    return Verdicts(kinds, partner, counted & ~spoken_for, counted & ~taken)
+    return Outcomes(kinds, partner, counted & ~spoken_for, counted & ~taken)
 
 
-def _hits(look: Look, overlaps: FloatArray) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
+def _hits(observation: Observation, overlaps: FloatArray) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
     """HIT with partner, EXCUSED, and BACKGROUND for the rest; strongest first, each box is hit once."""
-    kinds, partner = np.full(len(look.boxes), BACKGROUND, np.int8), np.full(len(look.boxes), -1, np.intp)
-    free = np.ones(len(look.truth), bool)
-    excused = _share_inside(look.boxes, look.truth[look.ignored]) >= FOREGROUND
-    for row in range(len(look.boxes)):
+    kinds, partner = np.full(len(observation.boxes), BACKGROUND, np.int8), np.full(len(observation.boxes), -1, np.intp)
+    free = np.ones(len(observation.truth), bool)
+    regions = observation.truth[observation.ignored]
+    excused = covered_share(observation.boxes, regions).max(axis=1, initial=0) >= FOREGROUND
+    for row in range(len(observation.boxes)):
         candidates = np.where(free, overlaps[row], 0)
         best = int(candidates.argmax()) if len(candidates) else -1
         if best >= 0 and candidates[best] >= FOREGROUND:
@@ -85,40 +86,32 @@ def _kind(overlaps: FloatArray, same: NDArray[np.bool_], taken: NDArray[np.bool_
     return (BOTH, other) if others[other] >= NEAR else (BACKGROUND, -1)
 
 
-def _share_inside(boxes: FloatArray, regions: FloatArray) -> FloatArray:
-    """Largest share float32 (N,) of each box's area inside one of the regions."""
-    if not len(regions):
-        return np.zeros(len(boxes), np.float32)
-    corner = np.minimum(boxes[:, None, 2:], regions[:, 2:]) - np.maximum(boxes[:, None, :2], regions[:, :2])
-    inside = np.prod(np.clip(corner, 0, None), axis=2)
-    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    return np.asarray(inside.max(axis=1) / np.maximum(area, 1e-9), np.float32)
-
-
-def counts(found: Sequence[Verdicts]) -> dict[str, int]:
+def counts(found: Sequence[Outcomes]) -> dict[str, int]:
     """Errors of each kind over a set."""
     wrong = np.concatenate([np.empty(0, np.int8), *(v.kinds for v in found)])
     number = {name: int(np.sum(wrong == kind)) for kind, name in enumerate(KINDS)}
     return number | {KINDS[MISSED]: int(sum(v.missed.sum() for v in found))}
 
 
-def gains(looks: Sequence[Look], found: Sequence[Verdicts]) -> dict[str, dict[str, float]]:
+def gains(observations: Sequence[Observation], found: Sequence[Outcomes]) -> dict[str, dict[str, float]]:
     """Kind -> class -> what AP50 would gain if all errors of this kind alone were put right."""
-    as_is = _precisions(_rows(looks, found, None), _positives(looks, found, without_missed=False))
+    as_is = _precisions(_rows(observations, found, None), _positives(observations, found, without_missed=False))
     result = {}
     for kind, name in enumerate(KINDS):
-        positives = _positives(looks, found, without_missed=kind == MISSED)
-        fixed = _precisions(_rows(looks, found, kind), positives)
+        positives = _positives(observations, found, without_missed=kind == MISSED)
+        fixed = _precisions(_rows(observations, found, kind), positives)
         result[name] = {label: fixed[label] - as_is[label] for label in SCORED}
     return result
 
 
-def _positives(looks: Sequence[Look], found: Sequence[Verdicts], *, without_missed: bool) -> NDArray[np.int64]:
+def _positives(
+    observations: Sequence[Observation], found: Sequence[Outcomes], *, without_missed: bool
+) -> NDArray[np.int64]:
     """Boxes to be found, int64 (C, P); TIDE puts a missed box right by not asking for it."""
-    table = np.zeros((len(SCORED), len(looks)), np.int64)
-    for i, (look, verdict) in enumerate(zip(looks, found, strict=True)):
-        wanted = ~look.ignored & ~verdict.missed if without_missed else ~look.ignored
-        np.add.at(table[:, i], look.classes[wanted], 1)
+    table = np.zeros((len(SCORED), len(observations)), np.int64)
+    for i, (observation, outcomes) in enumerate(zip(observations, found, strict=True)):
+        wanted = ~observation.ignored & ~outcomes.missed if without_missed else ~observation.ignored
+        np.add.at(table[:, i], observation.classes[wanted], 1)
     return table
 
 
@@ -132,25 +125,25 @@ class _Rows:
     hit: list[bool]
 
 
-def _rows(looks: Sequence[Look], found: Sequence[Verdicts], put_right: int | None) -> _Rows:
+def _rows(observations: Sequence[Observation], found: Sequence[Outcomes], put_right: int | None) -> _Rows:
     rows = _Rows([], [], [], [])
-    for i, (look, verdict) in enumerate(zip(looks, found, strict=True)):
-        open_boxes = verdict.unfound.copy()
-        for j in range(len(look.scores)):
-            kind, label = int(verdict.kinds[j]), int(look.found[j])
+    for i, (observation, outcomes) in enumerate(zip(observations, found, strict=True)):
+        open_boxes = outcomes.unfound.copy()
+        for j in range(len(observation.scores)):
+            kind, label = int(outcomes.kinds[j]), int(observation.found[j])
             if kind == EXCUSED:
                 continue
             hit = kind == HIT
             if kind == put_right:
-                partner = int(verdict.partner[j])
+                partner = int(outcomes.partner[j])
                 # Put right, it finds its box, unless that has been found; then, as any other kind, it goes away.
                 hit = kind in (WRONG_CLASS, WRONG_PLACE) and bool(open_boxes[partner])
                 if not hit:
                     continue
-                open_boxes[partner], label = False, int(look.classes[partner])
+                open_boxes[partner], label = False, int(observation.classes[partner])
             rows.picture.append(i)
             rows.kind.append(label)
-            rows.score.append(float(look.scores[j]))
+            rows.score.append(float(observation.scores[j]))
             rows.hit.append(hit)
     return rows
 
@@ -169,18 +162,18 @@ def _precisions(rows: _Rows, positives: NDArray[np.int64]) -> dict[str, float]:
     return result
 
 
-def confusion(looks: Sequence[Look]) -> NDArray[np.int64]:
+def confusion(observations: Sequence[Observation]) -> NDArray[np.int64]:
     """int64 (C + 1, C + 1): rows are labelled classes of SCORED and nothing, columns what was said, nothing last.
 
     Detections, whatever their class, take the free box that they overlap most, strongest first, from 0.5 on.
     """
     table = np.zeros((len(SCORED) + 1,) * 2, np.int64)
-    for look in looks:
-        kinds, partner = _hits(look, iou_matrix(look.boxes, look.truth) * ~look.ignored)
-        for said, kind, box in zip(look.found, kinds, partner, strict=True):
+    for observation in observations:
+        kinds, partner = _hits(observation, iou_matrix(observation.boxes, observation.truth) * ~observation.ignored)
+        for said, kind, box in zip(observation.found, kinds, partner, strict=True):
             if kind != EXCUSED:
-                table[look.classes[box] if kind == HIT else -1, said] += 1
-        found = np.zeros(len(look.truth), bool)
+                table[observation.classes[box] if kind == HIT else -1, said] += 1
+        found = np.zeros(len(observation.truth), bool)
         found[partner[kinds == HIT]] = True
-        np.add.at(table[:, -1], look.classes[~found & ~look.ignored], 1)
+        np.add.at(table[:, -1], observation.classes[~found & ~observation.ignored], 1)
     return table

@@ -11,15 +11,15 @@ import numpy as np
 
 from edge_app.detectors.ssd import decode, strongest, suppress
 from edge_app.records import FloatArray, Image
+from models.common.logits import sigmoid
 from models.conversion.network import ROAD_USERS
 from models.conversion.pictures import scaled
-from models.conversion.raw_model import sigmoid
 from models.data.samples import Sample
-from models.evaluation.coco import judge
-from models.evaluation.looking import FAINTEST, Look
+from models.evaluation.coco import evaluate
+from models.evaluation.observations import FAINTEST, Observation
 from models.training.framing import Scene, cut
 from models.training.hints import Hints
-from models.training.losses import SCALES, TAUGHT
+from models.training.losses import SCALES, TRAINED
 from models.training.scenes import decoded
 from models.training.settings import Settings
 
@@ -32,11 +32,11 @@ Predict = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 """Images float32 (B, H, W, 3) in [-1, 1] -> codes (B, A, 4), logits (B, A, 6)."""
 
 
-def looks(
+def observe(
     predict: Predict, samples: Sequence[Sample], hints: Hints, anchors: FloatArray, settings: Settings
-) -> list[Look]:
+) -> list[Observation]:
     """Every sample as the network sees it, letterboxed, after suppression; what has a hint is not judged."""
-    seen: list[Look] = []
+    seen: list[Observation] = []
     for start in range(0, len(samples), settings.batch):
         shown = [cut(_judged(sample, hints), settings.size) for sample in samples[start : start + settings.batch]]
         # Always a whole batch, so that TensorFlow builds one function.
@@ -48,7 +48,7 @@ def looks(
             truth = np.concatenate([one.boxes, one.regions])
             kinds = np.concatenate([one.kinds, np.zeros(len(one.regions), np.int8)]).astype(np.int16)
             ignored = np.arange(len(truth)) >= len(one.boxes)
-            seen.append(Look(truth, kinds, ignored, boxes, scores, found))
+            seen.append(Observation(truth, kinds, ignored, boxes, scores, found))
     return seen
 
 
@@ -59,7 +59,7 @@ def _judged(sample: Sample, hints: Hints) -> Scene:
 
 def found_in(codes: FloatArray, logits: FloatArray, anchors: FloatArray) -> tuple[FloatArray, FloatArray, Any]:
     """Boxes float32 (N, 4) px, scores (N,), classes int16 (N,) of one picture, by the product's own functions."""
-    columns = [list(ROAD_USERS).index(label) for label in TAUGHT]
+    columns = [list(ROAD_USERS).index(label) for label in TRAINED]
     mine = logits[:, columns]
     rows, kinds = strongest(mine, math.log(FAINTEST / (1 - FAINTEST)))
     scores = sigmoid(mine[rows, kinds])
@@ -68,19 +68,19 @@ def found_in(codes: FloatArray, logits: FloatArray, anchors: FloatArray) -> tupl
     return boxes[kept], scores[kept], kinds[kept].astype(np.int16)
 
 
-def figures(seen: Sequence[Look]) -> dict[str, float]:
+def figures(seen: Sequence[Observation]) -> dict[str, float]:
     """AP50 of each taught class, and `score`, their mean weighted by IMPORTANCE where there is something to find."""
-    judged = judge(seen)
-    found = {label: judged[label].ap50 for label in TAUGHT}
+    by_class = evaluate(seen)
+    found = {label: by_class[label].ap50 for label in TRAINED}
     known = {label: value for label, value in found.items() if not math.isnan(value)}
     total = sum(IMPORTANCE[label] for label in known)
     return known | {"score": sum(IMPORTANCE[label] * value for label, value in known.items()) / total}
 
 
-def drawn(sample: Sample, look: Look, settings: Settings, score: float = 0.3) -> Image:
+def drawn(sample: Sample, observation: Observation, settings: Settings, score: float = 0.3) -> Image:
     """The picture with what was found in it, RGB: for TensorBoard."""
     image = cut(decoded(sample), settings.size).image.copy()
-    for box, value, kind in zip(look.boxes, look.scores, look.found, strict=True):
+    for box, value, kind in zip(observation.boxes, observation.scores, observation.found, strict=True):
         if value >= score:
             x0, y0, x1, y1 = (round(float(v)) for v in box)
             cv2.rectangle(image, (x0, y0), (x1, y1), _COLOURS[kind], 1)

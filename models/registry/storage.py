@@ -1,9 +1,9 @@
-"""The registry on disk: entries of candidates, the history, the files in production and those before them.
+"""Store the registry on disk: entries of candidates, the history, the product's files and those of the model before.
 
 entries/NAME/   entry.json, manifest.json as it came, evaluation.json, comparison.json and split.json as measured
 history.jsonl   one event a line
 former/         SHA256.tflite and .json of the model before the present one, of each input size, for a rollback
-store           .tflite files of candidates, by hash; outside of git
+store/          SHA256.tflite of the candidates; git ignores this folder
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ ARTEFACTS: Final = Path(__file__).resolve().parents[1] / "artefacts"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model that was measured or shall be. size: its input, "512x288"."""
+    """One model that was measured or will be.
+
+    bytes: size of its .tflite. size: input size, "512x288". added_at: RFC 3339, UTC.
+    """
 
     name: str
     sha256: str
@@ -41,39 +44,49 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """registry: this folder. production: where the files of the product are. store: candidates' files."""
+class Registry:
+    """The folders of one registry.
 
-    registry: Path = ARTEFACTS / "registry"
+    root: entries, history and former models. production: the product's files. store: the candidates' .tflite files.
+    """
+
+    root: Path = ARTEFACTS / "registry"
     production: Path = ARTEFACTS
     store: Path = ARTEFACTS / "registry" / "store"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """For this process alone. Raises RegistryError while another one changes the registry."""
-        self.registry.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.registry, os.O_RDONLY)
+    def locked(self) -> Iterator[None]:
+        """Keep the registry for this process during a change. Raises RegistryError: while another process changes it.
+
+        Two commands at the same time would each write the history without the other's event.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.root, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError as error:
-            raise RegistryError(f"Another process is changing {self.registry}: try again when it is done.") from error
+            raise RegistryError(f"Another process is changing {self.root}: try again when it is done.") from error
         finally:
             os.close(descriptor)
 
     def entries(self) -> list[Entry]:
-        """In order of name. Raises RegistryError for one that cannot be read."""
-        return [self._entry(path.parent) for path in sorted((self.registry / "entries").glob("*/entry.json"))]
+        """Return all entries, sorted by name. Raises RegistryError: when one cannot be read."""
+        return [self._read_entry(path.parent) for path in sorted((self.root / "entries").glob("*/entry.json"))]
 
     def entry(self, name: str) -> Entry:
-        """By name or by the beginning of its hash, 8 digits at least. Raises RegistryError."""
+        """Return one entry.
+
+        name: the entry's name, or the first 8 or more digits of its sha256.
+        Raises RegistryError: when no entry fits, or several.
+        """
         found = [one for one in self.entries() if one.name == name or (len(name) >= 8 and one.sha256.startswith(name))]
         if len(found) != 1:
             known = ", ".join(one.name for one in self.entries()) or "none yet"
             raise RegistryError(f"There is no candidate {name!r}; there are: {known}.")
         return found[0]
 
-    def _entry(self, folder: Path) -> Entry:
+    def _read_entry(self, folder: Path) -> Entry:
         content = read_json(folder / "entry.json")
         try:
             if content.pop("schema") != ENTRY or content["name"] != folder.name:
@@ -83,51 +96,60 @@ class Shelf:
             raise RegistryError(f"{folder / 'entry.json'} is not an entry: {error}.") from error
 
     def put_entry(self, entry: Entry, documents: Mapping[str, bytes]) -> None:
-        """documents: the files beside it, by name, kept as they are so that their hashes stay theirs."""
+        """Write an entry and its documents.
+
+        documents: file name -> content, written unchanged so that their hashes stay valid.
+        Raises RegistryError: when the name is not allowed, or a file cannot be written.
+        """
         if not _NAME.fullmatch(entry.name):
             raise RegistryError(f"{entry.name!r} is no name for an entry: a-z, 0-9, dot, hyphen and underscore.")
-        folder = self.folder(entry.name)
+        folder = self.entry_folder(entry.name)
         for name, content in documents.items():
             write(folder / name, content)
         write_json(folder / "entry.json", {"schema": ENTRY, **asdict(entry)})
 
-    def folder(self, name: str) -> Path:
-        return self.registry / "entries" / name
+    def entry_folder(self, name: str) -> Path:
+        """Return the folder of an entry, whether it exists or not."""
+        return self.root / "entries" / name
 
     def document(self, name: str, document: str) -> Any | None:
-        """The content of evaluation.json, comparison.json, split.json or manifest.json; None where there is none."""
-        path = self.folder(name) / document
+        """Return the content of a JSON file of an entry, None when it is absent. Raises RegistryError: when unreadable.
+
+        document: evaluation.json, comparison.json, split.json or manifest.json.
+        """
+        path = self.entry_folder(name) / document
         return read_json(path) if path.exists() else None
 
     def document_sha256(self, name: str, document: str) -> str | None:
-        path = self.folder(name) / document
+        """Return the hash of a file of an entry, None when it is absent."""
+        path = self.entry_folder(name) / document
         return hashlib.sha256(read(path)).hexdigest() if path.exists() else None
 
     def history(self) -> list[Event]:
-        """Raises RegistryError."""
-        path = self.registry / "history.jsonl"
+        """Return all events in their order. Raises RegistryError: when the history is damaged."""
+        path = self.root / "history.jsonl"
         if not path.exists():
             return []
         try:
-            return [history.event(json.loads(row)) for row in read(path).decode().splitlines() if row]
+            return [history.parse_event(json.loads(row)) for row in read(path).decode().splitlines() if row]
         except ValueError as error:
             raise RegistryError(f"{path} is not one event a line: {error}.") from error
 
     def record(self, event: Event) -> None:
         """Append an event to the history. Raises RegistryError: when the history is damaged or cannot be written."""
         events = [*self.history(), event]
-        write(self.registry / "history.jsonl", "".join(map(history.line, events)).encode())
+        write(self.root / "history.jsonl", "".join(map(history.as_line, events)).encode())
 
-    def file_of(self, sha256: str) -> Path:
-        """A candidate's .tflite, in the store."""
+    def candidate_file(self, sha256: str) -> Path:
+        """Return the path of a candidate's .tflite in the store."""
         return self.store / f"{sha256}.tflite"
 
-    def former(self, sha256: str) -> tuple[Path, Path]:
-        """.tflite and .json of a model that was in production."""
-        folder = self.registry / "former"
+    def former_files(self, sha256: str) -> tuple[Path, Path]:
+        """Return the paths of the .tflite and the .json of a model that was in production."""
+        folder = self.root / "former"
         return folder / f"{sha256}.tflite", folder / f"{sha256}.json"
 
-    def slot(self, size: str) -> tuple[Path, Path]:
-        """.tflite and .json of the product for an input size."""
+    def product_files(self, size: str) -> tuple[Path, Path]:
+        """Return the paths of the product's .tflite and .json for an input size, "512x288"."""
         name = f"ssdlite_mobilenet_v2_{size}"
         return self.production / f"{name}.tflite", self.production / f"{name}.json"

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from models.evaluation.coco import LARGE, SMALL
-from models.evaluation.detection import Detected
+from models.evaluation.detection import SetResult
 from models.evaluation.labelled import SCORED
 
 _FEWEST: Final = 5
@@ -39,7 +39,7 @@ class Gap:
         return self.unfound / self.images
 
 
-def gaps(sets: Sequence[Detected]) -> list[Gap]:
+def gaps(sets: Sequence[SetResult]) -> list[Gap]:
     """Most unfound vehicles per picture first."""
     found = [gap for one in sets for gap in _of_set(one)]
     return sorted(found, key=lambda gap: (-gap.per_image, gap.camera, gap.label))
@@ -63,7 +63,7 @@ def size_of(area: float) -> str:
     return "small" if area < SMALL**2 else "large" if area >= LARGE**2 else "medium"
 
 
-def _of_set(one: Detected) -> list[Gap]:
+def _of_set(one: SetResult) -> list[Gap]:
     rows: dict[tuple[str, str], list[int]] = {}
     for i, (picture, light) in enumerate(zip(one.of.pictures, one.of.light, strict=True)):
         rows.setdefault((picture.camera, light), []).append(i)
@@ -76,15 +76,15 @@ def _of_set(one: Detected) -> list[Gap]:
     ]
 
 
-def _gap(one: Detected, camera: str, light: str, label: str, chosen: Sequence[int]) -> Gap:
+def _gap(one: SetResult, camera: str, light: str, label: str, chosen: Sequence[int]) -> Gap:
     sizes: Counter[str] = Counter()
     boxes = 0
     for i in chosen:
-        look, verdict = one.acted[i], one.errors[i]
-        mine = (look.classes == SCORED.index(label)) & ~look.ignored
+        observation, outcomes = one.acted[i], one.errors[i]
+        mine = (observation.classes == SCORED.index(label)) & ~observation.ignored
         boxes += int(mine.sum())
-        areas = np.prod(look.truth[:, 2:] - look.truth[:, :2], axis=1)
-        sizes.update(size_of(float(area)) for area in areas[mine & verdict.unfound])
+        areas = np.prod(observation.truth[:, 2:] - observation.truth[:, :2], axis=1)
+        sizes.update(size_of(float(area)) for area in areas[mine & outcomes.unfound])
     unfound = sum(sizes.values())
     size, number = sizes.most_common(1)[0] if sizes else ("medium", 0)
     return Gap(

@@ -1,0 +1,64 @@
+"""Collect from the registry's files what the gate's rules read about one candidate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.common.errors import RegistryError
+from models.registry import history
+from models.registry.comparison import parse_comparison
+from models.registry.figures import Evaluation, parse_evaluation
+from models.registry.gate_input import GateInput, Production
+from models.registry.lineage import parse_lineage
+from models.registry.production import current_model
+from models.registry.storage import Entry, Registry
+
+
+def gate_input(registry: Registry, entry: Entry) -> GateInput:
+    """Return everything the rules need to decide about an entry.
+
+    Raises RegistryError: when a document of the entry or the model in production cannot be read.
+    """
+    compared = registry.document(entry.name, "comparison.json")
+    width, _, height = entry.size.partition("x")
+    return GateInput(
+        sha256=entry.sha256,
+        bytes=entry.bytes,
+        size=(int(width), int(height)),
+        lineage=parse_lineage(candidate_manifest(registry, entry), registry.document(entry.name, "split.json")),
+        evaluation=_evaluation(registry, entry),
+        comparison=None if compared is None else parse_comparison(compared),
+        production=_production(registry, entry.size),
+        withdrawn=history.withdrawn(registry.history(), entry.sha256),
+    )
+
+
+def candidate_manifest(registry: Registry, entry: Entry) -> dict[str, Any]:
+    """Return the manifest that the candidate came with.
+
+    Raises RegistryError: when the entry has none, or the one of another model.
+    """
+    content = registry.document(entry.name, "manifest.json")
+    if not isinstance(content, dict) or content.get("sha256") != entry.sha256:
+        raise RegistryError(f"The entry {entry.name} has no manifest of its model: add the model again.")
+    return content
+
+
+def _production(registry: Registry, size: str) -> Production | None:
+    """Return the model in production for an input size, None when there is none.
+
+    Raises RegistryError: when its files are not those of the history.
+    """
+    succession = history.succession(registry.history(), size)
+    if not succession:
+        return None
+    sha256 = succession[-1].sha256
+    measured = [_evaluation(registry, entry) for entry in registry.entries() if entry.sha256 == sha256]
+    content = current_model(registry, size)
+    model, _ = registry.product_files(size)
+    return Production(model.name, sha256, len(content), measured[0] if measured else None)
+
+
+def _evaluation(registry: Registry, entry: Entry) -> Evaluation | None:
+    content = registry.document(entry.name, "evaluation.json")
+    return None if content is None else parse_evaluation(content)
