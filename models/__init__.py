@@ -1,5 +1,5 @@
-"""Where the detector files come from: fetch the published weights, cut and quantise the graph, judge the result.
+"""Make the detector files: convert, train, evaluate, and decide what goes into production.
 
-Never imported by edge_app; a device needs the files that are made here, not this code. TensorFlow is imported only
-inside the functions that need it, so that structure, metrics and manifests can be tested without it.
+A device needs the files in models/artefacts, never this code, and edge_app never imports it. TensorFlow is imported
+only inside the functions that need it, so that everything else runs and is tested without it.
 """

@@ -1,7 +1,7 @@
-"""The model card's figures, from the registry: `python -m models.card [--plots FOLDER] [--check]`.
+"""Write the figures of the model card from the registry: `python -m models.card [--plots FOLDER] [--check]`.
 
-models/MODEL_CARD.md is prose with a block of tables between two marks. The tables are what the registry knows of the
-files in production, so they cannot say anything else; `--check` tells whether they still do. `--plots` takes over the
+models/MODEL_CARD.md is prose with a block of tables between two marks. The tables hold what the registry knows of the
+files in production, so they cannot say anything else; `--check` reports whether they still agree. `--plots` copies the
 plots of an evaluation's report, which show no picture of any camera.
 """
 
@@ -21,7 +21,7 @@ from models.registry.storage import Entry, Registry
 
 CARD: Final = Path(__file__).resolve().parents[1] / "MODEL_CARD.md"
 PLOTS: Final = ("ap50", "precision-recall", "confusion", "errors")
-"""Of a report, those that the card shows; after "confusion" comes the model's name."""
+"""The plots of a report that the card shows. In a report the model's name follows "confusion"."""
 _BEGIN: Final = "<!-- figures: python -m models.card -->\n"
 _END: Final = "<!-- end of figures -->\n"
 _SIZES: Final = ("512x288", "640x384", "300x300")
@@ -32,7 +32,7 @@ Measured = tuple[Entry, Mapping[str, Any]]
 
 
 def figures(registry: Registry) -> str:
-    """All tables, Markdown. Raises RegistryError where something in production was never measured."""
+    """Return all tables as Markdown. Raises RegistryError: when a file in production was never measured."""
     files = [_measured(registry, size) for size in _SIZES]
     default = files[0][1]
     blocks = (
@@ -48,8 +48,8 @@ def figures(registry: Registry) -> str:
     return "\n".join(f"{title}\n\n{markdown.table(next(rows), rows)}\n" for title, rows in blocks)
 
 
-def written(card: str, registry: Registry) -> str:
-    """The card with the figures of today. Raises BuildError when it has no place for them."""
+def updated(card: str, registry: Registry) -> str:
+    """Return the card with the present figures. Raises BuildError: when it has no place for them."""
     head, begin, rest = card.partition(_BEGIN)
     _, end, tail = rest.partition(_END)
     if not begin or not end:
@@ -57,8 +57,12 @@ def written(card: str, registry: Registry) -> str:
     return f"{head}{begin}\n{figures(registry)}\n{end}{tail}"
 
 
-def take_plots(report: Path, into: Path, default: Entry) -> None:
-    """Copies the plots of a report on the file in production, under names that stay. Raises BuildError."""
+def copy_plots(report: Path, into: Path, default: Entry) -> None:
+    """Copy the plots of a report on the file in production, under fixed names.
+
+    report: folder of the plots. into: folder for the copies. default: entry of the file.
+    Raises BuildError: when a plot is missing.
+    """
     for name in PLOTS:
         drawn = report / (f"confusion-{default.name}.svg" if name == "confusion" else f"{name}.svg")
         if not drawn.exists():
@@ -72,34 +76,34 @@ def _measured(registry: Registry, size: str) -> Measured:
     if not events:
         raise RegistryError(f"No {size} file is in production: python -m models.registry list.")
     entry = registry.entry(events[-1].name)
-    found = registry.document(entry.name, "evaluation.json")
-    if found is None:
+    evaluation = registry.document(entry.name, "evaluation.json")
+    if evaluation is None:
         raise RegistryError(f"{entry.name} is in production, but was never measured: python -m models.evaluation.")
-    return entry, found
+    return entry, evaluation
 
 
 def _speed(files: Sequence[Measured], registry: Registry) -> Iterator[Sequence[str]]:
     names = {entry.sha256: entry.name for entry in registry.entries()}
     yield "input", "file", "MB", "sha256", "time", "beside"
-    for entry, found in files:
-        other = found["speed"].get("relative_to") or {"sha256": entry.sha256, "ratio": 1.0}
+    for entry, evaluation in files:
+        other = evaluation["speed"].get("relative_to") or {"sha256": entry.sha256, "ratio": 1.0}
         beside = names.get(other["sha256"], f"`{other['sha256'][:12]}`")
         size = f"{entry.bytes / 1e6:.1f}"
         yield entry.size, entry.name, size, f"`{entry.sha256[:12]}`", f"{other['ratio']:.2f}", beside
 
 
-def _ap50(files: Sequence[Measured], judged: str = "classes") -> Iterator[Sequence[str]]:
+def _ap50(files: Sequence[Measured], labels: str = "classes") -> Iterator[Sequence[str]]:
     yield "pictures", "class", "boxes", *(entry.size for entry, _ in files)
     for name, label in _rows(files[0][1]):
-        each = [(found["sets"][name].get(judged) or {}).get(label) for _, found in files]
+        each = [(evaluation["sets"][name].get(labels) or {}).get(label) for _, evaluation in files]
         if any(each):
             yield name, label, str(next(one["n"] for one in each if one)), *map(_with_interval, each)
 
 
-def _sizes(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+def _sizes(evaluation: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     yield "pictures", "class", "below 20 px", "20 to 64 px", "above"
-    for name, label in _rows(found):
-        sizes = found["sets"][name]["classes"][label]["by_size"]
+    for name, label in _rows(evaluation):
+        sizes = evaluation["sets"][name]["classes"][label]["by_size"]
         yield (
             name,
             label,
@@ -107,37 +111,37 @@ def _sizes(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
         )
 
 
-def _working(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+def _working(evaluation: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     yield "pictures", "class", "score", "labels", "precision", "recall", "false a picture"
-    for name, label in _rows(found):
-        one = found["sets"][name]
-        for labels, judged in (("as they are", one["classes"]), ("checked", one.get("checked"))):
-            if judged and judged[label]["n"]:
-                figures = judged[label]
+    for name, label in _rows(evaluation):
+        one = evaluation["sets"][name]
+        for labels, classes in (("as they are", one["classes"]), ("checked", one.get("checked"))):
+            if classes and classes[label]["n"]:
+                figures = classes[label]
                 shown = _three(figures["precision"]), _three(figures["recall"]), f"{figures['false_per_image']:.2f}"
                 yield name, label, f"{one['score']:.2f}", labels, *shown
 
 
 def _counts(files: Sequence[Measured]) -> Iterator[Sequence[str]]:
     yield "input", "true", "false", "missed", "event F1", "any class", "effectiveness", "car F1", "motorcycle F1"
-    for entry, found in files:
-        one, ci = found["counting"]["all"], found["counting"]["ci"]
+    for entry, evaluation in files:
+        one, ci = evaluation["counting"]["all"], evaluation["counting"]["ci"]
         whole = [f"{_three(one[k])} {_between(ci[k])}" for k in TOTALS]
         each = [f"{_three(one['classes'][k]['f1'])} {_between(ci['classes'][k]['f1'])}" for k in ("car", "motorcycle")]
         yield entry.size, str(one["true"]), str(one["false"]), str(one["missed"]), *whole, *each
 
 
-def _clips(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+def _clips(evaluation: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     yield "clip", "true", "counted", "false", "missed", "event F1", "any class"
-    for name, one in found["counting"]["clips"].items():
+    for name, one in evaluation["counting"]["clips"].items():
         numbers = [str(one[k]) for k in ("true", "counted", "false", "missed")]
         yield name.rpartition(".")[0], *numbers, _three(one["event_f1"]), _three(one["any_class_f1"])
 
 
-def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Sets and classes of which there is anything."""
-    for name, judged in found["sets"].items():
-        yield from ((name, label) for label in _LABELS if judged["classes"][label]["n"])
+def _rows(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the sets and classes that have labelled boxes."""
+    for name, classes in evaluation["sets"].items():
+        yield from ((name, label) for label in _LABELS if classes["classes"][label]["n"])
 
 
 def _with_interval(one: Mapping[str, Any] | None) -> str:
@@ -154,20 +158,20 @@ def _three(value: float | None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 when the card cannot be written or, with --check, is not true any more."""
+    """Run the command. Return 0, or 1 when the card cannot be written or, with --check, is out of date."""
     parser = argparse.ArgumentParser(prog="python -m models.card", description="Write the model card's figures.")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="of a report on the default: take them over")
-    parser.add_argument("--check", action="store_true", help="only tell whether the card is true")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="copy the plots from this report")
+    parser.add_argument("--check", action="store_true", help="only check that the figures are up to date")
     args = parser.parse_args(arguments)
     registry = Registry()
-    return exit_code(lambda: _renew(registry, args.plots, only_check=args.check))
+    return exit_code(lambda: _update(registry, args.plots, only_check=args.check))
 
 
-def _renew(registry: Registry, plots: Path | None, *, only_check: bool) -> None:
+def _update(registry: Registry, plots: Path | None, *, only_check: bool) -> None:
     if plots is not None:
-        take_plots(plots, CARD.parent / "artefacts" / "card", _measured(registry, _SIZES[0])[0])
+        copy_plots(plots, CARD.parent / "artefacts" / "card", _measured(registry, _SIZES[0])[0])
     now = read(CARD).decode()
-    then = written(now, registry)
+    then = updated(now, registry)
     if only_check and now != then:
         raise BuildError(f"{CARD.name} does not say what the registry says: run python -m models.card.")
     write(CARD, then.encode())

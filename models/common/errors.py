@@ -1,4 +1,4 @@
-"""The faults of this room."""
+"""Define the faults that end a command of models, and turn them into exit codes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from edge_app.errors import EdgeAppError
 
 
 class BuildError(EdgeAppError, RuntimeError):
-    """A detector cannot be built or is not good enough; the message is one sentence for the person who builds."""
+    """A detector cannot be built, trained or evaluated. The message is one sentence for the person at the keyboard."""
 
 
 class RegistryError(EdgeAppError, RuntimeError):
-    """The registry cannot do what was asked; the message is one sentence for the person who asked."""
+    """The registry cannot do what was asked. The message is one sentence for the person at the keyboard."""
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """0 when it was done; 1 when it was not, after one sentence on stderr."""
+    """Run the work of a command. Return 0, or print the sentence of an EdgeAppError to stderr and return 1."""
     try:
         work()
     except EdgeAppError as error:

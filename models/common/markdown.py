@@ -1,4 +1,4 @@
-"""Tables as the documents of this room keep them. Pure."""
+"""Write tables as the documents of models keep them. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown; the last line has no end."""
+    """Return a Markdown table without a line feed at its end.
+
+    head: cells of the first row. rows: cells of the others, as many as in the head.
+    """
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

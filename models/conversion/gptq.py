@@ -1,9 +1,9 @@
 """Round weights to int8 so that layers keep their outputs, instead of each weight to its nearest step. Pure numpy.
 
 Most of the error of the int8 detector comes from its weights. Here a convolution's weights are rounded one after the
-other, and the error of each is made good in those still to come as far as their inputs are correlated; what is left
-of the mean goes into the bias. The result is an ordinary float graph whose weights lie on the int8 grid that the
-converter will choose, so conversion changes them no more.
+other, and the error of each is compensated in those still to come, as far as their inputs are correlated; the mean of
+the remaining error goes into the bias. The result is an ordinary float graph whose weights lie on the int8 grid that
+the converter will choose, so conversion does not change them again.
 
 Sources: Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers" (2023),
 after Hassibi and Stork's Optimal Brain Surgeon (1993); Nagel et al., "Data-Free Quantization Through Weight
@@ -23,9 +23,9 @@ from edge_app.records import FloatArray
 from models.conversion.published_weights import Graph, Node
 
 STEPS: Final = 127
-"""Weights are symmetric int8 per output channel: the widest one of a channel is 127 steps."""
+"""Weights are symmetric int8 per output channel: the largest weight of a channel is 127 steps."""
 DAMPING: Final = 0.01
-"""Share of the mean variance that is added to each input's own, so that the inverse exists."""
+"""Share of the mean variance that is added to each input's own variance, so that the inverse exists."""
 BATCH_NORM_EPSILON: Final = 1e-3
 PER_PICTURE: Final = 400
 """Positions sampled of a layer's input in each picture."""
@@ -33,9 +33,10 @@ PER_PICTURE: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A convolution: names of its node, input and kernel, of the bias behind it, and of what scales between them.
+    """One convolution with the constants that follow it, all as names of graph nodes.
 
-    scale: for a batch norm (gamma, variance), or (multiplier,), or () where nothing lies between.
+    node, op, input, kernel: the convolution itself. bias: the constant added behind it.
+    scale: what multiplies in between: (gamma, variance) of a batch norm, (multiplier,), or () for nothing.
     """
 
     node: str
@@ -47,20 +48,26 @@ class Layer:
 
 
 def layers(graph: Graph) -> list[Layer]:
-    """All convolutions of a graph with the constants that follow them."""
+    """Return all convolutions of a graph with the constants that follow them."""
     return [_layer(n, graph.nodes) for n in graph.nodes if n["op"] in ("Conv2D", "DepthwiseConv2dNative")]
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Of the inputs under one kernel: Conv2D mean (1, K), covariance (1, K, K); depthwise (C, K), (C, K, K)."""
+    """Mean and covariance of the inputs under one kernel.
+
+    mean: (1, K) for a Conv2D, (C, K) for a depthwise kernel. covariance: (1, K, K) or (C, K, K).
+    """
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
 
 
 def rounded(graph: Graph, moments: Mapping[str, Moments]) -> Graph:
-    """The graph with all kernels on their int8 grid and biases corrected; `moments` by node name."""
+    """Return the graph with all kernels on their int8 grid and corrected biases.
+
+    moments: node name -> moments of the convolution's inputs.
+    """
     weights = dict(graph.weights)
     for layer in layers(graph):
         kernel, found = np.asarray(weights[layer.kernel], np.float64), moments[layer.node]
@@ -73,7 +80,7 @@ def rounded(graph: Graph, moments: Mapping[str, Moments]) -> Graph:
 
 
 def round_rows(rows: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights (G, R, K) -> the same on each row's int8 grid, with the least output error for their inputs.
+    """Return weights (G, R, K) on each row's int8 grid, with the least output error for their inputs.
 
     covariance: (G, K, K), of the K inputs that all R rows of a group share.
     """
@@ -82,7 +89,7 @@ def round_rows(rows: NDArray[np.float64], covariance: NDArray[np.float64]) -> ND
     order = np.argsort(-variance, axis=1, kind="stable")
     damping = np.maximum(variance.mean(axis=1) * DAMPING, 1e-12)[:, None, None] * np.eye(rows.shape[2])
     damped = np.take_along_axis(np.take_along_axis(covariance, order[:, :, None], 1), order[:, None, :], 2) + damping
-    # Row k of the upper Cholesky factor of the inverse tells how to spread the error of weight k over those after it.
+    # Row k of the upper Cholesky factor of the inverse says how to spread the error of weight k over those after it.
     spread = np.linalg.cholesky(np.linalg.inv(damped)).swapaxes(1, 2)
     left = np.take_along_axis(rows, order[:, None, :], 2)
     result = np.empty_like(left)
@@ -97,7 +104,7 @@ def round_rows(rows: NDArray[np.float64], covariance: NDArray[np.float64]) -> ND
 def _keep_widest(
     result: NDArray[np.float64], rows: NDArray[np.float64], step: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Put each row's widest weight back on 127 steps where compensation moved it: it defines the converter's grid."""
+    """Put each row's largest weight back on 127 steps where compensation moved it: it defines the converter's grid."""
     widest = np.abs(rows).argmax(axis=2)[..., None]
     short = np.round(np.abs(result).max(axis=2) / step) < STEPS
     kept = np.where(short[..., None], np.take_along_axis(rows, widest, 2), np.take_along_axis(result, widest, 2))
@@ -106,7 +113,7 @@ def _keep_widest(
 
 
 class MomentsSum:
-    """Collects the moments of one layer's inputs over many pictures."""
+    """Sum of the moments of one layer's inputs over many pictures."""
 
     def __init__(self, layer: Layer, kernel: FloatArray) -> None:
         self._depthwise, self._window = layer.op != "Conv2D", kernel.shape[:2]
@@ -116,7 +123,7 @@ class MomentsSum:
         self._sum, self._square = np.zeros((groups, inputs)), np.zeros((groups, inputs, inputs))
 
     def add(self, tensor: FloatArray) -> None:
-        """Sample float32 (1, H, W, C), the layer's input for one picture."""
+        """Add samples of the layer's input for one picture, float32 (1, H, W, C)."""
         patches = _patches(tensor[0], self._window, self._random)
         grouped = patches.transpose(2, 0, 1) if self._depthwise else patches.reshape(1, len(patches), -1)
         self._count += len(patches)
@@ -124,18 +131,19 @@ class MomentsSum:
         self._square += grouped.swapaxes(1, 2) @ grouped
 
     def result(self) -> Moments:
+        """Return the moments over all pictures so far."""
         mean = self._sum / self._count
         return Moments(mean, self._square / self._count - mean[:, :, None] * mean[:, None, :])
 
 
 def _groups(kernel: NDArray[Any], layer: Layer) -> tuple[int, int]:
-    """Groups and inputs of each: a Conv2D has one group, a depthwise kernel one for each channel."""
+    """Return the number of groups and of inputs in each: one group for a Conv2D, one for each depthwise channel."""
     height, width, channels = kernel.shape[:3]
     return (1, height * width * channels) if layer.op == "Conv2D" else (channels, height * width)
 
 
 def _as_rows(kernel: NDArray[np.float64], layer: Layer) -> NDArray[np.float64]:
-    """(h, w, C, R) -> (groups, rows of each, inputs)."""
+    """Return a kernel (h, w, C, R) as (groups, rows of each, inputs)."""
     groups, inputs = _groups(kernel, layer)
     return np.asarray(kernel.reshape(inputs, -1).T.reshape(groups, -1, inputs), np.float64)
 
@@ -145,7 +153,7 @@ def _as_kernel(rows: NDArray[np.float64], shape: tuple[int, ...]) -> FloatArray:
 
 
 def _patches(image: FloatArray, window: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float64]:
-    """(n, window cells, C) of (H, W, C), at random places; padded with zeros like SAME."""
+    """Return inputs (n, window cells, C) of an image (H, W, C) at random places, padded with zeros as SAME does."""
     rows, columns = window
     padded = np.pad(image, ((rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)))
     height, width = image.shape[:2]
@@ -156,12 +164,15 @@ def _patches(image: FloatArray, window: tuple[int, ...], random: np.random.Gener
 
 
 def input_names(graph: Graph) -> list[str]:
-    """The tensors that `measure` wants to see, each once."""
+    """Return the names of the tensors that `measure` needs, each once."""
     return list(dict.fromkeys(layer.input for layer in layers(graph)))
 
 
 def measure(graph: Graph, pictures: Iterable[Mapping[str, FloatArray]]) -> dict[str, Moments]:
-    """Moments of every layer by node name; each picture gives the tensors `input_names` by name."""
+    """Return the moments of every layer by node name.
+
+    pictures: for each picture the tensors of `input_names` by name.
+    """
     sums = [(layer, MomentsSum(layer, graph.weights[layer.kernel])) for layer in layers(graph)]
     for tensors in pictures:
         for layer, total in sums:
@@ -188,7 +199,7 @@ def _reader(name: str, nodes: tuple[Node, ...]) -> Node:
 
 
 def _scale(layer: Layer, weights: Mapping[str, FloatArray]) -> FloatArray | float:
-    """What a change of the convolution's output is multiplied by before it meets the bias."""
+    """Return the factor by which a change of the convolution's output is multiplied before it meets the bias."""
     if len(layer.scale) == 2:
         gamma, variance = (weights[name] for name in layer.scale)
         return np.asarray(gamma / np.sqrt(variance + BATCH_NORM_EPSILON), np.float32)

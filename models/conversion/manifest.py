@@ -1,7 +1,7 @@
-"""The manifest beside every detector file: what a device must know to feed it and to read its answer. Pure.
+"""Write the manifest beside every detector file: what a device must know to use the file. Pure.
 
-edge_app trusts nothing but this: it holds the hash, the preprocessing, the tensors and their meaning, the anchors, and
-where all of it came from.
+edge_app trusts nothing else: the manifest holds the hash, the preprocessing, the tensors and their meaning, the
+anchors, and where all of it comes from.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ def describe(
     ends: tuple[list[str], list[str]] | None = None,
     layers: Sequence[Mapping[str, Any]] | None = None,
 ) -> Manifest:
-    """The manifest of one built file, without scores; `data` is the calibration data with licence and attribution.
+    """Return the manifest of one built file, without scores.
 
-    ends: names of the outputs for boxes and scores, layers: their anchors; of the source's network where not given.
+    model: content of the .tflite. quantisation: how it was quantised. data: calibration data, licence and attribution.
+    ends: names of the outputs for boxes and for scores; those of the source's network when not given.
+    layers: the anchor layers of these outputs; those of the source's network when not given.
     """
     boxes, scores = ends or output_names(layer_count(size))
     outputs = [{"name": n, "role": "boxes", "layer": k} for k, n in enumerate(boxes)]
@@ -65,7 +67,7 @@ def describe(
 
 
 def origin(data: Mapping[str, Any]) -> Manifest:
-    """Where weights and calibration data come from."""
+    """Return where weights and calibration data come from."""
     return {
         "package": published_weights.PACKAGE,
         "version": published_weights.VERSION,
@@ -77,10 +79,11 @@ def origin(data: Mapping[str, Any]) -> Manifest:
 
 
 def write(folder: Path, manifest: Manifest, model: bytes) -> Path:
-    """Put the model and its manifest into `folder`, each at once and whole, the manifest last. Returns the model.
+    """Write a model and its manifest into a folder, the manifest last. Return the path of the model.
 
-    Raises BuildError where the folder cannot be written, or where a model in production lies in that place: those are
-    replaced by models.registry alone, when every rule of the gate holds. The same file may be described anew.
+    A model in production is replaced by models.registry alone, so its file is refused here; the same file may get a new
+    manifest, which keeps its stage and gate record.
+    Raises BuildError: when the folder cannot be written, or another model is in production there.
     """
     path = folder / str(manifest["file"])
     manifest = dict(manifest) | _kept(path, str(manifest["sha256"]))
@@ -93,15 +96,15 @@ def write(folder: Path, manifest: Manifest, model: bytes) -> Path:
 
 
 def _kept(path: Path, sha256: str) -> Manifest:
-    """Stage and gate record of the model in production there, if it is this very one."""
+    """Return stage and gate record of the model in production at this path, when it is the same model."""
     try:
-        said = json.loads(path.with_suffix(".json").read_bytes())
+        present = json.loads(path.with_suffix(".json").read_bytes())
     except (OSError, ValueError):
         return {}
-    if not isinstance(said, dict) or said.get("stage") != "production":
+    if not isinstance(present, dict) or present.get("stage") != "production":
         return {}
-    if said.get("sha256") != sha256:
+    if present.get("sha256") != sha256:
         raise BuildError(
             f"{path} is in production: build into another folder, then `python -m models.registry add` it."
         )
-    return {key: said[key] for key in ("stage", "gate") if key in said}
+    return {key: present[key] for key in ("stage", "gate") if key in present}

@@ -1,8 +1,8 @@
-"""The detector as structure: cut out of the source graph, heads reduced to the road users. Pure, no TensorFlow.
+"""Cut the detector out of the source graph and reduce its heads to the road users. Pure, no TensorFlow.
 
-The cut runs from `Preprocessor/sub` (RGB in [-1, 1]) to the last bias of each prediction convolution. What
-lies behind them in the source - reshapes that compute their shapes at run time, concatenation, sigmoid, box decoding,
-NMS - stays outside: a device does it in float, where it loses nothing.
+The cut runs from `Preprocessor/sub` (RGB in [-1, 1]) to the last bias of each prediction convolution. What follows in
+the source - reshapes that compute their shapes at run time, concatenation, sigmoid, box decoding, suppression - stays
+outside: a device computes it in float, where it loses nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SCORES: Final = "scores"
 SOURCE_BOXES: Final = "Postprocessor/ExpandDims_1"
 """The source's own decoded boxes, (1, 1917, 1, 4), y0 x0 y1 x1 in 0..1."""
 SOURCE_SCORES: Final = "Postprocessor/Slice"
-"""The source's own scores after sigmoid, (1, 1917, 90), COCO ids 1..90."""
+"""The source's own scores after the sigmoid, (1, 1917, 90), COCO ids 1..90."""
 FLOAT32, INT32, UINT8 = 1, 3, 4
 """TensorFlow's numbers of data types in a GraphDef."""
 SOURCE_CLASSES: Final = 91
@@ -34,25 +34,25 @@ SOURCE_ANCHORS: Final = "Postprocessor/ExpandDims"
 
 
 def box_head(layer: int | str) -> str:
-    """Name of the convolution (without /weights, /biases, /BiasAdd) that predicts the boxes of a layer."""
+    """Return the name of the convolution (without /weights, /biases, /BiasAdd) that predicts the boxes of a layer."""
     return f"BoxPredictor_{layer}/BoxEncodingPredictor"
 
 
 def class_head(layer: int | str) -> str:
-    """Name of the convolution that predicts the class logits of a layer."""
+    """Return the name of the convolution that predicts the class logits of a layer."""
     return f"BoxPredictor_{layer}/ClassPredictor"
 
 
 def output_names(layers: int) -> tuple[list[str], list[str]]:
-    """Nodes that end the cut graph: those of the boxes and those of the class logits, from the finest layer on."""
+    """Return the nodes that end the cut graph: those of the boxes and those of the class logits, finest layer first."""
     heads = range(layers)
     return [f"{box_head(k)}/BiasAdd" for k in heads], [f"{class_head(k)}/BiasAdd" for k in heads]
 
 
 def cut(source: Graph, size: Size, outputs: Sequence[str] = ()) -> Graph:
-    """What lies between INPUT and the outputs (by default `output_names` of all layers used at this size).
+    """Return what lies between INPUT and the outputs, with INPUT as a placeholder float32 (1, height, width, 3).
 
-    INPUT becomes a placeholder float32 (1, height, width, 3).
+    outputs: names of nodes; by default `output_names` of all layers used at this size.
     """
     by_name = {node["name"]: node for node in source.nodes}
     keep: set[str] = set()
@@ -68,10 +68,11 @@ def cut(source: Graph, size: Size, outputs: Sequence[str] = ()) -> Graph:
 
 
 def biases_first(graph: Graph) -> Graph:
-    """Undo an optimisation of the source: (convolution + residual) + bias becomes (convolution + bias) + residual.
+    """Return the graph with (convolution + residual) + bias changed to (convolution + bias) + residual.
 
-    The same sum, but the bias can then be fused into its convolution in int32; the source's order costs two more
-    roundings to int8 and one more pass over the activation in each of the 10 residual blocks.
+    The sum is the same, but now the bias can be fused into its convolution in int32. The source's order, an
+    optimisation for floats, costs two more roundings to int8 and one more pass over the activation in each of the 10
+    residual blocks.
     """
     by_name = {node["name"]: node for node in graph.nodes}
     changed: dict[str, Node] = {}
@@ -86,7 +87,10 @@ def biases_first(graph: Graph) -> Graph:
 
 
 def road_users_only(graph: Graph) -> Graph:
-    """Keep ROAD_USERS alone in the class heads; background goes too, since scores are independent sigmoids."""
+    """Return the graph with ROAD_USERS alone in the class heads.
+
+    Background goes too, because scores are independent sigmoids.
+    """
     weights = dict(graph.weights)
     for name in weights:
         if name.rpartition("/")[0].endswith("/ClassPredictor"):
@@ -95,23 +99,23 @@ def road_users_only(graph: Graph) -> Graph:
 
 
 def keep_classes(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(..., priors * 91) -> (..., priors * 6): the columns of ROAD_USERS, in their order, prior by prior."""
+    """Return the columns of ROAD_USERS, in their order, prior by prior: (..., priors * 91) -> (..., priors * 6)."""
     per_prior = array.reshape(*array.shape[:-1], -1, SOURCE_CLASSES)[..., list(ROAD_USERS.values())]
     return np.ascontiguousarray(per_prior.reshape(*array.shape[:-1], -1))
 
 
 def source_anchors(weights: Weights) -> NDArray[np.float32]:
-    """The source's own anchors at 300x300, float32 (1917, 4): y0 x0 y1 x1 in 0..1."""
+    """Return the source's own anchors at 300x300, float32 (1917, 4), y0 x0 y1 x1 in 0..1."""
     return np.asarray(weights[SOURCE_ANCHORS], np.float32).reshape(-1, 4)
 
 
 def _node_name(reference: str) -> str:
-    """ "^name:1" -> "name"."""
+    """Return the name of the node in a reference: "^name:1" -> "name"."""
     return reference.lstrip("^").split(":")[0]
 
 
 def with_raw_input(graph: Graph, size: Size) -> Graph:
-    """The graph behind a uint8 placeholder RAW_INPUT and the source's scaling to [-1, 1]: for a float file."""
+    """Return the graph behind a uint8 placeholder RAW_INPUT and the source's scaling to [-1, 1], for a float file."""
     kind = {"T": {"type": FLOAT32}}
     cast = {"SrcT": {"type": UINT8}, "DstT": {"type": FLOAT32}}
     front: tuple[Node, ...] = (
@@ -127,7 +131,7 @@ def with_raw_input(graph: Graph, size: Size) -> Graph:
 
 
 def concatenated(graph: Graph, layers: int) -> Graph:
-    """The graph with its outputs joined to BOXES (1, A, 4) and SCORES (1, A, 6): one scale for all layers."""
+    """Return the graph with its outputs joined to BOXES (1, A, 4) and SCORES (1, A, 6): one scale for all layers."""
     nodes, weights = list(graph.nodes), dict(graph.weights)
     for joined, names, columns in zip((BOXES, SCORES), output_names(layers), (4, len(ROAD_USERS)), strict=True):
         nodes += [_constant(f"{joined}/shape", INT32), _constant(f"{joined}/axis", INT32)]
@@ -144,6 +148,7 @@ def concatenated(graph: Graph, layers: int) -> Graph:
 
 
 def placeholder(name: str, size: Size, kind: int) -> Node:
+    """Return an input node of this name and TensorFlow type, (1, height, width, 3)."""
     shape = {"dim": [{"size": str(n)} for n in (1, size.height, size.width, 3)]}
     attributes = {"dtype": {"type": kind}, "shape": {"shape": shape}}
     return {"name": name, "op": "Placeholder", "input": [], "attr": attributes}

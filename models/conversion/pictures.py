@@ -1,6 +1,7 @@
-"""Pictures of roads: which ones calibrate, which ones judge, and how they come to the model's size.
+"""Choose the pictures that calibrate, and bring pictures to the model's size.
 
-Calibration wants pictures like those a device will see; it never uses a labelled one that later judges the result.
+Calibration needs pictures like those that a device will see; a labelled picture that later evaluates the result never
+calibrates.
 """
 
 from __future__ import annotations
@@ -31,19 +32,22 @@ GAMMAS: Final = (0.45, 2.2)
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Labels of a picture in 0..1 of its width and height: boxes float32 (N, 4) x0 y0 x1 y1, classes int (N,)."""
+    """Labels of a picture.
+
+    boxes: float32 (N, 4), x0 y0 x1 y1 in 0..1 of width and height. classes: N class numbers.
+    """
 
     boxes: FloatArray
     classes: tuple[int, ...]
 
 
 def shared_folder(part: str) -> Path:
-    """detection/`part` of the shared data: below $EDGE_APP_SHARED, or ../shared beside the project."""
+    """Return the folder detection/`part` of the shared data, in $EDGE_APP_SHARED or in ../shared beside the project."""
     return Path(os.environ.get("EDGE_APP_SHARED", ROOT.parent / "shared")) / "detection" / part
 
 
 def find(folder: Path) -> list[Path]:
-    """All pictures of a folder (or of its `images`), sorted by name. Raises BuildError when there are none."""
+    """Return all pictures of a folder, or of its `images`, sorted by name. Raises BuildError: when there are none."""
     inner = folder / "images"
     start = inner if inner.is_dir() else folder
     found = sorted(p for p in start.rglob("*") if p.suffix.lower() in SUFFIXES)
@@ -53,18 +57,18 @@ def find(folder: Path) -> list[Path]:
 
 
 def spread(paths: Sequence[Path], count: int, skip: int = 0) -> list[Path]:
-    """`count` of the pictures after the first `skip`, in an order that depends on their names alone, not on luck."""
+    """Return `count` pictures after the first `skip`, in an order that depends on their names alone."""
     ordered = sorted(paths, key=lambda p: hashlib.sha256(p.name.encode()).digest())
     return ordered[skip : skip + count]
 
 
 def fingerprint(paths: Sequence[Path]) -> str:
-    """sha256 over the names of a list of pictures, in its order."""
+    """Return the sha256 over the names of a list of pictures, in its order."""
     return hashlib.sha256("\n".join(p.name for p in paths).encode()).hexdigest()
 
 
 def load(path: Path) -> Image:
-    """The picture as uint8 (H, W, 3) BGR in its true shape. Raises BuildError when it is no picture."""
+    """Return a picture as uint8 (H, W, 3) BGR in its true shape. Raises BuildError: when the file is no picture."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise BuildError(f"{path} is not a readable picture.")
@@ -75,7 +79,7 @@ def load(path: Path) -> Image:
 
 
 def letterbox(image: Image, size: Size) -> Image:
-    """BGR (H, W, 3) of any size -> RGB uint8 (size.height, size.width, 3), aspect kept, centred on grey."""
+    """Return a picture (H, W, 3) BGR as RGB uint8 (size.height, size.width, 3), aspect kept, centred on grey."""
     height, width = image.shape[:2]
     scale = min(size.width / width, size.height / height)
     inner = Size(max(1, round(width * scale)), max(1, round(height * scale)))
@@ -87,23 +91,23 @@ def letterbox(image: Image, size: Size) -> Image:
 
 
 def relit(image: Image, gamma: float) -> Image:
-    """The same uint8 picture brighter (gamma < 1) or darker (gamma > 1)."""
+    """Return a uint8 picture brighter (gamma < 1) or darker (gamma > 1)."""
     table = (np.linspace(0, 1, 256) ** gamma * 255).round().astype(np.uint8)
     return np.asarray(table[image], np.uint8)
 
 
 def scaled(image: Image) -> FloatArray:
-    """uint8 (H, W, 3) -> float32 (1, H, W, 3) in [-1, 1], as the source graph's Preprocessor does."""
+    """Return a uint8 picture (H, W, 3) as float32 (1, H, W, 3) in [-1, 1], as the source graph's Preprocessor does."""
     return np.asarray(image.astype(np.float32)[None] * np.float32(2 / 255) - np.float32(1), np.float32)
 
 
 def calibration(paths: Sequence[Path], size: Size, relight: bool) -> Iterator[FloatArray]:
-    """Representative inputs float32 (1, H, W, 3) in [-1, 1].
+    """Yield representative inputs, float32 (1, H, W, 3) in [-1, 1].
 
     A black and a white pixel in every one make the input's range exactly [-1, 1], so that a raw byte is its quantised
-    value. Artificial pictures have no place here: a half black, half white one widened the range of the deep
-    residual sums fivefold and cost as much accuracy as all the rest of the quantisation. With `relight` every fourth
-    picture comes bright and every fourth dark as well.
+    value. Artificial pictures do not belong here: a half black, half white one widened the range of the deep residual
+    sums fivefold and cost as much accuracy as all the rest of the quantisation.
+    relight: add a bright variant of every fourth picture and a dark one of every fourth.
     """
     for index, path in enumerate(paths):
         image = load(path)
@@ -115,7 +119,10 @@ def calibration(paths: Sequence[Path], size: Size, relight: bool) -> Iterator[Fl
 
 
 def truth(path: Path) -> Truth:
-    """The YOLO labels beside a picture of the shared data (images/NAME.jpg, labels/NAME.txt). Raises BuildError."""
+    """Return the YOLO labels beside a picture (images/NAME.jpg, labels/NAME.txt).
+
+    Raises BuildError: when they are missing or are no label file.
+    """
     labels = path.parent.parent / "labels" / f"{path.stem}.txt"
     try:
         rows = [[float(v) for v in line.split()] for line in labels.read_text().splitlines() if line.strip()]

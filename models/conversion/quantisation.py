@@ -1,4 +1,4 @@
-"""How a file is made: from the source graph and pictures to TFLite bytes and a manifest, by a stated recipe."""
+"""Make one detector file from the source graph and pictures, by a stated recipe."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from models.conversion.manifest import Manifest, describe
 from models.conversion.published_weights import Graph
 
 ROUNDING_PICTURES: Final = 60
-"""Enough for the moments of 1,280 inputs at 400 positions a picture."""
+"""Enough pictures for the moments of 1,280 inputs at 400 positions a picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One way to quantise. The defaults are what ships; `models.studies.quantisation` measures what each is worth.
+    """One way to quantise. The defaults are what ships.
 
-    pictures: representative images. relight: some of them also brighter and darker. biases_first: see network.
-    rounding: see rounding. per_layer: outputs of each layer with their own scale, or all in one. float_heads: the
-    last convolutions stay float32. lowest_logit: where the int8 range of class logits begins, None for where they do:
-    they reach down to -25, and without a limit one step is 0.1, nearly all of it spent on scores of 0. quantise:
-    False for the float32 yardstick.
+    `models.studies.quantisation` measures what each choice is worth.
+    name: for tables. pictures: number of representative pictures. relight: some of them also brighter and darker.
+    biases_first: see network.biases_first. rounding: see gptq.
+    per_layer: outputs of each layer with their own scale, or all in one tensor.
+    float_heads: the last convolutions stay float32.
+    lowest_logit: where the int8 range of the class logits begins; None for where they do. They reach down to -25, and
+    without a limit one step is 0.1, nearly all of it spent on scores of 0.
+    quantise: False for the float32 file that others are compared with.
     """
 
     name: str = "int8, per layer, biases first"
@@ -54,13 +57,16 @@ class Built:
 
 
 def base_graph(source: Graph, size: Size, recipe: Recipe) -> Graph:
-    """The float graph of a recipe before any rounding."""
+    """Return the float graph of a recipe before any rounding."""
     graph = network.road_users_only(network.cut(source, size))
     return network.biases_first(graph) if recipe.biases_first else graph
 
 
 def build(source: Graph, size: Size, recipe: Recipe, paths: Sequence[Path], data: Mapping[str, Any]) -> Built:
-    """Make one file. paths: pictures to choose from; data: what the manifest says of them."""
+    """Make one file.
+
+    paths: pictures to choose the representative ones from. data: what the manifest says of them.
+    """
     chosen = pictures.spread(paths, recipe.pictures)
     graph = base_graph(source, size, recipe)
     if recipe.rounding:
@@ -83,8 +89,12 @@ def converted(
     samples: Sequence[FloatArray],
     ranges: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> bytes:
-    """The TFLite file of a graph that ends in these boxes and scores. samples: representative inputs, float32
-    (1, H, W, 3) in [-1, 1]; none are needed for a float file. ranges: see tensorflow_room.convert_int8."""
+    """Return the TFLite file of a graph.
+
+    ends: names of the outputs for boxes and for scores.
+    samples: representative inputs, float32 (1, H, W, 3) in [-1, 1]; none are needed for a float file.
+    ranges: see tensorflow_adapter.convert_int8.
+    """
     boxes, scores = ends
     if not recipe.quantise:
         return tensorflow_adapter.convert_float(network.with_raw_input(graph, size), network.RAW_INPUT, boxes + scores)
@@ -97,13 +107,13 @@ def converted(
 
 
 def compensated(graph: Graph, size: Size, paths: Sequence[Path]) -> Graph:
-    """The graph with its weights rounded for the inputs that these pictures give them."""
+    """Return the graph with its weights rounded for the inputs that these pictures give them."""
     names = gptq.input_names(graph)
     return gptq.rounded(graph, gptq.measure(graph, _activations(graph, size, names, paths)))
 
 
 def statement(recipe: Recipe, chosen: Sequence[Path]) -> dict[str, Any]:
-    """What the manifest says about the quantisation."""
+    """Return what the manifest says about the quantisation."""
     return {
         "method": "full int8, weights per output channel, float32 outputs per layer" if recipe.quantise else "none",
         "recipe": asdict(recipe),

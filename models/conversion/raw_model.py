@@ -1,4 +1,4 @@
-"""Run built files on pictures: raw answers, time per invoke. How good they are: models.evaluation."""
+"""Run built files on pictures: raw answers before suppression, and time per invoke."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from models.conversion.manifest import Manifest
 from models.conversion.network import ROAD_USERS
 
 VEHICLE_COLUMNS: Final = [i for i, name in enumerate(ROAD_USERS) if name not in ("person", "bicycle")]
-"""Columns of the scores that are compared: what is counted by default."""
+"""Columns of the scores that are compared: those of the classes that are counted by default."""
 
 
 def manifest_anchors(manifest: Manifest) -> FloatArray:
-    """Anchors float32 (A, 4) centre y, centre x, height, width in px, as the product computes them."""
+    """Return the anchors of a manifest as the product computes them.
+
+    They are float32 (A, 4): centre y, centre x, height, width in px.
+    """
     layers = [
         AnchorLayer(la["stride"], tuple(map(tuple, la["priors"])), tuple(la["first"]), tuple(la["step"]))
         for la in manifest["anchors"]["layers"]
@@ -32,12 +35,15 @@ def manifest_anchors(manifest: Manifest) -> FloatArray:
 
 
 def as_raw(codes: FloatArray, logits: FloatArray, priors: FloatArray, manifest: Manifest) -> Raw:
-    """Boxes and vehicle scores of raw outputs: codes (A, 4), logits (A, 6)."""
+    """Return boxes and vehicle scores of raw outputs.
+
+    codes: (A, 4). logits: (A, 6). priors: (A, 4), the anchors.
+    """
     return Raw(decode(codes, priors, manifest["box_coding"]["scales"]), sigmoid(logits[:, VEHICLE_COLUMNS]))
 
 
 class RawModel:
-    """A TFLite file in memory with its manifest, asked for everything it says about one letterboxed RGB picture."""
+    """A TFLite file in memory with its manifest, which gives everything it says about one letterboxed RGB picture."""
 
     def __init__(self, model: bytes, manifest: Manifest, threads: int = 1) -> None:
         self.manifest = manifest
@@ -47,18 +53,21 @@ class RawModel:
         self._anchors = manifest_anchors(manifest)
 
     def __call__(self, image: Image) -> Raw:
-        """uint8 (H, W, 3) RGB of the input's size -> boxes in its px and vehicle scores, before suppression."""
+        """Return boxes in px of the input and vehicle scores, before suppression.
+
+        image: uint8 (H, W, 3) RGB of the input's size.
+        """
         self.invoke(image)
         return as_raw(*self._answer(), self._anchors, self.manifest)
 
     def everyone(self, image: Image) -> Raw:
-        """As calling it, with the scores of all of ROAD_USERS: people and bicycles too."""
+        """Return the same with the scores of all ROAD_USERS, people and bicycles included."""
         self.invoke(image)
         codes, logits = self._answer()
         return Raw(decode(codes, self._anchors, self.manifest["box_coding"]["scales"]), sigmoid(logits))
 
     def invoke(self, image: Image) -> None:
-        """One bare inference."""
+        """Run one inference without reading the answer."""
         self._runtime.set_tensor(self._input, image[None])
         self._runtime.invoke()
 
@@ -71,25 +80,28 @@ class RawModel:
 
 
 def interpreter(model: bytes, threads: int) -> Any:
-    """A ready ai-edge-litert interpreter. Raises BuildError where it is not installed."""
+    """Return a ready ai-edge-litert interpreter. Raises BuildError: when the package is not installed."""
     try:
         module = importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
-        raise BuildError("Judging a detector needs ai-edge-litert: pip install '.[models]'.") from error
+        raise BuildError("Running a detector needs ai-edge-litert: pip install '.[models]'.") from error
     runtime = module.Interpreter(model_content=model, num_threads=threads)
     runtime.allocate_tensors()
     return runtime
 
 
 def relative_times(models: Mapping[str, Callable[[], None]], rounds: int = 60) -> dict[str, tuple[float, float]]:
-    """Median ms of each call, and its ratio to the first one's, measured in turns."""
+    """Return for each call its median time in ms and the ratio to the first call's, measured in turns."""
     median = {name: float(np.median(values)) for name, values in times_in_turns(models, rounds).items()}
     base = next(iter(median.values()))
     return {name: (value, value / base) for name, value in median.items()}
 
 
 def times_in_turns(models: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, NDArray[np.float64]]:
-    """ms float64 (rounds,) of each call, one after the other in every round so that all share the same noise."""
+    """Return the times of each call, ms float64 (rounds,).
+
+    The calls run one after the other in every round, so that a busy machine slows them alike.
+    """
     taken: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(rounds):
         for name, call in models.items():

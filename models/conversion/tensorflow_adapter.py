@@ -1,4 +1,4 @@
-"""The only file that knows TensorFlow: run a graph in float, convert it to a TFLite file. Imported lazily.
+"""Run a graph in float and convert it to a TFLite file. The only file that knows TensorFlow, which it imports late.
 
 Source of the quantisation scheme: Jacob et al., "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference" (2018), as TensorFlow's converter implements it (weights per output channel).
@@ -26,7 +26,7 @@ Function: TypeAlias = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 
 def load() -> Any:
-    """The tensorflow module, silent, on the CPU. Raises BuildError where it is not installed."""
+    """Return the tensorflow module, silent and on the CPU. Raises BuildError: when it is not installed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     try:
@@ -34,12 +34,12 @@ def load() -> Any:
     except ImportError as error:
         raise BuildError("A build needs TensorFlow: pip install '.[models]' on Python 3.10 or 3.11.") from error
     tf.get_logger().setLevel("ERROR")
-    logging.getLogger("absl").setLevel(logging.ERROR)  # its remarks are about interfaces of its own
+    logging.getLogger("absl").setLevel(logging.ERROR)  # its remarks are about its own interfaces
     return tf
 
 
 def graph_def(graph: Graph) -> Any:
-    """A GraphDef protobuf of a graph whose strings are lists of byte values, as TensorFlow.js writes them."""
+    """Return a graph as a GraphDef protobuf. Its strings are lists of byte values, as TensorFlow.js writes them."""
     tf = load()
     from google.protobuf import json_format
 
@@ -53,7 +53,7 @@ def graph_def(graph: Graph) -> Any:
 
 
 def concrete(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
-    """The graph as a concrete function from the named tensors to the named tensors."""
+    """Return the graph as a concrete function from the named inputs to the named outputs."""
     tf = load()
     definition = graph_def(graph)
     wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(definition, name=""), [])
@@ -62,7 +62,7 @@ def concrete(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Any
 
 
 def runner(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Function:
-    """The graph as a function of one float32 array, in float."""
+    """Return the graph as a function of one float32 array, computed in float."""
     tf = load()
     function = concrete(graph, inputs, outputs)
     return lambda array: [np.asarray(tensor) for tensor in function(tf.constant(array))]
@@ -73,7 +73,7 @@ def _tensor(name: str) -> str:
 
 
 def _plain(node: Node) -> Node:
-    """The same node in protobuf's own JSON mapping: byte strings as base64, Const without its (absent) value."""
+    """Return a node in protobuf's own JSON mapping: byte strings as base64, Const without its (absent) value."""
     attributes = {k: _attribute(v) for k, v in node["attr"].items() if not (node["op"] == "Const" and k == "value")}
     return {"name": node["name"], "op": node["op"], "input": node["input"], "attr": attributes}
 
@@ -85,7 +85,7 @@ def _attribute(value: Node) -> Node:
 
 
 def convert_float(graph: Graph, input_name: str, outputs: Sequence[str]) -> bytes:
-    """A TFLite file that computes in float32 whatever the graph says."""
+    """Return a TFLite file that computes everything in float32."""
     tf = load()
     return _quietly(tf.lite.TFLiteConverter.from_concrete_functions([concrete(graph, [input_name], outputs)]))
 
@@ -99,14 +99,16 @@ def convert_int8(
     lowest: Mapping[str, float] | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> bytes:
-    """A TFLite file int8 inside, uint8 in, float32 out, apart from the nodes `keep_float`, which stay float32.
+    """Return a TFLite file that is int8 inside, takes uint8 and gives float32.
 
-    samples: representative inputs, float32 (1, H, W, 3) in [-1, 1]. lowest: for nodes by name, where their int8 range
-    begins at the least; what lies below comes out as that value, and what lies above is resolved the more finely.
-    ranges: for nodes by name, the int8 range itself, instead of the one that the samples show.
+    samples: representative inputs, float32 (1, H, W, 3) in [-1, 1].
+    keep_float: names of nodes that stay float32.
+    lowest: node name -> lowest value of its int8 range; lower values come out as this one, higher ones in finer steps.
+    ranges: node name -> its int8 range, instead of the one that the samples show.
+    Raises BuildError: when TensorFlow's calibration does not know a node of `lowest` or `ranges`.
     """
     tf = load()
-    # The two steps that TFLiteConverter.convert takes by itself; apart, because only the second takes exceptions.
+    # TFLiteConverter.convert does both steps by itself; they are apart here because only the second takes exceptions.
     from tensorflow.lite.python.convert import mlir_quantize
     from tensorflow.lite.python.util import modify_model_io_type
 
@@ -122,7 +124,10 @@ def convert_int8(
 
 
 def _with_lowest(calibrated: bytes, lowest: Mapping[str, float]) -> bytes:
-    """The calibrated file with the measured ranges of these tensors cut off below. Raises BuildError without them."""
+    """Return the calibrated file with the measured ranges of these tensors cut off below.
+
+    Raises BuildError: when one has no range.
+    """
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(calibrated))
@@ -135,7 +140,10 @@ def _with_lowest(calibrated: bytes, lowest: Mapping[str, float]) -> bytes:
 
 
 def _with_ranges(calibrated: bytes, ranges: Mapping[str, tuple[float, float]]) -> bytes:
-    """The calibrated file with these ranges in the place of measured ones. Raises BuildError for an unknown node."""
+    """Return the calibrated file with these ranges instead of the measured ones.
+
+    Raises BuildError: for an unknown node.
+    """
     from tensorflow.lite.tools import flatbuffer_utils
 
     if not ranges:
@@ -143,7 +151,7 @@ def _with_ranges(calibrated: bytes, ranges: Mapping[str, tuple[float, float]]) -
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(calibrated))
     missing = set(ranges)
     for tensor in model.subgraphs[0].tensors:
-        # A fused operation carries the names of all it is made of, its last one among them.
+        # A fused operation carries the names of all operations that it is made of, joined by semicolons.
         for name in set(tensor.name.decode().split(";")) & set(ranges):
             if tensor.quantization is not None and tensor.quantization.min is not None:
                 tensor.quantization.min, tensor.quantization.max = (np.array([x], np.float32) for x in ranges[name])
@@ -154,7 +162,7 @@ def _with_ranges(calibrated: bytes, ranges: Mapping[str, tuple[float, float]]) -
 
 
 def _quietly(converter: Any) -> bytes:
-    """Convert without the converter's remarks, which are about its own interface and the statistics of operations."""
+    """Convert without the converter's remarks about its own interface and the statistics of operations."""
     with warnings.catch_warnings(), _no_stderr():
         warnings.simplefilter("ignore")
         return bytes(converter.convert())
@@ -162,7 +170,7 @@ def _quietly(converter: Any) -> bytes:
 
 @contextmanager
 def _no_stderr() -> Iterator[None]:
-    """Silence file descriptor 2: what the converter prints comes from C++ and passes sys.stderr by."""
+    """Silence file descriptor 2 inside the block: the converter prints from C++, which does not use sys.stderr."""
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:

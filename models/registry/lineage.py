@@ -47,7 +47,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What one model was made from.
+    """Weights, data and settings that one model was made from.
 
     licence: of its weights, empty when none is stated. training: None for published weights.
     seen: cameras of the training's split file.

@@ -22,7 +22,7 @@ DEFAULT_POLICY: Final = Path(__file__).with_name("policy.toml")
 
 @dataclass(frozen=True, slots=True)
 class Margins:
-    """How much worse than production a candidate may be. policy.toml states the unit of each."""
+    """Largest allowed losses against production. policy.toml states the unit of each."""
 
     ap50: float
     slice_ap50: float

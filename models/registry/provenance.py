@@ -18,12 +18,12 @@ _SAME: Final = 1e-4
 
 def file(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     """Check that this very file was evaluated, at its own input size, and was not rolled back since."""
-    said = gate_input.measured.sha256
+    stated = gate_input.measured.sha256
     yield fact(
         "file",
         "evaluated model",
-        said == gate_input.sha256,
-        f"{said[:12] or 'none'}, candidate {gate_input.sha256[:12]}",
+        stated == gate_input.sha256,
+        f"{stated[:12] or 'none'}, candidate {gate_input.sha256[:12]}",
     )
     size = gate_input.measured.size
     shown = "none" if size is None else f"{size[0]}x{size[1]}"
@@ -40,8 +40,8 @@ def origin(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
         yield fact("origin", "training", True, "none stated: published weights")
         return
     for what in ("run", "code", "config_sha256", "parent"):
-        said: str = getattr(training, what)
-        yield fact("origin", what.replace("_", " "), bool(said), said[:40] or "not stated")
+        stated: str = getattr(training, what)
+        yield fact("origin", what.replace("_", " "), bool(stated), stated[:40] or "not stated")
     yield fact("origin", "data", bool(training.data), f"{len(training.data)} data sets")
     for one in training.data:
         yield fact("origin", f"{one.name} sha256", bool(one.sha256), one.sha256[:12] or "not stated")
@@ -49,12 +49,12 @@ def origin(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
 
 def licence(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     """Check that weights and every data set have a licence that may ship."""
-    for subject, said in [
+    for subject, stated in [
         ("weights", gate_input.lineage.licence),
         *((one.name, one.licence) for one in gate_input.lineage.data),
     ]:
-        passed = said in policy.licences
-        shown = said or "none stated"
+        passed = stated in policy.licences
+        shown = stated or "none stated"
         yield fact("licence", subject, passed, shown if passed else f"{shown}: measured, never promoted")
 
 
@@ -89,7 +89,7 @@ def yardstick(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     )
     shown = f"{len(candidate_clips)} clips, production {len(production_clips)}"
     yield fact("yardstick", "clips", bool(candidate_clips) and candidate_clips == production_clips, shown)
-    # Counts change with the program as well, and what production's evaluation says may be a year old.
+    # Counts change with the program too, and production's evaluation may be a year old.
     beside, recorded = (gate_input.comparison or Comparison()).counts, gate_input.baseline.counting.totals
     pairs = [(beside.get(name), recorded.get(name)) for name in recorded]
     again = bool(pairs) and all(a is not None and b is not None and abs(a - b) < _SAME for a, b in pairs)

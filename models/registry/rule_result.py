@@ -1,4 +1,4 @@
-"""One line of a gate decision: a rule, what it was applied to, the figure, the bound and whether it passed. Pure."""
+"""Hold one line of a gate decision: a rule, its subject, the figure, the bound and whether it passed. Pure."""
 
 from __future__ import annotations
 

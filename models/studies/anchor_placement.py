@@ -1,8 +1,8 @@
-"""What the placement of anchors is worth: `python -m models.studies.anchor_placement [--models DIR] [--eval DIR]`.
+"""Measure what placing the anchors is worth: `python -m models.studies.anchor_placement [--models DIR] [--eval DIR]`.
 
-Judges every file of a folder twice on labelled pictures: with its own anchors (models/conversion/anchors.py), and with
-anchors that divide the picture evenly and grow with its shorter side, as the source's generator would place them at
-that size. Needs no TensorFlow. docs/experiments/2026-11-23-anchor-placement.md keeps the table of the last run.
+Every file of a folder is evaluated twice on labelled pictures: with its own anchors (models/conversion/anchors.py), and
+with anchors that divide the picture evenly and grow with its shorter side, as the source's generator would place them
+at that size. Needs no TensorFlow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OVERLAPS: Final = (0.5, 0.75)
 
 
 def evenly_placed(manifest: Manifest) -> Manifest:
-    """The manifest with anchors that divide the picture evenly, of sizes relative to its shorter side."""
+    """Return the manifest with anchors that divide the picture evenly, of sizes relative to its shorter side."""
     result = copy.deepcopy(manifest)
     relative = TRAINED_SIDE / min(result["input"]["width"], result["input"]["height"])
     for layer in result["anchors"]["layers"]:
@@ -41,7 +41,7 @@ def evenly_placed(manifest: Manifest) -> Manifest:
 
 
 def scores(manifest: Manifest, model: bytes, evaluating: Sequence[Picture]) -> list[float]:
-    """Average precision of LABELS at each of OVERLAPS."""
+    """Return the average precision of LABELS at each of OVERLAPS."""
     with tempfile.TemporaryDirectory() as folder:
         found = precisions(write(Path(folder), manifest, model), evaluating)
     places = [IOUS.index(overlap) for overlap in OVERLAPS]
@@ -49,7 +49,7 @@ def scores(manifest: Manifest, model: bytes, evaluating: Sequence[Picture]) -> l
 
 
 def table(models: Sequence[Path], evaluating: Sequence[Picture]) -> str:
-    """Markdown, two rows for each model."""
+    """Return a Markdown table with two rows for each model."""
     head = ["model", "anchors", *(f"AP{round(overlap * 100)} {label}" for overlap in OVERLAPS for label in LABELS)]
     rows = []
     for path in models:
@@ -61,14 +61,16 @@ def table(models: Sequence[Path], evaluating: Sequence[Picture]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 when something is missing."""
+    """Run the command. Return 0, or 1 when something is missing."""
     parser = argparse.ArgumentParser(
-        prog="python -m models.studies.anchor_placement", description="Judge the placement of anchors."
+        prog="python -m models.studies.anchor_placement", description="Measure what placing the anchors is worth."
     )
     parser.add_argument(
         "--eval", type=Path, help="labelled pictures ($EDGE_APP_SHARED/detection/eval)", dest="evaluating"
     )
-    parser.add_argument("--models", type=Path, default=FOLDER, help="folder of .tflite files (those in production)")
+    parser.add_argument(
+        "--models", type=Path, default=FOLDER, metavar="DIR", help="folder of .tflite (models/artefacts)"
+    )
     args = parser.parse_args(arguments)
     return exit_code(lambda: _print(args.models, args.evaluating))
 

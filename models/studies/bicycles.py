@@ -1,8 +1,8 @@
-"""Are bicycles told from motorcycles? `python -m models.studies.bicycles MODEL.tflite ... --shards DIR --split FILE`.
+"""Measure whether bicycles are distinguished from motorcycles: `python -m models.studies.bicycles MODEL.tflite ...`.
 
-Prints, for the bicycles that a person has marked (data/marks.json), what each detector with the product's own
-suppression calls the rider's box: a bicycle, a motorcycle, another thing or nothing. Only those of validation and test
-cameras say how it is on cameras that taught nothing. No TensorFlow.
+For the bicycles that a person has marked (models/data/marks.json) the command prints what each detector, with the
+product's own suppression, takes the rider's box for: a bicycle, a motorcycle, another class or nothing. Only the rows
+of validation and test cameras show the result on cameras that were not trained on. Needs no TensorFlow.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from models.evaluation.cyclists import BICYCLE_LABELS, WORKING, bicycle_labels
 from models.training.scenes import decoded, in_true_shape
 
 
-def looked_at(detector: TfliteDetector, samples: Sequence[Sample]) -> Iterator[str]:
-    """One of CALLED for each marked bicycle."""
+def classified(detector: TfliteDetector, samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield one of BICYCLE_LABELS for each marked bicycle of the samples: what the detector takes it for."""
     boxes_of = marks("bicycles")
     for sample in samples:
         if sample.sha256 in boxes_of:
@@ -34,23 +34,25 @@ def looked_at(detector: TfliteDetector, samples: Sequence[Sample]) -> Iterator[s
 
 
 def main() -> int:
+    """Run the command. Return 0, or 1 when something is missing."""
     parser = argparse.ArgumentParser(
-        prog="python -m models.studies.bicycles", description=(__doc__ or "").splitlines()[0]
+        prog="python -m models.studies.bicycles",
+        description="Measure whether bicycles are distinguished from motorcycles.",
     )
-    parser.add_argument("model", nargs="+", type=Path, metavar="MODEL.tflite")
-    parser.add_argument("--shards", nargs="+", type=Path, required=True)
-    parser.add_argument("--split", type=Path, required=True)
-    given = parser.parse_args()
-    return exit_code(lambda: _report(given))
+    parser.add_argument("model", nargs="+", type=Path, metavar="MODEL.tflite", help="each with its .json beside it")
+    parser.add_argument("--shards", nargs="+", type=Path, required=True, metavar="DIR", help="folders with pictures")
+    parser.add_argument("--split", type=Path, required=True, metavar="FILE", help="what `models.data split` wrote")
+    args = parser.parse_args()
+    return exit_code(lambda: _report(args))
 
 
-def _report(given: argparse.Namespace) -> None:
-    cameras, rows = splits.read(given.split), []
-    samples = list(shards.read(given.shards))
-    for model in given.model:
+def _report(args: argparse.Namespace) -> None:
+    cameras, rows = splits.read(args.split), []
+    samples = list(shards.read(args.shards))
+    for model in args.model:
         detector = TfliteDetector(model, threads=2, score=WORKING)
         for part in splits.PARTS:
-            counts = Counter(looked_at(detector, [one for one in samples if cameras.part(one.camera) == part]))
+            counts = Counter(classified(detector, [one for one in samples if cameras.part(one.camera) == part]))
             rows.append([model.stem, model.parent.name, part, *(str(counts[what]) for what in BICYCLE_LABELS)])
         detector.close()
     print(table(["model", "of", "cameras", *BICYCLE_LABELS], rows))

@@ -1,7 +1,7 @@
-"""What each choice of the recipe is worth: `python -m models.studies.quantisation [--input WxH] [--images DIR] ...`.
+"""Measure each choice of the recipe: `python -m models.studies.quantisation [--input WxH] [--images DIR] [--eval DIR]`.
 
-Builds the file in every variant, compares each with the float file on labelled pictures that calibrated none of them,
-and prints one table. Takes about 20 minutes. docs/experiments/2026-11-23-quantisation.md has the last one.
+The command builds the file in every variant, compares each with the float file on labelled pictures that calibrated
+none of them, and prints one table. It takes about 20 minutes.
 """
 
 from __future__ import annotations
@@ -47,12 +47,16 @@ VARIANTS: Final = (
     replace(ROUNDED, name="  with last convolutions float too", float_heads=True, lowest_logit=None),
 )
 COLUMNS: Final = "variant|score err|p95|flips .3|.4|.5|IoU|AP50 car|moto|time|MB"
-JUDGED: Final = ("car", "motorcycle")
+EVALUATED: Final = ("car", "motorcycle")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A variant's figures; time is relative to PLAIN in the same run."""
+    """Figures of one variant.
+
+    fidelity: to the float file, None for the float file itself. precision: class -> AP50.
+    time: of one invoke, relative to PLAIN in the same run. megabytes: size of the file.
+    """
 
     name: str
     fidelity: Fidelity | None
@@ -61,17 +65,22 @@ class Row:
     megabytes: float
 
     def cells(self) -> list[str]:
-        """As the table prints it."""
+        """Return the cells of the table's row."""
         found = self.fidelity
         first = [f"{found.score_mean:.4f}", f"{found.score_p95:.3f}"] if found else ["-", "-"]
         flips = [f"{flip:.3f}" for flip in found.flips] if found else ["-"] * 3
         overlap = f"{found.box_iou:.3f}" if found else "-"
-        scores = [f"{self.precision[label]:.3f}" for label in JUDGED]
+        scores = [f"{self.precision[label]:.3f}" for label in EVALUATED]
         return [self.name, *first, *flips, overlap, *scores, f"{self.time:.2f}", f"{self.megabytes:.2f}"]
 
 
 def study(size: Size, calibrating: Sequence[Path], evaluating: Sequence[Path], say: Callable[[str], None]) -> list[Row]:
-    """Build and measure every variant, the float file first."""
+    """Build and measure every variant, the float file first.
+
+    calibrating: pictures to choose representative ones from. evaluating: labelled pictures, none of them in
+    `calibrating`.
+    say: called with a line of progress before each step.
+    """
     graph = published_weights.read(published_weights.fetch())
     files: dict[str, Built] = {}
     for recipe in (FLOAT, *VARIANTS):
@@ -87,12 +96,12 @@ def study(size: Size, calibrating: Sequence[Path], evaluating: Sequence[Path], s
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table as the model card keeps it."""
+    """Return the rows as a Markdown table."""
     return table(COLUMNS.split("|"), (row.cells() for row in rows))
 
 
 def _times(files: Mapping[str, Built], image: Image) -> dict[str, float]:
-    """Time per invoke on 2 threads, relative to PLAIN."""
+    """Return the time of one invoke on 2 threads, relative to PLAIN."""
     models = {name: RawModel(built.model, built.manifest, threads=2) for name, built in files.items()}
     ordered = {PLAIN.name: models[PLAIN.name]} | models
     taken = relative_times({name: partial(model.invoke, image) for name, model in ordered.items()})
@@ -102,7 +111,7 @@ def _times(files: Mapping[str, Built], image: Image) -> dict[str, float]:
 def _precision(built: Built, evaluating: Sequence[Picture]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         found = precisions(write(Path(folder), built.manifest, built.model), evaluating)
-    return {label: judged.ap50 for label, judged in found.items()}
+    return {label: class_result.ap50 for label, class_result in found.items()}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 when something is missing."""
+    """Run the command. Return 0, or 1 when something is missing."""
     args = _parser().parse_args(arguments)
     return exit_code(lambda: _print(args.size, args.images, args.evaluating))
 

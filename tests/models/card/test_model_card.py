@@ -73,4 +73,4 @@ def test_plots_of_another_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "confusion-another.svg").write_text("<svg/>")
     default = next(e for e in Registry().entries() if e.size == "512x288")
     with pytest.raises(BuildError, match=f"confusion-{default.name}.svg"):
-        card.take_plots(tmp_path, tmp_path / "card", default)
+        card.copy_plots(tmp_path, tmp_path / "card", default)

@@ -51,7 +51,7 @@ def test_only_marked_pictures_are_looked_at(tmp_path: Path, monkeypatch: pytest.
     one, other = sample(seed=1), sample(seed=2)
     marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.6, 0.1, 0.7, 0.3], [0.8, 0.1, 0.9, 0.3]]}}))
     detector = TfliteDetector(MODEL)
-    assert list(bicycles.looked_at(detector, [other, one])) == ["nothing", "nothing"]
+    assert list(bicycles.classified(detector, [other, one])) == ["nothing", "nothing"]
     detector.close()
 
 
