@@ -1,1 +1,1 @@
-"""Annotated pictures: import, check, split by camera. `python -m models.data --help` lists the commands."""
+"""Import, check and split annotated pictures: `python -m models.data --help` lists the commands."""

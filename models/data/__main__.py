@@ -1,4 +1,4 @@
-"""`python -m models.data`."""
+"""Run `python -m models.data COMMAND`."""
 
 from __future__ import annotations
 

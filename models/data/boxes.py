@@ -1,4 +1,4 @@
-"""Boxes as the labels give them, made ours: in 0..1, of our classes, within the picture."""
+"""Bring the boxes of labels into one form: in 0..1, of our classes, within the picture."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from models.data.problems import Problems
 from models.data.samples import CLASSES, OTHER
 
 SLACK: Final = 0.002
-"""Of the picture's side: what a box may stick out by rounding without a word."""
+"""Share of the picture's side by which a box may stick out without being listed: it is rounding."""
 INSIDE: Final = 0.5
-"""Of the box's area: with less of it in the picture a box is wrong, with more it is clipped; both are listed."""
+"""Share of the box's area. A box with less of it in the picture is wrong, one with more is clipped; both are listed."""
 SHAPE: Final = 0.02
-"""Ratio of aspects up to which a stated size and the picture's own mean the same shape."""
+"""Ratio of two aspects up to which a stated size and the picture's own size mean the same shape."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Boxes:
-    """The usable boxes of a picture: corners float32 (N, 4) in 0..1, classes int16 (N,), ignored bool (N,)."""
+    """The usable boxes of a picture.
+
+    corners: float32 (N, 4), x0 y0 x1 y1 in 0..1. classes: int16 (N,), indexes of CLASSES. ignored: bool (N,).
+    """
 
     corners: FloatArray
     classes: NDArray[np.int16]
@@ -33,7 +36,10 @@ class Boxes:
 
 
 def checked(item: Labelled, size: tuple[int, int], classes: Mapping[str, str], problems: Problems) -> Boxes:
-    """The boxes of a picture of `size` (width, height) px; classes: plain source name -> ours, or SKIP."""
+    """Return the usable boxes of a picture and list what is wrong with the others.
+
+    size: width and height of the picture, px. classes: normalised class name of the source -> ours, or SKIP.
+    """
     side = np.array(_measure(item, size, problems) * 2, np.float64)
     corners, kinds, ignored = [], [], []
     for row in item.rows:
@@ -52,7 +58,7 @@ def checked(item: Labelled, size: tuple[int, int], classes: Mapping[str, str], p
 
 
 def _measure(item: Labelled, size: tuple[int, int], problems: Problems) -> tuple[float, float]:
-    """What the corners are divided by. Labels that state another size were made on another copy of the picture."""
+    """Return what the corners are divided by. Labels with another size were made on another copy of the picture."""
     if not item.pixels:
         return (1, 1)
     if item.size is None or item.size == size or min(item.size) <= 0:
@@ -65,7 +71,7 @@ def _measure(item: Labelled, size: tuple[int, int], problems: Problems) -> tuple
 
 
 def _clipped(item: Labelled, row: Row, box: NDArray[np.float64], problems: Problems) -> NDArray[np.float32] | None:
-    """The box within the picture, float32 (4,) in 0..1; None, and listed, when it is nothing to learn from."""
+    """Return the box within the picture, float32 (4,) in 0..1; list an unusable one and return None."""
     inner = np.clip(box, 0, 1).astype(np.float32)
     text = "x0 {:g} y0 {:g} x1 {:g} y1 {:g}".format(*row.corners)
     if not (box[2:] > box[:2]).all():
@@ -76,5 +82,5 @@ def _clipped(item: Labelled, row: Row, box: NDArray[np.float64], problems: Probl
         problems.add("box outside", item.labels, f"{row.label} {text} is mostly outside the picture", row.line)
         return None
     if np.abs(inner - box).max() > SLACK:
-        problems.add("box clipped", item.labels, f"{row.label} {text} stood out of the picture", row.line)
+        problems.add("box clipped", item.labels, f"{row.label} {text} sticks out of the picture", row.line)
     return inner

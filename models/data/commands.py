@@ -1,4 +1,4 @@
-"""`python -m models.data COMMAND`: import, street, split, export, report."""
+"""Run `python -m models.data COMMAND`: import, street, split, export, report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ READERS: Final[dict[str, Reader]] = {"yolo": yolo.read, "voc": voc.read, "coco":
 WRITERS: Final[dict[str, Writer]] = {"yolo": yolo.write, "voc": voc.write, "coco": coco.write, "csv": rows.write}
 PROGRAM: Final = "python -m models.data"
 WIDE: Final = 160
-"""Columns where there is no terminal to ask: a table in a file or a pipe is not to be cut."""
+"""Columns when the output is a file or a pipe: a table there must not be cut."""
 T = TypeVar("T")
 
 
@@ -38,7 +38,7 @@ def _console(stderr: bool = False) -> Console:
 
 
 def progress(items: Iterable[T], what: str, console: Console, total: int | None = None) -> Iterator[T]:
-    """The items, with a bar on a terminal."""
+    """Yield the items, with a progress bar on a terminal."""
     yield from track(items, what, total, console=console, transient=True, disable=not console.is_terminal)
 
 
@@ -66,12 +66,12 @@ def _sources(args: argparse.Namespace) -> tuple[Source, ...]:
     if args.sources:
         return read_sources(args.sources)
     if not args.licence or not args.origin:
-        raise UsageError(f'Say --sources FILE, or --origin and --licence (an SPDX id, or "{NO_LICENCE}").')
+        raise UsageError(f'Give --sources FILE, or --origin and --licence (an SPDX id, or "{NO_LICENCE}").')
     return (one(args.origin, args.licence, args.aspect, args.camera),)
 
 
 def _pictures_of(labels: Path) -> Path:
-    """Where pictures are when nobody says: with the labels, or above a folder of annotations."""
+    """Return the folder of the pictures when none is named: that of the labels, or the one above `annotations`."""
     if labels.is_dir():
         return labels
     return labels.parent.parent if labels.parent.name == "annotations" else labels.parent
@@ -89,7 +89,7 @@ def _free(folder: Path, sign: Path, replace: bool) -> None:
 
 
 def _table(first: str, groups: Sequence[tuple[str, Entry]]) -> None:
-    """Cameras, pictures and boxes of each group, on stdout."""
+    """Print cameras, pictures and boxes of each group to stdout."""
     table = Table(first, "cameras", "pictures", *CLASSES)
     for name in dict.fromkeys(name for name, _ in groups):
         mine = [entry for other, entry in groups if other == name]
@@ -99,18 +99,18 @@ def _table(first: str, groups: Sequence[tuple[str, Entry]]) -> None:
 
 
 def split_command(args: argparse.Namespace, console: Console) -> None:
-    """Decide camera by camera what trains, chooses and judges; refuse near-duplicates across that."""
+    """Decide camera by camera which pictures train, validate and test; refuse near-duplicates in two parts."""
     entries = [entry for folder in args.shards for entry in shards.read_index(folder).entries]
-    judging = [entry for folder in args.test_shards for entry in shards.read_index(folder).entries]
-    judges = tuple(sorted({entry.camera for entry in judging}))
+    test_entries = [entry for folder in args.test_shards for entry in shards.read_index(folder).entries]
+    test_cameras = tuple(sorted({entry.camera for entry in test_entries}))
     if args.share is not None:
         chosen = splits.by_share(entries, args.share, 0, args.seed)
     else:
         chosen = splits.by_patterns(entries, args.validation, args.test)
-    split = splits.Split(chosen.train, chosen.validation, (*chosen.test, *judges))
-    splits.check(split, [*entries, *judging])
+    split = splits.Split(chosen.train, chosen.validation, (*chosen.test, *test_cameras))
+    splits.check(split, [*entries, *test_entries])
     splits.write(args.out, split, _command_line())
-    _table("part", sorted(((split.part(e.camera) or "", e) for e in [*entries, *judging]), key=_place))
+    _table("part", sorted(((split.part(e.camera) or "", e) for e in [*entries, *test_entries]), key=_place))
     console.print(f"wrote {args.out}", soft_wrap=True)
 
 
@@ -119,7 +119,7 @@ def _place(row: tuple[str, Entry]) -> int:
 
 
 def street_command(args: argparse.Namespace, console: Console) -> None:
-    """Draw pictures of the rendered street, with exact boxes, into shards: own pictures, free to train on."""
+    """Draw pictures of the rendered street with exact boxes into shards; our own drawings are free to train on."""
     _free(args.out, args.out / shards.INDEX, args.replace)
     made = progress(drawn.samples(args.count, args.seed), "drawing", console, args.count)
     index = shards.write(args.out, made)
@@ -144,14 +144,14 @@ def export_command(args: argparse.Namespace, console: Console) -> None:
 
 
 def _remembered(samples: Iterable[Sample], seen: list[Sample]) -> Iterator[Sample]:
-    """The samples, and in `seen` the same without their bytes."""
+    """Yield the samples, and append them without their bytes to `seen`."""
     for sample in samples:
         seen.append(sample.without_image())
         yield sample
 
 
 def report_command(args: argparse.Namespace, console: Console) -> None:
-    """One HTML page, and JSON, of what is in the pictures and which labels look wrong, with contact sheets."""
+    """Write one HTML page, and JSON, about the pictures and the labels that look wrong, with contact sheets."""
     from models.data.report.build import report  # brings matplotlib, which no other command needs
 
     if args.model:
@@ -170,7 +170,7 @@ def _command_line() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, 1 when nothing usable is left or the data contradict the split, 2 for wrong usage."""
+    """Run a command. Return 0, 1 when nothing usable is left or the data contradict the split, 2 for wrong usage."""
     calls = {
         "import": import_command,
         "street": street_command,

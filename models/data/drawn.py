@@ -1,4 +1,4 @@
-"""Pictures of the rendered street with its exact boxes: what may always be trained on, since it is our own drawing."""
+"""Draw pictures of the rendered street with exact boxes: our own drawings may always be trained on."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from models.data.samples import CLASSES, OTHER, Sample, digest
 ORIGIN: Final = "edge-app rendered street, own drawing"
 LICENCE: Final = "LicenseRef-own"
 _EVERY_S: Final = 1.7
-"""Between two pictures: vehicles have moved on, and no period of the light is met."""
+"""Seconds between two pictures: vehicles have moved on, and it is no multiple of a period of the light."""
 _SIZE: Final = (640, 360)
 _LIGHTS: Final[tuple[Literal["day", "cycle"], ...]] = ("day", "cycle")
 _HIDDEN: Final = 0.6
-"""Share of a vehicle behind nearer ones, or outside the picture, from which it counts neither for nor against."""
+"""Share of a vehicle behind nearer ones, or outside the picture, from which it is ignored."""
 
 
 def samples(count: int, seed: int) -> Iterator[Sample]:
-    """So many pictures, half by day and, with other traffic, half in the cycle of light."""
+    """Yield `count` pictures, half by day and, with other traffic, half in the cycle of light."""
     for number, light in enumerate(_LIGHTS):
         street = Street(
             width=_SIZE[0] * 2, height=_SIZE[1] * 2, fps=1 / _EVERY_S, seed=seed + number, light=light, flow=(20, 20)
         )
         for index in range(count * number // len(_LIGHTS), count * (number + 1) // len(_LIGHTS)):
             frame = street.read(0)
-            assert frame is not None  # at pace "fast" there always is one
+            assert frame is not None  # at pace "fast" there is always one
             known = [(CLASSES.index(label), box) for _, label, box in street.boxes() if label in CLASSES]
             yield _sample(
                 f"street__{light}_{seed + number}_{index:05d}", f"street-{light}-{seed + number}", frame.image, known
@@ -66,7 +66,7 @@ def _sample(name: str, camera: str, image: Image, known: Sequence[tuple[int, tup
 
 
 def _hidden(boxes: FloatArray, inside: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Of boxes from far to near: those outside the picture or behind nearer ones to a large part."""
+    """Return which boxes, given from far to near, are mostly outside the picture or behind nearer ones; bool (N,)."""
     whole = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), 1)
     hidden = 1 - np.maximum(inside[:, 2:] - inside[:, :2], 0).prod(axis=1) / whole
     for i in range(len(boxes)):

@@ -1,4 +1,4 @@
-"""What ends a command on annotated pictures."""
+"""Define the faults that end a command on annotated pictures."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ class DataError(BuildError):
 
 
 class UsageError(DataError):
-    """The command itself is wrong: a folder that is not there, an output in the way. Exit code 2."""
+    """The command itself is wrong: a folder that does not exist, an output in the way. The exit code is 2."""

@@ -1,8 +1,8 @@
-"""Perceptual hashes: which pictures are nearly the same. The only file that knows Pillow and ImageHash.
+"""Find pictures that are nearly the same, by perceptual hashes. The only file that knows Pillow and ImageHash.
 
 The hash is ImageHash's pHash of 16x16 DCT coefficients. On 2,948 road pictures of 15 cameras and 328 single scenes no
 two views came closer than 82 of its 256 bits, while half of the consecutive frames of one camera are within 68. The
-common 8x8 hash cannot tell them apart: there two cameras came within 10 of 64 bits, as near as two frames of one.
+common 8x8 hash cannot separate them: two cameras came within 10 of its 64 bits, as near as two frames of one camera.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from PIL import UnidentifiedImageError
 SIDE: Final = 16
 BITS: Final = SIDE * SIDE
 NEAR: Final = 64
-"""Bits, of 256, up to which two pictures are near-duplicates."""
+"""Differing bits, of 256, up to which two pictures are near-duplicates."""
 FORMATS: Final = ("JPEG", "PNG")
 ORIENTATION: Final = 0x0112
 UPRIGHT: Final = (None, 0, 1)
@@ -34,7 +34,10 @@ class PictureError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PictureInfo:
-    """What a picture is: width and height in px, fingerprint: 64 hex digits of its perceptual hash."""
+    """Size and fingerprint of a picture.
+
+    width, height: px. fingerprint: its perceptual hash, 64 hex digits.
+    """
 
     width: int
     height: int
@@ -43,7 +46,7 @@ class PictureInfo:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two pictures, by their places in a list, and the bits in which they differ."""
+    """Two pictures, by their places in a list, and the number of bits in which their fingerprints differ."""
 
     first: int
     second: int
@@ -51,7 +54,10 @@ class Pair:
 
 
 def inspect(image: bytes) -> PictureInfo:
-    """Decode all of a JPEG or PNG. Raises PictureError for anything that training could not read as it looks."""
+    """Return size and fingerprint of a JPEG or PNG, after decoding all of it.
+
+    Raises PictureError: when it is anything that training could not read as it looks.
+    """
     try:
         with Pillow.open(io.BytesIO(image), formats=FORMATS) as picture:
             if picture.getexif().get(ORIENTATION) not in UPRIGHT:
@@ -65,14 +71,14 @@ def inspect(image: bytes) -> PictureInfo:
 
 
 def near_pairs(fingerprints: Sequence[str], bits: int = NEAR) -> Iterator[Pair]:
-    """All pairs that differ in at most `bits`, nearest first within a block of the first; "" matches nothing."""
+    """Yield all pairs whose fingerprints differ in at most `bits`. An empty fingerprint matches nothing."""
     known = [i for i, text in enumerate(fingerprints) if text]
     if not known:
         return
     signs = np.stack([_signs(fingerprints[i]) for i in known])
     for start in range(0, len(known), BLOCK):
         block = signs[start : start + BLOCK]
-        # Of +1 and -1 the product is BITS minus twice the differing bits, and a matrix product is fast.
+        # For rows of +1 and -1 the matrix product is BITS minus twice the number of differing bits, and it is fast.
         distance = (BITS - block @ signs.T) / 2
         rows, columns = np.nonzero(distance <= bits)
         for row, column in zip(rows, columns, strict=True):
@@ -88,7 +94,7 @@ def _signs(fingerprint: str) -> NDArray[np.float32]:
 
 
 def groups(count: int, pairs: Sequence[Pair]) -> list[int]:
-    """For each of `count` pictures the lowest number of all that hang together with it by pairs."""
+    """Return for each of `count` pictures the lowest index of all pictures that pairs connect with it."""
     root = list(range(count))
 
     def find(i: int) -> int:

@@ -1,4 +1,4 @@
-"""From labelled pictures of any format to samples: what is wrong is listed, the rest is used."""
+"""Turn labelled pictures of any format into samples: what is wrong is listed, the rest is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.data.sources import Source, find_known
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pending:
-    """A sample but for its bytes, which would fill the memory if all were kept."""
+    """A sample without its bytes, which would fill the memory if all were kept. path: the picture's file."""
 
     path: Path
     sample: Sample
@@ -26,14 +26,18 @@ class Pending:
 def gather(
     labelled: Iterable[Labelled], sources: tuple[Source, ...], classes: Mapping[str, str], problems: Problems
 ) -> list[Pending]:
-    """Check every picture and box; single scenes that are near-duplicates become one camera."""
+    """Check every picture and box, and return what is usable.
+
+    classes: normalised class name of the source -> ours. problems: takes what is wrong.
+    Single scenes that are near-duplicates become one camera.
+    """
     found: list[Pending] = []
     names: set[str] = set()
     hashes: dict[str, Path] = {}
     for item in labelled:
         image = _bytes(item, problems)
         info = None if image is None else _inspect(item, image, problems)
-        if image is None or info is None or _seen(item, digest(image), names, hashes, problems):
+        if image is None or info is None or _is_duplicate(item, digest(image), names, hashes, problems):
             continue
         sample = _sample(item, image, info, sources, classes, problems)
         found += [Pending(item.picture, sample)] if sample else []
@@ -41,7 +45,7 @@ def gather(
 
 
 def samples(pending: Sequence[Pending]) -> Iterator[Sample]:
-    """The samples with their bytes read again. Raises OSError when a picture went away meanwhile."""
+    """Yield the samples with their bytes, read again. Raises OSError: when a picture has gone away meanwhile."""
     for item in pending:
         yield replace(item.sample, image=item.path.read_bytes())
 
@@ -64,7 +68,7 @@ def _inspect(item: Labelled, image: bytes, problems: Problems) -> PictureInfo | 
         return None
 
 
-def _seen(item: Labelled, sha256: str, names: set[str], hashes: dict[str, Path], problems: Problems) -> bool:
+def _is_duplicate(item: Labelled, sha256: str, names: set[str], hashes: dict[str, Path], problems: Problems) -> bool:
     if sha256 in hashes:
         problems.add("duplicate picture", item.picture, f"the same file as {hashes[sha256]}, which is used")
         return True
@@ -110,7 +114,7 @@ def _sample(
 
 
 def _scenes_joined(found: list[Pending]) -> list[Pending]:
-    """Single scenes (camera = own name) that look nearly the same share the first one's name as their camera."""
+    """Give single scenes (camera = own name) that look nearly the same the first one's name as their camera."""
     alone = [i for i, item in enumerate(found) if item.sample.camera == item.sample.name]
     pairs = list(fingerprints.near_pairs([found[i].sample.fingerprint for i in alone]))
     for place, first in zip(alone, fingerprints.groups(len(alone), pairs), strict=True):

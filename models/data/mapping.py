@@ -1,4 +1,4 @@
-"""From a source's class names to ours."""
+"""Map a source's class names to ours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.data.errors import UsageError
 from models.data.samples import CLASSES
 
 SKIP: Final = "-"
-"""Boxes of a class mapped to this are left out on purpose: no vehicle that is counted, no region to ignore."""
+"""Boxes of a class mapped to this are left out on purpose: they are no counted vehicles and no regions to ignore."""
 USUAL: Final[Mapping[str, str]] = {
     **{label: label for label in CLASSES},
     **dict.fromkeys(("taxi", "suv", "pickup", "van", "sedan", "automobile"), "car"),
@@ -23,12 +23,16 @@ USUAL: Final[Mapping[str, str]] = {
 
 
 def normalised(name: str) -> str:
-    """Lower case, with hyphens for blanks and underscores: "Auto_Rickshaw" and "auto rickshaw" are one class."""
+    """Return a class name in lower case with hyphens: "Auto_Rickshaw" and "auto rickshaw" are one class."""
     return "-".join(name.lower().replace("_", " ").replace("-", " ").split())
 
 
 def class_mapping(options: Sequence[str], file: Path | None = None) -> Mapping[str, str]:
-    """The usual names, over them a JSON file {"theirs": "ours"}, over it options THEIRS=OURS. Raises UsageError."""
+    """Return normalised class names of sources -> ours.
+
+    Options THEIRS=OURS go before a JSON file {"theirs": "ours"}, and that before the usual names.
+    Raises UsageError: when an option or the file is wrong.
+    """
     pairs = list(_in_file(file).items()) if file else []
     for option in options:
         theirs, sign, ours = option.rpartition("=")

@@ -1,4 +1,7 @@
-"""What this project has marked by eye where data sets lack a label or mean something else; pictures known by sha256."""
+"""Read what this project has marked by eye where data sets lack a label or mean something else.
+
+Pictures are known by their sha256, because the pictures themselves are not in the repository.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,14 @@ from edge_app.records import FloatArray
 
 MARKED: Final = Path(__file__).with_name("marks.json")
 What: TypeAlias = Literal["bicycles", "nothing", "cars", "unlabelled", "mislabelled"]
-"""Bicycles with their riders; places where a detector saw a vehicle and nothing is; passenger vans labelled as buses,
-which we count as cars. In pictures that judge: vehicles without a label, and labels on nothing or of another class."""
+"""Kinds of marks. bicycles: with their riders. nothing: places where a detector saw a vehicle and there is none. cars:
+passenger vans labelled as buses, which we count as cars. In pictures that evaluate: unlabelled: vehicles without a
+label; mislabelled: labels on nothing or of another class.
+"""
 
 
 @lru_cache
 def marks(what: What, path: Path = MARKED) -> dict[str, FloatArray]:
-    """sha256 of a picture -> boxes float32 (N, 4) x0 y0 x1 y1 in 0..1."""
+    """Return sha256 of a picture -> marked boxes of one kind, float32 (N, 4), x0 y0 x1 y1 in 0..1."""
     boxes_of = json.loads(path.read_text("utf-8"))[what]
     return {picture: np.array(boxes, np.float32) for picture, boxes in boxes_of.items()}

@@ -1,4 +1,4 @@
-"""What can be typed after `python -m models.data`."""
+"""Define the command line of `python -m models.data`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from models.data.samples import NO_LICENCE
 
 
 def parser(program: str, calls: Mapping[str, Callable[..., Any]], formats: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of all commands; `call` of what it returns is the command's function, whose docstring is its help."""
+    """Return the parser of all commands.
+
+    calls: command -> its function, whose docstring is its help and which becomes `call` of the parsed arguments.
+    formats: names of the label formats.
+    """
     whole = argparse.ArgumentParser(prog=program, description="Annotated pictures: import, check, split by camera.")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     options = {"import": _import, "street": _street, "split": _split, "export": _export, "report": _report}
@@ -52,9 +56,9 @@ def _street(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
 def _split(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
     add = parser.add_argument
     add("shards", type=Path, nargs="+", help="folders that `import` wrote")
-    add("--test-shards", type=Path, nargs="+", default=[], help="folders whose cameras all judge")
-    add("--validation", nargs="+", default=[], metavar="CAMERA", help="cameras that choose; * and ? fit many")
-    add("--test", nargs="+", default=[], metavar="CAMERA", help="cameras that judge")
+    add("--test-shards", type=Path, nargs="+", default=[], help="folders whose cameras all test")
+    add("--validation", nargs="+", default=[], metavar="CAMERA", help="cameras that validate; * and ? fit many")
+    add("--test", nargs="+", default=[], metavar="CAMERA", help="cameras that test")
     add("--share", type=_share, help="instead of --validation: this share of the pictures, whole cameras at random")
     add("--seed", type=int, default=1, help="of --share (default: 1)")
     add("--out", type=Path, required=True, help="the split file")

@@ -1,4 +1,4 @@
-"""Everything that was wrong with the input: gathered with file and line, shown as a table, kept as JSON."""
+"""Collect everything that is wrong with the input, with file and line; show it as a table and keep it as JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ SHOWN: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding. file: the label or picture file; line: from 1, None where the whole file is meant."""
+    """One finding.
+
+    file: the label or picture file. line: from 1, None when the whole file is meant. what: the problem in words.
+    """
 
     kind: Kind
     file: str
@@ -51,13 +54,18 @@ class Problems:
     found: list[Problem] = field(default_factory=list)
 
     def add(self, kind: Kind, file: Path, what: str, line: int | None = None) -> None:
+        """Add a finding."""
         self.found.append(Problem(kind, str(file), line, what))
 
     def counts(self) -> dict[str, int]:
+        """Return kind -> number of findings."""
         return dict(Counter(problem.kind for problem in self.found))
 
     def show(self, console: Console, details: Path) -> None:
-        """The first rows and the number of each kind; elsewhere than on a terminal all, one a line, to be searched."""
+        """Print the findings: on a terminal the first rows and the number of each kind, elsewhere all, one a line.
+
+        details: file with all findings, named at the end.
+        """
         if not self.found:
             return
         if console.is_terminal:
@@ -73,10 +81,10 @@ class Problems:
         table = Table("problem", Column("file", overflow="fold"), "line", "what", title="What was wrong")
         for problem in self.found[:SHOWN]:
             line = "" if problem.line is None else str(problem.line)
-            table.add_row(*map(Text, (problem.kind, problem.file, line, problem.what)))  # Text: no name is mark-up
+            table.add_row(*map(Text, (problem.kind, problem.file, line, problem.what)))  # Text: no markup
         return table
 
     def write(self, path: Path) -> None:
-        """problems.json; written also when there are none, so that an old one does not mislead."""
+        """Write problems.json, even when there are none, so that an old file does not mislead."""
         content = {"schema": SCHEMA, "counts": self.counts(), "problems": [asdict(p) for p in self.found]}
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

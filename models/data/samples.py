@@ -1,4 +1,4 @@
-"""One annotated picture, whatever format it came from."""
+"""Define one annotated picture, whatever format it came from."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ CLASSES: Final = ("car", "motorcycle", "bus", "truck", "other")
 """A label's number is its index here. `other` (three-wheelers, tractors) is never trained nor scored."""
 OTHER: Final = CLASSES.index("other")
 BICYCLE: Final = len(CLASSES)
-"""Stands beside labels in training for a bicycle with its rider: no data set labels them, and a network that is shown
-motorcycles alone takes every one for a motorcycle."""
+"""Number of a bicycle with its rider, in training only. No data set labels them, and a network that is trained on
+motorcycles alone takes every bicycle for one.
+"""
 ASPECT_DIGITS: Final = 6
-"""Decimals of an aspect: what a float32 carries unchanged."""
+"""Decimals of an aspect that a float32 carries unchanged."""
 NO_LICENCE: Final = "none stated"
-"""Stands where a licence's SPDX id should: such pictures can be measured with, not shipped from."""
+"""Stands in place of a licence's SPDX id: such pictures can be measured with, but nothing made from them ships."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """One annotated picture.
 
-    name: unique within a set. image: the encoded file (JPEG or PNG) as it was found. width, height: px of it.
+    name: unique within a set. image: the encoded file (JPEG or PNG) as it was found. width, height: its size, px.
     aspect: width / height of the scene as the camera saw it, 16/9 for a frame that was stretched to a square.
-    boxes: float32 (N, 4) x0 y0 x1 y1 in 0..1 of the picture. classes: int16 (N,), of CLASSES. ignored: bool (N,),
-    boxes that count neither for nor against, those of class `other` among them. sha256: of image. origin: who made
-    it. licence: an SPDX id or NO_LICENCE. camera: one fixed view, or one scene. fingerprint: perceptual hash in hex
-    (models.data.fingerprints), "" where it was not taken.
+    boxes: float32 (N, 4), x0 y0 x1 y1 in 0..1 of the picture. classes: int16 (N,), indexes of CLASSES.
+    ignored: bool (N,), boxes that count neither for nor against a detector; those of class `other` always are.
+    sha256: of image. origin: who made it. licence: an SPDX id or NO_LICENCE. camera: one fixed view, or one scene.
+    fingerprint: perceptual hash in hex (models.data.fingerprints), "" when it was not computed.
+    Raises ValueError: when an array has another type or shape, a text is empty, or a class is unknown.
     """
 
     name: str
@@ -61,11 +63,11 @@ class Sample:
             raise ValueError(f"sample {self.name!r} has a class outside 0..{len(CLASSES) - 1}")
 
     def without_image(self) -> Sample:
-        """The same without the file's bytes, for what is said of many pictures at once."""
+        """Return the sample without the file's bytes, for work on many pictures at once."""
         return replace(self, image=b"")
 
     def counts(self) -> Mapping[str, int]:
-        """Boxes of every class, ignored ones included."""
+        """Return class -> number of boxes, ignored ones included."""
         return {label: int(np.sum(self.classes == i)) for i, label in enumerate(CLASSES)}
 
 
@@ -75,5 +77,5 @@ def _check(name: str, array: NDArray[np.generic], dtype: type, shape: tuple[int,
 
 
 def digest(image: bytes) -> str:
-    """sha256 in hex."""
+    """Return the sha256 of bytes in hex."""
     return hashlib.sha256(image).hexdigest()

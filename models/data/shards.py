@@ -1,8 +1,8 @@
-"""TFRecord shards of samples, and the index beside them.
+"""Write and read TFRecord shards of samples, and the index beside them.
 
-An Example holds the field names of TensorFlow's Object Detection API (research/object_detection/g3doc/
-using_your_own_dataset.md; its class labels start at 1) and, under edge_app/, ours. FOLDER/index.json repeats what can
-be asked without reading pictures: names, hashes, cameras, licences, counts.
+An Example holds the field names of TensorFlow's Object Detection API
+(research/object_detection/g3doc/using_your_own_dataset.md; its class labels start at 1) and, under edge_app/, our own.
+FOLDER/index.json repeats what can be asked without reading pictures: names, hashes, cameras, licences, counts.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ from models.data.tfrecord import Values, decode, encode, read_records, write_rec
 INDEX: Final = "index.json"
 SCHEMA: Final = "edge-app/shards/1"
 PER_SHARD: Final = 512
-"""Pictures in one file: tens of megabytes at the sizes people label."""
+"""Pictures in one file: tens of megabytes at the sizes that people label."""
 BOX: Final = "image/object/bbox/"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the index says of one picture; counts: class -> boxes, ignored ones included. The rest as in Sample."""
+    """One picture in the index.
+
+    counts: class -> boxes, ignored ones included. ignored: number of ignored boxes. shard: name of its file.
+    The other fields are those of Sample.
+    """
 
     name: str
     sha256: str
@@ -46,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One TFRecord file: its name in the folder, its sha256, its number of pictures."""
+    """One TFRecord file: its name in the folder, its sha256 and its number of pictures."""
 
     file: str
     sha256: str
@@ -55,7 +59,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What lies in a folder of shards."""
+    """The content of a folder of shards."""
 
     folder: Path
     shards: tuple[Shard, ...]
@@ -63,13 +67,17 @@ class Index:
 
     @property
     def files(self) -> list[Path]:
+        """Paths of all shards."""
         return [self.folder / shard.file for shard in self.shards]
 
 
 def write(folder: Path, samples: Iterable[Sample], per_shard: int = PER_SHARD) -> Index:
-    """Write shards and, last, the index; an older set in the folder is replaced. Raises DataError without samples."""
+    """Write shards and, last, the index, in place of an older set in the folder. Return the index.
+
+    Raises DataError: when there are no samples, or two share a name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / INDEX).unlink(missing_ok=True)  # from here to the end there is no set, rather than a wrong one
+    (folder / INDEX).unlink(missing_ok=True)  # a write that fails leaves no set instead of a wrong one
     for old in folder.glob("part-*.tfrecord"):
         old.unlink()
     shards, entries = [], []
@@ -109,7 +117,7 @@ def _entry(sample: Sample, shard: str) -> Entry:
 
 
 def read_index(folder: Path) -> Index:
-    """The index of a folder. Raises DataError when it is missing or no index of ours."""
+    """Return the index of a folder. Raises DataError: when it is missing or not one of ours."""
     path = folder / INDEX
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -124,7 +132,7 @@ def read_index(folder: Path) -> Index:
 
 
 def verify(index: Index) -> None:
-    """Raises DataError when a shard is not the file that the index describes."""
+    """Check that every shard is the file that the index describes. Raises DataError: when one is not."""
     for shard in index.shards:
         path = index.folder / shard.file
         if not path.is_file() or digest(path.read_bytes()) != shard.sha256:
@@ -132,7 +140,10 @@ def verify(index: Index) -> None:
 
 
 def read(paths: Iterable[Path]) -> Iterator[Sample]:
-    """The samples of shard files, or of all shards of folders, in their order. Raises DataError for damaged ones."""
+    """Yield the samples of shard files, or of all shards of folders, in their order.
+
+    Raises DataError: when a file is damaged or holds other records.
+    """
     for path in paths:
         if path.is_dir():
             yield from read(read_index(path).files)
@@ -145,7 +156,7 @@ def read(paths: Iterable[Path]) -> Iterator[Sample]:
 
 
 def features(sample: Sample) -> dict[str, Values]:
-    """A sample as the features of an Example."""
+    """Return a sample as the features of an Example."""
     corners = {f"{BOX}{side}": sample.boxes[:, i].tolist() for i, side in enumerate(("xmin", "ymin", "xmax", "ymax"))}
     return corners | {
         "image/encoded": [sample.image],
@@ -167,7 +178,7 @@ def features(sample: Sample) -> dict[str, Values]:
 
 
 def sample_of(found: Mapping[str, Sequence[Any]]) -> Sample:
-    """The sample of an Example's features. Raises KeyError, IndexError or ValueError for others."""
+    """Return the sample of an Example's features. Raises KeyError, IndexError or ValueError: when they are others."""
 
     def text(name: str) -> str:
         return bytes(found[name][0]).decode()

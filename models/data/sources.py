@@ -1,4 +1,4 @@
-"""Where pictures come from: origin, licence, aspect and camera by the picture's name.
+"""Look up where pictures come from: origin, licence, aspect and camera, by the picture's name.
 
 A sources file says it for sets that lie mixed in one folder, as JSON:
 
@@ -8,11 +8,11 @@ A sources file says it for sets that lie mixed in one folder, as JSON:
                     {"camera": "luongduc-06", "names": ["luongduc__x", "<sha256 of a picture>"], "aspect": 1.0},
                     {"camera": "each", "prefix": "street__"}]}]}
 
-`aspect` is the width / height of the scene, where the stored pictures are stretched; a camera's own goes before its
-source's, and without either the scene is as the pixels are.
+`aspect` is the width / height of the scene, for stored pictures that are stretched. A camera's own aspect goes before
+its source's; without either the scene is as the pixels are.
 
 `numbers` are ranges, both ends included, of the digits that follow the prefix; without them every picture with the
-prefix belongs to the camera. The camera "each" makes every picture a scene of its own. The first fitting rule counts.
+prefix belongs to the camera. The camera "each" makes every picture a scene of its own. The first rule that fits counts.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class CameraRule:
     aspect: float | None = None
 
     def fits(self, name: str, sha256: str) -> bool:
+        """Return True when the camera took the picture of this name and hash."""
         if name in self.names or sha256 in self.names:
             return True
         if self.prefix is None or not name.startswith(self.prefix):
@@ -52,7 +53,10 @@ class CameraRule:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a sources file says of one picture. camera: its own name where it is a scene of its own."""
+    """Origin, licence, camera and aspect of one picture.
+
+    camera: the picture's own name when it is a scene of its own. aspect: of the scene, None: as the pixels are.
+    """
 
     origin: str
     licence: str
@@ -71,7 +75,7 @@ class Source:
     cameras: tuple[CameraRule, ...]
 
     def known(self, name: str, sha256: str) -> Known | None:
-        """What is known of a picture; None when no rule fits."""
+        """Return what is known of a picture; None when no rule fits."""
         if not name.startswith(self.prefix):
             return None
         rule = next((rule for rule in self.cameras if rule.fits(name, sha256)), None)
@@ -82,18 +86,18 @@ class Source:
 
 
 def one(origin: str, licence: str, aspect: float | None, camera: str) -> Source:
-    """The source of a folder that holds one set of one camera, or (camera "each") single scenes."""
+    """Return the source of a folder that holds one set: of one camera, or (camera "each") of single scenes."""
     return Source("", origin, licence, aspect, (CameraRule(camera, prefix=""),))
 
 
 def find_known(name: str, sha256: str, sources: Sequence[Source]) -> Known | None:
-    """What the first source says that knows the picture."""
+    """Return what the first source that knows the picture says of it; None when none does."""
     found = (source.known(name, sha256) for source in sources)
     return next((known for known in found if known), None)
 
 
 def write_sources(path: Path, samples: Iterable[Sample]) -> None:
-    """A sources file by which exported pictures, read again, have the same origin, licence, aspect and camera."""
+    """Write a sources file by which exported pictures, imported again, keep origin, licence, aspect and camera."""
     known: dict[tuple[str, str, float], dict[str, list[str]]] = {}
     for sample in samples:
         cameras = known.setdefault((sample.origin, sample.licence, sample.aspect), {})
@@ -111,7 +115,7 @@ def write_sources(path: Path, samples: Iterable[Sample]) -> None:
 
 
 def read_sources(path: Path) -> tuple[Source, ...]:
-    """A sources file. Raises UsageError, naming the place, when it is none."""
+    """Return the sources in a file. Raises UsageError: naming the place, when it is no sources file."""
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["schema"] != SCHEMA:

@@ -1,7 +1,7 @@
-"""Which cameras train, which choose, which judge: by camera or scene, never by picture.
+"""Decide which cameras train, validate and test: by camera or scene, never by picture.
 
-Frames of one camera share its background and often its vehicles; a split by picture would judge a detector on what it
-learnt by heart. A near-duplicate on both sides of a split is an error for the same reason.
+Frames of one camera share its background and often its vehicles; a split by picture would evaluate a detector on what
+it has memorised. A near-duplicate in two parts is an error for the same reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PARTS: Final = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Names of cameras. No camera is in two parts."""
+    """Names of cameras in each part. Raises DataError: when a camera is in two parts."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -37,18 +37,21 @@ class Split:
             raise DataError(f"Camera {twice[0]} is named twice in a split; a camera has one part.")
 
     def part(self, camera: str) -> str | None:
-        """train, validation or test; None for a camera that the split does not know."""
+        """Return train, validation or test; None for a camera that the split does not know."""
         return next((part for part in PARTS if camera in getattr(self, part)), None)
 
 
 def by_patterns(entries: Sequence[Entry], validation: Sequence[str], test: Sequence[str]) -> Split:
-    """Cameras that fit a pattern (with * and ?) go there, test first, the rest trains. Raises DataError for a pattern
-    that fits no camera."""
+    """Return the split in which cameras that fit a pattern (with * and ?) test or validate, and the rest trains.
+
+    A camera that fits patterns of both lists tests.
+    Raises DataError: when a pattern fits no camera.
+    """
     cameras = sorted({entry.camera for entry in entries})
-    judged = _fitting(cameras, test)
-    chosen = [camera for camera in _fitting(cameras, validation) if camera not in judged]
-    rest = [camera for camera in cameras if camera not in judged and camera not in chosen]
-    return Split(tuple(rest), tuple(chosen), tuple(judged))
+    testing = _fitting(cameras, test)
+    validating = [camera for camera in _fitting(cameras, validation) if camera not in testing]
+    rest = [camera for camera in cameras if camera not in testing and camera not in validating]
+    return Split(tuple(rest), tuple(validating), tuple(testing))
 
 
 def _fitting(cameras: Sequence[str], patterns: Sequence[str]) -> list[str]:
@@ -62,8 +65,10 @@ def _fitting(cameras: Sequence[str], patterns: Sequence[str]) -> list[str]:
 
 
 def by_share(entries: Sequence[Entry], validation: float, test: float, seed: int) -> Split:
-    """Whole cameras at random until each part holds about its share (0..1) of the pictures, never more than it by more
-    than half a camera."""
+    """Return a split of whole cameras at random, in which each part holds about its share (0..1) of the pictures.
+
+    A part never exceeds its share by more than half a camera.
+    """
     sizes: dict[str, int] = {}
     for entry in entries:
         sizes[entry.camera] = sizes.get(entry.camera, 0) + 1
@@ -80,8 +85,11 @@ def by_share(entries: Sequence[Entry], validation: float, test: float, seed: int
 
 
 def check(split: Split, entries: Sequence[Entry], bits: int = NEAR) -> None:
-    """Raises DataError for a camera without part, a name that occurs twice, and pictures that are (nearly) the same in
-    two parts, naming both."""
+    """Check a split against the pictures.
+
+    bits: differing bits up to which two pictures are near-duplicates.
+    Raises DataError: when a camera has no part, a name occurs twice, or near-duplicates are in two parts, naming both.
+    """
     lost = sorted({entry.camera for entry in entries if split.part(entry.camera) is None})
     if lost:
         raise DataError(f"The split does not know camera {lost[0]} ({len(lost)} such cameras).")
@@ -101,14 +109,14 @@ def check(split: Split, entries: Sequence[Entry], bits: int = NEAR) -> None:
 
 
 def write(path: Path, split: Split, command: str) -> None:
-    """The split as JSON."""
+    """Write the split as JSON, with the command that made it."""
     content = {"schema": SPLIT, "command": command} | {part: list(getattr(split, part)) for part in PARTS}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> Split:
-    """A split file. Raises DataError when it is none."""
+    """Return the split in a file. Raises DataError: when it is no split file."""
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["schema"] != SPLIT:

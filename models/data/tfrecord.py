@@ -1,8 +1,8 @@
-"""TFRecord files and tf.train.Example without TensorFlow: importing pictures needs no 600 MB of it.
+"""Read and write TFRecord files and tf.train.Example without TensorFlow, which would be 600 MB.
 
-Framing: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details (length, masked CRC-32C of
-it, data, masked CRC-32C of that). The messages are those of tensorflow/core/example/{example,feature}.proto, spelt
-out for the protobuf library in a pool of their own, so that they do not meet TensorFlow's where both are loaded.
+Framing: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details (length, masked CRC-32C of it,
+data, masked CRC-32C of that). The messages are those of tensorflow/core/example/{example,feature}.proto, declared for
+the protobuf library in a pool of their own, so that they do not conflict with TensorFlow's when both are loaded.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SCHEMA: Final = """
 """
 """tensorflow/core/example/feature.proto and example.proto; a map is a repeated entry of key and value."""
 LONGEST: Final = 1 << 30
-"""A record longer than this is a broken length, not a picture."""
+"""A longer record is a broken length, not a picture."""
 
 
 def _example() -> Any:
@@ -60,7 +60,7 @@ Example: Final = _example()
 
 
 def encode(features: Mapping[str, Values]) -> bytes:
-    """A serialized tf.train.Example; the type of each list follows its first value, an empty list has none."""
+    """Return a serialized tf.train.Example. The type of each list follows its first value; an empty list has none."""
     example = Example()
     for name, values in features.items():
         feature = example.features.feature[name]
@@ -71,7 +71,7 @@ def encode(features: Mapping[str, Values]) -> bytes:
 
 
 def decode(data: bytes) -> dict[str, Values]:
-    """The features of a serialized Example. Raises DataError for anything else."""
+    """Return the features of a serialized Example. Raises DataError: when it is anything else."""
     try:
         example = Example.FromString(data)
     except DecodeError as error:
@@ -84,13 +84,13 @@ def decode(data: bytes) -> dict[str, Values]:
 
 
 def write_record(file: BinaryIO, data: bytes) -> None:
-    """Append one record."""
+    """Append one record to a file."""
     length = struct.pack("<Q", len(data))
     file.write(length + CHECKSUM.pack(masked(length)) + data + CHECKSUM.pack(masked(data)))
 
 
 def read_records(path: Path) -> Iterator[bytes]:
-    """The records of a file. Raises DataError, with the byte, where it is cut off or damaged."""
+    """Yield the records of a file. Raises DataError: with the byte where it is cut off or damaged."""
     try:
         with path.open("rb") as file:
             while header := file.read(HEADER.size):
@@ -111,6 +111,6 @@ def _record(path: Path, file: BinaryIO, header: bytes) -> bytes:
 
 
 def masked(data: bytes) -> int:
-    """CRC-32C rotated and shifted, as TFRecord wants it."""
+    """Return the CRC-32C of bytes, rotated and shifted as TFRecord needs it."""
     crc = int(google_crc32c.value(data))
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""Label formats: each module reads one into `Labelled` and writes samples in it."""
+"""Read label formats into `Labelled` and write samples in them; each module knows one format."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from models.data.problems import Problems
 from models.data.samples import Sample
 
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
-"""What counts as a picture in a folder; what is neither JPEG nor PNG is then listed as unreadable, not overlooked."""
+"""File endings of pictures in a folder. A picture that is neither JPEG nor PNG is then listed as unreadable instead of
+overlooked.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One box as the labels give it: the source's own class name, x0 y0 x1 y1, and the line that says so."""
+    """One box as the labels give it.
+
+    label: the source's own class name. corners: x0 y0 x1 y1. line: where it stands in the file, None when unknown.
+    """
 
     label: str
     corners: tuple[float, float, float, float]
@@ -26,10 +31,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A picture and its boxes, as found.
+    """A picture and its boxes as found.
 
-    name: unique in its set. labels: the file that holds the rows. size: (width, height) in px that the rows' corners
-    are measured in, None when they are 0..1 already, or when the labels say px but not of what: `pixels` tells.
+    name: unique in its set. picture, labels: the two files.
+    pixels: True when the corners are in px, False when they are in 0..1.
+    size: width and height in px that the corners refer to, None when the labels do not say.
     """
 
     name: str
@@ -41,9 +47,9 @@ class Labelled:
 
 
 Reader: TypeAlias = Callable[[Path, Path, Problems], Iterator[Labelled]]
-"""Labels (a folder or a file), the folder of the pictures, where to list what is wrong. Raises UsageError."""
+"""Reads labels (a folder or a file) with pictures of a folder, and lists what is wrong. Raises UsageError."""
 Writer: TypeAlias = Callable[[Path, Iterable[Sample]], None]
-"""A new folder, and what to write there."""
+"""Writes samples into a new folder."""
 
 
 class Pictures:
@@ -58,7 +64,7 @@ class Pictures:
         self._asked: set[Path] = set()
 
     def find(self, name: str) -> Path | None:
-        """By path below the folder or its images/ or JPEGImages/, else by a file name that occurs once."""
+        """Return a picture by its path below the folder, images/ or JPEGImages/, else by a unique file name."""
         plain = name.replace("\\", "/")
         places = (self._places.get(f"{start}{plain}") for start in ("", "images/", "JPEGImages/"))
         found = next((path for path in places if path), None) or self._alone.get(plain.rpartition("/")[2])
@@ -66,27 +72,28 @@ class Pictures:
         return found
 
     def not_asked(self) -> list[Path]:
+        """Return the pictures that no label asked for."""
         return [path for path in self._paths if path not in self._asked]
 
 
 def pictures_below(folder: Path) -> dict[str, Path]:
-    """name -> picture of a folder and those in it; the name is the path below it without suffix."""
+    """Return name -> picture of a folder and those in it; the name is the path below it without suffix."""
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and path.is_file():
-            # Two suffixes of one name: the first has the plain name, as the label file has.
+            # Of two files with one name and different suffixes the first gets the plain name, like the label file.
             plain = path.relative_to(folder).with_suffix("").as_posix()
             found[plain if plain not in found else path.relative_to(folder).as_posix()] = path
     return found
 
 
 def suffix_of(image: bytes) -> str:
-    """The file name's suffix for an encoded picture."""
+    """Return the file name's suffix for an encoded picture."""
     return ".png" if image.startswith(b"\x89PNG") else ".jpg"
 
 
 def number(text: str) -> float:
-    """A finite number. Raises ValueError for anything else, "nan" and "inf" too."""
+    """Return a finite number. Raises ValueError: for anything else, "nan" and "inf" included."""
     value = float(text)
     if not abs(value) < float("inf"):
         raise ValueError(f"{text!r} is no finite number")
@@ -94,12 +101,12 @@ def number(text: str) -> float:
 
 
 def without_suffix(name: str) -> str:
-    """The name of the picture that a file name stands for."""
+    """Return the name of the picture that a file name stands for."""
     return PurePosixPath(name.replace("\\", "/")).with_suffix("").as_posix()
 
 
 def save(folder: Path, sample: Sample) -> str:
-    """Write the picture below the folder; the path there."""
+    """Write the picture below the folder. Return its path there."""
     path = folder / f"{sample.name}{suffix_of(sample.image)}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(sample.image)
@@ -107,6 +114,6 @@ def save(folder: Path, sample: Sample) -> str:
 
 
 def in_pixels(sample: Sample) -> list[list[float]]:
-    """The boxes in px of the picture as it is stored, x0 y0 x1 y1, to a thousandth."""
+    """Return the boxes in px of the stored picture, x0 y0 x1 y1, rounded to a thousandth."""
     side = [sample.width, sample.height] * 2
     return [[round(v * s, 3) for v, s in zip(box, side, strict=True)] for box in sample.boxes.astype(float).tolist()]

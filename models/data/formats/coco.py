@@ -1,4 +1,4 @@
-"""COCO JSON: `images`, `annotations` (bbox x y width height in px) and `categories` in one file.
+"""Read and write COCO JSON: `images`, `annotations` (bbox x y width height in px) and `categories` in one file.
 
 A picture in `images` without annotations has no vehicles, as the format says. `iscrowd` regions are ignored boxes.
 """
@@ -33,7 +33,7 @@ class Listed:
 
 @dataclass(slots=True)
 class Content:
-    """What one file says: each entry with its line."""
+    """The sections of one file; each entry with its line."""
 
     images: list[tuple[int, Any]] = field(default_factory=list)
     annotations: list[tuple[int, Any]] = field(default_factory=list)
@@ -41,7 +41,10 @@ class Content:
 
 
 def read(root: Path, pictures_in: Path, problems: Problems) -> Iterator[Labelled]:
-    """The pictures of a JSON file, or of all COCO files in a folder and its annotations/."""
+    """Yield the pictures of a JSON file, or of all COCO files in a folder and its annotations/.
+
+    Raises UsageError: when the folder holds no JSON file.
+    """
     files = [root] if root.is_file() else sorted([*root.glob("*.json"), *(root / "annotations").glob("*.json")])
     if not files:
         raise UsageError(f"{root} holds no JSON file, nor does {root / 'annotations'}.")
@@ -55,7 +58,7 @@ def read(root: Path, pictures_in: Path, problems: Problems) -> Iterator[Labelled
 
 
 def _content(path: Path, problems: Problems) -> Content | None:
-    """The sections of a file; a broken one is none, since pictures would lack the boxes that come after the break."""
+    """Return the sections of a file; None for a broken one, whose pictures would lack the boxes behind the break."""
     content = Content()
     try:
         for section, line, entry in _entries(path.read_text("utf-8")):
@@ -69,8 +72,8 @@ def _content(path: Path, problems: Problems) -> Content | None:
 
 
 def _entries(text: str) -> Iterator[tuple[str, int, Any]]:
-    """Section, line and value of each entry of the three lists. Python's own parser does not tell lines."""
-    if not isinstance(json.loads(text), dict):  # and from here on the text is whole
+    """Yield section, line and value of each entry of the three lists. Python's own parser does not report lines."""
+    if not isinstance(json.loads(text), dict):  # raises for broken JSON, so the loop below needs no checks
         raise ValueError("it is no JSON object")
     decode = json.JSONDecoder().raw_decode
     place = _after_gap(text, 0)
@@ -147,7 +150,7 @@ def _row(entry: Any, labels: dict[Any, str], line: int) -> tuple[Any, Row]:
 
 
 def write(folder: Path, samples: Iterable[Sample]) -> None:
-    """images/ and annotations.json, one entry a line."""
+    """Write images/ and annotations.json with one entry a line."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     licences: list[str] = []

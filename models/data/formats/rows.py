@@ -1,7 +1,8 @@
-"""CSV, one box a line: filename, class, xmin, ymin, xmax, ymax in px, and if wanted width, height (of the picture the
-corners are measured in) and ignored (0 or 1). A header names the columns, in any order; others are passed over.
+"""Read and write CSV with one box a line.
 
-A line with a filename and nothing else says that the picture has no vehicles.
+The columns are filename, class, xmin, ymin, xmax, ymax in px, and if wanted width, height (of the picture that the
+corners are measured in) and ignored (0 or 1). A header names the columns, in any order; others are skipped. A line with
+a filename and nothing else says that the picture has no vehicles.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ COLUMNS: Final = (*NEEDED, "width", "height", "ignored")
 
 @dataclass(slots=True)
 class Gathered:
-    """What the lines of one picture say, and the first of them."""
+    """The content of the lines of one picture, and the number of the first one."""
 
     line: int
     size: tuple[int, int] | None
@@ -32,7 +33,7 @@ class Gathered:
 
 
 def read(root: Path, pictures_in: Path, problems: Problems) -> Iterator[Labelled]:
-    """The pictures of a CSV file, or of all in a folder."""
+    """Yield the pictures of a CSV file, or of all CSV files in a folder. Raises UsageError: when it holds none."""
     files = [root] if root.is_file() else sorted(root.glob("*.csv"))
     if not files:
         raise UsageError(f"{root} holds no CSV file.")
@@ -49,7 +50,7 @@ def read(root: Path, pictures_in: Path, problems: Problems) -> Iterator[Labelled
 
 
 def _gathered(path: Path, problems: Problems) -> dict[str, Gathered]:
-    """file name -> its rows."""
+    """Return file name -> its rows."""
     found: dict[str, Gathered] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -89,7 +90,7 @@ def _size(fields: dict[str, str]) -> tuple[int, int] | None:
 
 
 def write(folder: Path, samples: Iterable[Sample]) -> None:
-    """images/ and annotations.csv."""
+    """Write images/ and annotations.csv."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "annotations.csv").open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file)

@@ -1,4 +1,4 @@
-"""Pascal VOC: one XML file a picture, in Annotations/ beside JPEGImages/, or beside the picture.
+"""Read and write Pascal VOC: one XML file a picture, in Annotations/ beside JPEGImages/, or beside the picture.
 
 Corners are read as edges in px from the top left, as labelImg, CVAT and Roboflow write them; the 2007 original counts
 from 1 and includes the last pixel, which shifts a box by half a pixel. `difficult` boxes are ignored ones.
@@ -21,14 +21,14 @@ LINE: Final = "source line"  # no XML attribute can have this name
 
 
 def read(root: Path, pictures_in: Path, problems: Problems) -> Iterator[Labelled]:
-    """All annotated pictures of a folder."""
+    """Yield all annotated pictures of a folder."""
     folder = root / "Annotations" if (root / "Annotations").is_dir() else root
     pictures = Pictures(pictures_in)
     for path in sorted(folder.rglob("*.xml")):
         name = path.relative_to(folder).with_suffix("").as_posix()
         tree = _tree(path, problems)
         if tree is None:
-            pictures.find(f"{name}.jpg")  # its labels are listed; that it has none is not true
+            pictures.find(f"{name}.jpg")  # or it would also be listed as a picture without label
             continue
         picture = _picture(tree, name, pictures)
         if picture is None:
@@ -41,7 +41,7 @@ def read(root: Path, pictures_in: Path, problems: Problems) -> Iterator[Labelled
 
 
 def _tree(path: Path, problems: Problems) -> ET.Element | None:
-    """The annotation, each element with its line. ElementTree's own parser does not tell lines."""
+    """Return the annotation, each element with its line. ElementTree's own parser does not report lines."""
     builder, parser = ET.TreeBuilder(), expat.ParserCreate()
     parser.StartElementHandler = lambda tag, attributes: builder.start(
         tag, {**attributes, LINE: str(parser.CurrentLineNumber)}
@@ -69,7 +69,7 @@ def _picture(tree: ET.Element, name: str, pictures: Pictures) -> Path | None:
 
 
 def _size(tree: ET.Element) -> tuple[int, int] | None:
-    """The stated (width, height); many tools leave it out or write 0."""
+    """Return the stated (width, height); many tools leave it out or write 0."""
     try:
         return int(tree.findtext("size/width", "")), int(tree.findtext("size/height", ""))
     except ValueError:
@@ -90,7 +90,7 @@ def _row(element: ET.Element, path: Path, problems: Problems) -> list[Row]:
 
 
 def write(folder: Path, samples: Iterable[Sample]) -> None:
-    """Annotations/ and JPEGImages/."""
+    """Write Annotations/ and JPEGImages/."""
     for sample in samples:
         save(folder / "JPEGImages", sample)
         path = folder / "Annotations" / f"{sample.name}.xml"

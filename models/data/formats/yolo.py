@@ -1,7 +1,7 @@
-"""YOLO text labels: images/NAME.jpg beside labels/NAME.txt, or both in one folder.
+"""Read and write YOLO text labels: images/NAME.jpg beside labels/NAME.txt, or both in one folder.
 
-A line is `class centre_x centre_y width height` in 0..1, or, as segmentation labels have it, a class and a polygon,
-whose bounding box is taken. Class names: classes.txt (one a line) or the `names` of data.yaml, in the folder or above.
+A line is `class centre_x centre_y width height` in 0..1, or, as in segmentation labels, a class and a polygon, whose
+bounding box is used. Class names stand in classes.txt (one a line) or as `names` in data.yaml, in the folder or above.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BOX, POLYGON = 5, 7
 
 
 def read(root: Path, pictures_in: Path, problems: Problems) -> Iterator[Labelled]:
-    """All labelled pictures of a folder. Raises UsageError without class names."""
+    """Yield all labelled pictures of a folder. Raises UsageError: without class names."""
     names = _class_names(root)
     images = pictures_in / "images" if (pictures_in / "images").is_dir() else pictures_in
     labels = root / "labels" if (root / "labels").is_dir() else root
@@ -88,7 +88,10 @@ def _row(fields: list[str], names: Sequence[str], line: int) -> Row:
 
 
 def write(folder: Path, samples: Iterable[Sample]) -> None:
-    """images/, labels/ and classes.txt. The format cannot say that a box of another class than `other` is ignored."""
+    """Write images/, labels/ and classes.txt.
+
+    The format cannot say that a box of another class than `other` is ignored.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
     for sample in samples:

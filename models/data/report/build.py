@@ -1,4 +1,4 @@
-"""Make the report: read shards, ask the model, draw, write DIR/report.html, report.json and sheets/."""
+"""Build the report: read shards, run the model, draw, and write DIR/report.html, report.json and sheets/."""
 
 from __future__ import annotations
 
@@ -20,12 +20,19 @@ from models.data.shards import Entry, Index
 PAIRS: Final = 12
 """Near-duplicates across cameras on their sheet."""
 Progress: TypeAlias = Callable[[Iterable[Sample]], Iterator[Sample]]
+"""Passes the samples on and shows how far they are."""
 
 
 def report(
     folders: Sequence[Path], out: Path, size: Size, model: Path | None, sure: float, command: str, progress: Progress
 ) -> Path:
-    """The page that was written. Raises DataError for shards and DetectorError for a model that do not fit."""
+    """Write a report about shards. Return the path of its page.
+
+    folders: shards. out: folder for the report. size: input of the model that box sizes are stated for.
+    model: a trusted detector, None for a report without one. sure: score from which a detection of it is believed.
+    command: as typed, shown in the report.
+    Raises DataError: when shards are damaged. Raises DetectorError: when the model does not fit its manifest.
+    """
     indexes = [shards.read_index(folder) for folder in folders]
     entries = [entry for index in indexes for entry in index.entries]
     with opened(model) if model else nullcontext() as opened_model:

@@ -1,4 +1,4 @@
-"""What the report says, as plain data: the JSON beside the page, from which the page is filled."""
+"""Compute the content of the report as plain data: the JSON beside the page, from which the page is filled."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ SCHEMA: Final = "edge-app/data-report/1"
 PERCENTILES: Final = (5, 25, 50, 75, 95)
 CAR: Final = CLASSES.index("car")
 ENOUGH: Final = 20
-"""Judged motorcycles, or cars, from which a camera has a figure of its own."""
+"""Motorcycles with a known rider, or cars, from which a camera gets a figure of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a report was made from and how. model: name and sha256 of the trusted detector, None without one."""
+    """Inputs of a report.
+
+    command: as typed. shards: their folders. input: width and height of the model's input, px.
+    model: name and sha256 of the trusted detector, None without one. sure: score from which it is believed.
+    """
 
     command: str
     shards: Sequence[str]
@@ -34,7 +38,7 @@ class About:
 
 
 def content(about: About, entries: Sequence[Entry], same: Duplicates, found: Findings) -> dict[str, Any]:
-    """The whole report but for its pictures."""
+    """Return the whole report except its pictures."""
     return {
         "schema": SCHEMA,
         **asdict(about),
@@ -49,7 +53,7 @@ def content(about: About, entries: Sequence[Entry], same: Duplicates, found: Fin
             ],
         },
         "suspect_counts": {kind: _by_origin(found, kind, _origins(entries)) for kind in KINDS},
-        "riders": _judged(entries, found),
+        "riders": _rider_rows(entries, found),
         "suspects": [asdict(suspect) for kind in KINDS for suspect in found.of_kind(kind)],
     }
 
@@ -73,7 +77,7 @@ def _origin(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 def _cameras(entries: Sequence[Entry], same: Duplicates, found: Findings) -> list[dict[str, Any]]:
-    """Every camera, most pictures first."""
+    """Return a row for every camera, most pictures first."""
     rows: dict[str, dict[str, Any]] = {}
     for entry in entries:
         empty = {"camera": entry.camera, "origin": entry.origin, "pictures": 0, "boxes": dict.fromkeys(CLASSES, 0)}
@@ -87,7 +91,10 @@ def _cameras(entries: Sequence[Entry], same: Duplicates, found: Findings) -> lis
 
 
 def _sizes(label: str, sides: FloatArray) -> dict[str, Any]:
-    """Square root of the area in px of the model's input: percentiles, and boxes between the grades."""
+    """Return percentiles of the box sizes, and the number of boxes between the grades.
+
+    sides: float32 (N, 2), width and height in px of the model's input. A size is the square root of the area.
+    """
     root = np.sqrt(np.prod(sides, axis=1))
     edges = [0.0, *GRADES, np.inf]
     counts = np.histogram(root, edges)[0].tolist()
@@ -106,7 +113,7 @@ def _by_origin(found: Findings, kind: str, origins: Sequence[str]) -> Mapping[st
 
 
 def _riders(owner: str, found: Findings) -> dict[str, Any]:
-    """Of an origin or a camera."""
+    """Return the row of an origin or a camera."""
     rises, sides = found.rises_of(owner), found.boxes(MOTORCYCLE, owner)
     known = rises[~np.isnan(rises)]
     return {
@@ -121,12 +128,12 @@ def _riders(owner: str, found: Findings) -> dict[str, Any]:
 
 
 def _tall(sides: FloatArray) -> float | None:
-    """Median height / width of boxes (N, 2) in the scene's shape."""
+    """Return the median height / width of boxes (N, 2) in the scene's shape; None without boxes."""
     return round(float(np.median(sides[:, 1] / np.maximum(sides[:, 0], 1e-6))), 2) if len(sides) else None
 
 
-def _judged(entries: Sequence[Entry], found: Findings) -> list[dict[str, Any]]:
-    """Every origin, then the cameras on which enough motorcycles are judged."""
+def _rider_rows(entries: Sequence[Entry], found: Findings) -> list[dict[str, Any]]:
+    """Return the rows of every origin, then of the cameras with enough motorcycles whose rider is known."""
     if not found.rises:
         return []
     cameras = dict.fromkeys(entry.camera for entry in entries)

@@ -1,4 +1,4 @@
-"""All that the report says, gathered in one pass over the samples; pictures are read again only for the sheets."""
+"""Measure everything that the report says in one pass over the samples; pictures are read again only for the sheets."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ from models.data.samples import CLASSES, Sample
 from models.data.shards import Entry
 
 MOTORCYCLE: Final = CLASSES.index("motorcycle")
-JUDGED_FROM: Final = 24.0
-"""Height in px of the model's input from which a motorcycle is asked for its rider: smaller people are not seen."""
+CHECKED_FROM: Final = 24.0
+"""Height in px of the model's input from which a motorcycle is checked for its rider: smaller people are not seen."""
 SMALLEST: Final = 7.0
-"""px of the model's input under which an object has no anchor to learn from."""
+"""Px of the model's input below which an object has no anchor to learn from."""
 STILL: Final = 0.5
 """IoU of two boxes in two frames from which the vehicle stood still."""
 STANDING: Final = 0.8
 """Share of the boxes of both frames that stood still, from which one frame teaches no more than the other."""
 GRADES: Final = (SMALLEST, 16.0, 32.0, 96.0)
-"""Edges, in px of the square root of the area, between the sizes of the report's table."""
+"""Edges between the sizes of the report's table, in px of the square root of the area."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """What one pass found; the lists run in parallel, one entry a box.
+    """Results of one pass; the first four lists run in parallel, one entry a picture.
 
-    corners: as labelled, 0..1. sides: width and height in px of the model's input. kinds: classes. owners: origin and
-    camera. rises: of every motorcycle that is large enough the share of its rider above the box, NaN where the model
-    sees nobody; empty without a model.
+    corners: boxes as labelled, float32 (N, 4) in 0..1. sides: their width and height in px of the model's input.
+    kinds: their classes. owners: origin and camera of the picture.
+    rises: for every motorcycle that is large enough the share of its rider above the box, NaN where the model sees no
+    rider; empty without a model.
+    suspects: labels that look wrong.
     """
 
     corners: list[FloatArray] = field(default_factory=list)
@@ -50,7 +52,10 @@ class Findings:
     suspects: list[Suspect] = field(default_factory=list)
 
     def boxes(self, kind: int, owner: str | None = None) -> FloatArray:
-        """float32 (N, 2): width and height in px of the model's input, of a class and an origin or camera."""
+        """Return width and height of boxes in px of the model's input, float32 (N, 2).
+
+        kind: their class. owner: an origin or a camera, None for all.
+        """
         chosen = [
             sides[kinds == kind]
             for sides, kinds, owners in zip(self.sides, self.kinds, self.owners, strict=True)
@@ -59,19 +64,22 @@ class Findings:
         return np.concatenate([*chosen, np.empty((0, 2), np.float32)]).astype(np.float32)
 
     def rises_of(self, owner: str) -> FloatArray:
-        """float32 (N,), with NaN, of an origin or a camera."""
+        """Return the rises of an origin or a camera, float32 (N,), with NaN."""
         chosen = [rises for rises, owners in zip(self.rises, self.owners, strict=False) if owner in owners]
         return np.concatenate([*chosen, np.empty(0, np.float32)]).astype(np.float32)
 
     def of_kind(self, kind: str) -> list[Suspect]:
-        """The suspects of a kind, worst first, and of equal ones the largest."""
+        """Return the suspects of a kind, worst first, and of equal ones the largest."""
         return sorted((s for s in self.suspects if s.kind == kind), key=lambda s: (-s.weight, -s.area))
 
 
 def gather(
     samples: Iterable[Sample], size: Size, detect: Callable[[Image], ModelDetections] | None, sure: float
 ) -> Findings:
-    """Measure every box at the model's input; look, where there is a trusted model, says what it sees in a scene."""
+    """Measure every box at the model's input, and compare the labels with what a trusted model sees.
+
+    detect: returns the model's detections in a scene; None without a model. sure: score from which one is believed.
+    """
     found = Findings()
     for sample in samples:
         factor = scale(sample, size)
@@ -91,10 +99,10 @@ def _riders(found: Findings, sample: Sample, people: FloatArray, factor: FloatAr
     side = np.tile(factor, 2)
     motorcycles = np.flatnonzero(sample.classes == MOTORCYCLE)
     boxes = sample.boxes[motorcycles] * side
-    judged = ~sample.ignored[motorcycles] & (boxes[:, 3] - boxes[:, 1] >= JUDGED_FROM)
+    large_enough = ~sample.ignored[motorcycles] & (boxes[:, 3] - boxes[:, 1] >= CHECKED_FROM)
     rises = riders.rises(boxes, people * side)
-    found.rises.append(rises[judged])
-    out = np.flatnonzero(judged & (rises >= riders.RISEN))  # NaN is not
+    found.rises.append(rises[large_enough])
+    out = np.flatnonzero(large_enough & (rises >= riders.RISEN))  # False for NaN
     found.suspects += [left_out(sample, int(motorcycles[i]), float(rises[i])) for i in out]
 
 
@@ -102,8 +110,8 @@ def _riders(found: Findings, sample: Sample, people: FloatArray, factor: FloatAr
 class Duplicates:
     """Pictures that are the same or nearly the same.
 
-    exact: pairs of names with one sha256. across: near-duplicates of different cameras, nearest first. distinct:
-    camera -> pictures left when of those with the same vehicles in the same places only one counts.
+    exact: pairs of names with one sha256. across: near-duplicates of different cameras, nearest first.
+    distinct: camera -> number of pictures, where frames with the same vehicles in the same places count once.
     """
 
     exact: tuple[tuple[str, str], ...]
@@ -112,7 +120,7 @@ class Duplicates:
 
 
 def duplicates(entries: Sequence[Entry], corners: Sequence[FloatArray]) -> Duplicates:
-    """The duplicates among pictures; corners: the boxes of each, 0..1."""
+    """Return the duplicates among pictures. corners: the boxes of each, in 0..1."""
     first: dict[str, int] = {}
     origins = [first.setdefault(entry.sha256, i) for i, entry in enumerate(entries)]
     exact = [(entries[root].name, entries[i].name) for i, root in enumerate(origins) if root != i]
@@ -132,7 +140,7 @@ def duplicates(entries: Sequence[Entry], corners: Sequence[FloatArray]) -> Dupli
 
 
 def _standing(a: FloatArray, b: FloatArray) -> bool:
-    """Whether nearly all vehicles of two frames stand in the same places."""
+    """Return True when nearly all vehicles of two frames stand in the same places."""
     few, many = sorted((len(a), len(b)))
     if few < STANDING * many or not few:
         return few == many

@@ -1,4 +1,4 @@
-"""The page: the report's data, plots and contact sheets in one HTML file that needs nothing else."""
+"""Write the page: the report's data, plots and contact sheets in one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ TILES: Final = 25
 A_CAMERA: Final = 5
 """Tiles of one camera on a sheet at most, so that one bad camera does not hide the others."""
 SQUAT: Final = 0.6
-"""Median height / width of a camera's cars below which its pictures were probably stretched: no car is so flat from
-the front or from above, and only a camera that sees nothing but sides comes near it."""
+"""Median height / width of a camera's cars below which its pictures were probably stretched: no car is so flat from the
+front or from above, and only a camera that sees nothing but sides comes near it.
+"""
 LISTED: Final = 40
 """Cameras in the plot and the table."""
 
 
 def worst(suspects: Sequence[Suspect]) -> list[Suspect]:
-    """The first of a list sorted by weight, not too many of one camera."""
+    """Return the first of a list sorted by weight, not too many of one camera."""
     chosen: list[Suspect] = []
     for suspect in suspects:
         if sum(other.camera == suspect.camera for other in chosen) < A_CAMERA:
@@ -44,7 +45,7 @@ def worst(suspects: Sequence[Suspect]) -> list[Suspect]:
 
 
 def suspect_sheets(found: Findings, samples: Mapping[str, Sample]) -> dict[str, bytes]:
-    """Kind -> JPEG of its worst cases; samples: by name, at least those of `wanted`."""
+    """Return kind -> JPEG of its worst cases. samples: by name, at least those of `wanted`."""
     sheets: dict[str, bytes] = {}
     for kind in KINDS:
         chosen = worst(found.of_kind(kind))
@@ -54,18 +55,18 @@ def suspect_sheets(found: Findings, samples: Mapping[str, Sample]) -> dict[str, 
 
 
 def wanted(found: Findings) -> set[str]:
-    """Names of the pictures that the sheets show."""
+    """Return the names of the pictures that the sheets show."""
     return {suspect.name for kind in KINDS for suspect in worst(found.of_kind(kind))}
 
 
 def _tile(suspect: Suspect, sample: Sample) -> Tile:
-    said = {"missing label": suspect.seen, "other class": f"{suspect.label}? {suspect.seen}"}
-    text = f"{said.get(suspect.kind, suspect.label)} {suspect.weight:.2f}  {sample.name}"
+    texts = {"missing label": suspect.seen, "other class": f"{suspect.label}? {suspect.seen}"}
+    text = f"{texts.get(suspect.kind, suspect.label)} {suspect.weight:.2f}  {sample.name}"
     return cut(scene(sample), suspect.box, sample.boxes, _ascii(text))
 
 
 def pair_sheet(pairs: Sequence[tuple[Sample, Sample, int]]) -> bytes:
-    """Near-duplicates of different cameras, two beside each other."""
+    """Return a JPEG of near-duplicates of different cameras, two side by side."""
     tiles = [
         whole(scene(one), _ascii(f"{bits} bits  {one.camera}  {one.name}"))
         for first, second, bits in pairs
@@ -75,12 +76,12 @@ def pair_sheet(pairs: Sequence[tuple[Sample, Sample, int]]) -> bytes:
 
 
 def _ascii(text: str) -> str:
-    """At most what fits under a tile; the drawing font has nothing but ASCII."""
+    """Return the text as far as it fits under a tile; the drawing font has nothing but ASCII."""
     return text.encode("ascii", "replace").decode()[:44]
 
 
 def drawn(document: Mapping[str, Any], found: Findings, size: Size) -> dict[str, str]:
-    """The plots as SVG by name."""
+    """Return name -> plot as SVG."""
     origins = [row["origin"] for row in document["origins"]]
     balance = {label: [row["boxes"][label] for row in document["origins"]] for label in CLASSES}
     cameras = listed(document["cameras"])
@@ -117,7 +118,7 @@ def _known(values: FloatArray) -> FloatArray:
 
 
 def listed(cameras: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows of cameras, those with a single picture summed up by origin, and no more than there is room for."""
+    """Return the rows of cameras for the page: single scenes summed up by origin, and at most LISTED rows."""
     rows = [row for row in cameras if row["pictures"] > 1]
     for origin in dict.fromkeys(row["origin"] for row in cameras):
         alone = [row for row in cameras if row["origin"] == origin and row["pictures"] == 1]
@@ -133,12 +134,12 @@ def listed(cameras: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def short(origin: str) -> str:
-    """The last part of an origin's name, as much as a plot has room for."""
+    """Return the last part of an origin's name, as far as a plot has room for it."""
     return re.sub(r" v\d+$", "", origin).rpartition("/")[2][:28]
 
 
 def page(document: Mapping[str, Any], svgs: Mapping[str, str], sheets: Mapping[str, bytes]) -> str:
-    """The HTML."""
+    """Return the HTML. svgs: name -> plot. sheets: name -> JPEG."""
     pictures = {name: base64.b64encode(data).decode("ascii") for name, data in sheets.items()}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(TEMPLATE.read_text("utf-8"))

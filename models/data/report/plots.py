@@ -1,4 +1,4 @@
-"""The report's plots as SVG text. The only file that knows matplotlib."""
+"""Draw the report's plots as SVG text. The only file of the data report that knows matplotlib."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from edge_app.records import FloatArray
 
 matplotlib.rcParams["svg.hashsalt"] = "edge-app"  # the same data give the same file
-matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text: smaller, and found by a search
+matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text: the file is smaller and can be searched
 COLOURS: Final = ("#3b6fb6", "#d1782f", "#4f9a5b", "#9a5fb0", "#8a8a8a")
 BINS: Final = np.geomspace(2, 600, 48)
 
 
 def bars(groups: Sequence[str], series: Mapping[str, Sequence[float]], unit: str, logarithmic: bool = False) -> str:
-    """Grouped horizontal bars: one group a row, one bar a series."""
+    """Draw grouped horizontal bars: one group a row, one bar a series."""
     figure = Figure(figsize=(8, 0.6 + len(groups) * max(0.3, 0.16 * len(series))), layout="constrained")
     axes = figure.add_subplot()
     thick = 0.8 / len(series)
@@ -37,7 +37,7 @@ def bars(groups: Sequence[str], series: Mapping[str, Sequence[float]], unit: str
 
 
 def histograms(values: Mapping[str, FloatArray], unit: str, marks: Mapping[str, float]) -> str:
-    """One logarithmic histogram a name, as shares, with vertical marks."""
+    """Draw one logarithmic histogram for each name, as shares, with vertical marks."""
     shown = {name: v for name, v in values.items() if len(v)}
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     axes = figure.add_subplot()
@@ -55,7 +55,7 @@ def histograms(values: Mapping[str, FloatArray], unit: str, marks: Mapping[str, 
 
 
 def densities(values: Mapping[str, FloatArray], unit: str, low: float, high: float, mark: float | None = None) -> str:
-    """One histogram from low to high a name, as shares, the ends taking what is beyond."""
+    """Draw one histogram from low to high for each name, as shares; the end bins hold what lies beyond."""
     figure = Figure(figsize=(8, 2.8), layout="constrained")
     axes = figure.add_subplot()
     bins = np.linspace(low, high, 41)

@@ -1,4 +1,4 @@
-"""Samples as pictures in the shape of the scene, and what a trusted model sees in them."""
+"""Decode samples in the shape of the scene, and run a trusted model on them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ PERSON: Final = 0.4
 """Score from which a person is a rider."""
 SAME: Final = 0.55
 STRETCH: Final = 0.01
-"""Ratio of aspects up to which a picture has its scene's shape."""
+"""Ratio of two aspects up to which a picture has its scene's shape."""
 
 
 def scene(sample: Sample) -> Image:
-    """uint8 (H, W, 3) BGR in the scene's aspect: a stretched picture gets its width back. Raises DataError."""
+    """Return a sample as uint8 (H, W, 3) BGR in the scene's aspect: a stretched picture gets its width back.
+
+    Raises DataError: when it cannot be decoded.
+    """
     image = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise DataError(f"Picture {sample.name} cannot be decoded; import it again.")
@@ -42,21 +45,24 @@ def scene(sample: Sample) -> Image:
 
 
 def scale(sample: Sample, size: Size) -> FloatArray:
-    """float32 (2,): px of a model's input that the width and the height of a picture become, letterboxed."""
+    """Return the px of a model's input that width and height of a letterboxed picture become, float32 (2,)."""
     width = min(size.width, size.height * sample.aspect)
     return np.array([width, width / sample.aspect], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelDetections:
-    """What the model sees in one picture, boxes in 0..1 of it: vehicles, and people float32 (M, 4)."""
+    """Detections in one picture, boxes in 0..1 of it.
+
+    vehicles: as the product sees them. people: float32 (M, 4).
+    """
 
     vehicles: Detections
     people: FloatArray
 
 
 class Model:
-    """The product's own detector for vehicles, and the same file asked for people, which the product leaves out."""
+    """The product's own detector for vehicles, and the same file read for people, which the product leaves out."""
 
     def __init__(self, path: Path) -> None:
         self._detector = TfliteDetector(path, score=FAINTEST)
@@ -68,14 +74,14 @@ class Model:
         self.sha256 = str(manifest["sha256"])
 
     def detect(self, image: Image) -> ModelDetections:
-        """uint8 (H, W, 3) BGR in the scene's shape."""
+        """Return vehicles and people in a picture, uint8 (H, W, 3) BGR in the scene's shape."""
         found = self._detector.detect(image)
         side = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
         vehicles = Detections(np.asarray(found.boxes / side, np.float32), found.scores, found.classes)
         return ModelDetections(vehicles, self._people(image) / side)
 
     def _people(self, image: Image) -> FloatArray:
-        """Boxes float32 (M, 4) in px of the picture; none from a model that was not built here."""
+        """Return boxes of people, float32 (M, 4) in px of the picture; none when the model was not built here."""
         if self._person is None:
             return np.empty((0, 4), np.float32)
         raw = self._raw.everyone(letterbox(image, self._size))
@@ -89,12 +95,13 @@ class Model:
         return np.asarray((boxes[kept] - np.tile(margin, 2)) / factor, np.float32)
 
     def close(self) -> None:
+        """Release the interpreter."""
         self._detector.close()
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Model]:
-    """A model for the length of a block. Raises DetectorError when it is none."""
+    """Open a model for the length of a block. Raises DetectorError: when the file is none."""
     model = Model(path)
     try:
         yield model

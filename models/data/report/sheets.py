@@ -1,4 +1,4 @@
-"""Contact sheets: many small pictures at once, each cut around what it is about, with a line of text."""
+"""Draw contact sheets: many small pictures at once, each cut around its subject, with a line of text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_app.records import FloatArray, Image
 from models.data.errors import DataError
 
 TILE: Final = (256, 160)
-"""Width and height of a tile's picture in px."""
+"""Width and height of a tile's picture, px."""
 CAPTION: Final = 18
 COLUMNS: Final = 5
 CONTEXT: Final = 2.5
@@ -27,14 +27,17 @@ QUALITY: Final = 85
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
-    """image: uint8 (h, w, 3) BGR, already cut. caption: what is below it, ASCII."""
+    """One picture of a sheet. image: uint8 (h, w, 3) BGR, already cut. caption: the text below it, ASCII."""
 
     image: Image
     caption: str
 
 
 def cut(image: Image, box: Sequence[float], labels: FloatArray, caption: str) -> Tile:
-    """The surroundings of `box` (0..1), it in red and the labels float32 (N, 4) in 0..1 in green."""
+    """Return the surroundings of a box as a tile, the box in red and the labels in green.
+
+    box: x0 y0 x1 y1 in 0..1. labels: float32 (N, 4) in 0..1.
+    """
     height, width = image.shape[:2]
     side = np.array([width, height] * 2, np.float32)
     x0, y0, x1, y1 = np.asarray(box, np.float32) * side
@@ -52,7 +55,7 @@ def cut(image: Image, box: Sequence[float], labels: FloatArray, caption: str) ->
 
 
 def whole(image: Image, caption: str) -> Tile:
-    """All of a picture, its shape kept."""
+    """Return a tile with all of a picture, its shape kept."""
     height, width = image.shape[:2]
     factor = min(TILE[0] / width, TILE[1] / height)
     inner = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -68,7 +71,7 @@ def _rectangle(image: Image, corners: FloatArray, colour: tuple[int, int, int], 
 
 
 def sheet(tiles: Sequence[Tile], columns: int = COLUMNS) -> bytes:
-    """A JPEG of all tiles, row by row. Raises DataError when it cannot be encoded."""
+    """Return a JPEG of all tiles, row by row. Raises DataError: when it cannot be encoded."""
     rows = -(-len(tiles) // columns)
     step = (TILE[0] + 4, TILE[1] + CAPTION + 4)
     canvas = np.full((rows * step[1], min(columns, len(tiles)) * step[0], 3), 255, np.uint8)

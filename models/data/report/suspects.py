@@ -1,6 +1,6 @@
-"""Labels that look wrong: beside what a trusted model sees, beside each other, and beside people. Pure.
+"""Find labels that look wrong: compared with what a trusted model sees, and with each other. Pure.
 
-A suspect is a question for a person, no verdict: the model is wrong too, on motorcycles seen from above most of all.
+A suspect is a question for a person, not a decision: the model is wrong too, most often on motorcycles seen from above.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ APART: Final = 0.2
 ON_IT: Final = 0.6
 """IoU from which a detection is about a label."""
 COVERED: Final = 0.5
-"""Share of a detection inside a label, from which the label is about it after all: a crowd, a truck and its trailer."""
+"""Share of a detection inside a label, from which the label is about it all the same: a crowd, a truck and its trailer.
+"""
 TWICE: Final = 0.85
 """IoU from which two labels are about one vehicle."""
 LARGE: Final = 32.0
 """Shorter side in px of the model's input from which a vehicle should be seen."""
 BLIND: Final = 0.3
-"""IoU and score: a label no detection comes near in both is not seen."""
+"""IoU and score: a label is not seen when no detection reaches both."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
     """One label, or the place where one may be missing.
 
-    box: x0 y0 x1 y1 in 0..1 of the picture. label: as labelled, None where there is none. seen: what the model or the
-    other label says. weight: 0..1, how sure the finding is; the worst come first.
+    box: x0 y0 x1 y1 in 0..1 of the picture. label: as labelled, None when there is none.
+    seen: what the model or the other label says. weight: 0..1, how sure the finding is; the highest come first.
     """
 
     kind: Kind
@@ -56,15 +57,16 @@ class Suspect:
 
     @property
     def area(self) -> float:
-        """Of the box, as a share of the picture."""
+        """Area of the box as a share of the picture."""
         return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
 
 
 def of_detections(sample: Sample, found: Detections, scale: FloatArray, sure: float) -> Iterator[Suspect]:
-    """Where labels and detections contradict each other.
+    """Yield the labels that contradict detections, and detections without a label.
 
-    found: detections, boxes in 0..1 of the picture, down to a low score. scale: float32 (2,), px of the model's input
-    for a picture's width and height. sure: score from which a detection is believed.
+    found: detections, boxes in 0..1 of the picture, down to a low score.
+    scale: float32 (2,), px of the model's input for a picture's width and height.
+    sure: score from which a detection is believed.
     """
     labels = _common(sample)
     overlaps = iou_matrix(found.boxes * np.tile(scale, 2), sample.boxes * np.tile(scale, 2))
@@ -88,13 +90,13 @@ def of_detections(sample: Sample, found: Detections, scale: FloatArray, sure: fl
 
 
 def _common(sample: Sample) -> FloatArray:
-    """The classes of a sample as numbers of LABELS, -1 for what the product does not know."""
+    """Return the classes of a sample as indexes of LABELS, -1 for a class that the product does not know."""
     known = [LABELS.index(label) if label in LABELS else -1 for label in CLASSES]
     return np.asarray(np.array(known, np.float32)[sample.classes], np.float32)
 
 
 def of_labels(sample: Sample) -> Iterator[Suspect]:
-    """Labels of one picture that lie on each other."""
+    """Yield the labels of one picture that lie on each other."""
     overlaps = np.triu(iou_matrix(sample.boxes, sample.boxes), 1)
     for i, j in np.argwhere(overlaps >= TWICE):
         first, second = (CLASSES[sample.classes[k]] for k in (i, j))
@@ -109,5 +111,5 @@ def _suspect(
 
 
 def left_out(sample: Sample, index: int, rise: float) -> Suspect:
-    """The suspect for a motorcycle above whose box the rider rises by this share of the rider's height."""
+    """Return the suspect for a motorcycle above whose box the rider rises by this share of the rider's height."""
     return _suspect(sample, "rider left out", sample.boxes[index], "motorcycle", None, min(1.0, rise))

@@ -35,7 +35,7 @@ def boxes_of(found: list[Sample], name: str) -> int:
         ("1 0.5 0.5 -0.1 0.2", "zero area", "no width or no height"),
         ("1 1.4 0.5 0.2 0.2", "box outside", "mostly outside"),
         ("1 1.05 0.5 0.2 0.2", "box outside", "mostly outside"),
-        ("1 0.95 0.5 0.2 0.2", "box clipped", "stood out"),
+        ("1 0.95 0.5 0.2 0.2", "box clipped", "sticks out"),
     ],
 )
 def test_one_bad_line(tmp_path: Path, line: str, kind: str, told: str) -> None:

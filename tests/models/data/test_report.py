@@ -171,7 +171,7 @@ def test_without_a_model_the_rest_is_told(shards: Path, tmp_path: Path) -> None:
     assert main(["report", str(shards), "--out", str(tmp_path), "--input", "300x300"]) == 0
     told = json.loads((tmp_path / "report.json").read_text())
     assert (told["model"], told["riders"], told["suspects"], told["input"]) == (None, [], [], [300, 300])
-    assert "No model was asked" in (tmp_path / "report.html").read_text("utf-8")
+    assert "Without a trusted model" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_the_same_pictures_twice_are_found_and_shown(shards: Path, tmp_path: Path) -> None:
