@@ -1,1 +1,1 @@
-"""How good detectors are: on labelled pictures, on clips with known crossings, in time and size, side by side."""
+"""Evaluate detectors on labelled pictures and on clips: `python -m models.evaluation MODEL.tflite ...`."""

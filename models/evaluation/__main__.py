@@ -1,7 +1,7 @@
-"""Judge detectors: `python -m models.evaluation MODEL.tflite [MODEL2.tflite ...] [--out DIR] [--clips TRUTH.json ...]`.
+"""Evaluate detectors: `python -m models.evaluation MODEL.tflite ... [--out DIR] [--clips TRUTH.json ...]`.
 
-Prints tables; with --out also writes report.html, and for each model result.json, comparison.json (with --baseline) and
-contact sheets of its errors.
+The command prints tables. With --out it also writes report.html, and for each model result.json, comparison.json (with
+--baseline) and contact sheets of its errors.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _shown(args: argparse.Namespace) -> list[labelled.Picture]:
 def _detected(
     results: Sequence[Result], detectors: Mapping[str, TfliteDetector], args: argparse.Namespace
 ) -> list[Result]:
-    """With what each saw in the labelled pictures."""
+    """Return the results with what each model detected in the labelled pictures."""
     shown = _shown(args)
     with bar("pictures", len(shown)) as progress:
         seen = observe([detectors[r.subject.name] for r in results], shown, progress.forward)
@@ -67,15 +67,18 @@ def _detected(
 
 
 def _counted(results: Sequence[Result], truths: Sequence[Path]) -> list[Result]:
-    """With how each counted the clips."""
+    """Return the results with how each model counted the clips."""
     frames = sum(round(truth.length * truth.fps) for truth in map(read_truth, truths))
     with bar("clips", frames) as progress:
         counted = counting.count([r.subject.path for r in results], truths, Config(), progress.forward)
     return [replace(result, counted=tuple(clips)) for result, clips in zip(results, counted, strict=True)]
 
 
-def evaluate(chosen: Sequence[Subject], beside: str, args: argparse.Namespace) -> list[Result]:
-    """Everything that was asked for about each model. beside: the one whose time the others are set beside."""
+def evaluate(chosen: Sequence[Subject], reference: str, args: argparse.Namespace) -> list[Result]:
+    """Return everything that was asked for about each model.
+
+    chosen: the models. reference: name of the one that the times are compared with. args: the command line.
+    """
     results = [Result(subject) for subject in chosen]
     with ExitStack() as stack:
         detectors = {s.name: open_detector(s.path, Config().detector, args.threads) for s in chosen}
@@ -84,31 +87,34 @@ def evaluate(chosen: Sequence[Subject], beside: str, args: argparse.Namespace) -
         if not args.no_images:
             results = _detected(results, detectors, args)
         if not args.no_speed:
-            taken = speeds(detectors, beside, args.threads)
+            taken = speeds(detectors, reference, args.threads)
             results = [replace(result, speed=taken[result.subject.name]) for result in results]
     return _counted(results, args.clips) if args.clips else results
 
 
-def write(folder: Path, results: Sequence[Result], beside: Result | None, command: str) -> Path:
-    """All files of the report; its page. beside: the model to compare with."""
-    exact = next((result for result in results if result.subject.role == "float"), None)
+def write(folder: Path, results: Sequence[Result], reference: Result | None, command: str) -> Path:
+    """Write all files of the report. Return the path of its page.
+
+    reference: the model to compare with, None for none. command: as typed, shown in the report.
+    """
+    float_result = next((result for result in results if result.subject.role == "float"), None)
     comparisons = {}
     for place, result in enumerate(results):
         name = result.subject.name
-        made = {"result.json": document.result(result, command, beside, exact if place == 0 else None)}
-        if beside and result is not beside and result.subject.role == "model":
-            made["comparison.json"] = comparisons[name] = document.comparison(result, beside)
+        made = {"result.json": document.result(result, command, reference, float_result if place == 0 else None)}
+        if reference and result is not reference and result.subject.role == "model":
+            made["comparison.json"] = comparisons[name] = document.comparison(result, reference)
         for file, content in made.items():
             report.save(folder / name / file, (json.dumps(content, indent=1) + "\n").encode())
-    against = beside or results[0]
+    against = reference or results[0]
     return report.write(folder, results, comparisons, command, against.subject.name)
 
 
 def _run(args: argparse.Namespace, command: str) -> None:
     chosen = subjects(args.models, args.float, args.baseline)
     wanted = args.baseline and args.baseline.resolve()
-    beside = next((s.name for s in chosen if s.path == wanted), chosen[0].name)
-    results = evaluate(chosen, beside, args)
+    reference = next((s.name for s in chosen if s.path == wanted), chosen[0].name)
+    results = evaluate(chosen, reference, args)
     out = stdout()
     for table in tables.everything(results):
         out.print(table, "")
@@ -118,26 +124,30 @@ def _run(args: argparse.Namespace, command: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Judge detectors, one or several side by side.")
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Evaluate detectors, one or several side by side.")
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.tflite", help="each with its .json beside it")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write report.html, result.json of each model ... here")
-    parser.add_argument("--float", type=Path, metavar="FILE", help="the float32 file of the first model, beside it")
-    parser.add_argument("--baseline", type=Path, metavar="FILE", help="what the others are compared with, and timed by")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for report.html and result.json of each model")
+    parser.add_argument("--float", type=Path, metavar="FILE", help="the float32 file of the first model, evaluated too")
+    parser.add_argument(
+        "--baseline", type=Path, metavar="FILE", help="model that the others are compared with, also in time"
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--images", type=Path, metavar="DIR", help="pictures ($EDGE_APP_SHARED/detection/eval)")
-    parser.add_argument("--sources", type=Path, metavar="FILE", default=SOURCES, help="whose cameras took them")
+    parser.add_argument(
+        "--sources", type=Path, metavar="FILE", default=SOURCES, help="JSON: origins and cameras of the pictures"
+    )
     shown.add_argument("--shards", type=Path, metavar="DIR", nargs="+", help="shards instead of --images")
     parser.add_argument("--split", type=Path, metavar="FILE", help="with --shards: only one part of this split")
-    parser.add_argument("--part", default="validation", choices=splits.PARTS, help="which part (default validation)")
+    parser.add_argument("--part", default="validation", choices=splits.PARTS, help="which part (default: validation)")
     shown.add_argument("--no-images", action="store_true", help="no detection: count only")
     parser.add_argument("--clips", type=Path, nargs="+", metavar="TRUTH.json", default=[], help="count these too")
     parser.add_argument("--no-speed", action="store_true", help="do not measure time")
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="of each interpreter (default 2)")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="of each interpreter (default: 2)")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 when something is missing; argparse exits with 2."""
+    """Run the command. Return 0, or 1 when something is missing; argparse exits with 2."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     parser = _parser()
     args = parser.parse_args(words)

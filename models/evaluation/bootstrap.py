@@ -1,9 +1,10 @@
-"""How far chance alone moves a figure: resampling of blocks, the same for every model, so that differences are paired.
+"""Resample blocks of pictures to find how far chance alone moves a figure. The draws are the same for every model.
 
 The pictures are a few fixed views with nearly the same frame again and again; drawing single pictures would count one
-vehicle as ten. So consecutive frames of a camera are drawn in blocks, each camera keeping its share (a stratified block
-bootstrap: Davison and Hinkley, "Bootstrap Methods and Their Application", 1997, chapters 3 and 8). The interval says
-what other frames of these cameras would give; other cameras differ by more.
+vehicle as ten. So consecutive frames of a camera are drawn in blocks, and each camera keeps its share (a stratified
+block bootstrap: Davison and Hinkley, "Bootstrap Methods and Their Application", 1997, chapters 3 and 8). The interval
+says what other frames of these cameras would give; other cameras differ by more. Because all models share the draws,
+differences are paired.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ LEVEL: Final = 0.95
 LONGEST: Final = 10
 """Pictures in one block at most."""
 FEWEST: Final = 5
-"""Blocks of one camera at least: one block has nothing to vary."""
+"""Blocks of one camera at least: one block alone has nothing to vary."""
 GAP: Final = 5
 """A step between frame numbers this many times the camera's usual one begins a new block."""
 
 
 def blocks(shown: Sequence[Picture]) -> list[list[NDArray[np.intp]]]:
-    """For each camera the rows of its pictures in blocks; cameras with few pictures together, each a block.
+    """Return for each camera the rows of its pictures in blocks; cameras with few pictures together, each a block.
 
-    The pictures of a camera are in the order of time.
+    shown: pictures, those of a camera in the order of time.
     """
     cameras: dict[str, list[int]] = {}
     for row, picture in enumerate(shown):
@@ -57,7 +58,10 @@ def _cut(numbers: Sequence[int | None], rows: NDArray[np.intp]) -> list[NDArray[
 def resampled(
     cameras: Sequence[Sequence[NDArray[np.intp]]], rounds: int = ROUNDS, seed: int = SEED
 ) -> NDArray[np.int64]:
-    """How many times each picture occurs, int64 (rounds, P), in sets drawn block by block within each camera."""
+    """Return how many times each picture occurs in sets drawn block by block within each camera, int64 (rounds, P).
+
+    cameras: what `blocks` returned.
+    """
     chance = np.random.default_rng(seed)
     pictures = sum(len(block) for camera in cameras for block in camera)
     weights = np.zeros((rounds, pictures), np.int64)
@@ -69,7 +73,7 @@ def resampled(
 
 
 def interval(values: NDArray[np.float64]) -> Interval | None:
-    """The middle LEVEL of resampled values (percentile method); None where most of them are undefined."""
+    """Return the middle LEVEL of resampled values (percentile method); None when most of them are undefined."""
     known = values[np.isfinite(values)]
     if len(known) < len(values) / 2 or not len(known):
         return None

@@ -1,4 +1,4 @@
-"""COCO detection metrics by pycocotools, the reference implementation: the only file that knows it.
+"""Compute COCO detection metrics by pycocotools, the reference implementation. The only file that knows it.
 
 Lin et al., "Microsoft COCO: Common Objects in Context" (2014): average precision over 101 recalls, at overlaps 0.5 to
 0.95. An ignored box is a crowd region of every class: a detection with that share of its area inside is excused.
@@ -25,24 +25,26 @@ IOUS: Final = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 AP50, AP75 = IOUS.index(0.5), IOUS.index(0.75)
 SMALL, LARGE = 20, 64
 """Px of the model's input, square root of the box's area. COCO's 32 and 96 are px of its pictures and do not fit: the
-smallest anchor here is 30 px and answers for boxes down to about two thirds of it."""
+smallest anchor here is 30 px and answers for boxes down to about two thirds of it.
+"""
 SIZES: Final[Mapping[str, tuple[float, float]]] = {
     "all": (0, 1e10),
     "small": (0, SMALL**2),
     "medium": (SMALL**2, LARGE**2),
     "large": (LARGE**2, 1e10),
 }
-"""Area from and to, px²."""
+"""Name -> area from and to, px²."""
 _MOST: Final = 300
 """Detections of a class in a picture: more than suppression ever leaves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
-    """The detections of one class over a set, strongest first, each with its verdict at every overlap of IOUS.
+    """The detections of one class over a set of P pictures, strongest first, matched at each of the T overlaps of IOUS.
 
-    scores: float64 (D,). picture: intp (D,), which of the P pictures. hit and excused: bool (T, D); what is neither is
-    false. positives: int64 (P,), boxes to be found in each picture.
+    scores: float64 (D,). picture: intp (D,), the row of each detection's picture.
+    hit, excused: bool (T, D); a detection that is neither is false.
+    positives: int64 (P,), boxes to be found in each picture.
     """
 
     scores: NDArray[np.float64]
@@ -54,32 +56,40 @@ class Matches:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassResult:
-    """One class of one set. precision: average precision at each overlap of IOUS for each of SIZES, nan where there is
-    nothing to find. matches: of boxes of each size; a detection outside the size that hits nothing is excused."""
+    """One class over one set of pictures.
+
+    precision: size of SIZES -> average precision at each overlap of IOUS, float64 (T,), nan when there is nothing to
+    find.
+    matches: size of SIZES -> matches with boxes of that size; a detection outside the size that hits nothing is
+    excused.
+    """
 
     precision: Mapping[str, NDArray[np.float64]]
     matches: Mapping[str, Matches]
 
     @property
     def n(self) -> int:
+        """Number of labelled boxes."""
         return int(self.matches["all"].positives.sum())
 
     @property
     def ap50(self) -> float:
+        """Average precision at overlap 0.5."""
         return float(self.precision["all"][AP50])
 
     @property
     def ap75(self) -> float:
+        """Average precision at overlap 0.75."""
         return float(self.precision["all"][AP75])
 
     @property
     def ap(self) -> float:
-        """Mean over the overlaps 0.5 to 0.95."""
+        """Mean of the average precisions at the overlaps 0.5 to 0.95."""
         return float(self.precision["all"].mean())
 
 
 def evaluate(observations: Sequence[Observation]) -> dict[str, ClassResult]:
-    """Each class of SCORED over the pictures of a set."""
+    """Return the result of each class of SCORED over the observations of a set."""
     with redirect_stdout(io.StringIO()):  # it reports its progress with print
         truth = _coco(observations, _annotations(observations))
         found = _coco(observations, _answers(observations))
@@ -106,7 +116,7 @@ def _coco(observations: Sequence[Observation], annotations: Sequence[dict[str, A
     made.dataset = {
         "images": [{"id": i} for i in range(len(observations))],
         "categories": [{"id": k, "name": name} for k, name in enumerate(SCORED)],
-        # An id of 0 would read as "matched to nothing".
+        # Ids begin at 1: pycocotools reads a match with id 0 as no match.
         "annotations": [row | {"id": i} for i, row in enumerate(annotations, 1)],
     }
     made.createIndex()
@@ -114,7 +124,7 @@ def _coco(observations: Sequence[Observation], annotations: Sequence[dict[str, A
 
 
 def _annotations(observations: Sequence[Observation]) -> list[dict[str, Any]]:
-    """Boxes to be found, and ignored ones, which are crowds of every class."""
+    """Return the boxes to be found, and the ignored ones as crowds of every class."""
     rows = []
     for i, observation in enumerate(observations):
         for box, kind, ignored in zip(observation.truth, observation.classes, observation.ignored, strict=True):
@@ -140,7 +150,7 @@ def _row(image: int, kind: int, box: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def _matches(images: Sequence[dict[str, Any] | None]) -> Matches:
-    """From the verdicts on every picture, None where there was nothing of this class."""
+    """Return the matches of one class and size. images: pycocotools' evaluation of each picture, None without boxes."""
     seen = [(i, e) for i, e in enumerate(images) if e is not None]
     positives = np.zeros(len(images), np.int64)
     for i, e in seen:

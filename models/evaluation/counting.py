@@ -1,4 +1,4 @@
-"""Counting over clips with known crossings: each frame decoded once and shown to every model's own pipeline."""
+"""Count clips with known crossings: each frame is decoded once and passed to every model's own pipeline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _WAIT_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ClipResult:
-    """One clip as one model counted it."""
+    """One clip as one model counted it.
+
+    truth: the known crossings. events: the counted ones. score: how far they agree.
+    """
 
     truth: Truth
     events: tuple[Event, ...]
@@ -31,9 +34,11 @@ class ClipResult:
 def count(
     models: Sequence[Path], truths: Sequence[Path], config: Config, forward: Callable[[str], None] = lambda _: None
 ) -> list[list[ClipResult]]:
-    """For each model every clip, as `edge-app evaluate` scores it; forward is told the clip at each of its frames.
+    """Return for each model its result on every clip, scored as `edge-app evaluate` does.
 
-    Clips lie in ../clips of their truth. Raises ConfigError, SourceError and DetectorError.
+    models: .tflite files. truths: truth files; a clip lies in ../clips of its truth. config: of the pipelines.
+    forward: called with the clip's name after each of its frames.
+    Raises ConfigError, SourceError or DetectorError: when a clip or a model cannot be used.
     """
     made: list[list[ClipResult]] = [[] for _ in models]
     for path in truths:
@@ -48,7 +53,7 @@ def count(
 
 
 def total(counted: Sequence[ClipResult]) -> Score:
-    """Of all clips together."""
+    """Return the score of all clips together."""
     result = counted[0].score
     for clip in counted[1:]:
         result = result + clip.score

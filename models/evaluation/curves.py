@@ -1,7 +1,7 @@
-"""Precision and recall out of COCO's verdicts: curves, the working point, and average precision of resampled pictures.
+"""Compute precision and recall from COCO's matches: curves, the working point, and average precision of resampled sets.
 
-pycocotools gives the verdict on every detection; a resampled set only counts each picture some other number of times,
-so its average precision needs no second matching. Pure.
+pycocotools matches every detection once; a resampled set only counts each picture some other number of times, so its
+average precision needs no second matching. Pure.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from numpy.typing import NDArray
 from models.evaluation.coco import AP50, Matches
 
 RECALLS: Final = np.linspace(0, 1, 101)
-"""Where COCO reads precision."""
+"""Recalls at which COCO reads the precision."""
 _AT_ONCE: Final = 50
 """Resampled sets whose sums are in memory together."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkingPoint:
-    """One class at the score from which the product acts. precision: nan without any detection; recall: nan without
-    any box; false_per_image: detections that hit nothing, per picture."""
+    """One class at the score from which the product uses detections.
+
+    precision: nan without any detection. recall: nan without any box.
+    false_per_image: detections that hit nothing, per picture.
+    """
 
     precision: float
     recall: float
@@ -32,7 +35,7 @@ class WorkingPoint:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """Recall, precision and score, each float64 (D,), after each counted detection of one class, strongest first."""
+    """Recall, precision and score after each counted detection of one class, strongest first, each float64 (D,)."""
 
     recall: NDArray[np.float64]
     precision: NDArray[np.float64]
@@ -40,9 +43,10 @@ class Curve:
 
 
 def average_precision(matches: Matches, weights: NDArray[np.int64], overlap: int = AP50) -> NDArray[np.float64]:
-    """Average precision float64 (B,) of B resampled sets; nan where one has no box of this class.
+    """Return the average precision of B resampled sets, float64 (B,), nan for one without a box of this class.
 
-    weights: int (B, P), how many times each picture occurs. overlap: index in coco.IOUS. Equals COCO's with all 1.
+    weights: int (B, P), how many times each picture occurs. overlap: index in coco.IOUS. Equals COCO's figure with all
+    1.
     """
     counted = ~matches.excused[overlap]
     hit, picture = matches.hit[overlap][counted], matches.picture[counted]
@@ -55,7 +59,7 @@ def average_precision(matches: Matches, weights: NDArray[np.int64], overlap: int
 
 
 def _area(times: NDArray[np.int64], hit: NDArray[np.bool_], positives: NDArray[np.int64]) -> NDArray[np.float64]:
-    """times: (B, D), how often each detection occurs."""
+    """Return the areas under the curves. times: (B, D), how often each detection occurs."""
     hits = np.cumsum(times * hit, axis=1, dtype=np.float64)
     everything = np.cumsum(times, axis=1, dtype=np.float64)
     precision = hits / np.maximum(everything, 1)
@@ -69,7 +73,7 @@ def _area(times: NDArray[np.int64], hit: NDArray[np.bool_], positives: NDArray[n
 
 
 def curve(matches: Matches, overlap: int = AP50) -> Curve:
-    """The raw curve of one class, not interpolated."""
+    """Return the raw curve of one class, not interpolated."""
     counted = ~matches.excused[overlap]
     hits = np.cumsum(matches.hit[overlap][counted])
     ranks = np.arange(1, len(hits) + 1)
@@ -78,9 +82,9 @@ def curve(matches: Matches, overlap: int = AP50) -> Curve:
 
 
 def working_point(matches: Matches, score: float, overlap: int = AP50) -> WorkingPoint:
-    """With the detections from this score on."""
-    acted = ~matches.excused[overlap] & (matches.scores >= score)
-    hits, answers = int(matches.hit[overlap][acted].sum()), int(acted.sum())
+    """Return precision and recall with the detections from this score on."""
+    used = ~matches.excused[overlap] & (matches.scores >= score)
+    hits, answers = int(matches.hit[overlap][used].sum()), int(used.sum())
     positives = int(matches.positives.sum())
     return WorkingPoint(
         precision=hits / answers if answers else float("nan"),

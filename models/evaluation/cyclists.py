@@ -1,4 +1,4 @@
-"""What a detector takes marked bicycles for: a city that counts motorcycles has to know how many are none."""
+"""Find what a detector takes marked bicycles for: a city that counts motorcycles must know how many are none."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from edge_app.records import LABELS, Detections, FloatArray
 from models.common.geometry import iou_matrix
 
 BICYCLE_LABELS: Final = ("bicycle", "motorcycle", "another", "nothing")
+"""The possible answers for a marked bicycle."""
 WORKING: Final = DetectorConfig().score
-"""From which score on the product acts."""
+"""Score from which the product uses a detection."""
 _SAME: Final = 0.35
 """IoU from which a detection is of the bicycle or of its rider."""
 
 
 def bicycle_labels(found: Detections, marked: FloatArray, size: tuple[int, int]) -> Iterator[str]:
-    """One of CALLED for each of the marked boxes (N, 4) in 0..1 of a picture of this width and height, by the strongest
-    detection there that the product would act on."""
-    acted = found.scores >= WORKING
-    labels = np.array(LABELS)[found.classes[acted]]
-    near = iou_matrix(found.boxes[acted], marked * np.array(size * 2, np.float32)) >= _SAME
+    """Yield one of BICYCLE_LABELS for each marked bicycle, by the strongest detection there that the product would use.
+
+    marked: float32 (N, 4) in 0..1 of the picture. size: width and height of the picture, px.
+    """
+    used = found.scores >= WORKING
+    labels = np.array(LABELS)[found.classes[used]]
+    near = iou_matrix(found.boxes[used], marked * np.array(size * 2, np.float32)) >= _SAME
     for there in near.T:
-        strongest = max(zip(found.scores[acted][there], labels[there], strict=True), default=(0.0, "nothing"))
+        strongest = max(zip(found.scores[used][there], labels[there], strict=True), default=(0.0, "nothing"))
         yield str(strongest[1]) if strongest[1] in BICYCLE_LABELS else "another"

@@ -1,4 +1,4 @@
-"""One model on one set of labelled pictures: everything that the report says of it."""
+"""Evaluate one model on one set of labelled pictures: everything that the report says about it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ ALL_SIZES: Final = "all"
 
 @dataclass(frozen=True, eq=False)
 class PictureSet:
-    """Pictures that are judged together, the same for every model.
+    """Pictures that are evaluated together, the same for every model.
 
-    pictures: P of them, by camera and time. light: of each. weights: int64 (B, P), how often each occurs in each of B
-    resampled sets.
+    pictures: P of them, by camera and time. light: of each.
+    weights: int64 (B, P), how often each picture occurs in each of B resampled sets.
     """
 
     name: str
@@ -41,28 +41,35 @@ class PictureSet:
 
     @property
     def cameras(self) -> list[str]:
+        """Names of the cameras, sorted."""
         return sorted({picture.camera for picture in self.pictures})
 
     @cached_property
     def slices(self) -> Mapping[str, NDArray[np.bool_]]:
-        """Pictures bool (P,) of each camera and of each light that occurs."""
+        """The pictures of each camera and of each light that occurs: name of the slice -> bool (P,)."""
         cameras, lights = np.array([p.camera for p in self.pictures]), np.array(self.light)
         found = {f"camera:{name}": cameras == name for name in self.cameras}
         return found | {f"light:{name}": lights == name for name in LIGHTS if name in self.light}
 
 
 def picture_set(name: str, pictures: Sequence[Picture], observations: Sequence[Observation]) -> PictureSet:
-    """looks: of any model; the light is the same in all."""
+    """Return the set with its resampled sets.
+
+    observations: of any model, one for each picture; the light is the same in all.
+    """
     weights = bootstrap.resampled(bootstrap.blocks(pictures))
     return PictureSet(name, tuple(pictures), tuple(observation.light for observation in observations), weights)
 
 
 @dataclass(frozen=True, eq=False)
 class SetResult:
-    """One model on one set. looks: one for each picture. score: from which the product acts. input: width and height
-    of the model's, px. Figures are worked out when asked for and kept."""
+    """One model on one set. Figures are computed when they are read first, and kept.
 
-    of: PictureSet
+    picture_set: the set. observations: one for each picture. score: from which the product uses a detection.
+    input: width and height of the model's input, px.
+    """
+
+    picture_set: PictureSet
     observations: tuple[Observation, ...]
     score: float
     input: tuple[int, int]
@@ -70,80 +77,88 @@ class SetResult:
 
     @cached_property
     def classes(self) -> Mapping[str, ClassResult]:
-        """Class -> COCO's verdicts and average precisions."""
+        """Class -> matches and average precisions."""
         return coco.evaluate(self.observations)
 
     @cached_property
     def checked(self) -> SetResult | None:
-        """The same beside the labels as they were checked by eye; None where nothing is marked."""
+        """The same with the labels that were checked by eye; None when nothing in the set is marked."""
         if not any(observation.checked for observation in self.observations):
             return None
         return SetResult(
-            self.of,
+            self.picture_set,
             tuple(observation.checked or observation for observation in self.observations),
             self.score,
             self.input,
         )
 
     @cached_property
-    def acted(self) -> tuple[Observation, ...]:
-        """The looks with what the product would act on."""
+    def used(self) -> tuple[Observation, ...]:
+        """The observations with the detections that the product would use."""
         return tuple(observation.above(self.score) for observation in self.observations)
 
     @cached_property
     def errors(self) -> tuple[detection_outcomes.Outcomes, ...]:
-        """Of what the product would act on, one for each picture."""
-        return tuple(detection_outcomes.outcomes_of(observation) for observation in self.acted)
+        """The outcomes of the detections that the product would use, one for each picture."""
+        return tuple(detection_outcomes.outcomes_of(observation) for observation in self.used)
 
     @cached_property
     def gains(self) -> Mapping[str, Mapping[str, float]]:
-        """Error kind -> class -> AP50 gained without it, over all detections."""
+        """Kind of error -> class -> AP50 gained without it, over all detections."""
         return detection_outcomes.gains(
             self.observations, [detection_outcomes.outcomes_of(observation) for observation in self.observations]
         )
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        return detection_outcomes.confusion(self.acted)
+        """The confusion matrix of the detections that the product would use; see detection_outcomes.confusion."""
+        return detection_outcomes.confusion(self.used)
 
     @cached_property
     def bicycles(self) -> Counter[str]:
-        """What the marked bicycles were called, and how often; empty where none is marked."""
+        """Answer -> number of marked bicycles that were taken for it; empty when none is marked."""
         return Counter(what for observation in self.observations for what in observation.bicycles)
 
     def working_point(self, label: str) -> curves.WorkingPoint:
+        """Return precision and recall of a class at the score from which the product uses detections."""
         return curves.working_point(self.classes[label].matches[ALL_SIZES], self.score)
 
     def samples(self, label: str, part: str = "") -> NDArray[np.float64]:
-        """AP50 in each resampled set. part: "" for the whole set, a slice of it, or size:SIZE."""
+        """Return the AP50 of a class in each resampled set, float64 (B,).
+
+        part: "" for the whole set, a slice of it, or size:SIZE.
+        """
         key = f"{label} {part}"
         if key not in self._samples:
             kind, _, name = part.partition(":")
             matches = self.classes[label].matches[name if kind == "size" else ALL_SIZES]
-            chosen = self.of.slices[part] if kind in ("camera", "light") else True
-            self._samples[key] = curves.average_precision(matches, self.of.weights * chosen)
+            chosen = self.picture_set.slices[part] if kind in ("camera", "light") else True
+            self._samples[key] = curves.average_precision(matches, self.picture_set.weights * chosen)
         return self._samples[key]
 
     def slice(self, label: str, part: str) -> tuple[int, float]:
-        """Labelled boxes and AP50 of one class in a slice."""
+        """Return number of labelled boxes and AP50 of one class in a slice."""
         matches = self.classes[label].matches[ALL_SIZES]
-        weights = self.of.slices[part].astype(np.int64)[None]
+        weights = self.picture_set.slices[part].astype(np.int64)[None]
         return int(weights[0] @ matches.positives), float(curves.average_precision(matches, weights)[0])
 
     def parts(self) -> list[str]:
-        """What `samples` knows beside the whole set."""
-        return [*self.of.slices, *(f"size:{size}" for size in SIZES if size != ALL_SIZES)]
+        """Return the parts that `samples` knows beside the whole set."""
+        return [*self.picture_set.slices, *(f"size:{size}" for size in SIZES if size != ALL_SIZES)]
 
     def boxes(self, label: str, part: str = "") -> int:
-        """Labelled boxes of a class, in the whole set or a part of it."""
+        """Return the number of labelled boxes of a class, in the whole set or a part of it."""
         kind, _, name = part.partition(":")
         positives = self.classes[label].matches[name if kind == "size" else ALL_SIZES].positives
-        chosen = self.of.slices[part] if kind in ("camera", "light") else True
+        chosen = self.picture_set.slices[part] if kind in ("camera", "light") else True
         return int((positives * chosen).sum())
 
 
 def precisions(model: Path, shown: Sequence[Picture]) -> Mapping[str, ClassResult]:
-    """One model over all pictures as one set, on one thread. Raises BuildError and DetectorError."""
+    """Return the result of each class of one model over all pictures as one set, computed on one thread.
+
+    Raises BuildError or DetectorError: when a picture or the model cannot be used.
+    """
     found = open_detector(model, DetectorConfig(), threads=1)
     try:
         return coco.evaluate(observe([found], shown)[0])
@@ -152,7 +167,10 @@ def precisions(model: Path, shown: Sequence[Picture]) -> Mapping[str, ClassResul
 
 
 def overall(sets: Sequence[SetResult]) -> tuple[float, NDArray[np.float64]]:
-    """Mean AP50 over every set and class with ENOUGH boxes, as it is and in each resampled set; nan without any."""
+    """Return the mean AP50 over every set and class with ENOUGH boxes, as it is and in each resampled set.
+
+    Both are nan when there is no such class.
+    """
     chosen = [(found, label) for found in sets for label in SCORED if found.classes[label].n >= ENOUGH]
     if not chosen:
         return float("nan"), np.full(bootstrap.ROUNDS, np.nan)

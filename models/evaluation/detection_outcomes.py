@@ -1,10 +1,13 @@
-"""Why detections are wrong, and what it costs: error kinds after TIDE (Bolya et al., "TIDE: A General Toolbox for
-Identifying Object Detection Errors", 2020). Pure.
+"""Find why detections are wrong, and what it costs: error kinds after TIDE. Pure.
 
-Detections are matched as COCO does at an overlap of 0.5. One that hits nothing has the first kind that fits:
-wrong class: overlaps a box of another class by 0.5 or more; wrong place: a box of its class by 0.1 to 0.5; double: a
-box of its class that a stronger detection took; wrong class and place: a box of another class by 0.1 to 0.5;
-background: nothing by 0.1. A box that nothing found is missed, unless a wrong class or place speaks for it.
+Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors" (2020). Detections are matched as COCO
+does at an overlap of 0.5. One that hits nothing has the first kind that fits:
+wrong class: overlaps a box of another class by 0.5 or more;
+wrong place: overlaps a box of its class by 0.1 to 0.5;
+double: overlaps a box of its class that a stronger detection hit;
+wrong class and place: overlaps a box of another class by 0.1 to 0.5;
+background: overlaps nothing by 0.1.
+A box that nothing hit is missed, unless a detection of wrong class or wrong place belongs to it.
 """
 
 from __future__ import annotations
@@ -31,8 +34,12 @@ FOREGROUND, NEAR = 0.5, 0.1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
-    """One look. kinds: int8 (M,) for each detection, HIT, EXCUSED or one of KINDS. partner: intp (M,), the labelled box
-    it belongs to, -1 for none. missed: bool (N,), labelled boxes. unfound: bool (N,), those that nothing hit."""
+    """The outcomes of one observation with M detections and N labelled boxes.
+
+    kinds: int8 (M,), HIT, EXCUSED or an index of KINDS. partner: intp (M,), the labelled box it belongs to, -1 for
+    none.
+    missed: bool (N,), boxes that are missed. unfound: bool (N,), boxes that nothing hit.
+    """
 
     kinds: NDArray[np.int8]
     partner: NDArray[np.intp]
@@ -41,7 +48,7 @@ class Outcomes:
 
 
 def outcomes_of(observation: Observation) -> Outcomes:
-    """Of every detection and labelled box of a picture."""
+    """Return the outcomes of every detection and labelled box of an observation."""
     counted = ~observation.ignored
     overlaps = iou_matrix(observation.boxes, observation.truth) * counted
     same = observation.found[:, None] == observation.classes[None]
@@ -56,7 +63,10 @@ def outcomes_of(observation: Observation) -> Outcomes:
 
 
 def _hits(observation: Observation, overlaps: FloatArray) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
-    """HIT with partner, EXCUSED, and BACKGROUND for the rest; strongest first, each box is hit once."""
+    """Return kind and partner of every detection: HIT, EXCUSED, or BACKGROUND for the rest.
+
+    The strongest comes first, and each box is hit once.
+    """
     kinds, partner = np.full(len(observation.boxes), BACKGROUND, np.int8), np.full(len(observation.boxes), -1, np.intp)
     free = np.ones(len(observation.truth), bool)
     regions = observation.truth[observation.ignored]
@@ -72,7 +82,7 @@ def _hits(observation: Observation, overlaps: FloatArray) -> tuple[NDArray[np.in
 
 
 def _kind(overlaps: FloatArray, same: NDArray[np.bool_], taken: NDArray[np.bool_]) -> tuple[int, int]:
-    """Of a detection that hits nothing: its kind, and the labelled box it belongs to."""
+    """Return the kind of a detection that hits nothing, and the labelled box it belongs to."""
     if not len(overlaps):
         return BACKGROUND, -1
     own, others = np.where(same, overlaps, 0), np.where(same, 0, overlaps)
@@ -87,14 +97,14 @@ def _kind(overlaps: FloatArray, same: NDArray[np.bool_], taken: NDArray[np.bool_
 
 
 def counts(found: Sequence[Outcomes]) -> dict[str, int]:
-    """Errors of each kind over a set."""
+    """Return the number of errors of each kind over a set."""
     wrong = np.concatenate([np.empty(0, np.int8), *(v.kinds for v in found)])
     number = {name: int(np.sum(wrong == kind)) for kind, name in enumerate(KINDS)}
     return number | {KINDS[MISSED]: int(sum(v.missed.sum() for v in found))}
 
 
 def gains(observations: Sequence[Observation], found: Sequence[Outcomes]) -> dict[str, dict[str, float]]:
-    """Kind -> class -> what AP50 would gain if all errors of this kind alone were put right."""
+    """Return kind -> class -> what AP50 would gain if all errors of this kind alone were corrected."""
     as_is = _precisions(_rows(observations, found, None), _positives(observations, found, without_missed=False))
     result = {}
     for kind, name in enumerate(KINDS):
@@ -107,7 +117,7 @@ def gains(observations: Sequence[Observation], found: Sequence[Outcomes]) -> dic
 def _positives(
     observations: Sequence[Observation], found: Sequence[Outcomes], *, without_missed: bool
 ) -> NDArray[np.int64]:
-    """Boxes to be found, int64 (C, P); TIDE puts a missed box right by not asking for it."""
+    """Return the boxes to be found, int64 (C, P). TIDE corrects a missed box by not asking for it."""
     table = np.zeros((len(SCORED), len(observations)), np.int64)
     for i, (observation, outcomes) in enumerate(zip(observations, found, strict=True)):
         wanted = ~observation.ignored & ~outcomes.missed if without_missed else ~observation.ignored
@@ -117,7 +127,7 @@ def _positives(
 
 @dataclass(slots=True)
 class _Rows:
-    """Flat columns of detections that count: picture, class, score, whether it hits."""
+    """Columns of the detections that count: picture, class, score, and whether it hits."""
 
     picture: list[int]
     kind: list[int]
@@ -125,7 +135,7 @@ class _Rows:
     hit: list[bool]
 
 
-def _rows(observations: Sequence[Observation], found: Sequence[Outcomes], put_right: int | None) -> _Rows:
+def _rows(observations: Sequence[Observation], found: Sequence[Outcomes], corrected: int | None) -> _Rows:
     rows = _Rows([], [], [], [])
     for i, (observation, outcomes) in enumerate(zip(observations, found, strict=True)):
         open_boxes = outcomes.unfound.copy()
@@ -134,9 +144,9 @@ def _rows(observations: Sequence[Observation], found: Sequence[Outcomes], put_ri
             if kind == EXCUSED:
                 continue
             hit = kind == HIT
-            if kind == put_right:
+            if kind == corrected:
                 partner = int(outcomes.partner[j])
-                # Put right, it finds its box, unless that has been found; then, as any other kind, it goes away.
+                # Corrected, it hits its box if that is still free; otherwise it is removed, like the other kinds.
                 hit = kind in (WRONG_CLASS, WRONG_PLACE) and bool(open_boxes[partner])
                 if not hit:
                     continue
@@ -163,16 +173,17 @@ def _precisions(rows: _Rows, positives: NDArray[np.int64]) -> dict[str, float]:
 
 
 def confusion(observations: Sequence[Observation]) -> NDArray[np.int64]:
-    """int64 (C + 1, C + 1): rows are labelled classes of SCORED and nothing, columns what was said, nothing last.
+    """Return what labelled classes were taken for, int64 (C + 1, C + 1).
 
-    Detections, whatever their class, take the free box that they overlap most, strongest first, from 0.5 on.
+    Rows are the labelled classes of SCORED and nothing, columns the detected ones, nothing last. Detections of any
+    class take the free box that they overlap most, strongest first, from 0.5 on.
     """
     table = np.zeros((len(SCORED) + 1,) * 2, np.int64)
     for observation in observations:
         kinds, partner = _hits(observation, iou_matrix(observation.boxes, observation.truth) * ~observation.ignored)
-        for said, kind, box in zip(observation.found, kinds, partner, strict=True):
+        for detected, kind, box in zip(observation.found, kinds, partner, strict=True):
             if kind != EXCUSED:
-                table[observation.classes[box] if kind == HIT else -1, said] += 1
+                table[observation.classes[box] if kind == HIT else -1, detected] += 1
         found = np.zeros(len(observation.truth), bool)
         found[partner[kinds == HIT]] = True
         np.add.at(table[:, -1], observation.classes[~found & ~observation.ignored], 1)

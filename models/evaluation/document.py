@@ -1,4 +1,4 @@
-"""What programs read: result.json (edge-app/evaluation/1) and comparison.json (edge-app/comparison/1). Pure."""
+"""Write what programs read: result.json (edge-app/evaluation/1) and comparison.json (edge-app/comparison/1). Pure."""
 
 from __future__ import annotations
 
@@ -29,8 +29,13 @@ METHOD: Final = (
 Document = dict[str, Any]
 
 
-def result(found: Result, command: str, beside: Result | None = None, exact: Result | None = None) -> Document:
-    """One model. beside: whose time its time is set beside. exact: its float32 file."""
+def result(
+    found: Result, command: str, reference: Result | None = None, float_result: Result | None = None
+) -> Document:
+    """Return the result.json of one model.
+
+    command: as typed. reference: the model that its time is compared with. float_result: that of its float32 file.
+    """
     subject = found.subject
     made: Document = {
         "schema": EVALUATION,
@@ -45,14 +50,17 @@ def result(found: Result, command: str, beside: Result | None = None, exact: Res
         "method": METHOD,
     }
     if found.sets:
-        made["sets"] = {one.of.name: _set(one) for one in found.sets}
+        made["sets"] = {one.picture_set.name: _set(one) for one in found.sets}
     if found.counted:
         made["counting"] = _counting(found.counted)
     if found.speed:
-        made["speed"] = _speed(found, beside)
-    if exact and exact.pooled and found.pooled:
+        made["speed"] = _speed(found, reference)
+    if float_result and float_result.pooled and found.pooled:
         made["against_float"] = {
-            label: {"ap50_int8": number(found.pooled[label].ap50), "ap50_float": number(exact.pooled[label].ap50)}
+            label: {
+                "ap50_int8": number(found.pooled[label].ap50),
+                "ap50_float": number(float_result.pooled[label].ap50),
+            }
             for label in SCORED
             if found.pooled[label].n
         }
@@ -60,7 +68,10 @@ def result(found: Result, command: str, beside: Result | None = None, exact: Res
 
 
 def comparison(candidate: Result, baseline: Result) -> Document:
-    """Candidate minus baseline, with the interval of what chance alone explains; only figures that both have."""
+    """Return the comparison.json of two models: candidate minus baseline, with intervals.
+
+    Only figures that both have are in it.
+    """
     return {
         "schema": COMPARISON,
         "candidate": candidate.subject.sha256,
@@ -72,18 +83,18 @@ def comparison(candidate: Result, baseline: Result) -> Document:
 
 
 def number(value: float | None) -> float | None:
-    """Rounded, None for what is no figure."""
+    """Return the value rounded to 5 digits, None when it is not finite."""
     return None if value is None or not math.isfinite(value) else round(float(value), 5)
 
 
 def _set(one: SetResult) -> Document:
     return {
-        "images": len(one.of.pictures),
-        "cameras": one.of.cameras,
-        "sha256": fingerprint(one.of.pictures),
+        "images": len(one.picture_set.pictures),
+        "cameras": one.picture_set.cameras,
+        "sha256": fingerprint(one.picture_set.pictures),
         "score": one.score,
         "classes": {label: _class(one, label) for label in SCORED},
-        "slices": {part: _slice(one, part) for part in one.of.slices},
+        "slices": {part: _slice(one, part) for part in one.picture_set.slices},
         "confusion_labels": [*SCORED, "nothing"],
         "confusion": one.confusion.tolist(),
         "bicycles": _bicycles(one),
@@ -92,7 +103,7 @@ def _set(one: SetResult) -> Document:
 
 
 def _bicycles(one: SetResult) -> Document:
-    """What those that are marked were called; they are no class of their own, for only some are marked."""
+    """Return what the marked bicycles were taken for; they are no class of their own, because only some are marked."""
     marked = sum(one.bicycles.values())
     share = number(1 - one.bicycles["motorcycle"] / marked) if marked else None
     return {"marked": marked, "not_motorcycle": share, "called": dict(one.bicycles)}
@@ -121,7 +132,7 @@ def _class(one: SetResult, label: str) -> Document:
 def _slice(one: SetResult, part: str) -> Document:
     figures_of = {label: one.slice(label, part) for label in SCORED}
     return {
-        "n": int(one.of.slices[part].sum()),
+        "n": int(one.picture_set.slices[part].sum()),
         "classes": {label: {"n": n, "ap50": number(ap50)} for label, (n, ap50) in figures_of.items()},
     }
 
@@ -155,12 +166,12 @@ def _scores(score: Score) -> Document:
     }
 
 
-def _speed(found: Result, beside: Result | None) -> Document:
+def _speed(found: Result, reference: Result | None) -> Document:
     speed = found.speed
     assert speed is not None
     made: Document = {"ms": number(speed.ms), "threads": speed.threads}
-    if beside:
-        other = beside.subject
+    if reference:
+        other = reference.subject
         made["relative_to"] = {
             "file": other.path.name,
             "sha256": other.sha256,
@@ -180,7 +191,7 @@ def _differences(candidate: Result, baseline: Result) -> Iterator[tuple[str, Doc
         for label in SCORED:
             delta = mine.classes[label].ap50 - other.classes[label].ap50
             samples = mine.samples(label) - other.samples(label)
-            yield from _difference(f"{mine.of.name}/{label}/ap50", delta, samples)
+            yield from _difference(f"{mine.picture_set.name}/{label}/ap50", delta, samples)
             yield from _by_part(mine, other, label)
     if candidate.counted:
         yield from _counts(candidate.counted, baseline.counted)
@@ -189,7 +200,7 @@ def _differences(candidate: Result, baseline: Result) -> Iterator[tuple[str, Doc
 
 
 def _overall(name: str, mine: Sequence[SetResult], other: Sequence[SetResult]) -> Iterator[tuple[str, Document]]:
-    """Of the mean AP50 over every set and class."""
+    """Yield the difference of the mean AP50 over every set and class."""
     (ours, our_samples), (theirs, their_samples) = overall(mine), overall(other)
     yield from _difference(name, ours - theirs, our_samples - their_samples)
 
@@ -197,10 +208,10 @@ def _overall(name: str, mine: Sequence[SetResult], other: Sequence[SetResult]) -
 def _by_part(mine: SetResult, other: SetResult, label: str) -> Iterator[tuple[str, Document]]:
     for part in mine.parts():
         if mine.boxes(label, part) < FEWEST or (part.startswith("size:") and mine.input != other.input):
-            continue  # too few to tell; sizes are px of the model's own input
+            continue  # too few boxes; or sizes that do not compare, being px of each model's own input
         delta = _ap50(mine, label, part) - _ap50(other, label, part)
         samples = mine.samples(label, part) - other.samples(label, part)
-        yield from _difference(f"{mine.of.name}/{part}/{label}/ap50", delta, samples)
+        yield from _difference(f"{mine.picture_set.name}/{part}/{label}/ap50", delta, samples)
 
 
 def _ap50(one: SetResult, label: str, part: str) -> float:
@@ -218,7 +229,7 @@ def _counts(ours: tuple[ClipResult, ...], theirs: tuple[ClipResult, ...]) -> Ite
 
 
 def exact_figures(counted: tuple[ClipResult, ...]) -> dict[str, float]:
-    """The scores of `segments.figures` on the clips as they are."""
+    """Return the scores of `segments.figures` on the clips as they are."""
     score = total(counted)
     effectiveness = float("nan") if score.effectiveness is None else score.effectiveness
     made = {"event_f1": score.overall.f1, "any_class_f1": score.any_class.f1, "effectiveness": effectiveness}

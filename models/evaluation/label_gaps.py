@@ -1,4 +1,4 @@
-"""Where the next labelled picture would help most: the views and classes in which most vehicles go unfound. Pure."""
+"""Find where the next labelled picture would help most: views and classes with most unfound vehicles. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ _FEWEST: Final = 5
 class Gap:
     """Vehicles of one class that one camera shows in one light and the model does not find.
 
-    images: pictures there. boxes: labelled. unfound: of them. size: of most unfound ones, and share: how many.
+    images: pictures there. boxes: labelled ones. unfound: those of them that were not found.
+    size: the size of most unfound ones. share: the share of the unfound that has this size, 0..1.
     """
 
     group: str
@@ -36,17 +37,18 @@ class Gap:
 
     @property
     def per_image(self) -> float:
+        """Unfound vehicles per picture."""
         return self.unfound / self.images
 
 
 def gaps(sets: Sequence[SetResult]) -> list[Gap]:
-    """Most unfound vehicles per picture first."""
+    """Return the gaps of all sets, most unfound vehicles per picture first."""
     found = [gap for one in sets for gap in _of_set(one)]
     return sorted(found, key=lambda gap: (-gap.per_image, gap.camera, gap.label))
 
 
 def sentence(ranked: Sequence[Gap]) -> str:
-    """What to label next."""
+    """Return what to label next, in one sentence."""
     if not ranked or not ranked[0].unfound:
         return "Nothing that is labelled goes unfound: label other cameras."
     first = ranked[0]
@@ -58,14 +60,14 @@ def sentence(ranked: Sequence[Gap]) -> str:
     )
 
 
-def size_of(area: float) -> str:
-    """Of a box of so many px² of the model's input."""
+def size_class(area: float) -> str:
+    """Return small, medium or large for a box of so many px² of the model's input."""
     return "small" if area < SMALL**2 else "large" if area >= LARGE**2 else "medium"
 
 
 def _of_set(one: SetResult) -> list[Gap]:
     rows: dict[tuple[str, str], list[int]] = {}
-    for i, (picture, light) in enumerate(zip(one.of.pictures, one.of.light, strict=True)):
+    for i, (picture, light) in enumerate(zip(one.picture_set.pictures, one.picture_set.light, strict=True)):
         rows.setdefault((picture.camera, light), []).append(i)
     return [
         gap
@@ -80,13 +82,21 @@ def _gap(one: SetResult, camera: str, light: str, label: str, chosen: Sequence[i
     sizes: Counter[str] = Counter()
     boxes = 0
     for i in chosen:
-        observation, outcomes = one.acted[i], one.errors[i]
+        observation, outcomes = one.used[i], one.errors[i]
         mine = (observation.classes == SCORED.index(label)) & ~observation.ignored
         boxes += int(mine.sum())
         areas = np.prod(observation.truth[:, 2:] - observation.truth[:, :2], axis=1)
-        sizes.update(size_of(float(area)) for area in areas[mine & outcomes.unfound])
+        sizes.update(size_class(float(area)) for area in areas[mine & outcomes.unfound])
     unfound = sum(sizes.values())
     size, number = sizes.most_common(1)[0] if sizes else ("medium", 0)
     return Gap(
-        one.of.name, camera, light, label, len(chosen), boxes, unfound, size, number / unfound if unfound else 0.0
+        one.picture_set.name,
+        camera,
+        light,
+        label,
+        len(chosen),
+        boxes,
+        unfound,
+        size,
+        number / unfound if unfound else 0.0,
     )

@@ -1,6 +1,7 @@
-"""Labelled pictures that judge: from a folder of YOLO labels or from shards, in sets and by camera.
+"""Read labelled pictures: from a folder of YOLO labels or from shards, in sets and by camera.
 
-Decoded when asked and never kept: some hundred decoded pictures would fill the memory of a small machine.
+A picture is decoded when it is needed and never kept: some hundred decoded pictures would fill the memory of a small
+machine.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from models.data.samples import CLASSES, OTHER, Sample
 from models.data.sources import Source, find_known
 
 SCORED: Final = tuple(label for label in CLASSES if label != CLASSES[OTHER])
-"""Three-wheelers and tractors count neither for nor against any class."""
+"""Classes that are scored; three-wheelers and tractors count neither for nor against any class."""
 _SAME_SHAPE: Final = 0.01
 _SAME_LABEL: Final = 0.9
 """IoU of a label with the place where it was marked as wrong; marks are rounded."""
@@ -39,8 +40,9 @@ class Picture:
     """One labelled picture.
 
     name: of the file without suffix, unique within its set. group: the set it belongs to. camera: one fixed view.
-    sha256: of the encoded file. load: decodes it as uint8 (H, W, 3) BGR in its true shape. boxes: float32 (N, 4)
-    x0 y0 x1 y1 in 0..1. classes: int16 (N,), of CLASSES. ignored: bool (N,), neither for nor against.
+    sha256: of the encoded file. load: decodes it as uint8 (H, W, 3) BGR in its true shape.
+    boxes: float32 (N, 4), x0 y0 x1 y1 in 0..1. classes: int16 (N,), indexes of CLASSES.
+    ignored: bool (N,), boxes that count neither for nor against a detector.
     """
 
     name: str
@@ -54,28 +56,34 @@ class Picture:
 
     @property
     def number(self) -> int | None:
-        """The first number in its name, by which frames of a camera are in order."""
+        """The first number in the name, by which frames of a camera are in order; None without one."""
         found = re.search(r"\d+", self.name.partition("__")[2] or self.name)
         return int(found[0]) if found else None
 
 
 def from_folder(folder: Path, sources: tuple[Source, ...] = ()) -> list[Picture]:
-    """The pictures of a folder with `images` and `labels` (YOLO text), by set, camera and number.
+    """Return the pictures of a folder with `images` and `labels` (YOLO text), by set, camera and number.
 
-    A name SET__REST belongs to the set SET, others to one that is called like the folder. The camera is what the
-    sources say; a picture they do not know counts as of its set's one camera. Raises BuildError in a sentence for a
-    folder without pictures and for labels that are absent or broken.
+    A name SET__REST belongs to the set SET, others to one that has the folder's name. The camera is what the sources
+    say; pictures that they do not know count as taken by one camera of their set.
+    Raises BuildError: when there are no pictures, or labels are missing or broken.
     """
     return from_files(pictures.find(folder), folder.resolve().name, sources)
 
 
 def from_files(paths: Sequence[Path], default: str, sources: tuple[Source, ...] = ()) -> list[Picture]:
-    """These pictures with the labels beside them, as `from_folder`; default: set of those whose name has none."""
+    """Return these pictures with the labels beside them, as `from_folder`.
+
+    default: set of the pictures whose name has none.
+    """
     return _in_order([_from_file(path, default, sources) for path in paths])
 
 
 def from_shards(paths: Sequence[Path], split: splits.Split | None = None, part: str = "test") -> list[Picture]:
-    """The pictures of shard files or folders of them, all or those of one part of a split. Raises BuildError."""
+    """Return the pictures of shard files or folders of them, all or those of one part of a split.
+
+    Raises BuildError: when there are none.
+    """
     found = [
         _from_sample(sample) for sample in shards.read(paths) if split is None or split.part(sample.camera) == part
     ]
@@ -85,7 +93,7 @@ def from_shards(paths: Sequence[Path], split: splits.Split | None = None, part: 
 
 
 def by_set(found: Sequence[Picture]) -> dict[str, list[int]]:
-    """The rows of each set's pictures, in their order."""
+    """Return name of a set -> rows of its pictures, in their order."""
     sets: dict[str, list[int]] = {}
     for row, picture in enumerate(found):
         sets.setdefault(picture.group, []).append(row)
@@ -93,8 +101,11 @@ def by_set(found: Sequence[Picture]) -> dict[str, list[int]]:
 
 
 def checked(picture: Picture) -> Picture | None:
-    """With vehicles that nobody labelled as ignored boxes and without labels that lie on none or say another class, as
-    models.data.marks knows them; None where nothing is marked. Whoever finds what was overlooked is not wrong."""
+    """Return the picture with its labels as checked by eye (models.data.marks); None when nothing in it is marked.
+
+    Vehicles without a label become ignored boxes, and labels that lie on nothing or say another class are left out, so
+    that a detector that finds an unlabelled vehicle is not wrong.
+    """
     unlabelled, wrong = (marks(what).get(picture.sha256) for what in ("unlabelled", "mislabelled"))
     if unlabelled is None and wrong is None:
         return None
@@ -109,7 +120,7 @@ def checked(picture: Picture) -> Picture | None:
 
 
 def fingerprint(found: Sequence[Picture]) -> str:
-    """sha256 over names and pictures: two evaluations with the same one judged the same set."""
+    """Return the sha256 over names and pictures: two evaluations with the same one used the same set."""
     lines = sorted(f"{picture.name} {picture.sha256}" for picture in found)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -164,7 +175,7 @@ def _read(path: Path, aspect: float | None) -> Image:
 
 
 def _in_shape(image: MatLike, aspect: float | None) -> Image:
-    """As wide for its height as the camera saw it. aspect: None for as it is."""
+    """Return the picture as wide for its height as the camera saw it. aspect: None for as it is."""
     height, width = image.shape[:2]
     if aspect and abs(width / height / aspect - 1) > _SAME_SHAPE:
         image = cv2.resize(image, (round(height * aspect), height), interpolation=cv2.INTER_LINEAR)

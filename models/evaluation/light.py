@@ -1,4 +1,4 @@
-"""Day, dusk or night, guessed from a picture alone. Pure."""
+"""Guess day, dusk or night from a picture alone. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ Light: TypeAlias = Literal["day", "dusk", "night"]
 LIGHTS: Final[tuple[Light, ...]] = ("day", "dusk", "night")
 NIGHT, DUSK = 50, 80
 """Median grey level of 0..255 below which it is night or dusk. Wet or dark asphalt by day has 85 and more; a junction
-under floodlights and a camera that lifts the shadows read as day: the picture does not tell."""
+under floodlights and a camera that lifts the shadows read as day, which the picture alone cannot tell.
+"""
 _WIDTH, _HEIGHT = 64, 36
 
 
 def light(image: Image) -> Light:
-    """Of a uint8 (H, W, 3) BGR picture, by its median brightness."""
+    """Return the light of a picture, uint8 (H, W, 3) BGR, by its median brightness."""
     small = cv2.resize(image, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
     level = float(np.median(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)))
     return "night" if level < NIGHT else "dusk" if level < DUSK else "day"

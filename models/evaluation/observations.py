@@ -1,4 +1,4 @@
-"""What detectors see in labelled pictures: each picture decoded once and shown to all of them."""
+"""Run detectors on labelled pictures: each picture is decoded once and passed to all detectors."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from models.evaluation.labelled import Picture, checked
 from models.evaluation.light import Light, light
 
 FAINTEST: Final = 0.02
-"""Detections down to this score enter the precision-recall curve."""
+"""Lowest score of detections in the precision-recall curve."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """One picture as one model saw it; all boxes float32 x0 y0 x1 y1 in px of the model's input.
+    """One picture as one model saw it; all boxes float32, x0 y0 x1 y1 in px of the model's input.
 
-    truth (N, 4), classes int16 (N,) of CLASSES and ignored bool (N,) are the labels. boxes (M, 4), scores (M,) and
-    found int16 (M,), of CLASSES, are what was seen, strongest first. checked: the same detections beside the labels as
-    labelled.checked leaves them, None where nothing is marked.
+    truth (N, 4), classes int16 (N,), indexes of CLASSES, and ignored bool (N,): the labels.
+    boxes (M, 4), scores (M,) and found int16 (M,), indexes of CLASSES: the detections, strongest first.
+    light: of the picture. bicycles: what each marked bicycle was taken for, see models.evaluation.cyclists.
+    checked: the same detections with the labels of labelled.checked, None when nothing is marked.
     """
 
     truth: FloatArray
@@ -40,24 +41,30 @@ class Observation:
     found: NDArray[np.int16]
     light: Light = "day"
     bicycles: tuple[str, ...] = ()
-    """What each marked bicycle of the picture was called, see models.evaluation.cyclists."""
     checked: Observation | None = None
 
     def above(self, score: float) -> Observation:
-        """With the detections from this score on alone."""
+        """Return the observation with the detections from this score on."""
         kept = self.scores >= score
         return replace(self, boxes=self.boxes[kept], scores=self.scores[kept], found=self.found[kept])
 
 
 def open_detector(model: Path, settings: DetectorConfig, threads: int) -> TfliteDetector:
-    """The product's own detector with its own suppression, but down to FAINTEST. Raises DetectorError."""
+    """Return the product's own detector with its own suppression, but down to FAINTEST.
+
+    Raises DetectorError: when the model does not fit its manifest.
+    """
     return TfliteDetector(model, threads=threads, score=FAINTEST, same_iou=settings.same_iou, any_iou=settings.any_iou)
 
 
 def observe(
     detectors: Sequence[TfliteDetector], shown: Sequence[Picture], forward: Callable[[], None] = lambda: None
 ) -> list[list[Observation]]:
-    """For each detector a look at every picture, in their order. Raises BuildError and DetectorError."""
+    """Return for each detector an observation of every picture, in their order.
+
+    forward: called after each picture.
+    Raises BuildError or DetectorError: when a picture or a model cannot be used.
+    """
     seen: list[list[Observation]] = [[] for _ in detectors]
     bicycles, none = marks("bicycles"), np.empty((0, 4), np.float32)
     for picture in shown:
@@ -80,10 +87,10 @@ def observe(
 def _observation(
     picture: Picture, found: Detections, size: tuple[float, float], scale: float, lit: Light
 ) -> Observation:
-    """size: of the picture inside the model's input, px."""
+    """Return the observation of a picture. size: of the picture inside the model's input, px."""
     names = np.array([CLASSES.index(name) if name in CLASSES else -1 for name in LABELS], np.int16)
     classes = names[found.classes]
-    scored = classes >= 0  # bicycles are not labelled: no precision can be told of them
+    scored = classes >= 0  # bicycles are not labelled, so that they have no precision
     return Observation(
         truth=picture.boxes * np.array(size * 2, np.float32),
         classes=picture.classes,

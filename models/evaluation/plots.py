@@ -1,4 +1,4 @@
-"""The report's plots, as SVG: the only file that knows matplotlib."""
+"""Draw the report's plots as SVG. The only file of the evaluation that knows matplotlib."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from models.evaluation.subject import Result
 COLOURS: Final = ("#1f6fb4", "#d9660a", "#2b8a57", "#8d4fb3", "#6b6b6b", "#b3952b")
 BETTER, WORSE, UNCLEAR = "#2b8a57", "#c0392b", "#8a8a8a"
 _STYLE: Final[Mapping[str, Any]] = {
-    "svg.fonttype": "none",  # text stays text: small, sharp, searchable
+    "svg.fonttype": "none",  # text stays text: the file is smaller and can be searched
     "svg.hashsalt": "edge-app",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -39,12 +39,12 @@ _STYLE: Final[Mapping[str, Any]] = {
 
 
 def colour(index: int) -> str:
-    """Of the model in this place; after six they begin again."""
+    """Return the colour of the model in this place; after six they repeat."""
     return COLOURS[index % len(COLOURS)]
 
 
 def precisions(results: Sequence[Result]) -> str:
-    """AP50 with its interval for each set and class, every model in its colour."""
+    """Draw AP50 with its interval for each set and class, every model in its colour."""
     rows = _subjects(results[0])
     places = np.arange(len(rows))[::-1]
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
@@ -64,7 +64,7 @@ def precisions(results: Sequence[Result]) -> str:
 
 
 def differences(found: Mapping[str, Mapping[str, Any]], better: str, worse: str) -> str:
-    """Differences of comparison.json with their intervals: right of zero the candidate is better."""
+    """Draw the differences of comparison.json with their intervals: right of zero the candidate is better."""
     names = list(found)
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
         figure, axes = _one(7.2, 0.9 + len(names) * 0.24)
@@ -82,7 +82,7 @@ def differences(found: Mapping[str, Mapping[str, Any]], better: str, worse: str)
 
 
 def precision_recall(results: Sequence[Result]) -> str:
-    """Curves for each set and class with FEWEST boxes; a dot where the product acts."""
+    """Draw the curves of each set and class with FEWEST boxes, with a dot at the score from which the product acts."""
     rows = _subjects(results[0])
     columns = min(3, len(rows))
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ def precision_recall(results: Sequence[Result]) -> str:
 
 
 def confusions(result: Result) -> str:
-    """What each labelled class was taken for, in each set, at the score from which the product acts."""
+    """Draw what each labelled class was taken for, in each set, at the score from which the product acts."""
     names = [*SCORED, "nothing"]
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
         figure, grid = _grid(len(result.sets), min(2, len(result.sets)), 3.8, 3.0)
@@ -119,14 +119,14 @@ def confusions(result: Result) -> str:
             axes.set_yticks(range(len(names)), names)
             axes.tick_params(length=0, labelsize=8)
             axes.spines[:].set_visible(False)
-            axes.set_title(one.of.name, loc="left")
-            axes.set(xlabel="said", ylabel="labelled")
+            axes.set_title(one.picture_set.name, loc="left")
+            axes.set(xlabel="detected", ylabel="labelled")
         return _svg(figure)
 
 
 def gains(results: Sequence[Result]) -> str:
-    """What AP50 would gain without each kind of error: mean over the classes with FEWEST boxes."""
-    names = [one.of.name for one in results[0].sets]
+    """Draw what AP50 would gain without each kind of error: mean over the classes with FEWEST boxes."""
+    names = [one.picture_set.name for one in results[0].sets]
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
         figure, grid = _grid(len(names), min(2, len(names)), 3.6, 1.0 + 0.14 * len(KINDS) * (1 + len(results)))
         places = np.arange(len(KINDS))[::-1]
@@ -157,7 +157,7 @@ def gains(results: Sequence[Result]) -> str:
 
 
 def _in_words(name: str) -> str:
-    """ "luongduc/car/ap50" -> "luongduc · car AP50"."""
+    """Return a figure's name for people: "luongduc/car/ap50" -> "luongduc · car AP50"."""
     *where, last = name.split("/")
     what = {"ap50": "AP50", "f1": "F1", "event_f1": "event F1", "any_class_f1": "any-class F1"}.get(last, last)
     if where == ["all"]:
@@ -166,8 +166,8 @@ def _in_words(name: str) -> str:
 
 
 def _subjects(result: Result) -> list[tuple[str, str]]:
-    """Set and class of those with enough boxes to show; of all that have any where none has."""
-    everything = [(one.of.name, label, one.classes[label].n) for one in result.sets for label in SCORED]
+    """Return set and class of those with enough boxes to show; of all with boxes when none has enough."""
+    everything = [(one.picture_set.name, label, one.classes[label].n) for one in result.sets for label in SCORED]
     enough = [(name, label) for name, label, n in everything if n >= FEWEST]
     return enough or [(name, label) for name, label, n in everything if n] or [(everything[0][0], everything[0][1])]
 

@@ -1,4 +1,4 @@
-"""report.html: one file that holds everything, plots and pictures included, and asks nothing of the network."""
+"""Write report.html: one file with everything, plots and pictures included, that loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -31,24 +31,25 @@ _GAPS: Final = 6
 
 
 def write(
-    folder: Path, results: Sequence[Result], comparisons: Mapping[str, document.Document], command: str, beside: str
+    folder: Path, results: Sequence[Result], comparisons: Mapping[str, document.Document], command: str, reference: str
 ) -> Path:
-    """The report of all models; plots, and contact sheets beside each result.json, as files too.
+    """Write the report of all models, with plots and contact sheets also as files. Return the path of the page.
 
-    comparisons: comparison.json by candidate, of those compared. beside: the model that times are set beside. Raises
-    BuildError when the folder cannot be written.
+    comparisons: candidate -> comparison.json, of those compared. reference: name of the model that times are compared
+    with. command: as typed.
+    Raises BuildError: when the folder cannot be written.
     """
-    shown, drawn = _sheets(folder, results), _plots(results, comparisons, beside)
+    sheets_of, drawn = _sheets(folder, results), _plots(results, comparisons, reference)
     for name, svg in drawn.items():
         save(folder / "plots" / f"{name}.svg", svg.encode())
-    content = page(results, comparisons, shown, drawn, command, beside)
+    content = page(results, comparisons, sheets_of, drawn, command, reference)
     path = folder / "report.html"
     save(path, content.encode())
     return path
 
 
 def save(path: Path, data: bytes) -> None:
-    """Write a file and the folders above it. Raises BuildError."""
+    """Write a file and the folders above it. Raises BuildError: when it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -59,24 +60,27 @@ def save(path: Path, data: bytes) -> None:
 def page(
     results: Sequence[Result],
     comparisons: Mapping[str, document.Document],
-    shown: Sequence[Row],
+    sheets_of: Sequence[Row],
     drawn: Mapping[str, str],
     command: str,
-    beside: str,
+    reference: str,
 ) -> str:
-    """The report's HTML. shown: name and sheets (kind, jpeg in base64) of each model. drawn: plots (SVG) by name."""
+    """Return the report's HTML.
+
+    sheets_of: name and sheets (kind, JPEG in base64) of each model. drawn: name -> plot (SVG).
+    """
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    room = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    room.filters.update(figure=figure, base64=_base64)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters.update(figure=figure, base64=_base64)
     names = [result.subject.name for result in results]
     content = {
         "title": f"Detector {names[0]}" if len(names) == 1 else "Detectors side by side: " + ", ".join(names),
         "at": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "command": command,
         "names": names,
-        "beside": beside,
+        "reference": reference,
         "method": document.METHOD,
-        "short": list(_short(results, comparisons, beside)),
+        "short": list(_short(results, comparisons, reference)),
         "overview": [rows.overview(i, result) for i, result in enumerate(results)],
         "speed": results[0].speed is not None,
         "threads": results[0].speed.threads if results[0].speed else 0,
@@ -86,7 +90,7 @@ def page(
             if _main(results, one)
         ],
         "plots": drawn,
-        "sheets": shown,
+        "sheets": sheets_of,
         "kinds": KINDS,
         "enough": ENOUGH,
         "fewest": FEWEST,
@@ -94,17 +98,22 @@ def page(
         "night": NIGHT,
         "dusk": DUSK,
     }
-    return room.get_template(TEMPLATE).render(content | _detection(results) | _counting(results))
+    return environment.get_template(TEMPLATE).render(content | _detection(results) | _counting(results))
 
 
 def _detection(results: Sequence[Result]) -> Row:
     if not results[0].sets:
         return {"sets": []}
     first = results[0].sets
-    exact = next((result for result in results if result.subject.role == "float"), None)
+    float_result = next((result for result in results if result.subject.role == "float"), None)
     return {
         "sets": [
-            {"name": one.of.name, "images": len(one.of.pictures), "cameras": _few(one.of.cameras)} for one in first
+            {
+                "name": one.picture_set.name,
+                "images": len(one.picture_set.pictures),
+                "cameras": _few(one.picture_set.cameras),
+            }
+            for one in first
         ],
         "score": f"{first[0].score:g}",
         "sizes": [
@@ -126,17 +135,17 @@ def _detection(results: Sequence[Result]) -> Row:
             if r.subject.role == "model"
             for ranked in [label_gaps.gaps(r.sets)]
         ],
-        "exact": rows.exact(results[0], exact) if exact else [],
-        "exact_names": f"{results[0].subject.name} and {exact.subject.name}" if exact else "",
+        "float_rows": rows.float_rows(results[0], float_result) if float_result else [],
+        "float_names": f"{results[0].subject.name} and {float_result.subject.name}" if float_result else "",
     }
 
 
-def _plots(results: Sequence[Result], comparisons: Mapping[str, document.Document], beside: str) -> dict[str, str]:
-    """File name without suffix -> SVG."""
+def _plots(results: Sequence[Result], comparisons: Mapping[str, document.Document], reference: str) -> dict[str, str]:
+    """Return file name without suffix -> SVG."""
     drawn = {}
     for name, one in comparisons.items():
         if main := _main(results, one):
-            drawn[f"differences-{name}"] = plots.differences(main, name, beside)
+            drawn[f"differences-{name}"] = plots.differences(main, name, reference)
     if results[0].sets:
         drawn["ap50"] = plots.precisions(results)
         drawn["precision-recall"] = plots.precision_recall(results)
@@ -146,7 +155,7 @@ def _plots(results: Sequence[Result], comparisons: Mapping[str, document.Documen
 
 
 def _few(cameras: Sequence[str]) -> list[str]:
-    """Sets of single scenes have hundreds."""
+    """Return at most 12 names: sets of single scenes have hundreds of cameras."""
     return list(cameras) if len(cameras) <= 12 else [*cameras[:11], f"{len(cameras) - 11} more"]
 
 
@@ -154,13 +163,13 @@ def _short(results: Sequence[Result], comparisons: Mapping[str, document.Documen
     for name, one in comparisons.items():
         for key, what in (("all/ap50", "Detection (mean AP50)"), ("counting/event_f1", "Counting (event F1)")):
             if found := one["differences"].get(key):
-                yield f"{what}: {name} is {_verdict(found)} {baseline}."
+                yield f"{what}: {name} is {_compared(found)} {baseline}."
     for result in results:
         if result.subject.role == "model" and result.sets:
             yield f"{result.subject.name}: {label_gaps.sentence(label_gaps.gaps(result.sets))}"
 
 
-def _verdict(found: Mapping[str, Any]) -> str:
+def _compared(found: Mapping[str, Any]) -> str:
     delta, (low, high) = found["delta"], found["ci"]
     ends = f"({delta:+.3f}, interval {low:+.3f} to {high:+.3f})"
     if low > 0:
@@ -169,9 +178,9 @@ def _verdict(found: Mapping[str, Any]) -> str:
 
 
 def _main(results: Sequence[Result], one: document.Document) -> dict[str, Any]:
-    """The differences that are worth a line in a plot."""
+    """Return the differences that are worth a line in a plot."""
     sets = results[0].sets
-    enough = {f"{s.of.name}/{label}/ap50" for s in sets for label in SCORED if s.classes[label].n >= FEWEST}
+    enough = {f"{s.picture_set.name}/{label}/ap50" for s in sets for label in SCORED if s.classes[label].n >= FEWEST}
     return {k: v for k, v in one["differences"].items() if k in enough or k.startswith(("all/", "counting/"))}
 
 
@@ -184,8 +193,8 @@ def _counting(results: Sequence[Result]) -> Row:
 
 
 def _sheets(folder: Path, results: Sequence[Result]) -> list[Row]:
-    """Writes the sheets of the models that were asked about; what the template shows of them."""
-    shown = []
+    """Write the sheets of the evaluated models, and return what the template shows of them."""
+    sheets_of = []
     for result in results:
         if result.subject.role != "model" or not result.sets:
             continue
@@ -197,8 +206,8 @@ def _sheets(folder: Path, results: Sequence[Result]) -> list[Row]:
             data = _jpeg(image)
             save(folder / result.subject.name / "sheets" / f"{name.replace(' ', '-')}.jpg", data)
             made.append({"kind": name, "jpeg": base64.b64encode(data).decode()})
-        shown.append({"name": result.subject.name, "sheets": made})
-    return shown
+        sheets_of.append({"name": result.subject.name, "sheets": made})
+    return sheets_of
 
 
 def _jpeg(image: Image) -> bytes:

@@ -1,4 +1,4 @@
-"""The rows of the report's tables, model below model. Pure."""
+"""Compute the rows of the report's tables, model below model. Pure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from models.evaluation.segments import draws, figures
 from models.evaluation.subject import Result
 
 Row = dict[str, Any]
-"""What the template reads."""
+"""The fields of one row, for the template."""
 
 
 def overview(place: int, result: Result) -> Row:
-    """One model in a line: size, time, means and totals. place: of its colour."""
+    """Return one model in a line: size, time, means and totals. place: index of its colour."""
     subject = result.subject
     row: Row = {
         "name": subject.name,
@@ -44,16 +44,16 @@ def overview(place: int, result: Result) -> Row:
 
 
 def _rows(results: Sequence[Result]) -> Iterator[tuple[Row, Result, str, str]]:
-    """Set by set and class by class, every model below the other."""
+    """Yield set by set and class by class, every model below the other."""
     for one in results[0].sets:
         for label in SCORED:
             for i, result in enumerate(results):
-                row = {"first": i == 0, "set": one.of.name, "label": label, "model": result.subject.name}
-                yield row, result, one.of.name, label
+                row = {"first": i == 0, "set": one.picture_set.name, "label": label, "model": result.subject.name}
+                yield row, result, one.picture_set.name, label
 
 
 def precisions(results: Sequence[Result]) -> Iterator[Row]:
-    """Average precision with its interval, of classes that have boxes."""
+    """Yield average precision with its interval, of classes that have boxes."""
     for row, result, name, label in _rows(results):
         one = result.set(name)
         class_result = one.classes[label]
@@ -73,7 +73,7 @@ def precisions(results: Sequence[Result]) -> Iterator[Row]:
 
 
 def working_point(results: Sequence[Result]) -> Iterator[Row]:
-    """At the score from which the product acts, of classes that have boxes."""
+    """Yield precision and recall at the score from which the product acts, of classes that have boxes."""
     for row, result, name, label in _rows(results):
         one = result.set(name)
         if not one.classes[label].n:
@@ -87,41 +87,41 @@ def working_point(results: Sequence[Result]) -> Iterator[Row]:
 
 
 def errors(results: Sequence[Result]) -> Iterator[Row]:
-    """Number of errors of each kind."""
+    """Yield the number of errors of each kind."""
     for one in results[0].sets:
         for i, result in enumerate(results):
-            found = counts(result.set(one.of.name).errors)
-            row = {"first": i == 0, "set": one.of.name, "model": result.subject.name}
+            found = counts(result.set(one.picture_set.name).errors)
+            row = {"first": i == 0, "set": one.picture_set.name, "model": result.subject.name}
             yield row | {"counts": [found[kind] for kind in KINDS]}
 
 
 def slices(results: Sequence[Result]) -> Iterator[Row]:
-    """AP50 by camera and by light, of classes with FEWEST boxes there."""
+    """Yield AP50 by camera and by light, of classes with FEWEST boxes there."""
     for one in results[0].sets:
-        for part in one.of.slices:
+        for part in one.picture_set.slices:
             first = True
             for label in SCORED:
                 if one.boxes(label, part) < FEWEST:
                     continue
-                values = [result.set(one.of.name).slice(label, part)[1] for result in results]
-                row = {"first": first, "set": one.of.name, "part": part.replace(":", " "), "label": label}
+                values = [result.set(one.picture_set.name).slice(label, part)[1] for result in results]
+                row = {"first": first, "set": one.picture_set.name, "part": part.replace(":", " "), "label": label}
                 yield row | {"n": one.boxes(label, part), "figures": values}
                 first = False
 
 
-def exact(result: Result, exact: Result) -> list[Row]:
-    """int8 beside float, all pictures as one set."""
+def float_rows(result: Result, float_result: Result) -> list[Row]:
+    """Return int8 beside float, all pictures as one set."""
     assert result.pooled is not None
-    assert exact.pooled is not None
+    assert float_result.pooled is not None
     return [
-        {"label": k, "n": one.n, "int8": one.ap50, "exact": exact.pooled[k].ap50}
+        {"label": k, "n": one.n, "int8": one.ap50, "exact": float_result.pooled[k].ap50}
         for k, one in result.pooled.items()
         if one.n
     ]
 
 
 def clips(results: Sequence[Result]) -> Iterator[Row]:
-    """Counts and scores of each clip, then of all."""
+    """Yield counts and scores of each clip, then of all."""
     for place, clip in enumerate(results[0].counted):
         for i, result in enumerate(results):
             yield _scores(result.counted[place].score) | {
@@ -147,7 +147,7 @@ def _scores(score: Score) -> Row:
 
 
 def by_class(result: Result, groups: Sequence[str]) -> Row:
-    """F1 of each class group with its interval."""
+    """Return F1 of each class group with its interval."""
     exact, resampled = document.exact_figures(result.counted), figures(result.counted, draws(len(result.counted)))
     nothing = np.full(1, np.nan)
     values = [(exact.get(f"{g}/f1"), bootstrap.interval(resampled.get(f"{g}/f1", nothing))) for g in groups]

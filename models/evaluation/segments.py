@@ -1,7 +1,7 @@
-"""How far chance moves the counting scores: each clip is cut into the ten segments of effectiveness, and drawn from.
+"""Resample clips to find how far chance moves the counting scores: each is cut into the ten segments of effectiveness.
 
-A segment carries the crossings that were paired, missed and made up in it; a paired one belongs to where it truly
-happened. Each clip keeps its length and its number of segments, so the interval says what other minutes before these
+A segment carries the crossings that were paired, missed and counted falsely in it; a paired one belongs to where it
+truly happened. Each clip keeps its length and its number of segments, so the interval says what other minutes at these
 cameras would give. The same draws serve every model: differences are paired. Pure.
 """
 
@@ -23,7 +23,7 @@ Figures = Mapping[str, NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """Crossings of one class group and direction in each segment of a clip: int64 (SEGMENTS,)."""
+    """Crossings of one class group and direction in each segment of a clip, int64 (SEGMENTS,)."""
 
     paired: NDArray[np.int64]
     missed: NDArray[np.int64]
@@ -31,7 +31,7 @@ class Parts:
 
     @classmethod
     def of(cls, pairing: Pairing, length: float) -> Parts:
-        """length: of the clip, s."""
+        """Return the parts of a pairing. length: of the clip, s."""
 
         def into(times: Sequence[float]) -> NDArray[np.int64]:
             place = np.clip(np.array(times) / length * SEGMENTS, 0, SEGMENTS - 1).astype(np.int64)
@@ -41,12 +41,15 @@ class Parts:
 
 
 def draws(clips: int, rounds: int = ROUNDS, seed: int = SEED) -> NDArray[np.int64]:
-    """int64 (rounds, clips, SEGMENTS): which segment stands in each place."""
+    """Return which segment stands in each place of the resampled clips, int64 (rounds, clips, SEGMENTS)."""
     return np.random.default_rng(seed).integers(SEGMENTS, size=(rounds, clips, SEGMENTS))
 
 
 def figures(counted: Sequence[ClipResult], drawn: NDArray[np.int64]) -> Figures:
-    """Every score in every resampled set; nan where nothing was to be counted and nothing was."""
+    """Return every score in every resampled set, nan where nothing was to be counted and nothing was counted.
+
+    drawn: what `draws` returned.
+    """
     by_class = [_parts(clip, any_class=False) for clip in counted]
     any_class = [_parts(clip, any_class=True) for clip in counted]
     groups = sorted({group for clip in by_class for group, _ in clip})
@@ -74,7 +77,10 @@ def _f1(clips: Sequence[Mapping[Key, Parts]], drawn: NDArray[np.int64]) -> NDArr
 
 
 def _effectiveness(clips: Sequence[Mapping[Key, Parts]], drawn: NDArray[np.int64]) -> NDArray[np.float64]:
-    """As edge_app.offline.scoring has it, with each paired crossing counted in the segment where it truly happened."""
+    """Compute the effectiveness of edge_app.offline.scoring in every resampled set.
+
+    Each paired crossing counts in the segment where it truly happened.
+    """
     weighted, everything = np.zeros(len(drawn)), np.zeros(len(drawn))
     for i, clip in enumerate(clips):
         for parts in clip.values():
@@ -91,7 +97,10 @@ def _effectiveness(clips: Sequence[Mapping[Key, Parts]], drawn: NDArray[np.int64
 def _centred_effectiveness(
     counted: Sequence[ClipResult], clips: Sequence[Mapping[Key, Parts]], drawn: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Shifted by what counting a paired crossing a moment late or early costs on the clips as they are."""
+    """Return the effectiveness, shifted so that the clips as they are give the exact figure.
+
+    The exact score also counts a paired crossing a moment late or early; the segments do not.
+    """
     true = sum(clip.score.overall.true for clip in counted)
     if not true:
         return np.full(len(drawn), np.nan)

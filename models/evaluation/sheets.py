@@ -1,4 +1,4 @@
-"""Contact sheets: for each kind of error the pictures that hold most of it, cut out around it and drawn upon.
+"""Draw contact sheets: for each kind of error the pictures that hold most of it, cut out around it.
 
 They show footage: they go into the report's folder and nowhere else.
 """
@@ -31,7 +31,11 @@ WRONG, MISS, RIGHT, LABEL = (40, 40, 235), (235, 60, 235), (90, 190, 60), (30, 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
-    """Where to look: row of the picture in its set, and which detections (or, for missed, labelled boxes) are meant."""
+    """One picture of a sheet.
+
+    one: the model on the set. row: of the picture in its set.
+    marked: indexes of the detections (or, for missed, of the labelled boxes) that the tile shows. weight: its rank.
+    """
 
     one: SetResult
     row: int
@@ -40,10 +44,10 @@ class Tile:
 
 
 def worst(sets: Sequence[SetResult], kind: int, most: int = TILES) -> list[Tile]:
-    """The pictures with most of an error kind, surest errors first; one for each run of nearly equal frames."""
+    """Return the pictures with most of an error kind, surest errors first; one for each run of nearly equal frames."""
     tiles = []
     for one in sets:
-        for camera in bootstrap.blocks(one.of.pictures):
+        for camera in bootstrap.blocks(one.picture_set.pictures):
             for block in camera:
                 candidates = [tile for row in block if (tile := _tile(one, int(row), kind)).weight > 0]
                 tiles += [max(candidates, key=lambda tile: tile.weight)] if candidates else []
@@ -51,7 +55,7 @@ def worst(sets: Sequence[SetResult], kind: int, most: int = TILES) -> list[Tile]
 
 
 def sheet(tiles: Sequence[Tile], kind: int) -> Image | None:
-    """The tiles side by side, uint8 (H, W, 3) BGR; None without any."""
+    """Return the tiles side by side, uint8 (H, W, 3) BGR; None without any."""
     if not tiles:
         return None
     drawn = [_draw(tile, kind) for tile in tiles]
@@ -62,7 +66,7 @@ def sheet(tiles: Sequence[Tile], kind: int) -> Image | None:
 
 
 def _tile(one: SetResult, row: int, kind: int) -> Tile:
-    outcomes, observation = one.errors[row], one.acted[row]
+    outcomes, observation = one.errors[row], one.used[row]
     if kind == MISSED:
         marked = np.flatnonzero(outcomes.missed)
         return Tile(one, row, marked, float(len(marked)))
@@ -71,7 +75,7 @@ def _tile(one: SetResult, row: int, kind: int) -> Tile:
 
 
 def _draw(tile: Tile, kind: int) -> Image:
-    picture, observation = tile.one.of.pictures[tile.row], tile.one.acted[tile.row]
+    picture, observation = tile.one.picture_set.pictures[tile.row], tile.one.used[tile.row]
     outcomes = tile.one.errors[tile.row]
     image = picture.load()
     scale = _scale(tile, image)
@@ -93,7 +97,7 @@ def _draw(tile: Tile, kind: int) -> Image:
     places = [place(boxes[i]) for i in tile.marked]
     for corners in places:
         _box(view, corners, tone, 2)
-    _write(view, places, [_says(tile, kind, int(i)) for i in tile.marked], tone)
+    _write(view, places, [_caption(tile, kind, int(i)) for i in tile.marked], tone)
     title = np.full((_TITLE, _WIDTH, 3), 245, np.uint8)
     text = f"{picture.name[:44]}  {picture.camera}  {len(tile.marked)}x"
     cv2.putText(title, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (60, 60, 60), 1, cv2.LINE_AA)
@@ -103,13 +107,13 @@ def _draw(tile: Tile, kind: int) -> Image:
 
 
 def _scale(tile: Tile, image: Image) -> float:
-    """Px of the picture for one px of the model's input."""
+    """Return the px of the picture for one px of the model's input."""
     width, height = tile.one.input
     return float(max(image.shape[1] / width, image.shape[0] / height))
 
 
 def _window(boxes: FloatArray, width: int, height: int) -> tuple[int, int, int, int]:
-    """The part of a picture, in the tile's shape as far as it goes, that holds the boxes with a margin."""
+    """Return the part of a picture, in the tile's shape as far as possible, that holds the boxes with a margin."""
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     centre, need = (low + high) / 2, (high - low) * _MARGIN
     across = max(float(need[0]), float(need[1]) * _WIDTH / _HEIGHT, _LEAST * width)
@@ -120,15 +124,15 @@ def _window(boxes: FloatArray, width: int, height: int) -> tuple[int, int, int, 
     return round(x0), round(y0), round(x0 + across), round(y0 + down)
 
 
-def _says(tile: Tile, kind: int, i: int) -> str:
-    """What stands at a box: "car 86", the score in percent, and, where the class is the error, the right one."""
-    observation, outcomes = tile.one.acted[tile.row], tile.one.errors[tile.row]
+def _caption(tile: Tile, kind: int, i: int) -> str:
+    """Return the text at a box: "car 86", the score in percent, and, when the class is the error, the right one."""
+    observation, outcomes = tile.one.used[tile.row], tile.one.errors[tile.row]
     if kind == MISSED:
         return str(SCORED[observation.classes[i]])
-    said = f"{SCORED[observation.found[i]]} {observation.scores[i] * 100:.0f}"
+    text = f"{SCORED[observation.found[i]]} {observation.scores[i] * 100:.0f}"
     if kind not in (WRONG_CLASS, BOTH):
-        return said
-    return f"{said}, labelled {SCORED[observation.classes[outcomes.partner[i]]]}"
+        return text
+    return f"{text}, labelled {SCORED[observation.classes[outcomes.partner[i]]]}"
 
 
 def _box(view: Image, corners: Sequence[int], tone: tuple[int, int, int], thick: int) -> None:
@@ -136,7 +140,7 @@ def _box(view: Image, corners: Sequence[int], tone: tuple[int, int, int], thick:
 
 
 def _write(view: Image, places: Sequence[Sequence[int]], texts: Sequence[str], tone: tuple[int, int, int]) -> None:
-    """A label at each box, but for those that would lie on another label."""
+    """Write a label at each box, except for those that would lie on another label."""
     taken = np.zeros(view.shape[:2], bool)
     for (x0, y0, _, y1), text in zip(places, texts, strict=True):
         (across, down), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _LETTERS, 1)

@@ -1,4 +1,4 @@
-"""Time of one inference, of all models in turns, so that a busy machine slows them alike."""
+"""Measure the time of one inference, all models in turns, so that a busy machine slows them alike."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ _TOGETHER: Final = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Speed:
-    """taken and base: ms float64 (R,) of this model and of the one it is set beside, in the same rounds. Trust the
-    ratio, not the ms."""
+    """Times of one model beside those of the reference, in the same rounds. Trust the ratio, not the ms.
+
+    taken, base: ms float64 (R,), of this model and of the reference. threads: of each interpreter.
+    """
 
     taken: NDArray[np.float64]
     base: NDArray[np.float64]
@@ -30,19 +32,22 @@ class Speed:
 
     @property
     def ms(self) -> float:
+        """Median time of this model, ms."""
         return float(np.median(self.taken))
 
     @property
     def base_ms(self) -> float:
+        """Median time of the reference, ms."""
         return float(np.median(self.base))
 
     @property
     def ratio(self) -> float:
+        """Time of this model divided by that of the reference."""
         return self.ms / self.base_ms
 
     @property
     def saved(self) -> NDArray[np.float64]:
-        """Share of the time of the other that this one saves, float64 (draws,), in rounds drawn in blocks."""
+        """Share of the reference's time that this model saves, float64 (draws,), in rounds drawn in blocks."""
         rows = np.arange(len(self.taken), dtype=np.intp)
         drawn = resampled([np.array_split(rows, max(1, len(rows) // _TOGETHER))])
         ours, theirs = (_medians(times, drawn) for times in (self.taken, self.base))
@@ -50,14 +55,17 @@ class Speed:
 
 
 def _medians(values: NDArray[np.float64], drawn: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Of every row of `drawn`, which says how many times each value occurs."""
+    """Return the median of the values in each draw. drawn: (draws, R), how many times each value occurs."""
     order = np.argsort(values)
     reached = np.cumsum(drawn[:, order], axis=1)
     return np.asarray(values[order][(reached * 2 >= reached[:, -1:]).argmax(axis=1)], np.float64)
 
 
-def speeds(detectors: Mapping[str, TfliteDetector], beside: str, threads: int) -> dict[str, Speed]:
-    """Of every detector, beside the one of that name. threads: of their interpreters."""
+def speeds(detectors: Mapping[str, TfliteDetector], reference: str, threads: int) -> dict[str, Speed]:
+    """Return the speed of every detector.
+
+    reference: name of the one to compare with. threads: of their interpreters.
+    """
     calls = {name: partial(one.engines[0].invoke, one.blank()) for name, one in detectors.items()}
     taken = times_in_turns(calls, ROUNDS)
-    return {name: Speed(times, taken[beside], threads) for name, times in taken.items()}
+    return {name: Speed(times, taken[reference], threads) for name, times in taken.items()}

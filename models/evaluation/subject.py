@@ -1,4 +1,4 @@
-"""A model under judgement, and everything that was found out about it."""
+"""Hold a model that is evaluated, and everything that was found about it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ _COMMON: str = "ssdlite_mobilenet_v2_"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A detector file. name: short, nobody else's. size: width and height of its input, px. role: a model that was
-    asked about, the float32 file of the first of them, or what they are compared with."""
+    """A detector file.
+
+    name: short, unique. size: width and height of its input, px. bytes: size of the file.
+    role: "model" for one that was asked about, "float" for the float32 file of the first, "baseline" for what they are
+    compared with.
+    """
 
     name: str
     path: Path
@@ -32,7 +36,11 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """sets and pooled (all pictures as one set) are empty, counted is empty and speed None where not asked for."""
+    """Everything that was found about one model; what was not asked for is empty or None.
+
+    sets: one result for each set of pictures. pooled: class -> result over all pictures as one set.
+    counted: one result for each clip. speed: of one inference.
+    """
 
     subject: Subject
     sets: tuple[SetResult, ...] = ()
@@ -41,14 +49,18 @@ class Result:
     speed: Speed | None = None
 
     def set(self, name: str) -> SetResult:
-        return next(found for found in self.sets if found.of.name == name)
+        """Return the result on the set of this name."""
+        return next(found for found in self.sets if found.picture_set.name == name)
 
 
-def subjects(models: Sequence[Path], exact: Path | None = None, baseline: Path | None = None) -> list[Subject]:
-    """The models, then the float file and the baseline where given; a baseline that is among the models stays one of
-    them. Raises DetectorError for a file that is absent or does not fit its manifest."""
+def subjects(models: Sequence[Path], float_file: Path | None = None, baseline: Path | None = None) -> list[Subject]:
+    """Return the models, then the float file and the baseline where given.
+
+    A baseline that is among the models stays one of them.
+    Raises DetectorError: when a file is absent or does not fit its manifest.
+    """
     roles: dict[Path, Role] = {path.resolve(): "model" for path in models}
-    for path, role in ((exact, "float"), (baseline, "baseline")):
+    for path, role in ((float_file, "float"), (baseline, "baseline")):
         if path:
             roles.setdefault(path.resolve(), role)  # type: ignore[arg-type]
     names = short_names(list(roles))
@@ -56,7 +68,7 @@ def subjects(models: Sequence[Path], exact: Path | None = None, baseline: Path |
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """For each file its own name, or, where another has it too, the name of its folder, or of that one's, before it."""
+    """Return a short unique name for each file, with folder names before it when another file has the same name."""
     names = [path.stem.removeprefix(_COMMON) for path in paths]
     for level in range(3):
         twice = {name for name in names if names.count(name) > 1}

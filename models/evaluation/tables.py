@@ -1,4 +1,4 @@
-"""Results as tables of 80 columns for a terminal."""
+"""Show results as tables of 80 columns for a terminal."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _LONGEST = 18
 
 
 def everything(results: Sequence[Result]) -> Iterator[Table]:
-    """One table for each thing that was measured, and one with all models side by side."""
+    """Yield one table for each thing that was measured, and one with all models side by side."""
     several = len(results) > 1
     if results[0].sets:
         yield from map(detection, results)
         if several:
-            yield beside(results)
+            yield side_by_side(results)
         if any(one.checked for one in results[0].sets):
             yield checked(results)
     if results[0].counted:
@@ -36,12 +36,12 @@ def everything(results: Sequence[Result]) -> Iterator[Table]:
 
 
 def figure(value: float | None) -> str:
-    """Three decimals, or a dash where there is no figure."""
+    """Return three decimals, or a dash when there is no figure."""
     return "-" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def detection(result: Result) -> Table:
-    """Average precision of one model."""
+    """Return the average precision of one model."""
     sizes = [size for size in SIZES if size != ALL_SIZES]
     made = table("set", "class", "n", "AP50", "AP75", "AP", *sizes, "false", title=result.subject.name)
     made.columns[1].justify = "left"
@@ -51,7 +51,7 @@ def detection(result: Result) -> Table:
             by_size = [figure(float(class_result.precision[size][0])) for size in sizes]
             values = [figure(v) for v in (class_result.ap50, class_result.ap75, class_result.ap)]
             made.add_row(
-                one.of.name,
+                one.picture_set.name,
                 label,
                 str(class_result.n),
                 *values,
@@ -69,16 +69,19 @@ def detection(result: Result) -> Table:
     return made
 
 
-def beside(results: Sequence[Result]) -> Table:
-    """AP50 of several models side by side."""
-    return _ap50s([(one.of.name, [result.set(one.of.name) for result in results]) for one in results[0].sets], results)
+def side_by_side(results: Sequence[Result]) -> Table:
+    """Return AP50 of several models side by side."""
+    return _ap50s(
+        [(one.picture_set.name, [result.set(one.picture_set.name) for result in results]) for one in results[0].sets],
+        results,
+    )
 
 
 def checked(results: Sequence[Result]) -> Table:
-    """The same with the labels that were checked by eye, of sets where something is marked."""
+    """Return the same with the labels that were checked by eye, of sets where something is marked."""
     made = _ap50s(
         [
-            (one.of.name, [(found := result.set(one.of.name)).checked or found for result in results])
+            (one.picture_set.name, [(found := result.set(one.picture_set.name)).checked or found for result in results])
             for one in results[0].sets
             if one.checked
         ],
@@ -90,7 +93,7 @@ def checked(results: Sequence[Result]) -> Table:
 
 
 def _ap50s(sets: Sequence[tuple[str, Sequence[SetResult]]], results: Sequence[Result]) -> Table:
-    """sets: name of each, and what each model saw of it."""
+    """Return a table of AP50. sets: name of each, and the result of each model on it."""
     made = table("AP50", "class", "n", *(_name(result) for result in results))
     made.columns[1].justify = "left"
     for name, each in sets:
@@ -101,7 +104,7 @@ def _ap50s(sets: Sequence[tuple[str, Sequence[SetResult]]], results: Sequence[Re
 
 
 def counting(results: Sequence[Result]) -> Table:
-    """Scores over all clips, one row a model."""
+    """Return the scores over all clips, one row a model."""
     groups = sorted({name for result in results for name in total(result.counted).groups})
     made = table(
         "counting", "true", "false", "missed", "F1", "any", "eff.", *(g if len(g) < 7 else f"{g[:5]}." for g in groups)
@@ -118,7 +121,7 @@ def counting(results: Sequence[Result]) -> Table:
 
 
 def clips(result: Result) -> Table:
-    """Each clip of one model."""
+    """Return the scores of each clip of one model."""
     made = table("clip", "true", "counted", "false", "missed", "F1", "any", "eff.", title=result.subject.name)
     for clip in result.counted:
         t = clip.score.overall
@@ -128,7 +131,7 @@ def clips(result: Result) -> Table:
 
 
 def speed(results: Sequence[Result]) -> Table:
-    """Time of one inference and size of the file."""
+    """Return time of one inference and size of the file."""
     made = table("speed", "input", "MB", "ms", "ratio")
     for result in results:
         width, height = result.subject.size
