@@ -1,1 +1,1 @@
-"""Training: from annotated pictures and the published weights to a better detector file. Needs the extra `models`."""
+"""Train a better detector from annotated pictures and the published weights. Needs the extra `models`."""

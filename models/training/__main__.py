@@ -1,4 +1,4 @@
-"""`python -m models.training COMMAND`: make a better detector from annotated pictures."""
+"""Run `python -m models.training COMMAND`: train, search, export and verify detectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the anchors of a plan lie at an input size, as manifests state them. Pure."""
+"""Place the anchors of a plan at an input size, as manifests state them. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from models.training.architecture import Head, Plan
 
 
 def manifest_layers(plan: Plan, size: Size) -> list[dict[str, Any]]:
-    """stride, first and step (x, y) in px, priors (side relative to the shorter side of the input, width / height).
+    """Return the anchor layers as a manifest states them.
 
-    The source's own network at its own size lies as in the source; all others where models.conversion.anchors
-    puts them, at every size alike, so that published heads are right from the first step and one set of weights
-    serves several sizes. The fine layer lies in the middle of what it sees.
+    Each has its stride, first and step (x, y) in px, and priors as (side relative to the shorter side of the input,
+    width / height). The source's own network at its own size is placed as in the source; all others are placed by
+    models.conversion.anchors, at every size alike, so that published heads are right from the first step and one set of
+    weights serves several sizes. The fine layer lies at the centres of its receptive fields.
     """
     even = size.is_trained and all(head.stride >= FINEST_STRIDE for head in plan.heads)
     return [_layer(head, size, even_axis if even else axis) for head in plan.heads]
@@ -35,7 +36,10 @@ def _layer(head: Head, size: Size, place: Callable[[int, int], Axis]) -> dict[st
 
 
 def anchors_of(plan: Plan, size: Size) -> FloatArray:
-    """float32 (A, 4) centre y, centre x, height, width in px, computed by the product from what the manifest says."""
+    """Return the anchors as the product computes them from the manifest.
+
+    They are float32 (A, 4): centre y, centre x, height, width in px.
+    """
     layers = [
         AnchorLayer(la["stride"], tuple((s, r) for s, r in la["priors"]), tuple(la["first"]), tuple(la["step"]))
         for la in manifest_layers(plan, size)

@@ -1,12 +1,12 @@
-"""SSDLite-MobileNetV2 as a list of units, from which both the Keras network and the graph to convert are made. Pure.
+"""Describe SSDLite-MobileNetV2 as a list of units, from which both the Keras network and the converted graph are made.
 
 Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (2018), with the SSDLite heads of the
-TensorFlow object detection model zoo. Batch norm is folded into kernels and biases, as a device computes it; nothing
-of it is left to freeze. Names are the source graph's scopes, so that published weights find their place.
+TensorFlow object detection model zoo. Batch norm is folded into kernels and biases, as a device computes it, so there
+is none to freeze. Names are the source graph's scopes, by which published weights are found.
 
 Beyond the source there may be a fine layer of stride 8 for small vehicles: the last features of stride 8 plus those of
 stride 16 enlarged (Lin et al., "Feature Pyramid Networks for Object Detection", 2017), with heads like all others. A
-deep one adds those of stride 32 and one more block, a residual one (He et al., "Deep Residual Learning", 2016).
+deep one adds those of stride 32 and one more block, a residual one (He et al., "Deep Residual Learning", 2016). Pure.
 """
 
 from __future__ import annotations
@@ -31,22 +31,23 @@ FINE_CHANNELS: Final = 64
 FINE_BLOCK, COARSE_BLOCK, FAR_BLOCK = 5, 12, 16
 """Blocks whose features feed the fine layer: the last of stride 8, of stride 16 and, in a deep one, of stride 32."""
 GROWN: Final = (f"{FINE}/far", f"{FINE}/project")
-"""What a deep fine layer adds to a plain one: as long as these are 0, both give the same."""
+"""Units that a deep fine layer adds to a plain one: as long as their weights are 0, both give the same."""
 FINE_PRIORS: Final = ((12.0, 0.65), (18.0, 0.6), (25.0, 0.6), (20.0, 1.5))
-"""(side in px, width / height) of the fine layer's anchors: by the boxes of roadside pictures at 512x288."""
+"""(side in px, width / height) of the fine layer's anchors, fitted to boxes of roadside pictures at 512x288."""
 MORE_PRIORS: Final = ((36.0, 0.5), (44.0, 1.4))
-"""The same, added to the source's three of stride 16, between its 30 px square and its 85 px ones."""
+"""Priors added to the source's three of stride 16, between its 30 px square and its 85 px ones."""
 PARENTS: Final = (2, 1)
-"""Which of the source's priors of stride 16 each of MORE_PRIORS begins from: the one of its shape."""
+"""For each of MORE_PRIORS the index of the source's prior of stride 16 with its shape, whose weights it begins with."""
 
 Op = Literal["conv", "depthwise", "add", "enlarge"]
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One step: a convolution with bias, a sum of its two inputs, or the first input enlarged to the second's size.
+    """One step of the network.
 
-    channels: of the output. kernel: side in px. relu: ReLU6 behind it.
+    op: a convolution with bias, a sum of two inputs, or the first input enlarged to the second's size.
+    channels: of the output. kernel: side in px. relu: True for a ReLU6 behind it.
     """
 
     name: str
@@ -60,7 +61,10 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The two outputs of one anchor layer, names of units, and its priors as (side in px, width / height)."""
+    """The two outputs of one anchor layer.
+
+    boxes, scores: names of units. priors: (side in px, width / height).
+    """
 
     boxes: str
     scores: str
@@ -70,25 +74,28 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A network: its units in the order of computation, its heads from the finest layer on."""
+    """A network: its units in the order of computation, and its heads, finest layer first."""
 
     units: tuple[Unit, ...]
     heads: tuple[Head, ...]
 
     @property
     def outputs(self) -> tuple[list[str], list[str]]:
-        """Units that end the network: those of the boxes, those of the class logits."""
+        """Names of the units that end the network: those of the boxes, those of the class logits."""
         return [head.boxes for head in self.heads], [head.scores for head in self.heads]
 
 
 def source_priors(layer: int) -> tuple[tuple[float, float], ...]:
-    """The source's priors of a layer as (side in px at its 300x300, width / height)."""
+    """Return the source's priors of a layer as (side in px at 300x300, width / height)."""
     return tuple((scale * 300, ratio) for scale, ratio in priors()[layer])
 
 
 def plan(layers: int, *, fine: bool, deep: bool = False) -> Plan:
-    """The network with so many of the source's layers; `fine` adds the layer of stride 8 and MORE_PRIORS, `deep` makes
-    that layer a deep one."""
+    """Return the plan of a network.
+
+    layers: how many of the source's layers it has. fine: add the layer of stride 8 and MORE_PRIORS.
+    deep: make that layer a deep one.
+    """
     units = [*_backbone(), *_extras(layers)]
     by_name = {unit.name: unit for unit in units}
     heads: list[Head] = []
@@ -105,19 +112,19 @@ def plan(layers: int, *, fine: bool, deep: bool = False) -> Plan:
 
 
 def feature_of(layer: int) -> str:
-    """The unit that an anchor layer of the source looks at."""
+    """Return the unit whose features an anchor layer of the source uses."""
     if layer < 2:
         return (f"{BACKBONE}/expanded_conv_13/expand", f"{BACKBONE}/Conv_1")[layer]
     return f"{BACKBONE}/layer_19_2_Conv2d_{layer}_3x3_s2_{EXTRAS[layer - 2][1]}"
 
 
 def block_output(index: int) -> str:
-    """The unit at the end of expanded_conv_`index`."""
+    """Return the unit at the end of expanded_conv_`index`."""
     return f"{BACKBONE}/expanded_conv_{index}/{'add' if _residual(index) else 'project'}"
 
 
 def block_of(unit: str) -> int:
-    """How deep a unit lies: 0 for the first convolution and block, the block's number, 17 for what lies behind."""
+    """Return how deep a unit lies: 0 in the first convolution and block, the block's number, 17 behind the blocks."""
     if not unit.startswith(f"{BACKBONE}/"):
         return 17
     scope = unit.split("/")[2]
@@ -186,5 +193,5 @@ def _head(layer: str, feature: str, channels: int, count: int) -> Iterator[Unit]
 
 
 def convolutions(units: Sequence[Unit]) -> list[Unit]:
-    """Those that have a kernel and a bias."""
+    """Return the units that have a kernel and a bias."""
     return [unit for unit in units if unit.op in ("conv", "depthwise")]

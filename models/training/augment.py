@@ -1,4 +1,4 @@
-"""Pictures as roadside cameras might have framed them: windows, mosaics, vehicles put in. numpy and OpenCV.
+"""Show pictures as roadside cameras might have framed them: windows, mosaics, pasted vehicles. numpy and OpenCV.
 
 Bochkovskiy et al., "YOLOv4" (2020) for mosaic.
 """
@@ -25,14 +25,17 @@ _MOTORCYCLE: Final = CLASSES.index("motorcycle")
 _PASTES: Final = 4
 _TRIES: Final = 4
 _AS_THEY_ARE: Final = 0.5
-"""Of the pictures that are to have a bicycle, those that had one from the first."""
+"""Share of the pictures with a bicycle that had one from the beginning; the others get one pasted."""
 _INSET: Final = (0.12, 0.45)
-"""Width of a close-up that is laid over a picture, against the input's."""
+"""Width of a close-up that is laid over a picture, relative to the input's width."""
 
 
 class Augmenter:
-    """Draws scenes and shows them changed. draw: gives a random scene; rare: one with a bicycle; near: a close-up. Used
-    by one thread; random by its generator."""
+    """Source of augmented training examples, for one thread.
+
+    draw: gives a random scene. size: of the examples. settings: shares of each change. random: decides everything.
+    rare: gives a random scene with a bicycle. near: gives a random close-up.
+    """
 
     def __init__(
         self,
@@ -47,7 +50,7 @@ class Augmenter:
         self._rare, self._near = rare, near
 
     def __call__(self) -> Example:
-        """The next picture."""
+        """Return the next example."""
         if self._random.random() < self._settings.mosaic:
             shown = self._mosaic()
         else:
@@ -66,7 +69,7 @@ class Augmenter:
         return self._pasted(scene, cut_out(rare(), BICYCLE), BICYCLE) if rare else scene
 
     def _window(self, scene: Scene, size: Size, smaller: float = 1.0) -> Example:
-        """A random window; again when nothing is left in it."""
+        """Return the scene through a random window; try again when no box is left in it."""
         low, high = (math.log(side / smaller) for side in self._settings.window)
         most = math.log(self._settings.stretch)
         for _ in range(_TRIES):
@@ -82,7 +85,7 @@ class Augmenter:
         return shown
 
     def _inset(self, shown: Example, near: Scene) -> Example:
-        """With a close-up laid over a part of it: vehicles from street level, as small as those far away."""
+        """Lay a close-up over a part of the example: vehicles from street level, as small as those far away."""
         low, high = (math.log(share * self._size.width) for share in _INSET)
         width = math.exp(self._random.uniform(low, high))
         height = min(width / near.aspect, 0.9 * self._size.height)
@@ -92,7 +95,7 @@ class Augmenter:
         return overlay(shown, part, (x, y))
 
     def _mosaic(self) -> Example:
-        """Four windows side by side, vehicles about as large as in one."""
+        """Return four windows side by side, with vehicles about as large as in one window."""
         half = Size(self._size.width // 2, self._size.height // 2)
         parts = [self._window(self._next(), half, smaller=1.5) for _ in range(4)]
         rows = [np.concatenate([parts[i].image, parts[i + 1].image], axis=1) for i in (0, 2)]
@@ -108,7 +111,10 @@ class Augmenter:
         )
 
     def _pasted(self, scene: Scene, patches: Sequence[tuple[Image, float]], kind: int) -> Scene:
-        """With some two-wheelers of another scene, as large as the vehicles at that height of the picture."""
+        """Paste some two-wheelers of another scene, as large as the vehicles at that height of the picture.
+
+        patches: pictures of two-wheelers, each with its true width / height. kind: their class.
+        """
         known = np.flatnonzero((scene.kinds <= _MOTORCYCLE) & ~scene.ignored)
         if not (len(known) and patches):
             return scene
@@ -129,7 +135,7 @@ class Augmenter:
         )
 
     def _place(self, scene: Scene, near: FloatArray, true: float) -> FloatArray | None:
-        """A box of that true width / height beside another vehicle; None outside the picture."""
+        """Return a box of that true width / height beside another vehicle; None when it is outside the picture."""
         height = float(near[3] - near[1]) * self._random.uniform(0.8, 1.25)
         width = height * true / scene.aspect
         bottom = float(near[3]) + self._random.normal(0, 0.3) * height

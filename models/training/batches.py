@@ -1,4 +1,4 @@
-"""Batches for the network, made ahead in a thread of their own."""
+"""Make batches for the network, in advance and in a thread of their own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _WAIT_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """images uint8 (B, H, W, 3) RGB; kinds int8 (B, A) and boxes float32 (B, A, 4) as matching.Taught has them."""
+    """Examples with their targets.
+
+    images: uint8 (B, H, W, 3) RGB. kinds: int8 (B, A). boxes: float32 (B, A, 4). Both as in matching.Targets.
+    """
 
     images: NDArray[np.uint8]
     kinds: NDArray[np.int8]
@@ -30,23 +33,29 @@ class Batch:
 
 
 def make_batch(show: Callable[[], Example], anchors: FloatArray, settings: Matching, count: int) -> Batch:
-    """`count` pictures with what they teach."""
+    """Return a batch of `count` examples with their targets.
+
+    show: gives an example. anchors: float32 (A, 4), centre y, centre x, height, width in px.
+    """
     places = corners(anchors)
     images, kinds, boxes = [], [], []
     for _ in range(count):
         shown = ignore_small(show(), settings.smallest)
-        taught = match(
+        targets = match(
             places, shown.boxes, shown.kinds, shown.placed, shown.regions,
             positive=settings.positive, ignored=settings.ignored, best=settings.best,
         )  # fmt: skip
         images.append(shown.image[..., ::-1])
-        kinds.append(taught.kinds)
-        boxes.append(taught.boxes)
+        kinds.append(targets.kinds)
+        boxes.append(targets.boxes)
     return Batch(np.stack(images), np.stack(kinds), np.stack(boxes))
 
 
 def prefetch(made: Callable[[], Batch]) -> Generator[Batch, None, None]:
-    """Batches without end, a few made in advance. What making one raises comes out here; ends with its iterator."""
+    """Yield batches without end, a few made in advance.
+
+    An exception while a batch is made is raised here. The thread ends with this iterator.
+    """
     slots: queue.Queue[Any] = queue.Queue(_AHEAD)
     over = threading.Event()
 

@@ -1,4 +1,4 @@
-"""`python -m models.training COMMAND`: train, qat, search, export, verify."""
+"""Run `python -m models.training COMMAND`: train, qat, search, export, verify."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ PROGRAM: Final = "python -m models.training"
 
 
 def train(args: argparse.Namespace, console: Console) -> None:
-    """Train, or go on. Raises BuildError and DetectorError."""
+    """Train, or continue a training. Raises BuildError or DetectorError: when something is missing or does not fit."""
     settings = _settings(args)
     folder = RunFolder(args.run)
     parts = scenes.read(args.shards, args.split)
-    first, mixed = parents.mixed(parents.first(args.weights, settings), settings, args.mixed_with, args.published_share)
+    initial = parents.initial_weights(args.weights, settings)
+    first, mixed = parents.mixed(initial, settings, args.mixed_with, args.published_share)
     parent = {"from": "published" if args.weights is None else args.weights.name, **mixed}
     _begin(folder, settings, parts, first, parent, [path.name for path in args.trusted])
     known = _hints(folder, args.trusted, parts, console)
@@ -54,16 +55,16 @@ def _begin(
     trusted: Sequence[str],
 ) -> None:
     rows = scenes.lineage(parts.training, "train") + scenes.lineage(parts.validation, "validation")
-    said = {"sha256": weights.digest(first), **parent}
-    folder.begin(settings, {"data": rows, "parent": said, "trusted": trusted})
+    parent_row = {"sha256": weights.digest(first), **parent}
+    folder.begin(settings, {"data": rows, "parent": parent_row, "trusted": trusted})
     if not (folder.path / "code.txt").exists():
         (folder.path / "code.txt").write_text(code_revision() + "\n")
 
 
 def _run(training: Training, folder: RunFolder, settings: Settings, console: Console) -> None:
-    """To the end, or until SIGTERM."""
+    """Train to the end, or until SIGTERM."""
     if training.step:
-        console.print(f"{folder.path}: going on at step {training.step}.")
+        console.print(f"{folder.path}: continuing at step {training.step}.")
     stop_signals: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: stop_signals.append(number))
     try:
@@ -74,7 +75,7 @@ def _run(training: Training, folder: RunFolder, settings: Settings, console: Con
 
 
 def qat(args: argparse.Namespace, console: Console) -> None:
-    """Teach the weights of a run to live with int8. Raises BuildError."""
+    """Fine-tune the weights of a run for int8. Raises BuildError: when something is missing or does not fit."""
     from models.training import quantising
 
     source_run, folder = RunFolder(args.source), RunFolder(args.run)
@@ -91,12 +92,12 @@ def qat(args: argparse.Namespace, console: Console) -> None:
 
 
 def search(args: argparse.Namespace, console: Console) -> None:
-    """Short trainings with other settings, and a table of what they gave. Raises BuildError."""
+    """Run short trainings with other settings, and print a table of their scores. Raises BuildError."""
     from models.training.search import OnValidation, Search, Trial
 
     settings = _settings(args).model_copy(update={"steps": args.steps, "judge_every": max(1, args.steps // 5)})
     parts = scenes.read(args.shards, args.split)
-    first = parents.first(args.weights, settings)
+    first = parents.initial_weights(args.weights, settings)
     known = hints.load(args.hints) if args.hints else {}
 
     def one(folder: RunFolder, chosen: Settings, on_validation: OnValidation, stop: Callable[[], bool]) -> None:
@@ -106,15 +107,15 @@ def search(args: argparse.Namespace, console: Console) -> None:
             lambda _: None, stop, on_validation
         )
 
-    def tell(trial: Trial) -> None:
+    def show(trial: Trial) -> None:
         console.print(f"{trial.folder}: {trial.best['score']:.3f} {trial.state} {dict(trial.choice)}")
 
-    Search(args.study, settings, args.origins, one).run(args.trials, tell)
+    Search(args.study, settings, args.origins, one).run(args.trials, show)
     console.print((args.study / "search.md").read_text("utf-8"), soft_wrap=True)
 
 
 def verify(args: argparse.Namespace, console: Console) -> None:
-    """The published network against ours, on pictures. Raises BuildError, also when they differ."""
+    """Compare our network with the published one on pictures. Raises BuildError: when they differ."""
     from models.training import verifying
     from models.training.export import calibration, spread
 
@@ -132,23 +133,23 @@ def verify(args: argparse.Namespace, console: Console) -> None:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    """Those of a file and the command line, or of the run's folder when it is there already."""
-    said: dict[str, Any] = read_json(args.settings) if args.settings else {}
+    """Return the settings of a file and the command line, or those of the run's folder when it exists."""
+    given: dict[str, Any] = read_json(args.settings) if args.settings else {}
     if args.size:
-        said |= {"width": args.size.width, "height": args.size.height}
+        given |= {"width": args.size.width, "height": args.size.height}
     for text in args.set:
         name, equals, value = text.partition("=")
         if not equals:
-            raise BuildError(f"--set {text}: say NAME=VALUE.")
+            raise BuildError(f"--set {text}: it must be NAME=VALUE.")
         *groups, last = name.split(".")
-        place = said
+        place = given
         for group in groups:
             place = place.setdefault(group, {})
         place[last] = _value(value)
-    if not said and (args.run / "settings.json").exists():
+    if not given and (args.run / "settings.json").exists():
         return RunFolder(args.run).settings()
     try:
-        return Settings.model_validate(said)
+        return Settings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         raise BuildError(f"settings: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
@@ -162,7 +163,7 @@ def _value(text: str) -> Any:
 
 
 def _hints(folder: RunFolder, trusted: Sequence[Path], parts: Parts, console: Console) -> hints.Hints:
-    """Found once and kept in the folder."""
+    """Return the hints of the run's folder; find them first when they are not there yet."""
     if not folder.hints.exists():
         samples = parts.training + parts.validation
         if trusted:
@@ -176,18 +177,20 @@ def _watch(training: Training, settings: Settings, console: Console, stop: Any) 
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("training", total=settings.steps, completed=training.step)
 
-        def tell(progress: Progress) -> None:
-            said = " ".join(f"{name} {value:.3f}" for name, value in progress.figures.items())
-            bar.update(task, completed=progress.step, description=f"loss {progress.loss:.3f} {said}")
+        def show(progress: Progress) -> None:
+            figures = " ".join(f"{name} {value:.3f}" for name, value in progress.figures.items())
+            bar.update(task, completed=progress.step, description=f"loss {progress.loss:.3f} {figures}")
             if not console.is_terminal and progress.step % 250 == 0:
-                line = f"step {progress.step}: loss {progress.loss:.4f}, {progress.images_per_s:.1f} images/s  {said}"
+                line = (
+                    f"step {progress.step}: loss {progress.loss:.4f}, {progress.images_per_s:.1f} images/s  {figures}"
+                )
                 print(line, flush=True)
 
-        training.run(tell, stop)
+        training.run(show, stop)
 
 
 def export(args: argparse.Namespace, console: Console) -> None:
-    """Write the files of a run. Raises BuildError."""
+    """Write the detector files of a run. Raises BuildError: when something is missing or does not fit."""
     from models.training.export import export as write_files
     from models.training.export import fitted
 
@@ -222,7 +225,7 @@ _RUNS: Final = {"train": train, "qat": qat, "search": search, "export": export, 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0; 1 when something is missing or wrong; 130 when interrupted; argparse exits with 2."""
+    """Run a command. Return 0, 1 when something is missing or wrong, 130 when interrupted; argparse exits with 2."""
     args = parser(PROGRAM).parse_args(arguments)
     try:
         _RUNS[args.command](args, Console(stderr=False))

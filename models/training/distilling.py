@@ -1,7 +1,7 @@
-"""The published network beside the one in training: what it knows of cars and trucks is to stay. TensorFlow.
+"""Use the published network as a teacher, so that a training keeps what it knows of cars and trucks. TensorFlow.
 
 Hinton et al., "Distilling the Knowledge in a Neural Network" (2015), with the network before training as the teacher as
-in Li and Hoiem, "Learning without Forgetting" (2016). A label says truck; the teacher says how near to a car it is.
+in Li and Hoiem, "Learning without Forgetting" (2016). A label says truck; the teacher says how similar it is to a car.
 Without it a few cameras move the border between the two for all others: vans far down other streets become trucks.
 """
 
@@ -21,12 +21,12 @@ from models.training.matching import corners
 from models.training.weights import Weights
 
 KNOWN: Final = ("car", "truck")
-"""Classes that the teacher tells apart. Motorcycles from above it does not know, nor the buses of these streets."""
+"""Classes that the teacher can separate. It does not know motorcycles from above, nor the buses of these streets."""
 _LABELS: Final = [TRAINED.index(label) for label in KNOWN]
 
 
 class Teacher:
-    """The published network at the plan's anchors, apart from those of its fine layer, which it does not have.
+    """The published network at the plan's anchors, except those of the fine layer, which it does not have.
 
     anchors: float32 (A, 4) of the plan, centre y, centre x, height, width in px.
     """
@@ -43,15 +43,20 @@ class Teacher:
         self._places = self._tf.constant(corners(anchors[-self._network.outputs[1].shape[1] :]))
 
     def logits(self, images: Any) -> Any:
-        """Logits (B, T, 6) at the last T anchors of the plan, of images float32 (B, H, W, 3) in [-1, 1]."""
+        """Return the teacher's logits (B, T, 6) at the last T anchors of the plan.
+
+        images: float32 (B, H, W, 3) in [-1, 1].
+        """
         return self._network(images, training=False)[1]
 
     def loss(self, logits: Any, teacher_logits: Any, kinds: Any, boxes: Any) -> Any:
-        """Of logits (B, A, 6) by what `asked` said, kinds int8 (B, A) and boxes (B, A, 4) as in matching.Taught.
+        """Return the distillation loss.
 
-        For each anchor that answers for one of KNOWN, the teacher's own anchor that fits the box best tells the shares
-        of KNOWN, also where it contradicts the label: heard only where it agrees it changed little. The cross entropy
-        with them counts as far as the teacher is sure that one of them is there; the sum is over the number of
+        logits: (B, A, 6), of the network in training. teacher_logits: what `logits` returned.
+        kinds: int8 (B, A), and boxes: (B, A, 4), as in matching.Targets.
+        For each anchor that answers for one of KNOWN, the teacher's own anchor that fits the box best gives the shares
+        of KNOWN, also where it contradicts the label: used only where it agrees it changed little. The cross entropy
+        with them is weighted by how sure the teacher is that one of them is there. The sum is divided by the number of
         positives, as in losses.loss_of.
         """
         tf = self._tf
@@ -63,11 +68,11 @@ class Teacher:
         cross = tf.nn.softmax_cross_entropy_with_logits(
             labels=tf.nn.softmax(known_logits), logits=_known(tf, tf.gather_nd(logits, at))
         )
-        heard = tf.sigmoid(tf.reduce_max(known_logits, axis=1))
+        weight = tf.sigmoid(tf.reduce_max(known_logits, axis=1))
         count = tf.maximum(tf.reduce_sum(tf.cast(kinds >= 0, tf.float32)), 1.0)
-        return tf.reduce_sum(heard * cross) / count
+        return tf.reduce_sum(weight * cross) / count
 
 
 def _known(tf: Any, logits: Any) -> Any:
-    """Columns of KNOWN, float32 (P, 2)."""
+    """Return the columns of KNOWN, float32 (P, 2)."""
     return tf.gather(tf.cast(logits, tf.float32), [list(ROAD_USERS).index(label) for label in KNOWN], axis=1)

@@ -1,7 +1,7 @@
-"""What a detector says of one labelled vehicle that is shown to it enlarged.
+"""Find what a detector says of one labelled vehicle that is shown to it enlarged.
 
 In a whole picture the published weights see far trucks as cars or not at all; enlarged they confirm half of the labels
-that they contradicted before, and contradict others. By what they say then a label is taught or left out.
+that they contradicted before, and contradict others. The answer decides whether a label is used in training.
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ from models.training.scenes import in_true_shape
 FAINT: Final = 0.05
 """Score down to which the detector has to answer."""
 _SHOWN: Final = (2.2, 3.2, 4.5)
-"""Sides of the part of the picture that is shown, against the box's."""
+"""Sides of the part of the picture that is shown, relative to the box's."""
 _SAME: Final = 0.45
 """IoU from which a detection is of the vehicle."""
 _HEARD: Final = 0.1
 _CAR: Final = 0.15
 """Mean scores from which the label is confirmed, if nothing else is more likely, and from which it is a car."""
 _UNSEEN: Final = 0.055
-"""Height against the picture's below which a label counts only when it is confirmed: 16 px of 288."""
+"""Height relative to the picture's below which a label counts only when it is confirmed: 16 px of 288."""
 _WAVERING: Final = ("bus", "truck")
 
 
 def mean_scores(detector: TfliteDetector, picture: Image, box: FloatArray) -> dict[str, float]:
-    """Mean score of each label, over the enlargements, of what the detector sees in a box x0 y0 x1 y1, px."""
+    """Return label -> mean score, over the enlargements, of what the detector sees in a box.
+
+    picture: uint8 (H, W, 3) BGR. box: x0 y0 x1 y1, px.
+    """
     size = detector.manifest.input
     (width, height), middle = box[2:] - box[:2], (box[:2] + box[2:]) / 2
     total: dict[str, float] = {}
@@ -59,9 +62,12 @@ def mean_scores(detector: TfliteDetector, picture: Image, box: FloatArray) -> di
     return total
 
 
-def stays_doubtful(label: str, said: Mapping[str, float], height: float, doubtful: bool) -> bool:
-    """Whether the label of a bus or truck stays in doubt. height: of the box, against the picture's."""
-    rivals = {name: said.get(name, 0.0) for name in ("car", *_WAVERING)}
+def stays_doubtful(label: str, scores: Mapping[str, float], height: float, doubtful: bool) -> bool:
+    """Return True when the label of a bus or truck stays in doubt.
+
+    scores: what `mean_scores` returned. height: of the box, relative to the picture's. doubtful: the state before.
+    """
+    rivals = {name: scores.get(name, 0.0) for name in ("car", *_WAVERING)}
     own, most = rivals[label], max(rivals.values())
     if own == most and own > _HEARD:
         return False
@@ -71,13 +77,16 @@ def stays_doubtful(label: str, said: Mapping[str, float], height: float, doubtfu
 
 
 def doubts(detector: TfliteDetector, scene: Scene, doubtful: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """`doubtful`, bool (N,) of the scene's labels, after a second look at every bus and truck. Raises DetectorError."""
+    """Return the doubtful labels of a scene, bool (N,), after an enlarged view of every bus and truck.
+
+    doubtful: bool (N,), the state before. Raises DetectorError: when the detector fails.
+    """
     found: NDArray[np.bool_] = doubtful.copy()
     picture = in_true_shape(scene)
     height, width = picture.shape[:2]
     for row, (kind, box) in enumerate(zip(scene.kinds, scene.boxes, strict=True)):
         label = CLASSES[kind]
         if label in _WAVERING and not scene.ignored[row]:
-            said = mean_scores(detector, picture, box * np.array([width, height] * 2, np.float32))
-            found[row] = stays_doubtful(label, said, float(box[3] - box[1]), bool(doubtful[row]))
+            scores = mean_scores(detector, picture, box * np.array([width, height] * 2, np.float32))
+            found[row] = stays_doubtful(label, scores, float(box[3] - box[1]), bool(doubtful[row]))
     return found

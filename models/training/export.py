@@ -1,4 +1,4 @@
-"""From trained weights to the files a device takes: int8 and float32 TFLite, each with its manifest.
+"""Export trained weights to the files that a device takes: int8 and float32 TFLite, each with its manifest.
 
 Post-training quantisation by models.conversion.quantisation, with representative pictures from the training's own
 shards, spread over its cameras.
@@ -37,7 +37,7 @@ from models.training.scoring import Fit
 from models.training.settings import Settings
 
 VIEWS: Final = 500
-"""Pictures by which channels are found that never move."""
+"""Pictures by which channels are found that never change."""
 LICENCE: Final = "Apache-2.0"
 CHANGES: Final = (
     "class heads cut to 6 road users, cut before sigmoid and box decoding, batch norm folded, a {fine} of stride 8 "
@@ -61,12 +61,14 @@ def export(
     detail: float = 1.0,
     trim: bool = True,
 ) -> tuple[Path, Path]:
-    """Write NAME.tflite and float/NAME.tflite with their manifests into `out`; returns both paths, int8 first.
+    """Write NAME.tflite and float/NAME.tflite with their manifests. Return both paths, int8 first.
 
-    samples: those that may calibrate. fits: of the scores, see `fitted`. size: another input than the one trained at.
-    mixed: what else is in these weights, for the manifest. detail: how crisp frames are shown to it, see
-    edge_app.detectors.manifest.Input. trim: leave out channels that never move, see models.training.trimming.
-    Raises BuildError.
+    samples: those that may calibrate. out: folder for the files. quantisation: the recipe.
+    fits: of the scores, see `fitted`. size: another input size than the trained one.
+    mixed: what else is in these weights, for the manifest.
+    detail: how crisp frames are shown to the model, see edge_app.detectors.manifest.Input.
+    trim: leave out channels that never change, see models.training.trimming.
+    Raises BuildError: when something is missing or does not fit.
     """
     settings = folder.settings()
     plan, size = plan_of(settings), size or settings.size
@@ -79,7 +81,7 @@ def export(
     if quantisation.rounding:
         graph = _compensated(graph, list(calibration(chosen[: recipe.ROUNDING_PICTURES], size)))
     inputs = list(calibration(chosen, size))
-    # The scores' own steps follow from the calibration: what `fits` did to them, no range of the training knows.
+    # The steps of the scores come from the calibration: `fits` changed the scores after the ranges were measured.
     learned = {name: pair for name, pair in ranges.read(folder.ranges).items() if name not in plan.outputs[1]}
     files = []
     for how, place in ((quantisation, out), (FLOAT, out / "float")):
@@ -96,7 +98,10 @@ def export(
 
 
 def fitted(folder: RunFolder, trained: weights.Weights, samples: Sequence[Sample]) -> dict[str, Fit]:
-    """What makes scores of these weights mean shares of right detections, by labelled pictures (validation)."""
+    """Return label -> fit with which scores of these weights mean shares of right detections.
+
+    samples: labelled pictures, those of the validation.
+    """
     settings = folder.settings()
     plan = plan_of(settings)
     tensorflow_adapter.load().keras.mixed_precision.set_global_policy("float32")
@@ -112,11 +117,11 @@ def fitted(folder: RunFolder, trained: weights.Weights, samples: Sequence[Sample
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """So many samples, as evenly over the cameras as they have them, the same each time."""
+    """Return `count` samples, as evenly over the cameras as possible, always the same."""
     by_camera: dict[str, list[Sample]] = {}
     for sample in sorted(samples, key=lambda s: s.sha256):
         by_camera.setdefault(sample.camera, []).append(sample)
-    # Street-level sets with a camera for each picture count as one, or they would be nearly all.
+    # A street-level set with a camera for each picture counts as one camera, or most pictures would be from it.
     groups: dict[str, list[Sample]] = {}
     for camera, found in by_camera.items():
         groups.setdefault(camera if len(found) > 5 else found[0].origin, []).extend(found)
@@ -127,7 +132,10 @@ def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
 
 
 def calibration(samples: Sequence[Sample], size: Size) -> Iterator[FloatArray]:
-    """Representative inputs float32 (1, H, W, 3) in [-1, 1]; see models.conversion.pictures for the two pixels."""
+    """Yield representative inputs, float32 (1, H, W, 3) in [-1, 1].
+
+    models.conversion.pictures says why one black and one white pixel are in each.
+    """
     for sample in samples:
         image = scaled(cut(decoded(sample), size).image[..., ::-1])
         image[0, 0, 0], image[0, 0, 1] = -1, 1
@@ -135,7 +143,7 @@ def calibration(samples: Sequence[Sample], size: Size) -> Iterator[FloatArray]:
 
 
 def _views(samples: Sequence[Sample], settings: Settings, size: Size) -> Iterator[FloatArray]:
-    """Inputs as a training shows them: by night, in rain, near and far."""
+    """Yield inputs as a training shows them: by night, in rain, near and far."""
     random = np.random.default_rng(settings.seed)
     chances = scenes.weights(samples, settings.balance, settings.origins)
     show = Augmenter(Drawer(samples, chances, {}, (), random), size, settings.augmentation, random)
@@ -163,14 +171,14 @@ def _manifest(
     names = "\n".join(sample.name for sample in chosen)
     method = "full int8, weights per output channel, float32 outputs per layer"
     aware = ", trained for it" if folder.ranges.exists() else ""
-    said = {
+    statement = {
         "method": method + aware if how.quantise else "none",
         "recipe": asdict(how),
         "calibration_pictures": len(chosen) if how.quantise else 0,
         "calibration_list_sha256": hashlib.sha256(names.encode()).hexdigest(),
     }
     calibrated = {"sources": sorted({f"{s.origin}, {s.licence}" for s in chosen}), "changes": DATA_CHANGES}
-    made = describe(size, model, said, calibrated, ends=plan.outputs, layers=manifest_layers(plan, size))
+    made = describe(size, model, statement, calibrated, ends=plan.outputs, layers=manifest_layers(plan, size))
     made["origin"]["training"] = _lineage(folder, trained)
     return made | {"licence": LICENCE}
 

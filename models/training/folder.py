@@ -1,8 +1,8 @@
-"""A training's folder: what it was made from, how it went, and what came of it.
+"""Keep the folder of a training: what it was made from, how it went, and its weights.
 
-settings.json and data.json say enough to make the run again; state/ is where it goes on after a kill; metrics.jsonl has
-a line for each report; weights.npz are the best so far, by the validation, last.npz those of the last judgement; board/
-is for TensorBoard.
+settings.json and data.json are enough to repeat the run. state/ is where it continues after a kill. metrics.jsonl has a
+line for each report. weights.npz are the best weights so far, by the validation, last.npz those of the last validation.
+board/ is for TensorBoard.
 """
 
 from __future__ import annotations
@@ -30,36 +30,39 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
+        """The best weights so far, by the validation."""
         return self.path / "weights.npz"
 
     @property
     def last(self) -> Path:
-        """Averaged weights of the last judgement: validation's score jumps by more than they differ."""
+        """Averaged weights of the last validation, whose score varies by more than these weights differ."""
         return self.path / "last.npz"
 
     @property
     def state(self) -> Path:
+        """Folder of the checkpoints."""
         return self.path / "state"
 
     @property
     def ranges(self) -> Path:
-        """Of int8, where the training was aware of it; see models.training.ranges."""
+        """The int8 ranges of a quantisation-aware training; see models.training.ranges."""
         return self.path / "ranges.npz"
 
     @property
     def hints(self) -> Path:
-        """Of the labels; see models.training.hints."""
+        """The hints about the labels; see models.training.hints."""
         return self.path / "hints.npz"
 
     @property
     def board(self) -> Path:
+        """Folder for TensorBoard."""
         return self.path / "board"
 
     def begin(self, settings: Settings, data: Mapping[str, Any]) -> None:
-        """Write what the run is made from; when it is there already, it must be the same. Raises BuildError."""
+        """Write what the run is made from. Raises BuildError: when the folder belongs to another training."""
         self.path.mkdir(parents=True, exist_ok=True)
-        said = {"schema": SCHEMA, "settings": settings.model_dump(mode="json")}
-        for name, content in (("settings.json", said), ("data.json", dict(data))):
+        stored = {"schema": SCHEMA, "settings": settings.model_dump(mode="json")}
+        for name, content in (("settings.json", stored), ("data.json", dict(data))):
             path = self.path / name
             if not path.exists():
                 write_json(path, content)
@@ -67,7 +70,7 @@ class RunFolder:
                 raise BuildError(f"{path} is of another training: choose another RUN, or delete the folder.")
 
     def settings(self) -> Settings:
-        """Raises BuildError."""
+        """Return the settings of the run. Raises BuildError: when the folder has none."""
         path = self.path / "settings.json"
         try:
             return Settings.model_validate(read_json(path)["settings"])
@@ -75,6 +78,7 @@ class RunFolder:
             raise BuildError(f"{path} holds no settings of a training: {error}.") from error
 
     def data(self) -> dict[str, Any]:
+        """Return the content of data.json. Raises BuildError: when it cannot be read."""
         return read_json(self.path / "data.json")
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
@@ -83,12 +87,12 @@ class RunFolder:
             file.write(json.dumps(dict(row)) + "\n")
 
     def digest(self) -> str:
-        """sha256 of settings.json."""
+        """Return the sha256 of settings.json."""
         return hashlib.sha256((self.path / "settings.json").read_bytes()).hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Raises BuildError."""
+    """Return the content of a JSON file. Raises BuildError: when it cannot be read."""
     try:
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -97,12 +101,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Whole or not at all."""
+    """Write a JSON file in one step."""
     replace_file(path, json_bytes(dict(content), indent=1))
 
 
 def code_revision() -> str:
-    """The commit this runs from, with "+changes" when files differ from it; "unknown" outside a checkout."""
+    """Return the commit that this runs from; "+changes" follows when files differ, "unknown" is outside a checkout."""
     root = Path(__file__).resolve().parents[2]
 
     def git(*words: str) -> str:

@@ -1,4 +1,4 @@
-"""A labelled picture seen through a window, as a camera might have framed it. numpy and OpenCV."""
+"""Show a labelled picture through a window, as a camera might have framed it. numpy and OpenCV."""
 
 from __future__ import annotations
 
@@ -16,15 +16,20 @@ from models.conversion.anchors import Size
 from models.conversion.manifest import PAD
 
 _VISIBLE: Final = 0.35
-"""Share of a box that must be left inside the window; below it the box is ignored, and below _GONE it is none."""
+"""Share of a box that must be inside the window. With less the box is ignored, and with less than _GONE it is dropped.
+"""
 _GONE: Final = 0.08
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A decoded picture: image uint8 (H, W, 3) BGR, aspect of what the camera saw, boxes float32 (N, 4) x0 y0 x1 y1 in
-    0..1, kinds int8 (N,), ignored bool (N,), placed bool (N,): whether the box is where it should be; one that leaves
-    out the rider says what is there, but not how large it is."""
+    """A decoded picture with its labels.
+
+    image: uint8 (H, W, 3) BGR. aspect: width / height of what the camera saw.
+    boxes: float32 (N, 4), x0 y0 x1 y1 in 0..1. kinds: int8 (N,), classes. ignored: bool (N,).
+    placed: bool (N,), True when the box is where it should be. A box that leaves out the rider says what is there, but
+    not how large it is.
+    """
 
     image: Image
     aspect: float
@@ -36,8 +41,11 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What the network gets: image uint8 (H, W, 3) BGR of the input's size; boxes float32 (N, 4) in its px with kinds
-    int8 (N,) and placed bool (N,) as in Scene; regions float32 (R, 4) where nothing is taught."""
+    """A training example, as the network sees it.
+
+    image: uint8 (H, W, 3) BGR of the input's size. boxes: float32 (N, 4) in its px, with kinds int8 (N,) and placed
+    bool (N,) as in Scene. regions: float32 (R, 4) where nothing is learned.
+    """
 
     image: Image
     boxes: FloatArray
@@ -48,8 +56,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """zoom: 1 for the whole picture, above for a part of it. stretch: width against height. at: 0..1, where the part
-    lies, or the picture in its margin. flip: left for right."""
+    """The part of a scene that an example shows.
+
+    zoom: 1 for the whole picture, above for a part of it. stretch: width relative to height.
+    at: x and y in 0..1, where the part lies, or the picture in its margin. flip: left and right exchanged.
+    """
 
     zoom: float = 1.0
     stretch: float = 1.0
@@ -58,7 +69,7 @@ class Window:
 
 
 def cut(scene: Scene, size: Size, window: Window = Window()) -> Example:
-    """The picture through a window; with the default as a device shows it, letterboxed."""
+    """Return the scene through a window; with the default as a device sees it, letterboxed."""
     fit = min(size.width / scene.aspect, size.height) * window.zoom
     wide, high = scene.aspect * fit * math.sqrt(window.stretch), fit / math.sqrt(window.stretch)
     height, width = scene.image.shape[:2]
@@ -85,8 +96,11 @@ def _mirrored(boxes: FloatArray, width: int) -> FloatArray:
 def _span(
     length: float, side: int, at: float, pixels: int
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[float, float]]:
-    """Along one axis, a picture of `pixels` enlarged to `length` px over an input of `side`: px taken from the picture,
-    px filled of the input, and factor and shift that lead from the former to the latter."""
+    """Map one axis of a picture of `pixels`, enlarged to `length` px, over an input of `side` px.
+
+    at: 0..1, where it lies. Returns the px taken from the picture, the px filled of the input, and factor and shift
+    that lead from the former to the latter.
+    """
     start = at * (side - length)
     first, last = max(0, round(start)), min(side, max(round(start) + 1, round(start + length)))
     scale = pixels / length
@@ -108,7 +122,7 @@ def _kept(image: Image, boxes: FloatArray, scene: Scene, size: Size) -> Example:
 
 
 def ignore_small(shown: Example, smallest: float) -> Example:
-    """Boxes whose geometric mean side is below `smallest` px become regions."""
+    """Return the example with boxes below a geometric mean side of `smallest` px as regions."""
     sides = shown.boxes[:, 2:] - shown.boxes[:, :2]
     small = np.sqrt(sides.prod(axis=1)) < smallest
     regions = np.concatenate([shown.regions, shown.boxes[small]])
@@ -116,7 +130,10 @@ def ignore_small(shown: Example, smallest: float) -> Example:
 
 
 def overlay(shown: Example, part: Example, at: tuple[int, int]) -> Example:
-    """`part`, a smaller picture, put over `shown` with its left upper corner at x, y; it hides what lies beneath."""
+    """Return the example with a smaller one laid over it, which hides what lies beneath.
+
+    at: x, y of the smaller one's upper left corner.
+    """
     (height, width), (x, y) = part.image.shape[:2], at
     image = shown.image.copy()
     image[y : y + height, x : x + width] = part.image

@@ -1,4 +1,4 @@
-"""What is known of pictures beside their labels, found once for a training and kept in its folder."""
+"""Keep what is known of pictures beside their labels, found once for a training and stored in its folder."""
 
 from __future__ import annotations
 
@@ -18,26 +18,30 @@ from models.training import weights
 from models.training.framing import Scene
 
 _COVERED: Final = 0.3
-"""Share of a detector's box that a mark covers: then the mark is right."""
+"""Share of a detector's box that a mark covers: from here on the mark replaces it."""
 _SAME: Final = 0.5
-"""IoU from which a label is of what is marked."""
+"""IoU from which a label is about a marked object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Of one picture. boxes: float32 (R, 4) x0 y0 x1 y1 in 0..1 of vehicles without a label; kinds: int8 (R,), OTHER
-    where nothing is to be taught. doubtful: bool (N,), labels of which nothing is to be taught."""
+    """Additions and doubts about the labels of one picture with N labels.
+
+    boxes: float32 (R, 4), x0 y0 x1 y1 in 0..1, of vehicles without a label.
+    kinds: int8 (R,), their classes, OTHER where nothing is to be learned.
+    doubtful: bool (N,), labels from which nothing is to be learned.
+    """
 
     boxes: FloatArray
     kinds: NDArray[np.int8]
     doubtful: NDArray[np.bool_]
 
     def added(self, scene: Scene) -> Scene:
-        """The scene as it is to be taught."""
+        """Return the scene with the hint as it is to be learned."""
         return self._with(scene, self.kinds)
 
     def excused(self, scene: Scene) -> Scene:
-        """The scene as it is to be judged by: none of these is expected, nor held against a detector."""
+        """Return the scene with the hint as it is to be validated by: none of these is expected or counted as false."""
         return self._with(scene, np.full(len(self.boxes), OTHER, np.int8))
 
     def _with(self, scene: Scene, kinds: NDArray[np.int8]) -> Scene:
@@ -52,12 +56,14 @@ class Hint:
 
 
 Hints = Mapping[str, Hint]
-"""By a picture's sha256."""
+"""sha256 of a picture -> hint."""
 
 
 def with_marks(found: Hints, samples: Sequence[Sample], path: Path = MARKED) -> Hints:
-    """The hints and what a person has marked, which takes the place of what detectors said there, and of labels that
-    call a bicycle a motorcycle or a van a bus."""
+    """Return the hints together with what a person has marked.
+
+    Marks replace what detectors said there, and labels that call a bicycle a motorcycle or a van a bus.
+    """
     bicycles, cars, nothing = (marks(what, path) for what in ("bicycles", "cars", "nothing"))
     none, result = np.empty((0, 4), np.float32), dict(found)
     for sample in samples:
@@ -79,7 +85,7 @@ def with_marks(found: Hints, samples: Sequence[Sample], path: Path = MARKED) -> 
 
 
 def save(path: Path, found: Hints) -> None:
-    """One .npz, whole or not at all."""
+    """Write the hints as one .npz, in one step."""
     arrays = {}
     for name, hint in found.items():
         kinds = hint.kinds.astype(np.float32)[:, None]
@@ -89,7 +95,7 @@ def save(path: Path, found: Hints) -> None:
 
 
 def load(path: Path) -> Hints:
-    """What `save` wrote; nothing where there is no file. Raises BuildError."""
+    """Return what `save` wrote; nothing when the file is absent. Raises BuildError: when it cannot be read."""
     if not path.exists():
         return {}
     arrays = weights.load(path)

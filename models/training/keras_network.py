@@ -1,4 +1,4 @@
-"""A plan as a Keras network, and as the graph that the converter takes."""
+"""Build a plan as a Keras network, and as the graph that the converter takes."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def keras_network(
     frozen_blocks: int = 0,
     ranges: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> Any:
-    """A keras.Model from float32 (B, H, W, 3) RGB in [-1, 1] to codes (B, A, 4) and logits (B, A, 6).
+    """Return a keras.Model from float32 (B, H, W, 3) RGB in [-1, 1] to codes (B, A, 4) and logits (B, A, 6).
 
-    frozen_blocks: the first so many blocks of the backbone keep their weights. ranges: see models.training.simulated;
-    with them the network computes as if in int8.
+    frozen_blocks: the first so many blocks of the backbone keep their weights.
+    ranges: see models.training.simulated; with them the network computes as if in int8.
     """
     keras = tensorflow_adapter.load().keras
     image = keras.Input((size.height, size.width, 3), name="image")
     tensors = {INPUT: image}
     if ranges:
-        tensors[INPUT] = simulated.stepped(keras, image, (-1.0, 1.0), relu=False, name="image.steps")
+        tensors[INPUT] = simulated.quantised(keras, image, (-1.0, 1.0), relu=False, name="image.steps")
     for unit in plan.units:
         tensor = _layer(keras, unit, [tensors[name] for name in unit.inputs], frozen_blocks, bool(ranges))
         if unit.name in ranges:
             name = f"{_keras_name(unit.name)}.steps"
-            tensor = simulated.stepped(keras, tensor, ranges[unit.name], relu=unit.relu, name=name)
+            tensor = simulated.quantised(keras, tensor, ranges[unit.name], relu=unit.relu, name=name)
         tensors[unit.name] = tensor
     boxes, scores = plan.outputs
     flat = [
@@ -54,14 +54,14 @@ def keras_network(
 
 
 def put(network: Any, plan: Plan, weights: Weights) -> None:
-    """Set every kernel and bias."""
+    """Set every kernel and bias of a network."""
     for unit in convolutions(plan.units):
         layer = network.get_layer(_keras_name(unit.name))
         layer.set_weights([weights[f"{unit.name}/kernel"], weights[f"{unit.name}/bias"]])
 
 
 def take(network: Any, plan: Plan) -> dict[str, FloatArray]:
-    """Every kernel and bias."""
+    """Return every kernel and bias of a network."""
     result: dict[str, FloatArray] = {}
     for unit in convolutions(plan.units):
         kernel, bias = network.get_layer(_keras_name(unit.name)).get_weights()
@@ -70,7 +70,7 @@ def take(network: Any, plan: Plan) -> dict[str, FloatArray]:
 
 
 def variables(network: Any, plan: Plan) -> dict[str, Any]:
-    """The tf.Variable of every kernel and bias that is trained, by the names of `take`."""
+    """Return the tf.Variable of every kernel and bias that is trained, by the names of `take`."""
     layers = {unit.name: network.get_layer(_keras_name(unit.name)) for unit in convolutions(plan.units)}
     return {
         f"{name}/{part}": value
@@ -103,7 +103,7 @@ def _layer(keras: Any, unit: Unit, inputs: list[Any], frozen_blocks: int, in_int
 
 
 def graph_of(plan: Plan, size: Size, weights: Weights) -> Graph:
-    """The same network as a graph from INPUT, float32 (1, H, W, 3) in [-1, 1], to the plan's outputs by name."""
+    """Return the same network as a graph from INPUT, float32 (1, H, W, 3) in [-1, 1], to the plan's outputs by name."""
     nodes: list[Node] = [placeholder(INPUT, size, FLOAT32)]
     arrays: dict[str, Any] = {}
     sides = {INPUT: (size.height, size.width)}
@@ -122,7 +122,7 @@ def _kind(array: FloatArray) -> int:
 
 
 def _nodes(unit: Unit, weights: Weights, sides: tuple[int, int]) -> tuple[list[Node], Mapping[str, Any]]:
-    """Nodes of a unit, the last one called like it, and the constants they need."""
+    """Return the nodes of a unit, the last one with its name, and the constants that they need."""
     kind: Node = {"T": {"type": FLOAT32}}
     last = f"{unit.name}/linear" if unit.relu else unit.name
     constants: dict[str, Any] = {}

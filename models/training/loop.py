@@ -1,4 +1,4 @@
-"""The training itself: steps, moving average, judgements, and a state from which a killed run goes on."""
+"""Train: steps, moving average, validations, and a state from which a killed run continues."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _PICTURES: Final = 6
 
 
 class DivergedError(BuildError):
-    """The loss is no number any more."""
+    """The loss is not a finite number any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Of a run, for whoever looks on. figures: of the last judgement, empty before the first."""
+    """State of a run, for a progress display. figures: of the last validation, empty before the first."""
 
     step: int
     steps: int
@@ -48,12 +48,12 @@ class Progress:
 
 
 def plan_of(settings: Settings) -> Plan:
-    """The network that a training trains."""
+    """Return the network that a training trains."""
     return plan(settings.layers, fine=settings.fine, deep=settings.deep)
 
 
 def rate_at(settings: Settings, step: int) -> float:
-    """Learning rate: a linear warm-up, then a cosine (Loshchilov and Hutter, "SGDR", 2017)."""
+    """Return the learning rate at a step: a linear warm-up, then a cosine (Loshchilov and Hutter, "SGDR", 2017)."""
     if step < settings.warm_up:
         return settings.rate * (step + 1) / settings.warm_up
     done = min(1.0, (step - settings.warm_up) / max(1, settings.steps - settings.warm_up))
@@ -61,10 +61,11 @@ def rate_at(settings: Settings, step: int) -> float:
 
 
 class Training:
-    """One run in its folder; goes on where an earlier process of it ended.
+    """One run in its folder; it continues where an earlier process of it ended.
 
-    first: weights to begin from. hints: of its pictures. published: what `settings.pull` pulls to and
-    `settings.loss.distil` asks. The folder's ranges, where it has some, make the training aware of int8.
+    first: weights to begin from. hints: of its pictures.
+    published: weights that `settings.pull` pulls to, and the teacher of `settings.loss.distil`.
+    The folder's ranges, if it has some, make the training quantisation-aware.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Training:
         )
         self._optimiser = tf.keras.optimizers.Adam(settings.rate, global_clipnorm=settings.clip)
         self._optimiser.build(self._network.trainable_variables)
-        self._homes = self._found_homes(published) if settings.pull else []
+        self._pulled = self._published_pairs(published) if settings.pull else []
         teaches = settings.loss.distil > 0
         self._teacher = distilling.Teacher(self._plan, settings.size, published, self._anchors) if teaches else None
         self._averages = [tf.Variable(v, trainable=False) for v in self._network.trainable_variables]
@@ -108,8 +109,8 @@ class Training:
         self._learn = tf.function(self._one_step)
         self._predict = tf.function(lambda images: self._network(images, training=False))
 
-    def _found_homes(self, published: weights.Weights) -> list[tuple[Any, Any]]:
-        """Variables of the backbone, each with its published value."""
+    def _published_pairs(self, published: weights.Weights) -> list[tuple[Any, Any]]:
+        """Return the variables of the backbone, each with its published value."""
         trained = variables(self._network, self._plan)
         return [
             (trained[name], self._tf.constant(published[name])) for name in trained if name.startswith(f"{BACKBONE}/")
@@ -117,17 +118,20 @@ class Training:
 
     @property
     def step(self) -> int:
-        """Steps done."""
+        """Number of steps done."""
         return int(self._step.numpy())
 
     def run(
         self,
-        tell: Callable[[Progress], None],
+        on_progress: Callable[[Progress], None],
         stop: Callable[[], bool] = lambda: False,
-        judged: Callable[[int, Mapping[str, float]], None] = lambda _step, _figures: None,
+        on_validation: Callable[[int, Mapping[str, float]], None] = lambda _step, _figures: None,
     ) -> dict[str, float]:
-        """Trains to the end, or until `stop` says so (the state is kept then); `judged` hears of each judgement.
-        Returns the last figures."""
+        """Train to the end, or until `stop` returns True. Return the figures of the last validation.
+
+        A stopped run keeps its state and can be continued.
+        on_progress: called every 25 steps. on_validation: called with step and figures after each validation.
+        """
         settings, found, losses, since = self._settings, dict[str, float](), list[float](), time.monotonic()
         stream = self._stream()
         try:
@@ -137,11 +141,11 @@ class Training:
                 if step % _REPORT_EVERY == 0:
                     rate = len(losses) * settings.batch / (time.monotonic() - since)
                     self._log(step, float(np.mean(losses)), rate)
-                    tell(Progress(step, settings.steps, float(np.mean(losses)), rate, found))
+                    on_progress(Progress(step, settings.steps, float(np.mean(losses)), rate, found))
                     losses, since = [], time.monotonic()
                 if step % settings.judge_every == 0 or step == settings.steps:
                     found = self.validate()
-                    judged(step, found)
+                    on_validation(step, found)
                 if step % settings.save_every == 0 or step == settings.steps:
                     self._states.save()
         finally:
@@ -152,7 +156,7 @@ class Training:
         return found
 
     def _stream(self) -> Generator[Batch, None, None]:
-        """Batches from the present step on; each depends on its number and the seed alone."""
+        """Yield batches from the present step on; each depends on its number and the seed alone."""
         settings, number = self._settings, self.step
         chances = scenes.weights(self._parts.training, settings.balance, settings.origins)
         closer = scenes.close_ups(self._parts.training)
@@ -196,9 +200,9 @@ class Training:
             loss = of_classes + settings.loss.box * of_boxes
         self._optimiser.learning_rate.assign(rate)
         self._optimiser.apply_gradients(zip(tape.gradient(loss, values), values, strict=True))
-        for value, home in self._homes:
-            value.assign_sub(settings.pull * rate / settings.rate * (value - home))
-        # A young average follows faster, or it would remember the start for thousands of steps.
+        for value, target in self._pulled:
+            value.assign_sub(settings.pull * rate / settings.rate * (value - target))
+        # The average follows faster in the beginning, or it would contain the start for thousands of steps.
         step = tf.cast(self._step.assign_add(1), tf.float32)
         decay = tf.minimum(settings.average, (1 + step) / (10 + step))
         for average, value in zip(self._averages, values, strict=True):
@@ -214,18 +218,18 @@ class Training:
             self._tf.summary.scalar("images_per_s", rate)
 
     def validate(self) -> dict[str, float]:
-        """Judge the averaged weights and keep them, apart from the best so far."""
+        """Validate the averaged weights and keep them; keep the best ones so far apart. Return the figures."""
         trained = self._network.trainable_variables
         present = [value.numpy() for value in trained]
         for value, average in zip(trained, self._averages, strict=True):
             value.assign(average)
         seen = validation.observe(self._answers, self._parts.validation, self._hints, self._anchors, self._settings)
-        found, judged = validation.figures(seen), take(self._network, self._plan)
-        weights.save(self._folder.last, judged)
+        found, averaged = validation.figures(seen), take(self._network, self._plan)
+        weights.save(self._folder.last, averaged)
         if found["score"] > float(self._best.numpy()):
             self._best.assign(found["score"])
             self._since_best.assign(0)
-            weights.save(self._folder.weights, judged)
+            weights.save(self._folder.weights, averaged)
         else:
             self._since_best.assign_add(1)
         self._show(self.step, found, seen)

@@ -1,4 +1,4 @@
-"""What a network is told about its answer: focal loss on classes, GIoU on boxes. TensorFlow.
+"""Compute the losses of the network's answer: focal loss on classes, GIoU on boxes. TensorFlow.
 
 Lin et al., "Focal Loss for Dense Object Detection" (2017); Rezatofighi et al., "Generalized Intersection over Union"
 (2019).
@@ -17,17 +17,19 @@ from models.training.matching import IGNORED
 from models.training.settings import Loss
 
 TRAINED: Final = ("car", "motorcycle", "bus", "truck")
-"""In the order of a label's number; what is judged. Bicycles are taught beside them, for their difference from
-motorcycles; the column of persons is left as it is."""
+"""Trained classes in the order of a label's number; these are validated. Bicycles are trained beside them, to separate
+them from motorcycles; the column of persons stays as it is.
+"""
 SCALES: Final = (10.0, 10.0, 5.0, 5.0)
 LARGEST_CODE: Final = 20.0
 
 
 def loss_of(anchors: FloatArray, settings: Loss) -> Callable[[Any, Any, Any, Any], tuple[Any, Any]]:
-    """A function of codes (B, A, 4), logits (B, A, 6), kinds int8 (B, A), boxes (B, A, 4) -> (class loss, box loss).
+    """Return the loss function for these anchors.
 
-    anchors: float32 (A, 4) centre y, centre x, height, width in px. Both losses are sums over the number of positives;
-    a positive with an empty box has no place to be judged by.
+    It maps codes (B, A, 4), logits (B, A, 6), kinds int8 (B, A) and boxes (B, A, 4) to (class loss, box loss). Both are
+    sums divided by the number of positives; a positive with an empty box has no box loss.
+    anchors: float32 (A, 4), centre y, centre x, height, width in px.
     """
     tf = tensorflow_adapter.load()
     columns = [list(ROAD_USERS).index(label) for label in (*TRAINED, "bicycle")]
@@ -44,12 +46,13 @@ def loss_of(anchors: FloatArray, settings: Loss) -> Callable[[Any, Any, Any, Any
         codes, logits = tf.cast(codes, tf.float32), tf.cast(logits, tf.float32)
         kinds = tf.cast(kinds, tf.int32)
         kinds = tf.where(kinds == BICYCLE, len(TRAINED), kinds)
-        heard = tf.where(kinds == len(TRAINED), settings.bicycle, tf.cast(kinds != IGNORED, tf.float32))[..., None]
+        anchor_weight = tf.where(kinds == len(TRAINED), settings.bicycle, tf.cast(kinds != IGNORED, tf.float32))
+        anchor_weight = anchor_weight[..., None]
         positive = tf.cast(kinds >= 0, tf.float32)
         count = tf.maximum(tf.reduce_sum(positive), 1.0)
         wanted = tf.one_hot(kinds, len(columns))
-        heard *= 1 + (settings.rival - 1) * positive[..., None] * (1 - wanted)
-        of_classes = tf.reduce_sum(heard * focal(tf.gather(logits, columns, axis=-1), wanted))
+        anchor_weight *= 1 + (settings.rival - 1) * positive[..., None] * (1 - wanted)
+        of_classes = tf.reduce_sum(anchor_weight * focal(tf.gather(logits, columns, axis=-1), wanted))
         placed = positive * tf.cast(boxes[..., 2] > boxes[..., 0], tf.float32)
         of_boxes = tf.reduce_sum(placed * (1 - giou(tf, decoded(tf, codes, priors), boxes)))
         return of_classes / count, of_boxes / count
@@ -58,7 +61,7 @@ def loss_of(anchors: FloatArray, settings: Loss) -> Callable[[Any, Any, Any, Any
 
 
 def decoded(tf: Any, codes: Any, priors: Any) -> Any:
-    """Boxes (B, A, 4) x0 y0 x1 y1 in px of codes, as edge_app.detectors.ssd.decode computes them."""
+    """Return the boxes (B, A, 4), x0 y0 x1 y1 in px, of codes, as edge_app.detectors.ssd.decode computes them."""
     y = codes[..., 0] / SCALES[0] * priors[:, 2] + priors[:, 0]
     x = codes[..., 1] / SCALES[1] * priors[:, 3] + priors[:, 1]
     height = tf.exp(tf.minimum(codes[..., 2], LARGEST_CODE) / SCALES[2]) * priors[:, 2]
@@ -67,7 +70,7 @@ def decoded(tf: Any, codes: Any, priors: Any) -> Any:
 
 
 def giou(tf: Any, a: Any, b: Any) -> Any:
-    """Generalised IoU (B, A) in -1..1 of boxes in the same place."""
+    """Return the generalised IoU (B, A) in -1..1 of boxes in the same place."""
 
     both, union = overlap(tf, a, b)
     around = _size(tf, tf.minimum(a[..., :2], b[..., :2]), tf.maximum(a[..., 2:], b[..., 2:]))
@@ -75,7 +78,7 @@ def giou(tf: Any, a: Any, b: Any) -> Any:
 
 
 def overlap(tf: Any, a: Any, b: Any) -> tuple[Any, Any]:
-    """Intersection and union in px² of boxes x0 y0 x1 y1 along the last axis; the shapes before it broadcast."""
+    """Return intersection and union in px² of boxes x0 y0 x1 y1 along the last axis; the axes before it broadcast."""
     both = _size(tf, tf.maximum(a[..., :2], b[..., :2]), tf.minimum(a[..., 2:], b[..., 2:]))
     return both, _size(tf, a[..., :2], a[..., 2:]) + _size(tf, b[..., :2], b[..., 2:]) - both
 

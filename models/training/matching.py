@@ -1,7 +1,7 @@
-"""Which anchor must find which box, and what it must say then. Pure numpy.
+"""Decide which anchor must find which box, and what it must answer then. Pure numpy.
 
 Liu et al., "SSD: Single Shot MultiBox Detector" (2016): anchors that overlap a box answer for it. Small boxes overlap
-no anchor well, so the few best ones answer for each box in any case.
+no anchor well, so the few best anchors answer for each box in any case.
 """
 
 from __future__ import annotations
@@ -17,22 +17,25 @@ from models.common.geometry import covered_share, iou_matrix
 
 BACKGROUND: Final = -1
 IGNORED: Final = -2
-"""An anchor from which nothing is learned."""
+"""Kind of an anchor from which nothing is learned."""
 _EXCUSED: Final = 0.4
-"""Share of an anchor inside an ignored region from which it is not taught to be background."""
+"""Share of an anchor inside an ignored region from which nothing is learned from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What one picture teaches: kinds int8 (A,), a class, BACKGROUND or UNTAUGHT; boxes float32 (A, 4) x0 y0 x1 y1 in
-    px, of the positives whose place is known, zero elsewhere."""
+    """Targets of one example at each of A anchors.
+
+    kinds: int8 (A,), a class, BACKGROUND or IGNORED.
+    boxes: float32 (A, 4), x0 y0 x1 y1 in px, of the positives whose place is known, zero elsewhere.
+    """
 
     kinds: NDArray[np.int8]
     boxes: FloatArray
 
 
 def corners(anchors: FloatArray) -> FloatArray:
-    """Anchors (A, 4) centre y, centre x, height, width -> x0 y0 x1 y1."""
+    """Return anchors (A, 4), centre y, centre x, height, width, as x0 y0 x1 y1."""
     half = anchors[:, 2:] / 2
     return np.concatenate([anchors[:, :2] - half, anchors[:, :2] + half], axis=1)[:, [1, 0, 3, 2]]
 
@@ -48,9 +51,10 @@ def match(
     ignored: float,
     best: int,
 ) -> Targets:
-    """places: anchors (A, 4) x0 y0 x1 y1 in px. boxes (N, 4) with kinds (N,) and placed (N,), see augment.Scene;
-    regions (R, 4) are ignored.
+    """Return the targets of an example.
 
+    places: anchors (A, 4), x0 y0 x1 y1 in px. boxes (N, 4), kinds (N,), placed (N,): see framing.Example.
+    regions: (R, 4), where nothing is learned. positive, ignored, best: see settings.Matching.
     An anchor claimed by several boxes answers for the one it overlaps most; each box keeps its own best anchor.
     """
     result = np.full(len(places), BACKGROUND, np.int8)
@@ -76,12 +80,12 @@ def _claim_best(
     ignored: float,
     best: int,
 ) -> None:
-    """Give each box its best anchors, writing into `nearest` and `claimed`; the very best one last and by force."""
+    """Give each box its best anchors, in `nearest` and `claimed`; the very best one last and without condition."""
     rows = np.argpartition(-iou, min(best, len(iou) - 1), axis=0)[:best]
     columns = np.broadcast_to(np.arange(iou.shape[1]), rows.shape)
     good = (iou[rows, columns] >= ignored) & (nearest[rows] == columns)
     claimed[rows[good]] = True
     first = iou.argmax(axis=0)
-    for box in np.argsort(overlap[first]):  # boxes with clear anchors last: they keep what they need
+    for box in np.argsort(overlap[first]):  # boxes with clear anchors last, so that they keep them
         if iou[first[box], box] > 0:
             nearest[first[box]], claimed[first[box]] = box, True

@@ -1,4 +1,4 @@
-"""What `python -m models.training` can be told."""
+"""Define the command line of `python -m models.training`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from models.conversion.anchors import size_of
 
 
 def parser(program: str) -> argparse.ArgumentParser:
-    """Of all commands."""
+    """Return the parser of all commands."""
     result = argparse.ArgumentParser(prog=program, description="Make a better detector from annotated pictures.")
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    one = commands.add_parser("train", help="train, or go on with a training that was ended")
+    one = commands.add_parser("train", help="train, or continue a training that was ended")
     one.add_argument("run", type=Path, metavar="RUN", help="folder of the training; made when absent")
     _pictures(one)
     _settings_options(one)
     _share_option(one)
     one.add_argument(
-        "--trusted", type=Path, nargs="+", default=[], help="detectors (.tflite) that find what labels lack or mistake"
+        "--trusted", type=Path, nargs="+", default=[], help="detectors (.tflite) that find missing and wrong labels"
     )
-    _qat_options(commands.add_parser("qat", help="quantisation-aware: teach a run's weights to live with int8"))
+    _qat_options(commands.add_parser("qat", help="quantisation-aware: fine-tune a run's weights for int8"))
     _search_options(commands.add_parser("search", help="many short trainings over the settings that matter"))
-    last = commands.add_parser("verify", help="prove that this is the published network, at all input sizes")
+    last = commands.add_parser("verify", help="prove that the network is the published one, at all input sizes")
     last.add_argument("--shards", type=Path, nargs="+", required=True, help="folders with pictures to compare on")
     last.add_argument("--pictures", type=_count, default=8, help="how many (8)")
     two = commands.add_parser("export", help="write the int8 and the float32 file of a training")
@@ -32,14 +32,14 @@ def parser(program: str) -> argparse.ArgumentParser:
     two.add_argument("--input", type=size_of, nargs="+", metavar="WxH", dest="sizes", help="other sizes than trained")
     which = two.add_mutually_exclusive_group()
     which.add_argument("--weights", type=Path, help="other weights of the same network (default: the run's best)")
-    which.add_argument("--last", action="store_true", help="the averaged weights of the run's last judgement")
+    which.add_argument("--last", action="store_true", help="the averaged weights of the run's last validation")
     two.add_argument("--pictures", type=int, default=150, help="how many calibrate (150)")
     two.add_argument("--rounding", action="store_true", help="round weights with compensation")
     two.add_argument("--lowest-logit", type=float, metavar="X", help="where the int8 range of class logits begins")
     two.add_argument(
         "--detail", type=_detail, default=1.0, metavar="0..1", help="shrink frames to this share of the input first (1)"
     )
-    two.add_argument("--whole", action="store_true", help="keep channels that never move")
+    two.add_argument("--whole", action="store_true", help="keep channels that never change")
     _share_option(two)
     return result
 
@@ -58,35 +58,44 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
 
 def _share_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--mixed-with", type=_part, action="append", default=[], metavar="FILE:SHARE", help="other weights in these"
+        "--mixed-with",
+        type=_part,
+        action="append",
+        default=[],
+        metavar="FILE:SHARE",
+        help="other weights to mix in",
     )
     parser.add_argument(
-        "--published-share", type=float, default=0.0, metavar="0..1", help="of the published backbone in these (0)"
+        "--published-share",
+        type=float,
+        default=0.0,
+        metavar="0..1",
+        help="of the published backbone to mix in (0)",
     )
 
 
 def _qat_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the new training; made when absent")
-    parser.add_argument("--from", type=Path, required=True, dest="source", metavar="RUN", help="the run to go on from")
+    parser.add_argument("--from", type=Path, required=True, dest="source", metavar="RUN", help="the run to begin from")
     parser.add_argument("--weights", type=Path, help="other weights of the same network (default: that run's best)")
     _pictures(parser)
     parser.add_argument("--steps", type=_count, default=1500, help="how many (1500)")
     parser.add_argument("--rate", type=float, default=5e-5, help="learning rate (5e-5)")
-    parser.add_argument("--pictures", type=_count, default=100, help="how many to lay the int8 ranges by (100)")
+    parser.add_argument("--pictures", type=_count, default=100, help="how many measure the int8 ranges (100)")
 
 
 def _search_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", type=Path, metavar="STUDY", help="folder of the search; made when absent")
     _pictures(parser)
     _settings_options(parser)
-    parser.add_argument("--trials", type=_count, required=True, help="how many trainings, earlier ones among them")
+    parser.add_argument("--trials", type=_count, required=True, help="how many trainings, earlier ones included")
     parser.add_argument("--steps", type=_count, required=True, help="of each training")
     parser.add_argument("--origins", nargs="*", default=[], metavar="NAME", help="data sets whose weight is searched")
     parser.add_argument("--hints", type=Path, help="hints.npz of a run with --trusted")
 
 
 def _part(text: str) -> tuple[Path, float]:
-    """Raises argparse.ArgumentTypeError in words."""
+    """Return file and share of FILE:SHARE. Raises argparse.ArgumentTypeError: when it is none."""
     file, _, share = text.rpartition(":")
     value = _number(share)
     if not file or not 0 < value < 1:
@@ -95,7 +104,7 @@ def _part(text: str) -> tuple[Path, float]:
 
 
 def _detail(text: str) -> float:
-    """Raises argparse.ArgumentTypeError in words."""
+    """Return a share of the input in 0..1. Raises argparse.ArgumentTypeError: when it is none."""
     value = _number(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share of the input: give more than 0 and at most 1")
@@ -103,7 +112,7 @@ def _detail(text: str) -> float:
 
 
 def _number(text: str) -> float:
-    """0 where it is none."""
+    """Return the number in a text, 0 when there is none."""
     try:
         return float(text)
     except ValueError:
@@ -111,7 +120,7 @@ def _number(text: str) -> float:
 
 
 def _count(text: str) -> int:
-    """Raises argparse.ArgumentTypeError in words."""
+    """Return a whole number above 0. Raises argparse.ArgumentTypeError: when it is none."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)

@@ -1,4 +1,4 @@
-"""Two-wheelers cut out of one picture and put into another.
+"""Cut two-wheelers out of one picture and paste them into another.
 
 Ghiasi et al., "Simple Copy-Paste" (2021), here of single motorcycles and bicycles.
 """
@@ -16,11 +16,11 @@ from models.common.geometry import shared_area
 from models.training.framing import Scene
 
 _PASTED_FROM: Final = 22
-"""px of the picture: smaller motorcycles are not worth copying."""
+"""Px of the picture: smaller motorcycles are not worth copying."""
 
 
 def cut_out(scene: Scene, kind: int) -> list[tuple[Image, float]]:
-    """Of a scene those of a kind that are whole and large enough, each with its true width / height."""
+    """Return the objects of a kind that are whole and large enough, each with its true width / height."""
     height, width = scene.image.shape[:2]
     pixels = (scene.boxes * np.array([width, height] * 2, np.float32)).astype(int)
     sides = pixels[:, 2:] - pixels[:, :2]
@@ -32,11 +32,15 @@ def cut_out(scene: Scene, kind: int) -> list[tuple[Image, float]]:
 
 
 def overlaps(box: FloatArray, others: Sequence[FloatArray]) -> bool:
+    """Return True when a box overlaps any of the others."""
     return bool((shared_area(box[None], np.array(others, np.float32)) > 0).any())
 
 
 def put(image: Image, patch: Image, box: FloatArray) -> bool:
-    """Blend a patch into the box with soft edges; False where it would be only a few px."""
+    """Blend a patch into a box of the image with soft edges. Return False when it would be only a few px.
+
+    box: x0 y0 x1 y1 in 0..1.
+    """
     height, width = image.shape[:2]
     x0, y0, x1, y1 = (box * np.array([width, height] * 2)).round().astype(int)
     if min(x1 - x0, y1 - y0) < 5:

@@ -1,4 +1,4 @@
-"""Quantisation-aware training: a short run from another's weights, in simulated int8, with ranges laid beforehand."""
+"""Fine-tune weights for int8: a short run from another's weights, in simulated int8, with ranges fixed beforehand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _WARM_UP: Final = 0.1
 
 
 def settings_of(parent: Settings, steps: int, rate: float) -> Settings:
-    """Those of the parent with a short schedule. In float32: bfloat16 has fewer steps than int8. Raises BuildError."""
+    """Return the parent's settings with a short schedule, in float32. Raises BuildError: when the rate is wrong.
+
+    bfloat16 would have fewer steps than int8.
+    """
     changed = parent.model_dump() | {
         "steps": steps,
         "rate": rate,
@@ -38,7 +41,7 @@ def settings_of(parent: Settings, steps: int, rate: float) -> Settings:
 
 
 def prepare(folder: RunFolder, settings: Settings, first: Weights, samples: Sequence[Sample], count: int) -> None:
-    """Lay the ranges by so many training pictures, once; a run that goes on keeps them."""
+    """Measure the ranges on `count` training pictures, once; a run that continues keeps them."""
     if folder.ranges.exists():
         return
     tensorflow_adapter.load().keras.mixed_precision.set_global_policy("float32")
@@ -46,7 +49,7 @@ def prepare(folder: RunFolder, settings: Settings, first: Weights, samples: Sequ
     ranges.write(folder.ranges, ranges.measured(plan_of(settings), settings.size, first, images))
 
 
-def validate_before(training: Training, tell: Callable[[str], None]) -> None:
-    """What int8 with these ranges gives before anything is learned: nothing worse is kept."""
+def validate_before(training: Training, show: Callable[[str], None]) -> None:
+    """Validate int8 with these ranges before any training, so that nothing worse is kept."""
     found = training.validate()
-    tell("before: " + " ".join(f"{name} {value:.3f}" for name, value in found.items()))
+    show("before: " + " ".join(f"{name} {value:.3f}" for name, value in found.items()))

@@ -1,7 +1,7 @@
-"""How wide the outputs of units are: the steps of int8 are laid over these ranges, in training and in the file.
+"""Measure how wide the outputs of units are: the steps of int8 cover these ranges, in training and in the file.
 
-Ranges are the mean of each picture's extremes, so that one odd picture does not make all steps coarse; they stay as
-they are while weights learn to live with them (models.training.simulated), and the converter writes the same ones.
+A range is the mean of each picture's extremes, so that one odd picture does not make all steps coarse. Ranges stay
+fixed while the weights adapt to them (models.training.simulated), and the converter writes the same ones.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ Ranges: TypeAlias = Mapping[str, tuple[float, float]]
 
 
 def measured(plan: Plan, size: Size, weights: Weights, images: Iterable[FloatArray]) -> dict[str, tuple[float, float]]:
-    """Ranges of all units whose output has steps of its own, from float32 (1, H, W, 3) images in [-1, 1].
+    """Return the ranges of all units whose output has steps of its own.
 
-    Heads keep their extremes over all images: their highest values are the surest detections.
+    images: float32 (1, H, W, 3) in [-1, 1]. Heads keep their extremes over all images, because their highest values are
+    the surest detections.
     """
     names = [unit.name for unit in plan.units if has_steps(unit)]
     ends = {name for outputs in plan.outputs for name in outputs}
@@ -42,15 +43,15 @@ def measured(plan: Plan, size: Size, weights: Weights, images: Iterable[FloatArr
 
 
 def has_steps(unit: Unit) -> bool:
-    """An enlarged input keeps the steps it came with."""
+    """Return True when the output of a unit has steps of its own; an enlarged input keeps those it came with."""
     return unit.op != "enlarge"
 
 
 def write(path: Path, ranges: Ranges) -> None:
-    """As .npz."""
+    """Write ranges as .npz, in one step."""
     save(path, {name: np.array(pair, np.float32) for name, pair in ranges.items()})
 
 
 def read(path: Path) -> dict[str, tuple[float, float]]:
-    """What `write` wrote; empty where a training had none. Raises BuildError."""
+    """Return what `write` wrote; nothing when the file is absent. Raises BuildError: when it cannot be read."""
     return {name: (float(pair[0]), float(pair[1])) for name, pair in load(path).items()} if path.exists() else {}

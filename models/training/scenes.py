@@ -1,4 +1,7 @@
-"""The pictures of a training: read from shards, drawn so that every class is met, in memory as they were encoded."""
+"""Read the pictures of a training from shards, and draw them so that every class occurs.
+
+They stay encoded in memory.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +27,21 @@ from models.training.hints import Hints
 _WITH_RIDER: Final = 1.6
 """Height / width, in true shape, from which a motorcycle's box in traffic holds its rider."""
 _RIDER: Final = 1.4
-"""Height with the rider to that without."""
+"""Height with the rider relative to that without."""
 _CLOSE: Final = 0.25
-"""Height against the picture's from which a vehicle is close by."""
+"""Height relative to the picture's from which a vehicle is close by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The pictures that teach and those that choose; no camera is in both."""
+    """The pictures that train and those that validate; no camera is in both."""
 
     training: tuple[Sample, ...]
     validation: tuple[Sample, ...]
 
 
 def read(folders: Sequence[Path], split: Path) -> Parts:
-    """Raises BuildError when either part is empty."""
+    """Return the pictures of shards by the parts of a split. Raises BuildError: when either part is empty."""
     cameras = splits.read(split)
     by_part: dict[str | None, list[Sample]] = {"train": [], "validation": []}
     for sample in shards.read(folders):
@@ -50,7 +53,7 @@ def read(folders: Sequence[Path], split: Path) -> Parts:
 
 
 def decoded(sample: Sample) -> Scene:
-    """Raises BuildError for a picture that cannot be decoded."""
+    """Return the scene of a sample. Raises BuildError: when the picture cannot be decoded."""
     image = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise BuildError(f"The picture {sample.name} cannot be decoded.")
@@ -60,16 +63,16 @@ def decoded(sample: Sample) -> Scene:
 
 
 def in_true_shape(scene: Scene) -> Image:
-    """The picture as the camera saw it, of the same height: what a detector wants. Boxes in 0..1 do not care."""
+    """Return the picture in the camera's aspect, as a detector needs it. Its height and boxes in 0..1 stay the same."""
     height = scene.image.shape[0]
     return np.asarray(cv2.resize(scene.image, (round(height * scene.aspect), height)), np.uint8)
 
 
 def with_riders(scene: Scene) -> Scene:
-    """For views whose labels mostly leave out the rider: motorcycles say what is there, but not where it ends.
+    """Return the scene for a view whose labels mostly leave out the rider.
 
-    Where a box is not tall enough to hold a rider, it is raised to where one would be, so that the right anchors answer
-    for it; what these anchors say of its place is not judged.
+    Its motorcycles say what is there, but not where it ends. A box that is not tall enough to hold a rider is raised to
+    where one would be, so that the right anchors answer for it; the place that these anchors predict is not trained.
     """
     motorcycle = scene.kinds == CLASSES.index("motorcycle")
     wide, high = (scene.boxes[:, 2:] - scene.boxes[:, :2]).T
@@ -80,9 +83,10 @@ def with_riders(scene: Scene) -> Scene:
 
 
 def weights(samples: Sequence[Sample], balance: float, origins: Mapping[str, float]) -> NDArray[np.float64]:
-    """Chance of each picture to be drawn, summing to 1: rarer classes more often, data sets as `origins` says.
+    """Return the chance of each picture to be drawn, float64 (N,), summing to 1.
 
-    Gupta et al., "LVIS" (2019): a picture counts by its rarest class, here to the power of `balance`.
+    balance: exponent by which rarer classes come more often. origins: part of an origin's name -> factor.
+    Gupta et al., "LVIS" (2019): a picture counts by its rarest class.
     """
     counts = [Counter(s.classes[~s.ignored & (s.classes != OTHER)].tolist()) for s in samples]
     images = Counter(kind for count in counts for kind in count)
@@ -94,18 +98,21 @@ def weights(samples: Sequence[Sample], balance: float, origins: Mapping[str, flo
 
 
 def with_hint(samples: Sequence[Sample], hints: Hints, kind: int) -> list[Sample]:
-    """Those of which a hint says that there is such a one."""
+    """Return the samples with an object of this kind in their hint."""
     return [sample for sample in samples if sample.sha256 in hints and kind in hints[sample.sha256].kinds]
 
 
 def close_ups(samples: Sequence[Sample]) -> list[Sample]:
-    """Those in which half of the labelled vehicles are close by."""
+    """Return the samples in which half of the labelled vehicles are close by."""
     heights = [(s.boxes[:, 3] - s.boxes[:, 1])[~s.ignored & (s.classes != OTHER)] for s in samples]
     return [s for s, known in zip(samples, heights, strict=True) if len(known) and np.median(known) >= _CLOSE]
 
 
 class Drawer:
-    """Gives scenes by their chances. riderless: patterns of cameras whose labels mostly leave out the rider."""
+    """Source of scenes by their chances.
+
+    riderless: patterns of cameras whose labels mostly leave out the rider.
+    """
 
     def __init__(
         self,
@@ -119,6 +126,7 @@ class Drawer:
         self._riderless = riderless
 
     def __call__(self) -> Scene:
+        """Return a random scene with its hint."""
         sample = self._samples[self._random.choice(len(self._samples), p=self._chances)]
         scene = decoded(sample)
         if any(fnmatchcase(sample.camera, pattern) for pattern in self._riderless):
@@ -128,7 +136,7 @@ class Drawer:
 
 
 def lineage(samples: Sequence[Sample], part: str) -> list[dict[str, Any]]:
-    """What a manifest says of the data, one entry an origin: licence, pictures, cameras, and a hash over theirs."""
+    """Return the data rows of a manifest, one an origin: licence, pictures, cameras, and a hash over the pictures."""
     rows = []
     for origin in sorted({sample.origin for sample in samples}):
         mine = [sample for sample in samples if sample.origin == origin]

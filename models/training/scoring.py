@@ -1,8 +1,8 @@
-"""Scores that mean something: after this, of detections that score 0.3 about 30 % are right, for every class.
+"""Calibrate scores: after this, of detections with a score of 0.3 about 30 % are right, for every class.
 
 Platt, "Probabilistic Outputs for Support Vector Machines" (1999): one slope and one shift of the logit for each class,
-fitted on validation pictures and folded into the class heads, so that the file costs nothing more and no order within
-a class changes. Without it a threshold of the product would mean something else after every training.
+fitted on validation pictures and folded into the class heads, so that the file costs nothing more and no order within a
+class changes. Without it a threshold of the product would mean something else after every training.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _RIDGE: Final = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """logit -> slope * logit + shift."""
+    """A correction of one class: logit -> slope * logit + shift."""
 
     slope: float
     shift: float
 
 
 def fits(seen: Sequence[Observation]) -> dict[str, Fit]:
-    """One for each taught class, and for bicycles, from what a network saw in labelled pictures."""
+    """Return a fit for each trained class, and for bicycles, from observations of labelled pictures."""
     by_class = evaluate(seen)
     pairs: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
     for label in TRAINED:
@@ -46,11 +46,16 @@ def fits(seen: Sequence[Observation]) -> dict[str, Fit]:
         pairs[label] = found.scores[counts], found.hit[AP50][counts]
     common = fit(*(np.concatenate(parts) for parts in zip(*pairs.values(), strict=True)))
     fitted = {label: fit(*pair) if pair[1].sum() >= _FEWEST else common for label, pair in pairs.items()}
-    return fitted | {"bicycle": fitted["motorcycle"]}  # its rival; no set labels enough bicycles to fit to
+    return fitted | {
+        "bicycle": fitted["motorcycle"]
+    }  # no set labels enough bicycles to fit to, so they take the class they are confused with
 
 
 def fit(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> Fit:
-    """Logistic regression of `right` on the logit of `scores` by Newton's method, with a ridge that keeps it finite."""
+    """Fit a logistic regression of `right` on the logit of `scores`, by Newton's method.
+
+    scores: float64 (N,) in 0..1. right: bool (N,). A ridge keeps the result finite.
+    """
     clipped = np.clip(scores, 1e-6, 1 - 1e-6)
     logits = np.log(clipped / (1 - clipped))
     design = np.stack([logits, np.ones_like(logits)], axis=1)
@@ -67,7 +72,7 @@ def fit(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> Fit:
 
 
 def folded(weights: Weights, plan: Plan, found: Mapping[str, Fit]) -> dict[str, NDArray[np.float32]]:
-    """The same weights with class heads that give the fitted logits."""
+    """Return the weights with class heads that give the fitted logits."""
     slope, shift = np.ones(len(ROAD_USERS), np.float32), np.zeros(len(ROAD_USERS), np.float32)
     for label, one in found.items():
         column = list(ROAD_USERS).index(label)

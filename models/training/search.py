@@ -1,8 +1,8 @@
-"""A search over the settings that matter, by Optuna: short trainings, the hopeless ones ended early.
+"""Search over the settings that matter, by Optuna: short trainings, the hopeless ones ended early.
 
-Bergstra et al., "Algorithms for Hyper-Parameter Optimization" (2011) chooses what to try; a trial whose validation
+Bergstra et al., "Algorithms for Hyper-Parameter Optimization" (2011) chooses what to try. A trial whose validation
 score lies below the median of the earlier ones at the same step, in its second half, is ended. Each trial is a run
-folder of its own, so a search that was killed goes on with the very trial it was at.
+folder of its own, so a search that was killed continues with the trial it was at.
 """
 
 from __future__ import annotations
@@ -28,14 +28,21 @@ _MOSAIC: Final = (0.0, 0.15, 0.4)
 _ORIGINS: Final = (0.4, 1.0, 2.0)
 
 OnValidation = Callable[[int, Mapping[str, float]], None]
+"""Called with step and figures of a validation."""
 Train = Callable[[RunFolder, Settings, OnValidation, Callable[[], bool]], None]
-"""Trains in a folder with these settings, tells each judgement, and ends early when asked."""
+"""Trains in a folder with these settings, calls the third argument after each validation, and ends early when the
+fourth returns True.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One row of the table. state: "complete", or "pruned" when it was ended early or its loss
-    diverged. choice: the settings that were searched. best: the best judgement."""
+    """One row of the table.
+
+    state: "complete", or "pruned" when it was ended early or its loss diverged. choice: the settings that were
+    searched.
+    steps: done at its last validation. best: figures of its best validation.
+    """
 
     folder: str
     state: str
@@ -45,8 +52,12 @@ class Trial:
 
 
 class Search:
-    """A study in a folder; goes on where an earlier process of it ended. origins: data sets (parts of their origins'
-    names) whose weight is searched too. Raises BuildError."""
+    """A study in a folder; it continues where an earlier process of it ended.
+
+    base: the settings that are not searched. origins: data sets (parts of their origins' names) whose weight is
+    searched too. train: runs one training.
+    Raises BuildError: when Optuna is missing, or the folder belongs to another search.
+    """
 
     def __init__(self, path: Path, base: Settings, origins: Sequence[str], train: Train) -> None:
         try:
@@ -62,26 +73,26 @@ class Search:
             study_name="search",
             load_if_exists=True,
             direction="maximize",
-            # Not in the first half: a high rate begins worse and may end better.
+            # No pruning in the first half: a high rate begins worse and may end better.
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_FIRST, n_warmup_steps=base.steps // 2),
         )
-        # The same seed after a restart would draw the same first trials again.
+        # With the same seed a restart would draw the same first trials again.
         self._study.sampler = optuna.samplers.TPESampler(
             seed=base.seed + len(self._study.trials), n_startup_trials=_FIRST
         )
-        self._again()
+        self._requeue()
 
     def _begin(self) -> None:
-        """A folder belongs to one base and one list of origins."""
-        said = {"schema": SCHEMA, "base": self._base.model_dump(mode="json"), "origins": list(self._origins)}
+        """Bind the folder to one base and one list of origins."""
+        content = {"schema": SCHEMA, "base": self._base.model_dump(mode="json"), "origins": list(self._origins)}
         path = self._path / "base.json"
         if not path.exists():
-            write_json(path, said)
-        elif json.loads(path.read_text("utf-8")) != said:
+            write_json(path, content)
+        elif json.loads(path.read_text("utf-8")) != content:
             raise BuildError(f"{path} is of another search: choose another STUDY, or delete the folder.")
 
-    def _again(self) -> None:
-        """Trials that an ended process left behind begin once more, in the folder where they were."""
+    def _requeue(self) -> None:
+        """Queue trials again that an ended process left behind, in the folder where they were."""
         states = self._optuna.trial.TrialState
         left: dict[str, Mapping[str, Any]] = {}
         for trial in self._study.get_trials():
@@ -95,17 +106,20 @@ class Search:
         for name, params in left.items():
             self._study.enqueue_trial(dict(params), user_attrs={"folder": name})
 
-    def run(self, count: int, tell: Callable[[Trial], None]) -> list[Trial]:
-        """Until `count` trials are over, the earlier ones among them. Returns all, and writes them as a table."""
+    def run(self, count: int, on_trial: Callable[[Trial], None]) -> list[Trial]:
+        """Run until `count` trials are over, earlier ones included. Return all, and write them as a table.
+
+        on_trial: called after each trial.
+        """
         while len(self.trials()) < count:
             self._study.optimize(self._one, n_trials=1)
-            tell(self.trials()[-1])
+            on_trial(self.trials()[-1])
             self._write()
         self._write()
         return self.trials()
 
     def trials(self) -> list[Trial]:
-        """Those that are over, in their order."""
+        """Return the trials that are over, in their order."""
         states = self._optuna.trial.TrialState
         return [_row(self._path, trial) for trial in self._study.get_trials(states=(states.COMPLETE, states.PRUNED))]
 
@@ -149,18 +163,21 @@ class Search:
 
 
 def best_of(folder: RunFolder) -> tuple[int, dict[str, float]]:
-    """Steps done at the last judgement, and the figures of the best one; 0 and a score of 0 before the first."""
+    """Return the steps done at the last validation, and the figures of the best one.
+
+    Before the first validation these are 0 and a score of 0.
+    """
     path = folder.path / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-    on_validation = [row for row in rows if "validation" in row]
-    if not on_validation:
+    validations = [row for row in rows if "validation" in row]
+    if not validations:
         return 0, {"score": 0.0}
-    best: dict[str, float] = max((row["validation"] for row in on_validation), key=lambda found: found["score"])
-    return on_validation[-1]["step"], best
+    best: dict[str, float] = max((row["validation"] for row in validations), key=lambda found: found["score"])
+    return validations[-1]["step"], best
 
 
 def table(rows: Sequence[Trial]) -> str:
-    """Markdown, the best trial first."""
+    """Return a Markdown table, the best trial first."""
     ordered = sorted(rows, key=lambda row: -row.best["score"])
     names = sorted({name for row in rows for name in row.choice})
     figures = sorted({name for row in rows for name in row.best} - {"score"})

@@ -1,11 +1,11 @@
-"""Int8 as a device will compute it, simulated in float while the weights still learn (quantisation-aware training).
+"""Simulate int8, as a device computes it, in float while the weights still train (quantisation-aware training).
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (2018):
 values are rounded on the way forward, gradients pass as if they were not (straight through). Kernels: symmetric, 127
-steps of the widest weight per output channel, as TFLite has them. What units give: 256 steps over a range per tensor.
+steps of the largest weight per output channel, as TFLite has them. Outputs of units: 256 steps over a range per tensor.
 
-Own layers rather than tensorflow-model-optimization: that toolkit knows how to wrap batch norm and stock layers, of
-which there are none to wrap here, and it cannot hand its ranges to the two-step conversion of tensorflow_room.
+These are our own layers rather than tensorflow-model-optimization: that toolkit wraps batch norm and stock layers, of
+which there are none here, and it cannot pass its ranges to the two-step conversion of tensorflow_adapter.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from models.conversion.gptq import STEPS
 from models.training.architecture import Unit
 
 _HIGHEST: Final = 6.0
-"""Of ReLU6."""
+"""Highest value of ReLU6."""
 
 
 def convolution(keras: Any, unit: Unit, *, trainable: bool, name: str) -> Any:
-    """A Keras layer that convolves with its kernel rounded to int8; its weights are (kernel, bias) as elsewhere."""
+    """Return a Keras layer that convolves with its kernel rounded to int8.
+
+    Its weights are (kernel, bias), as those of a stock layer.
+    """
     tf = tensorflow_adapter.load()
     depthwise = unit.op == "depthwise"
 
@@ -41,13 +44,16 @@ def convolution(keras: Any, unit: Unit, *, trainable: bool, name: str) -> Any:
 
 
 def rounded(tf: Any, kernel: Any, axes: list[int]) -> Any:
-    """The kernel on its int8 grid, with the gradient of the kernel itself. axes: those within one output channel."""
+    """Return the kernel on its int8 grid, with the gradient of the kernel itself.
+
+    axes: those within one output channel.
+    """
     step = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=axes, keepdims=True), 1e-9) / STEPS
     return kernel + tf.stop_gradient(tf.round(kernel / step) * step - kernel)
 
 
-def stepped(keras: Any, tensor: Any, pair: tuple[float, float], *, relu: bool, name: str) -> Any:
-    """The tensor in 256 steps over its range; outside of it values are clipped and have no gradient."""
+def quantised(keras: Any, tensor: Any, pair: tuple[float, float], *, relu: bool, name: str) -> Any:
+    """Return the tensor in 256 steps over its range; values outside are clipped and have no gradient."""
     tf = tensorflow_adapter.load()
     high = min(pair[1], _HIGHEST) if relu else pair[1]
     fake = tf.quantization.fake_quant_with_min_max_args

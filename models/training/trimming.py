@@ -1,8 +1,8 @@
-"""Channels that never move are left out of a network, and what they always said goes into the bias behind them.
+"""Leave out channels whose value never changes, and put that value into the bias behind them.
 
 Hu et al., "Network Trimming: A Data-Driven Neuron Pruning Approach towards Efficient Deep Architectures" (2016), here
-without training afterwards, since what is left computes the same. Weight decay and ReLU6 leave many such channels in
-the published network: a third of its widest layers answers 0 to every picture of a road.
+without training afterwards, because the remaining network computes the same. Weight decay and ReLU6 leave many such
+channels in the published network: a third of its widest layers answers 0 to every picture of a road.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ from models.training.architecture import Plan, Unit
 from models.training.weights import Weights
 
 STEP: Final = 6 / 255
-"""What an int8 ReLU6 can tell apart: a channel whose values all lie within it does not move."""
+"""Smallest difference that an int8 ReLU6 can represent: a channel whose values all lie within it does not change."""
 MULTIPLE: Final = 8
-"""Channels are kept in multiples of it, as kernels for int8 compute them."""
+"""Channels are kept in multiples of this number, as int8 kernels compute them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Channels that can only go together. root: the convolution that makes them. through: depthwise convolutions that
-    carry them on. ends: convolutions that take them in, each with the tensor that it takes."""
+    """Channels that can only be left out together.
+
+    root: the convolution that makes them. through: depthwise convolutions that pass them on.
+    ends: convolutions that use them, each with the tensor that it uses.
+    """
 
     root: Unit
     through: tuple[Unit, ...]
@@ -39,7 +42,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Of a tensor's channels over many pictures: lowest, highest and mean value, float32 (C,)."""
+    """Lowest, highest and mean value of a tensor's channels over many pictures, each float32 (C,)."""
 
     low: FloatArray
     high: FloatArray
@@ -47,7 +50,7 @@ class Extent:
 
 
 def groups(plan: Plan) -> list[Group]:
-    """All whose channels reach nothing but convolutions; those of sums stay, both sides would have to agree."""
+    """Return all groups whose channels reach nothing but convolutions; in a sum both inputs would have to agree."""
     roots = (unit for unit in plan.units if unit.op == "conv" and unit.relu)
     found = (_group(unit, plan.units) for unit in roots)
     return [group for group in found if group is not None and group.ends]
@@ -71,7 +74,7 @@ def _group(root: Unit, units: Sequence[Unit]) -> Group | None:
 
 
 def extents(graph: Graph, plan: Plan, inputs: Iterable[FloatArray]) -> dict[str, Extent]:
-    """Of every tensor that an end takes in. inputs: float32 (1, H, W, 3) in [-1, 1], one at least."""
+    """Return the extent of every tensor that an end uses. inputs: float32 (1, H, W, 3) in [-1, 1], one at least."""
     names = sorted({tensor for group in groups(plan) for tensor, _ in group.ends})
     run = tensorflow_adapter.runner(graph, [INPUT], names)
     over: list[list[Extent]] = [[] for _ in names]
@@ -91,7 +94,10 @@ def _joined(found: Sequence[Extent]) -> Extent:
 
 
 def trimmed(plan: Plan, weights: Weights, seen: Mapping[str, Extent]) -> tuple[Plan, dict[str, FloatArray]]:
-    """The plan with fewer channels, and weights with which it answers as before wherever `seen` holds."""
+    """Return the plan with fewer channels, and weights with which it answers as before wherever `seen` holds.
+
+    seen: what `extents` returned.
+    """
     result = {name: np.asarray(array) for name, array in weights.items()}
     channels: dict[str, int] = {}
     for group in groups(plan):
@@ -115,7 +121,7 @@ def trimmed(plan: Plan, weights: Weights, seen: Mapping[str, Extent]) -> tuple[P
 
 
 def _kept(moved: FloatArray) -> NDArray[np.intp]:
-    """Those that move, and of the rest the liveliest up to a multiple."""
+    """Return the channels that change, and of the rest those that change most, up to a multiple of MULTIPLE."""
     moving = int((moved > STEP).sum())
     count = min(len(moved), max(MULTIPLE, -(-moving // MULTIPLE) * MULTIPLE))
     return np.sort(np.argsort(-moved, kind="stable")[:count])

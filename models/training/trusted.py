@@ -1,8 +1,8 @@
-"""What trusted detectors say about labels: vehicles that nobody labelled, and vehicles labelled as another kind.
+"""Compare labels with trusted detectors: vehicles without a label, and vehicles labelled as another kind.
 
-5 to 15 % of far, parked or cut vehicles have no label; taught as background they make a detector shy. Where a detector
-is very sure of such a one, it is taught as if it were labelled (Lee, "Pseudo-Label", 2013); where it is only fairly
-sure, nothing is taught.
+5 to 15 % of far, parked or cut vehicles have no label; trained as background they make a detector miss more. Where a
+detector is very sure of such a vehicle, it is trained as if it were labelled (Lee, "Pseudo-Label", 2013); where it is
+only fairly sure, nothing is learned.
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ from models.training.scenes import decoded, in_true_shape
 
 FAIR: Final = 0.3
 SURE: Final = 0.6
-"""Scores from which nothing, and from which the vehicle itself is taught. Motorcycles are never taught so: detectors
-do not agree on where one with its rider ends."""
+"""FAIR and SURE: scores from which nothing, and from which the vehicle itself is learned. Motorcycles are never learned
+so: detectors do not agree on where one with its rider ends.
+"""
 _NEAR: Final = 0.3
-"""Share of the detection that a label covers: then it is the labelled vehicle itself."""
+"""Share of the detection that a label covers, from which it is the labelled vehicle itself."""
 _SAME: Final = 0.5
 """IoU from which a detection is of the labelled vehicle."""
 _CONTRADICTS: Final = 0.5
 """Score from which a detection of another kind makes a label doubtful."""
 _OVERLAP: Final = 0.5
 _CONFUSED: Final = tuple(CLASSES.index(name) for name in ("car", "bus", "truck"))
-"""Kinds between which labels waver from one picture to the next: vans, pick-ups, minibuses."""
+"""Kinds between which labels change from one picture to the next: vans, pick-ups, minibuses."""
 _CLASS_OF: Final = np.array([CLASSES.index(label) if label in CLASSES else -1 for label in LABELS], np.int8)
 
 
 def detector_hints(models: Sequence[Path], samples: Sequence[Sample]) -> Hints:
-    """What these detectors together say of each picture, the first one also of every bus and truck, enlarged.
+    """Return the hints of all detectors together; the first one also sees every bus and truck enlarged.
 
-    Raises DetectorError and BuildError.
+    Raises DetectorError or BuildError: when a model or a picture cannot be used.
     """
     detectors = [TfliteDetector(model, threads=2, score=FAIR) for model in models]
     closer = TfliteDetector(models[0], threads=2, score=FAINT)
@@ -66,7 +67,10 @@ def detector_hints(models: Sequence[Path], samples: Sequence[Sample]) -> Hints:
 
 
 def compare_labels(scene: Scene, boxes: FloatArray, scores: FloatArray, kinds: NDArray[np.int8]) -> Hint:
-    """Labels against detections: boxes (D, 4) in 0..1, scores (D,), kinds (D,)."""
+    """Return the hint of one scene: its labels compared with detections.
+
+    boxes: (D, 4) in 0..1. scores: (D,). kinds: (D,), classes.
+    """
     doubtful = np.zeros(len(scene.boxes), bool)
     new = np.ones(len(boxes), bool)
     if len(boxes) and len(scene.boxes):
@@ -75,6 +79,6 @@ def compare_labels(scene: Scene, boxes: FloatArray, scores: FloatArray, kinds: N
         confused = np.isin(kinds, _CONFUSED)[:, None] & np.isin(scene.kinds, _CONFUSED)[None]
         other = (kinds[:, None] != scene.kinds[None]) & (scores[:, None] >= _CONTRADICTS) & (iou >= _SAME)
         doubtful = np.asarray((confused & other).any(axis=0), bool)
-    taught = np.where((scores >= SURE) & np.isin(kinds, _CONFUSED), kinds, OTHER)[new].astype(np.int8)
-    kept = suppress(boxes[new], scores[new], taught.astype(np.intp), _OVERLAP, _OVERLAP)
-    return Hint(boxes[new][kept], taught[kept], doubtful)
+    learned = np.where((scores >= SURE) & np.isin(kinds, _CONFUSED), kinds, OTHER)[new].astype(np.int8)
+    kept = suppress(boxes[new], scores[new], learned.astype(np.intp), _OVERLAP, _OVERLAP)
+    return Hint(boxes[new][kept], learned[kept], doubtful)

@@ -1,4 +1,4 @@
-"""How good weights are while they are still in training: average precision on the validation pictures, in float."""
+"""Measure weights while they are in training: average precision on the validation pictures, in float."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from models.training.scenes import decoded
 from models.training.settings import Settings
 
 IMPORTANCE: Final[Mapping[str, float]] = {"car": 1.0, "motorcycle": 1.0, "bus": 0.25, "truck": 0.25}
-"""Weight of each class in the one figure by which weights are chosen."""
+"""Weight of each class in the one score by which weights are chosen."""
 _SAME_IOU, _ANY_IOU = 0.55, 0.5
 _COLOURS = ((90, 200, 60), (220, 60, 220), (230, 200, 40), (40, 140, 250))
 
@@ -35,11 +35,14 @@ Predict = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 def observe(
     predict: Predict, samples: Sequence[Sample], hints: Hints, anchors: FloatArray, settings: Settings
 ) -> list[Observation]:
-    """Every sample as the network sees it, letterboxed, after suppression; what has a hint is not judged."""
+    """Return an observation of every sample, letterboxed, after suppression. Boxes with a hint are ignored.
+
+    anchors: float32 (A, 4), centre y, centre x, height, width in px.
+    """
     seen: list[Observation] = []
     for start in range(0, len(samples), settings.batch):
-        shown = [cut(_judged(sample, hints), settings.size) for sample in samples[start : start + settings.batch]]
-        # Always a whole batch, so that TensorFlow builds one function.
+        shown = [cut(_scene(sample, hints), settings.size) for sample in samples[start : start + settings.batch]]
+        # The last batch is filled up, so that TensorFlow builds one function only.
         images = [scaled(s.image[..., ::-1])[0] for s in shown]
         images += [images[-1]] * (settings.batch - len(images))
         codes, logits = predict(np.stack(images))
@@ -52,13 +55,16 @@ def observe(
     return seen
 
 
-def _judged(sample: Sample, hints: Hints) -> Scene:
+def _scene(sample: Sample, hints: Hints) -> Scene:
     scene, hint = decoded(sample), hints.get(sample.sha256)
     return scene if hint is None else hint.excused(scene)
 
 
 def found_in(codes: FloatArray, logits: FloatArray, anchors: FloatArray) -> tuple[FloatArray, FloatArray, Any]:
-    """Boxes float32 (N, 4) px, scores (N,), classes int16 (N,) of one picture, by the product's own functions."""
+    """Return the detections in one picture, by the product's own functions.
+
+    They are boxes float32 (N, 4) px, scores (N,) and classes int16 (N,).
+    """
     columns = [list(ROAD_USERS).index(label) for label in TRAINED]
     mine = logits[:, columns]
     rows, kinds = strongest(mine, math.log(FAINTEST / (1 - FAINTEST)))
@@ -69,7 +75,10 @@ def found_in(codes: FloatArray, logits: FloatArray, anchors: FloatArray) -> tupl
 
 
 def figures(seen: Sequence[Observation]) -> dict[str, float]:
-    """AP50 of each taught class, and `score`, their mean weighted by IMPORTANCE where there is something to find."""
+    """Return AP50 of each trained class, and `score`, their mean weighted by IMPORTANCE.
+
+    Classes without labelled boxes are left out.
+    """
     by_class = evaluate(seen)
     found = {label: by_class[label].ap50 for label in TRAINED}
     known = {label: value for label, value in found.items() if not math.isnan(value)}
@@ -78,7 +87,7 @@ def figures(seen: Sequence[Observation]) -> dict[str, float]:
 
 
 def drawn(sample: Sample, observation: Observation, settings: Settings, score: float = 0.3) -> Image:
-    """The picture with what was found in it, RGB: for TensorBoard."""
+    """Return the picture with the detections drawn in, RGB, for TensorBoard."""
     image = cut(decoded(sample), settings.size).image.copy()
     for box, value, kind in zip(observation.boxes, observation.scores, observation.found, strict=True):
         if value >= score:

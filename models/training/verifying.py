@@ -1,4 +1,4 @@
-"""Proof that the Keras network and the graph to convert are the published network: their answers side by side."""
+"""Prove that the Keras network and the graph to convert are the published network: compare their answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMIT: Final = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Largest absolute difference from the source at one input size: of codes and logits, in Keras and in the graph."""
+    """Largest absolute differences from the source at one input size: codes and logits, in Keras and in the graph."""
 
     size: Size
     pictures: int
@@ -33,11 +33,15 @@ class Difference:
 
     @property
     def largest(self) -> float:
+        """The largest of the four."""
         return max(self.keras_codes, self.keras_logits, self.graph_codes, self.graph_logits)
 
 
 def difference(source: Graph, size: Size, images: Sequence[FloatArray]) -> Difference:
-    """images: float32 (1, H, W, 3) RGB in [-1, 1]. Raises BuildError when the source is not the pinned network."""
+    """Return how far our network is from the source on images, float32 (1, H, W, 3) RGB in [-1, 1].
+
+    Raises BuildError: when the source is not the pinned network.
+    """
     tensorflow_adapter.load().keras.mixed_precision.set_global_policy("float32")
     layers = layer_count(size)
     network = plan(layers, fine=False)

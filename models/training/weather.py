@@ -1,4 +1,7 @@
-"""What light, lens, weather and encoder do to a picture. numpy and OpenCV; random by the generator given."""
+"""Change pictures as light, lens, weather and encoder do. numpy and OpenCV; random by the given generator.
+
+All pictures are uint8 (H, W, 3) BGR.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from models.training.settings import Augmentation
 
 
 def change(image: Image, settings: Augmentation, random: np.random.Generator) -> Image:
-    """A uint8 (H, W, 3) BGR picture as it might look at another hour or through another camera."""
+    """Return the picture as it might look at another hour or through another camera."""
     shares = {
         lit: settings.light,
         dark: settings.night,
@@ -27,10 +30,10 @@ def change(image: Image, settings: Augmentation, random: np.random.Generator) ->
 
 
 def lit(image: Image, random: np.random.Generator) -> Image:
-    """Another brightness, contrast, saturation and colour temperature."""
+    """Return it with another brightness, contrast, saturation and colour temperature."""
     gain, gamma = random.uniform(0.75, 1.25, 3).astype(np.float32), float(np.exp(random.normal(0, 0.3)))
     common = random.uniform(0.7, 1.3)
-    gain = common * (0.7 + 0.3 * gain)  # the colours drift less than the brightness
+    gain = common * (0.7 + 0.3 * gain)  # colours change less than the brightness
     steps = np.arange(256, dtype=np.float32) / 255
     table = np.clip(steps[:, None] ** gamma * gain * 255 + random.normal(0, 8), 0, 255).astype(np.uint8)
     changed = cv2.LUT(image, table.reshape(256, 1, 3))
@@ -40,7 +43,7 @@ def lit(image: Image, random: np.random.Generator) -> Image:
 
 
 def dark(image: Image, random: np.random.Generator) -> Image:
-    """Night under street lamps: dark, yellowish or bluish, noisy."""
+    """Return it as at night under street lamps: dark, yellowish or bluish, noisy."""
     tint = np.array([0.8, 0.95, 1.1] if random.random() < 0.7 else [1.1, 1.0, 0.85], np.float32)
     level = random.uniform(0.2, 0.5)
     steps = (np.arange(256, dtype=np.float32) / 255) ** random.uniform(1.0, 1.6)
@@ -49,7 +52,7 @@ def dark(image: Image, random: np.random.Generator) -> Image:
 
 
 def rainy(image: Image, random: np.random.Generator) -> Image:
-    """Bright slanting streaks, and less contrast behind them."""
+    """Return it with bright slanting streaks, and less contrast behind them."""
     height, width = image.shape[:2]
     drops = np.zeros((height, width), np.uint8)
     slant, length = random.uniform(-0.3, 0.3), random.uniform(0.03, 0.1) * height
@@ -60,7 +63,7 @@ def rainy(image: Image, random: np.random.Generator) -> Image:
 
 
 def blurred(image: Image, random: np.random.Generator) -> Image:
-    """Out of focus, or smeared along one direction."""
+    """Return it out of focus, or smeared along one direction."""
     if random.random() < 0.6:
         return np.asarray(cv2.GaussianBlur(image, (0, 0), random.uniform(0.5, 1.6)), np.uint8)
     side = int(random.integers(3, 8))
@@ -73,21 +76,24 @@ def blurred(image: Image, random: np.random.Generator) -> Image:
 
 
 def sharpened(image: Image, random: np.random.Generator) -> Image:
-    """Crisp, as a large frame is after it was shrunk: pictures for training are mostly smaller than what cameras give,
-    and a detector that has seen only these is lost on crisp edges. By an unsharp mask."""
+    """Return it crisper, by an unsharp mask, as a large frame is after it was shrunk.
+
+    Training pictures are mostly smaller than camera frames, and a detector that has seen only these fails on crisp
+    edges.
+    """
     soft = cv2.GaussianBlur(image, (0, 0), random.uniform(0.6, 1.6))
     amount = random.uniform(0.3, 2.0)
     return np.asarray(cv2.addWeighted(image, 1 + amount, soft, -amount, 0), np.uint8)
 
 
 def grey(image: Image, random: np.random.Generator) -> Image:
-    """Without colour, a little noisy: an infrared camera at night, or an old one."""
+    """Return it without colour and a little noisy, as from an infrared camera at night or an old one."""
     plain = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     return _noisy(np.asarray(cv2.merge([plain] * 3), np.uint8), random.uniform(0, 6), random)
 
 
 def compressed(image: Image, random: np.random.Generator) -> Image:
-    """As a camera of few bits sends it."""
+    """Return it as a camera with a low bit rate sends it."""
     _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(15, 70))])
     return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
 

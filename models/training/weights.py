@@ -1,6 +1,7 @@
-"""Weights of a plan by name, "UNIT/kernel" and "UNIT/bias": folded out of the source graph, begun anew, kept in a file.
+"""Load, fold, grow, mix and store the weights of a plan, by the names "UNIT/kernel" and "UNIT/bias".
 
-Kernels as TensorFlow has them: (k, k, in, out) for convolutions, (k, k, channels, 1) for depthwise ones; float32.
+Kernels are float32 and as TensorFlow has them: (k, k, in, out) for convolutions, (k, k, channels, 1) for depthwise
+ones.
 """
 
 from __future__ import annotations
@@ -25,18 +26,19 @@ from models.training.architecture import BACKBONE, FINE, GROWN, PARENTS, Plan, U
 Weights: TypeAlias = Mapping[str, FloatArray]
 
 FUSED_EPSILON: Final = 1e-3
-"""Of the source's batch norm in the heads."""
+"""Epsilon of the source's batch norm in the heads."""
 FIRST_SCORE: Final = 0.01
-"""Score that a new class head gives everything before it has learned (Lin et al., "Focal Loss", 2017)."""
+"""Score that a new class head gives everything before training (Lin et al., "Focal Loss", 2017)."""
 NEVER: Final = -8.0
 """Logit of a new head for a class that training has no boxes of."""
 UNTRAINED: Final = ("person",)
 
 
 def of_source(source: SourceWeights, plan: Plan, seed: int) -> dict[str, FloatArray]:
-    """Every weight of a plan: the published ones folded, the fine layer's drawn by `seed`, added priors from PARENTS.
+    """Return every weight of a plan, from the published ones.
 
-    Raises BuildError when the source lacks one.
+    These are folded; the fine layer's weights are drawn at random, those of added priors are copied from PARENTS.
+    seed: of the random weights. Raises BuildError: when the source lacks one.
     """
     random = np.random.default_rng(seed)
     channels = {unit.name: unit.channels for unit in plan.units}
@@ -52,8 +54,10 @@ def of_source(source: SourceWeights, plan: Plan, seed: int) -> dict[str, FloatAr
 
 
 def grown(known: Weights, plan: Plan, seed: int) -> dict[str, FloatArray]:
-    """Weights of a plain fine layer for a plan with a deep one: what is new is drawn by `seed`, and so that at first
-    the network answers as before. Raises BuildError when anything else is missing."""
+    """Return weights of a plain fine layer for a plan with a deep one; at first the network answers as before.
+
+    seed: of the new weights. Raises BuildError: when anything else is missing.
+    """
     random = np.random.default_rng(seed)
     channels = {unit.name: unit.channels for unit in plan.units}
     result = dict(known)
@@ -68,14 +72,14 @@ def grown(known: Weights, plan: Plan, seed: int) -> dict[str, FloatArray]:
 
 
 def save(path: Path, weights: Weights) -> None:
-    """One .npz, whole or not at all."""
+    """Write weights as one .npz, in one step."""
     buffer = io.BytesIO()
     np.savez(buffer, **dict(weights))  # type: ignore[arg-type]  # numpy's stub takes the keywords for options
     replace_file(path, buffer.getvalue())
 
 
 def load(path: Path) -> dict[str, FloatArray]:
-    """What `save` wrote, in float32. Raises BuildError."""
+    """Return what `save` wrote, in float32. Raises BuildError: when it cannot be read."""
     try:
         with np.load(path) as file:
             return {name: np.asarray(file[name], np.float32) for name in file.files}
@@ -84,7 +88,7 @@ def load(path: Path) -> dict[str, FloatArray]:
 
 
 def digest(weights: Weights) -> str:
-    """sha256 over names and values, whatever file they lie in."""
+    """Return the sha256 over names and values, whatever file they are in."""
     total = hashlib.sha256()
     for name in sorted(weights):
         total.update(name.encode() + np.ascontiguousarray(weights[name], np.float32).tobytes())
@@ -92,10 +96,10 @@ def digest(weights: Weights) -> str:
 
 
 def mean(first: Weights, second: Weights, share: float) -> dict[str, FloatArray]:
-    """`share` of the second and the rest of the first, weight by weight.
+    """Return `share` of the second and the rest of the first, weight by weight.
 
-    Between published and fine-tuned weights this keeps old knowledge (Wortsman et al., "Robust fine-tuning of
-    zero-shot models", 2022). Raises BuildError when they are not of one plan.
+    Between published and fine-tuned weights this keeps old knowledge (Wortsman et al., "Robust fine-tuning of zero-shot
+    models", 2022). Raises BuildError: when they are not of one plan.
     """
     if first.keys() != second.keys():
         raise BuildError("These weights are of two different networks: they cannot be averaged.")
@@ -103,9 +107,9 @@ def mean(first: Weights, second: Weights, share: float) -> dict[str, FloatArray]
 
 
 def nearer(trained: Weights, published: Weights, share: float) -> dict[str, FloatArray]:
-    """`trained` with `share` of the published backbone; heads answer for what was taught here, and stay as they are.
+    """Return `trained` with `share` of the published backbone. The heads, trained for these classes, stay.
 
-    Raises BuildError when the two are of different plans.
+    Raises BuildError: when the two are of different plans.
     """
     home = {name: array for name, array in published.items() if name.startswith(f"{BACKBONE}/")}
     return mean(trained, {**trained, **home}, share)
@@ -141,7 +145,7 @@ def _fused(source: SourceWeights, name: str) -> tuple[NDArray[np.float32], NDArr
 def _with_children(
     kernel: NDArray[np.float32], bias: NDArray[np.float32], unit: Unit
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The head with columns for priors that the source does not have, copied from those of their PARENTS."""
+    """Return a head with columns for priors that the source does not have, copied from those of their PARENTS."""
     columns = 4 if unit.name.endswith("/BoxEncodingPredictor") else len(ROAD_USERS)
     known = bias.size // columns
     more = [*range(known), *PARENTS] if unit.channels > bias.size else [*range(known)]
@@ -150,7 +154,7 @@ def _with_children(
 
 
 def _new(unit: Unit, inputs: int, random: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """He et al., "Delving Deep into Rectifiers" (2015); heads small, so that they begin near their bias."""
+    """Return random weights after He et al., "Delving Deep into Rectifiers" (2015); small ones for heads."""
     head = unit.name.endswith(("/ClassPredictor", "/BoxEncodingPredictor"))
     shape = (unit.kernel, unit.kernel, inputs, 1 if unit.op == "depthwise" else unit.channels)
     fan = unit.kernel**2 * (1 if unit.op == "depthwise" else inputs)
