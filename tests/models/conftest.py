@@ -1,4 +1,4 @@
-"""What several files of this folder begin with."""
+"""Provide the fixtures that several files of this folder use."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from tests.support.registry_cases import production_and_candidate
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    """THEIRS in production, OURS a candidate that would pass."""
+    """Return a registry with PRODUCTION in production and CANDIDATE as a candidate that passes the gate."""
     return production_and_candidate(tmp_path)

@@ -1,4 +1,4 @@
-"""Looks and pictures made by hand, for the tests of models/evaluation."""
+"""Make observations and pictures for the tests of models/evaluation."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from models.evaluation.labelled import Picture
 from models.evaluation.observations import Observation
 
 Corners = tuple[float, float, float, float]
-Said = tuple[str, float, Corners]
-"""Class, score, box."""
+Detected = tuple[str, float, Corners]
+"""Class, score and box of a detection."""
 BOXES: tuple[Corners, ...] = ((0, 0, 10, 10), (100, 0, 140, 40), (200, 0, 300, 100), (400, 200, 440, 240))
-"""Small, medium and large; the last is where tests put nothing."""
+"""Small, medium and large; tests put nothing at the last one."""
 
 
-def observation(truth: Sequence[tuple[str, Corners]], said: Sequence[Said] = ()) -> Observation:
-    """Labels (class, box) and what was said, in px of the input; detections are put in falling order of score."""
-    ordered = sorted(said, key=lambda row: -row[1])
+def observation(truth: Sequence[tuple[str, Corners]], detections: Sequence[Detected] = ()) -> Observation:
+    """Return an observation with labels (class, box) and detections, in px of the input.
+
+    Detections are sorted by falling score.
+    """
+    ordered = sorted(detections, key=lambda row: -row[1])
     classes = np.array([CLASSES.index(label) for label, _ in truth], np.int16)
     return Observation(
         truth=_boxes([box for _, box in truth]),
@@ -35,7 +38,7 @@ def observation(truth: Sequence[tuple[str, Corners]], said: Sequence[Said] = ())
 
 
 def picture(name: str, camera: str = "here-01", group: str = "here") -> Picture:
-    """A grey picture without labels."""
+    """Return a grey picture without labels."""
     empty: NDArray[np.int16] = np.empty(0, np.int16)
     return Picture(name, group, camera, name * 2, _grey, _boxes([]), empty, empty.astype(bool))
 
@@ -56,4 +59,4 @@ scenes = st.builds(
     ),
     st.lists(st.tuples(st.sampled_from(["car", "motorcycle"]), st.floats(0.02, 1), _places), max_size=6),
 )
-"""Pictures with a few labels and detections at places that overlap, or not."""
+"""Observations with a few labels and detections at places that overlap or do not."""

@@ -1,4 +1,4 @@
-"""A candidate that passes every rule, as the files that come with it, and a registry of its own for tests to break."""
+"""Make a candidate that passes every rule, as the files that come with it, and a registry for tests to break."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ N: Final = 200
 
 
 def sha256(content: bytes) -> str:
+    """Return the hash of a content in hex."""
     return hashlib.sha256(content).hexdigest()
 
 
 def manifest_json(model: bytes = CANDIDATE, *, trained: bool = True) -> Json:
-    """As models/training would export it; not trained: published weights."""
+    """Return the manifest that a training would export; with trained=False that of published weights."""
     content: Json = json.loads((ARTEFACTS / f"ssdlite_mobilenet_v2_{SIZE}.json").read_text())
     content = {key: value for key, value in content.items() if key not in ("stage", "gate")}
     content |= {"name": "made", "file": "made.tflite", "sha256": sha256(model)}
@@ -64,7 +65,7 @@ def manifest_json(model: bytes = CANDIDATE, *, trained: bool = True) -> Json:
 
 
 def evaluation_json(model: bytes = CANDIDATE, better: float = 0.0) -> Json:
-    """An evaluation; better: how far every figure lies above one that passes."""
+    """Return the evaluation of a model. better: how far every figure lies above one that passes."""
 
     def classes() -> Json:
         return {
@@ -107,6 +108,7 @@ def evaluation_json(model: bytes = CANDIDATE, better: float = 0.0) -> Json:
 
 
 def comparison_json(candidate: bytes = CANDIDATE, production: bytes = PRODUCTION, counts: Json | None = None) -> Json:
+    """Return the comparison of a candidate with production. counts: evaluation whose counts production has in it."""
     return {
         "schema": "edge-app/comparison/1",
         "candidate": sha256(candidate),
@@ -127,7 +129,7 @@ def gate_input(
     manifest: Json | None = None,
     split: Json | None = None,
 ) -> GateInput:
-    """The case that passes, with other documents where given."""
+    """Return the input of the gate that passes, with other documents where given."""
     return GateInput(
         sha256=sha256(CANDIDATE),
         bytes=1000,
@@ -142,47 +144,55 @@ def gate_input(
 
 
 def paths_in(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every value in a JSON document, tables included."""
+    """Yield the path of every value in a JSON document, tables included."""
     for key in content if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ():
         yield (*path, key)
         yield from paths_in(content[key], (*path, key))
 
 
 def without(content: Json, path: tuple[Any, ...]) -> Json:
+    """Return the document without the value at a path."""
     made = copy.deepcopy(content)
     del at(made, path[:-1])[path[-1]]
     return made
 
 
 def with_value(content: Json, path: tuple[Any, ...], value: object) -> Json:
+    """Return the document with another value at a path."""
     made = copy.deepcopy(content)
     at(made, path[:-1])[path[-1]] = value
     return made
 
 
 def at(content: Any, path: tuple[Any, ...]) -> Any:
+    """Return the value at a path."""
     for key in path:
         content = content[key]
     return content
 
 
 def put_model(folder: Path, model: bytes, *, name: str = "made", trained: bool = True) -> Path:
-    """A model of a few bytes with a manifest that fits it."""
+    """Write a model of a few bytes with a manifest that fits it. Return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.tflite"
     path.write_bytes(model)
-    said = manifest_json(model, trained=trained) | {"name": name, "file": path.name}
-    path.with_suffix(".json").write_text(json.dumps(said))
+    content = manifest_json(model, trained=trained) | {"name": name, "file": path.name}
+    path.with_suffix(".json").write_text(json.dumps(content))
     return path
 
 
 def empty_registry(folder: Path) -> Registry:
+    """Return a registry without entries."""
     return Registry(folder / "registry", folder / "models", folder / "store")
 
 
 def add(
     one: Registry, model: bytes, *, name: str, measured: bool = True, against: bytes | None = None, trained: bool = True
 ) -> Entry:
+    """Add a model to the registry. Return its entry.
+
+    against: model that it is compared with, None for no comparison.
+    """
     folder = one.root.parent / "arrived"
     path = put_model(folder, model, name=name, trained=trained)
     documents = {}
@@ -196,7 +206,7 @@ def add(
 
 
 def production_and_candidate(folder: Path) -> Registry:
-    """THEIRS in production, OURS a candidate that would pass."""
+    """Return a registry with PRODUCTION in production and CANDIDATE as a candidate that passes the gate."""
     one = empty_registry(folder)
     first = add(one, PRODUCTION, name="first", trained=False)
     assert all(result.passed for result in adopt(one, POLICY, first, at=AT, why="there was none"))
@@ -205,15 +215,17 @@ def production_and_candidate(folder: Path) -> Registry:
 
 
 def in_production(one: Registry) -> bytes:
-    """What a device would load. Raises DetectorError when it would not."""
-    said, content = load_model(one.product_files(SIZE)[0])
-    assert said.proven
+    """Return the file that a device would load. Raises DetectorError: when it would refuse it."""
+    manifest, content = load_model(one.product_files(SIZE)[0])
+    assert manifest.proven
     return content
 
 
 def all_files(one: Registry) -> dict[Path, bytes]:
+    """Return path -> content of every file of the registry and its product."""
     return {path: path.read_bytes() for path in one.root.parent.rglob("*") if path.is_file()}
 
 
 def registry_options(one: Registry) -> list[str]:
+    """Return the command line's options for the registry's folders."""
     return ["--registry", str(one.root), "--production", str(one.production), "--store", str(one.store)]

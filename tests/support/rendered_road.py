@@ -1,4 +1,4 @@
-"""A rendered street as labelled pictures and as a clip with its truth, for the tests of models/evaluation."""
+"""Render a street as labelled pictures and as a clip with its truth, for tests of models."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 
 import cv2
 
-from edge_app.records import Image
+from edge_app.records import Frame, Image
 from edge_app.sources.street.street import Street
 from models.data.samples import CLASSES
-from tests.sources.street.test_street import read
 
 WIDTH, HEIGHT = 1280, 720
 
@@ -24,7 +23,15 @@ class Road:
     truth: Path
 
 
+def next_frame(street: Street) -> Frame:
+    """Return the next frame of a street, which always has one."""
+    frame = street.read(1.0)
+    assert frame is not None
+    return frame
+
+
 def label(boxes: list[tuple[int, str, tuple[float, float, float, float]]]) -> str:
+    """Return boxes in px as YOLO labels; vehicles that are nearly outside are left out."""
     rows = []
     for _, kind, (x0, y0, x1, y1) in boxes:
         x0, x1 = max(0.0, x0) / WIDTH, min(float(WIDTH), x1) / WIDTH
@@ -35,6 +42,7 @@ def label(boxes: list[tuple[int, str, tuple[float, float, float, float]]]) -> st
 
 
 def save(image: Image, labels: str, folder: Path, name: str) -> None:
+    """Write a picture and its labels into a folder."""
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(folder / "images" / f"{name}.jpg"), cv2.resize(image, (640, 360)))
@@ -42,13 +50,13 @@ def save(image: Image, labels: str, folder: Path, name: str) -> None:
 
 
 def render(folder: Path) -> Road:
-    """Six seconds of a street in this folder."""
+    """Render six seconds of a street into a folder. Return its parts."""
     (folder / "clips").mkdir()
     (folder / "truth").mkdir()
     seconds, street = 6.0, Street(seed=5, flow=(25.0, 25.0))
     writer = cv2.VideoWriter(str(folder / "clips" / "street.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 15.0, (640, 360))
     for index in range(int(seconds * 15)):
-        frame = read(street)
+        frame = next_frame(street)
         writer.write(cv2.resize(frame.image, (640, 360)))
         if index % 8 == 0 and street.boxes():
             save(frame.image, label(street.boxes()), folder / "eval", f"{('near', 'far')[index % 3 > 1]}__{index:04d}")

@@ -1,4 +1,4 @@
-"""The model card says what the registry knows, and is noticed when it does not."""
+"""Test that the model card agrees with the registry, and that a difference is reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.registry.storage import Registry
 from tests.support.paths import ARTEFACTS
 
 
-def test_the_card_is_true_and_its_plots_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_card_is_up_to_date_and_its_plots_are_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert card.main(["--check"]) == 0, capsys.readouterr().err
     shown = [Path(link).name for link in re.findall(r"\]\(([^)]*\.svg)\)", card.CARD.read_text())]
     assert [Path(name).stem for name in shown] == list(card.PLOTS)
@@ -30,7 +30,7 @@ def test_the_card_is_true_and_its_plots_are_there(capsys: pytest.CaptureFixture[
             assert len(np.unique(image.reshape(-1, 3), axis=0)) < 64, f"{name} holds more than a heat map"
 
 
-def test_a_figure_that_is_not_the_registrys_is_noticed_and_mended(
+def test_a_wrong_figure_is_reported_and_corrected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     true = card.CARD.read_text()
@@ -46,7 +46,7 @@ def test_a_figure_that_is_not_the_registrys_is_noticed_and_mended(
     assert changed.read_text() == true
 
 
-def test_a_card_without_a_place_for_figures_is_left_as_it_is(
+def test_a_card_without_a_place_for_figures_is_not_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changed = tmp_path / "MODEL_CARD.md"
@@ -57,7 +57,7 @@ def test_a_card_without_a_place_for_figures_is_left_as_it_is(
     assert changed.read_text() == "# Card\n"
 
 
-def test_a_file_in_production_that_was_never_measured_is_told(tmp_path: Path) -> None:
+def test_a_file_in_production_that_was_never_measured_is_reported(tmp_path: Path) -> None:
     registry = tmp_path / "registry"
     shutil.copytree(Registry().root / "entries", registry / "entries")
     shutil.copy(Registry().root / "history.jsonl", registry)

@@ -1,4 +1,4 @@
-"""Anchors: the source's own at 300x300, the centres of the receptive fields elsewhere."""
+"""Test the anchors: the source's own at 300x300, the centres of the receptive fields elsewhere."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_sources_own_at_300() -> None:
 @pytest.mark.parametrize("side", [288, 300, 384, 512, 640])
 @pytest.mark.parametrize("layer", range(LAYERS))
 def test_receptive_fields_are_where_convolutions_look(side: int, layer: int) -> None:
-    """Follow the middle tap of every halving back to the picture instead of using the closed form."""
+    """Follow the middle tap of every halving back to the picture, as a check on the closed form."""
     centres = np.arange(side) + 0.5
     for _ in range(4 + layer):
         cells = len(centres)
@@ -72,7 +72,7 @@ def test_wide_input_differs_from_an_even_division() -> None:
 
 
 def test_sizes_stay_those_of_the_training() -> None:
-    """In px: layer 1's square prior is 0.35 * 300 at any input size, width and height not exchanged."""
+    """Layer 1's square prior is 0.35 * 300 px at any input size, width and height not exchanged."""
     for size in (WIDE, LARGE):
         layer = anchor_layers(size)[1]
         grid = anchors(*size, [AnchorLayer(layer["stride"], tuple(map(tuple, layer["priors"])))])

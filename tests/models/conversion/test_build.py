@@ -1,4 +1,4 @@
-"""The commands: every mistake is one sentence and an exit code, never a traceback."""
+"""Test the commands: every mistake is reported in one sentence and an exit code, never a traceback."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from tests.support.shared import SHARED, needs
 
 
 def sentence(capsys: pytest.CaptureFixture[str]) -> str:
-    """What went to stderr: one line."""
+    """Return the single line on stderr."""
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     return lines[0]
 
 
 def many_pictures(folder: Path) -> Path:
+    """Return a folder with enough files for a build."""
     folder.mkdir()
     for i in range(400):
         (folder / f"{i}.jpg").write_bytes(b"")
@@ -58,7 +59,7 @@ def test_too_few_pictures(tmp_path: Path) -> None:
         build.pictures_of(tmp_path)
 
 
-def test_the_judging_pictures_never_calibrate(tmp_path: Path) -> None:
+def test_the_evaluation_pictures_never_calibrate(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="calibrate with others"):
         build.pictures_of(many_pictures(tmp_path / "eval"))
 

@@ -1,4 +1,4 @@
-"""Rounding with compensation: on the grid, and better than the nearest step where inputs are correlated."""
+"""Test rounding with compensation: on the grid, and better than the nearest step when inputs are correlated."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from models.conversion.published_weights import Graph, Node
 
 
 def nearest(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weights rounded to the nearest step of each row."""
     step = np.abs(rows).max(axis=-1, keepdims=True) / STEPS
     return np.asarray(np.round(rows / step) * step)
 
 
 @pytest.fixture
 def inputs() -> NDArray[np.float64]:
-    """(2000, 40), strongly correlated, as the channels of a network are."""
+    """Return inputs (2000, 40) that are as strongly correlated as the channels of a network."""
     random = np.random.default_rng(1)
     shared, own = random.normal(size=(2000, 8)) @ random.normal(size=(8, 40)), random.normal(size=(2000, 40))
     return np.asarray(shared + 0.1 * own)
@@ -45,11 +46,12 @@ def test_dead_inputs_do_no_harm() -> None:
 
 
 def node(name: str, op: str, *inputs: str) -> Node:
+    """Return a graph node."""
     return {"name": name, "op": op, "input": list(inputs), "attr": {}}
 
 
 def small_graph() -> Graph:
-    """A depthwise convolution with a multiplier, then a 1x1 convolution, both with biases."""
+    """Return a graph of a depthwise convolution with a multiplier and a 1x1 convolution, both with biases."""
     random = np.random.default_rng(4)
     nodes = (
         node("x", "Placeholder"),
@@ -71,7 +73,7 @@ def test_layers_know_their_bias_and_multiplier() -> None:
 
 
 def test_the_bias_takes_up_the_mean() -> None:
-    """With constant inputs there is nothing but the mean: every output must stay what it was."""
+    """Constant inputs have nothing but a mean, so every output must stay as it was."""
     graph = small_graph()
     tensors = {"x": np.full((1, 5, 6, 4), 0.7, np.float32), "deep/add": np.full((1, 5, 6, 4), -1.3, np.float32)}
     found = rounded(graph, measure(graph, [tensors]))

@@ -1,4 +1,4 @@
-"""The committed detector files and what their manifests say of them."""
+"""Test the committed detector files against the statements of their manifests."""
 
 from __future__ import annotations
 
@@ -30,36 +30,38 @@ PUBLISHED = [path for path in SHIPPED if path not in TRAINED]
 
 
 def name(path: Path) -> str:
+    """Return a short name for the test's id."""
     return path.stem[-12:]
 
 
 def manifest(size: Size) -> dict[str, Any]:
+    """Return the manifest of the file in production for an input size."""
     result: dict[str, Any] = json.loads((ARTEFACTS / f"{size.model_name}.json").read_text())
     return result
 
 
 @every_size
 def test_hash_and_size(size: Size) -> None:
-    said = manifest(size)
-    content = (ARTEFACTS / said["file"]).read_bytes()
-    assert said["schema"] == SCHEMA
-    assert said["sha256"] == hashlib.sha256(content).hexdigest()
-    assert (said["input"]["width"], said["input"]["height"]) == size
+    stated = manifest(size)
+    content = (ARTEFACTS / stated["file"]).read_bytes()
+    assert stated["schema"] == SCHEMA
+    assert stated["sha256"] == hashlib.sha256(content).hexdigest()
+    assert (stated["input"]["width"], stated["input"]["height"]) == size
     assert len(content) < 5_000_000
 
 
 @every_size
 def test_tensors_fit_the_anchors(size: Size) -> None:
     pytest.importorskip("ai_edge_litert", reason="reading a model's tensors needs ai-edge-litert")
-    said = manifest(size)
-    runtime = interpreter((ARTEFACTS / said["file"]).read_bytes(), 1)
+    stated = manifest(size)
+    runtime = interpreter((ARTEFACTS / stated["file"]).read_bytes(), 1)
     assert tuple(runtime.get_input_details()[0]["shape"]) == (1, size.height, size.width, 3)
     shapes = {detail["name"]: tuple(detail["shape"]) for detail in runtime.get_output_details()}
-    assert set(shapes) == {output["name"] for output in said["outputs"]}
-    for output in said["outputs"]:
-        layer = said["anchors"]["layers"][output["layer"]]
+    assert set(shapes) == {output["name"] for output in stated["outputs"]}
+    for output in stated["outputs"]:
+        layer = stated["anchors"]["layers"][output["layer"]]
         cells = -(-size.height // layer["stride"]), -(-size.width // layer["stride"])
-        columns = 4 if output["role"] == "boxes" else len(said["labels"])
+        columns = 4 if output["role"] == "boxes" else len(stated["labels"])
         assert shapes[output["name"]][1:3] == cells
         assert prod(shapes[output["name"]]) == prod(cells) * len(layer["priors"]) * columns
 
@@ -74,35 +76,35 @@ def test_a_raw_byte_is_the_quantised_input(size: Size) -> None:
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=name)
-def test_one_of_the_published_weights_says_what_the_code_would_say(path: Path) -> None:
-    said, size = common(path)
+def test_a_published_model_states_what_the_code_would_state(path: Path) -> None:
+    stated, size = common(path)
     boxes, scores = output_names(layer_count(size))
-    assert [o["name"] for o in said["outputs"]] == boxes + scores
-    assert said["anchors"]["layers"] == anchor_layers(size)
-    assert "CC BY 4.0" in " ".join(said["origin"]["calibration_data"]["sources"])
-    assert said["scores"]["against_float"]["box_iou"] > 0.9
+    assert [o["name"] for o in stated["outputs"]] == boxes + scores
+    assert stated["anchors"]["layers"] == anchor_layers(size)
+    assert "CC BY 4.0" in " ".join(stated["origin"]["calibration_data"]["sources"])
+    assert stated["scores"]["against_float"]["box_iou"] > 0.9
 
 
 @pytest.mark.parametrize("path", TRAINED, ids=name)
-def test_a_trained_one_says_what_the_training_would_say(path: Path) -> None:
-    said, size = common(path)
+def test_a_trained_model_states_what_the_training_would_state(path: Path) -> None:
+    stated, size = common(path)
     network = plan(4, fine=True)
-    assert [o["name"] for o in said["outputs"]] == [*network.outputs[0], *network.outputs[1]]
-    assert said["anchors"]["layers"] == manifest_layers(network, size)
-    assert {data["licence"] for data in said["origin"]["training"]["data"]} == {"CC-BY-4.0", "LicenseRef-own"}
-    assert "CC-BY-4.0" in " ".join(said["origin"]["calibration_data"]["sources"])
-    lost = [check for check in said["gate"]["rules"] if check["rule"] == "int8"]
+    assert [o["name"] for o in stated["outputs"]] == [*network.outputs[0], *network.outputs[1]]
+    assert stated["anchors"]["layers"] == manifest_layers(network, size)
+    assert {data["licence"] for data in stated["origin"]["training"]["data"]} == {"CC-BY-4.0", "LicenseRef-own"}
+    assert "CC-BY-4.0" in " ".join(stated["origin"]["calibration_data"]["sources"])
+    lost = [check for check in stated["gate"]["rules"] if check["rule"] == "int8"]
     assert lost
     assert all(check["passed"] for check in lost)
 
 
 def common(path: Path) -> tuple[dict[str, Any], Size]:
-    """What every shipped manifest says, and its input size."""
-    said = json.loads(path.read_text())
-    assert said["labels"] == list(ROAD_USERS)
-    assert said["origin"]["integrity"] == published_weights.INTEGRITY
-    assert said["licence"] == "Apache-2.0"
-    return said, Size(said["input"]["width"], said["input"]["height"])
+    """Check what every shipped manifest states. Return the manifest and its input size."""
+    stated = json.loads(path.read_text())
+    assert stated["labels"] == list(ROAD_USERS)
+    assert stated["origin"]["integrity"] == published_weights.INTEGRITY
+    assert stated["licence"] == "Apache-2.0"
+    return stated, Size(stated["input"]["width"], stated["input"]["height"])
 
 
 @every_size
@@ -111,9 +113,9 @@ def test_the_product_accepts_it(size: Size) -> None:
 
 
 def test_write_replaces_whole_files_and_leaves_nothing_else(tmp_path: Path) -> None:
-    said = describe(DEFAULT_SIZES[0], b"new", {}, {})
-    (tmp_path / said["file"]).write_bytes(b"old")
-    path = write(tmp_path, said, b"new")
+    stated = describe(DEFAULT_SIZES[0], b"new", {}, {})
+    (tmp_path / stated["file"]).write_bytes(b"old")
+    path = write(tmp_path, stated, b"new")
     assert path.read_bytes() == b"new"
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.with_suffix(".json").name, path.name]
 
@@ -124,12 +126,16 @@ def test_a_model_in_production_is_not_overwritten_by_a_build(tmp_path: Path) -> 
     with pytest.raises(BuildError, match=r"is in production: .*models\.registry add"):
         write(tmp_path, describe(DEFAULT_SIZES[0], b"new", {}, {}), b"new")
     assert path.read_bytes() == b"old"
-    write(tmp_path, describe(DEFAULT_SIZES[0], b"old", {"method": "told anew"}, {}), b"old")
-    said = json.loads(path.with_suffix(".json").read_text())
-    assert (said["stage"], said["gate"], said["quantisation"]) == (old["stage"], old["gate"], {"method": "told anew"})
+    write(tmp_path, describe(DEFAULT_SIZES[0], b"old", {"method": "another"}, {}), b"old")
+    stated = json.loads(path.with_suffix(".json").read_text())
+    assert (stated["stage"], stated["gate"], stated["quantisation"]) == (
+        old["stage"],
+        old["gate"],
+        {"method": "another"},
+    )
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BuildError, match="cannot be written"):
         write(tmp_path / "file", describe(DEFAULT_SIZES[0], b"", {}, {}), b"")

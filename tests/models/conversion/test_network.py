@@ -1,4 +1,4 @@
-"""Surgery on the graph, on small graphs whose result is known."""
+"""Test changes of the graph on small graphs whose result is known."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from models.conversion.published_weights import Graph, Node
 
 
 def node(name: str, op: str, *inputs: str) -> Node:
+    """Return a graph node."""
     return {"name": name, "op": op, "input": list(inputs), "attr": {}}
 
 

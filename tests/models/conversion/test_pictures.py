@@ -1,4 +1,4 @@
-"""Pictures: their shape, their choice, their labels."""
+"""Test the shape, the choice and the labels of pictures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from models.conversion.attribution import calibration_data
 
 
 def picture(path: Path, width: int, height: int, level: int = 90) -> Path:
+    """Write a grey picture. Return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), np.full((height, width, 3), level, np.uint8))
     return path
@@ -80,8 +81,8 @@ def test_labels(tmp_path: Path) -> None:
 
 
 def test_every_source_is_named() -> None:
-    said = calibration_data([Path("hanoi__1.jpg"), Path("mine.jpg"), Path("hanoi__2.jpg")])["sources"]
-    assert said == [
+    sources = calibration_data([Path("hanoi__1.jpg"), Path("mine.jpg"), Path("hanoi__2.jpg")])["sources"]
+    assert sources == [
         "Roboflow thang-azynm/vehicle_dataset-04axq v1, CC BY 4.0: 2 pictures",
         "the builder's own: 1 pictures",
     ]

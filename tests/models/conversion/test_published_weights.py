@@ -1,4 +1,4 @@
-"""The published package: what is accepted, and what is refused in one sentence."""
+"""Test which packages of published weights are accepted, and that others are refused in one sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.conversion import published_weights
 
 
 def package(path: Path, model: object, shard: bytes) -> Path:
-    """A package file with one shard."""
+    """Write a package file with one shard. Return its path."""
     with tarfile.open(path, "w:gz") as archive:
         for name, content in (("model.json", json.dumps(model).encode()), ("shard1", shard)):
             entry = tarfile.TarInfo(published_weights.MODEL_FOLDER + name)

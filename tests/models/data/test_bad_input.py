@@ -1,4 +1,4 @@
-"""Every kind of bad input is listed with file and line, and the rest is used."""
+"""Test that every kind of bad input is listed with file and line, and that the rest is used."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from PIL import Image
 
 from models.data.samples import Sample
 from models.data.sources import CameraRule, Source
-from tests.models.data.test_formats import imported
-from tests.support.annotated import encoded, kinds, yolo_set
+from tests.support.annotated import encoded, imported, kinds, yolo_set
 
 GOOD = "1 0.5 0.5 0.2 0.2\n"
 
 
 def boxes_of(found: list[Sample], name: str) -> int:
+    """Return the number of boxes of the sample with this name."""
     (one,) = (s for s in found if s.name == name)
     return len(one.boxes)
 
 
 @pytest.mark.parametrize(
-    ("line", "kind", "told"),
+    ("line", "kind", "message"),
     [
         ("1 0.5 0.5 0.2", "malformed line", "4 fields"),
         ("car 0.5 0.5 0.2 0.2", "malformed line", "'car' is no class number"),
@@ -38,24 +38,25 @@ def boxes_of(found: list[Sample], name: str) -> int:
         ("1 0.95 0.5 0.2 0.2", "box clipped", "sticks out"),
     ],
 )
-def test_one_bad_line(tmp_path: Path, line: str, kind: str, told: str) -> None:
+def test_one_bad_line(tmp_path: Path, line: str, kind: str, message: str) -> None:
     root = yolo_set(tmp_path, {"a": f"{GOOD}{line}\n{GOOD}", "b": GOOD})
     found, problems = imported("yolo", root)
     assert kinds(problems) == [(kind, 2)]
-    assert told in problems.found[0].what
+    assert message in problems.found[0].what
     assert problems.found[0].file.endswith("a.txt")
     assert boxes_of(found, "a") == (3 if kind == "box clipped" else 2)
     assert boxes_of(found, "b") == 1
     assert all(((s.boxes >= 0) & (s.boxes <= 1)).all() for s in found)
 
 
-def test_a_hair_over_the_edge_is_no_problem(tmp_path: Path) -> None:
+def test_rounding_over_the_edge_is_no_problem(tmp_path: Path) -> None:
     (found,), problems = imported("yolo", yolo_set(tmp_path, {"a": "1 0.9005 0.5 0.2 0.2\n"}))
     assert problems.found == []
     assert found.boxes[0, 2] == 1
 
 
 def turned() -> bytes:
+    """Return a JPEG with an EXIF mark that turns it."""
     picture = Image.new("RGB", (40, 20))
     exif = picture.getexif()
     exif[0x0112] = 6
@@ -65,7 +66,7 @@ def turned() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"", "no JPEG or PNG"),
         (b"not a picture", "no JPEG or PNG"),
@@ -75,13 +76,13 @@ def turned() -> bytes:
         (turned(), "EXIF"),
     ],
 )
-def test_unreadable_pictures(tmp_path: Path, data: bytes, told: str) -> None:
+def test_unreadable_pictures(tmp_path: Path, data: bytes, message: str) -> None:
     root = yolo_set(tmp_path, {"a": GOOD, "b": GOOD})
     (root / "images/a.jpg").write_bytes(data)
     found, problems = imported("yolo", root)
     assert [s.name for s in found] == ["b"]
     assert kinds(problems) == [("unreadable picture", None)]
-    assert told in problems.found[0].what
+    assert message in problems.found[0].what
 
 
 def test_labels_and_pictures_without_each_other_and_duplicates(tmp_path: Path) -> None:
@@ -123,10 +124,12 @@ def test_single_scenes_that_look_alike_share_a_camera(tmp_path: Path) -> None:
 
 
 def voc(objects: str, filename: str = "a.jpg", size: str = "") -> str:
+    """Return a VOC file with these objects."""
     return f"<annotation>\n<filename>{filename}</filename>\n{size}{objects}</annotation>\n"
 
 
 def voc_object(name: str = "car", corners: str = "<xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>20</ymax>") -> str:
+    """Return an object of a VOC file."""
     return f"<object><name>{name}</name><bndbox>{corners}</bndbox></object>\n"
 
 
@@ -162,6 +165,7 @@ def test_voc(tmp_path: Path, text: str, kind: str, line: int | None) -> None:
 
 
 def coco_set(folder: Path) -> dict[str, list[dict[str, object]]]:
+    """Write two pictures. Return the sections of a COCO file about them."""
     for name, seed in (("a.jpg", 1), ("b.jpg", 2)):
         (folder / name).write_bytes(encoded(seed))
     annotation = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 20, 20]}

@@ -1,4 +1,4 @@
-"""`python -m models.data`: what a person types, the files that are there afterwards, exit codes."""
+"""Test `python -m models.data` as a person types it: files, messages and exit codes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ OURS = ["--origin", "the tests", "--licence", "MIT"]
 
 
 def run(*words: str | Path) -> int:
+    """Run a command. Return its exit code."""
     return main([str(word) for word in words])
 
 
 def read_yolo(root: Path, out: Path, *more: str | Path) -> int:
+    """Import a YOLO folder. Return the exit code."""
     return run("import", root, "--format", "yolo", "--out", out, *(more or OURS))
 
 
@@ -53,10 +55,10 @@ def test_import_split_export_and_import_again(tmp_path: Path, capsys: pytest.Cap
 def test_problems_are_shown_kept_and_no_reason_to_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = yolo_set(tmp_path / "set", {"a": GOOD + "rubbish\n", "[b]": "9 0.5 0.5 0.1 0.1\n"})
     assert read_yolo(root, tmp_path / "shards") == 0
-    told = capsys.readouterr().err
-    assert re.search(r"labels/a.txt:2: malformed line: 'rubbish' is no class number\n", told)
-    assert re.search(r"labels/\[b\].txt:1: unknown class: 'class 9'", told)
-    assert "2 problems: 1 unknown class, 1 malformed line" in told or "1 malformed line, 1 unknown class" in told
+    message = capsys.readouterr().err
+    assert re.search(r"labels/a.txt:2: malformed line: 'rubbish' is no class number\n", message)
+    assert re.search(r"labels/\[b\].txt:1: unknown class: 'class 9'", message)
+    assert "2 problems: 1 unknown class, 1 malformed line" in message or "1 malformed line, 1 unknown class" in message
     content = json.loads((tmp_path / "shards/problems.json").read_text())
     assert content["counts"] == {"malformed line": 1, "unknown class": 1}
     assert {(p["line"], Path(p["file"]).name) for p in content["problems"]} == {(2, "a.txt"), (1, "[b].txt")}
@@ -96,10 +98,10 @@ def test_wrong_usage_ends_with_2_in_one_sentence(tmp_path: Path, capsys: pytest.
         "not THEIRS=OURS": (root, tmp_path / "x", *OURS, "--class", "van"),
     }
     capsys.readouterr()
-    for told, words in cases.items():
-        assert run("import", *words[:1], "--format", "yolo", "--out", *words[1:]) == 2, told
+    for message, words in cases.items():
+        assert run("import", *words[:1], "--format", "yolo", "--out", *words[1:]) == 2, message
         error = capsys.readouterr().err
-        assert told in error
+        assert message in error
         assert len(error.splitlines()) == 1
     assert read_yolo(root, out, *OURS, "--replace") == 0
 
@@ -112,9 +114,9 @@ def test_a_near_duplicate_across_the_split_ends_with_1(tmp_path: Path, capsys: p
     capsys.readouterr()
     words = ("split", tmp_path / "left.s", "--test-shards", tmp_path / "right.s", "--out", tmp_path / "split.json")
     assert run(*words) == 1
-    told = capsys.readouterr().err
-    assert "left (camera left, train)" in told
-    assert "right (camera right, test)" in told
+    message = capsys.readouterr().err
+    assert "left (camera left, train)" in message
+    assert "right (camera right, test)" in message
     assert not (tmp_path / "split.json").exists()
 
 

@@ -1,4 +1,4 @@
-"""Pascal VOC, YOLO, COCO JSON and CSV: what is written and read back has the same boxes to rounding."""
+"""Test that labels in VOC, YOLO, COCO JSON and CSV are the same when written and read back, up to rounding."""
 
 from __future__ import annotations
 
@@ -12,30 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.data import importing, mapping
-from models.data.commands import READERS, WRITERS
+from models.data import mapping
+from models.data.commands import WRITERS
 from models.data.errors import UsageError
-from models.data.problems import Problems
 from models.data.samples import OTHER, Sample
-from models.data.sources import Source, read_sources, write_sources
-from tests.support.annotated import MINE, encoded, kinds, sample, yolo_set
+from models.data.sources import read_sources, write_sources
+from tests.support.annotated import MINE, encoded, imported, kinds, sample, yolo_set
 
 FORMATS = sorted(WRITERS)
 
 
-def imported(
-    kind: str, folder: Path, sources: tuple[Source, ...] = MINE, *classes: str
-) -> tuple[list[Sample], Problems]:
-    """The samples of a folder or file, and what was wrong."""
-    problems = Problems()
-    labelled = READERS[kind](folder, folder if folder.is_dir() else folder.parent, problems)
-    pending = importing.gather(labelled, sources, mapping.class_mapping(classes), problems)
-    return list(importing.samples(pending)), problems
-
-
 @st.composite
 def boxes(draw: st.DrawFn) -> tuple[list[float], int, bool]:
-    """A box of at least a hundredth of the picture's side, its class, whether it is ignored."""
+    """Draw a box of at least a hundredth of the picture's side, its class, and whether it is ignored."""
     x0, y0 = draw(st.floats(0, 0.9)), draw(st.floats(0, 0.9))
     width, height = draw(st.floats(0.01, 1 - x0)), draw(st.floats(0.01, 1 - y0))
     return [x0, y0, x0 + width, y0 + height], draw(st.integers(0, 4)), draw(st.booleans())
@@ -77,10 +66,10 @@ def test_a_sources_file_brings_origin_licence_aspect_and_camera_back(tmp_path: P
     WRITERS[kind](tmp_path, made)
     write_sources(tmp_path / "sources.json", made)
     found, problems = imported(kind, tmp_path, read_sources(tmp_path / "sources.json"))
-    # A JSON file beside the labels that is no COCO file is no label file either.
+    # sources.json lies beside the labels and must not be read as a COCO file.
     assert problems.found == []
-    told = [(s.name, s.origin, s.licence, s.aspect, s.camera) for s in made]
-    assert [(s.name, s.origin, s.licence, s.aspect, s.camera) for s in found] == told
+    message = [(s.name, s.origin, s.licence, s.aspect, s.camera) for s in made]
+    assert [(s.name, s.origin, s.licence, s.aspect, s.camera) for s in found] == message
 
 
 def test_yolo_takes_polygons_yaml_names_and_labels_beside_pictures(tmp_path: Path) -> None:
@@ -111,7 +100,7 @@ def test_labels_of_a_resized_copy_are_scaled_and_listed(tmp_path: Path) -> None:
     assert "128x72, the picture is 64x36: resized" in problems.found[0].what
 
 
-def test_coco_reads_sections_in_any_order_and_passes_over_others(tmp_path: Path) -> None:
+def test_coco_reads_sections_in_any_order_and_skips_others(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(encoded(1))
     annotation = {"id": 1, "image_id": "i", "category_id": 7, "bbox": [0, 0, 32, 18]}
     content = {"info": {"images": [1]}, "annotations": [annotation], "images": [{"id": "i", "file_name": "a.jpg"}]}
@@ -127,8 +116,8 @@ def test_classes_are_mapped_by_options_over_a_file_over_the_usual_names(tmp_path
     found = mapping.class_mapping(["mini-van=truck", "x=y=other"], tmp_path / "c.json")
     theirs = ("mini-van", "lorry", "motorbike", "x=y")
     assert [found[name] for name in theirs] == ["truck", "car", "motorcycle", "other"]
-    for options, told in ((["van"], "not THEIRS=OURS"), (["van=wagon"], "our classes are car")):
-        with pytest.raises(UsageError, match=told):
+    for options, message in ((["van"], "not THEIRS=OURS"), (["van=wagon"], "our classes are car")):
+        with pytest.raises(UsageError, match=message):
             mapping.class_mapping(options)
     (tmp_path / "c.json").write_text("[]")
     with pytest.raises(UsageError, match="no list of classes"):

@@ -1,4 +1,4 @@
-"""The cleaning report on a rendered street whose labels are made wrong on purpose: it must name each of them."""
+"""Test that the cleaning report names every label that was made wrong on purpose on a rendered street."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from edge_app.records import Image
 from edge_app.sources.street.street import Street
 from models.data.commands import main
-from tests.sources.street.test_street import read
 from tests.support.paths import ARTEFACTS, ROOT
+from tests.support.rendered_road import next_frame
 from tests.support.shared import SHARED, needs
 
 MODEL = ARTEFACTS / "ssdlite_mobilenet_v2_512x288.tflite"
@@ -30,10 +30,10 @@ needs_model = pytest.mark.skipif(not MODEL.exists(), reason=f"no {MODEL.name}: b
 
 
 def frames(wanted: str, count: int) -> Iterator[tuple[Image, list[Row]]]:
-    """Frames in which a vehicle of this class is alone in the middle of the near lane, and all boxes in px."""
+    """Yield frames in which a vehicle of this class is alone in the middle of the near lane, with all boxes in px."""
     street, last = Street(flow=(25.0, 0.0), mix={wanted: 1.0}, seed=5), -1
     for _ in range(1500):
-        image = read(street).image
+        image = next_frame(street).image
         boxes = [(label, box) for _, label, box in street.boxes()]
         middle = [n for n, _, box in street.boxes() if abs((box[0] + box[2]) / 2 - 640) < 60]
         if middle and middle[0] != last and all(box[0] > 5 and box[2] < 1275 for _, box in boxes):
@@ -45,10 +45,12 @@ def frames(wanted: str, count: int) -> Iterator[tuple[Image, list[Row]]]:
 
 
 def central(rows: list[Row]) -> int:
+    """Return the row of the box nearest to the middle."""
     return min(range(len(rows)), key=lambda i: abs((rows[i][1][0] + rows[i][1][2]) / 2 - 640))
 
 
 def write(root: Path, name: str, image: Image, rows: list[Row]) -> None:
+    """Write a picture with its YOLO labels."""
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(root / "images" / f"{name}.jpg"), image)
@@ -62,7 +64,7 @@ def write(root: Path, name: str, image: Image, rows: list[Row]) -> None:
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures with one vehicle in the middle: of the cars one has no label and one is called a bus."""
+    """Return shards with one vehicle in the middle of each picture; one car has no label, one is labelled as a bus."""
     root = tmp_path_factory.mktemp("street")
     (root / "classes.txt").write_text("car\nmotorcycle\nbus\ntruck\n")
     for number, (image, rows) in enumerate(frames("car", 4)):
@@ -79,41 +81,43 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(shards: Path) -> dict[str, Any]:
+def content(shards: Path) -> dict[str, Any]:
+    """Return the report.json about these shards."""
     assert main(["report", str(shards), "--out", str(shards / "report"), "--model", str(MODEL)]) == 0
     content: dict[str, Any] = json.loads((shards / "report" / "report.json").read_text())
     return content
 
 
-def names(told: dict[str, Any], kind: str) -> set[str]:
-    return {suspect["name"] for suspect in told["suspects"] if suspect["kind"] == kind}
+def names(content: dict[str, Any], kind: str) -> set[str]:
+    """Return the names of the pictures with a suspect of this kind."""
+    return {suspect["name"] for suspect in content["suspects"] if suspect["kind"] == kind}
 
 
 @needs_model
-def test_every_label_made_wrong_is_named(told: dict[str, Any]) -> None:
-    assert names(told, "missing label") == {"missing"}
-    assert names(told, "other class") == {"bus"}
-    assert not names(told, "double label")
+def test_every_label_made_wrong_is_named(content: dict[str, Any]) -> None:
+    assert names(content, "missing label") == {"missing"}
+    assert names(content, "other class") == {"bus"}
+    assert not names(content, "double label")
 
 
 @needs_model
-def test_the_json_says_what_is_there(told: dict[str, Any]) -> None:
-    (origin,) = told["origins"]
+def test_the_json_describes_the_pictures(content: dict[str, Any]) -> None:
+    (origin,) = content["origins"]
     assert (origin["pictures"], origin["cameras"], origin["licences"]) == (8, 1, ["none stated"])
     assert origin["boxes"]["bus"] == 1
-    assert told["model"][0] == MODEL.name
-    sizes = {row["class"]: row for row in told["sizes"]}
+    assert content["model"][0] == MODEL.name
+    sizes = {row["class"]: row for row in content["sizes"]}
     assert sum(sizes["motorcycle"]["grades"]) == origin["boxes"]["motorcycle"] == sizes["motorcycle"]["boxes"]
-    assert sum(told["suspect_counts"]["missing label"].values()) == 1
-    # The drawn riders are part of their machines, the model sees no people there: not judged rather than judged well.
-    assert told["riders"][0] | {"median_height_to_width": 0} == {
+    assert sum(content["suspect_counts"]["missing label"].values()) == 1
+    # The drawn riders are part of their machines and no people to the model: they are not checked.
+    assert content["riders"][0] | {"median_height_to_width": 0} == {
         "of": "the street <b>", "judged": 0, "not_judged": origin["boxes"]["motorcycle"], "left_out": 0,
         "share_left_out": None, "median_rise": None, "median_height_to_width": 0,
     }  # fmt: skip
 
 
 class Reader(HTMLParser):
-    """Tags of a page, and whatever it would fetch."""
+    """Parser that lists the tags of a page, and everything that it would fetch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,7 +130,7 @@ class Reader(HTMLParser):
 
 
 @needs_model
-def test_the_page_needs_nothing_else_and_shows_all(shards: Path, told: dict[str, Any]) -> None:
+def test_the_page_needs_nothing_else_and_shows_all(shards: Path, content: dict[str, Any]) -> None:
     text = (shards / "report" / "report.html").read_text("utf-8")
     page = Reader()
     page.feed(text)
@@ -135,22 +139,22 @@ def test_the_page_needs_nothing_else_and_shows_all(shards: Path, told: dict[str,
     assert all(link.startswith("data:image/jpeg;base64,") for link in page.fetched)
     assert "the street &lt;b&gt;" in text
     assert "<b>" not in text
-    assert told["command"].split()[-1] in text
+    assert content["command"].split()[-1] in text
 
 
 @needs_model
-def test_sheets_are_pictures(shards: Path, told: dict[str, Any]) -> None:
+def test_sheets_are_pictures(shards: Path, content: dict[str, Any]) -> None:
     for path in (shards / "report" / "sheets").glob("*.jpg"):
         sheet = cv2.imread(str(path))
         assert sheet is not None
         assert sheet.std() > 20
-    assert re.fullmatch(r"[0-9a-f]{64}", told["model"][1])
+    assert re.fullmatch(r"[0-9a-f]{64}", content["model"][1])
 
 
 @needs_model
 @needs("detection")
 def test_riders_left_out_are_found_on_real_pictures(tmp_path: Path) -> None:
-    """Two cameras whose labels differ in this, as one sees when looking at them."""
+    """The labels of these two cameras differ in this, as looking at the pictures shows."""
     root = tmp_path / "set"
     for kind in ("images", "labels"):
         (root / kind).mkdir(parents=True)
@@ -162,15 +166,15 @@ def test_riders_left_out_are_found_on_real_pictures(tmp_path: Path) -> None:
     words += ["--sources", str(ROOT / "models/data/road_sources.json")]
     assert main([*words, "--out", str(tmp_path / "s")]) == 0
     assert main(["report", str(tmp_path / "s"), "--out", str(tmp_path / "r"), "--model", str(PUBLISHED)]) == 0
-    told = {row["of"]: row for row in json.loads((tmp_path / "r" / "report.json").read_text())["riders"]}
-    assert told["luongduc-03"]["share_left_out"] < 0.15
-    assert told["luongduc-08"]["share_left_out"] > 0.4
+    content = {row["of"]: row for row in json.loads((tmp_path / "r" / "report.json").read_text())["riders"]}
+    assert content["luongduc-03"]["share_left_out"] < 0.15
+    assert content["luongduc-08"]["share_left_out"] > 0.4
 
 
-def test_without_a_model_the_rest_is_told(shards: Path, tmp_path: Path) -> None:
+def test_without_a_model_the_rest_is_reported(shards: Path, tmp_path: Path) -> None:
     assert main(["report", str(shards), "--out", str(tmp_path), "--input", "300x300"]) == 0
-    told = json.loads((tmp_path / "report.json").read_text())
-    assert (told["model"], told["riders"], told["suspects"], told["input"]) == (None, [], [], [300, 300])
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert (content["model"], content["riders"], content["suspects"], content["input"]) == (None, [], [], [300, 300])
     assert "Without a trusted model" in (tmp_path / "report.html").read_text("utf-8")
 
 
@@ -179,9 +183,9 @@ def test_the_same_pictures_twice_are_found_and_shown(shards: Path, tmp_path: Pat
     words = ["import", str(shards.parent), "--format", "yolo", "--origin", "again", "--licence", "MIT", "--camera", "b"]
     assert main([*words, "--out", str(other)]) == 0
     assert main(["report", str(shards), str(other), "--out", str(tmp_path / "report")]) == 0
-    told = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert len(told["duplicates"]["exact"]) == 8
-    assert len(told["duplicates"]["across_cameras"]) >= 8
+    content = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert len(content["duplicates"]["exact"]) == 8
+    assert len(content["duplicates"]["across_cameras"]) >= 8
     assert (tmp_path / "report" / "sheets" / "pairs.jpg").exists()
 
 

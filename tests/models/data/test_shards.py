@@ -1,4 +1,4 @@
-"""TFRecord shards: what is written is what is read, by us and by TensorFlow; damage is found."""
+"""Test that TFRecord shards are read as they were written, by us and by TensorFlow, and that damage is found."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ unit = st.floats(0, 1, width=32)
 
 
 def same(a: Sample, b: Sample) -> bool:
+    """Return True when all fields of two samples are equal."""
     return all(np.array_equal(getattr(a, field.name), getattr(b, field.name)) for field in fields(Sample))
 
 
 def pair() -> list[Sample]:
+    """Return two samples, one of them with a stretched aspect and a name outside ASCII."""
     first = sample("a", 1, [[0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1]], [1, 4])
     return [first, replace(sample("b/c", 2, camera="küste"), aspect=round(16 / 9, 6))]
 
@@ -122,7 +124,7 @@ def test_a_record_of_another_program_is_refused(tmp_path: Path) -> None:
 
 @needs_tensorflow
 def test_tensorflow_reads_and_writes_the_same_bytes(tmp_path: Path) -> None:
-    """In a process of its own: TensorFlow takes seconds, and its warnings are not ours."""
+    """Run in a process of its own: TensorFlow takes seconds to load and has warnings of its own."""
     (path,) = shards.write(tmp_path, pair()).files
     code = """
 import sys, tensorflow as tf

@@ -1,4 +1,4 @@
-"""Splits: whole cameras, and nothing nearly the same on both sides."""
+"""Test that a split holds whole cameras and no near-duplicates in two parts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ cameras = st.lists(st.sampled_from("abcdefghij"), min_size=1, max_size=60)
 
 
 def fingerprint(bits: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> str:
+    """Return bits as a fingerprint."""
     return f"{int(''.join('01'[int(b)] for b in bits), 2):0{BITS // 4}x}"
 
 
@@ -82,14 +83,14 @@ def test_more_pictures_than_fit_a_block(monkeypatch: pytest.MonkeyPatch) -> None
     assert (0, 7) in whole
 
 
-def test_a_scene_is_known_again_in_other_size_light_and_format() -> None:
-    looks = [fingerprints.inspect(encoded(1, 320, 180)), fingerprints.inspect(encoded(1, 640, 360, ".png", 0.7))]
-    looks += [fingerprints.inspect(encoded(2, 320, 180))]
-    assert [(p.first, p.second) for p in fingerprints.near_pairs([one.fingerprint for one in looks])] == [(0, 1)]
-    assert (looks[1].width, looks[1].height) == (640, 360)
+def test_a_scene_is_recognised_in_other_size_light_and_format() -> None:
+    infos = [fingerprints.inspect(encoded(1, 320, 180)), fingerprints.inspect(encoded(1, 640, 360, ".png", 0.7))]
+    infos += [fingerprints.inspect(encoded(2, 320, 180))]
+    assert [(p.first, p.second) for p in fingerprints.near_pairs([one.fingerprint for one in infos])] == [(0, 1)]
+    assert (infos[1].width, infos[1].height) == (640, 360)
 
 
-def test_what_a_split_does_not_know_is_said(tmp_path: Path) -> None:
+def test_errors_in_a_split_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Camera x is named twice"):
         splits.Split(("x",), ("x",), ())
     split = splits.Split(("x",), (), ("y",))

@@ -1,4 +1,4 @@
-"""Labels checked by eye: what was overlooked, or labelled wrongly, counts for no detector and against none."""
+"""Test labels checked by eye: unlabelled vehicles and wrong labels count neither for nor against a detector."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.evaluation.detection import SetResult, picture_set
 from models.evaluation.labelled import Picture
 from models.evaluation.observations import Observation, observe, open_detector
 from models.evaluation.subject import Result, Subject
-from tests.support.observations import BOXES, Corners, Said, observation, picture
+from tests.support.observations import BOXES, Corners, Detected, observation, picture
 from tests.support.paths import ARTEFACTS
 
 A, B, C, NOWHERE = BOXES
@@ -27,13 +27,13 @@ SIZE = np.array([512, 288] * 2, np.float32)
 
 
 def boxes(*corners: Corners) -> FloatArray:
-    """In px of the input, as parts of the picture."""
+    """Return boxes in px of the input as shares of the picture."""
     return np.array(corners, np.float32).reshape(-1, 4) / SIZE
 
 
 @pytest.fixture
 def marked(monkeypatch: pytest.MonkeyPatch) -> Picture:
-    """A picture with a car at B and a label on nothing; of the car at C nobody knew."""
+    """Return a picture with a car at B, a label on nothing, and an unlabelled car at C."""
     one = replace(
         picture("marked"), boxes=boxes(B, NOWHERE), classes=np.zeros(2, np.int16), ignored=np.zeros(2, np.bool_)
     )
@@ -42,7 +42,7 @@ def marked(monkeypatch: pytest.MonkeyPatch) -> Picture:
     return one
 
 
-def test_what_was_overlooked_is_ignored_and_what_is_wrong_is_left_out(marked: Picture) -> None:
+def test_unlabelled_vehicles_are_ignored_and_wrong_labels_left_out(marked: Picture) -> None:
     found = labelled.checked(marked)
     assert found is not None
     np.testing.assert_allclose(found.boxes, boxes(B, C))
@@ -51,7 +51,7 @@ def test_what_was_overlooked_is_ignored_and_what_is_wrong_is_left_out(marked: Pi
     assert len(marked.boxes) == 2
 
 
-def test_one_kind_of_mark_is_enough_and_without_any_nothing_is_said(
+def test_one_kind_of_mark_is_enough_and_without_any_there_is_no_second_label_set(
     marked: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert labelled.checked(picture("another")) is None
@@ -62,14 +62,15 @@ def test_one_kind_of_mark_is_enough_and_without_any_nothing_is_said(
     assert found.ignored.tolist() == [False, False, True]
 
 
-def seen(said: Sequence[Said], checked: bool = True) -> Observation:
-    """That picture as a detector sees it."""
-    one = observation([("car", B), ("car", NOWHERE)], said)
-    return replace(one, checked=observation([("car", B), ("other", C)], said)) if checked else one
+def seen(detections: Sequence[Detected], checked: bool = True) -> Observation:
+    """Return the observation of that picture with these detections."""
+    one = observation([("car", B), ("car", NOWHERE)], detections)
+    return replace(one, checked=observation([("car", B), ("other", C)], detections)) if checked else one
 
 
-def result(name: str, said: Sequence[Said], checked: bool = True) -> Result:
-    observations = tuple(seen(said, checked) for _ in range(50))
+def result(name: str, detections: Sequence[Detected], checked: bool = True) -> Result:
+    """Return the result of a model with the same detections in 50 pictures."""
+    observations = tuple(seen(detections, checked) for _ in range(50))
     shown = picture_set("here", [picture(f"here__{i:02d}") for i in range(50)], observations)
     return Result(
         Subject(name, Path(name), name, (512, 288), 1, "model"), sets=(SetResult(shown, observations, 0.2, (512, 288)),)
@@ -77,12 +78,12 @@ def result(name: str, said: Sequence[Said], checked: bool = True) -> Result:
 
 
 ALL = [("car", 0.9, C), ("car", 0.8, B)]
-"""Both cars, the one that nobody labelled before the other."""
+"""Both cars are detected, the unlabelled one with the higher score."""
 LABELLED = [("car", 0.9, NOWHERE), ("car", 0.8, B)]
-"""As the labels have it, with a car where there is none."""
+"""The detections follow the labels, with a car where there is none."""
 
 
-def test_the_figures_stay_and_others_stand_beside_them() -> None:
+def test_checked_figures_stand_beside_the_others() -> None:
     found = document.result(result("all", ALL), "command")["sets"]["here"]
     assert found["classes"]["car"]["n"] == 100
     assert found["classes"]["car"]["ap50"] < 0.3
@@ -91,7 +92,7 @@ def test_the_figures_stay_and_others_stand_beside_them() -> None:
     assert document.result(result("all", ALL, checked=False), "command")["sets"]["here"]["checked"] is None
 
 
-def test_the_comparison_tells_both() -> None:
+def test_the_comparison_holds_both_label_sets() -> None:
     differences = document.comparison(result("all", ALL), result("labelled", LABELLED))["differences"]
     assert differences["all/ap50"]["delta"] < -0.5
     assert differences["checked/ap50"]["delta"] == pytest.approx(0.5, abs=0.01)
@@ -112,7 +113,7 @@ def test_tables_show_it_where_something_is_marked() -> None:
     assert [row["checked"] for row in rows.precisions(unmarked)] == [None]
 
 
-def test_a_detector_looks_once_and_is_read_twice(marked: Picture) -> None:
+def test_a_detector_runs_once_for_both_kinds_of_labels(marked: Picture) -> None:
     model = ARTEFACTS / "ssdlite_mobilenet_v2_512x288.tflite"
     detector = open_detector(model, DetectorConfig(), threads=1)
     try:

@@ -1,4 +1,4 @@
-"""How sure a figure is: every difference between two models, and counts drawn again from segments."""
+"""Test the intervals: of every difference between two models, and of counts resampled from segments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.observations import observation, picture
 
 
 def result(name: str, found: float) -> Result:
-    """A model that finds this share of 100 cars, all of one size, in 20 pictures of two cameras."""
+    """Return the result of a model that finds this share of 100 cars of one size, in 20 pictures of two cameras."""
     boxes = [(100.0 * i, 50.0, 100.0 * i + 30, 80.0) for i in range(5)]
     observations = tuple(
         observation([("car", box) for box in boxes], [("car", 0.9, box) for box in boxes[: round(5 * found)]])
@@ -59,11 +59,13 @@ LINE = Line("main", (0.0, 0.5), (1.0, 0.5))
 
 
 def clip(events: list[Event], counted: list[Event]) -> ClipResult:
+    """Return the result of a clip with these true and counted crossings."""
     truth = Truth("clip.mp4", LINE, 25.0, 20.0, tuple(events), ())
     return ClipResult(truth, tuple(counted), score(truth, counted))
 
 
 def car(time: float, label: str = "car") -> Event:
+    """Return a crossing to the right at this time, s."""
     return Event(time, label, "left_to_right")
 
 
@@ -100,7 +102,7 @@ def test_resampled_counts_vary_around_the_exact_score_and_pair_between_models() 
     assert np.nanmin(figures([perfect], draws(1))["event_f1"]) == 1
 
 
-def test_time_saved_is_told_from_noise_that_both_share() -> None:
+def test_time_saved_is_separated_from_noise_that_both_share() -> None:
     random = np.random.default_rng(4)
     noise = 1 + np.repeat(random.exponential(0.3, 10), 10)  # a machine that is busy for some rounds
 

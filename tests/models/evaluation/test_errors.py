@@ -1,4 +1,4 @@
-"""Error kinds, what they cost, what is taken for what, and where labels are missing."""
+"""Test error kinds and their cost, the confusion matrix, and the search for missing labels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BOX, BESIDE, FAR = (0.0, 0.0, 40.0, 40.0), (20.0, 0.0, 60.0, 40.0), (200.0, 100.
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("detection", "kind"),
     [
         (("car", 0.9, BOX), HIT),
         (("truck", 0.9, BOX), WRONG_CLASS),
@@ -46,11 +46,11 @@ BOX, BESIDE, FAR = (0.0, 0.0, 40.0, 40.0), (20.0, 0.0, 60.0, 40.0), (200.0, 100.
     ],
     ids=["hit", "wrong class", "wrong place", "both", "background", "hardly there", "hardly not there"],
 )
-def test_the_kind_of_one_detection(said: tuple[str, float, tuple[float, float, float, float]], kind: int) -> None:
-    found = outcomes_of(observation([("car", BOX)], [said]))
+def test_the_kind_of_one_detection(detection: tuple[str, float, tuple[float, float, float, float]], kind: int) -> None:
+    found = outcomes_of(observation([("car", BOX)], [detection]))
     assert found.kinds.tolist() == [kind]
     assert found.unfound.tolist() == [kind != HIT]
-    # A wrong class or place speaks for the box: it is not missed as well.
+    # A detection of wrong class or wrong place belongs to the box, so that it is not missed too.
     assert found.missed.tolist() == [kind in (BOTH, BACKGROUND)]
 
 
@@ -71,7 +71,7 @@ def test_counts_and_nothing_at_all() -> None:
     assert counts(found) == dict.fromkeys(KINDS, 0) | {"missed": 1, "background": 1}
 
 
-def test_what_each_kind_costs() -> None:
+def test_the_cost_of_each_kind() -> None:
     boxes = [("car", (100.0 * i, 0.0, 100.0 * i + 40, 40.0)) for i in range(4)]
     # In falling order: background, hit, wrong class, wrong place; the fourth car is missed.
     seen = observation(
@@ -93,15 +93,15 @@ def test_what_each_kind_costs() -> None:
     assert gained["double"]["car"] == gained["wrong class and place"]["car"] == 0
 
 
-def test_a_box_is_put_right_once() -> None:
-    # Two wrong places for one car: the weaker goes away, so what is put right finds one car of two.
+def test_a_box_is_corrected_once() -> None:
+    # Two wrong places for one car: the weaker is removed, so that the correction finds one car of two.
     seen = observation([("car", BOX), ("car", FAR)], [("car", 0.9, BESIDE), ("car", 0.8, (-20.0, 0.0, 20.0, 40.0))])
     assert gains([seen], [outcomes_of(seen)])["wrong place"]["car"] == pytest.approx(51 / 101)
     found_too = observation([("car", BOX)], [("car", 0.9, BOX), ("car", 0.8, BESIDE)])
     assert gains([found_too], [outcomes_of(found_too)])["wrong place"]["car"] == 0
 
 
-def test_what_is_excused_costs_nothing() -> None:
+def test_excused_detections_cost_nothing() -> None:
     seen = observation(
         [("other", FAR), ("car", BOX), ("car", (100, 0, 140, 40))], [("car", 0.9, FAR), ("car", 0.5, BOX)]
     )
@@ -140,6 +140,7 @@ def test_confusion() -> None:
 
 
 def detected(observations: list[Observation]) -> SetResult:
+    """Return the result of a model with these observations."""
     shown = tuple(picture(f"here__{i:03d}") for i in range(len(observations)))
     weights = np.ones((3, len(observations)), np.int64)
     return SetResult(
@@ -152,9 +153,9 @@ def test_where_to_label_next() -> None:
     first, *rest = label_gaps.gaps([one])
     assert (first.label, first.unfound, first.boxes, first.size, first.per_image) == ("motorcycle", 6, 6, "small", 1)
     assert [gap.unfound for gap in rest] == [0]
-    said = label_gaps.sentence([first])
-    assert "here-01 (day): 1.0 of 1.0 motorcycles a picture" in said
-    assert "100% of them small" in said
+    sentence = label_gaps.sentence([first])
+    assert "here-01 (day): 1.0 of 1.0 motorcycles a picture" in sentence
+    assert "100% of them small" in sentence
     assert "label other cameras" in label_gaps.sentence(label_gaps.gaps([detected([observation([])] * 6)]))
 
 

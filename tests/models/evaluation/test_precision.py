@@ -1,4 +1,4 @@
-"""Average precision against values worked out by hand, an independent implementation and COCO's own."""
+"""Test average precision against values computed by hand, an independent implementation and COCO's own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.common.geometry import covered_share, iou_matrix
 from models.evaluation import bootstrap, coco, curves
 from models.evaluation.coco import AP50, IOUS, SIZES
 from models.evaluation.labelled import SCORED
@@ -39,7 +40,7 @@ def test_overlaps_count_as_they_should() -> None:
     assert [scored.precision["all"][IOUS.index(iou)] > 0.99 for iou in (0.5, 0.6, 0.65)] == [True, True, False]
 
 
-def test_a_box_is_found_once_and_other_classes_are_nothing_to_it() -> None:
+def test_a_box_is_found_once_and_only_by_its_class() -> None:
     scored = coco.evaluate([observation([("car", B)], [("car", 0.9, B), ("car", 0.8, B), ("motorcycle", 0.95, B)])])
     assert scored["car"].ap50 == pytest.approx(1)
     assert scored["car"].matches["all"].hit[AP50].tolist() == [True, False]
@@ -47,7 +48,7 @@ def test_a_box_is_found_once_and_other_classes_are_nothing_to_it() -> None:
     assert scored["motorcycle"].matches["all"].hit[AP50].tolist() == [False]
 
 
-def test_a_class_that_is_not_scored_excuses_and_is_not_asked_for() -> None:
+def test_a_class_that_is_not_scored_excuses_and_is_not_required() -> None:
     seen = observation(
         [("other", C), ("car", A)], [("car", 0.9, C), ("motorcycle", 0.8, (210, 10, 250, 50)), ("car", 0.5, A)]
     )
@@ -79,7 +80,10 @@ def test_the_working_point() -> None:
 
 
 def every_rank(observations: list[Observation], label: str) -> float:
-    """The area under the interpolated curve at every rank (VOC 2010), by its own matching: close to COCO's 101."""
+    """Return the area under the interpolated curve at every rank (VOC 2010), by its own matching.
+
+    It is close to COCO's area, which reads the curve at 101 recalls.
+    """
     rows, positives = [], 0
     for seen in observations:
         mine = (seen.classes == SCORED.index(label)) & ~seen.ignored
@@ -87,34 +91,16 @@ def every_rank(observations: list[Observation], label: str) -> float:
         for box, score, kind in zip(seen.boxes, seen.scores, seen.found, strict=True):
             if kind != SCORED.index(label):
                 continue
-            overlaps = [overlap(box, other) for other in free]
-            best = int(np.argmax(overlaps)) if overlaps else -1
+            overlaps = iou_matrix(box[None], np.reshape(free, (-1, 4)))[0]
+            best = int(np.argmax(overlaps)) if len(overlaps) else -1
             if best >= 0 and overlaps[best] >= 0.5:
                 free.pop(best)
                 rows.append((score, True))
-            elif not any(inside(box, region) >= 0.5 for region in seen.truth[seen.ignored]):
+            elif not (covered_share(box[None], seen.truth[seen.ignored]) >= 0.5).any():
                 rows.append((score, False))
     rows.sort(key=lambda row: -row[0])
     precision = [sum(hit for _, hit in rows[: i + 1]) / (i + 1) for i in range(len(rows))]
     return sum(max(precision[i:]) for i, (_, hit) in enumerate(rows) if hit) / positives if positives else float("nan")
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    common = shared(a, b)
-    return common / (area(a) + area(b) - common)
-
-
-def inside(a: np.ndarray, region: np.ndarray) -> float:
-    return shared(a, region) / area(a)
-
-
-def shared(a: np.ndarray, b: np.ndarray) -> float:
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    return float(np.prod(np.maximum(sides, 0)))
-
-
-def area(a: np.ndarray) -> float:
-    return float(np.prod(a[2:] - a[:2]))
 
 
 @settings(deadline=None, max_examples=80)
@@ -163,7 +149,7 @@ def test_blocks_are_runs_of_one_camera() -> None:
     assert all(block == list(range(block[0], block[0] + len(block))) for block in rows)
     assert all(len(block) <= bootstrap.LONGEST for block in rows)
     assert any(block[0] == 30 for block in rows)  # the jump in the numbers begins a new one
-    assert cameras[-1][0].tolist() == [36, 37, 38]  # too few of the second camera: it is drawn as a whole
+    assert cameras[-1][0].tolist() == [36, 37, 38]  # the second camera has too few pictures: it is drawn as a whole
     assert len(cameras[0]) >= bootstrap.FEWEST
 
 

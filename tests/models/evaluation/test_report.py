@@ -1,4 +1,4 @@
-"""The whole command on a rendered street that the shipped detector really sees: tables, report, JSON."""
+"""Test the whole command on a rendered street that the shipped detector really runs on: tables, report, JSON."""
 
 from __future__ import annotations
 
@@ -33,36 +33,40 @@ needs_models = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def road(tmp_path_factory: pytest.TempPathFactory) -> Road:
+    """Return a rendered street as pictures and as a clip."""
     return render(tmp_path_factory.mktemp("road"))
 
 
 @dataclass(frozen=True)
 class Ran:
+    """One run of the command: the folder of its report and what it printed."""
+
     folder: Path
-    said: str
+    output: str
 
     def json(self, name: str) -> Any:
+        """Return the content of a JSON file; a value outside JSON fails the test."""
         return json.loads((self.folder / name).read_text(), parse_constant=lambda text: pytest.fail(f"holds {text}"))
 
 
 @pytest.fixture(scope="module")
 def ran(road: Road, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """A model, itself again in the place of its float file, and another to compare with."""
-    out, said = tmp_path_factory.mktemp("out"), io.StringIO()
+    """Run the command with a model, the same again in place of its float file, and another to compare with."""
+    out, output = tmp_path_factory.mktemp("out"), io.StringIO()
     exact = tmp_path_factory.mktemp("float") / "exact.tflite"
     for suffix in (".tflite", ".json"):
         shutil.copy(MODEL.with_suffix(suffix), exact.with_suffix(suffix))
     options = ["--images", str(road.images), "--clips", str(road.truth), "--baseline", str(OTHER), "--out", str(out)]
-    with redirect_stdout(said):
+    with redirect_stdout(output):
         assert main([str(MODEL), *options, "--float", str(exact)]) == 0
-    return Ran(out, said.getvalue())
+    return Ran(out, output.getvalue())
 
 
 @needs_models
-def test_tables_fit_a_terminal_and_are_about_what_was_asked(ran: Ran) -> None:
-    assert max(map(len, ran.said.splitlines())) <= 80 or "wrote " in max(ran.said.splitlines(), key=len)
+def test_tables_fit_a_terminal_and_show_what_was_asked_for(ran: Ran) -> None:
+    assert max(map(len, ran.output.splitlines())) <= 80 or "wrote " in max(ran.output.splitlines(), key=len)
     for word in ("512x288", "300x300", "near", "far", "motorcycle", "street.mp4", "eff.", "ratio"):
-        assert word in ran.said
+        assert word in ran.output
 
 
 @needs_models
@@ -80,7 +84,7 @@ def test_result_has_the_form_that_the_gate_reads(ran: Ran) -> None:
     assert set(one["classes"]) == set(CLASSES[:-1])
     car = one["classes"]["car"]
     assert car["n"] == sum(size["n"] for size in car["by_size"].values()) > 3
-    assert car["ap50"] > 0.5  # it really was looked at
+    assert car["ap50"] > 0.5  # the detector really ran on it
     assert car["ci"]["ap50"][0] <= car["ap50"] <= car["ci"]["ap50"][1]
     assert {"ap75", "ap", "precision", "recall", "false_per_image"} <= set(car)
     assert one["slices"]["camera:near"]["classes"]["car"] == {"n": car["n"], "ap50": car["ap50"]}
@@ -98,7 +102,7 @@ def test_counts_time_and_float_are_there_and_plausible(ran: Ran) -> None:
     relative = found["speed"]["relative_to"]
     assert relative["file"] == OTHER.name
     assert relative["ratio"] == pytest.approx(found["speed"]["ms"] / relative["ms"], rel=1e-3)
-    assert found["against_float"]  # the model stands in for its float file: nothing is lost
+    assert found["against_float"]  # the model itself is its float file here, so that nothing is lost
     assert all(row["ap50_int8"] == row["ap50_float"] for row in found["against_float"].values())
 
 
@@ -117,7 +121,7 @@ def test_comparison_is_candidate_minus_baseline(ran: Ran) -> None:
 
 
 class References(HTMLParser):
-    """Everything that a page would load, and its text."""
+    """Parser that lists everything that a page would load, and its text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +139,7 @@ class References(HTMLParser):
 
 
 @needs_models
-def test_the_report_is_one_file_that_asks_nothing_of_the_network(ran: Ran) -> None:
+def test_the_report_is_one_file_that_loads_nothing(ran: Ran) -> None:
     content = (ran.folder / "report.html").read_text()
     page = References()
     page.feed(content)
@@ -195,12 +199,12 @@ def test_shards_give_what_the_folder_gives(road: Road, ran: Ran, tmp_path: Path)
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """The one sentence of a run that fails."""
+    """Return the one sentence of a run that fails."""
     assert main([str(a) for a in arguments]) == 1
-    said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1, said
-    assert "Traceback" not in said
-    return said
+    output = capsys.readouterr().err
+    assert len(output.splitlines()) == 1, output
+    assert "Traceback" not in output
+    return output
 
 
 def test_a_model_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -208,9 +212,7 @@ def test_a_model_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path:
 
 
 @needs_models
-def test_what_a_user_can_get_wrong_is_one_sentence(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, road: Road
-) -> None:
+def test_mistakes_are_reported_in_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path, road: Road) -> None:
     (tmp_path / "empty").mkdir()
     assert "There are no pictures" in complaint(capsys, MODEL, "--images", tmp_path / "empty")
     save(np.zeros((72, 128, 3), np.uint8), "0 0.5 0.5\n", tmp_path / "broken", "a")
@@ -242,7 +244,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--baseline" in capsys.readouterr().out
 
 
-def test_names_are_short_and_nobody_elses() -> None:
+def test_names_are_short_and_unique() -> None:
     paths = [Path("/a/run1/ssdlite_mobilenet_v2_512x288.tflite"), Path("/a/run2/ssdlite_mobilenet_v2_512x288.tflite")]
     assert short_names([*paths, Path("/a/mine.tflite")]) == ["run1-512x288", "run2-512x288", "mine"]
     assert len(set(short_names([Path("/a/x/m.tflite"), Path("/b/x/m.tflite")]))) == 2

@@ -1,4 +1,4 @@
-"""The registry's commands: from the first model to a rollback, and mistakes in one sentence."""
+"""Test the registry's commands, from the first model to a rollback, and that mistakes are one sentence."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def test_the_commands_from_the_first_model_to_a_rollback(tmp_path: Path, capsys:
     assert main(["adopt", "theirs", "--why", "there was none", *there]) == 0
     assert main(["add", str(candidate), "--evaluation", str(folder / "b.json"), *there]) == 0
     assert main(["promote", "ours", *there]) == 1
-    said = capsys.readouterr().out
-    assert "nothing was changed" in said
-    assert [line for line in said.splitlines() if "better" in line and "FAILED" in line]
+    output = capsys.readouterr().out
+    assert "nothing was changed" in output
+    assert [line for line in output.splitlines() if "better" in line and "FAILED" in line]
     assert main(["add", str(candidate), "--comparison", str(folder / "c.json"), *there]) == 0
     assert main(["check", sha256(CANDIDATE)[:12], *there]) == 0
     assert main(["promote", "ours", "--why", "more motorcycles", *there]) == 0
     assert main(["list", *there]) == 0
     assert main(["show", "ours", *there]) == 0
-    said = capsys.readouterr().out
-    assert "would pass" in said
-    assert "more motorcycles" in said
-    assert "CC-BY-4.0, 9 pictures" in said
+    output = capsys.readouterr().out
+    assert "would pass" in output
+    assert "more motorcycles" in output
+    assert "CC-BY-4.0, 9 pictures" in output
     assert main(["rollback", SIZE, "--why", "trial", *there]) == 0
     assert main(["history", *there]) == 0
     assert f"replaces {sha256(CANDIDATE)[:12]}): trial" in capsys.readouterr().out
@@ -66,7 +66,7 @@ def test_the_commands_from_the_first_model_to_a_rollback(tmp_path: Path, capsys:
         (["promote", "ours", "--policy", "absent.toml"], "cannot be read"),
     ],
 )
-def test_mistakes_are_one_sentence(
+def test_mistakes_are_reported_in_one_sentence(
     registry: Registry, command: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*command, *registry_options(registry)]) == 1
@@ -76,7 +76,7 @@ def test_mistakes_are_one_sentence(
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"schema": "edge-app/count-result/1"}', "{"])
 @pytest.mark.parametrize("document", ["evaluation", "comparison", "split"])
-def test_a_document_that_is_none_is_not_taken_in(
+def test_another_kind_of_document_is_not_added(
     registry: Registry, content: str, document: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "wrong.json"
@@ -98,7 +98,7 @@ POLICIES = {
 
 
 @pytest.mark.parametrize("part", POLICIES)
-def test_half_a_policy_is_none(
+def test_an_incomplete_policy_is_refused(
     registry: Registry, part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "policy.toml"
@@ -110,7 +110,9 @@ def test_half_a_policy_is_none(
     assert in_production(registry) == PRODUCTION
 
 
-def test_one_at_a_time(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_processes_do_not_change_the_registry_at_once(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
     with registry.locked():
         assert main(["promote", "ours", *registry_options(registry)]) == 1
     assert "Another process" in capsys.readouterr().err

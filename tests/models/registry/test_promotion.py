@@ -1,4 +1,4 @@
-"""The registry on disk, with files of a few bytes: promotion, rollback, what is refused, and what is committed."""
+"""Test the registry on disk with files of a few bytes: promotion, rollback, refusals, failures, committed files."""
 
 from __future__ import annotations
 
@@ -57,10 +57,11 @@ def test_a_promotion_and_back(registry: Registry) -> None:
 
 
 def status(one: Registry) -> dict[str, str]:
+    """Return name of an entry -> its status."""
     return {entry.name: history.status(one.history(), entry.sha256, entry.size) for entry in one.entries()}
 
 
-def test_what_was_rolled_back_stays_out_until_it_is_measured_again(registry: Registry) -> None:
+def test_a_model_that_was_rolled_back_stays_out_until_it_is_measured_again(registry: Registry) -> None:
     promote(registry, POLICY, registry.entry("ours"), at=AT)
     rollback(registry, SIZE, at=AT, why="seen to miss buses")
     found = promote(registry, POLICY, registry.entry("ours"), at=AT)
@@ -120,14 +121,14 @@ def test_nothing_to_roll_back_to(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("kind", [0, 1])
-def test_a_file_exchanged_by_hand_is_noticed(registry: Registry, kind: int) -> None:
+def test_a_file_exchanged_by_hand_is_refused(registry: Registry, kind: int) -> None:
     path = registry.product_files(SIZE)[kind]
     path.write_bytes(json.dumps({"sha256": "0" * 64}).encode())
     with pytest.raises(Exception, match="is not what the registry put there"):
         promote(registry, POLICY, registry.entry("ours"), at=AT)
 
 
-def test_a_candidate_damaged_in_the_store_is_noticed(registry: Registry) -> None:
+def test_a_candidate_damaged_in_the_store_is_refused(registry: Registry) -> None:
     registry.candidate_file(sha256(CANDIDATE)).write_bytes(b"something else")
     with pytest.raises(Exception, match="add the model again"):
         promote(registry, POLICY, registry.entry("ours"), at=AT)
@@ -218,8 +219,8 @@ def test_the_command_that_the_sentence_names_takes_the_change_back(
     with pytest.raises(DetectorError, match="not the file its manifest describes"):
         load(registry.product_files(SIZE)[0])
     assert main(["promote", "ours", *registry_options(registry)]) == 1
-    said = capsys.readouterr().err
-    subprocess.run([*git, *said[said.index("`git ") + 5 : said.rindex("`")].split()], check=True)
+    manifest = capsys.readouterr().err
+    subprocess.run([*git, *manifest[manifest.index("`git ") + 5 : manifest.rindex("`")].split()], check=True)
     assert in_production(registry) == PRODUCTION
     assert main(["promote", "ours", *registry_options(registry)]) == 0
     assert in_production(registry) == CANDIDATE
@@ -229,14 +230,14 @@ def test_the_command_that_the_sentence_names_takes_the_change_back(
 
 
 @pytest.mark.parametrize("size", ["300x300", "512x288", "640x384"])
-def test_the_committed_registry_says_what_ships(size: str) -> None:
+def test_the_committed_registry_agrees_with_the_product(size: str) -> None:
     one = Registry()
     last = history.succession(one.history(), size)[-1]
-    said, _ = load(one.product_files(size)[0])
-    assert said.proven
-    assert said.sha256 == last.sha256
-    assert said.gate is not None
-    assert said.gate.promoted_at == last.at
+    manifest, _ = load(one.product_files(size)[0])
+    assert manifest.proven
+    assert manifest.sha256 == last.sha256
+    assert manifest.gate is not None
+    assert manifest.gate.promoted_at == last.at
     assert one.entry(last.name).sha256 == last.sha256
     assert one.product_files(SIZE)[0].name == FILE
 

@@ -1,4 +1,4 @@
-"""The gate's rules: what passes, that each alone refuses, that nothing missing and nothing worse ever helps."""
+"""Test the gate's rules: each refuses alone, and nothing missing or worse ever helps."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ from tests.support.registry_cases import (
 
 
 def failed(one: GateInput) -> set[str]:
-    """Names of the rules that refuse."""
+    """Return the names of the rules that refuse."""
     return {result.rule for result in decide(POLICY, one) if not result.passed}
 
 
 def passing(one: GateInput) -> set[tuple[str, str]]:
+    """Return rule and subject of every result that passes."""
     return {(result.rule, result.subject) for result in decide(POLICY, one) if result.passed}
 
 
@@ -53,14 +54,17 @@ def test_a_good_candidate_passes() -> None:
 
 
 def worse(path: tuple[Any, ...], value: object) -> Callable[[], GateInput]:
+    """Return a maker of the input with one figure of the candidate's evaluation changed."""
     return lambda: gate_input(with_value(evaluation_json(), path, value))
 
 
 def comparison(path: tuple[Any, ...], value: object) -> Callable[[], GateInput]:
+    """Return a maker of the input with one value of the comparison changed."""
     return lambda: gate_input(comparison=with_value(comparison_json(), path, value))
 
 
 def lineage(path: tuple[Any, ...], value: object) -> Callable[[], GateInput]:
+    """Return a maker of the input with one value of the training's lineage changed."""
     return lambda: gate_input(manifest=with_value(manifest_json(), ("origin", "training", *path), value))
 
 
@@ -83,14 +87,17 @@ ALONE: dict[str, tuple[str, Callable[[], GateInput]]] = {
         "licence",
         lambda: gate_input(manifest=with_value(manifest_json(), ("licence",), "")),
     ),
-    "a judging camera was trained on": ("unseen", lineage(("data", 0, "cameras"), ["luongduc-01"])),
-    "a judging set was trained on": (
+    "an evaluation camera was trained on": ("unseen", lineage(("data", 0, "cameras"), ["luongduc-01"])),
+    "an evaluation set was trained on": (
         "unseen",
         lineage(("data", 0, "sha256"), evaluation_json()["sets"]["jakarta"]["sha256"]),
     ),
     "a clip was trained on": ("unseen", lineage(("data", 0, "cameras"), ["two"])),
     "cameras of the training unknown": ("unseen", lineage(("data", 0, "cameras"), [])),
-    "chosen by a judging camera": ("unseen", lambda: gate_input(split={"train": ["x"], "validation": ["jakarta-01"]})),
+    "chosen by an evaluation camera": (
+        "unseen",
+        lambda: gate_input(split={"train": ["x"], "validation": ["jakarta-01"]}),
+    ),
     "production was not measured": ("yardstick", lambda: replace(gate_input(), production=None)),
     "other pictures": ("yardstick", worse((*SET, "images"), 98)),
     "other labels": ("yardstick", worse((*SET, "classes", "car", "n"), N + 1)),
@@ -122,13 +129,13 @@ ALONE: dict[str, tuple[str, Callable[[], GateInput]]] = {
 
 
 def chosen(ap50: list[float], saved: tuple[float, float]) -> GateInput:
-    """Differences of precision and of time, as the ends of their intervals."""
+    """Return the input with these differences of precision and of time, given as the ends of their intervals."""
     rows = {"all/ap50": {"delta": sum(ap50) / 2, "ci": ap50}, "time/saved": {"delta": sum(saved) / 2, "ci": [*saved]}}
     return gate_input(comparison=comparison_json() | {"differences": rows})
 
 
 def both(path: tuple[Any, ...], value: object) -> GateInput:
-    """Candidate and production alike, so that no comparison is worse."""
+    """Return the input with one figure changed in candidate and production alike, so that no comparison is worse."""
     return gate_input(
         with_value(evaluation_json(), path, value),
         production=with_value(evaluation_json(b"the one before"), path, value),
@@ -139,7 +146,7 @@ def both(path: tuple[Any, ...], value: object) -> GateInput:
 def test_each_rule_alone_refuses(what: str) -> None:
     rule, made = ALONE[what]
     expected = {rule}
-    if what == "production was not measured":  # then there is nothing to be better than either
+    if what == "production was not measured":  # then there is nothing to compare with
         worse_ones = {"worse class", "worse slice", "worse bicycles", "worse counts"}
         expected = {"yardstick", "better", "latency", "size"} | worse_ones
     assert failed(made()) == expected
@@ -150,7 +157,7 @@ def test_every_rule_has_been_seen_to_refuse_alone() -> None:
     assert {rule for rule, _ in ALONE.values()} == named
 
 
-def test_a_time_beside_the_hash_of_the_model_in_production_needs_no_name() -> None:
+def test_a_time_with_the_hash_of_the_model_in_production_needs_no_name() -> None:
     assert failed(gate_input(without(evaluation_json(), ("model", "file")))) == {"latency"}
     one = with_value(evaluation_json(), ("speed", "relative_to", "sha256"), sha256(PRODUCTION))
     assert failed(gate_input(with_value(one, ("model", "file"), FILE))) == set()
@@ -163,7 +170,7 @@ def test_exactly_the_margin_passes_in_spite_of_rounding() -> None:
     }
 
 
-def test_too_few_examples_are_no_ground_to_refuse_and_none_to_leave_a_class_out() -> None:
+def test_too_few_examples_do_not_refuse_and_do_not_excuse_a_missing_class() -> None:
     few = with_value(evaluation_json(), (*SET, "classes", "bus"), {"n": POLICY.examples - 1, "ap50": 0.0})
     before = with_value(
         evaluation_json(b"the one before"), (*SET, "classes", "bus"), {"n": POLICY.examples - 1, "ap50": 0.9}
@@ -173,7 +180,7 @@ def test_too_few_examples_are_no_ground_to_refuse_and_none_to_leave_a_class_out(
     assert failed(gate_input(production=many)) == {"yardstick", "worse class"}
 
 
-def test_of_too_few_marked_bicycles_nothing_is_said() -> None:
+def test_too_few_marked_bicycles_are_not_compared() -> None:
     few = {"marked": POLICY.bicycles - 1, "not_motorcycle": 0.0}
     before = with_value(evaluation_json(b"the one before"), (*SET, "bicycles"), few | {"not_motorcycle": 0.9})
     assert failed(gate_input(with_value(evaluation_json(), (*SET, "bicycles"), few), production=before)) == set()
@@ -190,7 +197,7 @@ def test_a_size_without_floors_is_refused() -> None:
     assert {"floors", "int8"} <= failed(replace(one, size=(416, 256)))
 
 
-def test_a_case_without_anything_fails_every_rule_that_needs_a_figure() -> None:
+def test_a_candidate_without_measurements_fails_every_rule_that_needs_a_figure() -> None:
     nothing = replace(gate_input(), evaluation=None, comparison=None, production=None)
     assert failed(nothing) == {rule.__name__.replace("_", " ") for rule in rules.RULES} - {"origin", "licence"}
 
@@ -199,12 +206,15 @@ def test_a_case_without_anything_fails_every_rule_that_needs_a_figure() -> None:
 
 
 def read(path: tuple[Any, ...]) -> bool:
-    """Whether a rule needs it. The rest is for people; of clips only the names count, and how many boxes a slice has is
-    taken from whichever evaluation says more."""
-    told = path[-1] in ("ap75", "bytes", "ms", "threads", "schema") or path == ("model", "file")
+    """Return True when a rule needs the figure.
+
+    The others are for people; of clips only the names count, and the number of boxes of a slice is taken from whichever
+    evaluation says more.
+    """
+    unused = path[-1] in ("ap75", "bytes", "ms", "threads", "schema") or path == ("model", "file")
     one_clip = path[:2] == ("counting", "clips") and len(path) > 2
     boxes = path[-1] == "n" and ("slices" in path or "by_size" in path)
-    return not (told or one_clip or boxes)
+    return not (unused or one_clip or boxes)
 
 
 NONSENSE: list[Any] = [None, float("nan"), float("inf"), "0.99", -1, [], {}, True]
@@ -227,7 +237,7 @@ def test_a_missing_difference_refuses(path: tuple[Any, ...]) -> None:
         assert {expected} <= found <= {expected, "as good"}
 
 
-def test_who_is_as_good_may_be_better_with_checked_labels_alone() -> None:
+def test_a_candidate_as_good_may_be_better_with_checked_labels_alone() -> None:
     for ap50, require_schema, refused in (
         ([-0.009, 0.004], [0.001, 0.02], set()),
         ([-0.009, 0.004], [-0.001, 0.02], {"better"}),
@@ -237,7 +247,7 @@ def test_who_is_as_good_may_be_better_with_checked_labels_alone() -> None:
         assert failed(gate_input(comparison=comparison_json() | {"differences": rows})) == refused
 
 
-def test_who_is_as_good_may_be_better_in_time_alone() -> None:
+def test_a_candidate_as_good_may_be_better_in_time_alone() -> None:
     assert failed(chosen([-0.009, 0.004], (0.03, 0.05))) == set()
     assert failed(chosen([-0.009, 0.004], (-0.01, 0.01))) == {"better"}
     for nonsense in NONSENSE[:2] + NONSENSE[3:]:
@@ -246,7 +256,7 @@ def test_who_is_as_good_may_be_better_in_time_alone() -> None:
 
 
 @pytest.mark.parametrize("content", [None, [], {}, {"schema": "edge-app/evaluation/9"}, "text", 3])
-def test_what_is_no_measurement_is_said_to_be_none(content: Any) -> None:
+def test_another_schema_is_refused(content: Any) -> None:
     for reader in (parse_evaluation, parse_comparison):
         with pytest.raises(RegistryError, match="schema"):
             reader(content)
@@ -270,7 +280,7 @@ losses = st.lists(
 
 
 def changed(content: Json, by: list[float]) -> Json:
-    """Every figure so much better (positive) or worse (negative)."""
+    """Return the evaluation with every figure so much better (positive) or worse (negative)."""
     made = copy.deepcopy(content)
     for path, step in zip([*SHARES, *COSTS], by, strict=True):
         value = at(made, path) + (step if path in SHARES else -step)
@@ -280,7 +290,7 @@ def changed(content: Json, by: list[float]) -> Json:
 
 @given(first=steps, loss=losses, gain=st.floats(-0.1, 0.1), lost=st.floats(0, 0.1), larger=st.integers(0, 300))
 @settings(deadline=None, max_examples=150)
-def test_worse_figures_pass_no_rule_that_was_not_passed_before(
+def test_worse_figures_pass_no_further_rule(
     first: list[float], loss: list[float], gain: float, lost: float, larger: int
 ) -> None:
     before = changed(evaluation_json(), first)

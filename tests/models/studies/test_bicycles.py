@@ -1,4 +1,4 @@
-"""What a detector calls the bicycles that a person has marked."""
+"""Test what a detector takes marked bicycles for."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ MODEL = ARTEFACTS / "ssdlite_mobilenet_v2_300x300.tflite"
         ([], "nothing"),
     ],
 )
-def test_the_strongest_detection_there_is_what_it_is_called(
-    seen: list[tuple[str, float, list[float]]], expected: str
-) -> None:
+def test_the_strongest_detection_decides(seen: list[tuple[str, float, list[float]]], expected: str) -> None:
     found = Detections(
         np.array([box for _, _, box in seen], np.float32).reshape(-1, 4),
         np.array([score for _, score, _ in seen], np.float32),
@@ -45,7 +43,7 @@ def test_the_strongest_detection_there_is_what_it_is_called(
     assert list(cyclists.bicycle_labels(found, AT, (100, 200))) == [expected]
 
 
-def test_only_marked_pictures_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_marked_pictures_are_classified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marked = tmp_path / "marks.json"
     monkeypatch.setattr(bicycles, "marks", partial(marks, path=marked))
     one, other = sample(seed=1), sample(seed=2)
@@ -55,7 +53,7 @@ def test_only_marked_pictures_are_looked_at(tmp_path: Path, monkeypatch: pytest.
     detector.close()
 
 
-def test_a_missing_split_is_one_sentence(
+def test_a_missing_split_is_reported_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gone = tmp_path / "none.json"

@@ -1,4 +1,4 @@
-"""Training for int8: what is simulated is what the file computes; a run in it is exported with its ranges."""
+"""Test training for int8: the simulation computes what the file computes, and a run exports its ranges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from models.training import commands, quantising, weights
 from models.training.architecture import Plan, plan
 from models.training.folder import RunFolder
 from models.training.settings import Settings
-from tests.models.training.test_weights import drawn as drawn_weights
+from tests.support.weights import random_weights
 
 pytestmark = [
     pytest.mark.skipif(
@@ -31,27 +31,28 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 SIZE = Size(192, 128)
-Case = tuple[Plan, weights.Weights, list[FloatArray], dict[str, tuple[float, float]]]
+SmallNetwork = tuple[Plan, weights.Weights, list[FloatArray], dict[str, tuple[float, float]]]
 
 
 @pytest.fixture(scope="module")
-def case() -> Case:
+def small_network() -> SmallNetwork:
+    """Return a plan with random weights, inputs and ranges."""
     from models.conversion import tensorflow_adapter
     from models.training import ranges
 
     tensorflow_adapter.load().keras.mixed_precision.set_global_policy("float32")
     network = plan(4, fine=True)
     random = np.random.default_rng(0)
-    # Values of whole bytes, as a camera gives them, and the two ends of the range, as models.training.export.
+    # Whole bytes, as a camera gives them, and both ends of the range in each image, as in models.training.export.
     images = [random.integers(0, 256, (1, SIZE.height, SIZE.width, 3)).astype(np.float32) / 127.5 - 1 for _ in range(4)]
     for image in images:
         image[0, 0, 0], image[0, 0, 1] = -1, 1
-    known = drawn_weights(network)
+    known = random_weights(network)
     return network, known, images, ranges.measured(network, SIZE, known, images)
 
 
-def test_ranges_hold_0_and_leave_out_what_keeps_its_steps(case: Case) -> None:
-    network, _, _, ranges = case
+def test_ranges_hold_0_and_leave_out_what_keeps_its_steps(small_network: SmallNetwork) -> None:
+    network, _, _, ranges = small_network
     assert set(ranges) == {unit.name for unit in network.units if unit.op != "enlarge"}
     assert all(low <= 0 < high for low, high in ranges.values())
 
@@ -70,10 +71,10 @@ def test_kernels_are_rounded_as_tflite_rounds_them_and_keep_their_gradient() -> 
     np.testing.assert_allclose(tape.gradient(total, kernel), 3)
 
 
-def test_the_file_has_the_ranges_of_the_training_and_answers_as_simulated(case: Case) -> None:
+def test_the_file_has_the_ranges_of_the_training_and_answers_as_simulated(small_network: SmallNetwork) -> None:
     from models.training.keras_network import graph_of, keras_network, take
 
-    network, known, images, ranges = case
+    network, known, images, ranges = small_network
     model = quantisation.converted(graph_of(network, SIZE, known), SIZE, network.outputs, Recipe(), images, ranges)
     answers, steps = _run(model, images[0])
     for name, step in steps.items():
@@ -90,10 +91,10 @@ def test_the_file_has_the_ranges_of_the_training_and_answers_as_simulated(case: 
         assert near < 0.7 * far
 
 
-def test_a_range_of_an_unknown_node_is_refused(case: Case) -> None:
+def test_a_range_of_an_unknown_node_is_refused(small_network: SmallNetwork) -> None:
     from models.training.keras_network import graph_of
 
-    network, known, images, _ = case
+    network, known, images, _ = small_network
     with pytest.raises(BuildError, match="no nowhere"):
         quantisation.converted(
             graph_of(network, SIZE, known), SIZE, network.outputs, Recipe(), images, {"nowhere": (0.0, 1.0)}
@@ -101,7 +102,7 @@ def test_a_range_of_an_unknown_node_is_refused(case: Case) -> None:
 
 
 def _run(model: bytes, image: FloatArray) -> tuple[dict[str, Any], dict[str, float]]:
-    """What a device computes: answers by name, and the step of every int8 activation by the name of its last node."""
+    """Return what a device computes: name -> answer, and last node -> step of every int8 activation."""
     from models.conversion import tensorflow_adapter
 
     interpreter = tensorflow_adapter.load().lite.Interpreter(
@@ -124,17 +125,17 @@ def _run(model: bytes, image: FloatArray) -> tuple[dict[str, Any], dict[str, flo
     return {name: interpreter.get_tensor(index) for name, index in ends.items()}, steps
 
 
-def test_a_training_goes_on_in_int8_and_its_file_says_so(tmp_path: Path) -> None:
+def test_a_training_continues_in_int8_and_its_file_states_it(tmp_path: Path) -> None:
     settings = Settings(width=192, height=128, batch=4, steps=20, frozen_blocks=0, precision="float32")
     parent = RunFolder(tmp_path / "parent")
     parent.begin(settings, {"data": [], "parent": {}})
-    weights.save(parent.weights, drawn_weights(plan(4, fine=True)))
+    weights.save(parent.weights, random_weights(plan(4, fine=True)))
     shards.write(tmp_path / "shards", drawn.samples(12, seed=5))
     split = {"schema": "edge-app/split/1", "command": "test", "train": ["street-day-5"]}
     (tmp_path / "split.json").write_text(json.dumps(split | {"validation": ["street-cycle-6"], "test": []}))
     data = ["--shards", str(tmp_path / "shards"), "--split", str(tmp_path / "split.json")]
-    said = ["qat", str(tmp_path / "qat"), "--from", str(parent.path), *data, "--steps", "30", "--rate", "1e-3"]
-    assert commands.main([*said, "--pictures", "4"]) == 0
+    command = ["qat", str(tmp_path / "qat"), "--from", str(parent.path), *data, "--steps", "30", "--rate", "1e-3"]
+    assert commands.main([*command, "--pictures", "4"]) == 0
     folder = RunFolder(tmp_path / "qat")
     rows = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "validation" in row] == [0, 6, 12, 18, 24, 30]

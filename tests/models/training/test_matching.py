@@ -1,4 +1,4 @@
-"""Which anchor answers for which box, and that codes and boxes are each other's inverse."""
+"""Test which anchor answers for which box, and that codes and boxes are each other's inverse."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_BOX = np.empty((0, 4), np.float32)
 
 @st.composite
 def boxes(draw: st.DrawFn, most: int = 6) -> FloatArray:
-    """Boxes inside the input, 4 px and larger."""
+    """Draw boxes inside the input, of 4 px and more."""
     count = draw(st.integers(1, most))
     values = draw(arrays(np.float32, (count, 4), elements=st.floats(0, 1, width=32)))
     width = 4 + values[:, 2] * (SIZE.width / 2 - 4)
@@ -37,21 +37,22 @@ def boxes(draw: st.DrawFn, most: int = 6) -> FloatArray:
     return np.stack([x, y, x + width, y + height], axis=1).astype(np.float32)
 
 
-def taught(found: FloatArray, regions: FloatArray = NO_BOX, placed: bool = True, best: int = 3) -> Targets:
+def targets(found: FloatArray, regions: FloatArray = NO_BOX, placed: bool = True, best: int = 3) -> Targets:
+    """Return the targets of these boxes; the class of each is its row."""
     kinds, known = np.arange(len(found), dtype=np.int8), np.full(len(found), placed)
     return match(PLACES, found, kinds, known, regions, positive=0.5, ignored=0.35, best=best)
 
 
 @given(boxes(most=1))
 def test_a_box_always_has_an_anchor_that_must_find_it(found: FloatArray) -> None:
-    result = taught(found)
+    result = targets(found)
     assert (result.kinds == 0).any()
 
 
 @given(boxes())
 def test_every_box_that_can_have_an_anchor_of_its_own_gets_it(found: FloatArray) -> None:
     iou = iou_matrix(PLACES, found)
-    result = taught(found)
+    result = targets(found)
     best = iou.argmax(axis=0)
     alone = [i for i in range(len(found)) if (best == best[i]).sum() == 1]
     assert {int(result.kinds[best[i]]) for i in alone} == set(alone)
@@ -59,7 +60,7 @@ def test_every_box_that_can_have_an_anchor_of_its_own_gets_it(found: FloatArray)
 
 @given(boxes())
 def test_a_good_overlap_is_never_background_and_a_target_is_a_box(found: FloatArray) -> None:
-    result = taught(found)
+    result = targets(found)
     assert not (result.kinds[iou_matrix(PLACES, found).max(axis=1) >= 0.35] == BACKGROUND).any()
     positive = result.kinds >= 0
     np.testing.assert_array_equal(result.boxes[positive], found[result.kinds[positive]])
@@ -67,27 +68,27 @@ def test_a_good_overlap_is_never_background_and_a_target_is_a_box(found: FloatAr
 
 
 @given(boxes(most=2))
-def test_nothing_is_taught_to_be_background_inside_an_ignored_region(region: FloatArray) -> None:
-    result = taught(NO_BOX, regions=region)
+def test_no_anchor_is_background_inside_an_ignored_region(region: FloatArray) -> None:
+    result = targets(NO_BOX, regions=region)
     inside = covered_share(PLACES, region).max(axis=1)
     assert (result.kinds[inside >= 0.4] == IGNORED).all()
     assert (result.kinds[inside < 0.4] == BACKGROUND).all()
 
 
 @given(boxes())
-def test_a_box_without_a_known_place_teaches_what_but_not_where(found: FloatArray) -> None:
-    known, loose = taught(found), taught(found, placed=False)
+def test_a_box_without_a_known_place_trains_the_class_alone(found: FloatArray) -> None:
+    known, loose = targets(found), targets(found, placed=False)
     np.testing.assert_array_equal(known.kinds, loose.kinds)
     assert not loose.boxes.any()
 
 
 def test_without_boxes_all_is_background() -> None:
-    assert (taught(NO_BOX).kinds == BACKGROUND).all()
+    assert (targets(NO_BOX).kinds == BACKGROUND).all()
 
 
 def test_more_anchors_answer_for_a_small_box_when_more_are_asked_for() -> None:
     small = np.array([[100, 60, 108, 74]], np.float32)
-    one, three = (int((taught(small, best=best).kinds == 0).sum()) for best in (1, 3))
+    one, three = (int((targets(small, best=best).kinds == 0).sum()) for best in (1, 3))
     assert one == 1 < three <= 3
 
 
@@ -98,7 +99,7 @@ def test_encoding_and_decoding_is_the_identity(found: FloatArray, seed: int) -> 
     np.testing.assert_allclose(decode(codes, ANCHORS[rows], SCALES), found, rtol=1e-4, atol=2e-2)
 
 
-def test_a_bicycle_weighs_more_and_an_untaught_anchor_nothing() -> None:
+def test_a_bicycle_weighs_more_and_an_ignored_anchor_nothing() -> None:
     pytest.importorskip("tensorflow")
     count = len(ANCHORS)
 
@@ -118,7 +119,7 @@ def test_a_wrong_class_weighs_more_where_a_vehicle_is_than_where_nothing_is() ->
     truck, (car, lorry) = list(ROAD_USERS).index("truck"), (CLASSES.index(name) for name in ("car", "truck"))
 
     def class_loss(kind: int, rival: float) -> float:
-        """Of one anchor that says truck."""
+        """Return the loss of one anchor that answers truck."""
         kinds = np.full((1, len(ANCHORS)), IGNORED, np.int8)
         kinds[0, 0] = kind
         codes, logits = np.zeros((1, len(ANCHORS), 4), np.float32), np.full((1, len(ANCHORS), 6), -20, np.float32)

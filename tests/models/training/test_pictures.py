@@ -1,4 +1,4 @@
-"""Augmentation moves boxes with the pixels, sampling balances, and batches depend on seed and number alone."""
+"""Test that augmentation moves boxes with pixels, sampling is balanced, and batches depend on seed and number alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLAIN = Augmentation(light=0, blur=0, sharp=0, compression=0, night=0, rain=0, g
 
 
 def scene(aspect: float = 16 / 9, kind: int = 1, box: tuple[float, ...] = (0.3, 0.4, 0.6, 0.8)) -> Scene:
-    """A black picture, stored as a square, with one green vehicle."""
+    """Return a black picture, stored as a square, with one green vehicle."""
     image = np.zeros((300, 300, 3), np.uint8)
     x0, y0, x1, y1 = (round(v * 300) for v in box)
     image[y0:y1, x0:x1] = GREEN
@@ -39,7 +39,7 @@ def scene(aspect: float = 16 / 9, kind: int = 1, box: tuple[float, ...] = (0.3, 
 
 
 def green(image: Image) -> tuple[float, float, float, float]:
-    """The box of what is green."""
+    """Return the box around all green pixels."""
     rows, columns = np.nonzero((image[..., 1] > 128) & (image[..., 0] < 100))
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
@@ -70,7 +70,7 @@ def test_the_plain_window_is_the_letterbox_of_the_device() -> None:
     np.testing.assert_allclose(shown.boxes[0], [left + 0.3 * 144, 0.4 * 144, left + 0.6 * 144, 0.8 * 144], atol=1)
 
 
-def test_a_vehicle_mostly_outside_is_ignored_and_one_quite_outside_is_gone() -> None:
+def test_a_vehicle_mostly_outside_is_ignored_and_one_outside_is_dropped() -> None:
     edge = scene(box=(0.0, 0.4, 0.2, 0.6))
     mostly = cut(edge, SIZE, Window(zoom=1.18, at=(1.0, 0.5)))
     assert len(mostly.boxes) == 0
@@ -118,7 +118,7 @@ def test_bicycles_come_from_the_pictures_in_which_they_are_marked() -> None:
     assert set(Augmenter(lambda: street, SIZE, settings, random)().kinds.tolist()) == {0}
 
 
-def test_what_is_laid_over_a_picture_hides_what_lies_beneath() -> None:
+def test_an_overlay_hides_the_boxes_beneath() -> None:
     beneath, part = cut(scene(aspect=256 / 144), SIZE), cut(scene(kind=0), Size(64, 36))
     x0, y0 = (round(float(v)) for v in beneath.boxes[0, :2])
     over = overlay(beneath, part, (x0, y0))
@@ -133,7 +133,7 @@ def test_what_is_laid_over_a_picture_hides_what_lies_beneath() -> None:
     assert overlay(beneath, part, (0, 0)).kinds.tolist() == [1, 0]
 
 
-def test_close_ups_are_shown_as_small_as_far_vehicles() -> None:
+def test_close_ups_appear_as_small_as_far_vehicles() -> None:
     random, street = np.random.default_rng(3), scene(box=(0.4, 0.4, 0.42, 0.45))
     near, settings = scene(aspect=1.5, kind=0, box=(0.1, 0.1, 0.9, 0.9)), PLAIN.model_copy(update={"inset": 1.0})
     shown = [Augmenter(lambda: street, SIZE, settings, random, near=lambda: near)() for _ in range(30)]
@@ -162,7 +162,8 @@ def test_a_rider_is_added_above_a_low_box_only() -> None:
 # --- samples
 
 
-def sample(name: str, kinds: list[int], origin: str = "ours", camera: str = "one") -> Sample:
+def green_sample(name: str, kinds: list[int], origin: str = "ours", camera: str = "one") -> Sample:
+    """Return a sample with one green box for each class in `kinds`."""
     image = np.full((90, 160, 3), 90, np.uint8)
     boxes = []
     for i, _ in enumerate(kinds):
@@ -187,9 +188,9 @@ def sample(name: str, kinds: list[int], origin: str = "ours", camera: str = "one
 
 def test_rare_classes_are_drawn_more_often_and_sets_as_they_are_weighted() -> None:
     samples = [
-        *(sample(f"car{i}", [0]) for i in range(8)),
-        sample("bus", [0, 2]),
-        sample("far", [0], origin="other set"),
+        *(green_sample(f"car{i}", [0]) for i in range(8)),
+        green_sample("bus", [0, 2]),
+        green_sample("far", [0], origin="other set"),
     ]
     even = weights(samples, 0.0, {})
     np.testing.assert_allclose(even, 0.1)
@@ -200,7 +201,7 @@ def test_rare_classes_are_drawn_more_often_and_sets_as_they_are_weighted() -> No
 
 
 def test_other_and_unlabelled_vehicles_are_regions() -> None:
-    one = sample("a", [0, OTHER])
+    one = green_sample("a", [0, OTHER])
     random = np.random.default_rng(0)
     more = Hint(np.array([[0.8, 0.1, 0.9, 0.2]], np.float32), np.array([OTHER], np.int8), np.zeros(2, bool))
     drawn = Drawer([one], np.ones(1), {one.sha256: more}, (), random)()
@@ -210,7 +211,7 @@ def test_other_and_unlabelled_vehicles_are_regions() -> None:
 
 def test_a_riderless_camera_is_known_by_its_pattern() -> None:
     random = np.random.default_rng(0)
-    one = sample("a", [1], camera="pole-07")
+    one = green_sample("a", [1], camera="pole-07")
     assert not Drawer([one], np.ones(1), {}, ("pole-0?",), random)().placed.any()
     assert Drawer([one], np.ones(1), {}, ("mast*",), random)().placed.all()
 
@@ -221,18 +222,18 @@ def test_a_picture_that_cannot_be_decoded_is_named() -> None:
     from models.common.errors import BuildError
 
     with pytest.raises(BuildError, match="picture a cannot"):
-        decoded(replace(sample("a", [0]), image=b"no picture"))
+        decoded(replace(green_sample("a", [0]), image=b"no picture"))
 
 
 def test_lineage_names_each_origin_with_licence_cameras_and_a_hash() -> None:
     rows = scenes.lineage(
-        [sample("a", [0]), sample("b", [1], camera="two"), sample("c", [1], origin="theirs")], "train"
+        [green_sample("a", [0]), green_sample("b", [1], camera="two"), green_sample("c", [1], origin="theirs")], "train"
     )
     assert [(row["name"], row["images"], row["cameras"]) for row in rows] == [
         ("ours", 2, ["one", "two"]),
         ("theirs", 1, ["one"]),
     ]
-    again = scenes.lineage([sample("b", [1], camera="two"), sample("a", [0])], "train")
+    again = scenes.lineage([green_sample("b", [1], camera="two"), green_sample("a", [0])], "train")
     assert again[0]["sha256"] == rows[0]["sha256"] != rows[1]["sha256"]
 
 
@@ -240,10 +241,11 @@ def test_lineage_names_each_origin_with_licence_cameras_and_a_hash() -> None:
 
 
 def steepness(image: Image) -> int:
+    """Return the largest difference of two neighbours in a row of pixels."""
     return int(np.abs(np.diff(image[20, :, 0].astype(int))).max())
 
 
-def test_a_soft_edge_is_made_crisp_and_a_plain_wall_is_left_alone() -> None:
+def test_a_soft_edge_becomes_crisp_and_a_plain_wall_stays() -> None:
     edge = np.zeros((40, 40, 3), np.uint8)
     edge[:, :20], edge[:, 20:] = 60, 180
     soft = np.asarray(cv2.GaussianBlur(edge, (0, 0), 2.0), np.uint8)
@@ -259,7 +261,8 @@ def test_a_soft_edge_is_made_crisp_and_a_plain_wall_is_left_alone() -> None:
 
 
 def batch(seed: int, number: int) -> Batch:
-    samples = [sample(f"s{i}", [i % 4, 1]) for i in range(5)]
+    """Return the batch of this seed and number."""
+    samples = [green_sample(f"s{i}", [i % 4, 1]) for i in range(5)]
     random = np.random.default_rng([seed, number])
     draw = Drawer(samples, weights(samples, 0.5, {}), {}, (), random)
     show = Augmenter(draw, SIZE, Augmentation(), random)
@@ -274,7 +277,7 @@ def test_a_batch_depends_on_the_seed_and_its_number_alone() -> None:
     assert not np.array_equal(one.images, other.images)
 
 
-def test_what_fails_while_a_batch_is_made_comes_out() -> None:
+def test_an_exception_in_the_batch_thread_is_raised() -> None:
     def broken() -> Batch:
         raise ValueError("a broken picture")
 

@@ -1,4 +1,4 @@
-"""The search: what it tries, what it ends early, and that a killed one goes on where it was."""
+"""Test the search: what it tries, what it ends early, and that a killed one continues."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ HALFWAY = 20
 
 
 def score(settings: Settings, step: int) -> float:
-    """A training whose outcome is known: the rate near 3e-4 is best, and mosaic helps."""
+    """Return the score of a training whose outcome is known: the rate near 3e-4 is best, and mosaic helps."""
     off = abs(settings.rate - 3e-4) / 2e-3
     return (0.8 - off + 0.1 * settings.augmentation.mosaic) * step / settings.steps
 
 
 class Trainer:
-    """Trains by `score`; is interrupted, or killed, or diverges, where it is told to."""
+    """Training that gives `score`, and is interrupted, killed or diverges in a given trial."""
 
     def __init__(self, die_in: str = "", diverge_in: str = "", *, kill: bool = False) -> None:
         self.die_in, self.diverge_in, self.kill = die_in, diverge_in, kill
@@ -58,10 +58,11 @@ class Trainer:
 
 
 def silent(_: Trial) -> None:
+    """Ignore a trial."""
     return
 
 
-def test_it_tries_other_settings_within_bounds_and_ends_hopeless_ones(tmp_path: Path) -> None:
+def test_the_search_tries_settings_within_bounds_and_ends_hopeless_ones(tmp_path: Path) -> None:
     trainer = Trainer()
     rows = Search(tmp_path / "study", BASE, ["nepal"], trainer).run(14, silent)
     assert len(rows) == len(trainer.seen) == 14
@@ -82,11 +83,11 @@ def test_the_table_is_written_with_the_best_first(tmp_path: Path) -> None:
     best = max(rows, key=lambda row: row.best["score"])
     assert lines[0].startswith("| trial | frozen_blocks | mosaic | rate | steps |")
     assert lines[2].startswith(f"| {best.folder} |")
-    said = json.loads((tmp_path / "study/search.json").read_text())
-    assert [row["folder"] for row in said["trials"]] == ["trial-000", "trial-001", "trial-002"]
+    content = json.loads((tmp_path / "study/search.json").read_text())
+    assert [row["folder"] for row in content["trials"]] == ["trial-000", "trial-001", "trial-002"]
 
 
-def test_an_interrupted_search_goes_on_with_the_very_trial(tmp_path: Path) -> None:
+def test_an_interrupted_search_continues_with_the_same_trial(tmp_path: Path) -> None:
     trainer = Trainer(die_in="trial-002")
     for _ in range(2):  # twice, so that a second restart does not lose or double it
         with pytest.raises(KeyboardInterrupt):
@@ -99,7 +100,7 @@ def test_an_interrupted_search_goes_on_with_the_very_trial(tmp_path: Path) -> No
     assert again.seen[1][0] not in {name for name, _ in trainer.seen}
 
 
-def test_a_killed_search_goes_on_with_the_very_trial(tmp_path: Path) -> None:
+def test_a_killed_search_continues_with_the_same_trial(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tests.models.training.test_search import *; "
         "Search(Path(sys.argv[1]), BASE, [], Trainer(die_in='trial-001', kill=True)).run(3, silent)"
@@ -128,5 +129,5 @@ def test_a_folder_of_another_search_is_refused(tmp_path: Path) -> None:
         Search(tmp_path / "study", BASE.model_copy(update={"steps": 40}), [], Trainer())
 
 
-def test_without_a_judgement_the_score_is_0(tmp_path: Path) -> None:
+def test_without_a_validation_the_score_is_0(tmp_path: Path) -> None:
     assert best_of(RunFolder(tmp_path)) == (0, {"score": 0.0})

@@ -1,4 +1,4 @@
-"""A whole small training on drawn pictures: it learns, goes on after it was ended, and gives a file that loads."""
+"""Test a whole small training on drawn pictures: it learns, continues after it was ended, and its file loads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.training.architecture import BACKBONE
 from models.training.folder import RunFolder
 from models.training.loop import Progress, Training, plan_of
 from models.training.settings import Settings
-from tests.models.training.test_weights import drawn as drawn_weights
+from tests.support.weights import random_weights
 
 pytestmark = [
     pytest.mark.skipif(
@@ -44,20 +44,20 @@ SETTINGS = Settings(
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> scenes.Parts:
-    """Two drawn cameras, one that teaches and one that chooses, through shards as in real life."""
+    """Return two drawn cameras, one that trains and one that validates, read from shards."""
     folder = tmp_path_factory.mktemp("shards")
     shards.write(folder, drawn.samples(24, seed=5))
     split = folder / "split.json"
-    said = {"train": ["street-day-5"], "validation": ["street-cycle-6"], "test": []}
-    split.write_text(json.dumps({"schema": "edge-app/split/1", "command": "test", **said}))
+    parts = {"train": ["street-day-5"], "validation": ["street-cycle-6"], "test": []}
+    split.write_text(json.dumps({"schema": "edge-app/split/1", "command": "test", **parts}))
     return scenes.read([folder], split)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, parts: scenes.Parts) -> tuple[RunFolder, list[float]]:
-    """A run that was ended after 20 steps and went on in a second process's stead; its losses step by step."""
+    """Return a run that was ended after 20 steps and continued, and its losses step by step."""
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "smoke")
-    first = drawn_weights(plan_of(SETTINGS))
+    first = random_weights(plan_of(SETTINGS))
     rows = scenes.lineage(parts.training, "train") + scenes.lineage(parts.validation, "validation")
     folder.begin(SETTINGS, {"data": rows, "parent": {"sha256": weights.digest(first), "from": "drawn"}})
     (folder.path / "code.txt").write_text("test\n")
@@ -88,7 +88,7 @@ def test_the_loss_falls(trained: tuple[RunFolder, list[float]]) -> None:
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
 
 
-def test_the_folder_tells_how_it_went(trained: tuple[RunFolder, list[float]]) -> None:
+def test_the_folder_records_the_progress(trained: tuple[RunFolder, list[float]]) -> None:
     folder, _ = trained
     rows = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "validation" in row] == [30, 60]
@@ -97,9 +97,9 @@ def test_the_folder_tells_how_it_went(trained: tuple[RunFolder, list[float]]) ->
     assert folder.weights.exists()
 
 
-def test_a_pull_keeps_the_backbone_by_the_published_one(parts: scenes.Parts, tmp_path: Path) -> None:
-    first = drawn_weights(plan_of(SETTINGS))
-    published = drawn_weights(plan_of(SETTINGS), seed=1)
+def test_a_pull_keeps_the_backbone_near_the_published_one(parts: scenes.Parts, tmp_path: Path) -> None:
+    first = random_weights(plan_of(SETTINGS))
+    published = random_weights(plan_of(SETTINGS), seed=1)
     ends = {}
     for pull in (0.0, 0.5):
         settings = SETTINGS.model_copy(update={"pull": pull, "steps": 4, "judge_every": 4, "warm_up": 0})
@@ -134,8 +134,8 @@ def test_the_file_loads_on_a_device_and_says_where_it_comes_from(
             detector.detect(image)
             detector.close()
         manifest = json.loads(model.with_suffix(".json").read_text())
-        said = parse_lineage(manifest).training
-        assert said is not None
-        assert {one.licence for one in said.data} == {drawn.LICENCE}
-        assert said.run == "smoke"
+        training = parse_lineage(manifest).training
+        assert training is not None
+        assert {one.licence for one in training.data} == {drawn.LICENCE}
+        assert training.run == "smoke"
         assert model.stat().st_size < 0.4 * plain.stat().st_size

@@ -1,4 +1,4 @@
-"""Channels that never move: found, left out, and the network answers as before."""
+"""Test that channels that never change are found and left out, and that the network answers as before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_app.records import FloatArray
 from models.conversion.anchors import Size
 from models.training.architecture import BACKBONE, FINE, Plan, convolutions, plan
 from models.training.trimming import MULTIPLE, STEP, Extent, groups, trimmed
-from tests.models.training.test_weights import drawn
+from tests.support.weights import random_weights
 
 SIZE = Size(160, 96)
 PLAN = plan(4, fine=True, deep=True)
@@ -19,22 +19,23 @@ LAST = f"{BACKBONE}/Conv_1"
 WIDE = f"{BACKBONE}/expanded_conv_13/expand"
 
 
-def lively(network: Plan) -> dict[str, Extent]:
-    """Everything moves."""
+def changing(network: Plan) -> dict[str, Extent]:
+    """Return extents in which every channel changes."""
     size = {unit.name: unit.channels for unit in network.units}
     names = {tensor for group in groups(network) for tensor, _ in group.ends}
     return {n: Extent(*(np.full(size[n], v, np.float32) for v in (0.0, 1.0, 0.5))) for n in names}
 
 
-def still(extent: Extent, channels: list[int], value: float) -> None:
+def constant(extent: Extent, channels: list[int], value: float) -> None:
+    """Let these channels have one value."""
     for part in (extent.low, extent.high, extent.mean):
         part[channels] = value
 
 
-def test_a_group_is_what_goes_together_and_sums_are_left_alone() -> None:
+def test_a_group_holds_what_goes_together_and_no_sums() -> None:
     found = {group.root.name: group for group in groups(PLAN)}
     assert not any(name.endswith("/project") or name == f"{FINE}/sum" for name in found)
-    assert len(found[WIDE].through) == 3  # of its block, and of both heads of stride 16
+    assert len(found[WIDE].through) == 3  # one of its block, and one of each head of stride 16
     assert {unit.name for _, unit in found[LAST].ends} == {
         "BoxPredictor_1/BoxEncodingPredictor",
         "BoxPredictor_1/ClassPredictor",
@@ -42,20 +43,20 @@ def test_a_group_is_what_goes_together_and_sums_are_left_alone() -> None:
     }
 
 
-def test_what_moves_stays_and_so_do_the_outputs() -> None:
-    known = drawn(PLAN)
-    network, found = trimmed(PLAN, known, lively(PLAN))
+def test_changing_channels_and_outputs_stay() -> None:
+    known = random_weights(PLAN)
+    network, found = trimmed(PLAN, known, changing(PLAN))
     assert network == PLAN
     assert all((found[name] == known[name]).all() for name in known)
 
 
-def test_channels_go_in_multiples_and_only_from_where_they_are_still_at_every_end() -> None:
-    seen = lively(PLAN)
-    still(seen[LAST], list(range(20)), 0)
+def test_channels_are_dropped_in_multiples_and_only_if_constant_at_every_end() -> None:
+    seen = changing(PLAN)
+    constant(seen[LAST], list(range(20)), 0)
     for name in seen:
         if name.startswith("BoxPredictor_1/"):
-            still(seen[name], list(range(3, 40)), 0.25)
-    network, found = trimmed(PLAN, drawn(PLAN), seen)
+            constant(seen[name], list(range(3, 40)), 0.25)
+    network, found = trimmed(PLAN, random_weights(PLAN), seen)
     channels = {unit.name: unit.channels for unit in network.units}
     assert channels[LAST] == 1280 - 17 + 1  # the next multiple of 8
     assert channels[LAST] % MULTIPLE == 0
@@ -70,12 +71,12 @@ def test_channels_go_in_multiples_and_only_from_where_they_are_still_at_every_en
     }
 
 
-def test_a_step_of_int8_is_still_and_more_is_not() -> None:
-    seen = lively(PLAN)
+def test_a_change_within_one_int8_step_counts_as_none() -> None:
+    seen = changing(PLAN)
     for name in seen:
         if name.startswith(("BoxPredictor_0/", f"{BACKBONE}/expanded_conv_13/")):
             seen[name].low[:16], seen[name].high[:8], seen[name].high[8:16] = 1, 1 + 0.9 * STEP, 1 + 1.1 * STEP
-    network, _ = trimmed(PLAN, drawn(PLAN), seen)
+    network, _ = trimmed(PLAN, random_weights(PLAN), seen)
     assert {unit.channels for unit in network.units if unit.name == WIDE} == {576 - 8}
 
 
@@ -86,8 +87,8 @@ def test_a_network_with_still_channels_answers_the_same_without_them() -> None:
     from models.training.keras_network import graph_of
     from models.training.trimming import extents
 
-    known, random = drawn(PLAN), np.random.default_rng(3)
-    for unit in convolutions(PLAN.units):  # a third of all channels dead, some of what is carried on at a fixed value
+    known, random = random_weights(PLAN), np.random.default_rng(3)
+    for unit in convolutions(PLAN.units):  # a third of all channels constant, some at another value than 0
         if unit.relu:
             bias, gone = known[f"{unit.name}/bias"], random.random(unit.channels) < 0.3
             bias[gone] = -50

@@ -1,4 +1,4 @@
-"""What trusted detectors say about labels, and how a training takes it."""
+"""Test the hints of trusted detectors and of marks, and their use in training."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ SHIPPED = Path("models/artefacts/ssdlite_mobilenet_v2_512x288.tflite")
 
 
 def scene_of(boxes: list[list[float]], kinds: list[int]) -> Scene:
-    """A grey picture with labels."""
+    """Return a grey picture with labels."""
     image, count = np.full((40, 60, 3), 128, np.uint8), len(kinds)
     found = np.array(boxes, np.float32).reshape(-1, 4)
     return Scene(image, 1.5, found, np.array(kinds, np.int8), np.zeros(count, bool), np.ones(count, bool))
 
 
 @pytest.mark.parametrize(
-    ("score", "kind", "taught"),
+    ("score", "kind", "learned"),
     [(0.9, 0, 0), (0.4, 0, OTHER), (0.9, 1, OTHER)],
-    ids=["a sure car is taught", "a fair one is left out", "a motorcycle never is taught"],
+    ids=["a sure car is learned", "a fair one is left out", "a motorcycle is never learned"],
 )
-def test_what_nobody_labelled(score: float, kind: int, taught: int) -> None:
+def test_unlabelled_vehicles(score: float, kind: int, learned: int) -> None:
     scene = scene_of([[0.1, 0.1, 0.3, 0.3]], [0])
     seen = np.array([[0.1, 0.1, 0.3, 0.32], [0.6, 0.6, 0.8, 0.8]], np.float32)
     hint = compare_labels(scene, seen, np.array([0.9, score], np.float32), np.array([0, kind], np.int8))
-    assert hint.kinds.tolist() == [taught]
+    assert hint.kinds.tolist() == [learned]
     np.testing.assert_array_equal(hint.boxes, seen[1:])
     assert not hint.doubtful.any()
     more = hint.added(scene)
-    assert more.kinds.tolist() == [0, taught]
-    assert more.ignored.tolist() == [False, taught == OTHER]
+    assert more.kinds.tolist() == [0, learned]
+    assert more.ignored.tolist() == [False, learned == OTHER]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_labels_that_a_trusted_detector_contradicts(label: int, seen: int, score
 
 
 @pytest.mark.parametrize(
-    ("said", "height", "before", "after"),
+    ("scores", "height", "before", "after"),
     [
         ({"truck": 0.4, "car": 0.3}, 0.2, True, False),
         ({"truck": 0.2, "car": 0.3}, 0.2, False, True),
@@ -74,12 +74,14 @@ def test_labels_that_a_trusted_detector_contradicts(label: int, seen: int, score
     ],
     ids=["confirmed", "a car", "a bus", "a bus, in doubt", "unseen", "unseen and small", "small, confirmed"],
 )
-def test_what_an_enlarged_truck_is(said: dict[str, float], height: float, before: bool, after: bool) -> None:
-    assert stays_doubtful("truck", said, height, before) is after
+def test_an_enlarged_view_decides_about_a_truck(
+    scores: dict[str, float], height: float, before: bool, after: bool
+) -> None:
+    assert stays_doubtful("truck", scores, height, before) is after
 
 
 def test_an_enlarged_vehicle_is_recognised_where_the_label_says() -> None:
-    """On a drawn street, by the detector that ships: labels of cars, and an empty corner."""
+    """Use a drawn street and the detector that ships: labels of cars, and an empty corner."""
     detector = TfliteDetector(SHIPPED, score=FAINT)
     scores = []
     for one in drawn.samples(12, seed=5):
@@ -99,34 +101,34 @@ def test_two_detectors_find_one_vehicle_once() -> None:
     np.testing.assert_array_equal(hint.boxes, twice[1:])
 
 
-def test_a_bicycle_that_a_person_marked_takes_the_place_of_what_detectors_said(tmp_path: Path) -> None:
+def test_a_mark_of_a_bicycle_replaces_detections_there(tmp_path: Path) -> None:
     marked, one = tmp_path / "marks.json", sample(boxes=[[0.1, 0.1, 0.3, 0.3]], classes=[1])
     marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}, "nothing": {}, "cars": {}}))
-    said = Hint(
+    hint_before = Hint(
         np.array([[0.5, 0.5, 0.8, 0.8], [0, 0, 0.1, 0.1]], np.float32), np.full(2, OTHER, np.int8), np.ones(1, bool)
     )
-    for before, kinds, doubtful in (({one.sha256: said}, [OTHER, BICYCLE], [True]), ({}, [BICYCLE], [False])):
+    for before, kinds, doubtful in (({one.sha256: hint_before}, [OTHER, BICYCLE], [True]), ({}, [BICYCLE], [False])):
         hint = with_marks(before, [one], marked)[one.sha256]
         assert hint.kinds.tolist() == kinds
         np.testing.assert_array_equal(hint.boxes[-1], np.array([0.5, 0.5, 0.8, 0.9], np.float32))
         assert hint.doubtful.tolist() == doubtful
-        taught = hint.added(decoded(one))
-        assert taught.kinds.tolist() == [1, *kinds]
-        assert taught.ignored.tolist() == [*doubtful, *(kind == OTHER for kind in kinds)]
-    assert with_marks({"another": said}, [], marked) == {"another": said}
+        learned = hint.added(decoded(one))
+        assert learned.kinds.tolist() == [1, *kinds]
+        assert learned.ignored.tolist() == [*doubtful, *(kind == OTHER for kind in kinds)]
+    assert with_marks({"another": hint_before}, [], marked) == {"another": hint_before}
 
 
-def test_a_bicycle_labelled_as_a_motorcycle_teaches_no_motorcycle(tmp_path: Path) -> None:
+def test_a_bicycle_labelled_as_a_motorcycle_is_not_learned_as_one(tmp_path: Path) -> None:
     marked = tmp_path / "marks.json"
     one = sample(boxes=[[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.8, 0.8]], classes=[1, 1])
     marked.write_text(json.dumps({"bicycles": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}, "nothing": {}, "cars": {}}))
     hint = with_marks({}, [one], marked)[one.sha256]
     assert hint.doubtful.tolist() == [False, True]
-    taught = hint.added(decoded(one))
-    assert taught.kinds[~taught.ignored].tolist() == [1, BICYCLE]
+    learned = hint.added(decoded(one))
+    assert learned.kinds[~learned.ignored].tolist() == [1, BICYCLE]
 
 
-def test_where_a_person_saw_nothing_a_detector_is_not_believed(tmp_path: Path) -> None:
+def test_a_mark_of_nothing_overrules_a_detector(tmp_path: Path) -> None:
     marked, one = tmp_path / "marks.json", sample(boxes=[[0.1, 0.1, 0.3, 0.3]], classes=[1])
     marked.write_text(json.dumps({"bicycles": {}, "cars": {}, "nothing": {one.sha256: [[0.5, 0.5, 0.8, 0.9]]}}))
     seen = np.array([[0.5, 0.5, 0.8, 0.8], [0, 0, 0.1, 0.1]], np.float32)
@@ -136,19 +138,19 @@ def test_where_a_person_saw_nothing_a_detector_is_not_believed(tmp_path: Path) -
     assert not hint[one.sha256].doubtful.any()
 
 
-def test_a_van_labelled_as_a_bus_is_taught_as_a_car(tmp_path: Path) -> None:
+def test_a_van_labelled_as_a_bus_is_learned_as_a_car(tmp_path: Path) -> None:
     marked = tmp_path / "marks.json"
     one = sample(boxes=[[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.8, 0.8]], classes=[2, 2])
     marked.write_text(json.dumps({"bicycles": {}, "nothing": {}, "cars": {one.sha256: [[0.5, 0.5, 0.8, 0.8]]}}))
-    taught = with_marks({}, [one], marked)[one.sha256].added(decoded(one))
-    assert taught.kinds[~taught.ignored].tolist() == [2, 0]
+    learned = with_marks({}, [one], marked)[one.sha256].added(decoded(one))
+    assert learned.kinds[~learned.ignored].tolist() == [2, 0]
 
 
 @pytest.mark.parametrize(
     ("what", "least"),
     [("bicycles", 50), ("nothing", 50), ("cars", 20), ("unlabelled", 500), ("mislabelled", 40)],
 )
-def test_what_is_marked_can_be_read(what: What, least: int) -> None:
+def test_the_committed_marks_can_be_read(what: What, least: int) -> None:
     boxes = [box for marked in marks(what).values() for box in marked]
     assert len(boxes) > least
     assert all(0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1 for x0, y0, x1, y1 in boxes)

@@ -1,4 +1,4 @@
-"""The network as units, its weights, its scores and the folder of a run; Keras where TensorFlow is installed."""
+"""Test the network as units, its weights, its scores and the folder of a run; Keras when TensorFlow is installed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from models.conversion.published_weights import Weights as SourceWeights
 from models.evaluation.observations import Observation
 from models.training import parents, scoring, weights
 from models.training.anchoring import anchors_of, manifest_layers
-from models.training.architecture import BACKBONE, FINE, GROWN, MORE_PRIORS, Plan, block_of, convolutions, plan
+from models.training.architecture import BACKBONE, FINE, GROWN, MORE_PRIORS, block_of, convolutions, plan
 from models.training.folder import RunFolder
 from models.training.keras_network import graph_of, keras_network, take
 from models.training.loop import rate_at
 from models.training.scoring import Fit
 from models.training.settings import Settings
+from tests.support.weights import random_weights
 
 SIZES = (Size(300, 300), Size(512, 288), Size(640, 384))
 PACKAGE = published_weights.CACHE / f"{published_weights.PACKAGE}-{published_weights.VERSION}.tgz"
@@ -37,21 +38,9 @@ needs_tensorflow = pytest.mark.skipif(
 )
 
 
-def drawn(network: Plan, seed: int = 0) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-    """Small random weights of a plan."""
-    random = np.random.default_rng(seed)
-    channels = {INPUT: 3} | {unit.name: unit.channels for unit in network.units}
-    found = {}
-    for unit in convolutions(network.units):
-        columns = 1 if unit.op == "depthwise" else unit.channels
-        shape = (unit.kernel, unit.kernel, channels[unit.inputs[0]], columns)
-        found[f"{unit.name}/kernel"] = (random.normal(0, 1, shape) * (2 / np.prod(shape[:3])) ** 0.5).astype(np.float32)
-        found[f"{unit.name}/bias"] = random.normal(0, 0.1, unit.channels).astype(np.float32)
-    return found
-
-
 @pytest.fixture(scope="module")
 def published() -> SourceWeights:
+    """Return the published weights."""
     return published_weights.read(published_weights.fetch()).weights
 
 
@@ -117,13 +106,13 @@ def test_published_weights_fill_the_plan_and_added_priors_begin_as_their_parents
     assert weights.digest(found) != weights.digest(weights.of_source(published, network, seed=2))
 
 
-def test_weights_that_are_not_the_networks_are_refused() -> None:
+def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(BuildError, match="they are not the pinned network"):
         weights.of_source({}, plan(4, fine=False), seed=1)
 
 
-def test_a_fine_layer_that_grew_deeper_keeps_what_it_knew() -> None:
-    before, network = drawn(plan(4, fine=True)), plan(4, fine=True, deep=True)
+def test_a_deeper_fine_layer_keeps_its_weights() -> None:
+    before, network = random_weights(plan(4, fine=True)), plan(4, fine=True, deep=True)
     after = weights.grown(before, network, seed=1)
     assert {name: after[name] for name in before} == before
     for unit in GROWN:
@@ -131,14 +120,14 @@ def test_a_fine_layer_that_grew_deeper_keeps_what_it_knew() -> None:
     assert after[f"{FINE}/depthwise/kernel"].any()
     assert weights.grown(after, network, seed=2) == after
     with pytest.raises(BuildError, match=r"they lack .*layer_19_1_Conv2d_3"):
-        weights.grown(drawn(plan(3, fine=True)), network, seed=1)
+        weights.grown(random_weights(plan(3, fine=True)), network, seed=1)
 
 
 @needs_tensorflow
 def test_a_deep_fine_layer_answers_at_first_like_the_plain_one() -> None:
     tensorflow_adapter.load().keras.mixed_precision.set_global_policy("float32")
     size, plain, deep = Size(160, 96), plan(2, fine=True), plan(2, fine=True, deep=True)
-    known = drawn(plain)
+    known = random_weights(plain)
     image = np.random.default_rng(0).uniform(-1, 1, (1, 96, 160, 3)).astype(np.float32)
     for one, other in zip(
         keras_network(plain, size, known)(image),
@@ -149,7 +138,7 @@ def test_a_deep_fine_layer_answers_at_first_like_the_plain_one() -> None:
 
 
 def test_weights_are_kept_as_they_are(tmp_path: Path) -> None:
-    found = drawn(plan(2, fine=False))
+    found = random_weights(plan(2, fine=False))
     weights.save(tmp_path / "weights.npz", found)
     again = weights.load(tmp_path / "weights.npz")
     assert weights.digest(again) == weights.digest(found)
@@ -168,7 +157,7 @@ def test_a_mean_lies_between_and_only_of_one_network(share: float) -> None:
 
 
 def test_only_the_backbone_comes_nearer_to_the_published_one() -> None:
-    trained, published = drawn(plan(2, fine=True), 1), drawn(plan(2, fine=True), 2)
+    trained, published = random_weights(plan(2, fine=True), 1), random_weights(plan(2, fine=True), 2)
     found = weights.nearer(trained, published, 0.25)
     for name, array in found.items():
         share = 0.25 if name.startswith(f"{BACKBONE}/") else 0
@@ -177,16 +166,16 @@ def test_only_the_backbone_comes_nearer_to_the_published_one() -> None:
 
 def test_a_mixture_takes_its_share_of_each_file_and_says_so(tmp_path: Path) -> None:
     settings, shallow, deep = Settings(layers=2, deep=True), plan(2, fine=True), plan(2, fine=True, deep=True)
-    own, plain, grown = drawn(deep, 1), drawn(shallow, 2), drawn(deep, 3)
+    own, plain, grown = random_weights(deep, 1), random_weights(shallow, 2), random_weights(deep, 3)
     weights.save(tmp_path / "plain.npz", plain)
     weights.save(tmp_path / "grown.npz", grown)
-    found, said = parents.mixed(own, settings, [(tmp_path / "plain.npz", 0.5), (tmp_path / "grown.npz", 0.25)], 0)
+    found, lineage = parents.mixed(own, settings, [(tmp_path / "plain.npz", 0.5), (tmp_path / "grown.npz", 0.25)], 0)
     for name, array in plain.items():
         np.testing.assert_allclose(found[name], 0.375 * own[name] + 0.375 * array + 0.25 * grown[name], atol=1e-6)
     for name in (f"{unit}/kernel" for unit in GROWN):
         np.testing.assert_allclose(found[name], 0.375 * own[name] + 0.25 * grown[name], atol=1e-6)
-    assert [(one["from"], one["share"]) for one in said["mixed_with"]] == [("plain.npz", 0.5), ("grown.npz", 0.25)]
-    assert said["mixed_with"][1]["sha256"] == weights.digest(grown)
+    assert [(one["from"], one["share"]) for one in lineage["mixed_with"]] == [("plain.npz", 0.5), ("grown.npz", 0.25)]
+    assert lineage["mixed_with"][1]["sha256"] == weights.digest(grown)
     assert parents.mixed(own, settings, [], 0) == (own, {})
 
 
@@ -222,7 +211,7 @@ def test_keras_and_graph_answer_as_the_source_does(published: SourceWeights, siz
 
 
 @given(st.floats(0.5, 3), st.floats(-1, 1), st.integers(0, 100))
-def test_a_fit_finds_how_scores_were_bent(slope: float, shift: float, seed: int) -> None:
+def test_a_fit_finds_slope_and_shift(slope: float, shift: float, seed: int) -> None:
     random = np.random.default_rng(seed)
     logits = random.normal(-1, 1.5, 20_000)
     right = random.random(20_000) < 1 / (1 + np.exp(-(slope * logits + shift)))
@@ -232,15 +221,15 @@ def test_a_fit_finds_how_scores_were_bent(slope: float, shift: float, seed: int)
 
 
 @pytest.mark.parametrize("right", [np.zeros(5, bool), np.ones(5, bool)])
-def test_a_fit_stays_finite_and_never_turns_the_order_round(right: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+def test_a_fit_stays_finite_and_never_reverses_the_order(right: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
     found = scoring.fit(np.linspace(0.1, 0.9, 5), right)
     assert np.isfinite([found.slope, found.shift]).all()
     assert found.slope > 0
 
 
-def test_folding_changes_the_taught_columns_alone() -> None:
+def test_folding_changes_the_fitted_columns_alone() -> None:
     network = plan(2, fine=True)
-    before = drawn(network)
+    before = random_weights(network)
     after = scoring.folded(before, network, {"car": Fit(2.0, -1.0)})
     car = list(ROAD_USERS).index("car")
     for head in network.outputs[1]:
@@ -254,7 +243,7 @@ def test_folding_changes_the_taught_columns_alone() -> None:
     assert before.keys() == after.keys()
 
 
-def test_a_class_that_was_hardly_seen_takes_the_common_fit() -> None:
+def test_a_class_with_few_hits_takes_the_common_fit() -> None:
     random = np.random.default_rng(1)
     observations = []
     for i in range(80):
@@ -272,8 +261,8 @@ def test_a_class_that_was_hardly_seen_takes_the_common_fit() -> None:
 
 
 def test_the_rate_rises_then_falls_to_its_end() -> None:
-    said = Settings(steps=1000, warm_up=100, rate=1e-3, last_rate=0.1)
-    rates = [rate_at(said, step) for step in range(1000)]
+    settings = Settings(steps=1000, warm_up=100, rate=1e-3, last_rate=0.1)
+    rates = [rate_at(settings, step) for step in range(1000)]
     assert rates[0] == pytest.approx(1e-5)
     assert max(rates) == pytest.approx(1e-3)
     assert np.argmax(rates) in (99, 100)
@@ -281,7 +270,7 @@ def test_the_rate_rises_then_falls_to_its_end() -> None:
     assert rates[-1] == pytest.approx(1e-4, rel=0.01)
 
 
-def test_a_folder_goes_on_only_with_what_it_was_begun_with(tmp_path: Path) -> None:
+def test_a_folder_continues_only_with_its_own_settings_and_data(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.begin(Settings(), {"data": [1]})
     folder.begin(Settings(), {"data": [1]})
