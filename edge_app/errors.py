@@ -1,16 +1,16 @@
-"""The faults of the product, one small tree.
+"""Exceptions of the product, one small tree.
 
-Each is also the built-in type a caller would expect, so `except OSError` keeps meaning what it says. The message is
-one sentence for a person: what happened, where, and what to do.
+Each is also the built-in type that a caller expects, so `except OSError` keeps its meaning. The message is one sentence
+for a person: what happened, where, and what to do.
 """
 
 
 class EdgeAppError(Exception):
-    """Any fault that the product knows how to explain."""
+    """Any fault that the product can explain to a person."""
 
 
 class ConfigError(EdgeAppError, ValueError):
-    """The configuration is wrong; `problems` lists every finding as "section.key: message"."""
+    """The configuration is wrong; `problems` lists every error as "section.key: message"."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
@@ -22,11 +22,11 @@ class SourceError(EdgeAppError, OSError):
 
 
 class SourceEnded(EdgeAppError, EOFError):  # noqa: N818  # the normal end is no error
-    """A recording is over: the normal end, not a fault."""
+    """A recording has ended normally."""
 
 
 class DetectorError(EdgeAppError, RuntimeError):
-    """A model, its manifest or its runtime does not fit."""
+    """A model, its manifest or its runtime is missing, damaged, or does not fit the others."""
 
 
 class StoreError(EdgeAppError, OSError):
@@ -34,12 +34,12 @@ class StoreError(EdgeAppError, OSError):
 
 
 class PreviewError(EdgeAppError, OSError):
-    """Nobody can look: what serves live pictures is missing, its port is taken, or there is none yet."""
+    """No live picture can be shown: its server program is missing, its port is taken, or there is no picture yet."""
 
 
 class MetricsError(EdgeAppError, OSError):
-    """Prometheus cannot be served: the port is taken, or the address is not ours."""
+    """Metrics cannot be served: the port is taken, or the address is not one of this machine."""
 
 
 class BrokerError(EdgeAppError, ConnectionError):
-    """The MQTT broker cannot be reached or refuses us."""
+    """The MQTT broker cannot be reached or refuses the connection."""

@@ -1,7 +1,7 @@
-"""What travels between the rooms: frozen records whose arrays have stated shape, dtype and unit, checked when made.
+"""Records that the packages pass to each other: frozen, with arrays of stated shape, dtype and unit.
 
-Pixel boxes are x0, y0, x1, y1, origin top left, y down. Times are UTC seconds since 1970 (`captured_at`, `at`,
-`start`) or seconds of a clock that never steps (`monotonic`).
+Arrays are checked when a record is made. Pixel boxes are x0, y0, x1, y1, origin top left, y down. Times are UTC seconds
+since 1970 (`captured_at`, `at`, `start`) or seconds of a clock that never steps (`monotonic`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Region: TypeAlias = tuple[float, float, float, float]
 """A part of the frame: x0, y0, x1, y1 in 0..1 of its width and height."""
 
 LABELS: Final = ("car", "motorcycle", "bus", "truck", "bicycle", "person")
-"""Every class the product knows; `classes` arrays index it, whatever order a model's own labels have."""
+"""Every class of the product; `classes` arrays index this tuple, whatever order a model's own labels have."""
 VEHICLES: Final = ("car", "motorcycle", "bus", "truck", "bicycle")
-"""What is tracked and may be counted."""
+"""Labels that are tracked and may be counted."""
 DIRECTIONS: Final[tuple[Direction, Direction]] = ("left_to_right", "right_to_left")
 
 
@@ -41,8 +41,9 @@ def _check(name: str, array: Any, dtype: type, shape: tuple[int | None, ...]) ->
 class Frame:
     """One picture of the road.
 
-    image: uint8 (H, W, 3), BGR. index: 0-based number since the source was opened, frames that were dropped
-    included. captured_at: UTC s. monotonic: s; replay derives both from the media clock.
+    image: uint8 (H, W, 3), BGR.
+    index: 0-based number since the source was opened, dropped frames included.
+    captured_at: UTC s. monotonic: s of a clock that never steps; replay derives both from the media clock.
     """
 
     image: Image
@@ -55,13 +56,16 @@ class Frame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in px."""
+        """Return width and height in px."""
         return self.image.shape[1], self.image.shape[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """What a detector saw in one frame: boxes float32 (N, 4) px, scores float32 (N,) 0..1, classes int16 (N,)."""
+    """Detections of one frame.
+
+    boxes: float32 (N, 4), px. scores: float32 (N,), 0..1. classes: int16 (N,), indices into LABELS.
+    """
 
     boxes: FloatArray
     scores: FloatArray
@@ -83,12 +87,15 @@ class Detections:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tracks:
-    """The confirmed tracks at one moment.
+    """Confirmed tracks at one moment.
 
-    ids int64 (M,), unique for the life of a tracker. boxes float32 (M, 4) px. centroids float32 (M, 2) px.
-    velocities float32 (M, 2) px/s. classes int16 (M,): the vote over the track so far. scores float32 (M,): mean
-    detection score. seen bool (M,): matched in this very frame, not predicted. origins float32 (M, 2) px and born
-    float64 (M,) s, monotonic: where and when each was first seen, before it was confirmed.
+    ids: int64 (M,), unique for the life of a tracker.
+    boxes: float32 (M, 4), px. centroids: float32 (M, 2), px. velocities: float32 (M, 2), px/s.
+    classes: int16 (M,), indices into LABELS, the vote over the track so far.
+    scores: float32 (M,), mean detection score.
+    seen: bool (M,), True where a detection of this frame was matched, False where the track is only predicted.
+    origins: float32 (M, 2), px, and born: float64 (M,), monotonic s: place and time of the first detection, before the
+    track was confirmed.
     """
 
     ids: NDArray[np.int64]
@@ -116,6 +123,21 @@ class Tracks:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @classmethod
+    def empty(cls) -> Tracks:
+        points = np.empty((0, 2), np.float32)
+        return cls(
+            ids=np.empty(0, np.int64),
+            boxes=np.empty((0, 4), np.float32),
+            centroids=points,
+            velocities=points,
+            classes=np.empty(0, np.int16),
+            scores=np.empty(0, np.float32),
+            seen=np.empty(0, np.bool_),
+            origins=points,
+            born=np.empty(0, np.float64),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -129,7 +151,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class LineCrossing:
-    """A row of the tracks has crossed a line: which, when (s, monotonic), and in which direction (0 or 1)."""
+    """Crossing of a line by one track of a frame.
+
+    row: index of the track in `Tracks`. time: monotonic s at which it crossed. direction: 0 or 1, an index into
+    DIRECTIONS.
+    """
 
     row: int
     time: float
@@ -138,10 +164,10 @@ class LineCrossing:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """One vehicle passed one line.
+    """Crossing of one line by one vehicle.
 
-    at: UTC s and frame: index at which the centre passed the segment, not when that was confirmed. score: mean
-    detection score of the track, 0..1.
+    at: UTC s, and frame: frame index, at which the centre passed the segment, not at which that was confirmed.
+    score: mean detection score of the track, 0..1.
     """
 
     at: float
@@ -157,7 +183,7 @@ class Crossing:
 class FrameResult:
     """One frame with everything that the pipeline found in it.
 
-    crossings: those that were confirmed by this frame, in the order of the lines; each says when it really happened.
+    crossings: confirmed by this frame, in the order of the lines; each carries the time at which it really happened.
     """
 
     frame: Frame
@@ -168,10 +194,11 @@ class FrameResult:
 
 @dataclass(frozen=True, slots=True)
 class IntervalCounts:
-    """A closed interval of one line: immutable.
+    """Counts of one line in one closed interval.
 
-    start: UTC s, a multiple of the interval's length. counts: class -> direction -> n, every configured class
-    present. observed_s: seconds of the interval in which frames were really seen and processed.
+    start: UTC s, a multiple of the interval's length. interval_s: length, s.
+    counts: class -> direction -> n, with every configured class.
+    observed_s: seconds of the interval in which frames were really received and processed.
     """
 
     line: str
@@ -189,12 +216,12 @@ class IntervalCounts:
 
     @property
     def coverage(self) -> float:
-        """0..1; 1 also when rounding made the parts a hair longer than the whole."""
+        """Return the observed part of the interval, 0..1; rounding can make the sum of its parts slightly longer."""
         return min(1.0, max(0.0, self.observed_s / self.interval_s))
 
 
 def region_px(region: Region | None, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return x0, y0, x1, y1 in whole px of a region in a frame of this width and height; the whole frame for None."""
+    """Return a region as x0, y0, x1, y1 in whole px of a frame of this width and height; None is the whole frame."""
     if region is None:
         return 0, 0, *size
     x0, y0, x1, y1 = np.multiply(region, (*size, *size)).round().astype(int).tolist()

@@ -1,4 +1,4 @@
-"""Records refuse what does not have the stated shape or dtype, and cannot be changed."""
+"""Records reject arrays of another shape or dtype than stated, and cannot be changed."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ GOOD: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_a_frame_knows_width_and_height_in_this_order() -> None:
+def test_frame_size_is_width_then_height() -> None:
     assert Frame(np.zeros((480, 640, 3), np.uint8), 0, 0.0, 0.0).size == (640, 480)
 
 
 @pytest.mark.parametrize(
     "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((1, 4, 4, 3), np.uint8)]
 )
-def test_a_frame_is_a_picture_of_three_channels(image: Any) -> None:
+def test_a_frame_rejects_a_picture_without_three_channels(image: Any) -> None:
     with pytest.raises(ValueError, match="image must have the shape"):
         Frame(image, 0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4, 3), np.float32), [[0, 0, 0]], None])
-def test_a_frame_is_of_bytes(image: Any) -> None:
+def test_a_frame_rejects_pixels_that_are_not_uint8(image: Any) -> None:
     with pytest.raises(TypeError, match="image must be a numpy array of uint8"):
         Frame(image, 0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("field", ["boxes", "scores", "classes"])
-def test_detections_of_one_length_and_the_right_kind(field: str) -> None:
+def test_detections_reject_another_length_or_dtype(field: str) -> None:
     good = {name: GOOD[name] for name in ("boxes", "scores", "classes")}
     assert len(Detections(**good)) == 2
     with pytest.raises(ValueError, match="must have the shape"):
@@ -47,13 +47,13 @@ def test_detections_of_one_length_and_the_right_kind(field: str) -> None:
         Detections(**{**good, field: good[field].astype(np.complex64)})
 
 
-def test_no_detections_are_still_arrays() -> None:
+def test_empty_detections_have_arrays_of_length_0() -> None:
     empty = Detections.empty()
     assert (len(empty), empty.boxes.shape, empty.scores.shape, empty.classes.shape) == (0, (0, 4), (0,), (0,))
 
 
 @pytest.mark.parametrize("field", GOOD)
-def test_tracks_of_one_length_and_the_right_kind(field: str) -> None:
+def test_tracks_reject_another_length_or_dtype(field: str) -> None:
     assert len(Tracks(**GOOD)) == 2
     with pytest.raises(ValueError, match="must have the shape"):
         Tracks(**{**GOOD, field: GOOD[field][:1]})
@@ -61,7 +61,13 @@ def test_tracks_of_one_length_and_the_right_kind(field: str) -> None:
         Tracks(**{**GOOD, field: GOOD[field].astype(np.complex64)})
 
 
-def test_records_do_not_change() -> None:
+def test_empty_tracks_have_arrays_of_length_0() -> None:
+    empty = Tracks.empty()
+    assert len(empty) == 0
+    assert {name: getattr(empty, name).shape for name in GOOD} == {name: (0, *GOOD[name].shape[1:]) for name in GOOD}
+
+
+def test_records_cannot_be_changed() -> None:
     crossing = Crossing(0.0, 0, 1, "car", "main", "left_to_right", 0.5)
     with pytest.raises(FrozenInstanceError):
         crossing.label = "bus"  # type: ignore[misc]
@@ -69,12 +75,12 @@ def test_records_do_not_change() -> None:
         Detections.empty().scores = GOOD["scores"]  # type: ignore[misc]
 
 
-def test_vehicles_are_labels_and_a_person_is_none() -> None:
+def test_every_label_but_person_is_a_vehicle() -> None:
     assert set(VEHICLES) == set(LABELS) - {"person"}
 
 
 @given(observed=st.floats(-1, 100), interval=st.sampled_from([10.0, 60.0, 3600.0]), start=st.integers(0, 2**31))
-def test_coverage_is_a_share(observed: float, interval: float, start: int) -> None:
+def test_coverage_lies_between_0_and_1(observed: float, interval: float, start: int) -> None:
     closed = IntervalCounts("main", start, interval, {}, observed, 0, 0)
     assert 0 <= closed.coverage <= 1
     assert closed.end - closed.start == interval
