@@ -73,7 +73,9 @@ def build_detector(config: Config) -> TfliteDetector:
 
 def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
     t = config.tracker
-    settings = TrackerSettings(strong=config.detector.score, gate=t.gate, confirm_s=t.confirm_s, lost_s=t.lost_s)
+    settings = TrackerSettings(
+        strong=config.detector.score, association_radius=t.gate, confirm_s=t.confirm_s, lost_s=t.lost_s
+    )
     return Pipeline(
         detector,
         Tracker(settings),

@@ -16,10 +16,9 @@ from edge_app.records import Crossing, Frame, Quality
 from edge_app.service import Service
 from edge_app.sources import SourceStatus
 from edge_app.system.threads import Latest, Worker
-from tests.counting.test_pipeline import DOWN, frames, pipeline
 from tests.support.ledger_cases import open_ledger
-from tests.support.scripted import Scripted, ScriptedEngine
-from tests.support.trajectories import Look, Sensor
+from tests.support.scripted import DOWN, Scripted, ScriptedEngine, frames, pipeline
+from tests.support.trajectories import Observation, Sensor
 
 LONG = 10.0
 
@@ -53,7 +52,7 @@ class Case:
     """One vehicle drives down past the line. counted: set as soon as the ledger has its crossing."""
 
     def __init__(self, folder: Path, *engines: ScriptedEngine, live: bool = True) -> None:
-        self.looks: list[Look] = Sensor().watch([DOWN], 5)
+        self.looks: list[Observation] = Sensor().observe([DOWN], 5)
         self.camera, self.ledger = Camera(live=live), open_ledger(folder, ["main"])
         self.counted = threading.Event()
         record, self.crossings = self.ledger.record, list[Crossing]()
@@ -77,7 +76,7 @@ class Case:
 
 def certain_at() -> int:
     """The frame with which the crossing becomes certain."""
-    looks = Sensor().watch([DOWN], 5)
+    looks = Sensor().observe([DOWN], 5)
     plain = pipeline(Scripted(looks))
     return next(frame.index for frame in frames(looks, Sensor()) if plain.process(frame).crossings)
 

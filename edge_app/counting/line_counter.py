@@ -1,7 +1,7 @@
-"""Decides when a track has crossed a line, and in which direction. Pure: no clock, no I/O.
+"""Decide when a track has crossed a line, and in which direction. Pure: no clock, no I/O.
 
-A track crosses when its centroid passes the segment and then leaves a dead band around the line, so a box that
-trembles on the line counts nothing. Standing at `start` and looking to `end`, what goes from the left-hand side to the
+A track crosses when its centroid passes the segment and then leaves a dead band around the line, so that a box that
+trembles on the line counts nothing. Seen from `start` towards `end`, a movement from the left-hand side to the
 right-hand side is `left_to_right`; in picture coordinates (y down) the right is where ex * py - ey * px > 0.
 """
 
@@ -12,37 +12,78 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.counting.duplicates import Duplicates
+from edge_app.counting.duplicates import DuplicateFilter
 from edge_app.records import LineCrossing, Tracks
 
 _FORGET_S = 30.0
-"""Longer than any track lives unseen."""
-_MANY = 256
-"""Tracks remembered before it is worth while to look for old ones."""
-_BACK_S = 0.8
-"""How long s before it was first seen a vehicle may have crossed."""
-_BACK = 1.0
-"""How far behind the line, in box extents, it may have been seen first."""
+"""Time, s, after which a track is forgotten: longer than any track lives undetected."""
+_MANY_TRACKS = 256
+"""Number of remembered tracks from which old ones are removed; with fewer it is not worth the time."""
+_UNSEEN_S = 0.8
+"""Longest time, s, between a crossing and the first detection of its vehicle."""
+_UNSEEN_EXTENTS = 1.0
+"""Longest distance of that first detection behind the line, in box extents across the line."""
 
 
 @dataclass(slots=True)
-class _Passage:
-    """What one line remembers of one track.
+class _TrackMemory:
+    """State of one track at one line, as of the last frame that moved it.
 
-    distance px and time s of the last look, signed as the side; side: the last one on which the track was clear of
-    the band; passed: when it went over the segment since, None when it did not.
+    distance: px from the line, its sign is the side. along: position along the line, 0..1 of its length. time: s.
+    side: 1 or -1, the last side on which the track was clear of the dead band.
+    crossed_at: s at which the track passed the segment since then, None when it did not; position: 0..1, where.
     """
 
     distance: float
     along: float
     time: float
     side: int
-    passed: float | None = None
-    place: float = 0.0
+    crossed_at: float | None = None
+    position: float = 0.0
+
+    def move(self, distance: float, along: float, time: float) -> None:
+        """Take the place of this frame, and note a change of side between the ends of the segment."""
+        if (distance >= 0) != (self.distance >= 0):
+            part = self.distance / (self.distance - distance)
+            self.position = self.along + part * (along - self.along)
+            inside = 0.0 <= self.position <= 1.0
+            self.crossed_at = self.time + part * (time - self.time) if inside else None
+        self.distance, self.along, self.time = distance, along, time
+
+    def leave_band(self, row: int) -> LineCrossing | None:
+        """Return the crossing that is confirmed now that the track is clear of the dead band, if any."""
+        side = 1 if self.distance >= 0 else -1
+        changed, self.side = side != self.side, side
+        crossed_at, self.crossed_at = self.crossed_at, None
+        if not changed or crossed_at is None:
+            return None
+        return LineCrossing(row, crossed_at, 0 if side > 0 else 1)
+
+    def assume_crossing(self, distance: float, along: float, time: float, extent: float, since: float) -> None:
+        """Assume that a track which starts just behind the line and drives away from it has crossed it unseen.
+
+        distance, along, time: place of this frame; extent: px of the box across the line. since: s of the first frame.
+
+        A vehicle does not start to exist on the road: the detector found it late. A vehicle that stood there drives
+        off too slowly for this, and vehicles in the very first frame are left alone.
+        """
+        elapsed = time - self.time
+        if elapsed <= 0:
+            return
+        speed = (distance - self.distance) / elapsed
+        ago = self.distance / speed if speed else -1.0
+        position = self.along - (along - self.along) / elapsed * ago
+        near = ago <= _UNSEEN_S and abs(self.distance) <= _UNSEEN_EXTENTS * extent
+        if near and 0 < ago <= self.time - since and 0 <= position <= 1:
+            self.crossed_at, self.position = self.time - ago, position
+            self.side = -self.side
 
 
 class LineCounter:
-    """One line, in px, and the tracks near it. band: half-width of the dead band in box extents across the line."""
+    """Counter of one line.
+
+    start, end: px. band: half-width of the dead band, in box extents across the line.
+    """
 
     def __init__(self, start: tuple[float, float], end: tuple[float, float], *, band: float) -> None:
         self._start = np.array(start, np.float64)
@@ -51,82 +92,68 @@ class LineCounter:
         self._along = vector / self._length
         self._across = np.array([-self._along[1], self._along[0]])
         self._band = band
-        self._passages: dict[int, _Passage] = {}
-        self._duplicates = Duplicates(self._along, self._across)
-        self._begun = float("inf")
+        self._memories: dict[int, _TrackMemory] = {}
+        self._duplicates = DuplicateFilter(self._along, self._across)
+        self._first_update = float("inf")
 
     @property
     def duplicates(self) -> int:
-        """Crossings left out since the start: of a second track on a vehicle that has just crossed."""
+        """Return the crossings left out since the start because a second track of the same vehicle made them."""
         return self._duplicates.count
 
     def update(self, tracks: Tracks, time: float) -> list[LineCrossing]:
-        """The crossings that became certain with this look; call it for every look, with all tracks shown."""
-        self._begun = min(self._begun, time)
-        self._duplicates.look(tracks, time)
-        distance, along = self._place(tracks.centroids)
-        first, first_along = self._place(tracks.origins)
+        """Return the crossings that are confirmed by this frame; call it for every frame with all its tracks.
+
+        time: monotonic s.
+        """
+        self._first_update = min(self._first_update, time)
+        self._duplicates.observe(tracks, time)
+        distance, along = self._locate(tracks.centroids)
         extent = np.abs((tracks.boxes[:, 2:] - tracks.boxes[:, :2]) @ np.abs(self._across))
         clear = np.abs(distance) > self._band * extent
+        self._remember_new(tracks, distance, along, extent, time)
         crossings = []
         columns = (tracks.ids, distance, along, clear, tracks.seen)
         rows = zip(*(column.tolist() for column in columns), strict=True)
         for row, (track, d, u, is_clear, is_seen) in enumerate(rows):
-            passage = self._passages.get(track)
-            if passage is None:
-                d0 = float(first[row])
-                passage = _Passage(d0, float(first_along[row]), float(tracks.born[row]), 1 if d0 >= 0 else -1)
-                self._passages[track] = passage
-                self._look_back(passage, d, u, time, float(extent[row]))
-            # Where an unseen track should be may complete a passage that was seen, never begin one.
-            if not is_seen and passage.passed is None:
+            memory = self._memories[track]
+            # A predicted place may complete a passage that was detected, but never begin one.
+            if not is_seen and memory.crossed_at is None:
                 continue
-            self._pass(passage, d, u, time)
-            side = 1 if d >= 0 else -1
-            if is_clear and side != passage.side:
-                if passage.passed is not None:
-                    made = LineCrossing(row, passage.passed, 0 if side > 0 else 1)
-                    if self._duplicates.admits(made, passage.place * self._length, tracks, time):
-                        crossings.append(made)
-                passage.side = side
-            if is_clear:
-                passage.passed = None
+            memory.move(d, u, time)
+            crossing = memory.leave_band(row) if is_clear else None
+            if crossing and self._duplicates.accept(crossing, memory.position * self._length, tracks, time):
+                crossings.append(crossing)
         self._forget(time)
-        return crossings + self._duplicates.cleared(tracks, time)
+        return crossings + self._duplicates.release(tracks, time)
 
-    def _look_back(self, passage: _Passage, distance: float, along: float, time: float, extent: float) -> None:
-        """Takes a track that was born just behind the line and drives away from it as having crossed unseen.
-
-        A vehicle does not come into being on the road: the detector found it late. One that stood there drives off too
-        slowly for this, and what was there at the first look of all is left alone.
-        """
-        elapsed = time - passage.time
-        if elapsed <= 0:
+    def _remember_new(
+        self,
+        tracks: Tracks,
+        distance: NDArray[np.float64],
+        along: NDArray[np.float64],
+        extent: NDArray[np.float64],
+        time: float,
+    ) -> None:
+        """Remember the tracks of this frame that are new, from their first detection on."""
+        new = [row for row, track in enumerate(tracks.ids.tolist()) if track not in self._memories]
+        if not new:
             return
-        speed = (distance - passage.distance) / elapsed
-        back = passage.distance / speed if speed else -1.0
-        place = passage.along - (along - passage.along) / elapsed * back
-        near = back <= _BACK_S and abs(passage.distance) <= _BACK * extent
-        if near and 0 < back <= passage.time - self._begun and 0 <= place <= 1:
-            passage.passed, passage.place = passage.time - back, place
-            passage.side = -passage.side
+        first, first_along = self._locate(tracks.origins)
+        for row in new:
+            start = float(first[row])
+            memory = _TrackMemory(start, float(first_along[row]), float(tracks.born[row]), 1 if start >= 0 else -1)
+            memory.assume_crossing(
+                float(distance[row]), float(along[row]), time, float(extent[row]), self._first_update
+            )
+            self._memories[int(tracks.ids[row])] = memory
 
     def _forget(self, time: float) -> None:
-        # Not what merely is not shown now: a track that comes back must not cross a second time.
-        if len(self._passages) > _MANY:
-            self._passages = {k: p for k, p in self._passages.items() if time - p.time <= _FORGET_S}
+        # A track that is only hidden for now stays: when it comes back it must not cross a second time.
+        if len(self._memories) > _MANY_TRACKS:
+            self._memories = {track: m for track, m in self._memories.items() if time - m.time <= _FORGET_S}
 
-    def _place(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Signed distance from the line in px, and the place along it in 0..1 of its length."""
+    def _locate(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the signed distances from the line in px, and the positions along it in 0..1 of its length."""
         relative = points - self._start
         return relative @ self._across, relative @ self._along / self._length
-
-    def _pass(self, passage: _Passage, distance: float, along: float, time: float) -> None:
-        """Moves the memory on to this look, noting a change of side within the segment's ends."""
-        if (distance >= 0) != (passage.distance >= 0):
-            part = passage.distance / (passage.distance - distance)
-            place = passage.along + part * (along - passage.along)
-            inside = 0.0 <= place <= 1.0
-            passage.passed = passage.time + part * (time - passage.time) if inside else None
-            passage.place = place
-        passage.distance, passage.along, passage.time = distance, along, time

@@ -33,15 +33,15 @@ from edge_app.records import (
 )
 
 _INDEX_S = 10.0
-"""How far back a crossing may lie when it is confirmed."""
+"""Longest time, s, between a crossing and its confirmation."""
 
 
 @dataclass(slots=True)
 class PreparedFrame:
-    """A frame on its way through the stages: shown to an engine by one thread, then counted by another.
+    """A frame between the stages: given to an engine in one thread, then counted in another.
 
-    picture: what the engine is shown. corner: x, y px of the frame where the picture begins. spent: s of work for its
-    detections so far. outputs: what the engine returned, None before.
+    picture: input of the engine. corner: x, y px of the frame at which the picture begins.
+    spent: s of work for its detections so far. outputs: of the engine, None before.
     """
 
     frame: Frame
@@ -60,8 +60,9 @@ class PreparedFrame:
 class Pipeline:
     """The detector, the tracker and the lines of one road; used by one thread.
 
-    classes: labels that are counted. band: half-width of the dead band around a line, in box extents across the line.
-    region: the only part of the frame that the detector is shown, so that vehicles are larger; None for all of it.
+    classes: labels that are counted.
+    band: half-width of the dead band around a line, in box extents across the line.
+    region: the only part of the frame that the detector receives, so that vehicles are larger; None for all of it.
     """
 
     def __init__(
@@ -85,7 +86,10 @@ class Pipeline:
 
     @property
     def duplicates(self) -> int:
-        """The crossings left out since the start because a second track of the same vehicle made them; thread-safe."""
+        """Return the crossings left out since the start because a second track of the same vehicle made them.
+
+        Safe to call in any thread.
+        """
         return self._duplicates_before + sum(counter.duplicates for counter in self._counters)
 
     def process(self, frame: Frame) -> FrameResult:
@@ -95,15 +99,15 @@ class Pipeline:
         return self.count(prepared)
 
     def prepare(self, frame: Frame) -> PreparedFrame:
-        """Cut and scale a frame to what an engine is shown."""
+        """Cut and scale a frame to the input of an engine."""
         began = perf_counter()
         x0, y0, x1, y1 = region_px(self._region, frame.size)
-        whole = (x0, y0, x1, y1) == (0, 0, *frame.size)
-        picture = self.detector.prepare(frame.image if whole else frame.image[y0:y1, x0:x1])
+        uncut = (x0, y0, x1, y1) == (0, 0, *frame.size)
+        picture = self.detector.prepare(frame.image if uncut else frame.image[y0:y1, x0:x1])
         return PreparedFrame(frame, picture, (x0, y0), perf_counter() - began)
 
     def count(self, prepared: PreparedFrame) -> FrameResult:
-        """Decode, track and count a frame that an engine has seen; call it in the order of the frames."""
+        """Decode, track and count a frame that an engine has processed; call it in the order of the frames."""
         frame = prepared.frame
         if frame.size != self._size:
             self._build_line_counters(frame.size)
@@ -134,7 +138,7 @@ class Pipeline:
         )
 
     def _detections(self, prepared: PreparedFrame) -> Detections:
-        """Decode what the engine returned into boxes in px of the whole frame."""
+        """Decode the outputs of the engine into boxes in px of the frame."""
         assert prepared.outputs is not None
         found = self.detector.decode(prepared.picture, prepared.outputs)
         if prepared.corner == (0, 0):
@@ -156,7 +160,7 @@ class Pipeline:
     def _crossing(self, frame: Frame, tracks: Tracks, line: Line, found: LineCrossing) -> Crossing:
         return Crossing(
             at=frame.captured_at - (frame.monotonic - found.time),
-            frame=min(self._recent, key=lambda seen: abs(seen[0] - found.time))[1],
+            frame=min(self._recent, key=lambda recent: abs(recent[0] - found.time))[1],
             track_id=int(tracks.ids[found.row]),
             label=LABELS[tracks.classes[found.row]],
             line=line.id,

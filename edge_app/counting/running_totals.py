@@ -10,7 +10,7 @@ from edge_app.records import DIRECTIONS, Crossing, Direction, Line
 class RunningTotals:
     """Vehicles counted since the start, by line, class and direction. One thread adds, any thread may read.
 
-    lines, classes: what is listed from the start, with zeros; others are added when they first cross.
+    lines, classes: listed from the start, with zeros; others are added at their first crossing.
     """
 
     def __init__(self, lines: Sequence[Line] = (), classes: Sequence[str] = ()) -> None:
@@ -19,7 +19,7 @@ class RunningTotals:
         }
 
     def add(self, crossings: Iterable[Crossing]) -> None:
-        """Count these crossings too."""
+        """Add these crossings to the totals."""
         for crossing in crossings:
             by_class = self.by_line.setdefault(crossing.line, {})
             by_class.setdefault(crossing.label, dict.fromkeys(DIRECTIONS, 0))[crossing.direction] += 1

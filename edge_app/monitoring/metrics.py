@@ -94,8 +94,8 @@ class _Figures(Collector):
             labels=["stage"],
         )
         for stage, spent in self._components.pipeline.times.histograms().items():
-            buckets = [(f"{bound:g}", n) for bound, n in zip(BOUNDS_S, spent.looks, strict=False)]
-            family.add_metric([stage], [*buckets, ("+Inf", spent.looks[-1])], spent.seconds)
+            buckets = [(f"{bound:g}", n) for bound, n in zip(BOUNDS_S, spent.cumulative, strict=False)]
+            family.add_metric([stage], [*buckets, ("+Inf", spent.cumulative[-1])], spent.seconds)
         return family
 
     def _counted(self) -> Iterator[Metric]:

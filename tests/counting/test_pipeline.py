@@ -1,4 +1,4 @@
-"""Detect, track and count in order: places, times and frames come out where they belong."""
+"""Pipeline: detecting, tracking and counting in order, with the right places, times and frame numbers."""
 
 from __future__ import annotations
 
@@ -14,41 +14,26 @@ from edge_app.config.model import Config
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.stage_times import BOUNDS_S, StageTimes
 from edge_app.counting.tracker import Tracker
-from edge_app.detectors import Detector
 from edge_app.detectors.manifest import default_model
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import SourceEnded
 from edge_app.offline.scoring import Event, read_truth, score
-from edge_app.records import LABELS, Crossing, Detections, Frame, Image, Line
+from edge_app.records import LABELS, Crossing, Detections, Frame, Line
 from edge_app.sources.recording import Recording
-from tests.support.scripted import Scripted
+from tests.support.scripted import COUNTED, DOWN, LINE, NOON, Scripted, frames, pipeline
 from tests.support.shared import SHARED, needs
-from tests.support.trajectories import BAND, Look, Sensor, Vehicle, straight, truth
-
-LINE = Line("main", (0.1, 0.5), (0.9, 0.5))
-COUNTED = ("car", "motorcycle", "bus", "truck")
-NOON = 1_780_000_000.0
-DOWN = straight((0.5, 0.0), (0.5, 1.0), 0.0, 4.0)
-
-
-def pipeline(detector: Detector, *lines: Line, classes: Sequence[str] = COUNTED) -> Pipeline:
-    return Pipeline(detector, Tracker(), lines or (LINE,), classes, band=BAND)
-
-
-def frames(looks: Sequence[Look], sensor: Sensor, image: Image | None = None) -> list[Frame]:
-    picture = np.zeros((sensor.height, sensor.width, 3), np.uint8) if image is None else image
-    return [Frame(picture, i, NOON + look.time, 100 + look.time) for i, look in enumerate(looks)]
+from tests.support.trajectories import BAND, Observation, Sensor, Vehicle, truth
 
 
 def run(vehicles: list[Vehicle], sensor: Sensor, *lines: Line, classes: Sequence[str] = COUNTED) -> list[Crossing]:
-    looks = sensor.watch(vehicles, 6)
-    counts = pipeline(Scripted(looks), *lines, classes=classes)
-    return [crossing for frame in frames(looks, sensor) for crossing in counts.process(frame).crossings]
+    observations = sensor.observe(vehicles, 6)
+    counts = pipeline(Scripted(observations), *lines, classes=classes)
+    return [crossing for frame in frames(observations, sensor) for crossing in counts.process(frame).crossings]
 
 
 @pytest.mark.parametrize("fps", [5.0, 15.0, 60.0])
 @pytest.mark.parametrize("size", [(320, 240), (1920, 1080)])
-def test_a_crossing_says_when_it_happened_not_when_it_was_certain(size: tuple[int, int], fps: float) -> None:
+def test_a_crossing_has_the_time_at_which_it_happened_not_was_confirmed(size: tuple[int, int], fps: float) -> None:
     sensor = Sensor(size[0], size[1], fps=fps)
     (found,), (true,) = run([DOWN], sensor), truth([DOWN], LINE)
     assert (found.line, found.label, found.direction) == ("main", "car", "left_to_right")
@@ -57,40 +42,40 @@ def test_a_crossing_says_when_it_happened_not_when_it_was_certain(size: tuple[in
     assert 0.5 < found.score < 0.9
 
 
-def test_frames_that_were_dropped_keep_their_numbers() -> None:
-    """A look lost at the line: time is between the two around it, and the frame is one that was really seen."""
+def test_dropped_frames_still_have_numbers() -> None:
+    """Only every third frame is processed: the time lies between two of them, and the frame is one of them."""
     sensor = Sensor(fps=10, noise=0.0)
-    looks = sensor.watch([DOWN], 5)
-    seen = [frame for frame in frames(looks, sensor) if frame.index % 3 == 0]
-    counts = pipeline(Scripted(looks[::3]))
-    (found,) = [crossing for frame in seen for crossing in counts.process(frame).crossings]
+    observations = sensor.observe([DOWN], 5)
+    processed = [frame for frame in frames(observations, sensor) if frame.index % 3 == 0]
+    counts = pipeline(Scripted(observations[::3]))
+    (found,) = [crossing for frame in processed for crossing in counts.process(frame).crossings]
     assert found.frame in (18, 21)
     assert found.at - NOON == pytest.approx(2.0, abs=0.1)
 
 
-def test_classes_that_are_not_wanted_are_not_counted() -> None:
+def test_only_the_given_classes_are_counted() -> None:
     vehicles = [replace(DOWN, label="bicycle"), replace(DOWN, path=lambda t: (0.2, DOWN.path(t)[1]), label="bus")]
     assert [c.label for c in run(vehicles, Sensor())] == ["bus"]
     assert [c.label for c in run(vehicles, Sensor(), classes=["bicycle"])] == ["bicycle"]
     assert sorted(c.label for c in run(vehicles, Sensor(), classes=LABELS)) == ["bicycle", "bus"]
 
 
-def test_several_lines() -> None:
+def test_crossings_of_several_lines_come_in_order_of_time() -> None:
     lines = [Line(f"at-{y}", (0.0, y), (1.0, y)) for y in (0.6, 0.4)]
     assert [c.line for c in run([DOWN], Sensor(), *lines)] == ["at-0.4", "at-0.6"]
 
 
-def test_no_lines_no_crossings() -> None:
-    looks = Sensor().watch([DOWN], 2)
-    counts = Pipeline(Scripted(looks), Tracker(), (), COUNTED, band=BAND)
-    assert [crossing for frame in frames(looks, Sensor()) for crossing in counts.process(frame).crossings] == []
+def test_without_lines_there_are_no_crossings() -> None:
+    observations = Sensor().observe([DOWN], 2)
+    counts = Pipeline(Scripted(observations), Tracker(), (), COUNTED, band=BAND)
+    assert [crossing for frame in frames(observations, Sensor()) for crossing in counts.process(frame).crossings] == []
 
 
-def test_a_region_is_all_that_the_detector_sees_and_boxes_come_back_in_their_place() -> None:
+def test_the_detector_receives_the_region_alone_and_boxes_are_in_px_of_the_frame() -> None:
     rng = np.random.default_rng(1)
     picture = rng.integers(0, 255, (400, 600, 3), np.uint8)
     box = Detections(np.array([[10, 20, 40, 60]], np.float32), np.array([0.9], np.float32), np.array([0], np.int16))
-    detector = Scripted([Look(0.0, box)])
+    detector = Scripted([Observation(0.0, box)])
     counts = Pipeline(detector, Tracker(), (LINE,), COUNTED, band=BAND, region=(0.25, 0.5, 0.75, 1.0))
     result = counts.process(Frame(picture, 0, 0.0, 0.0))
     assert np.array_equal(detector.shown[0], picture[200:400, 150:450])
@@ -98,10 +83,10 @@ def test_a_region_is_all_that_the_detector_sees_and_boxes_come_back_in_their_pla
 
 
 def test_a_region_counts_as_the_whole_picture_does() -> None:
-    """The lower half, where the detector sees the same vehicle in other coordinates."""
+    """The region is the lower half, so the detector returns the same vehicle in other coordinates."""
     sensor, x = Sensor(noise=0.0), np.array([0, 360, 0, 360], np.float32)
-    whole = sensor.watch([DOWN], 5)
-    half = [Look(t, Detections(d.boxes - x, d.scores, d.classes)) for t, d in whole]
+    full = sensor.observe([DOWN], 5)
+    half = [Observation(t, Detections(d.boxes - x, d.scores, d.classes)) for t, d in full]
     counts = Pipeline(Scripted(half), Tracker(), (LINE,), COUNTED, band=BAND, region=(0, 0.5, 1, 1))
     found = [crossing for frame in frames(half, sensor) for crossing in counts.process(frame).crossings]
     assert found == run([DOWN], sensor)
@@ -109,16 +94,16 @@ def test_a_region_counts_as_the_whole_picture_does() -> None:
 
 def test_without_a_region_the_frame_is_not_copied() -> None:
     sensor = Sensor()
-    looks = sensor.watch([], 1)
-    detector, picture = Scripted(looks), np.zeros((720, 1280, 3), np.uint8)
-    pipeline(detector).process(frames(looks, sensor, picture)[0])
+    observations = sensor.observe([], 1)
+    detector, picture = Scripted(observations), np.zeros((720, 1280, 3), np.uint8)
+    pipeline(detector).process(frames(observations, sensor, picture)[0])
     assert detector.shown[0] is picture
 
 
-def test_a_change_of_resolution_goes_on_counting() -> None:
-    """The camera comes back smaller: nothing crashes, nobody is made up, the next vehicle counts."""
+def test_counting_goes_on_after_a_change_of_resolution() -> None:
+    """The camera returns with fewer pixels: nothing crashes, no crossing is made up, the next vehicle counts."""
     before, after = Sensor(1280, 720), Sensor(640, 480, seed=2)
-    first, second = before.watch([DOWN], 3), after.watch([DOWN], 5)
+    first, second = before.observe([DOWN], 3), after.observe([DOWN], 5)
     later = [Frame(f.image, f.index + 45, f.captured_at + 4, f.monotonic + 4) for f in frames(second, after)]
     counts = pipeline(Scripted([*first, *second]))
     found = [crossing for frame in [*frames(first, before), *later] for crossing in counts.process(frame).crossings]
@@ -126,17 +111,17 @@ def test_a_change_of_resolution_goes_on_counting() -> None:
     assert found[1].at - NOON == pytest.approx(6.0, abs=0.15)
 
 
-def test_every_look_times_every_stage() -> None:
-    looks = Sensor().watch([DOWN], 1)
-    counts = pipeline(Scripted(looks))
-    for frame in frames(looks, Sensor()):
+def test_every_stage_of_every_frame_is_timed() -> None:
+    observations = Sensor().observe([DOWN], 1)
+    counts = pipeline(Scripted(observations))
+    for frame in frames(observations, Sensor()):
         counts.process(frame)
     stages = counts.times.percentiles()
     assert stages.keys() == {"detect", "track", "count"}
     assert all(0 < times.p50 <= times.p95 < 1000 for times in stages.values())
 
 
-def test_stage_times_are_milliseconds_of_the_latest_looks() -> None:
+def test_percentiles_are_milliseconds_of_the_latest_frames() -> None:
     times = StageTimes()
     for _ in range(5000):
         times.add("detect", 99.0)
@@ -146,19 +131,19 @@ def test_stage_times_are_milliseconds_of_the_latest_looks() -> None:
     assert times.percentiles()["detect"].p95 == pytest.approx(2000 - 1024 * 0.05, abs=1)
 
 
-def test_an_empty_road() -> None:
+def test_an_empty_road_has_no_crossings() -> None:
     assert run([], Sensor()) == []
 
 
 def clip_pipeline(line: Line) -> tuple[TfliteDetector, Pipeline]:
-    """As shipped."""
+    """Return the detector and the pipeline that the program has by default."""
     config = Config.model_validate({"lines": [{"id": line.id, "start": line.start, "end": line.end}]})
     detector = build_detector(config)
     return detector, build_pipeline(config, detector)
 
 
 def counted(line: Line, clip: str, first: float = inf) -> list[tuple[int, Crossing]]:
-    """The crossings of the first frames of a clip, each with the frame at which it became certain."""
+    """Return the crossings in the first frames of a clip, each with the index of the frame that confirmed it."""
     source, (detector, counts) = Recording(SHARED / "clips" / clip), clip_pipeline(line)
     found: list[tuple[int, Crossing]] = []
     try:
@@ -175,7 +160,7 @@ def counted(line: Line, clip: str, first: float = inf) -> list[tuple[int, Crossi
 @needs("clips")
 @needs("truth")
 @pytest.mark.skipif(not default_model().exists(), reason=f"no {default_model().name}: build it as models/ says")
-def test_a_real_road_is_counted_nearly_right_and_always_alike() -> None:
+def test_a_real_road_is_counted_nearly_right_and_the_same_every_time() -> None:
     """A quiet residential road: eight cars, and long stretches in which nothing may be counted."""
     true = read_truth(SHARED / "truth" / "us_residential_road.json")
     found = counted(true.line, true.clip)
@@ -184,11 +169,11 @@ def test_a_real_road_is_counted_nearly_right_and_always_alike() -> None:
     assert counted(true.line, true.clip, first=300) == [pair for pair in found if pair[0] < 300]
 
 
-def test_duplicates_are_not_forgotten_when_the_camera_returns_with_another_resolution() -> None:
+def test_the_number_of_duplicates_survives_a_change_of_resolution() -> None:
     sensor = Sensor(640, 480)
-    looks = sensor.watch([DOWN], 2)
-    counts = pipeline(Scripted(looks))
-    small, large = frames(looks, sensor)[:2], frames(looks, Sensor(1280, 960))[2:3]
+    observations = sensor.observe([DOWN], 2)
+    counts = pipeline(Scripted(observations))
+    small, large = frames(observations, sensor)[:2], frames(observations, Sensor(1280, 960))[2:3]
     for frame in small:
         counts.process(frame)
     counts._counters[0]._duplicates.count += 2
@@ -198,7 +183,7 @@ def test_duplicates_are_not_forgotten_when_the_camera_returns_with_another_resol
     assert counts.duplicates == 2
 
 
-def test_a_histogram_counts_every_look_since_the_start() -> None:
+def test_a_histogram_counts_every_frame_since_the_start() -> None:
     times = StageTimes()
     assert times.histograms() == {}
     spent = [0.001, 0.0011, 0.03, 0.03, 7.0]
@@ -206,5 +191,5 @@ def test_a_histogram_counts_every_look_since_the_start() -> None:
         for seconds in spent:
             times.add("detect", seconds)
     found = times.histograms()["detect"]
-    assert found.looks == tuple(1000 * sum(s <= bound for s in spent) for bound in (*BOUNDS_S, float("inf")))
+    assert found.cumulative == tuple(1000 * sum(s <= bound for s in spent) for bound in (*BOUNDS_S, float("inf")))
     assert found.seconds == pytest.approx(1000 * sum(spent))

@@ -1,6 +1,6 @@
-"""Frames under way in several threads: in order, none lost, none waiting for a later one, and every fault heard of.
+"""Frames in progress in several threads: in order, none lost, none waiting for a later one, every fault reported.
 
-Threads are held and let go by events; nothing sleeps.
+Events hold threads and release them; nothing sleeps.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from edge_app.counting.stages import Stages
 from edge_app.errors import DetectorError
 from edge_app.records import Crossing, Frame, FrameResult
 from edge_app.system.threads import Latest, Worker, join_all
-from tests.counting.test_pipeline import DOWN, frames, pipeline
-from tests.support.scripted import Scripted, ScriptedEngine
-from tests.support.trajectories import Look, Sensor
+from tests.support.scripted import DOWN, Scripted, ScriptedEngine, frames, pipeline
+from tests.support.trajectories import Observation, Sensor
 
 LONG = 10.0
 
 
-def nobody(name: str, fault: BaseException) -> None:
+def fail_on_fault(name: str, fault: BaseException) -> None:
     raise AssertionError(f"{name} was not expected to fail: {fault!r}")
 
 
@@ -31,13 +30,13 @@ def wait(event: threading.Event) -> None:
     assert event.wait(LONG)
 
 
-def looks(seconds: float = 5.0) -> list[Look]:
-    return Sensor().watch([DOWN], seconds)
+def observed_frames(seconds: float = 5.0) -> list[Observation]:
+    return Sensor().observe([DOWN], seconds)
 
 
 @contextmanager
 def running(slot: Latest[Frame], counts: Pipeline) -> Iterator[Stages]:
-    stages = Stages(slot, counts, nobody)
+    stages = Stages(slot, counts, fail_on_fault)
     for worker in stages.workers:
         worker.start()
     try:
@@ -47,59 +46,59 @@ def running(slot: Latest[Frame], counts: Pipeline) -> Iterator[Stages]:
         join_all(stages.workers, LONG)
 
 
-def fed(offered: list[Frame], slot: Latest[Frame]) -> Worker:
-    """A camera or a recording, from then on."""
+def start_feeding(offered: list[Frame], slot: Latest[Frame]) -> Worker:
+    """Start a thread that puts these frames into the slot, like a camera or a recording."""
 
     def feed(_stop: threading.Event) -> None:
         for frame in offered:
             slot.put(frame)
         slot.close()
 
-    worker = Worker("feed", feed, nobody)
+    worker = Worker("feed", feed, fail_on_fault)
     worker.start()
     return worker
 
 
-def all_of(stages: Stages) -> list[FrameResult]:
+def all_results(stages: Stages) -> list[FrameResult]:
     found = []
     while not stages.finished:
-        counted = stages.next(LONG)
-        found += [counted] if counted else []
+        result = stages.next(LONG)
+        found += [result] if result else []
     return found
 
 
 @pytest.mark.parametrize("engines", [1, 2, 3])
-def test_every_frame_of_a_recording_in_order_with_the_same_crossings(engines: int) -> None:
-    seen, sensor = looks(), Sensor()
-    offered = frames(seen, sensor)
-    plain = pipeline(Scripted(seen))
+def test_a_recording_gives_every_frame_in_order_with_the_same_crossings(engines: int) -> None:
+    observed, sensor = observed_frames(), Sensor()
+    offered = frames(observed, sensor)
+    plain = pipeline(Scripted(observed))
     expected = [crossing for frame in offered for crossing in plain.process(frame).crossings]
     slot = Latest[Frame](lossless=True)
-    detector = Scripted(seen, [ScriptedEngine() for _ in range(engines)])
+    detector = Scripted(observed, [ScriptedEngine() for _ in range(engines)])
     with running(slot, pipeline(detector)) as stages:
-        feeder = fed(offered, slot)
-        found = all_of(stages)
+        feeder = start_feeding(offered, slot)
+        found = all_results(stages)
     assert feeder.join(LONG)
-    assert [counted.frame.index for counted in found] == list(range(len(seen)))
-    crossings: list[Crossing] = [crossing for counted in found for crossing in counted.crossings]
+    assert [result.frame.index for result in found] == list(range(len(observed)))
+    crossings: list[Crossing] = [crossing for result in found for crossing in result.crossings]
     assert crossings == expected
     assert len(crossings) == 1
     assert slot.dropped == 0
 
 
-def test_an_engine_belongs_to_one_thread_which_is_not_the_callers() -> None:
-    seen = looks()
+def test_each_engine_runs_in_a_thread_of_its_own() -> None:
+    observed = observed_frames()
     engines = [ScriptedEngine(), ScriptedEngine()]
     slot = Latest[Frame](lossless=True)
-    with running(slot, pipeline(Scripted(seen, engines))) as stages:
-        fed(frames(seen, Sensor()), slot)
-        all_of(stages)
+    with running(slot, pipeline(Scripted(observed, engines))) as stages:
+        start_feeding(frames(observed, Sensor()), slot)
+        all_results(stages)
     for number, engine in enumerate(engines, 1):
         assert engine.threads <= {f"engine {number}"}
 
 
-def test_a_slow_engine_holds_back_the_frames_that_a_quick_one_has_done() -> None:
-    """Frame 0 is held; frame 1 is done meanwhile by the other engine, and yet comes out second."""
+def test_a_frame_that_is_ready_waits_for_an_earlier_one() -> None:
+    """The engine of frame 0 is held; the other engine finishes frame 1 meanwhile, and yet it comes out second."""
     one_done, hold = threading.Event(), threading.Event()
 
     def work(number: int) -> None:
@@ -108,10 +107,10 @@ def test_a_slow_engine_holds_back_the_frames_that_a_quick_one_has_done() -> None
         if number == 1:
             one_done.set()
 
-    seen = looks()
+    observed = observed_frames()
     slot = Latest[Frame]()
-    with running(slot, pipeline(Scripted(seen, [ScriptedEngine(work), ScriptedEngine(work)]))) as stages:
-        offered = frames(seen, Sensor())
+    with running(slot, pipeline(Scripted(observed, [ScriptedEngine(work), ScriptedEngine(work)]))) as stages:
+        offered = frames(observed, Sensor())
         for frame in offered[:2]:
             slot.put(frame)
             assert stages.next(0) is None
@@ -119,69 +118,69 @@ def test_a_slow_engine_holds_back_the_frames_that_a_quick_one_has_done() -> None
         assert stages.next(0) is None
         hold.set()
         found = [stages.next(LONG), stages.next(LONG)]
-    assert [counted.frame.index for counted in found if counted] == [0, 1]
+    assert [result.frame.index for result in found if result] == [0, 1]
 
 
-def test_a_frame_waits_for_no_later_one() -> None:
-    """The camera is silent after one frame: it comes out all the same, and then nothing does."""
-    seen, slot = looks(), Latest[Frame]()
-    with running(slot, pipeline(Scripted(seen, [ScriptedEngine(), ScriptedEngine()]))) as stages:
-        slot.put(frames(seen, Sensor())[0])
-        counted = stages.next(LONG)
-        assert counted is not None
-        assert counted.frame.index == 0
+def test_a_frame_does_not_wait_for_a_later_one() -> None:
+    """The camera stops after one frame: that frame comes out all the same, and then none."""
+    observed, slot = observed_frames(), Latest[Frame]()
+    with running(slot, pipeline(Scripted(observed, [ScriptedEngine(), ScriptedEngine()]))) as stages:
+        slot.put(frames(observed, Sensor())[0])
+        result = stages.next(LONG)
+        assert result is not None
+        assert result.frame.index == 0
         assert stages.next(0) is None
         assert not stages.finished
 
 
-def test_when_it_cannot_keep_up_the_newest_frame_wins_and_the_others_are_counted() -> None:
-    """One engine, held at its first frame: a second waits for it, and of the rest the slot keeps the newest."""
+def test_when_engines_are_too_slow_the_newest_frame_stays_and_others_count_as_dropped() -> None:
+    """One engine is held at its first frame: a second frame waits for it, and the slot holds the newest of the rest."""
     hold = threading.Event()
-    seen = looks()
+    observed = observed_frames()
     slot = Latest[Frame]()
-    with running(slot, pipeline(Scripted(seen, [ScriptedEngine(lambda _number: wait(hold))]))) as stages:
-        for frame in frames(seen, Sensor())[:10]:
+    with running(slot, pipeline(Scripted(observed, [ScriptedEngine(lambda _number: wait(hold))]))) as stages:
+        for frame in frames(observed, Sensor())[:10]:
             slot.put(frame)
             assert stages.next(0) is None
         slot.close()
         hold.set()
-        found = all_of(stages)
-    assert [counted.frame.index for counted in found] == [0, 1, 9]
+        found = all_results(stages)
+    assert [result.frame.index for result in found] == [0, 1, 9]
     assert slot.dropped == 7
 
 
-def test_what_an_engine_raises_comes_out_in_its_turn() -> None:
+def test_an_exception_of_an_engine_comes_out_at_the_turn_of_its_frame() -> None:
     def fail(number: int) -> None:
         if number == 2:
             raise DetectorError("inference failed: out of memory")
 
-    seen = looks()
+    observed = observed_frames()
     slot = Latest[Frame](lossless=True)
-    with running(slot, pipeline(Scripted(seen, [ScriptedEngine(fail), ScriptedEngine(fail)]))) as stages:
-        feeder = fed(frames(seen, Sensor()), slot)
+    with running(slot, pipeline(Scripted(observed, [ScriptedEngine(fail), ScriptedEngine(fail)]))) as stages:
+        feeder = start_feeding(frames(observed, Sensor()), slot)
         found = [stages.next(LONG), stages.next(LONG)]
         with pytest.raises(DetectorError, match="out of memory"):
             stages.next(LONG)
         slot.close()
-    assert [counted.frame.index for counted in found if counted] == [0, 1]
+    assert [result.frame.index for result in found if result] == [0, 1]
     assert feeder.join(LONG)
 
 
-def test_the_tracks_are_those_of_the_frame_that_came_out() -> None:
-    """Who draws looks at frame and tracks together."""
-    seen, sensor = looks(), Sensor()
-    plain, staged = pipeline(Scripted(seen)), pipeline(Scripted(seen, [ScriptedEngine(), ScriptedEngine()]))
+def test_a_result_has_the_tracks_of_its_own_frame() -> None:
+    """The overlay draws the tracks onto the frame."""
+    observed, sensor = observed_frames(), Sensor()
+    plain, staged = pipeline(Scripted(observed)), pipeline(Scripted(observed, [ScriptedEngine(), ScriptedEngine()]))
     slot = Latest[Frame](lossless=True)
     with running(slot, staged) as stages:
-        fed(frames(seen, sensor), slot)
-        for frame in frames(seen, sensor):
+        start_feeding(frames(observed, sensor), slot)
+        for frame in frames(observed, sensor):
             expected, result = plain.process(frame), stages.next(LONG)
             assert result is not None
             assert result.frame.index == frame.index
             assert result.tracks.boxes.tolist() == expected.tracks.boxes.tolist()
 
 
-def test_close_leaves_what_nobody_has_begun_and_ends_the_engines() -> None:
+def test_close_leaves_frames_that_no_engine_has_begun_and_ends_the_engines() -> None:
     begun, hold, worked = threading.Event(), threading.Event(), list[int]()
 
     def work(number: int) -> None:
@@ -189,10 +188,10 @@ def test_close_leaves_what_nobody_has_begun_and_ends_the_engines() -> None:
         begun.set()
         assert hold.wait(LONG)
 
-    seen, slot = looks(), Latest[Frame]()
-    stages = Stages(slot, pipeline(Scripted(seen, [ScriptedEngine(work)])), nobody)
+    observed, slot = observed_frames(), Latest[Frame]()
+    stages = Stages(slot, pipeline(Scripted(observed, [ScriptedEngine(work)])), fail_on_fault)
     stages.workers[0].start()
-    for frame in frames(seen, Sensor())[:2]:
+    for frame in frames(observed, Sensor())[:2]:
         slot.put(frame)
         assert stages.next(0) is None
     assert begun.wait(LONG)

@@ -1,4 +1,4 @@
-"""A detector whose engines do what a test says, without a network."""
+"""Detector with scripted answers instead of a network, and a pipeline around it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edge_app.detectors import Outputs
+from edge_app.counting.pipeline import Pipeline
+from edge_app.counting.tracker import Tracker
+from edge_app.detectors import Detector, Outputs
 from edge_app.detectors.letterbox import Picture
-from edge_app.records import Detections, Image
-from tests.support.trajectories import Look
+from edge_app.records import Detections, Frame, Image, Line
+from tests.support.trajectories import BAND, Observation, Sensor, straight
+
+LINE = Line("main", (0.1, 0.5), (0.9, 0.5))
+"""Horizontal: moving down is left_to_right."""
+COUNTED = ("car", "motorcycle", "bus", "truck")
+NOON = 1_780_000_000.0
+"""UTC s of the first frame."""
+DOWN = straight((0.5, 0.0), (0.5, 1.0), 0.0, 4.0)
+"""A car that crosses LINE after 2 s."""
 
 
 class ScriptedEngine:
-    """Gives back the number that the picture carries, after `work`, if any, has been told of it."""
+    """Engine that returns the number that the picture carries, after it has called `work` with it."""
 
     def __init__(self, work: Callable[[int], None] | None = None) -> None:
         self._work = work or (lambda _number: None)
@@ -28,24 +38,35 @@ class ScriptedEngine:
 
 
 class Scripted:
-    """A Detector that says what it is told, picture after picture, and keeps and counts what it was shown."""
+    """Detector that answers picture after picture with the given observations, and stores the pictures it received."""
 
-    def __init__(self, looks: Sequence[Look], engines: Sequence[ScriptedEngine] = ()) -> None:
-        self.answers = [look.detections for look in looks]
+    def __init__(self, observations: Sequence[Observation], engines: Sequence[ScriptedEngine] = ()) -> None:
+        self.answers = [observation.detections for observation in observations]
         self.engines = tuple(engines) or (ScriptedEngine(),)
         self.shown: list[Image] = []
         self.prepared = threading.Semaphore(0)
 
     def prepare(self, image: Image) -> Picture:
-        """The margin carries the number of the picture."""
+        """Return a picture whose margin carries its number."""
         self.shown.append(image)
         self.prepared.release()
         return Picture(np.zeros((1, 1, 1, 3), np.uint8), image.shape[1], image.shape[0], 1.0, len(self.shown) - 1, 0)
 
     def decode(self, picture: Picture, outputs: Outputs) -> Detections:
-        """Of the picture that the engine saw, which must be this one."""
+        """Return the answer for this picture, which must be the one that the engine received."""
         assert outputs.anchors[0] == picture.left
         return self.answers[picture.left]
 
     def close(self) -> None:
         pass
+
+
+def pipeline(detector: Detector, *lines: Line, classes: Sequence[str] = COUNTED) -> Pipeline:
+    """Return a pipeline with the default tracker and dead band; lines: LINE where none is given."""
+    return Pipeline(detector, Tracker(), lines or (LINE,), classes, band=BAND)
+
+
+def frames(observations: Sequence[Observation], sensor: Sensor, image: Image | None = None) -> list[Frame]:
+    """Return a frame for each observation, black where no image is given."""
+    picture = np.zeros((sensor.height, sensor.width, 3), np.uint8) if image is None else image
+    return [Frame(picture, i, NOON + o.time, 100 + o.time) for i, o in enumerate(observations)]

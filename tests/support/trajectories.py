@@ -1,6 +1,6 @@
-"""Seeded synthetic traffic for the tests of the counting core: exact paths, looked at by a detector with faults.
+"""Seeded synthetic traffic for the tests of the counting core: exact paths, observed by a detector with faults.
 
-Paths, sizes and lines are in 0..1 of picture width and height, so one scene can be looked at in any resolution and at
+Paths, sizes and lines are in 0..1 of picture width and height, so one scene can be observed in any resolution and at
 any frame rate; only a Sensor knows pixels.
 """
 
@@ -22,14 +22,17 @@ from edge_app.records import DIRECTIONS, LABELS, Detections, Direction, Line, Tr
 
 Point: TypeAlias = tuple[float, float]
 Path: TypeAlias = Callable[[float], Point]
-"""Time in s to the centre of a vehicle."""
+"""Function from time, s, to the centre of a vehicle."""
 BAND: float = CountingConfig.model_fields["dead_band"].default
-"""As shipped."""
+"""Default of the product."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vehicle:
-    """In sight from `since` to before `until` s, but for the `hidden` spans of time."""
+    """Vehicle in sight from `since` to before `until`, s, except in the `hidden` spans of time.
+
+    size: width and height.
+    """
 
     path: Path
     since: float
@@ -38,17 +41,17 @@ class Vehicle:
     label: str = "car"
     hidden: tuple[tuple[float, float], ...] = ()
 
-    def seen_at(self, time: float) -> bool:
+    def is_visible_at(self, time: float) -> bool:
         return self.since <= time < self.until and not any(a <= time < b for a, b in self.hidden)
 
 
 def straight(start: Point, end: Point, since: float, until: float) -> Vehicle:
-    """At even speed."""
+    """Return a vehicle that drives straight at constant speed."""
     return Vehicle(lambda t: _between(start, end, (t - since) / (until - since)), since, until)
 
 
 def curved(start: Point, via: Point, end: Point, since: float, until: float) -> Vehicle:
-    """A quadratic Bezier curve."""
+    """Return a vehicle on a quadratic Bezier curve."""
 
     def path(time: float) -> Point:
         u = (time - since) / (until - since)
@@ -58,7 +61,7 @@ def curved(start: Point, via: Point, end: Point, since: float, until: float) -> 
 
 
 def driven(*stops: tuple[float, Point]) -> Vehicle:
-    """From one (time, place) to the next, standing still for a moment at each."""
+    """Return a vehicle that drives from one (time, point) to the next and stands still for a moment at each."""
 
     def path(time: float) -> Point:
         for (t0, a), (t1, b) in pairwise(stops):
@@ -71,7 +74,7 @@ def driven(*stops: tuple[float, Point]) -> Vehicle:
 
 
 def mirrored(vehicle: Vehicle) -> Vehicle:
-    """Left and right exchanged."""
+    """Return the same vehicle with left and right exchanged."""
 
     def path(time: float) -> Point:
         x, y = vehicle.path(time)
@@ -86,20 +89,23 @@ def _between(a: Point, b: Point, u: float) -> Point:
 
 Array: TypeAlias = NDArray[np.float64]
 _Row: TypeAlias = tuple[Array, Array, float, int]
-"""Centre, size, score and class."""
+"""Centre, size, score and index of the class."""
 
 
-class Look(NamedTuple):
+class Observation(NamedTuple):
+    """Detections of one frame at a time, s."""
+
     time: float
     detections: Detections
 
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """A detector with faults.
+    """Camera and detector with faults.
 
-    noise: sigma of centre and size in box sizes. missed, flipped, doubled: share of looks at a vehicle that give no
-    box, the wrong class, a second box on its front half. false: boxes a look that are no vehicle.
+    width, height: px. fps: frames per second. noise: sigma of centre and size, box sizes.
+    missed, flipped, doubled: share of the observations of a vehicle without a box, with the wrong class, with a second
+    box on its front half. false: boxes per frame that are no vehicle. scores: range.
     """
 
     width: int = 1280
@@ -113,23 +119,26 @@ class Sensor:
     scores: Point = (0.5, 0.9)
     seed: int = 1
 
-    def watch(self, vehicles: Sequence[Vehicle], seconds: float) -> list[Look]:
+    def observe(self, vehicles: Sequence[Vehicle], seconds: float) -> list[Observation]:
         rng = np.random.default_rng(self.seed)
         times = [index / self.fps for index in range(math.ceil(seconds * self.fps))]
-        return [Look(time, self._look(vehicles, time, rng)) for time in times]
+        return [Observation(time, self._observation(vehicles, time, rng)) for time in times]
 
-    def _look(self, vehicles: Sequence[Vehicle], time: float, rng: np.random.Generator) -> Detections:
-        rows = [row for vehicle in vehicles for row in self._see(vehicle, time, rng)]
+    def _observation(self, vehicles: Sequence[Vehicle], time: float, rng: np.random.Generator) -> Detections:
+        rows = [row for vehicle in vehicles for row in self._rows(vehicle, time, rng)]
         for _ in range(rng.poisson(self.false)):
             rows.append((rng.random(2), rng.uniform(0.03, 0.15, 2), rng.uniform(0.15, 0.5), int(rng.integers(4))))
         return self._detections(rows)
 
-    def _see(self, vehicle: Vehicle, time: float, rng: np.random.Generator) -> list[_Row]:
-        """The same number of draws whatever is seen, so that scenes that differ a little stay comparable."""
+    def _rows(self, vehicle: Vehicle, time: float, rng: np.random.Generator) -> list[_Row]:
+        """Return the boxes of one vehicle.
+
+        Always draws the same number of random values, so that scenes that differ a little stay comparable.
+        """
         shift, grow = rng.normal(0, self.noise, (2, 2)).clip(-0.3, 0.3)
         missed, flipped, doubled = rng.random(3) < (self.missed, self.flipped, self.doubled)
         score, wrong = rng.uniform(*self.scores), int(rng.integers(4))
-        if missed or not vehicle.seen_at(time):
+        if missed or not vehicle.is_visible_at(time):
             return []
         size = np.array(vehicle.size)
         centre = np.array(vehicle.path(time)) + shift * size
@@ -149,14 +158,17 @@ class Sensor:
 
 
 class Passing(NamedTuple):
-    """A vehicle passes a line, s."""
+    """True passage of a vehicle over a line. time: s."""
 
     time: float
     direction: Direction
 
 
 def truth(vehicles: Iterable[Vehicle], line: Line, step: float = 0.01) -> list[Passing]:
-    """When and which way the centre of each vehicle passes the segment, good to `step` s; in order of time."""
+    """Return when and in which direction the centre of each vehicle passes the segment, in order of time.
+
+    step: precision, s.
+    """
     return sorted(p for vehicle in vehicles for p in _passings(vehicle, line, step))
 
 
@@ -167,8 +179,8 @@ def _passings(vehicle: Vehicle, line: Line, step: float) -> list[Passing]:
     side = _cross(end - start, places - start) >= 0
     found = []
     for i in np.flatnonzero(side[1:] != side[:-1]).tolist():
-        way = places[i + 1] - places[i]
-        beyond = [_cross(way, np.array([point - places[i]]))[0] > 0 for point in (start, end)]
+        move = places[i + 1] - places[i]
+        beyond = [_cross(move, np.array([point - places[i]]))[0] > 0 for point in (start, end)]
         if beyond[0] != beyond[1]:
             found.append(Passing(float(times[i + 1]), "left_to_right" if side[i + 1] else "right_to_left"))
     return found
@@ -179,7 +191,7 @@ def _cross(e: Array, p: Array) -> Array:
 
 
 class Counted(NamedTuple):
-    """A crossing as counted: s, which way, by which track, of which class, on which line."""
+    """Counted crossing. time: s. track: its id."""
 
     time: float
     direction: Direction
@@ -188,22 +200,24 @@ class Counted(NamedTuple):
     line: str
 
 
-def track(looks: Iterable[Look], settings: TrackerSettings | None = None) -> list[Tracks]:
+def track(observations: Iterable[Observation], settings: TrackerSettings | None = None) -> list[Tracks]:
+    """Return the confirmed tracks after each observation, from a new tracker."""
     tracker = Tracker(settings)
-    return [tracker.update(look.detections, look.time) for look in looks]
+    return [tracker.update(observation.detections, observation.time) for observation in observations]
 
 
-def count(looks: Sequence[Look], *lines: Line, sensor: Sensor, band: float = BAND) -> list[Counted]:
-    """What tracker and line counters make of it, in the order in which it became certain."""
+def count(observations: Sequence[Observation], *lines: Line, sensor: Sensor, band: float = BAND) -> list[Counted]:
+    """Return the crossings that tracker and line counters find, in the order in which they were confirmed."""
     counters = [(line, counter(line, sensor, band)) for line in lines]
     return [
         Counted(c.time, DIRECTIONS[c.direction], int(tracks.ids[c.row]), LABELS[tracks.classes[c.row]], line.id)
-        for look, tracks in zip(looks, track(looks), strict=True)
+        for observation, tracks in zip(observations, track(observations), strict=True)
         for line, each in counters
-        for c in each.update(tracks, look.time)
+        for c in each.update(tracks, observation.time)
     ]
 
 
 def counter(line: Line, sensor: Sensor, band: float = BAND) -> LineCounter:
+    """Return a counter of a line in the px of this sensor."""
     (x0, y0), (x1, y1), w, h = line.start, line.end, sensor.width, sensor.height
     return LineCounter((x0 * w, y0 * h), (x1 * w, y1 * h), band=band)
