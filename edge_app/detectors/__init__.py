@@ -1,4 +1,4 @@
-"""What finds vehicles in a picture, in three steps, so that several pictures can be under way at once."""
+"""Find vehicles in a picture, in three steps, so that several pictures can be in progress at once."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from edge_app.records import Detections, FloatArray, Image
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outputs:
-    """What a network said of one picture where it is sure enough of some label: N entries of an anchor and a label.
+    """Outputs of a network for one picture: the N pairs of anchor and label whose score is high enough.
 
-    anchors and labels: intp (N,), which ones. scores: float32 (N,), raw. codes: float32 (N, 4), of the anchor's box.
+    anchors, labels: intp (N,), their indices. scores: float32 (N,), raw. codes: float32 (N, 4), coded box.
     """
 
     anchors: NDArray[np.intp]
@@ -27,27 +27,29 @@ class Outputs:
 
 
 class Engine(Protocol):
-    """An interpreter; used by one thread at a time."""
+    """One interpreter of a network, used by one thread at a time."""
 
     def infer(self, picture: Picture) -> Outputs:
-        """Raises DetectorError when the runtime fails."""
+        """Run the network on a picture. Raises DetectorError: when the runtime fails."""
         ...
 
 
 class Detector(Protocol):
-    """Finds road users. Only its engines hold a state: the other steps may be called in any thread."""
+    """Detector of vehicles. Only its engines have a state: the other steps may be called in any thread."""
 
     @property
     def engines(self) -> Sequence[Engine]:
-        """Interchangeable: each gives the same outputs for a picture, and all may work at once."""
+        """Return the engines: each gives the same outputs for a picture, and all may work at once."""
         ...
 
     def prepare(self, image: Image) -> Picture:
-        """The input for a picture, uint8 (H, W, 3) BGR of any size."""
+        """Return the input of an engine for an image, uint8 (H, W, 3) BGR of any size."""
         ...
 
     def decode(self, picture: Picture, outputs: Outputs) -> Detections:
-        """Boxes in px of the picture that was prepared."""
+        """Return the detections, boxes in px of the image that was prepared."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release the engines; may be called twice."""
+        ...

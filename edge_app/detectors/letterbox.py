@@ -1,4 +1,4 @@
-"""A picture put into a detector's input with its aspect kept, and boxes brought back from there."""
+"""Fit a picture into a detector's input without changing its aspect ratio, and map boxes back to the picture."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from edge_app.records import FloatArray, Image
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """What an engine is shown: pixels uint8 (1, h, w, 3) RGB, and where in it the original lies.
+    """Input of an engine, and the place of the original image in it.
 
-    width and height: of the original, px. scale: px here for one px there. left and top: margins here, px.
+    pixels: uint8 (1, h, w, 3), RGB. width, height: of the original, px. scale: px of the input per px of the original.
+    left, top: margins in the input, px.
     """
 
     pixels: Image
@@ -24,32 +25,32 @@ class Picture:
     left: int
     top: int
 
-    def original(self, boxes: FloatArray) -> FloatArray:
-        """Boxes float32 (N, 4) px of the input as boxes of the original, none reaching out of it."""
+    def to_original(self, boxes: FloatArray) -> FloatArray:
+        """Return boxes, float32 (N, 4) px of the input, in px of the original, clipped to it."""
         shifted = boxes - np.array([self.left, self.top, self.left, self.top], np.float32)
-        there: FloatArray = shifted / np.float32(self.scale)
-        return there.clip(0, np.array([self.width, self.height, self.width, self.height], np.float32))
+        scaled: FloatArray = shifted / np.float32(self.scale)
+        return scaled.clip(0, np.array([self.width, self.height, self.width, self.height], np.float32))
 
 
 def letterbox(image: Image, width: int, height: int, pad: int, detail: float = 1.0) -> Picture:
-    """A uint8 (H, W, 3) BGR picture of any size in an input of `width` x `height`, centred on grey of value `pad`.
+    """Return an image, uint8 (H, W, 3) BGR of any size, in an input of `width` x `height` px, centred on grey `pad`.
 
-    detail: see manifest.Input. Every picture is a new one, so that the next may be made while this one is looked at.
+    detail: see manifest.Input. Each call allocates a new picture, so that the next can be prepared during inference.
     """
-    high, wide = image.shape[:2]
-    scale = min(width / wide, height / high)
-    new_width, new_height = max(1, round(wide * scale)), max(1, round(high * scale))
+    image_height, image_width = image.shape[:2]
+    scale = min(width / image_width, height / image_height)
+    new_width, new_height = max(1, round(image_width * scale)), max(1, round(image_height * scale))
     left, top = (width - new_width) // 2, (height - new_height) // 2
     pixels = np.empty((1, height, width, 3), np.uint8)
     if (new_width, new_height) != (width, height):
         pixels.fill(pad)
     small = _resized(_softened(image, scale * detail) if detail < 1 else image, new_width, new_height)
     cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=pixels[0, top : top + new_height, left : left + new_width])
-    return Picture(pixels, wide, high, scale, left, top)
+    return Picture(pixels, image_width, image_height, scale, left, top)
 
 
 def _softened(image: Image, scale: float) -> Image:
-    """With no more pixels than `scale` leaves it."""
+    """Return the image with no more pixels than `scale` leaves it."""
     height, width = image.shape[:2]
     return _resized(image, max(1, round(width * scale)), max(1, round(height * scale))) if scale < 1 else image
 
@@ -60,9 +61,9 @@ def _resized(image: Image, width: int, height: int) -> Image:
 
 
 def _halved(image: Image, scale: float) -> Image:
-    """The picture shrunk by the powers of two in `scale`.
+    """Return the image shrunk by the powers of two in `scale`.
 
-    Linear interpolation alone skips pixels below one half and loses small far vehicles; averaging straight to the
+    Linear interpolation alone skips pixels below one half and loses small far vehicles; averaging directly to the
     final size takes seven times as long as averaging 2 x 2 first.
     """
     while scale <= 0.5:

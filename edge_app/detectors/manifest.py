@@ -1,4 +1,4 @@
-"""What a detector file says about itself: read, checked against the file, and trusted from then on."""
+"""Read the manifest of a detector and check it against the model file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from edge_app.detectors.gate import SHA256, Gate, Part
+from edge_app.detectors.gate import SHA256, GateRecord, ManifestTable
 from edge_app.detectors.ssd import AnchorLayer
 from edge_app.errors import DetectorError
 from edge_app.records import LABELS, VEHICLES
@@ -18,11 +18,11 @@ _Positive = Annotated[int, Field(gt=0, le=4096)]
 _Above0 = Annotated[float, Field(gt=0)]
 
 
-class Input(Part):
-    """The picture a model wants: uint8 RGB, scaled with its aspect kept, centred on grey of value `pad`.
+class Input(ManifestTable):
+    """Input of a model: uint8 RGB, scaled without changing the aspect ratio, centred on grey of value `pad`.
 
-    detail: frames are first shrunk to this share of the input where they are larger. Below 1 for a model whose training
-    pictures had fewer pixels than its input: crisper ones are strange to it.
+    width, height: px. detail: share of the input to which larger frames are first shrunk; below 1 for a model whose
+    training pictures had fewer pixels than its input, because it does not know crisper ones.
     """
 
     width: _Positive
@@ -34,21 +34,21 @@ class Input(Part):
     detail: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
-class Output(Part):
-    """One output tensor: box codes or class scores, of one anchor layer or (None) of all in their order."""
+class Output(ManifestTable):
+    """One output tensor: box codes or class scores, of one anchor layer, or of all layers in order where it is None."""
 
     name: str
     role: Literal["boxes", "scores"]
     layer: int | None
 
 
-class BoxCoding(Part):
+class BoxCoding(ManifestTable):
     order: Literal["ty tx th tw"]
     scales: tuple[_Above0, _Above0, _Above0, _Above0]
 
 
-class Layer(Part):
-    """`first` and `step`: x, y in px, see ssd.AnchorLayer; without them the cells divide the picture evenly."""
+class Layer(ManifestTable):
+    """One anchor layer. first, step: x, y px, see ssd.AnchorLayer; without them cells divide the picture evenly."""
 
     stride: _Positive
     priors: Annotated[tuple[tuple[_Above0, _Above0], ...], Field(min_length=1)]
@@ -56,15 +56,15 @@ class Layer(Part):
     step: tuple[float, float] | None = None
 
 
-class Anchors(Part):
+class Anchors(ManifestTable):
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
     relative_to: Literal["min"]
 
 
-class Manifest(Part):
-    """`NAME.json` beside `NAME.tflite`; what it says more (quantisation, scores) is for people.
+class Manifest(ManifestTable):
+    """Content of `NAME.json` beside `NAME.tflite`; further keys (quantisation, scores) are for people.
 
-    stage: "production" is a claim that the gate's record must prove; `load` refuses it without.
+    stage: "production" needs a gate record that proves it, or `load` refuses the model.
     """
 
     contract: Literal["edge-app/detector/1"] = Field(alias="schema")
@@ -80,7 +80,7 @@ class Manifest(Part):
     licence: str
     origin: Any
     stage: Literal["candidate", "production"] = "candidate"
-    gate: Gate | None = None
+    gate: GateRecord | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Manifest:
@@ -101,22 +101,22 @@ class Manifest(Part):
 
     @property
     def proven(self) -> bool:
-        """Whether it passed the gate; of a candidate nobody has shown that it counts better than what it replaces."""
-        return self.stage == "production" and self.gate is not None and self.gate.doubt(self.sha256) is None
+        """Return whether the model passed the gate; for a candidate nothing shows that it counts well enough."""
+        return self.stage == "production" and self.gate is not None and self.gate.problem(self.sha256) is None
 
 
 def default_model() -> Path:
-    """The detector that ships: inside the installed package, or in models/ of a checkout."""
+    """Return the path of the default model: inside the installed package, or in models/ of a checkout."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "models" / DEFAULT_MODEL
     return installed if installed.exists() else package.parent / "models" / "artefacts" / DEFAULT_MODEL
 
 
 def load(model: Path) -> tuple[Manifest, bytes]:
-    """The manifest beside a .tflite file, and the file's bytes, whose hash has been checked.
+    """Return the manifest beside a .tflite file, and the content of the file, whose hash has been checked.
 
-    Raises DetectorError in one sentence when either is missing, unreadable or does not fit the other, and when a model
-    says that it is in production but carries no record of the gate that says so of this very file.
+    Raises DetectorError: when either is missing, unreadable or does not fit the other, and when the manifest says that
+    the model is in production but has no gate record for this very file.
     """
     path = model.with_suffix(".json")
     manifest = _read_manifest(path)
@@ -131,21 +131,20 @@ def load(model: Path) -> tuple[Manifest, bytes]:
             f"{manifest.sha256[:12]}): it is damaged or was replaced; copy the .tflite and the .json again"
         )
     if manifest.stage == "production" and not manifest.proven:
-        doubt = manifest.gate.doubt(digest) if manifest.gate else "it carries no gate record"
+        problem = manifest.gate.problem(digest) if manifest.gate else "it carries no gate record"
         raise DetectorError(
-            f"the model {model} says that it is in production, but {doubt}: promote it with python -m models.registry, "
-            'or let its manifest say "stage": "candidate"'
+            f"the model {model} says that it is in production, but {problem}: promote it with python -m "
+            'models.registry, or set "stage": "candidate" in its manifest'
         )
     return manifest, content
 
 
 def refuse_unproven(manifest: Manifest, *, allowed: bool) -> None:
-    """Raises DetectorError for a model that never passed the gate, unless whoever runs the device allows it."""
+    """Raise DetectorError for a model that has not passed the gate, unless the operator allows it."""
     if not (manifest.proven or allowed):
         raise DetectorError(
             f"the model {manifest.name} (sha256 {manifest.sha256[:12]}) is a candidate that has not passed the gate: "
-            "promote it with python -m models.registry, or set detector.allow_unproven = true to count with it all "
-            "the same"
+            "promote it with python -m models.registry, or set detector.allow_unproven = true to count with it anyway"
         )
 
 

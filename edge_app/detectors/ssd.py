@@ -1,7 +1,7 @@
-"""Anchors, box decoding and non-maximum suppression of a single-shot detector: pure numpy and OpenCV, no runtime.
+"""Compute anchors, decode boxes and suppress duplicates for a single-shot detector: numpy and OpenCV, no runtime.
 
-Liu et al., "SSD: Single Shot MultiBox Detector" (2016), in the form of the TensorFlow Object Detection API: anchor
-grids over feature maps of falling resolution, boxes coded as offsets to an anchor, one sigmoid score per class.
+Source: Liu et al., "SSD: Single Shot MultiBox Detector" (2016), in the form of the TensorFlow Object Detection API:
+anchor grids over feature maps of falling resolution, boxes coded as offsets to an anchor, one sigmoid score per class.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from edge_app.records import FloatArray
 
 MAX_CANDIDATES = 300
-"""Anchors that go into suppression at most: the strongest; a full road gives about 150."""
+"""Largest number of pairs of anchor and label that go into suppression; a full road gives about 150."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorLayer:
-    """One feature map: its stride in px of the model's input, and (scale, width / height) of each anchor in a cell.
+    """Anchors of one feature map.
 
-    first: x, y px of the anchors of the first cell. step: x, y px from one cell to the next. They need not divide the
-    picture evenly: a network run at another size than it was trained at keeps its own pitch (docs/models/build.md).
+    stride: px of the model's input. priors: (scale, width / height) of each anchor in a cell.
+    first: x, y px of the anchors of the first cell. step: x, y px from one cell to the next. These need not divide the
+    picture evenly: a network that runs at another size than in training keeps its own pitch (models/README.md).
     """
 
     stride: int
@@ -33,15 +34,16 @@ class AnchorLayer:
     step: tuple[float, float] | None = None
 
     def cells(self, width: int, height: int) -> tuple[int, int]:
-        """Rows and columns of the grid over an input of this size: SAME padding rounds up."""
+        """Return rows and columns of the grid over an input of this size, px; SAME padding rounds up."""
         return -(-height // self.stride), -(-width // self.stride)
 
 
 def grid(width: int, height: int, layer: AnchorLayer) -> FloatArray:
-    """Anchors float32 (A, 4) of one layer as centre y, centre x, height, width in px, in the order row, column, prior.
+    """Return the anchors of one layer for an input of this size, px.
 
-    Scales are relative to the shorter side. Where the layer does not say otherwise, cells divide the picture evenly
-    even where the stride does not, as in the source graph.
+    They are float32 (A, 4): centre y, centre x, height, width in px, in the order row, column, prior. Scales are
+    relative to the shorter side. Without `first` and `step` the cells divide the picture evenly, even where the stride
+    does not, as in the source graph.
     """
     rows, columns = layer.cells(width, height)
     step_x, step_y = layer.step or (width / columns, height / rows)
@@ -56,19 +58,22 @@ def grid(width: int, height: int, layer: AnchorLayer) -> FloatArray:
 
 
 def anchors(width: int, height: int, layers: Sequence[AnchorLayer]) -> FloatArray:
-    """Anchors float32 (A, 4) of all layers, in their order; see `grid`."""
+    """Return the anchors of all layers, float32 (A, 4), in their order; see `grid`."""
     return np.concatenate([grid(width, height, layer) for layer in layers])
 
 
 def decode(codes: FloatArray, priors: FloatArray, scales: Sequence[float]) -> FloatArray:
-    """Boxes float32 (N, 4) x0 y0 x1 y1 in px from codes (N, 4) ty tx th tw and their anchors (N, 4)."""
+    """Return boxes, float32 (N, 4) x0 y0 x1 y1 px.
+
+    codes: (N, 4) ty tx th tw. priors: their anchors (N, 4), see `grid`. scales: of the four parts of a code.
+    """
     centre = codes[:, :2] / np.asarray(scales[:2], np.float32) * priors[:, 2:] + priors[:, :2]
     half = np.exp(np.minimum(codes[:, 2:] / np.asarray(scales[2:], np.float32), 6.0)) * priors[:, 2:] / 2
     return np.concatenate([centre - half, centre + half], axis=1)[:, [1, 0, 3, 2]]
 
 
 def encode(boxes: FloatArray, priors: FloatArray, scales: Sequence[float]) -> FloatArray:
-    """Codes float32 (N, 4) ty tx th tw of boxes (N, 4) x0 y0 x1 y1 in px: the inverse of `decode`."""
+    """Return the codes, float32 (N, 4) ty tx th tw, of boxes (N, 4) x0 y0 x1 y1 px: the inverse of `decode`."""
     size = (boxes[:, 2:] - boxes[:, :2])[:, ::-1]
     centre = (boxes[:, :2] + boxes[:, 2:])[:, ::-1] / 2
     shift = (centre - priors[:, :2]) / priors[:, 2:]
@@ -79,9 +84,9 @@ def encode(boxes: FloatArray, priors: FloatArray, scales: Sequence[float]) -> Fl
 def strongest(
     scores: FloatArray, threshold: float, wanted: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of scores (A, C) at or above the threshold, MAX_CANDIDATES of the highest at most.
+    """Return rows and columns of the scores (A, C) at or above the threshold, at most the highest MAX_CANDIDATES.
 
-    wanted: (C,), the columns to look at; None for all.
+    wanted: bool (C,), the columns to consider; None for all.
     """
     found = np.flatnonzero(scores >= threshold)  # with the division four times as fast as nonzero() in two dimensions
     rows, columns = np.divmod(found, scores.shape[1])
@@ -97,17 +102,17 @@ def strongest(
 def suppress(
     boxes: FloatArray, scores: FloatArray, classes: NDArray[np.intp], same_iou: float, any_iou: float
 ) -> NDArray[np.intp]:
-    """Indices of the boxes to keep, strongest first.
+    """Return the indices of the boxes that remain, strongest first.
 
-    Within a class what overlaps a stronger box by more than `same_iou` goes; then across classes by more than
-    `any_iou`: one vehicle is not a car and a truck at once.
+    A box goes when it overlaps a stronger box of its class by more than `same_iou`; then when it overlaps a stronger
+    box of any class by more than `any_iou`: one vehicle is not a car and a truck at once.
     """
     if not len(boxes):
         return np.empty(0, np.intp)
     rectangles = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    kept = np.asarray(
+    keep = np.asarray(
         cv2.dnn.NMSBoxesBatched(rectangles, scores, classes.astype(np.int32), 0.0, same_iou),  # type: ignore[arg-type]
         np.intp,
     )
-    final = cv2.dnn.NMSBoxes(rectangles[kept], scores[kept], 0.0, any_iou)  # type: ignore[arg-type]
-    return kept[np.asarray(final, np.intp)]
+    final = cv2.dnn.NMSBoxes(rectangles[keep], scores[keep], 0.0, any_iou)  # type: ignore[arg-type]
+    return keep[np.asarray(final, np.intp)]

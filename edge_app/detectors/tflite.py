@@ -1,6 +1,6 @@
-"""SSD detectors as TFLite files: the only file that knows the runtime.
+"""Run SSD detectors from TFLite files: the only module that knows the runtime.
 
-ai-edge-litert where it is installed, its predecessor tflite-runtime elsewhere (32-bit Raspberry Pi OS).
+The runtime is ai-edge-litert where it is installed, elsewhere (32-bit Raspberry Pi OS) its predecessor tflite-runtime.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge_app.detectors import Outputs
 from edge_app.detectors.letterbox import Picture, letterbox
-from edge_app.detectors.manifest import Manifest, default_model, load
+from edge_app.detectors.manifest import Manifest, Output, default_model, load
 from edge_app.detectors.ssd import anchors, decode, strongest, suppress
 from edge_app.errors import DetectorError
 from edge_app.records import LABELS, VEHICLES, Detections, FloatArray, Image
@@ -35,7 +35,7 @@ def _interpreter(content: bytes, threads: int) -> Any:
             if error.name is not None and name.startswith(error.name):
                 continue
             raise
-        with _without_chatter():
+        with _hidden_info_lines():
             interpreter = module.Interpreter(model_content=content, num_threads=threads)
             interpreter.allocate_tensors()
         return interpreter
@@ -43,70 +43,76 @@ def _interpreter(content: bytes, threads: int) -> Any:
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Keeps the runtime's INFO lines off stderr, and passes on whatever else was written meanwhile.
+def _hidden_info_lines() -> Iterator[None]:
+    """Keep the runtime's INFO lines off stderr, and pass on everything else that was written meanwhile.
 
-    The runtime writes "Created TensorFlow Lite XNNPACK delegate" from C++ and has no setting for it.
+    The runtime writes "Created TensorFlow Lite XNNPACK delegate" from C++ and has no setting against it.
     """
-    with os.fdopen(os.memfd_create("stderr"), "w+b") as said:  # in memory: a device's disk may be full or read-only
+    with os.fdopen(os.memfd_create("stderr"), "w+b") as captured:  # in memory: a disk may be full or read-only
         stderr = os.dup(2)
         try:
-            os.dup2(said.fileno(), 2)
+            os.dup2(captured.fileno(), 2)
             yield
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-            said.seek(0)
-            os.write(2, b"".join(line for line in said if not line.startswith(b"INFO: ")))
+            captured.seek(0)
+            os.write(2, b"".join(line for line in captured if not line.startswith(b"INFO: ")))
 
 
 class TfliteEngine:
-    """One interpreter on a number of threads of its own.
+    """One interpreter with its own threads.
 
-    weakest: raw score from which on something is said. wanted: bool (C,), the labels that are looked for.
+    content: of the model file at `path`. threads: their number. min_score: lowest raw score in the outputs.
+    wanted: bool (C,), the labels in the outputs.
+    Raises DetectorError: when the model does not load or does not fit its manifest.
     """
 
     def __init__(
-        self, content: bytes, manifest: Manifest, path: Path, threads: int, weakest: float, wanted: NDArray[np.bool_]
+        self, content: bytes, manifest: Manifest, path: Path, threads: int, min_score: float, wanted: NDArray[np.bool_]
     ) -> None:
         try:
             self._runtime = _interpreter(content, threads)
         except (ValueError, RuntimeError, MemoryError) as error:
             reason = str(error).splitlines()[0]
             raise DetectorError(f"the runtime cannot load the model {path}: {reason}") from error
-        self._weakest, self._wanted = weakest, wanted
+        self._min_score, self._wanted = min_score, wanted
         self._input = _input_index(self._runtime, manifest, path)
         self._codes, self._scores = _output_indices(self._runtime, manifest, path)
         self._runtime.invoke()  # the first one is slow
 
     def infer(self, picture: Picture) -> Outputs:
-        """Raises DetectorError when the runtime fails."""
+        """Run the network on a picture. Raises DetectorError: when the runtime fails."""
         try:
             self.invoke(picture.pixels)
         except (RuntimeError, ValueError) as error:
             raise DetectorError(f"inference failed: {str(error).splitlines()[0]}") from error
-        scores = self._joined(self._scores, len(self._wanted))
-        anchors, labels = strongest(scores, self._weakest, self._wanted)
-        return Outputs(anchors, labels, scores[anchors, labels], self._joined(self._codes, 4)[anchors])
+        scores = self._copy_outputs(self._scores, len(self._wanted))
+        anchors, labels = strongest(scores, self._min_score, self._wanted)
+        return Outputs(anchors, labels, scores[anchors, labels], self._copy_outputs(self._codes, 4)[anchors])
 
     def invoke(self, pixels: Image) -> None:
-        """One bare inference, uint8 (1, h, w, 3), whose outputs nobody takes: the yardstick of `bench`."""
+        """Run one bare inference on uint8 (1, h, w, 3) and leave the outputs: the reference of `bench`."""
         self._runtime.set_tensor(self._input, pixels)
         self._runtime.invoke()
 
-    def _joined(self, indices: list[int], columns: int) -> FloatArray:
-        """A copy, out of the runtime's own memory: no view of that may live on, or the next inference refuses."""
-        joined: FloatArray = np.concatenate([self._runtime.tensor(i)().reshape(-1, columns) for i in indices])
-        return joined
+    def _copy_outputs(self, indices: list[int], columns: int) -> FloatArray:
+        """Return tensors as one array with this number of columns.
+
+        It is a copy: a view of the runtime's own memory that lives on would make the next inference fail.
+        """
+        rows: FloatArray = np.concatenate([self._runtime.tensor(i)().reshape(-1, columns) for i in indices])
+        return rows
 
 
 class TfliteDetector:
-    """An int8 SSD with its manifest.
+    """Detector with an int8 SSD model.
 
-    model: a .tflite file with its .json beside it; None for the default that ships. engines: interpreters, for as
-    many pictures at once. threads: of each of them; on the same cores two engines on one thread each do more than one
-    on two, whose threads wait for each other at every layer. score: weakest detection reported. same_iou and any_iou:
-    see `ssd.suppress`. Raises DetectorError when model, manifest or runtime do not fit.
+    model: .tflite file with its .json beside it; None for the default model.
+    engines: number of interpreters, for as many pictures at once. threads: of each interpreter. On the same cores two
+    engines with one thread each do more than one with two, whose threads wait for each other at every layer.
+    score: lowest score of a detection, 0..1. same_iou, any_iou: see `ssd.suppress`.
+    Raises DetectorError: when model, manifest or runtime do not fit.
     """
 
     def __init__(
@@ -119,22 +125,22 @@ class TfliteDetector:
         same_iou: float = 0.55,
         any_iou: float = 0.5,
     ) -> None:
-        cv2.setNumThreads(1)  # its pool would compete with the interpreters for the same few cores
+        cv2.setNumThreads(1)  # OpenCV's pool would compete with the interpreters for the same few cores
         self.path = model or default_model()
         self.manifest, content = load(self.path)
         self._same_iou, self._any_iou = same_iou, any_iou
         self._sigmoid = self.manifest.score == "sigmoid"
-        weakest = _logit(score) if self._sigmoid else score
-        # Only vehicles are decoded; a rider seen as a person is part of the motorcycle.
+        min_score = _logit(score) if self._sigmoid else score
+        # Only vehicles are decoded; a rider detected as a person is part of the motorcycle.
         wanted = np.array([name in VEHICLES for name in self.manifest.labels])
         self._classes = np.array([LABELS.index(n) if n in VEHICLES else -1 for n in self.manifest.labels], np.int16)
         self.engines = tuple(
-            TfliteEngine(content, self.manifest, self.path, threads, weakest, wanted) for _ in range(engines)
+            TfliteEngine(content, self.manifest, self.path, threads, min_score, wanted) for _ in range(engines)
         )
         self._anchors = anchors(self.manifest.input.width, self.manifest.input.height, self.manifest.layers)
 
     def detect(self, image: Image) -> Detections:
-        """Vehicles in a uint8 (H, W, 3) BGR picture, boxes in its px, strongest first: all steps, one after another."""
+        """Take an image, uint8 (H, W, 3) BGR, through all steps; return its vehicles, boxes in px, strongest first."""
         picture = self.prepare(image)
         return self.decode(picture, self.engines[0].infer(picture))
 
@@ -147,11 +153,11 @@ class TfliteDetector:
         if self._sigmoid:
             scores = np.float32(1) / (np.float32(1) + np.exp(-scores))
         boxes = decode(outputs.codes, self._anchors[outputs.anchors], self.manifest.box_coding.scales)
-        kept = suppress(boxes, scores, outputs.labels, self._same_iou, self._any_iou)
-        return Detections(picture.original(boxes[kept]), scores[kept], self._classes[outputs.labels[kept]])
+        keep = suppress(boxes, scores, outputs.labels, self._same_iou, self._any_iou)
+        return Detections(picture.to_original(boxes[keep]), scores[keep], self._classes[outputs.labels[keep]])
 
     def blank(self) -> Image:
-        """An input with nothing in it, uint8 (1, h, w, 3)."""
+        """Return an empty input, uint8 (1, h, w, 3)."""
         size = self.manifest.input
         return np.full((1, size.height, size.width, 3), size.pad, np.uint8)
 
@@ -160,7 +166,7 @@ class TfliteDetector:
 
 
 def _logit(score: float) -> float:
-    """The inverse of the sigmoid; every logit is above that of 0, none above that of 1."""
+    """Return the inverse of the sigmoid: minus infinity for 0, plus infinity for 1."""
     return math.log(score / (1 - score)) if 0 < score < 1 else math.copysign(math.inf, score - 0.5)
 
 
@@ -175,17 +181,14 @@ def _input_index(runtime: Any, manifest: Manifest, path: Path) -> int:
 
 
 def _output_indices(runtime: Any, manifest: Manifest, path: Path) -> tuple[list[int], list[int]]:
-    """Tensor indices of the box codes and of the scores, each in the order of the anchor layers."""
+    """Return the tensor indices of the box codes and of the scores, each in the order of the anchor layers."""
     details = {detail["name"]: detail for detail in runtime.get_output_details()}
     found: dict[str, list[int]] = {"boxes": [], "scores": []}
     for output in manifest.outputs:
         if output.name not in details:
             raise DetectorError(f"the model {path} has no output {output.name!r}, which its manifest names")
         detail = details[output.name]
-        layers = manifest.layers if output.layer is None else manifest.layers[output.layer : output.layer + 1]
-        cells = [(layer.cells(manifest.input.width, manifest.input.height), len(layer.priors)) for layer in layers]
-        columns = 4 if output.role == "boxes" else len(manifest.labels)
-        want = sum(rows * cols * priors for (rows, cols), priors in cells) * columns
+        want = _output_length(manifest, output)
         if int(np.prod(detail["shape"])) != want or detail["dtype"] != np.float32:
             raise DetectorError(
                 f"output {output.name!r} of the model {path} is {_describe(detail)}, but the anchors of its manifest "
@@ -193,6 +196,14 @@ def _output_indices(runtime: Any, manifest: Manifest, path: Path) -> tuple[list[
             )
         found[output.role].append(int(detail["index"]))
     return found["boxes"], found["scores"]
+
+
+def _output_length(manifest: Manifest, output: Output) -> int:
+    """Return the number of values that an output must have for the anchors of the manifest."""
+    layers = manifest.layers if output.layer is None else manifest.layers[output.layer : output.layer + 1]
+    cells = [(layer.cells(manifest.input.width, manifest.input.height), len(layer.priors)) for layer in layers]
+    columns = 4 if output.role == "boxes" else len(manifest.labels)
+    return sum(rows * cols * priors for (rows, cols), priors in cells) * columns
 
 
 def _describe(detail: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a device believes of a model that says it is in production, and what it does with one that does not say so."""
+"""Gate records: a model in production must carry a valid one, and a candidate needs permission to count."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from edge_app.errors import DetectorError
 from tests.support.videos import write_video
 
 MODEL = default_model()
-Made = dict[str, Any]
+Json = dict[str, Any]
 
 
-def shipped() -> Made:
-    content: Made = json.loads(MODEL.with_suffix(".json").read_text("utf-8"))
+def shipped_manifest() -> Json:
+    content: Json = json.loads(MODEL.with_suffix(".json").read_text("utf-8"))
     return content
 
 
-def passed(model: bytes) -> Made:
-    """The record of a promotion by rules."""
+def gate_record(model: bytes) -> Json:
+    """Return the record of a promotion by rules."""
     return {
         "schema": "edge-app/gate/1",
         "decision": "rules",
@@ -43,17 +43,19 @@ def passed(model: bytes) -> Made:
     }
 
 
-def put(folder: Path, described: Made, model: bytes | None = None) -> Path:
+def write_model(folder: Path, manifest: Json, model: bytes | None = None) -> Path:
+    """Write a model, by default the one that ships, and its manifest with the right hash."""
     content = MODEL.read_bytes() if model is None else model
     path = folder / "own.tflite"
     path.write_bytes(content)
-    said = described | {"sha256": hashlib.sha256(content).hexdigest()}
-    path.with_suffix(".json").write_text(json.dumps(said), "utf-8")
+    manifest = manifest | {"sha256": hashlib.sha256(content).hexdigest()}
+    path.with_suffix(".json").write_text(json.dumps(manifest), "utf-8")
     return path
 
 
-def candidate() -> Made:
-    return {key: value for key, value in shipped().items() if key not in ("stage", "gate")}
+def candidate_manifest() -> Json:
+    """Return the manifest of the default model without stage and gate record."""
+    return {key: value for key, value in shipped_manifest().items() if key not in ("stage", "gate")}
 
 
 @pytest.mark.parametrize("model", sorted(MODEL.parent.glob("*.tflite")), ids=lambda path: path.stem)
@@ -62,16 +64,18 @@ def test_every_model_that_ships_is_in_production_with_a_record(model: Path) -> N
 
 
 def test_a_model_that_passed_the_rules_loads(tmp_path: Path) -> None:
-    path = put(tmp_path, candidate() | {"stage": "production", "gate": passed(MODEL.read_bytes())})
+    path = write_model(
+        tmp_path, candidate_manifest() | {"stage": "production", "gate": gate_record(MODEL.read_bytes())}
+    )
     assert TfliteDetector(path, threads=1).manifest.proven
 
 
-LIES: dict[str, tuple[Callable[[Made], object], str]] = {
+WRONG_RECORDS: dict[str, tuple[Callable[[Json], object], str]] = {
     "no record": (lambda m: m.pop("gate"), "carries no gate record"),
     "the record of another file": (lambda m: m["gate"].update(model_sha256="a" * 64), "about another file"),
     "a failed rule": (lambda m: m["gate"]["rules"][0].update(passed=False), "failed rule (floors: car)"),
-    "no rule at all": (lambda m: m["gate"].update(rules=[]), "no rule that was judged"),
-    "no evaluation": (lambda m: m["gate"].update(evaluation_sha256=None), "no rule that was judged"),
+    "no rule at all": (lambda m: m["gate"].update(rules=[]), "no rule that was checked"),
+    "no evaluation": (lambda m: m["gate"].update(evaluation_sha256=None), "no rule that was checked"),
     "the first without a reason": (lambda m: m["gate"].update(decision="initial", replaces=None), "without a reason"),
     "a first one that replaces": (lambda m: m["gate"].update(decision="initial", reason="so"), "as a replacement"),
     "an unknown kind of record": (lambda m: m["gate"].update(schema="edge-app/gate/9"), "gate.schema"),
@@ -80,46 +84,46 @@ LIES: dict[str, tuple[Callable[[Made], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_a_model_that_wrongly_says_it_is_in_production(lie: str, tmp_path: Path) -> None:
-    change, says = LIES[lie]
-    described = candidate() | {"stage": "production", "gate": passed(MODEL.read_bytes())}
-    change(described)
+@pytest.mark.parametrize("fault", WRONG_RECORDS)
+def test_a_model_in_production_without_a_valid_record_is_refused(fault: str, tmp_path: Path) -> None:
+    change, expected = WRONG_RECORDS[fault]
+    manifest = candidate_manifest() | {"stage": "production", "gate": gate_record(MODEL.read_bytes())}
+    change(manifest)
     with pytest.raises(DetectorError) as refusal:
-        TfliteDetector(put(tmp_path, described))
-    assert says in str(refusal.value)
+        TfliteDetector(write_model(tmp_path, manifest))
+    assert expected in str(refusal.value)
     assert "own" in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
-def test_the_record_does_not_go_with_an_exchanged_file(tmp_path: Path) -> None:
-    """The hash in the manifest was made to fit, the record was not."""
-    path = put(tmp_path, shipped(), MODEL.read_bytes() + b"\0")
+def test_an_exchanged_model_file_does_not_fit_its_record(tmp_path: Path) -> None:
+    """The hash in the manifest is that of the new file; the record still has the old one."""
+    path = write_model(tmp_path, shipped_manifest(), MODEL.read_bytes() + b"\0")
     with pytest.raises(DetectorError, match="about another file"):
         load(path)
 
 
-def test_a_candidate_can_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model, clip = put(tmp_path, candidate()), write_video(tmp_path / "short.mp4", range(10))
+def test_count_and_bench_accept_a_candidate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, clip = write_model(tmp_path, candidate_manifest()), write_video(tmp_path / "short.mp4", range(10))
     count = cli._parser().parse_args(["count", str(clip), "--model", str(model), "--out", str(tmp_path / "out.json")])
     assert count.main(count, threading.Event()) == 0
-    assert json.loads((tmp_path / "out.json").read_text())["model"]["file"] == shipped()["file"]
+    assert json.loads((tmp_path / "out.json").read_text())["model"]["file"] == shipped_manifest()["file"]
     bench = cli._parser().parse_args(["bench", str(clip), "--model", str(model), "--seconds", "0.5", "--json"])
     assert bench.main(bench, threading.Event()) == 0
     assert "ratio" in capsys.readouterr().out
 
 
-def test_a_candidate_does_not_go_into_service_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_refuses_a_candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    model = put(tmp_path, candidate())
+    model = write_model(tmp_path, candidate_manifest())
     config = Config(detector=DetectorConfig(model=model))
     with pytest.raises(DetectorError, match=r"candidate .* detector\.allow_unproven = true"), service(config):
         pass
     assert not (tmp_path / "state").exists()  # refused before anything was touched
 
 
-def test_run_says_so_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put(tmp_path, candidate())
+def test_run_refuses_a_candidate_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_model(tmp_path, candidate_manifest())
     config = tmp_path / "edge-app.toml"
     config.write_text('[detector]\nmodel = "own.tflite"\n')
     assert cli.main(["run", "--config", str(config)]) == 2
@@ -127,19 +131,21 @@ def test_run_says_so_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "has not passed the gate" in line
 
 
-def test_whoever_runs_the_device_may_allow_it() -> None:
-    said = Manifest.model_validate(candidate())
-    refuse_unproven(said, allowed=True)
+def test_the_operator_may_allow_a_candidate() -> None:
+    manifest = Manifest.model_validate(candidate_manifest())
+    refuse_unproven(manifest, allowed=True)
     with pytest.raises(DetectorError):
-        refuse_unproven(said, allowed=False)
+        refuse_unproven(manifest, allowed=False)
 
 
-def test_check_tells_how_a_model_came_to_work() -> None:
-    own = Manifest.model_validate(candidate())
-    ships = Manifest.model_validate(shipped())
-    by_rules = Manifest.model_validate(candidate() | {"stage": "production", "gate": passed(MODEL.read_bytes())})
+def test_check_reports_the_stage_of_a_model() -> None:
+    own = Manifest.model_validate(candidate_manifest())
+    ships = Manifest.model_validate(shipped_manifest())
+    by_rules = Manifest.model_validate(
+        candidate_manifest() | {"stage": "production", "gate": gate_record(MODEL.read_bytes())}
+    )
     found = [gate(ships, allowed=False), gate(by_rules, allowed=False), gate(own, allowed=True)]
-    assert [one.level for one in found] == ["ok", "ok", "warn"]
+    assert [finding.level for finding in found] == ["ok", "ok", "warn"]
     assert "passed 1 checks" in found[1].sentence
     refused = gate(own, allowed=False)
     assert refused.level == "FAIL"

@@ -1,4 +1,4 @@
-"""Anchors, decoding and suppression: plain geometry, so every rule can be checked against a naive one."""
+"""Anchors, decoding and suppression: plain geometry, so every rule is checked against a naive one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from edge_app.detectors.ssd import (
     MAX_CANDIDATES,
@@ -22,6 +21,7 @@ from edge_app.detectors.ssd import (
     suppress,
 )
 from edge_app.records import FloatArray
+from tests.support.boxes import iou
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "anchors_300x300.json").read_text("utf-8"))
 SCALES = (10.0, 10.0, 5.0, 5.0)
@@ -29,7 +29,7 @@ CAR, TRUCK = 2, 3
 
 
 def zoo_layers() -> list[AnchorLayer]:
-    """The anchors of the TensorFlow zoo's SSD: scales 0.2 to 0.95 in six layers, the first with three of its own."""
+    """Return the six layers of the TensorFlow zoo's SSD: scales 0.2 to 0.95, three others in the first layer."""
     scales = [0.2 + 0.15 * i for i in range(6)] + [1.0]
     ratios = (1.0, 2.0, 0.5, 3.0, 1 / 3)
     first = AnchorLayer(16, ((0.1, 1.0), (0.2, 2.0), (0.2, 0.5)))
@@ -67,7 +67,7 @@ def test_a_wide_input_has_wide_grids_and_square_anchors() -> None:
     assert found[2 * 16].tolist() == [48, 16, 72, 72]
 
 
-def test_cells_divide_the_picture_evenly_unless_the_layer_says_otherwise() -> None:
+def test_cells_divide_the_picture_evenly_unless_the_layer_has_first_and_step() -> None:
     assert grid(300, 300, AnchorLayer(16, ((0.1, 1.0),)))[1, 1] == pytest.approx(1.5 * 300 / 19)
     own = grid(512, 288, AnchorLayer(64, ((0.1, 1.0),), first=(42.0, 40.0), step=(64.0, 60.0)))
     assert own[0, :2].tolist() == [40, 42]
@@ -87,13 +87,13 @@ def test_decode_undoes_encode(box: tuple[float, ...], anchor: tuple[float, ...])
     assert decode(encode(boxes, priors, SCALES), priors, SCALES) == pytest.approx(boxes, abs=0.05, rel=1e-3)
 
 
-def test_codes_of_zero_are_the_anchors_themselves() -> None:
+def test_codes_of_zero_give_the_anchors() -> None:
     priors = np.array([[20, 10, 8, 4], [40, 30, 2, 6]], np.float32)
     boxes = decode(np.zeros((2, 4), np.float32), priors, SCALES)
     assert boxes.tolist() == [[8, 16, 12, 24], [27, 39, 33, 41]]
 
 
-def test_wild_codes_stay_finite() -> None:
+def test_extreme_codes_give_finite_boxes() -> None:
     assert np.isfinite(decode(np.full((1, 4), 1e4, np.float32), np.full((1, 4), 300, np.float32), SCALES)).all()
 
 
@@ -102,8 +102,10 @@ def test_wild_codes_stay_finite() -> None:
     shape=st.sampled_from([(0, 3), (5, 1), (400, 6), (2000, 4)]), levels=st.integers(2, 40),
     threshold=st.floats(0, 1), seed=st.integers(0, 999),
 )  # fmt: skip
-def test_strongest(shape: tuple[int, int], levels: int, threshold: float, seed: int) -> None:
-    """With few levels there are many ties; whichever of them are left out, none that is stronger is."""
+def test_strongest_leaves_out_no_stronger_score(
+    shape: tuple[int, int], levels: int, threshold: float, seed: int
+) -> None:
+    """With few levels there are many ties, of which any may be left out."""
     scores = (np.random.default_rng(seed).integers(0, levels, shape) / levels).astype(np.float32)
     rows, columns = strongest(scores, threshold)
     found, wanted = scores[rows, columns], np.sort(scores[scores >= threshold])[::-1][:MAX_CANDIDATES]
@@ -111,8 +113,8 @@ def test_strongest(shape: tuple[int, int], levels: int, threshold: float, seed: 
     assert len({*zip(rows.tolist(), columns.tolist(), strict=True)}) == len(rows)
 
 
-def test_strongest_looks_at_wanted_columns_alone() -> None:
-    """Many of another label do not crowd out what is wanted."""
+def test_strongest_considers_only_wanted_columns() -> None:
+    """Many strong scores of another label do not take the places of wanted ones."""
     scores = np.full((MAX_CANDIDATES + 5, 3), 0.9, np.float32)
     scores[:, 1], scores[7, 1] = 0.1, 0.6
     rows, columns = strongest(scores, 0.5, np.array([False, True, False]))
@@ -123,7 +125,7 @@ def boxes_of(*rows: tuple[float, float, float, float]) -> FloatArray:
     return np.array(rows, np.float32).reshape(-1, 4)
 
 
-def kept(
+def indices_kept(
     boxes: FloatArray, scores: list[float], classes: list[int], same: float = 0.5, other: float = 0.7
 ) -> list[int]:
     rows = suppress(boxes, np.array(scores, np.float32), np.array(classes, np.intp), same, other)
@@ -134,37 +136,39 @@ class TestSuppression:
     PAIR = boxes_of((0, 0, 100, 100), (0, 0, 100, 60))  # IoU 0.6
 
     def test_within_a_class_the_weaker_goes(self) -> None:
-        assert kept(self.PAIR, [0.4, 0.9], [CAR, CAR]) == [1]
+        assert indices_kept(self.PAIR, [0.4, 0.9], [CAR, CAR]) == [1]
 
     def test_across_classes_more_overlap_is_allowed(self) -> None:
-        assert kept(self.PAIR, [0.9, 0.4], [CAR, TRUCK]) == [0, 1]
+        assert indices_kept(self.PAIR, [0.9, 0.4], [CAR, TRUCK]) == [0, 1]
 
     def test_one_vehicle_is_not_a_car_and_a_truck_at_once(self) -> None:
-        assert kept(self.PAIR, [0.4, 0.9], [CAR, TRUCK], other=0.55) == [1]
+        assert indices_kept(self.PAIR, [0.4, 0.9], [CAR, TRUCK], other=0.55) == [1]
 
-    def test_strongest_first(self) -> None:
+    def test_boxes_come_strongest_first(self) -> None:
         apart = boxes_of((0, 0, 10, 10), (50, 0, 60, 10), (100, 0, 110, 10))
-        assert kept(apart, [0.5, 0.9, 0.7], [CAR, CAR, TRUCK]) == [1, 2, 0]
+        assert indices_kept(apart, [0.5, 0.9, 0.7], [CAR, CAR, TRUCK]) == [1, 2, 0]
 
-    def test_nothing(self) -> None:
-        assert kept(boxes_of(), [], []) == []
+    def test_no_boxes_give_no_indices(self) -> None:
+        assert indices_kept(boxes_of(), [], []) == []
 
-    def test_boxes_that_reach_below_zero_and_have_no_area(self) -> None:
-        assert kept(boxes_of((-50, -50, 50, 50), (-50, -48, 50, 50), (7, 7, 7, 7)), [0.9, 0.8, 0.7], [CAR] * 3) == [
+    def test_boxes_below_zero_or_without_area_are_accepted(self) -> None:
+        assert indices_kept(
+            boxes_of((-50, -50, 50, 50), (-50, -48, 50, 50), (7, 7, 7, 7)), [0.9, 0.8, 0.7], [CAR] * 3
+        ) == [
             0,
             2,
         ]
 
     @settings(deadline=None, max_examples=40)
     @given(n=st.integers(1, 40), seed=st.integers(0, 9999), same=st.floats(0.2, 0.9), other=st.floats(0.2, 0.9))
-    def test_like_the_naive_rule(self, n: int, seed: int, same: float, other: float) -> None:
+    def test_result_equals_that_of_the_naive_rule(self, n: int, seed: int, same: float, other: float) -> None:
         rng = np.random.default_rng(seed)
         corner = rng.integers(0, 60, (n, 2))
         boxes = np.concatenate([corner, corner + rng.integers(10, 60, (n, 2))], axis=1).astype(np.float32)
         scores, classes = rng.permutation(n) / (2 * n) + 0.4, rng.integers(0, 3, n)
-        ious = [[iou(a, b) for a in boxes] for b in boxes]
+        ious = [[iou(a, b) for a in boxes.tolist()] for b in boxes.tolist()]
         if any(abs(value - limit) < 1e-3 for row in ious for value in row for limit in (same, other)):
-            return  # on the very threshold rounding decides
+            return  # exactly at the threshold rounding decides
         order = np.argsort(-scores).tolist()
         one, two = list[int](), list[int]()
         for i in order:
@@ -173,11 +177,4 @@ class TestSuppression:
         for i in one:
             if all(ious[i][j] <= other for j in two):
                 two.append(i)
-        assert kept(boxes, scores.tolist(), classes.tolist(), same, other) == two
-
-
-def iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    common = float(max(0, width) * max(0, height))
-    areas = [float((c[2] - c[0]) * (c[3] - c[1])) for c in (a, b)]
-    return common / (sum(areas) - common)
+        assert indices_kept(boxes, scores.tolist(), classes.tolist(), same, other) == two
