@@ -1,1 +1,1 @@
-"""Whether the camera still sees the road: the view, judged about once a second on a small grey picture."""
+"""Check whether the camera still sees the road, about once a second on a small grey picture."""

@@ -11,25 +11,26 @@ from numpy.typing import NDArray
 from edge_app.records import Image
 
 Grey: TypeAlias = NDArray[np.float32]
-"""(H, W), 0..255."""
+"""Shape (H, W), 0..255."""
 Field: TypeAlias = NDArray[np.complex64]
-"""(H, W): direction of the brightness gradient, length 0..1; the same by day and by dusk."""
+"""Shape (H, W): direction of the brightness gradient, length 0..1; the same by day and at dusk."""
 Cells: TypeAlias = NDArray[np.float32]
-"""(H // 16, W // 16)."""
+"""Shape (H // CELL, W // CELL)."""
 
 WIDTH: Final = 256
-"""Of the small picture, px."""
+"""Width of the small picture, px."""
 CELL: Final = 16
+"""Side of a cell, px."""
 _EDGE: Final = 6.0
-"""Gradient, grey levels a px, at which an edge counts half: above the noise of a sensor, below a kerb at dusk."""
+"""Gradient, grey levels per px, at which an edge counts half: above the noise of a sensor, below a kerb at dusk."""
 STRUCTURED: Final = 3.0
-"""Grey levels of standard deviation from which a cell shows something."""
+"""Standard deviation, grey levels, from which a cell shows something."""
 _PRESENT: Final = 0.05
-"""Mean squared length of the field from which there is an edge in a cell to be found again."""
-_ALIKE: Final = 0.45
-"""Correlation of the fields of a cell from which it shows the same."""
+"""Mean squared length of the field from which a cell has edges."""
+_SAME_CORRELATION: Final = 0.45
+"""Correlation of the fields of a cell from which both pictures show the same."""
 _FARTHEST: Final = 0.4
-"""Shifts are looked for up to this part of the picture."""
+"""Largest shift that is searched for, part of the picture."""
 
 
 def small_grey(image: Image) -> Grey:
@@ -40,7 +41,7 @@ def small_grey(image: Image) -> Grey:
 
 
 def cells(values: Grey) -> Cells:
-    """Means over the cells; what is left over at the right and below is not used."""
+    """Return the mean of each cell; a rest at the right and at the bottom is not used."""
     rows, columns = values.shape[0] // CELL, values.shape[1] // CELL
     tiles = values[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL)
     means: Cells = tiles.mean(axis=(1, 3), dtype=np.float32)
@@ -48,25 +49,25 @@ def cells(values: Grey) -> Cells:
 
 
 def brightness(grey: Grey) -> float:
-    """The level that three quarters of the picture stay below: a few lamps do not make it bright."""
+    """Return the level, 0..255, below which three quarters of the picture lie: a few lamps do not make it bright."""
     return float(np.percentile(grey, 75))
 
 
 def contrast(grey: Grey) -> Cells:
-    """Standard deviation in each cell, after smoothing that takes the sensor's noise away."""
+    """Return the standard deviation in each cell, after smoothing away the noise of the sensor."""
     smooth = _blurred(grey, 1)
     variance: Cells = np.maximum(cells(smooth * smooth) - cells(smooth) ** 2, np.float32(0.0))
     return np.sqrt(variance)
 
 
 def sharpness(grey: Grey) -> Cells:
-    """Fine detail against coarse detail in each cell: falls with blur alone, not with light, fog or contrast."""
+    """Return fine detail over coarse detail in each cell: it falls with blur alone, not with light, fog or contrast."""
     fine, coarse = _blurred(grey, 1), _blurred(grey, 4)
     return (cells(np.abs(grey - fine)) / (cells(np.abs(fine - coarse)) + 0.5)).astype(np.float32)
 
 
 def edges(grey: Grey) -> Field:
-    """The gradient's direction with a length that saturates, so that a lamp weighs no more than a kerb."""
+    """Return the direction of the gradient with a saturating length, so that a lamp weighs no more than a kerb."""
     smooth = _blurred(grey, 1)
     down, right = np.gradient(smooth)
     field = right + 1j * down
@@ -74,26 +75,24 @@ def edges(grey: Grey) -> Field:
     return saturated
 
 
-def alike(reference: Field, now: Field) -> tuple[float, int]:
-    """The share of the cells with edges in the reference whose edges are still there, and the number of such cells."""
-    there = cells(np.abs(reference).astype(np.float32) ** 2)
-    here = cells(np.abs(now).astype(np.float32) ** 2)
+def similarity(reference: Field, now: Field) -> tuple[float, int]:
+    """Return the share, 0..1, of the cells with edges in the reference that still show them, and their number."""
+    before, after = _squared_lengths(reference), _squared_lengths(now)
     both = cells((reference * now.conj()).real.astype(np.float32))
-    known = there > _PRESENT
-    same = known & (both > _ALIKE * np.sqrt(there * here + 1e-9))
-    count = int(known.sum())
+    edged = before > _PRESENT
+    same = edged & (both > _SAME_CORRELATION * np.sqrt(before * after + 1e-9))
+    count = int(edged.sum())
     return (float(same.sum()) / count if count else 0.0), count
 
 
-def edged(field: Field) -> int:
-    """The number of cells with edges."""
-    return int((cells(np.abs(field).astype(np.float32) ** 2) > _PRESENT).sum())
+def count_edged_cells(field: Field) -> int:
+    return int((_squared_lengths(field) > _PRESENT).sum())
 
 
 def shift(reference: Field, now: Field) -> tuple[int, int]:
-    """How far the picture has moved, px right and down: the peak of the cross-correlation of the edge fields.
+    """Return how far the picture has moved, px right and down: the peak of the cross-correlation of the edge fields.
 
-    Source: Kuglin and Hines, The phase correlation image alignment method, 1975; on edge directions, as by Fitch et
+    Source: Kuglin and Hines, The phase correlation image alignment method, 1975; on edge directions as in Fitch et
     al., Orientation correlation, 2002.
     """
     height, width = reference.shape
@@ -107,12 +106,16 @@ def shift(reference: Field, now: Field) -> tuple[int, int]:
     return int(x) - (width if x > width // 2 else 0), int(y) - (height if y > height // 2 else 0)
 
 
-def shifted_alike(reference: Field, now: Field, right: int, down: int) -> float:
-    """`alike` where both pictures overlap, the new one moved back by the shift."""
+def similarity_after_shift(reference: Field, now: Field, right: int, down: int) -> float:
+    """Return `similarity` where both pictures overlap, after moving the new one back by the shift, px."""
     height, width = reference.shape
     y0, x0 = max(0, -down), max(0, -right)
     y1, x1 = height - max(0, down), width - max(0, right)
-    return alike(reference[y0:y1, x0:x1], now[y0 + down : y1 + down, x0 + right : x1 + right])[0]
+    return similarity(reference[y0:y1, x0:x1], now[y0 + down : y1 + down, x0 + right : x1 + right])[0]
+
+
+def _squared_lengths(field: Field) -> Cells:
+    return cells(np.abs(field).astype(np.float32) ** 2)
 
 
 def _blurred(grey: Grey, radius: int) -> Grey:

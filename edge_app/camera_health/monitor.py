@@ -1,8 +1,8 @@
-"""Dark, blind, blurred, moved: the view against what it was learnt to be, with hysteresis in seconds.
+"""Compare the view of a camera with what was learnt: dark, blind, blurred, moved, with hysteresis in seconds.
 
-Pure: no clock, no camera; time comes in with the pictures. What the view is like is learnt while nothing is wrong and
-kept in memory alone, so a start of the program learns anew: after a camera was turned and the lines were drawn again,
-start the service again.
+Pure: no clock, no camera; time comes in with the pictures. The view is learnt while nothing is wrong, and is held in
+memory alone, so that each start of the program learns it anew: after a camera was turned and the lines were drawn
+again, restart the service.
 """
 
 from __future__ import annotations
@@ -19,22 +19,25 @@ from edge_app.camera_health.measures import Cells, Field, Grey
 from edge_app.records import Quality
 
 EVERY_S: Final = 1.0
-"""Time between looks."""
-_LOOKS: Final = 5
-"""Looks whose median shows the road without what drives on it."""
-_LEARN_LOOKS: Final = 20
-"""Looks after which the view is known well enough to judge it."""
-_FORGET_LOOKS: Final = 600
-"""The learnt view follows sun and seasons with this time constant."""
+"""Time between pictures, s."""
+_MEDIAN_OF: Final = 5
+"""Number of pictures whose median shows the road without the traffic on it."""
+_LEARN_PICTURES: Final = 20
+"""Number of pictures after which the view is known well enough to be compared."""
+_FORGET_PICTURES: Final = 600
+"""Time constant, in pictures, with which the learnt view follows sun and seasons."""
 _FEWEST: Final = 3
-"""Cells with edges, of about 144, below which a view cannot be found again."""
+"""Smallest number of cells with edges, of about 144, with which a view can be recognised."""
 _SUDDEN_S: Final = 60.0
-"""Darkness that comes within this time of a bright picture is a cover, not the night."""
+"""Darkness within this time, s, after a bright picture is a cover, not the night."""
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """flags: what is wrong now. right and down: shift of the view in parts of the frame, 0 unless moved."""
+class ViewState:
+    """Present state of the view.
+
+    flags: present faults. right, down: shift of the view in parts of the frame, 0 unless moved.
+    """
 
     flags: frozenset[Quality] = frozenset()
     right: float = 0.0
@@ -42,31 +45,31 @@ class View:
 
     @property
     def problem(self) -> str:
-        """One sentence for a person; empty when all is well."""
-        said = [_SENTENCES[flag] for flag in ("blind", "dark", "blurred", "moved") if flag in self.flags]
-        if said and "moved" in self.flags and (self.right or self.down):
-            said[-1] += f" (by {self.right:+.0%} of the width and {self.down:+.0%} of the height)"
-        return "The camera's picture: " + "; ".join(said) if said else ""
+        """Return the faults in one sentence for a person; empty when there are none."""
+        phrases = [_PHRASES[flag] for flag in ("blind", "dark", "blurred", "moved") if flag in self.flags]
+        if phrases and "moved" in self.flags and (self.right or self.down):
+            phrases[-1] += f" (by {self.right:+.0%} of the width and {self.down:+.0%} of the height)"
+        return "The camera's picture: " + "; ".join(phrases) if phrases else ""
 
 
-_SENTENCES: Final = {
-    "dark": "too dark to count by, see to light or exposure",
-    "blind": "nothing can be seen, see whether something covers the lens",
-    "blurred": "blurred against what it was, clean and focus the lens",
-    "moved": "the view has moved, so that lines may lie wrong: turn the camera back, or draw them anew and restart",
+_PHRASES: Final = {
+    "dark": "too dark to count, check the light and the exposure",
+    "blind": "nothing can be seen, check whether something covers the lens",
+    "blurred": "less sharp than before, clean and focus the lens",
+    "moved": "the view has moved and lines may be wrong, turn the camera back or draw the lines again and restart",
 }
 
 
 class _Flag:
-    """On after a condition has held for on_s without a break, off after it has been gone for off_s."""
+    """Flag that turns on after its condition has held for on_s without a break, and off after off_s without it."""
 
     def __init__(self, on_s: float, off_s: float) -> None:
         self._wait = {False: on_s, True: off_s}
         self._since: float | None = None
         self.on = False
 
-    def see(self, wrong: bool | None, at: float) -> bool:
-        """wrong: None when it cannot be told, which changes nothing."""
+    def update(self, wrong: bool | None, at: float) -> bool:
+        """Return the flag at this time, s. wrong: the condition; None when it is unknown, which changes nothing."""
         if wrong is None or wrong == self.on:
             self._since = None
         else:
@@ -77,10 +80,11 @@ class _Flag:
 
 
 class ViewMonitor:
-    """Judges one camera. Used by one thread.
+    """Monitor of one camera's view, used by one thread.
 
-    dark: brightness, 0..255, below which three quarters of a picture must stay. blurred: share of the learnt
-    sharpness. moved: smallest shift, part of the frame. Each condition has an easier one for going away.
+    dark: brightness, 0..255, below which three quarters of a dark picture lie.
+    blurred: share of the learnt sharpness below which a picture is blurred.
+    moved: smallest shift, part of the frame. Each flag has an easier condition for going off.
     """
 
     def __init__(self, *, dark: float = 24.0, blurred: float = 0.6, moved: float = 0.015) -> None:
@@ -91,107 +95,126 @@ class ViewMonitor:
             "blurred": _Flag(8.0, 10.0),
             "moved": _Flag(8.0, 10.0),
         }
-        self._looks: deque[Grey] = deque(maxlen=_LOOKS)
-        self._learnt = _Learnt()
-        self._light, self._lit_at = 0.0, -math.inf
+        self._pictures: deque[Grey] = deque(maxlen=_MEDIAN_OF)
+        self._learnt = _LearntView()
+        self._last_light, self._last_lit_at = 0.0, -math.inf
         self._next = -math.inf
-        self.view = View()
+        self.state = ViewState()
 
-    def due(self, at: float) -> bool:
-        """Whether a look should be taken at this time, s of a clock that never steps."""
+    def is_due(self, at: float) -> bool:
+        """Return whether it is time for a picture. at: s of a clock that never steps."""
         return at >= self._next
 
-    def look(self, picture: Grey, at: float) -> View:
-        """Takes a small grey picture, float32 (H, W) 0..255, about 256 px wide; another size is learnt anew."""
+    def update(self, picture: Grey, at: float) -> ViewState:
+        """Return the state after a picture at this time, s.
+
+        picture: float32 (H, W), 0..255, about 256 px wide; after a change of size the view is learnt anew.
+        """
         self._next = at + EVERY_S
-        if self._looks and self._looks[-1].shape != picture.shape:
-            self._looks.clear()
-            self._learnt = _Learnt()
-        self._looks.append(picture)
-        dark, blind = self._see_dark(picture), self._see_blind(picture, at)
+        self._remember(picture)
+        dark, blind = self._is_dark(picture), self._is_blind(picture, at)
         blurred = moved = None
         shift = (0.0, 0.0)
-        if not dark and not blind and len(self._looks) == _LOOKS:
-            road = np.median(np.stack(self._looks), axis=0).astype(np.float32)
+        if not dark and not blind and len(self._pictures) == _MEDIAN_OF:
+            road = np.median(np.stack(self._pictures), axis=0).astype(np.float32)
             blurred, moved, shift = self._compare(road)
-        on = {"dark": dark, "blind": blind, "blurred": blurred, "moved": moved}
-        flags = frozenset(name for name, flag in self._flags.items() if flag.see(on[name], at))
+        wrong = {"dark": dark, "blind": blind, "blurred": blurred, "moved": moved}
+        flags = frozenset(name for name, flag in self._flags.items() if flag.update(wrong[name], at))
         if shift == (0.0, 0.0):
-            shift = (self.view.right, self.view.down)  # as last found
-        self.view = View(flags, *(shift if "moved" in flags else (0.0, 0.0)))
-        return self.view
+            shift = (self.state.right, self.state.down)  # as last found
+        self.state = ViewState(flags, *(shift if "moved" in flags else (0.0, 0.0)))
+        return self.state
 
-    def _see_dark(self, picture: Grey) -> bool:
+    def _remember(self, picture: Grey) -> None:
+        if self._pictures and self._pictures[-1].shape != picture.shape:
+            self._pictures.clear()
+            self._learnt = _LearntView()
+        self._pictures.append(picture)
+
+    def _is_dark(self, picture: Grey) -> bool:
         slack = 1.25 if self._flags["dark"].on else 1.0
         return measures.brightness(picture) < self._dark_below * slack
 
-    def _see_blind(self, picture: Grey, at: float) -> bool:
-        """Nothing anywhere. In the dark that is the night, unless it came suddenly or not even noise is left."""
+    def _is_blind(self, picture: Grey, at: float) -> bool:
+        """Return whether the picture shows nothing anywhere.
+
+        In the dark that is the night, unless the darkness came suddenly or not even noise is left.
+        """
         shows = measures.contrast(picture) > measures.STRUCTURED
         empty = float(shows.mean()) < (0.06 if self._flags["blind"].on else 0.03)
         level = measures.brightness(picture)
         if level >= self._dark_below:
-            self._light, self._lit_at = (level, at) if not empty else (self._light, self._lit_at)
+            if not empty:
+                self._last_light, self._last_lit_at = level, at
             return empty
-        sudden = self._flags["blind"].on or (at - self._lit_at < _SUDDEN_S and self._light > 2.5 * self._dark_below)
+        was_bright = at - self._last_lit_at < _SUDDEN_S and self._last_light > 2.5 * self._dark_below
+        sudden = self._flags["blind"].on or was_bright
         return empty and (sudden or float(picture.std()) < 0.5)
 
     def _compare(self, road: Grey) -> tuple[bool | None, bool | None, tuple[float, float]]:
+        """Return blurred, moved (None: unknown) and the shift in parts of the frame; learn the view when all is well.
+
+        road: median of the last pictures.
+        """
         learnt = self._learnt
         field, sharp = measures.edges(road), measures.sharpness(road)
         shows = (measures.contrast(road) > measures.STRUCTURED).astype(np.float32)
         if not learnt.ready:
-            learnt.take(field, sharp, shows)
+            learnt.add(field, sharp, shows)
             return None, None, (0.0, 0.0)
-        blurred = self._see_blurred(sharp, shows)
-        moved, shift = self._see_moved(field)
+        blurred = self._is_blurred(sharp, shows)
+        moved, shift = self._is_moved(field)
         if not blurred and moved is False and not self._flags["moved"].on:
-            learnt.take(field, sharp, shows)
+            learnt.add(field, sharp, shows)
         return blurred, moved, shift
 
-    def _see_blurred(self, sharp: Cells, shows: Cells) -> bool | None:
-        """A car changes its own cells; a blurred lens changes nearly all."""
+    def _is_blurred(self, sharp: Cells, shows: Cells) -> bool | None:
+        """Return whether most cells are less sharp than learnt; None when too few can be compared.
+
+        A car changes its own cells; a blurred lens changes nearly all.
+        """
         both = (shows > 0) & (self._learnt.shows > 0.5)
         if both.sum() < 0.25 * (self._learnt.shows > 0.5).sum() or both.sum() < _FEWEST:
             return None
         ratio = float(np.median(sharp[both] / (self._learnt.sharp[both] + 1e-6)))
         return ratio < self._blurred_below * (1.2 if self._flags["blurred"].on else 1.0)
 
-    def _see_moved(self, field: Field) -> tuple[bool | None, tuple[float, float]]:
-        """Moved when the learnt edges are found elsewhere, and there clearly better than where they were.
+    def _is_moved(self, field: Field) -> tuple[bool | None, tuple[float, float]]:
+        """Return whether the learnt edges are found elsewhere, clearly better than at their place, and the shift.
 
-        The median look is compared cell by cell: a car that fills half the picture leaves the other half in its place.
+        The median picture is compared cell by cell: a car that fills half the picture leaves the other half in place.
         """
         reference, none = self._learnt.field, (0.0, 0.0)
-        stays, known = measures.alike(reference, field)
+        in_place, known = measures.similarity(reference, field)
         if known < _FEWEST:
             return None, none
         right, down = measures.shift(reference, field)
         height, width = reference.shape
         part = (right / width, down / height)
-        found = measures.shifted_alike(reference, field, right, down)
-        # Along a road's edges everything stays alike: a small margin is enough where the peak is clear.
-        if found > 0.6 and found > stays + 0.12 and max(map(abs, part)) >= self._moved_from:
+        shifted = measures.similarity_after_shift(reference, field, right, down)
+        # Along the edges of a road everything stays similar: a small margin is enough where the peak is clear.
+        if shifted > 0.6 and shifted > in_place + 0.12 and max(map(abs, part)) >= self._moved_from:
             return True, part
-        if stays > 0.25:
+        if in_place > 0.25:
             return False, none
-        # Nothing is where it was: turned, when there is as much to see as ever; else fog or rain, which tells nothing.
-        return (True if measures.edged(field) > 0.6 * known else None), none
+        # Nothing is in place. With nearly as many edges as before the camera was turned; with fewer there is fog or
+        # rain, and nothing is known.
+        return (True if measures.count_edged_cells(field) > 0.6 * known else None), none
 
 
-class _Learnt:
-    """The view as it is when nothing is wrong."""
+class _LearntView:
+    """The view while nothing is wrong: means of edges, sharpness and the cells that show something."""
 
     def __init__(self) -> None:
         self._count = 0
 
     @property
     def ready(self) -> bool:
-        return self._count >= _LEARN_LOOKS
+        return self._count >= _LEARN_PICTURES
 
-    def take(self, field: Field, sharp: Cells, shows: Cells) -> None:
-        """A running mean at first, then one that forgets."""
-        self._count = min(self._count + 1, _FORGET_LOOKS)
+    def add(self, field: Field, sharp: Cells, shows: Cells) -> None:
+        """Take one picture into the means: at first each has the same weight, later old ones are forgotten."""
+        self._count = min(self._count + 1, _FORGET_PICTURES)
         if self._count == 1:
             self.field, self.sharp, self.shows = field, sharp, shows
             return

@@ -69,7 +69,7 @@ class Report:
             memory_available_mb=round(device.available_mb, 1),
             disk_free_mb=None if device.disk_free_mb is None else round(device.disk_free_mb, 1),
             source=self._source(),
-            quality=components.quality.now,
+            quality=components.quality.view_flags,
             problem=redacted(self.problem),
         )
 

@@ -1,8 +1,8 @@
-"""How well counts bear another view of the same road: clips with hand-made truth as they are, and altered.
+"""Measure how counts change with another view of the same road: clips with hand-made truth, unaltered and altered.
 
 `python -m tests.trials.altered [--model FILE] [TRUTH.json ...]` counts every clip in every view with the default
-settings and prints one row for each view. Nothing in the program was chosen on the altered ones. About ten minutes on
-two cores.
+settings and prints one row for each view. No setting of the program was chosen on the altered clips. It takes about
+ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from edge_app.sources.recording import Recording
 from tests.support.shared import SHARED
 
 _BORDER = 1.3
-_OTHER_WAY: dict[Direction, Direction] = {"left_to_right": "right_to_left", "right_to_left": "left_to_right"}
+_OPPOSITE: dict[Direction, Direction] = {"left_to_right": "right_to_left", "right_to_left": "left_to_right"}
 
-Alter = Callable[[Frame], Image]
+Alteration = Callable[[Frame], Image]
+"""Function from a frame to an altered copy of its picture."""
 
 
 def mirrored(frame: Frame) -> Image:
@@ -39,12 +40,12 @@ def mirrored(frame: Frame) -> Image:
 
 
 def half(frame: Frame) -> Image:
-    """As a cheaper camera: half the pixels on each side."""
+    """Return half the pixels on each side, like a cheaper camera."""
     return cv2.resize(frame.image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
 def bordered(frame: Frame) -> Image:
-    """As a wider lens: everything by 1.3 smaller, grey around it."""
+    """Return everything 1.3 times smaller with grey around it, like a wider lens."""
     height, width = frame.image.shape[:2]
     above, beside = round(height * (_BORDER - 1) / 2), round(width * (_BORDER - 1) / 2)
     grey = (128, 128, 128)
@@ -54,49 +55,49 @@ def bordered(frame: Frame) -> Image:
 
 
 def dusk(frame: Frame) -> Image:
-    """A third of the light."""
+    """Return a third of the light."""
     return (frame.image * 0.33).astype(np.uint8)
 
 
 def noisy(frame: Frame) -> Image:
-    """A sensor at high gain: noise of 8 of 255."""
+    """Add the noise of a sensor at high gain, sigma 8 of 255."""
     noise = np.random.default_rng(frame.index).normal(0, 8, frame.image.shape)
     return np.clip(frame.image + noise, 0, 255).astype(np.uint8)
 
 
 def blocky(frame: Frame) -> Image:
-    """A camera that must save bandwidth."""
+    """Compress like a camera that must save bandwidth."""
     _, packed = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, 20])
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
 
 
 class Altered(Recording):
-    """A recording through other eyes."""
+    """Recording with every frame altered."""
 
-    def __init__(self, path: Path, alter: Alter) -> None:
+    def __init__(self, path: Path, alteration: Alteration) -> None:
         super().__init__(path)
-        self._alter = alter
+        self._alter = alteration
 
     def read(self, timeout: float) -> Frame | None:
         frame = super().read(timeout)
         return frame and replace(frame, image=self._alter(frame))
 
 
-def as_it_is(truth: Truth) -> Truth:
+def unchanged(truth: Truth) -> Truth:
     return truth
 
 
-def from_behind(truth: Truth) -> Truth:
-    """The truth of a mirrored clip."""
+def mirrored_truth(truth: Truth) -> Truth:
+    """Return the truth of a mirrored clip."""
     events, uncertain = (
-        tuple(replace(event, direction=_OTHER_WAY[event.direction]) for event in these)
+        tuple(replace(event, direction=_OPPOSITE[event.direction]) for event in these)
         for these in (truth.events, truth.uncertain)
     )
     return replace(_moved(truth, lambda x, y: (1 - x, y)), events=events, uncertain=uncertain)
 
 
-def within(truth: Truth) -> Truth:
-    """The truth of a clip with a border."""
+def bordered_truth(truth: Truth) -> Truth:
+    """Return the truth of a clip with a border."""
     return _moved(truth, lambda x, y: (0.5 + (x - 0.5) / _BORDER, 0.5 + (y - 0.5) / _BORDER))
 
 
@@ -104,21 +105,21 @@ def _moved(truth: Truth, to: Callable[[float, float], tuple[float, float]]) -> T
     return replace(truth, line=replace(truth.line, start=to(*truth.line.start), end=to(*truth.line.end)))
 
 
-VIEWS: dict[str, tuple[Alter, Callable[[Truth], Truth]]] = {
-    "as it is": (lambda frame: frame.image, as_it_is),
-    "mirrored": (mirrored, from_behind),
-    "half the width": (half, as_it_is),
-    "1.3 times smaller": (bordered, within),
-    "a third of the light": (dusk, as_it_is),
-    "noise, sigma 8": (noisy, as_it_is),
-    "JPEG of quality 20": (blocky, as_it_is),
+VIEWS: dict[str, tuple[Alteration, Callable[[Truth], Truth]]] = {
+    "unaltered": (lambda frame: frame.image, unchanged),
+    "mirrored": (mirrored, mirrored_truth),
+    "half the width": (half, unchanged),
+    "1.3 times smaller": (bordered, bordered_truth),
+    "a third of the light": (dusk, unchanged),
+    "noise, sigma 8": (noisy, unchanged),
+    "JPEG of quality 20": (blocky, unchanged),
 }
-"""How frames are altered, and where that puts the truth."""
+"""Alteration of the frames, and the truth that belongs to it."""
 
 
-def seen(config: Config, path: Path, alter: Alter, place: Callable[[Truth], Truth]) -> Score:
-    truth = place(read_truth(path))
-    source = Altered(path.resolve().parent.parent / "clips" / truth.clip, alter)
+def score_of(config: Config, path: Path, alteration: Alteration, move_truth: Callable[[Truth], Truth]) -> Score:
+    truth = move_truth(read_truth(path))
+    source = Altered(path.resolve().parent.parent / "clips" / truth.clip, alteration)
     return score_source(config, truth, source, threading.Event(), source.frames_expected)
 
 
@@ -131,7 +132,7 @@ def main() -> int:
     rows = table("view", "true", "false", "missed", "F1", "any", "eff.", "motor.")
     truths = given.truth or sorted((SHARED / "truth").glob("*.json"))
     for name, view in VIEWS.items():
-        scores = [seen(config, path, *view) for path in truths]
+        scores = [score_of(config, path, *view) for path in truths]
         rows.add_row(name, *_figures(functools.reduce(operator.add, scores)))
     stdout().print(rows)
     return 0

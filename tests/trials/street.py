@@ -1,7 +1,7 @@
-"""Ten minutes of dense rendered traffic through the real pipeline, beside its exact truth.
+"""Count ten minutes of dense rendered traffic with the real pipeline and compare with the exact truth.
 
-`python -m tests.trials.street [--minutes 10] [--seed 3] [--light day]`. Exits 1 when cars are off by more than 5 % or
-motorcycles by more than 10 %.
+`python -m tests.trials.street [--minutes 10] [--seed 3] [--light day]`. The exit status is 1 when cars
+are off by more than 5 % or motorcycles by more than 10 %.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from edge_app.records import Crossing
 from edge_app.sources.street.street import Street
 
 BOUNDS = {"car": 0.05, "motorcycle": 0.10}
+"""Largest accepted error of a class, as a share of its true crossings."""
 
 
 def counted(street: Street, frames: int) -> list[Crossing]:
-    """Every crossing that the default pipeline counts."""
+    """Return the crossings that the default pipeline counts."""
     config = Config()
     pipeline = build_pipeline(config, build_detector(config))
     crossings: list[Crossing] = []

@@ -1,7 +1,8 @@
-"""Measures the judgement of the view: real clips as they are, and altered.
+"""Measure the view monitor on real clips, unaltered and altered.
 
-`python -m tests.trials.view [CLIP ...]` prints a table: each clip is watched for a minute as it is (played again and
-again, every flag is a false alarm), then altered for a minute: seconds until the right flag, and wrong flags beside.
+`python -m tests.trials.view [CLIP ...]` prints a table. Each clip is shown for a minute unaltered, in a loop, where
+every flag is a false alarm, and then altered for a minute: the table has the seconds until the right flag, and the
+wrong flags.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import cv2
 import numpy as np
 
 from edge_app.camera_health.measures import small_grey
-from edge_app.camera_health.monitor import ViewMonitor
+from edge_app.camera_health.monitor import ViewMonitor, ViewState
 from edge_app.records import Image
 from tests.support.shared import SHARED
 
 MINUTE = 60
-Alter = Callable[[Image], Image]
+Alteration = Callable[[Image], Image]
+"""Function from a picture to an altered copy."""
 
 
 def darkened(image: Image) -> Image:
@@ -28,7 +30,7 @@ def darkened(image: Image) -> Image:
 
 
 def night(image: Image) -> Image:
-    """Exposure down to a sixth, two headlights, and noise as of a sensor at high gain."""
+    """Reduce the exposure to a sixth, add two headlights and the noise of a sensor at high gain."""
     dim = image.astype(np.float32) / np.float32(6)
     height, width = image.shape[:2]
     for x in (0.45, 0.52):
@@ -38,24 +40,27 @@ def night(image: Image) -> Image:
 
 
 def covered(image: Image) -> Image:
-    """A cloth before the lens: a soft gradient of grey, and noise."""
+    """Return a cloth in front of the lens: a soft gradient of grey, and noise."""
     height, width = image.shape[:2]
     cloth = np.linspace(60, 110, width, dtype=np.float32)[None, :, None] + np.zeros((height, 1, 3), np.float32)
     return np.clip(cloth + np.random.default_rng(1).normal(0, 4, image.shape), 0, 255).astype(np.uint8)
 
 
 def black(image: Image) -> Image:
-    """A hand on the lens: black with noise."""
+    """Return a hand on the lens: black with noise."""
     return np.clip(np.random.default_rng(1).normal(6, 3, image.shape), 0, 255).astype(np.uint8)
 
 
-def blurred(sigma: float) -> Alter:
-    """sigma: thousandths of the width."""
+def blurred(sigma: float) -> Alteration:
+    """Return a Gaussian blur. sigma: thousandths of the width."""
     return lambda image: cv2.GaussianBlur(image, (0, 0), sigma * image.shape[1] / 1000).astype(np.uint8)
 
 
-def moved(right: float, down: float, angle: float = 0.0, zoom: float = 1.0) -> Alter:
-    """Turned as a camera on its pole: parts of the frame and degrees; what comes into view is unknown, so mirrored."""
+def moved(right: float, down: float, angle: float = 0.0, zoom: float = 1.0) -> Alteration:
+    """Return the view of a turned camera; the parts that come into view are mirrored ones.
+
+    right, down: parts of the frame. angle: degrees. zoom: factor.
+    """
 
     def turn(image: Image) -> Image:
         height, width = image.shape[:2]
@@ -68,7 +73,7 @@ def moved(right: float, down: float, angle: float = 0.0, zoom: float = 1.0) -> A
 
 
 def truck(image: Image) -> Image:
-    """A truck that stands before the camera and fills half the picture."""
+    """Add a truck that stands before the camera and fills half the picture."""
     out: Image = image.copy()
     height, width = image.shape[:2]
     out[height // 5 :, width // 4 : 3 * width // 4 + width // 8] = 150
@@ -80,7 +85,7 @@ def as_is(image: Image) -> Image:
     return image
 
 
-TRIALS: dict[str, tuple[Alter, set[str]]] = {
+TRIALS: dict[str, tuple[Alteration, set[str]]] = {
     "as it is": (as_is, set()),
     "truck fills half": (truck, set()),
     "half the light": (lambda image: (image * 0.5).astype(np.uint8), set()),
@@ -95,10 +100,11 @@ TRIALS: dict[str, tuple[Alter, set[str]]] = {
     "moved 20 % left": (moved(-0.2, 0), {"moved"}),
     "turned 3 degrees, 4 % right": (moved(0.04, 0, 3), {"moved"}),
 }
+"""Alterations and the flags expected of each; "-" means that none is right too."""
 
 
 def pictures(clip: Path) -> list[Image]:
-    """One picture for each second of the clip."""
+    """Return one picture for each second of the clip."""
     capture = cv2.VideoCapture(str(clip))
     rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
     found: list[Image] = []
@@ -110,28 +116,27 @@ def pictures(clip: Path) -> list[Image]:
     return found
 
 
-def watch(images: list[Image], alter: Alter) -> Iterator[tuple[float, frozenset[str], float, float]]:
-    """Seconds since the alteration, flags and shift, once a second; before it as it is."""
-    eye = ViewMonitor()
+def states(images: list[Image], alteration: Alteration) -> Iterator[tuple[float, ViewState]]:
+    """Yield seconds since the alteration and the state, once a second, beginning a minute before."""
+    monitor = ViewMonitor()
     for second, image in zip(range(2 * MINUTE), cycle(images), strict=False):
-        shown = image if second < MINUTE else alter(image)
-        view = eye.look(small_grey(shown), float(second))
-        yield second - MINUTE, view.flags, view.right, view.down
+        shown = image if second < MINUTE else alteration(image)
+        yield second - MINUTE, monitor.update(small_grey(shown), float(second))
 
 
-def judge(images: list[Image], alter: Alter, wanted: set[str]) -> str:
-    """In the table's words: s until a wanted flag was raised; false ones in capitals."""
+def result(images: list[Image], alteration: Alteration, expected: set[str]) -> str:
+    """Return a cell of the table: s until each expected flag was raised; false flags in capitals."""
     raised: dict[str, float] = {}
     shift = ""
-    for second, flags, right, down in watch(images, alter):
-        for flag in flags:
+    for second, state in states(images, alteration):
+        for flag in state.flags:
             raised.setdefault(flag, second)
-        if "moved" in flags:
-            shift = f" ({right:+.0%}, {down:+.0%})"
-    told = {flag: f"{flag} {at:.0f} s" + (shift if flag == "moved" else "") for flag, at in raised.items()}
-    right_ones = [told[flag] for flag in raised if flag in wanted]
-    false_ones = [f"FALSE {told[flag]}" for flag in raised if flag not in wanted]
-    missed = ["MISSED"] if wanted and "-" not in wanted and not wanted & raised.keys() else []
+        if "moved" in state.flags:
+            shift = f" ({state.right:+.0%}, {state.down:+.0%})"
+    texts = {flag: f"{flag} {at:.0f} s" + (shift if flag == "moved" else "") for flag, at in raised.items()}
+    right_ones = [texts[flag] for flag in raised if flag in expected]
+    false_ones = [f"FALSE {texts[flag]}" for flag in raised if flag not in expected]
+    missed = ["MISSED"] if expected and "-" not in expected and not expected & raised.keys() else []
     return ", ".join(right_ones + false_ones + missed) or "-"
 
 
@@ -139,9 +144,9 @@ def main() -> None:
     clips = [Path(name) for name in sys.argv[1:]] or sorted((SHARED / "clips").glob("*.mp4"))
     for clip in clips:
         images = pictures(clip)
-        print(f"{clip.stem} ({len(images)} looks)")
-        for name, (alter, wanted) in TRIALS.items():
-            print(f"  {name:30} {judge(images, alter, wanted)}", flush=True)
+        print(f"{clip.stem} ({len(images)} pictures)")
+        for name, (alteration, expected) in TRIALS.items():
+            print(f"  {name:30} {result(images, alteration, expected)}", flush=True)
 
 
 if __name__ == "__main__":
