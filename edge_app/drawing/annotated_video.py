@@ -13,10 +13,11 @@ from edge_app.records import FrameResult, Line
 
 
 class Annotator:
-    """A video of results; a context manager, and the file is complete when it ends.
+    """Annotated video of the results of a recording.
 
-    path: of the video, opened with the first frame, whose size it has. fps: frames per second of the recording.
-    Raises SourceError when the video cannot be written.
+    A context manager: the file is complete when it ends.
+    path: the video, opened with the first frame and of its size. fps: frames per second of the recording.
+    Raises SourceError: when the video cannot be written.
     """
 
     def __init__(self, path: Path, fps: float, lines: Sequence[Line], classes: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
-"""What the counter sees, drawn for people: vehicles, where they come from, the lines, and the running totals.
+"""Draw the overlay on a picture: tracks with their trails, the lines, and the running totals.
 
-Pure: the picture and the facts go in, a new picture comes out. All sizes follow the picture's, so that 640x360 and
-1920x1080 look alike.
+Pure: a picture and its results go in, a new picture comes out. All sizes scale with the picture, so that 640x360 and
+1920x1080 look the same.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ COLOURS: Final[Mapping[str, Colour]] = {
 _GLOW: Final[Colour] = (120, 235, 140)
 _SIGNS: Final[Mapping[Direction, int]] = {"left_to_right": 1, "right_to_left": -1}
 Totals: TypeAlias = Mapping[str, Counts]
-"""Line id -> class -> direction -> n."""
+"""Mapping line id -> class -> direction -> n."""
 
 
 class Trails:
-    """Where each track was in the last `keep_s` seconds; bounded, and forgotten with the track."""
+    """Recent places of each track, forgotten with the track.
+
+    keep_s: how far they reach back, s. most: largest number of places of one track.
+    """
 
     def __init__(self, keep_s: float = 1.2, most: int = 128) -> None:
         self._keep_s = keep_s
@@ -45,7 +48,7 @@ class Trails:
         return len(self._trails)
 
     def add(self, tracks: Tracks, time: float) -> None:
-        """The tracks at `time`, in s of a clock that does not step back; when it does, a recording began again."""
+        """Add the tracks of a frame at `time`, s; a time that steps back means that a recording began again."""
         if time < self._now:
             self._trails.clear()
         self._now = time
@@ -58,13 +61,16 @@ class Trails:
                 del self._trails[track]
 
     def of(self, track: int) -> tuple[FloatArray, FloatArray]:
-        """Points float32 (P, 2) px, oldest first, and their freshness float32 (P,): 1 for now, 0 for forgotten."""
+        """Return the trail of a track: points, float32 (P, 2) px, oldest first, and their freshness.
+
+        The freshness, float32 (P,), falls from 1 for now to 0 for forgotten.
+        """
         points = np.array(self._trails.get(track, ()), np.float64).reshape(-1, 3)
         return points[:, 1:].astype(np.float32), (1 - (self._now - points[:, 0]) / self._keep_s).astype(np.float32)
 
 
 class LineGlow:
-    """How brightly each line is lit after a crossing: 1 at once, 0 after `last_s` seconds."""
+    """Brightness of each line after a crossing: 1 at once, 0 after `last_s` seconds."""
 
     def __init__(self, last_s: float = 0.6) -> None:
         self._last_s = last_s
@@ -90,24 +96,27 @@ def draw(
     notes: Sequence[str] = (),
     glow: Mapping[str, float] | None = None,
 ) -> Image:
-    """A new picture of the same size. `clock` and `notes` are short texts above the table; `glow` lights up lines, by
-    id, from 0 to 1."""
+    """Return a new picture of the same size with everything drawn on it.
+
+    image: uint8 (H, W, 3), BGR. tracks, trails: in px of it. totals: line id -> class -> direction -> n.
+    clock, notes: short texts above the table. glow: line id -> brightness of the line, 0..1.
+    """
     canvas: Image = image.copy()
     scale = _scale_of(image)
     for row in range(len(tracks)):
-        _trail(canvas, trails.of(int(tracks.ids[row])), _colour(tracks, row), scale)
+        _draw_trail(canvas, trails.of(int(tracks.ids[row])), _colour(tracks, row), scale)
     for line in lines:
-        _line(canvas, line, (glow or {}).get(line.id, 0.0), scale)
-    for row in np.argsort(tracks.boxes[:, 3]).tolist():  # what is nearer lies on top
-        _vehicle(canvas, tracks, row, scale)
+        _draw_line(canvas, line, (glow or {}).get(line.id, 0.0), scale)
+    for row in np.argsort(tracks.boxes[:, 3]).tolist():  # nearer vehicles are drawn on top
+        _draw_vehicle(canvas, tracks, row, scale)
     for line in lines:
-        _direction_names(canvas, line, totals.get(line.id, {}), scale)
-    _panel(canvas, lines, totals, [Row(clock, bold=True)] * bool(clock) + [Row(note) for note in notes], scale)
+        _draw_directions(canvas, line, totals.get(line.id, {}), scale)
+    _draw_panel(canvas, lines, totals, [Row(clock, bold=True)] * bool(clock) + [Row(note) for note in notes], scale)
     return canvas
 
 
 def _scale_of(image: Image) -> float:
-    """1 for 1280x720; small pictures get relatively larger marks, or nobody could read them."""
+    """Return 1 for 1280x720; small pictures get relatively larger shapes, so that they stay legible."""
     return max(0.66, float(np.sqrt(image.shape[0] * image.shape[1])) / 960)
 
 
@@ -119,7 +128,7 @@ def _colour(tracks: Tracks, row: int) -> Colour:
     return COLOURS[LABELS[int(tracks.classes[row])]]
 
 
-def _trail(canvas: Image, trail: tuple[FloatArray, FloatArray], colour: Colour, scale: float) -> None:
+def _draw_trail(canvas: Image, trail: tuple[FloatArray, FloatArray], colour: Colour, scale: float) -> None:
     points, fresh = trail
     if len(points) < 2:
         return
@@ -127,37 +136,40 @@ def _trail(canvas: Image, trail: tuple[FloatArray, FloatArray], colour: Colour, 
     x, y = (int(v) for v in np.floor(points.min(axis=0)) - edge)
     width, height = (int(v) for v in np.ceil(points.max(axis=0)) + edge - (x, y))
     mask = np.zeros((height, width), np.uint8)
-    for a, b, age in zip(points[:-1] - (x, y), points[1:] - (x, y), fresh[1:].tolist(), strict=True):
-        shapes.strokes(mask, [[a, b]], round(200 * max(0.0, age)), _px(1 + 3 * age, scale))
+    for a, b, freshness in zip(points[:-1] - (x, y), points[1:] - (x, y), fresh[1:].tolist(), strict=True):
+        shapes.strokes(mask, [[a, b]], round(200 * max(0.0, freshness)), _px(1 + 3 * freshness, scale))
     shapes.paint(canvas, mask, x, y, colour)
 
 
-def _vehicle(canvas: Image, tracks: Tracks, row: int, scale: float) -> None:
+def _draw_vehicle(canvas: Image, tracks: Tracks, row: int, scale: float) -> None:
     colour = _colour(tracks, row)
     x0, y0, x1, y1 = tracks.boxes[row].tolist()
     radius = min(8 * scale, (x1 - x0) / 4, (y1 - y0) / 4)
     if x1 - x0 < 2 or y1 - y0 < 2:
         return
     corners = _corners(x0, y0, x1, y1, radius, leg=0.16)
-    if not tracks.seen[row]:  # a guess is drawn thinly
+    if not tracks.seen[row]:  # a predicted place is drawn thinly
         shapes.strokes(canvas, corners, colour, _px(1, scale))
         return
     thick = max(2, _px(2, scale))
     shapes.strokes(canvas, corners, DARK, thick + _px(1.4, scale))
     shapes.strokes(canvas, corners, colour, thick)
-    _name(canvas, tracks, row, colour, scale)
+    _draw_name(canvas, tracks, row, colour, scale)
 
 
 def _corners(x0: float, y0: float, x1: float, y1: float, radius: float, leg: float) -> list[NDArray[np.float64]]:
-    """Four open paths round the corners of a box; each leg is that part of the side."""
+    """Return four open paths round the corners of a box. leg: length of each straight end, part of the side."""
     turn = np.linspace(0, np.pi / 2, 6)
     arc = radius - radius * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     path = np.vstack([[0, radius + (y1 - y0) * leg], arc, [radius + (x1 - x0) * leg, 0]])
     return [np.array([x, y]) + path * (sx, sy) for x, sx in ((x0, 1), (x1, -1)) for y, sy in ((y0, 1), (y1, -1))]
 
 
-def _name(canvas: Image, tracks: Tracks, row: int, colour: Colour, scale: float) -> None:
-    """A plate above the box, or inside where there is no room above; a small vehicle has its number alone."""
+def _draw_name(canvas: Image, tracks: Tracks, row: int, colour: Colour, scale: float) -> None:
+    """Draw class and number on a plate above the box, or inside it where there is no room above.
+
+    A small vehicle has its number alone.
+    """
     height, pad = _px(9, scale), _px(5, scale)
     x, y, x1, _ = tracks.boxes[row].tolist()
     number = str(tracks.ids[row])
@@ -172,7 +184,7 @@ def _name(canvas: Image, tracks: Tracks, row: int, colour: Colour, scale: float)
     shapes.write(canvas, text, left + pad, top + pad + height, height, DARK, bold=True)
 
 
-def _line(canvas: Image, line: Line, glow: float, scale: float) -> None:
+def _draw_line(canvas: Image, line: Line, glow: float, scale: float) -> None:
     ends = _ends(canvas, line)
     colour = _mix(LIGHT, _GLOW, glow)
     shapes.strokes(canvas, [ends], DARK, _px(5 + 3 * glow, scale))
@@ -192,25 +204,25 @@ def _mix(a: Colour, b: Colour, part: float) -> Colour:
 
 
 def _towards(canvas: Image, line: Line, direction: Direction) -> NDArray[np.float64]:
-    """The unit vector of a vehicle that crosses squarely: right of the line is clockwise, y being down."""
+    """Return the unit vector of a vehicle that crosses at a right angle; right of the line is clockwise (y is down)."""
     start, end = _ends(canvas, line)
     x, y = (end - start) / max(1e-6, float(np.hypot(*(end - start))))
     return np.array([-y, x]) * _SIGNS[direction]
 
 
-def _direction_names(canvas: Image, line: Line, counts: Counts, scale: float) -> None:
-    """For each direction an arrow across the line and, at its tip, the name and the count."""
+def _draw_directions(canvas: Image, line: Line, counts: Counts, scale: float) -> None:
+    """Draw for each direction an arrow across the line and, at its tip, the name and the count."""
     start, end = _ends(canvas, line)
-    for direction, place in zip(DIRECTIONS, (0.42, 0.58), strict=True):
-        root = start + (end - start) * place
+    for direction, part in zip(DIRECTIONS, (0.42, 0.58), strict=True):
+        root = start + (end - start) * part
         towards = _towards(canvas, line, direction)
         tip = root + towards * 38 * scale
         shapes.arrow(canvas, root, tip, LIGHT, 5 * scale, rim=_px(1, scale))
         n = sum(by_direction[direction] for by_direction in counts.values())
-        _sign(canvas, f"{line.names.get(direction, '')} {n}".strip(), tip + towards * 6 * scale, towards, scale)
+        _draw_sign(canvas, f"{line.names.get(direction, '')} {n}".strip(), tip + towards * 6 * scale, towards, scale)
 
 
-def _sign(canvas: Image, text: str, at: NDArray[np.float64], towards: NDArray[np.float64], scale: float) -> None:
+def _draw_sign(canvas: Image, text: str, at: NDArray[np.float64], towards: NDArray[np.float64], scale: float) -> None:
     height, pad = _px(10, scale), _px(6, scale)
     size = np.array([shapes.text_width(text, height, bold=True) + 2 * pad, height + 2 * pad])
     left, top = at - size / 2 + towards * size / 2
@@ -220,7 +232,7 @@ def _sign(canvas: Image, text: str, at: NDArray[np.float64], towards: NDArray[np
     shapes.write(canvas, text, x + pad, y + pad + height, height, DARK, bold=True)
 
 
-def _panel(canvas: Image, lines: Sequence[Line], totals: Totals, head: Sequence[Row], scale: float) -> None:
+def _draw_panel(canvas: Image, lines: Sequence[Line], totals: Totals, head: Sequence[Row], scale: float) -> None:
     rows = list(head)
     for line in lines:
         towards = [_towards(canvas, line, direction) for direction in DIRECTIONS]

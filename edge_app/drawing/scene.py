@@ -1,4 +1,4 @@
-"""One look at the road as people may see it: made small, made private, with or without what the counter knows. Pure."""
+"""Prepare a result for people: scaled down, with privacy, with or without the overlay. Pure."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ import numpy as np
 from edge_app.drawing.overlay import Totals, Trails, draw
 from edge_app.records import LABELS, FloatArray, FrameResult, Image, Line, Region, Tracks, region_px
 
-_CELLS: Final = 6
-"""Coarse pixels along the shorter side of what is hidden: neither a face nor a number plate survives that."""
+_BLOCKS: Final = 6
+"""Blocks along the shorter side of a hidden part: with so few neither a face nor a number plate can be read."""
 _MARGIN: Final = 0.08
-"""Of a box's sides: detectors cut elbows and bumpers."""
+"""Part of a box's sides that is hidden around it: detectors cut off elbows and bumpers."""
 _PLATES_FROM: Final = 0.4
-"""Number plates hang below this part of a vehicle's height; above is the wind screen, and a driver behind glass."""
+"""Part of a vehicle's height below which number plates hang; above is the windscreen, with the driver behind glass."""
 _RIDERS: Final = ("person", "motorcycle", "bicycle")
 _GREY: Final = 36
 
 
 @dataclass(frozen=True, slots=True)
 class Privacy:
-    """pixelate: people, riders and the places of number plates. region: what the detector looks at, None for all;
-    what lies outside is pixelated as a whole, since nobody is found there."""
+    """Parts of a picture that people may not recognise.
+
+    pixelate: whether people, riders and the places of number plates are pixelated.
+    region: the part of the frame that the detector receives, None for all; then everything outside is pixelated,
+    because nobody is detected there.
+    """
 
     pixelate: bool = False
     region: Region | None = None
@@ -33,7 +37,10 @@ class Privacy:
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """What stands beside the picture; glow: line id -> 0..1."""
+    """Content of the overlay beside the tracks.
+
+    clock, notes: texts above the table. glow: line id -> brightness 0..1.
+    """
 
     lines: Sequence[Line]
     totals: Totals
@@ -43,45 +50,59 @@ class Captions:
 
 
 def plain(result: FrameResult, width: int, privacy: Privacy) -> Image:
-    """No wider than `width` px, sides even as video needs them; without anything drawn."""
+    """Return the frame at most `width` px wide, with even sides as video needs them, without overlay."""
     small = resized(result.frame.image, width)
     if not privacy.pixelate:
         return small
     factor = small.shape[1] / result.frame.size[0]
     boxes = np.concatenate([result.detections.boxes, result.tracks.boxes]) * np.float32(factor)
     labels = [LABELS[n] for n in (*result.detections.classes, *result.tracks.classes)]
-    made = _outside(small, privacy.region)
+    picture = _outside_pixelated(small, privacy.region)
     for box in hidden_parts(boxes, labels):
-        _coarse(made, box)
-    return made
+        _pixelate(picture, box)
+    return picture
 
 
-def annotated(result: FrameResult, width: int, privacy: Privacy, facts: Captions, trails: Trails) -> Image:
-    """As `plain`, with everything drawn; the trails are in px of that picture."""
+def annotated(result: FrameResult, width: int, privacy: Privacy, captions: Captions, trails: Trails) -> Image:
+    """Return the picture of `plain` with the overlay. trails: in px of that picture."""
     small = plain(result, width, privacy)
     tracks = scaled(result.tracks, small.shape[1] / result.frame.size[0])
-    return draw(small, tracks, facts.lines, facts.totals, trails, clock=facts.clock, notes=facts.notes, glow=facts.glow)
+    return draw(
+        small,
+        tracks,
+        captions.lines,
+        captions.totals,
+        trails,
+        clock=captions.clock,
+        notes=captions.notes,
+        glow=captions.glow,
+    )
 
 
-def empty(width: int, size: tuple[int, int], facts: Captions) -> Image:
-    """While there is no picture: a grey one of the shape `size`, with lines, totals and notes."""
+def empty(width: int, size: tuple[int, int], captions: Captions) -> Image:
+    """Return a grey picture with the overlay, for the time without frames.
+
+    size: width and height of the frames, px; the picture has their shape and is at most `width` px wide.
+    """
     grey = np.full((*resized(np.zeros((size[1], size[0], 3), np.uint8), width).shape[:2], 3), _GREY, np.uint8)
-    return draw(grey, NOBODY, facts.lines, facts.totals, Trails(), clock=facts.clock, notes=facts.notes)
+    return draw(
+        grey, Tracks.empty(), captions.lines, captions.totals, Trails(), clock=captions.clock, notes=captions.notes
+    )
 
 
 def resized(image: Image, width: int) -> Image:
-    """A new picture, never larger than the given one."""
-    height, whole = image.shape[:2]
-    factor = min(1.0, width / whole)
-    size = max(2, int(whole * factor) & ~1), max(2, int(height * factor) & ~1)
-    if size == (whole, height):
-        made: Image = image.copy()
-        return made
+    """Return a new picture at most `width` px wide, with even sides and never larger than the given one."""
+    height, full_width = image.shape[:2]
+    factor = min(1.0, width / full_width)
+    size = max(2, int(full_width * factor) & ~1), max(2, int(height * factor) & ~1)
+    if size == (full_width, height):
+        copy: Image = image.copy()
+        return copy
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def on_black(image: Image, size: tuple[int, int]) -> Image:
-    """A picture of another shape, whole, in the middle of one of this width and height."""
+    """Return a picture of another shape uncut in the middle of a black one. size: width and height, px."""
     factor = min(size[0] / image.shape[1], size[1] / image.shape[0])
     width, height = max(1, int(image.shape[1] * factor)), max(1, int(image.shape[0] * factor))
     canvas: Image = np.zeros((size[1], size[0], 3), np.uint8)
@@ -91,7 +112,7 @@ def on_black(image: Image, size: tuple[int, int]) -> Image:
 
 
 def scaled(tracks: Tracks, factor: float) -> Tracks:
-    """The same tracks in a picture of another size."""
+    """Return the tracks in px of a picture that is `factor` times as large."""
     by = np.float32(factor)
     return replace(
         tracks,
@@ -103,47 +124,42 @@ def scaled(tracks: Tracks, factor: float) -> Tracks:
 
 
 def hidden_parts(boxes: FloatArray, labels: Sequence[str]) -> Iterable[FloatArray]:
-    """What is not to be recognised, float32 (4,) px each: people and riders whole, of other vehicles the part with the
-    plates."""
+    """Return the parts that must not be recognised, float32 (4,) px each.
+
+    They are complete people and riders, and of other vehicles the part with the number plates.
+    """
     for box, label in zip(boxes, labels, strict=True):
         x0, y0, x1, y1 = box.tolist()
         dx, dy = _MARGIN * (x1 - x0), _MARGIN * (y1 - y0)
-        # What is taller than wide may be a rider that was taken for a car.
-        whole = label in _RIDERS or y1 - y0 > x1 - x0
-        top = y0 - dy if whole else y0 + _PLATES_FROM * (y1 - y0)
+        # A box taller than wide may be a rider that was detected as a car.
+        all_of_it = label in _RIDERS or y1 - y0 > x1 - x0
+        top = y0 - dy if all_of_it else y0 + _PLATES_FROM * (y1 - y0)
         yield np.array([x0 - dx, top, x1 + dx, y1 + dy], np.float32)
 
 
-def _outside(image: Image, region: Region | None) -> Image:
-    """The picture itself, or a coarse one with the region in its first sharpness."""
+def _outside_pixelated(image: Image, region: Region | None) -> Image:
+    """Return the picture with everything outside the region pixelated, or the picture itself without a region."""
     if region is None:
         return image
     x0, y0, x1, y1 = region_px(region, (image.shape[1], image.shape[0]))
-    made = _blocks(image, max(8, image.shape[0] // 24))
-    made[y0:y1, x0:x1] = image[y0:y1, x0:x1]
-    return made
+    pixelated = _blocks(image, max(8, image.shape[0] // 24))
+    pixelated[y0:y1, x0:x1] = image[y0:y1, x0:x1]
+    return pixelated
 
 
-def _coarse(image: Image, box: FloatArray) -> None:
-    """In place."""
+def _pixelate(image: Image, box: FloatArray) -> None:
+    """Pixelate a box of the image in place."""
     height, width = image.shape[:2]
     x0, y0 = np.maximum(np.floor(box[:2]), 0).astype(int).tolist()
     x1, y1 = np.minimum(np.ceil(box[2:]), (width, height)).astype(int).tolist()
     if x1 > x0 and y1 > y0:
-        cell = max(8, min(x1 - x0, y1 - y0) // _CELLS)
+        cell = max(8, min(x1 - x0, y1 - y0) // _BLOCKS)
         image[y0:y1, x0:x1] = _blocks(image[y0:y1, x0:x1], cell)
 
 
 def _blocks(image: Image, cell: int) -> Image:
+    """Return the image in blocks of about `cell` px."""
     height, width = image.shape[:2]
     size = max(1, width // cell), max(1, height // cell)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
-
-
-_NONE = np.empty((0, 2), np.float32)
-NOBODY: Final = Tracks(
-    np.empty(0, np.int64), np.empty((0, 4), np.float32), _NONE, _NONE, np.empty(0, np.int16), np.empty(0, np.float32),
-    np.empty(0, np.bool_), _NONE, np.empty(0, np.float64),
-)  # fmt: skip
-"""No tracks at all."""

@@ -1,5 +1,7 @@
-"""Marks on a picture: translucent plates, smooth strokes, arrows, text. Each changes the image it is given, uint8
-(H, W, 3) BGR, in place; places are px, and what lies outside the picture is left away.
+"""Draw shapes on a picture: translucent plates, smooth strokes, arrows, text.
+
+Each function changes its image, uint8 (H, W, 3) BGR, in place. Coordinates are px; parts outside the picture are left
+out.
 """
 
 from __future__ import annotations
@@ -16,16 +18,16 @@ from edge_app.records import Image
 
 Colour: TypeAlias = tuple[int, int, int]
 Box: TypeAlias = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in whole px."""
+"""Box x0, y0, x1, y1 in whole px."""
 
 DARK: Final[Colour] = (28, 22, 18)
 LIGHT: Final[Colour] = (246, 246, 242)
 _SHIFT: Final = 4
-"""Fractional bits of a place: without them slow things would jump from pixel to pixel."""
+"""Fractional bits of coordinates: without them slow objects would jump from pixel to pixel."""
 
 
 def paint(image: Image, mask: NDArray[np.uint8], x: int, y: int, colour: Colour) -> None:
-    """Lays `colour` on the image where `mask`, uint8 (h, w) with 255 for opaque, put at x, y says so."""
+    """Put a colour on the image through a mask, uint8 (h, w) with 255 for opaque, whose top left corner is at x, y."""
     height, width = mask.shape
     x0, y0 = max(x, 0), max(y, 0)
     x1, y1 = min(x + width, image.shape[1]), min(y + height, image.shape[0])
@@ -37,19 +39,22 @@ def paint(image: Image, mask: NDArray[np.uint8], x: int, y: int, colour: Colour)
 
 
 def plate(image: Image, box: Box, colour: Colour, *, alpha: float, radius: int) -> None:
-    """A translucent rectangle with round corners."""
+    """Draw a translucent rectangle with round corners. alpha: opacity, 0..1. radius: px."""
     x0, y0, x1, y1 = box
     paint(image, _rounded(x1 - x0, y1 - y0, radius, round(alpha * 255)), x0, y0, colour)
 
 
 def blur(image: Image, box: Box, *, radius: int, grain: int) -> None:
-    """A dark plate like frosted glass, of `grain` px, so that text on it stays legible on any road."""
+    """Draw a dark plate on a blurred part of the image, so that text on it stays legible on any road.
+
+    radius: of the corners, px. grain: size of the blur, px.
+    """
     x0, y0, x1, y1 = box
     part = image[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
     if part.size:
         size = part.shape[1], part.shape[0]
         coarse = max(1, size[0] // grain), max(1, size[1] // grain)
-        # made small and large again: as smooth as a Gaussian blur here, at a thirtieth of its time
+        # Resizing down and up is as smooth here as a Gaussian blur, in a thirtieth of its time.
         part[:] = cv2.resize(
             cv2.resize(part, coarse, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_CUBIC
         )
@@ -64,16 +69,17 @@ def _rounded(width: int, height: int, radius: int, value: int) -> NDArray[np.uin
     cv2.rectangle(mask, (0, r), (width - 1, height - 1 - r), value, cv2.FILLED)
     for centre in ((r, r), (width - 1 - r, r), (r, height - 1 - r), (width - 1 - r, height - 1 - r)):
         cv2.circle(mask, centre, r, value, cv2.FILLED, cv2.LINE_AA)
-    mask.flags.writeable = False  # shared by everyone who asks for the same one
+    mask.flags.writeable = False  # the cache shares it between callers
     return mask
 
 
 def strokes(image: NDArray[np.uint8], paths: Iterable[ArrayLike], colour: Colour | int, thickness: int) -> None:
-    """Smooth open lines through points (N, 2)."""
+    """Draw smooth open lines. paths: points (N, 2) px each. thickness: px."""
     cv2.polylines(image, [_fixed(path) for path in paths], False, _scalar(colour), thickness, cv2.LINE_AA, _SHIFT)
 
 
 def dot(image: Image, x: float, y: float, radius: float, colour: Colour) -> None:
+    """Draw a filled circle."""
     centre = _fixed([x, y])
     cv2.circle(
         image, (int(centre[0]), int(centre[1])), round(radius * 2**_SHIFT), colour, cv2.FILLED, cv2.LINE_AA, _SHIFT
@@ -81,7 +87,7 @@ def dot(image: Image, x: float, y: float, radius: float, colour: Colour) -> None
 
 
 def arrow(image: Image, tail: ArrayLike, tip: ArrayLike, colour: Colour, thickness: float, *, rim: int = 0) -> None:
-    """From tail to tip, with a head in proportion to the thickness and a dark rim of so many px round it."""
+    """Draw an arrow with a head in proportion to its thickness. rim: width of a dark outline, px."""
     a, b = np.asarray(tail, float), np.asarray(tip, float)
     along = (b - a) / max(1e-6, float(np.hypot(*(b - a)))) * thickness
     across = np.array([-along[1], along[0]])
@@ -95,12 +101,12 @@ def arrow(image: Image, tail: ArrayLike, tip: ArrayLike, colour: Colour, thickne
 
 
 def text_width(text: str, height: int, *, bold: bool = False) -> int:
-    """Of a text whose capitals are `height` px high."""
+    """Return the width, px, of a text whose capitals are `height` px high."""
     return int(cv2.getTextSize(text, _face(bold), _scale(height, bold), 1)[0][0])
 
 
 def write(image: Image, text: str, x: int, base: int, height: int, colour: Colour, *, bold: bool = False) -> None:
-    """Text from x on, on the base line, with capitals `height` px high."""
+    """Write a text from x on, on the base line at y = base, with capitals `height` px high."""
     cv2.putText(image, text, (x, base), _face(bold), _scale(height, bold), colour, 1, cv2.LINE_AA)
 
 
@@ -110,13 +116,17 @@ def _face(bold: bool) -> int:
 
 @lru_cache(maxsize=64)
 def _scale(height: int, bold: bool) -> float:
-    """Measured on a drawn letter: OpenCV 4 and 5 have different fonts behind the same name."""
+    """Return OpenCV's font scale for capitals of this height, px.
+
+    It is measured on a drawn letter: OpenCV 4 and 5 have different fonts behind the same name.
+    """
     letter = np.zeros((160, 160), np.uint8)
     cv2.putText(letter, "H", (20, 140), _face(bold), 3.0, 255, 1, cv2.LINE_AA)
     return 3.0 * height / int(np.count_nonzero((letter > 127).any(axis=1)))
 
 
 def _fixed(points: ArrayLike) -> NDArray[np.int32]:
+    """Return coordinates as fixed-point numbers with _SHIFT fractional bits."""
     return np.round(np.asarray(points, float) * 2**_SHIFT).astype(np.int32)
 
 

@@ -1,4 +1,4 @@
-"""The table of running totals, on frosted glass in the corner that is furthest from the lines."""
+"""Draw the table of running totals, on a blurred background in the corner that is furthest from the lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _DIM: Final[Colour] = (206, 200, 194)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """Cells are a number each, or a direction to be drawn as an arrow: unit vector float64 (2,) px."""
+    """Row of the table.
+
+    cells: a number each, or a direction that is drawn as an arrow: unit vector, float64 (2,).
+    """
 
     name: str
     cells: tuple[str | Vector, ...] = ()
@@ -28,13 +31,16 @@ class Row:
     bold: bool = False
 
 
-def rows_of(line: Line, counts: Counts, towards: Sequence[Vector], colours: Mapping[str, Colour]) -> list[Row]:
-    """The part of the table that belongs to one line: heading, classes in their usual order, sum."""
-    sums = tuple(str(sum(pair.get(way, 0) for pair in counts.values())) for way in DIRECTIONS)
+def rows_of(line: Line, counts: Counts, directions: Sequence[Vector], colours: Mapping[str, Colour]) -> list[Row]:
+    """Return the rows of one line: heading, classes in the order of LABELS, sum.
+
+    directions: unit vectors of DIRECTIONS in the picture. colours: of each class.
+    """
+    sums = tuple(str(sum(numbers.get(direction, 0) for numbers in counts.values())) for direction in DIRECTIONS)
     return [
-        Row(line.id, tuple(towards), bold=True),
+        Row(line.id, tuple(directions), bold=True),
         *(
-            Row(label, tuple(str(counts[label].get(way, 0)) for way in DIRECTIONS), colours[label])
+            Row(label, tuple(str(counts[label].get(direction, 0)) for direction in DIRECTIONS), colours[label])
             for label in LABELS
             if label in counts
         ),
@@ -43,7 +49,10 @@ def rows_of(line: Line, counts: Counts, towards: Sequence[Vector], colours: Mapp
 
 
 def draw(canvas: Image, rows: Sequence[Row], avoid: Vector, scale: float) -> None:
-    """Draws on `canvas`; `avoid`: points float64 (N, 2) px that the table keeps away from."""
+    """Draw the table on `canvas`.
+
+    avoid: points, float64 (N, 2) px, from which the table stays away. scale: 1 for a picture of 1280x720.
+    """
     capitals, step, pad = round(10 * scale), round(21 * scale), round(13 * scale)
     numbers = [
         shapes.text_width(cell, capitals, bold=True) for row in rows for cell in row.cells if isinstance(cell, str)
@@ -56,10 +65,12 @@ def draw(canvas: Image, rows: Sequence[Row], avoid: Vector, scale: float) -> Non
     shapes.blur(canvas, (x0, y0, x1, y1), radius=round(9 * scale), grain=round(12 * scale))
     for n, row in enumerate(rows):
         base = y0 + pad // 2 + n * step + (step + capitals) // 2
-        _row(canvas, row, x0 + pad, x1 - pad, base, column, capitals, scale)
+        _draw_row(canvas, row, x0 + pad, x1 - pad, base, column, capitals, scale)
 
 
-def _row(canvas: Image, row: Row, left: int, right: int, base: int, column: int, capitals: int, scale: float) -> None:
+def _draw_row(
+    canvas: Image, row: Row, left: int, right: int, base: int, column: int, capitals: int, scale: float
+) -> None:
     middle = base - capitals / 2
     indent = 0
     if row.colour:
@@ -78,7 +89,7 @@ def _row(canvas: Image, row: Row, left: int, right: int, base: int, column: int,
 
 
 def _corner(canvas: Image, avoid: Vector, width: int, height: int, gap: int) -> Box:
-    """Where the nearest point to avoid is furthest from the table; top left where it makes no difference."""
+    """Return the corner box whose nearest point to avoid is furthest away; the top left where there is none."""
     right, low = canvas.shape[1] - gap - width, canvas.shape[0] - gap - height
     corners = [(x, y, x + width, y + height) for y in (gap, low) for x in (gap, right)]
     if not len(avoid):
@@ -87,5 +98,6 @@ def _corner(canvas: Image, avoid: Vector, width: int, height: int, gap: int) -> 
 
 
 def _distance(points: Vector, box: Box) -> float:
+    """Return the distance from a box to the nearest of the points, px."""
     nearest = np.clip(points, box[:2], box[2:])
     return float(np.hypot(*(points - nearest).T).min())

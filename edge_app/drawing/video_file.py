@@ -1,7 +1,7 @@
-"""An annotated video as a file: H.264, which every browser and telephone plays, or what OpenCV can do alone.
+"""Write pictures to a video file: H.264, which every browser and telephone plays, or else the codec of OpenCV.
 
-OpenCV's wheels have no H.264 encoder without special hardware, and their VP9 takes most of a second for a 720p frame;
-so the pictures go to the `ffmpeg` program where it is installed with libx264, and become MPEG-4 part 2 where not.
+OpenCV's wheels have no H.264 encoder without special hardware, and their VP9 takes most of a second for a 720p frame.
+So the pictures go to the `ffmpeg` program where it is installed with libx264, and become MPEG-4 part 2 elsewhere.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class _Encoder(Protocol):
 
 
 class VideoOut:
-    """Writes pictures of one size, uint8 (H, W, 3) BGR, to an .mp4 file; `codec` says how: "h264" or "mp4v".
+    """Writer of an .mp4 file; a context manager, since only a closed file can be played.
 
-    size: width and height in px. ffmpeg: the program, or None to do without it. Used as a context manager; only what
-    is closed can be played. Raises SourceError when the file cannot be written, at the beginning or later.
+    fps: frames per second. size: width and height in px. ffmpeg: the program, or None to use OpenCV alone.
+    codec: "h264" or "mp4v". Raises SourceError: when the file cannot be written, at the beginning or later.
     """
 
     def __init__(self, path: Path, fps: float, size: tuple[int, int], *, ffmpeg: str | None = "ffmpeg") -> None:
@@ -43,7 +43,10 @@ class VideoOut:
         self._encoder: _Encoder = _Ffmpeg(program, path, fps, size) if program and h264 else _OpenCv(path, fps, size)
 
     def write(self, image: Image) -> None:
-        """Raises ValueError for a picture of another size, which an encoder would drop or garble."""
+        """Append a picture, uint8 (H, W, 3) BGR.
+
+        Raises ValueError: for another size, which an encoder would drop or garble.
+        """
         if image.shape != (self._size[1], self._size[0], 3):
             raise ValueError(f"the video is {self._size[0]}x{self._size[1]}, the picture has the shape {image.shape}")
         self._encoder.write(image)
@@ -61,7 +64,7 @@ class VideoOut:
 
 
 def _check_writable(path: Path) -> None:
-    """Neither encoder says in words why it cannot write."""
+    """Raise SourceError when the file cannot be written: neither encoder says why in words."""
     if path.suffix.lower() != ".mp4":
         raise SourceError(f"cannot write the video {path}: its name must end in .mp4")
     try:
@@ -75,35 +78,26 @@ def _has_x264(program: str) -> bool:
     return " libx264 " in listed.stdout
 
 
+def _ffmpeg_arguments(fps: float, size: tuple[int, int]) -> list[str]:
+    """Return the arguments to encode raw BGR pictures from standard input, without the path of the video."""
+    raw = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:.6f}", "-i", "-"]
+    # As cameras send it; with B-frames decoding takes half as long again.
+    codec = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-bf", "0"]
+    # 4:2:0 colour, which players expect, needs even sides.
+    form = ["-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+    return ["-y", "-loglevel", "error", *raw, *codec, *form]
+
+
 class _Ffmpeg:
     def __init__(self, program: str, path: Path, fps: float, size: tuple[int, int]) -> None:
         self._path = path
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the program; a pipe could fill up
-        raw = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:.6f}", "-i", "-"]
-        # 4:2:0 colour, which players expect, needs even sides
-        form = ["-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the program; a pipe could fill up
         self._process = subprocess.Popen(
-            [
-                program,
-                "-y",
-                "-loglevel",
-                "error",
-                *raw,
-                "-c:v",
-                "libx264",
-                "-preset",
-                "veryfast",
-                "-crf",
-                "21",
-                "-bf",
-                "0",  # as cameras send it; with B-frames decoding takes half as long again
-                *form,
-                path,
-            ],
+            [program, *_ffmpeg_arguments(fps, size), path],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=self._said,
-            start_new_session=True,  # Ctrl-C is for us: we then close the file properly
+            stderr=self._stderr,
+            start_new_session=True,  # Ctrl-C must not reach it: this program then closes the file properly
         )
 
     def write(self, image: Image) -> None:
@@ -115,15 +109,15 @@ class _Ffmpeg:
             raise SourceError(f"cannot write the video {self._path}: ffmpeg ended too early") from exc
 
     def close(self) -> None:
-        if self._said.closed:
+        if self._stderr.closed:
             return
         assert self._process.stdin is not None
-        with suppress(OSError):  # it may have gone already: its exit code says so
+        with suppress(OSError):  # it may have ended already: its exit code shows that
             self._process.stdin.close()
         failed = self._process.wait()
-        self._said.seek(0)
-        reason = self._said.read().decode(errors="replace").strip().splitlines()[-1:]
-        self._said.close()
+        self._stderr.seek(0)
+        reason = self._stderr.read().decode(errors="replace").strip().splitlines()[-1:]
+        self._stderr.close()
         if failed:
             raise SourceError(f"cannot write the video {self._path}: ffmpeg says {' '.join(reason) or failed}")
 

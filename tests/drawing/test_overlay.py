@@ -1,4 +1,4 @@
-"""Drawing for people: nothing may break whatever is shown, the input stays as it was, and the file plays."""
+"""Overlay and video file: any tracks can be drawn, the input stays unchanged, and the file plays."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def tracks(*boxes: tuple[float, float, float, float], label: str = "car", seen: 
     )
 
 
-def changed(before: Image, after: Image) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+def changed_pixels(before: Image, after: Image) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """Return bool (H, W), True where the pictures differ."""
     return np.asarray((before != after).any(axis=2))
 
 
@@ -56,7 +57,7 @@ def changed(before: Image, after: Image) -> np.ndarray[tuple[int, int], np.dtype
     st.booleans(),
     st.floats(-1, 2),
 )
-def test_whatever_is_shown_the_picture_stays_whole(
+def test_any_tracks_and_lines_can_be_drawn_and_the_input_stays_unchanged(
     size: tuple[int, int],
     boxes: list[tuple[float, float, float, float]],
     ends: tuple[float, float, float, float],
@@ -77,7 +78,7 @@ def test_whatever_is_shown_the_picture_stays_whole(
     assert np.array_equal(image, before)
 
 
-def test_the_same_facts_give_the_same_picture() -> None:
+def test_the_same_input_gives_the_same_picture() -> None:
     now = tracks((100, 100, 180, 160))
     one, two = (draw(picture(), now, [LINE], TOTALS, Trails()) for _ in range(2))
     assert np.array_equal(one, two)
@@ -88,12 +89,16 @@ def test_a_vehicle_is_framed_in_the_colour_of_its_class(label: str) -> None:
     drawn = draw(picture(1280, 720), tracks((600, 300, 800, 420), label=label), [], {}, Trails())
     distance = np.abs(drawn[290:430, 590:810].astype(int) - COLOURS[label]).sum(axis=2)
     assert np.count_nonzero(distance < 12) > 200
-    assert not changed(picture(1280, 720), drawn)[330:390, 640:760].any(), "the vehicle itself is not painted over"
+    assert not changed_pixels(picture(1280, 720), drawn)[330:390, 640:760].any(), (
+        "the vehicle itself is not painted over"
+    )
 
 
-def test_a_predicted_vehicle_is_drawn_with_less() -> None:
+def test_a_predicted_vehicle_is_drawn_thinner() -> None:
     marks = [
-        np.count_nonzero(changed(picture(), draw(picture(), tracks((300, 200, 400, 260), seen=seen), [], {}, Trails())))
+        np.count_nonzero(
+            changed_pixels(picture(), draw(picture(), tracks((300, 200, 400, 260), seen=seen), [], {}, Trails()))
+        )
         for seen in (True, False)
     ]
     assert marks[0] > 2 * marks[1] > 0
@@ -101,26 +106,28 @@ def test_a_predicted_vehicle_is_drawn_with_less() -> None:
 
 def test_the_arrow_of_left_to_right_points_to_the_right_hand_side() -> None:
     """Standing at the left end and looking to the right end of the picture, the right hand is below (y is down)."""
-    only = Line("main", (0.1, 0.5), (0.9, 0.5), {"left_to_right": "a long name for this way"})
-    marks = changed(picture(1280, 720), draw(picture(1280, 720), tracks(), [only], {}, Trails()))
+    only = Line("main", (0.1, 0.5), (0.9, 0.5), {"left_to_right": "a long name of a direction"})
+    marks = changed_pixels(picture(1280, 720), draw(picture(1280, 720), tracks(), [only], {}, Trails()))
     marks[:200, :400] = False  # the table
     assert marks[380:450, 400:700].sum() > marks[270:340, 600:880].sum() > 0
 
 
-def test_the_table_grows_with_the_lines_and_stays_off_them() -> None:
-    """A line through the top left corner sends the table elsewhere."""
+def test_the_table_grows_with_the_lines_and_does_not_cover_them() -> None:
+    """With a line through the top left corner the table is drawn in another corner."""
     corner = Line("main", (0.02, 0.3), (0.3, 0.02))
     drawn = draw(picture(1280, 720), tracks(), [corner], TOTALS, Trails())
-    assert changed(picture(1280, 720), drawn)[600:, 1100:].mean() > 0.3
-    alone = np.count_nonzero(changed(picture(1280, 720), draw(picture(1280, 720), tracks(), [LINE], TOTALS, Trails())))
+    assert changed_pixels(picture(1280, 720), drawn)[600:, 1100:].mean() > 0.3
+    alone = np.count_nonzero(
+        changed_pixels(picture(1280, 720), draw(picture(1280, 720), tracks(), [LINE], TOTALS, Trails()))
+    )
     both = [LINE, Line("side", (0.1, 0.7), (0.9, 0.7))]
     assert (
-        np.count_nonzero(changed(picture(1280, 720), draw(picture(1280, 720), tracks(), both, TOTALS, Trails())))
+        np.count_nonzero(changed_pixels(picture(1280, 720), draw(picture(1280, 720), tracks(), both, TOTALS, Trails())))
         > alone
     )
 
 
-def test_glow_lights_a_line_up() -> None:
+def test_glow_lights_up_a_line() -> None:
     dark, lit = (draw(picture(), tracks(), [LINE], {}, Trails(), glow={"main": part}) for part in (0.0, 1.0))
     assert (dark[216, 200] == shapes.LIGHT).all()
     assert lit[216, 200, 1] > int(lit[216, 200, 2]) + 50
@@ -128,7 +135,7 @@ def test_glow_lights_a_line_up() -> None:
 
 @pytest.mark.parametrize("height", [7, 9, 12, 20])
 @pytest.mark.parametrize("bold", [False, True])
-def test_capitals_have_the_height_that_was_asked_for(height: int, bold: bool) -> None:
+def test_capitals_have_the_requested_height(height: int, bold: bool) -> None:
     image = np.zeros((60, 200, 3), np.uint8)
     shapes.write(image, "HH", 10, 50, height, (255, 255, 255), bold=bold)
     rows, columns = np.nonzero(image.max(axis=2) > 100)
@@ -138,22 +145,22 @@ def test_capitals_have_the_height_that_was_asked_for(height: int, bold: bool) ->
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 4)), max_size=60))
-def test_trails_are_bounded_and_forget(moves: list[tuple[int, int]]) -> None:
+def test_trails_are_bounded_and_forgotten(moves: list[tuple[int, int]]) -> None:
     trails, time = Trails(keep_s=1.0, most=5), 0.0
-    seen: dict[int, float] = {}
+    last_times: dict[int, float] = {}
     for step, track in moves:
         time += step / 16  # exact in binary
-        seen[track] = time
+        last_times[track] = time
         trails.add(tracks((0, 0, 10, 10), first=track), time)
         points, fresh = trails.of(track)
         assert points.shape == (len(fresh), 2)
         assert 1 <= len(points) <= 5
         assert fresh[-1] == pytest.approx(1)
         assert (fresh >= -1e-6).all()
-        assert len(trails) == sum(time - last <= 1.0 for last in seen.values())
+        assert len(trails) == sum(time - last <= 1.0 for last in last_times.values())
 
 
-def test_trails_begin_again_with_the_recording() -> None:
+def test_trails_are_cleared_when_a_recording_begins_again() -> None:
     trails = Trails()
     trails.add(tracks((0, 0, 10, 10)), 100.0)
     trails.add(tracks((0, 0, 10, 10)), 0.0)
@@ -184,14 +191,14 @@ def test_a_video_refuses_a_picture_of_another_size(tmp_path: Path) -> None:
         video.write(picture())
 
 
-def test_a_video_that_cannot_be_written_is_said_in_words(tmp_path: Path) -> None:
+def test_a_video_that_cannot_be_written_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="No such file or directory; choose another folder"):
         VideoOut(tmp_path / "nowhere" / "out.mp4", 25, (64, 48))
     with pytest.raises(SourceError, match=r"must end in \.mp4"):
         VideoOut(tmp_path / "out.avi", 25, (64, 48))
 
 
-def test_an_encoder_that_dies_is_an_error_and_not_a_short_video(tmp_path: Path) -> None:
+def test_an_encoder_that_dies_raises_an_error(tmp_path: Path) -> None:
     fake = tmp_path / "ffmpeg"
     fake.write_text(
         "#!/bin/sh\n[ $1 = -hide_banner ] && echo ' V libx264 ' && exit\necho 'No space left' >&2; exit 1\n"
@@ -208,6 +215,6 @@ def test_an_encoder_that_dies_is_an_error_and_not_a_short_video(tmp_path: Path) 
     video.close()
 
 
-def test_an_ffmpeg_without_h264_is_done_without(tmp_path: Path) -> None:
+def test_an_ffmpeg_without_h264_is_not_used(tmp_path: Path) -> None:
     with VideoOut(tmp_path / "out.mp4", 25, (64, 48), ffmpeg="true") as video:
         assert video.codec == "mp4v"

@@ -20,11 +20,10 @@ from edge_app.commands.snapshot import from_source
 from edge_app.config.model import Config, LineConfig, MqttConfig, StoreConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig
 from edge_app.config.source import SourceConfig
-from edge_app.drawing.scene import NOBODY
 from edge_app.mqtt.embedded_broker import HOST, embedded
 from edge_app.preview import snapshot_socket
 from edge_app.preview.main_stream import MainStream
-from edge_app.records import Detections, Frame, FrameResult, Image
+from edge_app.records import Detections, Frame, FrameResult, Image, Tracks
 from edge_app.system.threads import Worker
 from tests.preview.test_preview import needs_gstreamer, picture
 from tests.support.brokers import free_port
@@ -61,7 +60,7 @@ def looks(main: MainStream, config: Config, count: int) -> list[tuple[Frame, Fra
             if (frame := source.read(0.5)) is not None:
                 boxes = np.array([[100, 100, 200, 150]], np.float32)
                 found = Detections(boxes, np.ones(1, np.float32), np.zeros(1, np.int16))
-                made.append((frame, main.sharpened(FrameResult(frame, found, NOBODY))))
+                made.append((frame, main.sharpened(FrameResult(frame, found, Tracks.empty()))))
     return made
 
 
@@ -93,10 +92,10 @@ def test_nothing_is_copied_while_nobody_looks() -> None:
     for _ in range(5):
         main.watch(made)
     assert (len(copied), main.size) == (1, (160, 90)), "one, to know its size"
-    assert main.sharpened(FrameResult(now, Detections.empty(), NOBODY)).frame is now
+    assert main.sharpened(FrameResult(now, Detections.empty(), Tracks.empty())).frame is now
     main.want(1.0)
     main.watch(made)
-    assert main.sharpened(FrameResult(now, Detections.empty(), NOBODY)).frame.image is copied[1]
+    assert main.sharpened(FrameResult(now, Detections.empty(), Tracks.empty())).frame.image is copied[1]
 
 
 def test_a_picture_that_is_gone_is_not_replaced_by_another_moments() -> None:
@@ -108,7 +107,7 @@ def test_a_picture_that_is_gone_is_not_replaced_by_another_moments() -> None:
 
     def seen(moment: float) -> int:
         frame = Frame(np.zeros((9, 16, 3), np.uint8), 0, 0.0, moment)
-        return int(main.sharpened(FrameResult(frame, Detections.empty(), NOBODY)).frame.image[0, 0, 0])
+        return int(main.sharpened(FrameResult(frame, Detections.empty(), Tracks.empty())).frame.image[0, 0, 0])
 
     assert [seen(moment) for moment in (5.5, 18.5, 19.5, 29.5, 30.5)] == [0, 0, 19, 29, 30]
 

@@ -28,12 +28,12 @@ from edge_app.config.load import load
 from edge_app.config.model import Config, LineConfig, MqttConfig, StoreConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig
 from edge_app.config.source import SourceConfig
-from edge_app.drawing.scene import NOBODY, Privacy, plain
+from edge_app.drawing.scene import Privacy, plain
 from edge_app.errors import ConfigError, PreviewError, SourceError
 from edge_app.mqtt.embedded_broker import HOST, embedded
 from edge_app.preview import snapshot_socket
 from edge_app.preview.rtsp import RtspServer, Stream, choose_encoder
-from edge_app.records import LABELS, Detections, Frame, FrameResult, Image
+from edge_app.records import LABELS, Detections, Frame, FrameResult, Image, Tracks
 from edge_app.service import Service
 from edge_app.sources import open_source
 from edge_app.system.threads import Worker
@@ -338,7 +338,7 @@ def test_pixelation_hides_people_riders_and_plates_and_what_nobody_looks_at() ->
     noise = np.random.default_rng(1).integers(0, 255, (360, 640, 3), np.uint8)
     boxes = np.array([[100, 200, 140, 300], [300, 200, 420, 280]], np.float32)
     found = Detections(boxes, np.ones(2, np.float32), np.array([LABELS.index("person"), 0], np.int16))
-    look = FrameResult(Frame(noise, 0, 0.0, 0.0), found, NOBODY)
+    look = FrameResult(Frame(noise, 0, 0.0, 0.0), found, Tracks.empty())
     made = plain(look, 640, Privacy(pixelate=True, region=(0.0, 0.25, 1.0, 1.0)))
 
     def coarse(x0: int, y0: int, x1: int, y1: int) -> bool:
