@@ -1,10 +1,10 @@
-"""How fast the pipeline is beside the bare interpreter, on one machine in one run.
+"""Measure the speed of the pipeline beside the bare interpreter, on one machine in one run.
 
-Both take turns, a few times, so that a machine that grows slower or busier meanwhile does so for both; each turn of
-the pipeline is set against the turns of the interpreter before and after it.
+Both take turns, several times, so that a machine that gets slower or busier meanwhile does so for both; each turn of
+the pipeline is compared with the turns of the interpreter before and after it.
 
-The yardstick is one interpreter on all threads, whose threads share the work on each picture. The pipeline has as many
-interpreters on one thread each; what those do side by side, with nothing else to do, is told as well.
+The reference is one interpreter on all threads, which share the work on each picture. The pipeline has as many
+interpreters with one thread each; their rate side by side, with no other work, is measured too.
 """
 
 from __future__ import annotations
@@ -36,24 +36,29 @@ from edge_app.system.readings import readings
 from edge_app.system.threads import Latest
 
 CROWD: Final = 30
-"""Vehicles in sight of a very full road."""
-_CROWD_LOOKS: Final = 400
+"""Vehicles in sight on a very full road."""
+_CROWD_FRAMES: Final = 400
 _CROWD_RATE: Final = 15.0
+"""Frames per second."""
 _CROWD_SIZE: Final = (1280, 720)
 _CROWD_PASSES_S: Final = 4.0
+"""Time for which a vehicle is in the picture, s."""
 _STREET_S: Final = 10.0
+"""Length of the recorded street, s."""
 _WARM_UP_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What was measured.
+    """Measured rates and times.
 
-    pipeline, bare and side_by_side: frames/s and inferences/s, medians of the turns; `bare` of one interpreter on all
-    threads, `side_by_side` of the pipeline's own, each on a thread, with nothing else to do. ratio and
-    side_by_side_ratio: of the pipeline to each, medians of the turns' own ratios. stages: of the frames looked at,
-    "latency" being the way of a frame from the slot to its crossings. crowd: tracking and counting of CROWD vehicles
-    together. rss_mb: MB of 10^6 bytes, of the pipeline alone.
+    size: width and height of the video, px. rounds: turns of each.
+    pipeline: frames/s; bare: inferences/s of one interpreter on all threads; side_by_side: inferences/s of the
+    pipeline's own interpreters with one thread each and no other work. All three are medians of the turns.
+    ratio, side_by_side_ratio: of the pipeline to each of the others, medians of the ratios of the turns.
+    stages: times of the frames; "latency" is from the slot to the crossings.
+    crowd: times of tracking and counting CROWD vehicles together.
+    rss_mb: resident memory of the pipeline alone, MB of 10^6 bytes.
     """
 
     size: tuple[int, int]
@@ -69,7 +74,10 @@ class Throughput:
 
 
 def record_street(path: Path) -> Path:
-    """A few seconds of the rendered street as a video: rendering would cost more than all that is to be measured."""
+    """Write a few seconds of the rendered street as a video and return its path.
+
+    Rendering during the measurement would take longer than everything that is measured.
+    """
     street = Street(seconds=_STREET_S)
     frames = round(_STREET_S * street.status.rate)
     with VideoOut(path, street.status.rate, (street.status.width, street.status.height)) as out:
@@ -91,20 +99,22 @@ def measure(
     stop: threading.Event,
     after: Callable[[FrameResult], None] | None = None,
 ) -> Throughput:
-    """Takes about `seconds` for `rounds` turns of each. source: one that loops, closed at the end.
+    """Measure pipeline and interpreters in turns and return rates and times.
 
-    detector: the one in the pipeline. bare: makes one whose only engine runs on as many threads as that one has
-    engines. after: done with each frame once it was counted, timed as "harvest". Ends early, with what there is, when
-    `stop` is set.
+    source: loops, and is closed at the end. detector: of the pipeline.
+    bare: builds a detector whose only engine has as many threads as `detector` has engines.
+    seconds: about the time of all turns. rounds: turns of each.
+    stop: ends the measurement early with the turns so far when it is set.
+    after: called with each result, timed as "harvest".
     """
     turn = seconds / (3 * rounds + 1)
     with decoded(source, pipeline.times) as frames:
-        _piped(frames, pipeline, _WARM_UP_S, stop)
-        rss, yardstick, blank = readings(Path()).rss_mb, bare().engines[0], detector.blank()
+        _pipeline_rate(frames, pipeline, _WARM_UP_S, stop)
+        rss, reference, blank = readings(Path()).rss_mb, bare().engines[0], detector.blank()
         turns = _turns(
-            lambda: _piped(frames, pipeline, turn, stop, after),
-            lambda: _rate(partial(yardstick.invoke, blank), turn, stop),
-            lambda: _side_by_side(detector, turn, stop),
+            lambda: _pipeline_rate(frames, pipeline, turn, stop, after),
+            lambda: _rate(partial(reference.invoke, blank), turn, stop),
+            lambda: _side_by_side_rate(detector, turn, stop),
             rounds,
         )
     return Throughput(
@@ -113,7 +123,7 @@ def measure(
         pipeline=median(turns.pipeline),
         bare=median(turns.bare),
         side_by_side=median(turns.side_by_side),
-        ratio=median(2 * ours / sum(around) for ours, around in zip(turns.pipeline, pairwise(turns.bare), strict=True)),
+        ratio=median(2 * rate / sum(around) for rate, around in zip(turns.pipeline, pairwise(turns.bare), strict=True)),
         side_by_side_ratio=median(a / b for a, b in zip(turns.pipeline, turns.side_by_side, strict=True)),
         stages=pipeline.times.percentiles(),
         crowd=crowd(),
@@ -123,7 +133,7 @@ def measure(
 
 @dataclass(frozen=True, slots=True)
 class _Turns:
-    """Calls/s in each turn; `bare` comes first and last, so there is one more of it."""
+    """Rates of each turn, calls/s; `bare` has one turn more, because it is first and last."""
 
     pipeline: list[float]
     bare: list[float]
@@ -131,72 +141,76 @@ class _Turns:
 
 
 def _turns(
-    ours: Callable[[], float], bare: Callable[[], float], side_by_side: Callable[[], float], rounds: int
+    pipeline: Callable[[], float], bare: Callable[[], float], side_by_side: Callable[[], float], rounds: int
 ) -> _Turns:
     turns = _Turns([], [bare()], [])
     for _ in range(rounds):
-        turns.pipeline.append(ours())
+        turns.pipeline.append(pipeline())
         turns.bare.append(bare())
         turns.side_by_side.append(side_by_side())
     return turns
 
 
-def _piped(
+def _pipeline_rate(
     frames: Latest[Frame],
     pipeline: Pipeline,
     seconds: float,
     stop: threading.Event,
     after: Callable[[FrameResult], None] | None = None,
 ) -> float:
-    """Frames/s, as `count` goes through a recording; as many frames are under way at the end as at the beginning."""
+    """Return frames/s of counting a recording.
 
-    def once() -> None:
-        result = following()
+    As many frames are in progress at the end as at the beginning.
+    """
+
+    def count_one() -> None:
+        result = next_result()
         if after is not None and result is not None:
             began = perf_counter()
             after(result)
             pipeline.times.add("harvest", perf_counter() - began)
 
-    with staged(frames, pipeline) as following:
-        following()
-        return _rate(once, seconds, stop)
+    with staged(frames, pipeline) as next_result:
+        next_result()
+        return _rate(count_one, seconds, stop)
 
 
-def _side_by_side(detector: TfliteDetector, seconds: float, stop: threading.Event) -> float:
-    """Inferences/s of all engines together, each in a thread."""
+def _side_by_side_rate(detector: TfliteDetector, seconds: float, stop: threading.Event) -> float:
+    """Return inferences/s of all engines together, each in a thread."""
     blank = detector.blank()
     with ThreadPoolExecutor(len(detector.engines)) as pool:
         each = [pool.submit(_rate, partial(engine.invoke, blank), seconds, stop) for engine in detector.engines]
         return sum(rate.result() for rate in each)
 
 
-def _rate(once: Callable[[], object], seconds: float, stop: threading.Event) -> float:
+def _rate(call: Callable[[], object], seconds: float, stop: threading.Event) -> float:
+    """Return calls/s; at least one call is made."""
     began, calls = perf_counter(), 0
     while not calls or (perf_counter() - began < seconds and not stop.is_set()):
-        once()
+        call()
         calls += 1
     return calls / (perf_counter() - began)
 
 
 def crowd() -> Percentiles:
-    """ms for tracking and counting CROWD vehicles together."""
+    """Return the times, ms, of tracking and counting CROWD vehicles together."""
     tracker, (width, height), times = Tracker(), _CROWD_SIZE, StageTimes()
     counter = LineCounter((width / 2, height), (width / 2, 0), band=0.15)
-    for look, detections in enumerate(_crowd()):
+    for index, detections in enumerate(_crowd_detections()):
         began = perf_counter()
-        counter.update(tracker.update(detections, look / _CROWD_RATE), look / _CROWD_RATE)
+        counter.update(tracker.update(detections, index / _CROWD_RATE), index / _CROWD_RATE)
         times.add("crowd", perf_counter() - began)
     return times.percentiles()["crowd"]
 
 
-def _crowd() -> Iterator[Detections]:
-    """CROWD vehicles, each on a lane of its own, every other one the other way, trembling as detections do."""
+def _crowd_detections() -> Iterator[Detections]:
+    """Yield CROWD vehicles, each in its own lane, every second one in the opposite direction, with trembling boxes."""
     random, (width, height) = np.random.default_rng(1), _CROWD_SIZE
     lane = np.arange(CROWD)
     speed = np.where(lane % 2, 1, -1) * width / _CROWD_PASSES_S
     half = np.array([width / 30, height / CROWD / 2])
-    for look in range(_CROWD_LOOKS):
-        x = (lane * 389 + speed * look / _CROWD_RATE) % width
+    for index in range(_CROWD_FRAMES):
+        x = (lane * 389 + speed * index / _CROWD_RATE) % width
         centres = np.stack([x, (lane + 0.5) * height / CROWD], axis=1)
         centres += random.normal(0, 0.02, (CROWD, 2)) * half
         boxes = np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)

@@ -1,6 +1,6 @@
-"""Counting a recording: every frame in order, none dropped, the same input gives the same events.
+"""Count a recording: every frame in order, none dropped, so that the same input gives the same events.
 
-Decoding runs ahead in a thread of its own, one frame at a time, and the rest in the same stages as in service.
+Decoding runs ahead in its own thread, one frame at a time; the rest runs in the same stages as in the service.
 """
 
 from __future__ import annotations
@@ -24,12 +24,18 @@ from edge_app.sources.recording import Recording
 from edge_app.system.threads import Latest, Worker, join_all
 
 _WAIT_S = 0.5
+"""Longest wait for a frame or a result before the end is checked, s."""
 _END_S = 5.0
+"""Longest wait for the threads to end, s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a recording gave: its crossings in the order in which they became certain, and how fast it went."""
+    """Result of counting a recording.
+
+    crossings: in the order in which they were confirmed. size: width and height, px. fps: of the recording.
+    wall_s: time that counting took, s. warning: status detail of the source, empty when all is well.
+    """
 
     crossings: tuple[Crossing, ...]
     frames: int
@@ -41,7 +47,10 @@ class Replay:
 
 @contextmanager
 def decoded(source: Recording, times: StageTimes) -> Iterator[Latest[Frame]]:
-    """A slot with one frame after the other, finished at the end; what decoding raises comes out of the context."""
+    """Yield a slot that receives one frame after the other and is finished at the end of the recording.
+
+    times: receives the time of each frame as "decode". An exception of decoding is raised when the context ends.
+    """
     slot: Latest[Frame] = Latest(lossless=True)
     faults: list[BaseException] = []
 
@@ -72,14 +81,14 @@ def decoded(source: Recording, times: StageTimes) -> Iterator[Latest[Frame]]:
 
 @contextmanager
 def staged(frames: Latest[Frame], pipeline: Pipeline) -> Iterator[Callable[[], FrameResult | None]]:
-    """A function that gives the next frame that was counted, None at the end; raises what counting raises.
+    """Yield a function that returns the result of the next frame, None at the end, and raises a fault of counting.
 
-    At the end of the context frames that are still under way are left, and the engines rest.
+    When the context ends, the engines stop and frames that are still in progress are left.
     """
     faults: list[BaseException] = []
     stages = Stages(frames, pipeline, lambda _name, fault: faults.append(fault))
 
-    def following() -> FrameResult | None:
+    def next_result() -> FrameResult | None:
         while not stages.finished and not faults:
             result = stages.next(_WAIT_S)
             if result is not None:
@@ -91,7 +100,7 @@ def staged(frames: Latest[Frame], pipeline: Pipeline) -> Iterator[Callable[[], F
     for worker in stages.workers:
         worker.start()
     try:
-        yield following
+        yield next_result
     finally:
         stages.close()
         join_all(stages.workers, _END_S)
@@ -105,13 +114,14 @@ def count_recording(
 ) -> Replay:
     """Take a recording through a pipeline to its end, or until `stop`, and close it.
 
-    on_frame: called with the result of every frame, in order. Raises SourceError and DetectorError.
+    on_frame: called with the result of every frame, in order.
+    Raises SourceError, DetectorError: when reading or detecting fails.
     """
     crossings: list[Crossing] = []
     frames, size = 0, (0, 0)
     began = time.perf_counter()
-    with decoded(source, pipeline.times) as slot, staged(slot, pipeline) as following:
-        while not stop.is_set() and (result := following()) is not None:
+    with decoded(source, pipeline.times) as slot, staged(slot, pipeline) as next_result:
+        while not stop.is_set() and (result := next_result()) is not None:
             crossings += result.crossings
             frames, size = frames + 1, result.frame.size
             on_frame(result)
@@ -121,15 +131,15 @@ def count_recording(
 
 def totals(crossings: Sequence[Crossing], lines: Sequence[Line], classes: Sequence[str]) -> Mapping[str, Counts]:
     """Return line -> class -> direction -> number, zeros included."""
-    made = RunningTotals(lines, classes)
-    made.add(crossings)
-    return made.by_line
+    running = RunningTotals(lines, classes)
+    running.add(crossings)
+    return running.by_line
 
 
 def result(
     clip: Path, replay: Replay, lines: Sequence[Line], classes: Sequence[str], model: Manifest, times: StageTimes
 ) -> dict[str, Any]:
-    """RESULT.json of `count`, as CONTRACTS.md has it, schema edge-app/count-result/1."""
+    """Return the content of the result file of `count`, schema edge-app/count-result/1."""
     return {
         "schema": "edge-app/count-result/1",
         "clip": clip.name,

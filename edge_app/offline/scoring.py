@@ -1,11 +1,11 @@
-"""Counted crossings beside hand-made truth: how many were found, missed and made up. Pure but for `read_truth`.
+"""Score counted crossings against hand-made truth: paired, missed and false ones. Pure except for `read_truth`.
 
 Per class group (car, motorcycle, heavy = bus and truck, bicycle) and direction, counted and true crossings are paired
-one to one within a tolerance in time, as many as can be (Kuhn's augmenting paths): first with the crossings that are
+one to one within a tolerance in time, as many as possible (Kuhn's augmenting paths): first with the crossings that are
 certain, then with the uncertain ones, so that in a dense stream no count that belongs to an uncertain crossing takes
-the place of a certain one. What is left over is false or missed, so misses and false counts cannot cancel out.
-Effectiveness is that of the AI City Challenge 2021, Track 1 (Naphade et al.): 1 - the weighted root mean square error
-of the cumulative counts over ten equal segments, later segments weighing more, against the true count.
+the place of a certain one. Crossings without a partner are false or missed, so misses and false counts cannot cancel
+out. Effectiveness is that of the AI City Challenge 2021, Track 1 (Naphade et al.): 1 - the weighted root mean square
+error of the cumulative counts over ten equal segments, later segments weighing more, against the true count.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from edge_app.errors import ConfigError
 from edge_app.records import Direction, Line
 
 GROUPS: Final = {"car": "car", "motorcycle": "motorcycle", "bus": "heavy", "truck": "heavy", "bicycle": "bicycle"}
-"""The scored group of each class; rickshaws and people are not scored."""
+"""Scored group of each class; rickshaws and people are not scored."""
 TOLERANCE_S: Final = 1.0
+"""Largest difference in time, s, of a counted and a true crossing that are paired."""
 SEGMENTS: Final = 10
 """Equal parts of a clip at whose ends effectiveness compares cumulative counts."""
 SEGMENT_WEIGHTS: Final = tuple(2 * i / (SEGMENTS * (SEGMENTS + 1)) for i in range(1, SEGMENTS + 1))
-"""Of the squared error at the end of each; they sum to 1."""
+"""Weights of the squared error at the end of each segment; their sum is 1."""
 
 Key: TypeAlias = tuple[str, Direction]
 """Class group (or "any") and direction."""
@@ -35,7 +36,7 @@ Key: TypeAlias = tuple[str, Direction]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A crossing at `time` s from the start of the clip."""
+    """Crossing of a line. time: s from the start of the clip."""
 
     time: float
     label: str
@@ -44,7 +45,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What a careful person saw cross one line in a clip of `length` s; `uncertain` is neither for nor against."""
+    """Crossings of one line that a careful person saw in a clip.
+
+    length: of the clip, s. uncertain: crossings that count neither for nor against a result.
+    """
 
     clip: str
     line: Line
@@ -56,7 +60,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Crossings paired, made up and missed; true and counted are what a reader compares."""
+    """Numbers of paired, false and missed crossings, and of all true and all counted ones."""
 
     paired: int = 0
     false: int = 0
@@ -81,9 +85,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """Times in s of one class group and direction: pairs (true, counted), and those left over on either side.
+    """Pairing of the crossings of one class group and direction, by their times, s.
 
-    optional: counted ones that pair with an uncertain crossing, neither for nor against.
+    pairs: (true, counted). missed: true ones without a partner. false: counted ones without a partner.
+    optional: counted ones that are paired with an uncertain crossing, neither for nor against.
     """
 
     pairs: tuple[tuple[float, float], ...]
@@ -99,7 +104,11 @@ class Pairing:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Of one clip or of several together. weighted: effectiveness times true crossings, so that scores add up."""
+    """Score of one clip, or the sum of several.
+
+    rows: tally of each class group and direction. any_class: tally of pairing whatever the class.
+    weighted: effectiveness times true crossings, so that scores can be added.
+    """
 
     rows: Mapping[Key, Tally]
     any_class: Tally
@@ -121,19 +130,19 @@ class Score:
 
     @property
     def effectiveness(self) -> float | None:
-        """0..1, or None where nothing true was to be counted."""
+        """Return the effectiveness, 0..1, or None where there are no true crossings."""
         return self.weighted / self.overall.true if self.overall.true else None
 
 
 def score(truth: Truth, counted: Sequence[Event], tolerance: float = TOLERANCE_S) -> Score:
-    """Of the counted crossings of one clip, in any order. tolerance: s."""
+    """Return the score of the counted crossings of one clip, given in any order. tolerance: s."""
     rows = _tallies(truth, counted, tolerance, any_class=False)
     any_class = sum(_tallies(truth, counted, tolerance, any_class=True).values(), Tally())
     return Score(rows, any_class, _weighted_effectiveness(truth, counted))
 
 
 def read_truth(path: Path) -> Truth:
-    """A truth file; raises ConfigError in one sentence when it is not one."""
+    """Read a truth file. Raises ConfigError: when it cannot be read or is not a truth file."""
     try:
         content = json.loads(path.read_text("utf-8"))
         line = content["line"]
@@ -156,7 +165,7 @@ def _events(rows: Iterable[Mapping[str, Any]], fps: float) -> tuple[Event, ...]:
 
 
 def _series(events: Iterable[Event], *, any_class: bool) -> dict[Key, list[float]]:
-    """Times in order, by group and direction; classes that are not scored are left out."""
+    """Return sorted times by group and direction, without classes that are not scored."""
     found: dict[Key, list[float]] = {}
     for event in events:
         if group := GROUPS.get(event.label):
@@ -167,18 +176,19 @@ def _series(events: Iterable[Event], *, any_class: bool) -> dict[Key, list[float
 def pairings(
     truth: Truth, counted: Sequence[Event], tolerance: float = TOLERANCE_S, *, any_class: bool = False
 ) -> dict[Key, Pairing]:
-    """Which counted crossing stands for which true one. any_class: whatever the class, the group is "any" then."""
+    """Return the pairing of each group and direction. any_class: ignore the class; the group is then "any"."""
     true = _series(truth.events, any_class=any_class)
     found = _series(counted, any_class=any_class)
-    maybe = _series(truth.uncertain, any_class=any_class)
+    uncertain = _series(truth.uncertain, any_class=any_class)
     return {
-        key: _pairing(true.get(key, []), maybe.get(key, []), found.get(key, []), tolerance) for key in {*true, *found}
+        key: _pairing(true.get(key, []), uncertain.get(key, []), found.get(key, []), tolerance)
+        for key in {*true, *found}
     }
 
 
-def _pairing(true: Sequence[float], maybe: Sequence[float], counted: Sequence[float], tolerance: float) -> Pairing:
-    """The largest pairing of counted crossings with the certain ones, and beyond it with the uncertain ones."""
-    times = [*true, *maybe]
+def _pairing(true: Sequence[float], uncertain: Sequence[float], counted: Sequence[float], tolerance: float) -> Pairing:
+    """Return the largest pairing of counted crossings with true ones, and then of the rest with uncertain ones."""
+    times = [*true, *uncertain]
     owners = _largest_pairing(times, counted, tolerance)
     certain = {crossing: i for i, crossing in owners.items() if crossing < len(true)}
     return Pairing(
@@ -190,24 +200,25 @@ def _pairing(true: Sequence[float], maybe: Sequence[float], counted: Sequence[fl
 
 
 def _largest_pairing(times: Sequence[float], counted: Sequence[float], tolerance: float) -> dict[int, int]:
-    """Index of a counted crossing -> index of the time that it is paired with, as many as can be, earlier times first.
+    """Return index of a counted crossing -> index of the time with which it is paired, as many as possible.
 
-    Kuhn's algorithm: what is paired stays paired, perhaps with another one, when the next time finds a place.
+    Kuhn's algorithm: times that come first in `times` are paired first, and stay paired, perhaps with another crossing,
+    when a later time is paired.
     """
     owners: dict[int, int] = {}
 
-    def place(crossing: int, tried: set[int]) -> bool:
+    def assign(crossing: int, tried: set[int]) -> bool:
         for i, time in enumerate(counted):
             if i in tried or abs(time - times[crossing]) > tolerance:
                 continue
             tried.add(i)
-            if i not in owners or place(owners[i], tried):
+            if i not in owners or assign(owners[i], tried):
                 owners[i] = crossing
                 return True
         return False
 
     for crossing in range(len(times)):
-        place(crossing, set())
+        assign(crossing, set())
     return owners
 
 
@@ -218,11 +229,11 @@ def _tallies(truth: Truth, counted: Sequence[Event], tolerance: float, *, any_cl
 
 def _weighted_effectiveness(truth: Truth, counted: Sequence[Event]) -> float:
     true, found = _series(truth.events, any_class=False), _series(counted, any_class=False)
-    return sum(_nearness(times, found.get(key, []), truth.length) * len(times) for key, times in true.items())
+    return sum(_effectiveness(times, found.get(key, []), truth.length) * len(times) for key, times in true.items())
 
 
-def _nearness(true: Sequence[float], counted: Sequence[float], length: float) -> float:
-    """1 - the weighted RMSE of the cumulative counts over the true count, 0 at the least."""
+def _effectiveness(true: Sequence[float], counted: Sequence[float], length: float) -> float:
+    """Return 1 - the weighted RMSE of the cumulative counts over the true count, at least 0."""
     ends = [length * i / SEGMENTS + 1e-9 for i in range(1, SEGMENTS + 1)]
     gaps = [bisect_right(true, end) - bisect_right(counted, end) for end in ends]
     error = math.sqrt(sum(w * gap**2 for w, gap in zip(SEGMENT_WEIGHTS, gaps, strict=True)))

@@ -1,4 +1,4 @@
-"""`bench`: it measures what it says, at a size that takes seconds; no test depends on how fast this machine is."""
+"""`bench` on short videos; no test depends on the speed of the machine."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def call(*arguments: str, stop: threading.Event | None = None) -> int:
     return bench.main(_parser().parse_args(["bench", *arguments]), stop or threading.Event())
 
 
-def test_the_figures_as_json(short: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_all_figures(short: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(str(short), "--seconds", "1", "--threads", "1", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["video"], found["size"], found["interpreter_threads"]) == (str(short), [160, 120], 1)
     assert set(found["stages"]) == {"decode", "detect", "track", "count", "latency"}
     for took in (*found["stages"].values(), found["crowd"]):
         assert 0 < took["p50"] <= took["p95"]
-    # each frame holds an inference, so they cannot be much more than those; and 160x120 costs little beside it
+    # Each frame needs an inference, so its rate cannot be much higher; and at 160x120 the rest costs little beside it.
     assert 0.1 < found["ratio"] < 2
     assert found["stages"]["detect"]["p50"] < found["stages"]["latency"]["p50"] * 1.01
     assert found["rss_mb"] > 20
@@ -52,16 +52,16 @@ def test_the_table_fits_80_columns(short: Path, capsys: pytest.CaptureFixture[st
     assert "\033" not in out
 
 
-def test_an_interrupted_one_tells_nothing(short: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_run_prints_no_figures(short: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stop = threading.Event()
     stop.set()
     assert call(str(short), stop=stop) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "Interrupted" in said.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Interrupted" in printed.err
 
 
-def test_no_such_video(tmp_path: Path) -> None:
+def test_a_missing_video_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="There is no video"):
         call(str(tmp_path / "absent.mp4"))
 
@@ -81,27 +81,27 @@ def test_the_turns_alternate_and_begin_and_end_with_the_interpreter() -> None:
         order.append(name)
         return float(len(order))
 
-    turns = benchmark._turns(lambda: turn("ours"), lambda: turn("bare"), lambda: turn("side"), 2)
-    assert order == ["bare", "ours", "bare", "side", "ours", "bare", "side"]
+    turns = benchmark._turns(lambda: turn("pipeline"), lambda: turn("bare"), lambda: turn("side"), 2)
+    assert order == ["bare", "pipeline", "bare", "side", "pipeline", "bare", "side"]
     assert (turns.pipeline, turns.bare, turns.side_by_side) == ([2, 5], [1, 3, 6], [4, 7])
 
 
-def test_the_yardstick_is_one_interpreter_on_all_threads(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the pipeline does to be fast, it is measured against the plain way of using so many threads."""
+def test_the_reference_is_one_interpreter_on_all_threads(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pipeline is compared with the plain use of as many threads, whatever it does to be fast."""
     made: list[tuple[int, int]] = []
 
-    class Noted(TfliteDetector):
+    class RecordedDetector(TfliteDetector):
         def __init__(self, *arguments: Any, engines: int = 1, threads: int = 1, **options: Any) -> None:
             made.append((engines, threads))
             super().__init__(*arguments, engines=engines, threads=threads, **options)
 
-    monkeypatch.setattr("edge_app.app.TfliteDetector", Noted)
-    monkeypatch.setattr("edge_app.detectors.tflite.TfliteDetector", Noted)
+    monkeypatch.setattr("edge_app.app.TfliteDetector", RecordedDetector)
+    monkeypatch.setattr("edge_app.detectors.tflite.TfliteDetector", RecordedDetector)
     assert call(str(short), "--seconds", "0.5", "--threads", "2") == 0
     assert made == [(2, 1), (1, 2)]
 
 
-def test_the_street_is_recorded_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recorded_street_has_its_own_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "_STREET_S", 0.4)
     source = open_source("file", path=record_street(tmp_path / "street.mp4"))
     frames = [source.read(1) for _ in range(6)]
@@ -110,9 +110,9 @@ def test_the_street_is_recorded_as_it_is(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_crowd_is_tracked_and_counted() -> None:
-    """Else its time would be that of an empty road."""
-    tracker, seen = Tracker(), 0
-    for look, detections in enumerate(benchmark._crowd()):
-        seen = max(seen, len(tracker.update(detections, look / 15)))
-    assert seen >= benchmark.CROWD
+    """Otherwise its time would be that of an empty road."""
+    tracker, most = Tracker(), 0
+    for index, detections in enumerate(benchmark._crowd_detections()):
+        most = max(most, len(tracker.update(detections, index / 15)))
+    assert most >= benchmark.CROWD
     assert crowd().p50 > 0

@@ -1,3 +1,5 @@
+"""Scoring against truth: pairs, misses, false counts, effectiveness, and agreement with the reference scorer."""
+
 from __future__ import annotations
 
 import json
@@ -37,7 +39,7 @@ def test_a_miss_and_a_false_count_do_not_cancel() -> None:
     assert result.overall == Tally(paired=0, false=1, missed=1, true=1, counted=1)
 
 
-def test_a_confused_class_costs_class_f1_only() -> None:
+def test_a_wrong_class_lowers_only_the_f1_with_classes() -> None:
     result = score(truth(car(1)), [car(1, "truck")])
     assert result.any_class.f1 == 1.0
     assert result.overall.f1 == 0.0
@@ -56,8 +58,8 @@ def test_an_uncertain_crossing_counts_neither_for_nor_against() -> None:
     assert score(t, [car(1), car(5)]).overall == score(t, [car(1)]).overall
 
 
-def test_a_count_of_an_uncertain_crossing_does_not_push_a_false_one_on() -> None:
-    """Paired greedily in order of time, the earlier count would take the only place that another one had."""
+def test_as_many_crossings_as_possible_are_paired() -> None:
+    """Greedy pairing in order of time would give the earlier count the only partner of another one."""
     t = truth(car(5), uncertain=(car(6.5),))
     assert score(t, [car(4.2), car(5.9)]).overall == Tally(paired=1, true=1, counted=1)
     assert score(truth(car(5), car(6.5)), [car(5.9), car(6.8)]).overall == Tally(paired=2, true=2, counted=2)
@@ -65,7 +67,7 @@ def test_a_count_of_an_uncertain_crossing_does_not_push_a_false_one_on() -> None
 
 
 def test_effectiveness_weighs_the_error_of_cumulative_counts() -> None:
-    # Two true at 1 s and 11 s of 20; the second missed: gap 1 in segments 6..10, weights 12..20 / 110 sum to 80 / 110.
+    # True at 1 s and 11 s of 20, the second missed: gap 1 in segments 6..10, whose weights sum to 80 / 110.
     result = score(truth(car(1), car(11)), [car(1)])
     assert result.effectiveness == pytest.approx(1 - (80 / 110) ** 0.5 / 2)
 
@@ -82,14 +84,14 @@ times = st.lists(st.floats(0, 20), max_size=12)
 
 @settings(deadline=None, max_examples=60)
 @given(true=times, counted=times)
-def test_every_crossing_is_paired_or_left_over(true: list[float], counted: list[float]) -> None:
+def test_every_crossing_is_paired_or_false_or_missed(true: list[float], counted: list[float]) -> None:
     tally = score(truth(*map(car, true)), list(map(car, counted))).overall
     assert tally.paired + tally.missed == tally.true == len(true)
     assert tally.paired + tally.false == tally.counted == len(counted)
     assert score(truth(*map(car, counted)), list(map(car, true))).overall.paired == tally.paired
 
 
-def test_what_is_no_truth_file_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_a_file_that_is_no_truth_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     for content in ("{", "[]", '{"clip": "x"}', '{"clip": "x", "line": 3, "fps": 0, "frames": 1, "events": []}'):
         path.write_text(content)
@@ -100,7 +102,7 @@ def test_what_is_no_truth_file_is_said_in_a_sentence(tmp_path: Path) -> None:
 
 
 @needs("tools/score_counts.py")
-def test_agrees_with_the_reference_scorer(tmp_path: Path) -> None:
+def test_scores_agree_with_the_reference_scorer(tmp_path: Path) -> None:
     chance = random.Random(7)
     arguments, total = [], None
     for path in sorted((SHARED / "truth").glob("*.json")):
@@ -116,8 +118,8 @@ def test_agrees_with_the_reference_scorer(tmp_path: Path) -> None:
         result = tmp_path / path.name
         result.write_text(json.dumps({"events": rows}))
         arguments += [str(path), str(result)]
-        mine = score(t, [Event(row["frame"] / t.fps, row["class"], row["direction"]) for row in rows])
-        total = mine if total is None else total + mine
+        own = score(t, [Event(row["frame"] / t.fps, row["class"], row["direction"]) for row in rows])
+        total = own if total is None else total + own
     reference = json.loads(
         subprocess.check_output([sys.executable, SHARED / "tools/score_counts.py", "--json", *arguments])
     )

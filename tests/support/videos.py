@@ -1,4 +1,4 @@
-"""Small videos made at test time; every picture carries its own number, so that order and turning can be checked."""
+"""Small videos for tests; every picture carries its own number, so that order and rotation can be checked."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs 
 
 
 def picture(number: int, width: int = WIDTH, height: int = HEIGHT) -> Image:
-    """uint8 (height, width, 3): the lowest eight bits of `number` as black and white columns, lowest bit left."""
+    """Return uint8 (height, width, 3): the lowest eight bits of `number` as black and white columns, lowest left."""
     bits = (number >> np.arange(_BITS)) & 1
     row = np.repeat(bits.astype(np.uint8) * 255, width // _BITS)
     return np.ascontiguousarray(np.broadcast_to(row[None, :, None], (height, len(row), 3)))
 
 
 def number_of(image: Image) -> int:
-    """The number in a `picture` of any size, after whatever compression."""
+    """Return the number in a `picture` of any size, even after compression."""
     columns = image.shape[1] // _BITS
     middle = image[image.shape[0] // 2, columns // 2 :: columns, 1]
     return int(((middle[:_BITS] > 127).astype(int) << np.arange(_BITS)).sum())
 
 
 def write_video(path: Path, numbers: Iterable[int], rate: float = 25.0, codec: str = "mp4v") -> Path:
-    """A video of these pictures at a constant rate."""
+    """Write a video of these pictures at a constant rate."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate, (WIDTH, HEIGHT))
     assert writer.isOpened()
     for number in numbers:
@@ -44,14 +44,14 @@ def write_video(path: Path, numbers: Iterable[int], rate: float = 25.0, codec: s
 
 
 def ffmpeg(source: Path, *arguments: str, to: Path, start: float = 0.0) -> Path:
-    """`source` from `start` s on through ffmpeg with these arguments."""
+    """Take `source` from `start`, s, on through ffmpeg with these arguments."""
     command = ["ffmpeg", "-loglevel", "error", "-y", "-ss", str(start), "-i", str(source), *arguments, str(to)]
     subprocess.run(command, check=True, timeout=30)
     return to
 
 
 def cut_off(source: Path, share: float, to: Path) -> Path:
-    """The first `share` of a file, as a copy that broke off."""
+    """Write the first `share` of a file, like a copy that broke off."""
     data = source.read_bytes()
     to.write_bytes(data[: int(len(data) * share)])
     return to
