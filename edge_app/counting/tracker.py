@@ -150,7 +150,7 @@ class Tracker:
         speed = np.hypot(velocity[:, 0], velocity[:, 1])[:, None]
         shift = (centres[None] - self._last_position[tracks][:, None]) / scale
         forward = shift[..., 0] * velocity[:, :1] + shift[..., 1] * velocity[:, 1:]
-        back = _BACK + 2 * np.sqrt(self._variance[tracks, 0])[:, None]  # as far again as its place is uncertain
+        back = _BACK + 2 * np.sqrt(self._variance[tracks, 0])[:, None]  # more where its place is uncertain
         jumps_back: NDArray[np.bool_] = (speed > _MOVING) & (forward < -back * speed)
         return jumps_back
 

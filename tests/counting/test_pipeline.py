@@ -159,7 +159,7 @@ def counted(line: Line, clip: str, first: float = inf) -> list[tuple[int, Crossi
 
 @needs("clips")
 @needs("truth")
-@pytest.mark.skipif(not default_model().exists(), reason=f"no {default_model().name}: build it as models/ says")
+@pytest.mark.skipif(not default_model().exists(), reason=f"no {default_model().name}: build it, see models/")
 def test_a_real_road_is_counted_nearly_right_and_the_same_every_time() -> None:
     """A quiet residential road: eight cars, and long stretches in which nothing may be counted."""
     true = read_truth(SHARED / "truth" / "us_residential_road.json")

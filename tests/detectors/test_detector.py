@@ -28,7 +28,7 @@ MODEL = default_model()
 Box = tuple[float, float, float, float]
 Json = dict[str, Any]
 
-pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"no {MODEL.name}: build it as models/ says")
+pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"no {MODEL.name}: build it, see models/")
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
 
 
@@ -242,7 +242,7 @@ def test_a_damaged_model_with_a_matching_hash_is_refused(
     assert "cannot load the model" in refusal_of(path, path, capfd)
 
 
-@pytest.mark.skipif(len(MODELS) < 2, reason="one model only: build the others as models/ says")
+@pytest.mark.skipif(len(MODELS) < 2, reason="one model only: build the others, see models/")
 def test_a_model_of_another_size_than_its_manifest_is_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
