@@ -90,11 +90,11 @@ class Stages:
     def _is_ready(self) -> bool:
         return bool(self._in_progress) and self._in_progress[0].done
 
-    def _wait_for_work(self, timeout: float) -> bool:
-        """Return whether within `timeout` s there was something to do, or no frame will come any more."""
-        with self._frames.news:
-            return self._frames.news.wait_for(
-                lambda: self._is_ready or (self._has_room and self._frames.waiting) or self.finished, timeout
+    def _stirs(self, timeout: float) -> bool:
+        """Whether there is something to do or nothing will ever be, now or within `timeout` s."""
+        with self._frames.changed:
+            return self._frames.changed.wait_for(
+                lambda: self._ready or (self._room and self._frames.waiting) or self.finished, timeout
             )
 
     def _begin(self, frame: Frame) -> None:
@@ -117,6 +117,6 @@ class Stages:
                 job.prepared.infer(engine)
             except BaseException as fault:  # of any kind: the caller of `next` must receive it
                 job.fault = fault
-            with self._frames.news:
+            with self._frames.changed:
                 job.done = True
-                self._frames.news.notify_all()
+                self._frames.changed.notify_all()

@@ -1,4 +1,4 @@
-"""Whether the system's clock is set: asked of the kernel, which every time service tells."""
+"""Ask the kernel, which every time service informs, if the system's clock is set; write times as text."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Final
 
 _UNSYNCED: Final = 5  # TIME_ERROR of adjtimex(2)
 _TIMEX_BYTES: Final = 512
-"""More than any struct timex; zeros ask and change nothing."""
+"""Larger than any struct timex; a buffer of zeros reads the state and changes nothing."""
 _ASK_EVERY_S: Final = 10.0
 
 
 def kernel_unsynced() -> bool:
-    """True when the kernel says that no time service has set the clock; False when it has, and where none can tell.
+    """Return True when the kernel says that no time service has set the clock.
 
-    chrony says so with `rtcsync` in its configuration, as on Debian.
+    False when one has, and on systems without adjtimex(2). chrony informs the kernel when its configuration has
+    `rtcsync`, as on Debian.
     """
     try:
         return bool(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)) == _UNSYNCED)
@@ -26,7 +27,10 @@ def kernel_unsynced() -> bool:
 
 
 class ClockMonitor:
-    """`kernel_unsynced`, asked every ten seconds."""
+    """State of the system's clock, read again at most every ten seconds.
+
+    ask: returns True while the clock is not set. clock: s, never steps.
+    """
 
     def __init__(self, ask: Callable[[], bool] = kernel_unsynced, clock: Callable[[], float] = time.monotonic) -> None:
         self._ask, self._clock = ask, clock
@@ -35,6 +39,7 @@ class ClockMonitor:
 
     @property
     def unsynced(self) -> bool:
+        """True while no time service has set the clock."""
         now = self._clock()
         if self._asked_at is None or now - self._asked_at >= _ASK_EVERY_S:
             self._asked_at, self._unsynced = now, self._ask()
@@ -42,5 +47,5 @@ class ClockMonitor:
 
 
 def rfc3339(at: float) -> str:
-    """UTC seconds since 1970 as RFC 3339 with Z, fractions only where there are any."""
+    """Return UTC seconds since 1970 as RFC 3339 text with Z; fractions only when there are any."""
     return datetime.fromtimestamp(at, timezone.utc).isoformat().replace("+00:00", "Z")

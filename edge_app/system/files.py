@@ -10,11 +10,11 @@ from pathlib import Path
 def write_atomic(path: Path, content: bytes | str, *, mode: int | None = None) -> None:
     """Replace a file as a whole and wait until it is on disk.
 
-    path: a link is followed, and what is no regular file (a pipe, /dev/stdout) is written to directly.
-    content: bytes, or text that is written as UTF-8 without changing line ends.
-    mode: permission bits whatever the umask says; None keeps those of the file that is replaced, and its owner where
-    root writes.
-    Raises OSError: when the folder is absent, full or may not be written to; nothing is left behind then.
+    path: a link is followed; anything that is not a regular file (a pipe, /dev/stdout) is written to directly.
+    content: bytes, or text that is written as UTF-8 with its line ends unchanged.
+    mode: permission bits, set regardless of the umask; None keeps those of the replaced file. Root also keeps its
+    owner.
+    Raises OSError: when the folder is absent, full or not writable; nothing is left behind then.
     """
     data = content.encode() if isinstance(content, str) else content
     path = path.resolve()
@@ -27,7 +27,7 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int | None = None) -
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            _take_over(path, handle, mode)
+            _copy_permissions(path, handle, mode)
             os.fsync(handle)
         draft.replace(path)
     except BaseException:
@@ -36,8 +36,8 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int | None = None) -
     _sync_folder(path.parent)
 
 
-def _take_over(path: Path, handle: int, mode: int | None) -> None:
-    """Give the new file its permissions and, as root, the owner of the one it replaces."""
+def _copy_permissions(path: Path, handle: int, mode: int | None) -> None:
+    """Give the new file its permissions and, as root, the owner of the file it replaces."""
     before = path.stat() if path.exists() else None
     if before is not None and os.geteuid() == 0:
         os.fchown(handle, before.st_uid, before.st_gid)
@@ -48,7 +48,7 @@ def _take_over(path: Path, handle: int, mode: int | None) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name durable too: a rename is on disk only once its folder is."""
+    """Make the rename durable too: it is on disk only when its folder is."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
-"""Logging: for a person on a terminal, JSON lines for machines, always on stderr, and never with a secret in it.
+"""Write log records to stderr, as text on a terminal or as JSON lines for machines, never with a secret in them.
 
-Anything passed as `extra={...}` is a field of its own in JSON and `key=value` at the end of the line for a person.
-systemd's journal is told each line's priority (sd-daemon(3)), so that `journalctl -p warning` works.
+Each key of `extra={...}` becomes a field in JSON, and `key=value` at the end of a line of text. In systemd's journal
+each line begins with its priority (sd-daemon(3)), so that `journalctl -p warning` works.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ Format = Literal["auto", "human", "json"]
 
 _COLOURS: Final = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "1;31"}
 _PRIORITIES: Final = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
-_OWN: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+_STANDARD: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _log: Final = logging.getLogger(__name__)
 
 
 def setup(level: str = "info", style: Format = "auto") -> None:
-    """Sends every record of the process to stderr; called once, at the start.
+    """Send every record of the process to stderr; call it once, at the start.
 
-    An uncaught exception becomes one record; in a thread it also ends the process with exit 1, because a service
-    that has lost a part of itself must be restarted as a whole.
+    An uncaught exception becomes one record; in a thread it also ends the process with exit 1, because a service that
+    has lost one of its threads must be restarted as a whole.
     """
-    handler = _Stderr()
+    handler = _StderrHandler()
     human = style == "human" or (style == "auto" and sys.stderr.isatty())
-    handler.setFormatter(_Human(colour=_wants_colour()) if human else _json())
+    handler.setFormatter(_TextFormatter(colour=_wants_colour()) if human else _json_formatter())
     handler.addFilter(_redact_record)
     logging.root.handlers = [handler]
     logging.root.setLevel(level.upper())
@@ -43,8 +43,8 @@ def setup(level: str = "info", style: Format = "auto") -> None:
     threading.excepthook = _uncaught_in_thread
 
 
-class _Stderr(logging.Handler):
-    """Like StreamHandler, but looks stderr up late: a live table on the terminal puts itself in its place."""
+class _StderrHandler(logging.Handler):
+    """StreamHandler that looks `sys.stderr` up for each record: a live table on the terminal replaces it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,37 +53,37 @@ class _Stderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
-            if self._to_journal:  # it takes each line for a record of its own
+            if self._to_journal:  # the journal makes a record of each line
                 priority = next(p for level, p in _PRIORITIES if record.levelno >= level)
                 text = "\n".join(f"<{priority}>{line}" for line in text.split("\n"))
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
-        except Exception:  # logging's own rule: a record that cannot be written must not stop the work
+        except Exception:  # the rule of `logging`: a record that cannot be written must not stop the program
             self.handleError(record)
 
 
 def _is_journal() -> bool:
-    """systemd says which file the journal is, since stderr may have been turned elsewhere since."""
+    """Return True when stderr is the file that systemd names as the journal; it may have been redirected since."""
     try:
-        now = os.fstat(2)
+        stderr = os.fstat(2)
     except OSError:
         return False
-    return os.environ.get("JOURNAL_STREAM") == f"{now.st_dev}:{now.st_ino}"
+    return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
-class _Human(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     def __init__(self, *, colour: bool) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
         self._colour = colour
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the name is logging's
-        fields = "".join(f"  {key}={value}" for key, value in vars(record).items() if key not in _OWN)
+        fields = "".join(f"  {key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
         line = super().formatMessage(record) + fields
         colour = _COLOURS.get(record.levelno)
         return f"\033[{colour}m{line}\033[0m" if self._colour and colour else line
 
 
-def _json() -> logging.Formatter:
+def _json_formatter() -> logging.Formatter:
     names = {"asctime": "time", "levelname": "level", "name": "logger", "threadName": "thread"}
     formatter = JsonFormatter("%(asctime)s %(levelname)s %(name)s %(threadName)s %(message)s", rename_fields=names)
     formatter.converter = time.gmtime
@@ -96,25 +96,25 @@ def _wants_colour() -> bool:
 
 
 def _redact_record(record: logging.LogRecord) -> bool:
-    record.msg, record.args = _shown(record.getMessage()), None
+    record.msg, record.args = _redact_value(record.getMessage()), None
     if record.exc_info:
-        # formatted here, so that the text can be redacted; without exc_info no formatter makes it again
+        # Formatted here, so that the text can be redacted; without exc_info no formatter formats it again.
         record.exc_text, record.exc_info = logging.Formatter().formatException(record.exc_info), None
     if record.exc_text:
-        record.exc_text = _shown(record.exc_text)
-    record.threadName = _shown(record.threadName)
-    for key in vars(record).keys() - _OWN:
-        setattr(record, key, _shown(getattr(record, key)))
+        record.exc_text = _redact_value(record.exc_text)
+    record.threadName = _redact_value(record.threadName)
+    for key in vars(record).keys() - _STANDARD:
+        setattr(record, key, _redact_value(getattr(record, key)))
     return True
 
 
-def _shown(value: Any) -> Any:
+def _redact_value(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, dict):
-        return {str(key): _shown(item) for key, item in value.items()}
+        return {str(key): _redact_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_shown(item) for item in value]
+        return [_redact_value(item) for item in value]
     return redacted(str(value))
 
 
@@ -130,4 +130,4 @@ def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
     exc = args.exc_value or args.exc_type()
     _log.critical("thread %s died of an uncaught exception", name, exc_info=(args.exc_type, exc, args.exc_traceback))
     logging.shutdown()
-    os._exit(1)  # sys.exit would end this thread alone
+    os._exit(1)  # sys.exit would end only this thread

@@ -1,13 +1,13 @@
-"""Measure how many frames per second go by, from a running count."""
+"""Measure a rate, such as frames per second, from a running count."""
 
 from __future__ import annotations
 
 
 class RateMeter:
-    """Rate of a count that only grows, renewed at most every `over_s` seconds.
+    """Rate of a count that only grows, measured anew at most every `over_s` seconds.
 
-    over_s: shortest time over which the rate is measured; 0 measures from one update to the next. started: time in s
-    at which the count was 0; None begins with the first update.
+    over_s: shortest time over which the rate is measured, s; 0 measures from each update to the next.
+    started: time in s at which the count was 0; None begins with the first update.
     """
 
     def __init__(self, over_s: float = 2.0, started: float | None = None) -> None:
@@ -15,7 +15,10 @@ class RateMeter:
         self.value = 0.0
 
     def update(self, count: int, now: float) -> float:
-        """Take the count at `now`, s of a clock that never steps; return the rate a second, 0 until it is known."""
+        """Take the count at time `now` and return the rate per second, 0 until it is known.
+
+        now: s of a clock that never steps.
+        """
         if self._since is None:
             self._since, self._before = now, count
         elapsed = now - self._since

@@ -14,7 +14,7 @@ _MB = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """The device at one moment: degC, and MB of 10^6 bytes. None where the device does not tell."""
+    """Sensor values of the device: degC, and MB of 10^6 bytes; None where it has no such sensor."""
 
     cpu_celsius: float | None
     rss_mb: float
@@ -23,7 +23,7 @@ class Readings:
 
 
 def readings(folder: Path) -> Readings:
-    """Temperature, memory of this process and of the machine, and space on the disk that holds `folder`."""
+    """Read temperature, memory of this process and of the machine, and free space on the disk that holds `folder`."""
     return Readings(
         cpu_celsius=_cpu_celsius(),
         rss_mb=psutil.Process().memory_info().rss / _MB,
@@ -33,16 +33,19 @@ def readings(folder: Path) -> Readings:
 
 
 def process_age_s() -> float:
-    """Seconds since the system started this process, the interpreter's own start and imports included."""
+    """Return the seconds since the system started this process, start of the interpreter and imports included."""
     if not psutil.LINUX:
         return time.time() - float(psutil.Process().create_time())
-    # psutil counts from a boot time in whole seconds: up to one of them wrong. Source: proc(5), field starttime.
+    # psutil counts from a boot time in whole seconds, so it is wrong by up to one. Source: proc(5), field starttime.
     since_boot = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot
 
 
 def _cpu_celsius() -> float | None:
-    """The hottest sensor of the processor: cpu_thermal on a Raspberry Pi, CPU-therm on a Jetson, coretemp on a PC."""
+    """Read the hottest sensor of the processor.
+
+    Its name is cpu_thermal on a Raspberry Pi, CPU-therm on a Jetson, coretemp on a PC.
+    """
     sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
     names = [name for name in sensors if any(part in name.lower() for part in ("cpu", "coretemp", "k10temp", "soc"))]
     return max((reading.current for name in names for reading in sensors[name]), default=None)

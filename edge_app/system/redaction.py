@@ -1,8 +1,8 @@
-"""Take logins and passwords out of whatever is shown: log records, sentences of faults, health, URLs.
+"""Remove logins and passwords from everything that is shown: log records, error messages, health, URLs.
 
-Two rules work together. A secret that the configuration names (`keep_secret`) appears nowhere, in no spelling that was
-registered. And of every URL only the parts remain that cannot hold a login: cameras want it in front of the host, in
-the query or in the path.
+Two rules work together. A secret of the configuration (`keep_secret`) is masked in every spelling that was registered.
+And every URL is cut to the parts that cannot hold a login: cameras take it in front of the host, in the query or in the
+path.
 """
 
 from __future__ import annotations
@@ -13,60 +13,60 @@ from typing import Final
 MASK: Final = "***"
 _URL: Final = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _CLOSING: Final = ".,:;!?)]}"
-"""Signs at the end of a URL that belong to the sentence around it."""
-_NAMED: Final = re.compile(r"(?i)(?:user|usr|login|pass|pwd|pw|token|auth|key|secret)[a-z]*")
-"""A path segment after which a login follows, as in /user/admin/password/1234."""
+"""Characters at the end of a URL that belong to the sentence around it."""
+_LOGIN_WORD: Final = re.compile(r"(?i)(?:user|usr|login|pass|pwd|pw|token|auth|key|secret)[a-z]*")
+"""A path segment that is followed by a login, as in /user/admin/password/1234."""
 _HARMLESS: Final = re.compile(r"(?i)(?:channel|ch|stream|subtype|profile|resolution|codec|fps)=[A-Za-z0-9.]*")
-"""Settings in a path that are shown, so that two streams of a camera can be told apart."""
+"""Settings in a path that stay visible, so that two streams of a camera can be distinguished."""
 _secrets: set[str] = set()
 
 
 def keep_secret(*texts: str) -> None:
-    """Let these texts appear nowhere from now on; empty ones are ignored."""
+    """Register texts that `redacted` masks from now on; empty ones are ignored."""
     _secrets.update(text for text in texts if text)
 
 
 def forget_secrets() -> None:
-    """Forget every registered secret, for a process that begins anew with another configuration."""
+    """Forget every registered secret, for a process that starts again with another configuration."""
     _secrets.clear()
 
 
 def redacted(text: str) -> str:
-    """Return a text as it may be shown: without registered secrets, and with every URL in it redacted."""
-    for secret in sorted(_secrets, key=len, reverse=True):  # the longest first: one may be a part of another
+    """Return the text with registered secrets masked and every URL in it redacted."""
+    for secret in sorted(_secrets, key=len, reverse=True):  # longest first: one may be a part of another
         text = text.replace(secret, MASK)
-    return _URL.sub(_url_in_text, text)
+    return _URL.sub(_redact_match, text)
 
 
 def redacted_url(url: str) -> str:
-    """Return a URL without its login, query and fragment, and without what may be a login in its path.
+    """Return a URL without its login, query and fragment, and with possible logins in its path masked.
 
-    In the path every value after "=" (of a channel, a profile and the like apart), every segment with ":" or "@", and
-    a segment behind a word such as "password" are masked. Where no telling is possible at which sign the host begins,
-    everything behind the scheme is masked.
+    Masked in the path are every value after "=" (except those of a channel, a profile and the like), every segment with
+    ":" or "@", and a segment after a word such as "password". Where it is not clear at which character the host begins,
+    everything after the scheme is masked.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
         scheme, rest = "", url
-    login, _, place = rest.rpartition("@")
-    if re.search(r"[?#/]", login):  # a login with such a sign, or an "@" behind the host: where does the host begin?
+    login, _, address = rest.rpartition("@")
+    if re.search(r"[?#/]", login):  # in the login, or in a path with "@": it is not clear where the host begins
         return f"{scheme}{separator}{MASK}"
-    host, *segments = re.split(r"[?#]", place)[0].split("/")
-    shown = [_segment(segment, before) for before, segment in zip(["", *segments], segments, strict=False)]
-    return scheme + separator + "/".join([host, *shown])
+    host, *segments = re.split(r"[?#]", address)[0].split("/")
+    masked = [_mask_segment(segment, before) for before, segment in zip(["", *segments], segments, strict=False)]
+    return scheme + separator + "/".join([host, *masked])
 
 
-def _segment(segment: str, before: str) -> str:
-    if ":" in segment or "@" in segment or _NAMED.fullmatch(before):
+def _mask_segment(segment: str, before: str) -> str:
+    if ":" in segment or "@" in segment or _LOGIN_WORD.fullmatch(before):
         return MASK if segment else segment
-    return "".join(_setting(part) for part in re.split(r"([&;])", segment))
+    return "".join(_mask_setting(part) for part in re.split(r"([&;])", segment))
 
 
-def _setting(text: str) -> str:
-    key, sign, _ = text.partition("=")
-    return text if not sign or _HARMLESS.fullmatch(text) else f"{key}={MASK}"
+def _mask_setting(text: str) -> str:
+    key, equals, _ = text.partition("=")
+    return text if not equals or _HARMLESS.fullmatch(text) else f"{key}={MASK}"
 
 
-def _url_in_text(match: re.Match[str]) -> str:
+def _redact_match(match: re.Match[str]) -> str:
     url = match[0].rstrip(_CLOSING)
     return redacted_url(url) + match[0][len(url) :]

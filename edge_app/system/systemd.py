@@ -1,4 +1,4 @@
-"""Tell systemd how the service is: sd_notify(3) and the watchdog."""
+"""Report the state of the service to systemd: sd_notify(3) and the watchdog."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Mapping
 
 
 def notify(state: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """Tells systemd a state such as "READY=1", "WATCHDOG=1" or "STATUS=..."; whether anyone was there to be told.
+    """Send systemd a state such as "READY=1", "WATCHDOG=1" or "STATUS=..."; return False when nobody received it.
 
-    Source: sd_notify(3), a datagram to $NOTIFY_SOCKET. A failure is no reason to stop counting, so none is raised.
+    Raises nothing: a failure is no reason to stop counting. Source: sd_notify(3), a datagram to $NOTIFY_SOCKET.
     """
     address = environment.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
-    if address.startswith("@"):  # a name in the kernel's abstract space begins with a zero byte
+    if address.startswith("@"):  # stands for the zero byte that begins a name in the kernel's abstract namespace
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -27,7 +27,10 @@ def notify(state: str, environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def watchdog_interval(environment: Mapping[str, str] = os.environ) -> float | None:
-    """Seconds within which systemd wants "WATCHDOG=1" from this process, or None; half of it is a good rhythm."""
+    """Return the seconds within which systemd expects "WATCHDOG=1" from this process; None without a watchdog.
+
+    sd_watchdog_enabled(3) recommends to send it after half of that time.
+    """
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     usec = environment.get("WATCHDOG_USEC", "")

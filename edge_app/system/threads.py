@@ -1,4 +1,4 @@
-"""Threads with an end: a worker that reports its death, one slot between two workers, one deadline for all."""
+"""Run threads that can be stopped: workers that report their failure, a slot between two threads, heartbeats."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ T = TypeVar("T")
 
 
 class Latest(Generic[T]):
-    """A hand-over between two threads that holds one item.
+    """Slot that hands one item at a time from one thread to another.
 
-    Live (the default): `put` never waits, the newest item wins, and what it replaces is counted in `dropped`.
+    Live (the default): `put` never waits, the newest item replaces the one before, and `dropped` counts the replaced.
     With `lossless`, for replay: `put` waits until the item before has been taken, and nothing is dropped.
-    `news` is what the taker waits for; one that waits for more than items has itself told of that here too.
+    `changed` is notified at each item and at `close`. A taker that waits for something else besides waits on it too,
+    and the thread that brings that about notifies it.
     """
 
     def __init__(self, *, lossless: bool = False) -> None:
         self._lossless = lossless
         lock = threading.RLock()
-        # Two conditions, so that nobody is woken for what concerns the other side alone.
-        self.news, self._taken = threading.Condition(lock), threading.Condition(lock)
+        # Two conditions, so that no thread is woken for what concerns only the other side.
+        self.changed, self._taken = threading.Condition(lock), threading.Condition(lock)
         self._items: list[T] = []
         self._closed = False
         self._dropped = 0
 
     def put(self, item: T) -> bool:
-        """Offers an item; False when the slot was closed first, and the item is counted as dropped."""
-        with self.news:
+        """Offer an item; return False when the slot is closed, and the item is counted as dropped."""
+        with self.changed:
             if self._lossless:
                 self._taken.wait_for(lambda: not self._items or self._closed)
             if self._closed:
@@ -38,50 +39,51 @@ class Latest(Generic[T]):
                 return False
             self._dropped += len(self._items)
             self._items = [item]
-            self.news.notify_all()
+            self.changed.notify_all()
             return True
 
     def get(self, timeout: float) -> T | None:
-        """The item, or None when none came within `timeout` seconds or the slot is `finished`."""
-        with self.news:
+        """Take the item; return None when none came within `timeout` s or the slot is `finished`."""
+        with self.changed:
             if not self._items and not self._closed:
-                self.news.wait_for(lambda: self._items or self._closed, timeout)
+                self.changed.wait_for(lambda: self._items or self._closed, timeout)
             if not self._items:
                 return None
             self._taken.notify_all()
             return self._items.pop()
 
     def close(self) -> None:
-        """No more items: wakes everyone who waits; an item that is already there can still be taken."""
-        with self.news:
+        """Accept no more items and wake every waiting thread; an item that is already there can still be taken."""
+        with self.changed:
             self._closed = True
-            self.news.notify_all()
+            self.changed.notify_all()
             self._taken.notify_all()
 
     @property
     def waiting(self) -> bool:
-        """Whether there is an item."""
-        with self.news:
+        """True while there is an item to take."""
+        with self.changed:
             return bool(self._items)
 
     @property
     def finished(self) -> bool:
-        """Closed and empty: nothing will ever come."""
-        with self.news:
+        """True once the slot is closed and empty: no item will ever come."""
+        with self.changed:
             return self._closed and not self._items
 
     @property
     def dropped(self) -> int:
-        """Items that were replaced by a newer one or came after the end, since the beginning."""
-        with self.news:
+        """Number of items that were replaced by a newer one or offered after the end."""
+        with self.changed:
             return self._dropped
 
 
 class Worker:
-    """A thread for one callable, which is given the event that asks it to stop.
+    """Thread that runs one callable and reports its failure.
 
-    `failed` is called in that thread with the worker's name and what it died of: there is no resurrection inside
-    the process. A daemon thread, so that one that hangs in a foreign library cannot keep the process alive.
+    run: gets the event that asks it to stop. failed: called in that thread with the worker's name and the exception
+    that ended it; no worker is started again within the process. It is a daemon thread, so that one that hangs in a
+    foreign library cannot keep the process alive.
     """
 
     def __init__(
@@ -97,11 +99,11 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Asks it to stop and does not wait."""
+        """Ask it to stop, without waiting."""
         self._stop.set()
 
     def join(self, timeout: float) -> bool:
-        """Waits at most `timeout` seconds; whether it has ended. One that never started has."""
+        """Wait at most `timeout` s; return True when it has ended or was never started."""
         if self._thread.ident is not None:
             self._thread.join(max(0.0, timeout))
         return not self.alive
@@ -113,12 +115,12 @@ class Worker:
     def _main(self) -> None:
         try:
             self._run(self._stop)
-        except BaseException as exc:  # SystemExit too: a thread that ends itself unasked is as dead as any
+        except BaseException as exc:  # SystemExit too: a thread that ends itself unasked has failed like any other
             self._failed(self.name, exc)
 
 
 class StuckThreadError(RuntimeError):
-    """Threads that did not end in time; `names` says which."""
+    """Error of threads that did not end in time; `names` lists them."""
 
     def __init__(self, names: tuple[str, ...], deadline_s: float) -> None:
         super().__init__(f"still running {deadline_s:g} s after they were asked to stop: {', '.join(names)}")
@@ -126,7 +128,10 @@ class StuckThreadError(RuntimeError):
 
 
 def join_all(workers: Iterable[Worker], deadline_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-    """Asks every worker to stop, then joins every one within one deadline. Raises StuckThreadError for survivors."""
+    """Ask every worker to stop, then join all of them within one deadline.
+
+    Raises StuckThreadError: when some are still running after `deadline_s` s.
+    """
     workers = tuple(workers)
     for worker in workers:
         worker.stop()
@@ -137,15 +142,16 @@ def join_all(workers: Iterable[Worker], deadline_s: float, clock: Callable[[], f
 
 
 class Heartbeats:
-    """Named heartbeats; any thread may beat, any thread may ask."""
+    """Times at which the parts of the program last showed progress, by name; every thread may call every method."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._beats: dict[str, float] = {}
 
     def beat(self, name: str) -> None:
+        """Record that the named part has made progress now."""
         self._beats[name] = self._clock()
 
     def age(self, name: str) -> float:
-        """Seconds since the last beat; infinite before the first."""
+        """Return the seconds since the last beat; infinite before the first."""
         return self._clock() - self._beats.get(name, -math.inf)

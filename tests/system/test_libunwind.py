@@ -1,4 +1,4 @@
-"""GStreamer in the same process as TFLite: an exception in C++ must stay an exception."""
+"""C++ exceptions of TFLite in a process that has loaded GStreamer: they must stay exceptions."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ except (DetectorError, ValueError, RuntimeError) as error:
 """
 
 
-def after(gstreamer: str) -> subprocess.CompletedProcess[str]:
-    """A model that is cut short, loaded in a process of its own in which GStreamer is there already."""
+def load_cut_model(gstreamer: str) -> subprocess.CompletedProcess[str]:
+    """Load a model that is cut short in a new process, after the code that loads GStreamer."""
     command = (sys.executable, "-c", gstreamer + CUT_SHORT, str(MODEL))
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_model_that_is_cut_short_is_a_sentence_also_after_the_preview() -> None:
+def test_a_cut_model_is_an_exception_after_the_preview_was_loaded() -> None:
     try:
         choose_encoder()
     except PreviewError as error:
         pytest.skip(str(error))
-    done = after(PREVIEW)
+    done = load_cut_model(PREVIEW)
     assert (done.returncode, done.stdout[:5]) == (0, "said:"), done.stderr
 
 
-def test_a_model_that_is_cut_short_is_a_sentence_also_after_a_gstreamer_source() -> None:
+def test_a_cut_model_is_an_exception_after_a_gstreamer_source_was_loaded() -> None:
     try:
         Capture(LAUNCH, 0, 10.0, 10.0).close()
     except SourceError as error:
         pytest.skip(str(error))
-    done = after(SOURCE)
+    done = load_cut_model(SOURCE)
     assert (done.returncode, done.stdout[:5]) == (0, "said:"), done.stderr

@@ -1,4 +1,4 @@
-"""Logs for people and machines, secrets in neither, and a process that ends when a thread has died."""
+"""Log records as text and as JSON, without secrets, and the end of the process when a thread fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
 def test_json_lines_have_time_level_logger_thread_fields(capsys: pytest.CaptureFixture[str]) -> None:
     logs.setup("info", "auto")
     log.info("connected to %s", "broker", extra={"attempt": 3, "queue": {"unsent": 7}})
-    log.debug("not told")
+    log.debug("below the level")
     out, err = capsys.readouterr()
     assert out == ""
     record = json.loads(err)
@@ -48,7 +48,7 @@ def test_times_are_utc_with_z(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().err)["time"] == "1970-01-01T00:00:00.250Z"
 
 
-def test_a_person_gets_a_line_with_the_fields_behind(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_of_text_ends_with_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
     logs.setup("debug", "human")
     log.debug("connected", extra={"broker": "127.0.0.1", "attempt": 3})
     line = capsys.readouterr().err
@@ -57,7 +57,7 @@ def test_a_person_gets_a_line_with_the_fields_behind(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_colours_only_on_a_terminal_that_wants_them(
+def test_colours_only_on_a_terminal_that_accepts_them(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], coloured: bool
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -73,7 +73,7 @@ def test_colours_only_on_a_terminal_that_wants_them(
 
 @settings(deadline=None, max_examples=40)
 @given(st.text(min_size=3, max_size=20).filter(lambda text: text.strip("*") != ""), st.sampled_from(["human", "json"]))
-def test_a_secret_is_in_no_record(secret: str, style: logs.Format) -> None:
+def test_no_record_contains_a_secret(secret: str, style: logs.Format) -> None:
     forget_secrets()
     stream = io.StringIO()
     keep_secret("@" + secret, "")
@@ -93,7 +93,7 @@ def test_a_secret_is_in_no_record(secret: str, style: logs.Format) -> None:
         assert json.loads(text)["nested"] == {"list": ["x***"], "n": 1}
 
 
-def test_a_warning_is_a_record(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_python_warning_is_a_record(capsys: pytest.CaptureFixture[str]) -> None:
     logs.setup("info", "json")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -107,7 +107,7 @@ def run(code: str) -> tuple[int, list[dict[str, str]]]:
     return done.returncode, [json.loads(line) for line in done.stderr.splitlines()]
 
 
-def test_an_exception_in_a_thread_is_one_record_and_the_end() -> None:
+def test_an_exception_in_a_thread_is_one_record_and_ends_the_process() -> None:
     code, records = run(
         "import threading, time\n"
         "from edge_app.system import logging as logs\n"
@@ -126,18 +126,18 @@ def test_an_exception_in_the_main_thread_is_one_record() -> None:
     assert [(record["level"], record["message"]) for record in records] == [("CRITICAL", "uncaught exception")]
 
 
-def test_the_journal_is_told_the_priority_of_each_line() -> None:
+def test_each_line_in_the_journal_begins_with_its_priority() -> None:
     program = (
         "import os, logging; s = os.fstat(2); os.environ['JOURNAL_STREAM'] = {stream}\n"
         "from edge_app.system import logging as logs; logs.setup('debug', '{style}')\n"
         "logging.debug('a'); logging.info('b'); logging.warning('c'); logging.error('d\\ne'); logging.critical('f')\n"
     )
 
-    def told(stream: str, style: str) -> list[str]:
+    def line_starts(stream: str, style: str) -> list[str]:
         command = [sys.executable, "-c", program.format(stream=stream, style=style)]
         ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
         return [line[:3] for line in ran.stderr.splitlines()]
 
-    assert told("f'{s.st_dev}:{s.st_ino}'", "human") == ["<7>", "<6>", "<4>", "<3>", "<3>", "<2>"]
-    assert told("f'{s.st_dev}:{s.st_ino}'", "json") == ["<7>", "<6>", "<4>", "<3>", "<2>"]
-    assert not any(mark.startswith("<") for mark in told("'1:2'", "json")), "stderr was turned elsewhere"
+    assert line_starts("f'{s.st_dev}:{s.st_ino}'", "human") == ["<7>", "<6>", "<4>", "<3>", "<3>", "<2>"]
+    assert line_starts("f'{s.st_dev}:{s.st_ino}'", "json") == ["<7>", "<6>", "<4>", "<3>", "<2>"]
+    assert not any(start.startswith("<") for start in line_starts("'1:2'", "json")), "stderr was redirected"

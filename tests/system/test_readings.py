@@ -1,8 +1,7 @@
-"""Readings of the real machine, a real datagram socket in the place of systemd, heartbeats on a clock of our own."""
+"""Readings of the real machine, and notifications to a real datagram socket in place of systemd."""
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 import subprocess
@@ -16,7 +15,6 @@ import pytest
 
 from edge_app.system.readings import readings
 from edge_app.system.systemd import notify, watchdog_interval
-from edge_app.system.threads import Heartbeats
 
 
 class Sensor(NamedTuple):
@@ -32,7 +30,7 @@ def test_readings_of_this_machine_are_plausible(tmp_path: Path) -> None:
     assert now.cpu_celsius is None or -40 < now.cpu_celsius < 150
 
 
-def test_a_folder_that_is_gone_has_no_disk(tmp_path: Path) -> None:
+def test_free_space_of_an_absent_folder_is_unknown(tmp_path: Path) -> None:
     assert readings(tmp_path / "gone").disk_free_mb is None
 
 
@@ -49,14 +47,14 @@ def test_a_folder_that_is_gone_has_no_disk(tmp_path: Path) -> None:
 def test_the_temperature_is_that_of_the_processor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sensors: dict[str, list[float]], hottest: float | None
 ) -> None:
-    # the boards that are meant are not at hand
+    # The boards themselves are not at hand.
     found = {name: [Sensor(value) for value in values] for name, values in sensors.items()}
     monkeypatch.setattr(psutil, "sensors_temperatures", lambda: found)
     assert readings(tmp_path).cpu_celsius == hottest
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_systemd_is_told(tmp_path: Path, abstract: bool) -> None:
+def test_notify_reaches_systemd(tmp_path: Path, abstract: bool) -> None:
     name = f"edge-app-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind("\0" + name if abstract else name)
@@ -67,7 +65,7 @@ def test_systemd_is_told(tmp_path: Path, abstract: bool) -> None:
 @pytest.mark.parametrize(
     "address", [None, "", "relative", "/nowhere/notify", "@edge-app-nobody-listens", "/" + "x" * 200]
 )
-def test_without_systemd_nothing_happens(address: str | None) -> None:
+def test_notify_without_systemd_does_nothing(address: str | None) -> None:
     assert notify("READY=1", {} if address is None else {"NOTIFY_SOCKET": address}) is False
 
 
@@ -86,19 +84,8 @@ def test_the_watchdog_interval(environment: dict[str, str], seconds: float | Non
     assert watchdog_interval(environment) == seconds
 
 
-def test_a_heartbeat_ages_and_one_that_never_beat_is_infinitely_old() -> None:
-    now = 100.0
-    heart = Heartbeats(lambda: now)
-    assert heart.age("frames") == math.inf
-    heart.beat("frames")
-    now = 103.5
-    heart.beat("inference")
-    assert heart.age("frames") == 3.5
-    assert heart.age("inference") == 0.0
-
-
-def test_the_age_of_a_process_begins_with_its_interpreter() -> None:
+def test_the_age_of_a_process_includes_the_start_of_its_interpreter() -> None:
     began = time.monotonic()
     code = "from edge_app.system.readings import process_age_s; print(process_age_s())"
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert 0.01 < float(said) < time.monotonic() - began + 0.01  # the system counts in steps of 10 ms
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert 0.01 < float(printed) < time.monotonic() - began + 0.01  # the system counts in steps of 10 ms

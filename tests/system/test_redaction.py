@@ -1,4 +1,4 @@
-"""Nothing that is shown holds a login: URLs of every kind of camera, and whatever the configuration calls secret."""
+"""Redaction of logins in URLs of every kind of camera, and of the secrets that the configuration names."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ IN_PATH = [
 
 
 @pytest.mark.parametrize("url", IN_PATH)
-def test_a_login_in_a_url_is_not_shown_wherever_the_camera_wants_it(url: str) -> None:
+def test_a_login_is_masked_at_every_place_in_a_url(url: str) -> None:
     assert PASSWORD not in redacted_url(url)
     assert PASSWORD not in redacted(f"Could not open {url}: refused.")
     assert redacted_url(redacted_url(url)) == redacted_url(url)
 
 
-def test_what_tells_two_streams_apart_is_shown() -> None:
+def test_the_parts_that_distinguish_two_streams_stay_visible() -> None:
     assert redacted_url(IN_PATH[0]) == "rtsp://192.0.2.1/user=***&password=***&channel=1&stream=0.sdp"
     assert (
         redacted("No rtsp://[2001:db8::1]:554/main/2: not there.") == "No rtsp://[2001:db8::1]:554/main/2: not there."
     )
 
 
-def test_a_registered_secret_is_in_no_text_until_it_is_forgotten() -> None:
+def test_a_registered_secret_is_masked_until_it_is_forgotten() -> None:
     keep_secret(PASSWORD, PASSWORD[:4], "")
     assert redacted(f"a {PASSWORD} b {PASSWORD[:4]}") == "a *** b ***"
     forget_secrets()
@@ -55,7 +55,7 @@ def test_a_registered_secret_is_in_no_text_until_it_is_forgotten() -> None:
 def test_a_camera_password_is_in_no_log_line_no_thread_name_and_no_status(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The real source with the address of a camera that is not there, logged as the service does."""
+    """Open a real source with the address of an absent camera, and log as the service does."""
     toml = tmp_path / "edge-app.toml"
     here = url.replace("192.0.2.1:554", "127.0.0.1:9").replace("192.0.2.1", "127.0.0.1:9")
     toml.write_text(

@@ -1,19 +1,20 @@
-"""One slot, workers that report their death, one deadline: with events in place of sleeps."""
+"""Slot, workers and heartbeats, with events in place of sleeps and clocks of the tests' own."""
 
 from __future__ import annotations
 
+import math
 import threading
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_app.system.threads import Latest, StuckThreadError, Worker, join_all
+from edge_app.system.threads import Heartbeats, Latest, StuckThreadError, Worker, join_all
 
 LONG = 10.0
 
 
-def nobody(name: str, exc: BaseException) -> None:
+def must_not_fail(name: str, exc: BaseException) -> None:
     raise AssertionError(f"{name} was not expected to fail: {exc!r}")
 
 
@@ -21,7 +22,7 @@ def wait(stop: threading.Event) -> None:
     stop.wait(LONG)
 
 
-def test_the_newest_wins_and_what_it_replaces_is_counted() -> None:
+def test_the_newest_item_wins_and_replaced_ones_are_counted() -> None:
     slot = Latest[int]()
     assert all(slot.put(n) for n in range(5))
     assert slot.get(0) == 4
@@ -31,7 +32,7 @@ def test_the_newest_wins_and_what_it_replaces_is_counted() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.booleans(), max_size=40))
-def test_every_item_is_taken_or_counted_or_still_there(moves: list[bool]) -> None:
+def test_every_item_is_taken_dropped_or_still_there(moves: list[bool]) -> None:
     slot = Latest[int]()
     taken = 0
     for n, is_put in enumerate(moves):
@@ -52,7 +53,7 @@ def test_a_lossless_slot_hands_over_everything_in_order() -> None:
             slot.put(n)
         slot.close()
 
-    worker = Worker("offer", offer, nobody)
+    worker = Worker("offer", offer, must_not_fail)
     worker.start()
     taken = []
     while not slot.finished:
@@ -64,28 +65,28 @@ def test_a_lossless_slot_hands_over_everything_in_order() -> None:
     assert worker.join(LONG)
 
 
-def test_who_takes_may_be_told_of_more_than_items() -> None:
-    slot, told = Latest[int](), threading.Event()
+def test_a_taker_can_wait_for_other_events_on_the_same_condition() -> None:
+    slot, other = Latest[int](), threading.Event()
 
-    def tell(_stop: threading.Event) -> None:
-        with slot.news:
-            told.set()
-            slot.news.notify_all()
+    def notify(_stop: threading.Event) -> None:
+        with slot.changed:
+            other.set()
+            slot.changed.notify_all()
 
-    worker = Worker("tell", tell, nobody)
-    with slot.news:
+    worker = Worker("notify", notify, must_not_fail)
+    with slot.changed:
         worker.start()
-        assert slot.news.wait_for(lambda: slot.waiting or told.is_set(), LONG)
+        assert slot.changed.wait_for(lambda: slot.waiting or other.is_set(), LONG)
     assert not slot.waiting
     slot.put(1)
     assert slot.waiting
 
 
-def test_close_frees_who_waits_to_put_and_counts_the_item() -> None:
+def test_close_wakes_a_waiting_put_and_counts_its_item() -> None:
     slot = Latest[int](lossless=True)
     slot.put(1)
     answers: list[bool] = []
-    worker = Worker("put", lambda _stop: answers.append(slot.put(2)), nobody)
+    worker = Worker("put", lambda _stop: answers.append(slot.put(2)), must_not_fail)
     worker.start()
     slot.close()
     assert worker.join(LONG)
@@ -96,10 +97,10 @@ def test_close_frees_who_waits_to_put_and_counts_the_item() -> None:
     assert slot.finished
 
 
-def test_close_frees_who_waits_to_get() -> None:
+def test_close_wakes_a_waiting_get() -> None:
     slot = Latest[int]()
     answers: list[int | None] = []
-    worker = Worker("get", lambda _stop: answers.append(slot.get(LONG)), nobody)
+    worker = Worker("get", lambda _stop: answers.append(slot.get(LONG)), must_not_fail)
     worker.start()
     slot.close()
     assert worker.join(LONG)
@@ -107,7 +108,7 @@ def test_close_frees_who_waits_to_get() -> None:
     assert slot.put(1) is False
 
 
-def test_a_worker_reports_what_it_died_of() -> None:
+def test_a_worker_reports_the_exception_that_ended_it() -> None:
     reported: list[tuple[str, BaseException]] = []
 
     def run(_stop: threading.Event) -> None:
@@ -119,7 +120,7 @@ def test_a_worker_reports_what_it_died_of() -> None:
     assert [(name, type(exc)) for name, exc in reported] == [("capture", SystemExit)]
 
 
-def test_all_are_asked_before_any_is_waited_for() -> None:
+def test_all_workers_are_asked_to_stop_before_the_first_is_joined() -> None:
     second_stopped = threading.Event()
     ended: list[str] = []
 
@@ -132,21 +133,33 @@ def test_all_are_asked_before_any_is_waited_for() -> None:
         assert stop.wait(LONG)
         second_stopped.set()
 
-    workers = [Worker("first", first, nobody), Worker("second", second, nobody), Worker("unstarted", wait, nobody)]
+    bodies = {"first": first, "second": second, "unstarted": wait}
+    workers = [Worker(name, body, must_not_fail) for name, body in bodies.items()]
     for worker in workers[:2]:
         worker.start()
     join_all(workers, LONG)
     assert ended == ["first"]
 
 
-def test_a_survivor_is_an_error_with_its_name_and_the_deadline_is_shared() -> None:
+def test_workers_still_running_are_named_and_the_deadline_is_shared() -> None:
     release = threading.Event()
-    workers = [Worker(name, lambda _stop: wait(release), nobody) for name in ("capture", "publisher")]
+    workers = [Worker(name, lambda _stop: wait(release), must_not_fail) for name in ("capture", "publisher")]
     for worker in workers:
         worker.start()
-    ticks = iter([100.0, 105.1, 110.0])  # what the clock says: begin, first join, second join
+    ticks = iter([100.0, 105.1, 110.0])  # times at the begin, the first join and the second
     with pytest.raises(StuckThreadError, match=r"5 s after .*: capture, publisher") as caught:
         join_all(workers, 5.0, lambda: next(ticks))
     assert caught.value.names == ("capture", "publisher")
     release.set()
     assert all(worker.join(LONG) for worker in workers)
+
+
+def test_the_age_of_a_heartbeat_is_infinite_before_the_first_beat() -> None:
+    now = 100.0
+    heart = Heartbeats(lambda: now)
+    assert heart.age("frames") == math.inf
+    heart.beat("frames")
+    now = 103.5
+    heart.beat("inference")
+    assert heart.age("frames") == 3.5
+    assert heart.age("inference") == 0.0
