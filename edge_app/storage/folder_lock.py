@@ -1,4 +1,4 @@
-"""The state folder belongs to one process at a time."""
+"""Lock the state folder, so that only one process uses it at a time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from edge_app.errors import StoreError
 
 
-def hold(folder: Path) -> int:
-    """Take the folder, created where absent, until the returned descriptor is closed or the process ends.
+def lock_folder(folder: Path) -> int:
+    """Lock the folder, created if absent, until the returned descriptor is closed or the process ends.
 
-    Raises StoreError when it cannot be used, or another process has it: the message names that one.
+    Raises StoreError: when it cannot be used, or another process holds the lock; the message names that process.
     """
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"The state folder {folder} is a file: name a folder, or remove the file")

@@ -1,13 +1,13 @@
-"""Crossings on disk before anybody hears of them, intervals into the outbox as they close.
+"""Store each crossing on disk as soon as it is counted, and move intervals to the outbox as they close.
 
-A crossing is committed before `record` returns, and synced at most once a second; the progress of open intervals is
-saved with it or once a second. So SIGKILL loses no crossing and at most a second of coverage, and a power cut loses at
-most a second of crossings. A disk that fails stops nothing: counting goes on in memory, each `tick` tries again, and
-`problem` and `unstored` tell.
+A crossing is committed before `record` returns, and synced at most once a second; the state of open intervals is saved
+with it or once a second. So SIGKILL loses no crossing and at most a second of coverage, and a power cut loses at most
+a second of crossings. A disk that fails does not stop counting: it goes on in memory, each `tick` tries again, and
+`problem` and `unstored` report it.
 
-A damaged file is set aside. While the program runs the new file takes over what memory knows: numbers, totals and open
-intervals go on, and what waited in the old outbox shows as a gap in `seq`. At the start nothing is known: numbers and
-totals begin anew under another `installation`.
+A damaged file is renamed and replaced. While the program runs, the new file gets what is known in memory: numbers,
+totals and open intervals continue, and intervals that waited in the old outbox show as a gap in `seq`. At the start
+nothing is known: numbers and totals start from zero under another `installation`.
 
 One line at 15 frames/s appends 4.5 MB an hour on an empty road, and 6 MB with 1000 crossings and as many syncs; in
 blocks of 4 KB the card takes 5 and 11 MB.
@@ -25,24 +25,25 @@ from typing import Final
 
 from edge_app.errors import StoreError
 from edge_app.records import Crossing, IntervalCounts, Quality
-from edge_app.storage.folder_lock import hold
+from edge_app.storage.folder_lock import lock_folder
 from edge_app.storage.intervals import Intervals, add_counts
-from edge_app.storage.journal import Closing, Journal, Journaled, LineState, Saved
-from edge_app.storage.sqlite import FILE, ClosedInterval, DamagedError, set_aside
+from edge_app.storage.journal import EncodedInterval, Journal, JournalEntry, LineState, SavedState
+from edge_app.storage.sqlite import FILE, ClosedInterval, DamagedError, rename_damaged
 
 SAVE_EVERY_S: Final = 1.0
 CAPACITY: Final = 60 * 24 * 60
-"""60 days of one line with intervals of a minute, 90 MB."""
-HELD: Final = 24 * 60
-"""Closed intervals that are held in memory while the disk fails; then the oldest is dropped, and counted."""
+"""Rows of the outbox: 60 days of one line with intervals of a minute, 90 MB."""
+MAX_IN_MEMORY: Final = 24 * 60
+"""Closed intervals that are held in memory while the disk fails; beyond it the oldest is dropped, and counted."""
 
 log = logging.getLogger(__name__)
 
 
 class Ledger:
-    """The counts of one device. One thread calls it; every property but `open` may be read from any.
+    """Counts of one device, on disk and ready for the outbox.
 
-    Time comes in as arguments only, all of one clock: that of `Frame.captured_at`.
+    One thread calls its methods; any thread may read its properties, except `open`. Times are UTC s and come only from
+    arguments, all of the clock of `Frame.captured_at`.
     """
 
     def __init__(
@@ -58,10 +59,11 @@ class Ledger:
         grace_s: float = 3.0,
         max_gap_s: float = 2.0,
     ) -> None:
-        """encode: the payload of a closed interval, JSON without `late`. capacity: rows of the outbox, all lines
-        together; when it is full the oldest is dropped and counted. grace_s and max_gap_s: see `intervals`.
+        """Lock the folder and continue from its file, or create one.
 
-        Raises StoreError when the folder cannot be used, or is used by another process.
+        encode: returns the payload of a closed interval, JSON without `late`. capacity: rows of the outbox, all lines
+        together; when it is full the oldest is dropped and counted. grace_s, max_gap_s: see `intervals`.
+        Raises StoreError: when the folder cannot be used, or is used by another process.
         """
         self._folder, self._boot_id, self._encode, self._capacity = folder, boot_id, encode, capacity
         self._journal: Journal | None = None
@@ -70,12 +72,12 @@ class Ledger:
         self._installation, self._last_key, self._dropped, self._lost = secrets.token_hex(4), 0, 0, 0
         self._lines: dict[str, LineState] = {}
         self._newest: dict[str, IntervalCounts] = {}
-        self._stored: list[Journaled] = []
-        self._unstored: list[Journaled] = []
-        self._closing: list[Closing] = []
+        self._stored: list[JournalEntry] = []
+        self._unstored: list[JournalEntry] = []
+        self._closed: list[EncodedInterval] = []
         self._changed = self._unsynced = False
         self._saved_at = self._synced_at = -math.inf
-        self._hold = hold(folder)
+        self._lock = lock_folder(folder)
         try:
             saved = self._load()
         except BaseException:
@@ -97,19 +99,23 @@ class Ledger:
     def record(
         self, frame_at: float, crossings: Sequence[Crossing], dropped: int, quality: Collection[Quality] = ()
     ) -> None:
-        """Take a processed frame, the number of frames dropped before it, and the crossings that it confirmed.
+        """Count the crossings that a processed frame confirmed, and the time that it observed.
 
-        The crossings are on disk when this returns, or counted in `unstored`. Raises ValueError for a line or class
-        that is not configured.
+        frame_at: its time. dropped: frames that were dropped before it. When this returns, the crossings are on disk or
+        counted in `unstored`.
+        Raises ValueError: for a line or class that is not configured.
         """
         starts = self._intervals.record(frame_at, crossings, dropped, quality)
         self._changed = True
         if crossings:
-            self._unstored += map(Journaled, starts, crossings)
+            self._unstored += map(JournalEntry, starts, crossings)
             self._save(frame_at)
 
     def tick(self, now: float) -> None:
-        """Let time pass, at least once a second, with or without frames: closes what is due, saves, tries again."""
+        """Close the intervals that are due and save; after a failure of the disk, try again.
+
+        Call it at least once a second, with or without frames.
+        """
         opened = self._intervals.opened
         closed = self._intervals.advance(now)
         self._changed |= self._intervals.opened != opened
@@ -119,67 +125,67 @@ class Ledger:
             self._save(now)
 
     def close(self, now: float) -> None:
-        """Leave the open intervals, on disk, to the next start, and free the folder."""
+        """Save the open intervals for the next start, and unlock the folder."""
         self._save(now, synced=True)
-        if self.unstored or self._closing:
+        if self.unstored or self._closed:
             log.error(
-                "Lost at the stop, since the disk failed: %d crossings, %d intervals", self.unstored, len(self._closing)
+                "Lost at the stop, since the disk failed: %d crossings, %d intervals", self.unstored, len(self._closed)
             )
         self._release()
 
     @property
     def installation(self) -> str:
-        """Changes when numbers and totals begin anew."""
+        """Random id of the file's history: another one means that numbers and totals have started from zero."""
         return self._installation
 
     @property
     def open(self) -> tuple[IntervalCounts, ...]:
-        """The open intervals as they stand."""
+        """Open intervals with their counts so far."""
         return self._intervals.open
 
     @property
     def unstored(self) -> int:
-        """Crossings that are counted in memory but not on disk; 0 while all is well."""
+        """Number of crossings that are counted in memory but not on disk; 0 while the disk works."""
         return len(self._unstored)
 
     @property
     def late_crossings(self) -> int:
-        """Crossings, since the start, that came too late for their own interval and went into the oldest open one."""
+        """Number of crossings since the start that, too late for their interval, went into the oldest open one."""
         return self._intervals.late_crossings
 
     @property
     def skipped(self) -> int:
-        """Missed intervals, since the start, that were too many to be made up after a step of the clock."""
+        """Number of missed intervals since the start that were not created, since a step of the clock left too many."""
         return self._intervals.skipped
 
     @property
     def dropped(self) -> int:
-        """Intervals, since installation, that were lost: see `Outbox.dropped`."""
+        """Number of intervals lost since installation: see `Outbox.dropped`."""
         return self._dropped + self._lost
 
     @property
     def newest(self) -> Mapping[str, IntervalCounts]:
-        """By line, the interval that closed last since the start."""
+        """Newest interval that closed since the start, by line."""
         return dict(self._newest)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What befell the file since the start, one sentence each."""
+        """Faults of the file since the start, one sentence each."""
         return tuple(self._warnings)
 
     @property
     def disk_problem(self) -> str:
-        """Why nothing can be stored now, in one sentence; empty when all is well."""
+        """Reason why nothing can be stored now, in one sentence; empty while the disk works."""
         return self._problem
 
     @property
     def behind_s(self) -> float:
-        """How far the clock is behind the newest closed interval, s: 0 unless it has stepped back."""
+        """Seconds by which the clock is behind the newest closed interval: 0 unless it has stepped back."""
         return self._intervals.behind_s
 
     @property
     def problem(self) -> str:
-        """What is wrong now, in one sentence; empty when all is well."""
+        """Current fault of disk or clock in one sentence; empty when there is none."""
         if self._problem:
             return self._problem
         behind_s = self.behind_s
@@ -187,23 +193,23 @@ class Ledger:
             return ""
         return (
             f"The clock is {behind_s:.0f} s behind the newest closed interval, so that all counts go into one interval "
-            f"until it has caught up: set the clock, or stop and remove {self._folder} to begin anew"
+            f"until it has caught up: set the clock, or stop and remove {self._folder} to start from zero"
         )
 
-    def _load(self) -> Saved:
+    def _load(self) -> SavedState:
         try:
-            return self._opened().load()
+            return self._open_journal().load()
         except DamagedError as error:
             self._discard(str(error))
-            return self._opened().load()
+            return self._open_journal().load()
 
-    def _opened(self) -> Journal:
+    def _open_journal(self) -> Journal:
         if self._journal is not None and self._journal.replaced():
             self._discard(f"{self._folder / FILE} was taken away, or found damaged by the outbox")
         if self._journal is None:
-            self._set_damaged_aside()
-            fresh = Saved(self._installation, self._last_key, self._dropped, list(self._lines.values()))
-            self._journal = Journal(self._folder, fresh, self._capacity)
+            self._rename_damaged()
+            initial = SavedState(self._installation, self._last_key, self._dropped, list(self._lines.values()))
+            self._journal = Journal(self._folder, initial, self._capacity)
         return self._journal
 
     def _discard(self, damage: str) -> None:
@@ -212,10 +218,10 @@ class Ledger:
         self._journal, self._damage = None, damage
         self._stored, self._unstored = [], self._stored + self._unstored
 
-    def _set_damaged_aside(self) -> None:
+    def _rename_damaged(self) -> None:
         if self._damage:
-            kept = set_aside(self._folder)
-            warning = f"{self._damage}: {f'kept as {kept.name}, ' if kept else ''}a new one is begun"
+            renamed = rename_damaged(self._folder)
+            warning = f"{self._damage}: {f'kept as {renamed.name}, ' if renamed else ''}a new one was started"
             self._damage = ""
             self._warnings.append(warning)
             log.warning(warning)
@@ -224,26 +230,27 @@ class Ledger:
         before = self._lines.get(interval.line) or LineState(interval.line, 0, {}, 0.0, 0.0)
         totals = add_counts(before.totals, interval.counts)
         state = LineState(interval.line, before.seq + 1, totals, interval.start, interval.end)
-        shown = {label: totals[label] for label in interval.counts}
-        payload = self._encode(ClosedInterval(interval, state.seq, shown, self._boot_id))
+        current_totals = {label: totals[label] for label in interval.counts}
+        payload = self._encode(ClosedInterval(interval, state.seq, current_totals, self._boot_id))
         self._lines[interval.line], self._newest[interval.line] = state, interval
-        self._closing.append(Closing(state, payload))
-        if len(self._closing) > HELD:
-            self._drop(self._closing.pop(0).state)
+        self._closed.append(EncodedInterval(state, payload))
+        if len(self._closed) > MAX_IN_MEMORY:
+            self._drop(self._closed.pop(0).state)
 
     def _drop(self, state: LineState) -> None:
         self._lost += 1
-        self._unstored = [j for j in self._unstored if (j.crossing.line, j.start) != (state.line, state.start)]
+        dropped = (state.line, state.start)
+        self._unstored = [entry for entry in self._unstored if (entry.crossing.line, entry.start) != dropped]
         log.error("Dropped interval %d of line %s: the disk has failed for too long", state.seq, state.line)
 
     def _is_due(self, now: float) -> bool:
         last = self._synced_at if self._unsynced and not self._problem else self._saved_at
-        return bool(self._changed or self._unsynced or self._unstored or self._closing) and _is_over(last, now)
+        return bool(self._changed or self._unsynced or self._unstored or self._closed) and _is_elapsed(last, now)
 
     def _save(self, now: float, *, synced: bool = False) -> None:
         self._saved_at = now
         crossings = bool(self._unstored) or self._unsynced
-        synced = synced or bool(self._closing) or (crossings and _is_over(self._synced_at, now))
+        synced = synced or bool(self._closed) or (crossings and _is_elapsed(self._synced_at, now))
         try:
             try:
                 self._write(synced)
@@ -251,33 +258,33 @@ class Ledger:
                 self._discard(str(error))
                 self._write(synced)
         except StoreError as error:
-            self._fail(str(error))
+            self._note_failure(str(error))
             return
         self._unsynced = crossings and not synced
         self._synced_at = now if synced else self._synced_at
-        self._succeed()
+        self._note_success()
 
     def _write(self, synced: bool) -> None:
-        journal = self._opened()
-        dropped = journal.save(self._unstored, self._intervals.open, self._closing, lost=self._lost, synced=synced)
+        journal = self._open_journal()
+        dropped = journal.save(self._unstored, self._intervals.open, self._closed, lost=self._lost, synced=synced)
         if dropped > self._dropped + self._lost:
             log.error("The outbox was full: %d intervals in all were dropped unsent", dropped)
         self._dropped = dropped
-        self._last_key += len(self._closing)
+        self._last_key += len(self._closed)
         self._lost = 0
 
-    def _succeed(self) -> None:
-        self._stored = [j for j in self._stored + self._unstored if self._is_open(j)]
-        self._unstored, self._closing, self._changed = [], [], False
+    def _note_success(self) -> None:
+        self._stored = [entry for entry in self._stored + self._unstored if self._is_open(entry)]
+        self._unstored, self._closed, self._changed = [], [], False
         if self._problem:
             log.info("The ledger can be written again")
         self._problem = ""
 
-    def _is_open(self, journaled: Journaled) -> bool:
-        state = self._lines.get(journaled.crossing.line)
-        return state is None or journaled.start >= state.end
+    def _is_open(self, entry: JournalEntry) -> bool:
+        state = self._lines.get(entry.crossing.line)
+        return state is None or entry.start >= state.end
 
-    def _fail(self, problem: str) -> None:
+    def _note_failure(self, problem: str) -> None:
         if problem != self._problem:
             log.error("%s; counting goes on in memory", problem)
         self._problem = problem
@@ -285,9 +292,9 @@ class Ledger:
     def _release(self) -> None:
         if self._journal is not None:
             self._journal.close()
-        os.close(self._hold)
+        os.close(self._lock)
 
 
-def _is_over(since: float, now: float) -> bool:
-    # Also when the clock has stepped back: then nothing is known of the time that passed.
+def _is_elapsed(since: float, now: float) -> bool:
+    # Also true when the clock has stepped back, since the time that really passed is unknown then.
     return abs(now - since) >= SAVE_EVERY_S

@@ -1,11 +1,11 @@
-"""The ledger's file, `ledger.sqlite3` in the state folder, and the outbox in it. The only file that knows SQLite.
+"""Open the ledger's file, `ledger.sqlite3` in the state folder, and read the outbox in it. Only this file uses SQLite.
 
 Two connections use it: `journal.Journal` in the thread that counts, `Outbox` in the thread that publishes. It is made
-for an SD card: in WAL mode a commit is an append of one or two pages of 1 KB without fsync, and survives SIGKILL of the
-process; a `synced` one adds the fsync that a power cut asks for. What has been offered to the broker must never be
-offered with another content, so closing an interval and sealing a message are always synced.
+for an SD card: in WAL mode a commit appends one or two pages of 1 KB without fsync, and survives SIGKILL of the
+process; a `synced` commit adds the fsync that makes it survive a power cut. An interval that was offered to the broker
+must never be offered with other content, so closing an interval and sealing a message are always synced.
 
-Every error of SQLite leaves this file as StoreError, or as DamagedError when the file cannot be trusted any more.
+Every error of SQLite is raised as StoreError, or as DamagedError when the file can no longer be trusted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edge_app.records import Counts, IntervalCounts
 
 FILE: Final = "ledger.sqlite3"
 SUSPECT: Final = FILE + ".suspect"
-"""Left by the outbox when it finds the file damaged: only the ledger, which can refill a new one, sets it aside."""
+"""Created by the outbox when it finds the file damaged: the ledger, which can fill a new one, then replaces it."""
 VERSION: Final = 1
 _WAIT_S: Final = 2.0
 _REMEDIES: Final = {
@@ -42,13 +42,16 @@ log = logging.getLogger(__name__)
 
 
 class DamagedError(StoreError):
-    """The file is no ledger, or no longer a sound one."""
+    """Error of a file that is not a ledger or is corrupted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedInterval:
-    """What a payload is made of. seq: number of the interval on its line, from 1, without gaps. totals: all that was
-    counted on the line since installation, this interval included, in the classes of `counts`."""
+    """Closed interval with everything that its payload needs.
+
+    seq: number of the interval on its line, from 1, without gaps. totals: everything counted on the line since
+    installation, this interval included, in the classes of `counts`.
+    """
 
     counts: IntervalCounts
     seq: int
@@ -58,7 +61,7 @@ class ClosedInterval:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An interval to be delivered. payload: JSON without `late`. late: the flag it was sealed with, None before."""
+    """Interval to be delivered. payload: JSON without `late`. late: the flag it was sealed with, None before that."""
 
     key: int
     line: str
@@ -68,32 +71,36 @@ class Outgoing:
     late: bool | None
 
 
-def set_aside(folder: Path) -> Path | None:
-    """Rename the file and what belongs to it, so that a new one can be begun; returns the new name, None if it is gone.
+def rename_damaged(folder: Path) -> Path | None:
+    """Rename the damaged file and its WAL files, to make place for a new one.
 
-    Raises StoreError when the folder cannot be written.
+    Returns the new path, or None when the file is gone.
+    Raises StoreError: when the folder cannot be written.
     """
     path = folder / FILE
-    kept = next(p for n in itertools.count(1) if not (p := path.with_name(f"{FILE}.corrupt-{n}")).exists())
+    renamed = next(p for n in itertools.count(1) if not (p := path.with_name(f"{FILE}.corrupt-{n}")).exists())
     try:
         for suffix in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):
-                path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
+                path.with_name(path.name + suffix).rename(renamed.with_name(renamed.name + suffix))
         (folder / SUSPECT).unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(f"The damaged {path} cannot be set aside ({error.strerror}): remove it") from error
-    return kept if kept.exists() else None
+        raise StoreError(f"The damaged {path} cannot be renamed ({error.strerror}): remove it") from error
+    return renamed if renamed.exists() else None
 
 
 class Connection:
-    """SQLite in WAL mode with its errors explained. It may move from thread to thread, used by one at a time."""
+    """Connection to the file in WAL mode that raises errors with their remedy.
+
+    Any thread may use it, but only one at a time. create: create the file if it is absent.
+    """
 
     def __init__(self, folder: Path, *, create: bool) -> None:
         self.path = folder / FILE
-        with self._explained():
+        with self._translated_errors():
             if create:
                 self.path.touch()
-            # Asked before the file is opened: one that is replaced in between is then seen as replaced.
+            # Read before the file is opened, so that a file replaced in between counts as replaced.
             self._inode = self.path.stat().st_ino
             self._sqlite = sqlite3.connect(
                 f"{self.path.resolve().as_uri()}?mode=rw",
@@ -105,35 +112,39 @@ class Connection:
         try:
             self.rows("PRAGMA page_size=1024")
             self.rows("PRAGMA journal_mode=WAL")
-            self.rows("PRAGMA secure_delete=OFF")  # on by default in some builds: twice the writing
+            self.rows("PRAGMA secure_delete=OFF")  # on by default in some builds, where it doubles the writes
         except StoreError:
             self.close()
             raise
 
     def rows(self, sql: str, *values: Any) -> list[Any]:
-        """All rows that a statement returns."""
-        with self._explained():
+        """Run a statement and return all its rows."""
+        with self._translated_errors():
             return self._sqlite.execute(sql, values).fetchall()
 
     def value(self, sql: str, *values: Any) -> Any:
-        """The first column of the first row; None without rows."""
+        """Run a statement and return the first column of the first row; None without rows."""
         rows = self.rows(sql, *values)
         return rows[0][0] if rows else None
 
     def number(self, name: str) -> int:
-        """One of the whole numbers that are kept about the file."""
+        """Return a whole number from the table `about`. Raises DamagedError: when it is not there."""
         value = self.value("SELECT value FROM about WHERE name = ?", name)
         if not isinstance(value, int):
             raise DamagedError(f"{self.path} is damaged (no number {name!r})")
         return value
 
     def run_many(self, sql: str, values: Iterable[tuple[Any, ...]]) -> None:
-        with self._explained():
+        """Run a statement once for each tuple of values."""
+        with self._translated_errors():
             self._sqlite.executemany(sql, values)
 
     @contextmanager
     def transaction(self, *, synced: bool) -> Iterator[None]:
-        """All or nothing, for ever once this returns: against SIGKILL, and against a power cut if `synced`."""
+        """Commit the statements of the `with` block together, or none of them when it raises.
+
+        synced: make the commit survive a power cut, not only SIGKILL.
+        """
         self.rows(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
         self.rows("BEGIN IMMEDIATE")
         try:
@@ -145,28 +156,28 @@ class Connection:
                     self._sqlite.execute("ROLLBACK")
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             if self._is_damage(error):
                 raise DamagedError(f"{self.path} is damaged ({reason})") from error
-            remedy = next((text for sign, text in _REMEDIES.items() if sign in reason.lower()), "check its disk")
+            remedy = next((text for word, text in _REMEDIES.items() if word in reason.lower()), "check its disk")
             raise StoreError(f"{self.path} cannot be used ({reason}): {remedy}") from error
 
     def _is_damage(self, error: Exception) -> bool:
-        # Python maps SQLITE_CORRUPT and SQLITE_NOTADB, and nothing else that happens here, to the bare DatabaseError; a
-        # message of SQLite that is no text quotes a name from a schema that is none.
+        # Of the errors that occur here, Python maps only SQLITE_CORRUPT and SQLITE_NOTADB to the bare DatabaseError. A
+        # message of SQLite that cannot be decoded quotes a name from a corrupted schema.
         if type(error) in (sqlite3.DatabaseError, UnicodeDecodeError):
             return True
-        signs = ["no such table", "no such column", "has no column", "decode", "malformed", "unsupported file format"]
+        words = ["no such table", "no such column", "has no column", "decode", "malformed", "unsupported file format"]
         if os.access(self.path, os.W_OK):
-            signs.append("readonly")  # a header that forbids to write, not a disk that does
-        return isinstance(error, sqlite3.Error) and any(sign in str(error).lower() for sign in signs)
+            words.append("readonly")  # the header of the file forbids writing, not the disk
+        return isinstance(error, sqlite3.Error) and any(word in str(error).lower() for word in words)
 
     def replaced(self) -> bool:
-        """Whether another file, or none, has taken the place of the one that is open."""
+        """Return True when the open file was removed or another file has its name."""
         try:
             return self.path.stat().st_ino != self._inode
         except OSError:
@@ -178,11 +189,11 @@ class Connection:
 
 
 class Outbox:
-    """The closed intervals that the broker has not acknowledged: the publishing thread's side of the file.
+    """Outbox of closed intervals that the broker has not acknowledged, for the publishing thread.
 
-    It is made after the Ledger, which creates the file. Each method raises StoreError when the file cannot be used at
-    the moment: wait and call again. When the ledger has set a damaged file aside, the next call goes to the new one,
-    whose keys go on from those of the old.
+    Create it after the Ledger, which creates the file. Each method raises StoreError when the file cannot be used at
+    the moment: wait and call again. When the ledger has replaced a damaged file, the next call uses the new one, whose
+    keys continue those of the old one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -192,9 +203,9 @@ class Outbox:
             self._open()
 
     def pending(self, after: int = 0, limit: int = 50) -> list[Outgoing]:
-        """The oldest `limit` intervals with a key above `after`, in order of key.
+        """Return the oldest `limit` intervals with a key above `after`, in order of key.
 
-        One whose payload has rotted on the disk is not among them: it is dropped, and counted in `dropped`.
+        An interval whose payload does not match its checksum is left out, deleted and counted in `dropped`.
         """
         with self._damage_reported():
             rows = self._open().rows(
@@ -203,15 +214,18 @@ class Outbox:
                 after,
                 limit,
             )
-            sound = [row for row in rows if isinstance(row[4], bytes) and zlib.crc32(row[4]) == row[6]]
-            self._drop({row[0] for row in rows} - {row[0] for row in sound})
+            intact = [row for row in rows if isinstance(row[4], bytes) and zlib.crc32(row[4]) == row[6]]
+            self._drop({row[0] for row in rows} - {row[0] for row in intact})
         return [
             Outgoing(key, line, start, end, payload.decode(), None if late is None else bool(late))
-            for key, line, start, end, payload, late, _ in sound
+            for key, line, start, end, payload, late, _ in intact
         ]
 
     def seal(self, key: int, late: bool) -> bool:
-        """Fix the flag for ever, before the first offering; returns the one in force, that of the first sealing."""
+        """Fix the `late` flag of an interval, before it is first offered to the broker.
+
+        Returns the flag that is valid: that of the first call for this key.
+        """
         with self._damage_reported():
             db = self._open()
             with db.transaction(synced=True):
@@ -220,25 +234,28 @@ class Outbox:
         return late if sealed is None else bool(sealed)
 
     def delete(self, key: int) -> None:
-        """The broker has it. Not synced: after a power cut it may be sent again, with the same content."""
+        """Delete an interval that the broker has acknowledged.
+
+        Not synced: after a power cut it may be sent again, with the same content.
+        """
         with self._damage_reported():
             db = self._open()
             with db.transaction(synced=False):
                 db.rows("DELETE FROM outbox WHERE key = ?", key)
 
     def newest_start(self, line: str) -> float | None:
-        """Start of the newest closed interval of the line, sent or not; None before the first."""
+        """Return the start of the newest closed interval of the line, sent or not; None before the first."""
         start: float | None = self._value("SELECT start FROM line WHERE id = ?", line)
         return start
 
     def oldest_end(self) -> float | None:
-        """End of the interval that waits longest; None when none waits."""
+        """Return the end of the interval that has waited longest; None when none waits."""
         end: float | None = self._value("SELECT closed_end FROM outbox ORDER BY key LIMIT 1")
         return end
 
     @property
     def dropped(self) -> int:
-        """Intervals that were lost since installation: the outbox was full, or a payload had rotted."""
+        """Number of intervals lost since installation: the outbox was full, or a payload was corrupted."""
         with self._damage_reported():
             return self._open().number("dropped")
 
@@ -259,7 +276,7 @@ class Outbox:
 
     def _drop(self, keys: set[int]) -> None:
         if keys:
-            log.error("%d intervals in %s have rotted and are dropped", len(keys), FILE)
+            log.error("%d intervals in %s are corrupted and were dropped", len(keys), FILE)
             db = self._open()
             with db.transaction(synced=True):
                 db.run_many("DELETE FROM outbox WHERE key = ?", [(key,) for key in keys])
@@ -275,6 +292,6 @@ class Outbox:
             yield
         except DamagedError:
             if self._connection is None or not self._connection.replaced():
-                with suppress(OSError):  # a disk that takes no file has the ledger's attention anyway
+                with suppress(OSError):  # the ledger notices a disk that cannot be written by itself
                     (self._folder / SUSPECT).touch()
             raise

@@ -1,4 +1,4 @@
-"""Intervals: every crossing in exactly one of them, coverage true, no start twice, whatever the clock does."""
+"""Intervals under every step of the clock: each crossing in exactly one, correct coverage, no start twice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def intervals(**options: object) -> Intervals:
 
 
 def drive(subject: Intervals, begin: float, end: float, step: float = 0.5) -> list[IntervalCounts]:
-    """Frames and ticks from begin to end, both included."""
+    """Record frames and advance from begin to end, both included, and return the closed intervals."""
     closed: list[IntervalCounts] = []
     for n in range(round((end - begin) / step) + 1):
         subject.record(begin + n * step, [], 0)
@@ -38,36 +38,36 @@ def cars(interval: IntervalCounts) -> int:
     return interval.counts["car"]["left_to_right"]
 
 
-def test_an_empty_road_is_zeros_with_full_coverage() -> None:
+def test_an_empty_road_gives_zeros_with_full_coverage() -> None:
     closed = drive(intervals(), NOON, NOON + 63)
     assert len(closed) == 1
     assert closed[0].counts == zero_counts(CLASSES)
     assert (closed[0].start, closed[0].coverage, closed[0].frames) == (NOON, 1.0, 120)
 
 
-def test_no_camera_is_coverage_zero_and_no_interval_is_missing() -> None:
+def test_without_a_camera_every_interval_closes_with_coverage_zero() -> None:
     subject = intervals()
     closed = [interval for n in range(200) for interval in subject.advance(NOON + n)]
     assert [interval.start for interval in closed] == [NOON, NOON + 60, NOON + 120]
     assert all(interval.coverage == 0 and interval.counts == zero_counts(CLASSES) for interval in closed)
 
 
-def test_an_interval_closes_after_the_grace_and_not_before() -> None:
+def test_an_interval_closes_after_the_grace_time_and_not_before() -> None:
     subject = intervals()
     subject.record(NOON + 1, [], 0)
     assert subject.advance(NOON + 62.9) == ()
     assert [interval.start for interval in subject.advance(NOON + 63)] == [NOON]
 
 
-def test_a_frame_observes_up_to_the_last_frame_and_across_the_boundary() -> None:
+def test_a_frame_observes_the_time_since_the_last_one_across_the_boundary() -> None:
     subject = intervals()
-    for at in (59.0, 60.5, 64.0):  # the gap of 3.5 s was not seen
+    for at in (59.0, 60.5, 64.0):  # the gap of 3.5 s is not observed
         subject.record(NOON + at, [], 0)
     first, second = subject.open
     assert (first.observed_s, second.observed_s) == (1.0, 0.5)
 
 
-def test_a_crossing_goes_where_it_happened_while_that_is_open() -> None:
+def test_a_crossing_counts_in_the_interval_of_its_time_while_that_is_open() -> None:
     subject = intervals()
     subject.record(NOON + 59, [], 0)
     assert subject.record(NOON + 61, [crossing(NOON + 59.5)], 0) == (NOON,)
@@ -75,7 +75,7 @@ def test_a_crossing_goes_where_it_happened_while_that_is_open() -> None:
     assert subject.late_crossings == 0
 
 
-def test_a_crossing_of_a_closed_interval_moves_to_the_oldest_open_one() -> None:
+def test_a_crossing_of_a_closed_interval_counts_in_the_oldest_open_one() -> None:
     subject = intervals()
     drive(subject, NOON, NOON + 63)
     assert subject.record(NOON + 63.5, [crossing(NOON + 59.5)], 0) == (NOON + 60,)
@@ -90,7 +90,7 @@ def test_dropped_frames_and_quality_belong_to_the_interval_of_their_frame() -> N
     assert subject.open[0].quality == ("dark", "moved")
 
 
-def test_a_stall_makes_up_the_missed_intervals_up_to_a_bound() -> None:
+def test_after_a_stall_the_missed_intervals_close_up_to_a_limit() -> None:
     subject = intervals(max_missed_s=600.0)
     subject.record(NOON + 1, [crossing(NOON)], 0)
     closed = subject.advance(NOON + 86_403)
@@ -111,7 +111,7 @@ def test_a_clock_that_steps_back_repeats_no_start_and_observes_nothing_twice() -
     assert subject.behind_s == 0.0
 
 
-def test_seconds_that_the_clock_repeats_are_observed_once() -> None:
+def test_seconds_repeated_by_the_clock_are_observed_once() -> None:
     subject = intervals()
     drive(subject, NOON, NOON + 31)
     drive(subject, NOON + 20, NOON + 50)
@@ -124,7 +124,7 @@ def test_a_crossing_from_the_future_opens_no_interval_there() -> None:
     assert subject.record(NOON, [crossing(NOON + 500)], 0) == (NOON,)
 
 
-def test_a_restart_inside_an_interval_goes_on_and_lowers_coverage_by_the_gap() -> None:
+def test_a_restart_continues_the_interval_and_lowers_coverage_by_the_gap() -> None:
     before = intervals()
     drive(before, NOON, NOON + 20)
     before.record(NOON + 20.5, [crossing(NOON + 20)], 2)
@@ -134,7 +134,7 @@ def test_a_restart_inside_an_interval_goes_on_and_lowers_coverage_by_the_gap() -
     assert (cars(closed), closed.observed_s, closed.dropped) == (2, 50.0, 2)
 
 
-def test_a_restart_after_the_end_closes_what_was_open_as_it_stood_and_makes_up_nothing() -> None:
+def test_a_restart_after_the_end_closes_open_intervals_unchanged_and_creates_none() -> None:
     before = intervals()
     drive(before, NOON, NOON + 20)
     after = intervals(restored=before.open)
@@ -142,30 +142,30 @@ def test_a_restart_after_the_end_closes_what_was_open_as_it_stood_and_makes_up_n
     assert [interval.start for interval in after.advance(NOON + 663)] == [NOON + 600]
 
 
-def test_what_an_earlier_run_has_closed_stays_closed() -> None:
+def test_intervals_closed_by_an_earlier_run_stay_closed() -> None:
     subject = intervals(closed_ends={"north": NOON + 60})
     assert subject.record(NOON + 5, [crossing(NOON + 4)], 0) == (NOON + 60,)
     assert subject.advance(NOON + 60) == ()
 
 
-def test_a_line_that_vanished_and_one_of_another_length_close_as_they_stood() -> None:
+def test_intervals_of_a_removed_line_or_another_length_close_unchanged() -> None:
     before = Intervals(["north", "south"], CLASSES, 60.0)
     before.record(NOON + 1, [crossing(NOON, "north"), crossing(NOON, "south")], 0)
     after = Intervals(["north"], CLASSES, 10.0, restored=before.open)
     after.record(NOON + 11, [crossing(NOON + 11)], 0)
     assert after.advance(NOON + 11) == before.open
     (only,) = after.open
-    assert only.start == NOON + 60, "the new grid begins after what was closed"
+    assert only.start == NOON + 60, "new intervals begin after the closed one"
 
 
-def test_a_class_that_is_no_longer_counted_stays_in_the_interval_it_was_counted_in() -> None:
+def test_a_class_that_is_no_longer_counted_stays_in_its_interval() -> None:
     before = Intervals(["north"], ["car", "bus"], 60.0)
     before.record(NOON + 1, [crossing(NOON, label="bus")], 0)
     after = Intervals(["north"], ["car"], 60.0, restored=before.open)
     assert [i.counts for i in after.advance(NOON + 63)] == [before.open[0].counts]
 
 
-def test_an_unknown_line_or_class_and_a_broken_length_are_errors_of_the_caller() -> None:
+def test_an_unknown_line_or_class_or_a_fractional_length_raises() -> None:
     with pytest.raises(ValueError, match="west"):
         intervals().record(NOON, [crossing(NOON, "west")], 0)
     with pytest.raises(ValueError, match="tram"):
@@ -176,7 +176,7 @@ def test_an_unknown_line_or_class_and_a_broken_length_are_errors_of_the_caller()
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame `after` seconds after the last event, with crossings that happened `ago` seconds before it."""
+    """Frame that comes `after` s after the last event, with crossings that happened `ago` s before it."""
 
     after: float
     ago: tuple[float, ...]
@@ -202,7 +202,11 @@ events = st.one_of(
 
 
 def play(script: list[Event], length: float) -> tuple[list[list[IntervalCounts]], Intervals, int, int]:
-    """Run a script; returns what closed in each run, the last Intervals, the crossings given and those skipped."""
+    """Run a script of events.
+
+    Returns the intervals closed in each run, the last Intervals, and the numbers of crossings given and of intervals
+    skipped.
+    """
     subject = Intervals(["north", "south"], CLASSES, length, max_missed_s=3600.0)
     now, given_crossings, skipped = NOON + 7, 0, 0
     runs: list[list[IntervalCounts]] = [[]]
@@ -225,7 +229,7 @@ def play(script: list[Event], length: float) -> tuple[list[list[IntervalCounts]]
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(events, max_size=60), st.sampled_from([10.0, 60.0]))
-def test_whatever_the_clock_does(script: list[Event], length: float) -> None:
+def test_no_crossing_is_lost_and_no_start_repeated_however_the_clock_steps(script: list[Event], length: float) -> None:
     runs, subject, crossings, _ = play(script, length)
     closed = [interval for run in runs for interval in run]
     total = zero_counts(CLASSES)
@@ -245,5 +249,5 @@ def test_whatever_the_clock_does(script: list[Event], length: float) -> None:
 def test_no_interval_of_a_running_service_is_missing(script: list[Event]) -> None:
     runs, _, _, skipped = play([Tick(0.0), *script], 10.0)
     starts = [interval.start for interval in runs[0] if interval.line == "north"]
-    over = (starts[-1] - NOON) / 10.0 + 1 if starts else 0
-    assert over == len(starts) + skipped / 2, "skipped counts both lines"
+    ended = (starts[-1] - NOON) / 10.0 + 1 if starts else 0
+    assert ended == len(starts) + skipped / 2, "skipped counts both lines"

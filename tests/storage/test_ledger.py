@@ -1,4 +1,4 @@
-"""The ledger on a sound disk: what it saves, what it goes on from, and what it gives to the outbox."""
+"""Ledger on a working disk: what it saves, how it continues after a restart, and what it puts into the outbox."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_progress_is_saved_once_a_second(tmp_path: Path) -> None:
     ledger.close(NOON + 3)
 
 
-def test_a_restart_inside_an_interval_goes_on_as_one_message(tmp_path: Path) -> None:
+def test_a_restart_inside_an_interval_still_gives_one_message(tmp_path: Path) -> None:
     first = open_ledger(tmp_path, boot="b1")
     count(first, NOON + 1, 2)
     first.record(NOON + 2, [], 0)
@@ -68,7 +68,7 @@ def test_a_restart_inside_an_interval_goes_on_as_one_message(tmp_path: Path) -> 
     assert second.installation == first.installation
 
 
-def test_a_stop_closes_nothing_and_a_late_start_closes_it_as_it_stood(tmp_path: Path) -> None:
+def test_a_stop_closes_no_interval_and_a_late_start_closes_it_unchanged(tmp_path: Path) -> None:
     first = open_ledger(tmp_path)
     count(first, NOON + 1)
     first.close(NOON + 70)
@@ -79,7 +79,7 @@ def test_a_stop_closes_nothing_and_a_late_start_closes_it_as_it_stood(tmp_path: 
     assert [(p["start"], cars(p)) for p in payloads(tmp_path)] == [(NOON, 1)]
 
 
-def test_a_line_that_comes_back_goes_on_with_its_numbers(tmp_path: Path) -> None:
+def test_a_line_that_is_configured_again_continues_its_numbers(tmp_path: Path) -> None:
     for lines, at in ((["north", "south"], NOON), (["north"], NOON + 120), (["north", "south"], NOON + 240)):
         ledger = open_ledger(tmp_path, lines)
         for line in lines:
@@ -111,7 +111,7 @@ def test_a_clock_that_steps_back_over_a_restart_repeats_no_start(tmp_path: Path)
     assert second.late_crossings == 1
 
 
-def test_a_full_outbox_drops_the_oldest_and_counts_it_for_ever(tmp_path: Path) -> None:
+def test_a_full_outbox_drops_the_oldest_and_counts_it_over_restarts(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path, capacity=3)
     outbox = Outbox(tmp_path)
     for n in range(5):
@@ -121,16 +121,16 @@ def test_a_full_outbox_drops_the_oldest_and_counts_it_for_ever(tmp_path: Path) -
     assert (len(outbox), outbox.dropped, ledger.dropped) == (3, 2, 2)
     assert cars(payloads(tmp_path)[-1], "totals") == 5
     ledger.close(NOON + 400)
-    again = open_ledger(tmp_path, capacity=3)
-    assert again.dropped == 2
-    again.close(NOON + 401)
+    reopened = open_ledger(tmp_path, capacity=3)
+    assert reopened.dropped == 2
+    reopened.close(NOON + 401)
     outbox.close()
 
 
-def test_a_power_cut_loses_what_came_after_the_last_sync_and_nothing_else(tmp_path: Path) -> None:
+def test_a_power_cut_loses_only_crossings_after_the_last_sync(tmp_path: Path) -> None:
     state, cut = tmp_path / "state", tmp_path / "cut"
     ledger = open_ledger(state)
-    count(ledger, NOON + 0.0)  # synced at once: the first for a second
+    count(ledger, NOON + 0.0)  # synced at once, since the last sync is more than a second ago
     for n in range(1, 10):
         count(ledger, NOON + n / 10)
     ledger.tick(NOON + 1.0)
@@ -156,11 +156,11 @@ def test_a_tick_without_frames_syncs_the_crossings_before_it(tmp_path: Path) -> 
     for at in (0.2, 1.1, 2.2):
         ledger.tick(NOON + at)
         sizes.append(wal.stat().st_size)
-    assert sizes[0] < sizes[1] == sizes[2], "a commit without a page of its own would sync nothing"
+    assert sizes[0] < sizes[1] == sizes[2], "a commit that changes no page would sync nothing"
     ledger.close(NOON + 3)
 
 
-def test_an_interval_in_which_a_service_without_camera_was_killed_is_not_skipped(tmp_path: Path) -> None:
+def test_an_interval_open_at_a_kill_is_not_skipped_even_without_frames(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path / "state")
     ledger.tick(NOON + 30)
     ledger.tick(NOON + 61)
@@ -172,8 +172,8 @@ def test_an_interval_in_which_a_service_without_camera_was_killed_is_not_skipped
     assert [(p["start"], p["coverage"]) for p in payloads(tmp_path / "killed")] == [(NOON, 0.0), (NOON + 60, 0.0)]
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace, which sees the syncs, is not installed")
-def test_syncs_are_one_a_second_with_traffic_and_none_without(tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace, which shows the syncs, is not installed")
+def test_there_is_one_sync_a_second_with_traffic_and_none_without(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from tests.support.ledger_cases import *\n"
         "ledger = open_ledger(Path(sys.argv[1])); busy = sys.argv[2] == 'busy'\n"
@@ -191,11 +191,11 @@ def test_syncs_are_one_a_second_with_traffic_and_none_without(tmp_path: Path) ->
             pytest.skip("strace may not trace here")
         assert run.returncode == 0, run.stderr
         syncs[traffic] = trace.read_text().count(f"{FILE}-wal")
-    assert syncs["empty"] <= 4, "only to begin the file"
+    assert syncs["empty"] <= 4, "only to create the file"
     assert 38 <= syncs["busy"] - syncs["empty"] <= 42, "40 s of traffic"
 
 
-def test_a_second_instance_is_refused_and_named_until_the_first_ends(tmp_path: Path) -> None:
+def test_a_second_instance_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     with pytest.raises(StoreError, match=rf"used by another process \(pid {os.getpid()}\)"):
         open_ledger(tmp_path)
@@ -203,7 +203,7 @@ def test_a_second_instance_is_refused_and_named_until_the_first_ends(tmp_path: P
     open_ledger(tmp_path).close(NOON)
 
 
-def test_a_call_with_a_line_that_is_not_configured_is_a_programming_error(tmp_path: Path) -> None:
+def test_a_crossing_of_an_unknown_line_raises(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     with pytest.raises(ValueError, match="west"):
         ledger.record(NOON, [crossing(NOON, "west")], 0)
@@ -221,7 +221,7 @@ def test_a_call_with_a_line_that_is_not_configured_is_a_programming_error(tmp_pa
         max_size=25,
     )
 )
-def test_every_crossing_is_in_one_interval_through_stops_and_steps(
+def test_every_crossing_is_in_one_interval_however_runs_end_and_the_clock_steps(
     tmp_path_factory: pytest.TempPathFactory, script: list[tuple[float, int, str]]
 ) -> None:
     folder = tmp_path_factory.mktemp("state")
@@ -232,7 +232,7 @@ def test_every_crossing_is_in_one_interval_through_stops_and_steps(
         given_crossings += vehicles
         ledger.tick(now)
         if then != "go on":
-            ledger, folder = restarted(ledger, folder, now, clean=then == "stop")
+            ledger, folder = restart(ledger, folder, now, clean=then == "stop")
     closed = payloads(folder)
     assert sum(map(cars, closed)) + sum(map(cars, ledger.open)) == given_crossings
     assert [p["seq"] for p in closed] == list(range(1, len(closed) + 1))
@@ -243,8 +243,8 @@ def test_every_crossing_is_in_one_interval_through_stops_and_steps(
     ledger.close(now)
 
 
-def restarted(ledger: Ledger, folder: Path, now: float, *, clean: bool) -> tuple[Ledger, Path]:
-    """A new ledger from the files as a stop leaves them, or as they lie on the disk while the old one still runs."""
+def restart(ledger: Ledger, folder: Path, now: float, *, clean: bool) -> tuple[Ledger, Path]:
+    """Open a new ledger on the files: as a stop leaves them, or a copy taken while the old one still runs."""
     if clean:
         ledger.close(now)
         return open_ledger(folder), folder

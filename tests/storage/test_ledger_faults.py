@@ -1,4 +1,4 @@
-"""The ledger on a disk that fails, and on files that are not what they were."""
+"""Ledger on a disk that fails, and on files that are damaged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.ledger_cases import NOON, cars, count, on_disk, open_ledger, 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 KB."""
+    """Mount a file system of 400 KB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(disk)], capture_output=True)
@@ -44,7 +44,7 @@ def fill(disk: Path) -> Path:
 
 @contextmanager
 def writes_refused(beyond: int) -> Iterator[None]:
-    """No file of this process may grow beyond so many bytes."""
+    """Let no file of this process grow beyond this number of bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (beyond, hard))
     try:
@@ -53,7 +53,7 @@ def writes_refused(beyond: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_stops_no_counting_and_all_is_stored_when_it_is_freed(small_disk: Path) -> None:
+def test_counting_goes_on_while_the_disk_is_full_and_is_stored_later(small_disk: Path) -> None:
     ledger = open_ledger(small_disk / "state")
     count(ledger, NOON + 1)
     filler = fill(small_disk)
@@ -73,7 +73,7 @@ def test_a_full_disk_stops_no_counting_and_all_is_stored_when_it_is_freed(small_
     assert sum(map(cars, sent)) == 401
 
 
-def test_an_error_of_the_disk_is_survived_likewise(tmp_path: Path) -> None:
+def test_counting_goes_on_while_the_disk_gives_errors_and_is_stored_later(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     count(ledger, NOON + 1)
     with writes_refused(beyond=4096):
@@ -87,10 +87,10 @@ def test_an_error_of_the_disk_is_survived_likewise(tmp_path: Path) -> None:
     assert [cars(p) for p in payloads(tmp_path)] == [4]
 
 
-def test_intervals_that_a_dead_disk_never_took_are_dropped_at_last_and_counted(
+def test_intervals_that_cannot_be_stored_for_too_long_are_dropped_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_app.storage.ledger.HELD", 3)
+    monkeypatch.setattr("edge_app.storage.ledger.MAX_IN_MEMORY", 3)
     ledger = open_ledger(tmp_path)
     count(ledger, NOON + 1)  # on disk, in the journal of an interval that will be dropped
     with writes_refused(beyond=4096):
@@ -102,18 +102,18 @@ def test_intervals_that_a_dead_disk_never_took_are_dropped_at_last_and_counted(
     ledger.close(NOON + 311)
     sent = payloads(tmp_path)
     assert [(p["seq"], cars(p), cars(p, "totals")) for p in sent] == [(3, 1, 3), (4, 1, 4), (5, 1, 5)]
-    again = open_ledger(tmp_path)
-    assert (again.dropped, [i.start for i in again.open]) == (2, [NOON + 300])
-    again.close(NOON + 312)
+    reopened = open_ledger(tmp_path)
+    assert (reopened.dropped, [i.start for i in reopened.open]) == (2, [NOON + 300])
+    reopened.close(NOON + 312)
 
 
-def test_a_full_disk_at_the_start_is_said(small_disk: Path) -> None:
+def test_a_full_disk_at_the_start_is_an_error_with_a_remedy(small_disk: Path) -> None:
     fill(small_disk)
     with pytest.raises(StoreError, match="make room"):
         open_ledger(small_disk / "state")
 
 
-def test_a_read_only_disk_at_the_start_is_said(small_disk: Path) -> None:
+def test_a_read_only_disk_at_the_start_is_an_error_with_a_remedy(small_disk: Path) -> None:
     open_ledger(small_disk / "state").close(NOON)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(StoreError, match="make it writable"):
@@ -122,7 +122,7 @@ def test_a_read_only_disk_at_the_start_is_said(small_disk: Path) -> None:
         open_ledger(small_disk / "other")
 
 
-def test_a_state_folder_that_is_a_file_or_lies_in_one_is_said(tmp_path: Path) -> None:
+def test_a_state_folder_that_is_a_file_or_lies_in_one_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StoreError, match="is a file"):
         open_ledger(tmp_path / "file")
@@ -131,7 +131,7 @@ def test_a_state_folder_that_is_a_file_or_lies_in_one_is_said(tmp_path: Path) ->
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_newer_schema_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     open_ledger(tmp_path).close(NOON)
     with sqlite3.connect(tmp_path / FILE) as db:
         db.execute("PRAGMA user_version=2")
@@ -147,13 +147,13 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def used_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A file with waiting intervals, an open one, and pages of every table."""
+    """Return a file with waiting intervals, an open one, and pages of every table."""
     folder = tmp_path_factory.mktemp("used")
-    used(folder)
+    use(folder)
     return (folder / FILE).read_bytes()
 
 
-def used(folder: Path) -> None:
+def use(folder: Path) -> None:
     ledger = open_ledger(folder)
     for n in range(20):
         count(ledger, NOON + 60 * n + 1, 3)
@@ -161,18 +161,18 @@ def used(folder: Path) -> None:
     ledger.close(NOON + 1204)
 
 
-def goes_on(folder: Path) -> None:
-    """Whatever the file was: the device counts, its interval arrives, and a file set aside was warned of."""
+def assert_counting_works(folder: Path) -> None:
+    """Check on any file that crossings are counted, an interval arrives, and a renamed file gave a warning."""
     ledger = open_ledger(folder)
-    asides = list(folder.glob(f"{FILE}.corrupt-[0-9]"))
-    assert len(asides) == len(ledger.warnings)
+    renamed = list(folder.glob(f"{FILE}.corrupt-[0-9]"))
+    assert len(renamed) == len(ledger.warnings)
     count(ledger, NOON + 6000, 4)
     ledger.tick(NOON + 6063)
     assert (ledger.problem, ledger.unstored) == ("", 0)
     ledger.close(NOON + 6064)
     newest = payloads(folder)[-1]
     assert (newest["start"], cars(newest)) == (NOON + 6000, 4)
-    if asides:
+    if renamed:
         assert (newest["seq"], cars(newest, "totals")) == (1, 4)
 
 
@@ -208,10 +208,10 @@ def suspect(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [zero, truncate, foreign, table_dropped, nonsense, suspect])
-def test_a_damaged_file_is_set_aside_with_one_warning(
+def test_a_damaged_file_is_renamed_with_one_warning(
     tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    used(tmp_path)
+    use(tmp_path)
     before = open_ledger(tmp_path)
     before.close(NOON + 1205)
     damage(tmp_path / FILE)
@@ -220,14 +220,14 @@ def test_a_damaged_file_is_set_aside_with_one_warning(
     assert "kept as ledger.sqlite3.corrupt-1" in after.warnings[0]
     assert caplog.messages == [after.warnings[0]]
     assert after.installation != before.installation
-    goes_on_again = open_ledger(tmp_path)
-    assert goes_on_again.warnings == ()
-    assert goes_on_again.installation == after.installation
-    goes_on_again.close(NOON + 1207)
+    reopened = open_ledger(tmp_path)
+    assert reopened.warnings == ()
+    assert reopened.installation == after.installation
+    reopened.close(NOON + 1207)
 
 
-def test_a_file_emptied_under_its_log_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
-    used(tmp_path)
+def test_an_empty_file_with_a_log_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    use(tmp_path)
     (tmp_path / f"{FILE}-wal").write_bytes((tmp_path / FILE).read_bytes())
     os.truncate(tmp_path / FILE, 0)
     ledger = open_ledger(tmp_path)
@@ -236,8 +236,8 @@ def test_a_file_emptied_under_its_log_is_not_taken_for_a_new_one(tmp_path: Path)
     assert (tmp_path / f"{FILE}.corrupt-1-wal").exists()
 
 
-def test_an_empty_file_is_where_a_start_was_killed(tmp_path: Path) -> None:
-    (tmp_path / FILE).touch()
+def test_an_empty_file_without_a_log_is_used_as_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / FILE).touch()  # as a kill during the first start leaves it
     ledger = open_ledger(tmp_path)
     assert ledger.warnings == ()
     ledger.close(NOON)
@@ -246,15 +246,15 @@ def test_an_empty_file_is_where_a_start_was_killed(tmp_path: Path) -> None:
 @settings(deadline=None, max_examples=12)
 @given(content=st.binary(max_size=5000))
 @example(content=b"SQLite format 3\0")
-def test_garbage_in_place_of_the_file(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_a_file_of_garbage_does_not_stop_counting(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("state")
     (folder / FILE).write_bytes(content)
-    goes_on(folder)
+    assert_counting_works(folder)
 
 
 @settings(deadline=None, max_examples=25)
 @given(position=st.floats(0, 1, exclude_max=True), noise=st.binary(min_size=1, max_size=300))
-def test_a_patch_of_garbage_in_the_file(
+def test_garbage_within_the_file_does_not_stop_counting(
     tmp_path_factory: pytest.TempPathFactory, used_file: bytes, position: float, noise: bytes
 ) -> None:
     folder = tmp_path_factory.mktemp("state")
@@ -269,7 +269,7 @@ def test_a_patch_of_garbage_in_the_file(
     ledger.close(NOON + 6064)
 
 
-def test_a_file_that_is_damaged_or_taken_away_while_in_use_loses_no_number_and_no_total(tmp_path: Path) -> None:
+def test_a_file_damaged_or_removed_while_in_use_loses_no_number_and_no_total(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     outbox, installation = Outbox(tmp_path), ledger.installation
     count(ledger, NOON + 1, 2)

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: no counted crossing is lost, no interval has two contents, no number is left out."""
+"""SIGKILL at random times: no counted crossing is lost, no interval has two contents, no number is left out."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from tests.support.paths import ROOT
 KILLS = int(os.environ.get("EDGE_APP_KILLS", "20"))
 
 
-def killed_run(folder: Path, begin: float, after_lines: int) -> list[str]:
-    """What a child told before it was killed, once it had told so many lines."""
+def lines_of_killed_run(folder: Path, begin: float, after_lines: int) -> list[str]:
+    """Return the lines that a child printed; it is killed after `after_lines` of them."""
     command = [sys.executable, "-m", "tests.support.kill_ledger", str(folder), str(begin)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        told = [child.stdout.readline() for _ in range(after_lines)]
+        lines = [child.stdout.readline() for _ in range(after_lines)]
         child.kill()
-        told += child.stdout.readlines()
-    assert all(told), "the child ended by itself"
-    return [line.strip() for line in told]
+        lines += child.stdout.readlines()
+    assert all(lines), "the child ended by itself"
+    return [line.strip() for line in lines]
 
 
-def test_twenty_kills(tmp_path: Path) -> None:
+def test_kills_lose_no_crossing_and_no_number(tmp_path: Path) -> None:
     rng = random.Random(2026)
     folder, now, counted = tmp_path / "state", NOON, 0
     sent: dict[float, dict[str, Any]] = {}
     for _ in range(KILLS):
-        for line in killed_run(folder, now, rng.randint(1, 300)):
+        for line in lines_of_killed_run(folder, now, rng.randint(1, 300)):
             word, _, rest = line.partition(" ")
             if word == "sent":
                 payload = json.loads(rest)

@@ -1,6 +1,6 @@
-"""Counts and delivers as fast as it can, telling what it did, until somebody kills it: kill_ledger.py FOLDER BEGIN.
+"""Count and deliver as fast as possible until the process is killed: kill_ledger.py FOLDER BEGIN.
 
-Prints "at T" for each frame of its clock, "counted T" after each crossing that `record` has taken, and "sent PAYLOAD"
+Prints "at T" for each frame of its clock, "counted T" after `record` has returned for a crossing, and "sent PAYLOAD"
 for each delivery, before it is deleted as acknowledged.
 """
 
@@ -18,17 +18,17 @@ from tests.support.ledger_cases import count, open_ledger
 STEP_S = 0.1
 
 
-def tell(text: str) -> None:
-    os.write(1, f"{text}\n".encode())  # one write: whole lines or nothing, also when two threads tell
+def write_line(text: str) -> None:
+    os.write(1, f"{text}\n".encode())  # in one call, so that lines of two threads never mix
 
 
 def deliver(folder: Path) -> None:
     outbox = Outbox(folder)
-    wish = os.getpid() % 2 == 0  # differs from run to run, as lateness does: only a seal that lasts keeps one content
+    wanted = os.getpid() % 2 == 0  # differs from run to run as lateness does, so that a lost seal changes the content
     while True:
         for outgoing in outbox.pending(limit=3):
-            late = outbox.seal(outgoing.key, wish)
-            tell(f'sent {outgoing.payload[:-1]}, "late": {"true" if late else "false"}}}')
+            late = outbox.seal(outgoing.key, wanted)
+            write_line(f'sent {outgoing.payload[:-1]}, "late": {"true" if late else "false"}}}')
             outbox.delete(outgoing.key)
 
 
@@ -37,10 +37,10 @@ def main(folder: Path, begin: float) -> None:
     threading.Thread(target=deliver, args=(folder,), daemon=True).start()
     for n in itertools.count():
         now = begin + n * STEP_S
-        tell(f"at {now}")
+        write_line(f"at {now}")
         if n % 3 == 0:
             count(ledger, now)
-            tell(f"counted {now}")
+            write_line(f"counted {now}")
         else:
             count(ledger, now, 0)
         ledger.tick(now)

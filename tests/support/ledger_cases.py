@@ -1,4 +1,4 @@
-"""What the tests of the ledger share: a noon, a ledger of one line, and what lies on its disk."""
+"""Shared parts of the ledger's tests: a fixed time, a ledger of one line, and readers of its files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.records import Crossing, IntervalCounts
-from edge_app.storage.journal import Journal, Saved
+from edge_app.storage.journal import Journal, SavedState
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.sqlite import ClosedInterval, Outbox
 
@@ -43,7 +43,7 @@ def crossing(at: float, line: str = "north", label: str = "car") -> Crossing:
 
 
 def count(ledger: Ledger, at: float, n: int = 1, line: str = "north") -> None:
-    """One frame with n crossings at its time."""
+    """Record one frame with n crossings at its time."""
     ledger.record(at, [crossing(at, line) for _ in range(n)], 0)
 
 
@@ -53,7 +53,7 @@ def cars(interval: IntervalCounts | dict[str, Any], key: str = "counts") -> int:
 
 
 def payloads(folder: Path) -> list[dict[str, Any]]:
-    """What waits in the outbox, in order of key."""
+    """Return the decoded payloads that wait in the outbox, in order of key."""
     outbox = Outbox(folder)
     try:
         return [json.loads(outgoing.payload) for outgoing in outbox.pending(limit=100_000)]
@@ -61,11 +61,11 @@ def payloads(folder: Path) -> list[dict[str, Any]]:
         outbox.close()
 
 
-def on_disk(folder: Path, aside: Path) -> Saved:
-    """What a start would find if the process ended now: read from a copy of the files."""
-    shutil.rmtree(aside, ignore_errors=True)
-    shutil.copytree(folder, aside)
-    journal = Journal(aside, Saved("new"), 1000)
+def on_disk(folder: Path, copy: Path) -> SavedState:
+    """Return the state that a start would find if the process ended now, read from a copy of the files."""
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    journal = Journal(copy, SavedState("new"), 1000)
     try:
         return journal.load()
     finally:

@@ -20,7 +20,7 @@ from edge_app.mqtt.messages import Health, LineMeta, Meta, SourceHealth
 from edge_app.mqtt.publisher import Publisher, will
 from edge_app.mqtt.session import Session
 from edge_app.records import IntervalCounts
-from edge_app.storage.journal import Closing, Journal, LineState, Saved
+from edge_app.storage.journal import EncodedInterval, Journal, LineState, SavedState
 from edge_app.storage.sqlite import ClosedInterval, Outbox
 from tests.support.brokers import QUICK, SHORT, eventually
 
@@ -54,7 +54,7 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.journal = Journal(folder, Saved("test"), 10_000)
+        self.journal = Journal(folder, SavedState("test"), 10_000)
         self.outbox = Outbox(folder)
         self._seq: dict[str, int] = defaultdict(int)
 
@@ -66,7 +66,7 @@ class State:
             interval = IntervalCounts(line, start, 60.0, both, 60.0, 900, 0)  # type: ignore[arg-type]
             payload = encode_counts(DEVICE, ClosedInterval(interval, seq, interval.counts, "boot"))
             state = LineState(line, seq, interval.counts, start, interval.end)
-            self.journal.save([], [], [Closing(state, payload)], lost=0, synced=False)
+            self.journal.save([], [], [EncodedInterval(state, payload)], lost=0, synced=False)
 
     @property
     def closed(self) -> int:
