@@ -1,4 +1,4 @@
-"""Where frames come from: one protocol and a table from kind to module, each loaded only when it is used."""
+"""Open the sources of frames: one protocol, and a table of kinds whose modules are loaded only when they are used."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ State: TypeAlias = Literal["opening", "ok", "frozen", "lost", "ended"]
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How a source fares, for health and for a person.
+    """Status of a source, for health and for people.
 
-    width and height in px and rate in frames/s are 0 until known. repeated: frames identical to the one before.
-    detail: one sentence about the last fault, empty when there was none.
+    width and height in px and rate in frames/s are 0 until known. reconnects: times that it was opened again and
+    delivered. repeated: frames identical to the one before. skipped: frames left out by the limit on the rate. dropped:
+    frames that were broken or replaced by a newer one before they were read. detail: one sentence about the last fault,
+    empty when there was none.
     """
 
     state: State
@@ -34,9 +36,10 @@ class SourceStatus:
 
 
 class Source(Protocol):
-    """A stream of frames, read by one thread.
+    """Stream of frames, read by one thread.
 
-    `live` says whether time goes on when nobody reads: a camera's newest frame wins, a recording waits.
+    live: True when time goes on while nobody reads, as with a camera, of which only the newest frame is kept; a
+    recording waits.
     """
 
     @property
@@ -46,10 +49,10 @@ class Source(Protocol):
     def status(self) -> SourceStatus: ...
 
     def read(self, timeout: float) -> Frame | None:
-        """The next frame, or None when none came within `timeout` seconds (a lost camera is being reopened meanwhile).
+        """Return the next frame, or None when none came within `timeout` s; a lost camera is reopened meanwhile.
 
-        Raises SourceEnded at the end of a recording and after close(), also in a thread that waits here, and
-        SourceError for what no waiting can cure.
+        Raises SourceEnded: at the end of a recording and after close(), also in a thread that waits here.
+        SourceError: for a fault that waiting cannot cure.
         """
         ...
 
@@ -64,11 +67,14 @@ KINDS: Final = {
     "gstreamer": ("edge_app.sources.gstreamer", "pipeline"),
     "picamera": ("edge_app.sources.picamera", "camera"),
 }
-"""Kind -> module and what makes a source there; the module, and its vendor's library, is loaded when it is used."""
+"""Kind -> module and name of the class or function that opens it. Each module loads its vendor's library."""
 
 
 def open_source(kind: str, **options: Any) -> Source:
-    """A source of one of the `KINDS`; the options are those of its constructor. Raises SourceError."""
+    """Open a source of one of the `KINDS`.
+
+    options: those of its class or function. Raises SourceError: for another kind, or when it cannot be opened.
+    """
     if kind not in KINDS:
         raise SourceError(f'There is no source of the kind "{kind}": choose one of {", ".join(KINDS)}.')
     module, name = KINDS[kind]
@@ -79,9 +85,9 @@ def open_source(kind: str, **options: Any) -> Source:
 def probe(
     source: Source, *, seconds: float = 2.0, timeout: float = 15.0, clock: Callable[[], float] = time.monotonic
 ) -> SourceStatus:
-    """Reads about `seconds` of frames to see what a source delivers: its status with the rate as measured.
+    """Read about `seconds` s of frames and return the status of the source, with the measured rate.
 
-    Raises SourceError with the reason when no frame comes within `timeout` s. The source stays open.
+    Raises SourceError: with the reason, when no frame comes within `timeout` s. The source stays open.
     """
     deadline = clock() + timeout
     times: list[float] = []

@@ -1,4 +1,4 @@
-"""Explain why a camera or a stream does not open, in one sentence: OpenCV knows only that it did not."""
+"""Explain in one sentence why a camera or a stream does not open; OpenCV reports only that it did not."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _CAPTURE, _MMAP = 1, 1
 
 
 def stream_address(url: str) -> SplitResult:
-    """The parts of a stream's address. Raises SourceError when it is none."""
+    """Split the address of a stream. Raises SourceError: when it is not a valid one."""
     try:
         parts = urlsplit(url)
         if parts.scheme in _SCHEMES and parts.hostname and parts.port != 0:
             return parts
-    except ValueError:  # its text would repeat the address and with it a password
+    except ValueError:  # not chained: its text repeats the address, which may hold a password
         pass
     form = "rtsp://HOST:PORT/PATH or http://HOST:PORT/PATH"
     raise SourceError(f'"{redacted_url(url)}" is not the address of a stream: write it as {form}.') from None
 
 
 def why_no_camera(device: str, ioctl: Callable[[int, int, bytes], bytes] = fcntl.ioctl) -> str:
-    """One sentence about a V4L2 device that gives no pictures; asks the driver whether it is busy."""
+    """Return one sentence about a V4L2 device that gives no pictures; the driver is asked if it is busy."""
     try:
         descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK)
         try:
@@ -42,7 +42,7 @@ def why_no_camera(device: str, ioctl: Callable[[int, int, bytes], bytes] = fcntl
             os.close(descriptor)
     except OSError as error:
         return _camera_sentence(device, error.errno)
-    return f"Camera {device} opens but gives no pictures: check its cable, and width, height and fps asked of it."
+    return f"Camera {device} opens but gives no pictures: check its cable, and source.width, height and fps."
 
 
 def _camera_sentence(device: str, code: int | None) -> str:
@@ -59,7 +59,7 @@ def _camera_sentence(device: str, code: int | None) -> str:
 
 
 def why_no_stream(url: str, timeout: float) -> str:
-    """One sentence about a stream that does not open: asks the server itself, with the login as a client would."""
+    """Return one sentence about a stream that does not open; the server is asked, with the login of the address."""
     shown, parts = redacted_url(url), stream_address(url)
     if parts.scheme not in PORTS:
         return f"The stream {shown} cannot be opened: check the address and that the camera is on."
@@ -73,10 +73,10 @@ def why_no_stream(url: str, timeout: float) -> str:
         return f"{shown} does not answer: check the address, the network and that the camera is on."
     except (OSError, ValueError) as error:
         return f"{shown} cannot be reached ({type(error).__name__}): check the address and the network."
-    return _answer_sentence(shown, code, bool(parts.username))
+    return _status_sentence(shown, code, bool(parts.username))
 
 
-def _answer_sentence(shown: str, code: int, with_login: bool) -> str:
+def _status_sentence(shown: str, code: int, with_login: bool) -> str:
     if code in (401, 403) and not with_login:
         return f"{shown} wants a user name and a password: set source.username and source.password."
     if code in (401, 403):

@@ -1,4 +1,7 @@
-"""A camera or a stream: read by a thread of its own, opened again for ever, newest picture first. Knows no vendor."""
+"""Read a camera or a stream in a thread of its own, keep the newest picture, and open it again after every fault.
+
+This file uses no vendor's library: the `Capture` comes from the file of its vendor.
+"""
 
 from __future__ import annotations
 
@@ -21,38 +24,43 @@ from edge_app.system.rate_meter import RateMeter
 log = logging.getLogger(__name__)
 
 RETRY_S = (1.0, 3.0)
-"""Shortest and longest wait before a source is opened again. An attempt costs a camera on its own cable nothing, and
-with up to 5 s to look at the stream (opencv.open_url) one that is back is seen again within 10 s."""
-_PROOF = 3
-"""New pictures that end the doubt about a frozen source: a fresh connection may show the frozen one encoded anew."""
-_PATIENCE_S = 1.0
-"""How long close() waits for a thread that hangs in a vendor's library; its own time-outs end it afterwards."""
+"""Shortest and longest wait, s, before a source is opened again. An attempt costs nothing for a camera on its own
+cable, and with up to 5 s to analyse the stream (opencv.open_url) a camera that is back delivers within 10 s."""
+_NEW_AFTER_FROZEN = 3
+"""New pictures needed before a frozen source delivers again: a new connection may show the frozen picture encoded
+differently."""
+_CLOSE_WAIT_S = 1.0
+"""Longest wait of close() for a thread that hangs in a vendor's library, whose time-outs end it later."""
 
 
 class Capture(Protocol):
-    """What delivers pictures until it fails; used by one thread."""
+    """Opened device that delivers pictures until it fails; used by one thread."""
 
     def grab(self) -> bool:
-        """Waits for the next picture; False when there is none any more, and the capture is then dead."""
+        """Wait for the next picture; return False when none will come from this capture any more."""
         ...
 
     def retrieve(self) -> Image | None:
-        """The picture that was grabbed, uint8 (H, W, 3) BGR, or None when it is broken."""
+        """Return the grabbed picture, uint8 (H, W, 3) BGR, or None when it is broken."""
         ...
 
     def close(self) -> None: ...
 
 
-class Live:
-    """A source whose time goes on when nobody reads.
+class LiveSource:
+    """Source of a camera or a stream, whose time goes on while nobody reads.
 
-    open_capture(failures): opens the device, told how many attempts in a row have failed; raises SourceError with a
-    sentence for the user. name: for sentences. fps_limit: pictures above this rate are skipped before conversion.
-    frozen_s: when the picture has been exactly the same for so long, the source is `frozen`: its frames are held back
-    and it is opened again until the picture changes. retry_s: shortest and longest wait, s, before it is opened
-    again; the wait doubles from one to the other, with jitter. wall: UTC s. clock: s, never steps.
+    open_capture: opens the device; its argument is the number of attempts in a row that have failed; raises SourceError
+    with a sentence for the user.
+    name: for messages.
+    fps_limit: pictures above this rate, frames/s, are skipped before conversion.
+    frozen_s: when the picture has been exactly the same for this time, s, the source is `frozen`: it delivers no frames
+    and is opened again until the picture changes.
+    retry_s: shortest and longest wait, s, before it is opened again; the wait doubles from one to the other, with
+    jitter.
+    wall: UTC s. clock: s, never steps.
 
-    Time stamps are those of arrival: `captured_at` follows the system's clock, also when somebody sets that back.
+    Frames carry the time of their arrival; `captured_at` follows the system's clock, also when that is set back.
     """
 
     live = True
@@ -73,9 +81,9 @@ class Live:
         self._wall, self._clock = wall, clock
         self._limit, self._repeats, self._rate = RateLimit(fps_limit), Repeats(), RateMeter()
         self._status = SourceStatus("opening")
-        self._index = self._doubt = 0
+        self._index = self._new_needed = 0
         self._slot: Frame | None = None
-        self._bug: Exception | None = None
+        self._error: Exception | None = None
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="source", daemon=True)
@@ -87,55 +95,55 @@ class Live:
         return replace(status, state="ended") if self._closing.is_set() else status
 
     def read(self, timeout: float) -> Frame | None:
-        """The newest frame that was not read yet, or None after `timeout` s without one.
+        """Return the newest frame that was not read yet, or None when none came within `timeout` s.
 
-        Raises SourceEnded after close(), also in a thread that waits here. Frames that come faster than they are read
-        are replaced by the newest and counted in `status.dropped`.
+        Frames that come faster than they are read are replaced by the newest and counted in `status.dropped`.
+        Raises SourceEnded: after close(), also in a thread that waits here.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._slot or self._bug or self._closing.is_set(), timeout)
+            self._changed.wait_for(lambda: self._slot or self._error or self._closing.is_set(), timeout)
             if self._closing.is_set():
                 raise SourceEnded(f"{self._name} was closed.")
-            if self._bug:
-                raise self._bug
+            if self._error:
+                raise self._error
             frame, self._slot = self._slot, None
             return frame
 
     def close(self) -> None:
-        """Ends the thread and wakes who waits in read(); may be called twice and from any thread."""
+        """End the thread and wake a thread that waits in read(); may be called twice and from any thread."""
         with self._changed:
             self._closing.set()
             self._slot = None
             self._changed.notify_all()
-        self._thread.join(_PATIENCE_S)
+        self._thread.join(_CLOSE_WAIT_S)
 
     def _run(self) -> None:
         try:
             failures = 0
             while not self._closing.is_set():
-                failures = 0 if self._follow(failures) else failures + 1
-                self._closing.wait(self._pause(failures))
-        except Exception as error:  # a bug: read() raises it where somebody is in charge
+                failures = 0 if self._read_until_fault(failures) else failures + 1
+                self._closing.wait(self._retry_delay(failures))
+        except Exception as error:  # a programming error: read() raises it in the thread of the caller
             with self._changed:
-                self._bug = error
+                self._error = error
                 self._changed.notify_all()
 
-    def _follow(self, failures: int) -> bool:
-        """Opens and reads until that fails; returns whether a frame was delivered."""
+    def _read_until_fault(self, failures: int) -> bool:
+        """Open the device and read until a fault; return True when a frame was delivered."""
         frames = 0
         try:
             with closing(self._open_capture(failures)) as capture:
                 while not self._closing.is_set():
-                    frames += self._take(capture, first=frames == 0)
+                    frames += self._read_picture(capture, first=frames == 0)
         except _FrozenError as fault:
-            self._doubt = _PROOF
-            self._fault("frozen", str(fault))
+            self._new_needed = _NEW_AFTER_FROZEN
+            self._note_fault("frozen", str(fault))
         except SourceError as fault:
-            self._fault("lost", str(fault))
+            self._note_fault("lost", str(fault))
         return frames > 0
 
-    def _take(self, capture: Capture, *, first: bool) -> bool:
-        """Reads one picture; returns whether it was delivered."""
+    def _read_picture(self, capture: Capture, *, first: bool) -> bool:
+        """Read one picture; return True when it was delivered."""
         if not capture.grab():
             raise SourceError(f"{self._name} stopped sending pictures; it is opened again until it does.")
         now, at, index = self._clock(), self._wall(), self._index
@@ -148,15 +156,15 @@ class Live:
         if image is None:
             self._status = replace(self._status, dropped=self._status.dropped + 1)
             return False
-        self._judge(image, now)
-        if self._doubt:
+        self._check_frozen(image, now)
+        if self._new_needed:
             return False
         self._deliver(Frame(image, index, at, now), first)
         return True
 
-    def _judge(self, image: Image, now: float) -> None:
-        new = self._repeats.see(image, now)
-        self._doubt = max(0, self._doubt - new)
+    def _check_frozen(self, image: Image, now: float) -> None:
+        is_new = self._repeats.update(image, now)
+        self._new_needed = max(0, self._new_needed - is_new)
         self._status = replace(self._status, repeated=self._repeats.count)
         if self._repeats.still_s >= self._frozen_s:
             raise _FrozenError(
@@ -166,33 +174,33 @@ class Live:
 
     def _deliver(self, frame: Frame, first: bool) -> None:
         status, size = self._status, frame.size
-        again = first and status.width > 0
+        reopened = first and status.width > 0
         if status.state != "ok":
             log.info("%s delivers %d x %d pictures", self._name, *size)
         with self._changed:
-            lost = self._slot is not None
+            replaced = self._slot is not None
             self._slot = None if self._closing.is_set() else frame
             self._status = replace(
                 status,
                 state="ok",
                 width=size[0],
                 height=size[1],
-                reconnects=status.reconnects + again,
-                dropped=status.dropped + lost,
+                reconnects=status.reconnects + reopened,
+                dropped=status.dropped + replaced,
             )
             self._changed.notify_all()
 
-    def _fault(self, state: State, detail: str) -> None:
+    def _note_fault(self, state: State, detail: str) -> None:
         if detail != self._status.detail or state != self._status.state:
             log.warning("%s", detail)
         self._rate = RateMeter()
         self._status = replace(self._status, state=state, detail=detail, rate=0.0)
 
-    def _pause(self, failures: int) -> float:
+    def _retry_delay(self, failures: int) -> float:
         shortest, longest = self._retry_s
-        # The exponent is bounded because a camera may be away for months.
+        # The exponent is limited because a camera may be away for months.
         return min(longest, shortest * 2.0 ** min(failures, 30) * random.uniform(1.0, 1.5))
 
 
 class _FrozenError(SourceError):
-    """The source still sends, but always the same picture."""
+    """Error of a source that sends the same picture again and again."""

@@ -1,4 +1,4 @@
-"""Masks: parts of the picture that nobody may see, black before the frame leaves its source."""
+"""Paint masks, the parts of the picture that nobody may see, black before a frame leaves its source."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edge_app.records import FloatArray, Frame, Image
 from edge_app.sources import Source, SourceStatus
 
 Mask: TypeAlias = Sequence[tuple[float, float]]
-"""Points in 0..1 of the frame: opposite corners of a rectangle, or three and more of a polygon."""
+"""Points in 0..1 of the frame: two opposite corners of a rectangle, or three or more corners of a polygon."""
 
 _MARGIN_PX: Final = 1.0
 
 
 def corners(mask: Mask, size: tuple[int, int]) -> FloatArray:
-    """Float32 (P, 2) px of a frame of this width and height."""
+    """Return the corners of a mask, float32 (P, 2) px, in a frame of this width and height."""
     points = np.multiply(mask, size)
     if len(points) == 2:
         (x0, y0), (x1, y1) = points.min(axis=0) - _MARGIN_PX, points.max(axis=0) + _MARGIN_PX
@@ -28,18 +28,18 @@ def corners(mask: Mask, size: tuple[int, int]) -> FloatArray:
 
 
 def mask_image(image: Image, masks: Sequence[Mask]) -> Image:
-    """A copy with every masked pixel black, so that nothing can bring it back."""
+    """Return a copy of the picture with every masked pixel black, so that nothing can restore it."""
     canvas: Image = image.copy()
     size = image.shape[1], image.shape[0]
     for mask in masks:
         outline = np.round(corners(mask, size)).astype(np.int32)
         cv2.fillPoly(canvas, [outline], (0, 0, 0))
-        cv2.polylines(canvas, [outline], True, (0, 0, 0), thickness=3)  # corners between two pixels cover both
+        cv2.polylines(canvas, [outline], True, (0, 0, 0), thickness=3)  # a corner between two pixels covers both
     return canvas
 
 
 class MaskedSource:
-    """A Source whose frames are masked: detector, harvest and preview never had the pixels beneath."""
+    """Source whose frames are masked: detector, harvest and preview never get the pixels beneath."""
 
     def __init__(self, source: Source, masks: Sequence[Mask]) -> None:
         self._source, self._masks = source, tuple(masks)
@@ -61,5 +61,5 @@ class MaskedSource:
 
 
 def mask_source(source: Source, masks: Sequence[Mask]) -> Source:
-    """The source itself where nothing is masked, so that it costs nothing then."""
+    """Return the source with its frames masked; without masks the source itself, so that it costs nothing."""
     return MaskedSource(source, masks) if masks else source

@@ -1,4 +1,4 @@
-"""The only source file that knows cv2.VideoCapture: opens files, V4L2 cameras and network streams."""
+"""Open files, V4L2 cameras and network streams with cv2.VideoCapture. Only this source file uses it."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ import cv2
 from edge_app.errors import SourceError
 from edge_app.records import Image
 from edge_app.sources.diagnosis import stream_address, why_no_camera, why_no_stream
-from edge_app.sources.live import RETRY_S, Live
+from edge_app.sources.live import RETRY_S, LiveSource
 from edge_app.sources.rotation import rotated
 from edge_app.system.redaction import redacted_url
 
-# OpenCV and FFmpeg write to stderr on their own, addresses with passwords included. What went wrong is told by the
-# errors raised here; who wants the noise sets the variable before the start.
+# OpenCV and FFmpeg write to stderr themselves, addresses with passwords included. The errors raised here say what went
+# wrong; to see the output of FFmpeg, set the variable before the start.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 if hasattr(cv2, "setLogLevel"):  # OpenCV 4
     cv2.setLogLevel(0)  # silent
 else:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-_QUICK_LOOK_US = 500_000
-_LARGE = 1920 * 1080
-"""Pixels up to which one thread decodes a file faster than it is counted; several cost a third more of the cores."""
+_SHORT_ANALYSIS_US = 500_000
+_LARGE_PX = 1920 * 1080
+"""Up to this many pixels one thread decodes a file faster than it is counted; several threads cost a third more of the
+processor."""
 _opening = threading.Lock()
 
 
 class Capture:
-    """A cv2.VideoCapture from which the first picture has been grabbed already; used by one thread."""
+    """Opened cv2.VideoCapture whose first picture has been grabbed already; used by one thread."""
 
     def __init__(self, capture: cv2.VideoCapture, rotation: int) -> None:
         self._capture = capture
@@ -42,12 +43,12 @@ class Capture:
         self._first = True
 
     def grab(self) -> bool:
-        """Takes the next picture without converting it; False at the end or when none came in time."""
+        """Take the next picture without converting it; return False at the end or when none came in time."""
         first, self._first = self._first, False
         return first or self._capture.grab()
 
     def retrieve(self) -> Image | None:
-        """The picture that was grabbed, uint8 (H, W, 3) BGR, turned; None when it is broken."""
+        """Return the grabbed picture, uint8 (H, W, 3) BGR, rotated; None when it is broken."""
         ok, image = self._capture.retrieve()
         if not ok or image.ndim != 3:
             return None
@@ -55,17 +56,17 @@ class Capture:
 
     @property
     def stamp(self) -> float:
-        """Container time of the picture that was grabbed, s."""
+        """Container time of the grabbed picture, s."""
         return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
 
     @property
     def rate(self) -> float:
-        """Promised frames/s; may be any nonsense."""
+        """Frames/s that the container promises; may be nonsense."""
         return self._capture.get(cv2.CAP_PROP_FPS)
 
     @property
-    def promised(self) -> int:
-        """Promised number of frames, 0 when unknown; containers lie about it."""
+    def promised_frames(self) -> int:
+        """Number of frames that the container promises, 0 when unknown; often not exact."""
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         return int(count) if math.isfinite(count) and count > 0 else 0
 
@@ -74,7 +75,11 @@ class Capture:
 
 
 def open_file(path: Path, rotation: int = 0) -> Capture:
-    """Opens a video file. Raises SourceError."""
+    """Open a video file.
+
+    rotation: 0, 90, 180 or 270 degrees clockwise.
+    Raises SourceError: when it is absent, is no video or holds no picture.
+    """
     if not path.exists():
         raise SourceError(f"There is no video {path}: check the name and the folder.")
     if not path.is_file():
@@ -84,7 +89,7 @@ def open_file(path: Path, rotation: int = 0) -> Capture:
     # An absolute path keeps FFmpeg from taking a colon in the name for a protocol.
     with _ffmpeg_options(""):
         capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-        if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > _LARGE:
+        if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > _LARGE_PX:
             capture.open(str(path.absolute()), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise SourceError(f"{path} is no video, or one that was cut off before it was complete: try to play it.")
@@ -96,16 +101,20 @@ def open_file(path: Path, rotation: int = 0) -> Capture:
 def open_device(
     device: str, rotation: int = 0, *, width: int | None = None, height: int | None = None, fps: float | None = None
 ) -> Capture:
-    """Opens a V4L2 camera; width, height and fps are wishes. Raises SourceError."""
+    """Open a V4L2 camera.
+
+    width and height in px and fps are requested; the camera may choose others.
+    Raises SourceError: with the reason, when it gives no picture.
+    """
     capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
-    # Over USB 2 raw pictures of 720p come at 10 frames/s; a camera without MJPEG ignores the wish.
+    # USB 2 carries only 10 raw pictures of 720p a second; a camera without MJPEG ignores the request.
     capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-    wishes = {cv2.CAP_PROP_FRAME_WIDTH: width, cv2.CAP_PROP_FRAME_HEIGHT: height, cv2.CAP_PROP_FPS: fps}
-    for name, value in wishes.items():
+    requested = {cv2.CAP_PROP_FRAME_WIDTH: width, cv2.CAP_PROP_FRAME_HEIGHT: height, cv2.CAP_PROP_FPS: fps}
+    for name, value in requested.items():
         if value:
             capture.set(name, value)
     if not capture.grab():
-        capture.release()  # else the driver says that it is busy, with us
+        capture.release()  # otherwise this capture makes the driver report that the camera is busy
         raise SourceError(why_no_camera(device))
     return Capture(capture, rotation)
 
@@ -113,15 +122,16 @@ def open_device(
 def open_url(
     url: str, rotation: int = 0, *, open_timeout_s: float = 8.0, read_timeout_s: float = 3.0, quick: bool = False
 ) -> Capture:
-    """Opens an RTSP stream over TCP or an HTTP stream. Raises SourceError.
+    """Open an RTSP stream over TCP or an HTTP stream.
 
-    A server that freezes is noticed after about twice `read_timeout_s`. `quick` looks at the stream for half a second
-    instead of up to five: enough where the server describes it, as RTSP does nearly always.
+    read_timeout_s: a server that freezes is noticed after about twice this time. quick: analyse the stream for half a
+    second instead of up to five: enough where the server describes it, as RTSP servers nearly always do.
+    Raises SourceError: with the reason, when it gives no picture.
     """
     times = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(open_timeout_s * 1000)]
     times += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(read_timeout_s * 1000)]
     options = f"rtsp_transport;tcp|timeout;{round(read_timeout_s * 1e6)}"
-    with _ffmpeg_options(options + (f"|analyzeduration;{_QUICK_LOOK_US}" if quick else "")):
+    with _ffmpeg_options(options + (f"|analyzeduration;{_SHORT_ANALYSIS_US}" if quick else "")):
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, times)
     if not capture.grab():
         capture.release()
@@ -131,7 +141,10 @@ def open_url(
 
 @contextmanager
 def _ffmpeg_options(options: str) -> Iterator[None]:
-    """OpenCV takes them from the environment alone; a stream's options would spoil the reading of a file."""
+    """Set the options of FFmpeg for one call.
+
+    OpenCV reads them only from the environment, and a stream's options would disturb the reading of a file.
+    """
     with _opening:
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options
         try:
@@ -150,10 +163,14 @@ def camera(
     fps_limit: float | None = None,
     frozen_s: float = 10.0,
     retry_s: tuple[float, float] = RETRY_S,
-) -> Live:
-    """A V4L2 camera, by number or path such as /dev/video0; opened in the background and again for ever."""
+) -> LiveSource:
+    """Open a V4L2 camera in the background, and again after every fault.
+
+    device: number, or path such as /dev/video0. width, height, fps: see `open_device`. rotation: degrees clockwise.
+    fps_limit, frozen_s, retry_s: see `LiveSource`.
+    """
     path = f"/dev/video{device}" if str(device).isdecimal() else str(device)
-    return Live(
+    return LiveSource(
         lambda _failures: open_device(path, rotation, width=width, height=height, fps=fps),
         name=f"Camera {path}",
         fps_limit=fps_limit,
@@ -173,10 +190,14 @@ def stream(
     retry_s: tuple[float, float] = RETRY_S,
     wall: Callable[[], float] = time.time,
     clock: Callable[[], float] = time.monotonic,
-) -> Live:
-    """An RTSP or HTTP stream; opened in the background and again for ever. Raises SourceError for another address."""
+) -> LiveSource:
+    """Open an RTSP or HTTP stream in the background, and again after every fault.
+
+    rotation: degrees clockwise. open_timeout_s, read_timeout_s: see `open_url`. The others: see `LiveSource`.
+    Raises SourceError: for an address that is not one of a stream.
+    """
     described = stream_address(url).scheme == "rtsp"
-    return Live(
+    return LiveSource(
         lambda failures: open_url(
             url,
             rotation,

@@ -1,28 +1,28 @@
-"""Which frame at what time: the media clock of a recording and the limit on the frame rate. Pure."""
+"""Time the frames of a recording by its media clock, and limit the frame rate. Pure."""
 
 from __future__ import annotations
 
 import math
 
 _LONGEST_STEP_S = 60.0
-"""A recorder that writes only when something moves leaves gaps; one of more than a minute is a broken time stamp."""
+"""A recorder that writes only when something moves leaves gaps; a longer one is taken for a broken time stamp."""
 _BACK_S = 1.0
-_SANE_RATES = (0.1, 1000.0)
+_PLAUSIBLE_RATES = (0.1, 1000.0)
 _USUAL_RATE = 25.0
 
 
-def sane_rate(promised: float) -> float:
-    """Frames/s that a container promises, or 25 where it promises nonsense (0, NaN, or its time base of 90000)."""
-    low, high = _SANE_RATES
+def plausible_rate(promised: float) -> float:
+    """Return the frames/s that a container promises, or 25 for nonsense (0, NaN, or its time base of 90000)."""
+    low, high = _PLAUSIBLE_RATES
     return promised if math.isfinite(promised) and low <= promised <= high else _USUAL_RATE
 
 
 class MediaClock:
-    """Media time of each frame of a recording, in s from its first frame, strictly increasing.
+    """Clock that gives each frame of a recording its time, s from the first frame, strictly increasing.
 
-    The container's time stamps count wherever they are sane, so frames of variable length stay where they belong. A
-    stamp that repeats, goes back or leaps by more than a minute is replaced by one frame length (1 / `rate`) after the
-    frame before; after a leap the clock goes on from the new place.
+    It follows the container's time stamps wherever they are plausible, so that frames of variable length keep their
+    times. A stamp that repeats, goes back or jumps by more than a minute is replaced by one frame length (1 / `rate`)
+    after the frame before; after a jump the clock continues from the new stamp.
     """
 
     def __init__(self, rate: float) -> None:
@@ -31,7 +31,7 @@ class MediaClock:
         self._now = -self.step
 
     def tick(self, stamp: float) -> float:
-        """The time of the next frame, whose container time is `stamp` s."""
+        """Return the time of the next frame, whose container time is `stamp` s."""
         if not math.isfinite(stamp):
             stamp = math.inf
         if self._offset is None:
@@ -43,25 +43,25 @@ class MediaClock:
         return self._now
 
     def restart(self) -> None:
-        """The recording begins again: its time stamps start anew, the clock goes on."""
+        """Continue the clock when the recording begins again and its time stamps start over."""
         self._offset = None
 
 
 class RateLimit:
-    """Lets through at most `rate` frames/s of a faster source, evenly; None lets everything through.
+    """Limit that accepts at most `rate` frames/s of a faster source, evenly; None accepts every frame.
 
-    Follows a fixed schedule and takes the frame nearest to each of its times, so that a jitter in arrival does not
+    It follows a fixed schedule and accepts the frame nearest to each of its times, so that jitter in arrival does not
     halve the rate.
     """
 
     def __init__(self, rate: float | None) -> None:
         self._period = 1.0 / rate if rate else 0.0
         self._due = -math.inf
-        self._seen = math.inf
+        self._last = math.inf
 
     def due(self, now: float) -> bool:
-        """Whether the frame of time `now`, s, is wanted."""
-        step, self._seen = max(0.0, now - self._seen), now
+        """Return True when the frame of time `now`, s, is accepted."""
+        step, self._last = max(0.0, now - self._last), now
         if now + step / 2 < self._due:
             return False
         on_schedule = self._due + self._period

@@ -1,8 +1,8 @@
-"""The only source file that knows picamera2: a Raspberry Pi camera with two streams from one exposure.
+"""Read a Raspberry Pi camera with two streams of the same exposure. Only this source file uses picamera2.
 
 The main stream is for people (preview/main_stream.py), the small one for inference: the camera's own processor
 scales both. The library comes from the system (apt: python3-picamera2) and is loaded when a camera is opened. Every
-call is one of picamera2 0.3.38.
+call exists in picamera2 0.3.38.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ import numpy as np
 
 from edge_app.errors import SourceError
 from edge_app.records import Image
-from edge_app.sources.live import RETRY_S, Live
+from edge_app.sources.live import RETRY_S, LiveSource
 from edge_app.sources.rotation import rotated
 
 log = logging.getLogger(__name__)
 
 Watcher: TypeAlias = Callable[[Callable[[], Image]], None]
-"""Called with each picture; what it is given makes the main stream's picture, uint8 (H, W, 3) BGR, for whom it may
-concern: nothing is copied when it is not called. It may be called only before the watcher returns."""
+"""Function called for each picture. Its argument returns the picture of the main stream, uint8 (H, W, 3) BGR, and may
+be called only before the watcher returns; nothing is copied when it is not called."""
 
 INFERENCE_WIDTH: Final = 512
-"""The default detector's. A multiple of 128, to which picamera2 aligns rows of YUV420: none is padded."""
+"""Width of the default detector's input, px. It is a multiple of 128, to which picamera2 aligns rows of YUV420, so that
+no row is padded."""
 
 
 class Capture:
-    """A running camera; used by one thread.
+    """Running camera, used by one thread.
 
-    controls: by libcamera's names. One that this camera does not have is left out, and told in the log: a camera of
-    fixed focus has no autofocus to be switched off.
+    main, small: width and height of the two streams, px. controls: by libcamera's names; one that this camera does not
+    have is left out and logged, as a camera of fixed focus has no autofocus that could be switched off.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Capture:
         self._camera.start()
 
     def grab(self) -> bool:
-        """Waits for the next picture; False when none came in time: a cable has come loose, or the camera hangs."""
+        """Wait for the next picture; return False when none came in time: the cable is loose, or the camera hangs."""
         self._release()
         job = self._camera.capture_request(wait=False)
         try:
@@ -97,10 +98,10 @@ class Capture:
         return True
 
     def retrieve(self) -> Image | None:
-        """The picture for inference, uint8 (H, W, 3) BGR, turned."""
+        """Return the picture for inference, uint8 (H, W, 3) BGR, rotated."""
         planes = self._request.make_array("lores")
         width, height = self._small
-        # Rows may be padded; the colour planes have half the stride, so the cut comes after the conversion.
+        # Rows may be padded, and the colour planes have half the stride: the padding is cut after the conversion.
         bgr = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)
         self._release()
         return rotated(np.ascontiguousarray(bgr[:height, :width]).astype(np.uint8, copy=False), self._rotation)
@@ -134,20 +135,22 @@ def camera(
     read_timeout_s: float = 3.0,
     retry_s: tuple[float, float] = RETRY_S,
     watcher: Watcher | None = None,
-) -> Live:
-    """A Raspberry Pi camera by its number; opened in the background and again for ever.
+) -> LiveSource:
+    """Open a Raspberry Pi camera by its number, in the background, and again after every fault.
 
-    width and height: of the main stream, px; frames for counting are INFERENCE_WIDTH wide, in the same shape. fps:
-    frames/s, default 30. exposure_us and gain: fixed, else automatic. focus: 1/m, fixed; autofocus is switched off.
-    flicker_hz: of the mains, 50 or 60; 0 leaves it alone.
+    width, height: of the main stream, px; frames for counting are INFERENCE_WIDTH wide, with the same aspect ratio.
+    fps: frames/s, default 30. exposure_us, gain: fixed; None is automatic. focus: 1/m, fixed; autofocus is switched
+    off. flicker_hz: frequency of the mains, 50 or 60; 0 leaves the camera's setting. rotation: degrees clockwise.
+    fps_limit, frozen_s, retry_s: see `LiveSource`. watcher: see `Watcher`.
+    Raises SourceError: when `device` is not a number.
     """
     if not str(device).isdecimal():
         raise SourceError(f'source.device: a Raspberry Pi camera has a number, such as "0", not "{device}".')
     main = ((width or 1280) // 2 * 2, (height or 720) // 2 * 2)
-    across = min(INFERENCE_WIDTH, main[0])
-    small = (across, round(main[1] * across / main[0] / 2) * 2)
-    controls = wanted_controls(fps or 30.0, exposure_us, gain, focus, flicker_hz)
-    return Live(
+    small_width = min(INFERENCE_WIDTH, main[0])
+    small = (small_width, round(main[1] * small_width / main[0] / 2) * 2)
+    controls = _controls(fps or 30.0, exposure_us, gain, focus, flicker_hz)
+    return LiveSource(
         lambda _failures: Capture(
             int(device),
             main=main,
@@ -164,10 +167,10 @@ def camera(
     )
 
 
-def wanted_controls(
+def _controls(
     fps: float, exposure_us: int | None, gain: float | None, focus: float, flicker_hz: int
 ) -> dict[str, float]:
-    """libcamera's controls, its enumerations as numbers."""
+    """Return the settings as libcamera's controls, with enumerations as numbers."""
     controls: dict[str, float] = {"FrameRate": fps, "AfMode": 0, "LensPosition": focus}  # 0: AfModeManual
     if exposure_us is not None:
         controls["ExposureTime"] = exposure_us
@@ -180,7 +183,7 @@ def wanted_controls(
 
 def _library() -> Any:
     try:
-        from picamera2 import Picamera2  # type: ignore[import-not-found]  # on a Raspberry Pi alone
+        from picamera2 import Picamera2  # type: ignore[import-not-found]  # only on a Raspberry Pi
     except ImportError as error:
         raise SourceError(
             'source.kind "picamera" needs picamera2 on a Raspberry Pi: apt install python3-picamera2, and a venv with '

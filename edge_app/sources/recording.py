@@ -1,4 +1,4 @@
-"""A video file: every frame in order on the media clock, or at the pace of a camera."""
+"""Read a video file: every frame in order on the media clock, or at the pace of a camera."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ from edge_app.records import Frame
 from edge_app.sources import SourceStatus
 from edge_app.sources.masks import Mask, mask_image
 from edge_app.sources.opencv import open_file
-from edge_app.sources.pacing import MediaClock, RateLimit, sane_rate
+from edge_app.sources.pacing import MediaClock, RateLimit, plausible_rate
 from edge_app.sources.repeats import Repeats
 
 _COMPLETE = 0.9
-"""Containers promise up to 5 % more than they hold (edit lists); below this share a recording was cut off."""
+"""Share of its promised length below which a recording was cut off; containers promise up to 5 % more than they hold
+(edit lists)."""
 
 
 class Recording:
-    """A video file as a source.
+    """Source of a video file.
 
-    start_at: UTC s that frame 0 is given. pace "fast": `live` is False, read() never waits, and both times of a frame
-    come from the media clock, so that the same file gives the same frames. pace "real": like a camera, `live` is True,
-    frames come when they are due and carry the time of the system's clocks; start_at is not used. rotation: 0, 90,
-    180 or 270 degrees clockwise. fps_limit: frames above this rate are skipped without being converted; `index` counts
-    them all the same and stays the number of the frame in the file. loop: begins again at the end.
+    start_at: UTC s of frame 0; not used at pace "real".
+    pace: "fast": `live` is False, read() never waits, and both times of a frame come from the media clock, so that the
+    same file gives the same frames. "real": like a camera, `live` is True, frames come when they are due and carry the
+    time of the system's clocks.
+    rotation: 0, 90, 180 or 270 degrees clockwise.
+    fps_limit: frames above this rate are skipped without being converted; `index` counts them too and stays the number
+    of the frame in the file.
+    loop: begin again at the end.
     masks: parts that nobody may see.
-
-    Raises SourceError when the file is absent, is no video or holds no picture.
+    Raises SourceError: when the file is absent, is no video or holds no picture.
     """
 
     def __init__(
@@ -51,10 +54,10 @@ class Recording:
         self._start_at, self.live = start_at, pace == "real"
         self._wall, self._clock = wall, clock
         self._capture = open_file(self._path, rotation)
-        self.rate = sane_rate(self._capture.rate)
-        self.frames_expected = self._capture.promised
+        self.rate = plausible_rate(self._capture.rate)
+        self.frames_expected = self._capture.promised_frames
         self._media, self._limit, self._repeats = MediaClock(self.rate), RateLimit(fps_limit), Repeats()
-        self._begun: float | None = None
+        self._started_at: float | None = None
         self._next: Frame | None = None
         self._index, self._media_time = 0, 0.0
         self._status = SourceStatus("opening", rate=self.rate)
@@ -65,13 +68,13 @@ class Recording:
         return replace(self._status, state="ended") if self._closing.is_set() else self._status
 
     def read(self, timeout: float) -> Frame | None:
-        """The next frame; at pace "real" None when it is not due within `timeout` s.
+        """Return the next frame; at pace "real" None when it is not due within `timeout` s.
 
-        Raises SourceEnded at the end, with `status.detail` set if the file broke off before, and after close().
+        Raises SourceEnded: after close() and at the end, with `status.detail` set if the file was cut off.
         """
         if self._next is None:
             self._next = self._decode()
-        if not self._due(self._next.monotonic, timeout):
+        if not self._wait_until_due(self._next.monotonic, timeout):
             return None
         frame, self._next = self._next, None
         size = frame.size
@@ -79,42 +82,42 @@ class Recording:
         return replace(frame, captured_at=self._wall(), monotonic=self._clock()) if self.live else frame
 
     def close(self) -> None:
-        """Frees the file and ends a read() that waits; may be called twice and from any thread."""
+        """Close the file and end a read() that waits; may be called twice and from any thread."""
         self._closing.set()
         with self._using:
             self._capture.close()
 
-    def _due(self, media_time: float, timeout: float) -> bool:
+    def _wait_until_due(self, media_time: float, timeout: float) -> bool:
         if self.live:
-            if self._begun is None:
-                self._begun = self._clock() - media_time
-            wait = self._begun + media_time - self._clock()
+            if self._started_at is None:
+                self._started_at = self._clock() - media_time
+            wait = self._started_at + media_time - self._clock()
             self._closing.wait(max(0.0, min(wait, timeout)))
             if wait > timeout and not self._closing.is_set():
                 return False
-        self._refuse_closed()
+        self._raise_if_closed()
         return True
 
     def _decode(self) -> Frame:
-        """The next wanted frame, both of its times from the media clock."""
+        """Return the next frame within the limit, with both of its times from the media clock."""
         with self._using:
             while True:
-                self._refuse_closed()
+                self._raise_if_closed()
                 self._grab()
                 index, self._index = self._index, self._index + 1
                 self._media_time = self._media.tick(self._capture.stamp)
-                wanted = self._limit.due(self._media_time)
-                image = self._capture.retrieve() if wanted else None
+                due = self._limit.due(self._media_time)
+                image = self._capture.retrieve() if due else None
                 if image is not None:
-                    self._repeats.see(image, self._media_time)
+                    self._repeats.update(image, self._media_time)
                     self._status = replace(self._status, repeated=self._repeats.count)
                     image = mask_image(image, self._masks) if self._masks else image
                     return Frame(image, index, self._start_at + self._media_time, self._media_time)
-                self._pass_over(wanted)
+                self._count_omitted(broken=due)
 
-    def _pass_over(self, wanted: bool) -> None:
+    def _count_omitted(self, *, broken: bool) -> None:
         status = self._status
-        self._status = replace(status, skipped=status.skipped + (not wanted), dropped=status.dropped + wanted)
+        self._status = replace(status, skipped=status.skipped + (not broken), dropped=status.dropped + broken)
 
     def _grab(self) -> None:
         if self._capture.grab():
@@ -129,11 +132,11 @@ class Recording:
     def _end(self) -> NoReturn:
         lasted, promised = self._media_time + self._media.step, self.frames_expected / self.rate
         if lasted < _COMPLETE * promised:
-            detail = f"{self._path} breaks off after {lasted:.1f} s of {promised:.1f} s: only what is there was read."
+            detail = f"{self._path} breaks off after {lasted:.1f} s of {promised:.1f} s: only that part was read."
             self._status = replace(self._status, detail=detail)
         self._status = replace(self._status, state="ended")
         raise SourceEnded(self._status.detail or f"{self._path} is over.")
 
-    def _refuse_closed(self) -> None:
+    def _raise_if_closed(self) -> None:
         if self._closing.is_set():
             raise SourceEnded(f"{self._path} was closed.")

@@ -1,4 +1,4 @@
-"""Turn pictures of a camera that is mounted on its side or upside down."""
+"""Rotate pictures of a camera that is mounted on its side or upside down."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ _CODES: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTA
 
 
 def rotated(image: Image, degrees: int) -> Image:
-    """Return the picture turned clockwise by 90, 180 or 270 degrees; the same one for 0."""
+    """Return the picture rotated clockwise by 90, 180 or 270 degrees; the same one for 0."""
     code = _CODES.get(degrees)
     return image if code is None else cv2.rotate(image, code)  # type: ignore[return-value]  # stubs lack uint8

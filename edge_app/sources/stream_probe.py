@@ -1,4 +1,4 @@
-"""Ask the server of an RTSP or HTTP stream for its description, with the login as a client would."""
+"""Ask the server of an RTSP or HTTP stream for its description, with the login of the address."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ _LARGEST_ANSWER = 65536
 
 
 def ask_server(parts: SplitResult, timeout: float) -> int:
+    """Return the status code with which the server answers the request for the stream.
+
+    parts: address with a scheme of `PORTS`. timeout: s, for the connection and for each part of the answer.
+    Raises OSError: when there is no connection. ValueError: when the answer is neither RTSP nor HTTP.
+    """
     code, head = _request(parts, "", timeout)
     if code != 401 or not parts.username:
         return code
@@ -20,17 +25,17 @@ def ask_server(parts: SplitResult, timeout: float) -> int:
 
 
 def _request(parts: SplitResult, authorization: str, timeout: float) -> tuple[int, str]:
-    method, target, version = _words(parts)
+    method, target, version = _request_line(parts)
     lines = [f"{method} {target} {version}", f"Host: {parts.hostname}", "CSeq: 1", "Connection: close"]
     text = "\r\n".join([*lines, *([authorization] if authorization else []), "", ""])
     address = parts.hostname or "", parts.port or PORTS[parts.scheme]
     with socket.create_connection(address, timeout) as connection:
         connection.sendall(text.encode())
         head = _head(connection)
-    found = re.match(r"(?:RTSP|HTTP)/\d\.\d (\d{3})", head)
-    if not found:
+    status = re.match(r"(?:RTSP|HTTP)/\d\.\d (\d{3})", head)
+    if not status:
         raise ValueError("no RTSP or HTTP answer")
-    return int(found[1]), head
+    return int(status[1]), head
 
 
 def _head(connection: socket.socket) -> str:
@@ -43,7 +48,7 @@ def _head(connection: socket.socket) -> str:
     return answer.decode("latin-1")
 
 
-def _words(parts: SplitResult) -> tuple[str, str, str]:
+def _request_line(parts: SplitResult) -> tuple[str, str, str]:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if parts.scheme == "http":
         return "GET", path, "HTTP/1.1"
@@ -51,14 +56,14 @@ def _words(parts: SplitResult) -> tuple[str, str, str]:
 
 
 def _authorization(parts: SplitResult, head: str) -> str:
-    """Answer to the first challenge in `head`: Digest as RFC 2617 without and with qop=auth, else Basic."""
+    """Return the header for the first challenge in `head`: Digest by RFC 2617, with or without qop=auth, else Basic."""
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     challenge = re.search(r"(?im)^WWW-Authenticate: *Digest (.*)$", head)
     if not challenge:
         return "Authorization: Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-    given = {key.lower(): value for key, value in re.findall(r'(\w+)="?([^",\r]*)', challenge[1])}
-    method, target, _ = _words(parts)
-    realm, nonce, qop = given.get("realm", ""), given.get("nonce", ""), "auth" if "qop" in given else ""
+    fields = {key.lower(): value for key, value in re.findall(r'(\w+)="?([^",\r]*)', challenge[1])}
+    method, target, _ = _request_line(parts)
+    realm, nonce, qop = fields.get("realm", ""), fields.get("nonce", ""), "auth" if "qop" in fields else ""
     middle = f"{nonce}:00000001:edge:auth" if qop else nonce
     response = _md5(f"{_md5(f'{user}:{realm}:{password}')}:{middle}:{_md5(f'{method}:{target}')}")
     extra = ', qop=auth, nc=00000001, cnonce="edge"' if qop else ""

@@ -18,8 +18,8 @@ from edge_app.monitoring.metrics import KIND
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.sources import SourceStatus
 from edge_app.storage.sqlite import FILE
-from tests.storage.test_ledger_faults import small_disk
 from tests.support.brokers import Authority, mosquitto, needs_mosquitto, needs_openssl
+from tests.support.disks import small_disk
 from tests.support.ledger_cases import NOON, count
 from tests.support.metrics_cases import PROMTOOL, Scene, Series, parsed, soon, value
 from tests.support.program import Program

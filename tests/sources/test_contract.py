@@ -1,4 +1,4 @@
-"""What every source promises, whatever is behind it."""
+"""Contract that every source must fulfil."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from edge_app.errors import SourceEnded, SourceError
-from edge_app.records import Frame
 from edge_app.sources import KINDS, Source, open_source
 from tests.support import rtsp_server
 from tests.support.http_video import HttpCamera
 from tests.support.picamera2_stand_in import Picamera2
+from tests.support.reading import read_frames
 from tests.support.rtsp_server import RtspServer
 from tests.support.videos import write_video
 
@@ -58,7 +58,7 @@ def _picamera(_folder: Path, stack: ExitStack) -> Source:
     return open_source("picamera")
 
 
-def _nobody(_folder: Path, _stack: ExitStack) -> Source:
+def _absent(_folder: Path, _stack: ExitStack) -> Source:
     return open_source("stream", url="rtsp://127.0.0.1:9/nobody")
 
 
@@ -74,7 +74,7 @@ DELIVERING: dict[str, Make] = {
     **({"gstreamer": _gstreamer} if find_spec("gi") else {}),
 }
 SILENT: dict[str, Make] = {
-    "nobody there": _nobody,
+    "nobody there": _absent,
     "no camera": lambda folder, _: open_source("camera", device=str(folder / "video0")),
 }
 
@@ -95,18 +95,8 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, stack: ExitStack) -> 
     return stack.enter_context(closing((DELIVERING | SILENT)[request.param](tmp_path, stack)))
 
 
-def frames_of(source: Source, count: int) -> list[Frame]:
-    deadline = time.monotonic() + 8
-    frames: list[Frame] = []
-    while len(frames) < count:
-        assert time.monotonic() < deadline, source.status
-        frame = source.read(0.2)
-        frames += [frame] if frame else []
-    return frames
-
-
-def test_frames_are_sound_and_time_never_goes_back(delivering: Source) -> None:
-    frames = frames_of(delivering, 8)
+def test_frames_are_valid_and_time_never_goes_back(delivering: Source) -> None:
+    frames = read_frames(delivering, 8)
     for frame in frames:
         assert frame.image.dtype == np.uint8
         assert frame.image.flags.c_contiguous
@@ -117,25 +107,25 @@ def test_frames_are_sound_and_time_never_goes_back(delivering: Source) -> None:
     assert not np.shares_memory(frames[0].image, frames[1].image)
 
 
-def test_status_tells_state_and_size(delivering: Source) -> None:
-    frame = frames_of(delivering, 2)[-1]
+def test_status_has_state_and_size(delivering: Source) -> None:
+    frame = read_frames(delivering, 2)[-1]
     status = delivering.status
     assert (status.state, (status.width, status.height)) == ("ok", frame.size)
 
 
-def test_a_source_is_live_when_it_carries_the_time_of_the_clocks(delivering: Source) -> None:
-    frame = frames_of(delivering, 1)[0]
+def test_frames_of_a_live_source_carry_the_time_of_the_clocks(delivering: Source) -> None:
+    frame = read_frames(delivering, 1)[0]
     assert delivering.live == (abs(frame.captured_at - time.time()) < 5)
 
 
-def test_read_comes_back_in_time(source: Source) -> None:
+def test_read_returns_within_its_timeout(source: Source) -> None:
     for timeout in (0.0, 0.05, 0.05):
         started = time.monotonic()
         source.read(timeout)
         assert time.monotonic() - started < timeout + 0.5
 
 
-def test_after_close_there_is_only_the_end(source: Source) -> None:
+def test_read_raises_source_ended_after_close(source: Source) -> None:
     source.read(0.05)
     source.close()
     source.close()
@@ -148,7 +138,7 @@ def test_after_close_there_is_only_the_end(source: Source) -> None:
 def test_close_ends_a_read_in_another_thread(source: Source) -> None:
     outcome: list[BaseException] = []
 
-    def read_on() -> None:
+    def read_until_it_raises() -> None:
         try:
             while True:
                 source.read(20.0)
@@ -156,7 +146,7 @@ def test_close_ends_a_read_in_another_thread(source: Source) -> None:
         except Exception as error:
             outcome.append(error)
 
-    reader = threading.Thread(target=read_on, daemon=True)
+    reader = threading.Thread(target=read_until_it_raises, daemon=True)
     reader.start()
     time.sleep(0.1)  # so that it is inside read()
     source.close()
@@ -165,6 +155,6 @@ def test_close_ends_a_read_in_another_thread(source: Source) -> None:
     assert isinstance(outcome[0], SourceEnded)
 
 
-def test_an_unknown_kind_names_those_that_exist() -> None:
+def test_the_error_for_an_unknown_kind_lists_the_known_ones() -> None:
     with pytest.raises(SourceError, match=", ".join(KINDS)):
         open_source("film")

@@ -1,3 +1,5 @@
+"""Sentences about cameras and streams that do not open, without their logins."""
+
 from __future__ import annotations
 
 import base64
@@ -25,17 +27,17 @@ secret = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max
 
 @given(user=word, password=secret, query=secret)
 @settings(deadline=None, max_examples=60)
-def test_nothing_before_the_host_or_in_the_query_is_shown(user: str, password: str, query: str) -> None:
+def test_login_and_query_are_not_shown(user: str, password: str, query: str) -> None:
     shown = redacted_url(f"rtsp://{user}:{password}@camera.example:554/road?token={query}#{query}")
     assert shown in ("rtsp://camera.example:554/road", "rtsp://***")
     assert "S3" not in shown
 
 
-def test_an_address_without_secrets_is_shown_whole() -> None:
+def test_an_address_without_secrets_is_shown_unchanged() -> None:
     assert redacted_url("rtsp://192.0.2.1:554/Streaming/Channels/101") == "rtsp://192.0.2.1:554/Streaming/Channels/101"
 
 
-def test_an_address_that_lacks_its_scheme_keeps_its_secret_too() -> None:
+def test_the_login_of_an_address_without_a_scheme_is_not_shown() -> None:
     assert redacted_url("me:tops3cret@host/road?x") == "host/road"
 
 
@@ -53,25 +55,25 @@ def granted(_descriptor: int, _request: int, buffer: bytes) -> bytes:
     return buffer
 
 
-def test_no_such_camera() -> None:
+def test_an_absent_camera_is_explained() -> None:
     assert why_no_camera("/dev/video97").startswith("There is no camera /dev/video97")
 
 
-def test_a_file_is_no_camera(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_camera_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "video0"
     path.touch()
     assert "is not a camera" in why_no_camera(str(path))
 
 
-def test_a_camera_in_use(tmp_path: Path) -> None:
+def test_a_camera_in_use_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "video0"
-    path.touch()  # this machine has no V4L2: the answer of its driver is made up, all else is real
+    path.touch()  # machines without V4L2 run this test too, so the answer of the driver is simulated
     assert "in use by another program" in why_no_camera(str(path), ioctl=busy)
     assert "gives no pictures" in why_no_camera(str(path), ioctl=granted)
 
 
 @pytest.mark.parametrize("device", [97, "97", "/dev/video97"])
-def test_a_camera_that_is_absent_is_told_by_probe(device: int | str) -> None:
+def test_probe_raises_for_an_absent_camera(device: int | str) -> None:
     source = open_source("camera", device=device)
     with pytest.raises(SourceError, match="There is no camera /dev/video97"):
         probe(source, timeout=0.5)
@@ -80,8 +82,8 @@ def test_a_camera_that_is_absent_is_told_by_probe(device: int | str) -> None:
 
 @contextmanager
 def server(*answers: str) -> Iterator[tuple[int, list[str]]]:
-    """Answers one connection after the other with one of these texts; yields its port and what it was asked."""
-    asked: list[str] = []
+    """Answer one connection after the other with these texts; yield the port and the list of requests."""
+    requests: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(5)
 
@@ -89,12 +91,12 @@ def server(*answers: str) -> Iterator[tuple[int, list[str]]]:
             for answer in answers:
                 connection, _ = listener.accept()
                 with connection:
-                    asked.append(connection.recv(4096).decode())
+                    requests.append(connection.recv(4096).decode())
                     connection.sendall(answer.encode())
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield listener.getsockname()[1], asked
+        yield listener.getsockname()[1], requests
         thread.join(5)
 
 
@@ -106,31 +108,31 @@ def md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def test_digest_with_qop_as_rfc_2617_says() -> None:
+def test_digest_with_qop_follows_rfc_2617() -> None:
     challenge = 'WWW-Authenticate: Digest realm="cam", nonce="abc", algorithm=MD5, qop="auth"'
-    with server(REFUSED.format(challenge), FOUND) as (port, asked):
+    with server(REFUSED.format(challenge), FOUND) as (port, requests):
         sentence = why_no_stream(f"rtsp://me:p%40ss@127.0.0.1:{port}/road", 2.0)
     target = f"rtsp://127.0.0.1:{port}/road"
     response = md5(f"{md5('me:cam:p@ss')}:abc:00000001:edge:auth:{md5(f'DESCRIBE:{target}')}")
-    assert f'response="{response}"' in asked[1]
+    assert f'response="{response}"' in requests[1]
     assert "sends no video that can be decoded" in sentence
 
 
-def test_basic_where_the_server_asks_for_it() -> None:
-    with server(REFUSED.format('WWW-Authenticate: Basic realm="cam"'), REFUSED.format("")) as (port, asked):
+def test_basic_is_used_where_the_server_asks_for_it() -> None:
+    with server(REFUSED.format('WWW-Authenticate: Basic realm="cam"'), REFUSED.format("")) as (port, requests):
         sentence = why_no_stream(f"rtsp://me:pass@127.0.0.1:{port}/road", 2.0)
-    assert base64.b64encode(b"me:pass").decode() in asked[1]
+    assert base64.b64encode(b"me:pass").decode() in requests[1]
     assert "refuses the user name or the password" in sentence
-    assert "Authorization" not in asked[0]
+    assert "Authorization" not in requests[0]
 
 
 @pytest.mark.parametrize("answer", ["", "SSH-2.0-OpenSSH_9.2\r\n\r\n", "x" * 100_000])
-def test_a_server_of_another_kind(answer: str) -> None:
+def test_a_server_of_another_protocol_is_explained(answer: str) -> None:
     with server(answer) as (port, _):
         assert "cannot be reached" in why_no_stream(f"rtsp://127.0.0.1:{port}/road", 2.0)
 
 
-def test_a_server_that_says_nothing() -> None:
+def test_a_server_that_does_not_answer_is_explained() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert "does not answer" in why_no_stream(f"rtsp://127.0.0.1:{port}/road", 0.2)
@@ -144,10 +146,10 @@ def test_a_server_that_says_nothing() -> None:
         ("https://user:tops3cret@127.0.0.1/x", "cannot be opened"),
     ],
 )
-def test_what_is_wrong_with_an_address(url: str, sentence: str) -> None:
-    told = why_no_stream(url, 1.0)
-    assert sentence in told
-    assert re.search("tops3cret|\n", told) is None
+def test_a_wrong_address_is_explained(url: str, sentence: str) -> None:
+    explanation = why_no_stream(url, 1.0)
+    assert sentence in explanation
+    assert re.search("tops3cret|\n", explanation) is None
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_what_is_wrong_with_an_address(url: str, sentence: str) -> None:
         "rtsp://u:tops3cret@[::1/",
     ],
 )
-def test_an_address_that_no_waiting_can_cure_is_refused_at_once(url: str) -> None:
+def test_an_invalid_address_is_refused_at_once(url: str) -> None:
     with pytest.raises(SourceError, match="not the address of a stream") as caught:
         open_source("stream", url=url)
     assert "tops3cret" not in str(caught.value)

@@ -1,11 +1,11 @@
-"""Pipelines through real GStreamer."""
+"""Pipelines of real GStreamer."""
 
 from __future__ import annotations
 
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 from edge_app.errors import SourceError
-from edge_app.records import Frame
-from edge_app.sources import Source, SourceStatus, gstreamer, open_source
-from edge_app.sources.gstreamer import PRESETS, describe
-from tests.support import rtsp_server
+from edge_app.sources import Source, gstreamer, open_source
+from edge_app.sources.gstreamer import PRESETS, launch_text
+from tests.support.reading import needs_rtsp, read_frames, wait_until_lost
 from tests.support.rtsp_server import RtspServer
 from tests.support.videos import number_of, write_video
 
@@ -38,53 +37,35 @@ def pipeline(text: str, **options: object) -> Iterator[Source]:
         yield source
 
 
-def frames_of(source: Source, count: int, within: float = 8.0) -> list[Frame]:
-    deadline = time.monotonic() + within
-    frames: list[Frame] = []
-    while len(frames) < count:
-        assert time.monotonic() < deadline, source.status
-        frame = source.read(0.2)
-        frames += [frame] if frame else []
-    return frames
-
-
-def lost(source: Source, wanted: Callable[[SourceStatus], bool] = lambda status: status.state == "lost") -> str:
-    deadline = time.monotonic() + 8
-    while not wanted(source.status):
-        assert time.monotonic() < deadline, source.status
-        source.read(0.05)
-    return source.status.detail
-
-
 @pytest.mark.parametrize("size", [(320, 240), (322, 180), (321, 181)], ids=str)
-def test_frames_of_any_width_arrive_whole(size: tuple[int, int]) -> None:
+def test_frames_of_any_width_are_complete(size: tuple[int, int]) -> None:
     red = "videotestsrc is-live=true pattern=solid-color foreground-color=0xffff0000 ! "
     red += "video/x-raw,width={width},height={height}"
     with pipeline(red, width=size[0], height=size[1]) as source:
-        frame = frames_of(source, 1)[0]
+        frame = read_frames(source, 1)[0]
     assert frame.size == size
     assert np.abs(frame.image.astype(int) - (0, 0, 255)).max() < 12
 
 
-def test_a_picture_is_turned() -> None:
+def test_pictures_are_rotated() -> None:
     with pipeline(BALL, width=320, height=240, rotation=90) as source:
-        assert frames_of(source, 2)[0].size == (240, 320)
+        assert read_frames(source, 2)[0].size == (240, 320)
 
 
 def test_a_file_is_decoded_and_opened_again_at_its_end(tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.avi", range(30), codec="MJPG")
     with pipeline(f"filesrc location={video} ! decodebin") as source:
-        assert number_of(frames_of(source, 1)[0].image) in range(30)
-        assert "come to its end" in lost(source)
-        assert frames_of(source, 1)
+        assert number_of(read_frames(source, 1)[0].image) in range(30)
+        assert "has ended" in wait_until_lost(source)
+        assert read_frames(source, 1)
         assert source.status.reconnects >= 1
 
 
-def test_an_end_that_the_bus_tells_too_late_is_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen on a busy machine: it was told as a pipeline that stopped sending pictures."""
+def test_an_end_is_recognised_before_the_bus_reports_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine this was once reported as a pipeline that had stopped sending pictures."""
     monkeypatch.setattr(gstreamer.Capture, "_failed", lambda _capture: False)
     with pipeline(f"filesrc location={write_video(tmp_path / 'v.avi', range(3), codec='MJPG')} ! decodebin") as source:
-        assert "come to its end" in lost(source)
+        assert "has ended" in wait_until_lost(source)
 
 
 @pytest.mark.parametrize(
@@ -96,58 +77,57 @@ def test_an_end_that_the_bus_tells_too_late_is_an_end(tmp_path: Path, monkeypatc
         ("", "cannot be built"),
     ],
 )
-def test_what_is_wrong_with_a_pipeline_is_said_in_one_sentence(text: str, sentence: str) -> None:
+def test_a_faulty_pipeline_is_explained_in_one_sentence(text: str, sentence: str) -> None:
     with pipeline(text) as source:
-        detail = lost(source)
+        detail = wait_until_lost(source)
         with pytest.raises(AssertionError):
-            frames_of(source, 1, within=0.3)
+            read_frames(source, 1, within=0.3)
     assert re.search(sentence, detail)
     assert "\n" not in detail
 
 
-def test_presets_are_filled_in_and_an_address_is_asked_for() -> None:
-    csi = describe("jetson-csi", device="1", width=1920, height=1080, fps=15.0)
+def test_presets_get_their_values_and_require_an_address() -> None:
+    csi = launch_text("jetson-csi", device="1", width=1920, height=1080, fps=15.0)
     assert "sensor-id=1 " in csi
     assert "width=1920,height=1080,framerate=15/1" in csi
-    assert 'location="rtsp://cam/a b" ' in describe("jetson-rtsp", url="rtsp://cam/a b")
+    assert 'location="rtsp://cam/a b" ' in launch_text("jetson-rtsp", url="rtsp://cam/a b")
     with pytest.raises(SourceError, match=r"source\.url"):
-        describe("jetson-rtsp")
+        launch_text("jetson-rtsp")
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_off_a_jetson_says_which_element_is_missing(name: str) -> None:
+def test_a_preset_names_the_element_that_is_missing_off_a_jetson(name: str) -> None:
     with pipeline(name, url="rtsp://127.0.0.1:9/x") as source:
-        assert "nv" in lost(source)
+        assert "nv" in wait_until_lost(source)
 
 
-needs_rtsp = pytest.mark.skipif(bool(rtsp_server.why_not()), reason=rtsp_server.why_not() or "-")
 RTSP = "rtspsrc location={url} protocols=tcp latency=0 timeout=2000000 ! rtph264depay ! decodebin"
 
 
 @needs_rtsp
-def test_a_server_that_dies_freezes_and_returns_with_another_size() -> None:
+def test_a_server_may_freeze_die_and_return_with_another_size() -> None:
     with RtspServer() as server, pipeline(RTSP, url=server.url) as source:
-        assert frames_of(source, 3)[0].size == (320, 240)
+        assert read_frames(source, 3)[0].size == (320, 240)
         server.freeze()
-        lost(source)
+        wait_until_lost(source)
         server.close()
         with RtspServer(width=640, height=352, port=server.port):
-            assert frames_of(source, 3, within=12)[-1].size == (640, 352)
+            assert read_frames(source, 3, within=12)[-1].size == (640, 352)
 
 
 @needs_rtsp
-def test_a_wrong_password_is_told_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wrong_password_is_reported_but_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with (
         RtspServer(login="viewer:secret") as server,
         pipeline(RTSP, url=server.url_as("viewer:wr0ng"), open_timeout_s=2.0) as source,
     ):
-        detail = lost(source)
+        detail = wait_until_lost(source)
     assert "nauthorized" in detail or "not authorized" in detail.lower() or "login" in detail
     assert "wr0ng" not in detail + caplog.text
 
 
-def test_it_is_closed_while_it_waits() -> None:
+def test_close_ends_a_waiting_pipeline() -> None:
     with pipeline("videotestsrc is-live=true num-buffers=2", read_timeout_s=30.0) as source:
         source.read(1.0)
         began = time.monotonic()

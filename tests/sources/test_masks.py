@@ -1,4 +1,4 @@
-"""Masks: whoever looks at a frame never had the pixels beneath, and what is wrong with one is said with its key."""
+"""Masks: no reader of a frame gets the pixels beneath, and errors of the configuration name the key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEFT = ((0.0, 0.0), (0.3, 1.0))
 TRIANGLE = ((0.6, 0.0), (1.0, 0.0), (1.0, 0.5))
 
 
-def test_frames_of_the_configured_source_are_masked_before_anyone_sees_them() -> None:
+def test_frames_of_the_configured_source_are_masked() -> None:
     source = build_source(Config(privacy=PrivacyConfig(masks=(LEFT, TRIANGLE))))
     frame = source.read(5.0)
     source.close()
@@ -40,7 +40,7 @@ def test_only_the_masked_part_changes_and_the_frame_keeps_its_times() -> None:
     assert np.array_equal(before.image[:, right:], after.image[:, right:])
 
 
-def test_without_masks_nothing_is_put_in_between() -> None:
+def test_without_masks_the_source_itself_is_used() -> None:
     source = Street(seed=1)
     assert mask_source(source, ()) is source
 
@@ -56,7 +56,7 @@ def test_without_masks_nothing_is_put_in_between() -> None:
         "mask = []",
     ],
 )
-def test_what_is_wrong_with_a_mask_is_said_with_its_key(tmp_path: Path, wrong: str) -> None:
+def test_an_error_in_a_mask_names_its_key(tmp_path: Path, wrong: str) -> None:
     path = tmp_path / "edge-app.toml"
     path.write_text(f"[privacy]\n{wrong}\n")
     with pytest.raises(ConfigError) as refused:

@@ -1,3 +1,5 @@
+"""Video files as a source: times, limits, loops, and files that are damaged or absent."""
+
 from __future__ import annotations
 
 import os
@@ -17,11 +19,11 @@ from tests.support.videos import cut_off, ffmpeg, needs_ffmpeg, number_of, write
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """50 pictures, 2 s."""
+    """Return a video of 50 pictures, 2 s long."""
     return write_video(tmp_path_factory.mktemp("videos") / "road.mp4", range(50))
 
 
-def frames_of(source: Recording) -> list[Frame]:
+def read_all(source: Recording) -> list[Frame]:
     frames = []
     try:
         while True:
@@ -33,9 +35,9 @@ def frames_of(source: Recording) -> list[Frame]:
     return frames
 
 
-def test_every_frame_in_order_on_the_media_clock(video: Path) -> None:
+def test_every_frame_comes_in_order_on_the_media_clock(video: Path) -> None:
     source = Recording(video, start_at=1000.0)
-    frames = frames_of(source)
+    frames = read_all(source)
     assert [number_of(frame.image) for frame in frames] == list(range(50))
     assert [frame.index for frame in frames] == list(range(50))
     assert [frame.captured_at for frame in frames] == pytest.approx([1000 + i / 25 for i in range(50)])
@@ -46,22 +48,22 @@ def test_every_frame_in_order_on_the_media_clock(video: Path) -> None:
     assert (status.state, status.width, status.height, status.detail) == ("ended", 160, 120, "")
 
 
-def test_twice_the_same(video: Path) -> None:
-    first, second = frames_of(Recording(video)), frames_of(Recording(video))
+def test_two_readings_give_the_same_frames(video: Path) -> None:
+    first, second = read_all(Recording(video)), read_all(Recording(video))
     assert [f.captured_at for f in first] == [f.captured_at for f in second]
     assert all(np.array_equal(a.image, b.image) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize(("rotation", "back"), [(0, 0), (90, 1), (180, 2), (270, 3)])
 def test_rotation_is_clockwise(video: Path, rotation: int, back: int) -> None:
-    frames = frames_of(Recording(video, rotation=rotation))
+    frames = read_all(Recording(video, rotation=rotation))
     assert frames[0].size == ((160, 120) if back % 2 == 0 else (120, 160))
     assert [number_of(np.rot90(frame.image, back)) for frame in frames[:20]] == list(range(20))
 
 
 def test_limit_skips_evenly_and_keeps_the_numbers_of_the_file(video: Path) -> None:
     source = Recording(video, fps_limit=5.0)
-    frames = frames_of(source)
+    frames = read_all(source)
     assert [frame.index for frame in frames] == list(range(0, 50, 5))
     assert [number_of(frame.image) for frame in frames] == list(range(0, 50, 5))
     assert source.status.skipped == 40
@@ -69,10 +71,10 @@ def test_limit_skips_evenly_and_keeps_the_numbers_of_the_file(video: Path) -> No
 
 
 def test_a_limit_above_the_rate_changes_nothing(video: Path) -> None:
-    assert len(frames_of(Recording(video, fps_limit=60.0))) == 50
+    assert len(read_all(Recording(video, fps_limit=60.0))) == 50
 
 
-def test_a_loop_goes_on_for_ever_in_time_and_number(video: Path) -> None:
+def test_in_a_loop_times_and_numbers_go_on(video: Path) -> None:
     source = Recording(video, loop=True)
     frames = [source.read(1.0) for _ in range(120)]
     source.close()
@@ -81,21 +83,20 @@ def test_a_loop_goes_on_for_ever_in_time_and_number(video: Path) -> None:
     assert [frame.monotonic for frame in frames if frame] == pytest.approx([i / 25 for i in range(120)])
 
 
-def test_repeated_pictures_are_counted_and_harmless(tmp_path: Path) -> None:
+def test_repeated_pictures_are_counted_and_delivered(tmp_path: Path) -> None:
     numbers = [0] * 60 + list(range(1, 40))
     source = Recording(write_video(tmp_path / "still.avi", numbers, codec="MJPG"))
-    assert len(frames_of(source)) == 99
+    assert len(read_all(source)) == 99
     assert source.status.repeated == 59
 
 
 class Clock:
-    """Time that goes on by `step` s at each look, and by what somebody waits for."""
+    """Clock that the test sets."""
 
-    def __init__(self, step: float = 0.0) -> None:
-        self.now, self._step = 5000.0, step
+    def __init__(self) -> None:
+        self.now = 5000.0
 
     def __call__(self) -> float:
-        self.now += self._step
         return self.now
 
 
@@ -121,7 +122,7 @@ def test_real_pace_gives_frames_when_they_are_due_with_the_time_of_the_clocks(vi
 @needs_ffmpeg
 def test_variable_frame_times_are_kept(video: Path, tmp_path: Path) -> None:
     uneven = ffmpeg(video, "-vf", "select='lt(n,10)+gte(n,40)'", "-vsync", "vfr", to=tmp_path / "vfr.mp4")
-    frames = frames_of(Recording(uneven))
+    frames = read_all(Recording(uneven))
     expected = [number / 25 for number in (*range(10), *range(40, 50))]
     assert [frame.monotonic for frame in frames] == pytest.approx(expected, abs=0.002)
 
@@ -129,18 +130,18 @@ def test_variable_frame_times_are_kept(video: Path, tmp_path: Path) -> None:
 @needs_ffmpeg
 def test_a_file_without_time_stamps_counts_frames(video: Path, tmp_path: Path) -> None:
     raw = ffmpeg(video, "-c:v", "mpeg4", "-f", "m4v", to=tmp_path / "raw.m4v")
-    frames = frames_of(Recording(raw))
+    frames = read_all(Recording(raw))
     steps = np.diff([frame.monotonic for frame in frames])
     assert len(frames) == 50
     assert steps == pytest.approx([0.04] * 49, abs=0.001)
 
 
 @needs_ffmpeg
-def test_an_edit_list_that_hides_frames_is_no_breakage(video: Path, tmp_path: Path) -> None:
+def test_frames_hidden_by_an_edit_list_do_not_count_as_cut_off(video: Path, tmp_path: Path) -> None:
     h264 = ffmpeg(video, "-c:v", "libx264", "-g", "25", to=tmp_path / "h264.mp4")
     trimmed = ffmpeg(h264, "-c", "copy", to=tmp_path / "edit.mp4", start=0.2)
     source = Recording(trimmed)
-    frames = frames_of(source)
+    frames = read_all(source)
     assert frames[0].monotonic == 0.0
     assert number_of(frames[0].image) == 5
     assert len(frames) == 45
@@ -149,11 +150,11 @@ def test_an_edit_list_that_hides_frames_is_no_breakage(video: Path, tmp_path: Pa
 
 @needs_ffmpeg
 @pytest.mark.parametrize("name", ["whole.mp4", "whole.mkv", "whole.avi", "whole.ts"])
-def test_a_file_that_breaks_off_ends_with_what_was_read_and_says_so(video: Path, tmp_path: Path, name: str) -> None:
+def test_a_file_that_was_cut_off_delivers_its_frames_and_reports_it(video: Path, tmp_path: Path, name: str) -> None:
     even = ("-g", "1", "-q:v", "6", "-vf", "noise=alls=30:allf=t")  # every picture takes its share of the bytes
-    whole = ffmpeg(video, *even, "-movflags", "+faststart", to=tmp_path / name)
-    source = Recording(cut_off(whole, 0.5, tmp_path / f"half_{name}"))
-    frames = frames_of(source)
+    complete = ffmpeg(video, *even, "-movflags", "+faststart", to=tmp_path / name)
+    source = Recording(cut_off(complete, 0.5, tmp_path / f"half_{name}"))
+    frames = read_all(source)
     assert 15 < len(frames) < 35
     assert source.status.state == "ended"
     if not name.endswith(".ts"):  # a transport stream promises no length
@@ -169,42 +170,44 @@ def error_of(path: Path) -> str:
     return str(caught.value)
 
 
-def test_no_such_file(tmp_path: Path) -> None:
+def test_an_absent_file_is_explained(tmp_path: Path) -> None:
     assert error_of(tmp_path / "none.mp4").startswith(f"There is no video {tmp_path}/none.mp4")
 
 
-def test_a_folder(tmp_path: Path) -> None:
+def test_a_folder_is_explained(tmp_path: Path) -> None:
     assert "is not a file" in error_of(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello, this is no video\n" * 100, os.urandom(5000)])
-def test_a_file_that_is_no_video(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_video_is_explained(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.mp4"
     path.write_bytes(content)
     assert "is no video" in error_of(path)
 
 
-def test_an_mp4_without_its_end_cannot_be_opened_and_says_that_it_may_be_cut_off(video: Path, tmp_path: Path) -> None:
+def test_an_mp4_without_its_end_is_explained_as_cut_off(video: Path, tmp_path: Path) -> None:
     assert "cut off" in error_of(cut_off(video, 0.5, tmp_path / "half.mp4"))
 
 
-def test_zero_frames(tmp_path: Path) -> None:
+def test_a_video_without_frames_is_explained(tmp_path: Path) -> None:
     assert "no picture" in error_of(write_video(tmp_path / "empty.avi", [], codec="MJPG"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(video: Path, tmp_path: Path) -> None:
+def test_a_file_without_permission_is_explained(video: Path, tmp_path: Path) -> None:
     path = cut_off(video, 1.0, tmp_path / "private.mp4")
     path.chmod(0)
     assert "permissions" in error_of(path)
 
 
-def test_a_colon_in_the_name_is_no_protocol(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_colon_in_the_name_is_not_taken_for_a_protocol(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(cut_off(video, 1.0, tmp_path / "cam:12:30.mp4").parent)
-    assert len(frames_of(Recording("cam:12:30.mp4"))) == 50
+    assert len(read_all(Recording("cam:12:30.mp4"))) == 50
 
 
-def test_no_noise_on_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_opencv_and_ffmpeg_write_nothing_to_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"no video at all" * 50)
     error_of(tmp_path / "bad.mp4")
     assert capfd.readouterr() == ("", "")
@@ -218,13 +221,13 @@ def test_probe_measures_the_rate_on_the_media_clock(video: Path) -> None:
     assert status.rate == pytest.approx(25.0, rel=0.01)
 
 
-def test_a_real_clip_gives_what_opencv_reads() -> None:
+def test_a_real_clip_gives_as_many_frames_as_opencv_reads() -> None:
     clip = "it_autostrada_tunnelligure.mp4"
     path = SHARED / "clips" / clip
     if not path.exists():
         pytest.skip(f"needs the shared clip {clip} (EDGE_APP_SHARED names its folder)")
     plain = cv2.VideoCapture(str(path))
-    frames = frames_of(Recording(path))
+    frames = read_all(Recording(path))
     count = 0
     while plain.grab():
         count += 1

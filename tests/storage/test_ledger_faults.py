@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import resource
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,47 +14,16 @@ from hypothesis import strategies as st
 
 from edge_app.errors import StoreError
 from edge_app.storage.sqlite import FILE, SUSPECT, Outbox
+from tests.support.disks import fill_disk, small_disk, writes_refused
 from tests.support.ledger_cases import NOON, cars, count, on_disk, open_ledger, payloads
 
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of 400 KB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(disk)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("only root may mount a small file system")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while file.write(b"x" * 512):
-                pass
-        except OSError:
-            return filler
-    raise AssertionError("the disk never got full")
-
-
-@contextmanager
-def writes_refused(beyond: int) -> Iterator[None]:
-    """Let no file of this process grow beyond this number of bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (beyond, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+__all__ = ["small_disk"]  # a fixture
 
 
 def test_counting_goes_on_while_the_disk_is_full_and_is_stored_later(small_disk: Path) -> None:
     ledger = open_ledger(small_disk / "state")
     count(ledger, NOON + 1)
-    filler = fill(small_disk)
+    filler = fill_disk(small_disk)
     for n in range(400):
         count(ledger, NOON + 2 + n / 4)
         ledger.tick(NOON + 2 + n / 4)
@@ -108,7 +75,7 @@ def test_intervals_that_cannot_be_stored_for_too_long_are_dropped_and_counted(
 
 
 def test_a_full_disk_at_the_start_is_an_error_with_a_remedy(small_disk: Path) -> None:
-    fill(small_disk)
+    fill_disk(small_disk)
     with pytest.raises(StoreError, match="make room"):
         open_ledger(small_disk / "state")
 

@@ -11,6 +11,7 @@ import cv2
 from edge_app.records import Frame, Image
 from edge_app.sources.street.street import Street
 from models.data.samples import CLASSES
+from tests.support.reading import read_frame
 
 WIDTH, HEIGHT = 1280, 720
 
@@ -56,7 +57,7 @@ def render(folder: Path) -> Road:
     seconds, street = 6.0, Street(seed=5, flow=(25.0, 25.0))
     writer = cv2.VideoWriter(str(folder / "clips" / "street.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 15.0, (640, 360))
     for index in range(int(seconds * 15)):
-        frame = next_frame(street)
+        frame = read_frame(street)
         writer.write(cv2.resize(frame.image, (640, 360)))
         if index % 8 == 0 and street.boxes():
             save(frame.image, label(street.boxes()), folder / "eval", f"{('near', 'far')[index % 3 > 1]}__{index:04d}")

@@ -14,7 +14,7 @@ from tests.support.brokers import needs_mosquitto
 from tests.trials.survival import __main__ as command
 from tests.trials.survival import fuzz
 from tests.trials.survival.__main__ import ROWS
-from tests.trials.survival.rows import Found, Row, Trial, failing
+from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
 ELSEWHERE = ("kills", "camera", "soak")
 """Their short forms are test_survive.py and test_camera_faults.py; a soak is a matter of hours."""
@@ -48,12 +48,12 @@ def test_a_damaged_command_line_that_goes_on_for_ever_ends() -> None:
 def test_a_broken_promise_is_shown_and_told_by_the_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def lacking(_: Trial) -> Found:
+    def lacking(_: Trial) -> Outcome:
         raise RuntimeError("no broker here")
 
     rows = {
-        "sound": Row("sound", "rain", "stays dry", lambda _: Found("0 drops", failing((True, "wet")))),
-        "broken": Row("broken", "hail", "stays whole", lambda _: Found("9 dents", failing((False, "a hole")))),
+        "sound": Row("sound", "rain", "stays dry", lambda _: Outcome("0 drops", failures((True, "wet")))),
+        "broken": Row("broken", "hail", "stays whole", lambda _: Outcome("9 dents", failures((False, "a hole")))),
         "lacking": Row("lacking", "snow", "stays warm", lacking),
     }
     monkeypatch.setattr(command, "ROWS", rows)

@@ -1,1 +1,1 @@
-"""The drawings of the rendered street: our own, made with polygons in metres."""
+"""Rendered street: a source whose traffic and scenery are our own drawings, made of polygons in metres."""

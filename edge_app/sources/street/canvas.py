@@ -1,4 +1,4 @@
-"""A drawing in metres that becomes a sprite: polygons, discs and strokes, antialiased, with alpha and a shadow."""
+"""Draw vehicles in metres from polygons, discs and strokes, antialiased and with alpha."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ TAILLIGHT: Final[Colour] = (40, 30, 190)
 TAIL_GLOW: Final[Colour] = (50, 40, 255)
 
 OVERSAMPLING: Final = 2
-_TURN: Final = tuple((cos(2 * pi * i / 48), sin(2 * pi * i / 48)) for i in range(49))
+_CIRCLE: Final = tuple((cos(2 * pi * i / 48), sin(2 * pi * i / 48)) for i in range(49))
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """The same paint in more (factor > 1) or less light."""
+    """Return the colour in more (factor > 1) or less light."""
     b, g, r = (int(min(255.0, max(0.0, c * factor))) for c in colour)
     return b, g, r
 
 
 def tint(colour: Colour, light: tuple[float, float, float]) -> Colour:
-    """The same paint in coloured light, each channel 0..1."""
+    """Return the colour in coloured light, each channel 0..1."""
     b, g, r = (int(c * part) for c, part in zip(colour, light, strict=True))
     return b, g, r
 
 
 def mix(a: Colour, b: Colour, part: float) -> Colour:
-    """`part` of `b` in `a`, 0..1."""
+    """Return the mixture of `a` with `part`, 0..1, of `b`."""
     x, y, z = (round(p + (q - p) * part) for p, q in zip(a, b, strict=True))
     return x, y, z
 
 
 def smooth(points: Points, rounds: int = 2) -> Points:
-    """A closed polygon with its corners cut `rounds` times (Chaikin, 1974)."""
+    """Round the corners of a closed polygon by cutting them `rounds` times (Chaikin, 1974)."""
     corners = np.asarray(points, np.float64)
     for _ in range(rounds):
         after = np.roll(corners, -1, axis=0)
@@ -59,7 +59,7 @@ def smooth(points: Points, rounds: int = 2) -> Points:
 
 @dataclass(frozen=True, slots=True)
 class Lamp:
-    """What shines after dark: metres forward and up, radius of its glow in m."""
+    """Lamp that shines after dark: x m forward and y m up, with the radius of its glow in m."""
 
     x: float
     y: float
@@ -69,9 +69,10 @@ class Lamp:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawing:
-    """A finished vehicle. colour: uint8 (h, w, 3) BGR, 0 where there is nothing. alpha: uint8 (h, w).
+    """Finished drawing of a vehicle.
 
-    scale: px a metre. origin: px of the point x = 0 on the ground. box: px x0, y0, x1, y1 of what is opaque.
+    colour: uint8 (h, w, 3) BGR, 0 where there is nothing. alpha: uint8 (h, w). scale: px per metre. origin: px of the
+    point x = 0 on the ground. box: px x0, y0, x1, y1 of the opaque part. length: m.
     """
 
     colour: Image
@@ -84,10 +85,11 @@ class Drawing:
 
 
 class Canvas:
-    """Where one vehicle is drawn: x metres forward from its rear end, y metres up from the ground.
+    """Canvas of one vehicle: x m forward from its rear end, y m up from the ground.
 
-    It looks at the vehicle from the side and from above, so every drawing has a far side: a point `depth` of the way
-    across lies nearer the horizon. camera: height above ground, m. across: ratio of the far side's scale to the near.
+    The vehicle is seen from the side and from above, so every drawing has a far side, which lies nearer the horizon.
+    scale: px per metre of the near side. camera: height above ground, m. across: scale of the far side divided by that
+    of the near side.
     """
 
     def __init__(self, length: float, height: float, scale: float, camera: float, across: float) -> None:
@@ -103,12 +105,12 @@ class Canvas:
         self._lamps: list[Lamp] = []
 
     def beyond(self, points: Points, depth: float = 1.0) -> Points:
-        """The same outline `depth` of the way to the vehicle's far side."""
+        """Return the outline moved towards the vehicle's far side, by `depth` of its width."""
         k = 1 - (1 - self._across) * depth
         return [(self._middle + (x - self._middle) * k, self._camera - (self._camera - y) * k) for x, y in points]
 
     def fill(self, points: Points, colour: Colour, top: Colour | None = None, opacity: float = 1.0) -> None:
-        """A polygon, shaded from `colour` at its lower to `top` at its upper edge."""
+        """Fill a polygon, shaded from `colour` at its lower to `top` at its upper edge."""
         corners = self._pixels(points)
         x, y, w, h = cv2.boundingRect(corners)
         mask: Image = np.zeros((h, w), np.uint8)
@@ -116,12 +118,12 @@ class Canvas:
         self._paint(mask, x, y, colour, top or colour, opacity)
 
     def disc(self, centre: Point, radius: float, colour: Colour, top: Colour | None = None, inner: float = 0.0) -> None:
-        """A disc, or a ring when `inner` is above 0: what lies within shows through."""
+        """Fill a disc, or a ring with an empty middle when the radius `inner` is above 0."""
         hole = self._circle(centre, inner)[::-1] if inner else ()
         self.fill([*self._circle(centre, radius), *hole], colour, top)
 
     def stroke(self, points: Points, width: float, colour: Colour, opacity: float = 1.0) -> None:
-        """A line with round ends, `width` m thick."""
+        """Draw a line with round ends, `width` m thick."""
         corners = self._pixels(points)
         thick = max(1, round(width * self._scale))
         x, y, w, h = cv2.boundingRect(corners)
@@ -131,17 +133,17 @@ class Canvas:
         self._paint(mask, x, y, colour, colour, opacity)
 
     def limb(self, points: Points, width: float, colour: Colour) -> None:
-        """A rounded, lit tube: an arm, a leg, a pipe."""
+        """Draw a rounded, lit tube: an arm, a leg, a pipe."""
         self.stroke(points, width, shade(colour, 0.62))
         self.stroke([(x, y + width * 0.1) for x, y in points], width * 0.74, colour)
         self.stroke([(x, y + width * 0.24) for x, y in points], width * 0.24, shade(colour, 1.3))
 
     def lamp(self, centre: Point, radius: float, colour: Colour) -> None:
-        """Light that surrounds a lamp after dark."""
+        """Add the light that surrounds a lamp after dark."""
         self._lamps.append(Lamp(*centre, radius, colour))
 
     def drawing(self) -> Drawing:
-        """What has been drawn, antialiased."""
+        """Return the finished drawing, antialiased."""
         size = self._alpha.shape[1] // OVERSAMPLING, self._alpha.shape[0] // OVERSAMPLING
         colour = np.asarray(cv2.resize(self._bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
         alpha = np.asarray(cv2.resize(self._alpha, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -151,7 +153,7 @@ class Canvas:
         return Drawing(colour, alpha, self._scale / OVERSAMPLING, origin, box, self._length, tuple(self._lamps))
 
     def _circle(self, centre: Point, radius: float) -> Points:
-        return [(centre[0] + radius * x, centre[1] + radius * y) for x, y in _TURN]
+        return [(centre[0] + radius * x, centre[1] + radius * y) for x, y in _CIRCLE]
 
     def _pixels(self, points: Points) -> NDArray[np.int32]:
         pixels = np.multiply(points, (self._scale, -self._scale)) + np.array(self._origin)

@@ -1,4 +1,4 @@
-"""Cars: one way to draw them and a table of bodies, in metres, facing right."""
+"""Draw cars from a table of bodies, in metres, facing right."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ PAINTS: Final[tuple[Colour, ...]] = (
     (228, 230, 230), (186, 184, 180), (120, 116, 112), (52, 48, 46), (40, 34, 168), (150, 84, 32), (110, 58, 26),
     (60, 88, 40), (92, 148, 196), (36, 40, 96), (200, 168, 128), (40, 150, 214),
 )  # fmt: skip
-"""White, silver, greys, black and what colours people buy; BGR."""
+"""White, silver, greys, black and the colours people buy; BGR."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A car seen from its right side, in metres.
+    """Shape of a car seen from its right side, in metres.
 
     outline: from the lower rear corner over the roof to the lower front corner. windows: side glass. wheels: x of the
-    axles. doors: x of the gaps between panels. belt: height where glass begins.
+    axles. radius: of the wheels. doors: x of the gaps between panels. belt: height where glass begins.
     """
 
     length: float
@@ -84,7 +84,7 @@ BODIES: Final = (HATCHBACK, SEDAN, SUV, MINIVAN)
 
 
 def draw_car(canvas: Canvas, body: Body, paint: Colour) -> None:
-    """The whole car: far surfaces first, then its side, wheels and lamps."""
+    """Draw a car: far surfaces first, then its side, wheels and lamps."""
     outline = smooth(body.outline, 1)
     surfaces(canvas, outline, paint, body.belt)
     canvas.fill(outline, shade(paint, 0.5), mix(paint, (255, 250, 244), 0.12))
@@ -97,7 +97,10 @@ def draw_car(canvas: Canvas, body: Body, paint: Colour) -> None:
 
 
 def surfaces(canvas: Canvas, outline: Points, paint: Colour, belt: float) -> None:
-    """Roof, bonnet and sloping glass: what a camera above the road sees between the near and the far edge."""
+    """Draw roof, bonnet and sloping glass, which a camera above the road sees between the near and the far edge.
+
+    belt: height, m, above which sloping surfaces are glass.
+    """
     far = canvas.beyond(outline)
     canvas.fill(far, shade(paint, 0.45))
     for (a, b), (c, d) in zip(pairwise(outline), pairwise(far), strict=True):
@@ -109,7 +112,7 @@ def surfaces(canvas: Canvas, outline: Points, paint: Colour, belt: float) -> Non
 
 
 def glass(canvas: Canvas, window: Points) -> None:
-    """A dark pane with the sky in its upper part and a slanting reflection."""
+    """Draw a dark pane with the sky in its upper part and a slanting reflection."""
     canvas.fill(smooth(window, 1), GLASS, mix(GLASS, SKY_GLASS, 0.4))
     (x0, y0), (x1, y1) = map(min, zip(*window, strict=True)), map(max, zip(*window, strict=True))
     x, width, low, high = (x0 + x1) / 2, (x1 - x0) * 0.16, y0 + 0.03, y1 - 0.05
@@ -117,10 +120,10 @@ def glass(canvas: Canvas, window: Points) -> None:
 
 
 def wheel(canvas: Canvas, centre: Point, radius: float, rim: float = 0.66) -> None:
-    """Arch, tyre and a five-spoke rim."""
+    """Draw arch, tyre and a rim with five spokes. rim: its radius as a share of `radius`."""
     x, y = centre
     wide, low = radius * 1.18, y - radius * 0.35
-    arch = [(x + px * wide, y + py * wide) for px, py in _HALF]
+    arch = [(x + px * wide, y + py * wide) for px, py in _HALF_CIRCLE]
     canvas.fill([*arch, (x - wide, low), (x + wide, low)], (26, 24, 24))
     canvas.disc(centre, radius, BLACK, (48, 46, 46))
     canvas.disc(centre, radius * rim, (70, 70, 70), (120, 120, 118))
@@ -130,12 +133,12 @@ def wheel(canvas: Canvas, centre: Point, radius: float, rim: float = 0.66) -> No
     canvas.disc(centre, radius * 0.14, (110, 110, 108))
 
 
-_HALF: Final = tuple((cos(pi * i / 12), sin(pi * i / 12)) for i in range(13))
+_HALF_CIRCLE: Final = tuple((cos(pi * i / 12), sin(pi * i / 12)) for i in range(13))
 _SPOKES: Final = ((0.0, 1.0), (0.951, 0.309), (0.588, -0.809), (-0.588, -0.809), (-0.951, 0.309))
 
 
 def _flank(canvas: Canvas, body: Body, paint: Colour) -> None:
-    """Shoulder light, the road's reflection below it, sill, gaps and handles."""
+    """Draw the light on the shoulder, the road's reflection below it, sill, gaps and handles."""
     rear, front = body.outline[0][0] + 0.1, body.length - 0.12
     low = body.outline[-1][1]
     shoulder = body.belt - 0.14

@@ -1,4 +1,4 @@
-"""Buses and trucks, in metres, facing right."""
+"""Draw buses and trucks, in metres, facing right."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ LIVERIES: Final[tuple[tuple[Colour, Colour], ...]] = (
     ((84, 132, 60), (222, 226, 226)),
     ((54, 172, 226), (222, 224, 224)),
 )
-BUS: Final = 7.8
-"""Length of a bus, m."""
-"""A bus's lower and upper paint; BGR."""
+"""Lower and upper paint of a bus; BGR."""
+BUS_LENGTH: Final = 7.8
+"""m."""
 CABS: Final[tuple[Colour, ...]] = ((222, 224, 224), (160, 84, 36), (60, 60, 62), (70, 130, 70), (92, 90, 88))
 LOADS: Final[tuple[Colour, ...]] = ((180, 160, 120), (206, 204, 200), (226, 226, 224), (150, 186, 200))
 
 
 def draw_bus(canvas: Canvas, livery: tuple[Colour, Colour]) -> None:
-    """A small city bus: two doors on the kerb side, one row of windows, destination sign."""
+    """Draw a small city bus: two doors on the kerb side, one row of windows, destination sign."""
     low, high = livery
     rear: Points = ((0.06, 0.32), (0.0, 0.6), (0.0, 2.6), (0.14, 2.86), (0.4, 2.92))
     front: Points = ((7.2, 2.92), (7.6, 2.84), (7.76, 2.3), (7.8, 0.8), (7.76, 0.28))
@@ -63,7 +63,7 @@ def draw_bus(canvas: Canvas, livery: tuple[Colour, Colour]) -> None:
 
 
 def draw_box_truck(canvas: Canvas, cab: Colour, load: Colour) -> None:
-    """A delivery truck, 6 m: cab in front, a closed box behind."""
+    """Draw a delivery truck of 6 m: cab in front, closed box behind."""
     _chassis(canvas)
     box: Points = ((0.0, 0.92), (0.0, 3.02), (4.1, 3.02), (4.1, 0.92))
     surfaces(canvas, box, load, 9.0)
@@ -77,7 +77,7 @@ def draw_box_truck(canvas: Canvas, cab: Colour, load: Colour) -> None:
 
 
 def draw_dumper(canvas: Canvas, cab: Colour, load: Colour) -> None:
-    """A tipper, 6 m: an open steel body with ribs, heaped with earth."""
+    """Draw a tipper of 6 m: an open steel body with ribs, full of earth."""
     _chassis(canvas)
     body: Points = ((0.0, 1.05), (0.0, 2.2), (4.1, 2.2), (4.1, 0.95), (0.5, 0.95))
     surfaces(canvas, body, (70, 96, 116), 9.0)
@@ -111,7 +111,7 @@ def _chassis(canvas: Canvas) -> None:
 
 
 def _cab(canvas: Canvas, paint: Colour, rear: float) -> None:
-    """Tall, over the engine, nearly upright in front: a sloping one alone would pass for a car."""
+    """Draw a tall cab over the engine, nearly upright in front: a sloping one would look like a car."""
     shape = ((0.0, 0.5), (0.0, 2.52), (0.12, 2.66), (1.3, 2.66), (1.52, 2.55), (1.72, 1.55), (1.78, 1.2), (1.8, 0.4))
     outline = smooth([(rear + x, y) for x, y in shape], 1)
     surfaces(canvas, outline, paint, 1.5)

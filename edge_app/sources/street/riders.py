@@ -1,4 +1,4 @@
-"""Motorcycles and step-throughs with their riders, in metres, facing right."""
+"""Draw motorcycles and step-throughs with their riders, in metres, facing right."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SKIN: Final[Colour] = (120, 150, 198)
 
 @dataclass(frozen=True, slots=True)
 class Clothes:
-    """What a rider wears; BGR."""
+    """Colours of a rider's clothes; BGR."""
 
     jacket: Colour
     trousers: Colour
@@ -50,7 +50,7 @@ WARDROBE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a rider's joints are, in metres."""
+    """Positions of a rider's joints, in metres."""
 
     hip: Point
     shoulder: Point
@@ -66,7 +66,7 @@ SEATED: Final = Pose((0.66, 0.86), (0.72, 1.36), (0.79, 1.57), (0.94, 1.12), (1.
 
 
 def draw_motorcycle(canvas: Canvas, paint: Colour, clothes: Clothes) -> None:
-    """A naked motorcycle: spoked wheels, engine, tank, exhaust, and a rider leaning forward a little."""
+    """Draw a motorcycle without fairing: spoked wheels, engine, tank, exhaust, and a rider leaning slightly forward."""
     rear, front, radius = (0.36, 0.31), (1.76, 0.31), 0.31
     _far_limbs(canvas, UPRIGHT, clothes)
     for centre in (rear, front):
@@ -93,7 +93,7 @@ def draw_motorcycle(canvas: Canvas, paint: Colour, clothes: Clothes) -> None:
 
 
 def draw_underbone(canvas: Canvas, paint: Colour, clothes: Clothes) -> None:
-    """A step-through of the kind most riders of the world have: slim, engine in the open, a shield before the legs."""
+    """Draw a step-through, the world's most common motorcycle: slim, open engine, a shield before the legs."""
     rear, front, radius = (0.34, 0.30), (1.66, 0.30), 0.30
     _far_limbs(canvas, SEATED, clothes)
     for centre in (rear, front):

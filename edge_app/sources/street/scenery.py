@@ -1,4 +1,4 @@
-"""What does not move: sky, houses, trees, pavements, the road and its markings; by day and at dusk."""
+"""Paint the scenery: sky, houses, trees, pavements, the road and its markings, by day and at dusk."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from edge_app.sources.street.view import View
 ROAD: Final = (15.3, 24.6)
 """Distance of the near and of the far kerb, m."""
 MIDDLE: Final = 19.9
+"""Distance of the markings in the middle of the road, m."""
 Light: TypeAlias = tuple[float, float, float]
 DUSK: Final[Light] = (0.50, 0.37, 0.36)
-"""What is left of blue, green and red daylight at dusk."""
+"""Share of blue, green and red daylight that is left at dusk."""
 LAMPLIT: Final[Light] = (0.60, 0.53, 0.54)
 """The same on the road, which has street lamps."""
 
@@ -31,7 +32,7 @@ _ROOFS: Final[tuple[Colour, ...]] = ((64, 76, 138), (70, 72, 92), (60, 66, 116))
 
 
 class Scenery:
-    """Paints the empty street. image: uint8 (height, width, 3) BGR, by day or at dusk."""
+    """Picture of the empty street. image: uint8 (height, width, 3) BGR, by day or at dusk."""
 
     def __init__(self, view: View, seed: int, *, dusk: bool) -> None:
         self._view, self._random, self._dusk = view, Random(f"scenery {seed}"), dusk
@@ -47,7 +48,7 @@ class Scenery:
 
     def _sky(self) -> None:
         top, low, cloud = ((98, 62, 46), (122, 142, 206), (108, 96, 134)) if self._dusk else _CLEAR
-        height = round(self._view.at(0, _HOUSES)[1])
+        height = round(self._view.project(0, _HOUSES)[1])
         self.image[:height] = np.linspace(top, low, height)[:, None]
         for _ in range(7):
             x, y = self._random.uniform(0, self._view.width), self._random.uniform(0, height * 0.4)
@@ -69,7 +70,7 @@ class Scenery:
         paint, eaves = self._random.choice(_FACADES), 2.9 * floors
         self._wall(x, x + width, 0, eaves, paint, shade(paint, 1.06))
         roof = ((-0.3, eaves), (1.4, eaves + 3.0), (width - 1.4, eaves + 3.0), (width + 0.3, eaves))
-        self._polygon([self._view.at(x + px, _HOUSES, up) for px, up in roof], self._random.choice(_ROOFS))
+        self._polygon([self._view.project(x + px, _HOUSES, up) for px, up in roof], self._random.choice(_ROOFS))
         columns = int(width / 2.2)
         for cell in range(floors * columns):
             floor, column = divmod(cell, columns)
@@ -80,17 +81,18 @@ class Scenery:
     def _window(self, left: float, low: float, *, lit: bool) -> None:
         self._wall(left, left + 1.1, low, low + 1.5, (82, 70, 60), (150, 134, 118))
         if lit and self._dusk:
-            (x0, y1), (x1, y0) = self._view.at(left, _HOUSES, low), self._view.at(left + 1.1, _HOUSES, low + 1.5)
+            x0, y1 = self._view.project(left, _HOUSES, low)
+            x1, y0 = self._view.project(left + 1.1, _HOUSES, low + 1.5)
             cv2.rectangle(self.image, _round((x0, y0)), _round((x1, y1)), (120, 196, 240), -1)
 
     def _trees(self) -> None:
-        places = [(self._random.uniform(-1.1, 1.1), self._random.uniform(33, 58)) for _ in range(13)]
-        for side, distance in sorted(places, key=lambda place: -place[1]):
+        positions = [(self._random.uniform(-1.1, 1.1), self._random.uniform(33, 58)) for _ in range(13)]
+        for side, distance in sorted(positions, key=lambda position: -position[1]):
             self._tree(side * self._view.reach(distance), distance, self._random.uniform(1.6, 2.6))
 
     def _tree(self, x: float, distance: float, size: float) -> None:
         scale = self._view.scale(distance)
-        foot, fork = _round(self._view.at(x, distance)), _round(self._view.at(x, distance, size * 1.1))
+        foot, fork = _round(self._view.project(x, distance)), _round(self._view.project(x, distance, size * 1.1))
         ground = int(size * scale), int(0.18 * size * scale)
         cv2.ellipse(self.image, foot, ground, 0, 0, 360, self._tone((52, 88, 68)), -1, cv2.LINE_AA)
         cv2.line(self.image, foot, fork, self._tone((52, 68, 84)), max(2, int(0.28 * scale)), cv2.LINE_AA)
@@ -100,7 +102,8 @@ class Scenery:
                 side, up = size * self._random.uniform(-spread, spread), size * self._random.uniform(low, high)
                 radius = int(size * scale * self._random.uniform(0.10, 0.24))
                 colour = self._tone(shade(leaf, light * self._random.uniform(0.9, 1.1)))
-                cv2.circle(self.image, _round(self._view.at(x + side, distance, up)), radius, colour, -1, cv2.LINE_AA)
+                centre = _round(self._view.project(x + side, distance, up))
+                cv2.circle(self.image, centre, radius, colour, -1, cv2.LINE_AA)
 
     def _street(self) -> None:
         near, far = ROAD
@@ -118,16 +121,16 @@ class Scenery:
         for i in range(-8, 9):
             x0, x1 = 3.2 * i, 3.2 * i + 1.6
             corners = ((x0, MIDDLE), (x1, MIDDLE), (x1, MIDDLE - 0.17), (x0, MIDDLE - 0.17))
-            self._polygon([self._view.at(x, distance) for x, distance in corners], (220, 222, 222), LAMPLIT)
+            self._polygon([self._view.project(x, distance) for x, distance in corners], (220, 222, 222), LAMPLIT)
 
     def _slabs(self, far: float, near: float) -> None:
         for i in range(-24, 25):
-            ends = _round(self._view.at(1.1 * i, far)), _round(self._view.at(1.1 * i, near))
+            ends = _round(self._view.project(1.1 * i, far)), _round(self._view.project(1.1 * i, near))
             cv2.line(self.image, *ends, self._tone((150, 152, 154), LAMPLIT), 1, cv2.LINE_AA)
 
     def _texture(self, seed: int) -> None:
-        """Grain on the ground, coarse and fine: nothing outdoors has one flat colour."""
-        ground = self.image[round(self._view.at(0, _HOUSES)[1]) :]
+        """Add coarse and fine grain to the ground: nothing outdoors has one flat colour."""
+        ground = self.image[round(self._view.project(0, _HOUSES)[1]) :]
         height, width = ground.shape[:2]
         random = np.random.default_rng(seed)
         grain = random.normal(0, 0.035, (height, width)).astype(np.float32)
@@ -136,12 +139,12 @@ class Scenery:
         ground[:] = np.clip(ground * (1 + grain[..., None]), 0, 255).astype(np.uint8)
 
     def _band(self, far: float, near: float, at_far: Colour, at_near: Colour) -> None:
-        y0, y1 = (min(self._view.height, round(self._view.at(0, d)[1])) for d in (far, near))
+        y0, y1 = (min(self._view.height, round(self._view.project(0, d)[1])) for d in (far, near))
         light = LAMPLIT if far < _LAWN else DUSK
         self.image[y0:y1] = np.linspace(self._tone(at_far, light), self._tone(at_near, light), y1 - y0)[:, None]
 
     def _wall(self, x0: float, x1: float, low: float, high: float, at_low: Colour, at_high: Colour) -> None:
-        (left, bottom), (right, top) = self._view.at(x0, _HOUSES, low), self._view.at(x1, _HOUSES, high)
+        (left, bottom), (right, top) = self._view.project(x0, _HOUSES, low), self._view.project(x1, _HOUSES, high)
         area = self.image[max(0, round(top)) : round(bottom), max(0, round(left)) : max(0, round(right))]
         area[:] = np.linspace(self._tone(at_high), self._tone(at_low), area.shape[0])[:, None]
 

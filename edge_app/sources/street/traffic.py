@@ -1,6 +1,7 @@
-"""Who drives when on the rendered street: random, seeded, endless, never two vehicles in one place.
+"""Create the traffic of the rendered street: random, seeded, endless, and without collisions.
 
-Every vehicle keeps its speed, so where it is at any time, and when it passes any line, is exact arithmetic.
+Every vehicle keeps its speed, so that its position at any time, and the time at which it crosses a line, can be
+calculated exactly.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ SPEEDS: Final[Mapping[str, tuple[float, float]]] = {
 }
 """Mean and spread, m/s."""
 GAP, HEADWAY = 2.0, 0.55
-"""Bumper to bumper: m at rest, and s of the follower's speed on top."""
+"""Smallest distance from bumper to bumper: m at rest, plus s of the follower's speed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What traffic must know of a vehicle model: its class and its length in m."""
+    """Class and length, m, of a vehicle model."""
 
     label: str
     length: float
@@ -32,10 +33,11 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Where and how many drive.
+    """Lane of the street.
 
-    heading: 1 to the right of the picture, -1 to the left. distance: m to the near wheels. kerb: m a motorcycle keeps
-    further away. reach: m to either side within which the middle of a vehicle in sight is. per_minute: how many come.
+    heading: 1 to the right of the picture, -1 to the left. distance: m from the camera to the near wheels. kerb: m by
+    which a motorcycle drives further from the camera. reach: m to either side within which the middle of a visible
+    vehicle lies. per_minute: vehicles per minute.
     """
 
     heading: int
@@ -47,9 +49,9 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Vehicle:
-    """One vehicle on its way.
+    """Vehicle in the traffic.
 
-    kind: index of its model. heading, distance: see Lane. passes: s at which its middle is straight ahead of the
+    kind: index of its model. heading, distance: see `Lane`. passes: s at which its middle is straight ahead of the
     camera. speed: m/s.
     """
 
@@ -61,53 +63,57 @@ class Vehicle:
     speed: float
 
     def x(self, t: float) -> float:
-        """M right of the camera at `t` s."""
+        """Return the metres right of the camera at `t` s."""
         return self.heading * self.speed * (t - self.passes)
 
 
-def vehicles(
+def lane_traffic(
     lane: Lane, kinds: Sequence[Kind], mix: Mapping[str, float], seed: str, numbers: Iterator[int]
 ) -> Iterator[Vehicle]:
-    """The endless traffic of a lane in the order of its coming, from before t = 0 on.
+    """Yield the endless traffic of a lane in order, from before t = 0 on.
 
-    Arrivals are a Poisson process; who would run into the vehicle ahead anywhere within reach comes later instead.
+    mix: share of each class. numbers: of the vehicles. Arrivals are a Poisson process; a vehicle that would collide
+    with the one ahead anywhere within reach comes later instead.
     """
-    random, wanted = Random(seed), -20.0
+    random, arrival = Random(seed), -20.0
     ahead: tuple[Vehicle, float] | None = None
     while lane.per_minute > 0:
-        wanted += random.expovariate(lane.per_minute / 60)
+        arrival += random.expovariate(lane.per_minute / 60)
         label = random.choices(list(mix), list(mix.values()))[0]
         kind = random.choice([i for i, k in enumerate(kinds) if k.label == label])
         mean, spread = SPEEDS[label]
         speed = mean + spread * random.uniform(-1.7, 1.7)
         aside = lane.kerb * random.uniform(0.2, 1.0) if label == "motorcycle" else 0.0
         length = kinds[kind].length
-        passes = max(wanted, _earliest(lane.reach, ahead, speed, length))
+        passes = max(arrival, _earliest(lane.reach, ahead, speed, length))
         vehicle = Vehicle(next(numbers), kind, lane.heading, lane.distance + aside, passes, speed)
         yield vehicle
         ahead = vehicle, length
 
 
-class Stream:
-    """Who of a lane's traffic is in sight, as time goes on; holds nobody else."""
+class VisibleTraffic:
+    """Vehicles of a lane that are visible as time goes on; it holds no others."""
 
-    def __init__(self, coming: Iterator[Vehicle], reach: float) -> None:
-        self._coming, self._reach = coming, reach
-        self._next = next(coming, None)
-        self._seen: deque[Vehicle] = deque()
+    def __init__(self, traffic: Iterator[Vehicle], reach: float) -> None:
+        self._traffic, self._reach = traffic, reach
+        self._next = next(traffic, None)
+        self._visible: deque[Vehicle] = deque()
 
     def at(self, t: float) -> deque[Vehicle]:
-        """The vehicles in sight at `t` s, which never goes back."""
+        """Return the vehicles that are visible at `t` s; t may never decrease."""
         while self._next is not None and self._next.passes - self._reach / self._next.speed <= t:
-            self._seen.append(self._next)
-            self._next = next(self._coming, None)
-        while self._seen and self._seen[0].passes + self._reach / self._seen[0].speed < t:
-            self._seen.popleft()
-        return self._seen
+            self._visible.append(self._next)
+            self._next = next(self._traffic, None)
+        while self._visible and self._visible[0].passes + self._reach / self._visible[0].speed < t:
+            self._visible.popleft()
+        return self._visible
 
 
 def _earliest(reach: float, ahead: tuple[Vehicle, float] | None, speed: float, length: float) -> float:
-    """When a follower may pass the middle: far enough behind where the leader leaves and where it enters itself."""
+    """Return the earliest time, s, at which a follower may pass the middle.
+
+    It must have its distance both where the leader leaves the reach and where it enters it itself.
+    """
     if ahead is None:
         return float("-inf")
     leader, leader_length = ahead

@@ -1,4 +1,4 @@
-"""The vehicles of the street, drawn once at start, and how one becomes a sprite of its lane and light."""
+"""Draw every model of vehicle once at the start, and make sprites of them for a lane and its light."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from edge_app.records import Image
 from edge_app.sources.street import cars, heavy, riders
 from edge_app.sources.street.canvas import Canvas, Drawing
 from edge_app.sources.street.scenery import LAMPLIT
-from edge_app.sources.street.view import CAMERA, View
+from edge_app.sources.street.view import CAMERA_HEIGHT, View
 
 ENLARGED: Final = 1.05
-"""Motorcycles are a little larger than life: a detector trained on photographs knows ours from about 170 px on."""
+"""Factor by which motorcycles are larger than in reality: a detector trained on photographs recognises these drawings
+from about 170 px on."""
 
 _BIKES: Final = ((40, 34, 168), (52, 48, 46), (36, 36, 150), (36, 110, 214), (150, 84, 32), (112, 88, 20))
 _Draw: TypeAlias = Callable[[Canvas], None]
@@ -25,10 +26,10 @@ _Draw: TypeAlias = Callable[[Canvas], None]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One vehicle as drawn.
+    """Model of a vehicle, drawn.
 
-    label: its true class. size: how much larger than life. middle: m the centre of its box lies ahead of its own
-    middle and above ground.
+    label: its true class. size: factor by which it is larger than in reality. middle: m by which the centre of its box
+    lies ahead of its own middle, and above ground.
     """
 
     label: str
@@ -38,31 +39,35 @@ class Model:
 
     @property
     def length(self) -> float:
+        """Length in the street, m."""
         return self.drawing.length * self.size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sprite:
-    """A vehicle ready to be laid over a frame.
+    """Picture of a vehicle, ready to be blended into a frame.
 
-    colour: uint8 (h, w, 3) BGR, multiplied by its alpha; light that only adds has colour without alpha. keep: uint8
-    (h, w, 3), how much of the frame beneath stays, 255 = all. origin: px of the middle of the vehicle on the ground.
-    box: px x0, y0, x1, y1 of the vehicle without its shadow, from the origin.
+    colour: uint8 (h, w, 3) BGR, multiplied by its alpha; light that only adds has colour without alpha.
+    transparency: uint8 (h, w, 3), share of the frame beneath that stays, 255 = all. origin: px of the middle of the
+    vehicle on the ground. box: px x0, y0, x1, y1 of the vehicle without its shadow, from the origin.
     """
 
     colour: Image
-    keep: Image
+    transparency: Image
     origin: tuple[float, float]
     box: tuple[float, float, float, float]
 
 
-def fleet(view: View, distance: float) -> tuple[Model, ...]:
-    """Every model at the scale of a lane `distance` m away: the nearest, since drawings only shrink well."""
+def draw_models(view: View, distance: float) -> tuple[Model, ...]:
+    """Draw every model at the scale of a lane `distance` m away.
+
+    It should be the nearest lane, since enlarged drawings look bad.
+    """
     return tuple(_model(view, distance, *entry) for entry in _catalogue())
 
 
-def sprite(model: Model, scale: float, heading: int, darkness: float) -> Sprite:
-    """The model at `scale` px a metre, facing right (heading 1) or left (-1); darkness 0 = day, 1 = dusk."""
+def make_sprite(model: Model, scale: float, heading: int, darkness: float) -> Sprite:
+    """Return the model at `scale` px per metre, facing right (heading 1) or left (-1); darkness 0 = day, 1 = dusk."""
     drawing = model.drawing
     ratio = scale * model.size / drawing.scale
     size = round(drawing.alpha.shape[1] * ratio), round(drawing.alpha.shape[0] * ratio)
@@ -78,12 +83,12 @@ def sprite(model: Model, scale: float, heading: int, darkness: float) -> Sprite:
     if heading < 0:
         colour, alpha = colour[:, ::-1], alpha[:, ::-1]
         x, x0, x1 = size[0] - x, size[0] - x1, size[0] - x0
-    keep = np.asarray(cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2BGR), np.uint8)
-    return Sprite(np.ascontiguousarray(colour), keep, (x, y), (x0 - x, y0 - y, x1 - x, y1 - y))
+    transparency = np.asarray(cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2BGR), np.uint8)
+    return Sprite(np.ascontiguousarray(colour), transparency, (x, y), (x0 - x, y0 - y, x1 - x, y1 - y))
 
 
 def _catalogue() -> list[tuple[str, float, float, float, _Draw]]:
-    """Label, length, height and width in m, and how to draw it."""
+    """Return label, length, height and width in m, and the function that draws it, of each model."""
     entries: list[tuple[str, float, float, float, _Draw]] = []
     for i, paint in enumerate(cars.PAINTS):
         body = cars.BODIES[i % len(cars.BODIES)]
@@ -92,7 +97,7 @@ def _catalogue() -> list[tuple[str, float, float, float, _Draw]]:
         draw = riders.draw_underbone if i % 3 == 2 else riders.draw_motorcycle
         entries.append(("motorcycle", 2.1, 1.85, 0.7, partial(draw, paint=_BIKES[i], clothes=clothes)))
     for livery in heavy.LIVERIES:
-        entries.append(("bus", heavy.BUS, 2.92, 2.4, partial(heavy.draw_bus, livery=livery)))
+        entries.append(("bus", heavy.BUS_LENGTH, 2.92, 2.4, partial(heavy.draw_bus, livery=livery)))
     for i, cab in enumerate(heavy.CABS):
         draw_truck = heavy.draw_dumper if i % 2 else heavy.draw_box_truck
         entries.append(("truck", 6.0, 3.02, 2.2, partial(draw_truck, cab=cab, load=heavy.LOADS[i % 4])))
@@ -102,7 +107,7 @@ def _catalogue() -> list[tuple[str, float, float, float, _Draw]]:
 def _model(view: View, distance: float, label: str, length: float, height: float, width: float, draw: _Draw) -> Model:
     size = ENLARGED if label == "motorcycle" else 1.0
     scale = view.scale(distance) * size
-    canvas = Canvas(length, height, scale, CAMERA / size, distance / (distance + width))
+    canvas = Canvas(length, height, scale, CAMERA_HEIGHT / size, distance / (distance + width))
     draw(canvas)
     drawing = canvas.drawing()
     x0, y0, x1, y1 = drawing.box
@@ -112,7 +117,7 @@ def _model(view: View, distance: float, label: str, length: float, height: float
 
 
 def _shadow(drawing: Drawing, ratio: float, size: tuple[int, int], strength: float) -> Image:
-    """Soft, on the ground from the near side of the vehicle to under it."""
+    """Return a soft shadow, uint8 (h, w), on the ground from the near side of the vehicle to beneath it."""
     ground: Image = np.zeros((size[1], size[0]), np.uint8)
     scale, (x, y) = drawing.scale * ratio, (drawing.origin[0] * ratio, drawing.origin[1] * ratio)
     corners = (round(x), round(y - 0.3 * scale)), (round(x + drawing.length * scale), round(y + 0.06 * scale))

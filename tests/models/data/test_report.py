@@ -16,7 +16,7 @@ from edge_app.records import Image
 from edge_app.sources.street.street import Street
 from models.data.commands import main
 from tests.support.paths import ARTEFACTS, ROOT
-from tests.support.rendered_road import next_frame
+from tests.support.reading import read_frame
 from tests.support.shared import SHARED, needs
 
 MODEL = ARTEFACTS / "ssdlite_mobilenet_v2_512x288.tflite"
@@ -33,7 +33,7 @@ def frames(wanted: str, count: int) -> Iterator[tuple[Image, list[Row]]]:
     """Yield frames in which a vehicle of this class is alone in the middle of the near lane, with all boxes in px."""
     street, last = Street(flow=(25.0, 0.0), mix={wanted: 1.0}, seed=5), -1
     for _ in range(1500):
-        image = next_frame(street).image
+        image = read_frame(street).image
         boxes = [(label, box) for _, label, box in street.boxes()]
         middle = [n for n, _, box in street.boxes() if abs((box[0] + box[2]) / 2 - 640) < 60]
         if middle and middle[0] != last and all(box[0] > 5 and box[2] < 1275 for _, box in boxes):

@@ -16,14 +16,14 @@ from pathlib import Path
 from textwrap import fill
 
 from tests.trials.survival import camera, clocks, fuzz, kills, network, outage, power, soaking, storage
-from tests.trials.survival.rows import Found, Row, Trial
+from tests.trials.survival.rows import Outcome, Row, Trial
 
 ROWS: dict[str, Row] = {
     row.name: row for row in (m.ROW for m in (outage, network, kills, power, storage, clocks, camera, fuzz, soaking))
 }
 
 
-def tried(row: Row, short: bool) -> Found | None:
+def tried(row: Row, short: bool) -> Outcome | None:
     """None where this machine lacks what the row needs."""
     with tempfile.TemporaryDirectory(prefix="survival-") as folder:
         try:
@@ -33,7 +33,7 @@ def tried(row: Row, short: bool) -> Found | None:
             return None
 
 
-def show(row: Row, found: Found) -> None:
+def show(row: Row, found: Outcome) -> None:
     """The fault, the promise and whether it held, then what was found, in 80 columns."""
     print(fill(f"{row.fault}: {row.promise}", 80))
     for mark, sentence in [

@@ -1,19 +1,21 @@
-"""A real RTSP camera that vanishes, hangs, or comes back with another resolution, fifty times at random moments."""
+"""Break a real RTSP camera fifty times at random: it disconnects, freezes, or returns with another resolution."""
 
 from __future__ import annotations
 
 import random
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any, Final
 
 from edge_app.sources import open_source
-from tests.sources.test_camera_faults import Road
+from tests.support.camera_intervals import CameraIntervals
 from tests.support.rtsp_server import RtspServer, why_not
-from tests.trials.survival.rows import Found, Row, Trial, failing
+from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
 RESUMES_S: Final = 10.0
 COVERAGE: Final = 0.02
+"""Largest error of the coverage, as a share."""
 _SEED: Final = 2026
 _SIZES: Final = ((320, 176), (640, 352), (480, 272))
 _KINDS: Final = ("disconnect", "freeze", "resolution")
@@ -22,7 +24,7 @@ _QUICK: Final[dict[str, Any]] = {"open_timeout_s": 2.0, "read_timeout_s": 0.4, "
 
 
 class Camera:
-    """The server on one port, and its faults."""
+    """RTSP server on one port, with its faults."""
 
     def __init__(self) -> None:
         self._size = 0
@@ -32,7 +34,7 @@ class Camera:
     def fail(self, kind: str) -> None:
         self._server.freeze() if kind == "freeze" else self._server.close()
 
-    def come_back(self, kind: str) -> None:
+    def recover(self, kind: str) -> None:
         if kind == "freeze":
             self._server.thaw()
             return
@@ -44,66 +46,66 @@ class Camera:
         self._server.close()
 
 
-def run(trial: Trial) -> Found:
-    """In real time, with the product's own time-outs in the long form. Raises RuntimeError without an RTSP server."""
+@dataclass(slots=True)
+class _Times:
+    """Seconds of all faults together, and the longest recovery. up_s: time in which the camera worked."""
+
+    total_s: float = 0.0
+    up_s: float = 0.0
+    observed_s: float = 0.0
+    slowest_s: float = 0.0
+    not_back: int = 0
+
+
+def run(trial: Trial) -> Outcome:
+    """Break the camera in real time, in the long form with the product's own time-outs.
+
+    Raises RuntimeError: without an RTSP server.
+    """
     if why_not():
         raise RuntimeError(why_not())
-    faults, chance = 3 if trial.short else 50, random.Random(_SEED)
-    slowest = observed = true = whole = 0.0
-    lost = 0
-    with closing(Camera()) as camera, closing(open_source("stream", url=camera.url, **_options(trial))) as source:
-        road = Road(source, time.time)
-        _resume(road, 0)
+    faults, chance, times = 3 if trial.short else 50, random.Random(_SEED), _Times()
+    options = _QUICK if trial.short else {}
+    with closing(Camera()) as camera, closing(open_source("stream", url=camera.url, **options)) as source:
+        watched = CameraIntervals(source, time.time)
+        watched.wait_for_connection(0, _GIVE_UP_S)
         for number in range(faults):
-            kind, up = _KINDS[number % 3], chance.uniform(2.0, 5.0)
-            # Longer than the gap that counts as observed by definition (intervals.py).
-            down = chance.uniform(2.5, 3.5 if trial.short else 9.0)
-            began, before = time.monotonic(), _observed(road)
-            road.watch(up)
-            failed, connection = time.monotonic(), source.status.reconnects
-            camera.fail(kind)
-            road.watch(down)
-            camera.come_back(kind)
-            took = _resume(road, connection + (kind != "freeze"))
-            slowest, lost = max(slowest, took), lost + (took >= _GIVE_UP_S)
-            true += failed - began
-            observed += _observed(road) - before
-            whole += time.monotonic() - began
+            # Down for longer than the gap that counts as observed by definition (intervals.py).
+            up, down = chance.uniform(2.0, 5.0), chance.uniform(2.5, 3.5 if trial.short else 9.0)
+            _break(camera, watched, _KINDS[number % 3], up, down, times)
             if (number + 1) % 10 == 0:
-                trial.tell(f"{number + 1} of {faults} faults")
-    error = abs(observed - true) / whole
-    broken = failing(
-        (lost == 0, f"{lost} times it did not come back"),
-        (slowest <= RESUMES_S, f"it took {slowest:.1f} s to come back"),
+                trial.report(f"{number + 1} of {faults} faults")
+    error = abs(times.observed_s - times.up_s) / times.total_s
+    broken = failures(
+        (times.not_back == 0, f"{times.not_back} times it did not come back"),
+        (times.slowest_s <= RESUMES_S, f"it took {times.slowest_s:.1f} s to come back"),
         (error <= COVERAGE or trial.short, f"coverage is off by {error:.1%}"),
     )
-    return Found(
-        f"{faults} faults in {whole:.0f} s: back after {slowest:.1f} s at most, coverage {observed / whole:.1%} told, "
-        f"{true / whole:.1%} true",
+    return Outcome(
+        f"{faults} faults in {times.total_s:.0f} s: back after {times.slowest_s:.1f} s at most, coverage reported "
+        f"{times.observed_s / times.total_s:.1%}, true {times.up_s / times.total_s:.1%}",
         broken,
     )
 
 
-def _options(trial: Trial) -> dict[str, Any]:
-    return _QUICK if trial.short else {}
-
-
-def _observed(road: Road) -> float:
-    return sum(interval.observed_s for interval in road.intervals.open)
-
-
-def _resume(road: Road, connection: int) -> float:
-    """Seconds until a frame has come of the connection with this number or a later one."""
-    began = time.monotonic()
-    while not road.step() or road.source.status.reconnects < connection:
-        if time.monotonic() - began > _GIVE_UP_S:
-            break
-    return time.monotonic() - began
+def _break(camera: Camera, watched: CameraIntervals, kind: str, up: float, down: float, times: _Times) -> None:
+    """Let the camera work for `up` s, fail for `down` s and recover; add the times."""
+    began, before = time.monotonic(), watched.observed_s
+    watched.run(up)
+    failed, reconnects = time.monotonic(), watched.source.status.reconnects
+    camera.fail(kind)
+    watched.run(down)
+    camera.recover(kind)
+    took = watched.wait_for_connection(reconnects + (kind != "freeze"), _GIVE_UP_S)
+    times.slowest_s, times.not_back = max(times.slowest_s, took), times.not_back + (took >= _GIVE_UP_S)
+    times.up_s += failed - began
+    times.observed_s += watched.observed_s - before
+    times.total_s += time.monotonic() - began
 
 
 ROW = Row(
     "camera",
     "camera: 50 disconnects, freezes, resolution changes",
-    "resumes within 10 s of the camera, coverage true to 2 %",
+    "counts again within 10 s after the camera is back, coverage correct to 2 %",
     run,
 )

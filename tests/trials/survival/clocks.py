@@ -12,7 +12,7 @@ from edge_app.storage.ledger import Ledger
 from edge_app.system.clock import ClockMonitor
 from tests.support.ledger_cases import CLASSES, NOON, crossing, payloads
 from tests.support.publisher_cases import DEVICE
-from tests.trials.survival.rows import Found, Row, Trial, failing
+from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
 HOUR_S = 3600.0
 _FRAME_S = 0.5
@@ -44,7 +44,7 @@ def story(minutes: float) -> list[Stretch]:
     ]
 
 
-def run(trial: Trial) -> Found:
+def run(trial: Trial) -> Outcome:
     """All by a told clock: two days' worth of steps in seconds."""
     folder = trial.folder / "state"
     counted = frames = boots = 0
@@ -68,20 +68,20 @@ def run(trial: Trial) -> Found:
     ledger.tick(now + 120.0)
     moved, skipped = ledger.late_crossings, ledger.skipped
     ledger.close(now + 121.0)
-    return _judged(payloads(folder), counted, moved, skipped)
+    return _evaluate(payloads(folder), counted, moved, skipped)
 
 
 def _opened(folder: Path, boot: int) -> Ledger:
     return Ledger(folder, ["north"], CLASSES, 60.0, f"boot{boot}", lambda c: encode_counts(DEVICE, c), capacity=100_000)
 
 
-def _judged(found: list[dict[str, Any]], counted: int, moved: int, skipped: int) -> Found:
+def _evaluate(found: list[dict[str, Any]], counted: int, moved: int, skipped: int) -> Outcome:
     spans = sorted((str(i["start"]), str(i["end"])) for i in found)
     overlapping = sum(later[0] < former[1] for former, later in pairwise(spans))
     told = sum(interval["counts"]["car"]["left_to_right"] for interval in found)
     in_1970 = [i for i in found if str(i["start"]).startswith("1970")]
     since = [i for i in found if not str(i["start"]).startswith("1970")]
-    broken = failing(
+    broken = failures(
         (overlapping == 0, f"{overlapping} intervals overlap"),
         (len({str(i["id"]) for i in found}) == len(found), "an id twice"),
         ([i["seq"] for i in found] == list(range(1, len(found) + 1)), "a gap in seq"),
@@ -93,7 +93,7 @@ def _judged(found: list[dict[str, Any]], counted: int, moved: int, skipped: int)
         f"{len(found)} intervals, none overlaps, no id twice, no gap; {told} of {counted} vehicles told "
         f"({moved} put into a later interval); {len(in_1970)} of 1970 flagged; {skipped} missed ones not made up"
     )
-    return Found(figures, broken)
+    return Outcome(figures, broken)
 
 
 ROW = Row(

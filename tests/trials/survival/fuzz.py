@@ -26,7 +26,7 @@ from tests.support.brokers import free_port
 from tests.support.paths import ROOT
 from tests.support.program import Program
 from tests.trials.survival.mutation import Crowd, mutated
-from tests.trials.survival.rows import Found, Row, Trial, failing
+from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
 _SEED: Final = 2026
 _LINE_S: Final = 0.3
@@ -113,7 +113,7 @@ def inside(token: str) -> list[bytes]:
     return [text.encode() for text in asked + sent]
 
 
-def run(trial: Trial) -> Found:
+def run(trial: Trial) -> Outcome:
     """Raises RuntimeError without GStreamer's RTSP server."""
     try:
         choose_encoder()
@@ -145,7 +145,7 @@ def run(trial: Trial) -> Found:
                         answer = crowd.ask(request)
                         storm.inputs, storm.answered = storm.inputs + 1, storm.answered + bool(answer)
                         storm.let_in += entered(request, answer)
-                trial.tell(f"{storm.inputs} of {count} inputs")
+                trial.report(f"{storm.inputs} of {count} inputs")
             storm.tracebacks += _printed(page_log)
         load(trial.folder / "program" / "edge-app.toml")  # whatever was saved is a configuration
         read_all(storm, count - storm.inputs, chance, trial.folder)
@@ -154,13 +154,13 @@ def run(trial: Trial) -> Found:
         until(lambda: program.process.num_fds() <= before[0] + 2, 40.0)
         after = program.process.num_fds(), program.process.num_threads()
         log = (trial.folder / "program" / "run-0.log").read_text()
-    broken = failing(
+    broken = failures(
         (storm.let_in == 0, f"{storm.let_in} were let in"),
         (storm.answered > storm.inputs // 10, f"only {storm.answered} answers: was anybody there?"),
         (storm.tracebacks == 0 and "Traceback" not in log, "a traceback"),
         (after[0] <= before[0] + 2 and after[1] <= before[1] + 2, f"files and threads {before} before, {after} after"),
     )
-    return Found(
+    return Outcome(
         f"{storm.inputs} inputs ({storm.answered} answered at once): {storm.let_in} let in, counting went on", broken
     )
 

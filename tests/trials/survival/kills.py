@@ -6,16 +6,16 @@ from dataclasses import replace
 
 from tests.support.invariants import judge
 from tests.trials.kills import Plan, survive
-from tests.trials.survival.rows import Found, Row, Trial
+from tests.trials.survival.rows import Outcome, Row, Trial
 
 
-def run(trial: Trial) -> Found:
+def run(trial: Trial) -> Outcome:
     """Real time: about a quarter of an hour for 200 kills."""
     plan = Plan(3, 1, longest_s=5.0, pause_s=5.0) if trial.short else Plan(200, 20)
-    evidence = survive(trial.folder, replace(plan, tell=trial.tell))
+    evidence = survive(trial.folder, replace(plan, tell=trial.report))
     findings = judge(evidence)
     logged = sum(len(life.counted) for life in evidence.lives)
-    return Found(
+    return Outcome(
         f"{evidence.killed} kills: {logged} crossings logged as counted, {len(evidence.intervals)} intervals received, "
         f"{evidence.unsent} unsent",
         tuple(f"{finding.promise}: {finding.found}" for finding in findings if not finding.kept),

@@ -16,7 +16,7 @@ from edge_app.mqtt.publisher import Publisher
 from tests.support.brokers import SHORT, mosquitto, subscribed
 from tests.support.publisher_cases import State
 from tests.trials.survival.rough import RoughRoad
-from tests.trials.survival.rows import Found, Row, Trial, failing
+from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
 _SEED = 2026
 
@@ -56,7 +56,7 @@ LONG = Scale(Timing(), 5.0, 30, 120.0, 120)
 SHORT_SCALE = Scale(SHORT, 0.3, 4, 2.0, 25)
 
 
-def run(trial: Trial) -> Found:
+def run(trial: Trial) -> Outcome:
     """In real time against mosquitto, through a road that is made rough."""
     scale = SHORT_SCALE if trial.short else LONG
     trial.folder.mkdir(exist_ok=True)
@@ -69,7 +69,7 @@ def run(trial: Trial) -> Found:
             return _tried(trial, scale, road, lambda: reader.read(0.05))
 
 
-def _tried(trial: Trial, scale: Scale, road: RoughRoad, read: Callable[[], object]) -> Found:
+def _tried(trial: Trial, scale: Scale, road: RoughRoad, read: Callable[[], object]) -> Outcome:
     state = _state(trial.folder / "state")
     watched = Watched(state.publisher(road.port, timing=scale.timing, rate=500.0))
     thread = threading.Thread(target=watched.run, daemon=True)
@@ -88,24 +88,24 @@ def _tried(trial: Trial, scale: Scale, road: RoughRoad, read: Callable[[], objec
 
     chance, told = random.Random(_SEED), dict[str, bool]()
     read_for(20.0, lambda: watched.publisher.connected)
-    trial.tell("a half-open connection")
+    trial.report("a half-open connection")
     road.silent = True
     state.close_intervals(scale.intervals)
     told["half-open"] = read_for(3 * scale.timing.ack + 10, lambda: watched.publisher.problem != "")
     road.silent = False
     road.reset()
     read_for(120.0, arrived)
-    trial.tell("resets")
+    trial.report("resets")
     for _ in range(scale.resets):
         state.close_intervals(max(1, scale.intervals // scale.resets))
         read_for(chance.uniform(0.0, 0.6))
         road.reset()
     read_for(120.0, arrived)
-    trial.tell(f"{scale.latency_s:g} s of latency")
+    trial.report(f"{scale.latency_s:g} s of latency")
     road.latency_s = scale.latency_s
     state.close_intervals(scale.intervals)
     read_for(60 * scale.latency_s + 10, arrived)
-    trial.tell("30 % loss")
+    trial.report("30 % loss")
     road.latency_s, road.loss = 0.05, 0.3
     end = time.monotonic() + scale.lossy_s
     while time.monotonic() < end:
@@ -115,7 +115,7 @@ def _tried(trial: Trial, scale: Scale, road: RoughRoad, read: Callable[[], objec
     emptied = read_for(60.0, lambda: watched.publisher.unsent == 0)
     watched.stop.set()
     thread.join(30)
-    result = _judged(state, payloads, watched, road, told["half-open"], complete and emptied)
+    result = _evaluate(state, payloads, watched, road, told["half-open"], complete and emptied)
     state.session.close()
     state.outbox.close()
     state.journal.close()
@@ -127,11 +127,13 @@ def _state(folder: Path) -> State:
     return State(folder)
 
 
-def _judged(state: State, payloads: list[bytes], watched: Watched, road: RoughRoad, told: bool, done: bool) -> Found:
+def _evaluate(
+    state: State, payloads: list[bytes], watched: Watched, road: RoughRoad, told: bool, done: bool
+) -> Outcome:
     unique = [json.loads(payload) for payload in dict.fromkeys(payloads)]
     numbers = sorted(interval["seq"] for interval in unique)
     limit = 15.0  # connecting may take 10 s
-    broken = failing(
+    broken = failures(
         (numbers == list(range(1, state.closed + 1)), f"{len(set(numbers))} of {state.closed} intervals arrived"),
         (done, "not all was acknowledged at last"),
         (watched.fault is None, f"the thread died: {watched.fault}"),
@@ -139,7 +141,7 @@ def _judged(state: State, payloads: list[bytes], watched: Watched, road: RoughRo
         (told, "health did not show the half-open connection"),
     )
     again = len(payloads) - len(unique)
-    return Found(
+    return Outcome(
         f"{len(unique)} of {state.closed} intervals once in content ({again} repeated), {road.accepted} connections, "
         f"{road.resets} resets, longest turn of the thread {watched.slowest_s:.1f} s",
         broken,

@@ -13,7 +13,7 @@ from edge_app.storage.sqlite import Outbox
 from tests.support.brokers import mosquitto, subscribed
 from tests.support.ledger_cases import CLASSES, NOON, count
 from tests.support.publisher_cases import DEVICE, META, health, session_to
-from tests.trials.survival.rows import Found, Row, Trial, failing
+from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
 MINUTE_S = 60.0
 RATE = 50.0
@@ -21,7 +21,7 @@ _WINDOW = 20
 _PATIENCE_S = 120.0
 
 
-def run(trial: Trial) -> Found:
+def run(trial: Trial) -> Outcome:
     """A day counts without a broker by a clock that is told; then delivery runs in real time."""
     minutes = 120 if trial.short else 24 * 60
     state = trial.folder / "state"
@@ -33,7 +33,7 @@ def run(trial: Trial) -> Found:
             count(ledger, NOON + minute * MINUTE_S + second, n=1 + minute % 3)
     back = NOON + minutes * MINUTE_S
     ledger.tick(back + 15.0)
-    trial.tell(f"{minutes} intervals counted, the broker comes back")
+    trial.report(f"{minutes} intervals counted, the broker comes back")
     with (
         mosquitto(trial.folder, "allow_anonymous true", f"max_queued_messages {2 * minutes}") as broker,
         subscribed(broker.port, f"{DEVICE.prefix}/counts/#", name="city", keep=3600) as reader,
@@ -53,16 +53,16 @@ def run(trial: Trial) -> Found:
         publisher.drain(2.0)
         left = len(outbox)
     ledger.close(back + 16.0)
-    return _judged(minutes, payloads, took, left)
+    return _evaluate(minutes, payloads, took, left)
 
 
-def _judged(minutes: int, payloads: list[bytes], took: float, left: int) -> Found:
+def _evaluate(minutes: int, payloads: list[bytes], took: float, left: int) -> Outcome:
     found = [json.loads(payload) for payload in payloads]
     counted = sum(3 * (1 + minute % 3) for minute in range(minutes))
     told = sum(interval["counts"]["car"]["left_to_right"] for interval in found)
     late = sum(interval["late"] for interval in found)
     rate = max(0, len(found) - _WINDOW) / took
-    broken = failing(
+    broken = failures(
         ([interval["seq"] for interval in found] == list(range(1, minutes + 1)), "not in order, or not each once"),
         (len({interval["id"] for interval in found}) == len(found), "one id twice"),
         (told == counted, f"{told} vehicles told of {counted}"),
@@ -70,7 +70,7 @@ def _judged(minutes: int, payloads: list[bytes], took: float, left: int) -> Foun
         (rate <= RATE * 1.05, f"{rate:.0f} intervals/s, more than {RATE:.0f}"),
         (left == 0, f"{left} left"),
     )
-    return Found(
+    return Outcome(
         f"{len(found)} intervals with {told} of {counted} vehicles in order, {late} late, at {rate:.0f} a second",
         broken,
     )

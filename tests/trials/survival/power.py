@@ -16,14 +16,14 @@ from pathlib import Path
 from edge_app.errors import StoreError
 from edge_app.storage.sqlite import FILE
 from tests.support.ledger_cases import NOON, cars, count, open_ledger, payloads
-from tests.trials.survival.rows import Found, Row, Trial, failing
+from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
 LOST_S = 1.0
 _FRAME_S = 0.05
 _SEED = 2026
 
 
-def run(trial: Trial) -> Found:
+def run(trial: Trial) -> Outcome:
     """Counts by a told clock, cuts at random frames, and starts again on each copy."""
     chance, cuts = random.Random(_SEED), 25 if trial.short else 500
     ledger = open_ledger(trial.folder / "state", interval_s=10.0, capacity=100_000)
@@ -46,13 +46,13 @@ def run(trial: Trial) -> Found:
             closed += left is None
             lost = 0 if left is None else total - left
             worst, late = max(worst, lost), late + (left is not None and left < before)
-            trial.tell(f"{made} of {cuts} cuts") if made % 100 == 0 else None
+            trial.report(f"{made} of {cuts} cuts") if made % 100 == 0 else None
     ledger.close(now + 1)
-    broken = failing(
+    broken = failures(
         (closed == 0, f"{closed} of {cuts} copies could not be opened"),
         (late == 0, f"after {late} of {cuts} cuts crossings older than {LOST_S:g} s were gone"),
     )
-    return Found(f"{cuts} cuts, {total} crossings: every copy opens, at most {worst} of the last second gone", broken)
+    return Outcome(f"{cuts} cuts, {total} crossings: every copy opens, at most {worst} of the last second gone", broken)
 
 
 def _size(folder: Path) -> int:

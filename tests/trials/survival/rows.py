@@ -1,4 +1,4 @@
-"""One fault, what must hold through it, and how that is tried."""
+"""Define a row of the survival trials: one fault, what must hold through it, and the function that tries it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """folder: an empty one. short: at a size that runs in seconds. tell: hears how far it is."""
+    """Settings of one trial.
+
+    folder: an empty one. short: run at a size that takes seconds. report: gets sentences about the progress.
+    """
 
     folder: Path
     short: bool = False
-    tell: Callable[[str], None] = field(default=lambda _text: None)
+    report: Callable[[str], None] = field(default=lambda _text: None)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """figures: what was measured, one sentence. broken: promises that did not hold, one sentence each."""
+class Outcome:
+    """Result of a trial.
+
+    figures: the measurements, one sentence. broken: promises that did not hold, one sentence each.
+    """
 
     figures: str
     broken: tuple[str, ...] = ()
@@ -26,14 +32,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """run raises RuntimeError, with one sentence, where this machine lacks what it needs."""
+    """Fault, promise and trial. `run` raises RuntimeError with one sentence where this machine lacks what it needs."""
 
     name: str
     fault: str
     promise: str
-    run: Callable[[Trial], Found]
+    run: Callable[[Trial], Outcome]
 
 
-def failing(*checks: tuple[bool, str]) -> tuple[str, ...]:
-    """The sentences of those that do not hold."""
+def failures(*checks: tuple[bool, str]) -> tuple[str, ...]:
+    """Return the sentences of the checks that do not hold."""
     return tuple(sentence for held, sentence in checks if not held)

@@ -14,7 +14,7 @@ import psutil
 
 from tests.support.brokers import mosquitto
 from tests.support.program import Program
-from tests.trials.survival.rows import Found, Row, Trial, failing
+from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
 GROWTH_MB: Final = 5.0
 _EVERY_S: Final = 10.0
@@ -42,7 +42,7 @@ class Sample:
     cpu_s: float
 
 
-def run(trial: Trial) -> Found:
+def run(trial: Trial) -> Outcome:
     """In real time: one hour, or three minutes. The samples are in `samples.jsonl` while it runs."""
     minutes = 3.0 if trial.short else 60.0
     with mosquitto(trial.folder / "broker") as broker, closing(Program(trial.folder / "program")) as program:
@@ -55,11 +55,11 @@ def run(trial: Trial) -> Found:
                 samples.append(_sample(program.process, time.monotonic() - began))
                 kept.write(json.dumps(asdict(samples[-1])) + "\n")
                 if len(samples) % 30 == 0:
-                    trial.tell(f"{samples[-1].at_s / 60:.0f} min, {samples[-1].rss_mb:.0f} MB")
+                    trial.report(f"{samples[-1].at_s / 60:.0f} min, {samples[-1].rss_mb:.0f} MB")
         program.signal(signal.SIGTERM)
         while not program.has_ended():
             time.sleep(0.1)
-    return _judged(samples, program)
+    return _evaluate(samples, program)
 
 
 def _sample(process: psutil.Process, at_s: float) -> Sample:
@@ -69,7 +69,7 @@ def _sample(process: psutil.Process, at_s: float) -> Sample:
         return Sample(at_s, memory, process.num_fds(), process.num_threads(), written, cpu)
 
 
-def _judged(samples: list[Sample], program: Program) -> Found:
+def _evaluate(samples: list[Sample], program: Program) -> Outcome:
     life = program.lives[0]
     warm = [sample for sample in samples if sample.at_s >= _WARM_S]
     tenth = max(1, len(warm) // 10)
@@ -79,13 +79,13 @@ def _judged(samples: list[Sample], program: Program) -> Found:
     span = max(warm[-1].at_s - warm[0].at_s, 1e-3)
     hourly = (warm[-1].written_mb - warm[0].written_mb) / span * 3600
     cores = (warm[-1].cpu_s - warm[0].cpu_s) / span
-    broken = failing(
+    broken = failures(
         (growth < GROWTH_MB, f"memory grew by {growth:.1f} MB"),
         (files <= 0, f"{files} more files open"),
         (threads <= 0, f"{threads} more threads"),
         (life.code == 0, f"exit code {life.code}"),
     )
-    return Found(
+    return Outcome(
         f"{samples[-1].at_s / 60:.0f} min at {cores:.2f} cores, {len(life.counted)} vehicles; "
         f"{warm[-1].rss_mb:.0f} MB, grown by {growth:+.1f}; {warm[-1].files} files, {warm[-1].threads} threads; "
         f"{hourly:.1f} MB an hour written",

@@ -14,21 +14,21 @@ from edge_app.errors import StoreError
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.sqlite import FILE
 from tests.support.ledger_cases import NOON, cars, count, open_ledger, payloads
-from tests.trials.survival.rows import Found, Row, Trial, failing
+from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
 _SEED = 2026
 _FRAMES = 400
 
 
-def run(trial: Trial) -> Found:
+def run(trial: Trial) -> Outcome:
     """By a told clock; a full disk is a small one in memory, which only root may mount."""
     damaged = 20 if trial.short else 300
     parts = [full(trial.folder / "disk"), refused(trial.folder / "refused"), corrupt(trial.folder, damaged)]
     figures = "; ".join(part.figures for part in parts)
-    return Found(figures, tuple(sentence for part in parts for sentence in part.broken))
+    return Outcome(figures, tuple(sentence for part in parts for sentence in part.broken))
 
 
-def full(disk: Path) -> Found:
+def full(disk: Path) -> Outcome:
     """Raises RuntimeError where nothing may be mounted."""
     with _small(disk):
         ledger = open_ledger(disk / "state")
@@ -40,7 +40,7 @@ def full(disk: Path) -> Found:
         return _mended("full disk", ledger, disk / "state", reported, waiting)
 
 
-def refused(folder: Path) -> Found:
+def refused(folder: Path) -> Outcome:
     """Every write fails, as on a card that has become read-only in use."""
     ledger = open_ledger(folder)
     count(ledger, NOON + 1)
@@ -54,7 +54,7 @@ def refused(folder: Path) -> Found:
     return _mended("writes refused", ledger, folder, reported, waiting)
 
 
-def corrupt(folder: Path, damaged: int) -> Found:
+def corrupt(folder: Path, damaged: int) -> Outcome:
     """Garbage at random places of a used file: a start either finds all, or sets the file aside, says so and counts."""
     ledger = open_ledger(folder / "used")
     for minute in range(30):
@@ -76,8 +76,8 @@ def corrupt(folder: Path, damaged: int) -> Found:
             again.close(NOON + 3601)
         except StoreError:
             stuck += 1
-    broken = failing((stuck == 0, f"{stuck} of {damaged} damaged files stopped the counting"))
-    return Found(f"{damaged} damaged files: {set_aside} set aside with a warning, counting went on", broken)
+    broken = failures((stuck == 0, f"{stuck} of {damaged} damaged files stopped the counting"))
+    return Outcome(f"{damaged} damaged files: {set_aside} set aside with a warning, counting went on", broken)
 
 
 def _go_on(ledger: Ledger, begin: float) -> None:
@@ -86,7 +86,7 @@ def _go_on(ledger: Ledger, begin: float) -> None:
         ledger.tick(begin + n / 4)
 
 
-def _mended(what: str, ledger: Ledger, state: Path, reported: str, waiting: int) -> Found:
+def _mended(what: str, ledger: Ledger, state: Path, reported: str, waiting: int) -> Outcome:
     """Two minutes later, when it can be written again."""
     ledger.tick(NOON + 123)
     left = ledger.unstored
@@ -94,13 +94,15 @@ def _mended(what: str, ledger: Ledger, state: Path, reported: str, waiting: int)
     ledger.close(NOON + 184)
     sent = payloads(state)
     told = sum(map(cars, sent))
-    broken = failing(
+    broken = failures(
         (waiting > 0 and bool(reported), f"{what}: not reported"),
         (left == 0, f"{what}: {left} crossings still not stored"),
         (told == _FRAMES + 1, f"{what}: {told} told of {_FRAMES + 1}"),
         ([p["seq"] for p in sent] == [1, 2, 3], f"{what}: a gap in seq"),
     )
-    return Found(f"{what}: {waiting} crossings held in memory and reported, {told} of {_FRAMES + 1} told later", broken)
+    return Outcome(
+        f"{what}: {waiting} crossings held in memory and reported, {told} of {_FRAMES + 1} told later", broken
+    )
 
 
 @contextmanager
