@@ -72,9 +72,9 @@ def test_a_running_service_is_scraped(program: Program, tmp_path: Path) -> None:
         soon(lambda: program.counted, 60)
         program.signal(signal.SIGTERM)
         soon(lambda: program.has_ended(), 30)
-        (life,) = program.lives
-        assert life.code == 0
-        assert life.faults == [
+        (run,) = program.runs
+        assert run.code == 0
+        assert run.faults == [
             f"no metrics: cannot listen on {HOST}:{port} (Address already in use); set metrics.port to a free one and "
             "metrics.address to one of this device; counting goes on without"
         ]

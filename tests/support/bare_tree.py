@@ -1,7 +1,7 @@
-"""A bare Debian of this or another processor, in which the archive is installed as a device is: without a network.
+"""Install the archive without a network in a bare Debian of this or another processor, as on a device.
 
-The tree is unpacked, not configured (no maintainer script runs), so that one of an emulated processor is there in less
-than a minute. Needs root, debootstrap and its mirror; another processor also qemu-user-static.
+The Debian tree is unpacked, not configured (no maintainer script runs), so that one of an emulated processor is ready
+in less than a minute. Needs root, debootstrap and its mirror; for another processor also qemu-user-static.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 PACKAGES = "python3,python3-venv,openssl"
 PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64"}
-"""What an archive is named after -> what Debian calls it."""
+"""Name of the processor in an archive's name -> Debian's name."""
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _CONFIG = """
 device = {{ site = "test-site", device = "bare-tree" }}
@@ -27,7 +27,7 @@ PYTHON = "/opt/edge-app/current/bin/python"
 
 
 def make(tree: Path, processor: str, suite: str = "bookworm") -> None:
-    """Downloads and unpacks a tree that is not there yet; one that was left half is made anew."""
+    """Download and unpack a tree that is not there yet; an incomplete one is made again."""
     done = tree / "tree-is-whole"
     if done.exists():
         return
@@ -38,7 +38,7 @@ def make(tree: Path, processor: str, suite: str = "bookworm") -> None:
         with subprocess.Popen(("dpkg-deb", "--fsys-tarfile", str(package)), stdout=subprocess.PIPE) as unpacked:
             tar = ("tar", "-x", "--keep-directory-symlink", "-C", str(tree))
             subprocess.run(tar, stdin=unpacked.stdout, check=True)
-    (tree / "proc").unlink(missing_ok=True)  # a link to the host's, which leads nowhere from within
+    (tree / "proc").unlink(missing_ok=True)  # a link to that of the host, which is invalid within the tree
     (tree / "proc").mkdir()
     for name in ("passwd", "group"):
         shutil.copy(tree / f"usr/share/base-passwd/{name}.master", tree / "etc" / name)
@@ -46,7 +46,10 @@ def make(tree: Path, processor: str, suite: str = "bookworm") -> None:
 
 
 def emulate(processor: str) -> None:
-    """Has the kernel start programs of another processor through qemu, where it does not yet."""
+    """Register qemu with the kernel for programs of another processor, where that has not been done.
+
+    Raises OSError: when it is not installed.
+    """
     if processor == platform.machine():
         return
     rule = Path(f"/usr/lib/binfmt.d/qemu-{processor}.conf")
@@ -59,8 +62,8 @@ def emulate(processor: str) -> None:
 
 
 def inside(tree: Path, *command: str, timeout: float = 900.0) -> subprocess.CompletedProcess[str]:
-    """Runs a command with the tree as its root, with no network, not even loopback, and with /proc alone."""
-    # ai-edge-litert 2.3.0 crashes under qemu when /sys is there as well
+    """Run a command with the tree as its root, without any network, loopback included, and with only /proc mounted."""
+    # ai-edge-litert 2.3.0 crashes under qemu when /sys is mounted too.
     script = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
     enter = ("unshare", "--net", "--mount", "sh", "-c", script, str(tree))
     clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
@@ -68,9 +71,12 @@ def inside(tree: Path, *command: str, timeout: float = 900.0) -> subprocess.Comp
 
 
 def install(tree: Path, archive: Path, *, fps: float) -> subprocess.CompletedProcess[str]:
-    """Unpacks the archive as from a USB stick and runs its installer; what an earlier one left is removed first."""
-    for left in ("usb", "opt/edge-app", "etc/edge-app", "var/lib/edge-app"):
-        shutil.rmtree(tree / left, ignore_errors=True)
+    """Remove an earlier installation, unpack the archive as from a USB stick, and run its installer.
+
+    fps: of the street in the configuration, frames/s.
+    """
+    for folder in ("usb", "opt/edge-app", "etc/edge-app", "var/lib/edge-app"):
+        shutil.rmtree(tree / folder, ignore_errors=True)
     with tarfile.open(archive) as packed:
         packed.extractall(tree / "usb")
     (unpacked,) = (tree / "usb").iterdir()
@@ -81,8 +87,10 @@ def install(tree: Path, archive: Path, *, fps: float) -> subprocess.CompletedPro
 
 
 def check(tree: Path) -> list[str]:
-    """What `edge-app check` finds, a line each. AssertionError when more is wrong than that without a network there is
-    no broker, or less."""
+    """Run `edge-app check` in the tree and return its findings, a line each.
+
+    Raises AssertionError: unless the broker, which is absent without a network, is the only failure.
+    """
     done = inside(tree, PROGRAM, "check", "--config", "/etc/edge-app/edge-app.toml")
     bad = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert (done.returncode, len(bad), bad[0][:12] if bad else "") == (1, 1, "FAIL  broker"), done.stdout + done.stderr
@@ -90,8 +98,8 @@ def check(tree: Path) -> list[str]:
 
 
 def run(*command: str) -> None:
-    """Raises OSError with the last that the program said."""
+    """Run a command. Raises OSError: with the last line of its output, when it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing"]
-        raise OSError(f"{command[0]} failed and said: {said[-1]}")
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
+        raise OSError(f"{command[0]} failed: {lines[-1]}")

@@ -1,4 +1,4 @@
-"""Real brokers for tests: mosquitto on a free port, certificates made on the spot, a relay that can go silent."""
+"""Real brokers for tests: mosquitto on a free port, certificates of the test's own, a relay that can go silent."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ def free_port() -> int:
         return port
 
 
-def eventually(what: Callable[[], T], timeout: float = 10.0) -> T:
-    """The first true value of `what`; it should wait a little itself, for the network for instance."""
+def eventually(condition: Callable[[], T], timeout: float = 10.0) -> T:
+    """Call `condition`, which should wait a little itself, until it returns a true value, and return that."""
     deadline = time.monotonic() + timeout
-    while not (value := what()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {timeout} s"
     return value
 
 
 class Mosquitto:
-    """A mosquitto that can be killed and started again on its port. settings: more lines for its configuration."""
+    """Mosquitto that can be killed and started again on its port. settings: more lines for its configuration."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
         self._log = folder / "mosquitto.log"
-        # As root it would become a user that cannot read the test's files.
+        # Started by root, it would switch to a user that cannot read the test's files.
         lines = ("user root", "log_type all", f"listener {self.port} {HOST}", *(settings or ("allow_anonymous true",)))
         self._config.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,21 +72,21 @@ class Mosquitto:
         return False
 
     def kill(self) -> None:
-        """SIGKILL: nothing is saved, nobody is told."""
+        """Send SIGKILL: it saves nothing and sends nothing."""
         self._end(lambda process: process.kill())
 
     def stop(self) -> None:
-        """SIGTERM: it saves its state and says goodbye."""
+        """Send SIGTERM: it saves its state and disconnects its clients."""
         self._end(lambda process: process.terminate())
 
     def signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
+    def _end(self, send: Callable[[subprocess.Popen[bytes]], None]) -> None:
         process, self._process = self._process, None
         if process is not None:
-            how(process)
+            send(process)
             process.wait(10)
 
 
@@ -108,10 +108,10 @@ def password_file(folder: Path, username: str, password: str) -> Path:
 
 
 class Relay:
-    """A TCP relay in front of a broker. `frozen` holds all bytes back: the connection is open and dead. `deaf` holds
-    back only what the broker says.
+    """TCP relay in front of a broker.
 
-    refuses_v5 lets it answer MQTT 5 as a broker does that knows only 3.1.1.
+    frozen: hold all bytes back, while connections stay open. deaf: hold back only the bytes from the broker.
+    accepted: number of connections so far. refuses_v5: answer MQTT 5 like a broker that supports only 3.1.1.
     """
 
     def __init__(self, target: int, *, refuses_v5: bool = False) -> None:
@@ -141,7 +141,7 @@ class Relay:
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):  # either side may be gone at any moment
             first = client.recv(4096)
-            # CONNECT: type, remaining length (one byte here or two), "MQTT" with its length, protocol level
+            # CONNECT: type, remaining length (one or two bytes here), "MQTT" with its length, protocol level
             if self._refuses_v5 and first[first.index(b"MQTT") + 4] == 5:
                 client.sendall(b"\x20\x02\x00\x01")
                 return
@@ -176,16 +176,16 @@ class Relay:
 
 @contextlib.contextmanager
 def relay(target: int, *, refuses_v5: bool = False) -> Iterator[Relay]:
-    between = Relay(target, refuses_v5=refuses_v5)
+    server = Relay(target, refuses_v5=refuses_v5)
     try:
-        yield between
+        yield server
     finally:
-        between.close()
+        server.close()
 
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority of the test's own, and what it has signed for HOST."""
+    """Certificate authority of the test's own, with the certificates that it has signed for HOST."""
 
     folder: Path
 
@@ -197,7 +197,7 @@ class Authority:
         return self.folder / "ca.pem"
 
     def sign(self, name: str, *, days: int = 2) -> tuple[Path, Path]:
-        """Certificate and key for HOST; with negative days it has expired."""
+        """Return certificate and key for HOST; with negative days the certificate has expired."""
         request = self.folder / f"{name}.csr"
         self._openssl("req", *_KEY, "-nodes", "-subj", f"/CN={name}", out=name, request=request)
         names = self.folder / "names"
@@ -229,7 +229,7 @@ def session(port: int, name: str = "test", *, host: str = HOST, timing: Timing =
 
 
 def run_until(subject: Session, kind: type[Event], count: int = 1, timeout: float = 10.0) -> list[Event]:
-    """All events up to so many of a kind."""
+    """Return all events up to and including this number of events of a kind."""
     events: list[Event] = []
 
     def happened() -> bool:
@@ -242,7 +242,7 @@ def run_until(subject: Session, kind: type[Event], count: int = 1, timeout: floa
 
 @contextlib.contextmanager
 def subscribed(port: int, *topics: str, name: str = "reader", keep: int = 0) -> Iterator[Subscriber]:
-    """A subscriber that is connected already."""
+    """Yield a subscriber that is connected already. keep: s for which the broker keeps its session."""
     timing = Timing(connect=2.0, keepalive=5, keep=keep)
     reader = Subscriber(Session(Endpoint(HOST, port), name, timing=timing, backoff=QUICK), topics or ("#",))
     try:
@@ -253,7 +253,7 @@ def subscribed(port: int, *topics: str, name: str = "reader", keep: int = 0) -> 
 
 
 def collect(reader: Subscriber, enough: Callable[[Sequence[Message]], bool], timeout: float = 10.0) -> list[Message]:
-    """Reads until it is `enough`."""
+    """Read messages until `enough` is true of them, and return them."""
     messages: list[Message] = []
 
     def read() -> bool:

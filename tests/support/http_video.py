@@ -1,4 +1,4 @@
-"""A camera that speaks HTTP: multipart JPEG as most network cameras offer it, and files."""
+"""HTTP camera for tests: multipart JPEG, as most network cameras offer it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ _RATE = 25.0
 
 
 class HttpCamera:
-    """Serves `/road` until closed; `frozen` makes it send one picture again and again, `answer` refuses with a code."""
+    """Server of `/road` until it is closed.
+
+    frozen: send the same picture again and again. answer: status code; any but 200 refuses the request. requests:
+    number of requests so far.
+    """
 
     def __init__(self) -> None:
         self.frozen = False
@@ -30,7 +34,7 @@ class HttpCamera:
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
                 self.end_headers()
                 if camera.answer == 200:
-                    camera.send_to(self)
+                    camera.send_pictures(self)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -40,7 +44,7 @@ class HttpCamera:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}/road"
 
-    def send_to(self, handler: BaseHTTPRequestHandler) -> None:
+    def send_pictures(self, handler: BaseHTTPRequestHandler) -> None:
         self._number += 1  # a new connection begins with another picture, as after a new key frame
         while not self._end.wait(1 / _RATE):
             self._number += not self.frozen

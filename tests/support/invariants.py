@@ -1,4 +1,4 @@
-"""What must hold after kills and outages, judged from what a subscriber received and what the program logged. Pure."""
+"""Check what must hold after kills and outages, from the messages received and the program's log. Pure."""
 
 from __future__ import annotations
 
@@ -14,52 +14,54 @@ Key: TypeAlias = tuple[str, str, str]
 """Line, class and direction."""
 
 LATE_S = 2.0
-"""Coverage that one life may lack: its first look, and the second of progress that SIGKILL may take."""
+"""Seconds of coverage that one run may lack: its first frame, and the second of progress that SIGKILL may take."""
 EARLY_S = 0.5
-"""Coverage that one life may have too much: its first frame is logged when it has been processed, not when it came."""
+"""Seconds of coverage that one run may have too much: its first frame is logged after processing, not on arrival."""
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """A crossing that the log says was counted; at: UTC s."""
+class LoggedCrossing:
+    """Crossing that the log reports as counted. at: UTC s."""
 
     key: Key
     at: float
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """One run of the program. first_frame, ended: UTC s; first_frame is None when it did not come so far,
-    ended is when it was told to.
+class Run:
+    """One run of the program.
 
-    code: exit code, None for one that was killed. after_s: from its start to its first frame. faults: what it logged
-    as an error.
+    first_frame: UTC s, None when it got none. ended: UTC s at which it got the signal. code: exit code, None when it
+    was killed. after_s: from its start to its first frame. faults: messages that it logged as errors.
     """
 
     first_frame: float | None
     ended: float
     code: int | None
     after_s: float | None = None
-    counted: Sequence[Counted] = ()
+    counted: Sequence[LoggedCrossing] = ()
     faults: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """payloads: everything received on counts/+ and latest/+, in order, repetitions included. unsent: what is left in
-    the outbox at the end."""
+    """Everything that a trial has recorded.
+
+    payloads: all received on counts/+ and latest/+, in order, repetitions included. unsent: intervals left in the
+    outbox at the end.
+    """
 
     payloads: Sequence[bytes]
-    lives: Sequence[Life]
+    runs: Sequence[Run]
     unsent: int = 0
 
     @property
     def killed(self) -> int:
-        return sum(life.code is None for life in self.lives)
+        return sum(run.code is None for run in self.runs)
 
     @property
     def intervals(self) -> list[dict[str, Any]]:
-        """One of each, in order of line and number."""
+        """Decoded payloads, each content once, in order of line and number."""
         unique = [json.loads(payload) for payload in dict.fromkeys(self.payloads)]
         return sorted(unique, key=lambda interval: (interval["line"], interval["seq"]))
 
@@ -73,15 +75,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """Result of checking one promise. found: the figures."""
+
     promise: str
     found: str
-    kept: bool
+    held: bool
 
 
-def judge(evidence: Evidence) -> list[Finding]:
-    """Each promise of the contract, and whether it was kept."""
+def check(evidence: Evidence) -> list[Finding]:
+    """Check each promise of the contract."""
     checks = (_contents, _numbers, _overlaps, _sums, _totals, _coverage, _unsent, _exits)
-    return [check(evidence) for check in checks]
+    return [check_one(evidence) for check_one in checks]
 
 
 def _contents(evidence: Evidence) -> Finding:
@@ -89,18 +93,18 @@ def _contents(evidence: Evidence) -> Finding:
     ids: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for payload in evidence.payloads:
         interval = json.loads(payload)
-        where = interval["line"], interval["start"]
-        contents[where].add(payload)
-        ids[interval["id"]].add(where)
-    two = sum(len(found) > 1 for found in contents.values()) + sum(len(found) > 1 for found in ids.values())
+        key = interval["line"], interval["start"]
+        contents[key].add(payload)
+        ids[interval["id"]].add(key)
+    two = sum(len(versions) > 1 for versions in contents.values()) + sum(len(keys) > 1 for keys in ids.values())
     found = f"{len(contents)} intervals in {len(evidence.payloads)} messages, {two} in two versions"
     return Finding("one content an interval", found, bool(contents) and not two)
 
 
 def _numbers(evidence: Evidence) -> Finding:
     seqs = {line: [i["seq"] for i in intervals] for line, intervals in evidence.lines.items()}
-    missing = sum(len(set(range(1, max(found) + 1)) - set(found)) for found in seqs.values())
-    exact = all(found == list(range(1, len(found) + 1)) for found in seqs.values())
+    missing = sum(len(set(range(1, max(numbers) + 1)) - set(numbers)) for numbers in seqs.values())
+    exact = all(numbers == list(range(1, len(numbers) + 1)) for numbers in seqs.values())
     return Finding("seq from 1 without a gap", f"{missing} missing", exact and bool(seqs))
 
 
@@ -111,12 +115,12 @@ def _overlaps(evidence: Evidence) -> Finding:
 
 
 def _sums(evidence: Evidence) -> Finding:
-    logged = Counter(counted.key for life in evidence.lives for counted in life.counted)
-    told = sum((_counter(i["line"], i["counts"]) for i in evidence.intervals), Counter[Key]())
-    missing, beyond = (logged - told).total(), (told - logged).total()
-    found = f"{logged.total()} logged, {told.total()} told: {missing} missing, {beyond} killed before they were logged"
-    kept = bool(logged) and not missing and beyond <= evidence.killed
-    return Finding(f"sums equal the log (+ at most 1 a kill, {evidence.killed})", found, kept)
+    logged = Counter(crossing.key for run in evidence.runs for crossing in run.counted)
+    delivered = sum((_counter(i["line"], i["counts"]) for i in evidence.intervals), Counter[Key]())
+    missing, extra = (logged - delivered).total(), (delivered - logged).total()
+    found = f"{logged.total()} logged, {delivered.total()} delivered: {missing} missing, {extra} killed before the log"
+    held = bool(logged) and not missing and extra <= evidence.killed
+    return Finding(f"sums equal the log (+ at most 1 a kill, {evidence.killed})", found, held)
 
 
 def _totals(evidence: Evidence) -> Finding:
@@ -132,19 +136,20 @@ def _totals(evidence: Evidence) -> Finding:
 def _coverage(evidence: Evidence) -> Finding:
     wrong, interrupted, off = 0, 0, [0.0]
     for interval in evidence.intervals:
-        lives = list(_shares(evidence.lives, utc(interval["start"]), utc(interval["end"])))
-        interrupted += len(lives) > 1
-        off.append(interval["coverage"] * interval["interval_s"] - sum(lives))
-        allowed = -LATE_S * max(1, len(lives)) <= off[-1] <= EARLY_S * max(1, len(lives))
+        seconds = list(_observed_s(evidence.runs, utc(interval["start"]), utc(interval["end"])))
+        interrupted += len(seconds) > 1
+        off.append(interval["coverage"] * interval["interval_s"] - sum(seconds))
+        allowed = -LATE_S * max(1, len(seconds)) <= off[-1] <= EARLY_S * max(1, len(seconds))
         wrong += not allowed or not 0 <= interval["coverage"] <= 1
     found = f"{interrupted} interrupted, {min(off):.1f} to +{max(off):.1f} s off, {wrong} wrong"
     return Finding("coverage is the time it ran", found, not wrong)
 
 
-def _shares(lives: Sequence[Life], start: float, end: float) -> Iterator[float]:
-    for life in lives:
-        if life.first_frame is not None and (seen := min(end, life.ended) - max(start, life.first_frame)) > 0:
-            yield seen
+def _observed_s(runs: Sequence[Run], start: float, end: float) -> Iterator[float]:
+    """Yield the seconds of start..end in which each run worked, without the runs that did not."""
+    for run in runs:
+        if run.first_frame is not None and (common := min(end, run.ended) - max(start, run.first_frame)) > 0:
+            yield common
 
 
 def _unsent(evidence: Evidence) -> Finding:
@@ -152,16 +157,16 @@ def _unsent(evidence: Evidence) -> Finding:
 
 
 def _exits(evidence: Evidence) -> Finding:
-    stopped = [life.code for life in evidence.lives if life.code is not None]
-    faults = [fault for life in evidence.lives for fault in life.faults]
+    stopped = [run.code for run in evidence.runs if run.code is not None]
+    faults = [fault for run in evidence.runs for fault in run.faults]
     found = f"{evidence.killed} killed, {len(stopped)} stopped, exit codes {sorted(set(stopped))}"
     return Finding("a stop is clean, no error is logged", "; ".join([found, *faults]), not any(stopped) and not faults)
 
 
 def _counter(line: str, counts: dict[str, dict[Literal["left_to_right", "right_to_left"], int]]) -> Counter[Key]:
-    return Counter({(line, label, way): n for label, ways in counts.items() for way, n in ways.items() if n})
+    return Counter({(line, label, direction): n for label, by in counts.items() for direction, n in by.items() if n})
 
 
 def utc(text: str) -> float:
-    """UTC s of an RFC 3339 time with Z."""
+    """Return the UTC s of an RFC 3339 time with Z."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

@@ -1,4 +1,4 @@
-"""Where the project's own files are, for tests in any folder."""
+"""Locate the project's own files, for tests in any folder."""
 
 from __future__ import annotations
 

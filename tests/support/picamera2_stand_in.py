@@ -1,6 +1,8 @@
-# ruff: noqa: ARG002  # the signatures are the published ones, whether used or not
-"""A stand-in for picamera2 0.3.38, which imports on a Raspberry Pi alone: the calls that are used, with its signatures,
-its defaults, the refusals of its check_camera_config and Controls, its buffers of a limited number and its stride.
+# ruff: noqa: ARG002  # the signatures are the published ones, with arguments that are not used here
+"""Stand-in for picamera2 0.3.38, which can be imported only on a Raspberry Pi.
+
+It has the calls that the program uses, with their signatures and defaults, the refusals of check_camera_config and
+Controls, a limited number of buffers, and the stride.
 """
 
 from __future__ import annotations
@@ -21,15 +23,21 @@ ADVERTISED = {
     "AeFlickerMode": (0, 1, 0),
     "AeFlickerPeriod": (100, 1000000, None),
 }
-"""A Camera Module 3; camera_controls name -> smallest, largest, default."""
+"""Controls of a Camera Module 3: name -> smallest, largest, default."""
 
 
 class Picamera2:
+    """Camera whose class attributes a test sets.
+
+    cameras: number of cameras. busy: opening fails. hanging: no picture comes. opened: every camera opened so far.
+    pad: bytes added to each row of the small stream.
+    """
+
     cameras = 1
     advertised = ADVERTISED
     busy = False
     hanging = False
-    opened: list[Picamera2] = []  # noqa: RUF012  # as a test reads it
+    opened: list[Picamera2] = []  # noqa: RUF012  # read by the tests
     pad = 0
 
     def __init__(self, camera_num: int = 0, verbose_console: object = None, tuning: object = None) -> None:
@@ -109,7 +117,7 @@ class Picamera2:
         self.started = True
 
     def capture_request(self, wait: bool | None = None, signal_function: Any = None, flush: Any = None) -> Job:
-        assert wait is False, "this stand-in knows only jobs"
+        assert wait is False, "this stand-in supports only jobs"
         return Job(self)
 
     def cancel_all_and_flush(self) -> None:
@@ -120,6 +128,8 @@ class Picamera2:
 
 
 class Job:
+    """Request that is done at once, or never when the camera hangs or has no free buffer."""
+
     def __init__(self, camera: Picamera2) -> None:
         self._future: Future[Request] = Future()
         if camera.started and camera.free > 0 and not Picamera2.hanging:
@@ -133,13 +143,13 @@ class Job:
 
 
 class Request:
-    """References are counted; a buffer that is not given back is missing, as on the device."""
+    """Picture in a buffer; one that is not released is missing afterwards, as on the device."""
 
     def __init__(self, camera: Picamera2) -> None:
         self._camera, self._count, self._number = camera, 1, camera.number
 
     def make_array(self, name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        assert self._count > 0, "the buffer has been given back"
+        assert self._count > 0, "the buffer has been released"
         config = self._camera.camera_config[name]
         width, height = config["size"]
         if name == "main":

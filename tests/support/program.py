@@ -1,4 +1,4 @@
-"""The installed command line as a child process that is started again and again, and what it logged each time."""
+"""Run the installed command line as a child process, again and again, and read its logs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.invariants import Counted, Life, utc
+from tests.support.invariants import LoggedCrossing, Run, utc
 from tests.support.paths import ROOT
 
 
 class Program:
-    """`edge-app run` in a folder of its own; each run has its log in a file of its own."""
+    """`edge-app run` in a folder of its own, with a log file for each run."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
@@ -26,7 +26,7 @@ class Program:
         self._signalled = 0.0
 
     def start(self, config: str) -> None:
-        """config: TOML; its state folder, if relative, is in the program's folder."""
+        """Start a run. config: TOML; a relative state folder is in the program's folder."""
         path = self._folder / "edge-app.toml"
         path.write_text(config)
         with self._log.open("wb") as log:
@@ -35,17 +35,17 @@ class Program:
 
     @property
     def process(self) -> psutil.Process:
-        """The running one. AssertionError, with what it said, when it has ended by itself."""
+        """Running process. Raises AssertionError: with its log, when it has ended by itself."""
         assert self._process is not None
         assert self._process.poll() is None, self._log.read_text()
         return self._process
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
-        self._signalled = time.time()  # it looks at no frame from here on, but may deliver for some seconds
+        self._signalled = time.time()  # it processes no frame after this, but may deliver for some seconds
 
     def has_ended(self) -> bool:
-        """To be asked after a signal until it is true."""
+        """Return True when the process has ended; call it after a signal until it does."""
         assert self._process is not None
         code = self._process.poll()
         if code is None:
@@ -60,32 +60,32 @@ class Program:
             self._process.wait()
 
     @property
-    def lives(self) -> list[Life]:
-        """All that have ended, the first one first."""
-        return [_life(self._log_of(run), *ended) for run, ended in enumerate(self._ended)]
+    def runs(self) -> list[Run]:
+        """Runs that have ended, in order."""
+        return [_read_run(self._log_of(number), *ended) for number, ended in enumerate(self._ended)]
 
     @property
-    def counted(self) -> Sequence[Counted]:
-        """What the running one says it has counted so far."""
-        return _life(self._log, 0.0, None).counted
+    def counted(self) -> Sequence[LoggedCrossing]:
+        """Crossings that the current run has logged so far."""
+        return _read_run(self._log, 0.0, None).counted
 
     @property
     def _log(self) -> Path:
         return self._log_of(len(self._ended))
 
-    def _log_of(self, run: int) -> Path:
-        return self._folder / f"run-{run}.log"
+    def _log_of(self, number: int) -> Path:
+        return self._folder / f"run-{number}.log"
 
 
-def _life(log: Path, ended: float, code: int | None) -> Life:
+def _read_run(log: Path, ended: float, code: int | None) -> Run:
     records = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
     frames = [record for record in records if record["message"] == "first frame"]
     counted = [
-        Counted((record["line"], record["class"], record["direction"]), record["at"])
+        LoggedCrossing((record["line"], record["class"], record["direction"]), record["at"])
         for record in records
         if record["message"] == "counted"
     ]
-    return Life(
+    return Run(
         first_frame=utc(frames[0]["time"]) if frames else None,
         ended=ended,
         code=code,

@@ -1,7 +1,7 @@
-"""A real RTSP server for tests: gst-rtsp-server in a child process of the system's Python.
+"""Real RTSP server for tests: gst-rtsp-server in a child process of the system's Python.
 
-The module is both sides: `RtspServer` for tests, and the script that the child runs under /usr/bin/python3, where the
-`gi` of Debian lives (a venv does not see it).
+The module is both `RtspServer` for the tests and the script that the child runs under /usr/bin/python3, which has
+Debian's `gi` (a venv does not see it).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from functools import cache
 SYSTEM_PYTHON = "/usr/bin/python3"
 PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly"
 BALL = "videotestsrc is-live=true pattern=ball"
-"""A white ball on black that moves: no two neighbouring pictures are equal."""
+"""White ball that moves on black: no two consecutive pictures are equal."""
 STILL = "videotestsrc is-live=true pattern=circular"
-"""The same picture for ever, as a camera whose sensor hangs and whose encoder does not."""
+"""The same picture always, as from a camera whose sensor hangs while its encoder works."""
 H264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10"
 
 
 @cache
 def why_not() -> str:
-    """The reason why no server can run here, or an empty string."""
+    """Return the reason why no server can run here, or an empty string."""
     probe = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst; Gst.init(None); "
     probe += "assert Gst.ElementFactory.find('x264enc')"
     try:
@@ -34,9 +34,10 @@ def why_not() -> str:
 
 
 class RtspServer:
-    """Serves one generated picture stream at `url` until closed; port 0 takes a free one, kept over a restart.
+    """Server of one generated stream at `url` until it is closed.
 
-    source and encoder: GStreamer elements in launch syntax. rate: frames/s.
+    source, encoder: GStreamer elements in launch syntax. width, height: px. rate: frames/s. login: "user:password",
+    empty for none. port: 0 takes a free one.
     """
 
     def __init__(
@@ -62,18 +63,18 @@ class RtspServer:
         return self.url_as("")
 
     def url_as(self, login: str, path: str = "/road") -> str:
-        """The address with `login` ("user:password") in it."""
+        """Return the address with a login ("user:password") and a path."""
         return f"rtsp://{login}{'@' if login else ''}127.0.0.1:{self.port}{path}"
 
     def freeze(self) -> None:
-        """The process hangs and its sockets stay open."""
+        """Stop the process while its sockets stay open, as when a camera hangs."""
         self._child.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self._child.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """Killed without a goodbye, as when a camera loses its power."""
+        """Kill the process, as when a camera loses its power."""
         self._child.kill()
         self._child.communicate()
 
@@ -85,7 +86,7 @@ class RtspServer:
 
 
 def serve(launch: str, port: int, login: str) -> None:
-    """Run in the child until stdin closes, so that no server outlives the tests."""
+    """Serve in the child until stdin closes, so that no server outlives the tests."""
     import gi
 
     gi.require_version("Gst", "1.0")
@@ -113,7 +114,7 @@ def _protect(rtsp, server, factory, user: str, password: str) -> None:  # type: 
     from gi.repository import GstRtsp
 
     auth = rtsp.RTSPAuth()
-    auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)  # what nearly every camera asks for
+    auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)  # used by nearly every camera
     token = rtsp.RTSPToken()
     token.set_string("media.factory.role", user)
     auth.add_digest(user, password, token)

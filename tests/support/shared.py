@@ -1,4 +1,4 @@
-"""The shared yardstick (clips, truth, images), by EDGE_APP_SHARED, default ../shared; tests skip without it."""
+"""Locate the shared test data (clips, truth, images): EDGE_APP_SHARED, default ../shared; tests skip without it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ SHARED = Path(os.environ.get("EDGE_APP_SHARED", ROOT.parent / "shared"))
 
 
 def needs(part: str) -> pytest.MarkDecorator:
-    """Skips a test where this part of the shared data is absent."""
-    where = SHARED / part
-    return pytest.mark.skipif(not where.exists(), reason=f"no {where.name}: set EDGE_APP_SHARED to the shared data")
+    """Return the mark that skips a test where this part of the shared data is absent."""
+    path = SHARED / part
+    return pytest.mark.skipif(not path.exists(), reason=f"no {path.name}: set EDGE_APP_SHARED to the shared data")

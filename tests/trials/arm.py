@@ -1,8 +1,8 @@
-"""The archive on another processor, emulated: python -m tests.trials.arm TREE ARCHIVE [--processor aarch64].
+"""Try the archive on an emulated processor: python -m tests.trials.arm TREE ARCHIVE [--processor aarch64].
 
-TREE is made when it is not there (tests/support/bare_tree.py). Installs offline, imports, loads the model, looks at one
-picture and compares with this processor, runs `edge-app check`. Needs root; prints the seconds of each step, which are
-those of an emulator and say nothing of a device. Exit 1 when something did not hold.
+TREE is made when it is not there (tests/support/bare_tree.py). Installs offline, imports, loads the model, detects in
+one picture and compares with this processor, runs `edge-app check`. Needs root. Prints the seconds of each step, which
+are those of an emulator, not of a device. Exit 1 when a step fails.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from tests.support import bare_tree
 
-LOOK = """
+DETECT = """
 import json, platform
 from edge_app.config.model import Config
 from edge_app.app import build_detector
@@ -27,22 +27,22 @@ from edge_app.sources.street.street import Street
 detector = build_detector(Config())
 street = Street(width=1280, height=720, fps=2.0)
 frames = [street.read(0) for _ in range(13)]
-found = detector.detect(frames[-1].image)
-order = found.boxes[:, 0].argsort()
-print(json.dumps({"machine": platform.machine(), "boxes": found.boxes[order].tolist(),
-                  "scores": found.scores[order].tolist(), "classes": found.classes[order].tolist()}))
+detections = detector.detect(frames[-1].image)
+order = detections.boxes[:, 0].argsort()
+print(json.dumps({"machine": platform.machine(), "boxes": detections.boxes[order].tolist(),
+                  "scores": detections.scores[order].tolist(), "classes": detections.classes[order].tolist()}))
 """
 BOX_PX, SCORE = 4.0, 0.08
-"""How far int8 kernels of two processors may differ: two steps of the box codes, two of the scores."""
+"""Largest differences between the int8 kernels of two processors: two steps of the box codes and of the scores."""
 
 
 def trial(tree: Path, archive: Path, processor: str) -> Iterator[tuple[str, str]]:
-    """What was tried and what was seen; AssertionError at the first that does not hold."""
+    """Run the steps and yield each one with its result. Raises AssertionError: at the first step that fails."""
     bare_tree.emulate(processor)
     bare_tree.make(tree, processor)
-    seen = bare_tree.inside(tree, "uname", "-m")
-    assert seen.stdout.strip() == processor, seen.stderr or seen.stdout
-    yield "the tree runs", f"uname -m says {processor}"
+    machine = bare_tree.inside(tree, "uname", "-m")
+    assert machine.stdout.strip() == processor, machine.stderr or machine.stdout
+    yield "the tree runs", f"uname -m prints {processor}"
 
     done = bare_tree.install(tree, archive, fps=0.5)
     assert done.returncode == 0, done.stderr
@@ -54,17 +54,17 @@ def trial(tree: Path, archive: Path, processor: str) -> Iterator[tuple[str, str]
     assert done.returncode == 0, done.stderr
     yield "imports", f"OpenCV {done.stdout.strip()}"
 
-    there = bare_tree.inside(tree, bare_tree.PYTHON, "-c", LOOK)
-    assert there.returncode == 0, there.stderr[-2000:]
-    yield "loads the model and looks at a picture", compare(there.stdout)
+    detected = bare_tree.inside(tree, bare_tree.PYTHON, "-c", DETECT)
+    assert detected.returncode == 0, detected.stderr[-2000:]
+    yield "loads the model and detects in a picture", compare(detected.stdout)
 
     yield "check", " / ".join(bare_tree.check(tree))
 
 
-def compare(there: str) -> str:
-    """The emulated processor's detections beside this one's."""
-    here = subprocess.run((sys.executable, "-c", LOOK), capture_output=True, text=True, check=True).stdout
-    a, b = json.loads(there.splitlines()[-1]), json.loads(here.splitlines()[-1])
+def compare(emulated: str) -> str:
+    """Compare the detections of the emulated processor with those of this one, and return the differences."""
+    here = subprocess.run((sys.executable, "-c", DETECT), capture_output=True, text=True, check=True).stdout
+    a, b = json.loads(emulated.splitlines()[-1]), json.loads(here.splitlines()[-1])
     assert b["boxes"], "the picture is empty: nothing was compared"
     assert a["classes"] == b["classes"], f"{a} and here {b}"
     boxes = float(np.abs(np.subtract(a["boxes"], b["boxes"])).max())
@@ -85,8 +85,8 @@ def main() -> int:
     options = parser.parse_args()
     began = time.monotonic()
     try:
-        for promise, seen in trial(options.tree, options.archive, options.processor):
-            print(f"{time.monotonic() - began:5.0f} s  {promise}: {seen}", flush=True)
+        for step, result in trial(options.tree, options.archive, options.processor):
+            print(f"{time.monotonic() - began:5.0f} s  {step}: {result}", flush=True)
     except (AssertionError, OSError) as error:
         print(f"{time.monotonic() - began:5.0f} s  FAILED: {error}", flush=True)
         return 1

@@ -1,9 +1,9 @@
-"""The installed service under a real systemd as PID 1: python -m tests.trials.boot TREE ARCHIVE.
+"""Try the installed service under a real systemd as PID 1: python -m tests.trials.boot TREE ARCHIVE.
 
 TREE is a bare Debian made by `debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,python3,python3-venv
 bookworm TREE` (or trixie; Ubuntu's jammy needs --components=main,universe); the trial changes it. ARCHIVE comes from
 deploy/archive.sh for this machine. Needs root and systemd-nspawn; the container has no network, so the installation is
-an offline one. Exit 1 when something did not hold.
+an offline one. Exit 1 when a step fails.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ UNIT = "edge-app.service"
 
 
 class Machine:
-    """A booted container over the tree."""
+    """Container that boots the tree."""
 
     def __init__(self, tree: Path) -> None:
         self._tree = tree
         self._nspawn: psutil.Popen | None = None
 
     def boot(self) -> None:
-        # nspawn's own filter forbids to ask whether the clock is set; a device has only the unit's filter
-        asking = "--system-call-filter=adjtimex clock_adjtime"
-        options = ("--register=no", "--keep-unit", "--private-network", asking, "-b")
+        # nspawn's own filter forbids the call that reads if the clock is set; a device has only the unit's filter.
+        allowed = "--system-call-filter=adjtimex clock_adjtime"
+        options = ("--register=no", "--keep-unit", "--private-network", allowed, "-b")
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._nspawn = psutil.Popen(("systemd-nspawn", "-q", "-D", str(self._tree), *options), **quiet)
         wait(lambda: self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), 60)
 
     def run(self, *command: str, timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
-        """Within the container; also while it boots, when it fails."""
+        """Run a command within the container; while it boots, the command may fail."""
         assert self._nspawn is not None
         assert self._nspawn.poll() is None, "the container ended"
         leader = next(iter(self._nspawn.children()), None)
@@ -79,7 +79,7 @@ class Machine:
         return int(self.value(name) or 0)
 
     def works(self) -> bool:
-        """It pings, which it does only while it processes fresh frames."""
+        """Return True when the service pings systemd, which it does only while it processes new frames."""
         started, pinged = self.number("ExecMainStartTimestampMonotonic"), self.number("WatchdogTimestampMonotonic")
         return self.value("ActiveState") == "active" and pinged > started + 5_000_000
 
@@ -87,10 +87,13 @@ class Machine:
         return self.run("readlink", "/opt/edge-app/current").stdout.strip()
 
 
-def wait(what: Callable[[], bool], seconds: float) -> float:
-    """Seconds it took. AssertionError when it did not come."""
+def wait(condition: Callable[[], bool], seconds: float) -> float:
+    """Wait until the condition is true and return the seconds that it took.
+
+    Raises AssertionError: when it is not true after `seconds` s.
+    """
     began = time.monotonic()
-    while not what():
+    while not condition():
         assert time.monotonic() - began < seconds, f"not within {seconds:g} s"
         time.sleep(0.3)
     return time.monotonic() - began
@@ -102,7 +105,7 @@ def install(machine: Machine, folder: str, **environment: str) -> subprocess.Com
 
 
 def prepare(tree: Path, archive: Path) -> None:
-    """The archive as from a USB stick, and a second one whose program dies as soon as it should count."""
+    """Unpack the archive as from a USB stick, and make a second one whose program fails as soon as it should count."""
     for name in ("usb", "usb-broken"):
         shutil.rmtree(tree / name, ignore_errors=True)
     (tree / "usb").mkdir()
@@ -117,24 +120,24 @@ def prepare(tree: Path, archive: Path) -> None:
 
 
 def break_wheel(wheel: Path) -> None:
-    whole = wheel.with_suffix(".whole")
-    wheel.rename(whole)
-    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(wheel, "w") as new:
+    original = wheel.with_suffix(".original")
+    wheel.rename(original)
+    with zipfile.ZipFile(original) as old, zipfile.ZipFile(wheel, "w") as new:
         for item in old.infolist():
             fault = b"raise RuntimeError('broken on purpose')\n" if item.filename == "edge_app/service.py" else None
             new.writestr(item, fault or old.read(item))
-    whole.unlink()
+    original.unlink()
 
 
 def qualities(tree: Path) -> list[list[str]]:
-    """The quality flags of each interval that the container's service has closed and not delivered."""
+    """Return the quality flags of each interval that the container's service has closed but not delivered."""
     file = tree / "var/lib/edge-app" / FILE
     with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as ledger:
         return [json.loads(payload)["quality"] for (payload,) in ledger.execute("SELECT payload FROM outbox")]
 
 
 def trial(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
-    """What was tried and what was seen; AssertionError at the first that does not hold."""
+    """Run the steps and yield each one with its result. Raises AssertionError: at the first step that fails."""
     done = install(machine, "/usb")
     assert done.returncode == 0, done.stderr
     (tree / "etc/edge-app/edge-app.toml").write_text(CONFIG)
@@ -143,9 +146,9 @@ def trial(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
     yield "installs offline and becomes healthy", done.stderr.strip().splitlines()[-1]
 
     took = wait(lambda: bool(qualities(tree)), 60)
-    seen = "clock_unsynced" in qualities(tree)[-1]
-    assert seen == kernel_unsynced(), f"the kernel says {kernel_unsynced()}, the intervals {qualities(tree)}"
-    yield "flags a clock that nobody set", f"clock_unsynced is {seen}, as the kernel says, {took:.0f} s later"
+    flagged = "clock_unsynced" in qualities(tree)[-1]
+    assert flagged == kernel_unsynced(), f"the kernel says {kernel_unsynced()}, the intervals {qualities(tree)}"
+    yield "flags a clock that is not set", f"clock_unsynced is {flagged}, as the kernel says, {took:.0f} s later"
 
     before = machine.number("NRestarts")
     machine.run("systemctl", "kill", "-s", "KILL", UNIT)
@@ -184,16 +187,16 @@ def trial(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
 
     old = machine.release()
     began = time.monotonic()
-    done = install(machine, "/usb-broken")  # with the two minutes that a device grants it
+    done = install(machine, "/usb-broken")  # with the two minutes that it has on a device
     took = time.monotonic() - began
     assert (done.returncode, machine.release()) == (3, old), done.stderr
     assert machine.works()
-    yield "goes back from a broken release by itself", f"works again {took:.0f} s after the installation began"
+    yield "returns from a broken release by itself", f"works again {took:.0f} s after the installation began"
 
     done = machine.run("sh", "/usb/install.sh", "rollback")
     assert done.returncode == 0, done.stderr
     assert machine.release() != old
-    yield "goes back when told", done.stderr.strip().splitlines()[-1]
+    yield "returns on request", done.stderr.strip().splitlines()[-1]
 
     machine.run("sh", "/usb/install.sh", "uninstall")
     assert machine.value("LoadState") == "not-found"
@@ -211,8 +214,8 @@ def main() -> int:
     began = time.monotonic()
     try:
         machine.boot()
-        for promise, seen in trial(machine, options.tree):
-            print(f"{time.monotonic() - began:5.0f} s  {promise}: {seen}", flush=True)
+        for step, result in trial(machine, options.tree):
+            print(f"{time.monotonic() - began:5.0f} s  {step}: {result}", flush=True)
     except AssertionError as error:
         print(f"{time.monotonic() - began:5.0f} s  FAILED: {error}", flush=True)
         return 1

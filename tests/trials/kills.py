@@ -1,7 +1,7 @@
-"""Kills the program and its broker at random moments and judges what arrived: python -m tests.trials.kills.
+"""Kill the program and its broker at random and check what arrived: python -m tests.trials.kills.
 
-Everything is real: the installed command line in real time, mosquitto with persistence, a subscriber whose session
-the broker keeps. Exit 1 when a promise is broken.
+Everything is real: the installed command line in real time, mosquitto with persistence, and a subscriber with a
+persistent session. Exit 1 when a promise is broken.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from edge_app.console.terminal import stdout, table
 from edge_app.mqtt.session import Subscriber
 from edge_app.storage.sqlite import Outbox
 from tests.support.brokers import Mosquitto, Relay, eventually, mosquitto, relay, subscribed
-from tests.support.invariants import Evidence, Finding, judge, utc
+from tests.support.invariants import Evidence, Finding, check, utc
 from tests.support.program import Program
 
 PREFIX = "traffic/v1/test-site/survivor"
 INTERVAL_S = 10
 STOPS = 0.2
-"""Share of SIGTERM among the ends of the program and of its broker."""
+"""Share of SIGTERM, instead of SIGKILL, among the signals to the program and to its broker."""
 BUSY, EMPTY = (30.0, 30.0), (0.0, 0.0)
 CONFIG = """
 device = {{ site = "test-site", device = "survivor" }}
@@ -45,40 +45,43 @@ log = {{ format = "json" }}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """app_kills, broker_kills: how many. longest_s: from the start of the program to its end, at most. pause_s: from
-    one outage of the broker to the next, at most."""
+    """Plan of a trial.
+
+    app_kills, broker_kills: number of SIGKILLs of program and broker. longest_s: longest run of the program, s.
+    pause_s: longest time between two outages of the broker, s. report: gets sentences about the progress.
+    """
 
     app_kills: int
     broker_kills: int
     seed: int = 2026
     longest_s: float = 8.0
     pause_s: float = 12.0
-    tell: Callable[[str], None] = field(default=lambda _text: None)
+    report: Callable[[str], None] = field(default=lambda _text: None)
 
 
 class Trial:
-    """Turns of reading and of killing, in one thread."""
+    """Trial that reads messages and kills program and broker, in one thread."""
 
-    def __init__(self, plan: Plan, program: Program, broker: Mosquitto, between: Relay, reader: Subscriber) -> None:
+    def __init__(self, plan: Plan, program: Program, broker: Mosquitto, relay: Relay, reader: Subscriber) -> None:
         self._plan, self._random = plan, random.Random(plan.seed)
-        self._program, self._broker, self._between, self._reader = program, broker, between, reader
+        self._program, self._broker, self._relay, self._reader = program, broker, relay, reader
         self._app_kills, self._broker_kills = plan.app_kills, plan.broker_kills
         self._starts, self._due = 0, 0.0
         self.payloads: list[bytes] = []
 
     def run(self) -> None:
-        """Until everything is killed as often as planned and all that was counted has arrived."""
+        """Kill program and broker as often as planned, then wait until all counts have arrived."""
         self._start()
         while self._app_kills or self._broker_kills:
             self._wait(self._random.uniform(1.0, self._plan.pause_s))
             if self._broker_kills:
                 self._break_broker()
-                self._tell()
-        self._let_it_finish()
+                self._report_progress()
+        self._finish()
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         left = f"{self._app_kills} kills of the program and {self._broker_kills} of the broker to come"
-        self._plan.tell(f"{left}, {len(set(self.payloads))} intervals received")
+        self._plan.report(f"{left}, {len(set(self.payloads))} intervals received")
 
     def _start(self) -> None:
         self._start_program(BUSY)
@@ -86,7 +89,7 @@ class Trial:
 
     def _start_program(self, flow: tuple[float, float]) -> None:
         self._starts += 1
-        port = self._between.port
+        port = self._relay.port
         self._program.start(CONFIG.format(seed=self._starts, flow=list(flow), interval_s=INTERVAL_S, port=port))
 
     def _read(self) -> bool:
@@ -94,14 +97,14 @@ class Trial:
         self.payloads += [message.payload] if message else []
         return message is not None
 
-    def _read_until(self, happened: Callable[[], bool], timeout: float) -> None:
-        def turn() -> bool:
+    def _read_until(self, condition: Callable[[], bool], timeout: float) -> None:
+        def read_and_check() -> bool:
             self._read()
-            return happened()
+            return condition()
 
-        eventually(turn, timeout)
+        eventually(read_and_check, timeout)
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         self._read()
         if self._app_kills and time.monotonic() >= self._due:
             stopped = self._random.random() < STOPS
@@ -112,7 +115,7 @@ class Trial:
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            self._turn()
+            self._step()
 
     def _end(self, number: signal.Signals) -> None:
         self._program.signal(number)
@@ -126,97 +129,102 @@ class Trial:
             self._kill_broker()
 
     def _stop_broker(self) -> None:
-        """It saves what it has acknowledged."""
+        """Stop the broker with SIGTERM: it saves what it has acknowledged."""
         self._broker.stop()
         self._wait(self._random.uniform(0.0, 4.0))
-        self._return_broker()
+        self._restart_broker()
 
     def _kill_broker(self) -> None:
-        """While its acknowledgements are on the way, so that they are lost where the program is killed meanwhile.
+        """Kill the broker while its acknowledgements are on the way, so that a kill of the program loses them.
 
-        One that had arrived would say that the broker has kept the message, and mosquitto says so before it has saved
-        it: therefore nothing more may reach it at last, and what did is with the reader before the end.
+        mosquitto acknowledges a message before it has saved it, so a broker that is killed may lose one that it has
+        acknowledged, which is not a fault of the program. Therefore nothing more reaches the broker before its end, and
+        the reader takes everything that did.
         """
-        self._between.deaf.set()
+        self._relay.deaf.set()
         self._wait(self._random.uniform(0.0, 4.0))
-        self._between.frozen.set()
+        self._relay.frozen.set()
         self._wait(0.2)
         while self._read():
             pass
         self._broker.kill()
         self._wait(self._random.uniform(0.0, 2.0))
-        self._return_broker()
+        self._restart_broker()
 
-    def _return_broker(self) -> None:
-        """What a broker loses that has forgotten an absent reader is its own loss: the reader is back first."""
-        self._between.frozen.set()
+    def _restart_broker(self) -> None:
+        """Start the broker, and let the program reach it only when the reader is connected.
+
+        A broker that has lost the reader's session would drop earlier messages, which is not a fault of the program.
+        """
+        self._relay.frozen.set()
         self._broker.start()
         while not self._reader.connected:
-            self._turn()
-        self._between.deaf.clear()
-        self._between.frozen.clear()
+            self._step()
+        self._relay.deaf.clear()
+        self._relay.frozen.clear()
 
-    def _let_it_finish(self) -> None:
-        """A last crossing, then an empty road until its interval has arrived."""
+    def _finish(self) -> None:
+        """Wait for a last crossing, then run on an empty road until its interval has arrived."""
         self._read_until(lambda: len(self._program.counted) > 0, 60.0)
         self._end(signal.SIGTERM)
-        last = max((counted.at for life in self._program.lives for counted in life.counted), default=0.0)
+        last = max((crossing.at for run in self._program.runs for crossing in run.counted), default=0.0)
         self._start_program(EMPTY)
-        self._plan.tell("waiting for the last interval on an empty road")
+        self._plan.report("waiting for the last interval on an empty road")
         self._read_until(lambda: self._newest() > last, 90.0)
         self._end(signal.SIGTERM)
         while self._read():
             pass
 
     def _newest(self) -> float:
-        """End of the interval that was received last, UTC s; 0 before the first."""
+        """Return the end of the interval that was received last, UTC s; 0 before the first."""
         return utc(json.loads(self.payloads[-1])["end"]) if self.payloads else 0.0
 
 
 def survive(folder: Path, plan: Plan) -> Evidence:
-    """Carries the plan out in an empty folder. AssertionError when the program ends by itself."""
+    """Carry out the plan in an empty folder. Raises AssertionError: when the program ends by itself."""
     saved = ("persistence true", f"persistence_location {folder}/", "autosave_on_changes true", "autosave_interval 1")
     topics = f"{PREFIX}/counts/+", f"{PREFIX}/latest/+"
     with (
         mosquitto(folder, "allow_anonymous true", *saved) as broker,
         subscribed(broker.port, *topics, name="city", keep=3600) as reader,
-        relay(broker.port) as between,
+        relay(broker.port) as link,
         closing(Program(folder)) as program,
     ):
-        trial = Trial(plan, program, broker, between, reader)
+        trial = Trial(plan, program, broker, link, reader)
         trial.run()
     outbox = Outbox(folder / "state")
     unsent = len(outbox)
     outbox.close()
-    return Evidence(trial.payloads, program.lives, unsent)
+    return Evidence(trial.payloads, program.runs, unsent)
 
 
 def show(findings: list[Finding]) -> None:
     result = table("promise", "kept")
     for finding in findings:
-        result.add_row(finding.promise, "yes" if finding.kept else "NO")
+        result.add_row(finding.promise, "yes" if finding.held else "NO")
         result.add_row(f"    {finding.found}", "")
     stdout().print(result)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--broker-kills", type=int, default=20, help="SIGKILLs of the broker; SIGTERMs on top")
-    parser.add_argument("--app-kills", type=int, default=50, help="SIGKILLs of the program; likewise")
+    parser.add_argument("--broker-kills", type=int, default=20, help="SIGKILLs of the broker, besides SIGTERMs")
+    parser.add_argument("--app-kills", type=int, default=50, help="SIGKILLs of the program, besides SIGTERMs")
     parser.add_argument("--seed", type=int, default=2026)
     options = parser.parse_args()
     if not shutil.which("mosquitto"):
         parser.error("needs the broker: apt install mosquitto")
-    logging.getLogger("edge_app").setLevel(logging.ERROR)  # that the broker is gone now and then is no news here
+    logging.getLogger("edge_app").setLevel(logging.ERROR)  # the broker is gone now and then on purpose
     began = time.monotonic()
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         print(f"{time.monotonic() - began:5.0f} s  {text}", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
-        findings = judge(survive(Path(folder), Plan(options.app_kills, options.broker_kills, options.seed, tell=tell)))
+        plan = Plan(options.app_kills, options.broker_kills, options.seed, report=report)
+        findings = check(survive(Path(folder), plan))
     show(findings)
-    return 0 if all(finding.kept for finding in findings) else 1
+    return 0 if all(finding.held for finding in findings) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Kills and outages in short, and that the judge of the long run (python -m tests.trials.kills) sees what is broken."""
+"""Kills and outages in short, and the checks of the long run (python -m tests.trials.kills) on broken evidence."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import pytest
 
 from edge_app.system.clock import rfc3339
 from tests.support.brokers import needs_mosquitto
-from tests.support.invariants import Counted, Evidence, Life, judge
+from tests.support.invariants import Evidence, LoggedCrossing, Run, check
 from tests.trials.kills import Plan, survive
 
 NOON = 1_800_000_000.0
-WAY = "left_to_right"
+RIGHT = "left_to_right"
 
 
 @needs_mosquitto
 @pytest.mark.timeout(180)
-def test_kills_and_outages(tmp_path: Path) -> None:
+def test_counts_survive_kills_and_outages(tmp_path: Path) -> None:
     evidence = survive(tmp_path, Plan(app_kills=3, broker_kills=1, longest_s=5.0, pause_s=5.0))
     assert evidence.killed == 3
-    assert [finding for finding in judge(evidence) if not finding.kept] == []
+    assert [finding for finding in check(evidence) if not finding.held] == []
 
 
 def payload(seq: int, /, **other: Any) -> dict[str, Any]:
-    """Interval `seq` of one line: one car, seen all the time."""
+    """Return interval `seq` of one line, with one car and full coverage."""
     start = NOON + 10 * seq
     return {
         "id": str(seq),
@@ -36,8 +36,8 @@ def payload(seq: int, /, **other: Any) -> dict[str, Any]:
         "start": rfc3339(start),
         "end": rfc3339(start + 10),
         "interval_s": 10,
-        "counts": {"car": {WAY: 1, "right_to_left": 0}},
-        "totals": {"car": {WAY: seq, "right_to_left": 0}},
+        "counts": {"car": {RIGHT: 1, "right_to_left": 0}},
+        "totals": {"car": {RIGHT: seq, "right_to_left": 0}},
         "seq": seq,
         "coverage": 1.0,
         **other,
@@ -45,21 +45,21 @@ def payload(seq: int, /, **other: Any) -> dict[str, Any]:
 
 
 def evidence(*payloads: dict[str, Any], gap_s: float = 0.0) -> Evidence:
-    """A life that was killed in interval 2, its successor, which was stopped, and the crossings that they logged."""
-    cars = [Counted(("a", "car", WAY), NOON + 10 * seq + 1) for seq in (1, 2, 3)]
+    """Return the evidence of a run that was killed in interval 2 and of the next one, which was stopped."""
+    cars = [LoggedCrossing(("a", "car", RIGHT), NOON + 10 * seq + 1) for seq in (1, 2, 3)]
     kill = NOON + 25
-    lives = [Life(NOON + 10, kill, None, counted=cars[:2]), Life(kill + gap_s, NOON + 41, 0, counted=cars[2:])]
-    return Evidence([json.dumps(p).encode() for p in payloads], lives)
+    runs = [Run(NOON + 10, kill, None, counted=cars[:2]), Run(kill + gap_s, NOON + 41, 0, counted=cars[2:])]
+    return Evidence([json.dumps(p).encode() for p in payloads], runs)
 
 
 SOUND = [payload(seq) for seq in (1, 2, 3)]
 
 
-def broken(found: Evidence) -> list[str]:
-    return [finding.promise for finding in judge(found) if not finding.kept]
+def broken(evidence: Evidence) -> list[str]:
+    return [finding.promise for finding in check(evidence) if not finding.held]
 
 
-def test_sound_evidence_is_accepted_also_when_it_was_received_twice() -> None:
+def test_sound_evidence_is_accepted_even_when_received_twice() -> None:
     assert broken(evidence(*SOUND, *SOUND[1:])) == []
 
 
@@ -70,7 +70,7 @@ def test_sound_evidence_is_accepted_also_when_it_was_received_twice() -> None:
         (2, {"start": rfc3339(NOON), "end": rfc3339(NOON + 10)}, "one content"),
     ],
 )
-def test_a_second_version_is_seen(number: int, change: dict[str, Any], promise: str) -> None:
+def test_a_second_version_of_an_interval_is_found(number: int, change: dict[str, Any], promise: str) -> None:
     found = broken(evidence(*SOUND, payload(number, **change)))
     assert any(promise in text for text in found)
 
@@ -80,33 +80,33 @@ def test_a_second_version_is_seen(number: int, change: dict[str, Any], promise: 
     [
         ({"seq": 4}, "seq from 1"),
         ({"start": rfc3339(NOON + 25)}, "overlaps"),
-        ({"counts": {"car": {WAY: 0, "right_to_left": 1}}}, "sums"),
-        ({"counts": {"truck": {WAY: 1, "right_to_left": 0}}}, "sums"),
-        ({"counts": {"car": {WAY: 3, "right_to_left": 0}}}, "sums"),
-        ({"totals": {"car": {WAY: 2, "right_to_left": 0}}}, "totals"),
+        ({"counts": {"car": {RIGHT: 0, "right_to_left": 1}}}, "sums"),
+        ({"counts": {"truck": {RIGHT: 1, "right_to_left": 0}}}, "sums"),
+        ({"counts": {"car": {RIGHT: 3, "right_to_left": 0}}}, "sums"),
+        ({"totals": {"car": {RIGHT: 2, "right_to_left": 0}}}, "totals"),
         ({"coverage": 0.6}, "coverage"),
         ({"coverage": 1.2}, "coverage"),
     ],
 )
-def test_a_wrong_interval_is_seen(change: dict[str, Any], promise: str) -> None:
+def test_a_wrong_interval_is_found(change: dict[str, Any], promise: str) -> None:
     found = broken(evidence(*SOUND[:2], payload(3, **change)))
     assert any(promise in text for text in found)
 
 
-def test_a_missing_interval_is_seen() -> None:
+def test_a_missing_interval_is_found() -> None:
     assert {text.split()[0] for text in broken(evidence(SOUND[0], SOUND[2]))} >= {"seq", "sums", "totals"}
     assert any("sums" in text for text in broken(evidence(*SOUND[:2])))
     assert len(broken(evidence())) >= 3
 
 
-def test_coverage_must_be_lower_by_the_time_it_did_not_run() -> None:
+def test_coverage_must_lack_the_time_between_two_runs() -> None:
     assert any("coverage" in text for text in broken(evidence(*SOUND, gap_s=3.0)))
     assert broken(evidence(SOUND[0], payload(2, coverage=0.7), SOUND[2], gap_s=3.0)) == []
 
 
 @pytest.mark.parametrize("more", [1, 2])
-def test_one_crossing_a_kill_may_be_told_and_not_logged(more: int) -> None:
-    counts, totals = {"car": {WAY: 1 + more, "right_to_left": 0}}, {"car": {WAY: 3 + more, "right_to_left": 0}}
+def test_one_crossing_per_kill_may_be_delivered_without_being_logged(more: int) -> None:
+    counts, totals = {"car": {RIGHT: 1 + more, "right_to_left": 0}}, {"car": {RIGHT: 3 + more, "right_to_left": 0}}
     found = broken(evidence(*SOUND[:2], payload(3, counts=counts, totals=totals)))
     assert bool(found) == (more > 1)
 
@@ -115,10 +115,10 @@ def test_one_crossing_a_kill_may_be_told_and_not_logged(more: int) -> None:
     ("change", "promise"),
     [
         (lambda sound: replace(sound, unsent=1), "unsent"),
-        (lambda sound: replace(sound, lives=[sound.lives[0], replace(sound.lives[1], code=1)]), "clean"),
-        (lambda sound: replace(sound, lives=[sound.lives[0], replace(sound.lives[1], faults=["lost"])]), "clean"),
+        (lambda sound: replace(sound, runs=[sound.runs[0], replace(sound.runs[1], code=1)]), "clean"),
+        (lambda sound: replace(sound, runs=[sound.runs[0], replace(sound.runs[1], faults=["lost"])]), "clean"),
     ],
 )
-def test_what_is_left_and_a_bad_end_are_seen(change: Callable[[Evidence], Evidence], promise: str) -> None:
+def test_unsent_intervals_and_a_failed_stop_are_found(change: Callable[[Evidence], Evidence], promise: str) -> None:
     found = broken(change(evidence(*SOUND)))
     assert [promise in text for text in found] == [True]

@@ -1,4 +1,4 @@
-"""The survival trials in short: python -m tests.trials.survival runs them at full length."""
+"""Survival trials in short; python -m tests.trials.survival runs them at full length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.trials.survival.__main__ import ROWS
 from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
 ELSEWHERE = ("kills", "camera", "soak")
-"""Their short forms are test_survive.py and test_camera_faults.py; a soak is a matter of hours."""
+"""Rows whose short forms are test_kills.py and test_camera_faults.py; a soak takes hours."""
 IN_SHORT = [
     pytest.param(name, marks=needs_mosquitto if name in ("outage", "network") else ())
     for name in ROWS
@@ -27,7 +27,7 @@ IN_SHORT = [
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", IN_SHORT)
-def test_what_is_promised_holds(name: str, tmp_path: Path) -> None:
+def test_the_promise_of_each_row_holds(name: str, tmp_path: Path) -> None:
     try:
         found = ROWS[name].run(Trial(tmp_path, short=True))
     except RuntimeError as lack:
@@ -35,8 +35,8 @@ def test_what_is_promised_holds(name: str, tmp_path: Path) -> None:
     assert found.broken == ()
 
 
-def test_a_damaged_command_line_that_goes_on_for_ever_ends() -> None:
-    """`watch` waits for its broker as long as nobody stops it, and the trial waits no longer than it says."""
+def test_a_damaged_command_line_that_would_run_for_ever_is_stopped() -> None:
+    """`watch` waits for its broker until it is stopped, and the trial stops it after its limit."""
     began, before = time.monotonic(), signal.getsignal(signal.SIGINT)
     with fuzz._stopped_after(0.3):
         assert cli.main(["watch", "--broker", "mqtt://127.0.0.1:1"]) == 0
@@ -45,7 +45,7 @@ def test_a_damaged_command_line_that_goes_on_for_ever_ends() -> None:
     assert not cli.STOP.is_set()
 
 
-def test_a_broken_promise_is_shown_and_told_by_the_exit_code(
+def test_a_broken_promise_is_shown_and_gives_exit_code_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def lacking(_: Trial) -> Outcome:
@@ -62,6 +62,6 @@ def test_a_broken_promise_is_shown_and_told_by_the_exit_code(
     assert "held    0 drops" in out
     assert "BROKEN  a hole" in out
     assert "lacking: not tried, no broker here" in err
-    kept = json.loads((tmp_path / "found.json").read_text())
-    assert [(row["row"], row["broken"]) for row in kept] == [("sound", []), ("broken", ["a hole"])]
+    written = json.loads((tmp_path / "found.json").read_text())
+    assert [(row["row"], row["broken"]) for row in written] == [("sound", []), ("broken", ["a hole"])]
     assert command.main(["sound"]) == 0

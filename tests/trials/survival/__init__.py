@@ -1,1 +1,1 @@
-"""Proof of survival: each fault of the roadside, what must hold through it, and what was found."""
+"""Survival trials: one module for each fault of the roadside, with what must hold through it."""

@@ -1,4 +1,4 @@
-"""Malformed input to everything that listens or reads: nobody is let in, nothing crashes, counting goes on."""
+"""Send malformed input to everything that listens or reads: nothing is let in, nothing crashes, counting goes on."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from edge_app.preview.rtsp import choose_encoder
 from tests.support.brokers import free_port
 from tests.support.paths import ROOT
 from tests.support.program import Program
-from tests.trials.survival.mutation import Crowd, mutated
+from tests.trials.survival.mutation import HostileClient, mutate
 from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
 _SEED: Final = 2026
-_LINE_S: Final = 0.3
-"""For one command line."""
+_COMMAND_S: Final = 0.3
+"""Longest run of one command line, s."""
 CONFIG: Final = """
 device = {{ site = "test-site", device = "fuzz" }}
 source = {{ kind = "street", width = 640, height = 360, fps = 10.0 }}
@@ -80,9 +80,9 @@ DRAWN: Final = [
     "[" * 2000,
     "9" * 5000,
 ]
-"""What the page sends, and what it never would."""
-HATCH: Final = [b"annotated 640\n", b"plain 100000\n", b"plain -1\n", b"annotated\n"]
-LINES: Final = [
+"""Bodies that the page sends, and others that it never would."""
+SNAPSHOT: Final = [b"annotated 640\n", b"plain 100000\n", b"plain -1\n", b"annotated\n"]
+COMMANDS: Final = [
     ["count", "nothing.mp4", "--line", "a:0,0.5,1,0.5", "--out", "x.json"],
     ["check", "--config", "nothing.toml"],
     ["watch", "--broker", "mqtt://127.0.0.1:1"],
@@ -92,8 +92,11 @@ LINES: Final = [
 
 
 @dataclass(slots=True)
-class Storm:
-    """What came of it. let_in: answers nobody without the password or token should have had."""
+class Tally:
+    """Numbers of inputs and of their effects.
+
+    let_in: answers that should need the password or the token.
+    """
 
     inputs: int = 0
     answered: int = 0
@@ -101,106 +104,124 @@ class Storm:
     tracebacks: int = 0
 
 
-def inside(token: str) -> list[bytes]:
-    """Requests of somebody who has the page's token, which most accidents leave alone."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Address to which malformed requests are sent.
+
+    requests: valid ones, before the changes. share: of all inputs. let_in: returns True for a request and an answer
+    that should need the password or the token.
+    """
+
+    address: tuple[str, int] | str
+    requests: list[bytes]
+    share: float
+    let_in: Callable[[bytes, bytes], bool] = lambda _request, _answer: False
+
+
+def with_token(token: str) -> list[bytes]:
+    """Return requests with the page's token, which most changes leave intact."""
     head = f"Host: 127.0.0.1\r\nCookie: token={token}\r\nContent-Type: application/json\r\n"
-    asked = [f"GET {path} HTTP/1.1\r\n{head}\r\n" for path in ("/", "/state", "/picture.jpg", "/../edge-app.toml")]
-    sent = [
+    gets = [f"GET {path} HTTP/1.1\r\n{head}\r\n" for path in ("/", "/state", "/picture.jpg", "/../edge-app.toml")]
+    posts = [
         f"POST /{path} HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}"
         for path in ("lint", "save")
         for body in DRAWN
     ]
-    return [text.encode() for text in asked + sent]
+    return [text.encode() for text in gets + posts]
 
 
 def run(trial: Trial) -> Outcome:
-    """Raises RuntimeError without GStreamer's RTSP server."""
+    """Send malformed input to a running program and page. Raises RuntimeError: without GStreamer's RTSP server."""
     try:
         choose_encoder()
     except PreviewError as error:
         raise RuntimeError(str(error)) from None
-    count, storm, chance = (400 if trial.short else 10_000), Storm(), random.Random(_SEED)
-    rtsp, metrics = free_port(), free_port()
-    with closing(Program(trial.folder / "program")) as program:
+    count, tally, chance = (400 if trial.short else 10_000), Tally(), random.Random(_SEED)
+    folder, rtsp, metrics = trial.folder / "program", free_port(), free_port()
+    with closing(Program(folder)) as program:
         program.start(CONFIG.format(nobody=free_port(), rtsp=rtsp, metrics=metrics))
-        until(lambda: _frames(metrics) > 5)
+        wait_until(lambda: _frames(metrics) > 5)
         before = program.process.num_fds(), program.process.num_threads()
-        with _page(trial.folder / "program") as (page, token, page_log):
-            crowds = [
-                (Crowd(("127.0.0.1", rtsp), chance), RTSP, _seen, 0.35),
-                (Crowd(("127.0.0.1", page), chance), HTTP, lambda _, said: said.startswith(b"HTTP/1.0 200"), 0.2),
-                (Crowd(("127.0.0.1", page), chance), inside(token), lambda _, __: False, 0.05),
-                (Crowd(("127.0.0.1", metrics), chance), HTTP, lambda _, __: False, 0.05),
-                (
-                    Crowd(str(trial.folder / "program" / "state" / "picture.sock"), chance),
-                    HATCH,
-                    lambda _, __: False,
-                    0.1,
-                ),
+        with _page(folder) as (page, token, page_log):
+            targets = [
+                Target(("127.0.0.1", rtsp), RTSP, 0.35, _rtsp_let_in),
+                Target(("127.0.0.1", page), HTTP, 0.2, lambda _, answer: answer.startswith(b"HTTP/1.0 200")),
+                Target(("127.0.0.1", page), with_token(token), 0.05),
+                Target(("127.0.0.1", metrics), HTTP, 0.05),
+                Target(str(folder / "state" / "picture.sock"), SNAPSHOT, 0.1),
             ]
-            for crowd, seeds, entered, share in crowds:
-                with closing(crowd):
-                    for _ in range(round(count * share)):
-                        request = mutated(chance.choice(seeds), chance)
-                        answer = crowd.ask(request)
-                        storm.inputs, storm.answered = storm.inputs + 1, storm.answered + bool(answer)
-                        storm.let_in += entered(request, answer)
-                trial.report(f"{storm.inputs} of {count} inputs")
-            storm.tracebacks += _printed(page_log)
-        load(trial.folder / "program" / "edge-app.toml")  # whatever was saved is a configuration
-        read_all(storm, count - storm.inputs, chance, trial.folder)
-        seen = _frames(metrics)
-        until(lambda: _frames(metrics) > seen + 5)
-        until(lambda: program.process.num_fds() <= before[0] + 2, 40.0)
+            for target in targets:
+                _attack(target, round(count * target.share), chance, tally)
+                trial.report(f"{tally.inputs} of {count} inputs")
+            tally.tracebacks += page_log.read_text().count("Traceback")
+        load(folder / "edge-app.toml")  # every saved file is a valid configuration
+        read_malformed(tally, count - tally.inputs, chance, trial.folder)
+        frames = _frames(metrics)
+        wait_until(lambda: _frames(metrics) > frames + 5)
+        wait_until(lambda: program.process.num_fds() <= before[0] + 2, 40.0)
         after = program.process.num_fds(), program.process.num_threads()
-        log = (trial.folder / "program" / "run-0.log").read_text()
+        log = (folder / "run-0.log").read_text()
     broken = failures(
-        (storm.let_in == 0, f"{storm.let_in} were let in"),
-        (storm.answered > storm.inputs // 10, f"only {storm.answered} answers: was anybody there?"),
-        (storm.tracebacks == 0 and "Traceback" not in log, "a traceback"),
+        (tally.let_in == 0, f"{tally.let_in} were let in"),
+        (tally.answered > tally.inputs // 10, f"only {tally.answered} answers: was the program running?"),
+        (tally.tracebacks == 0 and "Traceback" not in log, "a traceback"),
         (after[0] <= before[0] + 2 and after[1] <= before[1] + 2, f"files and threads {before} before, {after} after"),
     )
     return Outcome(
-        f"{storm.inputs} inputs ({storm.answered} answered at once): {storm.let_in} let in, counting went on", broken
+        f"{tally.inputs} inputs ({tally.answered} answered at once): {tally.let_in} let in, counting went on", broken
     )
 
 
-def _seen(request: bytes, answer: bytes) -> bool:
-    """OPTIONS and an empty parameter only ask whether anybody is there (RFC 2326, 10.1 and 10.8)."""
+def _attack(target: Target, count: int, chance: random.Random, tally: Tally) -> None:
+    with closing(HostileClient(target.address, chance)) as client:
+        for _ in range(count):
+            request = mutate(chance.choice(target.requests), chance)
+            answer = client.send(request)
+            tally.inputs += 1
+            tally.answered += bool(answer)
+            tally.let_in += target.let_in(request, answer)
+
+
+def _rtsp_let_in(request: bytes, answer: bytes) -> bool:
+    """Return True for a successful answer, except to OPTIONS and to a parameter without content.
+
+    These only check that the server is there (RFC 2326, 10.1 and 10.8).
+    """
     harmless = request.lstrip().startswith((b"OPTIONS", b"GET_PARAMETER", b"SET_PARAMETER"))
     return answer.startswith(b"RTSP/1.0 200") and not harmless
 
 
-def read_all(storm: Storm, count: int, chance: random.Random, folder: Path) -> None:
-    """Configuration files and command lines, in this process."""
-    whole, path = example().encode(), folder / "fuzzed.toml"
-    for turn in range(count):
-        storm.inputs += 1
-        said = io.StringIO()
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+def read_malformed(tally: Tally, count: int, chance: random.Random, folder: Path) -> None:
+    """Read malformed configuration files and command lines, in this process."""
+    valid, path = example().encode(), folder / "fuzzed.toml"
+    for number in range(count):
+        tally.inputs += 1
+        stderr = io.StringIO()
+        with contextlib.redirect_stderr(stderr), contextlib.redirect_stdout(io.StringIO()):
             try:
-                if turn % 4:
-                    path.write_bytes(mutated(whole, chance))
+                if number % 4:
+                    path.write_bytes(mutate(valid, chance))
                     load(path)
                 else:
-                    words = [mutated(word.encode(), chance).decode("utf-8", "replace") for word in chance.choice(LINES)]
-                    with _stopped_after(_LINE_S):
+                    words = chance.choice(COMMANDS)
+                    words = [mutate(word.encode(), chance).decode("utf-8", "replace") for word in words]
+                    with _stopped_after(_COMMAND_S):
                         cli.main([word for word in words if not word.startswith(("-h", "--h"))])
             except (ConfigError, SystemExit):
                 pass
             except Exception as fault:
-                storm.tracebacks += 1
+                tally.tracebacks += 1
                 print(f"{type(fault).__name__}: {fault}", file=sys.__stderr__)
-        storm.tracebacks += "Traceback" in said.getvalue()
+        tally.tracebacks += "Traceback" in stderr.getvalue()
 
 
 @contextmanager
 def _stopped_after(seconds: float) -> Iterator[None]:
-    """Stops a command as a person does: a damaged line may still be a right one that goes on for ever, as `watch` does.
+    """Stop a command as a person does, since a damaged command line may be valid and run for ever, as `watch` does.
 
-    The handlers that the command sets for itself are taken back, else Ctrl-C would no longer end the trial.
+    The signal handlers that the command sets are restored, otherwise Ctrl-C would no longer end the trial.
     """
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
     signal.signal(signal.SIGALRM, lambda _number, _frame: cli.STOP.set())
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
@@ -208,41 +229,38 @@ def _stopped_after(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         cli.STOP.clear()
-        for number, handler in kept.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def _frames(port: int) -> int:
+    """Return the number of processed frames from the metrics; 0 when there is no answer."""
     with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        found = re.search(r"^edge_app_frames_processed_total (\S+)", answer.read().decode(), re.MULTILINE)
-        return int(float(found[1])) if found else 0
+        line = re.search(r"^edge_app_frames_processed_total (\S+)", answer.read().decode(), re.MULTILINE)
+        return int(float(line[1])) if line else 0
     return 0
 
 
-def until(what: Callable[[], bool], within_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
-    while not what() and time.monotonic() < deadline:
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.2)
 
 
 @contextmanager
 def _page(folder: Path) -> Iterator[tuple[int, str, Path]]:
-    """A running `edge-app lines`: its port, its token, and the file with all that it prints."""
+    """Run `edge-app lines`; yield its port, its token, and the file with its output."""
     command = (sys.executable, "-u", "-m", "edge_app.cli", "lines", "--config", str(folder / "edge-app.toml"))
-    said = folder / "page.log"
-    with said.open("wb") as log, subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as child:
+    output = folder / "page.log"
+    with output.open("wb") as log, subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as child:
         try:
-            until(lambda: "token=" in said.read_text() or child.poll() is not None)
-            found = re.search(r"http://\S+:(\d+)/\?token=(\S+)", said.read_text())
-            assert found, f"the page ended: {said.read_text()}"
-            yield int(found[1]), found[2], said
+            wait_until(lambda: "token=" in output.read_text() or child.poll() is not None)
+            address = re.search(r"http://\S+:(\d+)/\?token=(\S+)", output.read_text())
+            assert address, f"the page ended: {output.read_text()}"
+            yield int(address[1]), address[2], output
             assert child.poll() is None, "the page ended"
         finally:
             child.kill()
-
-
-def _printed(log: Path) -> int:
-    return log.read_text().count("Traceback")
 
 
 ROW = Row(

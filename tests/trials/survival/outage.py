@@ -1,4 +1,4 @@
-"""The broker is away for a day of intervals, and comes back."""
+"""Count for a day without a broker, then deliver everything when it is back."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.trials.survival.rows import Outcome, Row, Trial, failures
 MINUTE_S = 60.0
 RATE = 50.0
 _WINDOW = 20
-_PATIENCE_S = 120.0
+_GIVE_UP_S = 120.0
 
 
 def run(trial: Trial) -> Outcome:
-    """A day counts without a broker by a clock that is told; then delivery runs in real time."""
+    """Count a day by a simulated clock, then deliver in real time."""
     minutes = 120 if trial.short else 24 * 60
     state = trial.folder / "state"
     ledger = Ledger(
@@ -43,8 +43,8 @@ def run(trial: Trial) -> Outcome:
         publisher = Publisher(
             session, outbox, DEVICE, META, health, interval_s=MINUTE_S, rate=RATE, utc=lambda: back + 15.0
         )
-        payloads, since, first = list[bytes](), time.monotonic(), 0.0
-        while len(payloads) < minutes and time.monotonic() - since < _PATIENCE_S:
+        payloads, began, first = list[bytes](), time.monotonic(), 0.0
+        while len(payloads) < minutes and time.monotonic() - began < _GIVE_UP_S:
             publisher.step(0.01)
             while message := reader.read(0.0):
                 payloads.append(message.payload)
@@ -57,21 +57,21 @@ def run(trial: Trial) -> Outcome:
 
 
 def _evaluate(minutes: int, payloads: list[bytes], took: float, left: int) -> Outcome:
-    found = [json.loads(payload) for payload in payloads]
+    intervals = [json.loads(payload) for payload in payloads]
     counted = sum(3 * (1 + minute % 3) for minute in range(minutes))
-    told = sum(interval["counts"]["car"]["left_to_right"] for interval in found)
-    late = sum(interval["late"] for interval in found)
-    rate = max(0, len(found) - _WINDOW) / took
+    delivered = sum(interval["counts"]["car"]["left_to_right"] for interval in intervals)
+    late = sum(interval["late"] for interval in intervals)
+    rate = max(0, len(intervals) - _WINDOW) / took
     broken = failures(
-        ([interval["seq"] for interval in found] == list(range(1, minutes + 1)), "not in order, or not each once"),
-        (len({interval["id"] for interval in found}) == len(found), "one id twice"),
-        (told == counted, f"{told} vehicles told of {counted}"),
-        (late == minutes - 1, f"{late} marked late of {minutes - 1}"),
+        ([interval["seq"] for interval in intervals] == list(range(1, minutes + 1)), "not in order, or not each once"),
+        (len({interval["id"] for interval in intervals}) == len(intervals), "one id twice"),
+        (delivered == counted, f"{delivered} of {counted} vehicles delivered"),
+        (late == minutes - 1, f"{late} of {minutes - 1} marked late"),
         (rate <= RATE * 1.05, f"{rate:.0f} intervals/s, more than {RATE:.0f}"),
         (left == 0, f"{left} left"),
     )
     return Outcome(
-        f"{len(found)} intervals with {told} of {counted} vehicles in order, {late} late, at {rate:.0f} a second",
+        f"{len(intervals)} intervals with {delivered} of {counted} vehicles in order, {late} late, {rate:.0f} a second",
         broken,
     )
 

@@ -1,8 +1,8 @@
-"""The power is cut while crossings are written: copies of the state folder without the tail that was never synced.
+"""Simulate power cuts while crossings are written, with copies of the state folder that lack the unsynced end.
 
-A copy of a live file holds what the kernel's cache holds. What had been synced a second ago is on the card for
-certain; of what was appended to the log since, the copy keeps a random part, torn anywhere. Not tried: a card that
-lies about its syncs, or loses blocks it had written long before.
+A copy of a file in use holds what the kernel's cache holds. Everything synced a second ago is certainly on the card; of
+the bytes appended to the log since then, the copy keeps a random number. Not tried: a card that reports syncs that it
+has not done, or that loses blocks written long before.
 """
 
 from __future__ import annotations
@@ -24,63 +24,68 @@ _SEED = 2026
 
 
 def run(trial: Trial) -> Outcome:
-    """Counts by a told clock, cuts at random frames, and starts again on each copy."""
+    """Count by a simulated clock, cut at random frames, and start again on each copy."""
     chance, cuts = random.Random(_SEED), 25 if trial.short else 500
     ledger = open_ledger(trial.folder / "state", interval_s=10.0, capacity=100_000)
     past: deque[tuple[float, int, int]] = deque()
-    total = made = late = worst = closed = 0
+    """Time, crossings and size of the log at each frame of the last second."""
+    total = made = too_many = worst = unopened = 0
     now = NOON
     while made < cuts:
         now += _FRAME_S
-        more = int(chance.random() < 0.4) + int(chance.random() < 0.1)
-        count(ledger, now, more)
+        crossings = int(chance.random() < 0.4) + int(chance.random() < 0.1)
+        count(ledger, now, crossings)
         ledger.tick(now)
-        total += more
-        past.append((now, total, _size(trial.folder)))
-        while past[1][0] <= now - LOST_S if len(past) > 1 else False:
+        total += crossings
+        past.append((now, total, _log_size(trial.folder)))
+        while len(past) > 1 and past[1][0] <= now - LOST_S:
             past.popleft()
         if chance.random() < 0.02:
             made += 1
             _, before, synced = past[0]
             left = _after_cut(trial.folder, synced, chance, now)
-            closed += left is None
-            lost = 0 if left is None else total - left
-            worst, late = max(worst, lost), late + (left is not None and left < before)
-            trial.report(f"{made} of {cuts} cuts") if made % 100 == 0 else None
+            unopened += left is None
+            worst = max(worst, 0 if left is None else total - left)
+            too_many += left is not None and left < before
+            if made % 100 == 0:
+                trial.report(f"{made} of {cuts} cuts")
     ledger.close(now + 1)
     broken = failures(
-        (closed == 0, f"{closed} of {cuts} copies could not be opened"),
-        (late == 0, f"after {late} of {cuts} cuts crossings older than {LOST_S:g} s were gone"),
+        (unopened == 0, f"{unopened} of {cuts} copies could not be opened"),
+        (too_many == 0, f"after {too_many} of {cuts} cuts crossings older than {LOST_S:g} s were gone"),
     )
     return Outcome(f"{cuts} cuts, {total} crossings: every copy opens, at most {worst} of the last second gone", broken)
 
 
-def _size(folder: Path) -> int:
+def _log_size(folder: Path) -> int:
     return (folder / "state" / f"{FILE}-wal").stat().st_size
 
 
 def _after_cut(folder: Path, synced: int, chance: random.Random, now: float) -> int | None:
-    """Crossings that a start finds on a copy whose log ends at random behind `synced`; None when it does not open."""
+    """Return the crossings found by a start on a copy whose log ends at random after `synced` bytes.
+
+    None when the copy cannot be opened without a warning.
+    """
     copy = folder / "cut"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(folder / "state", copy)
     log = copy / f"{FILE}-wal"
-    whole = log.stat().st_size
-    if whole > synced:  # else it was begun anew since: then the whole of it is later than the last sync of the file
-        os.truncate(log, chance.randint(synced, whole))
+    size = log.stat().st_size
+    if size > synced:  # otherwise the log was restarted since then, and all of it is later than the last sync
+        os.truncate(log, chance.randint(synced, size))
     try:
-        again = open_ledger(copy, interval_s=10.0, capacity=100_000)
+        ledger = open_ledger(copy, interval_s=10.0, capacity=100_000)
     except StoreError:
         return None
-    found = sum(cars(interval) for interval in again.open)
-    intact = not again.warnings
-    again.close(now)
-    return found + sum(map(cars, payloads(copy))) if intact else None
+    still_open = sum(cars(interval) for interval in ledger.open)
+    intact = not ledger.warnings
+    ledger.close(now)
+    return still_open + sum(map(cars, payloads(copy))) if intact else None
 
 
 ROW = Row(
     "power",
-    "power cut: state folder copied at random moments without the unsynced tail",
+    "power cut: state folder copied at random moments without the unsynced end",
     "database opens, at most one second is lost",
     run,
 )

@@ -1,4 +1,4 @@
-"""An hour at full speed on the rendered street: memory, files and threads must stand still, and writes are counted."""
+"""Run an hour at full speed on the rendered street: memory, files and threads must not grow; writes are measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.trials.survival.rows import Outcome, Row, Trial, failures
 GROWTH_MB: Final = 5.0
 _EVERY_S: Final = 10.0
 _WARM_S: Final = 90.0
-"""Caches fill until then."""
+"""Time after which caches are full."""
 CONFIG = """
 device = {{ site = "test-site", device = "soak" }}
 source = {{ kind = "street", width = 1280, height = 720, fps = 60.0 }}
@@ -32,7 +32,10 @@ log = {{ format = "json" }}
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """at_s: since the start. written_mb: what the program has had written to disk so far. cpu_s: of the processor."""
+    """Measurement of the running program.
+
+    at_s: since the start. written_mb: written to disk so far. cpu_s: processor time used so far.
+    """
 
     at_s: float
     rss_mb: float
@@ -43,17 +46,17 @@ class Sample:
 
 
 def run(trial: Trial) -> Outcome:
-    """In real time: one hour, or three minutes. The samples are in `samples.jsonl` while it runs."""
+    """Run in real time, for one hour or three minutes, and write the samples to `samples.jsonl`."""
     minutes = 3.0 if trial.short else 60.0
     with mosquitto(trial.folder / "broker") as broker, closing(Program(trial.folder / "program")) as program:
         program.start(CONFIG.format(port=broker.port))
         samples = list[Sample]()
         began = time.monotonic()
-        with (trial.folder / "samples.jsonl").open("w", buffering=1) as kept:
+        with (trial.folder / "samples.jsonl").open("w", buffering=1) as file:
             while time.monotonic() - began < 60 * minutes:
                 time.sleep(_EVERY_S)
                 samples.append(_sample(program.process, time.monotonic() - began))
-                kept.write(json.dumps(asdict(samples[-1])) + "\n")
+                file.write(json.dumps(asdict(samples[-1])) + "\n")
                 if len(samples) % 30 == 0:
                     trial.report(f"{samples[-1].at_s / 60:.0f} min, {samples[-1].rss_mb:.0f} MB")
         program.signal(signal.SIGTERM)
@@ -70,7 +73,7 @@ def _sample(process: psutil.Process, at_s: float) -> Sample:
 
 
 def _evaluate(samples: list[Sample], program: Program) -> Outcome:
-    life = program.lives[0]
+    result = program.runs[0]
     warm = [sample for sample in samples if sample.at_s >= _WARM_S]
     tenth = max(1, len(warm) // 10)
     growth = median(s.rss_mb for s in warm[-tenth:]) - median(s.rss_mb for s in warm[:tenth])
@@ -83,10 +86,10 @@ def _evaluate(samples: list[Sample], program: Program) -> Outcome:
         (growth < GROWTH_MB, f"memory grew by {growth:.1f} MB"),
         (files <= 0, f"{files} more files open"),
         (threads <= 0, f"{threads} more threads"),
-        (life.code == 0, f"exit code {life.code}"),
+        (result.code == 0, f"exit code {result.code}"),
     )
     return Outcome(
-        f"{samples[-1].at_s / 60:.0f} min at {cores:.2f} cores, {len(life.counted)} vehicles; "
+        f"{samples[-1].at_s / 60:.0f} min at {cores:.2f} cores, {len(result.counted)} vehicles; "
         f"{warm[-1].rss_mb:.0f} MB, grown by {growth:+.1f}; {warm[-1].files} files, {warm[-1].threads} threads; "
         f"{hourly:.1f} MB an hour written",
         broken,

@@ -1,18 +1,14 @@
-"""The state folder is full and freed again, cannot be written, or holds garbage."""
+"""Fill and free the disk of the state folder, refuse writes, and damage the file in it."""
 
 from __future__ import annotations
 
-import os
 import random
-import resource
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from edge_app.errors import StoreError
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.sqlite import FILE
+from tests.support.disks import fill_disk, small_file_system, writes_refused
 from tests.support.ledger_cases import NOON, cars, count, open_ledger, payloads
 from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
@@ -21,7 +17,7 @@ _FRAMES = 400
 
 
 def run(trial: Trial) -> Outcome:
-    """By a told clock; a full disk is a small one in memory, which only root may mount."""
+    """Count by a simulated clock; the full disk is a small one in memory, which only root may mount."""
     damaged = 20 if trial.short else 300
     parts = [full(trial.folder / "disk"), refused(trial.folder / "refused"), corrupt(trial.folder, damaged)]
     figures = "; ".join(part.figures for part in parts)
@@ -29,103 +25,75 @@ def run(trial: Trial) -> Outcome:
 
 
 def full(disk: Path) -> Outcome:
-    """Raises RuntimeError where nothing may be mounted."""
-    with _small(disk):
+    """Count while the disk is full. Raises RuntimeError: where it may not be mounted."""
+    with small_file_system(disk):
         ledger = open_ledger(disk / "state")
         count(ledger, NOON + 1)
-        filler = _fill(disk)
-        _go_on(ledger, NOON + 2)
+        filler = fill_disk(disk)
+        _count_on(ledger, NOON + 2)
         reported, waiting = ledger.problem, ledger.unstored
         filler.unlink()
-        return _mended("full disk", ledger, disk / "state", reported, waiting)
+        return _after_repair("full disk", ledger, disk / "state", reported, waiting)
 
 
 def refused(folder: Path) -> Outcome:
-    """Every write fails, as on a card that has become read-only in use."""
+    """Count while every write fails, as on a card that becomes read-only in use."""
     ledger = open_ledger(folder)
     count(ledger, NOON + 1)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        _go_on(ledger, NOON + 2)
+    with writes_refused(beyond=4096):
+        _count_on(ledger, NOON + 2)
         reported, waiting = ledger.problem, ledger.unstored
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    return _mended("writes refused", ledger, folder, reported, waiting)
+    return _after_repair("writes refused", ledger, folder, reported, waiting)
 
 
 def corrupt(folder: Path, damaged: int) -> Outcome:
-    """Garbage at random places of a used file: a start either finds all, or sets the file aside, says so and counts."""
+    """Start on files with garbage at random positions: each start must count, with the old file or with a new one."""
     ledger = open_ledger(folder / "used")
     for minute in range(30):
         count(ledger, NOON + 60 * minute, 3)
         ledger.tick(NOON + 60 * minute + 20)
     ledger.close(NOON + 1800)
-    sound, chance = (folder / "used" / FILE).read_bytes(), random.Random(_SEED)
-    set_aside = stuck = 0
-    for turn in range(damaged):
-        place = folder / f"turn-{turn}"
-        place.mkdir()
-        begin, length = chance.randrange(len(sound)), chance.choice((1, 16, 512, 4096, len(sound)))
-        noise = chance.randbytes(min(length, len(sound) - begin))
-        (place / FILE).write_bytes(sound[:begin] + noise + sound[begin + len(noise) :])
+    intact, chance = (folder / "used" / FILE).read_bytes(), random.Random(_SEED)
+    renamed = stuck = 0
+    for number in range(damaged):
+        state = folder / f"state-{number}"
+        state.mkdir()
+        begin, length = chance.randrange(len(intact)), chance.choice((1, 16, 512, 4096, len(intact)))
+        noise = chance.randbytes(min(length, len(intact) - begin))
+        (state / FILE).write_bytes(intact[:begin] + noise + intact[begin + len(noise) :])
         try:
-            again = open_ledger(place)
-            count(again, NOON + 3600, 2)
-            set_aside += bool(again.warnings)
-            again.close(NOON + 3601)
+            ledger = open_ledger(state)
+            count(ledger, NOON + 3600, 2)
+            renamed += bool(ledger.warnings)
+            ledger.close(NOON + 3601)
         except StoreError:
             stuck += 1
     broken = failures((stuck == 0, f"{stuck} of {damaged} damaged files stopped the counting"))
-    return Outcome(f"{damaged} damaged files: {set_aside} set aside with a warning, counting went on", broken)
+    return Outcome(f"{damaged} damaged files: {renamed} renamed with a warning, counting went on", broken)
 
 
-def _go_on(ledger: Ledger, begin: float) -> None:
+def _count_on(ledger: Ledger, begin: float) -> None:
     for n in range(_FRAMES):
         count(ledger, begin + n / 4)
         ledger.tick(begin + n / 4)
 
 
-def _mended(what: str, ledger: Ledger, state: Path, reported: str, waiting: int) -> Outcome:
-    """Two minutes later, when it can be written again."""
+def _after_repair(fault: str, ledger: Ledger, state: Path, reported: str, waiting: int) -> Outcome:
+    """Close the ledger two minutes later, when it can be written again, and check the intervals."""
     ledger.tick(NOON + 123)
     left = ledger.unstored
     ledger.tick(NOON + 183)
     ledger.close(NOON + 184)
-    sent = payloads(state)
-    told = sum(map(cars, sent))
+    intervals = payloads(state)
+    delivered, counted = sum(map(cars, intervals)), _FRAMES + 1
     broken = failures(
-        (waiting > 0 and bool(reported), f"{what}: not reported"),
-        (left == 0, f"{what}: {left} crossings still not stored"),
-        (told == _FRAMES + 1, f"{what}: {told} told of {_FRAMES + 1}"),
-        ([p["seq"] for p in sent] == [1, 2, 3], f"{what}: a gap in seq"),
+        (waiting > 0 and bool(reported), f"{fault}: not reported"),
+        (left == 0, f"{fault}: {left} crossings still not stored"),
+        (delivered == counted, f"{fault}: {delivered} of {counted} in intervals"),
+        ([p["seq"] for p in intervals] == [1, 2, 3], f"{fault}: a gap in seq"),
     )
-    return Outcome(
-        f"{what}: {waiting} crossings held in memory and reported, {told} of {_FRAMES + 1} told later", broken
-    )
-
-
-@contextmanager
-def _small(disk: Path) -> Iterator[None]:
-    disk.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", "size=400k", "none", str(disk))
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        raise RuntimeError("only root may mount a small file system")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-def _fill(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while file.write(b"x" * 512):
-                pass
-        except OSError:
-            return filler
-    raise AssertionError("the disk never got full")
+    figures = f"{fault}: {waiting} crossings held in memory and reported, {delivered} of {counted} in intervals later"
+    return Outcome(figures, broken)
 
 
 ROW = Row(
