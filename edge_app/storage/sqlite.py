@@ -72,7 +72,7 @@ class Outgoing:
 
 
 def rename_damaged(folder: Path) -> Path | None:
-    """Rename the damaged file and its WAL files, to make place for a new one.
+    """Rename the damaged file and its WAL files, to make room for a new one.
 
     Returns the new path, or None when the file is gone.
     Raises StoreError: when the folder cannot be written.

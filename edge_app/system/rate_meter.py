@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class RateMeter:
-    """Rate of a count that only grows, measured anew at most every `over_s` seconds.
+    """Rate of a count that only grows, measured at most every `over_s` seconds.
 
     over_s: shortest time over which the rate is measured, s; 0 measures from each update to the next.
     started: time in s at which the count was 0; None begins with the first update.

@@ -31,7 +31,7 @@ from edge_app.errors import DetectorError
 try:
     _interpreter(open(sys.argv[1], "rb").read()[:100_000], 1)
 except (DetectorError, ValueError, RuntimeError) as error:
-    print("said:", error)
+    print("raised:", error)
 """
 
 
@@ -47,7 +47,7 @@ def test_a_cut_model_is_an_exception_after_the_preview_was_loaded() -> None:
     except PreviewError as error:
         pytest.skip(str(error))
     done = load_cut_model(PREVIEW)
-    assert (done.returncode, done.stdout[:5]) == (0, "said:"), done.stderr
+    assert (done.returncode, done.stdout[:7]) == (0, "raised:"), done.stderr
 
 
 def test_a_cut_model_is_an_exception_after_a_gstreamer_source_was_loaded() -> None:
@@ -56,4 +56,4 @@ def test_a_cut_model_is_an_exception_after_a_gstreamer_source_was_loaded() -> No
     except SourceError as error:
         pytest.skip(str(error))
     done = load_cut_model(SOURCE)
-    assert (done.returncode, done.stdout[:5]) == (0, "said:"), done.stderr
+    assert (done.returncode, done.stdout[:7]) == (0, "raised:"), done.stderr

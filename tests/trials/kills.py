@@ -199,7 +199,7 @@ def survive(folder: Path, plan: Plan) -> Evidence:
 
 
 def show(findings: list[Finding]) -> None:
-    result = table("promise", "kept")
+    result = table("promise", "held")
     for finding in findings:
         result.add_row(finding.promise, "yes" if finding.held else "NO")
         result.add_row(f"    {finding.found}", "")

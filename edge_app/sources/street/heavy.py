@@ -28,8 +28,7 @@ LIVERIES: Final[tuple[tuple[Colour, Colour], ...]] = (
     ((54, 172, 226), (222, 224, 224)),
 )
 """Lower and upper paint of a bus; BGR."""
-BUS_LENGTH: Final = 7.8
-"""m."""
+BUS_LENGTH: Final = 7.8  # m
 CABS: Final[tuple[Colour, ...]] = ((222, 224, 224), (160, 84, 36), (60, 60, 62), (70, 130, 70), (92, 90, 88))
 LOADS: Final[tuple[Colour, ...]] = ((180, 160, 120), (206, 204, 200), (226, 226, 224), (150, 186, 200))
 

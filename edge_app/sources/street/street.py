@@ -134,8 +134,8 @@ class Street:
     def _make_lanes(self, flow: tuple[float, float]) -> tuple[Lane, ...]:
         margin = max(model.length for model in self._models) / 2 + 1.0
         return tuple(
-            Lane(heading, distance, aside, self._view.reach(distance + abs(aside)) + margin, per_minute)
-            for heading, (distance, aside), per_minute in zip((1, -1), (_NEAR, _FAR), flow, strict=True)
+            Lane(heading, distance, kerb, self._view.reach(distance + abs(kerb)) + margin, per_minute)
+            for heading, (distance, kerb), per_minute in zip((1, -1), (_NEAR, _FAR), flow, strict=True)
         )
 
     def _traffic(self) -> list[Iterator[Vehicle]]:

@@ -83,10 +83,10 @@ def lane_traffic(
         kind = random.choice([i for i, k in enumerate(kinds) if k.label == label])
         mean, spread = SPEEDS[label]
         speed = mean + spread * random.uniform(-1.7, 1.7)
-        aside = lane.kerb * random.uniform(0.2, 1.0) if label == "motorcycle" else 0.0
+        offset = lane.kerb * random.uniform(0.2, 1.0) if label == "motorcycle" else 0.0
         length = kinds[kind].length
         passes = max(arrival, _earliest(lane.reach, ahead, speed, length))
-        vehicle = Vehicle(next(numbers), kind, lane.heading, lane.distance + aside, passes, speed)
+        vehicle = Vehicle(next(numbers), kind, lane.heading, lane.distance + offset, passes, speed)
         yield vehicle
         ahead = vehicle, length
 
