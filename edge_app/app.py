@@ -102,7 +102,7 @@ def build_preview(
 def build_announcement(config: Config, device: Device, lines: Sequence[Line]) -> Announcement:
     h, c = config.homeassistant, config.counting
     entities = entities_of(lines, c.classes, c.interval_s) if h.enabled else {}
-    return Announcement(device, entities, prefix=h.prefix, note=config.store.folder / ANNOUNCED)
+    return Announcement(device, entities, prefix=h.prefix, record_file=config.store.folder / ANNOUNCED)
 
 
 def build_endpoint(config: Config) -> Endpoint:

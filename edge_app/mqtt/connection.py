@@ -1,8 +1,8 @@
-"""One MQTT connection, from the first packet to the last. The only file that knows paho.
+"""One MQTT connection, from its first packet to its last. The only file that imports paho.
 
-paho's network loop runs inside `Connection.poll`, in the thread that calls it: no thread beneath, so no callback
-races with its owner, and a fault in a callback stops the owner instead of an unseen thread. Only connecting, which
-may sit in the resolver for longer than a stop can wait, has a thread, and that one may be left behind.
+paho's network loop runs inside `Connection.poll`, in the thread that calls it, and in no thread of its own: callbacks
+cannot race with the owner, and a fault in a callback stops the owner instead of a thread that nobody watches. Only
+connecting has a thread, because name resolution may block for longer than a stop can wait; a stop leaves it behind.
 """
 
 from __future__ import annotations
@@ -23,16 +23,20 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_app.errors import BrokerError
-from edge_app.mqtt.endpoint import Endpoint, refused, unreachable
+from edge_app.mqtt.endpoint import Endpoint, explain_refusal, explain_unreachable
 
 Protocol: TypeAlias = Literal["5", "3.1.1"]
 _VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
-_RECEIVE_MAXIMUM: Final = 65535  # what a broker takes unacknowledged if it does not say
+_RECEIVE_MAXIMUM: Final = 65535
+"""Unacknowledged messages that a broker accepts unless it announces a limit (MQTT 5, 3.2.2.3.3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One publication, sent or received. expires_s: after so long a broker forgets it (MQTT 5); 0 is never."""
+    """One publication, sent or received.
+
+    expires_s: seconds after which the broker discards it (MQTT 5 only); 0 means never.
+    """
 
     topic: str
     payload: bytes
@@ -43,27 +47,32 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker accepted us."""
+    """Event: the broker accepted the connection."""
 
     protocol: Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The connection could not be made or is gone, and with it whatever was not acknowledged.
+    """Event: the connection failed or ended; every message without an acknowledgement is lost with it.
 
-    why: one sentence. refuses_protocol: the broker said that it does not speak this version of MQTT. silent: it
-    closed a fresh connection without a word, which is how some say the same.
+    reason: one sentence.
+    refuses_protocol: the broker answered that it does not support this version of MQTT.
+    silent: the broker closed a new connection without any answer, as some do for an unknown version.
     """
 
-    why: str
+    reason: str
     refuses_protocol: bool = False
     silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Acked:
-    """The broker's answer to a QoS 1 `publish`: `refused` is its reason, empty when it took the message."""
+    """Event: the broker answered a message published with QoS 1.
+
+    token: the number that `publish` returned.
+    refused: the broker's reason for refusing the message; empty when it accepted it.
+    """
 
     token: int
     refused: str = ""
@@ -71,6 +80,8 @@ class Acked:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRefused:
+    """Event: the broker refused a topic filter, for the reason it gave."""
+
     topic: str
     reason: str
 
@@ -80,20 +91,34 @@ Event: TypeAlias = Connected | Lost | Acked | SubscriptionRefused | Message
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """In seconds. keepalive: an idle dead connection is noticed within twice that; ack: a busy one after that.
+    """Time limits of a connection, all in seconds.
 
-    keep: how long the broker keeps a lost client's subscriptions and messages, for subscribers; a publisher has
-    nothing to keep there.
+    connect: limit for connecting and for the broker's first answer.
+    keepalive: MQTT keep-alive; a dead idle connection is detected within twice this time.
+    ack: limit for an acknowledgement; a dead busy connection is detected after this time.
+    session_expiry: how long the broker keeps the subscriptions and queued messages of a subscriber that was lost; 0
+        for a publisher, which has none.
     """
 
     connect: float = 10.0
     keepalive: int = 30
     ack: float = 20.0
-    keep: int = 0
+    session_expiry: int = 0
 
 
 class Connection:
-    """Connects at once, and ends with one `Lost`; used by one thread, which must keep calling `poll`."""
+    """MQTT connection that begins to connect when it is made and ends with one `Lost` event.
+
+    It belongs to one thread, which must call `poll` again and again.
+
+    to: the broker.
+    protocol: the only version of MQTT that is tried.
+    will: last will, which the broker publishes when the connection breaks.
+    tls: context for encryption, None without.
+    clock: monotonic seconds.
+
+    Attribute: `accepted` is True while the broker accepts this connection.
+    """
 
     def __init__(
         self,
@@ -110,8 +135,8 @@ class Connection:
         self._to, self._protocol, self._timing, self._tls, self._clock = to, protocol, timing, tls, clock
         client = self._make_client(client_id, will)
         self._client: paho.Client | None = client
-        self._since = clock()
-        self._said, self._refuses_protocol = "", False
+        self._started_at = clock()
+        self._refusal, self._refuses_protocol = "", False
         self._events: list[Event] = []
         self._tokens = 0
         self._queue: deque[tuple[int, Message]] = deque()
@@ -123,31 +148,38 @@ class Connection:
         threading.Thread(target=_dial, args=dial, name="mqtt-dial", daemon=True).start()
 
     def poll(self, timeout: float) -> Sequence[Event]:
-        """Sends and receives for at most about `timeout` seconds and returns what happened, oldest first."""
+        """Send and receive for at most about `timeout` seconds; return the events, oldest first."""
         if self._outcome is not None:
             self._await_dial(self._outcome, timeout)
         elif self._client is not None:
-            self._turn(self._client, timeout)
+            self._run_loop(self._client, timeout)
         events, self._events = self._events, []
         return events
 
     def publish(self, message: Message) -> int:
-        """Hands a message over; with QoS 1 an `Acked` with the returned token follows, or `Lost`."""
-        client = self._ready()
+        """Queue a message and return its token; with QoS 1, `Acked` with this token or `Lost` follows.
+
+        Raises BrokerError: when there is no connection.
+        """
+        client = self._require_client()
         self._tokens += 1
         self._queue.append((self._tokens, message))
         self._flush(client)
         return self._tokens
 
     def subscribe(self, topics: Sequence[str]) -> None:
-        """At QoS 1; a refusal arrives as an event."""
-        client = self._ready()
+        """Subscribe to topic filters at QoS 1; a refusal arrives as `SubscriptionRefused`.
+
+        Raises BrokerError: when there is no connection.
+        """
+        client = self._require_client()
         self._topics = tuple(topics)
         client.subscribe([(topic, 1) for topic in topics])
 
     def close(self, *, goodbye: bool = True) -> None:
-        """With a goodbye the broker does not send the last will."""
-        # paho refers to us and we to paho: unless one lets go, its sockets stay open until the garbage collector comes.
+        """Close the connection; with a goodbye (DISCONNECT) the broker does not publish the last will."""
+        # This object and paho's refer to each other: unless one drops its reference, the sockets stay open until the
+        # garbage collector runs.
         client, self._client = self._client, None
         if client is not None and goodbye and self.accepted:
             client.disconnect()
@@ -156,7 +188,7 @@ class Connection:
         if connection is not None:
             connection.close()
 
-    def _ready(self) -> paho.Client:
+    def _require_client(self) -> paho.Client:
         if self._client is None or not self.accepted:
             raise BrokerError(f"broker {self._to}: not connected")
         return self._client
@@ -166,50 +198,50 @@ class Connection:
             error = outcome.get(timeout=timeout)
         except queue.Empty:
             return
-        self._outcome, self._since = None, self._clock()
+        self._outcome, self._started_at = None, self._clock()
         if isinstance(error, (OSError, ValueError)):
-            self._lose(Lost(unreachable(error, self._to, self._timing.connect)))
+            self._end(Lost(explain_unreachable(error, self._to, self._timing.connect)))
         elif error is not None:
             raise error
 
-    def _turn(self, client: paho.Client, timeout: float) -> None:
+    def _run_loop(self, client: paho.Client, timeout: float) -> None:
         broken = client.loop(timeout) != paho.MQTT_ERR_SUCCESS or client.socket() is None
-        lost = self._closed() if broken else self._stuck()
+        lost = self._explain_close() if broken else self._check_deadlines()
         if lost:
-            self._lose(lost)
+            self._end(lost)
         else:
             self._flush(client)
 
-    def _closed(self) -> Lost:
-        if self._said:
-            return Lost(self._said, refuses_protocol=self._refuses_protocol)
+    def _explain_close(self) -> Lost:
+        if self._refusal:
+            return Lost(self._refusal, refuses_protocol=self._refuses_protocol)
         if self.accepted:
             return Lost(f"broker {self._to}: connection lost")
         hint = "does it want a client certificate?" if self._tls else "is this an MQTT port, and one without TLS?"
         return Lost(f"broker {self._to}: closes the connection without an answer; {hint}", silent=True)
 
-    def _stuck(self) -> Lost | None:
+    def _check_deadlines(self) -> Lost | None:
         now = self._clock()
-        if not self.accepted and now - self._since > self._timing.connect:
+        if not self.accepted and now - self._started_at > self._timing.connect:
             return Lost(f"broker {self._to}: accepts connections but does not answer; is this an MQTT port?")
         if self._unacked and now - next(iter(self._unacked.values()))[1] > self._timing.ack:
-            return Lost(f"broker {self._to}: no acknowledgement within {self._timing.ack:g} s; connecting anew")
+            return Lost(f"broker {self._to}: no acknowledgement within {self._timing.ack:g} s; connecting again")
         return None
 
-    def _lose(self, lost: Lost) -> None:
+    def _end(self, lost: Lost) -> None:
         self._events.append(lost)
         self.close(goodbye=False)
 
     def _flush(self, client: paho.Client) -> None:
-        # A broker may say how many unacknowledged messages it takes; paho does not keep to that.
+        # A broker may limit the unacknowledged messages (Receive Maximum); paho does not respect that limit.
         while self._queue and len(self._unacked) < self._receive_maximum:
             token, message = self._queue.popleft()
-            properties = self._expiry(message.expires_s)
+            properties = self._expiry_properties(message.expires_s)
             info = client.publish(message.topic, message.payload, message.qos, message.retained, properties)
             if message.qos:
                 self._unacked[info.mid] = token, self._clock()
 
-    def _expiry(self, seconds: int) -> Properties | None:
+    def _expiry_properties(self, seconds: int) -> Properties | None:
         if not seconds or self._protocol != "5":
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -220,7 +252,7 @@ class Connection:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id,
-            clean_session=None if self._protocol == "5" else not self._timing.keep,
+            clean_session=None if self._protocol == "5" else not self._timing.session_expiry,
             protocol=_VERSIONS[self._protocol],
             reconnect_on_failure=False,
         )
@@ -239,7 +271,7 @@ class Connection:
 
     def _on_connect(self, _: paho.Client, __: Any, ___: Any, reason: ReasonCode, properties: Properties | None) -> None:
         if reason.is_failure:
-            self._said = refused(str(reason), self._to)
+            self._refusal = explain_refusal(str(reason), self._to)
             self._refuses_protocol = str(reason) == "Unsupported protocol version"
             return
         self.accepted = True
@@ -248,7 +280,7 @@ class Connection:
 
     def _on_disconnect(self, _: paho.Client, __: Any, flags: Any, reason: ReasonCode, ___: Any) -> None:
         if flags.is_disconnect_packet_from_server and reason.is_failure:
-            self._said = refused(str(reason), self._to)
+            self._refusal = explain_refusal(str(reason), self._to)
 
     def _on_publish(self, _: paho.Client, __: Any, mid: int, reason: ReasonCode, ___: Any) -> None:
         if mid in self._unacked:
@@ -267,11 +299,13 @@ def _dial(client: paho.Client, to: Endpoint, timing: Timing, outcome: queue.Simp
     try:
         if client.protocol == MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = timing.keep
-            client.connect(to.host, to.port, timing.keepalive, clean_start=not timing.keep, properties=properties)
+            properties.SessionExpiryInterval = timing.session_expiry
+            client.connect(
+                to.host, to.port, timing.keepalive, clean_start=not timing.session_expiry, properties=properties
+            )
         else:
             client.connect(to.host, to.port, timing.keepalive)
     except Exception as error:
-        outcome.put(error)  # explained, or raised again, by whoever waits for the outcome
+        outcome.put(error)  # `_await_dial` explains it or raises it again
     else:
         outcome.put(None)

@@ -1,7 +1,8 @@
-"""A real MQTT 5 broker on loopback for the demo: rumqttd from the iotcore wheel. The only file that knows iotcore.
+"""Run a real MQTT 5 broker on loopback for the demo: rumqttd from the iotcore wheel.
 
-It runs in a child process that ends with its parent, whatever the parent dies of, since it watches a pipe from it.
-Ctrl-C in the terminal does not end it, so that the messages of a clean stop still arrive.
+This is the only file that imports iotcore. The broker runs in a child process that watches a pipe from its parent, so
+it ends whenever the parent ends, also when the parent is killed. Ctrl-C in the terminal does not end it: the messages
+of a clean stop still arrive.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from edge_app.errors import BrokerError
 
 HOST: Final = "127.0.0.1"
 
-# Without a file iotcore speaks 3.1.1 alone. Sizes are in bytes: the router keeps at most segment size * count a topic.
+# Without a settings file iotcore supports only MQTT 3.1.1. Sizes are in bytes; for each topic the router keeps at most
+# max_segment_size * max_segment_count.
 _SETTINGS: Final = """\
 id = 0
 
@@ -43,9 +45,10 @@ dynamic_filters = true
 
 @contextlib.contextmanager
 def embedded(port: int = 0) -> Iterator[int]:
-    """A broker at 127.0.0.1 for as long as the context lasts; gives its port, a free one for 0. No login, MQTT 5 only.
+    """Run a broker on 127.0.0.1 inside the context and yield its port. It asks for no login and supports only MQTT 5.
 
-    Raises BrokerError when iotcore is not installed, the given port is in use or the broker does not start.
+    port: 0 takes a free one.
+    Raises BrokerError: when iotcore is not installed, the port is in use or the broker does not start.
     """
     try:
         from iotcore import Broker

@@ -1,4 +1,4 @@
-"""Encode payloads as JSON: the same facts always give the same text."""
+"""Encode payloads as JSON: equal values always give equal text."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 
 
 def encode(payload: BaseModel) -> str:
-    """JSON in the order of the model's fields: equal payloads are equal texts."""
+    """Return the payload as JSON with its keys in the order of the model's fields."""
     return payload.model_dump_json(by_alias=True)
 
 
 def encode_status(device: Device, state: State, at: float) -> str:
-    facts = {"state": state, "at": rfc3339(at), "boot_id": device.boot_id, "version": device.version}
-    return encode(Status.model_validate(facts))
+    """Return the status message. at: UTC s."""
+    fields = {"state": state, "at": rfc3339(at), "boot_id": device.boot_id, "version": device.version}
+    return encode(Status.model_validate(fields))
 
 
 def encode_counts(device: Device, closed: ClosedInterval) -> str:
-    """The payload of one interval without `late`, which is not known before it is first offered to the broker."""
+    """Return the counts message without `late`, which is decided only when the interval is first sent."""
     counts = closed.counts
     message = CountsMessage.model_validate(
         {
@@ -54,5 +55,5 @@ def encode_counts(device: Device, closed: ClosedInterval) -> str:
 
 
 def with_late(payload: str, late: bool) -> str:
-    """The payload that goes out: `encode_counts` and the flag. The same two always give the same text."""
+    """Return the final counts message: a payload from `encode_counts` with `late` added."""
     return json.dumps(json.loads(payload) | {"late": late}, separators=(",", ":"), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Where the MQTT broker is, and what its faults mean to the person who set it up: one sentence each."""
+"""Address and credentials of the MQTT broker, and one sentence with a remedy for each of its faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from edge_app.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Encryption: the system's authorities or `ca_file`, and our own certificate where the broker asks for one."""
+    """TLS files in PEM form.
+
+    ca_file: authority to trust; None for those of the system.
+    cert_file, key_file: the device's own certificate and key, for a broker that asks for one.
+    """
 
     ca_file: Path | None = None
     cert_file: Path | None = None
@@ -25,7 +29,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the broker is and what it wants to see; secrets stay out of its text."""
+    """Host, port, login and TLS of a broker; `str` and `repr` show no secret."""
 
     host: str
     port: int = 1883
@@ -39,20 +43,23 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential backoff with full jitter: a random wait below a ceiling that doubles from min_s up to max_s, so
-    that a town's devices do not return in step (M. Brooker, "Exponential Backoff And Jitter", AWS 2015)."""
+    """Exponential backoff with full jitter: a random wait below a ceiling that doubles from min_s up to max_s.
+
+    The jitter keeps the devices of a town from reconnecting at the same moment.
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS 2015.
+    """
 
     min_s: float = 1.0
     max_s: float = 60.0
     uniform: Callable[[float, float], float] = random.uniform
 
     def delay(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row, from 1."""
+        """Return the seconds to wait. failures: failed connections in a row, 1 or more."""
         return self.uniform(0.0, min(self.max_s, self.min_s * 2.0 ** min(failures - 1, 30)))
 
 
 class _TlsSocket(ssl.SSLSocket):
-    """paho forgets a socket whose handshake failed; this one does not stay open then."""
+    """TLS socket that closes itself when its handshake fails: paho drops its reference without closing it."""
 
     def do_handshake(self, block: bool = False) -> None:
         try:
@@ -63,7 +70,10 @@ class _TlsSocket(ssl.SSLSocket):
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:
-    """Raises ConfigError when a file cannot be read or a key does not fit."""
+    """Return the client context for these files.
+
+    Raises ConfigError: when a file cannot be read or the key does not belong to the certificate.
+    """
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
     except OSError as error:
@@ -71,7 +81,7 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     context.sslsocket_class = _TlsSocket
     if tls.cert_file:
         try:
-            # An empty password instead of none: OpenSSL would ask for one on the terminal.
+            # Without a password OpenSSL would ask for one on the terminal; an empty one makes it fail instead.
             context.load_cert_chain(tls.cert_file, tls.key_file, tls.key_password)
         except OSError as error:
             raise ConfigError(
@@ -85,32 +95,36 @@ def _detail(error: Exception) -> str:
     return str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error)
 
 
-def unreachable(error: OSError | ValueError, to: Endpoint, timeout_s: float) -> str:
-    """What a failed connection means; subclasses are asked for before their parents."""
+def explain_unreachable(error: OSError | ValueError, to: Endpoint, timeout_s: float) -> str:
+    """Return one sentence on why connecting to `to` failed, with a remedy.
+
+    timeout_s: the limit that a time-out has passed.
+    """
+    # Subclasses stand before their parents: all of these are OSErrors.
     if isinstance(error, ssl.SSLCertVerificationError):
-        said = f"its certificate is not accepted ({error.verify_message})"
+        what = f"its certificate is not accepted ({error.verify_message})"
         advice = "check the CA file, the host name and this device's clock"
     elif isinstance(error, ssl.SSLError) or (to.tls and isinstance(error, ConnectionResetError)):
-        said, advice = f"no TLS connection ({_detail(error)})", "is this its TLS port?"
+        what, advice = f"no TLS connection ({_detail(error)})", "is this its TLS port?"
     elif isinstance(error, (socket.gaierror, UnicodeError)):
-        said, advice = "unknown host name", "check its spelling and the network's DNS"
+        what, advice = "unknown host name", "check its spelling and the network's DNS"
     elif isinstance(error, TimeoutError):
-        said, advice = f"no answer within {timeout_s:g} s", "check address, network and firewall"
+        what, advice = f"no answer within {timeout_s:g} s", "check address, network and firewall"
     elif isinstance(error, ConnectionRefusedError):
-        said, advice = "connection refused", "is the broker running, and on this port?"
+        what, advice = "connection refused", "is the broker running, and on this port?"
     else:
-        said, advice = f"cannot be reached ({_detail(error)})", "check address, network and firewall"
-    return f"broker {to}: {said}; {advice}"
+        what, advice = f"cannot be reached ({_detail(error)})", "check address, network and firewall"
+    return f"broker {to}: {what}; {advice}"
 
 
 _ADVICE: Final = {
     "Bad user name or password": "check user name and password",
     "Not authorized": "check user name, password and the broker's access list",
     "Session taken over": "another client uses this id: give each device its own site and device name",
-    "Server shutting down": "waiting for its return",
+    "Server shutting down": "waiting until it is back",
 }
 
 
-def refused(reason: str, to: Endpoint) -> str:
-    """What a broker's own words mean; `reason` as the MQTT 5 standard names it."""
-    return f"broker {to}: refuses us ({reason}); {_ADVICE.get(reason, 'ask whoever runs it')}"
+def explain_refusal(reason: str, to: Endpoint) -> str:
+    """Return one sentence on a broker's refusal, with a remedy. reason: name of the MQTT 5 reason code."""
+    return f"broker {to}: refuses us ({reason}); {_ADVICE.get(reason, 'ask its administrator')}"

@@ -1,11 +1,11 @@
-"""Home Assistant learns of the device by one retained message: its entities, and where their values are published.
+"""Announce the device to Home Assistant by one retained message: its entities, and where their values are published.
 
 The form is that of device discovery (home-assistant.io/integrations/mqtt, "Device discovery payload", Home Assistant
-2024.11 or newer). Values come from the messages that everybody receives; nothing else is published for it. The topic is
-PREFIX/device/SITE/DEVICE/config, so that a broker can let each device write its own alone.
+2024.11 or newer). Values come from the messages that all subscribers receive; nothing else is published for Home
+Assistant. The topic is PREFIX/device/SITE/DEVICE/config, so that a broker can let each device write only its own.
 
-What has been announced is noted in a file of the state folder: only so can entities that are gone, of a line that was
-renamed for instance, or all of them when it is switched off, be taken back.
+A file in the state folder records what was announced. Without it, entities that are gone could not be removed from Home
+Assistant: those of a renamed line, or all of them when the announcement is switched off.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edge_app.system.files import write_atomic
 log = logging.getLogger(__name__)
 
 ANNOUNCED: Final = "homeassistant.json"
-"""Name of the note in the state folder."""
+"""Name of the record file in the state folder."""
 _ICONS: Final = {
     "car": "mdi:car",
     "motorcycle": "mdi:motorbike",
@@ -34,16 +34,21 @@ _ICONS: Final = {
     "truck": "mdi:truck",
     "bicycle": "mdi:bicycle",
 }
-_MISSED: Final = 3
-"""A health value is unknown again after so many intervals without one."""
+_EXPIRE_INTERVALS: Final = 3
+"""Intervals without a health message after which its values are unknown."""
 
 Platform: TypeAlias = Literal["sensor", "binary_sensor"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One value in Home Assistant. topic: where it is published, below the device's prefix. value: a Jinja template
-    over that message. The rest goes by Home Assistant's own names; what is empty is left out."""
+    """One value in Home Assistant.
+
+    topic: where the value is published, below the device's prefix.
+    value: Jinja template that takes it out of the message.
+    attributes: Jinja template of further attributes.
+    The other fields have Home Assistant's own names; empty ones are left out of the announcement.
+    """
 
     name: str
     topic: str
@@ -58,7 +63,7 @@ class Entity:
     attributes: str = ""
 
     def component(self, unique_id: str, prefix: str) -> dict[str, Any]:
-        """As Home Assistant reads it."""
+        """Return the entity's part of the announcement. prefix: the device's topic prefix."""
         topic = f"{prefix}/{self.topic}"
         options = {
             "platform": self.platform,
@@ -79,35 +84,38 @@ class Entity:
 
 
 def entities_of(lines: Sequence[Line], classes: Collection[str], interval_s: float) -> dict[str, Entity]:
-    """All of a device, by an id that is unique on it."""
-    counted = {key: entity for line in lines for key, entity in _of_line(line, classes)}
-    return counted | dict(_of_health(round(_MISSED * interval_s)))
+    """Return all entities of a device by an id that is unique on it.
+
+    interval_s: seconds from one health message to the next.
+    """
+    counts = {key: entity for line in lines for key, entity in _line_entities(line, classes)}
+    return counts | dict(_health_entities(round(_EXPIRE_INTERVALS * interval_s)))
 
 
-def _of_line(line: Line, classes: Collection[str]) -> Iterator[tuple[str, Entity]]:
-    # latest, not counts: it is retained, and what is delivered late never overwrites what is newer.
+def _line_entities(line: Line, classes: Collection[str]) -> Iterator[tuple[str, Entity]]:
+    # `latest` instead of `counts`: it is retained, and an interval that is delivered late does not overwrite it.
     topic = f"latest/{line.id}"
-    for way in DIRECTIONS:
-        said = f"{line.id} {line.names.get(way, way.replace('_', ' '))}"
+    for direction in DIRECTIONS:
+        name = f"{line.id} {line.names.get(direction, direction.replace('_', ' '))}"
         for label in classes:
-            total = f"{{{{ value_json.totals.get('{label}', {{}}).get('{way}') }}}}"
+            total = f"{{{{ value_json.totals.get('{label}', {{}}).get('{direction}') }}}}"
             icon = _ICONS.get(label, "")
             yield (
-                f"{line.id}_{way}_{label}",
-                Entity(f"{said} {label}", topic, total, "sensor", "vehicles", "total_increasing", "", icon, 0, ""),
+                f"{line.id}_{direction}_{label}",
+                Entity(f"{name} {label}", topic, total, "sensor", "vehicles", "total_increasing", "", icon, 0, ""),
             )
-        newest = f"{{{{ value_json.counts.values() | map(attribute='{way}') | sum }}}}"
+        newest = f"{{{{ value_json.counts.values() | map(attribute='{direction}') | sum }}}}"
         yield (
-            f"{line.id}_{way}_interval",
-            Entity(f"{said} last interval", topic, newest, "sensor", "vehicles", "measurement", entity_category=""),
+            f"{line.id}_{direction}_interval",
+            Entity(f"{name} last interval", topic, newest, "sensor", "vehicles", "measurement", entity_category=""),
         )
-    cover = "{{ (value_json.coverage * 100) | round(1) }}"
-    yield f"{line.id}_coverage", Entity(f"{line.id} coverage", topic, cover, "sensor", "%", "measurement")
+    coverage = "{{ (value_json.coverage * 100) | round(1) }}"
+    yield f"{line.id}_coverage", Entity(f"{line.id} coverage", topic, coverage, "sensor", "%", "measurement")
     flags = "{{ value_json.quality | join(', ') or 'good' }}"
     yield f"{line.id}_quality", Entity(f"{line.id} quality", topic, flags, icon="mdi:eye-check")
 
 
-def _of_health(expire_s: int) -> Iterator[tuple[str, Entity]]:
+def _health_entities(expire_s: int) -> Iterator[tuple[str, Entity]]:
     def entity(name: str, value: str, unit: str = "", kind: str = "", icon: str = "") -> Entity:
         return Entity(
             name,
@@ -142,47 +150,49 @@ def _of_health(expire_s: int) -> Iterator[tuple[str, Entity]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Noted:
-    """What was announced on which topic: platforms by id."""
+class _Record:
+    """Announced entities as the record file holds them: the topic, and the platform of each entity by its id."""
 
     topic: str
     platforms: Mapping[str, str]
 
 
 class Announcement:
-    """What to say to Home Assistant at each connect; without entities, that there are none any more.
+    """Announcement of a device to Home Assistant; without entities it removes what was announced before.
 
-    note: the file that remembers what was announced. All but the constructor belongs to one thread.
+    prefix: Home Assistant's discovery prefix.
+    record_file: remembers what was announced.
+    All but the constructor belongs to one thread.
     """
 
-    def __init__(self, device: Device, entities: Mapping[str, Entity], *, prefix: str, note: Path) -> None:
-        self._device, self._entities, self._note = device, entities, note
-        self._place = f"/device/{device.site}/{device.device}/config"
-        self._topic = prefix + self._place
+    def __init__(self, device: Device, entities: Mapping[str, Entity], *, prefix: str, record_file: Path) -> None:
+        self._device, self._entities, self._file = device, entities, record_file
+        self._suffix = f"/device/{device.site}/{device.device}/config"
+        self._topic = prefix + self._suffix
 
     def birth_messages(self) -> Sequence[BirthMessage]:
-        """Empty where nothing is announced and nothing was."""
-        before = self._noted()
+        """Return the messages to publish at a connect; none when there is nothing to announce or remove."""
+        before = self._read()
         if not self._entities:
-            return [BirthMessage(_empty(before.topic), self._forget)] if before else []
+            return [BirthMessage(_removal(before.topic), self._delete_record)] if before else []
         now: dict[str, str] = {key: entity.platform for key, entity in self._entities.items()}
+        removals: list[BirthMessage] = []
         gone: dict[str, str] = {}
-        if before is None or before.topic == self._topic:
-            gone = {key: platform for key, platform in (before.platforms if before else {}).items() if key not in now}
-            # Before it is said: after a crash in between, it is known all the same what may have to be taken back.
-            self._write(_Noted(self._topic, gone | now))
-        message = Message(self._topic, self._payload(gone), qos=1, retained=True)
-        announced = BirthMessage(message, lambda: self._write(_Noted(self._topic, now)))
         if before is not None and before.topic != self._topic:
-            return [BirthMessage(_empty(before.topic), lambda: None), announced]
-        return [announced]
+            removals.append(BirthMessage(_removal(before.topic), lambda: None))
+        else:
+            gone = {key: platform for key, platform in (before.platforms if before else {}).items() if key not in now}
+            # Recorded before it is published: after a crash in between, it is still known what may have to be removed.
+            self._write(_Record(self._topic, gone | now))
+        message = Message(self._topic, self._payload(gone), qos=1, retained=True)
+        return [*removals, BirthMessage(message, lambda: self._write(_Record(self._topic, now)))]
 
     def _payload(self, gone: Mapping[str, str]) -> bytes:
         d = self._device
-        own = f"edge-app_{d.site}_{d.device}"  # names have no underscore, so no two devices share one
+        identifier = f"edge-app_{d.site}_{d.device}"  # unique, since names contain no underscore
         document = {
             "device": {
-                "identifiers": [own],
+                "identifiers": [identifier],
                 "name": f"{d.site}/{d.device}",
                 "manufacturer": "edge-app",
                 "model": "roadside vehicle counter",
@@ -196,38 +206,42 @@ class Announcement:
                 }
             ],
             "components": {key: {"platform": platform} for key, platform in gone.items()}
-            | {key: entity.component(f"{own}_{key}", d.prefix) for key, entity in self._entities.items()},
+            | {key: entity.component(f"{identifier}_{key}", d.prefix) for key, entity in self._entities.items()},
             "qos": 1,
         }
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
-    def _noted(self) -> _Noted | None:
-        """None too for what another site or device announced: our login may not speak for it."""
+    def _read(self) -> _Record | None:
+        """Return the record, or None when there is none or when it is of another site or device.
+
+        The broker may not let this device remove the entities of another one.
+        """
         try:
-            found = json.loads(self._note.read_text("utf-8"))
-            noted = _Noted(str(found["topic"]), {str(key): str(value) for key, value in found["platforms"].items()})
+            found = json.loads(self._file.read_text("utf-8"))
+            platforms = {str(key): str(value) for key, value in found["platforms"].items()}
+            record = _Record(str(found["topic"]), platforms)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("%s cannot be read (%s); what Home Assistant knew before is not taken back", self._note, error)
+            log.warning("%s cannot be read (%s); Home Assistant may keep entities that are gone", self._file, error)
             return None
-        return noted if noted.topic.endswith(self._place) else None
+        return record if record.topic.endswith(self._suffix) else None
 
-    def _write(self, noted: _Noted) -> None:
-        if self._noted() == noted:
+    def _write(self, record: _Record) -> None:
+        if self._read() == record:
             return
         try:
-            write_atomic(self._note, json.dumps({"topic": noted.topic, "platforms": noted.platforms}))
+            write_atomic(self._file, json.dumps({"topic": record.topic, "platforms": record.platforms}))
         except OSError as error:
-            log.warning("%s cannot be written (%s); Home Assistant is told all the same", self._note, error.strerror)
+            log.warning("%s cannot be written (%s); announcing to Home Assistant anyway", self._file, error.strerror)
 
-    def _forget(self) -> None:
+    def _delete_record(self) -> None:
         try:
-            self._note.unlink(missing_ok=True)
+            self._file.unlink(missing_ok=True)
         except OSError as error:
-            log.warning("%s cannot be removed (%s)", self._note, error.strerror)
+            log.warning("%s cannot be removed (%s)", self._file, error.strerror)
 
 
-def _empty(topic: str) -> Message:
-    """What makes Home Assistant forget everything that was announced there."""
+def _removal(topic: str) -> Message:
+    """Return the message that removes everything announced on the topic from Home Assistant."""
     return Message(topic, b"", qos=1, retained=True)

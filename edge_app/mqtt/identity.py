@@ -1,4 +1,4 @@
-"""Name a device and its intervals: topic prefix, client id, interval id."""
+"""Names of a device and its intervals: topic prefix, client id, interval id."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ _NAME: Final = re.compile(r"[a-z0-9-]+")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Who is speaking: site and device (lower-case a-z, 0-9, hyphen), the boot, and what software counts.
+    """Identity of a device as its messages state it.
 
-    model and config are hexadecimal SHA-256, of any length from 12. Raises ConfigError for a name that no topic can
-    carry.
+    site, device: names of lower-case a-z, 0-9 and hyphens.
+    boot_id: identifies one start of the program.
+    version: of the software.
+    model, config: SHA-256 of the model and the configuration in hexadecimal, at least 12 digits, or empty.
+    Raises ConfigError: when a name cannot be part of a topic.
     """
 
     site: str
@@ -36,14 +39,18 @@ class Device:
 
     @property
     def prefix(self) -> str:
+        """The topic under which the device publishes everything: traffic/v1/SITE/DEVICE."""
         return f"{ROOT}/{self.site}/{self.device}"
 
     @property
     def client_id(self) -> str:
-        """Stable and unique as long as site and device are: a broker throws out the older of two equal ones."""
+        """MQTT client id, as stable and unique as site and device: a broker disconnects the older of two equal ids."""
         return f"edge-app-{self.site}-{self.device}"
 
 
 def interval_id(device: Device, line: str, start: float) -> str:
-    """The first 32 hexadecimal digits of SHA-256 over "site/device/line/start", start in RFC 3339."""
+    """Return the id of an interval: the first 32 hexadecimal digits of SHA-256 over "site/device/line/start".
+
+    start: UTC s; hashed in RFC 3339 form.
+    """
     return hashlib.sha256(f"{device.site}/{device.device}/{line}/{rfc3339(start)}".encode()).hexdigest()[:32]

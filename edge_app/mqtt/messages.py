@@ -1,6 +1,6 @@
-"""Payloads that subscribers read, as models that validate and give their JSON Schemas (docs/mqtt.md).
+"""Models of the MQTT payloads; they validate, and the JSON Schemas are generated from them (docs/mqtt.md).
 
-Readers may use the models too: unknown keys are kept, since additions are free within version 1.
+Subscribers may use the models too: they accept unknown keys, since version 1 of the contract may gain keys.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from edge_app.records import Direction, Quality
 State: TypeAlias = Literal["online", "stopped", "offline"]
 
 
-def _whole(seconds: float) -> float:
-    """60.0 is written as 60, as every reader expects of a number of seconds."""
+def _without_fraction(seconds: float) -> float:
+    """Return 60.0 as the integer 60, so that JSON shows 60."""
     return int(seconds) if math.isfinite(seconds) and seconds == int(seconds) else seconds
 
 
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
 Hash: TypeAlias = Annotated[str, Field(description="First 12 hexadecimal digits of a SHA-256, or empty")]
-Seconds: TypeAlias = Annotated[int | float, BeforeValidator(_whole), Field(gt=0)]
+Seconds: TypeAlias = Annotated[int | float, BeforeValidator(_without_fraction), Field(gt=0)]
 Point: TypeAlias = tuple[float, float]
 
 
 class Payload(BaseModel):
-    """What all payloads have in common."""
+    """Base of all payloads: frozen, with unknown keys accepted."""
 
     model_config = ConfigDict(frozen=True, extra="allow", json_schema_serialization_defaults_required=True)
 
 
 class DirectionCounts(Payload):
-    """Vehicles of one class in both directions, seen from the line's start towards its end."""
+    """Vehicles of one class by direction, left and right as seen from the line's start towards its end."""
 
     left_to_right: NonNegativeInt
     right_to_left: NonNegativeInt
@@ -52,20 +52,20 @@ class CountsMessage(Payload):
     end: AwareDatetime
     interval_s: Seconds
     counts: Mapping[str, DirectionCounts] = Field(description="Every configured class, zeros included")
-    totals: Mapping[str, DirectionCounts] = Field(description="The same since installation; never falls")
-    seq: NonNegativeInt = Field(description="Number of the interval on its line, without gaps")
+    totals: Mapping[str, DirectionCounts] = Field(description="The same counts since installation; they never decrease")
+    seq: NonNegativeInt = Field(description="Sequence number of the interval on its line, without gaps")
     boot_id: str
-    coverage: float = Field(ge=0, le=1, description="Share of the interval in which frames were really processed")
+    coverage: float = Field(ge=0, le=1, description="Share of the interval during which frames were processed")
     frames: NonNegativeInt
     dropped: NonNegativeInt
     quality: Sequence[Quality]
-    late: bool = Field(description="First offered to the broker more than one interval after its end")
+    late: bool = Field(description="First sent to the broker more than one interval after its end")
     model: Hash
     config: Hash
 
 
 class Status(Payload):
-    """Whether the device is there. `offline` is the last will: its `at` is when the lost connection was made."""
+    """Presence of the device. `offline` is the last will; its `at` is the time when the lost connection was made."""
 
     schema_id: Literal["edge-app/status/1"] = Field(default="edge-app/status/1", alias="schema")
     state: State
@@ -75,12 +75,14 @@ class Status(Payload):
 
 
 class Location(Payload):
+    """Position in degrees."""
+
     lat: float = Field(ge=-90, le=90)
     lon: float = Field(ge=-180, le=180)
 
 
 class LineMeta(Payload):
-    """A counting line: points in 0..1 of frame width and height, and what its directions are called."""
+    """A counting line: end points in 0..1 of the frame's width and height, and the names of its directions."""
 
     id: str
     start: Point
@@ -89,7 +91,7 @@ class LineMeta(Payload):
 
 
 class Meta(Payload):
-    """What does not change from interval to interval."""
+    """Description of the device, sent at every connect: place, lines, classes, software."""
 
     schema_id: Literal["edge-app/meta/1"] = Field(default="edge-app/meta/1", alias="schema")
     site: Name
@@ -105,12 +107,14 @@ class Meta(Payload):
 
 
 class Percentiles(Payload):
+    """Median and 95th percentile."""
+
     p50: float
     p95: float
 
 
 class SourceHealth(Payload):
-    """The camera: `detail` is one sentence about its last fault."""
+    """State of the camera. `detail` is one sentence about its last fault."""
 
     state: str
     width: NonNegativeInt = 0
@@ -121,7 +125,7 @@ class SourceHealth(Payload):
 
 
 class Health(Payload):
-    """How the device fares; null where this board cannot tell. `problem` is one sentence, empty when all is well."""
+    """Health of the device; null where the hardware has no sensor. `problem` is one sentence, empty without one."""
 
     schema_id: Literal["edge-app/health/1"] = Field(default="edge-app/health/1", alias="schema")
     at: AwareDatetime
@@ -131,19 +135,21 @@ class Health(Payload):
     inference_ms: Percentiles | None = None
     unsent: NonNegativeInt = Field(description="Closed intervals waiting for the broker's acknowledgement")
     lost: NonNegativeInt = Field(default=0, description="Intervals dropped because the disk was full")
-    unstored: NonNegativeInt = Field(default=0, description="Crossings counted in memory that are not on disk yet")
-    duplicates: NonNegativeInt = Field(default=0, description="Second tracks on a vehicle just counted, left out")
-    late_crossings: NonNegativeInt = Field(
-        default=0, description="Crossings, since the start, that came too late for their own interval"
+    unstored: NonNegativeInt = Field(default=0, description="Crossings in memory that are not on disk yet")
+    duplicates: NonNegativeInt = Field(
+        default=0, description="Second tracks on a vehicle that was just counted; not counted again"
     )
-    moved: NonNegativeInt = Field(default=0, description="The former name of late_crossings, kept for one version")
+    late_crossings: NonNegativeInt = Field(
+        default=0, description="Crossings since the start that came too late for their own interval"
+    )
+    moved: NonNegativeInt = Field(default=0, description="Former name of late_crossings, kept for one version")
     skipped: NonNegativeInt = Field(
-        default=0, description="Missed intervals, since the start, that were too many to be made up"
+        default=0, description="Intervals missed since the start that were too many to be made up"
     )
     temperature_c: float | None = None
     memory_mb: float | None = Field(default=None, description="Resident memory of this program")
     memory_available_mb: float | None = None
     disk_free_mb: float | None = None
     source: SourceHealth
-    quality: Sequence[Quality] = Field(default=(), description="What is wrong with the camera's view now")
+    quality: Sequence[Quality] = Field(default=(), description="Flags raised now for the camera's view")
     problem: str = ""

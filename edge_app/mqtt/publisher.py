@@ -1,4 +1,8 @@
-"""From the outbox to the broker: oldest first, deleted only when acknowledged, nothing under one id in two versions."""
+"""Deliver closed intervals from the outbox to the broker, with presence and health beside them.
+
+Intervals go out oldest first and are deleted only when the broker has acknowledged them. A message that is sent again
+is equal to the first one byte for byte, so one id never stands for two contents.
+"""
 
 from __future__ import annotations
 
@@ -21,40 +25,49 @@ from edge_app.storage.sqlite import Outbox, Outgoing
 
 log = logging.getLogger(__name__)
 
-_IDLE_S: Final = 0.25  # how soon a stop or a newly closed interval is seen
+_IDLE_S: Final = 0.25
+"""Longest time until a stop or a newly closed interval is noticed."""
 _PAGE: Final = 50
+"""Intervals read from the outbox at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class BirthMessage:
-    """Something said at every connect beside status and meta. taken: called once the broker has it."""
+    """Message published at every connect beside status and meta.
+
+    on_acknowledged: called once the broker has accepted it.
+    """
 
     message: Message
-    taken: Callable[[], None]
+    on_acknowledged: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent:
-    """A message without an answer yet. key: of the interval that waits for it. decides: whether a refusal keeps it.
-    taken: who wants to know that the broker has it."""
+class _InFlight:
+    """Message that the broker has not answered yet.
+
+    key: of the interval in the outbox that it carries, None for other messages.
+    required: True when its refusal keeps the interval in the outbox; `latest` may be refused without that.
+    on_acknowledged: called once the broker has accepted it.
+    """
 
     topic: str
     key: int | None = None
     line: str = ""
-    decides: bool = False
-    taken: Callable[[], None] | None = None
+    required: bool = False
+    on_acknowledged: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Parked:
-    """A line whose topic the broker refuses: from which key on, and when to ask again (monotonic s)."""
+class _HeldLine:
+    """Line whose topic the broker refuses: key of its first refused interval, and when to retry (monotonic s)."""
 
-    first: int
-    until: float
+    first_key: int
+    retry_at: float
 
 
 def will(device: Device, at: float) -> Message:
-    """What the broker says for us when we vanish; `at`, UTC s, is when the connection is made."""
+    """Return the last will, which the broker publishes when the device vanishes. at: UTC s of the connect."""
     return _status(device, "offline", at)
 
 
@@ -63,13 +76,24 @@ def _status(device: Device, state: State, at: float) -> Message:
 
 
 class Publisher:
-    """Delivers closed intervals, presence and health; everything but the read-only properties belongs to one thread.
+    """Publisher of closed intervals, presence and health.
 
-    At most `window` messages are unacknowledged at a time, and at most `rate` intervals are offered a second, so that
-    a device that returns after a week does not flood its broker; each connection has a pace of its own between half of
-    it and all, drawn by `uniform`, so that a town's devices do not deliver in step. Health goes out every interval_s
-    and is not kept. A line whose topic is refused is asked for again after refused_retry_s, the others go on. While the
-    store cannot be used it is tried again every store_retry_s. birth_messages: asked at every connect.
+    It belongs to one thread; any thread may read its properties and attributes.
+
+    meta, health: the meta message, and a function that builds the health message.
+    interval_s: seconds from one health message to the next; an unsent one is not stored.
+    birth_messages: called at every connect.
+    window: largest number of messages without an acknowledgement.
+    rate: largest number of intervals sent per second, so that a device that returns after a week does not flood its
+        broker. Each connection draws its own rate between half of it and all from `uniform`, so that the devices of a
+        town do not deliver in step.
+    refused_retry_s: seconds until a line whose topic was refused is tried again; the other lines go on.
+    store_retry_s: seconds until a store that cannot be used is tried again.
+    utc, clock: UTC seconds and monotonic seconds.
+
+    Attributes: `unsent` counts the intervals in the outbox, `lost` those dropped from it, `delivered` those
+    acknowledged since the start; `oldest_end` is the end of the oldest unsent one, UTC s; `store_problem` is one
+    sentence, empty while the store works.
     """
 
     def __init__(
@@ -91,28 +115,28 @@ class Publisher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session, self._outbox, self._device, self._meta, self._health = session, outbox, device, meta, health
-        self._greetings = birth_messages
+        self._birth_messages = birth_messages
         self._interval_s, self._window, self._rate, self._uniform = interval_s, window, rate, uniform
         self._pace = rate
         self._refused_retry_s, self._store_retry_s = refused_retry_s, store_retry_s
         self._utc, self._clock = utc, clock
-        self._sent: dict[int, _Sent] = {}
-        self._open: dict[int, set[int]] = {}  # key of an offered interval -> tokens that wait for an answer
-        self._delivered: list[int] = []
-        self._parked: dict[str, _Parked] = {}
+        self._in_flight: dict[int, _InFlight] = {}
+        self._awaiting: dict[int, set[int]] = {}  # key of a sent interval -> tokens of its messages in flight
+        self._acknowledged: list[int] = []  # keys of intervals that are to be deleted from the outbox
+        self._held: dict[str, _HeldLine] = {}
         self._refusals: dict[str, str] = {}
         self._cursor = 0
         self._allowance, self._refilled = float(window), clock()
         self._health_due = self._store_due = clock()
         self._wait = 0.0
-        self._refused = self.store_problem = ""
+        self._refusal_problem = self.store_problem = ""
         self.unsent = self.lost = self.delivered = 0
         self.oldest_end: float | None = None
 
     @property
     def problem(self) -> str:
-        """One sentence, empty when all is well."""
-        return self._session.problem or self._refused or self.store_problem
+        """One sentence on why intervals are not delivered, empty when all is well."""
+        return self._session.problem or self._refusal_problem or self.store_problem
 
     @property
     def connected(self) -> bool:
@@ -120,96 +144,105 @@ class Publisher:
 
     @property
     def connections(self) -> int:
-        """How often the broker has accepted us since the start."""
+        """Number of accepted connections since the start."""
         return self._session.connections
 
     def run(self, stop: threading.Event, drain_s: float = 5.0) -> None:
-        """The thread's body."""
+        """Publish until `stop` is set, then `drain`; the body of the publisher's thread."""
         while not stop.is_set():
             self.step(_IDLE_S)
         self.drain(drain_s)
 
     def step(self, timeout: float) -> None:
-        """What is due now, and at most about `timeout` seconds of waiting."""
+        """Do what is due now, waiting for at most about `timeout` seconds."""
         for event in self._session.poll(min(timeout, self._wait)):
-            self._take(event)
+            self._handle(event)
         self._wait = timeout
-        self._use_store()
+        self._process_outbox()
         if self._session.connected and self._clock() >= self._health_due:
-            self._health_due = self._clock() + self._interval_s
-            payload = encode(self._health()).encode()
-            # Old news to whoever was away for longer: a broker need not keep it for them.
-            expires_s = math.ceil(10 * self._interval_s)
-            self._session.publish(Message(f"{self._device.prefix}/health", payload, expires_s=expires_s))
+            self._publish_health()
 
     def drain(self, deadline_s: float) -> None:
-        """Delivers what it can within the deadline and says `stopped`; without a connection it ends at once."""
+        """Deliver what is left, publish the status `stopped` and disconnect, within `deadline_s` seconds.
+
+        Without a connection it ends at once.
+        """
         end = self._clock() + deadline_s
         reserve = min(1.0, deadline_s / 2)
         while self._session.connected and self._busy() and self._clock() < end - reserve:
             self.step(0.05)
         if self._session.connected:
             token = self._publish(_status(self._device, "stopped", self._utc()))
-            while token in self._sent and self._clock() < end:
+            while token in self._in_flight and self._clock() < end:
                 for event in self._session.poll(0.05):
-                    self._take(event)
+                    self._handle(event)
         self._session.close()
-        self._use_store()
+        self._process_outbox()
 
     def _busy(self) -> bool:
         try:
-            return bool(self._sent or self._outbox.pending(self._cursor, 1))
+            return bool(self._in_flight or self._outbox.pending(self._cursor, 1))
         except StoreError:
             return False
 
-    def _take(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         if isinstance(event, Connected) and self._session.connected:
-            self._begin()
+            self._announce()
         elif isinstance(event, Lost):
-            self._sent.clear()
-            self._open.clear()
-        elif isinstance(event, Acked) and event.token in self._sent:
-            self._answered(event.token, self._sent.pop(event.token), event.refused)
+            self._in_flight.clear()
+            self._awaiting.clear()
+        elif isinstance(event, Acked) and event.token in self._in_flight:
+            self._settle(event.token, self._in_flight.pop(event.token), event.refused)
 
-    def _begin(self) -> None:
+    def _announce(self) -> None:
+        """Begin a new connection: publish status, meta and birth messages, and start again with the oldest interval."""
         self._cursor = 0
         self._pace = self._rate * self._uniform(0.5, 1.0)
-        self._parked.clear()
+        self._held.clear()
         self._health_due = self._clock()
         self._publish(_status(self._device, "online", self._utc()))
         self._publish(Message(f"{self._device.prefix}/meta", encode(self._meta).encode(), qos=1, retained=True))
-        for greeting in self._greetings():
-            token = self._session.publish(greeting.message)
-            self._sent[token] = _Sent(greeting.message.topic, taken=greeting.taken)
+        for birth in self._birth_messages():
+            token = self._session.publish(birth.message)
+            self._in_flight[token] = _InFlight(birth.message.topic, on_acknowledged=birth.on_acknowledged)
 
-    def _publish(self, message: Message, row: Outgoing | None = None, *, decides: bool = False) -> int:
+    def _publish(self, message: Message, row: Outgoing | None = None, *, required: bool = False) -> int:
         token = self._session.publish(message)
-        self._sent[token] = _Sent(message.topic, row.key if row else None, row.line if row else "", decides)
+        key, line = (row.key, row.line) if row else (None, "")
+        self._in_flight[token] = _InFlight(message.topic, key, line, required)
         return token
 
-    def _answered(self, token: int, sent: _Sent, refused: str) -> None:
+    def _publish_health(self) -> None:
+        self._health_due = self._clock() + self._interval_s
+        payload = encode(self._health()).encode()
+        # Health is of no use to a subscriber that was away for longer than this; the broker need not keep it.
+        expires_s = math.ceil(10 * self._interval_s)
+        self._session.publish(Message(f"{self._device.prefix}/health", payload, expires_s=expires_s))
+
+    def _settle(self, token: int, sent: _InFlight, refused: str) -> None:
+        """Use the broker's answer: an interval is delivered when all its messages are answered and counts accepted."""
         self._note_refusal(sent.topic, refused)
-        if sent.taken is not None and not refused:
-            sent.taken()
-        if sent.key is None or token not in self._open.get(sent.key, ()):
+        if sent.on_acknowledged is not None and not refused:
+            sent.on_acknowledged()
+        if sent.key is None or token not in self._awaiting.get(sent.key, ()):
             return
-        self._open[sent.key].remove(token)
-        if refused and sent.decides:
-            del self._open[sent.key]
-            self._park(sent.line, sent.key)
-        elif not self._open[sent.key]:
-            del self._open[sent.key]
-            self._delivered.append(sent.key)
+        self._awaiting[sent.key].remove(token)
+        if refused and sent.required:
+            del self._awaiting[sent.key]
+            self._hold(sent.line, sent.key)
+        elif not self._awaiting[sent.key]:
+            del self._awaiting[sent.key]
+            self._acknowledged.append(sent.key)
 
-    def _park(self, line: str, key: int) -> None:
-        first = min(key, self._parked[line].first) if line in self._parked else key
-        self._parked[line] = _Parked(first, self._clock() + self._refused_retry_s)
+    def _hold(self, line: str, key: int) -> None:
+        first_key = min(key, self._held[line].first_key) if line in self._held else key
+        self._held[line] = _HeldLine(first_key, self._clock() + self._refused_retry_s)
 
-    def _unpark(self) -> None:
-        for line, parked in list(self._parked.items()):
-            if self._clock() >= parked.until:
-                del self._parked[line]
-                self._cursor = min(self._cursor, parked.first - 1)
+    def _release_held(self) -> None:
+        for line, held in list(self._held.items()):
+            if self._clock() >= held.retry_at:
+                del self._held[line]
+                self._cursor = min(self._cursor, held.first_key - 1)
 
     def _note_refusal(self, topic: str, reason: str) -> None:
         if self._refusals.get(topic, "") == reason:
@@ -219,17 +252,17 @@ class Publisher:
             log.warning("broker refuses %s (%s)", topic, reason)
         else:
             del self._refusals[topic]
-            log.info("broker takes %s again", topic)
-        self._refused = _sentence(self._refusals)
+            log.info("broker accepts %s again", topic)
+        self._refusal_problem = _describe(self._refusals)
 
-    def _use_store(self) -> None:
+    def _process_outbox(self) -> None:
         if self._clock() < self._store_due:
             return
         try:
-            self._delete_delivered()
+            self._delete_acknowledged()
             if self._session.connected:
-                self._unpark()
-                self._offer()
+                self._release_held()
+                self._send_due()
             self.unsent, self.lost = len(self._outbox), self._outbox.dropped
             self.oldest_end = self._outbox.oldest_end() if self.unsent else None
             self.store_problem = ""
@@ -239,24 +272,28 @@ class Publisher:
                 self.store_problem = str(error)
                 log.warning("%s", error)
 
-    def _delete_delivered(self) -> None:
-        while self._delivered:
-            self._outbox.delete(self._delivered[0])
-            del self._delivered[0]
+    def _delete_acknowledged(self) -> None:
+        while self._acknowledged:
+            self._outbox.delete(self._acknowledged[0])
+            del self._acknowledged[0]
             self.delivered += 1
 
-    def _offer(self) -> None:
+    def _send_due(self) -> None:
+        """Send intervals from the cursor on as far as window and rate allow; set the wait until the next one.
+
+        The rate is limited by a token bucket that holds at most `window` intervals.
+        """
         now = self._clock()
         self._allowance = min(self._window, self._allowance + (now - self._refilled) * self._pace)
         self._refilled = now
         rows = self._outbox.pending(self._cursor, _PAGE)
         for row in rows:
-            if len(self._sent) >= self._window:
+            if len(self._in_flight) >= self._window:
                 return
             if self._allowance < 1:
                 self._wait = (1 - self._allowance) / self._pace
                 return
-            if row.line not in self._parked and row.key not in self._open:
+            if row.line not in self._held and row.key not in self._awaiting:
                 self._send(row)
                 self._allowance -= 1
             self._cursor = row.key
@@ -265,21 +302,22 @@ class Publisher:
 
     def _send(self, row: Outgoing) -> None:
         late = self._utc() - row.end > row.end - row.start
-        # Fixed on disk before the first offering: a second one must not differ from it, whatever happens in between.
+        # `late` is stored before the first sending, so that a second one after a crash or much later is the same.
         sealed = self._outbox.seal(row.key, late) if row.late is None else row.late
         payload = with_late(row.payload, sealed).encode()
         newest = self._outbox.newest_start(row.line) == row.start
         counts = Message(f"{self._device.prefix}/counts/{row.line}", payload, qos=1)
-        self._open[row.key] = {self._publish(counts, row, decides=True)}
+        self._awaiting[row.key] = {self._publish(counts, row, required=True)}
         if newest:
             latest = Message(f"{self._device.prefix}/latest/{row.line}", payload, qos=1, retained=True)
-            self._open[row.key].add(self._publish(latest, row))
+            self._awaiting[row.key].add(self._publish(latest, row))
 
 
-def _sentence(refusals: dict[str, str]) -> str:
+def _describe(refusals: dict[str, str]) -> str:
+    """Return one sentence on the refused topics (topic -> reason), with a remedy; empty without any."""
     if not refusals:
         return ""
     topic, reason = next(iter(refusals.items()))
     others = f" and {len(refusals) - 1} more topics" if len(refusals) > 1 else ""
-    advice = "allow it in the broker's access list" if reason == "Not authorized" else "ask whoever runs it"
+    advice = "allow it in the broker's access list" if reason == "Not authorized" else "ask its administrator"
     return f"broker refuses {topic} ({reason}){others}; {advice}"

@@ -1,4 +1,4 @@
-"""A connection to the broker that is made again for ever, for publishing and for subscribing."""
+"""Keep a connection to the broker, connecting again whenever it is lost, for publishing and for subscribing."""
 
 from __future__ import annotations
 
@@ -16,24 +16,30 @@ log = logging.getLogger(__name__)
 
 _TIMING: Final = Timing()
 _BACKOFF: Final = Backoff()
-Choice: TypeAlias = Literal["auto", "5", "3.1.1"]
-Old: TypeAlias = Literal["no", "maybe", "asking", "yes"]
-"""Whether the broker knows only 3.1.1: some say so, others close the connection without a word."""
-_AFTER_SILENCE: Final[dict[Old, Old]] = {"no": "maybe", "maybe": "maybe", "asking": "yes", "yes": "yes"}
+ProtocolChoice: TypeAlias = Literal["auto", "5", "3.1.1"]
+_Legacy: TypeAlias = Literal["no", "maybe", "asking", "yes"]
+"""State of the question if the broker supports only 3.1.1: some say so, others close the connection without an answer.
+"asking": 5 is tried a second time, to tell such a broker from one that was down for a moment."""
+_AFTER_SILENCE: Final[dict[_Legacy, _Legacy]] = {"no": "maybe", "maybe": "maybe", "asking": "yes", "yes": "yes"}
 
-_TWIN: Final = 3
-"""Connections lost so soon in a row raise the question; few brokers tell a client that it was thrown out by a twin."""
+_DUPLICATE_ID_AFTER: Final = 3
+"""Short connections in a row after which a second client with the same id is suspected; few brokers report one."""
 
 
 class Session:
-    """Keeps one connection; used by one thread, which must keep calling `poll`.
+    """Connection to one broker that is made again after every loss.
 
-    will: builds the last will anew for each connection. protocol "auto" begins each connection with MQTT 5 and takes
-    3.1.1 only where the broker refuses 5: over 3.1.1 a message that the broker's access list forbids is acknowledged
-    and lost without a trace.
+    It belongs to one thread, which must call `poll` again and again; any thread may read `connected`.
 
-    `problem` is one sentence about why there is no connection, empty while there is one, and logged once; `failures`
-    counts those in a row, `connections` those that were made so far. Raises ConfigError when the TLS files do not fit.
+    to: the broker.
+    protocol: "auto" tries MQTT 5 first in each connection and 3.1.1 only where the broker refuses 5, because over
+        3.1.1 a message that the broker's access list forbids is acknowledged and lost without notice.
+    will: builds the last will, once for each connection.
+    clock: monotonic seconds.
+    Raises ConfigError: when the TLS files cannot be used.
+
+    Attributes: `problem` is one sentence on why there is no connection, empty while there is one; it is logged once.
+    `failures` counts failed connections in a row, `connections` all accepted ones.
     """
 
     def __init__(
@@ -41,7 +47,7 @@ class Session:
         to: Endpoint,
         client_id: str,
         *,
-        protocol: Choice = "auto",
+        protocol: ProtocolChoice = "auto",
         will: Callable[[], Message] | None = None,
         timing: Timing = _TIMING,
         backoff: Backoff = _BACKOFF,
@@ -52,49 +58,53 @@ class Session:
         self._timing, self._backoff, self._clock = timing, backoff, clock
         self._tls = tls_context(to.tls) if to.tls else None
         self._connection: Connection | None = None
-        self._next = self._first
-        self._old: Old = "no"
+        self._protocol: Protocol = self._preferred_protocol
+        self._legacy: _Legacy = "no"
         self._due = clock()
         self._connected_at: float | None = None
 
     @property
     def connected(self) -> bool:
-        """May be asked by any thread."""
+        """True while the broker accepts the device; any thread may read it."""
         connection = self._connection
         return connection is not None and connection.accepted
 
     def poll(self, timeout: float) -> Sequence[Event]:
-        """Does what is due, for at most about `timeout` seconds, and returns what happened, oldest first."""
+        """Connect when due, send and receive for at most about `timeout` seconds; return the events, oldest first."""
         remaining = self._due - self._clock()
         if self._connection is None and remaining > 0:
             time.sleep(min(timeout, remaining))
             return ()
         if self._connection is None:
             self._connection = self._connect()
-        return [event for event in self._connection.poll(timeout) if self._note(event)]
+        return [event for event in self._connection.poll(timeout) if self._handle(event)]
 
     def publish(self, message: Message) -> int:
-        """Hands a message over; with QoS 1 an `Acked` with the returned token follows, or `Lost`.
+        """Queue a message and return its token; with QoS 1, `Acked` with this token or `Lost` follows.
 
-        Raises BrokerError when there is no connection: what must not be lost stays with the caller.
+        Raises BrokerError: when there is no connection. The session stores nothing, so the caller keeps what must not
+        be lost.
         """
-        return self._live().publish(message)
+        return self._require_connection().publish(message)
 
     def subscribe(self, topics: Sequence[str]) -> None:
-        """For this connection, at QoS 1; a refusal arrives as an event. Raises BrokerError without a connection."""
-        self._live().subscribe(topics)
+        """Subscribe at QoS 1 for the present connection only; a refusal arrives as an event.
+
+        Raises BrokerError: when there is no connection.
+        """
+        self._require_connection().subscribe(topics)
 
     def close(self) -> None:
-        """Says goodbye, so that the broker does not send the last will."""
+        """Disconnect with a goodbye, so that the broker does not publish the last will."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     @property
-    def _first(self) -> Protocol:
+    def _preferred_protocol(self) -> Protocol:
         return "3.1.1" if self._choice == "3.1.1" else "5"
 
-    def _live(self) -> Connection:
+    def _require_connection(self) -> Connection:
         if self._connection is None:
             raise BrokerError(self.problem or f"broker {self._to}: not connected")
         return self._connection
@@ -103,15 +113,15 @@ class Session:
         return Connection(
             self._to,
             self._client_id,
-            self._next,
+            self._protocol,
             timing=self._timing,
             will=self._will() if self._will else None,
             tls=self._tls,
             clock=self._clock,
         )
 
-    def _note(self, event: Event) -> bool:
-        """Whether the owner is to know."""
+    def _handle(self, event: Event) -> bool:
+        """Update the state; return False for an event that must be hidden from the caller of `poll`."""
         if isinstance(event, Connected):
             return self._accept(event.protocol)
         if isinstance(event, Lost):
@@ -119,12 +129,13 @@ class Session:
         return True
 
     def _accept(self, protocol: Protocol) -> bool:
-        if protocol == "3.1.1" and self._old == "maybe":
-            # An old broker, or one that was down a moment ago behind a proxy that answered for it? Ask once more in 5.
+        if protocol == "3.1.1" and self._legacy == "maybe":
+            # Either a legacy broker, or one that was down for a moment behind a proxy that closed the connection: try
+            # MQTT 5 once more to find out.
             self.close()
-            self._old, self._next, self._due = "asking", "5", self._clock()
+            self._legacy, self._protocol, self._due = "asking", "5", self._clock()
             return False
-        self._old = "no" if protocol == "5" else self._old
+        self._legacy = "no" if protocol == "5" else self._legacy
         self.problem, self._connected_at = "", self._clock()
         self.connections += 1
         log.info("broker %s: connected with MQTT %s", self._to, protocol)
@@ -133,36 +144,39 @@ class Session:
     def _retry(self, lost: Lost) -> None:
         self._connection, connected_at, self._connected_at = None, self._connected_at, None
         if self._falls_back(lost):
-            self._next, self._due = "3.1.1", self._clock()
+            self._protocol, self._due = "3.1.1", self._clock()
             return
-        # A connection that is soon taken away again, by a twin of ours for instance, is a failure like any other.
+        # A connection that soon ends, for instance because another client uses the same id, counts as a failure.
         lasted = connected_at is not None and self._clock() - connected_at >= self._backoff.max_s
         self.failures = 1 if lasted else self.failures + 1
-        self._next, self._due = self._first, self._clock() + self._backoff.delay(self.failures)
-        twin = connected_at is not None and self.failures >= _TWIN
-        why = f"{lost.why}, each time soon; does another client use the id {self._client_id}?" if twin else lost.why
-        if why != self.problem:
-            self.problem = why
-            log.warning("%s", why)
+        self._protocol = self._preferred_protocol
+        self._due = self._clock() + self._backoff.delay(self.failures)
+        problem = lost.reason
+        if connected_at is not None and self.failures >= _DUPLICATE_ID_AFTER:
+            problem += f", each time soon after connecting; does another client use the id {self._client_id}?"
+        if problem != self.problem:
+            self.problem = problem
+            log.warning("%s", problem)
 
     def _falls_back(self, lost: Lost) -> bool:
-        asked_v5 = self._choice == "auto" and self._next == "5"
+        """Return True when 3.1.1 must be tried at once; note what the loss says about a legacy broker."""
+        asked_v5 = self._choice == "auto" and self._protocol == "5"
         if asked_v5 and lost.refuses_protocol:
-            self._old = "yes"
+            self._legacy = "yes"
         elif asked_v5 and lost.silent:
-            self._old = _AFTER_SILENCE[self._old]
-        elif self._old != "yes":
-            self._old = "no"
+            self._legacy = _AFTER_SILENCE[self._legacy]
+        elif self._legacy != "yes":
+            self._legacy = "no"
         return asked_v5 and (lost.refuses_protocol or lost.silent)
 
 
 class Subscriber:
-    """Everything published under some topic filters, across lost connections; used by one thread."""
+    """Inbox of everything published under some topic filters, across lost connections; it belongs to one thread."""
 
     def __init__(self, session: Session, topics: Sequence[str]) -> None:
         self._session, self._topics = session, topics
         self._inbox: deque[Message] = deque()
-        self._refused = ""
+        self._refusal = ""
 
     @property
     def connected(self) -> bool:
@@ -171,32 +185,33 @@ class Subscriber:
     @property
     def problem(self) -> str:
         """One sentence, empty when all is well."""
-        return self._session.problem or self._refused
+        return self._session.problem or self._refusal
 
     def read(self, timeout: float) -> Message | None:
-        """The next message, or None when none came within about `timeout` seconds."""
+        """Return the next message, or None when none came within about `timeout` seconds."""
         if not self._inbox:
             for event in self._session.poll(timeout):
-                self._take(event)
+                self._handle(event)
         return self._inbox.popleft() if self._inbox else None
 
-    def _take(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         if isinstance(event, Message):
             self._inbox.append(event)
         elif isinstance(event, Connected) and self._session.connected:
-            self._refused = ""
+            self._refusal = ""
             self._session.subscribe(self._topics)
         elif isinstance(event, SubscriptionRefused):
-            self._refused = f"broker refuses the subscription to {event.topic} ({event.reason}); check its access list"
+            self._refusal = f"broker refuses the subscription to {event.topic} ({event.reason}); check its access list"
 
     def close(self) -> None:
         self._session.close()
 
 
-def probe(to: Endpoint, client_id: str, *, protocol: Choice = "auto", timeout_s: float = 10.0) -> Protocol:
-    """Whether the broker accepts us, and in which version of MQTT. Use an id of its own, or the service is thrown out.
+def probe(to: Endpoint, client_id: str, *, protocol: ProtocolChoice = "auto", timeout_s: float = 10.0) -> Protocol:
+    """Connect once and return the version of MQTT that the broker accepts.
 
-    Raises BrokerError with the reason, after three attempts or timeout_s.
+    client_id: one that nothing else uses, or the broker disconnects the running service.
+    Raises BrokerError: with the reason, after three failed attempts or timeout_s seconds.
     """
     quick = Backoff(min_s=0.2, max_s=0.2)
     session = Session(to, client_id, protocol=protocol, timing=Timing(connect=timeout_s), backoff=quick)

@@ -154,7 +154,9 @@ def test_a_home_assistant_in_the_city_finds_the_device_and_its_counts(city: City
     settings_ = [line.replace(str(BROKER / "acl"), str(acl)) for line in settings(city, tmp_path / "up")]
     device = Device("harbour", "pole-7", "boot", "1")
     line = Line("quay-road", (0, 0.5), (1, 0.5))
-    said = Announcement(device, entities_of([line], ["car"], 60), prefix="homeassistant", note=tmp_path / "note")
+    said = Announcement(
+        device, entities_of([line], ["car"], 60), prefix="homeassistant", record_file=tmp_path / "record"
+    )
     with mosquitto(tmp_path / "up", *settings_) as up:
         with closing(connected(city, up, "harbour.pole-7")) as pole:
             for greeting in said.birth_messages():

@@ -1,4 +1,4 @@
-"""The session against real brokers: what is delivered, and that it always comes back."""
+"""Session against real brokers: delivery, and reconnection after every kind of loss."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.brokers import (
 
 
 @needs_mosquitto
-def test_publishes_and_receives(broker: Mosquitto) -> None:
+def test_a_published_message_is_acknowledged_and_received(broker: Mosquitto) -> None:
     with subscribed(broker.port, "a/#") as reader:
         sender = session(broker.port)
         assert run_until(sender, Connected) == [Connected("5")]
@@ -43,7 +43,7 @@ def test_publishes_and_receives(broker: Mosquitto) -> None:
 
 
 @needs_mosquitto
-def test_nobody_listening_is_a_success(broker: Mosquitto) -> None:
+def test_a_message_without_a_subscriber_is_acknowledged_as_accepted(broker: Mosquitto) -> None:
     sender = session(broker.port)
     run_until(sender, Connected)
     token = sender.publish(Message("nobody/listens", b"x", qos=1))
@@ -52,33 +52,33 @@ def test_nobody_listening_is_a_success(broker: Mosquitto) -> None:
 
 
 @needs_mosquitto
-def test_publishing_without_a_connection_is_refused_not_queued(broker: Mosquitto) -> None:
+def test_publishing_without_a_connection_raises_and_queues_nothing(broker: Mosquitto) -> None:
     with pytest.raises(BrokerError, match="not connected"):
         session(broker.port).publish(Message("a", b"x", qos=1))
 
 
 @needs_mosquitto
-def test_comes_back_after_the_broker(tmp_path: Path) -> None:
-    with mosquitto(tmp_path) as mortal:
-        subject = session(mortal.port)
+def test_the_session_reconnects_when_the_broker_is_back(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker:
+        subject = session(broker.port)
         run_until(subject, Connected)
-        mortal.kill()
+        broker.kill()
         assert "connection lost" in str(run_until(subject, Lost))
         eventually(lambda: subject.poll(0.05) is not None and "connection refused" in subject.problem)
-        mortal.start()
+        broker.start()
         run_until(subject, Connected)
         assert subject.problem == ""
-        mortal.stop()
+        broker.stop()
         run_until(subject, Lost)
         subject.close()
 
 
 @needs_mosquitto
-def test_a_brokers_receive_maximum_is_kept(tmp_path: Path) -> None:
+def test_the_receive_maximum_of_a_broker_is_respected(tmp_path: Path) -> None:
     with (
-        mosquitto(tmp_path, "allow_anonymous true", "max_inflight_messages 3") as modest,
-        relay(modest.port) as between,
-        subscribed(modest.port, "a/#") as reader,
+        mosquitto(tmp_path, "allow_anonymous true", "max_inflight_messages 3") as limited,
+        relay(limited.port) as between,
+        subscribed(limited.port, "a/#") as reader,
     ):
         subject = session(between.port, timing=Timing(connect=2.0, keepalive=60, ack=60.0))
         run_until(subject, Connected)
@@ -92,7 +92,7 @@ def test_a_brokers_receive_maximum_is_kept(tmp_path: Path) -> None:
 
 
 @needs_mosquitto
-def test_connections_that_ended_leave_no_files_open(broker: Mosquitto) -> None:
+def test_closed_connections_leave_no_file_open(broker: Mosquitto) -> None:
     gc.disable()
     try:
         counts = []
@@ -108,7 +108,7 @@ def test_connections_that_ended_leave_no_files_open(broker: Mosquitto) -> None:
 
 
 @needs_mosquitto
-def test_a_busy_dead_connection_is_dropped_by_the_missing_acknowledgement(broker: Mosquitto) -> None:
+def test_a_dead_busy_connection_is_dropped_when_no_acknowledgement_comes(broker: Mosquitto) -> None:
     with relay(broker.port) as between:
         subject = session(between.port, timing=Timing(connect=2.0, keepalive=60, ack=0.3))
         run_until(subject, Connected)
@@ -121,7 +121,7 @@ def test_a_busy_dead_connection_is_dropped_by_the_missing_acknowledgement(broker
 
 
 @needs_mosquitto
-def test_an_idle_dead_connection_is_dropped_by_the_keepalive(broker: Mosquitto) -> None:
+def test_a_dead_idle_connection_is_dropped_by_the_keepalive(broker: Mosquitto) -> None:
     with relay(broker.port) as between:
         subject = session(between.port, timing=Timing(connect=2.0, keepalive=1))
         run_until(subject, Connected)
@@ -131,26 +131,26 @@ def test_an_idle_dead_connection_is_dropped_by_the_keepalive(broker: Mosquitto) 
 
 
 @needs_mosquitto
-def test_a_twin_with_our_id_is_named_and_does_not_make_us_frantic(broker: Mosquitto) -> None:
-    twins = [Session(Endpoint(HOST, broker.port), "twin", timing=SHORT, backoff=Backoff(0.2, 5.0, max)) for _ in "ab"]
+def test_a_second_client_with_the_same_id_is_reported_and_retries_stay_bounded(broker: Mosquitto) -> None:
+    clients = [Session(Endpoint(HOST, broker.port), "twin", timing=SHORT, backoff=Backoff(0.2, 5.0, max)) for _ in "ab"]
     deadline = time.monotonic() + 2.0
     connects = 0
     while time.monotonic() < deadline:
-        events = [event for twin in twins for event in twin.poll(0.02)]
+        events = [event for client in clients for event in client.poll(0.02)]
         connects += sum(isinstance(event, Connected) for event in events)
-    assert any("does another client use the id twin?" in twin.problem for twin in twins)
+    assert any("does another client use the id twin?" in client.problem for client in clients)
     assert connects <= 2 + 2 * 4  # each waits 0.2, 0.4, 0.8, 1.6 s ...
-    for twin in twins:
-        twin.close()
+    for client in clients:
+        client.close()
 
 
 @needs_mosquitto
-def test_last_will_is_sent_when_the_process_is_killed(broker: Mosquitto) -> None:
+def test_the_last_will_is_published_when_the_process_is_killed(broker: Mosquitto) -> None:
     program = f"""
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.connection import Message
 from edge_app.mqtt.session import Session
-subject = Session(Endpoint("{HOST}", {broker.port}), "mortal", will=lambda: Message("will/x", b"gone", 1, True))
+subject = Session(Endpoint("{HOST}", {broker.port}), "killed", will=lambda: Message("will/x", b"gone", 1, True))
 while not subject.connected:
     subject.poll(0.05)
 print("connected", flush=True)
@@ -170,26 +170,26 @@ while True:
 
 
 @needs_mosquitto
-def test_no_last_will_after_a_goodbye(broker: Mosquitto) -> None:
-    with subscribed(broker.port, "polite/#") as reader:
-        polite = Session(Endpoint(HOST, broker.port), "polite", will=lambda: Message("polite/x", b"gone", 1))
-        run_until(polite, Connected)
-        polite.close()
+def test_a_goodbye_suppresses_the_last_will(broker: Mosquitto) -> None:
+    with subscribed(broker.port, "closed/#") as reader:
+        closed = Session(Endpoint(HOST, broker.port), "closed", will=lambda: Message("closed/x", b"gone", 1))
+        run_until(closed, Connected)
+        closed.close()
         sender = session(broker.port)
         run_until(sender, Connected)
-        sender.publish(Message("polite/end", b"", qos=1))
-        assert [message.topic for message in collect(reader, bool)] == ["polite/end"]
+        sender.publish(Message("closed/end", b"", qos=1))
+        assert [message.topic for message in collect(reader, bool)] == ["closed/end"]
         sender.close()
 
 
-def test_backoff_doubles_up_to_its_ceiling() -> None:
+def test_backoff_doubles_up_to_its_maximum() -> None:
     ceilings = [Backoff(1.0, 60.0, lambda _low, high: high).delay(n) for n in (1, 2, 3, 7, 1000)]
     assert ceilings == [1.0, 2.0, 4.0, 60.0, 60.0]
     assert all(0 <= Backoff().delay(n) <= 60 for n in range(1, 100))
 
 
 @needs_mosquitto
-def test_a_message_that_expired_is_not_handed_out(broker: Mosquitto) -> None:
+def test_an_expired_message_is_not_delivered(broker: Mosquitto) -> None:
     with contextlib.closing(session(broker.port, "sender")) as sender:
         run_until(sender, Connected)
         for topic, seconds in (("expiry/short", 1), ("expiry/long", 60)):
@@ -197,5 +197,5 @@ def test_a_message_that_expired_is_not_handed_out(broker: Mosquitto) -> None:
         run_until(sender, Acked, 2)
         time.sleep(2.1)  # mosquitto counts whole seconds
     with subscribed(broker.port, "expiry/#", name="late") as reader:
-        (kept,) = collect(reader, lambda messages: len(messages) == 1)
-    assert kept.topic == "expiry/long"
+        (received,) = collect(reader, lambda messages: len(messages) == 1)
+    assert received.topic == "expiry/long"

@@ -1,4 +1,4 @@
-"""The demo's broker: there at once, gone with its parent."""
+"""The embedded broker: it starts at once, and ends with its context or its parent process."""
 
 from __future__ import annotations
 
@@ -48,34 +48,34 @@ def ended(port: int) -> bool:
 
 
 @needs_iotcore
-def test_ends_with_its_context() -> None:
+def test_it_ends_with_its_context() -> None:
     with embedded() as port:
         assert listens(port)
     assert not listens(port)
 
 
 @needs_iotcore
-def test_a_given_port_that_is_in_use() -> None:
+def test_a_port_in_use_is_named() -> None:
     with socket.create_server((HOST, 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(BrokerError, match=f"cannot start on {HOST}:{port}"), embedded(port):
             pass
 
 
-def test_without_iotcore(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_iotcore_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "iotcore", None)
     with pytest.raises(BrokerError, match=r"pip install 'edge-app\[demo\]'"), embedded():
         pass
 
 
 @needs_iotcore
-def test_outlives_ctrl_c_and_ends_with_a_killed_parent() -> None:
+def test_it_survives_ctrl_c_and_ends_with_a_killed_parent() -> None:
     command = (sys.executable, "-c", PARENT)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
         assert parent.stdout is not None
         try:
             port = int(parent.stdout.readline())
-            os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: the whole group gets it
+            os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: to the whole process group
             assert parent.stdout.readline() == "interrupted\n"
             assert probe(Endpoint(HOST, port), "check") == "5"
         finally:
@@ -84,7 +84,7 @@ def test_outlives_ctrl_c_and_ends_with_a_killed_parent() -> None:
 
 
 @needs_iotcore
-def test_keeps_retained_messages_and_a_lost_subscribers_queue() -> None:
+def test_it_keeps_retained_messages_and_the_queue_of_a_lost_subscriber() -> None:
     with embedded() as port:
         with subscribed(port, "a/#", name="reader", keep=60):
             pass

@@ -1,4 +1,4 @@
-"""How the session and a real broker come to terms: MQTT 5 or 3.1.1, and TLS with the certificates of each side."""
+"""Handshake of the session with real brokers: MQTT 5 or 3.1.1, and TLS with certificates of both sides."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from tests.support.brokers import (
 
 
 @needs_iotcore
-def test_embedded_broker_speaks_v5() -> None:
+def test_the_embedded_broker_supports_mqtt_5() -> None:
     with embedded() as port:
         assert probe(Endpoint(HOST, port), "check") == "5"
 
 
 @needs_iotcore
-def test_3_1_1_where_the_broker_closes_on_v5() -> None:
+def test_3_1_1_is_used_where_the_broker_closes_the_connection_on_5() -> None:
     import iotcore
 
-    with iotcore.Broker(port=free_port(), listen=HOST) as old:
-        assert probe(Endpoint(HOST, old.port), "check") == "3.1.1"
+    with iotcore.Broker(port=free_port(), listen=HOST) as legacy:
+        assert probe(Endpoint(HOST, legacy.port), "check") == "3.1.1"
         with pytest.raises(BrokerError, match="closes the connection without an answer"):
-            probe(Endpoint(HOST, old.port), "check", protocol="5", timeout_s=3.0)
+            probe(Endpoint(HOST, legacy.port), "check", protocol="5", timeout_s=3.0)
 
 
 @needs_mosquitto
-def test_3_1_1_at_once_where_the_broker_says_so(broker: Mosquitto) -> None:
+def test_3_1_1_is_used_at_once_where_the_broker_refuses_5(broker: Mosquitto) -> None:
     with relay(broker.port, refuses_v5=True) as between:
         subject = session(between.port)
         assert run_until(subject, Connected)[-1] == Connected("3.1.1")
@@ -67,7 +67,7 @@ def _tls(authority: Authority, name: str, days: int = 2) -> tuple[str, ...]:
     return f"cafile {authority.ca}", f"certfile {certificate}", f"keyfile {key}"
 
 
-def reason(to: Endpoint) -> str:
+def probe_error(to: Endpoint) -> str:
     with pytest.raises(BrokerError) as caught:
         probe(to, "check", timeout_s=5.0)
     return str(caught.value)
@@ -75,33 +75,33 @@ def reason(to: Endpoint) -> str:
 
 @needs_mosquitto
 @needs_openssl
-def test_tls_with_our_own_authority(authority: Authority, secure: Mosquitto) -> None:
+def test_tls_with_a_private_authority(authority: Authority, secure: Mosquitto) -> None:
     assert probe(Endpoint(HOST, secure.port, tls=Tls(authority.ca)), "check") == "5"
 
 
 @needs_mosquitto
 @needs_openssl
 def test_tls_with_the_wrong_authority(secure: Mosquitto, tmp_path: Path) -> None:
-    said = reason(Endpoint(HOST, secure.port, tls=Tls(Authority(tmp_path).ca)))
-    assert "its certificate is not accepted (" in said
-    assert "check the CA file" in said
-    assert "its certificate is not accepted (" in reason(Endpoint(HOST, secure.port, tls=Tls()))
+    problem = probe_error(Endpoint(HOST, secure.port, tls=Tls(Authority(tmp_path).ca)))
+    assert "its certificate is not accepted (" in problem
+    assert "check the CA file" in problem
+    assert "its certificate is not accepted (" in probe_error(Endpoint(HOST, secure.port, tls=Tls()))
 
 
 @needs_mosquitto
 @needs_openssl
 def test_tls_for_another_host_name(authority: Authority, secure: Mosquitto) -> None:
-    said = reason(Endpoint("localhost", secure.port, tls=Tls(authority.ca)))
-    assert "not valid for 'localhost'" in said
+    problem = probe_error(Endpoint("localhost", secure.port, tls=Tls(authority.ca)))
+    assert "not valid for 'localhost'" in problem
 
 
 @needs_mosquitto
 @needs_openssl
 def test_tls_with_an_expired_certificate(authority: Authority, tmp_path: Path) -> None:
-    with mosquitto(tmp_path, "allow_anonymous true", *_tls(authority, "expired", days=-1)) as old:
-        said = reason(Endpoint(HOST, old.port, tls=Tls(authority.ca)))
-    assert "certificate has expired" in said
-    assert "this device's clock" in said
+    with mosquitto(tmp_path, "allow_anonymous true", *_tls(authority, "expired", days=-1)) as expired:
+        problem = probe_error(Endpoint(HOST, expired.port, tls=Tls(authority.ca)))
+    assert "certificate has expired" in problem
+    assert "this device's clock" in problem
 
 
 @needs_mosquitto
@@ -111,18 +111,18 @@ def test_tls_with_a_client_certificate(authority: Authority, tmp_path: Path) -> 
     certificate, key = authority.sign("cam-1")
     with mosquitto(tmp_path, *settings) as strict:
         assert probe(Endpoint(HOST, strict.port, tls=Tls(authority.ca, certificate, key)), "check") == "5"
-        assert "does it want a client certificate?" in reason(Endpoint(HOST, strict.port, tls=Tls(authority.ca)))
+        assert "does it want a client certificate?" in probe_error(Endpoint(HOST, strict.port, tls=Tls(authority.ca)))
 
 
 @needs_mosquitto
 @needs_openssl
-def test_tls_on_the_wrong_side(authority: Authority, broker: Mosquitto, secure: Mosquitto) -> None:
-    assert "is this its TLS port?" in reason(Endpoint(HOST, broker.port, tls=Tls(authority.ca)))
-    assert "without TLS?" in reason(Endpoint(HOST, secure.port))
+def test_tls_and_plain_text_mixed_up_are_explained(authority: Authority, broker: Mosquitto, secure: Mosquitto) -> None:
+    assert "is this its TLS port?" in probe_error(Endpoint(HOST, broker.port, tls=Tls(authority.ca)))
+    assert "without TLS?" in probe_error(Endpoint(HOST, secure.port))
 
 
 @needs_openssl
-def test_tls_files_that_do_not_fit(authority: Authority, tmp_path: Path) -> None:
+def test_unusable_tls_files_are_named(authority: Authority, tmp_path: Path) -> None:
     certificate, key = authority.sign("a")
     _, other = authority.sign("b")
     nonsense = tmp_path / "nonsense.pem"

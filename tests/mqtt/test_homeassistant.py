@@ -1,4 +1,4 @@
-"""What Home Assistant is told: a real publisher and a real broker, and its templates rendered over real messages."""
+"""Announcement to Home Assistant: a real publisher and broker, and its templates rendered over real messages."""
 
 from __future__ import annotations
 
@@ -23,11 +23,8 @@ from edge_app.mqtt.messages import Health, Percentiles, SourceHealth
 from edge_app.mqtt.publisher import Publisher
 from edge_app.records import IntervalCounts, Line
 from edge_app.storage.sqlite import ClosedInterval
-from tests.mqtt.test_publisher_delivery import port, state
 from tests.support.brokers import collect, mosquitto, needs_mosquitto, password_file, subscribed
 from tests.support.publisher_cases import DEVICE, META, START, State, settle
-
-__all__ = ["port", "state"]  # fixtures
 
 NORTH = Line("north", (0, 0.5), (1, 0.5), {"left_to_right": "to the port"})
 CLASSES = ("car", "bus")
@@ -38,11 +35,11 @@ TOTALS = {"car": {"left_to_right": 300, "right_to_left": 100}, "bus": {"left_to_
 
 def announcement(folder: Path, *lines: Line, prefix: str = "homeassistant") -> Announcement:
     entities = entities_of(lines, CLASSES, 60.0) if lines else {}
-    return Announcement(DEVICE, entities, prefix=prefix, note=folder / ANNOUNCED)
+    return Announcement(DEVICE, entities, prefix=prefix, record_file=folder / ANNOUNCED)
 
 
 def published() -> dict[str, str]:
-    """A real message of each topic that has a value for somebody."""
+    """Return a real message for each topic that entities take their values from."""
     interval = IntervalCounts("north", START, 60.0, COUNTS, 45.0, 900, 0, ("dark", "moved"))  # type: ignore[arg-type]
     health = Health(
         at=datetime.fromtimestamp(START, timezone.utc),
@@ -59,27 +56,27 @@ def published() -> dict[str, str]:
 
 
 def render(template: str, payload: str) -> str:
-    """As Home Assistant does, except that what is missing is an error here."""
+    """Render a template as Home Assistant does, except that a missing value is an error here."""
     return SandboxedEnvironment(undefined=StrictUndefined).from_string(template).render(value_json=json.loads(payload))
 
 
 @contextmanager
-def saying(state: State, port: int, said: Announcement, **options: Any) -> Iterator[Publisher]:
-    publisher = state.publisher(port, birth_messages=said.birth_messages, **options)
-    settle(publisher, lambda: state.session.connected and not publisher._sent)
+def announcing(state: State, port: int, subject: Announcement, **options: Any) -> Iterator[Publisher]:
+    publisher = state.publisher(port, birth_messages=subject.birth_messages, **options)
+    settle(publisher, lambda: state.session.connected and not publisher._in_flight)
     yield publisher
     publisher.drain(2.0)
 
 
 def retained(port: int, topic: str = "homeassistant/#") -> dict[str, Any]:
-    """What a Home Assistant that comes later finds."""
+    """Return the retained messages that a Home Assistant which connects later receives."""
     with subscribed(port, topic, f"{DEVICE.prefix}/meta") as reader:
         messages = collect(reader, lambda got: any(m.topic.endswith("/meta") for m in got))
         messages += [m for m in iter(lambda: reader.read(0.3), None) if m]
     return {m.topic: json.loads(m.payload) for m in messages if not m.topic.endswith("/meta")}
 
 
-def test_every_template_gives_the_value_of_a_real_message() -> None:
+def test_every_template_extracts_the_value_of_a_real_message() -> None:
     messages = published()
     values = {
         key: render(entity.value, messages[entity.topic]) for key, entity in entities_of([NORTH], CLASSES, 60).items()
@@ -98,33 +95,35 @@ def test_every_template_gives_the_value_of_a_real_message() -> None:
         "rate": "14.9",
         "inference": "17.5",
         "unsent": "4",
-        "temperature": "None",  # which Home Assistant takes for unknown
+        "temperature": "None",  # Home Assistant shows it as unknown
         "memory": "151.5",
         "disk_free": "None",
     }
 
 
-def test_a_class_that_a_message_does_not_have_yet_is_unknown_and_no_error() -> None:
+def test_a_class_missing_in_a_message_is_unknown_and_no_error() -> None:
     """The retained message may be older than the configuration."""
     entity = entities_of([NORTH], ["bicycle"], 60)["north_left_to_right_bicycle"]
     assert render(entity.value, published()["latest/north"]) == "None"
 
 
-def test_the_problem_comes_with_its_sentence() -> None:
-    said = render(entities_of([], [], 60)["problem"].attributes, published()["health"])
-    assert json.loads(said) == {"problem": 'broker x:1: "refused" <now>'}
+def test_the_problem_has_its_sentence_as_an_attribute() -> None:
+    attributes = render(entities_of([], [], 60)["problem"].attributes, published()["health"])
+    assert json.loads(attributes) == {"problem": 'broker x:1: "refused" <now>'}
 
 
-@pytest.mark.parametrize(("state", "there"), [("online", "online"), ("stopped", "offline"), ("offline", "offline")])
-def test_a_device_that_stopped_or_vanished_is_not_available(tmp_path: Path, state: Any, there: str) -> None:
-    (greeting,) = announcement(tmp_path, NORTH).birth_messages()
-    (available,) = json.loads(greeting.message.payload)["availability"]
+@pytest.mark.parametrize(
+    ("state", "availability"), [("online", "online"), ("stopped", "offline"), ("offline", "offline")]
+)
+def test_a_device_that_stopped_or_vanished_is_not_available(tmp_path: Path, state: Any, availability: str) -> None:
+    (birth,) = announcement(tmp_path, NORTH).birth_messages()
+    (available,) = json.loads(birth.message.payload)["availability"]
     assert available["topic"] == f"{DEVICE.prefix}/status"
-    assert render(available["value_template"], encode_status(DEVICE, state, START)) == there
+    assert render(available["value_template"], encode_status(DEVICE, state, START)) == availability
 
 
-def test_home_assistant_finds_the_device_whenever_it_comes(state: State, port: int) -> None:
-    with saying(state, port, announcement(state.folder, NORTH)):
+def test_home_assistant_finds_the_device_whenever_it_connects(state: State, port: int) -> None:
+    with announcing(state, port, announcement(state.folder, NORTH)):
         pass
     (topic, found) = retained(port).popitem()
     assert topic == TOPIC
@@ -144,69 +143,71 @@ def test_home_assistant_finds_the_device_whenever_it_comes(state: State, port: i
     assert set(found["components"]) == set(entities_of([NORTH], CLASSES, 60))
 
 
-def test_switched_off_it_is_taken_back_once(state: State, port: int) -> None:
-    with saying(state, port, announcement(state.folder, NORTH)):
+def test_switching_it_off_removes_the_device_once(state: State, port: int) -> None:
+    with announcing(state, port, announcement(state.folder, NORTH)):
         assert retained(port)
     off = announcement(state.folder)
-    with saying(state, port, off):
+    with announcing(state, port, off):
         assert not retained(port)
         assert not (state.folder / ANNOUNCED).exists()
         assert off.birth_messages() == []
 
 
-def test_what_was_never_announced_is_not_taken_back(tmp_path: Path) -> None:
+def test_nothing_is_removed_that_was_never_announced(tmp_path: Path) -> None:
     assert announcement(tmp_path).birth_messages() == []
 
 
-def test_a_line_that_is_gone_is_taken_back_and_forgotten(state: State, port: int) -> None:
-    with saying(state, port, announcement(state.folder, NORTH, Line("south", (0, 0), (1, 1)))):
+def test_entities_of_a_removed_line_are_removed_and_forgotten(state: State, port: int) -> None:
+    with announcing(state, port, announcement(state.folder, NORTH, Line("south", (0, 0), (1, 1)))):
         pass
     for connect, expected in (("first", {"platform": "sensor"}), ("second", None)):
-        with saying(state, port, announcement(state.folder, NORTH)):
+        with announcing(state, port, announcement(state.folder, NORTH)):
             components = retained(port)[TOPIC]["components"]
             assert components.get("south_coverage") == expected, connect
             assert "north_coverage" in components
 
 
-def test_another_prefix_takes_the_old_one_back(state: State, port: int) -> None:
-    with saying(state, port, announcement(state.folder, NORTH, prefix="old/one")):
+def test_a_changed_prefix_removes_the_former_announcement(state: State, port: int) -> None:
+    with announcing(state, port, announcement(state.folder, NORTH, prefix="old/one")):
         assert list(retained(port, "old/#")) == ["old/one/device/delft/cam-1/config"]
-    with saying(state, port, announcement(state.folder, NORTH)):
+    with announcing(state, port, announcement(state.folder, NORTH)):
         assert not retained(port, "old/#")
         assert list(retained(port)) == [TOPIC]
-    with saying(state, port, announcement(state.folder)):
+    with announcing(state, port, announcement(state.folder)):
         assert not retained(port)
 
 
-def test_what_another_device_announced_is_left_alone(tmp_path: Path) -> None:
-    note = {"topic": "homeassistant/device/delft/cam-9/config", "platforms": {"x": "sensor"}}
-    (tmp_path / ANNOUNCED).write_text(json.dumps(note))
+def test_the_announcement_of_another_device_is_left_alone(tmp_path: Path) -> None:
+    record = {"topic": "homeassistant/device/delft/cam-9/config", "platforms": {"x": "sensor"}}
+    (tmp_path / ANNOUNCED).write_text(json.dumps(record))
     assert announcement(tmp_path).birth_messages() == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"topic": 1}', '{"topic": "x", "platforms": 3}', "\udcff"])
-def test_a_damaged_note_is_named_and_written_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
-    note = tmp_path / ANNOUNCED
-    note.write_bytes(text.encode(errors="surrogateescape"))
-    (greeting,) = announcement(tmp_path, NORTH).birth_messages()
-    greeting.taken()
+def test_a_damaged_record_file_is_reported_and_rewritten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    file = tmp_path / ANNOUNCED
+    file.write_bytes(text.encode(errors="surrogateescape"))
+    (birth,) = announcement(tmp_path, NORTH).birth_messages()
+    birth.on_acknowledged()
     assert "cannot be read" in caplog.text
-    assert json.loads(note.read_text())["topic"] == TOPIC
+    assert json.loads(file.read_text())["topic"] == TOPIC
 
 
-def test_a_note_that_cannot_be_written_keeps_nobody_from_announcing(
+def test_an_unwritable_record_file_does_not_prevent_the_announcement(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    said = announcement(tmp_path / "gone", NORTH)
-    (greeting,) = said.birth_messages()
-    greeting.taken()
-    assert json.loads(greeting.message.payload)["components"]
+    subject = announcement(tmp_path / "gone", NORTH)
+    (birth,) = subject.birth_messages()
+    birth.on_acknowledged()
+    assert json.loads(birth.message.payload)["components"]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
-    assert "Home Assistant is told all the same" in caplog.text
+    assert "announcing to Home Assistant anyway" in caplog.text
 
 
 @needs_mosquitto
-def test_a_broker_that_forbids_it_still_gets_the_counts(state: State, tmp_path: Path) -> None:
+def test_a_broker_that_refuses_the_announcement_still_receives_the_counts(state: State, tmp_path: Path) -> None:
     folder = tmp_path / "guarded"
     folder.mkdir()
     access = folder / "access"
@@ -215,14 +216,14 @@ def test_a_broker_that_forbids_it_still_gets_the_counts(state: State, tmp_path: 
     settings = ("allow_anonymous false", f"password_file {passwords}", f"acl_file {access}")
     with mosquitto(folder, *settings) as broker:
         state.close_intervals(3)
-        said = announcement(state.folder, NORTH)
-        with saying(state, 0, said, to=Endpoint(HOST, broker.port, "cam", "right")) as publisher:
+        subject = announcement(state.folder, NORTH)
+        with announcing(state, 0, subject, to=Endpoint(HOST, broker.port, "cam", "right")) as publisher:
             settle(publisher, lambda: publisher.delivered == 3)
             assert publisher.problem == f"broker refuses {TOPIC} (Not authorized); allow it in the broker's access list"
     assert (state.folder / ANNOUNCED).exists()
 
 
-def test_entities_need_no_more_than_their_lines_and_classes() -> None:
+def test_the_number_of_entities_follows_lines_and_classes() -> None:
     many = entities_of([NORTH, Line("a-b", (0, 0), (1, 1))], ("car", "motorcycle", "bus", "truck"), 60)
     assert len(many) == 2 * (2 * 4 + 2 + 2) + 8
     assert all(isinstance(entity, Entity) for entity in many.values())
@@ -230,7 +231,7 @@ def test_entities_need_no_more_than_their_lines_and_classes() -> None:
     assert many["camera"].expire_after == 180
 
 
-def test_messages_are_retained_and_acknowledged(tmp_path: Path) -> None:
-    (greeting,) = announcement(tmp_path, NORTH).birth_messages()
-    assert (greeting.message.topic, greeting.message.qos, greeting.message.retained) == (TOPIC, 1, True)
-    assert isinstance(greeting.message, Message)
+def test_the_announcement_is_retained_with_qos_1(tmp_path: Path) -> None:
+    (birth,) = announcement(tmp_path, NORTH).birth_messages()
+    assert (birth.message.topic, birth.message.qos, birth.message.retained) == (TOPIC, 1, True)
+    assert isinstance(birth.message, Message)

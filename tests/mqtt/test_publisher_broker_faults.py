@@ -1,4 +1,4 @@
-"""Brokers that refuse one line, are away or die again and again: nothing lost, nothing in two versions."""
+"""Publisher against brokers that refuse a line, are away or die repeatedly: nothing is lost or sent in two versions."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import itertools
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from edge_app.mqtt.connection import Message, Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
-from tests.mqtt.test_messages import validate
 from tests.support.brokers import (
     Mosquitto,
     eventually,
@@ -25,22 +21,17 @@ from tests.support.brokers import (
     relay,
     subscribed,
 )
-from tests.support.publisher_cases import DEVICE, Clock, State, opened, settle, turns
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with opened(tmp_path) as state:
-        yield state
+from tests.support.publisher_cases import DEVICE, Clock, State, settle, steps
+from tests.support.schemas import validate
 
 
 @needs_mosquitto
-def test_a_refused_line_is_kept_and_the_others_go_on(state: State, tmp_path: Path) -> None:
+def test_a_refused_line_stays_in_the_outbox_and_the_others_go_on(state: State, tmp_path: Path) -> None:
     folder = tmp_path / "guarded"
     folder.mkdir()
     access = folder / "access"
-    everything_but = "\n".join(f"topic write {DEVICE.prefix}/{part}" for part in ("status", "meta", "health", "+/b"))
-    access.write_text(f"user cam\n{everything_but}\nuser city\ntopic read #\n")
+    all_but_line_a = "\n".join(f"topic write {DEVICE.prefix}/{part}" for part in ("status", "meta", "health", "+/b"))
+    access.write_text(f"user cam\n{all_but_line_a}\nuser city\ntopic read #\n")
     passwords = password_file(folder, "cam", "right")
     clock = Clock(0.0, running=True)
     settings = ("allow_anonymous false", f"password_file {passwords}", f"acl_file {access}")
@@ -55,8 +46,8 @@ def test_a_refused_line_is_kept_and_the_others_go_on(state: State, tmp_path: Pat
         assert state.session.connected
         access.write_text(f"user cam\ntopic write {DEVICE.prefix}/#\n")
         broker.signal(signal.SIGHUP)
-        turns(publisher, 10)
-        assert publisher.unsent == 200  # asked again after a minute, not at once
+        steps(publisher, 10)
+        assert publisher.unsent == 200  # it is retried after a minute, not at once
         clock.now += 61.0
         settle(publisher, lambda: publisher.unsent == 0)
         assert publisher.problem == ""
@@ -74,8 +65,8 @@ def test_a_stop_without_a_broker_ends_at_once_and_keeps_everything(state: State)
 
 
 @needs_mosquitto
-def test_a_broker_that_dies_again_and_again(state: State, tmp_path: Path) -> None:
-    """Every interval has one content at a subscriber that the broker remembers, and none is missing."""
+def test_nothing_is_lost_when_the_broker_dies_repeatedly(state: State, tmp_path: Path) -> None:
+    """A subscriber with a persistent session receives every interval, each with one content only."""
     folder = tmp_path / "mortal"
     saved = ("persistence true", f"persistence_location {folder}/", "autosave_on_changes true", "autosave_interval 1")
     with mosquitto(folder, "allow_anonymous true", *saved) as broker:
@@ -84,7 +75,7 @@ def test_a_broker_that_dies_again_and_again(state: State, tmp_path: Path) -> Non
 
 
 def survive(state: State, broker: Mosquitto, deaths: int) -> dict[int, set[bytes]]:
-    """The payloads that were received under each seq, while the broker is killed and stopped in turn."""
+    """Return the payloads received for each seq while the broker is alternately killed and stopped, `deaths` times."""
     contents: dict[int, set[bytes]] = defaultdict(set)
 
     def read() -> Message | None:
@@ -94,15 +85,16 @@ def survive(state: State, broker: Mosquitto, deaths: int) -> dict[int, set[bytes
         return message
 
     def turn() -> bool:
-        if reader.connected:  # what a broker loses that forgets a reader who was away is its loss, not ours
+        if reader.connected:  # otherwise a broker that forgot the absent reader would lose messages, not the publisher
             publisher.step(0.005)
         read()
         return len(state.outbox) == 0 and len(contents) == state.closed
 
     def kill() -> None:
-        """While it has taken messages whose acknowledgements have not arrived: they are offered again.
+        """Kill the broker while it holds messages whose acknowledgements have not arrived, so that they are sent again.
 
-        One that had arrived would say that the broker has kept the message, and mosquitto says so before it has.
+        An acknowledgement that had arrived would mean that the broker has stored the message, but mosquitto sends it
+        before it has.
         """
         between.deaf.set()
         for _ in range(10):
@@ -110,14 +102,14 @@ def survive(state: State, broker: Mosquitto, deaths: int) -> dict[int, set[bytes
         while read():
             pass
         broker.kill()
-        turns(publisher, 40)
+        steps(publisher, 40)
         between.deaf.clear()
 
     with subscribed(broker.port, "+/+/+/+/counts/#", name="city", keep=3600) as reader, relay(broker.port) as between:
         publisher = state.publisher(between.port, timing=Timing(connect=2.0, keepalive=5, ack=0.3))
         for death, die in zip(range(deaths), itertools.cycle((kill, broker.stop)), strict=False):
             state.close_intervals(10)
-            for _ in range(3 * death):  # another moment each time
+            for _ in range(3 * death):  # so that each death comes at another moment
                 turn()
             die()
             for _ in range(10):

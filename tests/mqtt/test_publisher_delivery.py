@@ -1,166 +1,148 @@
-"""From a real outbox over real brokers: oldest first, at a bounded rate, deleted when acknowledged, the same twice."""
+"""Publisher from a real outbox to real brokers: oldest first, at a bounded rate, deleted when acknowledged."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from edge_app.mqtt.connection import Message, Timing
-from edge_app.mqtt.embedded_broker import embedded
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Subscriber
 from edge_app.storage.sqlite import FILE
-from tests.mqtt.test_messages import validate
-from tests.support.brokers import collect, eventually, mosquitto, needs_iotcore, needs_mosquitto, relay, subscribed
-from tests.support.publisher_cases import DEVICE, START, Clock, State, opened, settle, turns
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with opened(tmp_path) as state:
-        yield state
-
-
-@pytest.fixture(scope="module", params=["mosquitto", "embedded"])
-def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    if request.param == "embedded":
-        if needs_iotcore.args[0]:
-            pytest.skip(needs_iotcore.kwargs["reason"])
-        with embedded() as port:
-            yield port
-        return
-    if needs_mosquitto.args[0]:
-        pytest.skip(needs_mosquitto.kwargs["reason"])
-    with mosquitto(tmp_path_factory.mktemp("mosquitto")) as broker:
-        yield broker.port
+from tests.support.brokers import collect, eventually, relay, subscribed
+from tests.support.publisher_cases import DEVICE, START, Clock, State, settle, steps
+from tests.support.schemas import validate
 
 
 def drive(publisher: Publisher, reader: Subscriber, enough: Callable[[Sequence[Message]], object]) -> list[Message]:
-    """Runs both, turn by turn, until what was received is enough."""
+    """Run publisher and reader in turns until the received messages are `enough`; return them."""
     messages: list[Message] = []
 
-    def turn() -> object:
+    def run_both() -> object:
         publisher.step(0.01)
         message = reader.read(0.01)
         messages.extend([message] if message else [])
         return enough(messages)
 
-    eventually(turn)
+    eventually(run_both)
     return messages
 
 
-def emptied(state: State) -> Callable[[Sequence[Message]], bool]:
+def outbox_is_empty(state: State) -> Callable[[Sequence[Message]], bool]:
     return lambda _messages: len(state.outbox) == 0
 
 
-def born(publisher: Publisher, state: State) -> None:
-    """Connected, and its birth acknowledged."""
+def connect(publisher: Publisher, state: State) -> None:
+    """Run the publisher until it is connected and its birth messages are acknowledged."""
     settle(publisher, lambda: state.session.connected)
-    turns(publisher, 20)
+    steps(publisher, 20)
 
 
-def under(messages: Sequence[Message], channel: str) -> list[Any]:
-    """The payloads of a channel, each held against the generated schema."""
+def payloads_of(messages: Sequence[Message], channel: str) -> list[Any]:
+    """Return the payloads of a channel, each validated against the generated schema."""
     return [validate(channel, m.payload) for m in messages if m.topic.split("/")[4] == channel]
 
 
-def seqs(messages: Sequence[Message], line: str = "a", channel: str = "counts") -> list[int]:
-    return [document["seq"] for document in under(messages, channel) if document["line"] == line]
+def sequence_numbers(messages: Sequence[Message], line: str = "a", channel: str = "counts") -> list[int]:
+    return [document["seq"] for document in payloads_of(messages, channel) if document["line"] == line]
 
 
-def test_oldest_first_and_deleted_when_acknowledged(state: State, port: int) -> None:
+def test_intervals_go_out_oldest_first_and_are_deleted_when_acknowledged(state: State, port: int) -> None:
     state.close_intervals(30)
     with subscribed(port) as reader:
         publisher = state.publisher(port)
-        messages = drive(publisher, reader, lambda got: len(seqs(got)) == 30 and seqs(got, channel="latest"))
-        assert seqs(messages) == list(range(1, 31))
-        assert seqs(messages, channel="latest") == [30]
+        messages = drive(
+            publisher, reader, lambda got: len(sequence_numbers(got)) == 30 and sequence_numbers(got, channel="latest")
+        )
+        assert sequence_numbers(messages) == list(range(1, 31))
+        assert sequence_numbers(messages, channel="latest") == [30]
         settle(publisher, lambda: publisher.unsent == 0)
         assert len(state.outbox) == 0
         publisher.drain(2.0)
 
 
-def test_birth_health_and_a_clean_stop(state: State, port: int) -> None:
+def test_status_meta_and_health_are_published_and_a_stop_is_announced(state: State, port: int) -> None:
     clock = Clock(0.0, running=True)
     with subscribed(port) as reader:
         publisher = state.publisher(port, clock=clock)
-        birth = drive(publisher, reader, lambda got: under([m for m in got if not m.retained], "health"))
-        fresh = [m for m in birth if not m.retained]  # the broker keeps what other tests left
-        assert [s["state"] for s in under(fresh, "status")] == ["online"]
-        assert [m["site"] for m in under(fresh, "meta")] == ["delft"]
+        birth = drive(publisher, reader, lambda got: payloads_of([m for m in got if not m.retained], "health"))
+        fresh = [m for m in birth if not m.retained]  # the broker still has retained messages of other tests
+        assert [s["state"] for s in payloads_of(fresh, "status")] == ["online"]
+        assert [m["site"] for m in payloads_of(fresh, "meta")] == ["delft"]
         clock.now += 50.0
-        turns(publisher, 10)
+        steps(publisher, 10)
         assert reader.read(0.05) is None
         clock.now += 10.0
-        assert len(under(drive(publisher, reader, bool), "health")) == 1
+        assert len(payloads_of(drive(publisher, reader, bool), "health")) == 1
         publisher.drain(2.0)
-        assert [s["state"] for s in under(collect(reader, bool), "status")] == ["stopped"]
+        assert [s["state"] for s in payloads_of(collect(reader, bool), "status")] == ["stopped"]
     with subscribed(port, name="later") as later:
         retained = collect(later, lambda got: {"status", "meta"} <= {m.topic.split("/")[4] for m in got})
         assert {m.topic.split("/")[4]: m.retained for m in retained}.get("health") is None
-        assert [s["state"] for s in under(retained, "status")] == ["stopped"]
+        assert [s["state"] for s in payloads_of(retained, "status")] == ["stopped"]
 
 
 @pytest.mark.parametrize(("passed", "late"), [(0.0, False), (60.0, False), (60.5, True), (1e6, True)])
-def test_late_is_more_than_one_interval_after_the_end(state: State, port: int, passed: float, late: bool) -> None:
+def test_an_interval_is_late_more_than_one_interval_after_its_end(
+    state: State, port: int, passed: float, late: bool
+) -> None:
     state.close_intervals(1)
     with subscribed(port) as reader:
         publisher = state.publisher(port, utc=Clock(START + 60.0 + passed))
-        messages = drive(publisher, reader, lambda got: under(got, "counts"))
-        assert [document["late"] for document in under(messages, "counts")] == [late]
+        messages = drive(publisher, reader, lambda got: payloads_of(got, "counts"))
+        assert [document["late"] for document in payloads_of(messages, "counts")] == [late]
         publisher.drain(2.0)
 
 
-def test_a_second_offering_is_the_same_to_the_byte(state: State, port: int) -> None:
-    """The first is received and its acknowledgement is not; by the second it would have been late."""
+def test_a_message_that_is_sent_again_is_identical(state: State, port: int) -> None:
+    """The first one is received, but its acknowledgement is lost; the second one goes out an hour later."""
     state.close_intervals(1)
     utc = Clock(START + 61.0)
     with subscribed(port, "+/+/+/+/counts/#") as reader, relay(port) as between:
         publisher = state.publisher(between.port, utc=utc, timing=Timing(connect=2.0, keepalive=60, ack=0.3))
-        born(publisher, state)
+        connect(publisher, state)
         state.close_intervals(1)
         between.deaf.set()
-        first = drive(publisher, reader, lambda got: 2 in seqs(got))
+        first = drive(publisher, reader, lambda got: 2 in sequence_numbers(got))
         utc.now += 3600.0
         settle(publisher, lambda: "no acknowledgement" in publisher.problem)
         between.deaf.clear()
-        again = drive(publisher, reader, emptied(state))
-        again += drive(publisher, reader, bool) if not again else []
-        assert {m.payload for m in again} == {m.payload for m in first if 2 in seqs([m])}
+        repeated = drive(publisher, reader, outbox_is_empty(state))
+        repeated += drive(publisher, reader, bool) if not repeated else []
+        assert {m.payload for m in repeated} == {m.payload for m in first if 2 in sequence_numbers([m])}
         publisher.drain(2.0)
 
 
-def test_a_late_delivery_never_overwrites_the_latest(state: State, port: int) -> None:
+def test_a_late_delivery_does_not_overwrite_the_latest_interval(state: State, port: int) -> None:
     state.close_intervals(5)
     publisher = state.publisher(port)
     settle(publisher, lambda: publisher.unsent == 0 and len(state.outbox) == 0)
     publisher.drain(2.0)
     with subscribed(port, f"{DEVICE.prefix}/latest/a") as reader:
-        assert seqs(collect(reader, bool), channel="latest") == [5]
+        assert sequence_numbers(collect(reader, bool), channel="latest") == [5]
 
 
-def test_a_backlog_goes_out_at_a_bounded_rate(state: State, port: int) -> None:
+def test_a_backlog_is_sent_at_a_bounded_rate(state: State, port: int) -> None:
     clock = Clock(0.0)
     state.close_intervals(100)
     publisher = state.publisher(port, clock=clock, window=20, rate=20.0, uniform=min)
     settle(publisher, lambda: publisher.unsent == 80)
     for unsent in (70, 60, 50):
         clock.now += 1.0
-        turns(publisher, 20)
+        steps(publisher, 20)
         assert publisher.unsent == unsent
     state.session.close()
 
 
-def test_each_connection_has_a_pace_of_its_own(state: State, port: int) -> None:
-    asked: list[tuple[float, float]] = []
+def test_each_connection_draws_its_own_rate(state: State, port: int) -> None:
+    drawn: list[tuple[float, float]] = []
 
     def uniform(low: float, high: float) -> float:
-        asked.append((low, high))
+        drawn.append((low, high))
         return 1.0
 
     clock = Clock(0.0)
@@ -169,29 +151,29 @@ def test_each_connection_has_a_pace_of_its_own(state: State, port: int) -> None:
     settle(publisher, lambda: publisher.unsent == 40)
     clock.now += 1.0
     settle(publisher, lambda: publisher.unsent == 20)
-    assert asked == [(0.5, 1.0)]
+    assert drawn == [(0.5, 1.0)]
     state.session.close()
 
 
-def test_no_more_than_the_window_is_unacknowledged(state: State, port: int) -> None:
+def test_unacknowledged_messages_never_exceed_the_window(state: State, port: int) -> None:
     with subscribed(port, "+/+/+/+/counts/#") as reader, relay(port) as between:
         publisher = state.publisher(between.port, window=5, timing=Timing(connect=2.0, keepalive=60, ack=60.0))
-        born(publisher, state)
+        connect(publisher, state)
         between.deaf.set()
         state.close_intervals(20)
-        messages = drive(publisher, reader, lambda got: len(seqs(got)) >= 5)
+        messages = drive(publisher, reader, lambda got: len(sequence_numbers(got)) >= 5)
         for _ in range(10):
             publisher.step(0.01)
             late = reader.read(0.01)
             messages += [late] if late else []
-        assert len(seqs(messages)) == 5
+        assert len(sequence_numbers(messages)) == 5
         state.session.close()
 
 
-def test_a_stop_with_a_silent_broker_keeps_its_deadline(state: State, port: int) -> None:
+def test_a_stop_with_a_silent_broker_respects_its_deadline(state: State, port: int) -> None:
     with relay(port) as between:
         publisher = state.publisher(between.port, timing=Timing(connect=2.0, keepalive=60, ack=60.0))
-        born(publisher, state)
+        connect(publisher, state)
         between.frozen.set()
         state.close_intervals(1)
         begin = time.monotonic()
@@ -208,7 +190,7 @@ def test_a_stop_delivers_what_is_left(state: State, port: int) -> None:
     assert len(state.outbox) == 0
 
 
-def test_the_threads_body_ends_when_asked(state: State, port: int) -> None:
+def test_the_body_of_the_thread_ends_at_the_stop(state: State, port: int) -> None:
     stop = threading.Event()
     publisher = state.publisher(port)
     thread = threading.Thread(target=publisher.run, args=(stop,))
@@ -216,7 +198,7 @@ def test_the_threads_body_ends_when_asked(state: State, port: int) -> None:
         thread.start()
         try:
             state.close_intervals(5)
-            assert seqs(collect(reader, lambda got: len(got) == 5)) == [1, 2, 3, 4, 5]
+            assert sequence_numbers(collect(reader, lambda got: len(got) == 5)) == [1, 2, 3, 4, 5]
         finally:
             stop.set()
             thread.join(5)
@@ -224,7 +206,7 @@ def test_the_threads_body_ends_when_asked(state: State, port: int) -> None:
     assert len(state.outbox) == 0
 
 
-def test_a_store_that_fails_is_told_and_tried_again(state: State, port: int) -> None:
+def test_a_failing_store_is_reported_and_retried(state: State, port: int) -> None:
     clock = Clock(0.0, running=True)
     publisher = state.publisher(port, clock=clock)
     settle(publisher, lambda: state.session.connected)

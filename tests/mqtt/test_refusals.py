@@ -1,4 +1,4 @@
-"""The session against brokers that refuse, are not there or close: what a person is told."""
+"""Session against brokers that refuse, are absent or close the connection: the sentence that a person reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from edge_app.mqtt.connection import Acked, Connected, Lost, Message, Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
-from edge_app.mqtt.session import Choice, Session, Subscriber
+from edge_app.mqtt.session import ProtocolChoice, Session, Subscriber
 from tests.support.brokers import (
     QUICK,
     SHORT,
@@ -55,7 +55,7 @@ def problem_of(subject: Session) -> str:
 
 
 @needs_mosquitto
-def test_wrong_password_is_one_sentence_logged_once(guarded: Mosquitto, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wrong_password_is_one_sentence_logged_once(guarded: Mosquitto, caplog: pytest.LogCaptureFixture) -> None:
     subject = Session(login(guarded.port, "cam", "wrong"), "test", timing=SHORT, backoff=QUICK)
     with caplog.at_level(logging.INFO):
         eventually(lambda: subject.poll(0.05) is not None and subject.failures >= 3)
@@ -67,7 +67,9 @@ def test_wrong_password_is_one_sentence_logged_once(guarded: Mosquitto, caplog: 
 
 @needs_mosquitto
 @pytest.mark.parametrize(("protocol", "refused"), [("5", "Not authorized"), ("3.1.1", "")])
-def test_denied_topic_shows_on_v5_alone(guarded: Mosquitto, protocol: Choice, refused: str) -> None:
+def test_a_denied_topic_is_reported_only_over_mqtt_5(
+    guarded: Mosquitto, protocol: ProtocolChoice, refused: str
+) -> None:
     subject = Session(login(guarded.port, "cam", "right"), "test", protocol=protocol, timing=SHORT, backoff=QUICK)
     run_until(subject, Connected)
     denied, allowed = (subject.publish(Message(topic, b"x", qos=1)) for topic in ("not/ok", "ok/1"))
@@ -77,7 +79,7 @@ def test_denied_topic_shows_on_v5_alone(guarded: Mosquitto, protocol: Choice, re
 
 @needs_mosquitto
 @pytest.mark.skipif(not DYNAMIC_SECURITY, reason="needs mosquitto's plugin mosquitto_dynamic_security.so")
-def test_refused_subscription_is_told(tmp_path: Path) -> None:
+def test_a_refused_subscription_is_reported(tmp_path: Path) -> None:
     rules = tmp_path / "rules.json"
     rules.write_text('{"defaultACLAccess": {"subscribe": false}, "clients": [], "groups": [], "roles": []}')
     plugin = (f"plugin {DYNAMIC_SECURITY[0]}", f"plugin_opt_config_file {rules}")
@@ -88,25 +90,25 @@ def test_refused_subscription_is_told(tmp_path: Path) -> None:
         reader.close()
 
 
-def test_unknown_host() -> None:
+def test_an_unknown_host_is_explained() -> None:
     assert problem_of(session(1883, host="no-such-host.invalid")) == (
         "broker no-such-host.invalid:1883: unknown host name; check its spelling and the network's DNS"
     )
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70])
-def test_host_that_is_no_name(host: str) -> None:
+def test_an_invalid_host_name_is_explained(host: str) -> None:
     assert "unknown host name" in problem_of(session(1883, host=host))
 
 
-def test_nothing_listens() -> None:
+def test_a_closed_port_is_explained() -> None:
     port = free_port()
     assert problem_of(session(port)) == (
         f"broker {HOST}:{port}: connection refused; is the broker running, and on this port?"
     )
 
 
-def test_a_server_that_never_answers() -> None:
+def test_a_server_without_an_answer_is_explained() -> None:
     with socket.create_server((HOST, 0)) as server:
         subject = session(server.getsockname()[1], timing=Timing(connect=0.3))
         assert "accepts connections but does not answer" in problem_of(subject)
@@ -121,14 +123,14 @@ def test_a_stop_does_not_wait_for_a_connection_attempt() -> None:
     assert time.monotonic() - begin < 1.0
 
 
-def test_a_broker_that_was_down_behind_a_proxy_is_no_old_broker() -> None:
-    """A proxy closes without a word: that must not cost for long the reasons that only MQTT 5 gives."""
+def test_a_broker_that_was_down_behind_a_proxy_is_not_taken_for_a_legacy_one() -> None:
+    """A proxy closes the connection without an answer; falling back to 3.1.1 for long would lose MQTT 5's reasons."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(socket.create_server((HOST, 0)))
         subject = session(server.getsockname()[1])
         levels = []
         for answer in (b"", b"\x20\x02\x00\x00", b"\x20\x03\x00\x00\x00"):  # nothing, CONNACK 3.1.1, CONNACK 5
-            connection, _ = _accepted(server, subject)
+            connection, _ = _accept_client(server, subject)
             stack.enter_context(connection)
             levels.append(connection.recv(64)[8])
             connection.sendall(answer)
@@ -139,10 +141,10 @@ def test_a_broker_that_was_down_behind_a_proxy_is_no_old_broker() -> None:
         subject.close()
 
 
-def test_the_reason_in_a_goodbye_is_told() -> None:
+def test_the_reason_in_a_disconnect_is_reported() -> None:
     with socket.create_server((HOST, 0)) as server:
         subject = session(server.getsockname()[1])
-        connection, _ = _accepted(server, subject)
+        connection, _ = _accept_client(server, subject)
         with connection:
             # CONNACK; DISCONNECT 0x8E, session taken over, with a reason string: without one paho 2.1 reads neither
             connection.sendall(b"\x20\x03\x00\x00\x00" + b"\xe0\x08\x8e\x06\x1f\x00\x03bye")
@@ -150,7 +152,7 @@ def test_the_reason_in_a_goodbye_is_told() -> None:
         subject.close()
 
 
-def _accepted(server: socket.socket, subject: Session) -> tuple[socket.socket, object]:
+def _accept_client(server: socket.socket, subject: Session) -> tuple[socket.socket, object]:
     server.settimeout(0.05)
 
     def accept() -> tuple[socket.socket, object] | None:

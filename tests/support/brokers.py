@@ -242,8 +242,8 @@ def run_until(subject: Session, kind: type[Event], count: int = 1, timeout: floa
 
 @contextlib.contextmanager
 def subscribed(port: int, *topics: str, name: str = "reader", keep: int = 0) -> Iterator[Subscriber]:
-    """Yield a subscriber that is connected already. keep: s for which the broker keeps its session."""
-    timing = Timing(connect=2.0, keepalive=5, keep=keep)
+    """A subscriber that is connected already."""
+    timing = Timing(connect=2.0, keepalive=5, session_expiry=keep)
     reader = Subscriber(Session(Endpoint(HOST, port), name, timing=timing, backoff=QUICK), topics or ("#",))
     try:
         eventually(lambda: reader.read(0.05) or reader.connected)

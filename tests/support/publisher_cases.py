@@ -1,4 +1,4 @@
-"""What the tests of the publisher share: a device, a clock, a state folder with a real outbox, and its turns."""
+"""Shared by the tests of the publisher: a device, a clock, a state folder with a real outbox, and single steps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ START = 1_800_000_000.0
 
 @dataclass
 class Clock:
-    """A clock that moves when it is told to; with `running` also by itself."""
+    """Clock that a test sets; with `running` it also advances by itself."""
 
     now: float
     running: bool = False
@@ -50,7 +50,7 @@ class Clock:
 
 
 class State:
-    """A state folder: a real journal that closes intervals, and the outbox that offers them."""
+    """State folder with a real journal that closes intervals and the outbox that holds them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,6 +59,7 @@ class State:
         self._seq: dict[str, int] = defaultdict(int)
 
     def close_intervals(self, count: int, line: str = "a") -> None:
+        """Close `count` further intervals of 60 s on a line; the cars counted to the right equal their number."""
         for _ in range(count):
             self._seq[line] = seq = self._seq[line] + 1
             start = START + 60 * (seq - 1)
@@ -70,7 +71,7 @@ class State:
 
     @property
     def closed(self) -> int:
-        """Intervals that were closed on all lines."""
+        """Number of intervals that were closed, on all lines together."""
         return sum(self._seq.values())
 
     def publisher(self, port: int, *, timing: Timing = SHORT, to: Endpoint | None = None, **options: Any) -> Publisher:
@@ -94,7 +95,7 @@ def health() -> Health:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[State]:
-    """A state folder, closed at the end."""
+    """Yield a state folder that is closed at the end."""
     state = State(folder)
     try:
         yield state
@@ -104,9 +105,10 @@ def opened(folder: Path) -> Iterator[State]:
 
 
 def settle(publisher: Publisher, until: Callable[[], object]) -> None:
+    """Step the publisher until `until` returns something true."""
     eventually(lambda: publisher.step(0.01) or until())  # type: ignore[func-returns-value]
 
 
-def turns(publisher: Publisher, count: int) -> None:
+def steps(publisher: Publisher, count: int) -> None:
     for _ in range(count):
         publisher.step(0.01)
