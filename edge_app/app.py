@@ -19,7 +19,7 @@ from edge_app.counting.tracker import Tracker, TrackerSettings
 from edge_app.detectors.manifest import refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
-from edge_app.monitoring.health_report import Components, Report
+from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.mqtt.connection import Timing
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import Endpoint, Tls
@@ -177,7 +177,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         outbox = Outbox(config.store.folder)
         stack.callback(outbox.close)
         quality = build_quality(config, source)
-        report, meta = Report(), build_meta(config, device, lines)
+        report, meta = HealthReport(), build_meta(config, device, lines)
         announcement = build_announcement(config, device, lines)
         interval_s = config.counting.interval_s
         publisher = Publisher(

@@ -1,7 +1,7 @@
-"""When a certificate ends, read from its own bytes, and what a person is told before it does.
+"""Read the end of a certificate's validity from its bytes, and warn in time.
 
-The standard library tells the end only of a certificate that somebody presents; ours must be known before a broker
-refuses it.
+The standard library gives that date only for a certificate that a peer presents; that of the device's own certificate
+must be known before a broker refuses it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from typing import Final
 from edge_app.errors import ConfigError
 
 WARN_DAYS: Final = 30
+"""Days before the end from which on `expiry_warning` warns."""
 _DAY_S: Final = 86_400
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _SEQUENCE, _VERSION, _UTC_TIME = 0x30, 0xA0, 0x17
 
 
 def ends_at(file: Path) -> float:
-    """UTC s at which the first certificate in a PEM file ends. Raises ConfigError when there is none to read."""
+    """Return when the first certificate in a PEM file ends, UTC s.
+
+    Raises ConfigError: when the file cannot be read or holds no valid certificate.
+    """
     try:
         found = _PEM.search(file.read_text("ascii", errors="replace"))
     except OSError as error:
@@ -36,7 +40,10 @@ def ends_at(file: Path) -> float:
 
 
 def expiry_warning(files: Iterable[Path], now: float) -> str:
-    """One sentence about the first that has ended or ends within WARN_DAYS; empty when all is well. now: UTC s."""
+    """Return one sentence on the first certificate that has ended, ends within WARN_DAYS or cannot be read.
+
+    now: UTC s. The sentence is empty when all is well.
+    """
     for file in files:
         try:
             left = ends_at(file) - now
@@ -51,7 +58,10 @@ def expiry_warning(files: Iterable[Path], now: float) -> str:
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Tag and content of each element in a row. Source: X.690, definite lengths, as DER has no others."""
+    """Yield tag and content of each element in a sequence of bytes.
+
+    Source: X.690; DER has definite lengths only.
+    """
     at = 0
     while at < len(data):
         tag, length, at = data[at], data[at + 1], at + 2
@@ -59,21 +69,24 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
             size = length & 0x7F
             length, at = int.from_bytes(data[at : at + size], "big"), at + size
         if at + length > len(data):
-            raise ValueError("an element is longer than what holds it")
+            raise ValueError("an element is longer than the data around it")
         yield tag, data[at : at + length]
         at += length
 
 
 def _not_after(der: bytes) -> float:
-    """Source: RFC 5280, 4.1: version (optional), serial number, signature, issuer, validity."""
+    """Return the end of validity, UTC s, of a certificate in DER form.
+
+    Source: RFC 5280, 4.1: version (optional), serial number, signature, issuer, validity.
+    """
     _, certificate = next(_elements(der))
     _, signed = next(_elements(certificate))
     parts = [part for part in _elements(signed) if part[0] != _VERSION]
     tag, validity = parts[3]
     if tag != _SEQUENCE:
-        raise ValueError("no validity where it should be")
+        raise ValueError("the certificate has no validity")
     (_, _begin), (kind, end) = _elements(validity)
     text = end.decode("ascii")
-    if kind == _UTC_TIME:  # two digits of the year: 50 and more are of the last century
+    if kind == _UTC_TIME:  # the year has two digits: from 50 on it is 19xx
         text = ("19" if text[:2] >= "50" else "20") + text
     return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=timezone.utc).timestamp()

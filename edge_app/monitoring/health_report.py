@@ -1,4 +1,4 @@
-"""What the device says of itself: the health message, gathered from all components."""
+"""Build the health message from the figures of all components."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from edge_app.system.redaction import redacted
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Where figures come from; whatever is asked of them here may be asked by any thread.
+    """Components whose figures health and metrics report; any thread may read those figures.
 
-    folder: that of the store. certificates: PEM files by what they are, "device" or "authority".
+    folder: the state folder.
+    certificates: PEM files by name, "device" and "authority".
     """
 
     source: Source
@@ -38,22 +39,26 @@ class Components:
     certificates: Mapping[str, Path]
 
 
-class Report:
-    """`health` is called by one thread, once `components` are there; `problem` by any."""
+class HealthReport:
+    """Health of the device.
+
+    `components` must be set before the first call. `health` belongs to one thread; any thread may read `problem`.
+    """
 
     components: Components
 
     def __init__(self) -> None:
-        self._begun = time.monotonic()
-        self._rate = RateMeter(over_s=0, started=self._begun)
+        self._started_at = time.monotonic()
+        self._rate = RateMeter(over_s=0, started=self._started_at)
 
     def health(self) -> Health:
+        """Return the health message of this moment; the frame rate is that since the call before."""
         components = self.components
         device, ledger = readings(components.folder), components.ledger
         detect = components.pipeline.times.percentiles().get("detect")
         return Health(
             at=datetime.now(timezone.utc),
-            uptime_s=round(time.monotonic() - self._begun, 1),
+            uptime_s=round(time.monotonic() - self._started_at, 1),
             frames_per_s=round(self._rate.update(components.service.frames, time.monotonic()), 2),
             frames_dropped=components.service.dropped,
             inference_ms=Percentiles(p50=round(detect.p50, 2), p95=round(detect.p95, 2)) if detect else None,
@@ -75,7 +80,10 @@ class Report:
 
     @property
     def problem(self) -> str:
-        """The gravest one: what is lost, what is not delivered, what will not be delivered soon, what is not seen."""
+        """The gravest problem as one sentence, empty without any.
+
+        Lost data come first, then data that are not delivered, a certificate that ends, and the camera's view.
+        """
         components = self.components
         return (
             components.ledger.problem

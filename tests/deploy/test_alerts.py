@@ -1,4 +1,4 @@
-"""deploy/prometheus: every alert on its fault and on nothing else, by Prometheus' own rule tests (promtool)."""
+"""Alerts of deploy/prometheus: each fires on its fault and on nothing else, by Prometheus' rule tests (promtool)."""
 
 from __future__ import annotations
 
@@ -14,68 +14,74 @@ import pytest
 import yaml
 
 from edge_app.records import DIRECTIONS
-from tests.monitoring.test_metrics import scene
-from tests.support.metrics_cases import PROMTOOL, Scene, Series
+from tests.support.metrics_cases import PROMTOOL, Rig, Series, rig
 from tests.support.paths import ROOT
 
-__all__ = ["scene"]  # a fixture
+__all__ = ["rig"]  # a fixture
 
 FOLDER = ROOT / "deploy" / "prometheus"
 RULES = yaml.safe_load((FOLDER / "alerts.yml").read_text("utf-8"))["groups"][0]["rules"]
 ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for rule in RULES}
-WHO = {"site": "harbour", "device": "pole-7"}
-TARGET = WHO | {"instance": "10.8.0.7:9120", "job": "edge-app"}
+DEVICE = {"site": "harbour", "device": "pole-7"}
+TARGET = DEVICE | {"instance": "10.8.0.7:9120", "job": "edge-app"}
 LENGTH = 2000
-"""Minutes of samples, one each."""
+"""Samples of each series, one a minute."""
 needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="needs promtool: sh deploy/prepare.sh test brings it")
 
 
-def named(metric: str, **labels: str) -> str:
-    inside = ",".join(f'{key}="{text}"' for key, text in (TARGET | labels).items())
-    return f"{metric}{{{inside}}}"
+def series_of(metric: str, **labels: str) -> str:
+    pairs = ",".join(f'{key}="{text}"' for key, text in (TARGET | labels).items())
+    return f"{metric}{{{pairs}}}"
 
 
 HEALTHY: Mapping[str, str] = {
-    named("up"): f"1x{LENGTH}",
-    named("edge_app_build_info", version="1"): f"1x{LENGTH}",
-    named("process_start_time_seconds"): f"1000x{LENGTH}",
-    named("process_resident_memory_bytes"): f"160000000x{LENGTH}",
-    named("edge_app_camera_state", state="ok"): f"1x{LENGTH}",
-    **{named("edge_app_camera_state", state=state): f"0x{LENGTH}" for state in ("opening", "frozen", "lost", "ended")},
-    named("edge_app_frames_processed_total"): f"0+900x{LENGTH}",
+    series_of("up"): f"1x{LENGTH}",
+    series_of("edge_app_build_info", version="1"): f"1x{LENGTH}",
+    series_of("process_start_time_seconds"): f"1000x{LENGTH}",
+    series_of("process_resident_memory_bytes"): f"160000000x{LENGTH}",
+    series_of("edge_app_camera_state", state="ok"): f"1x{LENGTH}",
     **{
-        named("edge_app_quality", flag=flag): f"0x{LENGTH}"
+        series_of("edge_app_camera_state", state=state): f"0x{LENGTH}"
+        for state in ("opening", "frozen", "lost", "ended")
+    },
+    series_of("edge_app_frames_processed_total"): f"0+900x{LENGTH}",
+    **{
+        series_of("edge_app_quality", flag=flag): f"0x{LENGTH}"
         for flag in ("dark", "blind", "blurred", "moved", "clock_unsynced")
     },
-    named("edge_app_interval_coverage_ratio", line="main"): f"0.99x{LENGTH}",
+    series_of("edge_app_interval_coverage_ratio", line="main"): f"0.99x{LENGTH}",
     **{
-        named("edge_app_vehicles_total", line="main", direction=way, **{"class": "car"}): f"0+3x{LENGTH}"
-        for way in DIRECTIONS
+        series_of("edge_app_vehicles_total", line="main", direction=direction, **{"class": "car"}): f"0+3x{LENGTH}"
+        for direction in DIRECTIONS
     },
-    named("edge_app_broker_connected"): f"1x{LENGTH}",
-    named("edge_app_broker_connections_total"): f"1x{LENGTH}",
-    named("edge_app_outbox_intervals"): f"1 0x{LENGTH}",
-    named("edge_app_outbox_oldest_age_seconds"): f"1 0x{LENGTH}",
-    named("edge_app_intervals_dropped_total"): f"4x{LENGTH}",
-    named("edge_app_intervals_skipped_total"): f"0x{LENGTH}",
+    series_of("edge_app_broker_connected"): f"1x{LENGTH}",
+    series_of("edge_app_broker_connections_total"): f"1x{LENGTH}",
+    series_of("edge_app_outbox_intervals"): f"1 0x{LENGTH}",
+    series_of("edge_app_outbox_oldest_age_seconds"): f"1 0x{LENGTH}",
+    series_of("edge_app_intervals_dropped_total"): f"4x{LENGTH}",
+    series_of("edge_app_intervals_skipped_total"): f"0x{LENGTH}",
     **{
-        named("edge_app_certificate_expiry_timestamp_seconds", certificate=name): f"5000000x{LENGTH}"
+        series_of("edge_app_certificate_expiry_timestamp_seconds", certificate=name): f"5000000x{LENGTH}"
         for name in ("device", "authority")
     },
-    named("edge_app_storage_fault"): f"0x{LENGTH}",
-    named("edge_app_unstored_crossings"): f"0x{LENGTH}",
-    named("edge_app_storage_damaged_total"): f"0x{LENGTH}",
-    named("edge_app_disk_free_bytes"): f"20000000000x{LENGTH}",
-    named("edge_app_temperature_celsius"): f"60x{LENGTH}",
-    named("edge_app_clock_behind_seconds"): f"0x{LENGTH}",
+    series_of("edge_app_storage_fault"): f"0x{LENGTH}",
+    series_of("edge_app_unstored_crossings"): f"0x{LENGTH}",
+    series_of("edge_app_storage_damaged_total"): f"0x{LENGTH}",
+    series_of("edge_app_disk_free_bytes"): f"20000000000x{LENGTH}",
+    series_of("edge_app_temperature_celsius"): f"60x{LENGTH}",
+    series_of("edge_app_clock_behind_seconds"): f"0x{LENGTH}",
 }
-"""30 minutes after 0 a device is well: 15 frames/s, six vehicles a minute, a broker, a cool box."""
+"""Samples of a device without a fault from minute 30 on: 15 frames/s, six vehicles a minute, a broker, a cool box."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """series: what is other than HEALTHY, None for a series that ends. expected: alerts by name, with the labels that
-    each has beside severity; nothing else may fire. minutes: when that is looked at. other_labels: of the alert."""
+    """Fault of a device and the alerts that it raises.
+
+    expected: alerts by name, with the labels that each has beside severity; no other alert may fire.
+    series: samples that differ from HEALTHY.
+    minutes: time at which the alerts are checked.
+    """
 
     expected: Mapping[str, Mapping[str, str]]
     series: Mapping[str, str] = field(default_factory=dict)
@@ -83,36 +89,40 @@ class Fault:
 
 
 def flag(name: str) -> dict[str, str]:
-    return {named("edge_app_quality", flag=name): f"1x{LENGTH}"}
+    return {series_of("edge_app_quality", flag=name): f"1x{LENGTH}"}
 
 
 def camera(state: str) -> dict[str, str]:
     return {
-        named("edge_app_camera_state", state="ok"): f"0x{LENGTH}",
-        named("edge_app_camera_state", state=state): f"1x{LENGTH}",
+        series_of("edge_app_camera_state", state="ok"): f"0x{LENGTH}",
+        series_of("edge_app_camera_state", state=state): f"1x{LENGTH}",
     }
 
 
 def only(metric: str, samples: str, **labels: str) -> dict[str, str]:
-    return {named(metric, **labels): samples}
+    return {series_of(metric, **labels): samples}
 
 
-SAID = only("edge_app_interval_coverage_ratio", f"0x{LENGTH}", line="main")
-STILL = only("edge_app_frames_processed_total", f"5x{LENGTH}")
-ALL_GONE = {name: f"{samples.split('x')[0]}x20 stale" for name, samples in HEALTHY.items() if " " not in samples}
-AWAY = {named("edge_app_outbox_intervals"): "1 0 stale", named("edge_app_outbox_oldest_age_seconds"): "1 0 stale"}
-LINE = {**WHO, "line": "main"}
+NO_COVERAGE = only("edge_app_interval_coverage_ratio", f"0x{LENGTH}", line="main")
+NO_FRAMES = only("edge_app_frames_processed_total", f"5x{LENGTH}")
+SERIES_END = {name: f"{samples.split('x')[0]}x20 stale" for name, samples in HEALTHY.items() if " " not in samples}
+OUTBOX_ENDS = {
+    series_of("edge_app_outbox_intervals"): "1 0 stale",
+    series_of("edge_app_outbox_oldest_age_seconds"): "1 0 stale",
+}
+LINE_LABELS = {**DEVICE, "line": "main"}
 FAULTS = {
     "healthy": Fault({}),
-    "healthy for long": Fault({}, minutes=1900),
-    "does not answer": Fault({"EdgeAppDown": TARGET}, ALL_GONE | AWAY | only("up", f"1x20 0x{LENGTH}")),
-    "does not answer for a moment": Fault({}, ALL_GONE | AWAY | only("up", f"1x57 0x{LENGTH}")),
-    "sends nothing more": Fault({"EdgeAppVanished": WHO}, ALL_GONE | AWAY),
-    "never heard of": Fault({}, dict.fromkeys(HEALTHY, "_x10")),
-    "starts anew again and again": Fault({"EdgeAppRestarts": TARGET}, only("process_start_time_seconds", "1000+60x90")),
-    "started anew once": Fault({}, only("process_start_time_seconds", f"1000x40 3000x{LENGTH}")),
+    "healthy for a long time": Fault({}, minutes=1900),
+    "does not answer": Fault({"EdgeAppDown": TARGET}, SERIES_END | OUTBOX_ENDS | only("up", f"1x20 0x{LENGTH}")),
+    "does not answer for a moment": Fault({}, SERIES_END | OUTBOX_ENDS | only("up", f"1x57 0x{LENGTH}")),
+    "sends no more samples": Fault({"EdgeAppVanished": DEVICE}, SERIES_END | OUTBOX_ENDS),
+    "never seen": Fault({}, dict.fromkeys(HEALTHY, "_x10")),
+    "restarts repeatedly": Fault({"EdgeAppRestarts": TARGET}, only("process_start_time_seconds", "1000+60x90")),
+    "restarted once": Fault({}, only("process_start_time_seconds", f"1000x40 3000x{LENGTH}")),
     "camera lost": Fault(
-        {"EdgeAppCameraAway": TARGET | {"state": "ok"}, "EdgeAppLowCoverage": LINE}, camera("lost") | STILL | SAID
+        {"EdgeAppCameraAway": TARGET | {"state": "ok"}, "EdgeAppLowCoverage": LINE_LABELS},
+        camera("lost") | NO_FRAMES | NO_COVERAGE,
     ),
     "camera lost and opened in turns": Fault(
         {"EdgeAppCameraAway": TARGET | {"state": "ok"}},
@@ -121,7 +131,7 @@ FAULTS = {
         | only("edge_app_camera_state", "1 0 " * 40, state="lost"),
     ),
     "camera frozen": Fault({"EdgeAppCameraFrozen": TARGET | {"state": "frozen"}}, camera("frozen")),
-    "stalled": Fault({"EdgeAppStalled": TARGET}, STILL),
+    "stalled": Fault({"EdgeAppStalled": TARGET}, NO_FRAMES),
     "blind": Fault({"EdgeAppBlind": TARGET | {"flag": "blind"}}, flag("blind")),
     "moved": Fault({"EdgeAppMoved": TARGET | {"flag": "moved"}}, flag("moved")),
     "blurred": Fault({"EdgeAppBlurred": TARGET | {"flag": "blurred"}}, flag("blurred"), minutes=90),
@@ -131,11 +141,11 @@ FAULTS = {
     "clock unset": Fault({"EdgeAppClock": TARGET | {"flag": "clock_unsynced"}}, flag("clock_unsynced"), minutes=90),
     "clock set back": Fault({"EdgeAppClock": TARGET}, only("edge_app_clock_behind_seconds", "7200x200"), minutes=90),
     "low coverage": Fault(
-        {"EdgeAppLowCoverage": LINE}, only("edge_app_interval_coverage_ratio", f"0.7x{LENGTH}", line="main")
+        {"EdgeAppLowCoverage": LINE_LABELS}, only("edge_app_interval_coverage_ratio", f"0.7x{LENGTH}", line="main")
     ),
     "slow": Fault({"EdgeAppSlow": TARGET}, only("edge_app_frames_processed_total", f"0+120x{LENGTH}")),
     "no vehicles": Fault(
-        {"EdgeAppNoVehicles": LINE},
+        {"EdgeAppNoVehicles": LINE_LABELS},
         {name: f"7x{LENGTH}" for name in HEALTHY if name.startswith("edge_app_vehicles")},
         minutes=1600,
     ),
@@ -185,18 +195,18 @@ FAULTS = {
 }
 
 
-def spoken(text: str, labels: Mapping[str, str]) -> str:
+def filled_in(text: str, labels: Mapping[str, str]) -> str:
     return re.sub(r"{{ \$labels\.(\w+) }}", lambda match: labels[match[1]], text)
 
 
 def rule_test(name: str, fault: Fault) -> dict[str, Any]:
-    """One promtool test: every alert is asked for, so that none fires unasked."""
+    """Return a promtool test that checks every alert, so that none can fire unnoticed."""
     series = {**HEALTHY, **fault.series}
     checks = []
     for alert, rule in ALERTS.items():
         labels = fault.expected.get(alert)
-        said = {key: spoken(text, labels) for key, text in rule["annotations"].items()} if labels else {}
-        fires = [{"exp_labels": {**labels, **rule["labels"]}, "exp_annotations": said}] if labels else []
+        texts = {key: filled_in(text, labels) for key, text in rule["annotations"].items()} if labels else {}
+        fires = [{"exp_labels": {**labels, **rule["labels"]}, "exp_annotations": texts}] if labels else []
         checks.append({"eval_time": f"{fault.minutes}m", "alertname": alert, "exp_alerts": fires})
     return {
         "name": name,
@@ -224,45 +234,48 @@ def test_each_fault_raises_its_alert_and_no_other(tmp_path: Path) -> None:
     promtool("test", "rules", str(file))
 
 
-def test_no_alert_is_without_a_fault_that_raises_it() -> None:
+def test_every_alert_has_a_fault_that_raises_it() -> None:
     assert {alert for fault in FAULTS.values() for alert in fault.expected} == set(ALERTS)
 
 
 @needs_promtool
-@pytest.mark.parametrize("what", [("rules", "alerts.yml"), ("config", "--syntax-only", "prometheus.yml")])
-def test_the_shipped_files_are_valid(what: tuple[str, ...]) -> None:
-    promtool("check", *what[:-1], str(FOLDER / what[-1]))
+@pytest.mark.parametrize("arguments", [("rules", "alerts.yml"), ("config", "--syntax-only", "prometheus.yml")])
+def test_the_shipped_files_are_valid(arguments: tuple[str, ...]) -> None:
+    promtool("check", *arguments[:-1], str(FOLDER / arguments[-1]))
 
 
 @needs_promtool
-def test_the_agents_file_is_valid() -> None:
+def test_the_file_for_the_agent_is_valid() -> None:
     promtool("check", "config", "--agent", "--syntax-only", str(FOLDER / "agent.yml"))
 
 
-def test_alerts_ask_only_for_what_a_device_tells(scene: Scene) -> None:
-    told: Series = scene.now
-    names = {name for name, _ in told} | {"up", "edge_app_certificate_expiry_timestamp_seconds"}
-    names |= {"edge_app_interval_coverage_ratio", "edge_app_temperature_celsius"}  # not on every machine at once
+def test_alerts_use_only_metrics_that_a_device_has(rig: Rig) -> None:
+    series: Series = rig.now
+    names = {name for name, _ in series} | {"up", "edge_app_certificate_expiry_timestamp_seconds"}
+    names |= {
+        "edge_app_interval_coverage_ratio",
+        "edge_app_temperature_celsius",
+    }  # not on every machine, or not at once
     for alert, rule in ALERTS.items():
-        asked = set(re.findall(r"\b(?:edge_app|process)_\w+", rule["expr"]))
-        assert asked <= names, alert
-    flags = {dict(labels).get("flag") for name, labels in told if name == "edge_app_quality"}
-    states = {dict(labels).get("state") for name, labels in told if name == "edge_app_camera_state"}
+        used = set(re.findall(r"\b(?:edge_app|process)_\w+", rule["expr"]))
+        assert used <= names, alert
+    flags = {dict(labels).get("flag") for name, labels in series if name == "edge_app_quality"}
+    states = {dict(labels).get("state") for name, labels in series if name == "edge_app_camera_state"}
     expressions = " ".join(rule["expr"] for rule in RULES)
     assert set(re.findall(r'flag="(\w+)"', expressions)) == flags
     assert set(re.findall(r'state="(\w+)"', expressions)) <= states
 
 
-def test_the_readme_names_every_figure_and_no_other(scene: Scene) -> None:
-    text = (ROOT / "docs/deploy/prometheus.md").read_text("utf-8")
-    told = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in scene.now if name.startswith("edge_app")}
+def test_the_readme_names_every_metric_and_no_other(rig: Rig) -> None:
+    text = (FOLDER / "README.md").read_text("utf-8")
+    names = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in rig.now if name.startswith("edge_app")}
     rows = set(re.findall(r"(?m)^\| `(edge_app_\w+)`", text))
-    somewhere = {"edge_app_temperature_celsius", "edge_app_certificate_expiry_timestamp_seconds"}
-    assert rows - somewhere == (told | {"edge_app_stage_seconds", "edge_app_interval_coverage_ratio"}) - somewhere
+    optional = {"edge_app_temperature_celsius", "edge_app_certificate_expiry_timestamp_seconds"}
+    assert rows - optional == (names | {"edge_app_stage_seconds", "edge_app_interval_coverage_ratio"}) - optional
     assert f"{len(ALERTS)} alerts" in text
 
 
-def test_every_alert_says_what_happened_and_what_to_do() -> None:
+def test_every_alert_has_a_summary_and_an_action() -> None:
     for rule in RULES:
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
         assert rule["annotations"].keys() == {"summary", "action"}

@@ -1,4 +1,4 @@
-"""The archive that installs a device without internet: complete for every Python, and installed in a bare Debian."""
+"""Archive that installs a device without internet: complete for each Python, and installable on a bare Debian."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from tests.support import bare_tree
 from tests.support.paths import ROOT
 
 GLIBC = {"3.10": 35, "3.11": 36, "3.13": 41}
-"""JetPack 6 (Ubuntu 22.04), Debian 12, Debian 13: Python -> the minor version of their glibc 2."""
-HERE = ("3.11", "3.13")
-"""Pythons that have ai-edge-litert for x86-64; Debian 12 and 13."""
-ASKED = "EDGE_APP_ARCHIVE"
+"""Python of JetPack 6 (Ubuntu 22.04), Debian 12 and Debian 13 -> minor version of the system's glibc 2."""
+X86_PYTHONS = ("3.11", "3.13")
+"""Pythons with ai-edge-litert for x86-64: those of Debian 12 and 13."""
+VARIABLE = "EDGE_APP_ARCHIVE"
 
-asked = pytest.mark.skipif(
-    not os.environ.get(ASKED),
-    reason=f"fetches wheels and a bare Debian (a minute or two, 400 MB): set {ASKED}=1 to run it",
+on_request = pytest.mark.skipif(
+    not os.environ.get(VARIABLE),
+    reason=f"fetches wheels and a bare Debian (a minute or two, 400 MB): set {VARIABLE}=1 to run it",
 )
 
 
 @pytest.fixture(scope="session", params=["aarch64", "x86_64"])
 def wheels(request: pytest.FixtureRequest) -> tuple[str, list[Path]]:
-    archive(request.param, *(GLIBC if request.param == "aarch64" else HERE))
+    archive(request.param, *(GLIBC if request.param == "aarch64" else X86_PYTHONS))
     return request.param, sorted((ROOT / "build/archive" / request.param / "wheels").glob("*.whl"))
 
 
 @functools.cache
 def archive(processor: str, *pythons: str) -> Path:
-    """Builds it as `make archive` does, once for all tests."""
+    """Build the archive as `make archive` does, once for all tests; return its path."""
     command = ("sh", str(ROOT / "deploy/archive.sh"), processor, *pythons)
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=600, check=False, env=os.environ | {"PYTHON": sys.executable}
@@ -66,48 +66,60 @@ def requirements(wheel: Path) -> list[Requirement]:
 
 
 def unusable(python: str, processor: str, wheels: list[Path]) -> list[str]:
-    """What pip would pass over on this Python, and for want of what: a wheel goes when something it requires is not
-    there in any version that fits, and then what requires that wheel, until nothing changes."""
+    """Return the wheels that pip cannot use on this Python, each with the requirement that it misses.
+
+    A wheel is unusable when no usable wheel satisfies one of its requirements. Removing it may make others unusable, so
+    this is repeated until nothing changes.
+    """
     fitting = tags(python, processor)
-    here = {"python_version": python, "python_full_version": f"{python}.0", "platform_machine": processor, "extra": ""}
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "platform_machine": processor,
+        "extra": "",
+    }
     usable = [wheel for wheel in wheels if parse_wheel_filename(wheel.name)[3] & fitting]
-    gone: list[str] = []
+    unusable_wheels: list[str] = []
     while True:
-        there = [parse_wheel_filename(wheel.name)[:2] for wheel in usable]
+        versions = [parse_wheel_filename(wheel.name)[:2] for wheel in usable]
         bad = {
             wheel: need
             for wheel in usable
             for need in requirements(wheel)
-            if (need.marker is None or need.marker.evaluate(here))
-            and not any(name == canonicalize_name(need.name) and version in need.specifier for name, version in there)
+            if (need.marker is None or need.marker.evaluate(environment))
+            and not any(
+                name == canonicalize_name(need.name) and version in need.specifier for name, version in versions
+            )
         }
         if not bad:
-            return gone
-        gone += [f"{wheel.name} needs {need}" for wheel, need in bad.items()]
+            return unusable_wheels
+        unusable_wheels += [f"{wheel.name} needs {need}" for wheel, need in bad.items()]
         usable = [wheel for wheel in usable if wheel not in bad]
 
 
-@asked
+@on_request
 @pytest.mark.timeout(900)
-def test_the_archive_holds_all_that_each_python_needs(wheels: tuple[str, list[Path]]) -> None:
+def test_the_archive_holds_every_requirement_of_each_python(wheels: tuple[str, list[Path]]) -> None:
     processor, files = wheels
-    for python in GLIBC if processor == "aarch64" else HERE:
-        gone = unusable(python, processor, files)
-        assert not any(text.startswith("edge_app-") for text in gone), (python, gone)
+    for python in GLIBC if processor == "aarch64" else X86_PYTHONS:
+        missing = unusable(python, processor, files)
+        assert not any(text.startswith("edge_app-") for text in missing), (python, missing)
 
 
-@asked
+@on_request
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("debootstrap"), reason="needs root and debootstrap")
-def test_it_installs_in_a_bare_debian_without_a_network(pytestconfig: pytest.Config) -> None:
+def test_it_installs_on_a_bare_debian_without_a_network(pytestconfig: pytest.Config) -> None:
     processor = platform.machine()
     tree = pytestconfig.cache.mkdir("bare-tree") / f"bookworm-{processor}"
     try:
         bare_tree.make(tree, processor)
     except OSError as error:
         pytest.skip(f"no bare Debian can be made here: {error}")
-    assert bare_tree.inside(tree, "sh", "-c", "tail -n +3 /proc/net/dev | grep -v lo:").returncode == 1, "a network"
-    done = bare_tree.install(tree, archive(processor, *HERE), fps=10.0)
+    assert bare_tree.inside(tree, "sh", "-c", "tail -n +3 /proc/net/dev | grep -v lo:").returncode == 1, (
+        "there is a network"
+    )
+    done = bare_tree.install(tree, archive(processor, *X86_PYTHONS), fps=10.0)
     assert done.returncode == 0, done.stderr
     assert "installed. Now write /etc/edge-app/edge-app.toml" in done.stderr
     secrets = tree / "etc/edge-app/credentials"

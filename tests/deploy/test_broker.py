@@ -1,4 +1,4 @@
-"""deploy/broker as the city runs it: real mosquitto, the shipped settings, certificates by the shipped script."""
+"""Files of deploy/broker with a real mosquitto: the shipped settings, and certificates made by the shipped script."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = [needs_mosquitto, needs_openssl]
 
 @dataclass(frozen=True)
 class City:
-    """An authority of deploy/broker/ca.sh."""
+    """Certificate authority of a city, run by deploy/broker/ca.sh in `folder`."""
 
     folder: Path
 
@@ -46,7 +46,7 @@ class City:
         script = ("sh", str(BROKER / "ca.sh"), command, str(self.folder), *arguments)
         return subprocess.run(script, capture_output=True, text=True, timeout=30)
 
-    def do(self, command: str, *arguments: str) -> None:
+    def run(self, command: str, *arguments: str) -> None:
         done = self.ca(command, *arguments)
         assert done.returncode == 0, done.stderr
 
@@ -57,16 +57,16 @@ class City:
 
 def new_city(folder: Path) -> City:
     city = City(folder)
-    city.do("init")
-    city.do("server", HOST)
-    city.do("reader", "city")
+    city.run("init")
+    city.run("server", HOST)
+    city.run("reader", "city")
     for device in ("pole-7", "pole-8"):
-        city.do("enrol", "harbour", device)
+        city.run("enrol", "harbour", device)
     return city
 
 
 def settings(city: City, folder: Path) -> list[str]:
-    """The shipped file; paths and port are the test's, nothing else."""
+    """Return the lines of the shipped file with only the paths and the port changed."""
     text = (BROKER / "mosquitto.conf").read_text("utf-8")
     text = text.replace("/etc/mosquitto/edge-app/acl", str(BROKER / "acl"))
     text = text.replace("/etc/mosquitto/edge-app", str(city.folder)).replace("/var/lib/mosquitto", str(folder))
@@ -97,9 +97,9 @@ def connected(city: City, broker: Mosquitto, name: str) -> Session:
 
 
 def answer(session: Session, topic: str) -> str:
-    """Why the broker refuses a message on the topic, "" when it takes it."""
+    """Publish on the topic and return the broker's reason for a refusal, "" when it accepts."""
     token = session.publish(Message(topic, b"1", qos=1))
-    while True:  # what was published before is acknowledged first
+    while True:  # messages published before are acknowledged first
         for event in run_until(session, Acked):
             if isinstance(event, Acked) and event.token == token:
                 return event.refused
@@ -129,7 +129,7 @@ def test_a_device_writes_its_own_topics_and_no_other_ones(city: City, broker: Mo
         assert answer(device, f"traffic/v1/town/pole-7/{part}") == "Not authorized"
 
 
-def test_a_device_announces_itself_to_home_assistant_and_nobody_else(city: City, broker: Mosquitto) -> None:
+def test_a_device_may_announce_only_itself_to_home_assistant(city: City, broker: Mosquitto) -> None:
     with closing(connected(city, broker, "harbour.pole-7")) as device:
         assert answer(device, "homeassistant/device/harbour/pole-7/config") == ""
         for other in (
@@ -147,20 +147,20 @@ def test_a_device_announces_itself_to_home_assistant_and_nobody_else(city: City,
 
 
 def test_a_home_assistant_in_the_city_finds_the_device_and_its_counts(city: City, tmp_path: Path) -> None:
-    """With the entry that the shipped acl offers behind a mark, and what the program really announces."""
-    city.do("reader", "homeassistant")
+    """Uses the entry that is commented out in the shipped acl, and the announcement of the program."""
+    city.run("reader", "homeassistant")
     acl = tmp_path / "acl"
     acl.write_text(re.sub(r"(?m)^#(?=user|topic)", "", (BROKER / "acl").read_text()))
     settings_ = [line.replace(str(BROKER / "acl"), str(acl)) for line in settings(city, tmp_path / "up")]
     device = Device("harbour", "pole-7", "boot", "1")
     line = Line("quay-road", (0, 0.5), (1, 0.5))
-    said = Announcement(
+    announcement = Announcement(
         device, entities_of([line], ["car"], 60), prefix="homeassistant", record_file=tmp_path / "record"
     )
     with mosquitto(tmp_path / "up", *settings_) as up:
         with closing(connected(city, up, "harbour.pole-7")) as pole:
-            for greeting in said.birth_messages():
-                pole.publish(greeting.message)
+            for birth in announcement.birth_messages():
+                pole.publish(birth.message)
             assert answer(pole, "traffic/v1/harbour/pole-7/latest/quay-road") == ""
         endpoint = Endpoint(HOST, up.port, tls=city.tls("reader.homeassistant"))
         with closing(Session(endpoint, "ha", timing=SHORT, backoff=QUICK)) as session:
@@ -173,12 +173,12 @@ def test_a_home_assistant_in_the_city_finds_the_device_and_its_counts(city: City
 
 
 @pytest.mark.parametrize("topic", ["traffic/v1/harbour/pole-7/commands/x", "elsewhere", "$SYS/x"])
-def test_a_device_commands_nobody(city: City, broker: Mosquitto, topic: str) -> None:
+def test_a_device_may_not_send_commands(city: City, broker: Mosquitto, topic: str) -> None:
     with closing(connected(city, broker, "harbour.pole-7")) as device:
         assert answer(device, topic) == "Not authorized"
 
 
-def test_a_device_reads_its_own_commands_and_nobody_elses_data(city: City, broker: Mosquitto) -> None:
+def test_a_device_reads_its_own_commands_and_no_data_of_others(city: City, broker: Mosquitto) -> None:
     own, other = "traffic/v1/harbour/pole-7/commands/snapshot", "traffic/v1/harbour/pole-8/counts/a"
     with closing(connected(city, broker, "harbour.pole-7")) as device:
         device.subscribe([own, other, "#"])
@@ -195,11 +195,11 @@ def test_the_reader_writes_nothing(city: City, broker: Mosquitto) -> None:
         assert answer(reader, "traffic/v1/harbour/pole-7/counts/a") == "Not authorized"
 
 
-def test_strangers_stay_outside(city: City, broker: Mosquitto, tmp_path: Path) -> None:
-    """A certificate of another authority under a name that exists here, and none at all."""
+def test_a_client_without_a_valid_certificate_is_refused(city: City, broker: Mosquitto, tmp_path: Path) -> None:
+    """Tries a certificate of another authority under a name that exists here, and no certificate at all."""
     rogue = City(tmp_path / "rogue")
-    rogue.do("init")
-    rogue.do("enrol", "harbour", "pole-7")
+    rogue.run("init")
+    rogue.run("enrol", "harbour", "pole-7")
     assert "client certificate" in refusal(
         Endpoint(HOST, broker.port, tls=rogue.tls("harbour.pole-7", city.folder / "ca.pem"))
     )
@@ -208,20 +208,20 @@ def test_strangers_stay_outside(city: City, broker: Mosquitto, tmp_path: Path) -
 
 def test_a_device_trusts_only_its_own_authority(city: City, broker: Mosquitto, tmp_path: Path) -> None:
     other = City(tmp_path / "other")
-    other.do("init")
-    said = refusal(Endpoint(HOST, broker.port, tls=city.tls("harbour.pole-7", other.folder / "ca.pem")))
-    assert "its certificate is not accepted" in said
+    other.run("init")
+    problem = refusal(Endpoint(HOST, broker.port, tls=city.tls("harbour.pole-7", other.folder / "ca.pem")))
+    assert "its certificate is not accepted" in problem
 
 
 def test_a_revoked_device_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
     city = new_city(tmp_path / "city")
-    city.do("enrol", "harbour", "pole-7")  # replaced once: the older certificate must go as well
+    city.run("enrol", "harbour", "pole-7")  # enrolled twice: the older certificate must be revoked as well
     with city_broker(city, tmp_path / "broker") as running:
         pole_7, pole_8 = (
             Endpoint(HOST, running.port, tls=city.tls(f"harbour.{name}")) for name in ("pole-7", "pole-8")
         )
         assert probe(pole_7, "check") == "5"
-        city.do("revoke", "harbour", "pole-7")
+        city.run("revoke", "harbour", "pole-7")
         running.stop()
         running.start()
         assert "client certificate" in refusal(pole_7)
@@ -231,7 +231,7 @@ def test_a_revoked_device_is_refused_and_the_others_go_on(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "problem"),
     [
         (("init",), "holds an authority already"),
         (("enrol", "harbour", "Pole 7"), "may have only a-z, 0-9 and hyphens"),
@@ -240,20 +240,20 @@ def test_a_revoked_device_is_refused_and_the_others_go_on(tmp_path: Path) -> Non
         (("revoke", "harbour", "pole-99"), 'no valid certificate of "harbour/pole-99"'),
     ],
 )
-def test_wrong_calls_are_explained(city: City, arguments: tuple[str, ...], said: str) -> None:
+def test_wrong_calls_are_explained(city: City, arguments: tuple[str, ...], problem: str) -> None:
     done = city.ca(*arguments)
     assert done.returncode in (1, 2)
-    assert said in done.stderr
+    assert problem in done.stderr
 
 
-def test_a_depot_hands_on_to_the_city(tmp_path: Path) -> None:
-    """bridge.conf as shipped between two brokers: what a device tells the depot arrives in the city."""
+def test_a_depot_forwards_to_the_city(tmp_path: Path) -> None:
+    """bridge.conf as shipped between two brokers: a message to the depot's broker arrives at the city's."""
     city = new_city(tmp_path / "city")
-    city.do("reader", "bridge-1")
+    city.run("reader", "bridge-1")
     acl = tmp_path / "acl"
     acl.write_text((BROKER / "acl").read_text() + "\nuser reader.bridge-1\ntopic write traffic/v1/#\n")
-    ours = [line.replace(str(BROKER / "acl"), str(acl)) for line in settings(city, tmp_path / "up")]
-    with mosquitto(tmp_path / "up", *ours) as up:
+    city_settings = [line.replace(str(BROKER / "acl"), str(acl)) for line in settings(city, tmp_path / "up")]
+    with mosquitto(tmp_path / "up", *city_settings) as up:
         text = (BROKER / "bridge.conf").read_text("utf-8").replace("broker.example.org:8883", f"{HOST}:{up.port}")
         for shipped, made in (("city-ca.pem", "ca.pem"), ("bridge.pem", "issued/reader.bridge-1.pem")):
             text = text.replace(f"/etc/mosquitto/edge-app/{shipped}", str(city.folder / made))

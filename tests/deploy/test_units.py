@@ -1,4 +1,4 @@
-"""The systemd units, judged by systemd itself: nothing misspelt, exposure at most 2.0, both files of one mind."""
+"""systemd units, checked by systemd itself: nothing misspelt, exposure at most 2.0, and both files consistent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _installed(name: str, folder: Path) -> Path:
-    """The unit as verify may see it where the program is not installed: only the path of the program differs."""
+    """Return a copy of the unit that `verify` accepts where the program is not installed: only its path differs."""
     text = (UNITS / name).read_text("utf-8").replace("/opt/edge-app/current/bin/edge-app", "/bin/true")
     path = folder / name.replace("@", "@front")
     path.write_text(text)
@@ -33,12 +33,12 @@ def _installed(name: str, folder: Path) -> Path:
 
 @needs_systemd
 @pytest.mark.parametrize("name", NAMES)
-def test_systemd_finds_nothing_to_say(name: str, tmp_path: Path) -> None:
+def test_systemd_finds_no_fault(name: str, tmp_path: Path) -> None:
     assert _analyze("verify", str(_installed(name, tmp_path))).stderr == ""
 
 
 @needs_systemd
-def test_a_misspelt_key_would_be_seen(tmp_path: Path) -> None:
+def test_a_misspelt_key_would_be_found(tmp_path: Path) -> None:
     unit = _installed(NAMES[0], tmp_path)
     unit.write_text(unit.read_text("utf-8").replace("ProtectHostname=", "ProtectHostnam="))
     assert "ProtectHostnam" in _analyze("verify", str(unit)).stderr
@@ -47,9 +47,9 @@ def test_a_misspelt_key_would_be_seen(tmp_path: Path) -> None:
 @needs_systemd
 @pytest.mark.parametrize("name", NAMES)
 def test_exposure_is_low(name: str) -> None:
-    """systemd wants the threshold in tenths."""
-    judged = _analyze("security", "--offline=true", "--threshold=20", str(UNITS / name))
-    assert judged.returncode == 0, judged.stdout[-200:]
+    """The threshold is given in tenths: 20 is an exposure of 2.0."""
+    done = _analyze("security", "--offline=true", "--threshold=20", str(UNITS / name))
+    assert done.returncode == 0, done.stdout[-200:]
 
 
 def _settings(name: str) -> list[str]:
@@ -63,7 +63,7 @@ def test_the_template_differs_only_in_the_name_of_the_camera() -> None:
     assert many == one
 
 
-def test_what_the_program_relies_on() -> None:
+def test_the_unit_has_what_the_program_relies_on() -> None:
     settings = _settings(NAMES[0])
     assert {"Type=notify", "Restart=always", "RestartPreventExitStatus=2"} <= set(settings)
     stop = next(int(line.partition("=")[2]) for line in settings if line.startswith("TimeoutStopSec="))

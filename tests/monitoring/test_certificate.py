@@ -1,4 +1,4 @@
-"""The end of a certificate, read from files that openssl makes."""
+"""End of a certificate, read from files that openssl makes."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def openssl_end(file: Path) -> str:
 
 @needs_openssl
 @pytest.mark.parametrize("days", [-1, 2, 400, 20_000])
-def test_it_reads_what_openssl_reads(tmp_path: Path, days: int) -> None:
-    """20,000 days are beyond 2050, where the form of the date is another."""
+def test_the_end_is_the_one_that_openssl_reads(tmp_path: Path, days: int) -> None:
+    """20,000 days reach beyond 2050, where certificates write the date in another form."""
     certificate, _ = Authority(tmp_path).sign("cam", days=days)
-    told = time.strftime("%b %e %H:%M:%S %Y GMT", time.gmtime(ends_at(certificate)))
-    assert told == openssl_end(certificate)
+    end = time.strftime("%b %e %H:%M:%S %Y GMT", time.gmtime(ends_at(certificate)))
+    assert end == openssl_end(certificate)
 
 
 @needs_openssl
-def test_a_person_is_warned_in_time(tmp_path: Path) -> None:
+def test_the_warning_comes_thirty_days_before_the_end(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     certificate, _ = authority.sign("cam", days=100)
     end = ends_at(certificate)
@@ -41,15 +41,15 @@ def test_a_person_is_warned_in_time(tmp_path: Path) -> None:
 
 
 @needs_openssl
-def test_what_is_no_certificate_is_named(tmp_path: Path) -> None:
+def test_a_file_without_a_certificate_is_named(tmp_path: Path) -> None:
     _, key = Authority(tmp_path).sign("cam")
     damaged = tmp_path / "damaged.pem"
     damaged.write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
-    for file, said in (
+    for file, problem in (
         (key, "holds no certificate"),
         (damaged, "is damaged"),
         (tmp_path / "absent.pem", "No such file"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=problem):
             ends_at(file)
-        assert said in expiry_warning([file], 0.0)
+        assert problem in expiry_warning([file], 0.0)

@@ -1,4 +1,4 @@
-"""Prometheus metrics: a running program scraped and parsed as Prometheus does, and what each fault shows."""
+"""Prometheus metrics: a running program scraped and parsed as Prometheus does, and the metrics of each fault."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from edge_app.storage.sqlite import FILE
 from tests.support.brokers import Authority, mosquitto, needs_mosquitto, needs_openssl
 from tests.support.disks import small_disk
 from tests.support.ledger_cases import NOON, count
-from tests.support.metrics_cases import PROMTOOL, Scene, Series, parsed, soon, value
+from tests.support.metrics_cases import PROMTOOL, Rig, Series, parsed, rig, soon, value
 from tests.support.program import Program
 
-__all__ = ["small_disk"]  # a fixture
+__all__ = ["rig", "small_disk"]  # fixtures
 
 CONFIG = """
 device = {{ site = "test-site", device = "scraped" }}
@@ -64,7 +64,7 @@ def answers(port: int) -> bool:
 @needs_mosquitto
 @pytest.mark.timeout(240)
 def test_a_running_service_is_scraped(program: Program, tmp_path: Path) -> None:
-    """First its port is taken and counting goes on; then it is scraped before the broker comes and after."""
+    """While its port is in use it counts without metrics; then it is scraped without a broker and with one."""
     with socket.create_server((HOST, 0)) as taken, mosquitto(tmp_path / "broker") as broker:
         port = taken.getsockname()[1]
         broker.stop()
@@ -98,18 +98,18 @@ def test_a_running_service_is_scraped(program: Program, tmp_path: Path) -> None:
     assert 0.5 < value(after, "interval_coverage_ratio", line="street") <= 1
     assert abs(value(after, "last_frame_timestamp_seconds") - time.time()) < 30
     assert 5e7 < value(after, "process_resident_memory_bytes") < 1e9
-    told = {
+    vehicles = {
         (labels["line"], labels["class"], labels["direction"]): n
         for (name, pairs), n in after.items()
         if name == "edge_app_vehicles_total" and (labels := dict(pairs))
     }
-    assert len(told) == 8  # those that never came stand at 0
-    assert sum(told.values()) > 0
-    assert all(n <= log[key] for key, n in told.items())  # the log was read a moment later
-    counted_by_stage(after)
+    assert len(vehicles) == 8  # classes and directions without a vehicle are 0
+    assert sum(vehicles.values()) > 0
+    assert all(n <= log[key] for key, n in vehicles.items())  # the log was read a little later
+    check_stages(after)
 
 
-def counted_by_stage(series: Series) -> None:
+def check_stages(series: Series) -> None:
     frames = value(series, "frames_processed_total")
     for stage in ("detect", "track", "count", "latency"):
         bounds = sorted(
@@ -117,105 +117,97 @@ def counted_by_stage(series: Series) -> None:
             for (name, pairs), n in series.items()
             if name == "edge_app_stage_seconds_bucket" and ("stage", stage) in pairs
         )
-        looks = [n for _, n in bounds]
-        assert looks == sorted(looks)
-        assert looks[-1] == value(series, "stage_seconds_count", stage=stage)
-        assert abs(looks[-1] - frames) <= 4  # a look may be between its stages
+        frames_within = [n for _, n in bounds]
+        assert frames_within == sorted(frames_within)
+        assert frames_within[-1] == value(series, "stage_seconds_count", stage=stage)
+        assert abs(frames_within[-1] - frames) <= 4  # a frame may be between two stages
     assert 0 < value(series, "stage_seconds_sum", stage="detect") <= value(series, "stage_seconds_sum", stage="latency")
 
 
 def check_with_promtool(text: str) -> None:
-    """Names, units and types by Prometheus' own rules."""
+    """Check names, units and types by Prometheus' own rules."""
     assert PROMTOOL
     done = subprocess.run((PROMTOOL, "check", "metrics"), input=text, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(tmp_path / "state")
-    yield scene
-    scene.close()
-
-
-def test_all_is_there_before_the_first_frame(scene: Scene) -> None:
-    now = scene.now
+def test_every_metric_exists_before_the_first_frame(rig: Rig) -> None:
+    now = rig.now
     assert value(now, "frames_processed_total") == value(now, "last_frame_timestamp_seconds") == 0
     assert value(now, "vehicles_total", line="main", direction="left_to_right", **{"class": "car"}) == 0
     assert value(now, "outbox_oldest_age_seconds") == 0
 
 
-def test_the_camera_is_in_one_state(scene: Scene) -> None:
-    scene.case.camera.status = SourceStatus("frozen", reconnects=3, repeated=40)
-    now = scene.now
+def test_exactly_one_camera_state_is_1(rig: Rig) -> None:
+    rig.case.camera.status = SourceStatus("frozen", reconnects=3, repeated=40)
+    now = rig.now
     assert value(now, "camera_state", state="frozen") == 1
     assert value(now, "camera_state", state="ok") == 0
     assert (value(now, "camera_reconnects_total"), value(now, "camera_repeated_frames_total")) == (3, 40)
 
 
-def test_a_broker_that_is_away_shows_in_queue_and_age(scene: Scene) -> None:
-    count(scene.case.ledger, NOON + 1, line="main")
-    scene.case.ledger.tick(NOON + 200)
-    scene.publisher.step(0.01)
-    now = scene.now
+def test_an_absent_broker_shows_in_queue_and_age(rig: Rig) -> None:
+    count(rig.case.ledger, NOON + 1, line="main")
+    rig.case.ledger.tick(NOON + 200)
+    rig.publisher.step(0.01)
+    now = rig.now
     assert value(now, "broker_connected") == 0
     assert value(now, "outbox_intervals") == 3
     assert value(now, "outbox_oldest_age_seconds") == pytest.approx(time.time() - (NOON + 60), abs=60)
     assert value(now, "interval_coverage_ratio", line="main") == 0
 
 
-def test_a_full_disk_shows_until_it_is_freed(small_disk: Path) -> None:
-    with contextlib.closing(Scene(small_disk / "state")) as scene:
-        fill_and_free(scene, small_disk)
+def test_a_full_disk_shows_until_there_is_room_again(small_disk: Path) -> None:
+    with contextlib.closing(Rig(small_disk / "state")) as rig:
+        fill_and_empty(rig, small_disk)
 
 
-def fill_and_free(scene: Scene, small_disk: Path) -> None:
+def fill_and_empty(rig: Rig, small_disk: Path) -> None:
     filler = small_disk / "filler"
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
         while file.write(b"x" * 512):
             pass
-    ledger = scene.case.ledger
+    ledger = rig.case.ledger
     for n in range(400):
         count(ledger, NOON + 1 + n * 0.1, line="main")
-    assert value(scene.now, "storage_fault") == 1
-    assert value(scene.now, "unstored_crossings") == ledger.unstored > 0
-    assert scene.report.health().unstored == ledger.unstored
+    assert value(rig.now, "storage_fault") == 1
+    assert value(rig.now, "unstored_crossings") == ledger.unstored > 0
+    assert rig.report.health().unstored == ledger.unstored
     filler.unlink()
     ledger.tick(NOON + 50)
-    assert value(scene.now, "storage_fault") == value(scene.now, "unstored_crossings") == 0
+    assert value(rig.now, "storage_fault") == value(rig.now, "unstored_crossings") == 0
 
 
-def test_a_clock_that_steps_back_shows(scene: Scene) -> None:
-    ledger = scene.case.ledger
+def test_a_clock_set_back_shows(rig: Rig) -> None:
+    ledger = rig.case.ledger
     count(ledger, NOON + 1, line="main")
     ledger.tick(NOON + 200)
     count(ledger, NOON + 10, line="main")
-    assert value(scene.now, "clock_behind_seconds") == 170
+    assert value(rig.now, "clock_behind_seconds") == 170
     assert (
-        value(scene.now, "moved_crossings_total")
-        == scene.report.health().moved
-        == scene.report.health().late_crossings
-        == 1
+        value(rig.now, "moved_crossings_total") == rig.report.health().moved == rig.report.health().late_crossings == 1
     )
 
 
-def test_a_database_that_was_begun_anew_is_counted(scene: Scene) -> None:
-    count(scene.case.ledger, NOON + 1, line="main")
-    for part in scene.outbox._folder.glob(f"{FILE}*"):
+def test_a_replaced_database_is_counted(rig: Rig) -> None:
+    count(rig.case.ledger, NOON + 1, line="main")
+    for part in rig.outbox._folder.glob(f"{FILE}*"):
         part.unlink()
-    count(scene.case.ledger, NOON + 2, line="main")
-    assert value(scene.now, "storage_damaged_total") == 1
+    count(rig.case.ledger, NOON + 2, line="main")
+    assert value(rig.now, "storage_damaged_total") == 1
 
 
 @needs_openssl
-def test_certificates_tell_their_end(tmp_path: Path) -> None:
+def test_the_end_of_each_certificate_is_a_metric(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     certificate, _ = authority.sign("device", days=20)
     (tmp_path / "broken.pem").write_text("nothing")
     files = {"device": certificate, "authority": authority.ca, "broken": tmp_path / "broken.pem"}
-    with contextlib.closing(Scene(tmp_path / "state", files)) as scene:
-        now = scene.now
+    with contextlib.closing(Rig(tmp_path / "state", files)) as rig:
+        now = rig.now
     ends = value(now, "certificate_expiry_timestamp_seconds", certificate="device")
     assert ends == pytest.approx(time.time() + 20 * 86_400, abs=120)
     assert value(now, "certificate_expiry_timestamp_seconds", certificate="authority") < ends
-    assert value(now, "certificate_expiry_timestamp_seconds", certificate="broken") == 0  # long ago: an alert
+    assert (
+        value(now, "certificate_expiry_timestamp_seconds", certificate="broken") == 0
+    )  # 1970, so that the alert fires

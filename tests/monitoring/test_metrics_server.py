@@ -1,4 +1,4 @@
-"""The server of the metrics over HTTP: every request has its status, and nobody keeps others out."""
+"""Metrics server: every request is answered with its status, and no client blocks the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.metrics_cases import soon
 
 
 @contextlib.contextmanager
-def serving(text: Callable[[], bytes] = lambda: b"figures 1\n") -> Iterator[MetricsServer]:
+def serving(text: Callable[[], bytes] = lambda: b"metric 1\n") -> Iterator[MetricsServer]:
     with MetricsServer(text, KIND) as server:
         yield server
 
@@ -34,13 +34,13 @@ def port() -> Iterator[int]:
 
 
 def send(port: int, data: bytes, timeout: float = 10.0) -> bytes:
-    """Everything that comes back until the server closes; b"" too where it does so at once."""
+    """Send data and return everything received until the server closes, b"" when it closes at once."""
     with socket.create_connection((HOST, port), timeout) as sock:
-        with contextlib.suppress(OSError):  # it may be closed already
+        with contextlib.suppress(OSError):  # the server may have closed it already
             sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
         parts = []
-        with contextlib.suppress(OSError):  # it may be closed already
+        with contextlib.suppress(OSError):  # the server may have closed it already
             while part := sock.recv(65536):
                 parts.append(part)
     return b"".join(parts)
@@ -50,7 +50,7 @@ GOOD = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def works(port: int) -> bool:
-    return send(port, GOOD).endswith(b"\r\n\r\nfigures 1\n")
+    return send(port, GOOD).endswith(b"\r\n\r\nmetric 1\n")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_every_request_gets_its_status(port: int, request_: bytes, status: int) 
 @pytest.mark.parametrize(
     "unfinished", [b"", b"G", b"GET /metrics HTTP/1.1\r\nHost: x\r\n", b"x" * 7000, b"GET /metrics HTTP/1.1\n\n"]
 )
-def test_who_leaves_before_the_end_gets_nothing(port: int, unfinished: bytes) -> None:
+def test_an_unfinished_request_gets_no_answer(port: int, unfinished: bytes) -> None:
     assert send(port, unfinished) == b""
     assert works(port)
 
@@ -99,17 +99,17 @@ def test_a_request_without_an_end_is_cut_off(port: int) -> None:
     st.binary(max_size=300)
     | st.builds(lambda m, p, v: b" ".join((m, p, v)) + b"\r\n\r\n", st.binary(), st.binary(), st.binary())
 )
-def test_noise_is_answered_or_dropped_and_lets_nothing_in(port: int, noise: bytes) -> None:
-    answer = send(port, noise)
+def test_random_bytes_are_refused_or_dropped(port: int, data: bytes) -> None:
+    answer = send(port, data)
     assert answer == b"" or answer.split(b" ", 2)[1] in (b"400", b"404", b"405")
 
 
-def test_the_server_is_alive_after_the_noise(port: int) -> None:
+def test_the_server_still_works_after_random_bytes(port: int) -> None:
     assert works(port)
 
 
-def test_those_who_say_nothing_keep_nobody_out_for_long(port: int) -> None:
-    """More than the server takes at a time; each is sent away after five seconds, and nobody needs a thread."""
+def test_silent_clients_do_not_block_others_for_long(port: int) -> None:
+    """More clients than are served at a time: each is dropped after five seconds, and none has a thread."""
     with contextlib.ExitStack() as stack:
         for _ in range(10):
             stack.enter_context(socket.create_connection((HOST, port), 10))
@@ -117,7 +117,7 @@ def test_those_who_say_nothing_keep_nobody_out_for_long(port: int) -> None:
         for _ in range(20):
             stack.enter_context(socket.create_connection((HOST, port), 10))
         before = threading.active_count()
-        assert send(port, GOOD, 60).endswith(b"figures 1\n")
+        assert send(port, GOOD, 60).endswith(b"metric 1\n")
         assert threading.active_count() == before
 
 
@@ -129,12 +129,12 @@ def test_a_flood_is_answered_at_a_bounded_rate_and_leaves_no_file_open(port: int
     soon(lambda: psutil.Process().num_fds() <= files)
 
 
-def test_who_does_not_read_is_dropped() -> None:
-    """An answer larger than what lies in the buffers between."""
+def test_a_client_that_does_not_read_is_dropped() -> None:
+    """The answer is larger than the socket buffers on both sides."""
     with serving(lambda: b"x" * 30_000_000) as server, socket.create_connection((HOST, server.port), 10) as deaf:
         deaf.sendall(GOOD)
-        soon(lambda: server._guests)
-        soon(lambda: not server._guests, 20)
+        soon(lambda: server._clients)
+        soon(lambda: not server._clients, 20)
 
 
 def test_the_text_is_made_no_more_often_than_twice_a_second() -> None:
@@ -142,7 +142,7 @@ def test_the_text_is_made_no_more_often_than_twice_a_second() -> None:
 
     def text() -> bytes:
         made.append(time.monotonic())
-        return b"figures 1\n"
+        return b"metric 1\n"
 
     with serving(text) as server:
         for _ in range(100):
@@ -151,13 +151,13 @@ def test_the_text_is_made_no_more_often_than_twice_a_second() -> None:
     assert 1 <= len(made) <= 1 + (made[-1] - made[0]) / 0.5
 
 
-def test_a_fault_is_told_once_and_the_server_lives_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_is_logged_once_and_the_server_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     faulty = True
 
     def text() -> bytes:
         if faulty:
-            raise RuntimeError("no such figure")
-        return b"figures 1\n"
+            raise RuntimeError("no such metric")
+        return b"metric 1\n"
 
     with serving(text) as server:
         for _ in range(3):
@@ -167,7 +167,7 @@ def test_a_fault_is_told_once_and_the_server_lives_on(caplog: pytest.LogCaptureF
     assert [record.message for record in caplog.records] == ["metrics cannot be gathered"]
 
 
-def test_a_stop_waits_for_nobody_and_frees_the_port() -> None:
+def test_a_stop_does_not_wait_for_clients_and_frees_the_port() -> None:
     with contextlib.ExitStack() as stack:
         with serving() as server:
             for _ in range(5):
@@ -180,7 +180,7 @@ def test_a_stop_waits_for_nobody_and_frees_the_port() -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "192.0.2.1"])
-def test_a_port_in_use_or_a_foreign_address_is_one_sentence(address: str) -> None:
+def test_a_port_in_use_or_a_foreign_address_is_reported_in_one_sentence(address: str) -> None:
     with socket.create_server((HOST, 0)) as taken, pytest.raises(MetricsError) as caught:
         MetricsServer(lambda: b"", KIND, address=address, port=taken.getsockname()[1])
     assert str(caught.value).startswith(f"no metrics: cannot listen on {address}:")
@@ -189,7 +189,7 @@ def test_a_port_in_use_or_a_foreign_address_is_one_sentence(address: str) -> Non
 
 def test_ipv6_loopback_is_served() -> None:
     try:
-        server = MetricsServer(lambda: b"figures 1\n", KIND, address="::1")
+        server = MetricsServer(lambda: b"metric 1\n", KIND, address="::1")
     except MetricsError:
         pytest.skip("this machine has no IPv6")
     with server, socket.create_connection(("::1", server.port), 10) as sock:

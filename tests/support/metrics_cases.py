@@ -1,18 +1,19 @@
-"""What the tests of the metrics share: their text as Prometheus parses it, and a scene of all components."""
+"""Shared by the tests of the metrics: their text as Prometheus parses it, and a rig of all components."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_app.camera_health.quality import QualityMonitor
-from edge_app.monitoring.health_report import Components, Report
+from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.monitoring.metrics import exposition
 from edge_app.mqtt.publisher import Publisher
 from edge_app.storage.sqlite import Outbox
@@ -26,35 +27,37 @@ PROMTOOL = shutil.which("promtool") or shutil.which("promtool", path=str(Path(sy
 
 
 def parsed(text: str) -> Series:
+    """Return value by metric name and labels; fail for a series without help and type, or one that is there twice."""
     families = list(text_string_to_metric_families(text))
     assert all(family.documentation and family.type != "unknown" for family in families)
     samples = [sample for family in families for sample in family.samples]
     series = {(sample.name, frozenset(sample.labels.items())): float(sample.value) for sample in samples}
-    assert len(series) == len(samples), "a series stands twice"
+    assert len(series) == len(samples), "a series occurs twice"
     return series
 
 
 def value(series: Series, name: str, **labels: str) -> float:
+    """Return one value; the prefix edge_app_ is added to the name."""
     return series[name if name.startswith("process_") else f"edge_app_{name}", frozenset(labels.items())]
 
 
-def soon(what: Callable[[], object], timeout: float = 10.0) -> None:
-    """As `eventually`, of what does not wait itself."""
+def soon(condition: Callable[[], object], timeout: float = 10.0) -> None:
+    """Check the condition every 0.1 s until it is true; fail after `timeout` seconds."""
 
-    def patiently() -> object:
+    def check() -> object:
         time.sleep(0.1)
-        return what()
+        return condition()
 
-    eventually(patiently, timeout)
+    eventually(check, timeout)
 
 
-class Scene:
-    """All components, real ones: a camera and engines that do what the test says, and a broker that is not there."""
+class Rig:
+    """All real components of a device, with a scripted camera and engines, and without a broker."""
 
     def __init__(self, folder: Path, certificates: dict[str, Path] | None = None) -> None:
         self.case = Case(folder)
-        vars(self.case.ledger).pop("record")  # the case's own, which wants each crossing on disk at once
-        report = Report()
+        vars(self.case.ledger).pop("record")  # the case's wrapper, which asserts that each crossing is on disk at once
+        report = HealthReport()
         self.outbox = Outbox(folder)
         self.session = session_to(free_port())
         self.publisher = Publisher(self.session, self.outbox, DEVICE, META, report.health, interval_s=60.0)
@@ -66,9 +69,17 @@ class Scene:
 
     @property
     def now(self) -> Series:
+        """The present metrics."""
         return parsed(self._text().decode())
 
     def close(self) -> None:
         self.session.close()
         self.outbox.close()
         self.case.ledger.close(NOON)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path / "state")
+    yield rig
+    rig.close()
