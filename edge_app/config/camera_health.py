@@ -1,4 +1,4 @@
-"""The [view] table: when the camera's picture counts as dark, blurred or moved."""
+"""Model of the table [view]: limits at which the camera's view is dark, blurred or moved."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from edge_app.config.types import Table
 
 
 class ViewConfig(Table):
-    """Whether the camera still sees the road; needs no tuning."""
+    """Monitoring of the camera's view of the road; needs no tuning."""
 
-    watch: bool = Field(default=True, description="Judge the picture once a second: dark, blind, blurred, moved.")
+    watch: bool = Field(default=True, description="Check the picture once a second: dark, blind, blurred, moved.")
     dark: float = Field(
         default=24.0, ge=0, le=128, description="Dark: three quarters of the picture are below this level, 0..255."
     )
     blurred: float = Field(
-        default=0.6, gt=0, lt=0.9, description="Blurred: sharpness is below this share of what was learnt."
+        default=0.6, gt=0, lt=0.9, description="Blurred: sharpness is below this share of the learnt one."
     )
     moved: float = Field(
-        default=0.015, ge=0.01, le=0.3, description="Moved: the view is shifted by this part of the frame or more."
+        default=0.015, ge=0.01, le=0.3, description="Moved: the view is shifted by this share of the frame or more."
     )

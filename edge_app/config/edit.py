@@ -1,4 +1,4 @@
-"""What was drawn on a picture, put into the configuration file: comments and every other key stay as they are."""
+"""Write drawn lines, region and masks into a configuration file; comments and all other keys stay as they are."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ from edge_app.system.files import write_atomic
 
 _NAMES: Final = ("left_to_right", "right_to_left")
 _DIGITS: Final = 4
-"""Of a place in 0..1: a fifth of a pixel at 2000 px."""
-_ANY_LINE: Final = [{"id": "a", "start": [0.1, 0.5], "end": [0.9, 0.5]}]
+"""Decimals of a coordinate in 0..1: a fifth of a pixel at 2000 px."""
+_PLACEHOLDER: Final = [{"id": "a", "start": [0.1, 0.5], "end": [0.9, 0.5]}]
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Lines as tables of [[lines]], the region or None, and masks; places in 0..1 of the picture. Not yet validated."""
+    """Drawn lines, region and masks, not yet validated. Coordinates are in 0..1 of the picture.
+
+    lines: tables of [[lines]].
+    region: left, top, right, bottom; None without one.
+    masks: two corners of a rectangle or the points of a polygon, each x and y.
+    """
 
     lines: Sequence[Mapping[str, Any]]
     region: Sequence[float] | None
@@ -33,10 +38,13 @@ class Drawing:
 
 
 class ConfigText:
-    """A configuration file that is being edited. Raises ConfigError when it cannot be read or is no TOML."""
+    """Configuration file that is being edited.
+
+    Raises ConfigError: when it cannot be read or is no TOML.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.resolve()  # a link stays a link
+        self.path = path.resolve()  # so that saving does not replace a symbolic link
         try:
             self._text = self.path.read_text("utf-8")
             tomlkit.parse(self._text)
@@ -45,34 +53,44 @@ class ConfigText:
 
     @property
     def version(self) -> str:
-        """Changes with the text."""
+        """Hash of the text."""
         return hashlib.sha256(self._text.encode()).hexdigest()[:16]
 
     def config(self) -> Config:
-        """The file as it is, but one without any line is no error: they are about to be drawn. Raises ConfigError."""
+        """Return the configuration in the file; a file without a line is valid here, since lines are about to be drawn.
+
+        Raises ConfigError: with every problem that was found.
+        """
         data = tomlkit.parse(self._text).unwrap()
         if data.get("lines"):
             return validated(data, self.path.parent)
-        made = validated({**data, "lines": _ANY_LINE}, self.path.parent)
+        made = validated({**data, "lines": _PLACEHOLDER}, self.path.parent)
         return made.model_copy(update={"lines": ()})
 
     def with_drawing(self, drawing: Drawing) -> tuple[str, Config]:
-        """The new text, and what it means. Raises ConfigError with everything that is wrong with it."""
+        """Return the text with the drawing and the configuration in it.
+
+        Raises ConfigError: with every problem of the new text.
+        """
         document = tomlkit.parse(self._text)
         _set_lines(document, drawing.lines)
-        region = None if drawing.region is None else _row([_round(v) for v in drawing.region])
+        region = None if drawing.region is None else _array([_round(v) for v in drawing.region])
         _set(document, "detector", "region", region)
         masks = [[[_round(x), _round(y)] for x, y in mask] for mask in drawing.masks]
-        _set(document, "privacy", "masks", _row(masks) if masks else None)
+        _set(document, "privacy", "masks", _array(masks) if masks else None)
         text = tomlkit.dumps(document)
         return text, validated(tomlkit.parse(text).unwrap(), self.path.parent)
 
     def save(self, drawing: Drawing) -> Config:
-        """Replaces the file as a whole, or leaves it as it was. Raises ConfigError and StoreError."""
+        """Replace the file at once with the new text and return its configuration.
+
+        Raises ConfigError: when the drawing is not valid or the file has changed since it was read.
+        Raises StoreError: when the file cannot be written.
+        """
         text, config = self.with_drawing(drawing)
         try:
             if self.path.read_text("utf-8") != self._text:
-                raise ConfigError(f"{self.path} was changed by somebody else meanwhile: load the page again")
+                raise ConfigError(f"{self.path} has been changed by somebody else: load the page again")
             write_atomic(self.path, text)
         except OSError as error:
             raise StoreError(f"cannot write {self.path}: {error.strerror or error}") from error
@@ -84,31 +102,31 @@ def _round(value: Any) -> Any:
     return round(float(value), _DIGITS) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def _row(values: Sequence[Any]) -> Array:
+def _array(values: Sequence[Any]) -> Array:
     array: Array = tomlkit.item(list(values))
     return array
 
 
 def _set(document: tomlkit.TOMLDocument, table: str, key: str, value: Array | None) -> None:
-    """None takes the key out; a table is made only for a value."""
-    there = document.get(table)
+    """Set a key, or remove it for None; a missing table is created only for a value."""
+    section = document.get(table)
     if value is None:
-        if isinstance(there, Table):
-            there.pop(key, None)
+        if isinstance(section, Table):
+            section.pop(key, None)
         return
-    if there is None:
-        there = document[table] = tomlkit.table()
+    if section is None:
+        section = document[table] = tomlkit.table()
     document[table][key] = value
 
 
 def _set_lines(document: tomlkit.TOMLDocument, lines: Sequence[Mapping[str, Any]]) -> None:
-    """A line that was there under this id keeps its comments and its other keys."""
+    """Replace all lines; a line that exists under its id keeps its comments and its other keys."""
     old = document.get("lines")
     tables = {str(table.get("id")): table for table in old} if isinstance(old, AoT) else {}
     made = tomlkit.aot()
     for line in lines:
         table = tables.pop(str(line.get("id")), None) or tomlkit.table()
-        wanted: dict[str, Any] = {"id": line.get("id"), **{end: _place(line.get(end)) for end in ("start", "end")}}
+        wanted: dict[str, Any] = {"id": line.get("id"), **{end: _rounded(line.get(end)) for end in ("start", "end")}}
         for key, value in (wanted | {name: line.get(name) or None for name in _NAMES}).items():
             if value is None:
                 table.pop(key, None)
@@ -121,5 +139,5 @@ def _set_lines(document: tomlkit.TOMLDocument, lines: Sequence[Mapping[str, Any]
         document.pop("lines", None)
 
 
-def _place(point: Any) -> Any:
+def _rounded(point: Any) -> Any:
     return [_round(value) for value in point] if isinstance(point, list) else point

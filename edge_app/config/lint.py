@@ -1,4 +1,4 @@
-"""Find settings that are allowed but seldom meant."""
+"""Find settings that are allowed but probably not intended."""
 
 from __future__ import annotations
 
@@ -7,19 +7,12 @@ from typing import Final
 from edge_app.config.model import Config
 
 EDGE: Final = 0.02
-"""A line that lies wholly within this part of the frame's edge sees vehicles only in halves."""
+"""Width of the border, in 0..1 of the frame, in which a line would count vehicles that are only half in the picture."""
 
 
 def lint(config: Config) -> list[str]:
-    """What is allowed but seldom meant, one sentence each."""
-    x0, y0, x1, y1 = config.detector.region or (0.0, 0.0, 1.0, 1.0)
-    seen = "the frame" if config.detector.region is None else "detector.region"
-    findings = [
-        f"lines[{line.id}]: lies at the very edge of {seen} or outside of it, where vehicles are seen only in part; "
-        "move it inwards"
-        for line in config.lines
-        if _at_edge(line.start[0], line.end[0], x0, x1) or _at_edge(line.start[1], line.end[1], y0, y1)
-    ]
+    """Return one sentence for each setting that is allowed but probably not intended."""
+    findings = _lines_at_edge(config)
     source, mqtt = config.source, config.mqtt
     if source.kind not in ("camera", "gstreamer", "picamera") and source.device != type(source)().device:
         findings.append(f'source.device: is not used, because source.kind is "{source.kind}"')
@@ -29,17 +22,30 @@ def lint(config: Config) -> list[str]:
         findings.append("mqtt.tls: is false, so the password crosses the network unencrypted")
     if config.metrics.enabled and config.metrics.open_to_network:
         findings.append(
-            f"metrics.address: is {config.metrics.address}, so whoever can reach it reads the figures, without a "
-            "password; let a firewall admit the Prometheus server alone"
+            f"metrics.address: is {config.metrics.address}, so others can reach it and read the metrics without a "
+            "password; let a firewall admit only the Prometheus server"
         )
     if config.harvest.enabled and not config.privacy.masks:
         findings.append(
-            "privacy.masks: is empty, so frames are kept with everything the camera sees; mask windows, doors and "
+            "privacy.masks: is empty, so frames are stored with everything the camera sees; mask windows, doors and "
             "pavements"
         )
     if source.kind in ("camera", "stream", "gstreamer", "picamera") and config.device == type(config.device)():
-        findings.append("device.device: is still the default; two devices of one name push each other off the broker")
+        findings.append(
+            "device.device: is still the default; two devices with one name disconnect each other from the broker"
+        )
     return findings
+
+
+def _lines_at_edge(config: Config) -> list[str]:
+    x0, y0, x1, y1 = config.detector.region or (0.0, 0.0, 1.0, 1.0)
+    area = "the frame" if config.detector.region is None else "detector.region"
+    return [
+        f"lines[{line.id}]: lies at the very edge of {area} or outside of it, where vehicles are seen only in part; "
+        "move it inwards"
+        for line in config.lines
+        if _at_edge(line.start[0], line.end[0], x0, x1) or _at_edge(line.start[1], line.end[1], y0, y1)
+    ]
 
 
 def _at_edge(a: float, b: float, low: float, high: float) -> bool:

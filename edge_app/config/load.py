@@ -1,4 +1,4 @@
-"""Read the configuration: TOML and secrets in, a Config or every problem at once in words out."""
+"""Read a TOML file and its secrets into a Config, or report every problem at once in words."""
 
 from __future__ import annotations
 
@@ -12,38 +12,37 @@ from pydantic import ValidationError
 
 from edge_app.config.model import TABLES, Config
 from edge_app.config.secrets import expand_url, fill_key, fill_secrets
-from edge_app.config.wording import in_words
+from edge_app.config.wording import describe_error
 from edge_app.errors import ConfigError
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]  # not installed where it is not needed
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]  # not installed from Python 3.11 on
 
 
 def load(path: Path | str, environment: Mapping[str, str] = os.environ) -> Config:
-    """The configuration in a TOML file. Relative paths in it are relative to its folder.
+    """Return the configuration in a TOML file; relative paths in it start at the file's folder.
 
-    Secrets come from `environment` (EDGE_APP_MQTT_PASSWORD, EDGE_APP_SOURCE_PASSWORD,
-    EDGE_APP_PREVIEW_PASSWORD), from the systemd credentials mqtt_password and so on, from a
-    password_file or from the file itself, in this order; the certificate's key also from the
-    credential mqtt_key, where the file names none.
-    Raises ConfigError with every problem that was found.
+    Secrets come from `environment` (EDGE_APP_MQTT_PASSWORD, EDGE_APP_SOURCE_PASSWORD, EDGE_APP_PREVIEW_PASSWORD), from
+    the systemd credentials mqtt_password and so on, from a password_file or from the file itself, in this order; the
+    certificate's key also from the credential mqtt_key when the file names none.
+    Raises ConfigError: with every problem that was found.
     """
     path = Path(path)
     return validated(_read(path), path.parent, environment)
 
 
 def validated(data: Mapping[str, Any], folder: Path, environment: Mapping[str, str] = os.environ) -> Config:
-    """As `load`, of what a TOML file in `folder` would hold."""
-    # a table that is left out is checked like an empty one, so that its default paths are placed beside the file too
+    """Return the configuration for the data of a TOML file in `folder`; otherwise like `load`."""
+    # A missing table is validated as an empty one, so that its default paths start at the folder too.
     tables: dict[str, Any] = {name: {} for name in TABLES if name != "lines"} | dict(data)
     fill_key(tables, environment)
     problems = [*fill_secrets(tables, folder, environment), *expand_url(tables, environment)]
     try:
         config = Config.model_validate(tables, context={"folder": folder})
     except ValidationError as exc:
-        problems += [in_words(error, tables) for error in exc.errors(include_url=False)]
+        problems += [describe_error(error, tables) for error in exc.errors(include_url=False)]
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     return config

@@ -1,7 +1,7 @@
-"""The configuration as frozen models: what may be set, its default, its limits and one sentence about each key.
+"""Models of the configuration: each key with its type, default, limits and one sentence of description.
 
-The descriptions become the comments of the generated example, so text and code cannot part. Reading a file, and
-saying in words what is wrong with it, is load.py.
+The descriptions become the comments of the generated example, so text and code always agree. load.py reads a file and
+reports its errors.
 """
 
 from __future__ import annotations
@@ -23,26 +23,28 @@ from edge_app.config.monitoring import HomeAssistantConfig, MetricsConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig
 from edge_app.config.source import SourceConfig
 from edge_app.config.types import FilePath, Fraction, Point, Slug, Table, distinct, only_with
+from edge_app.records import Direction
 
-Way: TypeAlias = Literal["left_to_right", "right_to_left"]
 VehicleLabel: TypeAlias = Literal["car", "motorcycle", "bus", "truck", "bicycle"]
 
 
 class DeviceConfig(Table):
-    """Who we are, in MQTT topics and messages."""
+    """Names and position of this device, as MQTT topics and messages give them."""
 
-    site: Slug = Field(default="demo-site", description="Place, part of every topic: a-z, 0-9 and hyphen.")
-    device: Slug = Field(default="demo-device", description="Device, unique within the site: a-z, 0-9 and hyphen.")
+    site: Slug = Field(default="demo-site", description="Name of the site, part of every topic: a-z, 0-9 and hyphen.")
+    device: Slug = Field(
+        default="demo-device", description="Name of the device, unique within its site: a-z, 0-9 and hyphen."
+    )
     lat: float | None = Field(default=None, ge=-90, le=90, description="Latitude in degrees.", examples=[52.0907])
     lon: float | None = Field(default=None, ge=-180, le=180, description="Longitude in degrees.", examples=[5.1214])
     time_zone: str = Field(
-        default="UTC", description='Zone of the place, such as "Europe/Amsterdam"; messages stay in UTC.'
+        default="UTC", description='Time zone of the site, such as "Europe/Amsterdam"; messages stay in UTC.'
     )
 
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value == "UTC":  # known to every device, also to one without a time zone database
+        if value == "UTC":  # valid also on a device without a time zone database
             return value
         try:
             ZoneInfo(value)
@@ -53,24 +55,28 @@ class DeviceConfig(Table):
 
 
 class DetectorConfig(Table):
-    """What finds the vehicles in a picture."""
+    """Detection of vehicles in a picture."""
 
     model: FilePath | None = Field(
         default=None,
-        description="A .tflite file with its .json beside it; without it the built-in one.",
+        description="A .tflite file with its .json beside it; the built-in model without it.",
         examples=["my.tflite"],
     )
     allow_unproven: bool = Field(
-        default=False, description="Count with a model that never passed the gate of models/registry."
+        default=False, description="Count with a model that has not passed the model gate of models/registry."
     )
-    threads: int = Field(default=2, ge=1, le=8, description="CPU threads for inference: one interpreter on each.")
-    score: Fraction = Field(default=0.2, description="From this score on a detection may begin a track.")
-    weak_score: Fraction = Field(default=0.15, description="From this score on a detection may continue a track.")
-    same_iou: Fraction = Field(default=0.55, description="Two boxes of one class that overlap more are one vehicle.")
-    any_iou: Fraction = Field(default=0.5, description="Two boxes of any class that overlap more are one vehicle.")
+    threads: int = Field(default=2, ge=1, le=8, description="CPU threads for inference, with one interpreter on each.")
+    score: Fraction = Field(default=0.2, description="Lowest score at which a detection may begin a track.")
+    weak_score: Fraction = Field(default=0.15, description="Lowest score at which a detection may continue a track.")
+    same_iou: Fraction = Field(
+        default=0.55, description="Two boxes of one class with a larger overlap (IoU) are one vehicle."
+    )
+    any_iou: Fraction = Field(
+        default=0.5, description="Two boxes of any class with a larger overlap (IoU) are one vehicle."
+    )
     region: Annotated[tuple[Fraction, Fraction, Fraction, Fraction], Field(strict=False)] | None = Field(
         default=None,
-        description="Look only here: left, top, right, bottom in 0..1 of the picture.",
+        description="Detect only in this part: left, top, right, bottom in 0..1 of the picture.",
         examples=[[0.0, 0.3, 1.0, 1.0]],
     )
 
@@ -90,23 +96,30 @@ class DetectorConfig(Table):
 
 
 class TrackerConfig(Table):
-    """How detections become vehicles: in seconds and box sizes, so the same values hold at any rate and resolution."""
+    """Tracking of vehicles; in seconds and box sizes, so the same values hold at any frame rate and resolution."""
 
-    confirm_s: float = Field(default=0.1, ge=0, le=5, description="Seen for so long before it counts as a vehicle, s.")
-    lost_s: float = Field(default=1.0, gt=0, le=30, description="Remembered for so long without a detection, s.")
+    confirm_s: float = Field(default=0.1, ge=0, le=5, description="Age of a track at which it counts as a vehicle, s.")
+    lost_s: float = Field(default=1.0, gt=0, le=30, description="A track ends after this time without a detection, s.")
     gate: float = Field(
-        default=0.3, gt=0, le=1, description="Furthest a detection may lie from its prediction, in box sizes."
+        default=0.3,
+        gt=0,
+        le=1,
+        description="Association radius: largest distance of a detection from its predicted position, in box sizes.",
     )
 
 
 class LineConfig(Table):
-    """A counting line. Standing at start and looking to end, a vehicle passes from left to right or right to left."""
+    """A counting line. Seen from start towards end, a vehicle passes from left to right or from right to left."""
 
     id: Slug = Field(description="Name of the line, part of the topic: a-z, 0-9 and hyphen.", examples=["main-road"])
     start: Point = Field(description="x and y in 0..1 of the picture, from its top left corner.", examples=[[0.1, 0.6]])
     end: Point = Field(description="x and y of the other end.", examples=[[0.9, 0.6]])
-    left_to_right: str | None = Field(default=None, description="Your name for it.", examples=["northbound"])
-    right_to_left: str | None = Field(default=None, description="Your name for it.", examples=["southbound"])
+    left_to_right: str | None = Field(
+        default=None, description="Your name for this direction.", examples=["northbound"]
+    )
+    right_to_left: str | None = Field(
+        default=None, description="Your name for this direction.", examples=["southbound"]
+    )
 
     @field_validator("end")
     @classmethod
@@ -116,23 +129,23 @@ class LineConfig(Table):
         return value
 
     @property
-    def names(self) -> dict[Way, str]:
-        """The names that were given, by direction."""
-        both: dict[Way, str | None] = {"left_to_right": self.left_to_right, "right_to_left": self.right_to_left}
-        return {way: name for way, name in both.items() if name}
+    def names(self) -> dict[Direction, str]:
+        """The configured names by direction."""
+        both: dict[Direction, str | None] = {"left_to_right": self.left_to_right, "right_to_left": self.right_to_left}
+        return {direction: name for direction, name in both.items() if name}
 
 
 class CountingConfig(Table):
-    """What is counted, and how often it is told."""
+    """Classes that are counted, and how often counts are published."""
 
     classes: Annotated[tuple[VehicleLabel, ...], Field(strict=False, min_length=1), AfterValidator(distinct)] = Field(
-        default=("car", "motorcycle", "bus", "truck"), description="Of car, motorcycle, bus, truck, bicycle."
+        default=("car", "motorcycle", "bus", "truck"), description="Any of car, motorcycle, bus, truck, bicycle."
     )
     interval_s: int = Field(
-        default=60, ge=10, le=3600, description="Length of an interval, s: 10 to 3600, a part of an hour."
+        default=60, ge=10, le=3600, description="Length of an interval, s: 10 to 3600, and a divisor of 3600."
     )
     dead_band: float = Field(
-        default=0.15, ge=0, le=2, description="How far past the line a vehicle must be before it counts, in box sizes."
+        default=0.15, ge=0, le=2, description="Distance past the line at which a vehicle counts, in box sizes."
     )
 
     @field_validator("interval_s")
@@ -141,29 +154,31 @@ class CountingConfig(Table):
         if 3600 % value:
             parts = [n for n in range(10, 3601) if 3600 % n == 0]
             near = sorted(sorted(parts, key=lambda n: abs(n - value))[:2])
-            raise ValueError(f"must divide an hour without rest, such as {near[0]} or {near[1]}, but is {value}")
+            raise ValueError(f"must divide an hour without a remainder, such as {near[0]} or {near[1]}, but is {value}")
         return value
 
 
 class MqttConfig(Table):
-    """The broker, and how we prove to it who we are."""
+    """The MQTT broker, and how this device logs in to it."""
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Name or address of the broker.")
-    port: int = Field(default=1883, ge=1, le=65535, description="1883, or usually 8883 with TLS.")
+    port: int = Field(default=1883, ge=1, le=65535, description="TCP port: 1883, or usually 8883 with TLS.")
     protocol: Literal["auto", "5", "3.1.1"] = Field(
-        default="auto", description="auto: 5, and 3.1.1 where a broker refuses 5."
+        default="auto", description="MQTT version: 5, 3.1.1 or auto (5, and 3.1.1 where a broker refuses 5)."
     )
-    keepalive_s: int = Field(default=30, ge=5, le=600, description="A broker that is silent for longer is gone, s.")
+    keepalive_s: int = Field(
+        default=30, ge=5, le=600, description="A broker that is silent for longer is taken for lost, s."
+    )
     client_id: str | None = Field(
         default=None,
         min_length=1,
-        description="Without it made of site and device.",
+        description="MQTT client id; made of site and device without it.",
         examples=["demo-site-demo-device"],
     )
-    username: str | None = Field(default=None, min_length=1, description="Login.", examples=["demo-device"])
+    username: str | None = Field(default=None, min_length=1, description="User name.", examples=["demo-device"])
     password: SecretStr | None = Field(
         default=None,
-        description="Better from EDGE_APP_MQTT_PASSWORD, a systemd credential mqtt_password or a file.",
+        description="Password; better from EDGE_APP_MQTT_PASSWORD, a systemd credential mqtt_password or a file.",
         examples=["secret"],
     )
     password_file: FilePath | None = Field(
@@ -171,11 +186,13 @@ class MqttConfig(Table):
     )
     tls: bool = Field(default=False, description="Encrypt, and check the broker's certificate.")
     ca_file: FilePath | None = Field(
-        default=None, description="Authority to trust instead of the system's, PEM.", examples=["ca.pem"]
+        default=None, description="Certificate authority to trust instead of the system's, PEM.", examples=["ca.pem"]
     )
-    cert_file: FilePath | None = Field(default=None, description="Our certificate, PEM.", examples=["device.pem"])
+    cert_file: FilePath | None = Field(
+        default=None, description="Certificate of this device, PEM.", examples=["device.pem"]
+    )
     key_file: FilePath | None = Field(
-        default=None, description="Its key, PEM.", examples=["device.key"], validate_default=True
+        default=None, description="Key of that certificate, PEM.", examples=["device.key"], validate_default=True
     )
 
     @field_validator("password", "password_file")
@@ -192,39 +209,39 @@ class MqttConfig(Table):
 
     @field_validator("key_file")
     @classmethod
-    def _pair(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+    def _with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if "cert_file" in info.data and (value is None) != (info.data["cert_file"] is None):
-            raise ValueError("and mqtt.cert_file belong together: give both or none")
+            raise ValueError("must be given together with mqtt.cert_file: give both or none")
         return value
 
 
 class StoreConfig(Table):
-    """What must survive a power cut."""
+    """Storage of counts that survives power cuts."""
 
     folder: FilePath = Field(
-        default=Path("state"), description="Folder of the database, for one device alone.", validate_default=True
+        default=Path("state"), description="Folder of the database, used by one device only.", validate_default=True
     )
     max_intervals: int = Field(
         default=86_400,
         ge=100,
         le=5_000_000,
-        description="Unsent intervals that are kept; beyond that the oldest go, counted.",
+        description="Largest number of unsent intervals; beyond it the oldest are deleted, and counted as lost.",
     )
 
 
 class LogConfig(Table):
-    """What is told on stderr."""
+    """Log messages on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="debug, info, warning or error."
+        default="info", description="Lowest level that is logged: debug, info, warning or error."
     )
     format: Literal["auto", "human", "json"] = Field(
-        default="auto", description="auto: human on a terminal, else JSON."
+        default="auto", description="human, json or auto (human on a terminal, else json)."
     )
 
 
 class Config(Table):
-    """Everything that can be set. Frozen; holds secrets only as SecretStr."""
+    """The whole configuration; frozen, with secrets only as SecretStr."""
 
     device: DeviceConfig = DeviceConfig()
     source: SourceConfig = SourceConfig()
@@ -265,20 +282,20 @@ class Config(Table):
     def _not_open_by_mistake(cls, value: MetricsConfig) -> MetricsConfig:
         if value.enabled and value.open_to_network and not value.allow_network:
             raise ValueError(
-                f"whoever can reach {value.address} could read the figures, without a password and unencrypted: use "
+                f"others can reach {value.address} and could read the metrics, without a password and unencrypted: use "
                 "127.0.0.1, or allow it with metrics.allow_network = true"
             )
         return value
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every text that must appear nowhere, for the log to mask."""
+        """Every secret text, so that the log can mask it."""
         password = self.mqtt.password
         return (*self.source.secrets, *self.preview.secrets, *([password.get_secret_value()] if password else []))
 
     @property
     def sha256(self) -> str:
-        """Hash of everything but the secrets, as canonical JSON."""
+        """SHA-256 of the configuration without its secrets as canonical JSON, in hexadecimal."""
         data = self.model_dump(mode="json", exclude={name: {"password"} for name in ("source", "mqtt", "preview")})
         return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -287,4 +304,4 @@ TABLES: Final[Mapping[str, type[BaseModel]]] = {
     **{name: type(field.default) for name, field in Config.model_fields.items() if name != "lines"},
     "lines": LineConfig,
 }
-"""The tables of a configuration file, in their order, and the model of each; [[lines]] is the only repeated one."""
+"""Model of each table of a configuration file, in their order; only [[lines]] may be repeated."""

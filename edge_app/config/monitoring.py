@@ -1,4 +1,4 @@
-"""The tables [metrics] and [homeassistant]: who else may follow how the device fares and what it counts."""
+"""Models of the tables [metrics] and [homeassistant]: health and counts for Prometheus and Home Assistant."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from edge_app.config.types import OwnAddress, Table
 
 _LEVELS = re.compile(r"[^/+#$\s\0][^/+#\s\0]*(/[^/+#\s\0]+)*")
-"""Of a topic: no wildcards, no spaces, nothing empty, and not one of the broker's own."""
+"""Levels of a topic: no wildcard, no space, no empty level, and no $ in front, which marks the broker's own topics."""
 
 
 def _topic_levels(value: str) -> str:
@@ -24,25 +24,27 @@ TopicPrefix = Annotated[str, AfterValidator(_topic_levels)]
 
 
 class MetricsConfig(Table):
-    """Figures for Prometheus at http://address:port/metrics; deploy/prometheus has a scrape example and alerts."""
+    """Metrics for Prometheus at http://address:port/metrics; deploy/prometheus has a scrape example and alerts."""
 
-    enabled: bool = Field(default=False, description="Serve them.")
+    enabled: bool = Field(default=False, description="Serve metrics.")
     address: OwnAddress = Field(
-        default="127.0.0.1", description="Own address to listen on; any but loopback must be allowed below."
+        default="127.0.0.1", description="Address of this device to listen on; any but loopback must be allowed below."
     )
-    port: int = Field(default=9120, ge=1, le=65535, description="TCP port; each service of one device needs its own.")
+    port: int = Field(default=9120, ge=1, le=65535, description="TCP port; each service on one device needs its own.")
     allow_network: bool = Field(
-        default=False, description="Others may read the figures too: there is no password and no encryption."
+        default=False, description="Let others read the metrics too: there is no password and no encryption."
     )
 
     @property
     def open_to_network(self) -> bool:
-        """Whether others than this device could read them."""
+        """True when other machines could read the metrics."""
         return not ip_address(self.address).is_loopback
 
 
 class HomeAssistantConfig(Table):
-    """Announces the device, its counts and its health to Home Assistant on the same broker (MQTT discovery)."""
+    """Announcement of the device, its counts and its health to Home Assistant on the same broker (MQTT discovery)."""
 
-    enabled: bool = Field(default=False, description="Announce; switched off again, it is taken back.")
+    enabled: bool = Field(
+        default=False, description="Announce the device; switching this off removes it from Home Assistant."
+    )
     prefix: TopicPrefix = Field(default="homeassistant", description="Home Assistant's discovery prefix.")

@@ -1,4 +1,4 @@
-"""The tables [privacy], what nobody may see, and [preview], who may look at the rest, and how."""
+"""Models of the tables [privacy] and [preview]: hidden parts of the picture, and live pictures over RTSP."""
 
 from __future__ import annotations
 
@@ -23,43 +23,44 @@ Rate = Annotated[float, Field(ge=1, le=60)]
 
 
 class PrivacyConfig(Table):
-    """What nobody may see, whatever looks at the pictures: detector, preview, snapshots, harvest."""
+    """Parts of the picture that nobody may see; masks apply to detector, preview, snapshots and harvest."""
 
     masks: Annotated[tuple[Mask, ...], Field(strict=False)] = Field(
         default=(),
-        description="Black before anything sees the frame: [[x, y], [x, y]] is a rectangle, more points are a polygon, "
-        "in 0..1 of the picture.",
+        description="Blackened before anything uses the frame: [[x, y], [x, y]] is a rectangle, more points are a "
+        "polygon, in 0..1 of the picture.",
     )
     pixelate: bool = Field(
         default=False,
-        description="Coarse pixels on people, riders and where number plates are, in preview and snapshots; of what "
-        "the detector misses, only masks are sure.",
+        description="Show people, riders and areas of number plates in coarse pixels in preview and snapshots; only "
+        "masks hide what the detector misses.",
     )
 
 
 class PreviewConfig(Table):
-    """Live pictures over RTSP for whoever sets the device up: /annotated and /plain. Costs nothing unless watched."""
+    """Live pictures over RTSP for setting up the device: /annotated and /plain. Costs nothing unless watched."""
 
-    enabled: bool = Field(default=False, description="Serve them; needs GStreamer's RTSP server.")
+    enabled: bool = Field(default=False, description="Serve live pictures; needs GStreamer's RTSP server.")
     address: OwnAddress = Field(
-        default="127.0.0.1", description="Own address to listen on; any but loopback needs a password."
+        default="127.0.0.1", description="Address of this device to listen on; any but loopback needs a password."
     )
     port: int = Field(default=8554, ge=1, le=65535, description="TCP port.")
-    username: str | None = Field(default=None, min_length=1, description="Login.", examples=["technician"])
+    username: str | None = Field(default=None, min_length=1, description="User name.", examples=["technician"])
     password: SecretStr | None = Field(
         default=None,
-        description="Better from EDGE_APP_PREVIEW_PASSWORD, a systemd credential preview_password or a file.",
+        description="Password; better from EDGE_APP_PREVIEW_PASSWORD, a systemd credential preview_password or a file.",
         examples=["secret"],
     )
     password_file: FilePath | None = Field(
         default=None, description="File that holds the password.", examples=["preview.password"]
     )
-    rate: Rate = Field(default=10.0, description="/annotated: at most so many frames/s.")
-    width: Side = Field(default=960, description="/annotated: no wider, px; the height follows.")
-    plain_rate: Rate = Field(default=10.0, description="/plain: at most so many frames/s.")
-    plain_width: Side = Field(default=1280, description="/plain: no wider, px.")
+    rate: Rate = Field(default=10.0, description="/annotated: largest frame rate, frames/s.")
+    width: Side = Field(default=960, description="/annotated: largest width, px; the height follows.")
+    plain_rate: Rate = Field(default=10.0, description="/plain: largest frame rate, frames/s.")
+    plain_width: Side = Field(default=1280, description="/plain: largest width, px.")
     encoder: Literal["auto", "nvv4l2h264enc", "v4l2h264enc", "x264enc", "openh264enc"] = Field(
-        default="auto", description="auto: the first there is of nvv4l2h264enc, v4l2h264enc, x264enc, openh264enc."
+        default="auto",
+        description="H.264 encoder; auto: the first available of nvv4l2h264enc, v4l2h264enc, x264enc, openh264enc.",
     )
 
     @field_validator("password", "password_file")
@@ -76,7 +77,7 @@ class PreviewConfig(Table):
 
     @property
     def open_to_all(self) -> bool:
-        """Whether others than this device could look without a password."""
+        """True when other machines could watch without a password."""
         return not ip_address(self.address).is_loopback and self.password is None
 
     @property

@@ -1,4 +1,4 @@
-"""Fill in what does not belong into a configuration file: passwords, the certificate's key, variables in a URL."""
+"""Fill in secrets that should not be in a configuration file: passwords, the certificate's key, variables in a URL."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pydantic import SecretStr
 
 
 def fill_secrets(tables: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Puts the passwords of the logins where the models expect them; yields what went wrong."""
+    """Put the password of each login into its table; yield one sentence for each problem."""
     for name in ("source", "mqtt", "preview"):
         table = tables[name]
-        # without a login there is nothing a password could belong to: a stray variable must not become an error
+        # Without a user name a password is not used; a variable that happens to be set must not become an error.
         if not isinstance(table, dict) or "username" not in table:
             continue
         if "password" in table and "password_file" in table:
@@ -33,7 +33,7 @@ def _secret(name: str, table: dict[str, Any], folder: Path, environment: Mapping
     if variable is not None:
         return SecretStr(variable)
     credential = Path(environment.get("CREDENTIALS_DIRECTORY", ""), f"{name}_password")
-    # The unit names each credential it may need, and one without use is an empty file.
+    # The systemd unit declares every credential that may be needed; an unused one is an empty file.
     if "CREDENTIALS_DIRECTORY" in environment and credential.is_file() and (text := _first_line(credential)):
         return SecretStr(text)
     if isinstance(table.get("password_file"), str):
@@ -42,11 +42,11 @@ def _secret(name: str, table: dict[str, Any], folder: Path, environment: Mapping
 
 
 def fill_key(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """The certificate's key may be the systemd credential mqtt_key, so that it need not be readable to our user."""
+    """Use the systemd credential mqtt_key as the certificate's key: its file need not be readable to the service."""
     table = tables["mqtt"]
     credential = Path(environment.get("CREDENTIALS_DIRECTORY", ""), "mqtt_key")
-    given = "CREDENTIALS_DIRECTORY" in environment and credential.is_file() and credential.stat().st_size > 0
-    if given and isinstance(table, dict) and "cert_file" in table and "key_file" not in table:
+    available = "CREDENTIALS_DIRECTORY" in environment and credential.is_file() and credential.stat().st_size > 0
+    if available and isinstance(table, dict) and "cert_file" in table and "key_file" not in table:
         tables["mqtt"] = table | {"key_file": str(credential)}
 
 
@@ -55,7 +55,7 @@ def _first_line(path: Path) -> str:
 
 
 def expand_url(tables: dict[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
-    """Replaces ${NAME} in the stream's URL; yields the names that the environment lacks."""
+    """Replace ${NAME} in the stream's URL; yield one sentence for each name that the environment lacks."""
     source = tables["source"]
     if not isinstance(source, dict) or not isinstance(source.get("url"), str):
         return

@@ -1,4 +1,4 @@
-"""The table [source]: which keys belong to which kind, and a stream's address without and with its login."""
+"""Model of the table [source]: keys by kind of source, and a stream's address with and without its login."""
 
 from __future__ import annotations
 
@@ -13,39 +13,41 @@ from edge_app.system.redaction import redacted_url
 Kind: TypeAlias = Literal["street", "file", "camera", "stream", "gstreamer", "picamera"]
 Flow: TypeAlias = Annotated[float, Field(ge=0, le=60)]
 
-_NEEDED_BY: Final = {"path": "file", "url": "stream", "pipeline": "gstreamer"}
-_ALSO_FOR: Final = {"url": "gstreamer"}
+_REQUIRED_BY: Final = {"path": "file", "url": "stream", "pipeline": "gstreamer"}
+"""Key -> the kind of source that requires it."""
+_OPTIONAL_FOR: Final = {"url": "gstreamer"}
+"""Key -> a further kind of source that may use it."""
 
 
 def _is_stream(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return parts.scheme in ("rtsp", "rtsps", "http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # its text would repeat the URL and with it a password
+    except ValueError:  # the message of this error would show the URL with its password
         return False
 
 
 class SourceConfig(Table):
-    """Where the pictures come from."""
+    """Source of the pictures."""
 
     kind: Kind = Field(
-        default="street", description="street (a rendered one), file, camera (V4L2), stream, gstreamer or picamera."
+        default="street", description="Kind: street (rendered), file, camera (V4L2), stream, gstreamer or picamera."
     )
     path: FilePath | None = Field(
-        default=None, description="file: the video.", examples=["road.mp4"], validate_default=True
+        default=None, description="file: the video file.", examples=["road.mp4"], validate_default=True
     )
-    loop: bool = Field(default=False, description="file: begin again at the end.")
+    loop: bool = Field(default=False, description="file: start again at its end.")
     device: str = Field(
         default="/dev/video0", description="camera: its path or number; picamera, gstreamer: its number."
     )
     width: int | None = Field(
-        default=None, ge=64, le=7680, description="All but file and stream: width wished for, px.", examples=[1280]
+        default=None, ge=64, le=7680, description="All but file and stream: requested width, px.", examples=[1280]
     )
     height: int | None = Field(
-        default=None, ge=64, le=4320, description="All but file and stream: height wished for, px.", examples=[720]
+        default=None, ge=64, le=4320, description="All but file and stream: requested height, px.", examples=[720]
     )
     fps: float | None = Field(
-        default=None, gt=0, le=240, description="All but file and stream: frames/s wished for.", examples=[15.0]
+        default=None, gt=0, le=240, description="All but file and stream: requested frames/s.", examples=[15.0]
     )
     url: SecretStr | None = Field(
         default=None,
@@ -62,37 +64,48 @@ class SourceConfig(Table):
         validate_default=True,
     )
     exposure_us: int | None = Field(
-        default=None, ge=10, le=1_000_000, description="picamera: fixed exposure, us; else automatic.", examples=[4000]
+        default=None,
+        ge=10,
+        le=1_000_000,
+        description="picamera: fixed exposure, us; automatic without it.",
+        examples=[4000],
     )
     gain: float | None = Field(
-        default=None, ge=1, le=64, description="picamera: fixed gain of the sensor; else automatic.", examples=[2.0]
+        default=None,
+        ge=1,
+        le=64,
+        description="picamera: fixed gain of the sensor; automatic without it.",
+        examples=[2.0],
     )
     focus: float = Field(
-        default=0.0, ge=0, le=32, description="picamera: fixed focus, 1/m; 0 is far away. Autofocus stays off."
+        default=0.0, ge=0, le=32, description="picamera: fixed focus, 1/m; 0 is infinity. Autofocus stays off."
     )
     flicker_hz: Literal[0, 50, 60] = Field(
-        default=0, description="picamera: mains frequency of lamps, 50 or 60; 0 leaves flicker alone."
+        default=0, description="picamera: mains frequency of lamps, 50 or 60; 0 does not suppress flicker."
     )
-    username: str | None = Field(default=None, description="stream: login.", examples=["viewer"])
+    username: str | None = Field(default=None, description="stream: user name.", examples=["viewer"])
     password: SecretStr | None = Field(
         default=None,
-        description="stream: better from EDGE_APP_SOURCE_PASSWORD, a systemd credential source_password or a file.",
+        description="stream: password; better from EDGE_APP_SOURCE_PASSWORD, a systemd credential source_password or "
+        "a file.",
         examples=["secret"],
     )
     password_file: FilePath | None = Field(
         default=None, description="stream: file that holds the password.", examples=["camera.password"]
     )
     fps_limit: float | None = Field(
-        default=None, gt=0, le=240, description="Use at most so many frames/s.", examples=[15.0]
+        default=None, gt=0, le=240, description="Use at most this many frames/s.", examples=[15.0]
     )
     rotation: Literal[0, 90, 180, 270] = Field(
         default=0, description="Turn the picture clockwise by 0, 90, 180 or 270 degrees."
     )
-    frozen_s: float = Field(default=10.0, ge=1, le=600, description="The same picture for so many seconds is a fault.")
+    frozen_s: float = Field(
+        default=10.0, ge=1, le=600, description="The same picture for this many seconds is a fault."
+    )
     seed: int = Field(default=1, ge=0, description="street: the same seed gives the same traffic.")
     light: Literal["day", "dusk", "cycle"] = Field(default="day", description="street: day, dusk, or a cycle of both.")
     flow: Annotated[tuple[Flow, Flow], Field(strict=False)] = Field(
-        default=(14.0, 14.0), description="street: vehicles a minute to the right and to the left."
+        default=(14.0, 14.0), description="street: vehicles per minute to the right and to the left."
     )
 
     @field_validator("device", mode="before")
@@ -110,11 +123,11 @@ class SourceConfig(Table):
     @field_validator("path", "url", "pipeline")
     @classmethod
     def _fits_kind(cls, value: object, info: ValidationInfo) -> object:
-        kind, needed_by = info.data.get("kind"), _NEEDED_BY[str(info.field_name)]
-        if kind == needed_by and value is None:
+        kind, required_by = info.data.get("kind"), _REQUIRED_BY[str(info.field_name)]
+        if kind == required_by and value is None:
             raise ValueError(f'is required when source.kind is "{kind}"')
-        if value is not None and kind not in (None, needed_by, _ALSO_FOR.get(str(info.field_name))):
-            raise ValueError(f'is for source.kind = "{needed_by}", but source.kind is "{kind}"')
+        if value is not None and kind not in (None, required_by, _OPTIONAL_FOR.get(str(info.field_name))):
+            raise ValueError(f'is for source.kind = "{required_by}", but source.kind is "{kind}"')
         return value
 
     @field_validator("password", "password_file")
@@ -124,16 +137,16 @@ class SourceConfig(Table):
 
     @field_serializer("url")
     def _dump_url(self, _value: SecretStr | None) -> str | None:
-        return self.place
+        return self.redacted_address
 
     @property
-    def place(self) -> str | None:
-        """The URL as it may be shown: without login, query and whatever a camera wants to be told in its path."""
+    def redacted_address(self) -> str | None:
+        """The URL as it may be shown: without login, query and the settings that some cameras take in the path."""
         return None if self.url is None else redacted_url(self.url.get_secret_value())
 
     @property
     def address(self) -> str | None:
-        """The URL as it is opened, with the login: a secret."""
+        """The URL as it is opened, with the login; a secret."""
         if self.url is None:
             return None
         parts = urlsplit(self.url.get_secret_value())
@@ -146,23 +159,25 @@ class SourceConfig(Table):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What in the address must not be shown: passwords in both spellings, a query, a path that sets something."""
+        """Secret parts of the address: the password, plain and percent-encoded, the query, and a path with settings."""
         parts = urlsplit(self.address or "")
-        given = self.password.get_secret_value() if self.password else None
+        password = self.password.get_secret_value() if self.password else None
         path = parts.path if redacted_url(parts.path) != parts.path else None
-        return tuple(text for text in (parts.password, unquote(parts.password or ""), parts.query, path, given) if text)
+        return tuple(
+            text for text in (parts.password, unquote(parts.password or ""), parts.query, path, password) if text
+        )
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the source of this kind is constructed with, to behave as it does in service: in real time."""
-        wanted = {key: value for key in ("width", "height", "fps") if (value := getattr(self, key)) is not None}
-        number = self.device.removeprefix("/dev/video")  # by default a path stands there, and means the first
+        """Arguments for the source of this kind, as it runs in service: in real time."""
+        requested = {key: value for key in ("width", "height", "fps") if (value := getattr(self, key)) is not None}
+        number = self.device.removeprefix("/dev/video")  # the default is the path of the first camera
         common = {"rotation": self.rotation, "fps_limit": self.fps_limit}
-        camera = {"frozen_s": self.frozen_s, **wanted, **common}
+        camera = {"frozen_s": self.frozen_s, **requested, **common}
         exposure = {"exposure_us": self.exposure_us, "gain": self.gain}
         lens = {"focus": self.focus, "flicker_hz": self.flicker_hz}
         options: dict[Kind, dict[str, Any]] = {
-            "street": {**wanted, "seed": self.seed, "light": self.light, "flow": self.flow, "pace": "real"},
+            "street": {**requested, "seed": self.seed, "light": self.light, "flow": self.flow, "pace": "real"},
             "file": {"path": self.path, "loop": self.loop, "pace": "real", **common},
             "camera": {"device": self.device, **camera},
             "stream": {"url": self.address, "frozen_s": self.frozen_s, **common},

@@ -1,4 +1,4 @@
-"""What the tables of the configuration have in common: the strict frozen table and the kinds of value in it."""
+"""Base class and types of value for the tables of the configuration."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def _beside_the_file(value: Path, info: ValidationInfo) -> Path:
 
 
 def not_empty(value: object) -> object:
-    """Refuses an empty text, which as a path would silently mean the current folder."""
+    """Return the value; refuse an empty text, which as a path would silently mean the current folder."""
     if value == "":
         raise ValueError("must not be empty; leave the key out instead")
     return value
 
 
 def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Refuses a value that stands twice."""
+    """Return the values; refuse them when one of them occurs twice."""
     twice = [value for value, n in Counter(values).items() if n > 1]
     if twice:
         raise ValueError(f"has {twice[0]!r} twice")
@@ -33,7 +33,7 @@ def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def only_with(other: str, value: T, info: ValidationInfo) -> T:
-    """Refuses a value whose companion, a key before it, is not set."""
+    """Return the value; refuse it when the key `other`, declared before it, is not set."""
     if value is not None and info.data.get(other, "") is None:
         raise ValueError(f"is used only together with {other}")
     return value
@@ -55,6 +55,6 @@ Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
 
 
 class Table(BaseModel):
-    """One table of the file: unknown keys and wrong types are refused, and no error shows a value."""
+    """Base of all tables: refuses unknown keys and wrong types; no error shows a value, since it may be a secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)

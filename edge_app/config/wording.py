@@ -1,4 +1,4 @@
-"""Say in words what pydantic found wrong with a configuration: the key's path, what it must be, and a likely fix."""
+"""Describe pydantic's errors in words: the path of the key, what its value must be, and a likely correction."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ _WORDS: Final = {
 }
 
 
-def in_words(error: ErrorDetails, tables: Mapping[str, Any]) -> str:
+def describe_error(error: ErrorDetails, tables: Mapping[str, Any]) -> str:
+    """Return one sentence on an error. tables: the data that was validated."""
     loc, kind = error["loc"], error["type"]
-    where = _where(loc, tables)
+    where = _path(loc, tables)
     if kind == "extra_forbidden":
         return f"{where}: unknown {'key' if len(loc) > 1 else 'table or key'}{_did_you_mean(loc)}"
     if where == "lines" and kind == "tuple_type":
@@ -45,11 +46,11 @@ def in_words(error: ErrorDetails, tables: Mapping[str, Any]) -> str:
     if kind == "missing" and isinstance(loc[-1], int):
         return f"{where}: has too few values"
     words = _WORDS.get(kind, error["msg"]).format(**error.get("ctx", {}))
-    return f"{where}: {words}{_instead(error)}"
+    return f"{where}: {words}{_found(error)}"
 
 
-def _where(loc: tuple[int | str, ...], tables: Mapping[str, Any]) -> str:
-    """section.key; a line goes by its id, or by its place in the file when it has none."""
+def _path(loc: tuple[int | str, ...], tables: Mapping[str, Any]) -> str:
+    """Return table.key; a line is named by its id, or by its number in the file when it has none."""
     names = [str(part) for part in loc if isinstance(part, str)]
     if names[0] == "lines" and len(loc) > 1 and isinstance(loc[1], int):
         line = tables["lines"][loc[1]]
@@ -58,8 +59,8 @@ def _where(loc: tuple[int | str, ...], tables: Mapping[str, Any]) -> str:
     return ".".join(names)
 
 
-def _instead(error: ErrorDetails) -> str:
-    """What was found in place of it, with the nearest choice; never the value of a key that may hold a secret."""
+def _found(error: ErrorDetails) -> str:
+    """Return the wrong value with the most similar valid one; nothing for a key that may hold a secret."""
     value = error["input"]
     if error["type"] in ("missing", "value_error") or {"password", "url"} & set(error["loc"]):
         return ""

@@ -91,7 +91,7 @@ class LineMeta(Payload):
 
 
 class Meta(Payload):
-    """Description of the device, sent at every connect: place, lines, classes, software."""
+    """Description of the device, sent at every connect: position, lines, classes, software."""
 
     schema_id: Literal["edge-app/meta/1"] = Field(default="edge-app/meta/1", alias="schema")
     site: Name

@@ -12,7 +12,7 @@ from edge_app.mqtt.messages import CountsMessage, Health, Meta, Payload, Status
 
 _CHANNELS: Final[tuple[tuple[str, type[Payload], int, bool, str], ...]] = (
     ("status", Status, 1, True, "Presence of the device; offline is its last will"),
-    ("meta", Meta, 1, True, "Sent at every connect: place, lines, classes and software of the device"),
+    ("meta", Meta, 1, True, "Sent at every connect: position, lines, classes and software of the device"),
     ("counts/{line}", CountsMessage, 1, False, "One message for each closed interval, zeros included"),
     ("latest/{line}", CountsMessage, 1, True, "Only the newest closed interval"),
     ("health", Health, 0, False, "Sent every interval: rates, queue, temperature, memory, faults"),

@@ -37,7 +37,7 @@ def test_flags_alone_are_enough(path: Path) -> None:
     assert setup(path, *NEEDED, "--source", "rtsp://192.0.2.1/s", "--line", "quay:0.1,0.5,0.9,0.5") == 0
     config = load(path, {})
     assert (config.device.site, config.device.device) == ("harbour", "pole-7")
-    assert (config.source.kind, config.source.place) == ("stream", "rtsp://192.0.2.1/s")
+    assert (config.source.kind, config.source.redacted_address) == ("stream", "rtsp://192.0.2.1/s")
     assert (config.mqtt.host, config.mqtt.port, config.mqtt.tls) == ("broker.example.org", 8883, True)
     assert config.lines[0].id == "quay"
     assert path.stat().st_mode & 0o007 == 0
@@ -67,7 +67,7 @@ def test_without_encryption(path: Path) -> None:
         (("--line", "main:1,2"), "must be ID:x0,y0,x1,y1"),
         (("--broker", "h:x"), "must be HOST or HOST:PORT"),
         (("--line", "main:0.1,0.5,0.1,0.5"), "no length"),
-        (("--key", "/c/device.key"), "belong together"),
+        (("--key", "/c/device.key"), "must be given together with"),
         (("--source", "rtsp://"), "source.url"),
     ],
 )

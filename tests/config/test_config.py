@@ -1,4 +1,4 @@
-"""The configuration: every problem at once and in words, secrets nowhere, an example that cannot go stale."""
+"""Configuration: every problem at once and in words, no secret in any text, and an example that is up to date."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def problems(path: Path, text: str, **environment: str) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def test_an_empty_file_gives_the_defaults_beside_the_file(toml: Path) -> None:
+def test_an_empty_file_gives_the_defaults_with_folders_beside_it(toml: Path) -> None:
     config = read(toml, "")
     assert config.store.folder == toml.parent / "state"
     assert config.harvest.folder == toml.parent / "harvest"
     assert config.model_copy(update={"store": Config().store, "harvest": Config().harvest}) == Config()
 
 
-def test_every_problem_at_once_with_its_path_and_a_guess(toml: Path) -> None:
+def test_every_problem_is_reported_with_its_key_and_a_suggestion(toml: Path) -> None:
     text = """
         tresh = 1
         interval_s = 30
@@ -97,7 +97,7 @@ def test_every_problem_at_once_with_its_path_and_a_guess(toml: Path) -> None:
         ('[source]\nkind = "camera"', "lines: at least one counting line is needed"),
         ("[source]\ndevice = -1", "source.device: must be a text in quotes, not -1"),
         ("[detector]\nregion = [0.5, 0, 0.2, 1]", "detector.region: must be left, top, right, bottom"),
-        ("[counting]\ninterval_s = 55", "must divide an hour without rest, such as 50 or 60, but is 55"),
+        ("[counting]\ninterval_s = 55", "must divide an hour without a remainder, such as 50 or 60, but is 55"),
         ('[counting]\nclasses = ["car", "car"]', "counting.classes: has 'car' twice"),
         ('[counting]\nclasses = ["cars"]', "counting.classes: must be"),
         ("[counting]\nclasses = []", "counting.classes: must have at least 1 values"),
@@ -107,7 +107,7 @@ def test_every_problem_at_once_with_its_path_and_a_guess(toml: Path) -> None:
         ('[mqtt]\nusername = "u"\npassword = "x"\npassword_file = "y"', "mqtt.password_file: give either password or"),
         ('[mqtt]\nusername = "u"\npassword_file = "y"', "mqtt.password_file: cannot be read: No such file"),
         ('[mqtt]\nca_file = "ca.pem"', "mqtt.ca_file: is used only with mqtt.tls = true"),
-        ('[mqtt]\ntls = true\ncert_file = "a"', "mqtt.key_file: and mqtt.cert_file belong together: give both or none"),
+        ('[mqtt]\ntls = true\ncert_file = "a"', "mqtt.key_file: must be given together with mqtt.cert_file: give both"),
         (LINE + LINE, 'lines: two lines have the id "main"; each needs its own'),
         ('[[lines]]\nid = "a"\nstart = [0.2, 0.5]\nend = [0.2, 0.5]', "lines[a].end: is the same point as start"),
         ("[[lines]]\nend = [0.2, 0.5]", "lines[1].id: is required"),
@@ -116,15 +116,15 @@ def test_every_problem_at_once_with_its_path_and_a_guess(toml: Path) -> None:
         ("mqtt = 3", "mqtt: must be a table, not 3"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_said_in_words(toml: Path, text: str, problem: str) -> None:
+def test_a_mistake_is_described_in_words(toml: Path, text: str, problem: str) -> None:
     assert any(problem in found for found in problems(toml, text)), problems(toml, text)
 
 
-def test_a_duplicate_id_is_found_beside_other_mistakes(toml: Path) -> None:
+def test_a_duplicate_id_is_reported_with_other_mistakes(toml: Path) -> None:
     assert len(problems(toml, LINE + LINE + "[mqtt]\nport = 0")) == 2
 
 
-def test_a_file_that_cannot_be_read(toml: Path) -> None:
+def test_an_unreadable_file_is_described(toml: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load(toml)
     with pytest.raises(ConfigError, match="is a folder"):
@@ -135,7 +135,7 @@ def test_a_file_that_cannot_be_read(toml: Path) -> None:
     assert "line 2" in problems(toml, "[device]\nsite = demo")[0]
 
 
-def test_a_file_saved_by_notepad_is_read(toml: Path) -> None:
+def test_a_file_with_byte_order_mark_and_crlf_is_read(toml: Path) -> None:
     toml.write_bytes(b'\xef\xbb\xbf[device]\r\nsite = "a"\r\n')
     assert load(toml).device.site == "a"
 
@@ -160,19 +160,21 @@ def test_a_password_comes_from_environment_then_credential_then_file(toml: Path)
     assert passwords == ["from-file", "from-credential", "from-environment"]
 
 
-def test_the_address_of_a_stream_has_the_login_and_its_place_has_not(toml: Path) -> None:
+def test_the_address_of_a_stream_has_the_login_and_the_redacted_one_has_not(toml: Path) -> None:
     text = '[source]\nkind = "stream"\nurl = "rtsp://cam:554/s?key=${KEY}"\nusername = "me"\n' + LINE
     source = read(toml, text, KEY="k1", EDGE_APP_SOURCE_PASSWORD="p@ss/1").source
     assert source.address == "rtsp://me:p%40ss%2F1@cam:554/s?key=k1"
-    assert source.place == "rtsp://cam:554/s"
+    assert source.redacted_address == "rtsp://cam:554/s"
     assert set(source.secrets) == {"p@ss/1", "p%40ss%2F1", "key=k1"}
     plain = read(toml, '[source]\nkind = "stream"\nurl = "rtsp://cam/user=me_pw=x"\n' + LINE).source
-    assert (plain.place, plain.secrets) == ("rtsp://cam/user=***", ("/user=me_pw=x",))
+    assert (plain.redacted_address, plain.secrets) == ("rtsp://cam/user=***", ("/user=me_pw=x",))
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.text("abcdefghXYZ0123456789%:@/?#[]", min_size=6).map(lambda text: "s3cr3t" + text))
-def test_a_secret_is_in_no_text_about_the_configuration(tmp_path_factory: pytest.TempPathFactory, secret: str) -> None:
+def test_no_text_about_the_configuration_contains_a_secret(
+    tmp_path_factory: pytest.TempPathFactory, secret: str
+) -> None:
     path = tmp_path_factory.mktemp("c") / "c.toml"
     text = f'[source]\nkind = "stream"\nurl = "rtsp://a:{secret}@cam/x"\n{LINE}'
     text += f'[mqtt]\nusername = "u"\npassword = "{secret}"\n'
@@ -180,7 +182,7 @@ def test_a_secret_is_in_no_text_about_the_configuration(tmp_path_factory: pytest
         config = read(path, text)
         assert secret in config.secrets
         shown = [repr(config), str(config), config.model_dump_json(), str(config.model_dump()), config.sha256]
-    except ConfigError as exc:  # not every such text makes a URL
+    except ConfigError as exc:  # not every such text is valid in a URL
         shown = [str(exc)]
     shown += problems(path, text + "port = 0\nprotocol = 7\n")
     shown += problems(path, text.replace(f'password = "{secret}"', f'pasword = "{secret}"'))
@@ -188,7 +190,7 @@ def test_a_secret_is_in_no_text_about_the_configuration(tmp_path_factory: pytest
     assert not [words for words in shown if "s3cr3t" in words]
 
 
-def test_the_hash_follows_the_settings_but_no_secret(toml: Path) -> None:
+def test_the_hash_depends_on_the_settings_but_not_on_secrets(toml: Path) -> None:
     text = '[mqtt]\nusername = "u"\n'
     one, two = (read(toml, text, EDGE_APP_MQTT_PASSWORD=word).sha256 for word in ("a", "b"))
     assert one == two == read(toml, text).sha256
@@ -201,7 +203,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         Config().mqtt.port = 1
 
 
-def test_lint_names_lines_at_the_edge_and_leaves_the_others(toml: Path) -> None:
+def test_lint_names_lines_at_the_edge_and_no_others(toml: Path) -> None:
     edge = '[[lines]]\nid = "low"\nstart = [0.1, 0.99]\nend = [0.9, 1.0]\n'
     assert lint(read(toml, LINE)) == []
     assert [finding.split(":")[0] for finding in lint(read(toml, LINE + edge))] == ["lines[low]"]
@@ -209,7 +211,7 @@ def test_lint_names_lines_at_the_edge_and_leaves_the_others(toml: Path) -> None:
     assert [finding.split(":")[0] for finding in lint(above)] == ["lines[main]"]
 
 
-def test_lint_names_a_password_sent_in_clear_and_a_port_without_tls(toml: Path) -> None:
+def test_lint_names_an_unencrypted_password_and_a_port_without_tls(toml: Path) -> None:
     login = '[mqtt]\nhost = "broker.example"\nusername = "u"\npassword = "p"\n'
     assert [finding.split(":")[0] for finding in lint(read(toml, login))] == ["mqtt.tls"]
     assert [finding.split(":")[0] for finding in lint(read(toml, login + "tls = true"))] == ["mqtt.port"]
@@ -219,15 +221,15 @@ def test_lint_names_a_password_sent_in_clear_and_a_port_without_tls(toml: Path) 
     assert [finding.split(":")[0] for finding in lint(read(toml, unused))] == ["source.device"]
 
 
-def test_metrics_on_the_network_are_a_choice_that_is_warned_of(toml: Path) -> None:
+def test_metrics_on_the_network_must_be_allowed_and_are_warned_of(toml: Path) -> None:
     everywhere = '[metrics]\nenabled = true\naddress = "0.0.0.0"\n'
     (problem,) = problems(toml, everywhere)
     assert problem == (
-        "metrics: whoever can reach 0.0.0.0 could read the figures, without a password and unencrypted: use 127.0.0.1, "
-        "or allow it with metrics.allow_network = true"
+        "metrics: others can reach 0.0.0.0 and could read the metrics, without a password and unencrypted: use "
+        "127.0.0.1, or allow it with metrics.allow_network = true"
     )
     (finding,) = lint(read(toml, everywhere + "allow_network = true"))
-    assert finding.startswith("metrics.address: is 0.0.0.0, so whoever can reach it")
+    assert finding.startswith("metrics.address: is 0.0.0.0, so others can reach it")
     assert lint(read(toml, '[metrics]\nenabled = true\naddress = "::1"')) == []
     assert read(toml, '[metrics]\naddress = "0.0.0.0"').metrics.enabled is False
 
@@ -242,7 +244,7 @@ def test_a_discovery_prefix_may_have_levels(toml: Path) -> None:
     assert read(toml, '[homeassistant]\nprefix = "ha/city_1"').homeassistant.prefix == "ha/city_1"
 
 
-def test_the_example_is_the_defaults_and_names_every_key(toml: Path) -> None:
+def test_the_example_has_the_defaults_and_names_every_key(toml: Path) -> None:
     assert read(toml, example()) == read(toml, "")
     for name, model in TABLES.items():
         table = example().partition(f"[{name}]")[2].partition("\n\n")[0]
@@ -250,14 +252,14 @@ def test_the_example_is_the_defaults_and_names_every_key(toml: Path) -> None:
             assert f"\n{key} = " in table or f"\n#{key} = " in table, (name, key)
 
 
-def test_what_the_example_offers_behind_a_mark_is_valid(toml: Path) -> None:
-    """With every key uncommented only those that exclude each other are left as problems."""
-    whole = re.sub(r"(?m)^#(?! )", "", example()).replace("tls = false", "tls = true")
-    assert {problem.partition(": ")[0] for problem in problems(toml, whole)} == {
+def test_the_commented_keys_of_the_example_are_valid(toml: Path) -> None:
+    """With every key uncommented, only keys that exclude each other are reported."""
+    text = re.sub(r"(?m)^#(?! )", "", example()).replace("tls = false", "tls = true")
+    assert {problem.partition(": ")[0] for problem in problems(toml, text)} == {
         "source.path",  # the kind is street
         "source.url",
         "source.pipeline",
-        "source.password_file",  # beside a password, and there is no such file
+        "source.password_file",  # given beside a password, and the file does not exist
         "mqtt.password_file",
         "preview.password_file",
     }
@@ -265,11 +267,11 @@ def test_what_the_example_offers_behind_a_mark_is_valid(toml: Path) -> None:
 
 def test_the_committed_example_is_the_generated_one() -> None:
     assert EXAMPLE.read_text(encoding="utf-8") == example(), (
-        "write it again: edge-app config > deploy/edge-app.example.toml"
+        "generate it again: edge-app config > deploy/edge-app.example.toml"
     )
 
 
-def test_a_line_knows_its_direction_names() -> None:
+def test_a_line_gives_its_direction_names() -> None:
     line = LineConfig(id="a", start=(0, 0), end=(1, 1), left_to_right="north")
     assert line.names == {"left_to_right": "north"}
 
@@ -278,7 +280,7 @@ def test_the_vehicle_labels_are_those_of_the_records() -> None:
     assert get_args(VehicleLabel) == VEHICLES
 
 
-def test_a_credential_without_use_is_an_empty_file(toml: Path) -> None:
+def test_an_empty_credential_is_ignored(toml: Path) -> None:
     (toml.parent / "pw").write_text("from-file\n")
     for name in ("mqtt_password", "mqtt_key"):
         (toml.parent / name).write_text("")

@@ -70,7 +70,7 @@ def test_a_camera_password_is_in_no_log_line_no_thread_name_and_no_status(
         while not source.status.detail:
             source.read(0.05)
         logging.getLogger("edge_app").info("seen", extra={"threads": [thread.name for thread in threading.enumerate()]})
-        shown = [stream.getvalue(), source.status.detail, str(config.source.place), config.model_dump_json()]
+        shown = [stream.getvalue(), source.status.detail, str(config.source.redacted_address), config.model_dump_json()]
     finally:
         source.close()
     assert json.loads(stream.getvalue().splitlines()[-1])["message"] == "seen"
