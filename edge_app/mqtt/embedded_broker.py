@@ -45,9 +45,9 @@ dynamic_filters = true
 
 @contextlib.contextmanager
 def embedded(port: int = 0) -> Iterator[int]:
-    """Run a broker on 127.0.0.1 inside the context and yield its port. It asks for no login and supports only MQTT 5.
+    """Run a broker on 127.0.0.1 inside the context and yield its port.
 
-    port: 0 takes a free one.
+    It asks for no login and supports only MQTT 5. port: 0 takes a free one.
     Raises BrokerError: when iotcore is not installed, the port is in use or the broker does not start.
     """
     try:

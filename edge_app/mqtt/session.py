@@ -18,8 +18,8 @@ _TIMING: Final = Timing()
 _BACKOFF: Final = Backoff()
 ProtocolChoice: TypeAlias = Literal["auto", "5", "3.1.1"]
 _Legacy: TypeAlias = Literal["no", "maybe", "asking", "yes"]
-"""State of the question if the broker supports only 3.1.1: some say so, others close the connection without an answer.
-"asking": 5 is tried a second time, to tell such a broker from one that was down for a moment."""
+"""Evidence that the broker is a legacy one, which supports only 3.1.1: some say so, others close the connection without
+an answer. "asking": 5 is tried once more, to tell such a broker from one that was down for a moment."""
 _AFTER_SILENCE: Final[dict[_Legacy, _Legacy]] = {"no": "maybe", "maybe": "maybe", "asking": "yes", "yes": "yes"}
 
 _DUPLICATE_ID_AFTER: Final = 3
