@@ -1,4 +1,7 @@
-"""The composition root: the one place that builds objects from a configuration and wires them."""
+"""Build the objects of the program from a configuration and connect them (the composition root).
+
+This is the only module that knows both the configuration and the classes that do the work; those get plain arguments.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import Endpoint, Tls
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import LineMeta, Location, Meta
+from edge_app.mqtt.messages import Health, LineMeta, Location, Meta
 from edge_app.mqtt.publisher import Publisher, will
 from edge_app.mqtt.session import Session
 from edge_app.preview.live import Preview
@@ -44,34 +47,42 @@ log = logging.getLogger(__name__)
 
 
 def build_lines(config: Config) -> tuple[Line, ...]:
-    """The configured lines, or the street's own where none is given."""
+    """Return the configured lines; without any, the rendered street's own line."""
     if not config.lines and config.source.kind == "street":
-        from edge_app.sources.street.street import Street  # loads the drawings: only when it is used
+        from edge_app.sources.street.street import Street  # loads the drawings, so only when it is used
 
         return (Street.line,)
     return tuple(Line(line.id, line.start, line.end, line.names) for line in config.lines)
 
 
 def build_source(config: Config, main: MainStream | None = None) -> Source:
-    """The camera as in service: in real time, masked; main is shown its larger stream, if any. Raises SourceError."""
+    """Open the configured source as the service does: in real time and masked.
+
+    main: gets the pictures of the camera's larger stream, if the camera has one.
+    Raises SourceError.
+    """
     s = config.source
     watcher = {"watcher": main.watch} if main and s.kind == "picamera" else {}
     return mask_source(open_source(s.kind, **s.options, **watcher), config.privacy.masks)
 
 
 def build_recording(config: Config, path: Path) -> Recording:
-    """A recording to look at offline, turned, thinned and masked as the camera is. Raises SourceError."""
+    """Open a recording for counting offline, rotated, thinned and masked as the camera's frames are.
+
+    Raises SourceError.
+    """
     s = config.source
     return Recording(path, rotation=s.rotation, fps_limit=s.fps_limit, masks=config.privacy.masks)
 
 
 def build_detector(config: Config) -> TfliteDetector:
-    """Raises DetectorError."""
+    """Load the configured model. Raises DetectorError when it does not fit."""
     d = config.detector
     return TfliteDetector(d.model, engines=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
 
 
 def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
+    """Build detector, tracker and line counters into one pipeline, with nothing counted yet."""
     t = config.tracker
     settings = TrackerSettings(
         strong=config.detector.score, association_radius=t.gate, confirm_s=t.confirm_s, lost_s=t.lost_s
@@ -87,6 +98,7 @@ def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
 
 
 def build_quality(config: Config, source: Source) -> QualityMonitor:
+    """Build the monitor of quality flags; the clock is watched with live sources only."""
     v = config.view
     view = ViewMonitor(dark=v.dark, blurred=v.blurred, moved=v.moved) if v.watch else None
     return QualityMonitor(view, ClockMonitor() if source.live else None)
@@ -95,17 +107,23 @@ def build_quality(config: Config, source: Source) -> QualityMonitor:
 def build_preview(
     config: Config, notes: Callable[[], Sequence[str]] = lambda: (), main: MainStream | None = None
 ) -> Preview:
+    """Build the preview, which serves nothing yet.
+
+    notes: returns short sentences about the service's state. main: the camera's larger stream, if it has one.
+    """
     privacy = Privacy(config.privacy.pixelate, config.detector.region)
     return Preview(build_lines(config), config.counting.classes, privacy, notes, main)
 
 
 def build_announcement(config: Config, device: Device, lines: Sequence[Line]) -> Announcement:
+    """Build the announcement to Home Assistant; switched off, it removes what was announced before."""
     h, c = config.homeassistant, config.counting
     entities = entities_of(lines, c.classes, c.interval_s) if h.enabled else {}
     return Announcement(device, entities, prefix=h.prefix, record_file=config.store.folder / ANNOUNCED)
 
 
 def build_endpoint(config: Config) -> Endpoint:
+    """Return the broker's address with login and TLS files."""
     m = config.mqtt
     tls = Tls(m.ca_file, m.cert_file, m.key_file) if m.tls else None
     password = m.password.get_secret_value() if m.password else ""
@@ -113,7 +131,7 @@ def build_endpoint(config: Config) -> Endpoint:
 
 
 def build_session(config: Config, device: Device) -> Session:
-    """Raises ConfigError when the TLS files do not fit."""
+    """Build the connection to the broker, not connected yet. Raises ConfigError when the TLS files do not fit."""
     return Session(
         build_endpoint(config),
         config.mqtt.client_id or device.client_id,
@@ -124,14 +142,14 @@ def build_session(config: Config, device: Device) -> Session:
 
 
 def build_device(config: Config, detector: TfliteDetector) -> Device:
-    """Who speaks: a new boot id for each start of the program."""
+    """Return the device's identity in messages, with a new boot id for each start of the program."""
     d = config.device
     boot_id = secrets.token_hex(6)
     return Device(d.site, d.device, boot_id, __version__, detector.manifest.sha256, config.sha256)
 
 
 def build_ledger(config: Config, device: Device, lines: Sequence[Line]) -> Ledger:
-    """Takes the state folder for this process alone; raises StoreError."""
+    """Open the ledger and lock the state folder for this process. Raises StoreError."""
     c = config.counting
     names = [line.id for line in lines]
     encode = partial(encode_counts, device)
@@ -140,6 +158,7 @@ def build_ledger(config: Config, device: Device, lines: Sequence[Line]) -> Ledge
 
 
 def build_meta(config: Config, device: Device, lines: Sequence[Line]) -> Meta:
+    """Return the message that describes the device."""
     d = config.device
     return Meta(
         site=d.site,
@@ -155,11 +174,31 @@ def build_meta(config: Config, device: Device, lines: Sequence[Line]) -> Meta:
     )
 
 
+def build_publisher(
+    config: Config,
+    device: Device,
+    lines: Sequence[Line],
+    session: Session,
+    outbox: Outbox,
+    health: Callable[[], Health],
+) -> Publisher:
+    """Build the publisher of counts, status, meta and health. health: returns the newest health message."""
+    return Publisher(
+        session,
+        outbox,
+        device,
+        build_meta(config, device, lines),
+        health,
+        interval_s=config.counting.interval_s,
+        birth_messages=build_announcement(config, device, lines).birth_messages,
+    )
+
+
 @contextmanager
 def service(config: Config, source: Source | None = None) -> Iterator[Service]:
-    """Everything of `edge-app run`, built and, at the end, freed in the reverse order.
+    """Build everything that `edge-app run` needs, yield the service, and free it all in reverse order.
 
-    source: one that is open already, instead of the configured one; it is closed here too.
+    source: an open source to use instead of the configured one; it is closed here too.
     Raises StoreError, DetectorError, SourceError and ConfigError, each in one sentence.
     """
     with ExitStack() as stack:
@@ -169,33 +208,20 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         main = MainStream(config.privacy.masks)
         source = mask_source(source, config.privacy.masks) if source else build_source(config, main)
         stack.callback(source.close)
-        lines = build_lines(config)
-        pipeline = build_pipeline(config, detector)
-        device = build_device(config, detector)
+        lines, pipeline = build_lines(config), build_pipeline(config, detector)
+        device, folder, report = build_device(config, detector), config.store.folder, Report()
         session = build_session(config, device)
         ledger = build_ledger(config, device, lines)
-        outbox = Outbox(config.store.folder)
+        outbox = Outbox(folder)
         stack.callback(outbox.close)
         quality = build_quality(config, source)
-        report, meta = HealthReport(), build_meta(config, device, lines)
-        announcement = build_announcement(config, device, lines)
-        interval_s = config.counting.interval_s
-        publisher = Publisher(
-            session,
-            outbox,
-            device,
-            meta,
-            report.health,
-            interval_s=interval_s,
-            birth_messages=announcement.birth_messages,
-        )
+        publisher = build_publisher(config, device, lines, session, outbox, report.health)
         notes = StatusText(source, pipeline, publisher, lambda: running.frames)
         preview = build_preview(config, notes, main)
         harvest = extras.harvester(config, device)
         running = Service(source, pipeline, ledger, publisher, harvest=harvest, quality=quality, watch=preview.watch)
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}
-        folder = config.store.folder
         report.components = Components(source, pipeline, ledger, quality, publisher, running, folder, certificates)
         stack.enter_context(extras.snapshot_server(folder, preview))
         stack.enter_context(extras.broadcast(config, preview))

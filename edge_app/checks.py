@@ -1,4 +1,4 @@
-"""What `edge-app check` looks at: each part of the service is opened as in service, and one finding says how it is."""
+"""Check everything that the service will need: each part is opened as in service and gives one finding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,40 +28,40 @@ from edge_app.records import Frame
 from edge_app.sources import Source, SourceStatus
 from edge_app.sources import probe as probe_source
 from edge_app.system.readings import readings
-from edge_app.web.line_check import DetectorView, Finding, LineObserver, judge, keeps_up
+from edge_app.web.line_check import DetectorView, Finding, LineObserver, check_line, check_rate
 
 _BROKER_S: Final = 5.0
 _FIRST_FRAME_S: Final = 12.0
 _LOST_S: Final = 2.5
-"""A camera that fails so long after it was opened, a second attempt included, is not waited for."""
+"""A camera that is still lost so long after it was opened, which includes a second attempt, is not waited for."""
 _RATE_S: Final = 2.0
-_WATCH_S: Final = 6.0
+_OBSERVE_S: Final = 6.0
 _INFERENCES: Final = 20
 _BYTES_AN_INTERVAL: Final = 1100
-"""On disk, index included."""
+"""Size of a stored interval on disk, index included."""
 _TEN_YEARS_S: Final = 10 * 365 * 86_400
 
 
 def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
-    """Everything there is to say about a valid configuration, each as soon as it is known, until `stop` is set."""
+    """Yield all findings about a valid configuration, each as soon as it is known, until `stop` is set."""
     yield Finding("ok", "configuration", f"valid, its hash is {config.sha256[:12]}.")
     for sentence in lint(config):
         what, _, rest = sentence.partition(": ")
         yield Finding("warn", what, f"{rest}.")
-    yield clock(time.time())
-    holder = _holder(config.store.folder)
-    yield state_folder(config.store.folder, config.store.max_intervals, holder)
+    yield check_clock(time.time())
+    running_pid = _running_pid(config.store.folder)
+    yield check_state_folder(config.store.folder, config.store.max_intervals, running_pid)
     if config.harvest.enabled:
-        yield harvest(config)
+        yield check_harvest(config)
     if config.preview.enabled:
-        yield preview(config)
-    yield _broker(config)
+        yield check_preview(config)
+    yield _check_broker(config)
     if not stop.is_set():
-        yield from _seeing(config, stop, running=holder is not None)
+        yield from _check_pipeline(config, stop, running=running_pid is not None)
 
 
-def clock(now: float) -> Finding:
-    """A clock that was never set shows a time before this program was installed."""
+def check_clock(now: float) -> Finding:
+    """Check the system's time, UTC s: a clock that was never set shows a time before this program was installed."""
     installed = Path(__file__).stat().st_mtime
     shown = f"{datetime.fromtimestamp(now, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
     # Two days of grace: an archive may have been made in a time zone ahead, and its files carry that time.
@@ -71,8 +71,8 @@ def clock(now: float) -> Finding:
     return Finding("FAIL", "clock", sentence)
 
 
-def _holder(folder: Path) -> str | None:
-    """The pid of the service that has the folder, or None.
+def _running_pid(folder: Path) -> str | None:
+    """Return the pid of the service that uses this state folder, None when none runs.
 
     Only reads: a lock file made here, perhaps as root, would keep the service's own user out.
     """
@@ -83,36 +83,42 @@ def _holder(folder: Path) -> str | None:
     except BlockingIOError:
         return path.read_text(errors="replace").strip() or "unknown"
     except OSError:
-        return None  # nobody was here yet, or it may not be read: what can be done here is tried in state_folder
+        return None  # no service ran here yet, or the file may not be read: check_state_folder tries the folder itself
     return None
 
 
-def state_folder(folder: Path, max_intervals: int, holder: str | None) -> Finding:
-    """holder: the process that has it, from `_holder`. Nothing is left in the folder, nor is it made."""
+def check_state_folder(folder: Path, max_intervals: int, running_pid: str | None) -> Finding:
+    """Check that the state folder can be written and has room; nothing is left in it, and it is not created.
+
+    running_pid: the service that uses the folder, from `_running_pid`.
+    """
     what = "state folder"
-    if holder:
-        return Finding("ok", what, f"{folder} is in use, the service is running (pid {holder}).")
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if running_pid:
+        return Finding("ok", what, f"{folder} is in use, the service is running (pid {running_pid}).")
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     try:
-        with tempfile.TemporaryFile(dir=there, buffering=0) as file:
+        with tempfile.TemporaryFile(dir=existing, buffering=0) as file:
             file.write(bytes(65_536))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        sentence = f"{folder} cannot be used ({reason} at {there}): give it room and write access, or name another."
+        sentence = f"{folder} cannot be used ({reason} at {existing}): give it room and write access, or name another."
         return Finding("FAIL", what, sentence)
-    free, full = readings(there).disk_free_mb or 0.0, max_intervals * _BYTES_AN_INTERVAL / 1e6
-    if free < full:
-        sentence = f"{folder} has {free:.0f} MB free, but store.max_intervals may fill {full:.0f} MB in an outage."
+    free, needed = readings(existing).disk_free_mb or 0.0, max_intervals * _BYTES_AN_INTERVAL / 1e6
+    if free < needed:
+        sentence = (
+            f"{folder} has {free:.0f} MB free, but store.max_intervals may fill {needed:.0f} MB in an outage: "
+            "free some space, or lower store.max_intervals."
+        )
         return Finding("warn", what, sentence)
     return Finding("ok", what, f"{folder} can be written, {free:.0f} MB are free.")
 
 
-def harvest(config: Config) -> Finding:
-    """Whether frames can be kept; nothing is made."""
+def check_harvest(config: Config) -> Finding:
+    """Check whether frames can be kept; nothing is created."""
     h, masks = config.harvest, len(config.privacy.masks)
-    unfit_for = unfit(h.folder)
-    if unfit_for:
-        return Finding("FAIL", "harvest", f"{h.folder} {unfit_for}.")
+    reason = unfit(h.folder)
+    if reason:
+        return Finding("FAIL", "harvest", f"{h.folder} {reason}.")
     sentence = (
         f"at most {h.frames_per_day} frames and {h.mb_per_day:g} MB a day are kept in {h.folder} for {h.expire_days} "
         f"days, behind {masks} mask{'s' * (masks != 1)}."
@@ -120,28 +126,31 @@ def harvest(config: Config) -> Finding:
     return Finding("ok", "harvest", sentence)
 
 
-def preview(config: Config) -> Finding:
-    """Whether it could be served; nothing is opened, the service may be serving it."""
+def check_preview(config: Config) -> Finding:
+    """Check whether the preview can be served; no port is opened, since the service may be serving it."""
     p = config.preview
     try:
         encoder = choose_encoder(p.encoder)
     except PreviewError as error:
         return Finding("FAIL", "preview", _sentence(error).removeprefix("preview: "))
-    who = f"{p.username} with the password" if p.password else "whoever is on this device"
-    where = f"rtsp://{f'[{p.address}]' if ':' in p.address else p.address}:{p.port}/annotated and /plain"
-    return Finding("ok", "preview", f"{where}, encoded by {encoder}, for {who}.")
+    viewers = f"{p.username} with the password" if p.password else "whoever is on this device"
+    url = f"rtsp://{f'[{p.address}]' if ':' in p.address else p.address}:{p.port}/annotated and /plain"
+    return Finding("ok", "preview", f"{url}, encoded by {encoder}, for {viewers}.")
 
 
-def _broker(config: Config) -> Finding:
+def _check_broker(config: Config) -> Finding:
     d, m = config.device, config.mqtt
-    # An id of its own: with the service's the broker would throw the service out.
+    # An id of its own: with the service's id the broker would disconnect the running service.
     client_id = f"{m.client_id or f'edge-app-{d.site}-{d.device}'}-check"
     try:
         version = probe_broker(build_endpoint(config), client_id, protocol=m.protocol, timeout_s=_BROKER_S)
     except (BrokerError, ConfigError) as error:
         return Finding("FAIL", "broker", _sentence(error).removeprefix("broker "))
     if version != "5":
-        sentence = f"{m.host}:{m.port} accepts us, but with MQTT {version}, where a forbidden topic shows nowhere."
+        sentence = (
+            f"{m.host}:{m.port} accepts us, but with MQTT {version}, in which a broker does not report a forbidden "
+            "topic: prefer a broker with MQTT 5."
+        )
         return Finding("warn", "broker", sentence)
     return Finding("ok", "broker", f"{m.host}:{m.port} accepts us with MQTT {version}.")
 
@@ -151,62 +160,62 @@ def _sentence(error: Exception) -> str:
     return text if text.endswith((".", "?")) else f"{text}."
 
 
-def _seeing(config: Config, stop: threading.Event, *, running: bool) -> Iterator[Finding]:
-    """Model, source and lines."""
+def _check_pipeline(config: Config, stop: threading.Event, *, running: bool) -> Iterator[Finding]:
+    """Check model, source, speed and lines."""
     with ExitStack() as stack:
-        detector: TfliteDetector | None = None
-        try:
-            detector = build_detector(config)
-            stack.callback(detector.close)
-            milliseconds = _inference_ms(detector)
-            yield _model(detector, milliseconds)
-            yield gate(detector.manifest, allowed=config.detector.allow_unproven)
-        except DetectorError as error:
-            yield Finding("FAIL", "model", _sentence(error))
+        loaded = yield from _check_detector(config, stack)
         if running and config.source.kind == "camera":
             yield Finding("ok", "source", "the running service has the camera; stop it to check source and lines.")
             return
-        try:
-            source = _Watched(build_source(config), stop)
-            stack.callback(source.close)
-            status = probe_source(source, seconds=_RATE_S, timeout=_FIRST_FRAME_S)
-        except SourceError as error:
-            if not stop.is_set():
-                yield Finding("FAIL", "source", _sentence(error))
+        opened = yield from _check_source(config, stop, stack)
+        if loaded is None or opened is None or stop.is_set():
             return
-        yield _source(config.source.kind, status, source.first_s)
-        if detector is not None and not stop.is_set():
-            at_once = min(len(detector.engines), os.cpu_count() or 1)
-            yield keeps_up(status.rate, at_once * 1e3 / milliseconds[0])
-            yield from _lines(config, detector, source)
+        detector, inference_ms = loaded
+        source, rate = opened
+        at_once = min(len(detector.engines), os.cpu_count() or 1)
+        yield check_rate(rate, at_once * 1e3 / inference_ms)
+        yield from _check_lines(config, detector, source)
 
 
-def _inference_ms(detector: TfliteDetector) -> tuple[float, float]:
-    """p50 and p95."""
-    took, blank = [], detector.blank()
-    for _ in range(_INFERENCES):
-        began = time.perf_counter()
-        detector.engines[0].invoke(blank)
-        took.append(time.perf_counter() - began)
-    p50, p95 = np.percentile(took, [50, 95]) * 1e3
-    return float(p50), float(p95)
+def _check_detector(config: Config, stack: ExitStack) -> Generator[Finding, None, tuple[TfliteDetector, float] | None]:
+    """Yield the findings about the model; return the detector and its median ms for an inference, None at a failure.
 
-
-def _model(detector: TfliteDetector, milliseconds: tuple[float, float]) -> Finding:
+    stack: closes the detector.
+    """
+    try:
+        detector = build_detector(config)
+        stack.callback(detector.close)
+        p50, p95 = _inference_ms(detector)
+    except DetectorError as error:
+        yield Finding("FAIL", "model", _sentence(error))
+        return None
     size, engines = detector.manifest.input, len(detector.engines)
     sentence = (
         f"{detector.manifest.name} with an input of {size.width}x{size.height} loads; one inference takes "
-        f"{milliseconds[0]:.1f} ms (p95 {milliseconds[1]:.1f} ms); "
-        f"{engines} at a time."
+        f"{p50:.1f} ms (p95 {p95:.1f} ms); {engines} at a time."
     )
-    return Finding("ok", "model", sentence)
+    yield Finding("ok", "model", sentence)
+    yield check_gate(detector.manifest, allowed=config.detector.allow_unproven)
+    return detector, p50
 
 
-def gate(manifest: Manifest, *, allowed: bool) -> Finding:
-    """Whether the model was proven before it was put to work; one that says so wrongly does not even load."""
+def _inference_ms(detector: TfliteDetector) -> tuple[float, float]:
+    """Return p50 and p95 of one inference, ms."""
+    times, blank = [], detector.blank()
+    for _ in range(_INFERENCES):
+        began = time.perf_counter()
+        detector.engines[0].invoke(blank)
+        times.append(time.perf_counter() - began)
+    p50, p95 = np.percentile(times, [50, 95]) * 1e3
+    return float(p50), float(p95)
+
+
+def check_gate(manifest: Manifest, *, allowed: bool) -> Finding:
+    """Check whether the model passed the model gate. A false claim is found earlier: such a model does not load."""
     if manifest.gate and manifest.proven:
         how = f"passed {len(manifest.gate.rules)} checks" if manifest.gate.decision == "rules" else manifest.gate.reason
-        return Finding("ok", "gate", f"{manifest.name} is in production since {manifest.gate.promoted_at[:10]}: {how}.")
+        since = manifest.gate.promoted_at[:10]
+        return Finding("ok", "gate", f"{manifest.name} has been in production since {since}: {how}.")
     try:
         refuse_unproven(manifest, allowed=allowed)
     except DetectorError as error:
@@ -215,15 +224,33 @@ def gate(manifest: Manifest, *, allowed: bool) -> Finding:
     return Finding("warn", "gate", sentence)
 
 
-def _source(kind: str, status: SourceStatus, first_s: float) -> Finding:
-    sentence = f"{kind}, {status.width}x{status.height} at {status.rate:.1f} frames/s, the first after {first_s:.1f} s."
-    return Finding("ok", "source", sentence)
+def _check_source(
+    config: Config, stop: threading.Event, stack: ExitStack
+) -> Generator[Finding, None, tuple[Source, float] | None]:
+    """Yield the finding about the source; return it with its measured frames/s, None at a failure or a stop.
+
+    stack: closes the source.
+    """
+    try:
+        source = _ImpatientSource(build_source(config), stop)
+        stack.callback(source.close)
+        status = probe_source(source, seconds=_RATE_S, timeout=_FIRST_FRAME_S)
+    except SourceError as error:
+        if not stop.is_set():
+            yield Finding("FAIL", "source", _sentence(error))
+        return None
+    sentence = (
+        f"{config.source.kind}, {status.width}x{status.height} at {status.rate:.1f} frames/s, the first frame after "
+        f"{source.first_s:.1f} s."
+    )
+    yield Finding("ok", "source", sentence)
+    return source, status.rate
 
 
-class _Watched:
-    """A Source that ends when the program is to stop, and that fails when a camera stays away.
+class _ImpatientSource:
+    """A Source that ends when the program is to stop, and fails when a camera stays lost.
 
-    first_s: how long the first frame took, s.
+    first_s: time to the first frame, s; 0 before it.
     """
 
     def __init__(self, source: Source, stop: threading.Event) -> None:
@@ -248,24 +275,25 @@ class _Watched:
         self._source.close()
 
 
-def _lines(config: Config, detector: TfliteDetector, source: Source) -> Iterator[Finding]:
-    """A few seconds of the road through detector and tracker, as in service."""
+def _check_lines(config: Config, detector: TfliteDetector, source: Source) -> Iterator[Finding]:
+    """Run some seconds of the road through detector and tracker, as in service, and check each line."""
     pipeline, size = build_pipeline(config, detector), (source.status.width, source.status.height)
-    watches = [LineObserver(line, size) for line in build_lines(config)]
+    observers = [LineObserver(line, size) for line in build_lines(config)]
     times: list[float] = []
-    for frame in _frames(source, _WATCH_S):
+    for frame in _frames(source, _OBSERVE_S):
         tracks = pipeline.process(frame).tracks
         times.append(frame.monotonic)
-        for watch in watches:
-            watch.see(tracks)
+        for observer in observers:
+            observer.update(tracks)
     lasted = times[-1] - times[0] if times else 0.0
     rate = (len(times) - 1) / lasted if lasted else source.status.rate
-    for watch in watches:
-        yield from judge(watch, DetectorView(config.detector.region, detector.manifest), rate, lasted)
+    view = DetectorView(config.detector.region, detector.manifest)
+    for observer in observers:
+        yield from check_line(observer, view, rate, lasted)
 
 
 def _frames(source: Source, seconds: float) -> Iterator[Frame]:
-    """Fewer where a recording ends or the program is to stop."""
+    """Yield frames for so many seconds, or until a recording ends or the program is to stop."""
     deadline = time.monotonic() + seconds
     with suppress(SourceEnded):
         while time.monotonic() < deadline:

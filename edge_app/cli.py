@@ -1,4 +1,6 @@
-"""`edge-app`: arguments in, exit codes out. Each command is one file in commands/, loaded with little; results go to
+"""Run the command line `edge-app`: parse the arguments, call the command and return its exit code.
+
+Each command is one file in commands/ that imports little at the top, so that `--help` answers fast. Results go to
 stdout, diagnostics to stderr, and a user's mistake is one sentence, never a traceback.
 
 Exit codes: 0 done, 1 a fault or a failed check, 2 wrong usage or configuration, 130 interrupted twice.
@@ -35,23 +37,23 @@ COMMANDS: Final = {
     "config": config,
 }
 STOP: Final = threading.Event()
-"""Set by the first SIGTERM or SIGINT; every command that goes on for long looks at it."""
+"""Set by the first SIGTERM or SIGINT; every command that may run for long ends when it is set."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code of one call of the program."""
-    # Before anything slow: a stop during start-up must be a clean one too.
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    """Run the program with these arguments, by default those of the process, and return its exit code."""
+    # Before anything slow: a stop during start-up must end cleanly too.
+    signal.signal(signal.SIGTERM, _on_signal)
+    signal.signal(signal.SIGINT, _on_signal)
     parsed = _parser().parse_args(arguments)
     try:
         return int(parsed.main(parsed, STOP))
     except ConfigError as error:
-        return _explain(error.problems, 2)
+        return _print_problems(error.problems, 2)
     except DetectorError as error:
-        return _explain([str(error)], 2)
+        return _print_problems([str(error)], 2)
     except EdgeAppError as error:
-        return _explain([str(error)], 1)
+        return _print_problems([str(error)], 1)
     except BrokenPipeError:
         # `edge-app ... | head` is no fault; Python would complain once more when it flushes stdout at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edge-app", description="Counts vehicles by direction, told over MQTT.")
+    description = "Count vehicles by direction and publish the counts over MQTT."
+    parser = argparse.ArgumentParser(prog="edge-app", description=description)
     parser.add_argument("--version", action="version", version=f"edge-app {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
@@ -69,13 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _explain(problems: Sequence[str], code: int) -> int:
+def _print_problems(problems: Sequence[str], code: int) -> int:
     for problem in problems:
         print(f"edge-app: {redacted(problem)}", file=sys.stderr)
     return code
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> None:
+def _on_signal(_signal: int, _frame: FrameType | None) -> None:
     if STOP.is_set():
         # Every counted crossing is on disk already: nothing is lost by not waiting for the broker.
         os.write(2, b"edge-app: stopped at once\n")

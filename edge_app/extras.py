@@ -1,4 +1,7 @@
-"""What counting goes on without: harvest, preview, snapshots and metrics, each built if it is on and can be."""
+"""Build the parts that counting goes on without: harvest, preview, snapshot socket and metrics.
+
+One that is switched off, or that cannot be served, becomes None or an empty context: counting matters more.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +27,21 @@ log = logging.getLogger(__name__)
 
 
 def build_harvest(config: Config, folder: HarvestFolder, model: str, source: str, clip: str = "") -> Harvester:
-    """model: its hash. source: what the frames show. clip: the recording that they are from, if they are."""
+    """Build a harvester that writes to `folder`.
+
+    model: SHA-256 of the detector file. source: name of what the frames show. clip: name of the recording that the
+    frames are from; empty for a camera.
+    """
     h, d = config.harvest, config.detector
     redaction = Redaction(config.privacy.masks, d.region, h.longest_side)
     return Harvester(folder, redaction, strong=d.score, every_s=h.every_s, model=model, source=source, clip=clip)
 
 
 def harvester(config: Config, device: Device) -> Harvester | None:
-    """None when it is off, and when its folder cannot be used: counting matters more. What was harvested before it was
-    switched off still goes when it is too old."""
+    """Build the service's harvester; None when it is off or its folder cannot be used.
+
+    Frames that were kept before the harvest was switched off are still deleted when they are too old.
+    """
     h = config.harvest
     if not h.enabled and not is_harvest(h.folder):
         return None
@@ -49,7 +58,7 @@ def harvester(config: Config, device: Device) -> Harvester | None:
 
 
 def broadcast(config: Config, preview: Preview) -> AbstractContextManager[object]:
-    """Nothing where it is off, and where it cannot be served: counting matters more."""
+    """Return the RTSP server of the preview as a context; an empty context when it is off or cannot be served."""
     p = config.preview
     if not p.enabled:
         return nullcontext()
@@ -66,21 +75,22 @@ def broadcast(config: Config, preview: Preview) -> AbstractContextManager[object
 
 
 def snapshot_server(folder: Path, preview: Preview) -> AbstractContextManager[object]:
+    """Return the snapshot socket in the state folder as a context; an empty context when it cannot be created."""
     try:
         return SnapshotServer(folder, preview)
     except StoreError as error:
-        log.error("%s", error)
+        log.error("%s; counting goes on without snapshots", error)
         return nullcontext()
 
 
 def metrics(
     config: Config, device: Device, components: Components, lines: Sequence[Line]
 ) -> AbstractContextManager[object]:
-    """Nothing where they are off, and where they cannot be served: counting matters more."""
+    """Return the metrics server as a context; an empty context when it is off or cannot be served."""
     m = config.metrics
     if not m.enabled:
         return nullcontext()
-    from edge_app.monitoring.metrics import KIND, exposition  # loads its library: only when it is used
+    from edge_app.monitoring.metrics import KIND, exposition  # loads its library, so only when it is used
     from edge_app.monitoring.metrics_server import MetricsServer
 
     text = exposition(device, components, [line.id for line in lines], config.counting.classes)

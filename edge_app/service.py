@@ -1,7 +1,7 @@
-"""The work of a running device: capture, counting, inference and delivery in threads of their own, one way to end.
+"""Run a device: capture, counting, inference and delivery in threads of their own, which start and end together.
 
-An unexpected fault in a thread ends the process with exit 1, and systemd starts it again; expected ones (camera or
-broker gone) are waited out in their adapters and show in health.
+An unexpected fault in a thread ends the process with exit code 1, and systemd starts it again. Expected faults (camera
+or broker gone) are waited out in their adapters and show in health.
 """
 
 from __future__ import annotations
@@ -28,25 +28,26 @@ from edge_app.system.threads import Heartbeats, Latest, Worker, join_all
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 1.0
-"""Longest wait for a frame; then time goes on without one, and intervals close all the same."""
+_WAIT_S = 1.0
+"""Longest wait for a frame; then time goes on without one, so that intervals close all the same."""
 _STALE_S = 30.0
-"""systemd is no longer told that all is well when no fresh frame has been processed for so long."""
+"""After so long without a processed frame the watchdog of systemd is no longer reset."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds at the stop, together below TimeoutStopSec: drain for the broker, join for all threads."""
+    """Times granted at the stop, s: drain to the broker, join to all threads; together below TimeoutStopSec."""
 
     drain: float = 5.0
     join: float = 10.0
 
 
 class Service:
-    """Wires a source, a pipeline, a ledger and a publisher together and runs them until told to stop.
+    """Source, pipeline, ledger and publisher, run in their threads until the stop.
 
-    harvest: sees every frame after it was counted; None where no frames are kept. quality: judges the view; None where
-    nobody does. watch: called with every result after its crossings are on disk, in the thread that counts.
+    wall: returns the time, UTC s. harvest: observes every frame after it was counted; None where no frames are kept.
+    quality: gives the quality flags of each frame; None for no flags. watch: called in the counting thread with every
+    result after its crossings are on disk.
     """
 
     def __init__(
@@ -83,19 +84,19 @@ class Service:
 
     @property
     def dropped(self) -> int:
-        """Frames that came but were never looked at, because newer ones were there."""
+        """Frames that arrived but were never processed, because a newer one was there."""
         return self._slot.dropped + self._source.status.dropped
 
     def run(self, stop: threading.Event) -> None:
-        """Works until `stop` is set or a recording is over.
+        """Run until `stop` is set, a recording is over or a thread fails.
 
-        Raises what a thread died of, and StuckThreadError when one does not end in time.
+        Raises the first fault of a thread, and StuckThreadError when one does not end in time.
         """
         for worker in self._workers:
             worker.start()
         notify("READY=1")
-        beat = min(_LOOK_S, (watchdog_interval() or 60.0) / 3)
-        while not stop.wait(beat) and not self._over.is_set():
+        period = min(_WAIT_S, (watchdog_interval() or 60.0) / 3)
+        while not stop.wait(period) and not self._over.is_set():
             if self.heart.age("frame") < _STALE_S:
                 notify("WATCHDOG=1")
         notify("STOPPING=1")
@@ -116,7 +117,7 @@ class Service:
     def _capture(self, stop: threading.Event) -> None:
         try:
             while not stop.is_set():
-                frame = self._source.read(_LOOK_S)
+                frame = self._source.read(_WAIT_S)
                 if frame is not None:
                     self._slot.put(frame)
         except SourceEnded as ended:
@@ -129,7 +130,7 @@ class Service:
         dropped = 0
         try:
             while not self._stages.finished:
-                result = self._stages.next(_LOOK_S)
+                result = self._stages.next(_WAIT_S)
                 if result is not None:
                     now_dropped = self.dropped
                     self._record(result, now_dropped - dropped)
@@ -146,7 +147,7 @@ class Service:
 
     def _record(self, result: FrameResult, dropped: int) -> None:
         frame, crossings = result.frame, result.crossings
-        kept = self._ledger.unstored
+        unstored = self._ledger.unstored
         quality = self._quality.flags(frame) if self._quality else ()
         self._ledger.record(frame.captured_at, crossings, dropped, quality)
         self.frames += 1
@@ -155,14 +156,14 @@ class Service:
         self.heart.beat("frame")
         self.totals.add(crossings)
         for crossing in crossings:
-            _tell(crossing, stored=self._ledger.unstored <= kept)
+            _log_crossing(crossing, stored=self._ledger.unstored <= unstored)
         self._watch(result)
         if self._harvest is not None:
             self._harvest.observe(result)
 
 
-def _tell(crossing: Crossing, *, stored: bool) -> None:
-    """Said only once it is on disk, so that what the log says was counted is never lost."""
+def _log_crossing(crossing: Crossing, *, stored: bool) -> None:
+    """Log "counted" only when the crossing is on disk: a crossing that the log calls counted is never lost."""
     log.info(
         "counted" if stored else "counted in memory, not on disk yet",
         extra={

@@ -1,4 +1,4 @@
-"""What every test finds as it was, and what several files begin with."""
+"""Fixtures of all tests: logging and secrets are restored after each, and a broker is there for those that ask."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.support.brokers import Mosquitto, mosquitto
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """A command in process sets logging up for itself."""
+def _logging_restored() -> Iterator[None]:
+    """Restore logging, exception hooks and secrets: a command run in this process changes them."""
     root, hooks = (logging.root.handlers, logging.root.level), (sys.excepthook, threading.excepthook)
     yield
     logging.root.handlers, level = root
@@ -28,6 +28,6 @@ def _logging_as_before() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """Mosquitto with nothing of its own, for the tests of a file."""
+    """Run one mosquitto with default settings for all tests of a file."""
     with mosquitto(tmp_path_factory.mktemp("mosquitto")) as running:
         yield running

@@ -1,4 +1,4 @@
-"""`check`: the measured line lint on made tracks, each finding on the real thing, and the command as a whole."""
+"""Test `edge-app check`: the line check on synthetic tracks, each finding on real parts, and the whole command."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_app import checks as room
-from edge_app.checks import clock, findings, state_folder
+from edge_app import checks
+from edge_app.checks import check_clock, check_state_folder, findings
 from edge_app.commands import check
 from edge_app.config.load import load
 from edge_app.config.model import Config
 from edge_app.detectors.manifest import Manifest, default_model
 from edge_app.records import Line, Region, Tracks
 from edge_app.system import logging as logs
-from edge_app.web.line_check import LEAST_LOOKS, DetectorView, Finding, LineObserver, judge, keeps_up
+from edge_app.web.line_check import LEAST_FRAMES, DetectorView, Finding, LineObserver, check_line, check_rate
 from tests.support.brokers import Mosquitto, free_port, needs_mosquitto
 from tests.support.videos import write_video
 
@@ -32,7 +32,10 @@ ROAD = '[[lines]]\nid = "road"\nstart = [0.1, 0.5]\nend = [0.9, 0.5]\n'
 
 
 def tracks(*vehicles: tuple[float, float, float, float], seen: bool = True) -> Tracks:
-    """Vehicles as centre x, centre y, height and speed downwards, px and px/s; twice as wide as high."""
+    """Return tracks of vehicles given as centre x, centre y, height (px) and speed downwards (px/s).
+
+    Each is twice as wide as high.
+    """
     rows = np.array(vehicles, np.float32).reshape(-1, 4)
     centres, half = rows[:, :2], rows[:, 2:3] / 2 * np.array([2, 1], np.float32)
     n = len(rows)
@@ -49,84 +52,84 @@ def tracks(*vehicles: tuple[float, float, float, float], seen: bool = True) -> T
     )
 
 
-def said(watch: LineObserver, *, rate: float = 15.0, region: Region | None = None) -> list[Finding]:
-    return judge(watch, DetectorView(region, MANIFEST), rate, 6.0)
+def line_findings(observer: LineObserver, *, rate: float = 15.0, region: Region | None = None) -> list[Finding]:
+    return check_line(observer, DetectorView(region, MANIFEST), rate, 6.0)
 
 
-# --- the measured lint
+# --- the line check
 
 
 def test_a_line_that_is_well_placed() -> None:
-    watch = LineObserver(LINE, SIZE)
-    watch.see(tracks((640, 360, 200, 300)))
-    (finding,) = said(watch)
-    # 200 of 1280 px are 80 of 512; 200 px at 300 px/s take 0.67 s, which is ten looks
+    observer = LineObserver(LINE, SIZE)
+    observer.update(tracks((640, 360, 200, 300)))
+    (finding,) = line_findings(observer)
+    # 200 of 1280 px are 80 of 512; 200 px at 300 px/s take 0.67 s, which is ten frames
     assert finding.level == "ok"
-    assert "1 vehicle seen there in 6 s, 80 px high in the model's input, 10 looks on a length" in finding.sentence
+    assert (
+        "1 vehicle seen there in 6 s, 80 px high in the model's input, 10 frames per vehicle length" in finding.sentence
+    )
 
 
-def test_nothing_seen_is_said_and_is_no_failure() -> None:
-    (finding,) = said(LineObserver(LINE, SIZE))
+def test_no_vehicle_at_the_line_is_no_failure() -> None:
+    (finding,) = line_findings(LineObserver(LINE, SIZE))
     assert finding.level == "ok"
     assert "no moving vehicle" in finding.sentence
 
 
-def test_only_vehicles_that_are_seen_near_the_segment_have_a_say() -> None:
-    watch = LineObserver(Line("half", (0.0, 0.5), (0.5, 0.5)), SIZE)
-    watch.see(tracks((320, 100, 100, 300), (960, 360, 100, 300)))
-    watch.see(tracks((320, 360, 100, 300), seen=False))
-    watch.see(None)
-    assert watch.heights == {}
+def test_only_vehicles_detected_near_the_line_count() -> None:
+    observer = LineObserver(Line("half", (0.0, 0.5), (0.5, 0.5)), SIZE)
+    observer.update(tracks((320, 100, 100, 300), (960, 360, 100, 300)))
+    observer.update(tracks((320, 360, 100, 300), seen=False))
+    assert observer.heights == {}
 
 
 @given(height=st.floats(5, 20) | st.floats(22, 300))
 @settings(deadline=None, max_examples=40)
 def test_vehicles_too_small_for_the_model_are_a_warning(height: float) -> None:
-    watch = LineObserver(LINE, SIZE)
-    watch.see(tracks((640, 360, height, 10)))
+    observer = LineObserver(LINE, SIZE)
+    observer.update(tracks((640, 360, height, 10)))
     # the smallest anchor of the shipped model has 12 px; below 0.7 of it, 21 px of the frame, none overlaps by half
-    assert [f.level for f in said(watch)] == ["warn" if height < 21 else "ok"]
+    assert [f.level for f in line_findings(observer)] == ["warn" if height < 21 else "ok"]
 
 
 def test_a_region_makes_vehicles_larger() -> None:
-    watch = LineObserver(LINE, SIZE)
-    watch.see(tracks((640, 360, 16, 10)))
-    assert "set detector.region" in said(watch)[0].sentence
-    assert said(watch, region=(0.25, 0.25, 0.75, 0.75))[0].level == "ok"
+    observer = LineObserver(LINE, SIZE)
+    observer.update(tracks((640, 360, 16, 10)))
+    assert "set detector.region" in line_findings(observer)[0].sentence
+    assert line_findings(observer, region=(0.25, 0.25, 0.75, 0.75))[0].level == "ok"
 
 
 @given(speed=st.floats(1, 5000), rate=st.floats(1, 60))
 @settings(deadline=None, max_examples=60)
-def test_too_few_looks_on_a_vehicle_are_a_warning(speed: float, rate: float) -> None:
-    watch = LineObserver(LINE, SIZE)
-    watch.see(tracks((640, 360, 200, speed)))
-    looks = rate / (speed / 200)
-    if abs(looks - LEAST_LOOKS) > 0.01:
-        assert [f.level for f in said(watch, rate=rate)] == ["warn" if looks < LEAST_LOOKS else "ok"]
+def test_too_few_frames_of_a_vehicle_are_a_warning(speed: float, rate: float) -> None:
+    observer = LineObserver(LINE, SIZE)
+    observer.update(tracks((640, 360, 200, speed)))
+    frames = rate / (speed / 200)
+    if abs(frames - LEAST_FRAMES) > 0.01:
+        assert [f.level for f in line_findings(observer, rate=rate)] == ["warn" if frames < LEAST_FRAMES else "ok"]
 
 
-def test_each_vehicle_has_one_voice() -> None:
-    watch = LineObserver(LINE, SIZE)
-    for _ in range(50):  # a lorry that waits there
-        watch.see(tracks((640, 360, 400, 0)))
-    slim = tracks((100, 360, 400, 0), (300, 360, 100, 0), (500, 360, 100, 0))
-    watch.see(slim)
-    assert "40 px high" in said(watch)[0].sentence
+def test_a_waiting_vehicle_counts_no_more_than_others() -> None:
+    observer = LineObserver(LINE, SIZE)
+    for _ in range(50):  # a truck that waits there
+        observer.update(tracks((640, 360, 400, 0)))
+    observer.update(tracks((100, 360, 400, 0), (300, 360, 100, 0), (500, 360, 100, 0)))
+    assert "40 px high" in line_findings(observer)[0].sentence
 
 
 @pytest.mark.parametrize(
     ("region", "warned"), [((0.0, 0.0, 1.0, 1.0), False), ((0.0, 0.0, 0.4, 1.0), True), ((0.0, 0.6, 1.0, 1.0), True)]
 )
 def test_a_line_outside_the_region_of_interest(region: Region, warned: bool) -> None:
-    found = said(LineObserver(LINE, SIZE), region=region)
+    found = line_findings(LineObserver(LINE, SIZE), region=region)
     assert ("lies in detector.region" in found[0].sentence) is warned
 
 
 def test_a_source_faster_than_the_model() -> None:
-    assert keeps_up(15.0, 30.0).level == "ok"
-    slow = keeps_up(25.0, 12.0)
+    assert check_rate(15.0, 30.0).level == "ok"
+    slow = check_rate(25.0, 12.0)
     assert slow.level == "warn"
-    assert "25.0 frames/s come, but the model can look at 12.0 only" in slow.sentence
+    assert "the source gives 25.0 frames/s, but the model can process only 12.0" in slow.sentence
 
 
 # --- the parts
@@ -138,12 +141,12 @@ def test_a_source_faster_than_the_model() -> None:
     ids=["1970", "now", "far"],  # the times themselves differ from one worker to the next
 )
 def test_clock(at: float, level: str) -> None:
-    assert clock(at).level == level
+    assert check_clock(at).level == level
 
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video of two fifths of a second."""
+    """Return a video of two fifths of a second."""
     return write_video(tmp_path_factory.mktemp("video") / "short.mp4", range(10))
 
 
@@ -158,7 +161,7 @@ def by_what(config: Config) -> dict[str, Finding]:
 
 
 @needs_mosquitto
-def test_everything_is_well(tmp_path: Path, short: Path, broker: Mosquitto) -> None:
+def test_all_parts_fit(tmp_path: Path, short: Path, broker: Mosquitto) -> None:
     found = by_what(configured(tmp_path, short, f"[mqtt]\nport = {broker.port}"))
     assert list(found) == [
         *("configuration", "clock", "state folder", "broker", "model", "gate", "source", "speed", "line road"),
@@ -167,7 +170,7 @@ def test_everything_is_well(tmp_path: Path, short: Path, broker: Mosquitto) -> N
     assert "accepts us with MQTT 5" in found["broker"].sentence
     assert "input of 512x288" in found["model"].sentence
     assert "file, 160x120 at 2" in found["source"].sentence  # 25 frames/s, as measured
-    assert list(tmp_path.iterdir()) == [tmp_path / "edge-app.toml"]  # nothing is left that another user could not use
+    assert list(tmp_path.iterdir()) == [tmp_path / "edge-app.toml"]  # no file is left that another user could not use
 
 
 @needs_mosquitto
@@ -186,7 +189,7 @@ def test_one_failure_hides_no_other(tmp_path: Path) -> None:
 
 
 @needs_mosquitto
-def test_a_service_that_runs_is_only_noted(tmp_path: Path, short: Path, broker: Mosquitto) -> None:
+def test_a_running_service_is_no_failure(tmp_path: Path, short: Path, broker: Mosquitto) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
     with (folder / "ledger.lock").open("wb") as lock:
@@ -198,7 +201,7 @@ def test_a_service_that_runs_is_only_noted(tmp_path: Path, short: Path, broker: 
     assert "the service is running (pid 4711)" in found["state folder"].sentence
 
 
-def test_the_camera_of_a_running_service_is_left_alone(tmp_path: Path) -> None:
+def test_the_camera_of_a_running_service_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     path = tmp_path / "edge-app.toml"
     path.write_text(f'[source]\nkind = "camera"\n[mqtt]\nport = {free_port()}\n{ROAD}')
@@ -208,9 +211,9 @@ def test_the_camera_of_a_running_service_is_left_alone(tmp_path: Path) -> None:
     assert "the running service has the camera" in found["source"].sentence
 
 
-def test_little_room_is_a_warning(tmp_path: Path) -> None:
-    assert state_folder(tmp_path, 1000, None).level == "ok"
-    little = state_folder(tmp_path / "not/yet/there", 10**12, None)
+def test_too_little_disk_space_is_a_warning(tmp_path: Path) -> None:
+    assert check_state_folder(tmp_path, 1000, None).level == "ok"
+    little = check_state_folder(tmp_path / "not/yet/there", 10**12, None)
     assert little.level == "warn"
     assert "store.max_intervals may fill" in little.sentence
 
@@ -220,7 +223,7 @@ def test_little_room_is_a_warning(tmp_path: Path) -> None:
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log of this process stays as pytest has it."""
+    """Keep the logging of this process as pytest set it up."""
     monkeypatch.setattr(logs, "setup", lambda *_: None)
 
 
@@ -236,11 +239,11 @@ def call(*arguments: str, stop: threading.Event | None = None) -> int:
 def test_exit_code_and_width(
     level: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def made(_config: Config, _stop: threading.Event) -> Iterator[Finding]:
+    def two_findings(_config: Config, _stop: threading.Event) -> Iterator[Finding]:
         yield Finding("ok", "clock", "12:00.")
         yield Finding(level, "a part", "a long sentence [that] goes on " * 8 + "/a/path" * 30)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(room, "findings", made)
+    monkeypatch.setattr(checks, "findings", two_findings)
     assert call() == code
     first, *rest = capsys.readouterr().out.splitlines()
     assert first == "ok    clock: 12:00."
@@ -251,7 +254,7 @@ def test_exit_code_and_width(
 
 
 @pytest.mark.usefixtures("quiet")
-def test_a_stop_ends_it_soon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stop_ends_the_check_soon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "edge-app.toml"
     path.write_text(f"[mqtt]\nport = {free_port()}\n")
     stop = threading.Event()

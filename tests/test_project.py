@@ -1,4 +1,4 @@
-"""What is around the program: the wheel, the two commands of a fresh machine, and what may lie in the repository."""
+"""Test what surrounds the program: the wheel, the make targets of a fresh machine, and the files of the repository."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
 
 @pytest.fixture(scope="module")
 def project_files() -> list[Path]:
-    """Every file that is or would be committed, relative to the root."""
+    """Return every file that is or would be committed, relative to the root."""
     if not shutil.which("git") or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout: nothing says which files belong to the project")
-    # The checkout of another user is no danger to a listing.
+    # git refuses a checkout of another user; for a listing that is no danger.
     listing = ("git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z")
     done = run(*listing, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -53,7 +53,7 @@ def project_files() -> list[Path]:
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel as built from this tree, unpacked, without the network."""
+    """Build the wheel from this tree without the network, and return the folder in which it is unpacked."""
     folder = tmp_path_factory.mktemp("wheel")
     offline = ("--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder)
     done = run(sys.executable, "-m", "pip", "wheel", *offline, ROOT, cwd=folder)
@@ -65,7 +65,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def python_with(unpacked: Path, code: str) -> list[str]:
-    """The lines that a Python prints which sees the unpacked wheel before anything else, far from the checkout."""
+    """Return the lines that code prints when the unpacked wheel comes first on its path, outside of the checkout."""
     done = run(sys.executable, "-c", code, cwd=unpacked.parent, PYTHONPATH=str(unpacked))
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -89,7 +89,7 @@ def test_the_wheel_leaves_no_file_of_the_package_behind(unpacked: Path, project_
     assert [path for path in package if not (unpacked / path).exists()] == []
 
 
-def test_the_wheel_holds_the_program_and_nothing_else(unpacked: Path) -> None:
+def test_the_wheel_contains_the_program_alone(unpacked: Path) -> None:
     tops = {path.name for path in unpacked.iterdir()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"edge_app"}
 
@@ -158,7 +158,7 @@ def _code(text: str) -> list[str]:
 @needs_make
 @needs_bash
 @pytest.mark.parametrize(("recipe", "status"), [("true", 0), ("false", 1)])
-def test_ci_ends_as_its_commands_end(tmp_path: Path, recipe: str, status: int) -> None:
+def test_ci_fails_when_its_commands_fail(tmp_path: Path, recipe: str, status: int) -> None:
     (tmp_path / ".ci").mkdir()
     script = shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
     (tmp_path / "Makefile").write_text(f"test smoke:\n\t@{recipe}\n")
@@ -168,7 +168,7 @@ def test_ci_ends_as_its_commands_end(tmp_path: Path, recipe: str, status: int) -
 
 @pytest.fixture
 def bare(tmp_path: Path) -> tuple[Path, str]:
-    """prepare.sh in a tree of its own, and a PATH on which there is no apt and nothing that tests need."""
+    """Return prepare.sh in a tree of its own, and a PATH without apt and without the programs that tests need."""
     (tmp_path / "deploy").mkdir()
     script = Path(shutil.copy(ROOT / "deploy/prepare.sh", tmp_path / "deploy"))
     programs = tmp_path / "bin"
@@ -178,7 +178,7 @@ def bare(tmp_path: Path) -> tuple[Path, str]:
     return script, str(programs)
 
 
-def test_what_is_missing_is_named_with_its_purpose_and_the_rest_goes_on(bare: tuple[Path, str]) -> None:
+def test_missing_packages_are_named_with_their_purpose_and_the_rest_goes_on(bare: tuple[Path, str]) -> None:
     script, path = bare
     done = run(script.parent.parent / "bin/sh", script, "test", cwd=script.parent, PATH=path, PYTHON="no-such-python")
     assert "the tests that need them are skipped" in done.stderr
@@ -188,7 +188,7 @@ def test_what_is_missing_is_named_with_its_purpose_and_the_rest_goes_on(bare: tu
 
 
 @pytest.mark.parametrize("wanted", ["demo", "models"])
-def test_a_machine_without_a_fitting_python_is_told_in_one_sentence(bare: tuple[Path, str], wanted: str) -> None:
+def test_without_a_fitting_python_it_fails_with_one_sentence(bare: tuple[Path, str], wanted: str) -> None:
     script, path = bare
     done = run(script.parent.parent / "bin/sh", script, wanted, cwd=script.parent, PATH=path, PYTHON="no-such-python")
     assert done.returncode == 1
@@ -211,5 +211,5 @@ def test_no_file_names_a_path_of_one_machine(project_files: list[Path]) -> None:
     assert [path for path in texts if MACHINE_PATH.search((ROOT / path).read_bytes())] == []
 
 
-def test_no_media_file_lies_in_the_repository(project_files: list[Path]) -> None:
+def test_no_media_file_is_in_the_repository(project_files: list[Path]) -> None:
     assert [path for path in project_files if MEDIA.search(path.name)] == []

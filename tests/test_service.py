@@ -1,6 +1,6 @@
-"""The service with its threads, a source and engines that do what a test says, and a real ledger.
+"""Test the service with its threads, a scripted source and scripted engines, and a real ledger.
 
-Held and let go by events; nothing sleeps.
+Threads are held and released by events; nothing sleeps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LONG = 10.0
 
 
 class Camera:
-    """A Source that delivers what is put into its slot, and is silent otherwise."""
+    """A Source that delivers the frames put into its slot, and nothing otherwise."""
 
     def __init__(self, *, live: bool) -> None:
         self.live, self.status = live, SourceStatus("ok")
@@ -41,15 +41,18 @@ class Camera:
         self.closed.set()
 
 
-class Unheard:
-    """A publisher without a broker."""
+class IdlePublisher:
+    """A publisher that publishes nothing."""
 
     def run(self, stop: threading.Event, _drain_s: float) -> None:
         stop.wait(LONG)
 
 
 class Case:
-    """One vehicle drives down past the line. counted: set as soon as the ledger has its crossing."""
+    """A service in front of which one vehicle drives down past the line.
+
+    counted: set as soon as the ledger has the crossing.
+    """
 
     def __init__(self, folder: Path, *engines: ScriptedEngine, live: bool = True) -> None:
         self.looks: list[Observation] = Sensor().observe([DOWN], 5)
@@ -57,36 +60,39 @@ class Case:
         self.counted = threading.Event()
         record, self.crossings = self.ledger.record, list[Crossing]()
 
-        def noted(frame_at: float, crossings: list[Crossing], dropped: int, quality: Collection[Quality] = ()) -> None:
+        def recorded(
+            frame_at: float, crossings: list[Crossing], dropped: int, quality: Collection[Quality] = ()
+        ) -> None:
             record(frame_at, crossings, dropped, quality)
             self.crossings += crossings
             if crossings:
                 assert self.ledger.unstored == 0
                 self.counted.set()
 
-        self.ledger.record = noted  # type: ignore[method-assign,assignment]
+        self.ledger.record = recorded  # type: ignore[method-assign,assignment]
         self.detector = Scripted(self.looks, engines or (ScriptedEngine(), ScriptedEngine()))
         counts = pipeline(self.detector, classes=["car"])
-        self.service = Service(self.camera, counts, self.ledger, Unheard(), wall=lambda: 1_780_000_000.0)  # type: ignore[arg-type]
+        publisher = IdlePublisher()
+        self.service = Service(self.camera, counts, self.ledger, publisher, wall=lambda: 1_780_000_000.0)  # type: ignore[arg-type]
 
     @property
     def frames(self) -> list[Frame]:
         return frames(self.looks, Sensor())
 
 
-def certain_at() -> int:
-    """The frame with which the crossing becomes certain."""
-    looks = Sensor().observe([DOWN], 5)
+def confirming_frame() -> int:
+    """Return the number of the frame that confirms the crossing."""
+    looks = Sensor().watch([DOWN], 5)
     plain = pipeline(Scripted(looks))
     return next(frame.index for frame in frames(looks, Sensor()) if plain.process(frame).crossings)
 
 
 def test_a_crossing_waits_for_no_later_frame_and_is_on_disk(tmp_path: Path) -> None:
-    """The camera is silent from the very frame on that made it certain."""
+    """The camera gives no frame after the one that confirms the crossing."""
     case, stop, faults = Case(tmp_path), threading.Event(), list[BaseException]()
     worker = Worker("service", lambda _stop: case.service.run(stop), lambda _name, fault: faults.append(fault))
     worker.start()
-    for offered in case.frames[: certain_at() + 1]:
+    for offered in case.frames[: confirming_frame() + 1]:
         before = case.service.frames
         case.camera.slot.put(offered)
         while case.service.frames == before and worker.alive:  # live: the next one would replace it
@@ -109,7 +115,7 @@ def test_a_recording_is_counted_to_its_end_without_a_loss(tmp_path: Path) -> Non
     assert case.service.dropped == 0
 
 
-def test_what_an_engine_dies_of_ends_the_service(tmp_path: Path) -> None:
+def test_a_fault_of_an_engine_ends_the_service(tmp_path: Path) -> None:
     def fail(number: int) -> None:
         if number == 3:
             raise DetectorError("inference failed: no memory")
@@ -123,8 +129,8 @@ def test_what_an_engine_dies_of_ends_the_service(tmp_path: Path) -> None:
     assert feeder.join(LONG)
 
 
-def test_at_the_stop_what_is_under_way_is_still_counted(tmp_path: Path) -> None:
-    """Both engines are held when the stop comes, and a frame more waits for each of them."""
+def test_frames_under_way_at_the_stop_are_still_counted(tmp_path: Path) -> None:
+    """Both engines are held when the stop comes, and one more frame waits for each of them."""
     begun, hold, stop = threading.Semaphore(0), threading.Event(), threading.Event()
 
     def work(_number: int) -> None:
@@ -148,6 +154,7 @@ def test_at_the_stop_what_is_under_way_is_still_counted(tmp_path: Path) -> None:
 
 
 def feed(case: Case) -> None:
+    """Give all frames to the camera, then end it."""
     for offered in case.frames:
         case.camera.slot.put(offered)
     case.camera.slot.close()

@@ -1,4 +1,4 @@
-"""Looks at the road for somebody who draws on it: the newest picture, and what passed in the last minute."""
+"""Watch the road for somebody who draws on it: keep the newest picture, and the tracks of the last minute."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_app.errors import EdgeAppError, PreviewError, SourceEnded
 from edge_app.records import FrameResult, Image, Line, Tracks
 from edge_app.sources import Source
 from edge_app.system.threads import Worker, join_all
-from edge_app.web.line_check import DetectorView, Finding, LineObserver, judge
+from edge_app.web.line_check import DetectorView, Finding, LineObserver, check_line
 
 _REMEMBERED_S: Final = 60.0
 _WAIT_S: Final = 0.5
@@ -24,19 +24,19 @@ _JOIN_S: Final = 5.0
 
 
 class LiveView:
-    """Source and pipeline in a thread of its own while it is entered.
+    """Source and pipeline in a thread of their own, running within the context.
 
-    source: a function that opens it, called again when a recording is over.
+    open_source: opens the source; called again when a recording is over or the source failed.
     """
 
-    def __init__(self, source: Callable[[], Source], pipeline: Pipeline, privacy: Privacy) -> None:
-        self._open, self._pipeline, self._privacy = source, pipeline, privacy
+    def __init__(self, open_source: Callable[[], Source], pipeline: Pipeline, privacy: Privacy) -> None:
+        self._open_source, self._pipeline, self._privacy = open_source, pipeline, privacy
         self._lock = threading.Lock()
         self._recent: deque[tuple[float, Tracks]] = deque()
         self._newest: FrameResult | None = None
         self.problem = ""
         """One sentence while there is no picture."""
-        self._worker = Worker("lookout", self._run, self._failed)
+        self._worker = Worker("live-view", self._run, self._failed)
 
     def __enter__(self) -> LiveView:
         self._worker.start()
@@ -46,15 +46,18 @@ class LiveView:
         join_all([self._worker], _JOIN_S)
 
     def picture(self, width: int) -> Image:
-        """The newest one with the vehicles marked. Raises PreviewError before the first."""
+        """Return the newest picture with the vehicles marked, at most `width` px wide.
+
+        Raises PreviewError: before the first picture.
+        """
         with self._lock:
             newest = self._newest
         if newest is None:
             raise PreviewError(self.problem or "waiting for the first picture")
         return scene.annotated(newest, width, self._privacy, Captions((), {}), Trails())
 
-    def judge(self, lines: Sequence[Line], vision: DetectorView) -> list[Finding]:
-        """What the last minute says about lines that may never have been there."""
+    def check_lines(self, lines: Sequence[Line], view: DetectorView) -> list[Finding]:
+        """Return what the last minute shows about lines, which may have been drawn only now."""
         with self._lock:
             recent, newest = list(self._recent), self._newest
         if newest is None or len(recent) < 2:
@@ -62,21 +65,21 @@ class LiveView:
         lasted = recent[-1][0] - recent[0][0]
         findings = []
         for line in lines:
-            watch = LineObserver(line, newest.frame.size)
+            observer = LineObserver(line, newest.frame.size)
             for _, tracks in recent:
                 if len(tracks):
-                    watch.see(tracks)
-            findings += judge(watch, vision, (len(recent) - 1) / max(lasted, 1e-3), lasted)
+                    observer.update(tracks)
+            findings += check_line(observer, view, (len(recent) - 1) / max(lasted, 1e-3), lasted)
         return findings
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             source: Source | None = None
             try:
-                source = self._open()
+                source = self._open_source()
                 self._follow(source, stop)
             except SourceEnded:
-                pass  # from its beginning again
+                pass  # a recording begins again
             except EdgeAppError as error:
                 self.problem = str(error)
                 stop.wait(1.0)
@@ -89,16 +92,18 @@ class LiveView:
             frame = source.read(_WAIT_S)
             if frame is None:
                 self.problem = source.status.detail
-                continue
-            result = self._pipeline.process(frame)
-            now = time.monotonic()
-            with self._lock:
-                if self._newest and self._newest.frame.size != frame.size:
-                    self._recent.clear()
-                self._newest = result
-                self._recent.append((now, result.tracks))
-                while self._recent and now - self._recent[0][0] > _REMEMBERED_S:
-                    self._recent.popleft()
+            else:
+                self._remember(self._pipeline.process(frame))
+
+    def _remember(self, result: FrameResult) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if self._newest and self._newest.frame.size != result.frame.size:
+                self._recent.clear()  # those tracks are in px of another size
+            self._newest = result
+            self._recent.append((now, result.tracks))
+            while self._recent and now - self._recent[0][0] > _REMEMBERED_S:
+                self._recent.popleft()
 
     def _failed(self, _name: str, fault: BaseException) -> None:
-        self.problem = f"looking at the road failed: {fault}"
+        self.problem = f"the live view failed: {fault}; start edge-app lines again"

@@ -1,4 +1,4 @@
-"""The page on which lines are drawn, served on loopback to whoever has the token: standard library, a few routes."""
+"""Serve the page on which lines are drawn, on loopback, to whoever has the token. Uses the standard library alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from edge_app.errors import EdgeAppError
@@ -24,8 +24,8 @@ _STATIC: Final = {
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
-_OURS: Final = ("127.0.0.1", "localhost", "::1")
-_LONGEST: Final = 200_000
+_OWN_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
+_LONGEST_BODY: Final = 200_000
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
@@ -33,22 +33,28 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
 }
 
-Answer = Callable[[Any], Mapping[str, Any]]
+Route: TypeAlias = Callable[[Any], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """picture: a JPEG. The others take what the page sent as JSON, None for a GET, and answer with what becomes JSON;
-    an EdgeAppError is shown to the person."""
+    """Functions that answer the page's requests.
+
+    picture: returns a JPEG. state: called with None. check and save: called with the JSON value that the page sent.
+    The last three return what is sent back as JSON. An EdgeAppError that one of them raises is shown to the person.
+    """
 
     picture: Callable[[], bytes]
-    state: Answer
-    lint: Answer
-    save: Answer
+    state: Route
+    check: Route
+    save: Route
 
 
 class PageServer:
-    """Serves while it is entered. port: 0 takes a free one. Raises OSError when it is taken."""
+    """HTTP server of the page, serving within the context.
+
+    port: 0 takes a free one. Raises OSError when the port is taken.
+    """
 
     def __init__(self, routes: Routes, port: int = 0) -> None:
         self._token = secrets.token_urlsafe(18)
@@ -59,7 +65,7 @@ class PageServer:
 
     @property
     def url(self) -> str:
-        """With the token: a secret."""
+        """Address of the page with its token: a secret."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/?token={self._token}"
 
     def __enter__(self) -> PageServer:
@@ -78,67 +84,69 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "edge-app", ""
 
     def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):  # whoever asked has gone in the middle of it
+        with contextlib.suppress(ConnectionError):  # the client left in the middle of its request
             super().handle()
 
     def do_GET(self) -> None:
-        parts = self._parts()
-        if not self._admitted(parse_qs(parts.query)):
+        address = self._address()
+        if not self._authorised(parse_qs(address.query)):
             return
-        if parts.path in _STATIC:
-            name, kind = _STATIC[parts.path]
+        if address.path in _STATIC:
+            name, kind = _STATIC[address.path]
             self._send(HTTPStatus.OK, kind, (_FOLDER / name).read_bytes())
-        elif parts.path == "/picture.jpg":
+        elif address.path == "/picture.jpg":
             self._answer(lambda: (self.routes.picture(), "image/jpeg"))
-        elif parts.path == "/state":
+        elif address.path == "/state":
             self._answer(lambda: _json(self.routes.state(None)))
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "There is no such page.")
 
     def do_POST(self) -> None:
-        routes = {"/lint": self.routes.lint, "/save": self.routes.save}
-        path = self._parts().path
-        if not self._admitted({}):
+        routes = {"/check": self.routes.check, "/save": self.routes.save}
+        path = self._address().path
+        if not self._authorised({}):
             return
         length = self.headers.get("Content-Length", "")
         if path not in routes:
             self._refuse(HTTPStatus.NOT_FOUND, "There is no such page.")
         elif self.headers.get_content_type() != "application/json":
-            # A form of another page cannot send this type without asking first.
-            self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Only JSON is taken.")
-        elif not _short(length):
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {_LONGEST} bytes are taken.")
+            # A form on a foreign page cannot send this type without a preflight request, which gets 501 here.
+            self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Only JSON is accepted.")
+        elif not _is_acceptable(length):
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {_LONGEST_BODY} bytes are accepted.")
         else:
-            self._take(routes[path], self.rfile.read(int(length)))
+            self._answer_json(routes[path], self.rfile.read(int(length)))
 
-    def _parts(self) -> SplitResult:
-        """Those of the address asked for; all empty, and so not found, when it is none."""
+    def _address(self) -> SplitResult:
+        """Return the requested address; an unreadable one is empty, so that it is not found."""
         with contextlib.suppress(ValueError):
             return urlsplit(self.path)
         return urlsplit("")
 
-    def _take(self, route: Answer, body: bytes) -> None:
+    def _answer_json(self, route: Route, body: bytes) -> None:
         try:
             data = json.loads(body)
         except (ValueError, RecursionError):
-            self._refuse(HTTPStatus.BAD_REQUEST, "That is no JSON.")
+            self._refuse(HTTPStatus.BAD_REQUEST, "The body is not valid JSON.")
             return
         self._answer(lambda: _json(route(data)))
 
-    def _admitted(self, query: Mapping[str, list[str]]) -> bool:
-        """The token from the address, or from the cookie that the first visit sets; and only by our own name, so that
-        no foreign name can be led here (DNS rebinding)."""
-        host = urlsplit(f"//{self.headers.get('Host', '')}").hostname if self._readable_host() else None
+    def _authorised(self, query: Mapping[str, list[str]]) -> bool:
+        """Return whether the request may be answered; a refusal has been sent otherwise.
+
+        The token must be in the address, or in the cookie that the first visit sets. The host must be a name of this
+        machine: otherwise a foreign name that resolves to loopback could reach the page (DNS rebinding).
+        """
         given = [*query.get("token", []), self._cookie()]
-        if host in _OURS and any(hmac.compare_digest(one.encode(), self.token.encode()) for one in given):
+        if self._host() in _OWN_HOSTS and any(hmac.compare_digest(one.encode(), self.token.encode()) for one in given):
             return True
         self._refuse(HTTPStatus.FORBIDDEN, "Open the address that `edge-app lines` has printed, with its token.")
         return False
 
-    def _readable_host(self) -> bool:
+    def _host(self) -> str | None:
         with contextlib.suppress(ValueError):
-            return bool(urlsplit(f"//{self.headers.get('Host', '')}").hostname)
-        return False
+            return urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        return None
 
     def _cookie(self) -> str:
         with contextlib.suppress(CookieError):
@@ -159,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, "application/json", json.dumps({"problems": problems}).encode())
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
-        with contextlib.suppress(ConnectionError, TimeoutError):  # whoever asked has gone
+        with contextlib.suppress(ConnectionError, TimeoutError):  # the client has left
             self.send_response(status)
             for name, value in _HEADERS.items():
                 self.send_header(name, value)
@@ -171,12 +179,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Nothing: the address holds the token."""
+        """Log no request: its address holds the token."""
 
 
-def _short(length: str) -> bool:
-    """Whether a Content-Length is a number and within the limit. Python converts no number of thousands of digits."""
-    return length.isascii() and length.isdecimal() and len(length) < 10 and int(length) <= _LONGEST
+def _is_acceptable(length: str) -> bool:
+    """Return whether a Content-Length is a number within the limit; int() refuses a number of thousands of digits."""
+    return length.isascii() and length.isdecimal() and len(length) < 10 and int(length) <= _LONGEST_BODY
 
 
 def _json(value: Mapping[str, Any]) -> tuple[bytes, str]:

@@ -13,7 +13,7 @@ import pytest
 
 from edge_app import cli
 from edge_app.app import service
-from edge_app.checks import gate
+from edge_app.checks import check_gate
 from edge_app.config.model import Config, DetectorConfig
 from edge_app.detectors.manifest import Manifest, default_model, load, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
@@ -138,15 +138,13 @@ def test_the_operator_may_allow_a_candidate() -> None:
         refuse_unproven(manifest, allowed=False)
 
 
-def test_check_reports_the_stage_of_a_model() -> None:
-    own = Manifest.model_validate(candidate_manifest())
-    ships = Manifest.model_validate(shipped_manifest())
-    by_rules = Manifest.model_validate(
-        candidate_manifest() | {"stage": "production", "gate": gate_record(MODEL.read_bytes())}
-    )
-    found = [gate(ships, allowed=False), gate(by_rules, allowed=False), gate(own, allowed=True)]
-    assert [finding.level for finding in found] == ["ok", "ok", "warn"]
+def test_check_tells_how_a_model_came_to_work() -> None:
+    own = Manifest.model_validate(candidate())
+    ships = Manifest.model_validate(shipped())
+    by_rules = Manifest.model_validate(candidate() | {"stage": "production", "gate": passed(MODEL.read_bytes())})
+    found = [check_gate(ships, allowed=False), check_gate(by_rules, allowed=False), check_gate(own, allowed=True)]
+    assert [one.level for one in found] == ["ok", "ok", "warn"]
     assert "passed 1 checks" in found[1].sentence
-    refused = gate(own, allowed=False)
+    refused = check_gate(own, allowed=False)
     assert refused.level == "FAIL"
     assert "allow_unproven" in refused.sentence

@@ -128,13 +128,13 @@ def test_frames_without_masks_are_pointed_out(tmp_path: Path) -> None:
 
 def test_check_says_what_is_kept_where_and_makes_nothing(tmp_path: Path) -> None:
     config = configured(tmp_path, "enabled = true", "masks = [[[0, 0], [1, 0.2]]]")
-    found = checks.harvest(config)
+    found = checks.check_harvest(config)
     assert found.level == "ok"
     assert "100 frames and 50 MB a day" in found.sentence
     assert "30 days, behind 1 mask." in found.sentence
     assert not (tmp_path / "harvest").exists()
     (tmp_path / "harvest").write_text("in the way")
-    assert checks.harvest(config).level == "FAIL"
+    assert checks.check_harvest(config).level == "FAIL"
 
 
 # --- the command

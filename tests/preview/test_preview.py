@@ -327,11 +327,11 @@ def test_the_password_comes_from_the_environment_and_is_no_part_of_the_hash(tmp_
 @needs_gstreamer
 def test_check_says_where_and_for_whom() -> None:
     open_here = Config(preview=PreviewConfig(enabled=True, address="::1"))
-    assert "rtsp://[::1]:8554/annotated" in checks.preview(open_here).sentence
-    assert "whoever is on this device" in checks.preview(open_here).sentence
+    assert "rtsp://[::1]:8554/annotated" in checks.check_preview(open_here).sentence
+    assert "whoever is on this device" in checks.check_preview(open_here).sentence
     absent = Config(preview=PreviewConfig(enabled=True, encoder="nvv4l2h264enc"))
-    if checks.preview(absent).level != "ok":  # a Jetson has it
-        assert "there is no H.264 encoder (nvv4l2h264enc)" in checks.preview(absent).sentence
+    if checks.check_preview(absent).level != "ok":  # a Jetson has it
+        assert "there is no H.264 encoder (nvv4l2h264enc)" in checks.check_preview(absent).sentence
 
 
 def test_pixelation_hides_people_riders_and_plates_and_what_nobody_looks_at() -> None:

@@ -1,8 +1,7 @@
-"""A real browser for tests: Chromium without a window, driven through its own DevTools pipe, without any driver."""
+"""Drive a real browser in tests: Chromium without a window, over its DevTools pipe, without a driver program."""
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import select
@@ -16,26 +15,30 @@ from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _ANSWER_S = 20.0
-_ON_3_AND_4 = """
+_EXEC_ON_3_AND_4 = """
 import fcntl, os, sys
 ends = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]
-for end, place in zip(ends, (3, 4)):
-    os.dup2(end, place)
+for end, number in zip(ends, (3, 4)):
+    os.dup2(end, number)
 os.execv(sys.argv[3], sys.argv[3:])
 """
+"""Program that puts two descriptors on 3 and 4 and becomes the command in its arguments."""
 
 
 class Browser:
-    """One page of `width` x `height` px. touch: fingers instead of a mouse, as on a phone."""
+    """A browser with one page of `width` x `height` px.
+
+    touch: input comes from fingers instead of a mouse, as on a phone. errors: uncaught exceptions of the page.
+    """
 
     def __init__(self, folder: Path, width: int = 1280, height: int = 720, *, touch: bool = False) -> None:
         assert CHROMIUM
-        self._touch, self._number, self._rest = touch, 0, b""
+        self._touch, self._last_id, self._buffer = touch, 0, b""
         ours_in, theirs_out = os.pipe()
         theirs_in, ours_out = os.pipe()
         self._in, self._out = ours_in, ours_out
-        # The protocol is spoken on the descriptors 3 and 4: --remote-debugging-pipe.
-        command = [sys.executable, "-c", _ON_3_AND_4, str(theirs_in), str(theirs_out), CHROMIUM, "--headless=new"]
+        # With --remote-debugging-pipe Chromium reads commands from descriptor 3 and writes answers to 4.
+        command = [sys.executable, "-c", _EXEC_ON_3_AND_4, str(theirs_in), str(theirs_out), CHROMIUM, "--headless=new"]
         command += ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"]
         command += [f"--user-data-dir={folder}", "--remote-debugging-pipe", f"--window-size={width},{height}"]
         self._child = subprocess.Popen(
@@ -60,13 +63,13 @@ class Browser:
         self._call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
-        """The value of a JavaScript expression."""
+        """Return the value of a JavaScript expression."""
         answer = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def wait_for(self, script: str, within: float = 15.0) -> Any:
-        """The first value of an expression that is not false."""
+        """Evaluate an expression until it is true, and return its value; fail after `within` seconds."""
         deadline = time.monotonic() + within
         while not (value := self.run(script)):
             assert time.monotonic() < deadline, f"not in time: {script}; {self.errors}"
@@ -77,20 +80,17 @@ class Browser:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
     def type(self, selector: str, text: str) -> None:
-        """Replaces what stands in a field, as somebody would type it."""
+        """Replace the text of a field as a person would type it."""
         self.run(f"document.querySelector({json.dumps(selector)}).select()")
         self._call("Input.insertText", text=text)
 
-    def stroke(self, *places: tuple[float, float]) -> None:
-        """Presses at the first place, in px of the page, goes over the others and lets go at the last one."""
-        self._point("down", places[0])
-        for before, after in pairwise(places):
+    def drag(self, *points: tuple[float, float]) -> None:
+        """Press at the first point, px of the page, move over the others and release at the last one."""
+        self._pointer("down", points[0])
+        for before, after in pairwise(points):
             for part in (0.5, 1.0):
-                self._point("move", tuple(a + (b - a) * part for a, b in zip(before, after, strict=True)))
-        self._point("up", places[-1])
-
-    def picture(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
+                self._pointer("move", tuple(a + (b - a) * part for a, b in zip(before, after, strict=True)))
+        self._pointer("up", points[-1])
 
     def close(self) -> None:
         self._child.kill()
@@ -98,37 +98,38 @@ class Browser:
         os.close(self._in)
         os.close(self._out)
 
-    def _point(self, what: str, place: tuple[float, ...]) -> None:
-        x, y = place
+    def _pointer(self, action: str, point: tuple[float, ...]) -> None:
+        x, y = point
         if self._touch:
             kinds = {"down": "touchStart", "move": "touchMove", "up": "touchEnd"}
-            points = [] if what == "up" else [{"x": x, "y": y}]
-            self._call("Input.dispatchTouchEvent", type=kinds[what], touchPoints=points)
+            points = [] if action == "up" else [{"x": x, "y": y}]
+            self._call("Input.dispatchTouchEvent", type=kinds[action], touchPoints=points)
         else:
             kinds = {"down": "mousePressed", "move": "mouseMoved", "up": "mouseReleased"}
-            self._call("Input.dispatchMouseEvent", type=kinds[what], x=x, y=y, button="left", buttons=1, clickCount=1)
+            self._call("Input.dispatchMouseEvent", type=kinds[action], x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def _call(self, method: str, session: str | None = None, **parameters: Any) -> Any:
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        """Send one command and return its result. session: "" for the browser itself, None for the page."""
+        self._last_id += 1
+        message: dict[str, Any] = {"id": self._last_id, "method": method, "params": parameters}
         if session is None:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
         deadline = time.monotonic() + _ANSWER_S
         while True:
-            heard = self._hear(deadline)
-            if heard.get("method") == "Runtime.exceptionThrown":
-                self.errors.append(str(heard["params"]["exceptionDetails"]))
-            if heard.get("id") == self._number:
-                assert "error" not in heard, heard["error"]
-                return heard["result"]
+            received = self._receive(deadline)
+            if received.get("method") == "Runtime.exceptionThrown":
+                self.errors.append(str(received["params"]["exceptionDetails"]))
+            if received.get("id") == self._last_id:
+                assert "error" not in received, received["error"]
+                return received["result"]
 
-    def _hear(self, deadline: float) -> Any:
-        while b"\0" not in self._rest:
+    def _receive(self, deadline: float) -> Any:
+        while b"\0" not in self._buffer:
             ready, _, _ = select.select([self._in], [], [], max(0.0, deadline - time.monotonic()))
             assert ready, "the browser does not answer"
             part = os.read(self._in, 1 << 16)
             assert part, "the browser has ended"
-            self._rest += part
-        message, _, self._rest = self._rest.partition(b"\0")
+            self._buffer += part
+        message, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(message)

@@ -1,4 +1,4 @@
-"""`edge-app lines`: drawn in a real browser with mouse and finger, saved with comments, and counted with."""
+"""Test `edge-app lines`: draw in a real browser with mouse and finger, save, keep comments, count with the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app import cli
-from edge_app.commands.lines import drawn
+from edge_app.commands.lines import parse_drawing
 from edge_app.config.edit import ConfigText, Drawing
 from edge_app.config.load import load
 from edge_app.errors import ConfigError
@@ -45,7 +45,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Page:
-    """`edge-app lines` in a process of its own, and a browser that has opened its address."""
+    """`edge-app lines` in a process of its own, with its page open in a browser."""
 
     def __init__(self, config: Path, folder: Path, width: int, height: int, *, touch: bool) -> None:
         with ExitStack() as stack:
@@ -62,10 +62,10 @@ class Page:
             self._box = self.browser.run(f"(() => {{const r = {sheet}; return [r.x, r.y, r.width, r.height]}})()")
             self._stack = stack.pop_all()
 
-    def draw(self, *places: tuple[float, float]) -> None:
-        """Places in 0..1 of the picture."""
+    def draw(self, *points: tuple[float, float]) -> None:
+        """Drag over points in 0..1 of the picture; one point alone is tapped."""
         x, y, width, height = self._box
-        self.browser.stroke(*[(x + width * a, y + height * b) for a, b in places])
+        self.browser.drag(*[(x + width * a, y + height * b) for a, b in points])
 
     def tool(self, name: str) -> None:
         self.browser.click(f"[data-tool={name}]")
@@ -92,7 +92,7 @@ class Page:
 
 @pytest.fixture
 def open_page(street: Path, tmp_path: Path) -> Callable[..., Page]:
-    """A page on a configuration that has no line yet, whose camera is a recording."""
+    """Return a function that opens the page for a configuration without lines, with a recording as the camera."""
     path = tmp_path / "edge-app.toml"
     path.write_text(f'# my pole\n[source]\nkind = "file"  # for now\npath = "{street}"\nloop = true\n')
 
@@ -103,7 +103,7 @@ def open_page(street: Path, tmp_path: Path) -> Callable[..., Page]:
 
 
 @needs_chromium
-def test_drawn_with_the_mouse_saved_and_counted_with(
+def test_shapes_drawn_with_the_mouse_are_saved_and_counted_with(
     open_page: Callable[..., Page], street: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "edge-app.toml"
@@ -127,7 +127,7 @@ def test_drawn_with_the_mouse_saved_and_counted_with(
     assert (*line.start, *line.end) == pytest.approx((0.45, 0.6, 0.45, 0.97), abs=0.01)
     assert config.detector.region == pytest.approx((0.0, 0.4, 1.0, 1.0), abs=0.01)
     rectangle, polygon = config.privacy.masks
-    assert [place for point in rectangle for place in point] == pytest.approx([0.8, 0.05, 0.95, 0.25], abs=0.01)
+    assert [value for point in rectangle for value in point] == pytest.approx([0.8, 0.05, 0.95, 0.25], abs=0.01)
     assert len(polygon) == 3
     out = tmp_path / "result.json"
     assert cli.main(["count", str(street), "--config", str(path), "--out", str(out)]) == 0
@@ -164,7 +164,7 @@ def toml(tmp_path: Path) -> Path:
     return path
 
 
-def test_comments_order_and_mode_stay(toml: Path) -> None:
+def test_saving_keeps_comments_order_and_mode(toml: Path) -> None:
     old = {"id": "old-road", "start": [0.1, 0.5], "end": [0.9, 0.55556]}
     config = ConfigText(toml).save(Drawing([old, LINE], (0.0, 0.25, 1.0, 1.0), [[[0, 0], [0.2, 0.3]]]))
     assert load(toml) == config
@@ -174,12 +174,12 @@ def test_comments_order_and_mode_stay(toml: Path) -> None:
     assert toml.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in toml.parent.iterdir()] == ["edge-app.toml"]
     assert [line.id for line in config.lines] == ["old-road", "quay"]
-    again = ConfigText(toml).save(Drawing([LINE], None, []))
-    assert (again.detector.region, again.privacy.masks, len(again.lines)) == (None, (), 1)
+    second = ConfigText(toml).save(Drawing([LINE], None, []))
+    assert (second.detector.region, second.privacy.masks, len(second.lines)) == (None, (), 1)
     assert "# Pole 7" in toml.read_text()
 
 
-def test_what_is_not_valid_leaves_the_file_as_it_was(toml: Path) -> None:
+def test_an_invalid_drawing_leaves_the_file_unchanged(toml: Path) -> None:
     with pytest.raises(ConfigError, match="may have only a-z"):
         ConfigText(toml).save(Drawing([LINE | {"id": "Not So"}], None, []))
     assert toml.read_text() == TEXT
@@ -193,7 +193,7 @@ def test_a_file_that_somebody_else_changed_is_not_overwritten(toml: Path) -> Non
     assert "# and this" in toml.read_text()
 
 
-def test_a_file_without_lines_is_there_to_be_drawn_into(tmp_path: Path) -> None:
+def test_a_file_without_lines_can_be_drawn_into(tmp_path: Path) -> None:
     path = tmp_path / "edge-app.toml"
     path.write_text('[source]\nkind = "file"\npath = "road.mp4"\n')
     assert ConfigText(path).config().lines == ()
@@ -203,14 +203,14 @@ def test_a_file_without_lines_is_there_to_be_drawn_into(tmp_path: Path) -> None:
         ConfigText(path).config()
 
 
-def test_a_file_that_cannot_be_read_is_said_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["lines", "--config", str(tmp_path / "none.toml")]) == 2
     (tmp_path / "bad.toml").write_text("[source\n")
     assert cli.main(["lines", "--config", str(tmp_path / "bad.toml")]) == 2
     assert capsys.readouterr().err.count("\n") == 2
 
 
-# --- whatever a page may send
+# --- arbitrary requests
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
@@ -221,9 +221,9 @@ JSON = st.recursive(
 
 @settings(deadline=None, max_examples=300)
 @given(st.fixed_dictionaries({"lines": st.lists(JSON, max_size=3), "region": JSON, "masks": JSON}) | JSON)
-def test_whatever_is_sent_becomes_a_valid_configuration_or_words(folder: Path, data: Any) -> None:
+def test_any_request_gives_a_valid_configuration_or_clear_errors(folder: Path, data: Any) -> None:
     try:
-        _, config = ConfigText(folder / "edge-app.toml").with_drawing(drawn(data))
+        _, config = ConfigText(folder / "edge-app.toml").with_drawing(parse_drawing(data))
     except ConfigError as error:
         unclear: list[object] = [problem for problem in error.problems if not problem or "\n" in problem]
     else:

@@ -1,4 +1,4 @@
-"""Who gets into the page of `edge-app lines`, and that no request makes it print a traceback."""
+"""Test who may use the page of `edge-app lines`, and that no request makes it print a traceback."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def ask(
 
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/picture.jpg", "/state", "/nowhere"])
-def test_without_the_token_there_is_nothing(server: PageServer, path: str) -> None:
+def test_without_the_token_every_request_is_refused(server: PageServer, path: str) -> None:
     assert ask(server, path, token=False)[0] == 403
     assert ask(server, f"{path}?token=wrong", token=False)[0] == 403
     assert ask(server, f"{path}?token=", Cookie="token=")[0] == 403
@@ -57,13 +57,13 @@ def test_the_page_listens_on_loopback_alone(server: PageServer) -> None:
     assert server._server.server_address[0] == "127.0.0.1"
 
 
-def test_what_is_sent_must_be_a_json_of_fitting_length(server: PageServer) -> None:
-    assert ask(server, "/lint", b"[1]") == (200, b'{"got": [1]}')
-    assert ask(server, "/lint", b"[1]", Content_Type="text/plain")[0] == 415
-    assert ask(server, "/lint", b"x" * 300_000)[0] == 413
-    assert ask(server, "/lint", b"[1]", Content_Length="-1")[0] == 413
-    assert ask(server, "/lint", b"[1")[0] == 400
-    assert ask(server, "/lint", b"[" * 100_000)[0] == 400
+def test_a_request_must_be_json_of_limited_length(server: PageServer) -> None:
+    assert ask(server, "/check", b"[1]") == (200, b'{"got": [1]}')
+    assert ask(server, "/check", b"[1]", Content_Type="text/plain")[0] == 415
+    assert ask(server, "/check", b"x" * 300_000)[0] == 413
+    assert ask(server, "/check", b"[1]", Content_Length="-1")[0] == 413
+    assert ask(server, "/check", b"[1")[0] == 400
+    assert ask(server, "/check", b"[" * 100_000)[0] == 400
     assert ask(server, "/save", b"{}") == (422, b'{"problems": ["not now"]}')
     assert ask(server, "/state", b"{}")[0] == 404
 
@@ -74,16 +74,16 @@ def test_what_is_sent_must_be_a_json_of_fitting_length(server: PageServer) -> No
         ("GET http://[ HTTP/1.1", "", b"403"),
         ("GET http://[ HTTP/1.1", "Cookie: token={token}", b"404"),
         ("POST http://[ HTTP/1.1", "Cookie: token={token}", b"404"),
-        ("POST /lint HTTP/1.1", "Cookie: token={token}\r\nContent-Length: " + "9" * 5000, b"413"),
-        ("POST /lint HTTP/1.1", "Cookie: token={token}\r\nContent-Length: 99999999999", b"413"),
+        ("POST /check HTTP/1.1", "Cookie: token={token}\r\nContent-Length: " + "9" * 5000, b"413"),
+        ("POST /check HTTP/1.1", "Cookie: token={token}\r\nContent-Length: 99999999999", b"413"),
         ("GET /sta", "", b""),
-        ("POST /lint HTTP/1.1", "Cookie: token={token}\r\nContent-Length: 50", b""),
+        ("POST /check HTTP/1.1", "Cookie: token={token}\r\nContent-Length: 50", b""),
     ],
 )
 def test_no_request_makes_it_print_a_traceback(
     server: PageServer, request_line: str, more: str, status: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With an empty status the client breaks off in the middle of its request, by a reset."""
+    """With an empty status the client resets the connection in the middle of its request."""
     parts = urlsplit(server.url)
     token = parts.query.removeprefix("token=")
     head = f"{request_line}\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{more.format(token=token)}\r\n\r\n"
@@ -99,7 +99,7 @@ def test_no_request_makes_it_print_a_traceback(
     assert capfd.readouterr().err == ""
 
 
-def test_the_end_of_the_page_frees_its_port(server: PageServer) -> None:
+def test_closing_the_page_frees_its_port(server: PageServer) -> None:
     other = PageServer(Routes(bytes, lambda _: {}, lambda _: {}, lambda _: {}))
     with other:
         assert ask(other, "/state")[0] == 200

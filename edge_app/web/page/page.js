@@ -1,34 +1,35 @@
 "use strict";
-// Draws lines, region and masks over the live picture. Places are 0..1 of the picture, as in the configuration.
+// Draw lines, region and masks over the live picture. Points are x, y in 0..1 of the picture, as in the configuration.
 
 const $ = (id) => document.getElementById(id);
 const HINTS = {
-  line: "Press where the line begins, drag across the road, let go. Longer than the road is wide is fine.",
-  region: "Drag over the part with traffic: the detector sees only that, so vehicles are larger for it.",
-  mask: "Tap the corners one after the other and the first one again, or drag a rectangle. Masked is black for everybody.",
+  line: "Press where the line begins, drag across the road, let go. It may be longer than the road is wide.",
+  region: "Drag over the part with traffic: the detector sees only this part, so vehicles are larger for it.",
+  mask: "Tap the corners one after the other and the first one again, or drag a rectangle. A mask is black for everybody.",
   none: "Drag a round handle to move a point. Choose Line, Region or Mask to draw another one.",
 };
 const COLOURS = { line: "#ffd84a", region: "#5cc8ff", mask: "#e0457b" };
-const REACH = 20; // px around a handle that a finger may miss it by
-const SHORTEST = 12; // px: less is a tap
+const REACH = 20; // px: how far from a handle a finger still takes hold of it
+const SHORTEST = 12; // px: a shorter drag is a tap
 
 let shapes = []; // {kind, points: [[x, y], ...], id, left_to_right, right_to_left, findings}
-let tool = "none", chosen = null, drag = null, open = null, saved = "", lintTimer = 0, asked = 0;
+let tool = "none", chosen = null, drag = null, saved = "", checkTimer = 0, requests = 0;
+let outline = null; // the mask whose corners are being tapped
 
 function size() { return { w: $("sheet").clientWidth, h: $("sheet").clientHeight }; }
 function clamp(v) { return Math.min(1, Math.max(0, v)); }
 
-function place(event) {
+function position(event) {
   const box = $("sheet").getBoundingClientRect();
   return [clamp((event.clientX - box.left) / box.width), clamp((event.clientY - box.top) / box.height)];
 }
 
-function apart(a, b) { const { w, h } = size(); return Math.hypot((a[0] - b[0]) * w, (a[1] - b[1]) * h); }
+function distance(a, b) { const { w, h } = size(); return Math.hypot((a[0] - b[0]) * w, (a[1] - b[1]) * h); }
 
 function nearest(at) {
   let best = null;
   for (const shape of shapes) shape.points.forEach((point, n) => {
-    const away = apart(point, at);
+    const away = distance(point, at);
     if (away <= REACH && (!best || away < best.away)) best = { shape, n, away };
   });
   return best;
@@ -36,11 +37,11 @@ function nearest(at) {
 
 // --- drawing with mouse or finger
 
-function down(event) {
+function onDown(event) {
   if (!event.isPrimary || event.button > 0) return;
   event.preventDefault();
   $("sheet").setPointerCapture(event.pointerId);
-  const at = place(event), handle = open ? null : nearest(at);
+  const at = position(event), handle = outline ? null : nearest(at);
   if (handle) {
     chosen = handle.shape;
     drag = { shape: handle.shape, n: handle.n };
@@ -52,27 +53,27 @@ function down(event) {
   draw();
 }
 
-function move(event) {
+function onMove(event) {
   if (!drag || !event.isPrimary) return;
-  const at = place(event);
+  const at = position(event);
   if (drag.shape) { drag.shape.points[drag.n] = at; changed(); } else drag.to = at;
   draw();
 }
 
-function up(event) {
+function onUp(event) {
   if (!drag || !event.isPrimary) return;
-  const done = drag, dragged = !done.shape && apart(done.from, done.to) >= SHORTEST;
+  const done = drag, dragged = !done.shape && distance(done.from, done.to) >= SHORTEST;
   drag = null;
-  if (done.shape) { list(); changed(); }
-  else if (tool === "mask" && (open || !dragged)) corner(done.to);
+  if (done.shape) { listShapes(); changed(); }
+  else if (tool === "mask" && (outline || !dragged)) corner(done.to);
   else if (dragged) add(tool, [done.from, done.to]);
   draw();
 }
 
 function corner(at) {
-  if (!open) open = { kind: "mask", points: [at] };
-  else if (open.points.length > 2 && apart(open.points[0], at) <= REACH) { const made = open; open = null; add("mask", made.points); }
-  else open.points.push(at);
+  if (!outline) outline = { kind: "mask", points: [at] };
+  else if (outline.points.length > 2 && distance(outline.points[0], at) <= REACH) { const points = outline.points; outline = null; add("mask", points); }
+  else outline.points.push(at);
 }
 
 function add(kind, points) {
@@ -82,7 +83,7 @@ function add(kind, points) {
   shapes.push(shape);
   chosen = shape;
   choose("none");
-  list();
+  listShapes();
   changed();
 }
 
@@ -93,14 +94,14 @@ function freeName() {
 
 function choose(name) {
   tool = name;
-  open = null;
+  outline = null;
   for (const button of document.querySelectorAll("#tools button")) button.setAttribute("aria-pressed", String(button.dataset.tool === name));
   $("hint").textContent = HINTS[name];
   $("sheet").style.cursor = name === "none" ? "default" : "crosshair";
   draw();
 }
 
-// --- showing
+// --- showing shapes and findings
 
 function svg(name, attributes, text) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -119,9 +120,9 @@ function draw() {
   const sheet = $("sheet"), { w, h } = size();
   sheet.replaceChildren();
   const px = (points) => points.map(([x, y]) => `${x * w},${y * h}`).join(" ");
-  const all = ["region", "mask", "line"].flatMap((kind) => shapes.filter((shape) => shape.kind === kind)); // lines lie on top
-  if (open) all.push({ ...open, unfinished: true });
-  if (drag && !drag.shape && apart(drag.from, drag.to) >= SHORTEST && !open) all.push({ kind: tool, points: [drag.from, drag.to] });
+  const all = ["region", "mask", "line"].flatMap((kind) => shapes.filter((shape) => shape.kind === kind)); // lines are drawn on top
+  if (outline) all.push({ ...outline, unfinished: true });
+  if (drag && !drag.shape && distance(drag.from, drag.to) >= SHORTEST && !outline) all.push({ kind: tool, points: [drag.from, drag.to] });
   for (const shape of all) {
     const colour = COLOURS[shape.kind], strong = shape === chosen;
     const common = { points: px(corners(shape)), fill: "none", "stroke-linejoin": "round", "stroke-linecap": "round" };
@@ -129,7 +130,7 @@ function draw() {
     if (shape.kind === "mask" && !shape.unfinished) common.fill = "rgba(10, 10, 14, .72)";
     sheet.append(svg(kind, { ...common, stroke: "#0b0f13", "stroke-width": strong ? 8 : 6, fill: "none" }));
     sheet.append(svg(kind, { ...common, stroke: colour, "stroke-width": strong ? 4 : 3, ...(shape.kind === "region" ? { "stroke-dasharray": "9 7" } : {}) }));
-    if (shape.kind === "line") ways(sheet, shape, w, h);
+    if (shape.kind === "line") drawDirections(sheet, shape, w, h);
     for (const [x, y] of shape.points) sheet.append(svg("circle", { cx: x * w, cy: y * h, r: strong ? 9 : 7, fill: colour, stroke: "#0b0f13", "stroke-width": 2 }));
     label(sheet, shape, w, h);
   }
@@ -142,11 +143,12 @@ function label(sheet, shape, w, h) {
   sheet.append(svg("text", { x: Math.min(w - 60, x * w + 13), y: Math.max(16, Math.min(h - 8, y * h - 11)) }, text));
 }
 
-// Standing at the first point and looking to the second, left to right is clockwise from it, y being down.
-function ways(sheet, shape, w, h) {
-  const [[x0, y0], [x1, y1]] = shape.points, dx = (x1 - x0) * w, dy = (y1 - y0) * h, long = Math.hypot(dx, dy) || 1;
+// Seen by somebody who stands at the first point and looks to the second. Y points down, so the arrow from left to
+// right is the line turned clockwise.
+function drawDirections(sheet, shape, w, h) {
+  const [[x0, y0], [x1, y1]] = shape.points, dx = (x1 - x0) * w, dy = (y1 - y0) * h, length = Math.hypot(dx, dy) || 1;
   for (const [part, sign, name] of [[.4, 1, shape.left_to_right || "left to right"], [.6, -1, shape.right_to_left || "right to left"]]) {
-    const nx = -dy / long * sign, ny = dx / long * sign, x = x0 * w + dx * part, y = y0 * h + dy * part;
+    const nx = -dy / length * sign, ny = dx / length * sign, x = x0 * w + dx * part, y = y0 * h + dy * part;
     const tip = [x + nx * 34, y + ny * 34], neck = [x + nx * 22, y + ny * 22];
     const points = [tip, [neck[0] - ny * 8, neck[1] + nx * 8], [neck[0] + ny * 8, neck[1] - nx * 8]].map((p) => p.join(",")).join(" ");
     for (const [stroke, width] of [["#0b0f13", 7], ["#fff", 4]]) sheet.append(svg("line", { x1: x, y1: y, x2: neck[0], y2: neck[1], stroke, "stroke-width": width }));
@@ -154,8 +156,8 @@ function ways(sheet, shape, w, h) {
     const side = nx > .3 ? "start" : nx < -.3 ? "end" : "middle";
     const text = svg("text", { x: tip[0] + nx * 8, y: tip[1] + ny * 14 + 4, "text-anchor": side }, name);
     sheet.append(text);
-    const box = text.getBBox(), over = Math.min(0, w - 4 - box.x - box.width) || Math.max(0, 4 - box.x); // stays in the picture
-    if (over) text.setAttribute("x", Number(text.getAttribute("x")) + over);
+    const box = text.getBBox(), shift = Math.min(0, w - 4 - box.x - box.width) || Math.max(0, 4 - box.x); // stay in the picture
+    if (shift) text.setAttribute("x", Number(text.getAttribute("x")) + shift);
   }
 }
 
@@ -165,13 +167,13 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
-function list() {
+function listShapes() {
   $("shapes").replaceChildren(...shapes.map((shape) => {
     const card = element("div", { className: `shape ${shape.kind}` });
     const remove = element("button", { type: "button", textContent: "Delete", onclick: () => {
       shapes = shapes.filter((other) => other !== shape);
       if (chosen === shape) chosen = null;
-      list(); draw(); changed();
+      listShapes(); draw(); changed();
     } });
     const title = { line: "Counting line", region: "Region", mask: "Mask" }[shape.kind];
     card.append(element("div", { className: "head" }, element("strong", { textContent: title }), remove));
@@ -180,12 +182,12 @@ function list() {
         field(shape, "right_to_left", "right to left", "southbound"));
     }
     card.append(element("div", { className: "findings" }));
-    card.onpointerdown = () => { chosen = shape; mark(); draw(); };
+    card.onpointerdown = () => { chosen = shape; markChosen(); draw(); };
     shape.card = card;
     return card;
   }));
-  mark();
-  show();
+  markChosen();
+  showFindings();
 }
 
 function field(shape, key, name, example) {
@@ -195,18 +197,18 @@ function field(shape, key, name, example) {
   return element("label", {}, element("span", { textContent: name }), input);
 }
 
-function mark() { for (const shape of shapes) shape.card.classList.toggle("chosen", shape === chosen); }
+function markChosen() { for (const shape of shapes) shape.card.classList.toggle("chosen", shape === chosen); }
 
 function paragraph(finding) {
   const sentence = finding.sentence || finding.what;
   return element("p", { className: `finding ${finding.level}`, textContent: sentence.charAt(0).toUpperCase() + sentence.slice(1) });
 }
 
-function show() {
+function showFindings() {
   for (const shape of shapes) shape.card.querySelector(".findings").replaceChildren(...(shape.findings || []).map(paragraph));
 }
 
-// --- the other side
+// --- requests to edge-app
 
 function rectangle(shape) {
   const [[a, b], [c, d]] = shape.points;
@@ -214,12 +216,12 @@ function rectangle(shape) {
 }
 
 function drawing() {
-  const of = (kind) => shapes.filter((shape) => shape.kind === kind);
-  const region = of("region")[0];
+  const ofKind = (kind) => shapes.filter((shape) => shape.kind === kind);
+  const region = ofKind("region")[0];
   return JSON.stringify({
-    lines: of("line").map((s) => ({ id: s.id, start: s.points[0], end: s.points[1], left_to_right: s.left_to_right || null, right_to_left: s.right_to_left || null })),
+    lines: ofKind("line").map((s) => ({ id: s.id, start: s.points[0], end: s.points[1], left_to_right: s.left_to_right || null, right_to_left: s.right_to_left || null })),
     region: region ? rectangle(region) : null,
-    masks: of("mask").map((s) => s.points),
+    masks: ofKind("mask").map((s) => s.points),
   });
 }
 
@@ -232,16 +234,16 @@ async function call(path, body) {
 
 function changed() {
   $("save").disabled = drawing() === saved;
-  if (!$("save").disabled) tell("", "");
-  clearTimeout(lintTimer);
-  lintTimer = setTimeout(lint, 200);
+  if (!$("save").disabled) showStatus("", "");
+  clearTimeout(checkTimer);
+  checkTimer = setTimeout(checkLines, 200);
 }
 
-async function lint() {
-  const turn = ++asked;
+async function checkLines() {
+  const request = ++requests;
   let findings;
-  try { findings = (await call("lint", drawing())).findings; } catch (error) { tell(error.message, "bad"); return; }
-  if (turn !== asked) return; // a newer one is under way
+  try { findings = (await call("check", drawing())).findings; } catch (error) { showStatus(error.message, "bad"); return; }
+  if (request !== requests) return; // a newer request is under way
   const lines = shapes.filter((shape) => shape.kind === "line");
   const owner = (finding) => lines.find((line, n) => finding.line && (line.id === finding.line || String(n + 1) === finding.line));
   for (const shape of shapes) {
@@ -250,14 +252,14 @@ async function lint() {
   }
   $("general").replaceChildren(...findings.filter((f) => !owner(f) && f.what !== "detector.region").map(paragraph));
   $("save").disabled = drawing() === saved || findings.some((f) => f.level === "FAIL");
-  show();
+  showFindings();
 }
 
-function tell(text, kind) { $("status").textContent = text; $("status").className = kind; }
+function showStatus(text, kind) { $("status").textContent = text; $("status").className = kind; }
 
 async function save() {
   const text = drawing();
-  try { tell((await call("save", text)).saved, "good"); saved = text; } catch (error) { tell(error.message, "bad"); }
+  try { showStatus((await call("save", text)).saved, "good"); saved = text; } catch (error) { showStatus(error.message, "bad"); }
   $("save").disabled = drawing() === saved;
 }
 
@@ -292,7 +294,7 @@ function fit(ratio) {
   draw();
 }
 
-async function begin() {
+async function start() {
   const state = await call("state");
   $("file").textContent = state.file;
   shapes = [
@@ -301,17 +303,17 @@ async function begin() {
     ...state.masks.map((points) => ({ kind: "mask", points })),
   ];
   saved = drawing();
-  list();
+  listShapes();
   choose(state.lines.length ? "none" : "line");
   refresh();
-  lint();
-  setInterval(() => { if (!drag && !document.hidden) lint(); }, 3000); // traffic goes on, and with it what is known of it
+  checkLines();
+  setInterval(() => { if (!drag && !document.hidden) checkLines(); }, 3000); // passing vehicles change the findings
 }
 
-history.replaceState(null, "", "/"); // the token stays out of bookmarks and screenshots
-for (const [name, handler] of [["pointerdown", down], ["pointermove", move], ["pointerup", up]]) $("sheet").addEventListener(name, handler);
+history.replaceState(null, "", "/"); // keeps the token out of bookmarks and screenshots
+for (const [name, handler] of [["pointerdown", onDown], ["pointermove", onMove], ["pointerup", onUp]]) $("sheet").addEventListener(name, handler);
 $("sheet").addEventListener("pointercancel", () => { drag = null; draw(); });
 for (const button of document.querySelectorAll("#tools button")) button.onclick = () => choose(tool === button.dataset.tool ? "none" : button.dataset.tool);
 $("save").onclick = save;
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") choose("none"); });
-begin().catch((error) => tell(error.message, "bad"));
+start().catch((error) => showStatus(error.message, "bad"));
