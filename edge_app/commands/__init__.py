@@ -1,4 +1,5 @@
-"""One file a command: HELP, add_arguments(parser), main(arguments, stop) -> exit code.
+"""One module for each command of `edge-app`: HELP, add_arguments(parser) and main(arguments, stop) -> exit code.
 
-Heavy imports stay inside main: `edge-app --help` must answer at once, also on a small device.
+`main` ends soon after `stop` is set. Heavy imports stay inside it, because `edge-app --help` must answer at once, also
+on a small device.
 """

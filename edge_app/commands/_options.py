@@ -1,4 +1,4 @@
-"""Read the options that several commands share: configuration, lines, model, and the file of a result."""
+"""Read the options that several commands share (configuration, lines, model), and write their results."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from edge_app.config.model import Config
 
 MIDDLE: Final = "middle:0.02,0.5,0.98,0.5"
+"""The line that is used when none is given: across the middle of the picture."""
 
 
-def configured(path: str | None, lines: Sequence[str], model: Path | None = None) -> Config:
-    """The configuration of a file, or the defaults, with other lines and another model where given.
+def load_config(path: str | None, lines: Sequence[str], model: Path | None = None) -> Config:
+    """Return the configuration of a file, or the defaults, with the given lines and model in place of its own.
 
+    path: TOML file; None for the defaults. lines: texts for `parse_line`; without any, and without lines in the file,
+    MIDDLE is used. model: TFLite file.
     Raises ConfigError.
     """
     from edge_app.config.load import load
@@ -32,12 +35,14 @@ def configured(path: str | None, lines: Sequence[str], model: Path | None = None
         raise ConfigError("--line: two lines have the same id; each needs its own")
     if not given:
         return config
-    made = tuple(_checked(LineConfig, line) for line in given)
-    return config.model_copy(update={"lines": made})
+    return config.model_copy(update={"lines": tuple(_validated(LineConfig, line) for line in given)})
 
 
 def parse_line(text: str) -> dict[str, Any]:
-    """ "ID:x0,y0,x1,y1" as the keys of a [[lines]] table; raises ConfigError."""
+    """Return the keys of a [[lines]] table from "ID:x0,y0,x1,y1" in 0..1 of the picture.
+
+    Raises ConfigError: when the text has another form.
+    """
     name, _, rest = text.rpartition(":")
     try:
         x0, y0, x1, y1 = (float(part) for part in rest.split(","))
@@ -46,19 +51,19 @@ def parse_line(text: str) -> dict[str, Any]:
     return {"id": name or "main", "start": [x0, y0], "end": [x1, y1]}
 
 
-def _checked(model: Any, values: dict[str, Any]) -> Any:
+def _validated(model: Any, values: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in found["loc"] if isinstance(part, str))
-        raise ConfigError(f"--line {values['id']}: {where}: {found['msg'].removeprefix('Value error, ')}") from None
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+        raise ConfigError(f"--line {values['id']}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Raises StoreError in one sentence."""
+    """Write a result as indented JSON. Raises StoreError when the file cannot be written."""
     try:
         write_atomic(path, json.dumps(content, indent=1) + "\n")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`edge-app bench`: the speed of the whole pipeline beside that of the bare interpreter."""
+"""`edge-app bench`: measure the speed of the whole pipeline beside that of the bare interpreter."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from edge_app.offline.benchmark import Throughput
     from edge_app.records import FrameResult
 
-HELP = "speed of the whole pipeline beside the bare interpreter, on this machine"
+HELP = "measure the speed of the whole pipeline beside the bare interpreter, on this machine"
 
 _ROUNDS = 9
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "video", nargs="?", type=Path, help="a recording to decode; without it some seconds of the rendered street"
+        "video", nargs="?", type=Path, help="a recording to decode (default: some seconds of the rendered street)"
     )
-    parser.add_argument("--threads", type=_threads, default=2, metavar="N", help="for inference, 1 to 8 (2)")
+    parser.add_argument("--threads", type=_threads, default=2, metavar="N", help="threads for inference, 1 to 8 (2)")
     parser.add_argument("--seconds", type=_seconds, default=30.0, metavar="S", help="how long to measure (30)")
-    parser.add_argument("--model", type=Path, metavar="MODEL.tflite", help="measure this one, proven or not")
     parser.add_argument(
-        "--harvest", action="store_true", help="with frames harvested, as a service would, and thrown away"
+        "--model", type=Path, metavar="MODEL.tflite", help="detector to use; need not have passed the gate"
     )
+    parser.add_argument("--harvest", action="store_true", help="harvest frames as a service would, and throw them away")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    """0, or 1 when it was interrupted."""
+    """Measure and print the figures; return 0, or 1 when interrupted."""
     from edge_app.app import build_detector, build_pipeline
     from edge_app.config.model import Config, DetectorConfig
     from edge_app.console.terminal import stderr
@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         detector = build_detector(config)
         stack.callback(detector.close)
         pipeline = build_pipeline(config, detector)
-        found = measure(
+        measured = measure(
             source,
             pipeline,
             detector,
@@ -62,17 +62,20 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
             seconds=arguments.seconds,
             rounds=_ROUNDS,
             stop=stop,
-            after=_harvesting(config, folder / "harvest", stack) if arguments.harvest else None,
+            after=_start_harvest(config, folder / "harvest", stack) if arguments.harvest else None,
         )
     if stop.is_set():
-        stderr().print("Interrupted: there is nothing to tell.")
+        stderr().print("Interrupted: no figures were measured.")
         return 1
-    _show(found, str(arguments.video or "the rendered street, recorded first"), arguments)
+    _print(measured, str(arguments.video or "the rendered street, recorded first"), arguments)
     return 0
 
 
-def _harvesting(config: Config, folder: Path, stack: ExitStack) -> Callable[[FrameResult], None]:
-    """What a service does after each frame when it harvests, with its thread, but for a frame every second."""
+def _start_harvest(config: Config, folder: Path, stack: ExitStack) -> Callable[[FrameResult], None]:
+    """Start a harvester as a service does, but for one frame every second, and return what to call with each result.
+
+    stack: ends its thread.
+    """
     from edge_app.extras import build_harvest
     from edge_app.harvest.folder import HarvestFolder, Quota
     from edge_app.system.threads import Worker, join_all
@@ -88,29 +91,29 @@ def _harvesting(config: Config, folder: Path, stack: ExitStack) -> Callable[[Fra
     return harvester.observe
 
 
-def _show(found: Throughput, what: str, arguments: argparse.Namespace) -> None:
+def _print(measured: Throughput, video: str, arguments: argparse.Namespace) -> None:
     from edge_app.console.terminal import stdout, table
     from edge_app.offline.benchmark import CROWD
 
     if arguments.json:
-        print(json.dumps({"video": what, "interpreter_threads": arguments.threads, **asdict(found)}, indent=1))
+        print(json.dumps({"video": video, "interpreter_threads": arguments.threads, **asdict(measured)}, indent=1))
         return
     out = stdout()
-    width, height = found.size
+    width, height = measured.size
     n = arguments.threads
-    out.print(f"{what}: {width}x{height}, {n} thread(s) for inference")
-    out.print(f"{found.pipeline:8.1f} frames/s      whole pipeline, decoding included")
-    out.print(f"{found.bare:8.1f} inferences/s  bare interpreter on {n} thread(s), in turns with it")
+    out.print(f"{video}: {width}x{height}, {n} thread(s) for inference")
+    out.print(f"{measured.pipeline:8.1f} frames/s      whole pipeline, decoding included")
+    out.print(f"{measured.bare:8.1f} inferences/s  bare interpreter on {n} thread(s), in turns with it")
     if n > 1:
-        out.print(f"{found.side_by_side:8.1f} inferences/s  {n} bare interpreters side by side, in turns with it")
-    out.print(f"{found.ratio:8.2f} of the bare interpreter, median of {found.rounds} turns")
+        out.print(f"{measured.side_by_side:8.1f} inferences/s  {n} bare interpreters side by side, in turns with it")
+    out.print(f"{measured.ratio:8.2f} of the bare interpreter, median of {measured.rounds} turns")
     if n > 1:
-        out.print(f"{found.side_by_side_ratio:8.2f} of {n} bare interpreters side by side")
-    out.print(f"{found.rss_mb:8.0f} MB resident memory")
+        out.print(f"{measured.side_by_side_ratio:8.2f} of {n} bare interpreters side by side")
+    out.print(f"{measured.rss_mb:8.0f} MB resident memory")
     rows = table("ms", "p50", "p95")
-    stages = {**found.stages, f"track + count, {CROWD} vehicles": found.crowd}
-    for stage, took in stages.items():
-        rows.add_row(stage, f"{took.p50:.2f}", f"{took.p95:.2f}")
+    stages = {**measured.stages, f"track + count, {CROWD} vehicles": measured.crowd}
+    for stage, ms in stages.items():
+        rows.add_row(stage, f"{ms.p50:.2f}", f"{ms.p95:.2f}")
     out.print(rows)
 
 

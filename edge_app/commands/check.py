@@ -1,4 +1,4 @@
-"""`edge-app check`: looks at everything the service will need, and says of each part how it is."""
+"""`edge-app check`: check everything that the service will need, and print one finding for each part."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from edge_app.web.line_check import Finding
 
-HELP = "every configuration error at once, then whether camera, model, broker, disk and lines are fit for use"
+HELP = "print every configuration error, then check camera, model, broker, disk and lines"
 
 _STYLES: Final = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 
@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    """0, or 1 with at least one failure or when stopped; raises ConfigError with everything that is wrong."""
+    """Print the findings; return 0, or 1 after at least one failure or a stop.
+
+    Raises ConfigError: with every error of the configuration.
+    """
     from edge_app.checks import findings
     from edge_app.config.load import load
     from edge_app.config.model import Config
@@ -33,17 +36,17 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
     config = load(arguments.config) if arguments.config else Config()
     keep_secret(*config.secrets)
-    logs.setup("critical")  # what the adapters would warn of is what the findings say
+    logs.setup("critical")  # the findings say what the adapters would warn about
     out, failed = stdout(), False
     for finding in findings(config, stop):
-        out.print(_worded(finding), soft_wrap=True)
+        out.print(_wrapped(finding), soft_wrap=True)
         failed |= finding.level == "FAIL"
     if stop.is_set():
         print("edge-app: stopped before everything was checked", file=sys.stderr)
     return int(failed or stop.is_set())
 
 
-def _worded(finding: Finding) -> Text:
+def _wrapped(finding: Finding) -> Text:
     from rich.text import Text
 
     from edge_app.console.terminal import WIDTH

@@ -1,4 +1,4 @@
-"""`edge-app config`: a commented configuration with every key, to begin with."""
+"""`edge-app config`: print a commented configuration with every key, or the schemas of the messages."""
 
 from __future__ import annotations
 

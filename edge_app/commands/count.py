@@ -1,4 +1,4 @@
-"""`edge-app count`: a recording, offline and deterministic."""
+"""`edge-app count`: count a recording, offline and deterministic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_app.commands._options import configured, write_json
+from edge_app.commands._options import load_config, write_json
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,27 +20,32 @@ HELP = "count a recording: every frame, the same events each time"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("video", metavar="VIDEO", type=Path)
+    parser.add_argument("video", metavar="VIDEO", type=Path, help="recording to count")
     parser.add_argument("--config", metavar="FILE", help="TOML file; its [source] is not used")
     parser.add_argument(
         "--line",
         action="append",
         default=[],
         metavar="ID:x0,y0,x1,y1",
-        help="counting line in 0..1 of the picture; may be given several times; instead of those in --config",
+        help="counting line in 0..1 of the picture; may be repeated; replaces the lines of --config",
     )
-    parser.add_argument("--model", metavar="MODEL.tflite", type=Path, help="count with this one, proven or not")
+    parser.add_argument(
+        "--model",
+        metavar="MODEL.tflite",
+        type=Path,
+        help="detector to use; need not have passed the gate",
+    )
     parser.add_argument("--out", metavar="RESULT.json", type=Path, help="write every crossing and the totals")
     parser.add_argument("--annotate", metavar="OUT.mp4", type=Path, help="write a video with boxes, lines and totals")
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    """0, or 1 when it was interrupted before the end."""
+    """Count and print the totals; return 0, or 1 when interrupted before the end."""
     from edge_app.app import build_detector, build_lines, build_pipeline, build_recording
     from edge_app.console.terminal import bar, counts_table, stderr, stdout
     from edge_app.offline import replay
 
-    config = configured(arguments.config, arguments.line, arguments.model)
+    config = load_config(arguments.config, arguments.line, arguments.model)
     lines = build_lines(config)
     _refuse_overwriting(arguments)
     with ExitStack() as stack:
@@ -72,7 +77,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if counted.warning:
         stderr().print(counted.warning)
     if stop.is_set():
-        stderr().print("Interrupted: the counts are of the part before.")
+        stderr().print("Interrupted: the counts are those of the part before.")
     return 1 if stop.is_set() else 0
 
 

@@ -1,4 +1,4 @@
-"""`edge-app evaluate`: counts beside hand-made truth."""
+"""`edge-app evaluate`: count recordings whose true crossings are known, and score the counts."""
 
 from __future__ import annotations
 
@@ -6,38 +6,49 @@ import argparse
 import json
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge_app.config.model import Config
-    from edge_app.offline.scoring import Score, Truth
+    from edge_app.offline.scoring import Score, Tally, Truth
     from edge_app.sources.recording import Recording
 
 HELP = "count recordings whose true crossings are known, and score the counts"
 
+_LEGEND: Final = """
+F1: of crossings paired within 1 s, with the right class and direction
+any: F1 with the class ignored
+eff.: effectiveness, which also weighs when each crossing was counted
+heavy: bus and truck as one class"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("truth", nargs="+", type=Path, metavar="TRUTH.json")
+    parser.add_argument("truth", nargs="+", type=Path, metavar="TRUTH.json", help="true crossings of a clip")
     parser.add_argument(
         "--clips", type=Path, metavar="DIR", help="folder of the clips (default: ../clips of each truth)"
     )
     parser.add_argument("--config", metavar="FILE", help="TOML file; its [source] and [[lines]] are not used")
-    parser.add_argument("--model", type=Path, metavar="MODEL.tflite", help="count with this one, proven or not")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="look at every Nth frame only (default 1)")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="MODEL.tflite",
+        help="detector to use; need not have passed the gate",
+    )
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="process only every Nth frame (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    """0 once every clip was scored, 1 when it was interrupted."""
-    from edge_app.commands._options import configured
+    """Score every clip and print the figures; return 0, or 1 when interrupted."""
+    from edge_app.commands._options import load_config
     from edge_app.console.terminal import stderr
     from edge_app.offline.scoring import read_truth
 
     if arguments.every < 1:
         raise ConfigError(f"--every: must be at least 1, not {arguments.every}")
-    config = configured(arguments.config, [], arguments.model)
+    config = load_config(arguments.config, [], arguments.model)
     scored: list[tuple[Truth, Score]] = []
     for path in arguments.truth:
         truth = read_truth(path)
@@ -57,14 +68,17 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 def _score(config: Config, truth: Truth, clip: Path, every: int, stop: threading.Event) -> Score:
     from edge_app.sources.recording import Recording
 
-    # One frame in N by a limit of the rate a hair above it, so that rounding never drops one more.
+    # One frame in N is taken by a rate limit slightly above that rate, so that rounding never drops one more.
     limit = truth.fps / every * 1.001 if every > 1 else None
     source = Recording(clip, fps_limit=limit)
     return score_source(config, truth, source, stop, source.frames_expected // every)
 
 
 def score_source(config: Config, truth: Truth, source: Recording, stop: threading.Event, frames: int) -> Score:
-    """What the pipeline of `config` makes of a source at the truth's line; frames: how many a bar is to expect."""
+    """Count a source at the truth's line with the pipeline of `config`, and return the score.
+
+    source: a recording that is open; closed here. frames: expected number of frames, for the progress bar.
+    """
     from edge_app.app import build_detector, build_pipeline
     from edge_app.config.model import LineConfig
     from edge_app.console.terminal import bar
@@ -96,7 +110,7 @@ def _figures(score: Score) -> dict[str, Any]:
 
 
 def _as_json(scored: list[tuple[Truth, Score]]) -> dict[str, Any]:
-    def tally(t: Any) -> dict[str, int]:
+    def counts(t: Tally) -> dict[str, int]:
         return {"true": t.true, "counted": t.counted, "paired": t.paired, "false": t.false, "missed": t.missed}
 
     total = _sum(scored)
@@ -105,12 +119,12 @@ def _as_json(scored: list[tuple[Truth, Score]]) -> dict[str, Any]:
             {
                 "clip": truth.clip,
                 **_figures(score),
-                "counts": {f"{group}/{way}": tally(t) for (group, way), t in score.rows.items()},
+                "counts": {f"{group}/{direction}": counts(t) for (group, direction), t in score.rows.items()},
             }
             for truth, score in scored
         ],
         **_figures(total),
-        "groups": {name: {"f1": round(t.f1, 4), **tally(t)} for name, t in total.groups.items()},
+        "groups": {name: {"f1": round(t.f1, 4), **counts(t)} for name, t in total.groups.items()},
     }
 
 
@@ -120,26 +134,26 @@ def _print(scored: list[tuple[Truth, Score]]) -> None:
     out = stdout()
     clips = table("clip", "true", "counted", "false", "missed", "F1", "any", "eff.")
     for truth, score in scored:
-        clips.add_row(_short(truth.clip), *_row(score))
+        clips.add_row(_short(truth.clip), *_cells(score))
     clips.add_section()
     total = _sum(scored)
-    clips.add_row("all", *_row(total), style="bold")
+    clips.add_row("all", *_cells(total), style="bold")
     out.print(clips)
     groups = table("class", "true", "counted", "false", "missed", "F1")
     for name, t in total.groups.items():
         groups.add_row(name, str(t.true), str(t.counted), str(t.false), str(t.missed), f"{t.f1:.3f}")
     out.print()
     out.print(groups)
-    out.print("\nF1: of crossings paired within 1 s, class and direction right; any: the class ignored; eff.:")
-    out.print("effectiveness, which weighs when each crossing was counted. Bus and truck are one class, heavy.")
+    out.print(_LEGEND)
 
 
 def _short(clip: str) -> str:
+    """Return the name of a clip in at most 26 characters, so that the table fits 80 columns."""
     stem = Path(clip).stem
     return stem if len(stem) <= 26 else stem[:25] + "…"
 
 
-def _row(score: Score) -> list[str]:
+def _cells(score: Score) -> list[str]:
     t, effectiveness = score.overall, score.effectiveness
     shown = "-" if effectiveness is None else f"{effectiveness:.3f}"
     return [str(t.true), str(t.counted), str(t.false), str(t.missed), f"{t.f1:.3f}", f"{score.any_class.f1:.3f}", shown]

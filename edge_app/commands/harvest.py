@@ -1,4 +1,4 @@
-"""`edge-app harvest`: the frames of a recording that a person should label, with predictions to begin from."""
+"""`edge-app harvest`: keep the frames of a recording that are worth labelling, with predictions as first labels."""
 
 from __future__ import annotations
 
@@ -20,25 +20,30 @@ HELP = "keep the frames of a recording on which detector and tracker disagree, t
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("video", metavar="VIDEO", type=Path)
+    parser.add_argument("video", metavar="VIDEO", type=Path, help="recording to take frames from")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a folder for harvested frames alone")
     parser.add_argument("--config", metavar="FILE", help="TOML file: masks, quota and detector; not its [source]")
-    parser.add_argument("--model", metavar="MODEL.tflite", type=Path, help="look with this one, proven or not")
+    parser.add_argument(
+        "--model",
+        metavar="MODEL.tflite",
+        type=Path,
+        help="detector to use; need not have passed the gate",
+    )
     parser.add_argument("--every", type=float, metavar="S", help="at most one frame in so many seconds (2)")
     parser.add_argument("--frames", type=int, metavar="N", help="no more frames than this on one day (100)")
     parser.add_argument("--expire-days", type=int, metavar="N", help="delete what is in DIR for longer (never)")
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    """0, or 1 when it was interrupted before the end."""
+    """Harvest the recording and print how many frames were kept; return 0, or 1 when interrupted before the end."""
     from edge_app.app import build_detector, build_pipeline, build_recording
-    from edge_app.commands._options import configured
+    from edge_app.commands._options import load_config
     from edge_app.console.terminal import bar
     from edge_app.extras import build_harvest
     from edge_app.harvest.folder import HarvestFolder, Quota
     from edge_app.offline import replay
 
-    config = _settings(configured(arguments.config, [], arguments.model), arguments)
+    config = _settings(load_config(arguments.config, [], arguments.model), arguments)
     h = config.harvest
     source = build_recording(config, arguments.video)
     with ExitStack() as stack:
@@ -61,13 +66,14 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         last = harvester.last()
         if last is not None:
             harvester.keep(last)
-    _tell(harvester, arguments.out, counted.frames, counted.warning, masks=len(config.privacy.masks))
+    _print(harvester, arguments.out, counted.frames, counted.warning, masks=len(config.privacy.masks))
     return int(stop.is_set())
 
 
 def _settings(config: Config, arguments: argparse.Namespace) -> Config:
-    """The [harvest] table with what the command line says; a recording is looked at more closely than a service does.
+    """Return the configuration with the options of the command line in its [harvest] table.
 
+    Without --config a frame may be kept every 2 s: more often than by a service.
     Raises ConfigError.
     """
     from pydantic import ValidationError
@@ -87,12 +93,12 @@ def _settings(config: Config, arguments: argparse.Namespace) -> Config:
     return config.model_copy(update={"harvest": table})
 
 
-def _tell(harvester: Harvester, folder: Path, frames: int, warning: str, *, masks: int) -> None:
+def _print(harvester: Harvester, folder: Path, frames: int, warning: str, *, masks: int) -> None:
     from edge_app.console.terminal import stderr, stdout
 
-    passed = ", ".join(f"{n} {why}" for why, n in sorted(harvester.passed_over.items()) if n) or "none"
-    stdout().print(f"{harvester.kept} of {frames} frames kept in {folder}; chosen but passed over: {passed}")
+    reasons = ", ".join(f"{n} {why}" for why, n in sorted(harvester.passed_over.items()) if n) or "none"
+    stdout().print(f"{harvester.kept} of {frames} frames kept in {folder}; chosen but passed over: {reasons}")
     if harvester.kept and not masks:
-        stderr().print("Nothing was masked: privacy.masks in --config blackens what must not be kept.")
+        stderr().print("Nothing was masked: set privacy.masks in --config to blacken what must not be kept.")
     if warning:
         stderr().print(warning)

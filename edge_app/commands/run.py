@@ -1,4 +1,4 @@
-"""`edge-app run`: the service."""
+"""`edge-app run`: run the service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 
 log = logging.getLogger(__name__)
 
-HELP = "the service: capture, detect, track, count and publish until stopped"
+HELP = "run the service: capture, detect, track, count and publish until stopped"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    """0 after SIGTERM, SIGINT or the end of a recording; else what went wrong is raised."""
+    """Run the service; return 0 after SIGTERM, SIGINT or the end of a recording, and raise every other end."""
     from edge_app.app import service
     from edge_app.config.lint import lint
     from edge_app.config.load import load

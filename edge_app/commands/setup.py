@@ -1,4 +1,4 @@
-"""`edge-app setup`: asks what a new device must know, writes a configuration that is valid, and checks it."""
+"""`edge-app setup`: ask for the settings of a new device, write a valid configuration, and check it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ from edge_app.errors import ConfigError
 
 HELP = "ask for site, device, camera, line and broker, write the configuration and check it"
 
-_MODE: Final = 0o640  # the address of a camera may hold its login
+_MODE: Final = 0o640  # the URL of a camera may contain its login
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """flag: of the command line. default: what an empty answer means; None where there must be one."""
+    """One setting that is asked for.
+
+    flag: its option on the command line. text: the question. default: what an empty answer means, None when an answer
+    is required.
+    """
 
     flag: str
     text: str
@@ -49,29 +53,41 @@ _QUESTIONS: Final = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     for question in _QUESTIONS:
         parser.add_argument(f"--{question.flag}", help=question.text)
-    parser.add_argument("--config", type=Path, default=Path("/etc/edge-app/edge-app.toml"), metavar="FILE")
-    parser.add_argument("--state", default="/var/lib/edge-app", help="folder of the counts (%(default)s)")
-    parser.add_argument("--force", action="store_true", help="replace a configuration that is there")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("/etc/edge-app/edge-app.toml"),
+        metavar="FILE",
+        help="TOML file to write (%(default)s)",
+    )
+    parser.add_argument("--state", default="/var/lib/edge-app", help="state folder, holds the counts (%(default)s)")
+    parser.add_argument("--force", action="store_true", help="replace a configuration that exists")
     parser.add_argument("--no-check", action="store_true", help="write only; do not try camera and broker")
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    """What `check` returns. Raises ConfigError with all that is wrong; then nothing was written."""
+    """Write the configuration and return the exit code of `check`.
+
+    Raises ConfigError: with every error of the answers; nothing is written then.
+    """
     path: Path = arguments.config
     if path.exists() and not arguments.force:
-        raise ConfigError(f"{path} is there already: edit it, or replace it with --force")
+        raise ConfigError(f"{path} exists already: edit it, or replace it with --force")
     _write(path, _text(_answers(arguments), arguments.state))
     print(f"edge-app: wrote {path}", file=sys.stderr)
     if arguments.no_check:
         return 0
-    secrets = path.parent / "credentials"  # where the unit takes them from, and the check must too
+    secrets = path.parent / "credentials"  # where the systemd unit takes them from, so the check must too
     if secrets.is_dir():
         os.environ.setdefault("CREDENTIALS_DIRECTORY", str(secrets))
     return check.main(argparse.Namespace(config=str(path)), stop)
 
 
 def _answers(arguments: argparse.Namespace) -> dict[str, str]:
-    """By flag. What the command line leaves open is asked on a terminal, and has its default elsewhere."""
+    """Return flag -> answer: from the command line, else asked on a terminal, else the default.
+
+    Raises ConfigError: for required answers without a terminal to ask on.
+    """
     given = {question.flag: getattr(arguments, question.flag) for question in _QUESTIONS}
     if not sys.stdin.isatty():
         missing = [q.flag for q in _QUESTIONS if q.default is None and given[q.flag] is None]
@@ -86,7 +102,7 @@ def _ask(question: _Question) -> str:
         print(f"{question.text}{f' [{question.default}]' if question.default else ''}: ", end="", file=sys.stderr)
         answer = sys.stdin.readline()
         if not answer:
-            raise ConfigError("setup was given up; nothing was written")
+            raise ConfigError("setup was stopped before the last answer; nothing was written")
         if answer.strip() or question.default is not None:
             return answer.strip() or question.default or ""
 
@@ -104,7 +120,7 @@ def _text(answers: dict[str, str], state: str) -> str:
 
 
 def _table(title: str, values: dict[str, object]) -> str:
-    # JSON's texts, numbers and lists are TOML's as well
+    # JSON's strings, numbers and lists are valid TOML too
     return "\n".join(
         [title, *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()), ""]
     )
@@ -132,16 +148,19 @@ def _mqtt(answers: dict[str, str]) -> dict[str, object]:
 
 
 def _write(path: Path, text: str) -> None:
-    """In one step, and only when it is valid as the service will read it."""
+    """Write the configuration in one step, and only when it is valid as the service will read it.
+
+    Raises ConfigError: for invalid settings, or when the file cannot be written.
+    """
     from edge_app.config.load import load
     from edge_app.system.files import write_atomic
 
     try:
         with _beside(path) as draft:
             draft.write_text(text, "utf-8")
-            load(draft, _as_the_service(text, draft.parent))
+            load(draft, _service_environment(text, draft.parent))
         write_atomic(path, text, mode=_MODE)
-        with contextlib.suppress(LookupError, PermissionError):  # elsewhere than on an installed device
+        with contextlib.suppress(LookupError, PermissionError):  # the group exists only on an installed device
             shutil.chown(path, group="edge-app")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror}); run as root, or choose --config") from error
@@ -149,12 +168,13 @@ def _write(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
+    """Yield a path of the same name in a temporary folder beside it, so that relative paths mean the same."""
     with tempfile.TemporaryDirectory(prefix=".edge-app-", dir=path.parent) as folder:
         yield Path(folder) / path.name
 
 
-def _as_the_service(text: str, folder: Path) -> dict[str, str]:
-    """The environment, and a key where the service will have one as a credential."""
+def _service_environment(text: str, folder: Path) -> dict[str, str]:
+    """Return the environment, with a stand-in for the key when the service gets its key as a credential."""
     if "cert_file" not in text or "key_file" in text:
         return dict(os.environ)
     (folder / "mqtt_key").write_text("-\n")

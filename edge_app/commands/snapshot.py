@@ -1,4 +1,4 @@
-"""`edge-app snapshot`: one annotated picture, from the running service or else from the configured source."""
+"""`edge-app snapshot`: write one annotated picture, from the running service or else from the configured source."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ if TYPE_CHECKING:
     from edge_app.config.model import Config
     from edge_app.records import Image
 
-HELP = "one annotated picture from the running service, or from the source where none runs"
+HELP = "write one annotated picture from the running service, or from the source when none runs"
 
-_LOOK_S: Final = 3.0
-"""A track needs a few frames; of those seconds the frame with most vehicles is kept."""
-_FIRST_S: Final = 15.0
+_OBSERVE_S: Final = 3.0
+"""Time in which the frame with most vehicles is chosen: a track needs a few frames."""
+_FIRST_FRAME_S: Final = 15.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", metavar="FILE", help="TOML file; without it the rendered street is looked at")
+    parser.add_argument("--config", metavar="FILE", help="TOML file; without it the picture is of the rendered street")
     parser.add_argument(
         "--out", type=Path, default=Path("snapshot.jpg"), metavar="FILE", help="JPEG to write (default: %(default)s)"
     )
-    parser.add_argument("--plain", action="store_true", help="without anything drawn into it")
-    parser.add_argument("--width", type=int, default=3840, metavar="PX", help="no wider than this")
+    parser.add_argument("--plain", action="store_true", help="draw nothing into the picture")
+    parser.add_argument("--width", type=int, default=3840, metavar="PX", help="largest width (default: %(default)s)")
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    """0, or 1 when it was interrupted; raises what there is to say."""
+    """Write the picture; return 0, or 1 when interrupted.
+
+    Raises ConfigError, PreviewError, SourceError, DetectorError and StoreError.
+    """
     from edge_app.config.load import load
     from edge_app.config.model import Config
     from edge_app.console.terminal import stdout
@@ -47,19 +50,19 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     config = load(arguments.config) if arguments.config else Config()
     keep_secret(*config.secrets)
     logs.setup("error")
-    picture, where = ask(config.store.folder, annotated=not arguments.plain, width=arguments.width), "running service"
+    picture, origin = ask(config.store.folder, annotated=not arguments.plain, width=arguments.width), "running service"
     if picture is None:
         made = from_source(config, stop, annotated=not arguments.plain, width=arguments.width)
         if made is None:
             return 1
-        picture, where = jpeg(made), f"source ({config.source.kind})"
+        picture, origin = jpeg(made), f"source ({config.source.kind})"
     write(arguments.out, picture)
-    stdout().print(f"{arguments.out}: a picture of the {where}, {len(picture) / 1e3:.0f} kB")
+    stdout().print(f"{arguments.out}: a picture of the {origin}, {len(picture) / 1e3:.0f} kB")
     return 0
 
 
 def write(path: Path, picture: bytes) -> None:
-    """For its user alone: pictures of a road are personal data. Raises StoreError."""
+    """Write a JPEG that only its owner may read: pictures of a road are personal data. Raises StoreError."""
     try:
         write_atomic(path, picture, mode=0o600)
     except OSError as error:
@@ -67,7 +70,10 @@ def write(path: Path, picture: bytes) -> None:
 
 
 def from_source(config: Config, stop: threading.Event, *, annotated: bool, width: int) -> Image | None:
-    """Opens and looks as the service does; None when stopped. Raises SourceError without a picture."""
+    """Open the source as the service does and return the picture of the frame with most vehicles; None when stopped.
+
+    Raises SourceError: when no frame comes.
+    """
     from contextlib import closing
 
     from edge_app.app import build_detector, build_pipeline, build_preview, build_source
@@ -79,7 +85,7 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
         pipeline = build_pipeline(config, detector)
         preview = build_preview(config, main=main)
         best: tuple[int, Image] | None = None
-        end = time.monotonic() + _FIRST_S
+        end = time.monotonic() + _FIRST_FRAME_S
         while not stop.is_set() and time.monotonic() < end:
             try:
                 frame = source.read(0.5)
@@ -88,15 +94,15 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
             if frame is None:
                 continue
             if best is None:
-                end = time.monotonic() + _LOOK_S
+                end = time.monotonic() + _OBSERVE_S
             result = pipeline.process(frame)
             preview.watch(result)
-            seen = int(result.tracks.seen.sum())
-            if best is None or seen > best[0]:
-                # not `snapshot`: on a busy device the look may be seconds old by now, and is still what was asked for
-                best = seen, preview.last(annotated=annotated, width=width)
+            vehicles = int(result.tracks.seen.sum())
+            if best is None or vehicles > best[0]:
+                # not `snapshot`: on a busy device the frame may be seconds old by now, and is still wanted
+                best = vehicles, preview.last(annotated=annotated, width=width)
         if stop.is_set():
             return None
         if best is None:
-            raise SourceError(source.status.detail or f"The source gave no picture within {_FIRST_S:g} s.")
+            raise SourceError(source.status.detail or f"The source gave no picture within {_FIRST_FRAME_S:g} s.")
         return best[1]

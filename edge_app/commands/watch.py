@@ -1,4 +1,4 @@
-"""`edge-app watch`: what every device under a topic prefix tells, as any subscriber hears it."""
+"""`edge-app watch`: show the counts and states of every device under a topic prefix, as a subscriber receives them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from edge_app.mqtt.endpoint import Endpoint
     from edge_app.mqtt.session import Subscriber
 
-HELP = "a live table of the counts and states of every device under a topic prefix"
+HELP = "show a live table of the counts and states of every device under a topic prefix"
 
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _REDRAW_S: Final = 0.25
 _QUIET_S: Final = 1.0
-"""When nothing has come for so long, --once has seen all that the broker retains."""
-_PATIENCE_S: Final = 10.0
+"""After so long without a message, --once has received everything that the broker retains."""
+_CONNECT_S: Final = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,13 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="mqtt://USER:PASSWORD@HOST:PORT, mqtts:// with TLS; better give the password in EDGE_APP_MQTT_PASSWORD "
         "(default: %(default)s)",
     )
-    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="mqtts: authority to trust, PEM")
-    parser.add_argument("--prefix", default="traffic/v1", help="of the topics (default: %(default)s)")
-    parser.add_argument("--once", action="store_true", help="print the table once, from what the broker has, and end")
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="mqtts: the authority to trust, PEM")
+    parser.add_argument("--prefix", default="traffic/v1", help="beginning of the topics (default: %(default)s)")
+    parser.add_argument("--once", action="store_true", help="print the table once from the retained messages, and end")
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    """0 after SIGTERM or SIGINT; raises ConfigError, and BrokerError with --once."""
+    """Show the devices until a stop signal; return 0. Raises ConfigError, and BrokerError with --once."""
     import secrets
 
     from edge_app.console.device_table import DeviceTable
@@ -55,32 +55,35 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
     to = endpoint(arguments.broker, os.environ, arguments.ca_file)
     keep_secret(to.password)
-    logs.setup("error")  # what the session would warn of is shown beside the table
-    board = DeviceTable(checked_prefix(arguments.prefix))
+    logs.setup("error")  # the session's warnings are shown beside the table
+    devices = DeviceTable(checked_prefix(arguments.prefix))
     session = Session(to, f"edge-app-watch-{secrets.token_hex(4)}", backoff=Backoff(max_s=5.0))
-    reader = Subscriber(session, board.topics)
+    subscriber = Subscriber(session, devices.topics)
     try:
         if arguments.once:
-            _once(board, reader, stop)
+            _once(devices, subscriber, stop)
         elif sys.stdout.isatty():
-            _live(board, reader, stop, str(to))
+            _live(devices, subscriber, stop, str(to))
         else:
-            _lines(board, reader, stop)
+            _lines(devices, subscriber, stop)
     finally:
-        reader.close()
+        subscriber.close()
     return 0
 
 
 def endpoint(url: str, environment: Mapping[str, str], ca_file: Path | None = None) -> Endpoint:
-    """Where a URL leads. The password may come from EDGE_APP_MQTT_PASSWORD. Raises ConfigError, never showing the URL,
-    in which a password may stand."""
+    """Return the endpoint of a URL mqtt://USER:PASSWORD@HOST:PORT or mqtts://...
+
+    environment: gives the password in EDGE_APP_MQTT_PASSWORD when the URL has none. ca_file: authority to trust, PEM.
+    Raises ConfigError: without showing the URL, which may contain a password.
+    """
     from edge_app.mqtt.endpoint import Endpoint, Tls
 
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:  # its text would repeat the URL
-        raise ConfigError("--broker: the port must be a number from 1 to 65535, and [ ] go round IPv6 alone") from None
+        raise ConfigError("--broker: the port must be 1 to 65535, and only an IPv6 address stands in [ ]") from None
     if parts.scheme not in _PORTS or not parts.hostname or port == 0 or parts.path.strip("/") or parts.query:
         raise ConfigError("--broker: must be mqtt://HOST:PORT or mqtts://HOST:PORT, with USER:PASSWORD@ if needed")
     if ca_file and parts.scheme != "mqtts":
@@ -93,33 +96,35 @@ def endpoint(url: str, environment: Mapping[str, str], ca_file: Path | None = No
 
 
 def checked_prefix(prefix: str) -> str:
-    """Without slashes at its ends. Raises ConfigError for what no topic can begin with."""
+    """Return the prefix without slashes at its ends. Raises ConfigError when no topic can begin with it."""
     stripped = prefix.strip("/")
     if not stripped or not stripped.isprintable() or set(stripped) & set("+#"):
         raise ConfigError(f"--prefix: {prefix!r} must be the beginning of topics, such as traffic/v1, without + and #")
     return stripped
 
 
-def _once(board: DeviceTable, reader: Subscriber, stop: threading.Event) -> None:
+def _once(devices: DeviceTable, subscriber: Subscriber, stop: threading.Event) -> None:
     from edge_app.console import terminal
     from edge_app.console.tables import devices_view
 
-    deadline = time.monotonic() + _PATIENCE_S
-    heard: float | None = None
-    for message in _messages(board, reader, stop):
-        if reader.problem or (not reader.connected and time.monotonic() > deadline):
-            raise BrokerError(reader.problem or f"the broker gives no answer within {_PATIENCE_S:g} s")
+    deadline = time.monotonic() + _CONNECT_S
+    last_message: float | None = None
+    for message in _messages(devices, subscriber, stop):
+        if subscriber.problem or (not subscriber.connected and time.monotonic() > deadline):
+            raise BrokerError(
+                subscriber.problem or f"the broker gives no answer within {_CONNECT_S:g} s; check its host and port"
+            )
         if message:
-            board.take(message)
-        if reader.connected and (message or heard is None):
-            heard = time.monotonic()
-        if heard is not None and time.monotonic() - heard > _QUIET_S:
+            devices.add(message)
+        if subscriber.connected and (message or last_message is None):
+            last_message = time.monotonic()
+        if last_message is not None and time.monotonic() - last_message > _QUIET_S:
             break
-    terminal.stdout().print(devices_view(board, _now()))
-    _tell_unreadable(board)
+    terminal.stdout().print(devices_view(devices, _now()))
+    _warn_unreadable(devices)
 
 
-def _live(board: DeviceTable, reader: Subscriber, stop: threading.Event, place: str) -> None:
+def _live(devices: DeviceTable, subscriber: Subscriber, stop: threading.Event, broker: str) -> None:
     from rich.live import Live
 
     from edge_app.console import terminal
@@ -127,45 +132,48 @@ def _live(board: DeviceTable, reader: Subscriber, stop: threading.Event, place: 
 
     console, drawn = terminal.stdout(), -_REDRAW_S
     with Live(console=console, auto_refresh=False, redirect_stderr=sys.stderr.isatty()) as live:
-        console.show_cursor(True)  # a second Ctrl-C ends the program at once and would leave the terminal without one
-        for message in _messages(board, reader, stop):
+        console.show_cursor(True)  # a second Ctrl-C ends the program at once and would leave the cursor hidden
+        for message in _messages(devices, subscriber, stop):
             if message:
-                board.take(message)
+                devices.add(message)
             if time.monotonic() - drawn >= _REDRAW_S:
                 drawn = time.monotonic()
-                live.update(watch_view(board, _now(), place, reader.problem, connected=reader.connected), refresh=True)
+                live.update(
+                    watch_view(devices, _now(), broker, subscriber.problem, connected=subscriber.connected),
+                    refresh=True,
+                )
 
 
-def _lines(board: DeviceTable, reader: Subscriber, stop: threading.Event) -> None:
+def _lines(devices: DeviceTable, subscriber: Subscriber, stop: threading.Event) -> None:
     from edge_app.console.tables import line_text
 
-    told = ""
-    for message in _messages(board, reader, stop):
-        unreadable = board.unreadable
-        news = board.take(message) if message else None
-        if news:
-            print(line_text(news), flush=True)
-        if board.unreadable > unreadable:
-            _tell_unreadable(board)
-        if reader.problem != told:
-            told = reader.problem
-            print(f"edge-app: {told or 'connected'}", file=sys.stderr)
+    problem = ""
+    for message in _messages(devices, subscriber, stop):
+        unreadable = devices.unreadable
+        update = devices.add(message) if message else None
+        if update:
+            print(line_text(update), flush=True)
+        if devices.unreadable > unreadable:
+            _warn_unreadable(devices)
+        if subscriber.problem != problem:
+            problem = subscriber.problem
+            print(f"edge-app: {problem or 'connected'}", file=sys.stderr)
 
 
-def _messages(board: DeviceTable, reader: Subscriber, stop: threading.Event) -> Iterator[Message | None]:
-    """What arrives, and None now and then; ends with `stop`."""
+def _messages(devices: DeviceTable, subscriber: Subscriber, stop: threading.Event) -> Iterator[Message | None]:
+    """Yield each message, and None when none came for 0.1 s, until `stop` is set."""
     connected = False
     while not stop.is_set():
-        message = reader.read(0.1)
-        if reader.connected and not connected:
-            board.resume()
-        connected = reader.connected
+        message = subscriber.read(0.1)
+        if subscriber.connected and not connected:
+            devices.resume()
+        connected = subscriber.connected
         yield message
 
 
-def _tell_unreadable(board: DeviceTable) -> None:
-    if board.unreadable:
-        print(f"edge-app: unreadable: {board.unreadable}", file=sys.stderr)
+def _warn_unreadable(devices: DeviceTable) -> None:
+    if devices.unreadable:
+        print(f"edge-app: unreadable messages so far: {devices.unreadable}", file=sys.stderr)
 
 
 def _now() -> datetime:

@@ -1,4 +1,4 @@
-"""The board as a person reads it: tables for a terminal of 80 columns, one line a message for everything else."""
+"""Show devices and their messages: as tables for a terminal of 80 columns, or as one line for each message."""
 
 from __future__ import annotations
 
@@ -15,59 +15,64 @@ from edge_app.mqtt.messages import CountsMessage, DirectionCounts, Health, Statu
 from edge_app.records import DIRECTIONS
 
 SIGNS: Final = dict(zip(DIRECTIONS, (">", "<"), strict=True))
-"""Left to right and right to left across a line, where there is no room for names."""
+"""Signs for left to right and right to left across a line, where names do not fit."""
 
 _STYLES: Final = {"online": "green", "stopped": "yellow", "offline": "bold red"}
-_WELL_SEEN: Final = 0.95
+_GOOD_COVERAGE: Final = 0.95
 """From this coverage on, counts of zero mean an empty road."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _LINE_WIDTH, _TIME_WIDTH, _CELL_WIDTH, _COVER_WIDTH = 12, 8, 8, 5
 
 
 def clean(text: str) -> str:
-    """Text from the network without what a terminal could take for a command."""
+    """Return text from the network without characters that a terminal could take for a command."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 def age(seconds: float) -> str:
-    """In the largest unit that gives a whole number of at least 1, such as "5 min"; clocks may differ a little."""
-    whole = max(0, int(seconds))
-    size, unit = next(((size, unit) for size, unit in _UNITS if whole >= size), (1, "s"))
-    return f"{whole // size} {unit}"
+    """Return an age in the largest unit that gives a whole number of at least 1, such as "5 min".
+
+    A negative age, which clocks that differ a little give, is 0 s.
+    """
+    n = max(0, int(seconds))
+    size, unit = next(((size, unit) for size, unit in _UNITS if n >= size), (1, "s"))
+    return f"{n // size} {unit}"
 
 
 def notes(counts: CountsMessage, missing: int = 0) -> list[str]:
-    """What a reader of the figures must know besides, in words; an empty road and a blind camera are told apart."""
-    vehicles = sum(ways.left_to_right + ways.right_to_left for ways in counts.counts.values())
+    """Return remarks on an interval, in words, that tell an empty road from a blind camera.
+
+    missing: number of missing intervals on the line.
+    """
+    vehicles = sum(n.left_to_right + n.right_to_left for n in counts.counts.values())
     found = ["no camera"] if counts.coverage == 0 else []
-    found += ["no traffic"] if vehicles == 0 and counts.coverage >= _WELL_SEEN else []
+    found += ["no traffic"] if vehicles == 0 and counts.coverage >= _GOOD_COVERAGE else []
     found += counts.quality
     found += ["late"] if counts.late else []
     return found + ([f"missing {missing}"] if missing else [])
 
 
-def line_text(news: Update) -> str:
-    """One received message as one line of plain text."""
-    who, content = f"{news.site}/{news.device}", news.content
+def line_text(update: Update) -> str:
+    """Return one received message as one line of plain text."""
+    device, content = f"{update.site}/{update.device}", update.content
     if isinstance(content, CountsMessage):
-        return f"{content.start:%H:%M:%S} {who} {news.line}: {counts_text(content)}"
+        return f"{content.start:%H:%M:%S} {device} {update.line}: {counts_text(content)}"
     if isinstance(content, Status):
-        return f"{content.at:%H:%M:%S} {who} is {content.state}"
+        return f"{content.at:%H:%M:%S} {device} is {content.state}"
     if isinstance(content, Health):
-        return f"{content.at:%H:%M:%S} {who} {', '.join(health_parts(content))}"
-    return f"         {who} tells about itself ({type(content).__name__.lower()})"
+        return f"{content.at:%H:%M:%S} {device} {', '.join(health_parts(content))}"
+    return f"         {device} describes itself ({type(content).__name__.lower()})"
 
 
 def counts_text(counts: CountsMessage) -> str:
-    """Such as "car 3> 2<, motorcycle 1> 0<; coverage 1.00"."""
-    classes = ", ".join(
-        f"{clean(label)} {ways.left_to_right}> {ways.right_to_left}<" for label, ways in counts.counts.items()
-    )
-    said = "".join(f", {note}" for note in notes(counts))
-    return f"{classes}; coverage {counts.coverage:.2f}{said}"
+    """Return the counts of an interval, such as "car 3> 2<, motorcycle 1> 0<; coverage 1.00"."""
+    classes = ", ".join(f"{clean(label)} {n.left_to_right}> {n.right_to_left}<" for label, n in counts.counts.items())
+    remarks = "".join(f", {note}" for note in notes(counts))
+    return f"{classes}; coverage {counts.coverage:.2f}{remarks}"
 
 
 def health_parts(health: Health, *, brief: bool = False) -> list[str]:
+    """Return the figures of a health message as short texts; brief: only rate and unsent intervals."""
     if brief:
         return [f"{health.frames_per_s:.0f} frames/s", f"unsent {health.unsent}"]
     inference = [f"inference {health.inference_ms.p50:.0f} ms"] if health.inference_ms else []
@@ -76,56 +81,56 @@ def health_parts(health: Health, *, brief: bool = False) -> list[str]:
 
 
 def device_view(device: DeviceEntry, classes: Sequence[str], rows: int) -> RenderableType:
-    """One device in depth: the newest `rows` intervals of each line, and its totals since it was installed."""
+    """Show one device in detail: the newest `rows` intervals of each line, and its totals since the installation."""
     parts: list[RenderableType] = []
     for name, line in device.lines.items():
-        ways = device.names(name)
-        said = "   ".join(f"{sign} {clean(ways[way])}" for way, sign in SIGNS.items())
-        parts += [Text(f"\nline {name}:   {said}", style="bold"), _intervals(line, classes, rows)]
+        names = device.names(name)
+        directions = "   ".join(f"{sign} {clean(names[direction])}" for direction, sign in SIGNS.items())
+        parts += [Text(f"\nline {name}:   {directions}", style="bold"), _intervals(line, classes, rows)]
     return Group(*parts)
 
 
 def _intervals(line: LineEntry, classes: Sequence[str], rows: int) -> Table:
     table = _table(classes, "from UTC")
     for counts in line.recent[-rows:]:
-        table.add_row(f"{counts.start:%H:%M:%S}", *_cells(counts.counts, classes), _cover(counts), _noted(counts))
+        table.add_row(f"{counts.start:%H:%M:%S}", *_cells(counts.counts, classes), _coverage(counts), _notes(counts))
     table.add_section()
     table.add_row("in all", *_cells(line.recent[-1].totals, classes), style="bold")
     return table
 
 
-def devices_view(board: DeviceTable, now: datetime) -> RenderableType:
-    """Every device under the prefix with the newest interval of each of its lines."""
-    if not board.devices:
+def devices_view(devices: DeviceTable, now: datetime) -> RenderableType:
+    """Show every device under the prefix with the newest interval of each of its lines. now: UTC."""
+    if not devices.entries:
         return Text("No device has reported yet.", style="dim")
-    parts: list[RenderableType] = [_table(board.classes, "line", "from UTC")]
-    for (site, name), device in sorted(board.devices.items()):
-        parts += [Text(), device_head(f"{site}/{name}", device, *_heard(device, now))]
-        parts += [Text(f"  {said}", style="yellow") for said in problems(device)]
-        parts += [_newest(device, board.classes)] if device.lines else []
+    parts: list[RenderableType] = [_table(devices.classes, "line", "from UTC")]
+    for (site, name), device in sorted(devices.entries.items()):
+        parts += [Text(), device_head(f"{site}/{name}", device, *_device_state(device, now))]
+        parts += [Text(f"  {problem}", style="yellow") for problem in problems(device)]
+        parts += [_newest(device, devices.classes)] if device.lines else []
     return Group(*parts)
 
 
 def _newest(device: DeviceEntry, classes: Sequence[str]) -> Table:
     table = _table(classes, "line", "from UTC")
     table.show_header = False
-    # Figures of a device that is gone are history.
+    # Figures of a device that is offline are old.
     style = "dim" if device.status and device.status.state == "offline" else ""
     for name, line in sorted(device.lines.items()):
         counts = line.recent[-1]
-        figures = (*_cells(counts.counts, classes), _cover(counts), _noted(counts, line.missing))
+        figures = (*_cells(counts.counts, classes), _coverage(counts), _notes(counts, line.missing))
         table.add_row(name, f"{counts.start:%H:%M:%S}", *figures, style=style)
     return table
 
 
 def device_head(name: str, device: DeviceEntry, *more: str) -> Text:
-    """Who, whether it is there, and what else is to be said of it, in one line."""
+    """Return one line with a device's name, its state and further texts."""
     state = device.status.state if device.status else "unknown"
     head = Text.assemble((name, "bold"), "  ", (state, _STYLES.get(state, "yellow")), overflow="ellipsis", no_wrap=True)
     return head.append("".join(f"  {part}" for part in more))
 
 
-def _heard(device: DeviceEntry, now: datetime) -> list[str]:
+def _device_state(device: DeviceEntry, now: datetime) -> list[str]:
     heard = [f"heard {age((now - device.heard).total_seconds())} ago"] if device.heard else []
     return heard + (health_parts(device.health, brief=True) if is_online(device) and device.health else [])
 
@@ -135,7 +140,7 @@ def is_online(device: DeviceEntry) -> bool:
 
 
 def problems(device: DeviceEntry) -> Iterator[str]:
-    """What the device itself says is wrong; nothing after it has gone, since nobody can tell how it is there now."""
+    """Yield the problems that an online device reports; an offline one's are outdated."""
     if device.health and is_online(device):
         source = device.health.source
         yield from (clean(text) for text in (device.health.problem, source.detail) if text)
@@ -158,46 +163,55 @@ def _table(classes: Iterable[str], *first: str) -> Table:
 
 def _cells(counts: Mapping[str, DirectionCounts], classes: Iterable[str]) -> Iterator[Text]:
     for label in classes:
-        ways = counts.get(label)
-        both = (ways.left_to_right, ways.right_to_left) if ways else ()
+        found = counts.get(label)
+        both = (found.left_to_right, found.right_to_left) if found else ()
         yield Text("".join(f"{n:>4}" for n in both) or "-", style="" if any(both) else "dim")
 
 
-def _cover(counts: CountsMessage) -> Text:
-    style = "" if counts.coverage >= _WELL_SEEN else "yellow" if counts.coverage else "bold red"
-    # Rounded down: 100 % is said of a whole interval only.
+def _coverage(counts: CountsMessage) -> Text:
+    style = "" if counts.coverage >= _GOOD_COVERAGE else "yellow" if counts.coverage else "bold red"
+    # Rounded down, so that 100 % means the whole interval.
     return Text(f"{int(counts.coverage * 100)} %", style=style)
 
 
-def _noted(counts: CountsMessage, missing: int = 0) -> Text:
-    found = notes(counts, missing)
-    return Text(", ".join(found), style="dim" if found == ["no traffic"] else "yellow")
+def _notes(counts: CountsMessage, missing: int = 0) -> Text:
+    texts = notes(counts, missing)
+    return Text(", ".join(texts), style="dim" if texts == ["no traffic"] else "yellow")
 
 
-def watch_view(board: DeviceTable, now: datetime, place: str, problem: str, *, connected: bool) -> RenderableType:
-    """The whole screen of `watch`: `place` is the broker, `problem` one sentence about it."""
-    state = "" if connected else "connecting"
-    told = [Text(problem, style="bold red")] if problem else [Text(state, style="yellow")] if state else []
-    unreadable = [Text(f"unreadable: {board.unreadable}", style="yellow")] if board.unreadable else []
-    title = Text(f"broker {place}   {now:%H:%M:%S} UTC   > left to right, < right to left", style="dim")
-    return Group(title, devices_view(board, now), *told, *unreadable)
+def watch_view(devices: DeviceTable, now: datetime, broker: str, problem: str, *, connected: bool) -> RenderableType:
+    """Show the whole screen of `watch`.
+
+    now: UTC. broker: its address. problem: one sentence about the connection, "" when there is none.
+    """
+    parts = [Text(f"broker {broker}   {now:%H:%M:%S} UTC   > left to right, < right to left", style="dim")]
+    state = Text(problem, style="bold red") if problem else Text("" if connected else "connecting", style="yellow")
+    footer = [state] if state else []
+    if devices.unreadable:
+        footer.append(Text(f"unreadable messages: {devices.unreadable}", style="yellow"))
+    return Group(*parts, devices_view(devices, now), *footer)
 
 
 def demo_view(
-    board: DeviceTable, left_s: int | None, problem: str, height: int, *, over: bool = False
+    devices: DeviceTable, left_s: int | None, problem: str, height: int, *, over: bool = False
 ) -> RenderableType:
-    """The screen of `demo`, at most `height` lines; left_s: until the last interval ends, None before a frame."""
+    """Show the screen of `demo` in at most `height` lines.
+
+    left_s: time to the end of the last interval, s; None before the first frame. problem: one sentence about the
+    connection. over: whether the demo has ended.
+    """
     parts: list[RenderableType] = [Text()]
-    for (site, name), device in board.devices.items():
+    for (site, name), device in devices.entries.items():
         rows = max(1, (height - 8) // max(1, len(device.lines)) - 5)
         health = health_parts(device.health) if device.health else []
-        parts += [device_head(f"{site}/{name}", device, *health), device_view(device, board.classes, rows)]
-        parts += [Text(said, style="yellow") for said in problems(device)]
+        parts += [device_head(f"{site}/{name}", device, *health), device_view(device, devices.classes, rows)]
+        parts += [Text(text, style="yellow") for text in problems(device)]
     parts += [Text(problem, style="bold red")] if problem else []
-    return Group(*parts, *([] if over else [Text(f"\n{_wait(left_s)}; Ctrl-C ends", style="dim")]))
+    parts += [] if over else [Text(f"\n{_remaining(left_s)}; Ctrl-C ends", style="dim")]
+    return Group(*parts)
 
 
-def _wait(left_s: int | None) -> str:
+def _remaining(left_s: int | None) -> str:
     if left_s is None:
         return "waiting for the first picture"
     return (

@@ -1,4 +1,4 @@
-"""What commands print: tables of 80 columns, progress bars, colours only on a terminal."""
+"""Print the output of commands: tables of 80 columns, progress bars, colours only on a terminal."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from rich.table import Table
 from edge_app.records import DIRECTIONS, Counts
 
 WIDTH = 80
+"""Columns of everything that is not printed on a terminal."""
 
 
 def stdout() -> Console:
-    """For results. A pipe gets no escape codes, and lines that do not depend on who reads."""
+    """Return the console for results; a pipe gets no escape codes and lines of WIDTH columns."""
     return Console(width=WIDTH if not sys.stdout.isatty() else None, highlight=False)
 
 
 def stderr() -> Console:
+    """Return the console for diagnostics."""
     return Console(stderr=True, width=WIDTH if not sys.stderr.isatty() else None, highlight=False)
 
 
 class Bar:
-    """A progress bar of one task on stderr; does nothing where nobody watches."""
+    """A progress bar of one task on stderr; shows nothing when stderr is no terminal."""
 
-    def __init__(self, progress: Progress, what: str, total: int) -> None:
+    def __init__(self, progress: Progress, task: str, total: int) -> None:
         self._progress = progress
-        self._task = progress.add_task(what, total=total or None, note="")
+        self._task = progress.add_task(task, total=total or None, note="")
 
     def forward(self, note: str = "") -> None:
+        """Advance by one step, with a note beside the bar."""
         self._progress.update(self._task, advance=1, note=note)
 
 
 @contextmanager
-def bar(what: str, total: int) -> Iterator[Bar]:
-    """total: steps, 0 where unknown. On a terminal only."""
+def bar(task: str, total: int) -> Iterator[Bar]:
+    """Show a progress bar within the context. total: number of steps, 0 when unknown."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -46,11 +49,11 @@ def bar(what: str, total: int) -> Iterator[Bar]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=stderr(), transient=True, disable=not sys.stderr.isatty()) as progress:
-        yield Bar(progress, what, total)
+        yield Bar(progress, task, total)
 
 
 def table(*columns: str, title: str = "") -> Table:
-    """The first column is text, the others are figures."""
+    """Return an empty table; the first column is for text, the others are for figures."""
     made = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
         made.add_column(column, justify="right" if i else "left", no_wrap=True, overflow="ellipsis")
@@ -58,9 +61,12 @@ def table(*columns: str, title: str = "") -> Table:
 
 
 def counts_table(line: str, counts: Counts, names: Sequence[str]) -> Table:
-    """One line's counts by class and direction; names: what its two directions are called."""
+    """Return a table of one line's counts by class and direction.
+
+    line: id of the line. names: of its two directions, left to right first.
+    """
     made = table("class", *names, "both", title=f"line {line}")
-    rows = {label: [by[way] for way in DIRECTIONS] for label, by in counts.items()}
+    rows = {label: [by[direction] for direction in DIRECTIONS] for label, by in counts.items()}
     for label, both in rows.items():
         made.add_row(label, *map(str, both), str(sum(both)))
     sums = [sum(column) for column in zip(*rows.values(), strict=True)] if rows else [0, 0]

@@ -1,7 +1,7 @@
-"""Cameras, brokers and other instances that refuse, are absent or in use: one clear sentence, a fitting exit code.
+"""Test cameras, brokers and other instances that refuse, are missing or in use: one sentence, a fitting exit code.
 
-"Camera in use" needs a driver that says so, which a machine without V4L2 lacks: only that one answer is made up. A port
-in use is in test_broker.py.
+"Camera in use" is the answer of a driver, which a machine without V4L2 lacks: only that answer is simulated. A port in
+use is tested in tests/mqtt/test_embedded_broker.py.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ needs_rtsp = pytest.mark.skipif(bool(rtsp_server.why_not()), reason=rtsp_server.
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video of a fifth of a second."""
+    """Return a video of a fifth of a second."""
     return write_video(tmp_path_factory.mktemp("video") / "short.mp4", range(5))
 
 
@@ -48,8 +48,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
         yield running
 
 
-def failures(done: subprocess.CompletedProcess[str]) -> str:
-    """The one FAIL of a `check`, unwrapped."""
+def failure(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the only FAIL of a `check`, as one line."""
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     found = [part for part in done.stdout.replace("\n      ", " ").splitlines() if part.startswith("FAIL")]
@@ -61,9 +61,9 @@ def failures(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @needs_mosquitto
-def test_no_such_camera(tmp_path: Path, plain: Mosquitto) -> None:
+def test_a_missing_camera(tmp_path: Path, plain: Mosquitto) -> None:
     text = f'[source]\nkind = "camera"\ndevice = "/dev/video97"\n[mqtt]\nport = {plain.port}'
-    assert "source: There is no camera /dev/video97" in failures(edge_app("check", "--config", config(tmp_path, text)))
+    assert "source: There is no camera /dev/video97" in failure(edge_app("check", "--config", config(tmp_path, text)))
 
 
 def test_a_camera_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,18 +75,18 @@ def test_a_camera_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(opencv, "why_no_camera", partial(why_no_camera, ioctl=busy))
     path = config(tmp_path, f'[source]\nkind = "camera"\ndevice = "{device}"\n[mqtt]\nport = {free_port()}')
-    said = [f.sentence for f in findings(load(path), threading.Event()) if (f.level, f.what) == ("FAIL", "source")]
-    assert len(said) == 1
-    assert "is in use by another program" in said[0]
+    sentences = [f.sentence for f in findings(load(path), threading.Event()) if (f.level, f.what) == ("FAIL", "source")]
+    assert len(sentences) == 1
+    assert "is in use by another program" in sentences[0]
 
 
 @needs_rtsp
 @needs_mosquitto
-def test_wrong_rtsp_password(tmp_path: Path, plain: Mosquitto) -> None:
+def test_a_wrong_rtsp_password(tmp_path: Path, plain: Mosquitto) -> None:
     with RtspServer(login="viewer:secret") as server:
         text = f'[source]\nkind = "stream"\nurl = "{server.url}"\nusername = "viewer"\npassword = "wr0ng-one"\n'
         done = edge_app("check", "--config", config(tmp_path, f"{text}[mqtt]\nport = {plain.port}"))
-    assert "refuses the user name or the password" in failures(done)
+    assert "refuses the user name or the password" in failure(done)
     assert "wr0ng-one" not in done.stdout + done.stderr
 
 
@@ -104,45 +104,45 @@ def test_a_line_at_the_edge_is_a_warning(tmp_path: Path, plain: Mosquitto, short
 # --- broker
 
 
-def checked(folder: Path, short: Path, mqtt: str) -> str:
-    """What `check` says of this broker."""
-    return failures(edge_app("check", "--config", config(folder, f"[mqtt]\n{mqtt}", short)))
+def broker_failure(folder: Path, short: Path, mqtt: str) -> str:
+    """Return what `check` says about a broker, given by its [mqtt] table."""
+    return failure(edge_app("check", "--config", config(folder, f"[mqtt]\n{mqtt}", short)))
 
 
-def test_broker_refused(tmp_path: Path, short: Path) -> None:
-    assert "connection refused; is the broker running, and on this port?" in checked(
+def test_a_broker_that_is_not_running(tmp_path: Path, short: Path) -> None:
+    assert "connection refused; is the broker running, and on this port?" in broker_failure(
         tmp_path, short, f"port = {free_port()}"
     )
 
 
-def test_broker_unknown_host(tmp_path: Path, short: Path) -> None:
-    assert "unknown host name" in checked(tmp_path, short, 'host = "broker.invalid"')
+def test_a_broker_with_an_unknown_host_name(tmp_path: Path, short: Path) -> None:
+    assert "unknown host name" in broker_failure(tmp_path, short, 'host = "broker.invalid"')
 
 
 @needs_mosquitto
-def test_broker_bad_login(tmp_path: Path, short: Path) -> None:
+def test_a_broker_that_refuses_the_login(tmp_path: Path, short: Path) -> None:
     passwords = password_file(tmp_path, "device", "right")
     with mosquitto(tmp_path / "guarded", f"password_file {passwords}", "allow_anonymous false") as guarded:
-        said = checked(tmp_path, short, f'port = {guarded.port}\nusername = "device"\npassword = "wr0ng"')
-    assert "refuses us" in said
-    assert "check user name" in said
-    assert "wr0ng" not in said
+        sentence = broker_failure(tmp_path, short, f'port = {guarded.port}\nusername = "device"\npassword = "wr0ng"')
+    assert "refuses us" in sentence
+    assert "check user name" in sentence
+    assert "wr0ng" not in sentence
 
 
 @needs_mosquitto
 @needs_openssl
-def test_broker_bad_certificate(tmp_path: Path, short: Path) -> None:
+def test_a_broker_with_a_foreign_certificate(tmp_path: Path, short: Path) -> None:
     for name in ("ours", "theirs"):
         (tmp_path / name).mkdir()
     ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
     certificate, key = theirs.sign("server")
     settings = ("allow_anonymous true", f"cafile {theirs.ca}", f"certfile {certificate}", f"keyfile {key}")
     with mosquitto(tmp_path / "secure", *settings) as secure:
-        said = checked(tmp_path, short, f'port = {secure.port}\ntls = true\nca_file = "{ours.ca}"')
-    assert "its certificate is not accepted" in said
+        sentence = broker_failure(tmp_path, short, f'port = {secure.port}\ntls = true\nca_file = "{ours.ca}"')
+    assert "its certificate is not accepted" in sentence
 
 
-def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
+def test_a_missing_ca_file(tmp_path: Path) -> None:
     text = f'[mqtt]\nport = 8883\ntls = true\nca_file = "{tmp_path / "absent.pem"}"'
     done = edge_app("run", "--config", config(tmp_path, text, lines=""))
     assert done.returncode == 2
@@ -153,12 +153,12 @@ def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
 
 
 def until(process: subprocess.Popen[str], text: str) -> None:
-    """Reads its log up to a line with this text."""
+    """Read the log of a service up to a line with this text."""
     assert process.stderr is not None
     for line in process.stderr:
         if text in line:
             return
-    pytest.fail(f"it ended before it said {text!r}")
+    pytest.fail(f"the service ended before it logged {text!r}")
 
 
 @needs_mosquitto
@@ -167,9 +167,9 @@ def test_a_second_instance_on_the_same_state_folder(tmp_path: Path, plain: Mosqu
         until(first, "connected with MQTT")
         second = edge_app("run", "--config", tmp_path / "edge-app.toml")
         assert second.returncode == 1
-        said = [line for line in second.stderr.splitlines() if line.startswith("edge-app: ")]
-        assert len(said) == 1
-        assert f"is used by another process (pid {first.pid})" in said[0]
+        sentences = [line for line in second.stderr.splitlines() if line.startswith("edge-app: ")]
+        assert len(sentences) == 1
+        assert f"is used by another process (pid {first.pid})" in sentences[0]
         first.terminate()
         _, err = first.communicate(timeout=20)
     assert first.returncode == 0

@@ -1,4 +1,4 @@
-"""A state folder that cannot be written, and a process that is stopped at any moment: no traceback."""
+"""Test a state folder that cannot be written, and a process that is stopped at any moment: no traceback."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOBODY = 65534
 
 
 @needs_root
-def test_a_state_folder_that_is_read_only() -> None:
+def test_a_read_only_state_folder() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)  # others may read, and only root may write
@@ -46,6 +46,7 @@ def test_a_state_folder_that_is_read_only() -> None:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
+    """Mount a file system of 64 kB within the context."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
@@ -57,7 +58,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 @needs_root
-def test_a_state_folder_that_is_full(tmp_path: Path) -> None:
+def test_a_full_disk_under_the_state_folder(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         (disk / "filler").write_bytes(bytes(64 * 1024))
         done = edge_app("run", "--config", config(tmp_path, f'[store]\nfolder = "{disk / "state"}"', lines=""))
@@ -69,7 +70,7 @@ def test_a_state_folder_that_is_full(tmp_path: Path) -> None:
 
 
 def test_sigterm_during_start_up(tmp_path: Path) -> None:
-    """Before Python has begun to run the program, nothing but the kernel can answer: it ends by the signal itself."""
+    """Before Python has begun to run the program only the kernel can answer: the process ends by the signal itself."""
     for delay in (0.0, 0.1, 0.2, 0.4, 0.6, 0.9, 1.3, 2.0):
         with running(tmp_path) as process:
             time.sleep(delay)
@@ -80,7 +81,7 @@ def test_sigterm_during_start_up(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_twice_ends_at_once(tmp_path: Path) -> None:
-    """The first one is waited for: here the broker never answers, which `check` gives five seconds."""
+    """The first Ctrl-C waits for the broker, which never answers here; `check` gives it five seconds."""
     with socket.create_server((HOST, 0)) as silent:
         path = config(tmp_path, f"[mqtt]\nport = {silent.getsockname()[1]}", lines="")
         arguments = [*PROGRAM, "check", "--config", str(path)]

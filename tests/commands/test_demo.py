@@ -1,4 +1,4 @@
-"""`edge-app demo`: what is compared with what, and the whole of it as a person starts it."""
+"""Test `edge-app demo`: which intervals are compared, when it ends, and the whole command."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def interval(seq: int, cars: int = 2, observed_s: float = 60.0) -> CountsMessage
     return CountsMessage.model_validate_json(counts(seq, cars, observed_s=observed_s).payload)
 
 
-# --- what is compared
+# --- the comparison
 
 
 @given(st.floats(NOON, NOON + 3600), st.floats(0.001, 600))
@@ -47,38 +47,38 @@ def test_a_span_is_whole_intervals_after_the_first_frame(first: float, seconds: 
     assert span.end < first + max(seconds, 10) + 10
 
 
-def test_only_what_lies_wholly_within_is_compared() -> None:
-    begun = interval(2).start.timestamp() - 30
-    span = Span.of(begun, 110, 60)
-    assert [span.holds(interval(seq)) for seq in range(1, 6)] == [False, True, True, False, False]
+def test_only_intervals_wholly_within_the_span_are_compared() -> None:
+    first_frame = interval(2).start.timestamp() - 30
+    span = Span.of(first_frame, 110, 60)
+    assert [span.contains(interval(seq)) for seq in range(1, 6)] == [False, True, True, False, False]
 
 
-def test_sums_and_truth_have_one_shape() -> None:
-    got = demo_result.counted([interval(1), interval(2, 3)])
-    assert got["car"] == {"left_to_right": 5, "right_to_left": 0}
+def test_counts_and_truth_have_one_shape() -> None:
+    counted = demo_result.sum_counts([interval(1), interval(2, 3)])
+    assert counted["car"] == {"left_to_right": 5, "right_to_left": 0}
     crossings = [Crossing(NOON, 1, n, "car", "north", DIRECTIONS[n % 2], 1.0) for n in range(10)]
-    true = demo_result.passed(crossings, got)
-    assert list(true) == list(got) == list(CLASSES)
-    assert demo_result.sentence(got, true) == "10 vehicles passed, 5 were counted: the figures differ by 5 in all."
-    assert demo_result.sentence(got, got) == "5 vehicles passed, 5 were counted: every figure agrees."
-    text = shown(demo_result.beside(LINE, got, true))
+    true = demo_result.sum_crossings(crossings, counted)
+    assert list(true) == list(counted) == list(CLASSES)
+    assert demo_result.summary(counted, true) == "10 vehicles passed, 5 were counted: the figures differ by 5 in all."
+    assert demo_result.summary(counted, counted) == "5 vehicles passed, 5 were counted: every figure agrees."
+    text = shown(demo_result.comparison_table(LINE, counted, true))
     assert max(map(len, text.splitlines())) <= 80
     assert "to town" in text
     assert row(text, "car").split() == ["car", "5", "5", "0", "0", "5", "-5"]
 
 
-def test_without_a_truth_what_was_received_is_summed_up() -> None:
+def test_without_a_truth_the_received_counts_are_summed() -> None:
     text = shown(Group(*demo_result.report([interval(1), interval(2)], None, [LINE], None)))
     assert row(text, "car").split() == ["car", "4", "0", "4"]
-    assert "nothing is compared" in text
+    assert "no known truth to compare them with" in text
 
 
-def test_frames_that_nobody_saw_are_admitted() -> None:
-    assert demo_result.compared([interval(1), interval(2)]).endswith("beside the truth.")
-    assert "For 25% of that time no frame was processed." in demo_result.compared([interval(1), interval(2, 2, 30.0)])
+def test_time_without_frames_is_stated() -> None:
+    assert demo_result.describe([interval(1), interval(2)]).endswith("beside the truth.")
+    assert "For 25% of that time no frame was processed." in demo_result.describe([interval(1), interval(2, 2, 30.0)])
 
 
-# --- when it is over
+# --- the end
 
 
 def test_it_waits_for_the_last_interval_of_every_line() -> None:
@@ -86,29 +86,30 @@ def test_it_waits_for_the_last_interval_of_every_line() -> None:
         pace="real", clock=lambda: 0.0, wall=lambda: interval(1).start.timestamp() + 1, sleep=lambda _: None
     )
     now = street_begins(street)
-    watch = demo.Watch(street, {"north", "south"}, 100, now)
-    assert not watch.over(now)
-    assert watch.span == Span(now + 9, now + 109)
-    last = {"start": watch.span.end - 10, "end": watch.span.end}
+    progress = demo.Progress(street, {"north", "south"}, 100, now)
+    assert not progress.finished(now)
+    assert progress.span == Span(now + 9, now + 109)
+    last = {"start": progress.span.end - 10, "end": progress.span.end}
     for line in ("north", "south"):
-        assert not watch.over(now + 111)
-        watch.take(Update("delft", "cam-1", line, interval(1).model_copy(update={"line": line, **times(**last)})))
-    assert watch.over(now + 111)
-    assert [message.line for message in watch.received] == ["north", "south"]
+        assert not progress.finished(now + 111)
+        progress.add(Update("delft", "cam-1", line, interval(1).model_copy(update={"line": line, **times(**last)})))
+    assert progress.finished(now + 111)
+    assert [message.line for message in progress.received] == ["north", "south"]
 
 
-def test_it_does_not_wait_for_ever() -> None:
+def test_waiting_has_an_end() -> None:
     street = Street(pace="real", clock=lambda: 0.0, wall=lambda: NOON, sleep=lambda _: None)
-    watch = demo.Watch(street, {"north"}, 20, NOON)
+    progress = demo.Progress(street, {"north"}, 20, NOON)
     with pytest.raises(SourceError, match="no picture within 30 s"):
-        watch.over(NOON + 31)
+        progress.finished(NOON + 31)
     street_begins(street)
-    assert not watch.over(NOON + 31)
-    assert not watch.over(NOON + 34)
-    assert watch.over(NOON + 36)
+    assert not progress.finished(NOON + 31)
+    assert not progress.finished(NOON + 34)
+    assert progress.finished(NOON + 36)
 
 
 def street_begins(street: Street) -> float:
+    """Read the first frame and return its time."""
     assert street.read(1.0) is not None
     return street.start_at
 
@@ -121,21 +122,21 @@ def times(start: float, end: float) -> dict[str, object]:
 
 
 def test_a_video_without_a_line_gets_one_across_the_middle(tmp_path: Path) -> None:
-    config = demo.configured(tmp_path / "road.mp4", [], 1883, tmp_path)
+    config = demo.demo_config(tmp_path / "road.mp4", [], 1883, tmp_path)
     (line,) = config.lines
     assert line.start[1] == line.end[1] == 0.5
     assert config.source.loop
-    assert any("across the middle" in said for said in demo.introduction(tmp_path, 1883, own_line=False))
+    assert any("across the middle" in text for text in demo.introduction(tmp_path, 1883, own_line=False))
 
 
-def test_the_street_has_a_line_of_its_own_and_takes_others(tmp_path: Path) -> None:
-    assert demo.configured(None, [], 1883, tmp_path).lines == ()
-    assert [line.id for line in demo.configured(None, ["a:0.4,0.9,0.4,0.3"], 1883, tmp_path).lines] == ["a"]
+def test_the_street_has_its_own_line_and_takes_others(tmp_path: Path) -> None:
+    assert demo.demo_config(None, [], 1883, tmp_path).lines == ()
+    assert [line.id for line in demo.demo_config(None, ["a:0.4,0.9,0.4,0.3"], 1883, tmp_path).lines] == ["a"]
 
 
-def test_a_wrong_line(tmp_path: Path) -> None:
+def test_a_malformed_line_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--line"):
-        demo.configured(None, ["a:0.4,0.9"], 1883, tmp_path)
+        demo.demo_config(None, ["a:0.4,0.9"], 1883, tmp_path)
 
 
 def program(*arguments: str | Path) -> subprocess.Popen[str]:
@@ -161,12 +162,12 @@ def test_a_mistake_is_one_sentence(arguments: tuple[str, ...], code: int, senten
     assert not out
 
 
-# --- the whole
+# --- the whole command
 
 
 @needs_iotcore
 def test_the_demo_counts_what_passes() -> None:
-    """One whole interval: ten to twenty seconds of a rendered street, over a real broker."""
+    """Count one whole interval: ten to twenty seconds of a rendered street, over a real broker."""
     with program("--seconds", "1") as process:
         out, err = process.communicate(timeout=90)
     assert process.returncode == 0, err
@@ -188,10 +189,10 @@ def test_a_video_as_camera_and_ctrl_c(tmp_path: Path) -> None:
         "--source", write_video(tmp_path / "road.mp4", range(50)), "--line", "gate:0.1,0.5,0.9,0.5"
     ) as process:
         assert process.stdout is not None
-        said = process.stdout.readline()
+        first_line = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
-    assert said.startswith("The video")
+    assert first_line.startswith("The video")
     assert "Stopped before a whole interval had been received" in out
     assert "Next: " in out

@@ -1,4 +1,4 @@
-"""`edge-app setup`: what it writes is what `load` reads, and a mistake leaves nothing behind."""
+"""Test `edge-app setup`: the written configuration is valid, and after a mistake no file is left."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "edge-app.toml"
 
 
-def test_flags_alone_are_enough(path: Path) -> None:
+def test_options_alone_are_enough(path: Path) -> None:
     assert setup(path, *NEEDED, "--source", "rtsp://192.0.2.1/s", "--line", "quay:0.1,0.5,0.9,0.5") == 0
     config = load(path, {})
     assert (config.device.site, config.device.device) == ("harbour", "pole-7")
@@ -61,7 +61,7 @@ def test_without_encryption(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (("--site", "Harbour 1"), "device.site"),
         (("--line", "main:1,2"), "must be ID:x0,y0,x1,y1"),
@@ -71,22 +71,22 @@ def test_without_encryption(path: Path) -> None:
         (("--source", "rtsp://"), "source.url"),
     ],
 )
-def test_a_mistake_is_named_and_nothing_is_written(path: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_named_and_nothing_is_written(path: Path, arguments: tuple[str, ...], text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         setup(path, *NEEDED, *arguments)
-    assert said in str(caught.value)
+    assert text in str(caught.value)
     assert list(path.parent.iterdir()) == []
 
 
-def test_what_is_needed_is_asked_for(path: Path) -> None:
+def test_missing_required_options_are_named(path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         setup(path, "--site", "harbour")
     assert [problem.split()[0] for problem in caught.value.problems] == ["--device", "--broker"]
 
 
-def test_a_configuration_is_not_overwritten(path: Path) -> None:
+def test_a_configuration_is_overwritten_only_with_force(path: Path) -> None:
     path.write_text("mine")
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="exists already"):
         setup(path, *NEEDED)
     assert path.read_text() == "mine"
     assert setup(path, *NEEDED, "--force") == 0
@@ -98,18 +98,18 @@ def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
     command = (sys.executable, "-m", "edge_app.cli", "setup", "--config", str(path), "--no-check")
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE) as process:
         os.write(ours, b"\nharbour\npole-7\nstreet\n\nbroker.example.org:1884\n-\n\n\n\n")
-        _, said = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=30)
     os.close(ours)
     os.close(theirs)
-    assert process.returncode == 0, said
-    assert said.decode().count("Site, such as") == 2  # an empty answer is no site
+    assert process.returncode == 0, stderr
+    assert stderr.decode().count("Site, such as") == 2  # an empty answer is no site
     config = load(path, {})
     assert (config.device.device, config.source.kind, config.mqtt.port) == ("pole-7", "street", 1884)
 
 
 @needs_openssl
-def test_the_check_sees_the_secrets_of_the_service(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the key as a credential and nobody at the broker it is the broker that fails, not the configuration."""
+def test_the_check_uses_the_credentials_of_the_service(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the key as a credential and no broker there, the broker fails and not the configuration."""
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "")
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
     (path.parent / "credentials").mkdir()

@@ -1,4 +1,4 @@
-"""`edge-app watch` as a command: its arguments, and a real broker that comes, goes and talks nonsense."""
+"""Test `edge-app watch`: its arguments, and a real broker that starts late and delivers nonsense."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_ports_and_hosts(url: str, host: str, port: int) -> None:
     assert (to.host, to.port) == (host, port)
 
 
-def test_the_password_may_come_from_the_environment_and_belongs_to_a_login() -> None:
+def test_the_password_of_a_user_may_come_from_the_environment() -> None:
     environment = {"EDGE_APP_MQTT_PASSWORD": "from outside"}
     assert watch.endpoint("mqtt://me@b", environment).password == "from outside"
     assert watch.endpoint("mqtt://me:mine@b", environment).password == "mine"
@@ -65,13 +65,13 @@ def test_a_wrong_url_is_one_sentence_without_the_password(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_an_authority_without_tls() -> None:
+def test_an_authority_without_tls_is_refused() -> None:
     with pytest.raises(ConfigError, match="--ca-file"):
         watch.endpoint("mqtt://b", {}, Path("ca.pem"))
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "traffic/#", "a/+/b", "a\nb"])
-def test_a_wrong_prefix(prefix: str) -> None:
+def test_a_wrong_prefix_is_refused(prefix: str) -> None:
     with pytest.raises(ConfigError, match="--prefix"):
         watch.checked_prefix(prefix)
 
@@ -104,7 +104,7 @@ def test_once_without_a_broker_is_one_sentence() -> None:
 
 @needs_mosquitto
 def test_a_pipe_gets_lines_from_a_broker_that_is_late(tmp_path: Path) -> None:
-    """As a person has it: started before the broker, fed with nonsense, ended with Ctrl-C."""
+    """Started before the broker, fed with nonsense, ended with Ctrl-C."""
     broker = Mosquitto(tmp_path)
     url = f"mqtt://someone:hidden@{HOST}:{broker.port}"
     command = (sys.executable, "-m", "edge_app.cli", "watch", "--broker", url)
@@ -112,15 +112,15 @@ def test_a_pipe_gets_lines_from_a_broker_that_is_late(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         try:
-            told = process.stderr.readline()
+            stderr = process.stderr.readline()
             broker.start()
             with publishing(broker.port) as publish:
                 for message in (status("online"), Message(f"{DEVICE.prefix}/latest/north", counts(1).payload, 1, True)):
                     publish(message)
                 lines = [process.stdout.readline(), process.stdout.readline()]
-                told += process.stderr.readline()
+                stderr += process.stderr.readline()
                 publish(Message(f"{DEVICE.prefix}/counts/north", b"nonsense", 1))
-                told += process.stderr.readline()
+                stderr += process.stderr.readline()
         finally:
             process.send_signal(signal.SIGINT)
             code = process.wait(10)
@@ -128,17 +128,17 @@ def test_a_pipe_gets_lines_from_a_broker_that_is_late(tmp_path: Path) -> None:
     assert code == 0
     assert sorted(line.split(" ", 2)[2] for line in lines)[0] == "is online\n"
     assert any("north: car 2> 0<" in line for line in lines)
-    assert [sentence.split("; ")[0].split(":")[-1].strip() for sentence in told.splitlines()] == [
+    assert [sentence.split("; ")[0].split(":")[-1].strip() for sentence in stderr.splitlines()] == [
         "connection refused",
         "connected",
         "1",
     ]
-    assert "hidden" not in told
+    assert "hidden" not in stderr
 
 
 @contextlib.contextmanager
 def publishing(port: int) -> Iterator[Callable[[Message], int]]:
-    """Publishes and waits for the broker's answer."""
+    """Yield a function that publishes a message and waits for the acknowledgement."""
     writer = session(port, "writer")
     run_until(writer, Connected)
 

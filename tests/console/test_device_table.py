@@ -1,4 +1,4 @@
-"""The board of `edge-app watch`: what a subscriber knows, and how it is shown."""
+"""Test the device table of `edge-app watch`: what it collects from messages, and how it is shown."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from edge_app.console.tables import age, clean, demo_view, devices_view, line_te
 from edge_app.mqtt.connection import Message
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import CountsMessage
-from tests.support.watch_cases import DEVICE, PREFIX, at, board, counts, health, meta, row, shown, status
+from tests.support.watch_cases import DEVICE, PREFIX, at, counts, device_table, health, meta, row, shown, status
 
-# --- the board
+# --- collecting
 
 
 def test_an_interval_counts_once_however_often_it_arrives() -> None:
-    made = DeviceTable(PREFIX)
-    assert made.take(counts(1)) is not None
-    assert made.take(counts(1)) is None
+    table = DeviceTable(PREFIX)
+    assert table.add(counts(1)) is not None
+    assert table.add(counts(1)) is None
     latest = counts(1)
-    assert made.take(Message(f"{DEVICE.prefix}/latest/north", latest.payload, 1, True)) is None
-    assert len(made.devices["delft", "cam-1"].lines["north"].recent) == 1
+    assert table.add(Message(f"{DEVICE.prefix}/latest/north", latest.payload, 1, True)) is None
+    assert len(table.entries["delft", "cam-1"].lines["north"].recent) == 1
 
 
 @given(st.permutations(range(1, 9)), st.sets(st.integers(2, 7)))
 @settings(deadline=None, max_examples=50)
-def test_missing_is_what_lies_between_and_never_came(order: list[int], lost: set[int]) -> None:
+def test_missing_counts_the_skipped_numbers_that_never_came(order: list[int], lost: set[int]) -> None:
     first, last = 1, 8
     line = LineEntry(20)
     sequence = [first, *(seq for seq in order if seq not in lost | {first, last}), last]
     for seq in sequence:
-        line.take(CountsMessage.model_validate_json(counts(seq).payload))
+        line.add(CountsMessage.model_validate_json(counts(seq).payload))
     assert line.missing == len(lost)
     assert [message.seq for message in line.recent] == sorted(sequence)
 
 
-def test_numbers_that_begin_anew_are_no_gap() -> None:
+def test_numbers_that_restart_are_no_gap() -> None:
     line = LineEntry(20)
     for message in (counts(7), counts(8)):
-        line.take(CountsMessage.model_validate_json(message.payload))
-    anew = json.loads(counts(9).payload) | {"seq": 1}
-    line.take(CountsMessage.model_validate(anew))
-    line.take(CountsMessage.model_validate(json.loads(counts(10).payload) | {"seq": 2}))
+        line.add(CountsMessage.model_validate_json(message.payload))
+    restarted = json.loads(counts(9).payload) | {"seq": 1}
+    line.add(CountsMessage.model_validate(restarted))
+    line.add(CountsMessage.model_validate(json.loads(counts(10).payload) | {"seq": 2}))
     assert line.missing == 0
 
 
 def test_our_own_absence_is_no_gap_of_the_device() -> None:
-    made = board(counts(1))
-    made.resume()
-    made.take(counts(5))
-    made.take(counts(7))
-    assert made.devices["delft", "cam-1"].lines["north"].missing == 1
+    table = device_table(counts(1))
+    table.resume()
+    table.add(counts(5))
+    table.add(counts(7))
+    assert table.entries["delft", "cam-1"].lines["north"].missing == 1
 
 
 @pytest.mark.parametrize(
@@ -71,40 +71,40 @@ def test_our_own_absence_is_no_gap_of_the_device() -> None:
     ],
     ids=lambda message: message.topic[-12:],
 )
-def test_what_cannot_be_read_is_counted_and_said(message: Message) -> None:
-    made = board(status("online"), message)
-    assert made.unreadable == 1
-    assert "unreadable: 1" in shown(watch_view(made, at(0), "broker", "", connected=True))
+def test_unreadable_messages_are_counted_and_shown(message: Message) -> None:
+    table = device_table(status("online"), message)
+    assert table.unreadable == 1
+    assert "unreadable messages: 1" in shown(watch_view(table, at(0), "broker", "", connected=True))
 
 
 @given(st.text(max_size=40), st.binary(max_size=60))
 @settings(deadline=None, max_examples=100)
-def test_no_message_whatever_ends_the_program(topic: str, payload: bytes) -> None:
-    made = board(Message(f"{PREFIX}/{topic}", payload), Message(f"{PREFIX}/a/b/counts/c", payload))
-    assert shown(watch_view(made, at(0), "broker", "", connected=True))
+def test_no_message_ends_the_program(topic: str, payload: bytes) -> None:
+    table = device_table(Message(f"{PREFIX}/{topic}", payload), Message(f"{PREFIX}/a/b/counts/c", payload))
+    assert shown(watch_view(table, at(0), "broker", "", connected=True))
 
 
 def test_additions_to_the_contract_are_no_fault() -> None:
-    assert board(Message(f"{DEVICE.prefix}/snapshot", b"\xff\xd8")).unreadable == 0
+    assert device_table(Message(f"{DEVICE.prefix}/snapshot", b"\xff\xd8")).unreadable == 0
 
 
-def test_a_cleared_status_takes_the_device_away() -> None:
-    made = board(status("online"), counts(1), Message(f"{DEVICE.prefix}/status", b"", 1, True))
-    assert not made.devices
-    assert made.unreadable == 0
+def test_a_cleared_status_removes_the_device() -> None:
+    table = device_table(status("online"), counts(1), Message(f"{DEVICE.prefix}/status", b"", 1, True))
+    assert not table.entries
+    assert table.unreadable == 0
 
 
-# --- what is shown
+# --- showing
 
 
 def test_three_faults_look_different() -> None:
     quiet, blind, gone = (Device("delft", name, "boot", "0.1.0") for name in ("a-quiet", "b-blind", "c-gone"))
-    made = board(
+    table = device_table(
         *(status("online", quiet), counts(1, 0, device=quiet)),
         *(status("online", blind), counts(1, 0, device=blind, observed_s=0.0)),
         *(status("offline", gone), counts(1, 3, device=gone)),
     )
-    lines = shown(watch_view(made, at(125), "broker", "", connected=True)).splitlines()
+    lines = shown(watch_view(table, at(125), "broker", "", connected=True)).splitlines()
     assert max(map(len, lines)) <= 80
     (head_quiet, row_quiet), (head_blind, row_blind), (head_gone, row_gone) = (
         lines[n : n + 2] for n, line in enumerate(lines) if line.startswith("delft/")
@@ -120,39 +120,39 @@ def test_three_faults_look_different() -> None:
     assert "no " not in row_gone
 
 
-def test_late_missing_and_the_devices_own_words() -> None:
-    made = board(
+def test_late_and_missing_intervals_and_reported_problems_are_shown() -> None:
+    table = device_table(
         status("online"), health(problem="broker: refuses\x1b[2J us", state="lost"), counts(1), counts(4, late=True)
     )
-    text = shown(devices_view(made, at(300)))
+    text = shown(devices_view(table, at(300)))
     assert "late, missing 2" in " ".join(text.split())
     assert "broker: refuses [2J us" in text
     assert "\x1b" not in text
     assert "source: lost" in text
 
 
-def test_a_device_that_has_gone_has_no_problem_of_its_own() -> None:
-    assert "camera" not in shown(devices_view(board(health(detail="camera gone"), status("offline")), at(0)))
+def test_an_offline_device_shows_no_problem() -> None:
+    assert "camera" not in shown(devices_view(device_table(health(detail="camera gone"), status("offline")), at(0)))
 
 
-def test_names_that_are_long_still_fit() -> None:
+def test_long_names_still_fit() -> None:
     far = Device("s" * 64, "d" * 64, "boot", "0.1.0")
-    made = board(status("online", far), health(far), counts(1, device=far, line="l" * 64))
-    assert max(map(len, shown(watch_view(made, at(0), "broker", "", connected=True)).splitlines())) <= 80
+    table = device_table(status("online", far), health(far), counts(1, device=far, line="l" * 64))
+    assert max(map(len, shown(watch_view(table, at(0), "broker", "", connected=True)).splitlines())) <= 80
 
 
 def test_unknown_classes_have_a_column_too() -> None:
     other = json.loads(counts(1).payload)
     other["counts"] = {"tram": {"left_to_right": 7, "right_to_left": 0}, "car": other["counts"]["car"]}
-    made = board(Message(f"{DEVICE.prefix}/counts/north", json.dumps(other).encode()))
-    assert made.classes == ("car", "tram")
-    assert " 7" in row(shown(devices_view(made, at(0))), "north")
+    table = device_table(Message(f"{DEVICE.prefix}/counts/north", json.dumps(other).encode()))
+    assert table.classes == ("car", "tram")
+    assert " 7" in row(shown(devices_view(table, at(0))), "north")
 
 
 @pytest.mark.parametrize(("n", "height"), [(3, 30), (40, 30), (40, 12)])
-def test_the_demo_never_outgrows_its_screen(n: int, height: int) -> None:
-    made = board(status("online"), health(), meta(), *(counts(seq) for seq in range(1, n + 1)))
-    lines = shown(demo_view(made, 12, "", height)).splitlines()
+def test_the_demo_fits_its_screen(n: int, height: int) -> None:
+    table = device_table(status("online"), health(), meta(), *(counts(seq) for seq in range(1, n + 1)))
+    lines = shown(demo_view(table, 12, "", height)).splitlines()
     assert len(lines) <= height
     assert max(map(len, lines)) <= 80
     assert "> to town   < right to left" in "\n".join(lines)
@@ -160,19 +160,17 @@ def test_the_demo_never_outgrows_its_screen(n: int, height: int) -> None:
 
 
 def test_colours_only_on_a_terminal() -> None:
-    made = board(status("online"))
-    assert "\x1b[" in shown(devices_view(made, at(0)), colour=True)
-    assert "\x1b[" not in shown(devices_view(made, at(0)))
+    table = device_table(status("online"))
+    assert "\x1b[" in shown(devices_view(table, at(0)), colour=True)
+    assert "\x1b[" not in shown(devices_view(table, at(0)))
 
 
-def test_one_line_a_message() -> None:
-    made = DeviceTable(PREFIX)
-    told = [
-        line_text(news) for message in (status("online"), meta(), health(), counts(1)) if (news := made.take(message))
-    ]
-    assert told == [
+def test_each_message_is_one_line() -> None:
+    table = DeviceTable(PREFIX)
+    messages = (status("online"), meta(), health(), counts(1))
+    assert [line_text(update) for message in messages if (update := table.add(message))] == [
         "12:00:00 delft/cam-1 is online",
-        "         delft/cam-1 tells about itself (meta)",
+        "         delft/cam-1 describes itself (meta)",
         "12:00:00 delft/cam-1 15.0 frames/s, unsent 0",
         "12:01:00 delft/cam-1 north: car 2> 0<, motorcycle 0> 0<, bus 0> 0<, truck 0> 0<; coverage 1.00",
     ]

@@ -1,4 +1,4 @@
-"""What the tests of bad input share: the real command line, a configuration, and the one sentence on stderr."""
+"""Share helpers of the tests of bad input: the real command line, a configuration, and the sentence on stderr."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def edge_app(*arguments: str | Path, **options: Any) -> subprocess.CompletedProc
 
 
 def config(folder: Path, text: str, video: Path | None = None, lines: str = LINE) -> Path:
-    """A configuration, with a video as its source."""
+    """Write a configuration and return its path. video: its source; None leaves the rendered street."""
     path = folder / "edge-app.toml"
     source = f'[source]\nkind = "file"\npath = "{video}"\n' if video else ""
     path.write_text(f"{source}{text}\n{lines}")
@@ -31,6 +31,7 @@ def config(folder: Path, text: str, video: Path | None = None, lines: str = LINE
 
 
 def one_sentence(text: str) -> str:
+    """Return stderr after checking that it is one line of the program."""
     assert "Traceback" not in text
     (line,) = text.splitlines()
     assert line.startswith("edge-app: ")
@@ -39,7 +40,7 @@ def one_sentence(text: str) -> str:
 
 @contextmanager
 def running(folder: Path, text: str = "") -> Iterator[subprocess.Popen[str]]:
-    """The service on the rendered street."""
+    """Run the service on the rendered street within the context."""
     path = config(folder, text, lines="")
     process = subprocess.Popen([*PROGRAM, "run", "--config", path], stderr=subprocess.PIPE, text=True)
     try:

@@ -1,4 +1,4 @@
-"""What the tests of `edge-app watch` share: a device's messages, a board that took them, and the screen as text."""
+"""Share helpers of the tests of `edge-app watch`: a device's messages, a table that received them, screens as text."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ DEVICE = Device("delft", "cam-1", "boot", "0.1.0")
 
 
 def at(seconds: float) -> datetime:
+    """Return the time so many seconds after noon."""
     return datetime.fromtimestamp(NOON + seconds, timezone.utc)
 
 
@@ -35,7 +36,7 @@ def counts(
     observed_s: float = 60.0,
     late: bool = False,
 ) -> Message:
-    """A message as the publisher sends it."""
+    """Return the message of an interval as the publisher sends it, `cars` from left to right."""
     figures: Counts = {label: {"left_to_right": cars if label == "car" else 0, "right_to_left": 0} for label in CLASSES}
     interval = IntervalCounts(line, NOON + 60 * seq, 60, figures, observed_s, 900, 0)
     closed = ClosedInterval(interval, seq, figures, device.boot_id)
@@ -49,31 +50,34 @@ def status(state: messages.State, device: Device = DEVICE) -> Message:
 
 def health(device: Device = DEVICE, **more: Any) -> Message:
     source = SourceHealth(state=more.pop("state", "ok"), detail=more.pop("detail", ""))
-    said = Health(at=at(0), frames_per_s=15.0, frames_dropped=0, unsent=0, source=source, **more)
-    return Message(f"{device.prefix}/health", encoding.encode(said).encode())
+    payload = Health(at=at(0), frames_per_s=15.0, frames_dropped=0, unsent=0, source=source, **more)
+    return Message(f"{device.prefix}/health", encoding.encode(payload).encode())
 
 
 def meta(device: Device = DEVICE) -> Message:
     line = LineMeta(id="north", start=(0.0, 0.5), end=(1.0, 0.5), names={"left_to_right": "to town"})
-    said = Meta(
+    payload = Meta(
         site=device.site, device=device.device, lines=[line], classes=CLASSES, interval_s=60, model="", config="",
         version="0.1.0",
     )  # fmt: skip
-    return Message(f"{device.prefix}/meta", encoding.encode(said).encode(), 1, True)
+    return Message(f"{device.prefix}/meta", encoding.encode(payload).encode(), 1, True)
 
 
-def board(*received: Message) -> DeviceTable:
-    made = DeviceTable(PREFIX)
+def device_table(*received: Message) -> DeviceTable:
+    """Return a table that has received these messages."""
+    table = DeviceTable(PREFIX)
     for message in received:
-        made.take(message)
-    return made
+        table.add(message)
+    return table
 
 
-def shown(what: RenderableType, *, colour: bool = False) -> str:
+def shown(view: RenderableType, *, colour: bool = False) -> str:
+    """Return a view as a terminal of 80 columns shows it; colour: with escape codes."""
     console = Console(width=80, file=io.StringIO(), force_terminal=colour, record=True, color_system="standard")
-    console.print(what)
+    console.print(view)
     return console.export_text(styles=colour)
 
 
 def row(text: str, begins: str) -> str:
+    """Return the first line that begins with a text."""
     return next(line for line in text.splitlines() if line.startswith(begins))

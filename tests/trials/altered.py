@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_app.commands._options import configured
+from edge_app.commands._options import load_config
 from edge_app.commands.evaluate import score_source
 from edge_app.config.model import Config
 from edge_app.console.terminal import stdout, table
@@ -128,7 +128,7 @@ def main() -> int:
     parser.add_argument("truth", nargs="*", type=Path, metavar="TRUTH.json")
     parser.add_argument("--model", type=Path, metavar="MODEL.tflite")
     given = parser.parse_args()
-    config = configured(None, [], given.model)
+    config = load_config(None, [], given.model)
     rows = table("view", "true", "false", "missed", "F1", "any", "eff.", "motor.")
     truths = given.truth or sorted((SHARED / "truth").glob("*.json"))
     for name, view in VIEWS.items():
