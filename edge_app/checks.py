@@ -21,7 +21,7 @@ from edge_app.config.model import Config
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import BrokerError, ConfigError, DetectorError, PreviewError, SourceEnded, SourceError
-from edge_app.harvest.folder import unfit
+from edge_app.harvest.folder import folder_problem
 from edge_app.mqtt.session import probe as probe_broker
 from edge_app.preview.rtsp import choose_encoder
 from edge_app.records import Frame
@@ -116,9 +116,9 @@ def check_state_folder(folder: Path, max_intervals: int, running_pid: str | None
 def check_harvest(config: Config) -> Finding:
     """Check whether frames can be kept; nothing is created."""
     h, masks = config.harvest, len(config.privacy.masks)
-    reason = unfit(h.folder)
-    if reason:
-        return Finding("FAIL", "harvest", f"{h.folder} {reason}.")
+    problem = folder_problem(h.folder)
+    if problem:
+        return Finding("FAIL", "harvest", f"{h.folder} {problem}.")
     sentence = (
         f"at most {h.frames_per_day} frames and {h.mb_per_day:g} MB a day are kept in {h.folder} for {h.expire_days} "
         f"days, behind {masks} mask{'s' * (masks != 1)}."

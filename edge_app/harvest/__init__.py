@@ -1,1 +1,1 @@
-"""Frames worth labelling: chosen on the device, made private, kept within a quota and not for long. Off by default."""
+"""Keep frames worth labelling: chosen on the device, redacted, within a quota, for a limited time. Off by default."""

@@ -1,7 +1,7 @@
-"""Where harvested frames lie: for this user alone, within a quota for each day, and gone when they are too old.
+"""Store harvested frames: readable for this user alone, within a quota for each day, deleted when they are too old.
 
-FOLDER/DAY or FOLDER/DAY_CLIP, each as CVAT's Pascal VOC archive has it: JPEGImages/, Annotations/ and
-ImageSets/Main/default.txt; and harvest.jsonl, one line a frame, with why it was kept.
+Each FOLDER/DAY or FOLDER/DAY_CLIP is laid out like a Pascal VOC archive of CVAT: JPEGImages/, Annotations/ and
+ImageSets/Main/default.txt; and harvest.jsonl with one line a frame, which says why it was kept.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ from edge_app.system.readings import readings
 Refusal: TypeAlias = Literal["kept already", "frames a day", "MB a day", "disk is full"]
 
 _MARK: Final = ".edge-app-harvest"
+"""Empty file by which a harvest folder is recognised."""
 _DAY: Final = re.compile(r"(\d{4}-\d\d-\d\d)(_.*)?")
 _MB: Final = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """frames and mb (10^6 bytes): a day. days: a day's frames are deleted so many days later, None for never.
-    keep_free_mb: of the disk, left for the counts."""
+    """Limits of a harvest folder.
+
+    frames and mb (10^6 bytes): for each day. days: age in days at which frames are deleted, None for never.
+    keep_free_mb: MB of the disk that stay free for the counts.
+    """
 
     frames: int
     mb: float
@@ -40,19 +44,20 @@ class Quota:
 
 
 class HarvestFolder:
-    """One folder, made for this user alone. Raises StoreError where it cannot be, or holds what is not ours.
+    """A folder of harvested frames; it is created when it is missing.
 
-    clip: name of the recording that frames come from, as part of the name of the day's folder.
+    clip: name of the recording that the frames are from; becomes a part of the names of the days' folders.
+    Raises StoreError: when the folder cannot be created or contains foreign files.
     """
 
     def __init__(self, folder: Path, quota: Quota, clip: str = "") -> None:
         self._folder, self._quota = folder, quota
         self._clip = f"_{slug(clip)}" if clip else ""
         self._used: tuple[str, int, int] = ("", 0, 0)
-        self._open()
+        self._prepare()
 
     def refusal(self, day: str, name: str, size: int) -> Refusal | None:
-        """Why a frame of `size` bytes is not taken on a day, "2026-11-25"; None when there is room for it."""
+        """Return why a frame of `size` bytes cannot be kept on a day such as "2026-11-25", None when it can."""
         if self._picture(day, name).exists():
             return "kept already"
         _, frames, used = self._usage(day)
@@ -64,15 +69,19 @@ class HarvestFolder:
         return "disk is full" if free is not None and free < self._quota.keep_free_mb + size / _MB else None
 
     def put(self, day: str, name: str, picture: bytes, annotation: bytes, why: Mapping[str, Any]) -> Path:
-        """Writes one frame; returns the picture. The list that names it comes last, so that a power cut leaves no name
-        without its files. Raises StoreError."""
+        """Write one frame and return the path of the picture.
+
+        name: file name without its ending. picture: JPEG. annotation: XML. why: written to harvest.jsonl.
+        The list of names is written last, so that a power cut leaves no name without its files.
+        Raises StoreError: when a file cannot be written.
+        """
         path = self._picture(day, name)
         batch = path.parent.parent
         line = json.dumps({"file": path.name, **why}, ensure_ascii=False) + "\n"
         try:
             for part in ("JPEGImages", "Annotations", "ImageSets", "ImageSets/Main"):
-                _private(batch)
-                _private(batch / part)
+                _make_private(batch)
+                _make_private(batch / part)
             write_atomic(path, picture, mode=0o600)
             write_atomic(batch / "Annotations" / f"{name}.xml", annotation, mode=0o600)
             _append(batch / "harvest.jsonl", line.encode())
@@ -89,20 +98,20 @@ class HarvestFolder:
         return self._folder / f"{day}{self._clip}" / "JPEGImages" / f"{name}.jpg"
 
     def expire(self, today: date) -> int:
-        """Deletes the days that are over their time, and those of a clock that ran ahead; returns how many folders."""
+        """Delete the days that are too old, or later than tomorrow (a clock ran ahead); return their number."""
         if self._quota.days is None:
             return 0
-        first, gone = today - timedelta(days=self._quota.days), 0
+        first, deleted = today - timedelta(days=self._quota.days), 0
         for folder, day in self._days():
             if not first <= day <= today + timedelta(days=1):
                 shutil.rmtree(folder, ignore_errors=True)
-                gone += not folder.exists()
-        return gone
+                deleted += not folder.exists()
+        return deleted
 
-    def _open(self) -> None:
-        unfit_for = unfit(self._folder)
-        if unfit_for:
-            raise StoreError(f"the harvest folder {self._folder} {unfit_for}")
+    def _prepare(self) -> None:
+        problem = folder_problem(self._folder)
+        if problem:
+            raise StoreError(f"the harvest folder {self._folder} {problem}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._folder.chmod(0o700)
@@ -116,19 +125,19 @@ class HarvestFolder:
     def _days(self) -> list[tuple[Path, date]]:
         found = []
         for folder in self._folder.glob("*"):
-            named = _DAY.fullmatch(folder.name)
-            with suppress(ValueError):  # 2026-99-99 is not ours
-                if named and folder.is_dir() and not folder.is_symlink():
-                    found.append((folder, date.fromisoformat(named[1])))
+            match = _DAY.fullmatch(folder.name)
+            with suppress(ValueError):  # 2026-99-99 is no folder of ours
+                if match and folder.is_dir() and not folder.is_symlink():
+                    found.append((folder, date.fromisoformat(match[1])))
         return found
 
     def _usage(self, day: str) -> tuple[str, int, int]:
-        """The day, its frames and their bytes, those of an earlier start of the program included."""
+        """Return the day, its number of frames and their bytes, those of earlier starts of the program included."""
         if self._used[0] != day:
             files = [
                 path
-                for folder, of in self._days()
-                if of.isoformat() == day
+                for folder, folder_day in self._days()
+                if folder_day.isoformat() == day
                 for part in ("JPEGImages", "Annotations")
                 for path in (folder / part).glob("*")
             ]
@@ -138,17 +147,17 @@ class HarvestFolder:
 
 
 def slug(name: str) -> str:
-    """A name that every file system and labelling tool takes."""
+    """Return a name with only characters that every file system and labelling tool accepts."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name)
 
 
 def is_harvest(folder: Path) -> bool:
-    """Whether it was made to hold harvested frames."""
+    """Return whether a folder was created for harvested frames."""
     return (folder / _MARK).is_file()
 
 
-def unfit(folder: Path) -> str | None:
-    """Why a folder may not be used, as the end of a sentence; it need not be there."""
+def folder_problem(folder: Path) -> str | None:
+    """Return why a folder, which need not exist, cannot be used, as the end of a sentence; None when it can."""
     try:
         if folder.exists() and not folder.is_dir():
             return "is a file: name a folder"
@@ -159,7 +168,7 @@ def unfit(folder: Path) -> str | None:
     return None
 
 
-def _private(folder: Path) -> None:
+def _make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 

@@ -1,7 +1,7 @@
-"""Keeps the frames that are worth a person's time: chosen in the inference thread, written in one of its own.
+"""Keep the frames that are worth labelling: chosen in the counting thread, written in a thread of their own.
 
-Choosing costs a fraction of a millisecond a frame, because pictures are touched only when one is about to be kept. What
-is not kept is counted by reason and told in the log; a full disk or quota never disturbs the counting.
+Choosing costs a fraction of a millisecond a frame, because pictures are touched only when one is about to be kept.
+Frames that are not kept are counted by reason and logged; a full disk or quota never disturbs the counting.
 """
 
 from __future__ import annotations
@@ -31,22 +31,29 @@ log = logging.getLogger(__name__)
 _WAIT_S: Final = 1.0
 _TIDY_S: Final = 3600.0
 _SMALLEST_PX: Final = 2.0
+"""Labels with a shorter side are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A frame that may be kept: what the pipeline found in it, and what makes it worth keeping."""
+    """A frame that may be kept, with its result and its score."""
 
     result: FrameResult
     score: FrameScore
 
 
 class Harvester:
-    """`observe` every frame in one thread, `run` in another; or, for a recording, `keep` what `choose` returns.
+    """Chooses and keeps frames.
 
-    strong: score that begins a track. every_s: at most one frame in so many seconds. model: hash, kept with every
-    frame. source: what is looked at, such as site and device. clip: name of the recording, whose frames go by their
-    number; those of a camera go by their time.
+    A service calls `observe` with every frame in one thread and `run` in another; for a recording, `keep` is called
+    with each candidate that `choose` returns.
+
+    strong: score that begins a track. every_s: at most one frame is kept in so many seconds. model: SHA-256 of the
+    detector file, written beside every frame. source: name of what the frames show, such as site/device. clip: name of
+    the recording, by whose frame numbers files are named; "" for a camera, where they are named by time. wall: returns
+    the time, UTC s.
+
+    kept: number of frames written. passed_over: number of candidates that were not kept, by reason.
     """
 
     def __init__(
@@ -68,28 +75,28 @@ class Harvester:
         self._slot: Latest[Candidate] = Latest()
         self.kept = 0
         self.passed_over: Counter[str] = Counter()
-        self._told: tuple[str, str] = ("", "")
+        self._last_warning: tuple[str, str] = ("", "")
 
     def choose(self, result: FrameResult) -> Candidate | None:
-        """Score one more frame; return the one to keep when a span of time is over."""
+        """Score one more frame; when a span of time is over, return its best frame."""
         score = self._uncertainty.score(result)
         return self._span.offer(result.frame.monotonic, score.worth, Candidate(result, score))
 
     def last(self) -> Candidate | None:
-        """What the span that was not over yet would have kept."""
+        """Return the best frame of the span that is not over yet."""
         return self._span.close()
 
     def observe(self, result: FrameResult) -> None:
-        """Score one more frame of a running service, and hand over what is to be kept."""
+        """Score one more frame of a running service, and hand the one to keep over to `run`."""
         self._hand_over(self.choose(result))
 
     def close(self) -> None:
-        """No more frames; `run` ends when the last one is kept."""
+        """End the harvest: `run` keeps the last frame and returns."""
         self._hand_over(self.last())
         self._slot.close()
 
     def run(self, _stop: threading.Event) -> None:
-        """Keeps what was chosen, and deletes what is too old, until `close`."""
+        """Keep the chosen frames and delete those that are too old, until `close`."""
         self.tidy()
         tidied = time.monotonic()
         while not self._slot.finished:
@@ -103,18 +110,18 @@ class Harvester:
         log.info("harvest ended", extra={"kept": self.kept, "passed_over": dict(self.passed_over)})
 
     def tidy(self) -> None:
-        """Deletes the frames that are over their time."""
-        gone = self._folder.expire(self._now().date())
-        if gone:
-            log.info("harvested frames were deleted, they were over their time", extra={"days": gone})
+        """Delete the frames that are too old."""
+        deleted = self._folder.expire(self._now().date())
+        if deleted:
+            log.info("harvested frames were deleted, they were over their time", extra={"days": deleted})
 
     def keep(self, candidate: Candidate) -> bool:
-        """Writes one frame, unless it says nothing new or there is no room for it; whether it was written."""
+        """Write one frame, unless it shows nothing new or there is no room for it; return whether it was written."""
         small = thumbnail(candidate.result.frame.image)
-        reasons = dict(candidate.score.reasons) or ({NOVEL: 1} if self._novelty.unlike(small) else {})
+        reasons = dict(candidate.score.reasons) or ({NOVEL: 1} if self._novelty.is_new_view(small) else {})
         if not reasons:
             return self._pass_over("nothing odd")
-        if self._novelty.again(small):
+        if self._novelty.is_repeat(small):
             return self._pass_over("seen before")
         now = self._now()
         try:
@@ -129,9 +136,9 @@ class Harvester:
         return True
 
     def _write(self, candidate: Candidate, reasons: Mapping[str, int], now: datetime) -> str | None:
-        """Why there was no room for it, or None. Raises StoreError."""
+        """Write one frame; return why it was refused, None when it was written. Raises StoreError."""
         day, name, at = now.date().isoformat(), self._name(candidate.result.frame), candidate.result.frame.captured_at
-        image, labels = prelabelled(candidate.result, self._redaction, self._strong)
+        image, labels = prelabel(candidate.result, self._redaction, self._strong)
         picture, size = jpeg(image), (image.shape[1], image.shape[0])
         refusal = self._folder.refusal(day, name, len(picture))
         if refusal and refusal != "kept already":
@@ -156,17 +163,17 @@ class Harvester:
         return False
 
     def _warn(self, sentence: str, today: str = "") -> None:
-        """Once, and again when something else was said or another day began."""
-        if (sentence, today) != self._told:
+        """Log a warning, but not twice in a row on the same day."""
+        if (sentence, today) != self._last_warning:
             log.warning("%s", sentence)
-        self._told = sentence, today
+        self._last_warning = sentence, today
 
     def _now(self) -> datetime:
         return _utc(self._wall())
 
     def _name(self, frame: Frame) -> str:
-        begins = slug(self._clip) if self._clip else f"{_utc(frame.captured_at):%Y%m%dT%H%M%SZ}"
-        return f"{begins}_{frame.index:06d}"
+        prefix = slug(self._clip) if self._clip else f"{_utc(frame.captured_at):%Y%m%dT%H%M%SZ}"
+        return f"{prefix}_{frame.index:06d}"
 
     def _hand_over(self, candidate: Candidate | None) -> None:
         if candidate is not None:
@@ -177,27 +184,29 @@ def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc)
 
 
-def prelabelled(result: FrameResult, redaction: Redaction, strong: float) -> tuple[Image, list[Label]]:
-    """The picture as it is kept, and what is said to be in it.
+def prelabel(result: FrameResult, redaction: Redaction, strong: float) -> tuple[Image, list[Label]]:
+    """Return the redacted picture of a frame and the labels to begin from.
 
-    A detection goes by the class that its track was voted to be; a vehicle that only the tracker knows of is labelled
-    where it should be. Weak detections of no track, and what lies under a mask or outside of the picture, are left out.
+    A detection gets the class of its track; a vehicle that only the tracker follows is labelled at its predicted place.
+    Weak detections without a track, and boxes under a mask or outside of the picture, are left out.
+    strong: score that begins a track.
     """
-    seen, tracks, size = result.detections, result.tracks, result.frame.size
-    owner = owners(seen, tracks)
-    told = np.flatnonzero((owner >= 0) | (seen.scores >= strong))
+    detections, tracks, size = result.detections, result.tracks, result.frame.size
+    owner = owners(detections, tracks)
+    shown = np.flatnonzero((owner >= 0) | (detections.scores >= strong))
     classes = [
-        tracks.classes[track] if track >= 0 else seen.classes[row] for row, track in zip(told, owner[told], strict=True)
+        tracks.classes[track] if track >= 0 else detections.classes[row]
+        for row, track in zip(shown, owner[shown], strict=True)
     ]
-    guessed = np.flatnonzero(missed(seen, tracks, size))
-    boxes = np.concatenate([seen.boxes[told], tracks.boxes[guessed]])
-    names = [LABELS[i] for i in (*classes, *tracks.classes[guessed])]
-    scores = [*seen.scores[told].tolist(), *[0.0] * len(guessed)]
+    predicted = np.flatnonzero(missed(detections, tracks, size))
+    boxes = np.concatenate([detections.boxes[shown], tracks.boxes[predicted]])
+    names = [LABELS[i] for i in (*classes, *tracks.classes[predicted])]
+    scores = [*detections.scores[shown].tolist(), *[0.0] * len(predicted)]
     hidden = redaction.hidden(boxes, size)
-    image, moved = redaction.apply(result.frame.image, boxes)
+    image, redacted_boxes = redaction.apply(result.frame.image, boxes)
     labels = [
         Label(name, (x0, y0, x1, y1), score)
-        for name, (x0, y0, x1, y1), score, under in zip(names, moved.tolist(), scores, hidden, strict=True)
+        for name, (x0, y0, x1, y1), score, under in zip(names, redacted_boxes.tolist(), scores, hidden, strict=True)
         if not under and min(x1 - x0, y1 - y0) >= _SMALLEST_PX
     ]
     return image, labels

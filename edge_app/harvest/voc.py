@@ -1,5 +1,6 @@
-"""Predictions as Pascal VOC annotations: one XML file a picture, which CVAT ("PASCAL VOC 1.1"), labelImg and
-models/data open. Pure.
+"""Write predictions as Pascal VOC annotations. Pure.
+
+One XML file a picture, which CVAT ("PASCAL VOC 1.1"), labelImg and models/data can open.
 
 Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge" (2010). Corners are edges in px from the top left,
 as CVAT and labelImg read them.
@@ -16,8 +17,10 @@ SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A box that a person shall confirm. box: x0, y0, x1, y1 px. score: 0..1, of the detection; 0 where only the
-    tracker knows that a vehicle is there."""
+    """A box for a person to confirm.
+
+    name: class. box: x0, y0, x1, y1 px. score: of the detection, 0..1; 0 for a vehicle that only the tracker follows.
+    """
 
     name: str
     box: tuple[float, float, float, float]
@@ -25,7 +28,10 @@ class Label:
 
 
 def annotation(file: str, size: tuple[int, int], labels: Sequence[Label], source: str) -> bytes:
-    """The XML of one picture of width and height px. source: what made the labels, for whoever finds the file."""
+    """Return the XML of one picture.
+
+    file: its name. size: width and height, px. source: text that says what made the labels.
+    """
     root = ElementTree.Element("annotation")
     ElementTree.SubElement(root, "folder").text = "JPEGImages"
     ElementTree.SubElement(root, "filename").text = file

@@ -1,4 +1,4 @@
-"""The folder of a harvest: within quota and time, for one user, and nothing of anybody else's."""
+"""Test the harvest folder: its quota and time limit, its file modes, and that foreign files are left alone."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pytest
 from edge_app.drawing.jpeg import jpeg
 from edge_app.errors import StoreError
 from edge_app.harvest.folder import HarvestFolder
-from tests.support.harvest_cases import DAY, NOON, ROOMY, harvester, moment, noise, pictures, white
+from tests.support.harvest_cases import DAY, NOON, ROOMY, candidate, harvester, noise, pictures, white
 
 
 def test_no_more_frames_than_the_quota_of_a_day(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     one = harvester(tmp_path, replace(ROOMY, frames=2))
-    kept = [one.keep(moment(noise(i), i)) for i in range(6)]
+    kept = [one.keep(candidate(noise(i), i)) for i in range(6)]
     assert kept == [True, True, False, False, False, False]
     assert one.passed_over == {"frames a day": 4}
     assert len(pictures(tmp_path)) == 2
@@ -29,13 +29,13 @@ def test_no_more_frames_than_the_quota_of_a_day(tmp_path: Path, caplog: pytest.L
     ]
 
 
-def test_a_restart_and_another_clip_are_the_same_day(tmp_path: Path) -> None:
+def test_the_quota_of_a_day_holds_over_restarts_and_clips(tmp_path: Path) -> None:
     quota = replace(ROOMY, frames=2)
-    assert harvester(tmp_path, quota).keep(moment(noise(0), 0))
-    assert harvester(tmp_path, quota, clip="road 1").keep(moment(noise(1), 1))
+    assert harvester(tmp_path, quota).keep(candidate(noise(0), 0))
+    assert harvester(tmp_path, quota, clip="road 1").keep(candidate(noise(1), 1))
     third = harvester(tmp_path, quota)
-    assert not third.keep(moment(noise(2), 2))
-    assert harvester(tmp_path, quota, now=NOON + 86_400).keep(moment(noise(2), 2))
+    assert not third.keep(candidate(noise(2), 2))
+    assert harvester(tmp_path, quota, now=NOON + 86_400).keep(candidate(noise(2), 2))
     assert {path.parent.parent.name for path in pictures(tmp_path)} == {DAY, f"{DAY}_road-1", "2026-11-26"}
 
 
@@ -43,7 +43,7 @@ def test_no_more_bytes_than_the_quota_of_a_day(tmp_path: Path) -> None:
     size = len(jpeg(noise(0)))
     one = harvester(tmp_path, replace(ROOMY, mb=2.5 * size / 1e6))
     for i in range(6):
-        one.keep(moment(noise(i), i))
+        one.keep(candidate(noise(i), i))
     written = sum(
         path.stat().st_size for part in ("JPEGImages", "Annotations") for path in tmp_path.glob(f"*/{part}/*")
     )
@@ -51,16 +51,16 @@ def test_no_more_bytes_than_the_quota_of_a_day(tmp_path: Path) -> None:
     assert one.passed_over["MB a day"] == 6 - one.kept > 0
 
 
-def test_a_disk_that_counts_need_is_left_alone(tmp_path: Path) -> None:
+def test_space_that_the_counts_need_stays_free(tmp_path: Path) -> None:
     one = harvester(tmp_path, replace(ROOMY, keep_free_mb=1e12))
-    assert not one.keep(moment(white()))
+    assert not one.keep(candidate(white()))
     assert one.passed_over == {"disk is full": 1}
     assert pictures(tmp_path) == []
 
 
 @pytest.mark.parametrize(("age", "stays"), [(0, True), (3, True), (4, False), (400, False), (-1, True), (-3, False)])
-def test_days_go_when_they_are_over_their_time(tmp_path: Path, age: int, stays: bool) -> None:
-    """Also those of a clock that ran ahead."""
+def test_days_that_are_too_old_are_deleted(tmp_path: Path, age: int, stays: bool) -> None:
+    """Also days in the future, of a clock that ran ahead."""
     today = date(2026, 11, 25)
     folder = HarvestFolder(tmp_path, replace(ROOMY, days=3))
     day = (today - timedelta(days=age)).isoformat()
@@ -73,14 +73,14 @@ def test_days_go_when_they_are_over_their_time(tmp_path: Path, age: int, stays: 
     assert {path.name for path in tmp_path.iterdir()} >= {"notes.txt", "2026-99-99", "holiday"}
 
 
-def test_without_a_time_nothing_is_deleted(tmp_path: Path) -> None:
+def test_without_a_time_limit_no_day_is_deleted(tmp_path: Path) -> None:
     folder = HarvestFolder(tmp_path, replace(ROOMY, days=None))
     folder.put("2001-01-01", "a", b"x", b"x", {})
     assert folder.expire(date(2026, 11, 25)) == 0
     assert (tmp_path / "2001-01-01").exists()
 
 
-def test_what_a_link_points_to_is_not_deleted(tmp_path: Path) -> None:
+def test_the_target_of_a_link_is_not_deleted(tmp_path: Path) -> None:
     folder = HarvestFolder(tmp_path / "harvest", replace(ROOMY, days=3))
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "harvest" / "2001-01-01").symlink_to(tmp_path / "elsewhere")
@@ -88,7 +88,7 @@ def test_what_a_link_points_to_is_not_deleted(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere").exists()
 
 
-def test_a_running_harvest_tidies_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_running_harvest_deletes_old_days(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     HarvestFolder(tmp_path, ROOMY).put("2026-01-01", "a", b"x", b"x", {})
     one = harvester(tmp_path)
@@ -103,7 +103,7 @@ def test_folders_and_files_are_for_this_user_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         (tmp_path / "harvest").mkdir(mode=0o777)
-        harvester(tmp_path / "harvest").keep(moment(white()))
+        harvester(tmp_path / "harvest").keep(candidate(white()))
     finally:
         os.umask(before)
     made = [tmp_path / "harvest", *(tmp_path / "harvest").rglob("*")]
@@ -112,7 +112,7 @@ def test_folders_and_files_are_for_this_user_alone(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_foreign_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("all of it")
     with pytest.raises(StoreError, match="holds other files"):
         HarvestFolder(tmp_path, ROOMY)
@@ -121,20 +121,18 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_the_same_sight_is_kept_once(tmp_path: Path) -> None:
+def test_the_same_picture_is_kept_once(tmp_path: Path) -> None:
     one = harvester(tmp_path)
-    assert [one.keep(moment(noise(0), i)) for i in range(3)] == [True, False, False]
+    assert [one.keep(candidate(noise(0), i)) for i in range(3)] == [True, False, False]
     assert one.passed_over == {"seen before": 2}
 
 
-def test_a_folder_that_went_away_is_a_fault_that_is_told_once_and_counted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_lost_folder_is_logged_once_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     one = harvester(tmp_path / "harvest")
     (tmp_path / "harvest" / ".edge-app-harvest").unlink()
     (tmp_path / "harvest").rmdir()
     (tmp_path / "harvest").write_text("in the way")
     for i in range(3):
-        assert not one.keep(moment(noise(i), i))
+        assert not one.keep(candidate(noise(i), i))
     assert one.passed_over == {"fault": 3}
     assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -1,4 +1,4 @@
-"""Harvested pictures: masked for good, labelled by what was seen, and what tools can open."""
+"""Test harvested pictures: masks burnt in, labels from detections and tracks, and files that tools can open."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.drawing.jpeg import jpeg
-from edge_app.harvest.harvester import prelabelled
+from edge_app.harvest.harvester import prelabel
 from edge_app.harvest.picture import Redaction, thumbnail
 from edge_app.harvest.voc import Label, annotation
 from edge_app.sources.masks import mask_image
@@ -23,11 +23,11 @@ from tests.support.harvest_cases import (
     DAY,
     MOTORCYCLE,
     ROOMY,
+    candidate,
+    detections,
     harvester,
-    moment,
     noise,
     pictures,
-    seen,
     tracks,
     white,
 )
@@ -39,7 +39,7 @@ corners: st.SearchStrategy[list[tuple[float, float]]] = st.lists(st.tuples(share
 
 
 def under(mask: Sequence[tuple[float, float]], x: int, y: int, size: tuple[int, int]) -> bool:
-    """Whether the middle of a pixel lies in a mask, told from the mask's own points."""
+    """Return whether the centre of a pixel lies in a mask (ray casting, independent of the code under test)."""
     points = [(px * size[0], py * size[1]) for px, py in mask]
     if len(points) == 2:
         (x0, y0), (x1, y1) = points
@@ -66,7 +66,7 @@ def test_every_pixel_under_a_mask_is_black(masks: list[list[tuple[float, float]]
     assert image.all(), "the frame that is counted must stay as it is"
 
 
-def test_a_mask_takes_no_more_than_its_edge() -> None:
+def test_a_mask_covers_little_more_than_its_outline() -> None:
     made = mask_image(white(100, 100), [[(0.2, 0.2), (0.5, 0.6)]])
     assert made[:, :16].all()
     assert made[:, 55:].all()
@@ -74,9 +74,9 @@ def test_a_mask_takes_no_more_than_its_edge() -> None:
     assert made[65:].all()
 
 
-def test_masks_are_burnt_into_what_is_written(tmp_path: Path) -> None:
+def test_masks_are_burnt_into_the_written_file(tmp_path: Path) -> None:
     rectangle, triangle = [(0.5, 0.0), (1.0, 0.5)], [(0.0, 1.0), (0.5, 1.0), (0.0, 0.5)]
-    assert harvester(tmp_path, ROOMY, rectangle, triangle).keep(moment(white()))
+    assert harvester(tmp_path, ROOMY, rectangle, triangle).keep(candidate(white()))
     (path,) = pictures(tmp_path)
     kept = cv2.imread(str(path))
     assert kept is not None
@@ -88,24 +88,24 @@ def test_masks_are_burnt_into_what_is_written(tmp_path: Path) -> None:
         assert hidden.max() <= 2, "away from the edge, where JPEG has nothing to smear"
 
 
-def test_the_mask_is_there_before_the_picture_is_made_smaller() -> None:
+def test_masks_are_burnt_in_before_scaling() -> None:
     mask = [(0.25, 0.25), (0.75, 0.75)]
     small, _ = Redaction((mask,), None, 64).apply(white(), np.empty((0, 4), np.float32))
     assert small.shape == (36, 64, 3)
     assert small[10:26, 17:47].max() == 0
 
 
-def test_what_lies_under_a_mask_is_not_labelled() -> None:
-    found = seen(((100.0, 100.0), 0.9, CAR), ((500.0, 300.0), 0.9, MOTORCYCLE))
+def test_a_box_under_a_mask_is_not_labelled() -> None:
+    found = detections(((100.0, 100.0), 0.9, CAR), ((500.0, 300.0), 0.9, MOTORCYCLE))
     redaction = Redaction(([(0.0, 0.0), (0.5, 0.5)],), None, 4096)
-    _, labels = prelabelled(moment(white(), found=found).result, redaction, 0.2)
+    _, labels = prelabel(candidate(white(), found=found).result, redaction, 0.2)
     assert [label.name for label in labels] == ["motorcycle"]
 
 
-def test_only_what_the_detector_looks_at_is_kept_and_boxes_follow() -> None:
-    found = seen(((480.0, 270.0), 0.9, CAR), ((60.0, 60.0), 0.9, CAR))
+def test_only_the_region_is_kept_and_boxes_follow() -> None:
+    found = detections(((480.0, 270.0), 0.9, CAR), ((60.0, 60.0), 0.9, CAR))
     redaction = Redaction(((((0.5, 0.5), (0.6, 0.6))),), (0.5, 0.5, 1.0, 1.0), 160)
-    image, labels = prelabelled(moment(white(), found=found).result, redaction, 0.2)
+    image, labels = prelabel(candidate(white(), found=found).result, redaction, 0.2)
     assert image.shape == (90, 160, 3)
     (label,) = labels
     assert label.box == pytest.approx((60, 30, 100, 60))
@@ -115,10 +115,10 @@ def test_only_what_the_detector_looks_at_is_kept_and_boxes_follow() -> None:
 # --- predictions
 
 
-def test_a_track_has_the_say_over_the_class_and_over_what_is_not_seen() -> None:
-    found = seen(((100.0, 100.0), 0.5, CAR), ((300.0, 100.0), 0.17, CAR), ((500.0, 100.0), 0.16, CAR))
+def test_tracks_decide_classes_and_add_missed_vehicles() -> None:
+    found = detections(((100.0, 100.0), 0.5, CAR), ((300.0, 100.0), 0.17, CAR), ((500.0, 100.0), 0.16, CAR))
     known = tracks((1, (100.0, 100.0), True), (2, (300.0, 100.0), True), (3, (300.0, 250.0), False), kind=MOTORCYCLE)
-    _, labels = prelabelled(moment(white(), found=found, known=known).result, Redaction((), None, 4096), 0.2)
+    _, labels = prelabel(candidate(white(), found=found, known=known).result, Redaction((), None, 4096), 0.2)
     assert [(label.name, round(label.score, 2)) for label in labels] == [
         ("motorcycle", 0.5),
         ("motorcycle", 0.17),
@@ -142,7 +142,7 @@ def test_the_annotation_is_pascal_voc() -> None:
 def test_a_day_is_a_pascal_voc_archive(tmp_path: Path) -> None:
     one = harvester(tmp_path)
     for i in range(3):
-        one.keep(moment(noise(i), i, found=seen(((320.0, 180.0), 0.9, CAR))))
+        one.keep(candidate(noise(i), i, found=detections(((320.0, 180.0), 0.9, CAR))))
     day = tmp_path / DAY
     names = (day / "ImageSets/Main/default.txt").read_text().split()
     assert names == [path.stem for path in pictures(tmp_path)] == [p.stem for p in sorted(day.glob("Annotations/*"))]
@@ -156,7 +156,7 @@ def test_a_day_is_a_pascal_voc_archive(tmp_path: Path) -> None:
     assert lines[1]["at"] == f"{DAY}T12:00:01Z"
 
 
-def test_a_picture_carries_nothing_but_the_picture() -> None:
+def test_a_picture_has_no_metadata() -> None:
     assert b"Exif" not in jpeg(white())
 
 

@@ -1,4 +1,4 @@
-"""Harvesting by the service and by the command: off by default, counting goes on, and what `check` says of it."""
+"""Test harvesting by the service and by the command, and what `check` reports about it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def serve(folder: Path, clip: Path, table: HarvestConfig, *masks: Any) -> int:
-    """The whole service on a recording, as fast as it goes; returns how many frames were counted."""
+    """Run the whole service on a recording as fast as it goes; return the number of counted frames."""
     with ExitStack() as stack:
         port = stack.enter_context(embedded())
         config = Config(
@@ -50,9 +50,7 @@ def serve(folder: Path, clip: Path, table: HarvestConfig, *masks: Any) -> int:
         return running.frames
 
 
-def test_off_by_default_and_then_nothing_is_written(
-    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_by_default_no_frame_is_written(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert not Config().harvest.enabled
     assert serve(tmp_path, street, HarvestConfig()) > 100
@@ -60,12 +58,12 @@ def test_off_by_default_and_then_nothing_is_written(
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".jpg", ".xml", ".jsonl")]
 
 
-def test_a_service_harvests_with_masks_and_counts_all_the_same(street: Path, tmp_path: Path) -> None:
+def test_a_service_harvests_behind_masks_and_counts_all_frames(street: Path, tmp_path: Path) -> None:
     mask = ((0.0, 0.0), (0.3, 1.0))
     table = HarvestConfig(enabled=True, folder=tmp_path / "harvest", every_s=1, keep_free_mb=0)
     assert serve(tmp_path, street, table, mask) > 100
     kept = pictures(tmp_path / "harvest")
-    assert kept, "ten seconds of a rendered street hold nothing odd"
+    assert kept, "no frame of ten seconds of the rendered street was kept"
     for path in kept:
         image = cv2.imread(str(path))
         assert image is not None
@@ -74,7 +72,7 @@ def test_a_service_harvests_with_masks_and_counts_all_the_same(street: Path, tmp
     assert len(kept) <= 11
 
 
-def test_a_folder_that_cannot_be_used_does_not_stop_the_counting(
+def test_an_unusable_folder_does_not_stop_the_counting(
     street: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "harvest").write_text("in the way")
@@ -82,7 +80,7 @@ def test_a_folder_that_cannot_be_used_does_not_stop_the_counting(
     assert "no frames are harvested" in caplog.text
 
 
-def test_what_was_harvested_goes_in_time_also_when_it_is_off(street: Path, tmp_path: Path) -> None:
+def test_old_frames_are_deleted_also_when_the_harvest_is_off(street: Path, tmp_path: Path) -> None:
     HarvestFolder(tmp_path / "harvest", ROOMY).put("2026-01-01", "a", b"x", b"x", {})
     serve(tmp_path, street, HarvestConfig(enabled=False, folder=tmp_path / "harvest"))
     assert is_harvest(tmp_path / "harvest")
@@ -98,7 +96,7 @@ def configured(folder: Path, text: str, masks: str = "") -> Config:
     return load(path)
 
 
-def test_masks_as_they_are_written(tmp_path: Path) -> None:
+def test_masks_are_read_as_written(tmp_path: Path) -> None:
     made = configured(tmp_path, "", "masks = [[[0.0, 0.0], [0.2, 0.3]], [[0.5, 0], [1, 0], [1, 0.5]]]")
     assert made.privacy.masks == (((0.0, 0.0), (0.2, 0.3)), ((0.5, 0.0), (1.0, 0.0), (1.0, 0.5)))
     assert made.harvest.folder == tmp_path / "harvest"
@@ -113,20 +111,20 @@ def test_masks_as_they_are_written(tmp_path: Path) -> None:
         "expire = 3",
     ],
 )
-def test_what_is_wrong_is_said_with_its_key(tmp_path: Path, wrong: str) -> None:
+def test_a_wrong_setting_is_reported_with_its_key(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(ConfigError) as refused:
         configured(tmp_path, wrong)
     assert all(problem.startswith(f"harvest.{wrong.split()[0]}") for problem in refused.value.problems)
 
 
-def test_frames_without_masks_are_pointed_out(tmp_path: Path) -> None:
+def test_harvesting_without_masks_is_a_warning(tmp_path: Path) -> None:
     assert not [one for one in lint(configured(tmp_path, "")) if "masks" in one]
     assert [one for one in lint(configured(tmp_path, "enabled = true")) if one.startswith("privacy.masks: is empty")]
     masked = configured(tmp_path, "enabled = true", "masks = [[[0, 0], [1, 0.2]]]")
     assert not [one for one in lint(masked) if "masks" in one]
 
 
-def test_check_says_what_is_kept_where_and_makes_nothing(tmp_path: Path) -> None:
+def test_check_reports_the_limits_and_creates_no_folder(tmp_path: Path) -> None:
     config = configured(tmp_path, "enabled = true", "masks = [[[0, 0], [1, 0.2]]]")
     found = checks.check_harvest(config)
     assert found.level == "ok"
@@ -148,18 +146,18 @@ def call(*arguments: str | Path, stop: threading.Event | None = None) -> int:
 def test_the_command_keeps_the_same_frames_of_a_recording_each_time(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shy = tmp_path / "edge-app.toml"  # so that there is something odd whatever the detector is sure of
-    shy.write_text(f"[detector]\nscore = 0.8\n{LINE}")
+    config = tmp_path / "edge-app.toml"  # with a high score, so that there are unsure detections in any case
+    config.write_text(f"[detector]\nscore = 0.8\n{LINE}")
     for folder in ("one", "two"):
-        assert call(street, "--out", tmp_path / folder, "--every", "1", "--config", shy) == 0
+        assert call(street, "--out", tmp_path / folder, "--every", "1", "--config", config) == 0
     one, two = (pictures(tmp_path / folder) for folder in ("one", "two"))
     assert [path.name for path in one] == [path.name for path in two]
     assert one[0].name.startswith("street_000")
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
-    said = capsys.readouterr()
-    assert f"{len(one)} of 150 frames kept" in said.out
-    assert "privacy.masks in --config" in said.err
-    assert call(street, "--out", tmp_path / "one", "--every", "1", "--config", shy) == 0
+    output = capsys.readouterr()
+    assert f"{len(one)} of 150 frames kept" in output.out
+    assert "privacy.masks in --config" in output.err
+    assert call(street, "--out", tmp_path / "one", "--every", "1", "--config", config) == 0
     assert f"{len(one)} kept already" in capsys.readouterr().out
     assert len((tmp_path / "one").glob("*/harvest.jsonl").__next__().read_text().splitlines()) == len(one)
 
@@ -177,32 +175,32 @@ def test_the_command_takes_masks_and_quota_from_a_configuration(
     image = cv2.imread(str(kept))
     assert image is not None
     assert image[:350].max() <= 4
-    said = capsys.readouterr()
-    assert "frames a day" in said.out
-    assert "Nothing was masked" not in said.err
+    output = capsys.readouterr()
+    assert "frames a day" in output.out
+    assert "Nothing was masked" not in output.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "option"),
     [
         (("--every", "0"), "--every"),
         (("--frames", "0"), "--frames"),
         (("--expire-days", "0"), "--expire-days"),
     ],
 )
-def test_a_wrong_option_is_named(street: Path, tmp_path: Path, arguments: tuple[str, str], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+def test_a_wrong_option_is_named(street: Path, tmp_path: Path, arguments: tuple[str, str], option: str) -> None:
+    with pytest.raises(ConfigError, match=option):
         call(street, "--out", tmp_path / "out", *arguments)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_of_other_things_is_refused_by_the_command(street: Path, tmp_path: Path) -> None:
+def test_the_command_refuses_a_folder_with_foreign_files(street: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("all of it")
     with pytest.raises(StoreError, match="holds other files"):
         call(street, "--out", tmp_path)
 
 
-def test_an_interrupted_one_says_so_by_its_exit_code(street: Path, tmp_path: Path) -> None:
+def test_an_interrupted_command_ends_with_1(street: Path, tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
     assert call(street, "--out", tmp_path / "out", stop=stop) == 1

@@ -1,4 +1,4 @@
-"""What the tests of the harvest share: made looks and tracks, pictures, a moment of a noon, and a harvester."""
+"""Share helpers of the tests of the harvest: synthetic detections, tracks and pictures, candidates, a harvester."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ DAY: Final = "2026-11-25"
 
 
 def box(at: tuple[float, float]) -> list[float]:
+    """Return x0, y0, x1, y1 of a box of 80 x 60 px around a centre."""
     x, y = at
     return [x - 40, y - 30, x + 40, y + 30]
 
 
-def seen(*found: tuple[tuple[float, float], float, int]) -> Detections:
-    """Centre, score and class of each."""
-    boxes = np.array([box(at) for at, _, _ in found], np.float32).reshape(-1, 4)
-    scores, classes = [score for _, score, _ in found], [kind for _, _, kind in found]
+def detections(*rows: tuple[tuple[float, float], float, int]) -> Detections:
+    """Return detections, each given by centre, score and class."""
+    boxes = np.array([box(at) for at, _, _ in rows], np.float32).reshape(-1, 4)
+    scores, classes = [score for _, score, _ in rows], [kind for _, _, kind in rows]
     return Detections(boxes, np.array(scores, np.float32), np.array(classes, np.int16))
 
 
 def tracks(
     *vehicles: tuple[int, tuple[float, float], bool], kind: int = CAR, origin: tuple[float, float] = (0, 0)
 ) -> Tracks:
-    """Id, centre and whether it was seen in this frame."""
+    """Return tracks, each given by id, centre and whether it was matched in this frame."""
     n = len(vehicles)
     centres = np.array([at for _, at, _ in vehicles], np.float32).reshape(-1, 2)
     return Tracks(
@@ -46,7 +47,7 @@ def tracks(
         velocities=np.zeros((n, 2), np.float32),
         classes=np.full(n, kind, np.int16),
         scores=np.full(n, 0.7, np.float32),
-        seen=np.array([there for _, _, there in vehicles], np.bool_),
+        seen=np.array([matched for _, _, matched in vehicles], np.bool_),
         origins=np.tile(np.array(origin, np.float32), (n, 1)),
         born=np.zeros(n),
     )
@@ -57,12 +58,13 @@ def white(width: int = 640, height: int = 360) -> Image:
 
 
 def noise(seed: int, width: int = 640, height: int = 360) -> Image:
-    """A picture like no other, in large blocks."""
+    """Return a picture of random blocks, different for each seed."""
     small = np.random.default_rng(seed).integers(0, 255, (9, 16, 3), np.uint8)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
-def moment(image: Image, index: int = 0, found: Detections | None = None, known: Tracks | None = None) -> Candidate:
+def candidate(image: Image, index: int = 0, found: Detections | None = None, known: Tracks | None = None) -> Candidate:
+    """Return a candidate of frame `index`, `index` seconds after noon, with these detections and tracks."""
     frame = Frame(image, index, NOON + index, float(index))
     result = FrameResult(frame, found or Detections.empty(), known or tracks())
     return Candidate(result, FrameScore({"missed": 1}, 1.0))
@@ -70,11 +72,18 @@ def moment(image: Image, index: int = 0, found: Detections | None = None, known:
 
 def harvester(folder: Path, quota: Quota = ROOMY, *masks: Mask, now: float = NOON, clip: str = "") -> Harvester:
     redaction = Redaction(masks, None, 4096)
-    made = HarvestFolder(folder, quota, clip)
     return Harvester(
-        made, redaction, strong=0.2, every_s=1, model="a" * 64, source="here/pole-1", clip=clip, wall=lambda: now
+        HarvestFolder(folder, quota, clip),
+        redaction,
+        strong=0.2,
+        every_s=1,
+        model="a" * 64,
+        source="here/pole-1",
+        clip=clip,
+        wall=lambda: now,
     )
 
 
 def pictures(folder: Path) -> list[Path]:
+    """Return the kept pictures in a harvest folder, in order of their names."""
     return sorted(folder.glob("*/JPEGImages/*.jpg"))
