@@ -62,7 +62,7 @@ def build_source(config: Config, main: MainStream | None = None) -> Source:
     Raises SourceError.
     """
     s = config.source
-    watcher = {"watcher": main.watch} if main and s.kind == "picamera" else {}
+    watcher = {"watcher": main.offer} if main and s.kind == "picamera" else {}
     return mask_source(open_source(s.kind, **s.options, **watcher), config.privacy.masks)
 
 
@@ -219,7 +219,9 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         notes = StatusText(source, pipeline, publisher, lambda: running.frames)
         preview = build_preview(config, notes, main)
         harvest = extras.harvester(config, device)
-        running = Service(source, pipeline, ledger, publisher, harvest=harvest, quality=quality, watch=preview.watch)
+        running = Service(
+            source, pipeline, ledger, publisher, harvest=harvest, quality=quality, on_result=preview.update
+        )
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}
         report.components = Components(source, pipeline, ledger, quality, publisher, running, folder, certificates)

@@ -46,8 +46,8 @@ class Service:
     """Source, pipeline, ledger and publisher, run in their threads until the stop.
 
     wall: returns the time, UTC s. harvest: observes every frame after it was counted; None where no frames are kept.
-    quality: gives the quality flags of each frame; None for no flags. watch: called in the counting thread with every
-    result after its crossings are on disk.
+    quality: gives the quality flags of each frame; None for no flags. on_result: called in the counting thread with
+    every result after its crossings are on disk.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Service:
         heart: Heartbeats | None = None,
         harvest: Harvester | None = None,
         quality: QualityMonitor | None = None,
-        watch: Callable[[FrameResult], None] = lambda _result: None,
+        on_result: Callable[[FrameResult], None] = lambda _result: None,
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
-        self._harvest, self._quality, self._watch = harvest, quality, watch
+        self._harvest, self._quality, self._on_result = harvest, quality, on_result
         self._deadlines, self._wall = deadlines, wall
         self.heart = heart or Heartbeats()
         self.frames = 0
@@ -157,7 +157,7 @@ class Service:
         self.totals.add(crossings)
         for crossing in crossings:
             _log_crossing(crossing, stored=self._ledger.unstored <= unstored)
-        self._watch(result)
+        self._on_result(result)
         if self._harvest is not None:
             self._harvest.observe(result)
 

@@ -69,10 +69,10 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 def _service_has_camera(config: Config) -> bool:
     """Return whether the running service has the camera; the page then shows its pictures and measures no vehicles."""
-    from edge_app.preview.snapshot_socket import ask
+    from edge_app.preview.snapshot_socket import request_snapshot
 
     try:
-        return config.source.kind == "camera" and ask(config.store.folder, annotated=False) is not None
+        return config.source.kind == "camera" and request_snapshot(config.store.folder, annotated=False) is not None
     except PreviewError:
         return True
 
@@ -95,11 +95,11 @@ class _Page:
 
     def picture(self) -> bytes:
         from edge_app.drawing.jpeg import jpeg
-        from edge_app.preview.snapshot_socket import ask
+        from edge_app.preview.snapshot_socket import request_snapshot
 
         if self._live_view is not None:
             return jpeg(self._live_view.picture(_WIDTH))
-        picture = ask(self._config.store.folder, annotated=False, width=_WIDTH)
+        picture = request_snapshot(self._config.store.folder, annotated=False, width=_WIDTH)
         if picture is None:
             raise PreviewError("the service that had the camera has ended: start edge-app lines again")
         return picture

@@ -6,6 +6,8 @@ import argparse
 import math
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +16,8 @@ from edge_app.system.files import write_atomic
 
 if TYPE_CHECKING:
     from edge_app.config.model import Config
-    from edge_app.records import Image
+    from edge_app.records import Frame, Image
+    from edge_app.sources import Source
 
 HELP = "write one annotated picture from the running service, or from the source when none runs"
 
@@ -41,7 +44,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.config.model import Config
     from edge_app.console.terminal import stdout
     from edge_app.drawing.jpeg import jpeg
-    from edge_app.preview.snapshot_socket import ask
+    from edge_app.preview.snapshot_socket import request_snapshot
     from edge_app.system import logging as logs
     from edge_app.system.redaction import keep_secret
 
@@ -50,12 +53,13 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     config = load(arguments.config) if arguments.config else Config()
     keep_secret(*config.secrets)
     logs.setup("error")
-    picture, origin = ask(config.store.folder, annotated=not arguments.plain, width=arguments.width), "running service"
+    annotated, origin = not arguments.plain, "running service"
+    picture = request_snapshot(config.store.folder, annotated=annotated, width=arguments.width)
     if picture is None:
-        made = from_source(config, stop, annotated=not arguments.plain, width=arguments.width)
-        if made is None:
+        image = from_source(config, stop, annotated=annotated, width=arguments.width)
+        if image is None:
             return 1
-        picture, origin = jpeg(made), f"source ({config.source.kind})"
+        picture, origin = jpeg(image), f"source ({config.source.kind})"
     write(arguments.out, picture)
     stdout().print(f"{arguments.out}: a picture of the {origin}, {len(picture) / 1e3:.0f} kB")
     return 0
@@ -74,35 +78,37 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
 
     Raises SourceError: when no frame comes.
     """
-    from contextlib import closing
-
     from edge_app.app import build_detector, build_pipeline, build_preview, build_source
     from edge_app.preview.main_stream import MainStream
 
     main = MainStream(config.privacy.masks)
-    main.want(math.inf)
+    main.request(math.inf)
     with closing(build_detector(config)) as detector, closing(build_source(config, main)) as source:
         pipeline = build_pipeline(config, detector)
         preview = build_preview(config, main=main)
         best: tuple[int, Image] | None = None
-        end = time.monotonic() + _FIRST_FRAME_S
-        while not stop.is_set() and time.monotonic() < end:
-            try:
-                frame = source.read(0.5)
-            except SourceEnded:
-                break
-            if frame is None:
-                continue
-            if best is None:
-                end = time.monotonic() + _OBSERVE_S
+        for frame in _frames(source, stop):
             result = pipeline.process(frame)
-            preview.watch(result)
+            preview.update(result)
             vehicles = int(result.tracks.seen.sum())
             if best is None or vehicles > best[0]:
                 # not `snapshot`: on a busy device the frame may be seconds old by now, and is still wanted
-                best = vehicles, preview.last(annotated=annotated, width=width)
+                best = vehicles, preview.newest(annotated=annotated, width=width)
         if stop.is_set():
             return None
         if best is None:
             raise SourceError(source.status.detail or f"The source gave no picture within {_FIRST_FRAME_S:g} s.")
         return best[1]
+
+
+def _frames(source: Source, stop: threading.Event) -> Iterator[Frame]:
+    """Wait for the first frame and yield the frames of the next _OBSERVE_S, or fewer when the source ends."""
+    end, first = time.monotonic() + _FIRST_FRAME_S, True
+    with suppress(SourceEnded):
+        while not stop.is_set() and time.monotonic() < end:
+            frame = source.read(0.5)
+            if frame is None:
+                continue
+            if first:
+                end, first = time.monotonic() + _OBSERVE_S, False
+            yield frame

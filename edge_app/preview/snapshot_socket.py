@@ -1,4 +1,4 @@
-"""A hatch in the state folder through which the service hands out single pictures: a socket for its own user alone.
+"""Hand out single pictures of the running service through a Unix socket in the state folder, for its user alone.
 
 A request is one line, "annotated WIDTH" or "plain WIDTH"; the answer is "J" and a JPEG, or "E" and one sentence.
 """
@@ -21,29 +21,32 @@ from edge_app.preview.live import Preview
 log = logging.getLogger(__name__)
 
 NAME: Final = "picture.sock"
-_TURN_S: Final = 1.0
-_PATIENCE_S: Final = 5.0
-_LONGEST: Final = 64
+_POLL_S: Final = 1.0
+_ANSWER_S: Final = 5.0
+_LONGEST_REQUEST: Final = 64
 
 
 class SnapshotServer:
-    """Serves pictures of `preview` while it is entered. Raises StoreError where the folder cannot hold a socket."""
+    """Server of the snapshot socket, serving pictures of `preview` within the context.
+
+    folder: the state folder. Raises StoreError when no socket can be created in it.
+    """
 
     def __init__(self, folder: Path, preview: Preview) -> None:
         self._preview, self._path = preview, folder / NAME
         self._stop = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._path.unlink(missing_ok=True)  # of a process that was killed: the folder has one owner, and that is us
-            with _short(folder) as near:
-                self._listener.bind(str(near / NAME))
+            self._path.unlink(missing_ok=True)  # left by a killed process: this process has locked the folder
+            with _short_path(folder) as short:
+                self._listener.bind(str(short / NAME))
             self._path.chmod(0o600)
             self._listener.listen(4)
         except OSError as error:
             self._listener.close()
-            raise StoreError(f"no snapshots: {self._path} cannot be made ({error.strerror or error})") from error
-        self._listener.settimeout(_TURN_S)
-        self._thread = threading.Thread(target=self._serve, name="hatch", daemon=True)
+            raise StoreError(f"the socket {self._path} cannot be created ({error.strerror or error})") from error
+        self._listener.settimeout(_POLL_S)
+        self._thread = threading.Thread(target=self._serve, name="snapshots", daemon=True)
 
     def __enter__(self) -> SnapshotServer:
         self._thread.start()
@@ -51,16 +54,16 @@ class SnapshotServer:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(2 * _PATIENCE_S)
+        self._thread.join(2 * _ANSWER_S)
         self._listener.close()
         self._path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
         while not self._stop.is_set():
-            # nobody came, or whoever came has gone: the next one, please
-            with contextlib.suppress(OSError), self._listener.accept()[0] as guest:
-                guest.settimeout(_TURN_S)
-                guest.sendall(self._answer(guest.recv(_LONGEST)))
+            # An OSError: nobody connected in time, or the client left early. The next one is served all the same.
+            with contextlib.suppress(OSError), self._listener.accept()[0] as client:
+                client.settimeout(_POLL_S)
+                client.sendall(self._answer(client.recv(_LONGEST_REQUEST)))
 
     def _answer(self, request: bytes) -> bytes:
         kind, _, width = request.decode("ascii", "replace").strip().partition(" ")
@@ -70,38 +73,38 @@ class SnapshotServer:
             return b"J" + jpeg(self._preview.snapshot(annotated=kind == "annotated", width=max(16, int(width))))
         except (PreviewError, StoreError) as error:
             return b"E" + str(error).encode()
-        except Exception:  # a bug in drawing must not shut the hatch for good
+        except Exception:  # a fault in drawing must not end the server
             log.exception("a snapshot failed")
-            return b"EThe service failed to draw a picture; its log says how."
+            return b"EThe service failed to draw a picture; its log says why."
 
 
-def ask(folder: Path, *, annotated: bool, width: int = 3840) -> bytes | None:
-    """A JPEG from the service that has this state folder; None where none runs.
+def request_snapshot(folder: Path, *, annotated: bool, width: int = 3840) -> bytes | None:
+    """Return a JPEG from the service that uses this state folder, at most `width` px wide; None when none runs.
 
-    Raises PreviewError when it has no picture, or when the socket is another user's.
+    Raises PreviewError: when the service has no picture, or when the socket belongs to another user.
     """
     answer = bytearray()
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, _short(folder) as near:
-            sock.settimeout(_PATIENCE_S)
-            sock.connect(str(near / NAME))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, _short_path(folder) as short:
+            sock.settimeout(_ANSWER_S)
+            sock.connect(str(short / NAME))
             sock.sendall(f"{'annotated' if annotated else 'plain'} {width}\n".encode())
             while part := sock.recv(65_536):
                 answer += part
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         return None
     except PermissionError as error:
-        raise PreviewError(f"{folder / NAME} is the service's alone: run this as its user, or with sudo") from error
+        raise PreviewError(f"{folder / NAME} belongs to the service: run this as its user, or with sudo") from error
     except OSError as error:
-        raise PreviewError(f"the running service gave no picture within {_PATIENCE_S:g} s ({error})") from error
+        raise PreviewError(f"the running service gave no picture within {_ANSWER_S:g} s ({error})") from error
     if answer[:1] != b"J":
         raise PreviewError(answer[1:].decode("utf-8", "replace") or "the running service gave no picture")
     return bytes(answer[1:])
 
 
 @contextlib.contextmanager
-def _short(folder: Path) -> Iterator[Path]:
-    """The folder under a name of a few characters: a socket's path may have no more than 107 (unix(7))."""
+def _short_path(folder: Path) -> Iterator[Path]:
+    """Yield the folder under a short path: that of a socket may have at most 107 characters (unix(7))."""
     handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
         yield Path(f"/proc/self/fd/{handle}")

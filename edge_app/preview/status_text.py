@@ -1,4 +1,4 @@
-"""What stands beside the live picture about the service itself, in words short enough for its table."""
+"""Describe the state of the service beside the live picture, in texts short enough for the table there."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from edge_app.system.rate_meter import RateMeter
 
 
 class StatusText:
-    """Rate, source, broker and queue. frames: how many have been counted so far."""
+    """Texts on frame rate, source, broker and outbox. frames: returns the number of frames counted so far."""
 
     def __init__(self, source: Source, pipeline: Pipeline, publisher: Publisher, frames: Callable[[], int]) -> None:
         self._source, self._pipeline, self._publisher, self._frames = source, pipeline, publisher, frames
         self._rate = RateMeter(started=time.monotonic())
 
     def __call__(self) -> Sequence[str]:
+        """Return the texts of this moment."""
         detect = self._pipeline.times.percentiles().get("detect")
         inference = f", detect {detect.p50:.0f} ms" if detect else ""
         broker = "broker away" if self._publisher.problem else "broker ok"

@@ -1,18 +1,17 @@
-"""The live preview of a real service, seen by real viewers over RTSP: pictures, logins, and viewers that misbehave."""
+"""Test the live preview of a real service with real viewers over RTSP: pictures, logins, and faulty viewers."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import random
-import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,6 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from edge_app import checks, cli
-from edge_app.app import service
 from edge_app.commands.snapshot import from_source
 from edge_app.config.load import load
 from edge_app.config.model import Config, LineConfig, MqttConfig, StoreConfig
@@ -32,47 +30,39 @@ from edge_app.drawing.scene import Privacy, plain
 from edge_app.errors import ConfigError, PreviewError, SourceError
 from edge_app.mqtt.embedded_broker import HOST, embedded
 from edge_app.preview import snapshot_socket
-from edge_app.preview.rtsp import RtspServer, Stream, choose_encoder
-from edge_app.records import LABELS, Detections, Frame, FrameResult, Image, Tracks
+from edge_app.preview.rtsp import RtspServer, Stream
+from edge_app.records import LABELS, Detections, Frame, FrameResult
 from edge_app.service import Service
 from edge_app.sources import open_source
-from edge_app.system.threads import Worker
 from tests.support.brokers import free_port
+from tests.support.preview_cases import needs_gstreamer, rtsp_picture, running_service, wait_for
 
 pytestmark = pytest.mark.alone  # encoders, viewers and a service at once, and frame rates that are asserted
 MASK = ((0.0, 0.0), (0.2, 0.3))
 PASSWORD = "a secret, with/signs"
 
 
-def _why_not() -> str:
-    try:
-        choose_encoder()
-    except PreviewError as error:
-        return str(error)
-    return "" if shutil.which("ffmpeg") else "the program ffmpeg is not installed"
-
-
-needs_gstreamer = pytest.mark.skipif(bool(_why_not()), reason=_why_not() or "-")
-
-
 @dataclass(frozen=True)
 class Running:
+    """The running service with its configuration and its RTSP server."""
+
     service: Service
     config: Config
-    broadcast: RtspServer
+    server: RtspServer
 
     def url(self, path: str, login: str = "tech:a secret, with%2Fsigns") -> str:
         return f"rtsp://{login.replace(' ', '%20')}{'@' * bool(login)}127.0.0.1:{self.config.preview.port}/{path}"
 
     @property
     def watched(self) -> list[str]:
-        return [stream.path for stream in self.broadcast._streams if stream.watched]
+        """Paths of the streams that are being watched."""
+        return [stream.path for stream in self.server._streams if stream.watched]
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """The whole service on the rendered street, with a preview behind a password, behind a mask."""
-    made: list[RtspServer] = []
+    """Run the whole service on the rendered street, with a mask and with a preview that needs a password."""
+    servers: list[RtspServer] = []
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         config = Config(
             mqtt=MqttConfig(host=HOST, port=stack.enter_context(embedded())),
@@ -82,33 +72,21 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
                 enabled=True, port=free_port(), username="tech", password=SecretStr(PASSWORD), width=640, rate=5
             ),
         )
-        keep = RtspServer.__init__
+        construct = RtspServer.__init__
 
-        def remembered(server: RtspServer, *args: object, **options: object) -> None:
-            keep(server, *args, **options)  # type: ignore[arg-type]  # whatever they are
-            made.append(server)
+        def construct_noted(server: RtspServer, *args: object, **options: object) -> None:
+            construct(server, *args, **options)  # type: ignore[arg-type]  # passed on unchanged
+            servers.append(server)
 
-        patch.setattr(RtspServer, "__init__", remembered)
-        built = stack.enter_context(service(config))
-        stop = threading.Event()
-        worker = Worker("service", lambda _: built.run(stop), lambda _, fault: logging.critical("%s", fault))
-        worker.start()
-        wait_for(lambda: built.frames > 5)
-        yield Running(built, config, made[0])
-        stop.set()
-        assert worker.join(20)
-
-
-def wait_for(what: Callable[[], bool], within: float = 15.0) -> None:
-    deadline = time.monotonic() + within
-    while not what():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
+        patch.setattr(RtspServer, "__init__", construct_noted)
+        service = stack.enter_context(running_service(config))
+        wait_for(lambda: service.frames > 5)
+        yield Running(service, config, servers[0])
 
 
 @contextmanager
 def viewer(url: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """ffmpeg, which plays until it is stopped, and no longer than this context."""
+    """Play a stream with ffmpeg until the end of the context. options: what ffmpeg does with it."""
     command = [
         "ffmpeg",
         "-v",
@@ -125,21 +103,13 @@ def viewer(url: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield child
         finally:
-            child.kill()  # also a stopped one
+            child.kill()  # ends a stopped process too
             child.communicate()
-
-
-def picture(url: str) -> Image:
-    with closing(open_source("stream", url=url, open_timeout_s=8.0)) as source:
-        deadline = time.monotonic() + 12
-        while (frame := source.read(0.5)) is None:
-            assert time.monotonic() < deadline, source.status
-    return frame.image
 
 
 @needs_gstreamer
 def test_both_streams_play_in_their_sizes_behind_the_mask(running: Running) -> None:
-    annotated, plain = picture(running.url("annotated")), picture(running.url("plain"))
+    annotated, plain = rtsp_picture(running.url("annotated")), rtsp_picture(running.url("plain"))
     assert annotated.shape == (360, 640, 3)
     assert plain.shape == (720, 1280, 3)
     assert plain[10:200, 10:240].max() < 30, "masked"
@@ -150,10 +120,10 @@ def test_both_streams_play_in_their_sizes_behind_the_mask(running: Running) -> N
 
 @needs_gstreamer
 @pytest.mark.parametrize("login", ["", "tech:wrong", "other:a secret, with%2Fsigns"])
-def test_without_the_password_nobody_sees_anything(running: Running, login: str) -> None:
-    with viewer(running.url("plain", login)) as seen:
-        _, error = seen.communicate(timeout=20)
-    assert seen.returncode != 0
+def test_without_the_password_a_viewer_is_refused(running: Running, login: str) -> None:
+    with viewer(running.url("plain", login)) as child:
+        _, error = child.communicate(timeout=20)
+    assert child.returncode != 0
     assert b"401" in error
     assert not running.watched
 
@@ -170,12 +140,12 @@ def test_nothing_is_encoded_while_nobody_watches_and_viewers_are_logged(
         wait_for(lambda: "a viewer watches" in caplog.text)
     wait_for(lambda: not running.watched)
     wait_for(lambda: "a viewer left" in caplog.text)
-    assert not running.broadcast.someone.is_set()
+    assert not running.server.has_viewers.is_set()
 
 
 @needs_gstreamer
-def test_whoever_joins_later_has_a_key_frame_at_once(running: Running) -> None:
-    """Among the first three: one or two may be on their way when it is asked for; a regular one comes every 20."""
+def test_a_later_viewer_gets_a_key_frame_at_once(running: Running) -> None:
+    """Among the first three frames: one or two may be on their way at its request; a regular one comes every 20."""
     with viewer(running.url("annotated")) as first:
         wait_for(lambda: running.watched == ["/annotated"])
         for _ in range(2):
@@ -202,8 +172,8 @@ def test_a_frozen_viewer_changes_nothing_for_counting_and_for_others(running: Ru
         wait_for(lambda: running.watched == ["/plain"])
         frozen.send_signal(signal.SIGSTOP)
         time.sleep(1.0)
-        assert rate(3.0) > 7, "of the street's 15 frames/s, on a machine that has other things to do"
-        assert picture(running.url("plain")).shape == (720, 1280, 3)
+        assert rate(3.0) > 7, "of the street's 15 frames/s, on a machine with other work"
+        assert rtsp_picture(running.url("plain")).shape == (720, 1280, 3)
         assert other.poll() is None
     wait_for(lambda: not running.watched)
     assert rate(1.0) > 7
@@ -225,16 +195,17 @@ def test_a_snapshot_of_the_running_service(
     assert out.stat().st_mode & 0o777 == 0o600
     assert (folder / snapshot_socket.NAME).stat().st_mode & 0o777 == 0o600
     bare = cv2.imdecode(
-        np.frombuffer(snapshot_socket.ask(folder, annotated=False, width=320) or b"", np.uint8), cv2.IMREAD_COLOR
+        np.frombuffer(snapshot_socket.request_snapshot(folder, annotated=False, width=320) or b"", np.uint8),
+        cv2.IMREAD_COLOR,
     )
     assert bare is not None
     assert bare[4:48, 4:60].max() < 30, "masked"
 
 
 @needs_gstreamer
-def test_nonsense_lets_nobody_in_and_leaves_it_running(running: Running) -> None:
-    """Requests that were damaged at random, without and with a body, and RTP where a request should be."""
-    url, chance = running.url("plain", ""), random.Random(4)
+def test_damaged_requests_are_refused_and_the_server_goes_on(running: Running) -> None:
+    """Requests damaged at random, without and with a body, and RTP in place of a request."""
+    url, rng = running.url("plain", ""), random.Random(4)
     rest = "CSeq: 2\r\nTransport: RTP/AVP/TCP;interleaved=0-1\r\nContent-Length: 9\r\n\r\n"
     seeds = [
         f"{verb} {url} RTSP/1.0\r\n{rest}".encode()
@@ -242,26 +213,26 @@ def test_nonsense_lets_nobody_in_and_leaves_it_running(running: Running) -> None
     ]
     seeds += [b"GET /plain HTTP/1.0\r\nx-sessioncookie: 1\r\n\r\n", b"$\0\xff\xff" + bytes(60)]
     for _ in range(300):
-        request = bytearray(chance.choice(seeds))
-        for _ in range(chance.randrange(6)):
-            request[chance.randrange(len(request))] = chance.randrange(256)
+        request = bytearray(rng.choice(seeds))
+        for _ in range(rng.randrange(6)):
+            request[rng.randrange(len(request))] = rng.randrange(256)
         with socket.create_connection(("127.0.0.1", running.config.preview.port), 5) as sock:
             sock.sendall(request)
             sock.settimeout(0.002)
             with contextlib.suppress(OSError):
-                # OPTIONS and an empty SET_PARAMETER only ask whether anybody is there (RFC 2326, 10.1 and 10.9)
+                # OPTIONS and an empty SET_PARAMETER only ask whether the server is alive (RFC 2326, 10.1 and 10.9)
                 harmless = request.startswith((b"OPTIONS", b"SET_PARAMETER"))
                 assert harmless or not sock.recv(20).startswith(b"RTSP/1.0 200")
-    assert picture(running.url("plain")).shape == (720, 1280, 3)
+    assert rtsp_picture(running.url("plain")).shape == (720, 1280, 3)
 
 
 @needs_gstreamer
-def test_a_taken_port_is_said_in_words(running: Running) -> None:
+def test_a_taken_port_is_one_sentence(running: Running) -> None:
     with pytest.raises(PreviewError, match=f"cannot listen on 127.0.0.1:{running.config.preview.port}"):
         RtspServer([Stream("/a", 5)], port=running.config.preview.port)
 
 
-def test_a_snapshot_without_a_service_looks_at_the_source(tmp_path: Path) -> None:
+def test_a_snapshot_without_a_service_opens_the_source(tmp_path: Path) -> None:
     path = tmp_path / "edge-app.toml"
     path.write_text("[privacy]\nmasks = [[[0, 0], [0.2, 0.3]]]\n")
     out = tmp_path / "now.jpg"
@@ -272,14 +243,14 @@ def test_a_snapshot_without_a_service_looks_at_the_source(tmp_path: Path) -> Non
 
 
 def test_a_snapshot_of_the_source_is_made_however_long_the_machine_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is too old for a live picture is what was asked for here."""
+    """A picture that is too old to be live is still the wanted one here."""
     monkeypatch.setattr("edge_app.preview.live._STALE_S", 0.0)
     made = from_source(Config(), threading.Event(), annotated=True, width=640)
     assert made is not None
     assert made.shape == (360, 640, 3)
 
 
-def test_a_snapshot_that_cannot_be_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_impossible_snapshot_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "edge-app.toml"
     path.write_text('[source]\nkind = "file"\npath = "no.mp4"\n[[lines]]\nid = "a"\nstart = [0, 0]\nend = [1, 1]\n')
     assert cli.main(["snapshot", "--config", str(path)]) == 1
@@ -290,7 +261,7 @@ def test_a_snapshot_that_cannot_be_is_one_sentence(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "::"])
-def test_no_address_but_loopback_without_a_password(address: str) -> None:
+def test_only_loopback_needs_no_password(address: str) -> None:
     with pytest.raises(ValidationError, match="give username and password"):
         Config(preview=PreviewConfig(enabled=True, address=address))
     Config(preview=PreviewConfig(enabled=False, address=address))
@@ -299,7 +270,7 @@ def test_no_address_but_loopback_without_a_password(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "sentence"),
     [
         ('address = "road"', "preview.address: must be an IP address"),
         ('password = "x"', "preview.password: is used only together with username"),
@@ -308,12 +279,12 @@ def test_no_address_but_loopback_without_a_password(address: str) -> None:
         ("with = 640", 'preview.with: unknown key (did you mean "width"?)'),
     ],
 )
-def test_what_is_wrong_is_said_with_its_key(tmp_path: Path, text: str, says: str) -> None:
+def test_a_wrong_setting_is_reported_with_its_key(tmp_path: Path, text: str, sentence: str) -> None:
     path = tmp_path / "edge-app.toml"
     path.write_text(f"[preview]\n{text}\n")
     with pytest.raises(ConfigError) as refused:
         load(path, {})
-    assert refused.value.problems[0].startswith(says)
+    assert refused.value.problems[0].startswith(sentence)
 
 
 def test_the_password_comes_from_the_environment_and_is_no_part_of_the_hash(tmp_path: Path) -> None:
@@ -325,7 +296,7 @@ def test_the_password_comes_from_the_environment_and_is_no_part_of_the_hash(tmp_
 
 
 @needs_gstreamer
-def test_check_says_where_and_for_whom() -> None:
+def test_check_reports_address_and_viewers() -> None:
     open_here = Config(preview=PreviewConfig(enabled=True, address="::1"))
     assert "rtsp://[::1]:8554/annotated" in checks.check_preview(open_here).sentence
     assert "whoever is on this device" in checks.check_preview(open_here).sentence
@@ -334,15 +305,15 @@ def test_check_says_where_and_for_whom() -> None:
         assert "there is no H.264 encoder (nvv4l2h264enc)" in checks.check_preview(absent).sentence
 
 
-def test_pixelation_hides_people_riders_and_plates_and_what_nobody_looks_at() -> None:
+def test_pixelation_hides_people_plates_and_everything_outside_the_region() -> None:
     noise = np.random.default_rng(1).integers(0, 255, (360, 640, 3), np.uint8)
     boxes = np.array([[100, 200, 140, 300], [300, 200, 420, 280]], np.float32)
     found = Detections(boxes, np.ones(2, np.float32), np.array([LABELS.index("person"), 0], np.int16))
-    look = FrameResult(Frame(noise, 0, 0.0, 0.0), found, Tracks.empty())
-    made = plain(look, 640, Privacy(pixelate=True, region=(0.0, 0.25, 1.0, 1.0)))
+    result = FrameResult(Frame(noise, 0, 0.0, 0.0), found, NOBODY)
+    made = plain(result, 640, Privacy(pixelate=True, region=(0.0, 0.25, 1.0, 1.0)))
 
     def coarse(x0: int, y0: int, x1: int, y1: int) -> bool:
-        """Whether hardly a pixel differs from its neighbour."""
+        """Return whether hardly a pixel differs from its neighbour."""
         part = made[y0:y1, x0:x1].astype(int)
         return bool((np.abs(np.diff(part, axis=1)).sum(axis=2) == 0).mean() > 0.75)
 
@@ -351,12 +322,12 @@ def test_pixelation_hides_people_riders_and_plates_and_what_nobody_looks_at() ->
     assert coarse(0, 0, 640, 86), "outside of the region"
     assert np.array_equal(made[95:190], noise[95:190])
     assert np.array_equal(made[202:230, 300:420], noise[202:230, 300:420]), "the wind screen"
-    assert np.array_equal(plain(look, 640, Privacy()), noise)
+    assert np.array_equal(plain(result, 640, Privacy()), noise)
 
 
 @needs_gstreamer
 def test_without_a_camera_the_preview_says_so(tmp_path: Path) -> None:
-    """A grey picture with the table, and no snapshot."""
+    """Viewers get a grey picture with the table, and there is no snapshot."""
     with ExitStack() as stack:
         config = Config(
             source=SourceConfig(kind="stream", url=SecretStr("rtsp://127.0.0.1:9/none")),
@@ -365,15 +336,10 @@ def test_without_a_camera_the_preview_says_so(tmp_path: Path) -> None:
             store=StoreConfig(folder=tmp_path / "state"),
             preview=PreviewConfig(enabled=True, port=free_port(), width=640),
         )
-        built = stack.enter_context(service(config))
-        stop = threading.Event()
-        worker = Worker("service", lambda _: built.run(stop), lambda _, fault: logging.critical("%s", fault))
-        worker.start()
-        seen = picture(f"rtsp://127.0.0.1:{config.preview.port}/annotated")
+        stack.enter_context(running_service(config))
+        picture = rtsp_picture(f"rtsp://127.0.0.1:{config.preview.port}/annotated")
         with pytest.raises(PreviewError, match="no fresh picture"):
-            snapshot_socket.ask(config.store.folder, annotated=True)
-        stop.set()
-        assert worker.join(20)
-    assert seen.shape == (360, 640, 3)
-    assert abs(int(np.median(seen)) - 36) < 8
-    assert seen.max() > 180, "the line and the table"
+            snapshot_socket.request_snapshot(config.store.folder, annotated=True)
+    assert picture.shape == (360, 640, 3)
+    assert abs(int(np.median(picture)) - 36) < 8
+    assert picture.max() > 180, "the line and the table"
