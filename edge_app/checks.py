@@ -232,7 +232,7 @@ def _check_source(
     stack: closes the source.
     """
     try:
-        source = _ImpatientSource(build_source(config), stop)
+        source = _StoppableSource(build_source(config), stop)
         stack.callback(source.close)
         status = probe_source(source, seconds=_RATE_S, timeout=_FIRST_FRAME_S)
     except SourceError as error:
@@ -247,7 +247,7 @@ def _check_source(
     return source, status.rate
 
 
-class _ImpatientSource:
+class _StoppableSource:
     """A Source that ends when the program is to stop, and fails when a camera stays lost.
 
     first_s: time to the first frame, s; 0 before it.

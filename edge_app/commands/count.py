@@ -14,6 +14,7 @@ from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge_app.config.model import Config
+    from edge_app.offline.replay import Replay
     from edge_app.records import FrameResult, Line
 
 HELP = "count a recording: every frame, the same events each time"
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Count and print the totals; return 0, or 1 when interrupted before the end."""
     from edge_app.app import build_detector, build_lines, build_pipeline, build_recording
-    from edge_app.console.terminal import bar, counts_table, stderr, stdout
+    from edge_app.console.terminal import bar, stderr
     from edge_app.offline import replay
 
     config = load_config(arguments.config, arguments.line, arguments.model)
@@ -61,12 +62,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
         counted = replay.count_recording(source, pipeline, stop, on_frame)
     classes = config.counting.classes
-    totals = replay.totals(counted.crossings, lines, classes)
-    out = stdout()
-    for line in lines:
-        names = [line.names.get("left_to_right", "left to right"), line.names.get("right_to_left", "right to left")]
-        out.print(counts_table(line.id, totals[line.id], names))
-    out.print(f"{counted.frames} frames in {counted.wall_s:.1f} s, {counted.frames / counted.wall_s:.0f} frames/s")
+    _print_totals(counted, lines, classes)
     if arguments.out:
         write_json(
             arguments.out,
@@ -78,7 +74,17 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         stderr().print(counted.warning)
     if stop.is_set():
         stderr().print("Interrupted: the counts are those of the part before.")
-    return 1 if stop.is_set() else 0
+    return int(stop.is_set())
+
+
+def _print_totals(counted: Replay, lines: Sequence[Line], classes: Sequence[str]) -> None:
+    from edge_app.console.terminal import counts_table, direction_names, stdout
+    from edge_app.offline.replay import totals
+
+    out, by_line = stdout(), totals(counted.crossings, lines, classes)
+    for line in lines:
+        out.print(counts_table(line.id, by_line[line.id], list(direction_names(line).values())))
+    out.print(f"{counted.frames} frames in {counted.wall_s:.1f} s, {counted.frames / counted.wall_s:.0f} frames/s")
 
 
 def _refuse_overwriting(arguments: argparse.Namespace) -> None:

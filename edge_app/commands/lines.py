@@ -35,13 +35,11 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
     Raises ConfigError, DetectorError, and PreviewError when the port cannot be used.
     """
-    from edge_app.app import build_detector, build_pipeline, build_source
+    from edge_app.app import build_detector
     from edge_app.config.edit import ConfigText
     from edge_app.console.terminal import stdout
-    from edge_app.drawing.scene import Privacy
     from edge_app.system import logging as logs
     from edge_app.system.redaction import keep_secret
-    from edge_app.web.live_view import LiveView
     from edge_app.web.server import PageServer
 
     text = ConfigText(arguments.config)
@@ -50,11 +48,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     logs.setup("error")
     with ExitStack() as stack:
         detector = stack.enter_context(closing(build_detector(config)))
-        live_view: LiveView | None = None
-        if not _service_has_camera(config):
-            pipeline = build_pipeline(config.model_copy(update={"lines": ()}), detector)
-            privacy = Privacy(config.privacy.pixelate, config.detector.region)
-            live_view = stack.enter_context(LiveView(lambda: build_source(config), pipeline, privacy))
+        live_view = None if _service_has_camera(config) else stack.enter_context(_build_live_view(config, detector))
         page = _Page(text, config, detector, live_view)
         try:
             server = PageServer(page.routes(), arguments.port)
@@ -75,6 +69,16 @@ def _service_has_camera(config: Config) -> bool:
         return config.source.kind == "camera" and request_snapshot(config.store.folder, annotated=False) is not None
     except PreviewError:
         return True
+
+
+def _build_live_view(config: Config, detector: TfliteDetector) -> LiveView:
+    from edge_app.app import build_pipeline, build_source
+    from edge_app.drawing.scene import Privacy
+    from edge_app.web.live_view import LiveView
+
+    pipeline = build_pipeline(config.model_copy(update={"lines": ()}), detector)
+    privacy = Privacy(config.privacy.pixelate, config.detector.region)
+    return LiveView(lambda: build_source(config), pipeline, privacy)
 
 
 class _Page:

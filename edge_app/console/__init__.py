@@ -1,0 +1,1 @@
+"""Print results and progress for people, and keep the state behind `watch` and `demo`."""

@@ -72,7 +72,7 @@ def report(
             true = sum_crossings(street.truth(until, since=since, line=line), counted)
             yield from (comparison_table(line, counted, true), f"\n{summary(counted, true)}")
         else:
-            yield terminal.counts_table(line.id, counted, list(direction_names(line).values()))
+            yield terminal.counts_table(line.id, counted, list(terminal.direction_names(line).values()))
     if not street:
         yield "\nThese are the received counts. A video has no known truth to compare them with."
 
@@ -87,7 +87,7 @@ def describe(intervals: Sequence[CountsMessage]) -> str:
     start, end = min(i.start for i in intervals), max(i.end for i in intervals)
     coverage = sum(i.coverage for i in intervals) / len(intervals)
     gap = "" if coverage >= _FULL_COVERAGE else f" For {1 - coverage:.0%} of that time no frame was processed."
-    return f"The whole intervals that were received, {start:%H:%M:%S} to {end:%H:%M:%S} UTC, beside the truth.{gap}"
+    return f"Compared with the truth: the whole intervals received, {start:%H:%M:%S} to {end:%H:%M:%S} UTC.{gap}"
 
 
 def sum_counts(intervals: Iterable[CountsMessage]) -> Figures:
@@ -108,14 +108,10 @@ def sum_crossings(crossings: Iterable[Crossing], classes: Iterable[str]) -> Figu
     return sums
 
 
-def direction_names(line: Line) -> dict[Direction, str]:
-    """Return the names of the two directions of a line."""
-    return {"left_to_right": "left to right", "right_to_left": "right to left", **line.names}
-
-
 def comparison_table(line: Line, counted: Figures, true: Figures) -> Table:
     """Return a table of counted, true and difference for each class and direction."""
-    heads = [head for name in direction_names(line).values() for head in (f"{name}\ncounted", "\ntrue", "\ndiff")]
+    names = terminal.direction_names(line).values()
+    heads = [head for name in names for head in (f"{name}\ncounted", "\ntrue", "\ndiff")]
     table = terminal.table("\nclass", *heads, title=f"line {line.id}")
     for label in true:
         table.add_row(label, *_cells([counted[label]], [true[label]]))

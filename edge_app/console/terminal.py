@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edge_app.records import DIRECTIONS, Counts
+from edge_app.records import DIRECTIONS, Counts, Direction, Line
 
 WIDTH = 80
 """Columns of everything that is not printed on a terminal."""
@@ -58,6 +58,11 @@ def table(*columns: str, title: str = "") -> Table:
     for i, column in enumerate(columns):
         made.add_column(column, justify="right" if i else "left", no_wrap=True, overflow="ellipsis")
     return made
+
+
+def direction_names(line: Line) -> dict[Direction, str]:
+    """Return the names of the two directions of a line, left to right first."""
+    return {"left_to_right": "left to right", "right_to_left": "right to left", **line.names}
 
 
 def counts_table(line: str, counts: Counts, names: Sequence[str]) -> Table:

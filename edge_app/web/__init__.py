@@ -1,0 +1,1 @@
+"""Serve the local page on which lines, region and masks are drawn."""

@@ -74,7 +74,7 @@ def test_without_a_truth_the_received_counts_are_summed() -> None:
 
 
 def test_time_without_frames_is_stated() -> None:
-    assert demo_result.describe([interval(1), interval(2)]).endswith("beside the truth.")
+    assert demo_result.describe([interval(1), interval(2)]).endswith("12:01:00 to 12:03:00 UTC.")
     assert "For 25% of that time no frame was processed." in demo_result.describe([interval(1), interval(2, 2, 30.0)])
 
 
@@ -180,7 +180,7 @@ def test_the_demo_counts_what_passes() -> None:
     assert passed / 2 <= counted <= passed + 1
     assert "\x1b" not in out
     assert "Traceback" not in err
-    assert max(map(len, out.partition("beside")[2].splitlines())) <= 80
+    assert max(map(len, out.partition("Compared with the truth")[2].splitlines())) <= 80
 
 
 @needs_iotcore

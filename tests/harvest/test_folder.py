@@ -106,9 +106,9 @@ def test_folders_and_files_are_for_this_user_alone(tmp_path: Path) -> None:
         harvester(tmp_path / "harvest").keep(candidate(white()))
     finally:
         os.umask(before)
-    made = [tmp_path / "harvest", *(tmp_path / "harvest").rglob("*")]
-    assert len(made) > 8
-    for path in made:
+    paths = [tmp_path / "harvest", *(tmp_path / "harvest").rglob("*")]
+    assert len(paths) > 8
+    for path in paths:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 

@@ -58,20 +58,20 @@ def under(mask: Sequence[tuple[float, float]], x: int, y: int, size: tuple[int, 
 def test_every_pixel_under_a_mask_is_black(masks: list[list[tuple[float, float]]]) -> None:
     size = (61, 37)
     image = white(*size)
-    made = mask_image(image, masks)
+    masked = mask_image(image, masks)
     for y in range(size[1]):
         for x in range(size[0]):
             if any(under(mask, x, y, size) for mask in masks):
-                assert not made[y, x].any()
+                assert not masked[y, x].any()
     assert image.all(), "the frame that is counted must stay as it is"
 
 
 def test_a_mask_covers_little_more_than_its_outline() -> None:
-    made = mask_image(white(100, 100), [[(0.2, 0.2), (0.5, 0.6)]])
-    assert made[:, :16].all()
-    assert made[:, 55:].all()
-    assert made[:16].all()
-    assert made[65:].all()
+    masked = mask_image(white(100, 100), [[(0.2, 0.2), (0.5, 0.6)]])
+    assert masked[:, :16].all()
+    assert masked[:, 55:].all()
+    assert masked[:16].all()
+    assert masked[65:].all()
 
 
 def test_masks_are_burnt_into_the_written_file(tmp_path: Path) -> None:

@@ -145,9 +145,9 @@ def test_a_clock_that_steps_back_begins_a_new_span() -> None:
 
 def grey(level: float, spot: float = 0.0) -> FloatArray:
     """Return a grey thumbnail with one brighter cell."""
-    made = np.full((18, 32), level, np.float32)
-    made[5, 5] += spot
-    return made
+    thumbnail = np.full((18, 32), level, np.float32)
+    thumbnail[5, 5] += spot
+    return thumbnail
 
 
 def test_the_first_picture_is_the_usual_view() -> None:

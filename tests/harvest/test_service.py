@@ -97,9 +97,9 @@ def configured(folder: Path, text: str, masks: str = "") -> Config:
 
 
 def test_masks_are_read_as_written(tmp_path: Path) -> None:
-    made = configured(tmp_path, "", "masks = [[[0.0, 0.0], [0.2, 0.3]], [[0.5, 0], [1, 0], [1, 0.5]]]")
-    assert made.privacy.masks == (((0.0, 0.0), (0.2, 0.3)), ((0.5, 0.0), (1.0, 0.0), (1.0, 0.5)))
-    assert made.harvest.folder == tmp_path / "harvest"
+    config = configured(tmp_path, "", "masks = [[[0.0, 0.0], [0.2, 0.3]], [[0.5, 0], [1, 0], [1, 0.5]]]")
+    assert config.privacy.masks == (((0.0, 0.0), (0.2, 0.3)), ((0.5, 0.0), (1.0, 0.0), (1.0, 0.5)))
+    assert config.harvest.folder == tmp_path / "harvest"
 
 
 @pytest.mark.parametrize(

@@ -245,9 +245,9 @@ def test_a_snapshot_without_a_service_opens_the_source(tmp_path: Path) -> None:
 def test_a_snapshot_of_the_source_is_made_however_long_the_machine_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture that is too old to be live is still the wanted one here."""
     monkeypatch.setattr("edge_app.preview.live._STALE_S", 0.0)
-    made = from_source(Config(), threading.Event(), annotated=True, width=640)
-    assert made is not None
-    assert made.shape == (360, 640, 3)
+    picture = from_source(Config(), threading.Event(), annotated=True, width=640)
+    assert picture is not None
+    assert picture.shape == (360, 640, 3)
 
 
 def test_an_impossible_snapshot_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -265,8 +265,8 @@ def test_only_loopback_needs_no_password(address: str) -> None:
     with pytest.raises(ValidationError, match="give username and password"):
         Config(preview=PreviewConfig(enabled=True, address=address))
     Config(preview=PreviewConfig(enabled=False, address=address))
-    made = PreviewConfig(enabled=True, address=address, username="a", password=SecretStr("b"))
-    assert Config(preview=made).secrets == ("b",)
+    preview = PreviewConfig(enabled=True, address=address, username="a", password=SecretStr("b"))
+    assert Config(preview=preview).secrets == ("b",)
 
 
 @pytest.mark.parametrize(
@@ -310,18 +310,18 @@ def test_pixelation_hides_people_plates_and_everything_outside_the_region() -> N
     boxes = np.array([[100, 200, 140, 300], [300, 200, 420, 280]], np.float32)
     found = Detections(boxes, np.ones(2, np.float32), np.array([LABELS.index("person"), 0], np.int16))
     result = FrameResult(Frame(noise, 0, 0.0, 0.0), found, NOBODY)
-    made = plain(result, 640, Privacy(pixelate=True, region=(0.0, 0.25, 1.0, 1.0)))
+    shown = plain(result, 640, Privacy(pixelate=True, region=(0.0, 0.25, 1.0, 1.0)))
 
     def coarse(x0: int, y0: int, x1: int, y1: int) -> bool:
         """Return whether hardly a pixel differs from its neighbour."""
-        part = made[y0:y1, x0:x1].astype(int)
+        part = shown[y0:y1, x0:x1].astype(int)
         return bool((np.abs(np.diff(part, axis=1)).sum(axis=2) == 0).mean() > 0.75)
 
     assert coarse(100, 200, 140, 300), "the whole person"
     assert coarse(300, 236, 420, 280), "the part with the plate"
     assert coarse(0, 0, 640, 86), "outside of the region"
-    assert np.array_equal(made[95:190], noise[95:190])
-    assert np.array_equal(made[202:230, 300:420], noise[202:230, 300:420]), "the wind screen"
+    assert np.array_equal(shown[95:190], noise[95:190])
+    assert np.array_equal(shown[202:230, 300:420], noise[202:230, 300:420]), "the wind screen"
     assert np.array_equal(plain(result, 640, Privacy()), noise)
 
 

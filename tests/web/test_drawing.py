@@ -233,6 +233,6 @@ def test_any_request_gives_a_valid_configuration_or_clear_errors(folder: Path, d
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("config")
-    (made / "edge-app.toml").write_text(TEXT)
-    return made
+    path = tmp_path_factory.mktemp("config")
+    (path / "edge-app.toml").write_text(TEXT)
+    return path

@@ -24,23 +24,23 @@ def server() -> Iterator[PageServer]:
     def refuse(_: Any) -> dict[str, Any]:
         raise PreviewError("not now")
 
-    with PageServer(Routes(lambda: b"JPEG", state, state, refuse)) as made:
-        yield made
+    with PageServer(Routes(lambda: b"JPEG", state, state, refuse)) as running:
+        yield running
 
 
 def ask(
     server: PageServer, path: str, body: bytes | None = None, *, token: bool = True, **headers: str
 ) -> tuple[int, bytes]:
     parts = urlsplit(server.url)
-    said = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
     if token:
-        said.setdefault("Cookie", f"token={parse_qs(parts.query)['token'][0]}")
+        sent.setdefault("Cookie", f"token={parse_qs(parts.query)['token'][0]}")
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=10)
-    connection.request("GET" if body is None else "POST", path, body, said)
+    connection.request("GET" if body is None else "POST", path, body, sent)
     answer = connection.getresponse()
-    got = answer.status, answer.read()
+    result = answer.status, answer.read()
     connection.close()
-    return got
+    return result
 
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/picture.jpg", "/state", "/nowhere"])
