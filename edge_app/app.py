@@ -209,7 +209,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         source = mask_source(source, config.privacy.masks) if source else build_source(config, main)
         stack.callback(source.close)
         lines, pipeline = build_lines(config), build_pipeline(config, detector)
-        device, folder, report = build_device(config, detector), config.store.folder, Report()
+        device, folder, report = build_device(config, detector), config.store.folder, HealthReport()
         session = build_session(config, device)
         ledger = build_ledger(config, device, lines)
         outbox = Outbox(folder)

@@ -82,7 +82,7 @@ class Case:
 
 def confirming_frame() -> int:
     """Return the number of the frame that confirms the crossing."""
-    looks = Sensor().watch([DOWN], 5)
+    looks = Sensor().observe([DOWN], 5)
     plain = pipeline(Scripted(looks))
     return next(frame.index for frame in frames(looks, Sensor()) if plain.process(frame).crossings)
 

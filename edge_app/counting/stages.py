@@ -90,11 +90,11 @@ class Stages:
     def _is_ready(self) -> bool:
         return bool(self._in_progress) and self._in_progress[0].done
 
-    def _stirs(self, timeout: float) -> bool:
-        """Whether there is something to do or nothing will ever be, now or within `timeout` s."""
+    def _wait_for_work(self, timeout: float) -> bool:
+        """Return True as soon as there is work or nothing will ever come; False after `timeout` s."""
         with self._frames.changed:
             return self._frames.changed.wait_for(
-                lambda: self._ready or (self._room and self._frames.waiting) or self.finished, timeout
+                lambda: self._is_ready or (self._has_room and self._frames.waiting) or self.finished, timeout
             )
 
     def _begin(self, frame: Frame) -> None:

@@ -139,9 +139,11 @@ def test_the_operator_may_allow_a_candidate() -> None:
 
 
 def test_check_tells_how_a_model_came_to_work() -> None:
-    own = Manifest.model_validate(candidate())
-    ships = Manifest.model_validate(shipped())
-    by_rules = Manifest.model_validate(candidate() | {"stage": "production", "gate": passed(MODEL.read_bytes())})
+    own = Manifest.model_validate(candidate_manifest())
+    ships = Manifest.model_validate(shipped_manifest())
+    by_rules = Manifest.model_validate(
+        candidate_manifest() | {"stage": "production", "gate": gate_record(MODEL.read_bytes())}
+    )
     found = [check_gate(ships, allowed=False), check_gate(by_rules, allowed=False), check_gate(own, allowed=True)]
     assert [one.level for one in found] == ["ok", "ok", "warn"]
     assert "passed 1 checks" in found[1].sentence

@@ -22,7 +22,7 @@ from edge_app.config.source import SourceConfig
 from edge_app.mqtt.embedded_broker import HOST, embedded
 from edge_app.preview import snapshot_socket
 from edge_app.preview.main_stream import MainStream
-from edge_app.records import Detections, Frame, FrameResult, Image
+from edge_app.records import Detections, Frame, FrameResult, Image, Tracks
 from tests.support.brokers import free_port
 from tests.support.picamera2_stand_in import Picamera2
 from tests.support.preview_cases import needs_gstreamer, rtsp_picture, running_service, wait_for
@@ -59,7 +59,7 @@ def frames(main: MainStream, config: Config, count: int) -> list[tuple[Frame, Fr
             if (frame := source.read(0.5)) is not None:
                 boxes = np.array([[100, 100, 200, 150]], np.float32)
                 detections = Detections(boxes, np.ones(1, np.float32), np.zeros(1, np.int16))
-                found.append((frame, main.replace_picture(FrameResult(frame, detections, NOBODY))))
+                found.append((frame, main.replace_picture(FrameResult(frame, detections, Tracks.empty()))))
     return found
 
 
@@ -91,10 +91,10 @@ def test_no_picture_is_copied_while_nobody_watches() -> None:
     for _ in range(5):
         main.offer(copy_picture)
     assert (len(copied), main.size) == (1, (160, 90)), "one, for its size"
-    assert main.replace_picture(FrameResult(now, Detections.empty(), NOBODY)).frame is now
+    assert main.replace_picture(FrameResult(now, Detections.empty(), Tracks.empty())).frame is now
     main.request(1.0)
     main.offer(copy_picture)
-    assert main.replace_picture(FrameResult(now, Detections.empty(), NOBODY)).frame.image is copied[1]
+    assert main.replace_picture(FrameResult(now, Detections.empty(), Tracks.empty())).frame.image is copied[1]
 
 
 def test_a_lost_picture_is_not_replaced_by_one_of_another_moment() -> None:
@@ -106,7 +106,7 @@ def test_a_lost_picture_is_not_replaced_by_one_of_another_moment() -> None:
 
     def level(monotonic: float) -> int:
         frame = Frame(np.zeros((9, 16, 3), np.uint8), 0, 0.0, monotonic)
-        return int(main.replace_picture(FrameResult(frame, Detections.empty(), NOBODY)).frame.image[0, 0, 0])
+        return int(main.replace_picture(FrameResult(frame, Detections.empty(), Tracks.empty())).frame.image[0, 0, 0])
 
     assert [level(at) for at in (5.5, 18.5, 19.5, 29.5, 30.5)] == [0, 0, 19, 29, 30]
 

@@ -31,7 +31,7 @@ from edge_app.errors import ConfigError, PreviewError, SourceError
 from edge_app.mqtt.embedded_broker import HOST, embedded
 from edge_app.preview import snapshot_socket
 from edge_app.preview.rtsp import RtspServer, Stream
-from edge_app.records import LABELS, Detections, Frame, FrameResult
+from edge_app.records import LABELS, Detections, Frame, FrameResult, Tracks
 from edge_app.service import Service
 from edge_app.sources import open_source
 from tests.support.brokers import free_port
@@ -309,7 +309,7 @@ def test_pixelation_hides_people_plates_and_everything_outside_the_region() -> N
     noise = np.random.default_rng(1).integers(0, 255, (360, 640, 3), np.uint8)
     boxes = np.array([[100, 200, 140, 300], [300, 200, 420, 280]], np.float32)
     found = Detections(boxes, np.ones(2, np.float32), np.array([LABELS.index("person"), 0], np.int16))
-    result = FrameResult(Frame(noise, 0, 0.0, 0.0), found, NOBODY)
+    result = FrameResult(Frame(noise, 0, 0.0, 0.0), found, Tracks.empty())
     shown = plain(result, 640, Privacy(pixelate=True, region=(0.0, 0.25, 1.0, 1.0)))
 
     def coarse(x0: int, y0: int, x1: int, y1: int) -> bool:
