@@ -75,12 +75,12 @@ def by_share(entries: Sequence[Entry], validation: float, test: float, seed: int
     cameras = sorted(sizes)
     random.Random(seed).shuffle(cameras)
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
-    room = {"test": test * len(entries), "validation": validation * len(entries)}
+    left_over = {"test": test * len(entries), "validation": validation * len(entries)}
     for camera in cameras:
-        part = next((p for p, left in room.items() if left >= sizes[camera] / 2), "train")
+        part = next((p for p, left in left_over.items() if left >= sizes[camera] / 2), "train")
         parts[part].append(camera)
-        if part in room:
-            room[part] -= sizes[camera]
+        if part in left_over:
+            left_over[part] -= sizes[camera]
     return Split(*(tuple(sorted(parts[part])) for part in PARTS))
 
 

@@ -146,9 +146,9 @@ def _write(view: Image, places: Sequence[Sequence[int]], texts: Sequence[str], t
         (across, down), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _LETTERS, 1)
         left = min(max(x0, 0), view.shape[1] - across - 4)
         top = y0 - down - 5 if y0 - down - 5 >= 0 else min(y1, view.shape[0] - down - 5)
-        room = np.s_[top : top + down + 5, left : left + across + 4]
-        if taken[room].any():
+        space = np.s_[top : top + down + 5, left : left + across + 4]
+        if taken[space].any():
             continue
-        taken[room], view[room] = True, tone
+        taken[space], view[space] = True, tone
         at = (left + 2, top + down + 1)
         cv2.putText(view, text, at, cv2.FONT_HERSHEY_SIMPLEX, _LETTERS, (255, 255, 255), 1, cv2.LINE_AA)

@@ -27,7 +27,7 @@ from tests.support.rendered_road import Road, render, save
 
 MODEL, OTHER = ARTEFACTS / "ssdlite_mobilenet_v2_512x288.tflite", ARTEFACTS / "ssdlite_mobilenet_v2_300x300.tflite"
 needs_models = pytest.mark.skipif(
-    not (MODEL.exists() and OTHER.exists()), reason="the detector files are not built: see docs/models/build.md"
+    not (MODEL.exists() and OTHER.exists()), reason="the detector files of models/artefacts are missing"
 )
 
 
