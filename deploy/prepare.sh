@@ -18,6 +18,7 @@ export PATH PIP_DISABLE_PIP_VERSION_CHECK=1
 FOR_TESTS='mosquitto:the real MQTT broker; Debian also starts it as a service on port 1883 of loopback
 openssl:certificates for the TLS tests
 ffmpeg:test videos and RTSP viewers
+chromium:one pass through the page on which lines are drawn
 strace:seeing when the store syncs to disk
 python3-gi:the RTSP server
 python3-gst-1.0:the RTSP server

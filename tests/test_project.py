@@ -132,6 +132,15 @@ def test_the_archive_carries_the_licence_and_the_documents(tmp_path: Path) -> No
     assert {"LICENSE", "NOTICE", "README.md", "install.sh", "systemd/edge-app.service", *pages} <= held
 
 
+def test_python_m_is_the_same_program(unpacked: Path) -> None:
+    code = "import runpy, sys; sys.argv = ['edge_app', '--version']; runpy.run_module('edge_app', run_name='__main__')"
+    done = run(sys.executable, "-c", code, cwd=unpacked.parent, PYTHONPATH=str(unpacked))
+    assert (done.returncode, done.stdout.split()[0]) == (0, "edge-app"), done.stderr
+    helped = run(sys.executable, "-m", "edge_app", "no-such-command", cwd=ROOT)
+    assert helped.returncode == 2
+    assert helped.stderr.startswith("usage: edge-app")
+
+
 # --- a fresh machine
 
 

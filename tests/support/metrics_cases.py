@@ -20,7 +20,7 @@ from edge_app.storage.sqlite import Outbox
 from tests.support.brokers import eventually, free_port
 from tests.support.ledger_cases import NOON
 from tests.support.publisher_cases import DEVICE, META, session_to
-from tests.test_service import Case
+from tests.support.service_cases import Case
 
 Series: TypeAlias = dict[tuple[str, frozenset[tuple[str, str]]], float]
 PROMTOOL = shutil.which("promtool") or shutil.which("promtool", path=str(Path(sys.executable).parent))
