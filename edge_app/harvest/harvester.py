@@ -43,7 +43,7 @@ class Candidate:
 
 
 class Harvester:
-    """Chooses and keeps frames.
+    """Harvest of one camera or recording: chooses frames and keeps them.
 
     A service calls `observe` with every frame in one thread and `run` in another; for a recording, `keep` is called
     with each candidate that `choose` returns.
@@ -163,7 +163,7 @@ class Harvester:
         return False
 
     def _warn(self, sentence: str, today: str = "") -> None:
-        """Log a warning, but not twice in a row on the same day."""
+        """Log a warning, but not the same one twice in a row; with `today` it is repeated on another day."""
         if (sentence, today) != self._last_warning:
             log.warning("%s", sentence)
         self._last_warning = sentence, today

@@ -52,7 +52,10 @@ class FrameScore:
 
 
 class Uncertainty:
-    """Scores frames by the reasons above; needs every frame, in order of time. strong: score that begins a track."""
+    """Scorer of frames by the reasons above; it needs every frame, in order of time.
+
+    strong: score that begins a track.
+    """
 
     def __init__(self, strong: float) -> None:
         self._strong = strong
@@ -126,7 +129,7 @@ def _overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 class Novelty:
-    """Compares pictures with those that were kept, by thumbnails: grey levels, float32 (H, W), all of one shape.
+    """Memory of the kept pictures, as thumbnails: grey levels, float32 (H, W), all of one shape.
 
     remembered: number of thumbnails to compare with.
     """
@@ -154,7 +157,7 @@ class Novelty:
 
 
 class Span(Generic[T]):
-    """Chooses one item in every `every_s` seconds: the one worth most, and of equals the earliest."""
+    """Choice of one item in every `every_s` seconds: the one worth most, and of equals the earliest."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
