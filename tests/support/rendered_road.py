@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 
-from edge_app.records import Frame, Image
+from edge_app.records import Image
 from edge_app.sources.street.street import Street
 from models.data.samples import CLASSES
 from tests.support.reading import read_frame
@@ -22,13 +22,6 @@ class Road:
 
     images: Path
     truth: Path
-
-
-def next_frame(street: Street) -> Frame:
-    """Return the next frame of a street, which always has one."""
-    frame = street.read(1.0)
-    assert frame is not None
-    return frame
 
 
 def label(boxes: list[tuple[int, str, tuple[float, float, float, float]]]) -> str:

@@ -124,7 +124,7 @@ def with_token(token: str) -> list[bytes]:
     gets = [f"GET {path} HTTP/1.1\r\n{head}\r\n" for path in ("/", "/state", "/picture.jpg", "/../edge-app.toml")]
     posts = [
         f"POST /{path} HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}"
-        for path in ("lint", "save")
+        for path in ("check", "save")
         for body in DRAWN
     ]
     return [text.encode() for text in gets + posts]
