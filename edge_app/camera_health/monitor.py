@@ -84,7 +84,8 @@ class ViewMonitor:
 
     dark: brightness, 0..255, below which three quarters of a dark picture lie.
     blurred: share of the learnt sharpness below which a picture is blurred.
-    moved: smallest shift, part of the frame. Each flag has an easier condition for going off.
+    moved: smallest shift, part of the frame.
+    To go off, dark, blind and blurred need a clearly better picture than the one that raised them.
     """
 
     def __init__(self, *, dark: float = 24.0, blurred: float = 0.6, moved: float = 0.015) -> None:

@@ -54,12 +54,15 @@ def parse_line(text: str) -> dict[str, Any]:
 def _validated(model: Any, values: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
+    from edge_app.config.wording import describe_value
+
     try:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
-        raise ConfigError(f"--line {values['id']}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        hint = "; give parts of the picture, not px" if where in ("start", "end") else ""
+        raise ConfigError(f"--line {values['id']}: {where}: {describe_value(first)}{hint}") from None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

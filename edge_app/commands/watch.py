@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument("--ca-file", type=Path, metavar="FILE", help="mqtts: the authority to trust, PEM")
+    parser.add_argument("--cert", type=Path, metavar="FILE", help="mqtts: certificate of this reader, PEM")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="mqtts: key of that certificate, PEM")
     parser.add_argument("--prefix", default="traffic/v1", help="beginning of the topics (default: %(default)s)")
     parser.add_argument("--once", action="store_true", help="print the table once from the retained messages, and end")
 
@@ -53,7 +55,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.system import logging as logs
     from edge_app.system.redaction import keep_secret
 
-    to = endpoint(arguments.broker, os.environ, arguments.ca_file)
+    to = endpoint(arguments.broker, os.environ, arguments.ca_file, arguments.cert, arguments.key)
     keep_secret(to.password)
     logs.setup("error")  # the session's warnings are shown beside the table
     devices = DeviceTable(checked_prefix(arguments.prefix))
@@ -71,10 +73,17 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     return 0
 
 
-def endpoint(url: str, environment: Mapping[str, str], ca_file: Path | None = None) -> Endpoint:
+def endpoint(
+    url: str,
+    environment: Mapping[str, str],
+    ca_file: Path | None = None,
+    cert: Path | None = None,
+    key: Path | None = None,
+) -> Endpoint:
     """Return the endpoint of a URL mqtt://USER:PASSWORD@HOST:PORT or mqtts://...
 
     environment: gives the password in EDGE_APP_MQTT_PASSWORD when the URL has none. ca_file: authority to trust, PEM.
+    cert, key: certificate and key of this reader, PEM, for a broker that requires them.
     Raises ConfigError: without showing the URL, which may contain a password.
     """
     from edge_app.mqtt.endpoint import Endpoint, Tls
@@ -86,12 +95,14 @@ def endpoint(url: str, environment: Mapping[str, str], ca_file: Path | None = No
         raise ConfigError("--broker: the port must be 1 to 65535, and only an IPv6 address stands in [ ]") from None
     if parts.scheme not in _PORTS or not parts.hostname or port == 0 or parts.path.strip("/") or parts.query:
         raise ConfigError("--broker: must be mqtt://HOST:PORT or mqtts://HOST:PORT, with USER:PASSWORD@ if needed")
-    if ca_file and parts.scheme != "mqtts":
-        raise ConfigError("--ca-file: is used only with --broker mqtts://...")
+    if (ca_file or cert or key) and parts.scheme != "mqtts":
+        raise ConfigError("--ca-file, --cert, --key: are used only with --broker mqtts://...")
+    if bool(cert) != bool(key):
+        raise ConfigError("--cert and --key: give both, or none")
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
     if username and not password:
         password = environment.get("EDGE_APP_MQTT_PASSWORD", "")
-    tls = Tls(ca_file) if parts.scheme == "mqtts" else None
+    tls = Tls(ca_file, cert, key) if parts.scheme == "mqtts" else None
     return Endpoint(parts.hostname, port or _PORTS[parts.scheme], username, password, tls)
 
 

@@ -104,7 +104,8 @@ class TrackerConfig(Table):
         default=0.3,
         gt=0,
         le=1,
-        description="Association radius: largest distance of a detection from its predicted position, in box sizes.",
+        description="Association radius: largest distance of a detection from its predicted position, in widths and "
+        "heights of its box.",
     )
 
 

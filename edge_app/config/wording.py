@@ -45,8 +45,12 @@ def describe_error(error: ErrorDetails, tables: Mapping[str, Any]) -> str:
         return "lines: must be written [[lines]] with double brackets, once for each line"
     if kind == "missing" and isinstance(loc[-1], int):
         return f"{where}: has too few values"
-    words = _WORDS.get(kind, error["msg"]).format(**error.get("ctx", {}))
-    return f"{where}: {words}{_found(error)}"
+    return f"{where}: {describe_value(error)}"
+
+
+def describe_value(error: ErrorDetails) -> str:
+    """Return what the value must be, and what was found instead."""
+    return _WORDS.get(error["type"], error["msg"]).format(**error.get("ctx", {})) + _found(error)
 
 
 def _path(loc: tuple[int | str, ...], tables: Mapping[str, Any]) -> str:

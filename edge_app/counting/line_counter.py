@@ -64,8 +64,8 @@ class _TrackMemory:
 
         distance, along, time: place of this frame; extent: px of the box across the line. since: s of the first frame.
 
-        A vehicle does not start to exist on the road: the detector found it late. A vehicle that stood there drives
-        off too slowly for this, and vehicles in the very first frame are left alone.
+        A vehicle cannot appear on the road from nowhere, so it was detected late. One that was parked there starts too
+        slowly to match, and vehicles in the very first frame are left alone.
         """
         elapsed = time - self.time
         if elapsed <= 0:
@@ -98,7 +98,7 @@ class LineCounter:
 
     @property
     def duplicates(self) -> int:
-        """Return the crossings left out since the start because a second track of the same vehicle made them."""
+        """Number of crossings left out since the start, because a second track of the same vehicle made them."""
         return self._duplicates.count
 
     def update(self, tracks: Tracks, time: float) -> list[LineCrossing]:

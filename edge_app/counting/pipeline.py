@@ -86,9 +86,9 @@ class Pipeline:
 
     @property
     def duplicates(self) -> int:
-        """Return the crossings left out since the start because a second track of the same vehicle made them.
+        """Number of crossings left out since the start, because a second track of the same vehicle made them.
 
-        Safe to call in any thread.
+        Any thread may read it.
         """
         return self._duplicates_before + sum(counter.duplicates for counter in self._counters)
 

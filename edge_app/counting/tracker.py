@@ -23,10 +23,14 @@ class TrackerSettings:
     """Conditions under which a detection continues a track, and under which a track is a moving vehicle.
 
     strong: score from which a detection starts a track and is matched first.
-    association_radius: longest distance to a detection, in widths and heights of the box, of a track whose speed is
-    well known; max_association_radius: of a track whose speed is not.
-    confirm_s: age, s; evidence: sum of detection scores; displacement: box sizes from its first detection; and
-    straightness: displacement over length of the path, from which a track is confirmed.
+    association_radius: longest distance from a detection to a track whose speed is well known, in widths and heights
+        of its box.
+    max_association_radius: the same for a track whose speed is not known yet.
+    A track is confirmed from all of these on:
+    confirm_s: age, s.
+    evidence: sum of its detection scores.
+    displacement: distance from its first detection, in box sizes.
+    straightness: displacement over the length of its path, 0..1.
     lost_s: longest time, s, for which a track may be undetected.
     coast_s: longest time, s, for which an undetected track is still returned at its predicted place.
     """

@@ -25,7 +25,8 @@ class AnchorLayer:
 
     stride: px of the model's input. priors: (scale, width / height) of each anchor in a cell.
     first: x, y px of the anchors of the first cell. step: x, y px from one cell to the next. These need not divide the
-    picture evenly: a network that runs at another size than in training keeps its own pitch (models/README.md).
+    picture evenly: a network that runs at another size than in training keeps its own pitch
+    (docs/experiments/2026-11-23-anchor-placement.md).
     """
 
     stride: int

@@ -32,11 +32,11 @@ NOVEL: Final = "novel"
 EDGE: Final = 0.08
 """Share of the picture at each edge, where vehicles come and go: half a vehicle is no fault of the detector."""
 _UNSURE: Final = 0.1
-"""A score at most so far above the one that begins a track is a guess."""
+"""Largest distance above the score that begins a track at which a detection still counts as unsure."""
 _MATCH: Final = 0.3
 """Least intersection over union at which a detection belongs to a track that was matched in this frame."""
 _NEW_VIEW: Final = 14.0
-"""Least difference to a new view or light: grey levels, mean over the picture."""
+"""Smallest difference, grey levels, mean over the picture, at which a view or a light is new."""
 _REPEAT: Final = 10.0
 """Difference below which two pictures show the same vehicles in the same places: grey levels, in the cell that changed
 most."""

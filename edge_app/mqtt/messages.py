@@ -134,7 +134,9 @@ class Health(Payload):
     frames_dropped: NonNegativeInt
     inference_ms: Percentiles | None = None
     unsent: NonNegativeInt = Field(description="Closed intervals waiting for the broker's acknowledgement")
-    lost: NonNegativeInt = Field(default=0, description="Intervals dropped because the disk was full")
+    lost: NonNegativeInt = Field(
+        default=0, description="Intervals dropped unsent since installation: the outbox or the disk was full"
+    )
     unstored: NonNegativeInt = Field(default=0, description="Crossings in memory that are not on disk yet")
     duplicates: NonNegativeInt = Field(
         default=0, description="Second tracks on a vehicle that was just counted; not counted again"
@@ -142,7 +144,9 @@ class Health(Payload):
     late_crossings: NonNegativeInt = Field(
         default=0, description="Crossings since the start that came too late for their own interval"
     )
-    moved: NonNegativeInt = Field(default=0, description="Former name of late_crossings, kept for one version")
+    moved: NonNegativeInt = Field(
+        default=0, description="Former name of late_crossings; goes with version 0.2 of the program"
+    )
     skipped: NonNegativeInt = Field(
         default=0, description="Intervals missed since the start that were too many to be made up"
     )

@@ -31,10 +31,11 @@ class Session:
 
     It belongs to one thread, which must call `poll` again and again; any thread may read `connected`.
 
-    to: the broker.
+    to: the broker. client_id: unique at the broker, which throws out the older of two clients with one id.
     protocol: "auto" tries MQTT 5 first in each connection and 3.1.1 only where the broker refuses 5, because over
         3.1.1 a message that the broker's access list forbids is acknowledged and lost without notice.
-    will: builds the last will, once for each connection.
+    will: builds the last will, once for each connection. timing: time-outs of a connection. backoff: waits between
+        attempts.
     clock: monotonic seconds.
     Raises ConfigError: when the TLS files cannot be used.
 

@@ -22,7 +22,7 @@ from edge_app.errors import ConfigError
 from edge_app.records import Direction, Line
 
 GROUPS: Final = {"car": "car", "motorcycle": "motorcycle", "bus": "heavy", "truck": "heavy", "bicycle": "bicycle"}
-"""Scored group of each class; rickshaws and people are not scored."""
+"""Scored group of each class; three-wheelers and people are not scored."""
 TOLERANCE_S: Final = 1.0
 """Largest difference in time, s, of a counted and a true crossing that are paired."""
 SEGMENTS: Final = 10
@@ -157,7 +157,8 @@ def read_truth(path: Path) -> Truth:
     except OSError as error:
         raise ConfigError(f"cannot read the truth file {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, IndexError, ZeroDivisionError) as error:
-        raise ConfigError(f"{path} is not a truth file: {type(error).__name__} {error}") from error
+        fault = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ConfigError(f"{path} is not a truth file: {fault}; docs/accuracy.md describes one") from error
 
 
 def _events(rows: Iterable[Mapping[str, Any]], fps: float) -> tuple[Event, ...]:

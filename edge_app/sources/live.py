@@ -24,8 +24,8 @@ from edge_app.system.rate_meter import RateMeter
 log = logging.getLogger(__name__)
 
 RETRY_S = (1.0, 3.0)
-"""Shortest and longest wait, s, before a source is opened again. An attempt costs nothing for a camera on its own
-cable, and with up to 5 s to analyse the stream (opencv.open_url) a camera that is back delivers within 10 s."""
+"""Shortest and longest wait, s, before a source is opened again. An attempt costs a camera on its own cable nothing.
+Together with up to 5 s to analyse the stream (opencv.open_url), a camera that is back delivers within 10 s."""
 _NEW_AFTER_FROZEN = 3
 """New pictures needed before a frozen source delivers again: a new connection may show the frozen picture encoded
 differently."""

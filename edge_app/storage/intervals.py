@@ -66,7 +66,11 @@ class _OpenInterval:
 
 
 class _LineIntervals:
-    """Open intervals of one line, by start. `first_start` is the earliest start that may still be opened."""
+    """Open intervals of one line, by start; all times in UTC s.
+
+    length: of an interval, s. closed_end: end of the newest closed one, 0 without any.
+    `first_start` is the earliest start that may still be opened.
+    """
 
     def __init__(self, line: str, classes: Sequence[str], length: float, closed_end: float) -> None:
         self.line, self.classes, self.length = line, classes, length

@@ -16,8 +16,8 @@ class Latest(Generic[T]):
 
     Live (the default): `put` never waits, the newest item replaces the one before, and `dropped` counts the replaced.
     With `lossless`, for replay: `put` waits until the item before has been taken, and nothing is dropped.
-    `changed` is notified at each item and at `close`. A taker that waits for something else besides waits on it too,
-    and the thread that brings that about notifies it.
+    `changed` is notified at each item and at `close`. A taker that also waits for another event waits on `changed` too;
+    whoever causes that event must notify it.
     """
 
     def __init__(self, *, lossless: bool = False) -> None:

@@ -64,7 +64,8 @@ def size_of(text: str) -> Size:
 
 
 class Axis(NamedTuple):
-    """The cells of one layer along one axis: their number, the first one's centre and the distance of two, in px."""
+    """The cells of one layer along one axis: their number, the centre of the first and the distance from
+    one centre to the next, in px."""
 
     cells: int
     first: float

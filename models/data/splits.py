@@ -42,9 +42,9 @@ class Split:
 
 
 def by_patterns(entries: Sequence[Entry], validation: Sequence[str], test: Sequence[str]) -> Split:
-    """Return the split in which cameras that fit a pattern (with * and ?) test or validate, and the rest trains.
+    """Return the split in which cameras that fit a pattern (with * and ?) are used for validation or testing.
 
-    A camera that fits patterns of both lists tests.
+    The others are used for training; a camera that fits patterns of both lists is used for testing.
     Raises DataError: when a pattern fits no camera.
     """
     cameras = sorted({entry.camera for entry in entries})

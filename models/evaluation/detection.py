@@ -65,7 +65,8 @@ def picture_set(name: str, pictures: Sequence[Picture], observations: Sequence[O
 class SetResult:
     """One model on one set. Figures are computed when they are read first, and kept.
 
-    picture_set: the set. observations: one for each picture. score: from which the product uses a detection.
+    picture_set: the set. observations: one for each picture. score: lowest score, 0..1, at which the program uses a
+    detection.
     input: width and height of the model's input, px.
     """
 
@@ -82,7 +83,7 @@ class SetResult:
 
     @cached_property
     def checked(self) -> SetResult | None:
-        """The same with the labels that were checked by eye; None when nothing in the set is marked."""
+        """This result with the labels that were checked by eye; None when nothing in the set is marked."""
         if not any(observation.checked for observation in self.observations):
             return None
         return SetResult(

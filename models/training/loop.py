@@ -29,7 +29,9 @@ from models.training.scenes import Drawer, Parts
 from models.training.settings import Settings
 
 _REPORT_EVERY: Final = 25
+"""Steps from one line of progress to the next."""
 _PICTURES: Final = 6
+"""Number of training pictures that TensorBoard shows."""
 
 
 class DivergedError(BuildError):

@@ -19,7 +19,7 @@ BACKGROUND: Final = -1
 IGNORED: Final = -2
 """Kind of an anchor from which nothing is learned."""
 _EXCUSED: Final = 0.4
-"""Share of an anchor inside an ignored region from which nothing is learned from it."""
+"""Smallest share of an anchor inside an ignored region at which nothing is learned from that anchor."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,16 @@ from edge_app.commands import watch
 from edge_app.errors import BrokerError, ConfigError
 from edge_app.mqtt.connection import Acked, Connected, Message
 from edge_app.mqtt.embedded_broker import HOST
-from tests.support.brokers import Mosquitto, free_port, mosquitto, needs_mosquitto, run_until, session
+from tests.support.brokers import (
+    Authority,
+    Mosquitto,
+    free_port,
+    mosquitto,
+    needs_mosquitto,
+    needs_openssl,
+    run_until,
+    session,
+)
 from tests.support.watch_cases import DEVICE, counts, row, status
 
 # --- arguments
@@ -70,6 +79,11 @@ def test_an_authority_without_tls_is_refused() -> None:
         watch.endpoint("mqtt://b", {}, Path("ca.pem"))
 
 
+def test_a_certificate_needs_its_key() -> None:
+    with pytest.raises(ConfigError, match="--cert and --key: give both"):
+        watch.endpoint("mqtts://b", {}, Path("ca.pem"), Path("reader.pem"))
+
+
 @pytest.mark.parametrize("prefix", ["", "/", "traffic/#", "a/+/b", "a\nb"])
 def test_a_wrong_prefix_is_refused(prefix: str) -> None:
     with pytest.raises(ConfigError, match="--prefix"):
@@ -95,6 +109,22 @@ def test_once_shows_what_the_broker_retains(tmp_path: Path, capsys: pytest.Captu
     text = capsys.readouterr().out
     assert "delft/cam-1  online" in text
     assert row(text, "north").split()[1:4] == ["12:01:00", "2", "0"]
+
+
+@needs_mosquitto
+@needs_openssl
+def test_a_reader_shows_its_certificate_to_the_city_broker(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    (certificate, key), (server, server_key) = authority.sign("reader"), authority.sign("broker")
+    tls = (f"cafile {authority.ca}", f"certfile {server}", f"keyfile {server_key}")
+    mutual = ("require_certificate true", "use_identity_as_username true")
+    given = ("--once", "--ca-file", str(authority.ca))
+    with mosquitto(tmp_path / "broker", *tls, *mutual) as broker:
+        url = ("--broker", f"mqtts://{HOST}:{broker.port}")
+        shown = arguments(*url, *given, "--cert", str(certificate), "--key", str(key))
+        assert watch.main(shown, threading.Event()) == 0
+        with pytest.raises(BrokerError):
+            watch.main(arguments(*url, *given), threading.Event())
 
 
 def test_once_without_a_broker_is_one_sentence() -> None:

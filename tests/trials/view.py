@@ -7,7 +7,7 @@ wrong flags.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Callable, Iterator
 from itertools import cycle
 from pathlib import Path
@@ -141,8 +141,9 @@ def result(images: list[Image], alteration: Alteration, expected: set[str]) -> s
 
 
 def main() -> None:
-    clips = [Path(name) for name in sys.argv[1:]] or sorted((SHARED / "clips").glob("*.mp4"))
-    for clip in clips:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP", help="videos (default: all of the shared data)")
+    for clip in parser.parse_args().clips or sorted((SHARED / "clips").glob("*.mp4")):
         images = pictures(clip)
         print(f"{clip.stem} ({len(images)} pictures)")
         for name, (alteration, expected) in TRIALS.items():
