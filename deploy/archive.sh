@@ -35,7 +35,11 @@ for release in "$@"; do
         --platform "manylinux_2_27_$arch" --platform "manylinux_2_17_$arch" --platform "manylinux2014_$arch" "$wheel" $extra
 done
 # the documents too: a technician without internet reads them
-cp -r systemd deploy/install.sh deploy/edge-app.example.toml LICENSE NOTICE README.md CHANGELOG.md docs "$folder"
+cp -r systemd deploy/install.sh deploy/edge-app.example.toml LICENSE NOTICE README.md CHANGELOG.md CONTRIBUTING.md docs "$folder"
+mkdir -p "$folder/models/artefacts" "$folder/deploy"
+cp models/README.md models/MODEL_CARD.md "$folder/models"
+cp -r models/artefacts/card "$folder/models/artefacts"
+cp deploy/README.md "$folder/deploy"
 archive=dist/edge-app-$version-$arch.tar.gz
 tar -czf "$archive" --transform "s,^\.,edge-app-$version-$arch," -C "$folder" .
 echo "$archive"

@@ -128,7 +128,7 @@ wait_healthy() {
     return 1
 }
 
-start_and_judge() {
+start_and_check() {
     systemctl reset-failed edge-app.service 2>/dev/null || true
     systemctl restart edge-app.service || true
     wait_healthy
@@ -156,7 +156,7 @@ do_install() {
         return
     fi
     systemctl enable --quiet edge-app.service
-    if start_and_judge; then
+    if start_and_check; then
         [ -z "$before" ] || point previous "$before"
         forget_old
         say "the new release is healthy"
@@ -166,7 +166,7 @@ do_install() {
     say "not healthy after $healthy_s s: going back to the release before"
     point current "$before"
     rm -rf "$release"
-    start_and_judge || fail "the release before is not healthy either: journalctl -u edge-app says why"
+    start_and_check || fail "the release before is not healthy either: journalctl -u edge-app says why"
     fail "went back; journalctl -u edge-app says what was wrong" 3
 }
 
@@ -175,7 +175,7 @@ do_rollback() {
     now=$(current)
     point current "$before"
     point previous "$now"
-    start_and_judge || fail "the release before is not healthy: journalctl -u edge-app says why"
+    start_and_check || fail "the release before is not healthy: journalctl -u edge-app says why"
     say "back at $(basename "$before")"
 }
 

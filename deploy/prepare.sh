@@ -109,7 +109,7 @@ fetch_promtool() {
 }
 
 unpack_promtool() {
-    say "fetching promtool, which judges the alert rules, into .venv/bin"
+    say "fetching promtool, which checks the alert rules, into .venv/bin"
     box=$(mktemp -d)
     # apt's own user must be able to write there.
     chmod 755 "$box"

@@ -221,8 +221,12 @@ class IntervalCounts:
 
 
 def region_px(region: Region | None, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return a region as x0, y0, x1, y1 in whole px of a frame of this width and height; None is the whole frame."""
+    """Return a region as x0, y0, x1, y1 in whole px, at least one px wide and high.
+
+    region: None for the whole frame. size: width and height of the frame, px.
+    """
     if region is None:
         return 0, 0, *size
     x0, y0, x1, y1 = np.multiply(region, (*size, *size)).round().astype(int).tolist()
-    return x0, y0, x1, y1
+    x0, y0 = min(x0, size[0] - 1), min(y0, size[1] - 1)
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)

@@ -115,12 +115,14 @@ def test_every_console_command_answers_to_help(unpacked: Path) -> None:
 
 # --- the archive
 
+DOCUMENTS_OF_MODELS = ("models/README.md", "models/MODEL_CARD.md")
+
 
 def test_the_archive_carries_the_licence_and_the_documents(tmp_path: Path) -> None:
-    for name in ("deploy", "systemd", "docs"):
+    for name in ("deploy", "systemd", "docs", "models/artefacts/card"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("LICENSE", "NOTICE", "README.md", "CHANGELOG.md"):
-        shutil.copy(ROOT / name, tmp_path)
+    for name in ("LICENSE", "NOTICE", *(path.name for path in ROOT.glob("*.md")), *DOCUMENTS_OF_MODELS):
+        shutil.copy(ROOT / name, tmp_path / name)
     pip = tmp_path / "pip"
     pip.write_text('#!/bin/sh\n[ "$3" = download ] || touch "$7/edge_app-1.2-py3-none-any.whl"  # after --wheel-dir\n')
     pip.chmod(0o755)
@@ -130,6 +132,13 @@ def test_the_archive_carries_the_licence_and_the_documents(tmp_path: Path) -> No
         held = {name.partition("/")[2] for name in archive.getnames()}
     pages = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "docs").rglob("*.md")}
     assert {"LICENSE", "NOTICE", "README.md", "install.sh", "systemd/edge-app.service", *pages} <= held
+    dead = [
+        (page, link)
+        for page in sorted(name for name in held if name.endswith(".md"))
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (tmp_path / page).read_text("utf-8"))
+        if os.path.normpath(Path(page).parent / link) not in held
+    ]
+    assert dead == []
 
 
 def test_python_m_is_the_same_program(unpacked: Path) -> None:

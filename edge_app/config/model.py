@@ -290,7 +290,7 @@ class Config(Table):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every secret text, so that the log can mask it."""
+        """Every secret text, so that nothing shows it."""
         password = self.mqtt.password
         return (*self.source.secrets, *self.preview.secrets, *([password.get_secret_value()] if password else []))
 

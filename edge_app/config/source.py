@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_serializer, field_validator
 
 from edge_app.config.types import FilePath, Table, not_empty, only_with
-from edge_app.system.redaction import redacted_url
+from edge_app.system.redaction import MASK, redacted_url
 
 Kind: TypeAlias = Literal["street", "file", "camera", "stream", "gstreamer", "picamera"]
 Flow: TypeAlias = Annotated[float, Field(ge=0, le=60)]
@@ -17,6 +17,8 @@ _REQUIRED_BY: Final = {"path": "file", "url": "stream", "pipeline": "gstreamer"}
 """Key -> the kind of source that requires it."""
 _OPTIONAL_FOR: Final = {"url": "gstreamer"}
 """Key -> a further kind of source that may use it."""
+_SHORTEST_SECRET: Final = 6
+"""Characters of a query or a path from which it is registered as a secret."""
 
 
 def _is_stream(url: str) -> bool:
@@ -159,13 +161,17 @@ class SourceConfig(Table):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Secret parts of the address: the password, plain and percent-encoded, the query, and a path with settings."""
+        """Secret parts of the address: the password, plain and percent-encoded, and what `redacted_url` leaves out.
+
+        A short query or path is no secret of its own: registered, a "1" would disappear from every sentence.
+        """
         parts = urlsplit(self.address or "")
         password = self.password.get_secret_value() if self.password else None
-        path = parts.path if redacted_url(parts.path) != parts.path else None
-        return tuple(
-            text for text in (parts.password, unquote(parts.password or ""), parts.query, path, password) if text
-        )
+        path = parts.path if MASK in redacted_url(f"host{parts.path}") else ""
+        texts = [
+            text for part in (path, parts.query) for text in (part, unquote(part)) if len(text) >= _SHORTEST_SECRET
+        ]
+        return tuple(dict.fromkeys(t for t in (parts.password, unquote(parts.password or ""), *texts, password) if t))
 
     @property
     def options(self) -> dict[str, Any]:

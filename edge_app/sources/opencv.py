@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from edge_app.records import Image
 from edge_app.sources.diagnosis import stream_address, why_no_camera, why_no_stream
 from edge_app.sources.live import RETRY_S, LiveSource
 from edge_app.sources.rotation import rotated
-from edge_app.system.redaction import redacted_url
+from edge_app.system.redaction import redacted, redacted_url
 
 # OpenCV and FFmpeg write to stderr themselves, addresses with passwords included. The errors raised here say what went
 # wrong; to see the output of FFmpeg, set the variable before the start.
@@ -80,6 +81,8 @@ def open_file(path: Path, rotation: int = 0) -> Capture:
     rotation: 0, 90, 180 or 270 degrees clockwise.
     Raises SourceError: when it is absent, is no video or holds no picture.
     """
+    if re.match(r"(rtsps?|https?):/", str(path)):
+        raise SourceError(f'{redacted(str(path))} is a stream, not a file: give it as source.url of kind "stream".')
     if not path.exists():
         raise SourceError(f"There is no video {path}: check the name and the folder.")
     if not path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -17,11 +18,11 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int | None = None) -
     Raises OSError: when the folder is absent, full or not writable; nothing is left behind then.
     """
     data = content.encode() if isinstance(content, str) else content
-    path = path.resolve()
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    path = _resolved(path)
+    draft = path.with_name(f".{secrets.token_hex(8)}.new")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -34,6 +35,14 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int | None = None) -
         draft.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _resolved(path: Path) -> Path:
+    """Return the path with all links followed. Raises OSError: for links that lead in a circle."""
+    try:
+        return path.resolve()
+    except RuntimeError as error:  # in Python before 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
 
 
 def _copy_permissions(path: Path, handle: int, mode: int | None) -> None:

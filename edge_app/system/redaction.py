@@ -1,8 +1,9 @@
 """Remove logins and passwords from everything that is shown: log records, error messages, health, URLs.
 
-Two rules work together. A secret of the configuration (`keep_secret`) is masked in every spelling that was registered.
-And every URL is cut to the parts that cannot hold a login: cameras take it in front of the host, in the query or in the
-path.
+Two rules work together. A secret of the configuration (`keep_secret`) is replaced by *** in every spelling that was
+registered. And every URL is cut to the parts that cannot hold a login: cameras take it in front of the host, in the
+query or anywhere in the path, and nothing in a path says that it is a password. So only path segments that cameras are
+known to use for streams are shown.
 """
 
 from __future__ import annotations
@@ -11,18 +12,25 @@ import re
 from typing import Final
 
 MASK: Final = "***"
-_URL: Final = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_URL: Final = re.compile(r"\b(?:[A-Za-z][A-Za-z0-9+.-]*://|(?:rtsps?|https?|rtmps?|srt|mqtts?|wss?):/)[^\s'\"<>]+")
+"""A URL in a text; a path object writes the two slashes of one as a single slash."""
 _CLOSING: Final = ".,:;!?)]}"
 """Characters at the end of a URL that belong to the sentence around it."""
-_LOGIN_WORD: Final = re.compile(r"(?i)(?:user|usr|login|pass|pwd|pw|token|auth|key|secret)[a-z]*")
-"""A path segment that is followed by a login, as in /user/admin/password/1234."""
-_HARMLESS: Final = re.compile(r"(?i)(?:channel|ch|stream|subtype|profile|resolution|codec|fps)=[A-Za-z0-9.]*")
+_KNOWN: Final = re.compile(
+    r"(?i)(?:streaming|unicast|multicast|media|video|live|main|sub|stream|channels?|ch|cam|camera|profile|onvif|track|"
+    r"h264|h265|hevc|mjpe?g|av|[a-z]|axis-media|media\.amp|cgi-bin|realmonitor|annotated|plain|road|test)\d{0,2}"
+    r"(?:\.(?:sdp|mjpe?g|jpg|cgi))?"
+)
+"""Path segments that cameras and their documents use for streams; with up to two digits behind."""
+_NUMBER: Final = re.compile(r"\d{1,3}")
+"""A number behind a known segment, as in /Streaming/Channels/101."""
+_HARMLESS: Final = re.compile(r"(?i)(?:channel|ch|stream|subtype|profile)=\d{1,3}(?:\.sdp)?")
 """Settings in a path that stay visible, so that two streams of a camera can be distinguished."""
 _secrets: set[str] = set()
 
 
 def keep_secret(*texts: str) -> None:
-    """Register texts that `redacted` masks from now on; empty ones are ignored."""
+    """Register texts that `redacted` replaces from now on; empty ones are ignored."""
     _secrets.update(text for text in texts if text)
 
 
@@ -32,39 +40,43 @@ def forget_secrets() -> None:
 
 
 def redacted(text: str) -> str:
-    """Return the text with registered secrets masked and every URL in it redacted."""
+    """Return the text without registered secrets, and with every URL in it redacted."""
     for secret in sorted(_secrets, key=len, reverse=True):  # longest first: one may be a part of another
         text = text.replace(secret, MASK)
     return _URL.sub(_redact_match, text)
 
 
 def redacted_url(url: str) -> str:
-    """Return a URL without its login, query and fragment, and with possible logins in its path masked.
+    """Return a URL without its login, query and fragment, and its path up to the first segment that may hold a secret.
 
-    Masked in the path are every value after "=" (except those of a channel, a profile and the like), every segment with
-    ":" or "@", and a segment after a word such as "password". Where it is not clear at which character the host begins,
-    everything after the scheme is masked.
+    Where it is not clear at which character the host begins, everything after the scheme is replaced by ***.
     """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        scheme, rest = "", url
+    scheme, separator, rest = re.match(r"(?:([^/?#@]*?)(:/{1,2}))?(.*)", url, re.DOTALL).groups(default="")  # type: ignore[union-attr]  # always matches
     login, _, address = rest.rpartition("@")
     if re.search(r"[?#/]", login):  # in the login, or in a path with "@": it is not clear where the host begins
         return f"{scheme}{separator}{MASK}"
     host, *segments = re.split(r"[?#]", address)[0].split("/")
-    masked = [_mask_segment(segment, before) for before, segment in zip(["", *segments], segments, strict=False)]
-    return scheme + separator + "/".join([host, *masked])
+    return scheme + separator + "/".join([host, *_visible(segments)])
 
 
-def _mask_segment(segment: str, before: str) -> str:
-    if ":" in segment or "@" in segment or _LOGIN_WORD.fullmatch(before):
-        return MASK if segment else segment
-    return "".join(_mask_setting(part) for part in re.split(r"([&;])", segment))
+def _visible(segments: list[str]) -> list[str]:
+    """Return the segments of a path as they may be shown; from the first unknown one on a single ***."""
+    shown: list[str] = []
+    for segment in segments:
+        if "=" in segment and "%" not in segment:
+            shown.append("".join(_mask_setting(part) for part in re.split(r"([&;])", segment)))
+        elif not segment or _KNOWN.fullmatch(segment) or (any(shown) and _NUMBER.fullmatch(segment)):
+            shown.append(segment)
+        else:
+            return [*shown, MASK]
+    return shown
 
 
 def _mask_setting(text: str) -> str:
     key, equals, _ = text.partition("=")
-    return text if not equals or _HARMLESS.fullmatch(text) else f"{key}={MASK}"
+    if not equals or _HARMLESS.fullmatch(text):
+        return text if text in ("&", ";", "") or equals else MASK
+    return f"{key}={MASK}" if re.fullmatch(r"[A-Za-z]{1,12}", key) else MASK
 
 
 def _redact_match(match: re.Match[str]) -> str:

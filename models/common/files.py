@@ -6,16 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edge_app.system.files import write_atomic
+
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file, and the folders above it, so that a reader finds the old content or the new one, never a part.
 
     Raises OSError: when the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.new")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_atomic(path, content)
 
 
 def json_bytes(content: Any, indent: int = 2) -> bytes:

@@ -122,12 +122,13 @@ def rollback(registry: Registry, size: str, *, at: str, why: str) -> Event:
         raise RegistryError(f"No model of {size} was in production before this one: there is nothing to go back to.")
     present, back = succession[-1], succession[-2]
     model, manifest = registry.former_files(back.sha256)
-    product = registry.product_files(size)[0].name
+    product = registry.product_files(size)[0]
+    remedy = f"take it from git (`git log --follow -- {product}`, then `git show COMMIT:PATH > {model}`)"
     if not (model.exists() and manifest.exists()):
-        raise RegistryError(f"{model} is not kept any more: take it from git (git log -- {product}).")
+        raise RegistryError(f"{model} is not kept any more: {remedy}.")
     content = read(model)
     if hashlib.sha256(content).hexdigest() != back.sha256:
-        raise RegistryError(f"{model} is damaged: take it from git (git log -- {product}).")
+        raise RegistryError(f"{model} is damaged: {remedy}.")
     event = Event(at, "rolled back", back.name, size, back.sha256, present.sha256, why)
     replace_production(registry, event, content, read(manifest))
     return event

@@ -46,7 +46,8 @@ def current_model(registry: Registry, size: str) -> bytes:
         if found != wanted:
             raise RegistryError(
                 f"{path} is not what the registry put there (sha256 {found[:12]}, not {wanted[:12]}): "
-                f"run `git restore {model} {manifest}`."
+                f"run `git restore {' '.join(map(str, registry.folders))}`, which also takes back what was not "
+                "committed."
             )
     return content
 

@@ -54,6 +54,12 @@ class Registry:
     production: Path = ARTEFACTS
     store: Path = ARTEFACTS / "registry" / "store"
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders that belong together in git: products, entries and history; each named once."""
+        inside = self.root.resolve().is_relative_to(self.production.resolve())
+        return (self.production,) if inside else (self.production, self.root)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep the registry for this process during a change. Raises RegistryError: while another process changes it.

@@ -232,3 +232,10 @@ def test_a_real_clip_gives_as_many_frames_as_opencv_reads() -> None:
     while plain.grab():
         count += 1
     assert len(frames) == count
+
+
+@pytest.mark.parametrize("url", ["rtsp://admin:tops3cret@192.0.2.1/ch1", "http://192.0.2.1/admin/tops3cret"])
+def test_a_stream_given_as_a_file_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(SourceError, match=r"is a stream, not a file: give it as source.url") as caught:
+        Recording(Path(url))
+    assert "tops3cret" not in str(caught.value)

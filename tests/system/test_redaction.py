@@ -17,6 +17,7 @@ from edge_app.system import logging as logs
 from edge_app.system.redaction import forget_secrets, keep_secret, redacted, redacted_url
 
 PASSWORD = "tops3cret"
+LINE = '[[lines]]\nid = "a"\nstart = [0, 0.5]\nend = [1, 0.5]\n'
 IN_PATH = [
     f"rtsp://192.0.2.1/user=admin&password={PASSWORD}&channel=1&stream=0.sdp",
     f"rtsp://192.0.2.1/user=admin_password={PASSWORD}_channel=1_stream=0.sdp",
@@ -27,6 +28,15 @@ IN_PATH = [
     f"http://192.0.2.1/admin:{PASSWORD}@camera/1",
     f"http://192.0.2.1/video.cgi?usr=admin&pwd={PASSWORD}",
     f"rtsp://admin:{PASSWORD}@192.0.2.1/main",
+    f"rtsp://192.0.2.1/user%3Dadmin%26password%3D{PASSWORD}",
+    f"rtsp://192.0.2.1/admin%3A{PASSWORD}/1",
+    f"rtsp://192.0.2.1/live/{PASSWORD}",
+    f"rtsp://192.0.2.1/{PASSWORD}",
+    f"rtsp://192.0.2.1/admin/{PASSWORD}/ch1",
+    f"rtsps://192.0.2.1/{PASSWORD}?enableSrtp",
+    f"rtsp://192.0.2.1/channel={PASSWORD}",
+    f"rtsp://192.0.2.1/my_password//{PASSWORD}",
+    f"rtsp://192.0.2.1/admin_{PASSWORD}_1",
 ]
 
 
@@ -42,6 +52,23 @@ def test_the_parts_that_distinguish_two_streams_stay_visible() -> None:
     assert (
         redacted("No rtsp://[2001:db8::1]:554/main/2: not there.") == "No rtsp://[2001:db8::1]:554/main/2: not there."
     )
+
+
+@pytest.mark.parametrize("url", IN_PATH)
+def test_a_url_that_was_taken_for_a_file_is_redacted_too(url: str) -> None:
+    assert PASSWORD not in redacted(f"There is no video {Path(url)}: check its path.")
+
+
+def test_what_cameras_use_for_streams_is_shown() -> None:
+    for path in ("Streaming/Channels/101", "h264", "live/ch1", "cam/realmonitor", "media.amp", "stream1", "video.mjpg"):
+        assert redacted_url(f"rtsp://192.0.2.1:554/{path}") == f"rtsp://192.0.2.1:554/{path}"
+
+
+def test_a_short_query_is_no_secret_that_disappears_from_every_sentence(tmp_path: Path) -> None:
+    toml = tmp_path / "edge-app.toml"
+    for query in ("1", "a", "tcp"):
+        toml.write_text(f'[source]\nkind = "stream"\nurl = "rtsp://127.0.0.1/ch1?{query}"\n{LINE}')
+        assert load(toml).source.secrets == ()
 
 
 def test_a_registered_secret_is_masked_until_it_is_forgotten() -> None:

@@ -185,7 +185,9 @@ def test_a_change_that_fails_midway_is_reported_until_git_restores_the_files(
         assert recorded == sha256(old)
         assert main(["check", "ours", *registry_options(registry)]) == 1
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.endswith(f"run `git restore {' '.join(map(str, registry.product_files(SIZE)))}`.")
+        assert line.endswith(
+            f"run `git restore {' '.join(map(str, registry.folders))}`, which also takes back what was not committed."
+        )
         for path, content in committed.items():
             path.write_bytes(content)
     if in_production(registry) == old:
@@ -209,7 +211,7 @@ def test_a_change_takes_as_many_steps_as_the_failures_reach(
 def test_the_command_that_the_sentence_names_takes_the_change_back(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    git = ["git", "-C", str(registry.production), "-c", "user.name=x", "-c", "user.email=x"]
+    git = ["git", "-C", str(registry.production.parent), "-c", "user.name=x", "-c", "user.email=x"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
         subprocess.run([*git, *words], check=True)
     with monkeypatch.context() as patch:
