@@ -267,7 +267,7 @@ def test_alerts_use_only_metrics_that_a_device_has(rig: Rig) -> None:
 
 
 def test_the_readme_names_every_metric_and_no_other(rig: Rig) -> None:
-    text = (FOLDER / "README.md").read_text("utf-8")
+    text = (ROOT / "docs/deploy/prometheus.md").read_text("utf-8")
     names = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in rig.now if name.startswith("edge_app")}
     rows = set(re.findall(r"(?m)^\| `(edge_app_\w+)`", text))
     optional = {"edge_app_temperature_celsius", "edge_app_certificate_expiry_timestamp_seconds"}
