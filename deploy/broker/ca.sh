@@ -1,29 +1,63 @@
 #!/bin/sh
-# The city's certificate authority: makes it, enrols devices and readers, revokes them.
+# The city's certificate authority: makes it, enrols devices and other users, revokes them.
 #
-#   ca.sh init   DIR                 a new authority in DIR (an encrypted disk: whoever has DIR/ca.key owns all devices)
-#   ca.sh server DIR HOST            DIR/server.pem and .key for the broker; HOST is a name or an address
-#   ca.sh enrol  DIR SITE DEVICE     DIR/issued/SITE.DEVICE.pem and .key: certificate "SITE/DEVICE"
-#   ca.sh reader DIR NAME            DIR/issued/reader.NAME.pem and .key: certificate "reader.NAME"
-#   ca.sh revoke DIR SITE DEVICE     every certificate of that device, into DIR/crl.pem
-#   ca.sh revoke DIR reader.NAME
+#   ca.sh init    DIR                a new authority in DIR (an encrypted disk: whoever has DIR/ca.key owns all devices)
+#   ca.sh server  DIR HOST           DIR/server.pem and .key for the broker; HOST is a name or an address
+#   ca.sh enrol   DIR SITE DEVICE    DIR/issued/SITE.DEVICE.pem and .key: certificate "SITE/DEVICE"
+#   ca.sh reader  DIR NAME           DIR/issued/reader.NAME.pem and .key: certificate "reader.NAME", reads everything
+#   ca.sh control DIR NAME           the same, "control.NAME": it may also send commands to every device
+#   ca.sh bridge  DIR NAME           the same, "bridge.NAME": a depot's broker
+#   ca.sh revoke  DIR SITE DEVICE    every certificate of that device, into DIR/crl.pem
+#   ca.sh revoke  DIR KIND.NAME      KIND: reader, control or bridge
 #
 # DAYS sets how long a certificate holds: 825 by default. Exit 2 for a wrong call, 1 when openssl cannot do it.
 set -eu
 umask 077
+# a-z is 26 letters in this one, and a character is a byte.
+LC_ALL=C
+export LC_ALL
 
 fail() {
-    echo "ca.sh: $1" >&2
+    printf 'ca.sh: %s\n' "$1" >&2
     exit "${2:-2}"
 }
 
 usage() {
-    sed -n '4,9s/^# *//p' "$0" >&2
+    sed -n '4,11s/^# *//p' "$0" >&2
     exit 2
 }
 
+# What was given, fit to be shown: a line break or an escape sequence in it would forge what stands around it.
+shown() {
+    printf '%s' "$1" | tr -c ' -~' '?'
+}
+
+# case sees the whole text; grep would be content with one good line of several.
 slug() {
-    echo "$1" | grep -Eqx '[a-z0-9][a-z0-9-]*' || fail "\"$1\" may have only a-z, 0-9 and hyphens, and no hyphen in front"
+    case $1 in
+    '' | -* | *[!a-z0-9-]*) fail "\"$(shown "$1")\" may have only a-z, 0-9 and hyphens, and no hyphen in front" ;;
+    esac
+}
+
+site() {
+    slug "$1"
+    case $1 in
+    reader | control | bridge) fail "a site cannot be called \"$1\": that is a kind of user here" ;;
+    esac
+}
+
+host() {
+    case $1 in
+    '' | -* | *[!A-Za-z0-9.:-]*) fail "\"$(shown "$1")\" is no host name and no address" ;;
+    esac
+}
+
+# KIND.NAME
+user() {
+    case $1 in
+    reader.* | control.* | bridge.*) slug "${1#*.}" ;;
+    *) fail "\"$(shown "$1")\" is no user: reader.NAME, control.NAME or bridge.NAME, or a site and a device" ;;
+    esac
 }
 
 quietly() {
@@ -70,9 +104,10 @@ new_key() {
 
 # issue NAME FILE KIND: a key and a certificate for CN=NAME at FILE.pem and FILE.key
 issue() {
+    [ ${#1} -le 64 ] || fail "\"$1\" is too long: a certificate takes names of at most 64 characters"
     new_key "$2.key"
-    quietly req -new -config "$dir/openssl.cnf" -key "$2.key" -subj "/CN=$(echo "$1" | sed 's#/#\\/#g')" -out "$2.csr"
-    quietly ca -batch -notext -config "$dir/openssl.cnf" -extensions "$3" -days "${DAYS:-825}" -in "$2.csr" -out "$2.pem"
+    quietly req -new -config "$dir/openssl.cnf" -key "$2.key" -subj "/CN=$(printf '%s' "$1" | sed 's#/#\\/#g')" -out "$2.csr"
+    quietly ca -batch -notext -config "$dir/openssl.cnf" -extensions "$3" -days "$days" -in "$2.csr" -out "$2.pem"
     rm "$2.csr"
     chmod 644 "$2.pem"
 }
@@ -97,7 +132,8 @@ init() {
 
 server() {
     case $1 in
-    *[!0-9.:a-fA-F]*) settings "DNS:$1" >"$dir/openssl.cnf" ;;
+    *:*) settings "IP:$1" >"$dir/openssl.cnf" ;;
+    *[!0-9.]*) settings "DNS:$1" >"$dir/openssl.cnf" ;;
     *) settings "IP:$1" >"$dir/openssl.cnf" ;;
     esac
     issue "$1" "$dir/server" server
@@ -116,15 +152,22 @@ revoke() {
 
 [ $# -ge 2 ] || usage
 command -v openssl >/dev/null || fail "needs openssl: apt install openssl" 1
-command=$1 dir=$2
+command=$1 dir=$2 days=${DAYS:-825}
 shift 2
+# The folder's name becomes part of openssl's configuration, where these mean something.
+case $dir in
+'' | *[[:cntrl:]\\\$\#\"\']*) fail "DIR \"$(shown "$dir")\" may have no line breaks, quotes, \\, \$ or #" ;;
+esac
+case $days in
+'' | *[!0-9]*) fail "DAYS \"$(shown "$days")\" is no number of days" ;;
+esac
 [ "$command" = init ] || [ -f "$dir/ca.key" ] || fail "$dir holds no authority: ca.sh init $dir makes one"
 case $command:$# in
 init:0) init ;;
-server:1) server "$1" ;;
-enrol:2) slug "$1" && slug "$2" && issue "$1/$2" "$dir/issued/$1.$2" client ;;
-reader:1) slug "$1" && issue "reader.$1" "$dir/issued/reader.$1" client ;;
-revoke:1) revoke "$1" ;;
+server:1) host "$1" && server "$1" ;;
+enrol:2) site "$1" && slug "$2" && issue "$1/$2" "$dir/issued/$1.$2" client ;;
+reader:1 | control:1 | bridge:1) slug "$1" && issue "$command.$1" "$dir/issued/$command.$1" client ;;
+revoke:1) user "$1" && revoke "$1" ;;
 revoke:2) slug "$1" && slug "$2" && revoke "$1/$2" ;;
 *) usage ;;
 esac

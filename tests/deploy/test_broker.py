@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import resource
+import shutil
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from edge_app.errors import BrokerError
-from edge_app.mqtt.connection import Acked, Connected, Message, SubscriptionRefused
+from edge_app.mqtt.connection import Acked, Connected, Lost, Message, SubscriptionRefused, Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint, Tls
 from edge_app.mqtt.homeassistant import Announcement, entities_of
@@ -25,6 +29,7 @@ from tests.support.brokers import (
     Mosquitto,
     collect,
     eventually,
+    free_port,
     mosquitto,
     needs_mosquitto,
     needs_openssl,
@@ -59,23 +64,62 @@ def new_city(folder: Path) -> City:
     city = City(folder)
     city.run("init")
     city.run("server", HOST)
-    city.run("reader", "city")
+    for kind in ("reader", "control"):
+        city.run(kind, "city")
     for device in ("pole-7", "pole-8"):
         city.run("enrol", "harbour", device)
     return city
 
 
-def settings(city: City, folder: Path) -> list[str]:
-    """Return the lines of the shipped file with only the paths and the port changed."""
-    text = (BROKER / "mosquitto.conf").read_text("utf-8")
-    text = text.replace("/etc/mosquitto/edge-app/acl", str(BROKER / "acl"))
-    text = text.replace("/etc/mosquitto/edge-app", str(city.folder)).replace("/var/lib/mosquitto", str(folder))
-    return [line for line in text.splitlines() if line and not line.startswith(("#", "listener", "per_listener"))]
+DEBIAN = """\
+pid_file /run/mosquitto/mosquitto.pid
+
+persistence true
+persistence_location /var/lib/mosquitto/
+
+log_dest file /var/log/mosquitto/mosquitto.log
+
+include_dir /etc/mosquitto/conf.d
+"""
+"""Text of Debian's mosquitto.conf, which includes the shipped one."""
+
+
+def shipped(name: str, **changed: str) -> str:
+    """Return the text of a shipped file with some of its settings changed."""
+    text = (BROKER / name).read_text("utf-8")
+    for key, value in changed.items():
+        text, found = re.subn(rf"(?m)^{key} .*$", f"{key} {value}", text)
+        assert found == 1, key
+    return text
+
+
+def uncommented(name: str) -> str:
+    """Return the text of a shipped file with its commented-out entries active."""
+    return re.sub(r"(?m)^#(?=user|topic)", "", shipped(name))
 
 
 @contextmanager
-def city_broker(city: City, folder: Path, *more: str) -> Iterator[Mosquitto]:
-    with mosquitto(folder, *settings(city, folder), *more) as running:
+def city_broker(
+    city: City, folder: Path, *, acl: str | None = None, bridge: str = "", **changed: str
+) -> Iterator[Mosquitto]:
+    """Run a broker on the shipped files, placed as on Debian, with only the paths and the port changed.
+
+    acl, bridge: other text for those files. changed: other values in mosquitto.conf.
+    """
+    files = folder / "conf.d"
+    files.mkdir(parents=True)
+    port = free_port()
+    (folder / "acl").write_text(shipped("acl") if acl is None else acl)
+    text = shipped("mosquitto.conf", listener=f"{port} {HOST}", acl_file=str(folder / "acl"), **changed)
+    (files / "edge-app.conf").write_text(text.replace("/etc/mosquitto/edge-app", str(city.folder)))
+    if bridge:
+        (files / "bridge.conf").write_text(bridge)
+    main = DEBIAN.replace("/etc/mosquitto/conf.d", str(files))
+    for path in ("/run/mosquitto", "/var/lib/mosquitto", "/var/log/mosquitto"):
+        main = main.replace(path, str(folder))
+    # Started by root, it would switch to a user that cannot read the test's files.
+    (folder / "mosquitto.conf").write_text(f"user root\n{main}")
+    with mosquitto(folder, config=folder / "mosquitto.conf", port=port) as running:
         yield running
 
 
@@ -121,12 +165,18 @@ def test_a_device_delivers_to_the_city(city: City, broker: Mosquitto) -> None:
     assert received.topic == "traffic/v1/harbour/pole-7/counts/quay-road"
 
 
-@pytest.mark.parametrize("part", ["status", "meta", "health", "counts/a", "latest/a"])
-def test_a_device_writes_its_own_topics_and_no_other_ones(city: City, broker: Mosquitto, part: str) -> None:
+PARTS = ("status", "meta", "meta/abc", "health", "counts/a", "latest/a", "replies/x")
+"""Topics of a device, below its prefix."""
+
+
+def test_a_device_writes_its_own_topics_and_no_other_ones(city: City, broker: Mosquitto) -> None:
     with closing(connected(city, broker, "harbour.pole-7")) as device:
-        assert answer(device, f"traffic/v1/harbour/pole-7/{part}") == ""
-        assert answer(device, f"traffic/v1/harbour/pole-8/{part}") == "Not authorized"
-        assert answer(device, f"traffic/v1/town/pole-7/{part}") == "Not authorized"
+        for part in PARTS:
+            assert answer(device, f"traffic/v1/harbour/pole-7/{part}") == "", part
+            assert answer(device, f"traffic/v1/harbour/pole-8/{part}") == "Not authorized", part
+            assert answer(device, f"traffic/v1/town/pole-7/{part}") == "Not authorized", part
+        for part in ("counts", "counts/a/b", "meta/a/b", "x", "commands/x"):
+            assert answer(device, f"traffic/v1/harbour/pole-7/{part}") == "Not authorized", part
 
 
 def test_a_device_may_announce_only_itself_to_home_assistant(city: City, broker: Mosquitto) -> None:
@@ -149,15 +199,12 @@ def test_a_device_may_announce_only_itself_to_home_assistant(city: City, broker:
 def test_a_home_assistant_in_the_city_finds_the_device_and_its_counts(city: City, tmp_path: Path) -> None:
     """Uses the entry that is commented out in the shipped acl, and the announcement of the program."""
     city.run("reader", "homeassistant")
-    acl = tmp_path / "acl"
-    acl.write_text(re.sub(r"(?m)^#(?=user|topic)", "", (BROKER / "acl").read_text()))
-    settings_ = [line.replace(str(BROKER / "acl"), str(acl)) for line in settings(city, tmp_path / "up")]
     device = Device("harbour", "pole-7", "boot", "1")
     line = Line("quay-road", (0, 0.5), (1, 0.5))
     announcement = Announcement(
         device, entities_of([line], ["car"], 60), prefix="homeassistant", record_file=tmp_path / "record"
     )
-    with mosquitto(tmp_path / "up", *settings_) as up:
+    with city_broker(city, tmp_path / "up", acl=uncommented("acl")) as up:
         with closing(connected(city, up, "harbour.pole-7")) as pole:
             for birth in announcement.birth_messages():
                 pole.publish(birth.message)
@@ -172,7 +219,10 @@ def test_a_home_assistant_in_the_city_finds_the_device_and_its_counts(city: City
     assert b"latest/quay-road" in found.payload
 
 
-@pytest.mark.parametrize("topic", ["traffic/v1/harbour/pole-7/commands/x", "elsewhere", "$SYS/x"])
+@pytest.mark.parametrize(
+    "topic",
+    [*(f"traffic/v1/harbour/{name}/commands/x" for name in ("pole-7", "pole-8")), "elsewhere", "$SYS/x"],
+)
 def test_a_device_may_not_send_commands(city: City, broker: Mosquitto, topic: str) -> None:
     with closing(connected(city, broker, "harbour.pole-7")) as device:
         assert answer(device, topic) == "Not authorized"
@@ -192,7 +242,196 @@ def test_a_device_reads_its_own_commands_and_no_data_of_others(city: City, broke
 
 def test_the_reader_writes_nothing(city: City, broker: Mosquitto) -> None:
     with closing(connected(city, broker, "reader.city")) as reader:
-        assert answer(reader, "traffic/v1/harbour/pole-7/counts/a") == "Not authorized"
+        for part in (*PARTS, "commands/x"):
+            assert answer(reader, f"traffic/v1/harbour/pole-7/{part}") == "Not authorized", part
+
+
+def test_control_commands_every_device_and_reads_everything(city: City, broker: Mosquitto) -> None:
+    """A consumer that asks for intervals again needs both; it must not publish as a device."""
+    place = "traffic/v1/harbour/pole-7"
+    with closing(connected(city, broker, "harbour.pole-7")) as pole, closing(pole_8(city, broker)) as other:
+        pole.subscribe([f"{place}/commands/#"])
+        other.subscribe(["traffic/v1/harbour/pole-8/commands/#", f"{place}/commands/#"])
+        endpoint = Endpoint(HOST, broker.port, tls=city.tls("control.city"))
+        control = Session(endpoint, "whatever it says", timing=SHORT, backoff=QUICK)
+        reader = Subscriber(control, ["traffic/v1/#"])
+        with closing(reader):
+            eventually(lambda: reader.read(0.05) or reader.connected)
+            for name in ("pole-7", "pole-8"):
+                assert answer(control, f"traffic/v1/harbour/{name}/commands/resend") == ""
+            for part in PARTS:
+                assert answer(control, f"{place}/{part}") == "Not authorized", part
+            assert answer(control, "homeassistant/device/harbour/pole-7/config") == "Not authorized"
+            (command,) = run_until(pole, Message)[-1:]
+            assert answer(pole, f"{place}/replies/resend") == ""
+            collect(reader, lambda messages: any(m.topic == f"{place}/replies/resend" for m in messages))
+        strange = [event.topic for event in run_until(other, Message) if isinstance(event, Message)]
+    assert isinstance(command, Message)
+    assert command.topic == f"{place}/commands/resend"
+    assert strange == ["traffic/v1/harbour/pole-8/commands/resend"]
+
+
+def pole_8(city: City, broker: Mosquitto) -> Session:
+    return connected(city, broker, "harbour.pole-8")
+
+
+# --- client ids
+
+
+def test_a_client_cannot_take_the_session_or_the_queue_of_another(city: City, broker: Mosquitto) -> None:
+    """Tries the ids of others; a clean start, as devices use it, would delete the queue of that id."""
+    topic, kept = "traffic/v1/harbour/pole-7/counts/a", Timing(connect=2.0, keepalive=5, session_expiry=600)
+    endpoint = Endpoint(HOST, broker.port, tls=city.tls("reader.city"))
+
+    def ingest() -> Subscriber:
+        return Subscriber(Session(endpoint, "reader.city", timing=kept, backoff=QUICK), ["traffic/v1/+/+/counts/#"])
+
+    def impostor(name: str) -> Session:
+        to = Endpoint(HOST, broker.port, tls=city.tls("harbour.pole-8"))
+        session = Session(to, name, timing=SHORT, backoff=QUICK)
+        run_until(session, Connected)
+        return session
+
+    with closing(ingest()) as reader:
+        eventually(lambda: reader.read(0.05) or reader.connected)
+        with closing(impostor("reader.city")):
+            assert reader.read(0.3) is None
+            assert reader.connected
+    with closing(connected(city, broker, "harbour.pole-7")) as pole:
+        assert answer(pole, topic) == ""
+        with closing(impostor("harbour/pole-7")):
+            assert answer(pole, topic) == ""
+        impostor("reader.city").close()
+    with closing(ingest()) as reader:
+        received = collect(reader, lambda messages: len(messages) >= 2)
+    assert [message.topic for message in received] == [topic, topic]
+
+
+def test_two_programs_with_one_certificate_disconnect_each_other(city: City, broker: Mosquitto) -> None:
+    """`check` must know this; to an owner it shows that a card was copied."""
+    with closing(connected(city, broker, "harbour.pole-7")) as first:
+        to = Endpoint(HOST, broker.port, tls=city.tls("harbour.pole-7"))
+        with closing(Session(to, "of its own", timing=SHORT, backoff=QUICK)) as second:
+            run_until(second, Connected)
+            run_until(first, Lost)
+
+
+# --- limits
+
+
+def test_a_packet_over_the_limit_ends_only_the_connection_of_its_sender(city: City, broker: Mosquitto) -> None:
+    """A packet below the limit is delivered; one over it ends the connection, so it is never lost silently."""
+    topic, largest = "traffic/v1/harbour/pole-7/counts/a", int(setting("max_packet_size"))
+    endpoint = Endpoint(HOST, broker.port, tls=city.tls("reader.city"))
+    reader = Subscriber(Session(endpoint, "city", timing=SHORT, backoff=QUICK), ["traffic/v1/+/+/counts/#"])
+    with closing(reader), closing(connected(city, broker, "harbour.pole-7")) as pole:
+        eventually(lambda: reader.read(0.05) or reader.connected)
+        for over, size in enumerate((largest - 100, largest)):
+            token = pole.publish(Message(topic, bytes(size), qos=1))
+            events = run_until(pole, Lost if over else Acked)
+            assert not over or not any(isinstance(event, Acked) and event.token == token for event in events)
+        run_until(pole, Connected)
+        assert answer(pole, topic) == ""
+        received = collect(reader, lambda messages: len(messages) == 2)
+    assert [len(message.payload) for message in received] == [largest - 100, 1]
+
+
+def test_no_message_is_acknowledged_and_then_discarded() -> None:
+    """message_size_limit discards silently, so max_packet_size, announced to clients, must be reached first."""
+    assert int(setting("message_size_limit")) >= int(setting("max_packet_size"))
+
+
+def setting(key: str, name: str = "mosquitto.conf") -> str:
+    (value,) = re.findall(rf"(?m)^{key}[ =](.*)$", shipped(name))
+    return str(value)
+
+
+def test_one_connection_too_many_is_refused_and_the_others_stay(city: City, tmp_path: Path) -> None:
+    with city_broker(city, tmp_path / "broker", max_connections="2") as few:
+        with closing(connected(city, few, "harbour.pole-7")) as pole, closing(connected(city, few, "reader.city")):
+            with pytest.raises(BrokerError):
+                probe(Endpoint(HOST, few.port, tls=city.tls("harbour.pole-8")), "x", timeout_s=1.0)
+            assert answer(pole, "traffic/v1/harbour/pole-7/status") == ""
+        assert probe(Endpoint(HOST, few.port, tls=city.tls("harbour.pole-8")), "x", timeout_s=5.0) == "5"
+
+
+LIMITS = "mosquitto.service.d/edge-app.conf"
+
+
+def test_the_unit_has_files_for_all_connections() -> None:
+    assert int(setting("LimitNOFILE", LIMITS)) > int(setting("max_connections")) + 1000
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze: apt install systemd")
+def test_systemd_accepts_the_unit_without_a_warning(tmp_path: Path) -> None:
+    unit = tmp_path / "mosquitto.service"
+    unit.write_text("[Unit]\nDescription=x\n[Service]\nExecStart=/bin/true\n")
+    (tmp_path / "mosquitto.service.d").mkdir()
+    shutil.copy(BROKER / LIMITS, tmp_path / "mosquitto.service.d")
+    command = ("systemd-analyze", "--no-pager", "verify", str(unit))
+    assert subprocess.run(command, capture_output=True, text=True, timeout=60).stderr == ""
+
+
+@pytest.mark.parametrize(("files", "holds"), [(int(setting("LimitNOFILE", LIMITS)), True), (1024, False)])
+def test_more_than_a_thousand_connections(tmp_path: Path, files: int, holds: bool) -> None:
+    """Without the drop-in a service may open 1,024 files."""
+    wanted = 1100
+    with open_files_limit(wanted + 200), mosquitto(tmp_path / "broker") as running, ExitStack() as stack:
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (files, files))
+        open_files = Path(f"/proc/{running.pid}/fd")
+        for _ in range(wanted):
+            stack.enter_context(socket.create_connection((HOST, running.port), 5))
+        reached = min(wanted, files - 30)
+        eventually(lambda: time.sleep(0.02) or len(list(open_files.iterdir())) >= reached)  # type: ignore[func-returns-value]
+        assert (len(list(open_files.iterdir())) >= wanted) is holds
+
+
+@contextmanager
+def open_files_limit(files: int) -> Iterator[None]:
+    """Let this process, which holds the client ends, open that many files; skip the test where it may not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < files:
+        pytest.skip(f"this process may open only {hard} files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, files), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+# --- persistence
+
+
+def test_queued_messages_survive_kill_9_of_the_broker(city: City, tmp_path: Path) -> None:
+    """Checks the queue of a kept session and a retained message, long before a timed autosave."""
+    count, kept = 200, Timing(connect=2.0, keepalive=5, session_expiry=600)
+    place = "traffic/v1/harbour/pole-7"
+    with city_broker(city, tmp_path / "broker") as running:
+        endpoint = Endpoint(HOST, running.port, tls=city.tls("reader.city"))
+
+        def ingest() -> Subscriber:
+            return Subscriber(Session(endpoint, "city", timing=kept, backoff=QUICK), [f"{place}/#"])
+
+        with closing(ingest()) as reader:
+            eventually(lambda: reader.read(0.05) or reader.connected)
+        with closing(connected(city, running, "harbour.pole-7")) as pole:
+            for number in range(count):
+                pole.publish(Message(f"{place}/counts/a", b"%d" % number, qos=1))
+            pole.publish(Message(f"{place}/status", b"the last", qos=1, retained=True))
+            run_until(pole, Acked, count + 1)
+            # the acknowledgement goes out a moment before the file is written
+            saved = tmp_path / "broker/mosquitto.db"
+            eventually(lambda: time.sleep(0.01) or b"the last" in saved.read_bytes(), 5.0)  # type: ignore[func-returns-value]
+            running.kill()
+        running.start()
+        with closing(ingest()) as reader:
+            received = collect(reader, lambda messages: len(messages) > count)
+        endpoint = Endpoint(HOST, running.port, tls=city.tls("control.city"))
+        reader = Subscriber(Session(endpoint, "city", timing=SHORT, backoff=QUICK), [f"{place}/status"])
+        with closing(reader):
+            (retained,) = collect(reader, lambda messages: len(messages) == 1)
+    assert [m.payload for m in received if m.topic.endswith("/a")] == [b"%d" % n for n in range(count)]
+    assert (retained.payload, retained.retained) == (b"the last", True)
 
 
 def test_a_client_without_a_valid_certificate_is_refused(city: City, broker: Mosquitto, tmp_path: Path) -> None:
@@ -237,7 +476,12 @@ def test_a_revoked_device_is_refused_and_the_others_go_on(tmp_path: Path) -> Non
         (("enrol", "harbour", "Pole 7"), "may have only a-z, 0-9 and hyphens"),
         (("enrol", "harbour", "+"), "may have only"),
         (("enrol", "harbour"), "ca.sh enrol"),
+        (("enrol", "reader", "city"), 'a site cannot be called "reader"'),
+        (("enrol", "harbour", "a" * 57), "at most 64 characters"),
+        (("reader", "a" * 58), "at most 64 characters"),
+        (("server", "broker.example.org,DNS:other"), "is no host name"),
         (("revoke", "harbour", "pole-99"), 'no valid certificate of "harbour/pole-99"'),
+        (("revoke", "harbour/pole-7"), "is no user"),
     ],
 )
 def test_wrong_calls_are_explained(city: City, arguments: tuple[str, ...], problem: str) -> None:
@@ -246,24 +490,117 @@ def test_wrong_calls_are_explained(city: City, arguments: tuple[str, ...], probl
     assert problem in done.stderr
 
 
-def test_a_depot_forwards_to_the_city(tmp_path: Path) -> None:
-    """bridge.conf as shipped between two brokers: a message to the depot's broker arrives at the city's."""
+CONTROL = [chr(code) for code in (*range(1, 32), 127)]
+
+
+@pytest.mark.parametrize(
+    "call", ["enrol % x", "enrol x %", "reader %", "control %", "bridge %", "server %", "revoke %"]
+)
+def test_no_name_has_a_line_break_nor_any_other_control_character(city: City, call: str) -> None:
+    """A name with one valid line of several is invalid too, and the error message shows no control characters."""
+    before = {path: path.read_bytes() for path in city.folder.rglob("*") if path.is_file()}
+    names = (
+        [f"good{c}name" for c in CONTROL] if call == "enrol x %" else ["\ngood", "good\n", "good\nname", "good\rname"]
+    )
+    for name in (*names, "caf\u00e9", "UP", "a b", "a;b", "$(id)", "*", "..", "-a", ""):
+        given = f"reader.{name}" if call.startswith("revoke") else name
+        if call.startswith("server") and given in ("UP", ".."):
+            continue
+        done = city.ca(*(given if word == "%" else word for word in call.split()))
+        assert done.returncode == 2, name
+        assert done.stderr.count("\n") == 1, name
+        assert done.stderr.strip().isprintable()
+    assert {path: path.read_bytes() for path in city.folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a$b", "a#b", 'a"b', "a'b", "a\\b"])
+def test_a_folder_that_openssl_would_misread_is_refused(tmp_path: Path, name: str) -> None:
+    done = City(tmp_path / name).ca("init")
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+
+
+def test_a_folder_may_have_blanks_and_umlauts(tmp_path: Path) -> None:
+    city = City(tmp_path / "Schl\u00fcssel der Stadt")
+    for call in (("init",), ("server", "bad.de"), ("server", "::1"), ("enrol", "harbour", "pole-7")):
+        city.run(*call)
+
+
+# --- the bridge
+
+
+def test_each_topic_of_the_bridge_has_one_direction() -> None:
+    topics = re.findall(r"(?m)^topic (\S+) (\S+) [012]$", shipped("bridge.conf"))
+    assert len(topics) == len(re.findall(r"(?m)^topic ", shipped("bridge.conf")))
+    assert {direction for _, direction in topics} == {"in", "out"}
+    for topic, direction in topics:
+        clash = [
+            b for b, other in topics if (b, other) != (topic, direction) and overlap(topic.split("/"), b.split("/"))
+        ]
+        assert clash == [], topic
+
+
+def overlap(a: list[str], b: list[str]) -> bool:
+    """Return True when a topic can match both filters."""
+    if "#" in (*a[:1], *b[:1]):
+        return True
+    if not a or not b:
+        return a == b or (a or b) == ["#"]
+    return (a[0] == b[0] or "+" in (a[0], b[0])) and overlap(a[1:], b[1:])
+
+
+def test_a_bridge_forwards_each_message_once_in_its_direction(tmp_path: Path) -> None:
+    """The depot has an authority of its own: messages of a device arrive in the city once, a command of the city at
+    the device, its reply in the city; nothing comes back, and the depot publishes only for its own sites."""
+    city, depot = new_city(tmp_path / "city"), new_city(tmp_path / "depot")
+    city.run("bridge", "depot-1")
+    depot.run("enrol", "town", "pole-1")
+    place = "traffic/v1/harbour/pole-7"
+    with city_broker(city, tmp_path / "up", acl=uncommented("acl")) as up:
+        bridge = shipped("bridge.conf", address=f"{HOST}:{up.port}")
+        for name, path in (("city-ca.pem", "ca.pem"), ("bridge.", "issued/bridge.depot-1.")):
+            bridge = bridge.replace(f"/etc/mosquitto/edge-app/{name}", f"{city.folder}/{path}")
+        with city_broker(depot, tmp_path / "down", bridge=bridge) as down, ExitStack() as stack:
+            seen: dict[str, list[str]] = {"up": [], "down": []}
+            readers: dict[str, Subscriber] = {}
+            for where, owner, broker in (("up", city, up), ("down", depot, down)):
+                endpoint = Endpoint(HOST, broker.port, tls=owner.tls("reader.city"))
+                readers[where] = Subscriber(Session(endpoint, "x", timing=SHORT, backoff=QUICK), ["traffic/v1/#"])
+                stack.callback(readers[where].close)
+
+            def until(where: str, topic: str) -> None:
+                messages = collect(readers[where], lambda messages: any(m.topic == topic for m in messages))
+                seen[where] += [message.topic for message in messages]
+
+            pole = stack.enter_context(closing(connected(depot, down, "harbour.pole-7")))
+            stranger = stack.enter_context(closing(connected(depot, down, "town.pole-1")))
+            control = stack.enter_context(closing(connected(city, up, "control.city")))
+            pole.subscribe([f"{place}/commands/#"])
+            for reader in readers.values():
+                eventually(lambda reader=reader: reader.read(0.05) or reader.connected)  # type: ignore[misc]
+            assert answer(stranger, "traffic/v1/town/pole-1/counts/a") == ""
+            for part in PARTS:
+                assert answer(pole, f"{place}/{part}") == ""
+            until("up", f"{place}/{PARTS[-1]}")
+            assert answer(control, f"{place}/commands/ping") == ""
+            run_until(pole, Message)
+            assert answer(pole, f"{place}/replies/ping") == ""
+            until("up", f"{place}/replies/ping")
+            assert answer(pole, f"{place}/counts/last") == ""
+            until("down", f"{place}/counts/last")
+            until("up", f"{place}/counts/last")
+    everything = sorted(f"{place}/{part}" for part in (*PARTS, "commands/ping", "replies/ping", "counts/last"))
+    assert sorted(seen["up"]) == everything
+    assert sorted(topic for topic in seen["down"] if "/town/" not in topic) == everything
+
+
+def test_a_bridge_may_not_send_commands(tmp_path: Path) -> None:
     city = new_city(tmp_path / "city")
-    city.run("reader", "bridge-1")
-    acl = tmp_path / "acl"
-    acl.write_text((BROKER / "acl").read_text() + "\nuser reader.bridge-1\ntopic write traffic/v1/#\n")
-    city_settings = [line.replace(str(BROKER / "acl"), str(acl)) for line in settings(city, tmp_path / "up")]
-    with mosquitto(tmp_path / "up", *city_settings) as up:
-        text = (BROKER / "bridge.conf").read_text("utf-8").replace("broker.example.org:8883", f"{HOST}:{up.port}")
-        for shipped, made in (("city-ca.pem", "ca.pem"), ("bridge.pem", "issued/reader.bridge-1.pem")):
-            text = text.replace(f"/etc/mosquitto/edge-app/{shipped}", str(city.folder / made))
-        text = text.replace("/etc/mosquitto/edge-app/bridge.key", str(city.folder / "issued/reader.bridge-1.key"))
-        bridge = [line for line in text.splitlines() if line and not line.startswith("#")]
-        endpoint = Endpoint(HOST, up.port, tls=city.tls("reader.city"))
-        reader = Subscriber(Session(endpoint, "city", timing=SHORT, backoff=QUICK), ["traffic/v1/#"])
-        with closing(reader), city_broker(city, tmp_path / "depot", *bridge) as depot:
-            eventually(lambda: reader.read(0.05) or reader.connected)
-            with closing(connected(city, depot, "harbour.pole-8")) as device:
-                assert answer(device, "traffic/v1/harbour/pole-8/counts/a") == ""
-            (received,) = collect(reader, lambda messages: len(messages) == 1)
-    assert received.topic == "traffic/v1/harbour/pole-8/counts/a"
+    city.run("bridge", "depot-1")
+    with (
+        city_broker(city, tmp_path / "up", acl=uncommented("acl")) as up,
+        closing(connected(city, up, "bridge.depot-1")) as bridge,
+    ):
+        for part in (*PARTS, "commands/x"):
+            refused = "Not authorized" if part == "commands/x" else ""
+            assert answer(bridge, f"traffic/v1/harbour/pole-7/{part}") == refused, part
+            assert answer(bridge, f"traffic/v1/town/pole-7/{part}") == "Not authorized", part

@@ -46,15 +46,19 @@ def eventually(condition: Callable[[], T], timeout: float = 10.0) -> T:
 
 
 class Mosquitto:
-    """Mosquitto that can be killed and started again on its port. settings: more lines for its configuration."""
+    """Mosquitto that can be killed and started again on its port.
 
-    def __init__(self, folder: Path, *settings: str) -> None:
-        self.port = free_port()
-        self._config = folder / "mosquitto.conf"
+    settings: more lines for its configuration. config: a whole configuration of the caller's instead, for `port`.
+    """
+
+    def __init__(self, folder: Path, *settings: str, config: Path | None = None, port: int = 0) -> None:
+        self.port = port or free_port()
+        self._config = config or folder / "mosquitto.conf"
         self._log = folder / "mosquitto.log"
         # Started by root, it would switch to a user that cannot read the test's files.
         lines = ("user root", "log_type all", f"listener {self.port} {HOST}", *(settings or ("allow_anonymous true",)))
-        self._config.write_text("\n".join(lines) + "\n")
+        if config is None:
+            self._config.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -70,6 +74,11 @@ class Mosquitto:
             return True
         time.sleep(0.01)
         return False
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """Send SIGKILL: it saves nothing and sends nothing."""
@@ -91,9 +100,10 @@ class Mosquitto:
 
 
 @contextlib.contextmanager
-def mosquitto(folder: Path, *settings: str) -> Iterator[Mosquitto]:
+def mosquitto(folder: Path, *settings: str, config: Path | None = None, port: int = 0) -> Iterator[Mosquitto]:
+    """A running one, see Mosquitto; it is killed at the end."""
     folder.mkdir(exist_ok=True)
-    broker = Mosquitto(folder, *settings)
+    broker = Mosquitto(folder, *settings, config=config, port=port)
     broker.start()
     try:
         yield broker
