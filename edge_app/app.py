@@ -194,6 +194,12 @@ def build_publisher(
     )
 
 
+def broker_problem(publisher: Publisher) -> str:
+    """Return the reason why counts do not reach the broker, "" when they do."""
+    problem = "" if publisher.problem == publisher.store_problem else publisher.problem
+    return problem or ("" if publisher.connected else "not connected yet: try again in a few seconds")
+
+
 @contextmanager
 def service(config: Config, source: Source | None = None) -> Iterator[Service]:
     """Build everything that `edge-app run` needs, yield the service, and free it all in reverse order.
@@ -225,7 +231,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}
         report.components = Components(source, pipeline, ledger, quality, publisher, running, folder, certificates)
-        stack.enter_context(extras.snapshot_server(folder, preview))
+        stack.enter_context(extras.snapshot_server(folder, preview, lambda: broker_problem(publisher)))
         stack.enter_context(extras.broadcast(config, preview))
         stack.enter_context(extras.metrics(config, device, report.components, lines))
         log.info("watching", extra={"source": config.source.kind, "lines": len(lines), "model": device.model[:12]})

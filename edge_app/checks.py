@@ -24,6 +24,7 @@ from edge_app.errors import BrokerError, ConfigError, DetectorError, PreviewErro
 from edge_app.harvest.folder import folder_problem
 from edge_app.mqtt.session import probe as probe_broker
 from edge_app.preview.rtsp import choose_encoder
+from edge_app.preview.snapshot_socket import request_broker_problem
 from edge_app.records import Frame
 from edge_app.sources import Source, SourceStatus
 from edge_app.sources import probe as probe_source
@@ -55,7 +56,10 @@ def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
         yield check_harvest(config)
     if config.preview.enabled:
         yield check_preview(config)
-    yield _check_broker(config)
+    if _may_disconnect_service(config, running_pid):
+        yield _check_broker_of_service(config)
+    else:
+        yield _check_broker(config)
     if not stop.is_set():
         yield from _check_pipeline(config, stop, running=running_pid is not None)
 
@@ -153,6 +157,30 @@ def _check_broker(config: Config) -> Finding:
         )
         return Finding("warn", "broker", sentence)
     return Finding("ok", "broker", f"{m.host}:{m.port} accepts us with MQTT {version}.")
+
+
+def _may_disconnect_service(config: Config, running_pid: str | None) -> bool:
+    """Return True when a connection of the check could end that of the service.
+
+    A broker may bind client ids to certificates or user names (mosquitto's use_username_as_clientid): then an id of
+    its own does not help. Where the lock may not be read, a service may be running.
+    """
+    unreadable = False
+    try:
+        (config.store.folder / "ledger.lock").open("rb").close()
+    except OSError as error:
+        unreadable = isinstance(error, PermissionError)
+    return bool(config.mqtt.cert_file or config.mqtt.username) and (running_pid is not None or unreadable)
+
+
+def _check_broker_of_service(config: Config) -> Finding:
+    problem = request_broker_problem(config.store.folder)
+    if problem is None:
+        sentence = "the running service has the connection; stop it to check the broker, or run this as its user."
+        return Finding("warn", "broker", sentence)
+    if problem:
+        return Finding("FAIL", "broker", f"the running service says: {problem.removeprefix('broker ').rstrip('.')}.")
+    return Finding("ok", "broker", f"the running service is connected to {config.mqtt.host}:{config.mqtt.port}.")
 
 
 def _sentence(error: Exception) -> str:

@@ -6,7 +6,7 @@ One that is switched off, or that cannot be served, becomes None or an empty con
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
@@ -74,10 +74,15 @@ def broadcast(config: Config, preview: Preview) -> AbstractContextManager[object
     return Broadcast(preview, server, annotated, plain)
 
 
-def snapshot_server(folder: Path, preview: Preview) -> AbstractContextManager[object]:
-    """Return the snapshot socket in the state folder as a context; an empty context when it cannot be created."""
+def snapshot_server(
+    folder: Path, preview: Preview, broker_problem: Callable[[], str] = lambda: ""
+) -> AbstractContextManager[object]:
+    """Return the snapshot socket in the state folder as a context; an empty context when it cannot be created.
+
+    broker_problem: returns the reason why counts do not reach the broker, "" when they do.
+    """
     try:
-        return SnapshotServer(folder, preview)
+        return SnapshotServer(folder, preview, broker_problem)
     except StoreError as error:
         log.error("%s; counting goes on without snapshots", error)
         return nullcontext()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -14,15 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app import checks
-from edge_app.checks import check_clock, check_state_folder, findings
+from edge_app.app import service
+from edge_app.checks import _may_disconnect_service, _running_pid, check_clock, check_state_folder, findings
 from edge_app.commands import check
 from edge_app.config.load import load
-from edge_app.config.model import Config
+from edge_app.config.model import Config, MqttConfig, StoreConfig
+from edge_app.config.source import SourceConfig
 from edge_app.detectors.manifest import Manifest, default_model
+from edge_app.preview.snapshot_socket import request_broker_problem
 from edge_app.records import Line, Region, Tracks
 from edge_app.system import logging as logs
+from edge_app.system.threads import Worker
 from edge_app.web.line_check import LEAST_FRAMES, DetectorView, Finding, LineObserver, check_line, check_rate
-from tests.support.brokers import Mosquitto, free_port, needs_mosquitto
+from tests.support.brokers import Mosquitto, eventually, free_port, mosquitto, needs_mosquitto
 from tests.support.videos import write_video
 
 LINE = Line("road", (0.0, 0.5), (1.0, 0.5))
@@ -210,6 +215,42 @@ def test_the_camera_of_a_running_service_is_not_opened(tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = by_what(load(path, {}))
     assert "the running service has the camera" in found["source"].sentence
+
+
+@needs_mosquitto
+def test_a_running_service_is_asked_about_its_broker(tmp_path: Path) -> None:
+    with mosquitto(tmp_path / "broker") as running:
+        config = configured(tmp_path, tmp_path, f'[mqtt]\nport = {running.port}\nusername = "pole-7"')
+        config = config.model_copy(update={"source": SourceConfig()})
+        assert not _may_disconnect_service(config, _running_pid(config.store.folder))
+        with service(config) as built:
+            assert _may_disconnect_service(config, _running_pid(config.store.folder))
+            assert request_broker_problem(config.store.folder) == "not connected yet: try again in a few seconds"
+            stop = threading.Event()
+            worker = Worker("service", lambda _: built.run(stop), lambda _, fault: pytest.fail(str(fault)))
+            worker.start()
+            eventually(lambda: time.sleep(0.02) or request_broker_problem(config.store.folder) == "")  # type: ignore[func-returns-value]
+            running.stop()
+            eventually(lambda: time.sleep(0.02) or "broker 127" in (request_broker_problem(config.store.folder) or ""))  # type: ignore[func-returns-value]
+            stop.set()
+            assert worker.join(20)
+    assert request_broker_problem(config.store.folder) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_a_lock_that_may_not_be_read_counts_as_a_running_service(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    login = Config(mqtt=MqttConfig(username="pole-7"), store=StoreConfig(folder=folder))
+    anonymous = Config(store=StoreConfig(folder=folder))
+    folder.mkdir(0o700)
+    assert not _may_disconnect_service(login, None)
+    os.seteuid(65534)
+    try:
+        assert _running_pid(folder) is None
+        found = [_may_disconnect_service(config, None) for config in (login, anonymous)]
+    finally:
+        os.seteuid(0)
+    assert found == [True, False]
 
 
 def test_too_little_disk_space_is_a_warning(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Hand out single pictures of the running service through a Unix socket in the state folder, for its user alone.
 
 A request is one line, "annotated WIDTH" or "plain WIDTH"; the answer is "J" and a JPEG, or "E" and one sentence.
+To "broker" the answer is "B" and the reason why counts do not reach the broker, empty when they do.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -29,11 +30,13 @@ _LONGEST_REQUEST: Final = 64
 class SnapshotServer:
     """Server of the snapshot socket, serving pictures of `preview` within the context.
 
-    folder: the state folder. Raises StoreError when no socket can be created in it.
+    folder: the state folder. broker_problem: returns the reason why counts do not reach the broker, "" when they do.
+    Raises StoreError when no socket can be created in it.
     """
 
-    def __init__(self, folder: Path, preview: Preview) -> None:
+    def __init__(self, folder: Path, preview: Preview, broker_problem: Callable[[], str] = lambda: "") -> None:
         self._preview, self._path = preview, folder / NAME
+        self._broker_problem = broker_problem
         self._stop = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -66,6 +69,8 @@ class SnapshotServer:
                 client.sendall(self._answer(client.recv(_LONGEST_REQUEST)))
 
     def _answer(self, request: bytes) -> bytes:
+        if request.strip() == b"broker":
+            return b"B" + self._broker_problem().encode()
         kind, _, width = request.decode("ascii", "replace").strip().partition(" ")
         if kind not in ("annotated", "plain") or not width.isascii() or not width.isdecimal():
             return b'EA request is "annotated WIDTH" or "plain WIDTH".'
@@ -100,6 +105,23 @@ def request_snapshot(folder: Path, *, annotated: bool, width: int = 3840) -> byt
     if answer[:1] != b"J":
         raise PreviewError(answer[1:].decode("utf-8", "replace") or "the running service gave no picture")
     return bytes(answer[1:])
+
+
+def request_broker_problem(folder: Path) -> str | None:
+    """Ask the running service for the reason why counts do not reach its broker; it is "" when they do.
+
+    Return None when no service runs, and when it cannot be asked: an older one, or one of another user.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, _short_path(folder) as short:
+            sock.settimeout(_ANSWER_S)
+            sock.connect(str(short / NAME))
+            sock.sendall(b"broker\n")
+            with sock.makefile("rb") as stream:
+                answer = stream.read()
+    except OSError:
+        return None
+    return answer[1:].decode("utf-8", "replace") if answer[:1] == b"B" else None
 
 
 @contextlib.contextmanager

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import pytest
 
+from edge_app.checks import findings
+from edge_app.config.load import load
+from edge_app.drawing.scene import Privacy
 from edge_app.errors import BrokerError
 from edge_app.mqtt.connection import Acked, Connected, Lost, Message, SubscriptionRefused, Timing
 from edge_app.mqtt.embedded_broker import HOST
@@ -22,7 +27,11 @@ from edge_app.mqtt.endpoint import Endpoint, Tls
 from edge_app.mqtt.homeassistant import Announcement, entities_of
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.session import Session, Subscriber, probe
+from edge_app.preview.live import Preview
+from edge_app.preview.snapshot_socket import SnapshotServer
 from edge_app.records import Line
+from edge_app.storage.folder_lock import lock_folder
+from edge_app.web.line_check import Finding
 from tests.support.brokers import (
     QUICK,
     SHORT,
@@ -314,6 +323,45 @@ def test_two_programs_with_one_certificate_disconnect_each_other(city: City, bro
         with closing(Session(to, "of its own", timing=SHORT, backoff=QUICK)) as second:
             run_until(second, Connected)
             run_until(first, Lost)
+
+
+def check_broker(city: City, port: int, folder: Path, name: str) -> Finding:
+    """Return the broker finding of `edge-app check` as pole-7, with this state folder."""
+    files = "\n".join(
+        f'{key} = "{path}"'
+        for key, path in zip(("ca_file", "cert_file", "key_file"), astuple(city.tls("harbour.pole-7")), strict=False)
+    )
+    config = folder.parent / f"{name}.toml"
+    config.write_text(
+        f'device = {{ site = "harbour", device = "pole-7" }}\n[store]\nfolder = "{folder}"\n'
+        f'[mqtt]\nhost = "{HOST}"\nport = {port}\ntls = true\n{files}\n'
+    )
+    stop = threading.Event()
+    stop.set()  # ends the check before it opens the camera
+    return next(finding for finding in findings(load(config, {}), stop) if finding.what == "broker")
+
+
+def test_check_asks_the_running_service_instead_of_disconnecting_it(
+    city: City, broker: Mosquitto, tmp_path: Path
+) -> None:
+    folder = tmp_path / "state"
+    preview = Preview((), (), Privacy())
+    assert check_broker(city, broker.port, folder, "before").sentence.endswith("accepts us with MQTT 5.")
+    with ExitStack() as stack:
+        stack.callback(os.close, lock_folder(folder))
+        assert "stop it to check" in check_broker(city, broker.port, folder, "silent").sentence
+        pole = stack.enter_context(closing(connected(city, broker, "harbour.pole-7")))
+        stack.enter_context(SnapshotServer(folder, preview, lambda: pole.problem))
+        found = check_broker(city, broker.port, folder, "connected")
+        assert (found.level, found.sentence) == ("ok", f"the running service is connected to {HOST}:{broker.port}.")
+        assert answer(pole, "traffic/v1/harbour/pole-7/status") == ""
+        assert (pole.connections, pole.failures) == (1, 0)
+        impostor = connected(city, broker, "harbour.pole-7")  # the service is disconnected now, and knows the reason
+        impostor.close()
+        run_until(pole, Lost)
+        found = check_broker(city, broker.port, folder, "lost")
+        assert found.level == "FAIL"
+        assert "the running service says: 127.0.0.1:" in found.sentence
 
 
 # --- limits
