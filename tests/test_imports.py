@@ -26,7 +26,7 @@ PURE = {
     "counting.line_counter": {"records", "counting.duplicates"},
     "counting.duplicates": {"records"},
     "storage.intervals": {"records"},
-    "offline.scoring": {"records", "errors"},
+    "offline.scoring": {"records", "errors", "system.names"},
     "detectors.ssd": {"records"},
     "detectors.letterbox": {"records"},
     "drawing.overlay": {"records", "drawing", "drawing.shapes", "drawing.totals_panel"},
@@ -34,6 +34,7 @@ PURE = {
     "counting.running_totals": {"records"},
     "counting.stage_times": set[str](),
     "system.rate_meter": set[str](),
+    "system.names": set[str](),
     "counting.pipeline": {
         "records",
         "counting.tracker",
@@ -55,6 +56,7 @@ CALCULATION = {
 """Libraries that every pure module may import."""
 GRANTED = {
     "offline.scoring": {"json", "pathlib"},  # read_truth
+    "system.names": {"unicodedata"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "detectors.ssd": {"cv2"},  # its non-maximum suppression
     "drawing.scene": {"cv2"},  # resizing

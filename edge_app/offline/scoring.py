@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 
 from edge_app.errors import ConfigError
 from edge_app.records import Direction, Line
+from edge_app.system.names import stays_below
 
 GROUPS: Final = {"car": "car", "motorcycle": "motorcycle", "bus": "heavy", "truck": "heavy", "bicycle": "bicycle"}
 """Scored group of each class; three-wheelers and people are not scored."""
@@ -145,6 +146,8 @@ def read_truth(path: Path) -> Truth:
     """Read a truth file. Raises ConfigError: when it cannot be read or is not a truth file."""
     try:
         content = json.loads(path.read_text("utf-8"))
+        if not stays_below(content["clip"]):
+            raise ValueError(f"clip {content['clip']!r} lies outside the folder of the clips")
         line = content["line"]
         return Truth(
             clip=content["clip"],
@@ -156,7 +159,7 @@ def read_truth(path: Path) -> Truth:
         )
     except OSError as error:
         raise ConfigError(f"cannot read the truth file {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, IndexError, ZeroDivisionError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError) as error:
         fault = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ConfigError(f"{path} is not a truth file: {fault}; docs/accuracy.md describes one") from error
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edge_app.system.names import stays_below
 from models.data import fingerprints
 from models.data.boxes import checked
 from models.data.fingerprints import PictureError, PictureInfo
@@ -35,6 +36,9 @@ def gather(
     names: set[str] = set()
     hashes: dict[str, Path] = {}
     for item in labelled:
+        if not stays_below(item.name):
+            problems.add("unusable name", item.labels, f"no file can be written under the name {item.name!r}")
+            continue
         image = _bytes(item, problems)
         info = None if image is None else _inspect(item, image, problems)
         if image is None or info is None or _is_duplicate(item, digest(image), names, hashes, problems):

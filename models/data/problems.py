@@ -27,6 +27,7 @@ Kind: TypeAlias = Literal[
     "zero area",
     "size differs",
     "no camera",
+    "unusable name",
     "flag lost",
 ]
 SCHEMA: Final = "edge-app/import-problems/1"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
+from edge_app.system.names import stays_below
 
 CLASSES: Final = ("car", "motorcycle", "bus", "truck", "other")
 """A label's number is its index here. `other` (three-wheelers, tractors) is never trained nor scored."""
@@ -59,6 +60,8 @@ class Sample:
         _check("ignored", self.ignored, np.bool_, (n,))
         if not all((self.name, self.sha256, self.origin, self.licence, self.camera)):
             raise ValueError(f"sample {self.name!r} lacks a name, sha256, origin, licence or camera")
+        if not stays_below(self.name):
+            raise ValueError(f"sample {self.name!r} would be written outside its folder")
         if n and not (self.classes.min() >= 0 and self.classes.max() < len(CLASSES)):
             raise ValueError(f"sample {self.name!r} has a class outside 0..{len(CLASSES) - 1}")
 

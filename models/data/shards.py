@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from edge_app.system.names import stays_below
 from models.data.errors import DataError
 from models.data.samples import ASPECT_DIGITS, CLASSES, Sample, digest
 from models.data.tfrecord import Values, decode, encode, read_records, write_record
@@ -124,10 +125,14 @@ def read_index(folder: Path) -> Index:
         if content["schema"] != SCHEMA or tuple(content["classes"]) != CLASSES:
             raise ValueError(f"its schema is not {SCHEMA} with the classes {', '.join(CLASSES)}")
         entries = tuple(Entry(**entry) for entry in content["images"])
-        return Index(folder, tuple(Shard(**shard) for shard in content["shards"]), entries)
+        shards = tuple(Shard(**shard) for shard in content["shards"])
+        outside = [shard.file for shard in shards if not stays_below(shard.file)]
+        if outside:
+            raise ValueError(f"the shard {outside[0]!r} lies outside the folder")
+        return Index(folder, shards, entries)
     except FileNotFoundError as error:
         raise DataError(f"{folder} holds no {INDEX}; is it a folder that `import` wrote?") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is no index of shards: {error}.") from error
 
 

@@ -26,6 +26,8 @@ from models.registry.history import Event
 
 ENTRY: Final = "edge-app/registry-entry/1"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_SIZE: Final = re.compile(r"[0-9]{1,4}x[0-9]{1,4}")
 ARTEFACTS: Final = Path(__file__).resolve().parents[1] / "artefacts"
 
 
@@ -147,15 +149,33 @@ class Registry:
         write(self.root / "history.jsonl", "".join(map(history.as_line, events)).encode())
 
     def candidate_file(self, sha256: str) -> Path:
-        """Return the path of a candidate's .tflite in the store."""
+        """Return the path of a candidate's .tflite in the store. Raises RegistryError: for a malformed hash."""
+        _require(_SHA256, sha256)
         return self.store / f"{sha256}.tflite"
 
     def former_files(self, sha256: str) -> tuple[Path, Path]:
-        """Return the paths of the .tflite and the .json of a model that was in production."""
+        """Return the paths of the .tflite and the .json of a model that was in production.
+
+        Raises RegistryError: for a malformed hash.
+        """
+        _require(_SHA256, sha256)
         folder = self.root / "former"
         return folder / f"{sha256}.tflite", folder / f"{sha256}.json"
 
     def product_files(self, size: str) -> tuple[Path, Path]:
-        """Return the paths of the product's .tflite and .json for an input size, "512x288"."""
+        """Return the paths of the product's .tflite and .json for an input size, "512x288".
+
+        Raises RegistryError: for a malformed size.
+        """
+        _require(_SIZE, size)
         name = f"ssdlite_mobilenet_v2_{size}"
         return self.production / f"{name}.tflite", self.production / f"{name}.json"
+
+
+def _require(form: re.Pattern[str], text: str) -> None:
+    """Refuse a text of an entry or of the history that is to become part of a path and has another form.
+
+    Raises RegistryError: when it does not match.
+    """
+    if not form.fullmatch(text):
+        raise RegistryError(f"The registry holds {text[:80]!r} where a hash or a size of an input belongs.")

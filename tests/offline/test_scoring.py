@@ -101,6 +101,17 @@ def test_a_file_that_is_no_truth_file_is_refused_in_a_sentence(tmp_path: Path) -
         read_truth(tmp_path / "absent.json")
 
 
+@pytest.mark.parametrize("clip", ["../../etc/passwd", "/etc/passwd", "a/../../b.mp4", "..", "", "a\nb.mp4", 3, None])
+def test_a_truth_names_a_clip_in_the_folder_of_the_clips(tmp_path: Path, clip: object) -> None:
+    line = {"id": "main", "start": [0, 0.5], "end": [1, 0.5]}
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps({"clip": clip, "line": line, "fps": 25, "frames": 1, "events": []}))
+    with pytest.raises(ConfigError, match="is not a truth file"):
+        read_truth(path)
+    path.write_text(json.dumps({"clip": "day/a b.mp4", "line": line, "fps": 25, "frames": 1, "events": []}))
+    assert read_truth(path).clip == "day/a b.mp4"
+
+
 @needs("tools/score_counts.py")
 def test_scores_agree_with_the_reference_scorer(tmp_path: Path) -> None:
     chance = random.Random(7)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeAlias
 
+from edge_app.system.names import stays_below
 from models.data.problems import Problems
 from models.data.samples import Sample
 
@@ -101,8 +102,13 @@ def number(text: str) -> float:
 
 
 def without_suffix(name: str) -> str:
-    """Return the name of the picture that a file name stands for."""
-    return PurePosixPath(name.replace("\\", "/")).with_suffix("").as_posix()
+    """Return the name of the picture that a file name stands for.
+
+    For a file name that leads out of the folder, as an absolute path does, it is the last part, by which `Pictures`
+    finds the picture too.
+    """
+    path = PurePosixPath(name.replace("\\", "/")).with_suffix("")
+    return path.as_posix() if stays_below(path.as_posix()) else path.name
 
 
 def save(folder: Path, sample: Sample) -> str:

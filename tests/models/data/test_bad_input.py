@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from models.data import shards
+from models.data.commands import WRITERS
+from models.data.errors import DataError
 from models.data.samples import Sample
+from models.data.shards import features, sample_of
 from models.data.sources import CameraRule, Source
-from tests.support.annotated import encoded, imported, kinds, yolo_set
+from models.data.tfrecord import decode, encode
+from tests.support.annotated import encoded, imported, kinds, sample, yolo_set
 
 GOOD = "1 0.5 0.5 0.2 0.2\n"
 
@@ -253,6 +259,83 @@ def test_csv_without_its_columns_and_a_picture_no_line_names(tmp_path: Path) -> 
     assert found == []
     assert kinds(problems) == [("unreadable label", None), ("picture without label", None)]
     assert "lacks filename, xmin" in problems.found[0].what
+
+
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+@pytest.mark.parametrize("name", ["../../{}", "{}/../../{}", "/{}", "{folder}/{}", "..\\..\\{}", "a//../../{}"])
+def test_no_picture_name_makes_an_export_write_outside_its_folder(tmp_path: Path, kind: str, name: str) -> None:
+    """The picture is found by the last part of its name, and has that part as its name from then on."""
+    given, inner = name.replace("{folder}", str(tmp_path)).replace("{}", "victim"), tmp_path / "in" / "set"
+    inner.mkdir(parents=True)
+    (inner / "victim.jpg").write_bytes(encoded(1))
+    if kind == "coco":
+        content = coco_set(inner)
+        for other in ("a.jpg", "b.jpg"):
+            (inner / other).unlink()
+        content["images"] = [content["images"][0] | {"file_name": f"{given}.jpg"}]
+        (inner / "set.json").write_text(json.dumps(content))
+    elif kind == "csv":
+        (inner / "labels.csv").write_text(f"{HEADER}{given}.jpg,car,1,2,30,20\n")
+    elif kind == "voc":
+        (inner / "victim.xml").write_text(voc(voc_object(), filename=f"{given}.jpg"))
+    else:
+        (inner / "classes.txt").write_text("car\n")
+        (inner / "victim.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    found, problems = imported(kind, inner)
+    assert ([one.name for one in found], problems.found) == (["victim"], [])
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    WRITERS[kind](tmp_path / "out" / "deep", found)
+    written = {path for path in tmp_path.rglob("*") if path.is_file()} - before
+    assert written
+    assert all(path.is_relative_to(tmp_path / "out" / "deep") for path in written)
+
+
+HOSTILE = [
+    "../a",
+    "a/../../b",
+    "/etc/cron.d/a",
+    "a//b",
+    "",
+    ".",
+    "..",
+    "a\\..\\..\\b",
+    "a\nb",
+    "a\0",
+    "\udce9",
+    "a\x1b[2J",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_sample_refuses_a_hostile_name(name: str) -> None:
+    """Reading shards of another program refuses it too."""
+    with pytest.raises(ValueError, match="sample"):
+        sample(name, camera="a")
+    if name.isascii():
+        made = features(sample("good")) | {"image/source_id": [name.encode()]}
+        with pytest.raises(ValueError, match="sample"):
+            sample_of(decode(encode(made)))
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTILE if name != "\udce9"])
+def test_an_index_may_not_name_a_shard_outside_its_folder(tmp_path: Path, name: str) -> None:
+    shards.write(tmp_path / "set", [sample("good")])
+    shutil.copy(tmp_path / "set/part-00000.tfrecord", tmp_path / "a")
+    path = tmp_path / "set" / shards.INDEX
+    content = json.loads(path.read_text())
+    content["shards"][0]["file"] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="lies outside the folder"):
+        shards.read_index(tmp_path / "set")
+
+
+def test_a_picture_with_an_unusable_name_is_listed(tmp_path: Path) -> None:
+    """Uses a name with a line break, found in the folder itself."""
+    root = yolo_set(tmp_path, {"good": "", "a\nb": ""})
+    found, problems = imported("yolo", root)
+    assert [one.name for one in found] == ["good"]
+    assert kinds(problems) == [("unusable name", None)]
+    assert "\n" not in problems.found[0].what
 
 
 def test_no_label_reaches_a_picture_outside_its_folder(tmp_path: Path) -> None:

@@ -114,6 +114,13 @@ def test_a_first_model_needs_a_reason_and_licences_all_the_same(tmp_path: Path) 
     assert not one.product_files(SIZE)[0].exists()
 
 
+@pytest.mark.parametrize("text", ["../../x", "/etc/x", "", "512x288/..", "A" * 64, "0" * 63, "512x288\n"])
+def test_a_malformed_hash_or_size_becomes_no_path(registry: Registry, text: str) -> None:
+    for path_of in (registry.candidate_file, registry.former_files, registry.product_files):
+        with pytest.raises(RegistryError):
+            path_of(text)
+
+
 def test_nothing_to_roll_back_to(registry: Registry) -> None:
     for size in (SIZE, "640x384"):
         with pytest.raises(Exception, match="nothing to go back to"):
