@@ -11,7 +11,7 @@ VENV := .venv/bin/python
 CACHES := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke models wheel archive clean
+.PHONY: help demo test lint smoke models wheel lock archive clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
@@ -42,6 +42,10 @@ models: ## build the published weights as detector files into build/models (Tens
 wheel: ## dist/: the program with its default detector, for a device
 	@sh deploy/prepare.sh demo
 	$(VENV) -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+lock: ## deploy/locks: choose the versions and hashes of an archive's packages anew
+	@sh deploy/prepare.sh demo
+	@sh deploy/lock.sh
 
 archive: ## dist/: installs a 64-bit ARM device without internet
 	@sh deploy/prepare.sh demo

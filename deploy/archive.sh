@@ -1,38 +1,46 @@
 #!/bin/sh
 # One archive that installs a device without internet: deploy/archive.sh [ARCH [PYTHON...]]
 #
-# ARCH is aarch64 (default) or x86_64; PYTHON the versions it is for, by default 3.10 (JetPack 6), 3.11 (Bookworm) and
-# 3.13 (Trixie). Writes dist/edge-app-VERSION-ARCH.tar.gz: the program with its model, every wheel it needs, the units,
-# the installer, the licence and the documents. On the device: tar xf, then `sudo ./install.sh install`.
+# ARCH is aarch64 (default) or x86_64; PYTHON the versions it is for, by default 3.10 (JetPack 6; not for x86_64, for which
+# the runtime has no such wheel), 3.11 (Bookworm) and 3.13 (Trixie). Writes dist/edge-app-VERSION-ARCH.tar.gz: the program
+# with its model, every wheel it needs, the units, the installer, the licence and the documents; and dist/SHA256SUMS. On
+# the device: tar xf, then `sudo ./install.sh install`.
+#
+# Every package must have the version and one of the hashes in deploy/locks, or nothing is written; deploy/lock.sh renews
+# them.
 set -eu
 cd "$(dirname "$0")/.."
 arch=${1:-aarch64}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- 3.10 3.11 3.13
+[ $# -gt 0 ] || { [ "$arch" = x86_64 ] && set -- 3.11 3.13 || set -- 3.10 3.11 3.13; }
 python=${PYTHON:-.venv/bin/python}
 case $arch in
 aarch64 | x86_64) ;;
 *) echo "archive.sh: no wheels are known for \"$arch\"; use aarch64 or x86_64" >&2 && exit 2 ;;
 esac
+for release in "$@"; do
+    [ -f "deploy/locks/python-$release.txt" ] || {
+        echo "archive.sh: deploy/locks has no packages for Python \"$release\"; add it to deploy/lock.sh, which chooses them" >&2
+        exit 2
+    }
+done
 
 folder=build/archive/$arch
+builder=build/archive/builder
 rm -rf "$folder"
 mkdir -p "$folder/wheels" dist
-"$python" -m pip wheel --quiet --no-deps --wheel-dir "$folder/wheels" .
+# An environment of its own builds the program's wheel: pip would otherwise fetch the newest hatchling.
+"$python" -I -m venv --clear "$builder"
+"$builder/bin/python" -I -m pip install --quiet --require-hashes --no-deps --only-binary=:all: -r deploy/locks/build.txt
+"$builder/bin/python" -I -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$folder/wheels" .
 wheel=$(ls "$folder"/wheels/edge_app-*.whl)
 version=$(basename "$wheel" | cut -d- -f2)
 for release in "$@"; do
-    # pip reads "python_version" of a requirement as its own Python's: what only older ones need is named here. Debian 12
-    # and JetPack 6 have numpy 1, and what apt built with it (picamera2's simplejpeg) does not load beside numpy 2.
-    case $release in
-    3.10) extra='numpy<2 tomli>=2' ;;
-    3.11) extra='numpy<2' ;;
-    *) extra= ;;
-    esac
-    # shellcheck disable=SC2086
-    "$python" -m pip download --quiet --only-binary=:all: --dest "$folder/wheels" --python-version "$release" \
+    "$python" -I -m pip download --quiet --require-hashes --no-deps --only-binary=:all: --dest "$folder/wheels" \
+        --python-version "$release" \
         --platform "manylinux_2_35_$arch" --platform "manylinux_2_34_$arch" --platform "manylinux_2_28_$arch" \
-        --platform "manylinux_2_27_$arch" --platform "manylinux_2_17_$arch" --platform "manylinux2014_$arch" "$wheel" $extra
+        --platform "manylinux_2_27_$arch" --platform "manylinux_2_17_$arch" --platform "manylinux2014_$arch" \
+        -r "deploy/locks/python-$release.txt"
 done
 # the documents too: a technician without internet reads them
 cp -r systemd deploy/install.sh deploy/edge-app.example.toml LICENSE NOTICE README.md CHANGELOG.md CONTRIBUTING.md docs "$folder"
@@ -41,5 +49,9 @@ cp models/README.md models/MODEL_CARD.md "$folder/models"
 cp -r models/artefacts/card "$folder/models/artefacts"
 cp deploy/README.md "$folder/deploy"
 archive=dist/edge-app-$version-$arch.tar.gz
-tar -czf "$archive" --transform "s,^\.,edge-app-$version-$arch," -C "$folder" .
+# Root unpacks it: the files must belong to root there, not to the user with the number of the builder.
+tar -czf "$archive.new" --sort=name --owner=0 --group=0 --numeric-owner --mode=u+rw,go-w \
+    --transform "s,^\.,edge-app-$version-$arch," -C "$folder" .
+mv "$archive.new" "$archive"
+(cd dist && sha256sum edge-app-*.tar.gz >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
 echo "$archive"

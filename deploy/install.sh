@@ -10,7 +10,12 @@
 # Exit 2 for a wrong call, 1 when it cannot be done, 3 when it went back to the release before.
 set -eu
 umask 022
-here=$(cd "$(dirname "$0")" && pwd)
+# This runs as root, perhaps from a folder in which others can write. So the caller's PATH is not used to find programs,
+# and -I below keeps the current folder and PYTHONPATH out of the search for Python modules.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+cd /
 opt=/opt/edge-app etc=/etc/edge-app state=/var/lib/edge-app units=/etc/systemd/system
 healthy_s=${HEALTHY_S:-120}
 
@@ -80,8 +85,8 @@ point() {
 build_release() {
     release=$opt/releases/$(date -u +%Y%m%d-%H%M%S)
     python=/usr/bin/python3
-    $python -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$python is older than 3.10"
-    $python -m venv --system-site-packages "$release" >&2 || {
+    $python -I -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$python is older than 3.10"
+    $python -I -m venv --system-site-packages "$release" >&2 || {
         rm -rf "$release"
         fail "no environment could be made; if python3-venv is missing: apt-get install python3-venv"
     }
@@ -91,12 +96,12 @@ build_release() {
         set -- "$here/.."
     fi
     # what apt built with numpy 1, as picamera2's simplejpeg on Debian 12, does not load beside numpy 2
-    $python -c 'import sys; sys.exit(sys.version_info >= (3, 12))' && set -- "$@" 'numpy<2'
-    "$release/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2 </dev/null || {
+    $python -I -c 'import sys; sys.exit(sys.version_info >= (3, 12))' && set -- "$@" 'numpy<2'
+    "$release/bin/python" -I -m pip install --quiet --disable-pip-version-check "$@" >&2 </dev/null || {
         rm -rf "$release"
         fail "pip could not install the program; its message is above, and what was installed before is untouched"
     }
-    "$release/bin/edge-app" --help >/dev/null || fail "the new release does not start; what was installed before is untouched"
+    "$release/bin/python" -I "$release/bin/edge-app" --help >/dev/null || fail "the new release does not start; what was installed before is untouched"
     echo "$release"
 }
 
@@ -194,7 +199,7 @@ do_uninstall() {
 
 case ${1:-}:${2:-} in
 install: | install:--offline | rollback: | uninstall: | uninstall:--purge) ;;
-*) sed -n '4,6s/^# *//p' "$0" >&2 && exit 2 ;;
+*) sed -n '4,6s/^# *//p' "$here/$(basename -- "$0")" >&2 && exit 2 ;;
 esac
 [ "$(id -u)" = 0 ] || fail "must be run as root: sudo $0 $*"
 "do_$1" "${2:-}"

@@ -126,11 +126,11 @@ unpack_promtool() {
 
 # fits PYTHON BELOW: runs, is 3.10 or newer and older than 3.BELOW
 fits() {
-    "$1" -c "import sys; sys.exit(not (3, 10) <= sys.version_info < (3, $2))" 2>/dev/null
+    "$1" -I -c "import sys; sys.exit(not (3, 10) <= sys.version_info < (3, $2))" 2>/dev/null
 }
 
 has_venv() {
-    "$1" -c 'import ensurepip, venv' 2>/dev/null
+    "$1" -I -c 'import ensurepip, venv' 2>/dev/null
 }
 
 # Prints the interpreter to build on. The system's own comes first: only it sees gi and picamera2 from apt. Debian
@@ -156,7 +156,7 @@ fingerprint() {
 
 # A folder that was interrupted, or whose Python has been upgraded since, has no pip of its own.
 usable() {
-    "$1/bin/python" -c 'import pip, sys; sys.exit(not pip.__file__.startswith(sys.prefix))' 2>/dev/null
+    "$1/bin/python" -I -c 'import pip, sys; sys.exit(not pip.__file__.startswith(sys.prefix))' 2>/dev/null
 }
 
 # install EXTRA FOLDER BELOW [OPTION OF VENV]
@@ -167,11 +167,11 @@ install() {
     else
         python=$(choose_python "$3")
         say "making the environment $2 with $python"
-        "$python" -m venv --clear ${4:+"$4"} "$2" ||
+        "$python" -I -m venv --clear ${4:+"$4"} "$2" ||
             fail "$python could not make the environment $2; its message is above. \`make clean\` removes what is half made."
     fi
     say "installing the packages of [$1] into $2; the first time takes a few minutes"
-    "$2/bin/python" -m pip install --quiet --editable ".[$1]" </dev/null ||
+    "$2/bin/python" -I -m pip install --quiet --editable ".[$1]" </dev/null ||
         fail "pip could not install the packages; its message is above. Check the network and run this again."
     fingerprint "$2" >"$done_file"
 }

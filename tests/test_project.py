@@ -116,6 +116,14 @@ def test_every_console_command_answers_to_help(unpacked: Path) -> None:
 # --- the archive
 
 DOCUMENTS_OF_MODELS = ("models/README.md", "models/MODEL_CARD.md")
+PYTHON_STAND_IN = """\
+#!/bin/sh
+case "$3 $4" in
+"venv --clear") mkdir -p "$5/bin" && cp "$0" "$5/bin/python" ;;
+"pip wheel") touch "$9/edge_app-1.2-py3-none-any.whl" ;;
+esac
+"""
+"""Takes `-I -m venv --clear FOLDER` and `-I -m pip COMMAND`; of pip's commands only `wheel` makes a file."""
 
 
 def test_the_archive_carries_the_licence_and_the_documents(tmp_path: Path) -> None:
@@ -123,10 +131,10 @@ def test_the_archive_carries_the_licence_and_the_documents(tmp_path: Path) -> No
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("LICENSE", "NOTICE", *(path.name for path in ROOT.glob("*.md")), *DOCUMENTS_OF_MODELS):
         shutil.copy(ROOT / name, tmp_path / name)
-    pip = tmp_path / "pip"
-    pip.write_text('#!/bin/sh\n[ "$3" = download ] || touch "$7/edge_app-1.2-py3-none-any.whl"  # after --wheel-dir\n')
-    pip.chmod(0o755)
-    done = run("sh", tmp_path / "deploy/archive.sh", cwd=tmp_path, PYTHON=str(pip))
+    python = tmp_path / "python"
+    python.write_text(PYTHON_STAND_IN)
+    python.chmod(0o755)
+    done = run("sh", tmp_path / "deploy/archive.sh", cwd=tmp_path, PYTHON=str(python))
     assert done.returncode == 0, done.stderr
     with tarfile.open(tmp_path / done.stdout.strip()) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
@@ -139,6 +147,8 @@ def test_the_archive_carries_the_licence_and_the_documents(tmp_path: Path) -> No
         if os.path.normpath(Path(page).parent / link) not in held
     ]
     assert dead == []
+    (checksum,) = (tmp_path / "dist/SHA256SUMS").read_text().splitlines()
+    assert checksum.endswith(f"  {Path(done.stdout.strip()).name}")
 
 
 def test_python_m_is_the_same_program(unpacked: Path) -> None:

@@ -1,0 +1,74 @@
+"""Test deploy/install.sh, which root runs, in folders that belong to another user."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+SCRIPTS = sorted((ROOT / "deploy").rglob("*.sh"))
+PLANTED = ("venv", "pip", "ensurepip", "sitecustomize", "usercustomize", "runpy")
+PROGRAMS = ("dirname", "basename", "id", "install", "readlink", "date", "dpkg-query", "sed", "rm")
+
+
+def _may_make_a_namespace() -> bool:
+    return not os.geteuid() and not subprocess.run(("unshare", "--mount", "true"), capture_output=True).returncode
+
+
+needs_namespace = pytest.mark.skipif(
+    not shutil.which("unshare") or not _may_make_a_namespace(), reason="only root may mount over /etc and /opt"
+)
+needs_venv = pytest.mark.skipif(
+    subprocess.run(("/usr/bin/python3", "-I", "-c", "import ensurepip"), capture_output=True).returncode != 0,
+    reason="needs python3-venv: apt install python3-venv",
+)
+
+
+@needs_namespace
+@needs_venv
+def test_root_runs_no_file_of_the_callers_folder(tmp_path: Path) -> None:
+    """Nor one that PATH or PYTHONPATH names. The installer runs up to the environment, for which /opt is too small."""
+    here, archive = tmp_path / "other user's", tmp_path / "archive"
+    (here / "bin").mkdir(parents=True)
+    for name in PLANTED:
+        (here / f"{name}.py").write_text(f"open({str(here / 'ran')!r}, 'a').write('{name} ')\n")
+    for name in PROGRAMS:
+        (here / "bin" / name).write_text(f'#!/bin/sh\necho {name} >>"{here}/ran"\nexec /usr/bin/{name} "$@"\n')
+        (here / "bin" / name).chmod(0o755)
+    (archive / "wheels").mkdir(parents=True)
+    shutil.copy(ROOT / "deploy/install.sh", archive)
+    shutil.copytree("/etc", tmp_path / "etc", symlinks=True, ignore_dangling_symlinks=True)
+    # its changes are gone with the namespace
+    own = 'mount --bind "$1" /etc && mount -t tmpfs -o size=64k none /opt && mount -t tmpfs none /var/log'
+    script = f'{own} && cd "$2" && exec sh "$3" install'
+    done = subprocess.run(
+        ("unshare", "--mount", "sh", "-c", script, "sh", tmp_path / "etc", here, "../archive/install.sh"),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={"PATH": f"{here / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(here), "HOME": str(here)},
+    )
+    assert "no environment could be made" in done.stderr
+    assert done.returncode == 1
+    assert not (here / "ran").exists(), (here / "ran").read_text()
+
+
+def test_a_wrong_call_shows_the_usage_from_any_folder(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "deploy/install.sh", tmp_path)
+    done = subprocess.run(("sh", "install.sh", "x"), cwd=tmp_path, capture_output=True, text=True, timeout=10)
+    assert done.returncode == 2
+    assert "install.sh uninstall [--purge]" in done.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_python_never_searches_the_current_folder_for_modules(script: Path) -> None:
+    """-m and -c put the current folder first in the module search path; -I does not."""
+    for number, line in enumerate(script.read_text("utf-8").splitlines(), 1):
+        if re.search(r"(python\S*|^ *\"\$1\") .*(-m|-c)\b", line.partition("#")[0]):
+            assert re.search(r"(python\S*|^ *\"\$1\") -I ", line), f"{script.name}:{number}: {line.strip()}"
