@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from edge_app.errors import EdgeAppError
+from edge_app.web.bounded_server import BoundedServer
 
 _FOLDER: Final = Path(__file__).parent / "page"
 _STATIC: Final = {
@@ -59,8 +60,7 @@ class PageServer:
     def __init__(self, routes: Routes, port: int = 0) -> None:
         self._token = secrets.token_urlsafe(18)
         handler = type("Handler", (_Handler,), {"routes": routes, "token": self._token})
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        self._server.daemon_threads = True
+        self._server = BoundedServer(("127.0.0.1", port), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), name="page", daemon=True)
 
     @property
@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         routes = {"/check": self.routes.check, "/save": self.routes.save}
         path = self._address().path
-        if not self._authorised({}):
+        if not self._authorised({}) or not self._from_own_page():
             return
         length = self.headers.get("Content-Length", "")
         if path not in routes:
@@ -141,6 +141,16 @@ class _Handler(BaseHTTPRequestHandler):
         if self._host() in _OWN_HOSTS and any(hmac.compare_digest(one.encode(), self.token.encode()) for one in given):
             return True
         self._refuse(HTTPStatus.FORBIDDEN, "Open the address that `edge-app lines` has printed, with its token.")
+        return False
+
+    def _from_own_page(self) -> bool:
+        """Return whether the page itself sent this request; a refusal has been sent otherwise.
+
+        A browser sends the origin with every POST, and the cookie with those of every page of this machine.
+        """
+        if self.headers.get("Origin") == f"http://{self.headers.get('Host')}":
+            return True
+        self._refuse(HTTPStatus.FORBIDDEN, "Only the page of `edge-app lines` itself may send this.")
         return False
 
     def _host(self) -> str | None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from edge_app.errors import PreviewError
+from edge_app.web.bounded_server import BoundedServer
 from edge_app.web.server import PageServer, Routes
 
 
@@ -32,7 +37,8 @@ def ask(
     server: PageServer, path: str, body: bytes | None = None, *, token: bool = True, **headers: str
 ) -> tuple[int, bytes]:
     parts = urlsplit(server.url)
-    sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    sent = {"Content-Type": "application/json", "Origin": f"http://{parts.netloc}"}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     if token:
         sent.setdefault("Cookie", f"token={parse_qs(parts.query)['token'][0]}")
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=10)
@@ -51,6 +57,31 @@ def test_without_the_token_every_request_is_refused(server: PageServer, path: st
     assert ask(server, path, Host="road.example.org")[0] == 403
     assert ask(server, path, Host="[")[0] == 403
     assert ask(server, path)[0] == (404 if path == "/nowhere" else 200)
+
+
+@pytest.mark.parametrize("path", ["/check", "/save"])
+def test_only_the_page_itself_may_change_something(server: PageServer, path: str) -> None:
+    """A browser sends the cookie with requests of every page of this machine, whatever its port."""
+    host = urlsplit(server.url).netloc
+    allowed = 200 if path == "/check" else 422
+    assert ask(server, path, b"{}")[0] == allowed
+    assert ask(server, path, b"{}", Host="localhost:1234", Origin="http://localhost:1234")[0] == allowed
+    for origin in (
+        "http://127.0.0.1:1",
+        "http://127.0.0.1",
+        f"https://{host}",
+        f"http://{host}.example.org",
+        f"http://localhost:{host.rpartition(':')[2]}",
+        "http://example.org",
+        "null",
+        "",
+    ):
+        assert ask(server, path, b"{}", Origin=origin)[0] == 403, origin
+    token = urlsplit(server.url).query.removeprefix("token=")
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nCookie: token={token}\r\n"
+    with socket.create_connection(("127.0.0.1", int(host.rpartition(":")[2])), timeout=5) as client:
+        client.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        assert client.recv(100).split()[1] == b"403"
 
 
 def test_the_page_listens_on_loopback_alone(server: PageServer) -> None:
@@ -86,7 +117,8 @@ def test_no_request_makes_it_print_a_traceback(
     """With an empty status the client resets the connection in the middle of its request."""
     parts = urlsplit(server.url)
     token = parts.query.removeprefix("token=")
-    head = f"{request_line}\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{more.format(token=token)}\r\n\r\n"
+    own = "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nContent-Type: application/json"
+    head = f"{request_line}\r\n{own}\r\n{more.format(token=token)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", int(parts.port or 0)), timeout=5) as client:
         client.sendall(head.encode() if status else head.encode()[: -4 if "POST" not in head else None])
         if status:
@@ -97,6 +129,77 @@ def test_no_request_makes_it_print_a_traceback(
     assert ask(server, "/state")[0] == 200
     time.sleep(0.1)
     assert capfd.readouterr().err == ""
+
+
+# --- limits
+
+
+class _Slow(BaseHTTPRequestHandler):
+    """Handler that answers each request, with the time limit of the page's own handler for each read."""
+
+    timeout = 20.0
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def limited(connections: int, total_s: float) -> Iterator[int]:
+    with BoundedServer(("127.0.0.1", 0), _Slow, connections=connections, total_s=total_s) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def closed(client: socket.socket) -> bool:
+    """Return True when the server ends the connection before the client's time-out."""
+    try:
+        return client.recv(100) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_connections_over_the_limit_are_closed_until_another_one_ends() -> None:
+    with limited(3, 20.0) as port, ExitStack() as stack:
+        waiting = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 5)) for _ in range(3)]
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", port), 5) as more:
+                assert closed(more)
+        waiting[0].sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert waiting[0].recv(100).split()[1] == b"200"
+        assert closed(waiting[0])
+        with socket.create_connection(("127.0.0.1", port), 5) as next_one:
+            next_one.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert next_one.recv(100).split()[1] == b"200"
+
+
+@pytest.mark.parametrize("head", [b"", b"GET / HTTP/1.1\r\n"])
+def test_a_client_that_sends_single_bytes_is_disconnected(head: bytes) -> None:
+    with limited(3, 0.3) as port, socket.create_connection(("127.0.0.1", port), 5) as client:
+        began = time.monotonic()
+        client.sendall(head)
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - began < 10:
+                client.sendall(b"x")
+                client.settimeout(0.05)
+                with contextlib.suppress(TimeoutError):
+                    if client.recv(100) == b"":
+                        break
+        assert 0.25 < time.monotonic() - began < 5
+
+
+def test_the_page_has_these_limits(server: PageServer) -> None:
+    assert isinstance(server._server, BoundedServer)
+    assert 6 <= server._server._connections <= 32, "a browser opens six"
+    assert server._server._total_s <= 30
 
 
 def test_closing_the_page_frees_its_port(server: PageServer) -> None:

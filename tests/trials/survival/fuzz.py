@@ -120,7 +120,8 @@ class Target:
 
 def with_token(token: str) -> list[bytes]:
     """Return requests with the page's token, which most changes leave intact."""
-    head = f"Host: 127.0.0.1\r\nCookie: token={token}\r\nContent-Type: application/json\r\n"
+    own = "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n"
+    head = f"{own}Cookie: token={token}\r\nContent-Type: application/json\r\n"
     gets = [f"GET {path} HTTP/1.1\r\n{head}\r\n" for path in ("/", "/state", "/picture.jpg", "/../edge-app.toml")]
     posts = [
         f"POST /{path} HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}"

@@ -1,0 +1,57 @@
+"""Limit the connections of an HTTP server and their duration, which the standard library's server does not limit."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class BoundedServer(ThreadingHTTPServer):
+    """HTTP server with a limit on the number of its connections and on the duration of each.
+
+    connections: most connections at a time; further ones are closed at once. total_s: longest duration of one, from
+    its acceptance to the end of the answer, s. A handler's `timeout` limits each read, not their sum: a client that
+    sends a byte now and then would keep a thread for ever. Raises OSError when the port is taken.
+    """
+
+    daemon_threads = True
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        handler: type[BaseHTTPRequestHandler],
+        *,
+        connections: int = 16,
+        total_s: float = 20.0,
+    ) -> None:
+        self._connections, self._total_s = connections, total_s
+        self._accepted_at: dict[Any, float] = {}
+        self._lock = threading.Lock()
+        super().__init__(address, handler)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002  # as the base class has it
+        """Return whether one more connection is allowed, and record its time if so."""
+        with self._lock:
+            if len(self._accepted_at) >= self._connections:
+                return False
+            self._accepted_at[request] = time.monotonic()
+            return True
+
+    def service_actions(self) -> None:
+        """End the connections that last too long; `serve_forever` calls this a few times a second."""
+        with self._lock:
+            now = time.monotonic()
+            expired = [request for request, at in self._accepted_at.items() if now - at > self._total_s]
+            for request in expired:
+                with contextlib.suppress(OSError):  # it is ending by itself at this moment
+                    request.shutdown(socket.SHUT_RDWR)
+
+    def close_request(self, request: Any) -> None:
+        """Remove a connection that has ended from the record, and close it."""
+        with self._lock:
+            self._accepted_at.pop(request, None)
+        super().close_request(request)
