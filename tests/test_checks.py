@@ -18,6 +18,7 @@ from edge_app import checks
 from edge_app.app import service
 from edge_app.checks import _may_disconnect_service, _running_pid, check_clock, check_state_folder, findings
 from edge_app.commands import check
+from edge_app.config import exposure
 from edge_app.config.load import load
 from edge_app.config.model import Config, MqttConfig, StoreConfig
 from edge_app.config.source import SourceConfig
@@ -293,6 +294,24 @@ def test_exit_code_and_width(
     assert all(len(line) <= 80 for line in rest if "/a/path" not in line)
     assert all(line.startswith("      ") for line in rest[1:])
     assert "\033" not in "".join(rest)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_password_that_everybody_can_read_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exposure, "_is_open", lambda _: True)  # other users cannot reach the folders of a test
+    stop = threading.Event()
+    stop.set()
+    path = tmp_path / "edge-app.toml"
+    (tmp_path / "pw").write_text("x\n")
+    login = f'port = {free_port()}\nusername = "u"\n'
+    path.write_text(f'[mqtt]\n{login}password = "x"\n')
+    call("--config", str(path), stop=stop)
+    assert capsys.readouterr().out.startswith("warn  configuration:")
+    path.write_text(f'[mqtt]\n{login}password_file = "pw"\n')
+    call("--config", str(path), stop=stop)
+    assert "\nwarn  mqtt.password_file:" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("quiet")

@@ -6,6 +6,8 @@ import argparse
 import sys
 import textwrap
 import threading
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -28,17 +30,21 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     Raises ConfigError: with every error of the configuration.
     """
     from edge_app.checks import findings
+    from edge_app.config.exposure import exposed_configuration
     from edge_app.config.load import load
     from edge_app.config.model import Config
     from edge_app.console.terminal import stdout
     from edge_app.system import logging as logs
     from edge_app.system.redaction import keep_secret
+    from edge_app.web.line_check import Finding
 
     config = load(arguments.config) if arguments.config else Config()
     keep_secret(*config.secrets)
     logs.setup("critical")  # the findings say what the adapters would warn about
     out, failed = stdout(), False
-    for finding in findings(config, stop):
+    sentences = exposed_configuration(config, Path(arguments.config)) if arguments.config else []
+    exposed = (Finding("warn", *sentence.split(": ", 1)) for sentence in sentences)
+    for finding in chain(exposed, findings(config, stop)):
         out.print(_wrapped(finding), soft_wrap=True)
         failed |= finding.level == "FAIL"
     if stop.is_set():

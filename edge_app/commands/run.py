@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import threading
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Run the service; return 0 after SIGTERM, SIGINT or the end of a recording, and raise every other end."""
     from edge_app.app import service
+    from edge_app.config.exposure import exposed_configuration
     from edge_app.config.lint import lint
     from edge_app.config.load import load
     from edge_app.system import logging as logs
@@ -26,7 +28,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     config = load(arguments.config)
     keep_secret(*config.secrets)
     logs.setup(config.log.level, config.log.format)
-    for finding in lint(config):
+    for finding in [*exposed_configuration(config, Path(arguments.config)), *lint(config)]:
         log.warning(finding)
     with service(config) as running:
         running.run(stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from edge_app.config.exposure import exposed_secrets
 from edge_app.config.model import Config
 
 EDGE: Final = 0.02
@@ -34,7 +35,7 @@ def lint(config: Config) -> list[str]:
         findings.append(
             "device.device: is still the default; two devices with one name disconnect each other from the broker"
         )
-    return findings
+    return findings + exposed_secrets(config)
 
 
 def _lines_at_edge(config: Config) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.config.example import example
+from edge_app.config.exposure import exposed_configuration
 from edge_app.config.lint import lint
 from edge_app.config.load import load
 from edge_app.config.model import TABLES, Config, LineConfig, VehicleLabel
@@ -219,6 +222,64 @@ def test_lint_names_an_unencrypted_password_and_a_port_without_tls(toml: Path) -
     assert [finding.split(":")[0] for finding in lint(read(toml, camera))] == ["device.device"]
     unused = "[source]\ndevice = 1\n"
     assert [finding.split(":")[0] for finding in lint(read(toml, unused))] == ["source.device"]
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """Yield a folder that every user of this machine can reach."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        if not all(parent.stat().st_mode & 1 for parent in folder.resolve().parents):
+            pytest.skip("no folder for temporary files that everybody can reach")
+        yield folder
+
+
+SECRET_FILES = {
+    "mqtt.password_file": '[mqtt]\nusername = "u"\npassword_file = "secret"\n',
+    "mqtt.key_file": '[mqtt]\ntls = true\ncert_file = "cert"\nkey_file = "secret"\n',
+    "source.password_file": '[source]\nkind = "stream"\nurl = "rtsp://cam"\nusername = "u"\npassword_file = "secret"\n',
+    "preview.password_file": '[preview]\nusername = "u"\npassword_file = "secret"\n',
+}
+
+
+@pytest.mark.parametrize("key", SECRET_FILES)
+@pytest.mark.parametrize(
+    ("mode", "folder", "reported"), [(0o644, 0o755, True), (0o640, 0o755, False), (0o644, 0o750, False)]
+)
+def test_lint_names_a_secret_that_everybody_can_read(
+    public: Path, key: str, mode: int, folder: int, reported: bool
+) -> None:
+    for name in ("secret", "cert"):
+        (public / name).write_text("abc\n")
+    (public / "secret").chmod(mode)
+    config = read(public / "edge-app.toml", SECRET_FILES[key] + LINE)
+    public.chmod(folder)
+    found = [finding for finding in lint(config) if "every user" in finding]
+    assert found == (
+        [f"{key}: {public}/secret can be read by every user of this device: chmod 600 {public}/secret"] * reported
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reported"),
+    [
+        ('[mqtt]\nusername = "u"\npassword = "p"\n', True),
+        ('mqtt = { username = "u", password = "p" }\n', True),
+        ('[source]\nkind = "stream"\nurl = "rtsp://u:p@cam/1"\n', True),
+        ('[source]\nkind = "stream"\nurl = "rtsp://u:${PW}@cam/1"\n', False),
+        ('[mqtt]\nusername = "u"\n# password = "p"\n', False),
+        ('[mqtt]\nusername = "u"\npassword_file = "secret"\n', False),
+    ],
+)
+def test_a_configuration_with_a_password_that_everybody_can_read(public: Path, text: str, reported: bool) -> None:
+    path = public / "edge-app.toml"
+    (public / "secret").write_text("edge\n")
+    config = read(path, text + LINE, PW="a-long-one")
+    path.chmod(0o644)
+    assert bool(exposed_configuration(config, path)) is reported
+    path.chmod(0o640)
+    assert exposed_configuration(config, path) == []
 
 
 def test_metrics_on_the_network_must_be_allowed_and_are_warned_of(toml: Path) -> None:
