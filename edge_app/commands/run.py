@@ -23,6 +23,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.config.lint import lint
     from edge_app.config.load import load
     from edge_app.system import logging as logs
+    from edge_app.system.files import private_files
     from edge_app.system.redaction import keep_secret
 
     config = load(arguments.config)
@@ -30,6 +31,6 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     logs.setup(config.log.level, config.log.format)
     for finding in [*exposed_configuration(config, Path(arguments.config)), *lint(config)]:
         log.warning(finding)
-    with service(config) as running:
+    with private_files(), service(config) as running:
         running.run(stop)
     return 0

@@ -231,7 +231,8 @@ class Announcement:
         if self._read() == record:
             return
         try:
-            write_atomic(self._file, json.dumps({"topic": record.topic, "platforms": record.platforms}))
+            content = json.dumps({"topic": record.topic, "platforms": record.platforms})
+            write_atomic(self._file, content, mode=0o600)
         except OSError as error:
             log.warning("%s cannot be written (%s); announcing to Home Assistant anyway", self._file, error.strerror)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -18,8 +19,8 @@ def lock_folder(folder: Path) -> int:
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"The state folder {folder} is a file: name a folder, or remove the file")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / "ledger.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / "ledger.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise _unusable(folder, error) from error
     try:
@@ -35,7 +36,15 @@ def lock_folder(folder: Path) -> int:
     except OSError as error:
         os.close(lock)
         raise _unusable(folder, error) from error
+    _make_private(folder)
     return lock
+
+
+def _make_private(folder: Path) -> None:
+    """Take files from other users that an earlier release left readable to them."""
+    for path in folder.glob("ledger.*"):
+        with contextlib.suppress(OSError):  # another user's, or the disk is read-only: reported where it matters
+            path.chmod(0o600)
 
 
 def _unusable(folder: Path, error: OSError) -> StoreError:

@@ -99,7 +99,7 @@ class Connection:
         self.path = folder / FILE
         with self._translated_errors():
             if create:
-                self.path.touch()
+                self.path.touch(0o600)  # SQLite gives its log the same mode
             # Read before the file is opened, so that a file replaced in between counts as replaced.
             self._inode = self.path.stat().st_ino
             self._sqlite = sqlite3.connect(
@@ -293,5 +293,5 @@ class Outbox:
         except DamagedError:
             if self._connection is None or not self._connection.replaced():
                 with suppress(OSError):  # the ledger notices a disk that cannot be written by itself
-                    (self._folder / SUSPECT).touch()
+                    (self._folder / SUSPECT).touch(0o600)
             raise

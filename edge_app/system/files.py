@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+
+
+@contextlib.contextmanager
+def private_files() -> Iterator[None]:
+    """Keep files created within the context from other users, as UMask=0077 of the unit does; for the whole process."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def write_atomic(path: Path, content: bytes | str, *, mode: int | None = None) -> None:
