@@ -238,7 +238,7 @@ def test_it_installs_on_a_bare_debian_without_a_network(pytestconfig: pytest.Con
     )
     done = bare_tree.install(tree, archive(processor, *X86_PYTHONS), fps=10.0)
     assert done.returncode == 0, done.stderr
-    assert "installed. Now write /etc/edge-app/edge-app.toml" in done.stderr
+    assert "installed. Now: sudo" in done.stderr
     secrets = tree / "etc/edge-app/credentials"
     assert {file.stat().st_mode & 0o777 for file in secrets.iterdir()} == {0o600}
     done = bare_tree.inside(tree, bare_tree.PROGRAM, "--version")
