@@ -6,6 +6,7 @@ since 1970 (`captured_at`, `at`, `start`) or seconds of a clock that never steps
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 Image: TypeAlias = NDArray[np.uint8]
 FloatArray: TypeAlias = NDArray[np.float32]
 Direction: TypeAlias = Literal["left_to_right", "right_to_left"]
-Quality: TypeAlias = Literal["dark", "blind", "blurred", "moved", "clock_unsynced"]
+Quality: TypeAlias = Literal[
+    "dark", "blind", "blurred", "moved", "clock_unsynced", "slow", "clock_stepped", "synthetic"
+]
 Counts: TypeAlias = Mapping[str, Mapping[Direction, int]]
 Region: TypeAlias = tuple[float, float, float, float]
 """A part of the frame: x0, y0, x1, y1 in 0..1 of its width and height."""
@@ -196,9 +199,11 @@ class FrameResult:
 class IntervalCounts:
     """Counts of one line in one closed interval.
 
-    start: UTC s, a multiple of the interval's length. interval_s: length, s.
-    counts: class -> direction -> n, with every configured class.
+    start: UTC s, whole; on the grid of interval_s, except where the configuration changed within the interval.
+    interval_s: the configured length, s. counts: class -> direction -> n, with every configured class.
     observed_s: seconds of the interval in which frames were really received and processed.
+    cut_at: UTC s at which a change of the configuration ended the interval before its time; None without one.
+    config, model: hashes of the configuration and the model that counted; empty where they are not known.
     """
 
     line: str
@@ -209,15 +214,28 @@ class IntervalCounts:
     frames: int
     dropped: int
     quality: tuple[Quality, ...] = ()
+    cut_at: float | None = None
+    config: str = ""
+    model: str = ""
 
     @property
     def end(self) -> float:
-        return self.start + self.interval_s
+        return grid_end(self.start, self.interval_s) if self.cut_at is None else self.cut_at
 
     @property
     def coverage(self) -> float:
         """Return the observed part of the interval, 0..1; rounding can make the sum of its parts slightly longer."""
-        return min(1.0, max(0.0, self.observed_s / self.interval_s))
+        return min(1.0, max(0.0, self.observed_s / (self.end - self.start)))
+
+
+def grid_start(at: float, interval_s: float) -> float:
+    """Return the newest multiple of interval_s that is not after this time."""
+    return math.floor(at / interval_s) * interval_s
+
+
+def grid_end(at: float, interval_s: float) -> float:
+    """Return the first multiple of interval_s that is after this time."""
+    return grid_start(at, interval_s) + interval_s
 
 
 def region_px(region: Region | None, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -80,18 +80,16 @@ def test_every_label_but_person_is_a_vehicle() -> None:
 
 
 @given(observed=st.floats(-1, 100), interval=st.sampled_from([10.0, 60.0, 3600.0]), start=st.integers(0, 2**31))
-def test_coverage_lies_between_0_and_1(observed: float, interval: float, start: int) -> None:
+def test_coverage_lies_between_0_and_1_and_an_interval_ends_on_the_grid(
+    observed: float, interval: float, start: int
+) -> None:
     closed = IntervalCounts("main", start, interval, {}, observed, 0, 0)
     assert 0 <= closed.coverage <= 1
-    assert closed.end - closed.start == interval
+    assert 0 < closed.end - closed.start <= interval
+    assert closed.end % interval == 0
 
 
 def test_coverage_of_half_an_interval() -> None:
     assert IntervalCounts("main", 0.0, 60.0, {}, 30.0, 0, 0).coverage == 0.5
-
-
-def test_a_region_in_px_is_rounded_and_never_empty() -> None:
-    assert region_px(None, (640, 480)) == (0, 0, 640, 480)
-    assert region_px((0.25, 0.5, 0.75, 1.0), (600, 400)) == (150, 200, 450, 400)
-    assert region_px((0.5, 0.5, 0.5001, 0.5001), (640, 480)) == (320, 240, 321, 241)
-    assert region_px((0.9999, 0.9999, 1.0, 1.0), (640, 480)) == (639, 479, 640, 480)
+    cut = IntervalCounts("main", 7.0, 60.0, {}, 15.0, 0, 0, cut_at=37.0)
+    assert (cut.end, cut.coverage) == (37.0, 0.5)

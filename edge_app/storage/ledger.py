@@ -26,7 +26,7 @@ from typing import Final
 from edge_app.errors import StoreError
 from edge_app.records import Crossing, IntervalCounts, Quality
 from edge_app.storage.folder_lock import lock_folder
-from edge_app.storage.intervals import Intervals, add_counts
+from edge_app.storage.intervals import Counting, Intervals, add_counts
 from edge_app.storage.journal import EncodedInterval, Journal, JournalEntry, LineState, SavedState
 from edge_app.storage.sqlite import FILE, ClosedInterval, DamagedError, rename_damaged
 
@@ -88,8 +88,7 @@ class Ledger:
         self._stored = list(saved.journal)
         self._intervals = Intervals(
             lines,
-            classes,
-            interval_s,
+            Counting(classes, interval_s),
             grace_s=grace_s,
             max_gap_s=max_gap_s,
             restored=saved.intervals,

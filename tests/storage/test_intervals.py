@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.records import Crossing, IntervalCounts
-from edge_app.storage.intervals import Intervals, add_counts, zero_counts
+from edge_app.storage.intervals import Counting, Intervals, add_counts, zero_counts
 
 NOON = 1_700_000_040.0  # a multiple of 60
 CLASSES = ("car", "motorcycle")
@@ -22,7 +23,7 @@ def crossing(at: float, line: str = "north", label: str = "car") -> Crossing:
 
 
 def intervals(**options: object) -> Intervals:
-    return Intervals(["north"], CLASSES, 60.0, **options)  # type: ignore[arg-type]
+    return Intervals(["north"], Counting(CLASSES, 60.0), **options)  # type: ignore[arg-type]
 
 
 def drive(subject: Intervals, begin: float, end: float, step: float = 0.5) -> list[IntervalCounts]:
@@ -148,20 +149,163 @@ def test_intervals_closed_by_an_earlier_run_stay_closed() -> None:
     assert subject.advance(NOON + 60) == ()
 
 
-def test_intervals_of_a_removed_line_or_another_length_close_unchanged() -> None:
-    before = Intervals(["north", "south"], CLASSES, 60.0)
-    before.record(NOON + 1, [crossing(NOON, "north"), crossing(NOON, "south")], 0)
-    after = Intervals(["north"], CLASSES, 10.0, restored=before.open)
-    after.record(NOON + 11, [crossing(NOON + 11)], 0)
-    assert after.advance(NOON + 11) == before.open
-    (only,) = after.open
-    assert only.start == NOON + 60, "new intervals begin after the closed one"
+def counting(config: str = "a", interval_s: float = 60.0, classes: Sequence[str] = CLASSES) -> Counting:
+    return Counting(classes, interval_s, config, "m")
+
+
+def test_a_changed_configuration_ends_the_open_interval_at_the_first_whole_second() -> None:
+    before = Intervals(["north"], counting("a"))
+    before.record(NOON + 20, [crossing(NOON + 19)], 0)
+    after = Intervals(["north"], counting("b", classes=("bus",)), restored=before.open)
+    after.record(NOON + 30.4, [], 0)
+    closed = drive(after, NOON + 31, NOON + 64)
+    assert [(i.start, i.end, i.interval_s, i.config, cars(i)) for i in closed[:1]] == [(NOON, NOON + 31, 60.0, "a", 1)]
+    assert list(closed[0].counts) == ["car", "motorcycle"]
+    assert [(i.start, i.end, i.config, list(i.counts)) for i in closed[1:]] == [(NOON + 31, NOON + 60, "b", ["bus"])]
+    assert closed[1].coverage == 1.0
+    assert [(i.start, i.end) for i in after.open] == [(NOON + 60, NOON + 120)]
+
+
+def test_an_interval_that_ended_by_itself_before_the_change_keeps_its_end() -> None:
+    before = Intervals(["north"], counting("a"))
+    before.record(NOON + 20, [], 0)
+    after = Intervals(["north"], counting("b", 3600.0), restored=before.open)
+    after.record(NOON + 100.4, [crossing(NOON + 100.2)], 0)
+    (closed,) = after.advance(NOON + 103)
+    assert (closed.start, closed.end) == (NOON, NOON + 60)
+    (begun,) = after.open
+    assert (begun.start, cars(begun)) == (NOON + 100, 1)
+    assert begun.end % 3600 == 0
+    assert begun.interval_s == 3600.0
+
+
+def test_two_changes_within_one_second_make_no_interval() -> None:
+    first = Intervals(["north"], counting("a"))
+    first.record(NOON + 1, [crossing(NOON)], 0)
+    second = Intervals(["north"], counting("b"), restored=first.open)
+    second.record(NOON + 5.2, [], 0)
+    third = Intervals(["north"], counting("c"), restored=second.open)
+    third.record(NOON + 5.6, [], 0)
+    closed = third.advance(NOON + 63)
+    assert [(i.start, i.end, i.config) for i in closed] == [(NOON, NOON + 6, "a"), (NOON + 6, NOON + 60, "c")]
+
+
+def test_a_change_that_a_kill_left_half_done_cuts_where_it_did() -> None:
+    first = Intervals(["north"], counting("a"))
+    first.record(NOON + 1, [], 0)
+    second = Intervals(["north"], counting("b"), restored=first.open)
+    second.record(NOON + 5.2, [], 0)
+    second.record(NOON + 7, [crossing(NOON + 6.5)], 0)
+    for config in ("b", "a"):
+        third = Intervals(["north"], counting(config), restored=second.open)
+        third.record(NOON + 20.5, [], 0)
+        closed = third.advance(NOON + 63)
+        assert (closed[0].start, closed[0].end, closed[0].config) == (NOON, NOON + 6, "a")
+        assert (closed[1].start, closed[1].config) == (NOON + 6, "b")
+        assert closed[1].end == (NOON + 60 if config == "b" else NOON + 21)
+
+
+def test_an_unchanged_configuration_goes_on_also_in_an_interval_off_the_grid() -> None:
+    before = Intervals(["north"], counting("a"))
+    before.record(NOON + 1, [], 0)
+    cut = Intervals(["north"], counting("b"), restored=before.open)
+    cut.record(NOON + 10, [], 0)
+    assert len(cut.advance(NOON + 13)) == 1
+    again = Intervals(["north"], counting("b"), restored=cut.open, closed_ends={"north": NOON + 10})
+    again.record(NOON + 20, [crossing(NOON + 20)], 0)
+    (closed,) = again.advance(NOON + 63)
+    assert (closed.start, closed.end, cars(closed)) == (NOON + 10, NOON + 60, 1)
+
+
+def test_a_removed_line_ends_at_the_change_and_a_new_one_begins_there() -> None:
+    before = Intervals(["north"], counting("a"))
+    before.record(NOON + 1, [], 0)
+    after = Intervals(["south"], counting("b"), restored=before.open)
+    after.record(NOON + 10, [], 0)
+    closed = after.advance(NOON + 63)
+    assert [(i.line, i.start, i.end) for i in closed] == [("north", NOON, NOON + 10), ("south", NOON + 10, NOON + 60)]
+
+
+def test_a_step_back_across_a_closed_interval_begins_anew_and_a_small_one_does_not() -> None:
+    subject = intervals()
+    drive(subject, NOON, NOON + 200)
+    assert not subject.is_behind(NOON + 178)
+    assert subject.is_behind(NOON + 176)
+    (ended,) = subject.restart(NOON + 10)
+    assert (ended.start, ended.quality) == (NOON + 180, ("clock_stepped",))
+    closed = drive(subject, NOON + 10, NOON + 63)
+    assert [(i.start, i.observed_s, i.quality) for i in closed] == [(NOON, 50.0, ())]
+
+
+def test_a_step_forward_marks_what_it_skips() -> None:
+    subject = intervals()
+    drive(subject, NOON, NOON + 30)
+    subject.jump(NOON + 30, NOON + 3630)
+    closed = drive(subject, NOON + 3630, NOON + 3663)
+    assert [i.start for i in closed] == [NOON + 60 * n for n in range(61)]
+    assert [i.quality for i in closed] == [(), *[("clock_stepped",)] * 59, ()]
+    assert {i.observed_s for i in closed[1:-1]} == {0.0}
+    assert [closed[0].observed_s, closed[-1].observed_s] == [30.0, 30.0]
+
+
+def test_a_step_of_more_than_a_day_makes_no_intervals_and_marks_the_next() -> None:
+    subject = intervals()
+    drive(subject, NOON, NOON + 30)
+    far = NOON + 400 * 86_400
+    subject.jump(NOON + 30, far + 30)
+    closed = drive(subject, far + 30, far + 123)
+    assert [(i.start, i.quality) for i in closed] == [(NOON, ()), (far, ("clock_stepped",)), (far + 60, ())]
+    assert subject.skipped == 0
+
+
+changes = st.tuples(
+    st.sampled_from([10.0, 20.0, 60.0, 3600.0]), st.sampled_from("ab"), st.integers(0, 3), st.floats(0.1, 90.0)
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(changes, min_size=50, max_size=50), st.sampled_from([0.25, 0.5]))
+def test_every_vehicle_is_in_an_interval_that_contains_its_time_over_50_changes(
+    script: list[tuple[float, str, int, float]], step: float
+) -> None:
+    """A vehicle a second passes while the program runs; each run has another configuration, or the same one again."""
+    now, passed, seen = NOON + 7.3, list[float](), list[tuple[float, float]]()
+    closed: list[IntervalCounts] = []
+    restored: tuple[IntervalCounts, ...] = ()
+    for interval_s, kind, away, runs_s in script:
+        ends = {i.line: i.end for i in closed}
+        subject = Intervals(["north"], counting(f"{kind}{interval_s}", interval_s), restored=restored, closed_ends=ends)
+        begun, due = now, now
+        while now < begun + runs_s:
+            crossings = []
+            if now >= due:
+                crossings, due = [crossing(now)], due + 1.0
+                passed.append(now)
+            starts = subject.record(now, crossings, 0)
+            for start in starts:
+                (home,) = [i for i in subject.open if i.start == start]
+                assert home.start <= now < home.end, "counted in an interval that does not contain its time"
+            closed += subject.advance(now)
+            last, now = now, now + step
+        assert subject.late_crossings == 0
+        seen.append((begun, last))
+        restored, now = subject.open, now + 7 * away
+    found = sorted((*closed, *restored), key=lambda interval: interval.start)
+    assert sum(map(cars, found)) == len(passed)
+    assert all(a.end <= b.start for a, b in itertools.pairwise(found)), "two intervals overlap"
+    for interval in found:
+        assert interval.start < interval.end
+        assert interval.end % interval.interval_s == 0 or interval.cut_at is not None
+        truth = sum(max(0.0, min(e, interval.end) - max(b, interval.start)) for b, e in seen)
+        gaps = sum(interval.start <= b <= interval.end for b, _ in seen)  # up to max_gap_s between two runs is observed
+        assert truth - 1e-6 <= interval.observed_s <= truth + 1.0 * gaps + 1e-6
+        assert cars(interval) == sum(interval.start <= at < interval.end for at in passed)
 
 
 def test_a_class_that_is_no_longer_counted_stays_in_its_interval() -> None:
-    before = Intervals(["north"], ["car", "bus"], 60.0)
+    before = Intervals(["north"], Counting(["car", "bus"], 60.0))
     before.record(NOON + 1, [crossing(NOON, label="bus")], 0)
-    after = Intervals(["north"], ["car"], 60.0, restored=before.open)
+    after = Intervals(["north"], Counting(["car"], 60.0), restored=before.open)
     assert [i.counts for i in after.advance(NOON + 63)] == [before.open[0].counts]
 
 
@@ -171,7 +315,7 @@ def test_an_unknown_line_or_class_or_a_fractional_length_raises() -> None:
     with pytest.raises(ValueError, match="tram"):
         intervals().record(NOON, [crossing(NOON, label="tram")], 0)
     with pytest.raises(ValueError, match="whole number"):
-        Intervals(["north"], CLASSES, 0.5)
+        Intervals(["north"], Counting(CLASSES, 0.5))
 
 
 @dataclass(frozen=True)
@@ -207,7 +351,7 @@ def play(script: list[Event], length: float) -> tuple[list[list[IntervalCounts]]
     Returns the intervals closed in each run, the last Intervals, and the numbers of crossings given and of intervals
     skipped.
     """
-    subject = Intervals(["north", "south"], CLASSES, length, max_missed_s=3600.0)
+    subject = Intervals(["north", "south"], Counting(CLASSES, length), max_missed_s=3600.0)
     now, given_crossings, skipped = NOON + 7, 0, 0
     runs: list[list[IntervalCounts]] = [[]]
     for event in script:
@@ -216,7 +360,11 @@ def play(script: list[Event], length: float) -> tuple[list[list[IntervalCounts]]
             ends = {i.line: i.end for run in runs for i in run}
             skipped += subject.skipped
             subject = Intervals(
-                ["north", "south"], CLASSES, length, max_missed_s=3600.0, restored=subject.open, closed_ends=ends
+                ["north", "south"],
+                Counting(CLASSES, length),
+                max_missed_s=3600.0,
+                restored=subject.open,
+                closed_ends=ends,
             )
             runs.append([])
         elif isinstance(event, Frame):
