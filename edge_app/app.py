@@ -5,6 +5,8 @@ This is the only module that knows both the configuration and the classes that d
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import secrets
 import time
@@ -17,30 +19,32 @@ from edge_app import __version__, extras
 from edge_app.camera_health.monitor import ViewMonitor
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.config.model import Config
-from edge_app.counting.pipeline import Pipeline
+from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
 from edge_app.counting.tracker import Tracker, TrackerSettings
 from edge_app.detectors.manifest import refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
 from edge_app.monitoring.health_report import Components, HealthReport
-from edge_app.mqtt.connection import Timing
+from edge_app.mqtt.connection import MAX_PACKET, Timing
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import Endpoint, Tls
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import Health, LineMeta, Location, Meta
+from edge_app.mqtt.messages import DirectionMeta, Health, LineMeta, Location, Meta
 from edge_app.mqtt.publisher import Publisher, will
 from edge_app.mqtt.session import Session
 from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
 from edge_app.preview.status_text import StatusText
-from edge_app.records import Line
+from edge_app.records import DIRECTIONS, Line
 from edge_app.service import Service
 from edge_app.sources import Source, open_source
 from edge_app.sources.masks import mask_source
 from edge_app.sources.recording import Recording
+from edge_app.storage.archive import Keep
+from edge_app.storage.intervals import Counting
 from edge_app.storage.ledger import Ledger
-from edge_app.storage.sqlite import Outbox
+from edge_app.storage.outbox import Outbox
 from edge_app.system.clock import ClockMonitor
 
 log = logging.getLogger(__name__)
@@ -52,7 +56,9 @@ def build_lines(config: Config) -> tuple[Line, ...]:
         from edge_app.sources.street.street import Street  # loads the drawings, so only when it is used
 
         return (Street.line,)
-    return tuple(Line(line.id, line.start, line.end, line.names) for line in config.lines)
+    return tuple(
+        Line(line.id, line.start, line.end, line.names, line.road or "", line.bearings) for line in config.lines
+    )
 
 
 def build_source(config: Config, main: MainStream | None = None) -> Source:
@@ -130,14 +136,14 @@ def build_endpoint(config: Config) -> Endpoint:
     return Endpoint(m.host, m.port, m.username or "", password, tls)
 
 
-def build_session(config: Config, device: Device) -> Session:
+def build_session(config: Config, device: Device, installation: Callable[[], str]) -> Session:
     """Build the connection to the broker, not connected yet. Raises ConfigError when the TLS files do not fit."""
     return Session(
         build_endpoint(config),
         config.mqtt.client_id or device.client_id,
         protocol=config.mqtt.protocol,
-        will=lambda: will(device, time.time()),
-        timing=Timing(keepalive=config.mqtt.keepalive_s),
+        will=lambda: will(device, time.time(), installation()),
+        timing=Timing(keepalive=config.mqtt.keepalive_s, max_packet=MAX_PACKET),
     )
 
 
@@ -145,16 +151,28 @@ def build_device(config: Config, detector: TfliteDetector) -> Device:
     """Return the device's identity in messages, with a new boot id for each start of the program."""
     d = config.device
     boot_id = secrets.token_hex(6)
-    return Device(d.site, d.device, boot_id, __version__, detector.manifest.sha256, config.sha256)
+    model = detector.manifest.sha256
+    return Device(d.site, d.device, boot_id, __version__, model, counting_hash(config, model))
+
+
+def counting_hash(config: Config, model: str) -> str:
+    """Return the hash of everything that changes a count. model: SHA-256 of the detector file."""
+    settings = json.dumps(config.counting_settings(model, COUNTING_REVISION), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(settings.encode()).hexdigest()
 
 
 def build_ledger(config: Config, device: Device, lines: Sequence[Line]) -> Ledger:
     """Open the ledger and lock the state folder for this process. Raises StoreError."""
-    c = config.counting
-    names = [line.id for line in lines]
-    encode = partial(encode_counts, device)
-    folder, capacity = config.store.folder, config.store.max_intervals
-    return Ledger(folder, names, c.classes, c.interval_s, device.boot_id, encode, capacity=capacity)
+    c, d = config.counting, config.device
+    return Ledger(
+        config.store.folder,
+        [line.id for line in lines],
+        Counting(c.classes, c.interval_s, device.config[:12], device.model[:12]),
+        device.boot_id,
+        partial(encode_counts, device),
+        names=(d.site, d.device),
+        capacity=config.store.max_intervals,
+    )
 
 
 def build_meta(config: Config, device: Device, lines: Sequence[Line]) -> Meta:
@@ -165,13 +183,23 @@ def build_meta(config: Config, device: Device, lines: Sequence[Line]) -> Meta:
         device=d.device,
         location=Location(lat=d.lat, lon=d.lon) if d.lat is not None and d.lon is not None else None,
         time_zone=d.time_zone,
-        lines=[LineMeta(id=line.id, start=line.start, end=line.end, names=line.names) for line in lines],
+        lines=[_line_meta(line) for line in lines],
         classes=config.counting.classes,
         interval_s=config.counting.interval_s,
         model=device.model[:12],
         config=device.config[:12],
         version=__version__,
+        counting=config.counting_settings(device.model, COUNTING_REVISION),
     )
+
+
+def _line_meta(line: Line) -> LineMeta:
+    directions = {
+        way: DirectionMeta(name=line.names.get(way), bearing_deg=line.bearings.get(way))
+        for way in DIRECTIONS
+        if way in line.names or way in line.bearings
+    }
+    return LineMeta(id=line.id, start=line.start, end=line.end, names=line.names, road=line.road, directions=directions)
 
 
 def build_publisher(
@@ -181,6 +209,7 @@ def build_publisher(
     session: Session,
     outbox: Outbox,
     health: Callable[[], Health],
+    installation: Callable[[], str],
 ) -> Publisher:
     """Build the publisher of counts, status, meta and health. health: returns the newest health message."""
     return Publisher(
@@ -190,6 +219,7 @@ def build_publisher(
         build_meta(config, device, lines),
         health,
         interval_s=config.counting.interval_s,
+        installation=installation,
         birth_messages=build_announcement(config, device, lines).birth_messages,
     )
 
@@ -216,12 +246,12 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         stack.callback(source.close)
         lines, pipeline = build_lines(config), build_pipeline(config, detector)
         device, folder, report = build_device(config, detector), config.store.folder, HealthReport()
-        session = build_session(config, device)
         ledger = build_ledger(config, device, lines)
-        outbox = Outbox(folder)
+        session = build_session(config, device, lambda: ledger.installation)
+        outbox = Outbox(folder, Keep(config.store.keep_days * 86_400.0, config.store.keep_mb))
         stack.callback(outbox.close)
         quality = build_quality(config, source)
-        publisher = build_publisher(config, device, lines, session, outbox, report.health)
+        publisher = build_publisher(config, device, lines, session, outbox, report.health, lambda: ledger.installation)
         notes = StatusText(source, pipeline, publisher, lambda: running.frames)
         preview = build_preview(config, notes, main)
         harvest = extras.harvester(config, device)

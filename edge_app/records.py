@@ -144,12 +144,17 @@ class Tracks:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A counting line in 0..1 of frame width and height, with optional names for its two directions."""
+    """A counting line in 0..1 of frame width and height, with optional names and bearings for its two directions.
+
+    road: text for people. bearings: degrees, 0..359, clockwise from true north, the way the vehicles drive.
+    """
 
     id: str
     start: tuple[float, float]
     end: tuple[float, float]
     names: Mapping[Direction, str] = field(default_factory=dict)
+    road: str = ""
+    bearings: Mapping[Direction, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

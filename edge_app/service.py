@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
@@ -22,6 +22,7 @@ from edge_app.mqtt.publisher import Publisher
 from edge_app.records import Crossing, Frame, FrameResult
 from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
+from edge_app.system.clock import StepMonitor
 from edge_app.system.readings import process_age_s
 from edge_app.system.systemd import notify, watchdog_interval
 from edge_app.system.threads import Heartbeats, Latest, Worker, join_all
@@ -45,9 +46,9 @@ class Deadlines:
 class Service:
     """Source, pipeline, ledger and publisher, run in their threads until the stop.
 
-    wall: returns the time, UTC s. harvest: observes every frame after it was counted; None where no frames are kept.
-    quality: gives the quality flags of each frame; None for no flags. on_result: called in the counting thread with
-    every result after its crossings are on disk.
+    wall, monotonic: return the time, UTC s, and s of a clock that never steps. harvest: observes every frame after it
+    was counted; None where no frames are kept. quality: gives the quality flags of each frame; None for no flags.
+    watch: called in the counting thread with every result after its crossings are on disk.
     """
 
     def __init__(
@@ -59,14 +60,16 @@ class Service:
         *,
         deadlines: Deadlines = Deadlines(),
         wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         heart: Heartbeats | None = None,
         harvest: Harvester | None = None,
         quality: QualityMonitor | None = None,
         on_result: Callable[[FrameResult], None] = lambda _result: None,
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
-        self._harvest, self._quality, self._on_result = harvest, quality, on_result
-        self._deadlines, self._wall = deadlines, wall
+        self._harvest, self._quality, self._watch = harvest, quality, watch
+        self._deadlines, self._wall, self._monotonic = deadlines, wall, monotonic
+        self._steps = StepMonitor()
         self.heart = heart or Heartbeats()
         self.frames = 0
         self.totals = RunningTotals()
@@ -131,9 +134,10 @@ class Service:
         try:
             while not self._stages.finished:
                 result = self._stages.next(_WAIT_S)
+                self._set_clock()
                 if result is not None:
                     now_dropped = self.dropped
-                    self._record(result, now_dropped - dropped)
+                    self._record(self._by_present_clock(result), now_dropped - dropped)
                     dropped = now_dropped
                 elif stop.is_set():
                     break
@@ -144,6 +148,23 @@ class Service:
             if self._harvest is not None:
                 self._harvest.close()
             self._over.set()
+
+    def _set_clock(self) -> None:
+        """Tell the ledger of a step of the clock before anything is recorded by it."""
+        now = self._wall()
+        step = self._steps.update(now, self._monotonic())
+        if step:
+            log.warning("the clock was set %s by %.1f s", "forward" if step > 0 else "back", abs(step))
+            self._ledger.set_clock(now, now - step if step > 0 else None)
+
+    def _by_present_clock(self, result: FrameResult) -> FrameResult:
+        """Return the result with the times that the present clock gives it, if the clock was set meanwhile."""
+        frame = result.frame
+        error = self._steps.error_of(frame.captured_at, frame.monotonic) if self._source.live else 0.0
+        if not error:
+            return result
+        crossings = tuple(replace(crossing, at=crossing.at + error) for crossing in result.crossings)
+        return replace(result, frame=replace(frame, captured_at=frame.captured_at + error), crossings=crossings)
 
     def _record(self, result: FrameResult, dropped: int) -> None:
         frame, crossings = result.frame, result.crossings

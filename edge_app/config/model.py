@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationInfo, field_validator
@@ -115,11 +115,14 @@ class LineConfig(Table):
     id: Slug = Field(description="Name of the line, part of the topic: a-z, 0-9 and hyphen.", examples=["main-road"])
     start: Point = Field(description="x and y in 0..1 of the picture, from its top left corner.", examples=[[0.1, 0.6]])
     end: Point = Field(description="x and y of the other end.", examples=[[0.9, 0.6]])
-    left_to_right: str | None = Field(
-        default=None, description="Your name for this direction.", examples=["northbound"]
+    left_to_right: str | None = Field(default=None, description="Your name for it.", examples=["northbound"])
+    right_to_left: str | None = Field(default=None, description="Your name for it.", examples=["southbound"])
+    road: str | None = Field(default=None, max_length=200, description="Your text on it.", examples=["A12, km 7"])
+    left_to_right_bearing_deg: int | None = Field(
+        default=None, ge=0, le=359, description="Where they drive to, degrees clockwise from true north.", examples=[0]
     )
-    right_to_left: str | None = Field(
-        default=None, description="Your name for this direction.", examples=["southbound"]
+    right_to_left_bearing_deg: int | None = Field(
+        default=None, ge=0, le=359, description="Where they drive to, degrees.", examples=[180]
     )
 
     @field_validator("end")
@@ -134,6 +137,12 @@ class LineConfig(Table):
         """The configured names by direction."""
         both: dict[Direction, str | None] = {"left_to_right": self.left_to_right, "right_to_left": self.right_to_left}
         return {direction: name for direction, name in both.items() if name}
+
+    @property
+    def bearings(self) -> dict[Way, int]:
+        """The bearings that were given, by direction."""
+        both = {"left_to_right": self.left_to_right_bearing_deg, "right_to_left": self.right_to_left_bearing_deg}
+        return {way: degrees for way, degrees in both.items() if degrees is not None}  # type: ignore[misc]
 
 
 class CountingConfig(Table):
@@ -226,8 +235,12 @@ class StoreConfig(Table):
         default=86_400,
         ge=100,
         le=5_000_000,
-        description="Largest number of unsent intervals; beyond it the oldest are deleted, and counted as lost.",
+        description="Unsent intervals that are queued; beyond that the oldest leave the queue, counted.",
     )
+    keep_days: float = Field(
+        default=60.0, ge=0, le=3660, description="Delivered intervals are kept so long for `resend`, days of running."
+    )
+    keep_mb: float = Field(default=400.0, ge=0, le=100_000, description="They take no more than this, MB.")
 
 
 class LogConfig(Table):
@@ -294,12 +307,47 @@ class Config(Table):
         password = self.mqtt.password
         return (*self.source.secrets, *self.preview.secrets, *([password.get_secret_value()] if password else []))
 
+    def counting_settings(self, model: str, revision: int) -> dict[str, Any]:
+        """Return what changes a count, with defaults filled in: what `config` of an interval hashes.
+
+        model: SHA-256 of the detector file. revision: of the code that counts.
+        """
+        data = self.model_dump(mode="json", include=_COUNTING)
+        lines = [{key: line[key] for key in ("id", "start", "end")} for line in data.pop("lines")]
+        if self.source.pipeline:  # it may hold a login, and this goes into messages
+            data["source"]["pipeline"] = hashlib.sha256(self.source.pipeline.encode()).hexdigest()[:12]
+        data["counting"]["classes"] = sorted(data["counting"]["classes"])
+        return {**data, "lines": sorted(lines, key=lambda line: str(line["id"])), "model": model, "revision": revision}
+
     @property
     def sha256(self) -> str:
         """SHA-256 of the configuration without its secrets as canonical JSON, in hexadecimal."""
         data = self.model_dump(mode="json", exclude={name: {"password"} for name in ("source", "mqtt", "preview")})
         return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
+
+_COUNTING: Final[Any] = {
+    "source": {
+        "kind",
+        "width",
+        "height",
+        "fps",
+        "fps_limit",
+        "pipeline",
+        "exposure_us",
+        "gain",
+        "focus",
+        "flicker_hz",
+        "rotation",
+        "frozen_s",
+    },
+    "detector": {"score", "weak_score", "same_iou", "any_iou", "region"},
+    "tracker": True,
+    "lines": True,
+    "counting": True,
+    "privacy": {"masks"},
+}
+"""The keys that change a count; not those that name something, say where it is, or what is told about it."""
 
 TABLES: Final[Mapping[str, type[BaseModel]]] = {
     **{name: type(field.default) for name, field in Config.model_fields.items() if name != "lines"},

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Final
 
 import numpy as np
 
@@ -34,6 +35,10 @@ from edge_app.records import (
 
 _INDEX_S = 10.0
 """Longest time, s, between a crossing and its confirmation."""
+
+COUNTING_REVISION: Final = 1
+"""Raised whenever detector handling, tracker or line counters count the same pictures differently: intervals counted by
+another revision are told apart by their `config`."""
 
 
 @dataclass(slots=True)

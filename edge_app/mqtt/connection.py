@@ -21,12 +21,15 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_app.errors import BrokerError
 from edge_app.mqtt.endpoint import Endpoint, explain_refusal, explain_unreachable
 
 Protocol: TypeAlias = Literal["5", "3.1.1"]
 _VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+MAX_PACKET: Final = 16_384 + 2_048
+"""Largest packet that a device wants to receive: a command with its topic and properties."""
 _RECEIVE_MAXIMUM: Final = 65535
 """Unacknowledged messages that a broker accepts unless it announces a limit (MQTT 5, 3.2.2.3.3)."""
 
@@ -36,6 +39,7 @@ class Message:
     """One publication, sent or received.
 
     expires_s: seconds after which the broker discards it (MQTT 5 only); 0 means never.
+    response_topic, correlation: where the sender wants the answer, and what it wants to get back with it (MQTT 5 only).
     """
 
     topic: str
@@ -43,6 +47,8 @@ class Message:
     qos: int = 0
     retained: bool = False
     expires_s: int = 0
+    response_topic: str = ""
+    correlation: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +104,14 @@ class Timing:
     ack: limit for an acknowledgement; a dead busy connection is detected after this time.
     session_expiry: how long the broker keeps the subscriptions and queued messages of a subscriber that was lost; 0
         for a publisher, which has none.
+    max_packet: bytes of the largest packet that the broker may send; 0 for any (MQTT 5 only).
     """
 
     connect: float = 10.0
     keepalive: int = 30
     ack: float = 20.0
     session_expiry: int = 0
+    max_packet: int = 0
 
 
 class Connection:
@@ -167,14 +175,21 @@ class Connection:
         self._flush(client)
         return self._tokens
 
-    def subscribe(self, topics: Sequence[str]) -> None:
+    def subscribe(self, topics: Sequence[str], *, fresh: bool = False) -> None:
         """Subscribe to topic filters at QoS 1; a refusal arrives as `SubscriptionRefused`.
 
+        fresh: receive no retained messages, and see which of the others were published as such (MQTT 5 only).
         Raises BrokerError: when there is no connection.
         """
         client = self._require_client()
         self._topics = tuple(topics)
-        client.subscribe([(topic, 1) for topic in topics])
+        if fresh and self._protocol == "5":
+            options = SubscribeOptions(
+                qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
+            )
+            client.subscribe([(topic, options) for topic in topics])
+        else:
+            client.subscribe([(topic, 1) for topic in topics])
 
     def close(self, *, goodbye: bool = True) -> None:
         """Close the connection; with a goodbye (DISCONNECT) the broker does not publish the last will."""
@@ -236,16 +251,19 @@ class Connection:
         # A broker may limit the unacknowledged messages (Receive Maximum); paho does not respect that limit.
         while self._queue and len(self._unacked) < self._receive_maximum:
             token, message = self._queue.popleft()
-            properties = self._expiry_properties(message.expires_s)
+            properties = self._properties(message)
             info = client.publish(message.topic, message.payload, message.qos, message.retained, properties)
             if message.qos:
                 self._unacked[info.mid] = token, self._clock()
 
-    def _expiry_properties(self, seconds: int) -> Properties | None:
-        if not seconds or self._protocol != "5":
+    def _properties(self, message: Message) -> Properties | None:
+        if self._protocol != "5" or not (message.expires_s or message.correlation):
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.MessageExpiryInterval = seconds
+        if message.expires_s:
+            properties.MessageExpiryInterval = message.expires_s
+        if message.correlation:
+            properties.CorrelationData = message.correlation
         return properties
 
     def _make_client(self, client_id: str, will: Message | None) -> paho.Client:
@@ -292,7 +310,11 @@ class Connection:
         self._events += [SubscriptionRefused(topic, str(reason)) for topic, reason in pairs if reason.is_failure]
 
     def _on_message(self, _: paho.Client, __: Any, message: paho.MQTTMessage) -> None:
-        self._events.append(Message(message.topic, bytes(message.payload), message.qos, message.retain))
+        answer_to = getattr(message.properties, "ResponseTopic", "")
+        correlation = bytes(getattr(message.properties, "CorrelationData", b""))
+        payload = bytes(message.payload)
+        received = Message(message.topic, payload, message.qos, message.retain, 0, answer_to, correlation)
+        self._events.append(received)
 
 
 def _dial(client: paho.Client, to: Endpoint, timing: Timing, outcome: queue.SimpleQueue[Exception | None]) -> None:
@@ -300,6 +322,8 @@ def _dial(client: paho.Client, to: Endpoint, timing: Timing, outcome: queue.Simp
         if client.protocol == MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = timing.session_expiry
+            if timing.max_packet:
+                properties.MaximumPacketSize = timing.max_packet
             client.connect(
                 to.host, to.port, timing.keepalive, clean_start=not timing.session_expiry, properties=properties
             )

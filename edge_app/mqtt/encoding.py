@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from edge_app.mqtt.identity import Device, interval_id
 from edge_app.mqtt.messages import CountsMessage, State, Status
+from edge_app.storage.archive import with_late as with_late
 from edge_app.system.clock import rfc3339
 
 if TYPE_CHECKING:
-    from edge_app.storage.sqlite import ClosedInterval
+    from edge_app.storage.outbox import ClosedInterval
 
 
 def encode(payload: BaseModel) -> str:
@@ -20,9 +20,15 @@ def encode(payload: BaseModel) -> str:
     return payload.model_dump_json(by_alias=True)
 
 
-def encode_status(device: Device, state: State, at: float) -> str:
+def encode_status(device: Device, state: State, at: float, installation: str = "") -> str:
     """Return the status message. at: UTC s."""
-    fields = {"state": state, "at": rfc3339(at), "boot_id": device.boot_id, "version": device.version}
+    fields = {
+        "state": state,
+        "at": rfc3339(at),
+        "boot_id": device.boot_id,
+        "version": device.version,
+        "installation": installation,
+    }
     return encode(Status.model_validate(fields))
 
 
@@ -31,13 +37,16 @@ def encode_counts(device: Device, closed: ClosedInterval) -> str:
     counts = closed.counts
     message = CountsMessage.model_validate(
         {
-            "id": interval_id(device, counts.line, counts.start),
+            "id": interval_id(
+                device, counts.line, counts.start, counts.interval_s, closed.installation, closed.boot_id
+            ),
             "site": device.site,
             "device": device.device,
             "line": counts.line,
             "start": rfc3339(counts.start),
             "end": rfc3339(counts.end),
             "interval_s": counts.interval_s,
+            "installation": closed.installation,
             "counts": counts.counts,
             "totals": closed.totals,
             "seq": closed.seq,
@@ -47,13 +56,8 @@ def encode_counts(device: Device, closed: ClosedInterval) -> str:
             "dropped": counts.dropped,
             "quality": counts.quality,
             "late": False,
-            "model": device.model[:12],
-            "config": device.config[:12],
+            "model": counts.model or device.model[:12],
+            "config": counts.config or device.config[:12],
         }
     )
     return message.model_dump_json(by_alias=True, exclude={"late"})
-
-
-def with_late(payload: str, late: bool) -> str:
-    """Return the final counts message: a payload from `encode_counts` with `late` added."""
-    return json.dumps(json.loads(payload) | {"late": late}, separators=(",", ":"), ensure_ascii=False)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from edge_app.errors import ConfigError
 from edge_app.system.clock import rfc3339
 
 ROOT: Final = "traffic/v1"
+CONTRACT: Final = "1.1"
+"""Version of the contract that the device keeps; one that does not name it keeps 1.0."""
 _NAME: Final = re.compile(r"[a-z0-9-]+")
 
 
@@ -42,15 +44,21 @@ class Device:
         """The topic under which the device publishes everything: traffic/v1/SITE/DEVICE."""
         return f"{ROOT}/{self.site}/{self.device}"
 
+    def prefix_of(self, site: str, device: str) -> str:
+        """Return the prefix under which intervals of this site and device are published, such as a former name's."""
+        return replace(self, site=site, device=device).prefix
+
     @property
     def client_id(self) -> str:
         """MQTT client id, as stable and unique as site and device: a broker disconnects the older of two equal ids."""
         return f"edge-app-{self.site}-{self.device}"
 
 
-def interval_id(device: Device, line: str, start: float) -> str:
-    """Return the id of an interval: the first 32 hexadecimal digits of SHA-256 over "site/device/line/start".
+def interval_id(device: Device, line: str, start: float, interval_s: float, installation: str, boot_id: str) -> str:
+    """Return the id of an interval: the first 32 hexadecimal digits of a SHA-256 over all that tells it from others.
 
-    start: UTC s; hashed in RFC 3339 form.
+    boot_id: of the process that closed the interval, so that a restored or cloned state folder never gives two contents
+    one id. start: UTC s; hashed in RFC 3339 form.
     """
-    return hashlib.sha256(f"{device.site}/{device.device}/{line}/{rfc3339(start)}".encode()).hexdigest()[:32]
+    parts = (device.site, device.device, line, rfc3339(start), f"{interval_s:g}", installation, boot_id)
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt
+from pydantic.json_schema import SkipJsonSchema
 
+from edge_app.mqtt.identity import CONTRACT
 from edge_app.records import Direction, Quality
 
 State: TypeAlias = Literal["online", "stopped", "offline"]
@@ -24,6 +26,13 @@ def _without_fraction(seconds: float) -> float:
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
 Hash: TypeAlias = Annotated[str, Field(description="First 12 hexadecimal digits of a SHA-256, or empty")]
 Seconds: TypeAlias = Annotated[int | float, BeforeValidator(_without_fraction), Field(gt=0)]
+Installation: TypeAlias = Annotated[
+    str, Field(pattern=r"^([0-9a-f]{8})?$", description="Changes when seq and totals begin anew, and only then")
+]
+Flag: TypeAlias = Annotated[str, Field(examples=list(get_args(Quality)), description="The list of flags is open")]
+Contract: TypeAlias = Annotated[str, Field(pattern=r"^1\.[0-9]+$")]
+Code: TypeAlias = Literal["bad_request", "unknown_command", "unauthorised", "clock", "expired", "busy", "failed"]
+CODES: Final = get_args(Code)
 Point: TypeAlias = tuple[float, float]
 
 
@@ -44,24 +53,29 @@ class CountsMessage(Payload):
     """One closed interval of one line; immutable, so the same `id` always means the same content."""
 
     schema_id: Literal["edge-app/counts/1"] = Field(default="edge-app/counts/1", alias="schema")
-    id: str = Field(description="Stable hash of site, device, line and start")
+    id: str = Field(description="Opaque; one content for each id, for ever")
     site: Name
     device: Name
     line: str
     start: AwareDatetime
     end: AwareDatetime
-    interval_s: Seconds
+    interval_s: Seconds = Field(description="Configured length; end - start is shorter where the configuration changed")
+    installation: Installation = ""
     counts: Mapping[str, DirectionCounts] = Field(description="Every configured class, zeros included")
-    totals: Mapping[str, DirectionCounts] = Field(description="The same counts since installation; they never decrease")
-    seq: NonNegativeInt = Field(description="Sequence number of the interval on its line, without gaps")
+    totals: Mapping[str, DirectionCounts] = Field(
+        description="Counts under this installation, of every class that it has counted; they never decrease"
+    )
+    seq: NonNegativeInt = Field(
+        description="Number of the interval on its line under its installation, from 1, without gaps"
+    )
     boot_id: str
-    coverage: float = Field(ge=0, le=1, description="Share of the interval during which frames were processed")
+    coverage: float = Field(ge=0, le=1, description="Share of end - start that was really seen")
     frames: NonNegativeInt
     dropped: NonNegativeInt
-    quality: Sequence[Quality]
-    late: bool = Field(description="First sent to the broker more than one interval after its end")
+    quality: Sequence[Flag]
+    late: bool = Field(description="First offered to the broker more than one interval after its end")
     model: Hash
-    config: Hash
+    config: Hash = Field(description="Names the text in meta/{config}")
 
 
 class Status(Payload):
@@ -72,6 +86,8 @@ class Status(Payload):
     at: AwareDatetime
     boot_id: str
     version: str
+    contract: Contract = CONTRACT
+    installation: Installation = ""
 
 
 class Location(Payload):
@@ -81,17 +97,26 @@ class Location(Payload):
     lon: float = Field(ge=-180, le=180)
 
 
+class DirectionMeta(Payload):
+    """A direction of a line: its name, and where the vehicles drive to, clockwise from true north."""
+
+    name: str | None = None
+    bearing_deg: int | None = Field(default=None, ge=0, le=359)
+
+
 class LineMeta(Payload):
     """A counting line: end points in 0..1 of the frame's width and height, and the names of its directions."""
 
     id: str
     start: Point
     end: Point
-    names: Mapping[Direction, str] = Field(default_factory=dict)
+    names: Mapping[Direction, str] = Field(default_factory=dict, description="As in `directions`; kept from 1.0")
+    road: str = Field(default="", description="Text for people")
+    directions: Mapping[Direction, DirectionMeta] = Field(default_factory=dict)
 
 
-class Meta(Payload):
-    """Description of the device, sent at every connect: position, lines, classes, software."""
+class ConfigMeta(Payload):
+    """Description of what was counted under one `config`: place, lines, classes, and the settings that it hashes."""
 
     schema_id: Literal["edge-app/meta/1"] = Field(default="edge-app/meta/1", alias="schema")
     site: Name
@@ -104,6 +129,14 @@ class Meta(Payload):
     model: Hash
     config: Hash
     version: str
+    counting: Mapping[str, Any] = Field(default_factory=dict, description="The settings that `config` hashes")
+
+
+class Meta(ConfigMeta):
+    """Description of the device as it counts now, sent at every connect."""
+
+    contract: Contract = CONTRACT
+    installation: Installation = ""
 
 
 class Percentiles(Payload):
@@ -155,5 +188,34 @@ class Health(Payload):
     memory_available_mb: float | None = None
     disk_free_mb: float | None = None
     source: SourceHealth
-    quality: Sequence[Quality] = Field(default=(), description="Flags raised now for the camera's view")
+    quality: Sequence[Flag] = Field(default=(), description="Flags raised now for the camera's view")
+    installation: Installation = ""
+    newest_seq: Mapping[str, NonNegativeInt] = Field(
+        default_factory=dict, description="Newest number of each line under the installation"
+    )
+    limits: Sequence[str] = Field(default=(), description="What cannot be delivered and why, one sentence each")
     problem: str = ""
+
+
+class CommandMessage(Payload):
+    """Command to a device. `ping` has no args; `resend`: line, installation, from_seq, to_seq (both included)."""
+
+    schema_id: Literal["edge-app/command/1"] = Field(default="edge-app/command/1", alias="schema")
+    id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="Begins with the sender's name and is random")
+    at: AwareDatetime
+    expires: AwareDatetime = Field(description="At most a day after `at`")
+    args: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class ReplyMessage(Payload):
+    """Answer of a device: `result`, or `code` and `error` where `ok` is false."""
+
+    schema_id: Literal["edge-app/reply/1"] = Field(default="edge-app/reply/1", alias="schema")
+    id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="That of the command")
+    at: AwareDatetime
+    ok: bool
+    result: Mapping[str, Any] | SkipJsonSchema[None] = None
+    code: str | SkipJsonSchema[None] = Field(default=None, examples=list(CODES))
+    error: str | SkipJsonSchema[None] = Field(default=None, description="One sentence")
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)

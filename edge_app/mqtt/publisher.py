@@ -6,6 +6,7 @@ is equal to the first one byte for byte, so one id never stands for two contents
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import random
@@ -16,12 +17,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_app.errors import StoreError
-from edge_app.mqtt.connection import Acked, Connected, Event, Lost, Message
+from edge_app.mqtt.command_desk import CommandDesk
+from edge_app.mqtt.config_texts import ConfigTexts
+from edge_app.mqtt.connection import Acked, Connected, Event, Lost, Message, SubscriptionRefused
 from edge_app.mqtt.encoding import encode, encode_status, with_late
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import Health, Meta, State
+from edge_app.mqtt.resend import Resend
 from edge_app.mqtt.session import Session
-from edge_app.storage.sqlite import Outbox, Outgoing
+from edge_app.storage.outbox import Outbox, Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,14 @@ _IDLE_S: Final = 0.25
 """Longest time until a stop or a newly closed interval is noticed."""
 _PAGE: Final = 50
 """Intervals read from the outbox at a time."""
+_HEALTH_S: Final = 60.0
+"""Longest time from one health message to the next."""
+_FUTURE_S: Final = 1.0
+"""An interval whose end has not come yet is looked at again after so long."""
+_RESEND_RATE: Final = 10.0
+"""Intervals of the archive that are offered again in a second."""
+_RESERVE: Final = 5
+"""Messages in flight that `resend` leaves to new intervals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,11 @@ class BirthMessage:
     message: Message
     on_acknowledged: Callable[[], None]
 
+    def answered(self, refused: str) -> None:
+        """Use the broker's answer. refused: its reason for refusing the message, empty when it has accepted it."""
+        if not refused:
+            self.on_acknowledged()
+
 
 @dataclass(frozen=True, slots=True)
 class _InFlight:
@@ -48,31 +65,31 @@ class _InFlight:
 
     key: of the interval in the outbox that it carries, None for other messages.
     required: True when its refusal keeps the interval in the outbox; `latest` may be refused without that.
-    on_acknowledged: called once the broker has accepted it.
+    on_answer: called with the broker's reason for refusing it, empty when it has accepted it.
     """
 
     topic: str
     key: int | None = None
-    line: str = ""
     required: bool = False
-    on_acknowledged: Callable[[], None] | None = None
+    on_answer: Callable[[str], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _HeldLine:
-    """Line whose topic the broker refuses: key of its first refused interval, and when to retry (monotonic s)."""
+class _HeldTopic:
+    """Topic of a line that the broker refuses: key of its first refused interval, and when to retry (monotonic s)."""
 
     first_key: int
     retry_at: float
 
 
-def will(device: Device, at: float) -> Message:
+def will(device: Device, at: float, installation: str = "") -> Message:
     """Return the last will, which the broker publishes when the device vanishes. at: UTC s of the connect."""
-    return _status(device, "offline", at)
+    return _status(device, "offline", at, installation)
 
 
-def _status(device: Device, state: State, at: float) -> Message:
-    return Message(f"{device.prefix}/status", encode_status(device, state, at).encode(), qos=1, retained=True)
+def _status(device: Device, state: State, at: float, installation: str) -> Message:
+    payload = encode_status(device, state, at, installation)
+    return Message(f"{device.prefix}/status", payload.encode(), qos=1, retained=True)
 
 
 class Publisher:
@@ -81,7 +98,8 @@ class Publisher:
     It belongs to one thread; any thread may read its properties and attributes.
 
     meta, health: the meta message, and a function that builds the health message.
-    interval_s: seconds from one health message to the next; an unsent one is not stored.
+    installation: returns the id under which intervals are numbered now.
+    interval_s: seconds from one health message to the next, at most a minute; an unsent one is not stored.
     birth_messages: called at every connect.
     window: largest number of messages without an acknowledgement.
     rate: largest number of intervals sent per second, so that a device that returns after a week does not flood its
@@ -105,6 +123,7 @@ class Publisher:
         health: Callable[[], Health],
         *,
         interval_s: float,
+        installation: Callable[[], str] = lambda: "",
         birth_messages: Callable[[], Sequence[BirthMessage]] = lambda: (),
         window: int = 20,
         rate: float = 50.0,
@@ -116,14 +135,22 @@ class Publisher:
     ) -> None:
         self._session, self._outbox, self._device, self._meta, self._health = session, outbox, device, meta, health
         self._birth_messages = birth_messages
-        self._interval_s, self._window, self._rate, self._uniform = interval_s, window, rate, uniform
+        self._installation, self._announced = installation, ""
+        self._health_s = min(interval_s, _HEALTH_S)
+        self._window, self._rate, self._uniform = window, rate, uniform
         self._pace = rate
         self._refused_retry_s, self._store_retry_s = refused_retry_s, store_retry_s
         self._utc, self._clock = utc, clock
         self._in_flight: dict[int, _InFlight] = {}
         self._awaiting: dict[int, set[int]] = {}  # key of a sent interval -> tokens of its messages in flight
         self._acknowledged: list[int] = []  # keys of intervals that are to be deleted from the outbox
-        self._held: dict[str, _HeldLine] = {}
+        self._held: dict[str, _HeldTopic] = {}
+        self._future: _HeldTopic | None = None  # the first interval whose end has not come yet by this clock
+        self._configs = ConfigTexts(outbox.memory, device, meta)
+        self._desk = CommandDesk(device, outbox, meta, installation, utc)
+        self._resend_due = clock()
+        self._taken_back = False
+        self._subscription = ""
         self._refusals: dict[str, str] = {}
         self._cursor = 0
         self._allowance, self._refilled = float(window), clock()
@@ -137,6 +164,15 @@ class Publisher:
     def problem(self) -> str:
         """One sentence on why intervals are not delivered, empty when all is well."""
         return self._session.problem or self._refusal_problem or self.store_problem
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What cannot be delivered and why, one sentence each."""
+        refused = [f"broker refuses {topic} ({reason})" for topic, reason in self._refusals.copy().items()]
+        future = self._future
+        waits = ["intervals wait until the clock has reached their end: it was set back"] if future else []
+        others = (self._subscription, *self._configs.limits)
+        return (*refused, *waits, *(sentence for sentence in others if sentence))
 
     @property
     def connected(self) -> bool:
@@ -172,7 +208,7 @@ class Publisher:
         while self._session.connected and self._busy() and self._clock() < end - reserve:
             self.step(0.05)
         if self._session.connected:
-            token = self._publish(_status(self._device, "stopped", self._utc()))
+            token = self._publish(_status(self._device, "stopped", self._utc(), self._installation()))
             while token in self._in_flight and self._clock() < end:
                 for event in self._session.poll(0.05):
                     self._handle(event)
@@ -191,6 +227,15 @@ class Publisher:
         elif isinstance(event, Lost):
             self._in_flight.clear()
             self._awaiting.clear()
+            self._configs.lost()
+            self._desk.lost()
+        elif isinstance(event, Message):
+            self._desk.receive(event)
+            self._wait = 0.0
+        elif isinstance(event, SubscriptionRefused):
+            self._subscription = (
+                f"broker refuses the subscription to {event.topic} ({event.reason}): no commands arrive"
+            )
         elif isinstance(event, Acked) and event.token in self._in_flight:
             self._settle(event.token, self._in_flight.pop(event.token), event.refused)
 
@@ -199,53 +244,74 @@ class Publisher:
         self._cursor = 0
         self._pace = self._rate * self._uniform(0.5, 1.0)
         self._held.clear()
+        self._future = None
+        self._taken_back = False
         self._health_due = self._clock()
-        self._publish(_status(self._device, "online", self._utc()))
-        self._publish(Message(f"{self._device.prefix}/meta", encode(self._meta).encode(), qos=1, retained=True))
+        self._subscription = ""
+        self._session.subscribe([f"{self._device.prefix}/commands/#"], fresh=True)
+        self._introduce()
         for birth in self._birth_messages():
-            token = self._session.publish(birth.message)
-            self._in_flight[token] = _InFlight(birth.message.topic, on_acknowledged=birth.on_acknowledged)
+            self._publish(birth.message, on_answer=birth.answered)
 
-    def _publish(self, message: Message, row: Outgoing | None = None, *, required: bool = False) -> int:
+    def _introduce(self) -> None:
+        """Publish status and meta, at a connect and under a new installation."""
+        self._announced = self._installation()
+        self._publish(_status(self._device, "online", self._utc(), self._announced))
+        meta = encode(self._meta.model_copy(update={"installation": self._announced}))
+        self._publish(Message(f"{self._device.prefix}/meta", meta.encode(), qos=1, retained=True))
+
+    def _publish(
+        self,
+        message: Message,
+        key: int | None = None,
+        *,
+        required: bool = False,
+        on_answer: Callable[[str], object] | None = None,
+    ) -> int:
         token = self._session.publish(message)
-        key, line = (row.key, row.line) if row else (None, "")
-        self._in_flight[token] = _InFlight(message.topic, key, line, required)
+        self._in_flight[token] = _InFlight(message.topic, key, required, on_answer)
         return token
 
     def _publish_health(self) -> None:
-        self._health_due = self._clock() + self._interval_s
+        self._health_due = self._clock() + self._health_s
         payload = encode(self._health()).encode()
         # Health is of no use to a subscriber that was away for longer than this; the broker need not keep it.
-        expires_s = math.ceil(10 * self._interval_s)
+        expires_s = math.ceil(10 * self._health_s)
         self._session.publish(Message(f"{self._device.prefix}/health", payload, expires_s=expires_s))
 
     def _settle(self, token: int, sent: _InFlight, refused: str) -> None:
         """Use the broker's answer: an interval is delivered when all its messages are answered and counts accepted."""
         self._note_refusal(sent.topic, refused)
-        if sent.on_acknowledged is not None and not refused:
-            sent.on_acknowledged()
+        if sent.on_answer is not None:
+            try:
+                sent.on_answer(refused)
+            except StoreError as error:  # what could not be noted is done once more
+                log.warning("%s", error)
         if sent.key is None or token not in self._awaiting.get(sent.key, ()):
             return
         self._awaiting[sent.key].remove(token)
         if refused and sent.required:
             del self._awaiting[sent.key]
-            self._hold(sent.line, sent.key)
+            self._hold(sent.topic, sent.key)
         elif not self._awaiting[sent.key]:
             del self._awaiting[sent.key]
             self._acknowledged.append(sent.key)
 
-    def _hold(self, line: str, key: int) -> None:
-        first_key = min(key, self._held[line].first_key) if line in self._held else key
-        self._held[line] = _HeldLine(first_key, self._clock() + self._refused_retry_s)
+    def _hold(self, topic: str, key: int) -> None:
+        first_key = min(key, self._held[topic].first_key) if topic in self._held else key
+        self._held[topic] = _HeldTopic(first_key, self._clock() + self._refused_retry_s)
 
     def _release_held(self) -> None:
-        for line, held in list(self._held.items()):
+        for topic, held in list(self._held.items()):
             if self._clock() >= held.retry_at:
-                del self._held[line]
+                del self._held[topic]
                 self._cursor = min(self._cursor, held.first_key - 1)
+        if self._future and self._clock() >= self._future.retry_at:
+            self._cursor = min(self._cursor, self._future.first_key - 1)
+            self._future = None
 
     def _note_refusal(self, topic: str, reason: str) -> None:
-        if self._refusals.get(topic, "") == reason:
+        if "/meta/" in topic or self._refusals.get(topic, "") == reason:
             return
         if reason:
             self._refusals[topic] = reason
@@ -261,8 +327,14 @@ class Publisher:
         try:
             self._delete_acknowledged()
             if self._session.connected:
+                if self._announced != self._installation():
+                    self._introduce()
+                self._configs.publish_current(self._publish)
                 self._release_held()
                 self._send_due()
+                self._configs.tidy(self._publish)
+                self._take_back()
+                self._serve_commands()
             self.unsent, self.lost = len(self._outbox), self._outbox.dropped
             self.oldest_end = self._outbox.oldest_end() if self.unsent else None
             self.store_problem = ""
@@ -293,24 +365,83 @@ class Publisher:
             if self._allowance < 1:
                 self._wait = (1 - self._allowance) / self._pace
                 return
-            if row.line not in self._held and row.key not in self._awaiting:
-                self._send(row)
-                self._allowance -= 1
+            if row.end > self._utc():
+                self._future = self._future or _HeldTopic(row.key, self._clock() + _FUTURE_S)
+            elif row.key not in self._awaiting and not self._send(row):
+                return
             self._cursor = row.key
         if len(rows) == _PAGE:
             self._wait = 0.0
 
-    def _send(self, row: Outgoing) -> None:
+    def _send(self, row: Outgoing) -> bool:
+        """Send an interval, unless its topic is refused; return False when its configuration must go first."""
+        document = json.loads(row.payload)
+        # A device that was renamed delivers what it counted under its former name where that belongs.
+        prefix = self._device.prefix_of(document["site"], document["device"])
+        topic = f"{prefix}/counts/{row.line}"
+        if topic in self._held:
+            return True
+        if not self._configs.ready(prefix, row.config, self._publish):
+            return False
         late = self._utc() - row.end > row.end - row.start
         # `late` is stored before the first sending, so that a second one after a crash or much later is the same.
         sealed = self._outbox.seal(row.key, late) if row.late is None else row.late
         payload = with_late(row.payload, sealed).encode()
-        newest = self._outbox.newest_start(row.line) == row.start
-        counts = Message(f"{self._device.prefix}/counts/{row.line}", payload, qos=1)
-        self._awaiting[row.key] = {self._publish(counts, row, required=True)}
-        if newest:
-            latest = Message(f"{self._device.prefix}/latest/{row.line}", payload, qos=1, retained=True)
-            self._awaiting[row.key].add(self._publish(latest, row))
+        self._allowance -= 1
+        self._awaiting[row.key] = {self._publish(Message(topic, payload, qos=1), row.key, required=True)}
+        if self._is_latest(row, prefix):
+            latest = Message(f"{prefix}/latest/{row.line}", payload, qos=1, retained=True)
+            self._outbox.memory.note_retained(row.line)
+            self._awaiting[row.key].add(self._publish(latest, row.key))
+        return True
+
+    def _is_latest(self, row: Outgoing, prefix: str) -> bool:
+        """Return True for the highest number of a configured line under the present installation."""
+        present = prefix == self._device.prefix and row.installation == self._installation()
+        configured = any(line.id == row.line for line in self._meta.lines)
+        return present and configured and row.seq == self._outbox.newest_seq(row.installation, row.line)
+
+    def _take_back(self) -> None:
+        """Remove the retained `latest` of lines that are no longer configured, once in a connection."""
+        if self._taken_back:
+            return
+        self._taken_back = True
+        for line in set(self._outbox.memory.retained()) - {line.id for line in self._meta.lines}:
+            message = Message(f"{self._device.prefix}/latest/{line}", b"", qos=1, retained=True)
+            self._publish(message, on_answer=lambda no, line=line: None if no else self._forget(line))  # type: ignore[misc]
+
+    def _forget(self, line: str) -> None:
+        self._outbox.memory.forget_retained(line)
+
+    def _serve_commands(self) -> None:
+        """Publish replies, and go on with a `resend` where new intervals leave room."""
+        for message, on_answer in self._desk.replies():
+            self._publish(message, on_answer=on_answer)
+        job = self._desk.job
+        if job is None or len(self._in_flight) >= self._window - _RESERVE:
+            return
+        if self._clock() < self._resend_due:
+            self._wait = min(self._wait, self._resend_due - self._clock())
+            return
+        seq = job.next()
+        if seq is not None:
+            self._offer_again(job, seq)
+        self._desk.conclude()
+
+    def _offer_again(self, job: Resend, seq: int) -> None:
+        kept = None
+        if self._desk.may_resend():
+            kept = self._outbox.archived(job.args.installation, job.args.line, seq)
+        if kept is None:
+            job.is_missing()
+            self._wait = 0.0
+        elif self._configs.ready(self._device.prefix, kept.config, self._publish, again=job):
+            message = Message(f"{self._device.prefix}/counts/{job.args.line}", kept.payload, qos=1)
+            token = self._publish(message)
+            job.offered(token)
+            self._in_flight[token] = _InFlight(message.topic, on_answer=lambda no: job.answered(token, no))
+            self._resend_due = self._clock() + 1 / _RESEND_RATE
+            self._wait = min(self._wait, 1 / _RESEND_RATE)
 
 
 def _describe(refusals: dict[str, str]) -> str:

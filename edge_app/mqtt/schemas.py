@@ -3,75 +3,226 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
-from edge_app.mqtt.identity import ROOT
-from edge_app.mqtt.messages import CountsMessage, Health, Meta, Payload, Status
-
-_CHANNELS: Final[tuple[tuple[str, type[Payload], int, bool, str], ...]] = (
-    ("status", Status, 1, True, "Presence of the device; offline is its last will"),
-    ("meta", Meta, 1, True, "Sent at every connect: position, lines, classes and software of the device"),
-    ("counts/{line}", CountsMessage, 1, False, "One message for each closed interval, zeros included"),
-    ("latest/{line}", CountsMessage, 1, True, "Only the newest closed interval"),
-    ("health", Health, 0, False, "Sent every interval: rates, queue, temperature, memory, faults"),
+from edge_app.mqtt.examples import EXAMPLES
+from edge_app.mqtt.identity import CONTRACT, ROOT
+from edge_app.mqtt.messages import (
+    CommandMessage,
+    ConfigMeta,
+    CountsMessage,
+    Health,
+    Meta,
+    Payload,
+    ReplyMessage,
+    Status,
 )
 
-"""Topic below the device's prefix, payload, QoS, retained, summary."""
+
+@dataclass(frozen=True, slots=True)
+class _Channel:
+    """Topic below the device's prefix. receives: the device receives it, all others it sends."""
+
+    name: str
+    address: str
+    model: type[Payload]
+    qos: int
+    retained: bool
+    summary: str
+    description: str
+    receives: bool = False
+    expires: str = ""
+
+
+_CHANNELS: Final = (
+    _Channel(
+        "status",
+        "status",
+        Status,
+        1,
+        True,
+        "Presence of the device; offline is its last will",
+        "The newest one counts. `at` of offline is the time of the connect whose connection was lost.",
+    ),
+    _Channel(
+        "meta",
+        "meta",
+        Meta,
+        1,
+        True,
+        "Sent at every connect: place, lines, classes and software of the device",
+        "The newest one counts.",
+    ),
+    _Channel(
+        "meta_config",
+        "meta/{config}",
+        ConfigMeta,
+        1,
+        True,
+        "What was counted under one `config`, sent before the first interval that names it",
+        "The newest text wins. An empty payload takes the retained message back; consumers keep what they saw.",
+    ),
+    _Channel(
+        "counts",
+        "counts/{line}",
+        CountsMessage,
+        1,
+        False,
+        "One message for each closed interval, zeros included",
+        "May arrive twice: store by `id`, for ever. May arrive late and out of order: sort by `start`; a hole in `seq`"
+        " is a loss that `resend` closes. It does not expire.",
+    ),
+    _Channel(
+        "latest",
+        "latest/{line}",
+        CountsMessage,
+        1,
+        True,
+        "Only the newest closed interval",
+        "The highest `seq` of the current installation; a late delivery never overwrites it. An empty payload takes it"
+        " back when the line is no longer configured.",
+    ),
+    _Channel(
+        "health",
+        "health",
+        Health,
+        0,
+        False,
+        "Sent every interval, at least once a minute: rates, queue, temperature, memory, faults",
+        "May be lost: the next one comes.",
+        expires="after ten intervals (MQTT 5)",
+    ),
+    _Channel(
+        "commands",
+        "commands/{command}",
+        CommandMessage,
+        1,
+        False,
+        "Asks the device for something: ping, resend",
+        "Never retained. Sent while the device is away it is lost: ask again after `online`. A repeated `id` is not"
+        " carried out again and gets the same reply.",
+        receives=True,
+    ),
+    _Channel(
+        "replies",
+        "replies/{command}",
+        ReplyMessage,
+        1,
+        False,
+        "Answer to a command, with its id",
+        "An MQTT 5 response topic below the device's own `replies/` is used instead, with its correlation data.",
+    ),
+)
 
 
 def schemas() -> dict[str, Any]:
     """Return a self-contained JSON Schema (2020-12) for each payload, by channel name: status, meta, counts ..."""
     dialect = "https://json-schema.org/draft/2020-12/schema"
-    return {
-        address.partition("/")[0]: {"$schema": dialect, **model.model_json_schema(mode="serialization")}
-        for address, model, *_ in _CHANNELS
-    }
+    return {c.name: {"$schema": dialect, **_valid(c.model.model_json_schema(mode="serialization"))} for c in _CHANNELS}
 
 
 def asyncapi(version: str) -> dict[str, Any]:
     """Return the whole contract as an AsyncAPI 3.0 document. version: of the software."""
     channels, operations, messages = {}, {}, {}
-    for address, model, qos, retain, summary in _CHANNELS:
-        name = address.partition("/")[0]
-        channels[name] = _channel(address, model, summary)
-        operations[f"send_{name}"] = _operation(name, qos, retain, summary)
-        messages[model.__name__] = {
+    for c in _CHANNELS:
+        channels[c.name] = _channel(c)
+        operations[f"{'receive' if c.receives else 'send'}_{c.name}"] = _operation(c)
+        messages[c.model.__name__] = {
             "contentType": "application/json",
-            "payload": {"$ref": f"#/components/schemas/{model.__name__}"},
+            "payload": {"$ref": f"#/components/schemas/{c.model.__name__}"},
+            "examples": [{"payload": EXAMPLES[c.name]}],
         }
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": "edge-app: roadside vehicle counts", "version": version},
+        "info": {
+            "title": "edge-app: roadside vehicle counts",
+            "version": version,
+            "description": f"Contract {CONTRACT}. Unknown keys are to be ignored. Messages may arrive twice and out of"
+            " order; `id` of an interval has one content for ever.",
+        },
         "defaultContentType": "application/json",
+        "servers": {
+            "plain": {"host": "{host}:1883", "protocol": "mqtt", **_SERVER},
+            "tls": {
+                "host": "{host}:8883",
+                "protocol": "secure-mqtt",
+                **_SERVER,
+                "security": [
+                    {"$ref": "#/components/securitySchemes/login"},
+                    {"$ref": "#/components/securitySchemes/certificate"},
+                ],
+            },
+        },
         "channels": channels,
         "operations": operations,
-        "components": {"messages": messages, "schemas": _definitions("#/components/schemas/{model}")},
+        "components": {
+            "messages": messages,
+            "schemas": _definitions("#/components/schemas/{model}"),
+            "securitySchemes": {
+                "login": {"type": "userPassword", "description": "User name and password of the broker."},
+                "certificate": {"type": "X509", "description": "The device's certificate names SITE/DEVICE."},
+            },
+        },
     }
 
 
-def _channel(address: str, model: type[Payload], summary: str) -> dict[str, Any]:
-    address = f"{ROOT}/{{site}}/{{device}}/{address}"
+_SERVER: Final[dict[str, Any]] = {
+    "protocolVersion": "5.0",
+    "description": "The city's broker. MQTT 3.1.1 where it refuses 5.",
+    "variables": {"host": {"description": "Name of the broker", "default": "localhost"}},
+    "security": [{"$ref": "#/components/securitySchemes/login"}],
+}
+
+
+def _channel(c: _Channel) -> dict[str, Any]:
+    address = f"{ROOT}/{{site}}/{{device}}/{c.address}"
     return {
         "address": address,
-        "description": summary,
+        "summary": c.summary,
+        "description": c.description,
         "parameters": {name: {"description": f"The {name}'s id"} for name in re.findall(r"{(\w+)}", address)},
-        "messages": {model.__name__: {"$ref": f"#/components/messages/{model.__name__}"}},
+        "messages": {c.model.__name__: {"$ref": f"#/components/messages/{c.model.__name__}"}},
     }
 
 
-def _operation(name: str, qos: int, retain: bool, summary: str) -> dict[str, Any]:
+def _operation(c: _Channel) -> dict[str, Any]:
+    expiry = f" Expires {c.expires}." if c.expires else ""
     return {
-        "action": "send",
-        "channel": {"$ref": f"#/channels/{name}"},
-        "summary": summary,
-        "bindings": {"mqtt": {"qos": qos, "retain": retain, "bindingVersion": "0.2.0"}},
+        "action": "receive" if c.receives else "send",
+        "channel": {"$ref": f"#/channels/{c.name}"},
+        "summary": c.summary,
+        "description": f"{'At least once.' if c.qos else 'At most once.'}{expiry}",
+        "bindings": {"mqtt": {"qos": c.qos, "retain": c.retained, "bindingVersion": "0.2.0"}},
     }
 
 
 def _definitions(template: str) -> dict[str, Any]:
-    models = {model: None for _, model, *_ in _CHANNELS}
+    models = {c.model: None for c in _CHANNELS}
     _, document = models_json_schema([(model, "serialization") for model in models], ref_template=template)
-    definitions: dict[str, Any] = document["$defs"]
+    definitions: dict[str, Any] = _valid(document["$defs"])
     return definitions
+
+
+def _valid(node: Any) -> Any:
+    """Replace what pydantic writes and JSON Schema does not know: `gt` on a choice of types is no keyword."""
+    if isinstance(node, list):
+        return [_valid(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    valid = {_KEYWORDS.get(key, key): _valid(child) for key, child in node.items()}
+    if valid.get("anyOf") == [{"type": "integer"}, {"type": "number"}]:
+        del valid["anyOf"]
+        valid["type"] = "number"  # a whole number is one, and generated clients get one type
+    return valid
+
+
+_KEYWORDS: Final = {
+    "gt": "exclusiveMinimum",
+    "ge": "minimum",
+    "lt": "exclusiveMaximum",
+    "le": "maximum",
+    "multiple_of": "multipleOf",
+}

@@ -88,12 +88,13 @@ class Session:
         """
         return self._require_connection().publish(message)
 
-    def subscribe(self, topics: Sequence[str]) -> None:
+    def subscribe(self, topics: Sequence[str], *, fresh: bool = False) -> None:
         """Subscribe at QoS 1 for the present connection only; a refusal arrives as an event.
 
+        fresh: see `Connection.subscribe`.
         Raises BrokerError: when there is no connection.
         """
-        self._require_connection().subscribe(topics)
+        self._require_connection().subscribe(topics, fresh=fresh)
 
     def close(self) -> None:
         """Disconnect with a goodbye, so that the broker does not publish the last will."""

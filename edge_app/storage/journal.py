@@ -16,26 +16,12 @@ from typing import Any, Final
 
 from edge_app.errors import StoreError
 from edge_app.records import Counts, Crossing, IntervalCounts
+from edge_app.storage.archive import add_lost, move_to_archive
 from edge_app.storage.intervals import add_counts, zero_counts
-from edge_app.storage.sqlite import FILE, SUSPECT, VERSION, Connection, DamagedError
+from edge_app.storage.schema import ADDED, APPLICATION_ID, PRUNE, TABLES, VERSION
+from edge_app.storage.sqlite import FILE, SUSPECT, Connection, DamagedError
 
-_APPLICATION_ID: Final = 0x65646765  # "edge": no other program's database is taken for a ledger
 _VERSION_LIMIT: Final = 1000  # no newer program will reach this schema version: such a number means corruption
-_TABLES: Final = (
-    "CREATE TABLE about (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE line (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, totals TEXT NOT NULL, start REAL NOT NULL,"
-    " closed_end REAL NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE interval (line TEXT, start REAL, interval_s REAL NOT NULL, observed_s REAL NOT NULL,"
-    " frames INTEGER NOT NULL, dropped INTEGER NOT NULL, quality TEXT NOT NULL, save INTEGER NOT NULL,"
-    " PRIMARY KEY (line, start)) WITHOUT ROWID",
-    "CREATE TABLE crossing (start REAL NOT NULL, at REAL NOT NULL, frame INTEGER NOT NULL, track INTEGER NOT NULL,"
-    " label TEXT NOT NULL, line TEXT NOT NULL, direction TEXT NOT NULL, score REAL NOT NULL)",
-    "CREATE TABLE outbox (key INTEGER PRIMARY KEY AUTOINCREMENT, line TEXT NOT NULL, start REAL NOT NULL,"
-    " closed_end REAL NOT NULL, payload TEXT NOT NULL, checksum INTEGER NOT NULL, late INTEGER)",
-    # Counting the rows of 60 days would read them all, and their number is needed at each interval.
-    "CREATE TRIGGER queued AFTER INSERT ON outbox BEGIN UPDATE about SET value = value + 1 WHERE name = 'queued'; END",
-    "CREATE TRIGGER sent AFTER DELETE ON outbox BEGIN UPDATE about SET value = value - 1 WHERE name = 'queued'; END",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +49,33 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class EncodedInterval:
-    """Closed interval ready for the outbox: the state of its line after it, and its payload."""
+    """Closed interval ready for the outbox: the state of its line after it, its payload, and what it is counted under.
+
+    config: hash of the configuration; empty where it is not known.
+    """
 
     state: LineState
     payload: str
+    installation: str = ""
+    config: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Under what intervals are numbered: another one means that numbers and totals begin anew."""
+
+    installation: str
+    site: str = ""
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LostInterval:
+    """Number of an interval that was dropped before it could be saved."""
+
+    installation: str
+    line: str
+    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +84,16 @@ class SavedState:
 
     last_key: the newest key that the outbox has assigned. dropped: intervals lost since installation. intervals: the
     open ones. journal: the crossings in them.
+    foreign: True when release 1.0 wrote the numbers last: those of 1.1 cannot go on from them.
     """
 
-    installation: str
+    identity: Identity
     last_key: int = 0
     dropped: int = 0
     lines: Sequence[LineState] = ()
     intervals: Sequence[IntervalCounts] = ()
     journal: Sequence[JournalEntry] = ()
+    foreign: bool = False
 
 
 class Journal:
@@ -104,6 +115,8 @@ class Journal:
                 self._create(initial)
             with self._db.transaction(synced=False):  # fails here when the disk is full or read-only
                 self._db.rows("UPDATE about SET value = value + 1 WHERE name = 'opened'")
+                for statement in (*ADDED, *PRUNE):
+                    self._db.rows(statement)
         except StoreError:
             self.close()
             raise
@@ -121,13 +134,17 @@ class Journal:
         open_intervals: Sequence[IntervalCounts],
         closed_intervals: Sequence[EncodedInterval],
         *,
-        lost: int,
+        lost: Sequence[LostInterval] = (),
+        running_s: int = 0,
+        identity: Identity | None = None,
         synced: bool,
     ) -> int:
         """Save everything in one transaction and return the number of intervals dropped since installation.
 
-        crossings: the new ones. closed_intervals: in order of their start; the oldest rows of a full outbox are dropped
-        for them. lost: intervals that were dropped before they could be saved.
+        crossings: the new ones. closed_intervals: in order of their start; for them the oldest rows of a full outbox
+        leave the queue, and are kept in the archive. lost: intervals that were dropped before they could be saved.
+        running_s: whole seconds that the program has run since the save before. identity: of a new installation, under
+        which the next intervals are numbered; rows of lines keep their place for release 1.0.
         """
         db = self._db
         with db.transaction(synced=synced):
@@ -136,13 +153,23 @@ class Journal:
                 [(entry.start, *astuple(entry.crossing)) for entry in crossings],
             )
             db.run_many(_UPSERT_INTERVAL, [_interval_row(interval) for interval in open_intervals])
+            db.run_many("INSERT OR IGNORE INTO open_interval VALUES (?, ?, ?, ?, ?)", map(_config_row, open_intervals))
             for interval in closed_intervals:
                 self._move_to_outbox(interval)
+            for number in lost:
+                add_lost(db, number.installation, number.line, number.seq, number.seq, "dropped")
             overflow = max(0, db.number("queued") - self._capacity) if closed_intervals else 0
-            if overflow:
-                db.rows("DELETE FROM outbox WHERE key IN (SELECT key FROM outbox ORDER BY key LIMIT ?)", overflow)
-            if overflow + lost:
-                db.rows("UPDATE about SET value = value + ? WHERE name = 'dropped'", overflow + lost)
+            for (key,) in db.rows("SELECT key FROM outbox ORDER BY key LIMIT ?", overflow):
+                move_to_archive(db, key)
+            if overflow + len(lost):
+                db.rows("UPDATE about SET value = value + ? WHERE name = 'dropped'", overflow + len(lost))
+            if running_s:
+                db.rows("UPDATE about SET value = value + ? WHERE name = 'running_s'", running_s)
+            if identity:
+                # What an earlier release retained for a line is known by the line alone.
+                db.rows("INSERT OR IGNORE INTO retained SELECT id FROM line")
+                self._write_identity(identity)
+                self._note_numbers()
             return db.number("dropped")
 
     def replaced(self) -> bool:
@@ -158,53 +185,94 @@ class Journal:
         if answer != "ok":
             raise DamagedError(f"{db.path} is damaged ({answer})")
         version, application = db.value("PRAGMA user_version"), db.value("PRAGMA application_id")
-        if VERSION < version < _VERSION_LIMIT and application == _APPLICATION_ID:
+        if VERSION < version < _VERSION_LIMIT and application == APPLICATION_ID:
             raise StoreError(
                 f"{db.path} was written by a newer version of this program (schema {version}, here {VERSION}): "
                 "install that version, or use another state folder"
             )
-        if (version, application) != (VERSION, _APPLICATION_ID) and db.rows("SELECT 1 FROM sqlite_master"):
+        if (version, application) != (VERSION, APPLICATION_ID) and db.rows("SELECT 1 FROM sqlite_master"):
             raise DamagedError(f"{db.path} is not a ledger")
 
     def _create(self, initial: SavedState) -> None:
         db = self._db
-        about = {"installation": initial.installation, "dropped": initial.dropped, "queued": 0, "opened": 0}
+        about = {"dropped": initial.dropped, "queued": 0, "opened": 0}
         with db.transaction(synced=True):
-            for statement in _TABLES:
+            for statement in (*TABLES, *ADDED):
                 db.rows(statement)
             db.run_many("INSERT INTO about VALUES (?, ?)", about.items())
             # Keys continue those of a replaced file: the publisher may still hold one of them.
             db.rows("INSERT INTO sqlite_sequence VALUES ('outbox', ?)", initial.last_key)
+            self._write_identity(initial.identity)
             for state in initial.lines:
-                self._write_line(state)
-            db.rows(f"PRAGMA application_id={_APPLICATION_ID}")
+                if state.seq:  # 1.0 takes a line without an interval for damage
+                    self._write_line(state, initial.identity.installation)
+                    # What waited in the file that this one replaces, or was kept there, cannot be sent again.
+                    add_lost(db, initial.identity.installation, state.line, 1, state.seq, "damaged")
+            self._note_numbers()
+            db.rows(f"PRAGMA application_id={APPLICATION_ID}")
             db.rows(f"PRAGMA user_version={VERSION}")
 
     def _move_to_outbox(self, interval: EncodedInterval) -> None:
-        state = interval.state
-        self._write_line(state)
-        for table in ("crossing", "interval"):
-            self._db.rows(f"DELETE FROM {table} WHERE line = ? AND start <= ?", state.line, state.start)
+        db, state = self._db, interval.state
+        self._write_line(state, interval.installation)
+        self._note_numbers()
+        for table in ("crossing", "interval", "open_interval"):
+            db.rows(f"DELETE FROM {table} WHERE line = ? AND start <= ?", state.line, state.start)
         row = (state.line, state.start, state.end, interval.payload, zlib.crc32(interval.payload.encode()))
-        self._db.rows("INSERT INTO outbox (line, start, closed_end, payload, checksum) VALUES (?, ?, ?, ?, ?)", *row)
+        db.rows("INSERT INTO outbox (line, start, closed_end, payload, checksum) VALUES (?, ?, ?, ?, ?)", *row)
+        db.rows(
+            "INSERT OR IGNORE INTO installation (id, site, device) SELECT ?, (SELECT value FROM about WHERE"
+            " name = 'site'), (SELECT value FROM about WHERE name = 'device')",
+            interval.installation,
+        )
+        db.rows(
+            "INSERT INTO waiting VALUES (last_insert_rowid(), ?, ?, ?, ?)",
+            *(interval.installation, state.line, state.seq, interval.config),
+        )
 
-    def _write_line(self, state: LineState) -> None:
-        row = (state.line, state.seq, json.dumps(state.totals), state.start, state.end)
+    def _write_line(self, state: LineState, installation: str) -> None:
+        totals = json.dumps(state.totals)
+        row = (state.line, state.seq, totals, state.start, state.end)
         self._db.rows("INSERT OR REPLACE INTO line VALUES (?, ?, ?, ?, ?)", *row)
+        self._db.rows("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?)", installation, state.line, state.seq, totals)
+
+    def _write_identity(self, identity: Identity) -> None:
+        about = {"installation": identity.installation, "site": identity.site, "device": identity.device}
+        self._db.run_many("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
+        self._db.rows(
+            "INSERT OR IGNORE INTO installation (id, site, device) VALUES (?, ?, ?)",
+            *(identity.installation, identity.site, identity.device),
+        )
+
+    def _note_numbers(self) -> None:
+        """Note the numbers in `line`, so that a spell of release 1.0, which goes on with them, is recognised."""
+        numbers = json.dumps(dict(self._db.rows("SELECT id, seq FROM line")), sort_keys=True)
+        self._db.rows("INSERT OR REPLACE INTO about VALUES ('line_seqs', ?)", numbers)
 
     def _load(self) -> SavedState:
         db = self._db
         journal = [JournalEntry(start, Crossing(*rest)) for start, *rest in db.rows("SELECT * FROM crossing")]
+        about = dict(db.rows("SELECT name, value FROM about"))
+        lines = [_line(*row) for row in db.rows("SELECT * FROM line")]
+        numbers = {line.line: line.seq for line in lines}
+        identity = Identity(str(about["installation"]), str(about.get("site", "")), str(about.get("device", "")))
+        series = {line: (seq, totals) for line, seq, totals in db.rows(_SERIES, identity.installation)}
+        configs = {(line, start): rest for line, start, *rest in db.rows("SELECT * FROM open_interval")}
         return SavedState(
-            installation=str(db.rows("SELECT value FROM about WHERE name = 'installation'")[0][0]),
+            identity=identity,
             last_key=int(db.value("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")),
             dropped=db.number("dropped"),
-            lines=[_line(*row) for row in db.rows("SELECT * FROM line")],
-            intervals=[_interval(journal, *row) for row in db.rows("SELECT * FROM interval ORDER BY start")],
+            lines=[_numbered(line, *series.get(line.line, (0, "{}"))) for line in lines],
+            intervals=[
+                _interval(journal, configs.get((line, start), ("", "", "[]")), line, start, *rest)
+                for line, start, *rest in db.rows("SELECT * FROM interval ORDER BY start")
+            ],
             journal=journal,
+            foreign=json.loads(str(about.get("line_seqs", "null"))) != numbers,
         )
 
 
+_SERIES: Final = "SELECT line, seq, totals FROM series WHERE installation = ?"
 _UPSERT_INTERVAL: Final = (
     "INSERT INTO interval VALUES (?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (line, start) DO UPDATE SET"
     " observed_s = excluded.observed_s, frames = excluded.frames, dropped = excluded.dropped,"
@@ -228,12 +296,22 @@ def _line(line: str, seq: int, totals: str, start: float, end: float) -> LineSta
     return LineState(line, seq, add_counts({}, json.loads(totals)), start, end)
 
 
+def _numbered(line: LineState, seq: int, totals: str) -> LineState:
+    """Return the state of a line with its numbers under the present installation."""
+    return LineState(line.line, int(seq), add_counts({}, json.loads(totals)), line.start, line.end)
+
+
+def _config_row(i: IntervalCounts) -> tuple[Any, ...]:
+    return i.line, i.start, i.config, i.model, json.dumps(list(i.counts))
+
+
 def _interval_row(i: IntervalCounts) -> tuple[Any, ...]:
     return i.line, i.start, i.interval_s, i.observed_s, i.frames, i.dropped, json.dumps(i.quality)
 
 
 def _interval(
     journal: Sequence[JournalEntry],
+    counted_under: Sequence[str],
     line: str,
     start: float,
     interval_s: float,
@@ -245,8 +323,12 @@ def _interval(
 ) -> IntervalCounts:
     if not (math.isfinite(start) and math.isfinite(observed_s) and interval_s >= 1):
         raise ValueError(f"interval {start} of {line!r}")
+    config, model, classes = counted_under
     crossings = [entry.crossing for entry in journal if entry.crossing.line == line and entry.start == start]
-    counts = zero_counts({crossing.label for crossing in crossings})
+    counts = zero_counts(dict.fromkeys([*json.loads(classes), *(crossing.label for crossing in crossings)]))
     for crossing in crossings:
         counts[crossing.label][crossing.direction] += 1
-    return IntervalCounts(line, start, interval_s, counts, observed_s, frames, dropped, tuple(json.loads(quality)))
+    flags = tuple(json.loads(quality))
+    return IntervalCounts(
+        line, start, interval_s, counts, observed_s, frames, dropped, flags, config=config, model=model
+    )

@@ -7,7 +7,9 @@ a second of crossings. A disk that fails does not stop counting: it goes on in m
 
 A damaged file is renamed and replaced. While the program runs, the new file gets what is known in memory: numbers,
 totals and open intervals continue, and intervals that waited in the old outbox show as a gap in `seq`. At the start
-nothing is known: numbers and totals start from zero under another `installation`.
+nothing is known: numbers and totals start from zero under another `installation`. So they do when release 1.0 has
+numbered intervals meanwhile, when site or device have another name, and when the clock steps back across a closed
+interval.
 
 One line at 15 frames/s appends 4.5 MB an hour on an empty road, and 6 MB with 1000 crossings and as many syncs; in
 blocks of 4 KB the card takes 5 and 11 MB.
@@ -19,7 +21,9 @@ import logging
 import math
 import os
 import secrets
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +31,17 @@ from edge_app.errors import StoreError
 from edge_app.records import Crossing, IntervalCounts, Quality
 from edge_app.storage.folder_lock import lock_folder
 from edge_app.storage.intervals import Counting, Intervals, add_counts
-from edge_app.storage.journal import EncodedInterval, Journal, JournalEntry, LineState, SavedState
-from edge_app.storage.sqlite import FILE, ClosedInterval, DamagedError, rename_damaged
+from edge_app.storage.journal import (
+    EncodedInterval,
+    Identity,
+    Journal,
+    JournalEntry,
+    LineState,
+    LostInterval,
+    SavedState,
+)
+from edge_app.storage.outbox import ClosedInterval
+from edge_app.storage.sqlite import FILE, DamagedError, rename_damaged
 
 SAVE_EVERY_S: Final = 1.0
 CAPACITY: Final = 60 * 24 * 60
@@ -50,32 +63,38 @@ class Ledger:
         self,
         folder: Path,
         lines: Sequence[str],
-        classes: Sequence[str],
-        interval_s: float,
+        counting: Counting,
         boot_id: str,
         encode: Callable[[ClosedInterval], str],
         *,
+        names: tuple[str, str] = ("", ""),
         capacity: int = CAPACITY,
         grace_s: float = 3.0,
         max_gap_s: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Lock the folder and continue from its file, or create one.
 
-        encode: returns the payload of a closed interval, JSON without `late`. capacity: rows of the outbox, all lines
-        together; when it is full the oldest is dropped and counted. grace_s, max_gap_s: see `intervals`.
+        names: of site and device; others than before are another installation. encode: returns the payload of a closed
+        interval, JSON without `late`. capacity: rows of the outbox, all lines together; when it is full the oldest
+        leaves the queue and is counted. grace_s, max_gap_s: see `intervals`. clock: monotonic s.
         Raises StoreError: when the folder cannot be used, or is used by another process.
         """
         self._folder, self._boot_id, self._encode, self._capacity = folder, boot_id, encode, capacity
         self._journal: Journal | None = None
         self._damage = self._problem = ""
         self._warnings: list[str] = []
-        self._installation, self._last_key, self._dropped, self._lost = secrets.token_hex(4), 0, 0, 0
+        self._identity = Identity(secrets.token_hex(4), *names)
+        self._begun = False  # an installation that is not on disk yet
+        self._last_key, self._dropped = 0, 0
+        self._lost: list[LostInterval] = []
+        self._clock, self._ran_until = clock, clock()
         self._lines: dict[str, LineState] = {}
         self._newest: dict[str, IntervalCounts] = {}
         self._stored: list[JournalEntry] = []
         self._unstored: list[JournalEntry] = []
         self._closed: list[EncodedInterval] = []
-        self._changed = self._unsynced = False
+        self._changed = self._unsynced = self._timed = False
         self._saved_at = self._synced_at = -math.inf
         self._lock = lock_folder(folder)
         try:
@@ -83,17 +102,22 @@ class Ledger:
         except BaseException:
             self._release()
             raise
-        self._installation, self._last_key, self._dropped = saved.installation, saved.last_key, saved.dropped
+        self._last_key, self._dropped = saved.last_key, saved.dropped
         self._lines = {state.line: state for state in saved.lines}
         self._stored = list(saved.journal)
         self._intervals = Intervals(
             lines,
-            Counting(classes, interval_s),
+            counting,
             grace_s=grace_s,
             max_gap_s=max_gap_s,
             restored=saved.intervals,
             closed_ends={state.line: state.end for state in saved.lines},
         )
+        # Numbers of release 1.0, or of another site or device, are not continued.
+        if saved.foreign or saved.identity != replace(self._identity, installation=saved.identity.installation):
+            self._begin_installation()
+        else:
+            self._identity = saved.identity
 
     def record(
         self, frame_at: float, crossings: Sequence[Crossing], dropped: int, quality: Collection[Quality] = ()
@@ -104,6 +128,8 @@ class Ledger:
         counted in `unstored`.
         Raises ValueError: for a line or class that is not configured.
         """
+        if not self._timed:
+            self.set_clock(frame_at)
         starts = self._intervals.record(frame_at, crossings, dropped, quality)
         self._changed = True
         if crossings:
@@ -115,6 +141,7 @@ class Ledger:
 
         Call it at least once a second, with or without frames.
         """
+        self.set_clock(now)
         opened = self._intervals.opened
         closed = self._intervals.advance(now)
         self._changed |= self._intervals.opened != opened
@@ -122,6 +149,22 @@ class Ledger:
             self._enqueue(interval)
         if closed or self._is_due(now):
             self._save(now)
+
+    def set_clock(self, now: float, stepped_from: float | None = None) -> None:
+        """Take the time of the clock that stamps the frames, before anything is recorded by it.
+
+        stepped_from: time at which the clock was set forward to `now`. A step back across a closed interval ends the
+        open ones and begins a new installation, so that no number and no total is used twice.
+        """
+        self._timed = True
+        if self._intervals.is_behind(now):
+            log.warning("The clock has stepped back before closed intervals: numbers and totals begin anew")
+            for interval in self._intervals.restart(now):
+                self._enqueue(interval)
+            self._begin_installation()
+            self._save(now)
+        elif stepped_from is not None:
+            self._intervals.jump(stepped_from, now)
 
     def close(self, now: float) -> None:
         """Save the open intervals for the next start, and unlock the folder."""
@@ -135,7 +178,12 @@ class Ledger:
     @property
     def installation(self) -> str:
         """Random id of the file's history: another one means that numbers and totals have started from zero."""
-        return self._installation
+        return self._identity.installation
+
+    @property
+    def newest_seq(self) -> Mapping[str, int]:
+        """Newest number of each line under the installation; 0 before its first interval."""
+        return {line: state.seq for line, state in self._lines.copy().items()}
 
     @property
     def open(self) -> tuple[IntervalCounts, ...]:
@@ -160,7 +208,7 @@ class Ledger:
     @property
     def dropped(self) -> int:
         """Number of intervals lost since installation: see `Outbox.dropped`."""
-        return self._dropped + self._lost
+        return self._dropped + len(self._lost)
 
     @property
     def newest(self) -> Mapping[str, IntervalCounts]:
@@ -184,16 +232,8 @@ class Ledger:
 
     @property
     def problem(self) -> str:
-        """Current fault of disk or clock in one sentence; empty when there is none."""
-        if self._problem:
-            return self._problem
-        behind_s = self.behind_s
-        if behind_s <= 60.0:
-            return ""
-        return (
-            f"The clock is {behind_s:.0f} s behind the newest closed interval, so that all counts go into one interval "
-            f"until it has caught up: set the clock, or stop and remove {self._folder} to start from zero"
-        )
+        """Current fault of the disk in one sentence; empty when there is none."""
+        return self._problem
 
     def _load(self) -> SavedState:
         try:
@@ -207,7 +247,7 @@ class Ledger:
             self._discard(f"{self._folder / FILE} was taken away, or found damaged by the outbox")
         if self._journal is None:
             self._rename_damaged()
-            initial = SavedState(self._installation, self._last_key, self._dropped, list(self._lines.values()))
+            initial = SavedState(self._identity, self._last_key, self._dropped, list(self._lines.values()))
             self._journal = Journal(self._folder, initial, self._capacity)
         return self._journal
 
@@ -229,15 +269,22 @@ class Ledger:
         before = self._lines.get(interval.line) or LineState(interval.line, 0, {}, 0.0, 0.0)
         totals = add_counts(before.totals, interval.counts)
         state = LineState(interval.line, before.seq + 1, totals, interval.start, interval.end)
-        current_totals = {label: totals[label] for label in interval.counts}
-        payload = self._encode(ClosedInterval(interval, state.seq, current_totals, self._boot_id))
+        installation = self._identity.installation
+        payload = self._encode(ClosedInterval(interval, state.seq, totals, self._boot_id, installation))
         self._lines[interval.line], self._newest[interval.line] = state, interval
-        self._closed.append(EncodedInterval(state, payload))
+        self._closed.append(EncodedInterval(state, payload, installation, interval.config))
         if len(self._closed) > MAX_IN_MEMORY:
-            self._drop(self._closed.pop(0).state)
+            oldest = self._closed.pop(0)
+            self._drop(oldest.state, oldest.installation)
 
-    def _drop(self, state: LineState) -> None:
-        self._lost += 1
+    def _begin_installation(self) -> None:
+        self._identity = replace(self._identity, installation=secrets.token_hex(4))
+        self._lines = {line: LineState(line, 0, {}, state.start, state.end) for line, state in self._lines.items()}
+        self._begun = True
+        log.info("installation %s begins", self._identity.installation)
+
+    def _drop(self, state: LineState, installation: str) -> None:
+        self._lost.append(LostInterval(installation, state.line, state.seq))
         dropped = (state.line, state.start)
         self._unstored = [entry for entry in self._unstored if (entry.crossing.line, entry.start) != dropped]
         log.error("Dropped interval %d of line %s: the disk has failed for too long", state.seq, state.line)
@@ -265,23 +312,32 @@ class Ledger:
 
     def _write(self, synced: bool) -> None:
         journal = self._open_journal()
-        dropped = journal.save(self._unstored, self._intervals.open, self._closed, lost=self._lost, synced=synced)
-        if dropped > self._dropped + self._lost:
+        running_s = int(self._clock() - self._ran_until) if self._closed else 0
+        dropped = journal.save(
+            self._unstored,
+            self._intervals.open,
+            self._closed,
+            lost=self._lost,
+            running_s=running_s,
+            identity=self._identity if self._begun else None,
+            synced=synced,
+        )
+        self._begun = False
+        self._ran_until += running_s
+        if dropped > self._dropped + len(self._lost):
             log.error("The outbox was full: %d intervals in all were dropped unsent", dropped)
         self._dropped = dropped
         self._last_key += len(self._closed)
-        self._lost = 0
+        self._lost = []
 
     def _note_success(self) -> None:
-        self._stored = [entry for entry in self._stored + self._unstored if self._is_open(entry)]
+        still_open = {(interval.line, interval.start) for interval in self._intervals.open}
+        known = self._stored + self._unstored
+        self._stored = [entry for entry in known if (entry.crossing.line, entry.start) in still_open]
         self._unstored, self._closed, self._changed = [], [], False
         if self._problem:
             log.info("The ledger can be written again")
         self._problem = ""
-
-    def _is_open(self, entry: JournalEntry) -> bool:
-        state = self._lines.get(entry.crossing.line)
-        return state is None or entry.start >= state.end
 
     def _note_failure(self, problem: str) -> None:
         if problem != self._problem:

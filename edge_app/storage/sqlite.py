@@ -1,7 +1,7 @@
-"""Open the ledger's file, `ledger.sqlite3` in the state folder, and read the outbox in it. Only this file uses SQLite.
+"""Open the ledger's file, `ledger.sqlite3` in the state folder. Only this file uses SQLite.
 
-Two connections use it: `journal.Journal` in the thread that counts, `Outbox` in the thread that publishes. It is made
-for an SD card: in WAL mode a commit appends one or two pages of 1 KB without fsync, and survives SIGKILL of the
+Two connections use it: `journal.Journal` in the thread that counts, `outbox.Outbox` in the thread that publishes. It is
+made for an SD card: in WAL mode a commit appends one or two pages of 1 KB without fsync, and survives SIGKILL of the
 process; a `synced` commit adds the fsync that makes it survive a power cut. An interval that was offered to the broker
 must never be offered with other content, so closing an interval and sealing a message are always synced.
 
@@ -11,23 +11,18 @@ Every error of SQLite is raised as StoreError, or as DamagedError when the file 
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import sqlite3
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from edge_app.errors import StoreError
-from edge_app.records import Counts, IntervalCounts
 
 FILE: Final = "ledger.sqlite3"
 SUSPECT: Final = FILE + ".suspect"
 """Created by the outbox when it finds the file damaged: the ledger, which can fill a new one, then replaces it."""
-VERSION: Final = 1
 _WAIT_S: Final = 2.0
 _REMEDIES: Final = {
     "full": "make room on its disk",
@@ -38,37 +33,9 @@ _REMEDIES: Final = {
     "locked": "end the other program that uses it",
 }
 
-log = logging.getLogger(__name__)
-
 
 class DamagedError(StoreError):
     """Error of a file that is not a ledger or is corrupted."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedInterval:
-    """Closed interval with everything that its payload needs.
-
-    seq: number of the interval on its line, from 1, without gaps. totals: everything counted on the line since
-    installation, this interval included, in the classes of `counts`.
-    """
-
-    counts: IntervalCounts
-    seq: int
-    totals: Counts
-    boot_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """Interval to be delivered. payload: JSON without `late`. late: the flag it was sealed with, None before that."""
-
-    key: int
-    line: str
-    start: float
-    end: float
-    payload: str
-    late: bool | None
 
 
 def rename_damaged(folder: Path) -> Path | None:
@@ -188,110 +155,33 @@ class Connection:
             self._sqlite.close()
 
 
-class Outbox:
-    """Outbox of closed intervals that the broker has not acknowledged, for the publishing thread.
+class SharedFile:
+    """The ledger's file as the publishing thread uses it: opened when needed, and again when it has been replaced.
 
-    Create it after the Ledger, which creates the file. Each method raises StoreError when the file cannot be used at
-    the moment: wait and call again. When the ledger has replaced a damaged file, the next call uses the new one, whose
-    keys continue those of the old one.
+    Create it after the Ledger, which creates the file.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._connection: Connection | None = None
-        with self._damage_reported():
-            self._open()
-
-    def pending(self, after: int = 0, limit: int = 50) -> list[Outgoing]:
-        """Return the oldest `limit` intervals with a key above `after`, in order of key.
-
-        An interval whose payload does not match its checksum is left out, deleted and counted in `dropped`.
-        """
-        with self._damage_reported():
-            rows = self._open().rows(
-                "SELECT key, line, start, closed_end, CAST(payload AS BLOB), late, checksum FROM outbox"
-                " WHERE key > ? ORDER BY key LIMIT ?",
-                after,
-                limit,
-            )
-            intact = [row for row in rows if isinstance(row[4], bytes) and zlib.crc32(row[4]) == row[6]]
-            self._drop({row[0] for row in rows} - {row[0] for row in intact})
-        return [
-            Outgoing(key, line, start, end, payload.decode(), None if late is None else bool(late))
-            for key, line, start, end, payload, late, _ in intact
-        ]
-
-    def seal(self, key: int, late: bool) -> bool:
-        """Fix the `late` flag of an interval, before it is first offered to the broker.
-
-        Returns the flag that is valid: that of the first call for this key.
-        """
-        with self._damage_reported():
-            db = self._open()
-            with db.transaction(synced=True):
-                db.rows("UPDATE outbox SET late = ? WHERE key = ? AND late IS NULL", late, key)
-                sealed = db.value("SELECT late FROM outbox WHERE key = ?", key)
-        return late if sealed is None else bool(sealed)
-
-    def delete(self, key: int) -> None:
-        """Delete an interval that the broker has acknowledged.
-
-        Not synced: after a power cut it may be sent again, with the same content.
-        """
-        with self._damage_reported():
-            db = self._open()
-            with db.transaction(synced=False):
-                db.rows("DELETE FROM outbox WHERE key = ?", key)
-
-    def newest_start(self, line: str) -> float | None:
-        """Return the start of the newest closed interval of the line, sent or not; None before the first."""
-        start: float | None = self._value("SELECT start FROM line WHERE id = ?", line)
-        return start
-
-    def oldest_end(self) -> float | None:
-        """Return the end of the interval that has waited longest; None when none waits."""
-        end: float | None = self._value("SELECT closed_end FROM outbox ORDER BY key LIMIT 1")
-        return end
-
-    @property
-    def dropped(self) -> int:
-        """Number of intervals lost since installation: the outbox was full, or a payload was corrupted."""
-        with self._damage_reported():
-            return self._open().number("dropped")
-
-    def __len__(self) -> int:
-        with self._damage_reported():
-            return self._open().number("queued")
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
-
-    def _open(self) -> Connection:
-        if self._connection is None or self._connection.replaced():
-            self.close()
-            self._connection = Connection(self._folder, create=False)
-        return self._connection
-
-    def _drop(self, keys: set[int]) -> None:
-        if keys:
-            log.error("%d intervals in %s are corrupted and were dropped", len(keys), FILE)
-            db = self._open()
-            with db.transaction(synced=True):
-                db.run_many("DELETE FROM outbox WHERE key = ?", [(key,) for key in keys])
-                db.rows("UPDATE about SET value = value + ? WHERE name = 'dropped'", len(keys))
-
-    def _value(self, sql: str, *values: Any) -> Any:
-        with self._damage_reported():
-            return self._open().value(sql, *values)
+        with self.use():
+            pass
 
     @contextmanager
-    def _damage_reported(self) -> Iterator[None]:
+    def use(self) -> Iterator[Connection]:
+        """Yield the connection. A file that is found damaged is reported to the ledger, which replaces it."""
         try:
-            yield
+            if self._connection is None or self._connection.replaced():
+                self.close()
+                self._connection = Connection(self._folder, create=False)
+            yield self._connection
         except DamagedError:
             if self._connection is None or not self._connection.replaced():
                 with suppress(OSError):  # the ledger notices a disk that cannot be written by itself
                     (self._folder / SUSPECT).touch(0o600)
             raise
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None

@@ -12,6 +12,7 @@ _UNSYNCED: Final = 5  # TIME_ERROR of adjtimex(2)
 _TIMEX_BYTES: Final = 512
 """Larger than any struct timex; a buffer of zeros reads the state and changes nothing."""
 _ASK_EVERY_S: Final = 10.0
+_STEP_S: Final = 1.0
 
 
 def kernel_unsynced() -> bool:
@@ -44,6 +45,27 @@ class ClockMonitor:
         if self._asked_at is None or now - self._asked_at >= _ASK_EVERY_S:
             self._asked_at, self._unsynced = now, self._ask()
         return self._unsynced
+
+
+class StepMonitor:
+    """Find steps of the system's clock by comparing it with one that never steps. Pure."""
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+
+    def update(self, wall: float, monotonic: float) -> float:
+        """Return the seconds by which the clock was set forward since the call before; negative for back.
+
+        0 for less than a second: a time service that corrects the rate of the clock is no step.
+        """
+        offset = wall - monotonic
+        before, self._offset = self._offset, offset
+        return 0.0 if before is None or abs(offset - before) < _STEP_S else offset - before
+
+    def error_of(self, wall: float, monotonic: float) -> float:
+        """Return the seconds to add to a time that was taken before the newest step; 0 for one taken after it."""
+        error = 0.0 if self._offset is None else self._offset - (wall - monotonic)
+        return 0.0 if abs(error) < _STEP_S else error
 
 
 def rfc3339(at: float) -> str:

@@ -191,7 +191,7 @@ def test_a_clock_set_back_shows(rig: Rig) -> None:
 
 def test_a_replaced_database_is_counted(rig: Rig) -> None:
     count(rig.case.ledger, NOON + 1, line="main")
-    for part in rig.outbox._folder.glob(f"{FILE}*"):
+    for part in rig.folder.glob(f"{FILE}*"):
         part.unlink()
     count(rig.case.ledger, NOON + 2, line="main")
     assert value(rig.now, "storage_damaged_total") == 1

@@ -22,7 +22,7 @@ from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, Entity, entitie
 from edge_app.mqtt.messages import Health, Percentiles, SourceHealth
 from edge_app.mqtt.publisher import Publisher
 from edge_app.records import IntervalCounts, Line
-from edge_app.storage.sqlite import ClosedInterval
+from edge_app.storage.outbox import ClosedInterval
 from tests.support.brokers import collect, mosquitto, needs_mosquitto, password_file, subscribed
 from tests.support.publisher_cases import DEVICE, META, START, State, settle
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from edge_app.errors import ConfigError
 from edge_app.mqtt import encoding, identity, schemas
+from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import CountsMessage, Health, LineMeta, Location, Meta, SourceHealth, Status
 from edge_app.records import DIRECTIONS, VEHICLES, Counts, IntervalCounts
-from edge_app.storage.sqlite import ClosedInterval
+from edge_app.storage.outbox import ClosedInterval
 from tests.support.schemas import validate
 
 DEVICE = Device("delft", "cam-1", "boot", "0.1.0", "ab" * 32, "cd" * 32)
@@ -27,20 +28,22 @@ def closed(
     line: str = "north", start: float = NOON, interval_s: float = 60.0, counts: Counts | None = None
 ) -> ClosedInterval:
     counts = counts or {"car": {"left_to_right": 3, "right_to_left": 0}}
-    return ClosedInterval(IntervalCounts(line, start, interval_s, counts, 59.4, 890, 2, ("dark",)), 7, counts, "boot")
+    interval = IntervalCounts(line, start, interval_s, counts, 59.4, 890, 2, ("dark",))
+    return ClosedInterval(interval, 7, counts, "boot", "0123abcd")
 
 
 def test_counts_match_the_contract_exactly() -> None:
     payload = encoding.with_late(encoding.encode_counts(DEVICE, closed()), False)
     assert validate("counts", payload) == {
         "schema": "edge-app/counts/1",
-        "id": identity.interval_id(DEVICE, "north", NOON),
+        "id": identity.interval_id(DEVICE, "north", NOON, 60.0, "0123abcd", "boot"),
         "site": "delft",
         "device": "cam-1",
         "line": "north",
         "start": "2026-11-23T12:00:00Z",
         "end": "2026-11-23T12:01:00Z",
         "interval_s": 60,
+        "installation": "0123abcd",
         "counts": {"car": {"left_to_right": 3, "right_to_left": 0}},
         "totals": {"car": {"left_to_right": 3, "right_to_left": 0}},
         "seq": 7,
@@ -56,15 +59,14 @@ def test_counts_match_the_contract_exactly() -> None:
     assert '"interval_s":60,' in payload
 
 
-def test_interval_ids_never_change() -> None:
-    """Consumers have stored them: with changed ids they would count a road's history twice."""
-    assert identity.interval_id(DEVICE, "north", NOON) == "8f1d2762eff2173045ad43a41c2bce80"
-
-
-def test_interval_ids_differ_by_device_line_and_start() -> None:
+def test_an_id_differs_in_all_that_tells_intervals_apart_and_never_changes() -> None:
+    known = DEVICE, "north", NOON, 60.0, "0123abcd", "boot"
+    assert identity.interval_id(*known) == "31abdb04092d008f5433d7bad531d6d2"
     other = Device("delft", "cam-2", "boot", "0.1.0")
-    intervals = [(DEVICE, "north", NOON), (other, "north", NOON), (DEVICE, "south", NOON), (DEVICE, "north", NOON + 60)]
-    assert len({identity.interval_id(*interval) for interval in intervals}) == len(intervals)
+    others = [(other, *known[1:])]
+    for n, value in enumerate(("south", NOON + 60, 10.0, "0123abce", "boot2"), 1):
+        others.append((*known[:n], value, *known[n + 1 :]))  # type: ignore[arg-type]
+    assert len({identity.interval_id(*interval) for interval in (known, *others)}) == 7
 
 
 both = st.fixed_dictionaries({direction: st.integers(0, 10**9) for direction in DIRECTIONS})
@@ -133,6 +135,43 @@ def test_a_name_that_cannot_be_part_of_a_topic_is_refused(name: str) -> None:
         Device("delft", name, "boot", "0.1.0")
 
 
+def test_every_schema_is_valid_and_has_only_keywords_of_its_dialect() -> None:
+    known = {keyword for part in VOCABULARIES for keyword in part} | {"examples", "title", "description", "default"}
+    for name, schema in schemas.schemas().items():
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert keywords(schema) <= known, name
+    assert schemas.schemas()["counts"]["properties"]["interval_s"]["exclusiveMinimum"] == 0
+    assert schemas.schemas()["counts"]["properties"]["interval_s"]["type"] == "number"
+    with pytest.raises(jsonschema.ValidationError):
+        validate("counts", json.dumps({**EXAMPLES["counts"], "interval_s": 0}))
+
+
+VOCABULARIES = (
+    ("$schema", "$ref", "$defs", "type", "const", "enum", "pattern", "required", "properties", "additionalProperties"),
+    ("items", "prefixItems", "minItems", "maxItems", "anyOf", "minimum", "maximum", "exclusiveMinimum", "format"),
+    ("propertyNames",),
+)
+
+
+def keywords(schema: Any) -> set[str]:
+    """Return the keywords of a schema and of all within it."""
+    if not isinstance(schema, dict):
+        return set()
+    found = set(schema)
+    for key in ("properties", "$defs"):
+        found |= {keyword for child in schema.get(key, {}).values() for keyword in keywords(child)}
+    for key in ("items", "additionalProperties", "propertyNames"):
+        found |= keywords(schema.get(key))
+    for key in ("anyOf", "prefixItems"):
+        found |= {keyword for child in schema.get(key, []) for keyword in keywords(child)}
+    return found
+
+
+@pytest.mark.parametrize("channel", sorted(EXAMPLES))
+def test_every_example_fits_its_schema(channel: str) -> None:
+    validate(channel, json.dumps(EXAMPLES[channel]))
+
+
 def references(node: Any) -> list[str]:
     if isinstance(node, dict):
         own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
@@ -158,10 +197,14 @@ def test_asyncapi_is_complete() -> None:
     assert {address: (binding["qos"], binding["retain"]) for address, binding in bindings.items()} == {
         f"{prefix}/status": (1, True),
         f"{prefix}/meta": (1, True),
+        f"{prefix}/meta/{{config}}": (1, True),
         f"{prefix}/counts/{{line}}": (1, False),
         f"{prefix}/latest/{{line}}": (1, True),
         f"{prefix}/health": (0, False),
+        f"{prefix}/commands/{{command}}": (1, False),
+        f"{prefix}/replies/{{command}}": (1, False),
     }
+    assert set(document["servers"]) == {"plain", "tls"}
     for name, channel in document["channels"].items():
         assert set(channel["parameters"]) == {part[1:-1] for part in channel["address"].split("/") if part[0] == "{"}
         message = resolve(document, next(iter(channel["messages"].values()))["$ref"])

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.errors import StoreError
+from edge_app.storage.intervals import Counting
 from edge_app.storage.ledger import Ledger
-from edge_app.storage.sqlite import FILE, Outbox
-from tests.support.ledger_cases import NOON, cars, count, crossing, on_disk, open_ledger, payloads
+from edge_app.storage.outbox import Outbox
+from edge_app.storage.sqlite import FILE
+from tests.support.ledger_cases import NOON, cars, count, crossing, encode, on_disk, open_ledger, payloads
 from tests.support.paths import ROOT
 
 
@@ -93,22 +97,88 @@ def test_a_line_that_is_configured_again_continues_its_numbers(tmp_path: Path) -
     assert [(p["seq"], p["start"], cars(p, "totals")) for p in south] == [(1, NOON, 1), (2, NOON + 240, 2)]
 
 
-def test_a_clock_that_steps_back_over_a_restart_repeats_no_start(tmp_path: Path) -> None:
-    first = open_ledger(tmp_path)
-    first.tick(NOON)
-    first.tick(NOON + 3603)
-    first.close(NOON + 3604)
-    second = open_ledger(tmp_path)
-    count(second, NOON + 100)
-    second.tick(NOON + 101)
-    assert "The clock is 3499 s behind" in second.problem
-    second.tick(NOON + 3664)
-    assert second.problem == ""
-    second.close(NOON + 3664)
-    starts = [p["start"] for p in payloads(tmp_path)]
-    assert starts == [NOON + 60 * n for n in range(61)]
-    assert cars(payloads(tmp_path)[-1]) == 1
-    assert second.late_crossings == 1
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_clock_that_steps_back_begins_a_new_installation_and_piles_nothing_up(tmp_path: Path, restart: bool) -> None:
+    ledger = open_ledger(tmp_path)
+    ledger.tick(NOON)
+    ledger.tick(NOON + 3603)
+    first = ledger.installation
+    if restart:
+        ledger.close(NOON + 3604)
+        ledger = open_ledger(tmp_path)
+    ledger.set_clock(NOON + 100)
+    count(ledger, NOON + 100)
+    ledger.tick(NOON + 101)
+    assert ledger.installation != first
+    assert ledger.problem == ""
+    ledger.tick(NOON + 123)
+    count(ledger, NOON + 130)
+    ledger.tick(NOON + 183)
+    ledger.close(NOON + 184)
+    former, present = of_installations(payloads(tmp_path))
+    assert [p["start"] for p in former] == [NOON + 60 * n for n in range(61)]
+    assert [(p["start"], p["seq"], cars(p), cars(p, "totals")) for p in present] == [
+        (NOON + 60, 1, 1, 1),
+        (NOON + 120, 2, 1, 2),
+    ]
+    assert ledger.late_crossings == 0
+    again = open_ledger(tmp_path)
+    assert (again.installation, cars(again.open[0]), again.open[0].start) == (ledger.installation, 0, NOON + 180)
+    again.close(NOON + 185)
+
+
+def test_a_kill_after_a_step_back_loses_no_crossing(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "state")
+    count(ledger, NOON + 3590)
+    ledger.tick(NOON + 3603)
+    count(ledger, NOON + 3604, 2)
+    ledger.set_clock(NOON + 100)
+    count(ledger, NOON + 101, 3)
+    shutil.copytree(tmp_path / "state", tmp_path / "killed")
+    ledger.close(NOON + 102)
+    after = open_ledger(tmp_path / "killed")
+    assert [(i.start, cars(i)) for i in after.open] == [(NOON + 60, 3)]
+    assert [cars(p) for p in payloads(tmp_path / "killed")] == [1, 2]
+    after.close(NOON + 103)
+
+
+def of_installations(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return the intervals of each installation, in the order of their first one."""
+    return [[p for p in found if p["installation"] == one] for one in dict.fromkeys(p["installation"] for p in found)]
+
+
+def test_another_name_of_site_or_device_is_another_installation(tmp_path: Path) -> None:
+    known = []
+    for names in (("delft", "cam-1"), ("delft", "cam-1"), ("delft", "cam-2"), ("leiden", "cam-2")):
+        ledger = open_ledger(tmp_path, names=names)
+        known.append(ledger.installation)
+        ledger.close(NOON)
+    assert known[0] == known[1]
+    assert len(set(known)) == 3
+
+
+def test_totals_name_every_class_counted_under_the_installation(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    ledger.record(NOON + 1, [crossing(NOON + 1, label="motorcycle")], 0)
+    ledger.tick(NOON + 63)
+    ledger.close(NOON + 63)
+    other = Ledger(tmp_path, ["north"], Counting(["car"], 60.0), "b2", encode)
+    other.tick(NOON + 123)
+    other.close(NOON + 123)
+    assert payloads(tmp_path)[-1]["totals"]["motorcycle"]["left_to_right"] == 1
+
+
+def test_a_restart_with_another_configuration_keeps_the_old_one_for_what_it_counted(tmp_path: Path) -> None:
+    first = open_ledger(tmp_path, config="a")
+    count(first, NOON + 1, 2)
+    first.close(NOON + 2)
+    second = open_ledger(tmp_path, config="b", interval_s=10.0)
+    count(second, NOON + 31.5, 3)
+    second.tick(NOON + 43)
+    second.close(NOON + 43)
+    found = [(p["start"], p["end"], p["config"], cars(p), p["seq"]) for p in payloads(tmp_path)]
+    assert found == [(NOON, NOON + 32, "a", 5, 1), (NOON + 32, NOON + 40, "b", 0, 2)]
+    assert list(payloads(tmp_path)[0]["counts"]) == ["car", "motorcycle"]
 
 
 def test_a_full_outbox_drops_the_oldest_and_counts_it_over_restarts(tmp_path: Path) -> None:
@@ -235,11 +305,11 @@ def test_every_crossing_is_in_one_interval_however_runs_end_and_the_clock_steps(
             ledger, folder = restart(ledger, folder, now, clean=then == "stop")
     closed = payloads(folder)
     assert sum(map(cars, closed)) + sum(map(cars, ledger.open)) == given_crossings
-    assert [p["seq"] for p in closed] == list(range(1, len(closed) + 1))
-    starts = [p["start"] for p in closed]
-    assert starts == sorted(set(starts))
     assert all(0 <= p["coverage"] <= 1 for p in closed)
-    assert all(cars(p, "totals") == sum(map(cars, closed[: n + 1])) for n, p in enumerate(closed))
+    for found in of_installations(closed):
+        assert [p["seq"] for p in found] == list(range(1, len(found) + 1))
+        assert all(before["end"] <= after["start"] for before, after in itertools.pairwise(found))
+        assert all(cars(p, "totals") == sum(map(cars, found[: n + 1])) for n, p in enumerate(found))
     ledger.close(now)
 
 

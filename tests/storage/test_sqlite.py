@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge_app.errors import StoreError
-from edge_app.storage.sqlite import FILE, SUSPECT, Outbox
+from edge_app.storage.outbox import Outbox
+from edge_app.storage.sqlite import FILE, SUSPECT
 from tests.support.ledger_cases import NOON, count, open_ledger
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
-from edge_app.storage.sqlite import Outbox
+from edge_app.storage.outbox import Outbox
 from tests.support.ledger_cases import count, open_ledger
 
 STEP_S = 0.1

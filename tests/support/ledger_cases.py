@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.records import Crossing, IntervalCounts
-from edge_app.storage.journal import Journal, SavedState
+from edge_app.storage.intervals import Counting
+from edge_app.storage.journal import Identity, Journal, SavedState
 from edge_app.storage.ledger import Ledger
-from edge_app.storage.sqlite import ClosedInterval, Outbox
+from edge_app.storage.outbox import ClosedInterval, Outbox
 
 NOON = 1_700_000_040.0  # a multiple of 60
 CLASSES = ("car", "motorcycle")
@@ -23,6 +24,9 @@ def encode(closed: ClosedInterval) -> str:
         {
             "line": i.line,
             "start": i.start,
+            "end": i.end,
+            "config": i.config,
+            "installation": closed.installation,
             "counts": i.counts,
             "totals": closed.totals,
             "seq": closed.seq,
@@ -33,9 +37,17 @@ def encode(closed: ClosedInterval) -> str:
 
 
 def open_ledger(
-    folder: Path, lines: Iterable[str] = ("north",), *, interval_s: float = 60.0, capacity: int = 1000, boot: str = "b1"
+    folder: Path,
+    lines: Iterable[str] = ("north",),
+    *,
+    interval_s: float = 60.0,
+    capacity: int = 1000,
+    boot: str = "b1",
+    config: str = "",
+    **options: Any,
 ) -> Ledger:
-    return Ledger(folder, list(lines), CLASSES, interval_s, boot, encode, capacity=capacity)
+    counting = Counting(CLASSES, interval_s, config)
+    return Ledger(folder, list(lines), counting, boot, encode, capacity=capacity, **options)
 
 
 def crossing(at: float, line: str = "north", label: str = "car") -> Crossing:
@@ -65,7 +77,7 @@ def on_disk(folder: Path, copy: Path) -> SavedState:
     """Return the state that a start would find if the process ended now, read from a copy of the files."""
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(folder, copy)
-    journal = Journal(copy, SavedState("new"), 1000)
+    journal = Journal(copy, SavedState(Identity("new")), 1000)
     try:
         return journal.load()
     finally:

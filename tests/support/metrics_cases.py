@@ -16,7 +16,7 @@ from edge_app.camera_health.quality import QualityMonitor
 from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.monitoring.metrics import exposition
 from edge_app.mqtt.publisher import Publisher
-from edge_app.storage.sqlite import Outbox
+from edge_app.storage.outbox import Outbox
 from tests.support.brokers import eventually, free_port
 from tests.support.ledger_cases import NOON
 from tests.support.publisher_cases import DEVICE, META, session_to
@@ -55,6 +55,7 @@ class Rig:
     """All real components of a device, with a scripted camera and engines, and without a broker."""
 
     def __init__(self, folder: Path, certificates: dict[str, Path] | None = None) -> None:
+        self.folder = folder
         self.case = Case(folder)
         vars(self.case.ledger).pop("record")  # the case's wrapper, which asserts that each crossing is on disk at once
         report = HealthReport()

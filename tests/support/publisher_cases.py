@@ -20,15 +20,15 @@ from edge_app.mqtt.messages import Health, LineMeta, Meta, SourceHealth
 from edge_app.mqtt.publisher import Publisher, will
 from edge_app.mqtt.session import Session
 from edge_app.records import IntervalCounts
-from edge_app.storage.journal import EncodedInterval, Journal, LineState, SavedState
-from edge_app.storage.sqlite import ClosedInterval, Outbox
+from edge_app.storage.journal import EncodedInterval, Identity, Journal, LineState, SavedState
+from edge_app.storage.outbox import ClosedInterval, Outbox
 from tests.support.brokers import QUICK, SHORT, eventually
 
 DEVICE = Device("delft", "cam-1", "boot", "0.1.0", "ab" * 32, "cd" * 32)
 META = Meta(
     site="delft",
     device="cam-1",
-    lines=[LineMeta(id="a", start=(0, 0.5), end=(1, 0.5))],
+    lines=[LineMeta(id=line, start=(0, 0.5), end=(1, 0.5)) for line in "ab"],
     classes=["car"],
     interval_s=60,
     model="ab",
@@ -36,6 +36,7 @@ META = Meta(
     version="0.1.0",
 )
 START = 1_800_000_000.0
+INSTALLATION = "0123abcd"
 
 
 @dataclass
@@ -54,20 +55,21 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.journal = Journal(folder, SavedState("test"), 10_000)
+        self.begin = START
+        self.journal = Journal(folder, SavedState(Identity(INSTALLATION, "delft", "cam-1")), 10_000)
         self.outbox = Outbox(folder)
         self._seq: dict[str, int] = defaultdict(int)
 
-    def close_intervals(self, count: int, line: str = "a") -> None:
+    def close_intervals(self, count: int, line: str = "a", config: str = "cd") -> None:
         """Close `count` further intervals of 60 s on a line; the cars counted to the right equal their number."""
         for _ in range(count):
             self._seq[line] = seq = self._seq[line] + 1
-            start = START + 60 * (seq - 1)
+            start = self.begin + 60 * (seq - 1)
             both = {"car": {"left_to_right": seq, "right_to_left": 0}}
-            interval = IntervalCounts(line, start, 60.0, both, 60.0, 900, 0)  # type: ignore[arg-type]
-            payload = encode_counts(DEVICE, ClosedInterval(interval, seq, interval.counts, "boot"))
+            interval = IntervalCounts(line, start, 60.0, both, 60.0, 900, 0, config=config)  # type: ignore[arg-type]
+            payload = encode_counts(DEVICE, ClosedInterval(interval, seq, interval.counts, "boot", INSTALLATION))
             state = LineState(line, seq, interval.counts, start, interval.end)
-            self.journal.save([], [], [EncodedInterval(state, payload)], lost=0, synced=False)
+            self.journal.save([], [], [EncodedInterval(state, payload, INSTALLATION, config)], synced=False)
 
     @property
     def closed(self) -> int:
@@ -75,9 +77,10 @@ class State:
         return sum(self._seq.values())
 
     def publisher(self, port: int, *, timing: Timing = SHORT, to: Endpoint | None = None, **options: Any) -> Publisher:
-        utc: Callable[[], float] = options.setdefault("utc", lambda: START)
+        utc: Callable[[], float] = options.setdefault("utc", lambda: START + 1e6)
         self.session = session = session_to(port, timing=timing, to=to, utc=utc)
         options.setdefault("interval_s", 60.0)
+        options.setdefault("installation", lambda: INSTALLATION)
         return Publisher(session, self.outbox, DEVICE, META, health, **options)
 
 

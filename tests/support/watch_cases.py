@@ -14,7 +14,7 @@ from edge_app.mqtt.connection import Message
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import Health, LineMeta, Meta, SourceHealth
 from edge_app.records import Counts, IntervalCounts
-from edge_app.storage.sqlite import ClosedInterval
+from edge_app.storage.outbox import ClosedInterval
 
 PREFIX = "traffic/v1"
 NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc).timestamp()

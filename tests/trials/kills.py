@@ -22,7 +22,7 @@ from pathlib import Path
 
 from edge_app.console.terminal import stdout, table
 from edge_app.mqtt.session import Subscriber
-from edge_app.storage.sqlite import Outbox
+from edge_app.storage.outbox import Outbox
 from tests.support.brokers import Mosquitto, Relay, eventually, mosquitto, relay, subscribed
 from tests.support.invariants import Evidence, Finding, check, utc
 from tests.support.program import Program

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.mqtt.encoding import encode_counts
+from edge_app.storage.intervals import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.system.clock import ClockMonitor
 from tests.support.ledger_cases import CLASSES, NOON, crossing, payloads
@@ -71,8 +72,9 @@ def run(trial: Trial) -> Outcome:
     return _evaluate(payloads(folder), counted, late, skipped)
 
 
-def _open(folder: Path, boot: int) -> Ledger:
-    return Ledger(folder, ["north"], CLASSES, 60.0, f"boot{boot}", lambda c: encode_counts(DEVICE, c), capacity=100_000)
+def _opened(folder: Path, boot: int) -> Ledger:
+    counting = Counting(CLASSES, 60.0)
+    return Ledger(folder, ["north"], counting, f"boot{boot}", lambda c: encode_counts(DEVICE, c), capacity=100_000)
 
 
 def _evaluate(intervals: list[dict[str, Any]], counted: int, late: int, skipped: int) -> Outcome:

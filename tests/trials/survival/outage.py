@@ -8,8 +8,9 @@ from contextlib import closing
 
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.publisher import Publisher
+from edge_app.storage.intervals import Counting
 from edge_app.storage.ledger import Ledger
-from edge_app.storage.sqlite import Outbox
+from edge_app.storage.outbox import Outbox
 from tests.support.brokers import mosquitto, subscribed
 from tests.support.ledger_cases import CLASSES, NOON, count
 from tests.support.publisher_cases import DEVICE, META, health, session_to
@@ -26,7 +27,12 @@ def run(trial: Trial) -> Outcome:
     minutes = 120 if trial.short else 24 * 60
     state = trial.folder / "state"
     ledger = Ledger(
-        state, ["north"], CLASSES, MINUTE_S, "boot", lambda closed: encode_counts(DEVICE, closed), capacity=20_000
+        state,
+        ["north"],
+        Counting(CLASSES, MINUTE_S),
+        "boot",
+        lambda closed: encode_counts(DEVICE, closed),
+        capacity=20_000,
     )
     for minute in range(minutes):
         for second in (0.0, 20.0, 40.0):
