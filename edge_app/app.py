@@ -107,7 +107,8 @@ def build_quality(config: Config, source: Source) -> QualityMonitor:
     """Build the monitor of quality flags; the clock is watched with live sources only."""
     v = config.view
     view = ViewMonitor(dark=v.dark, blurred=v.blurred, moved=v.moved) if v.watch else None
-    return QualityMonitor(view, ClockMonitor() if source.live else None)
+    clock = ClockMonitor() if source.live else None
+    return QualityMonitor(view, clock, synthetic=config.source.kind == "street")
 
 
 def build_preview(

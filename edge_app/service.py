@@ -155,7 +155,7 @@ class Service:
         step = self._steps.update(now, self._monotonic())
         if step:
             log.warning("the clock was set %s by %.1f s", "forward" if step > 0 else "back", abs(step))
-            self._ledger.set_clock(now, now - step if step > 0 else None)
+            self._ledger.set_clock(now, step)
 
     def _by_present_clock(self, result: FrameResult) -> FrameResult:
         """Return the result with the times that the present clock gives it, if the clock was set meanwhile."""

@@ -355,6 +355,12 @@ class Intervals:
         self._set_time(now)
         return tuple(sorted(ended, key=lambda interval: interval.start))
 
+    def mark_stepped(self) -> None:
+        """Mark the open intervals, since a step back within them gives some of their seconds twice."""
+        for line in self._lines.values():
+            for interval in line.open.values():
+                interval.quality.add("clock_stepped")
+
     def jump(self, before: float, now: float) -> None:
         """Go on after a step of the clock from `before` forward to `now`."""
         self._set_time(before)

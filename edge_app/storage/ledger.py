@@ -150,11 +150,11 @@ class Ledger:
         if closed or self._is_due(now):
             self._save(now)
 
-    def set_clock(self, now: float, stepped_from: float | None = None) -> None:
+    def set_clock(self, now: float, step: float = 0.0) -> None:
         """Take the time of the clock that stamps the frames, before anything is recorded by it.
 
-        stepped_from: time at which the clock was set forward to `now`. A step back across a closed interval ends the
-        open ones and begins a new installation, so that no number and no total is used twice.
+        step: seconds by which it was set forward just before, negative for back. A step back across a closed interval
+        ends the open ones and begins a new installation, so that no number and no total is used twice.
         """
         self._timed = True
         if self._intervals.is_behind(now):
@@ -163,8 +163,10 @@ class Ledger:
                 self._enqueue(interval)
             self._begin_installation()
             self._save(now)
-        elif stepped_from is not None:
-            self._intervals.jump(stepped_from, now)
+        elif step > 0:
+            self._intervals.jump(now - step, now)
+        elif step < 0:
+            self._intervals.mark_stepped()
 
     def close(self, now: float) -> None:
         """Save the open intervals for the next start, and unlock the folder."""

@@ -356,3 +356,40 @@ def test_the_key_of_the_certificate_may_be_a_credential(toml: Path) -> None:
     assert read(toml, text, CREDENTIALS_DIRECTORY=str(toml.parent)).mqtt.key_file == toml.parent / "mqtt_key"
     named = read(toml, text + '\nkey_file = "own.key"', CREDENTIALS_DIRECTORY=str(toml.parent))
     assert named.mqtt.key_file == toml.parent / "own.key"
+
+
+def test_the_hash_of_an_interval_changes_with_what_changes_a_count_and_with_nothing_else(toml: Path) -> None:
+    base = read(toml, COUNTED)
+    alike = [
+        COUNTED.replace('road = "A12"', 'road = "A13"').replace("bearing_deg = 90", "bearing_deg = 91"),
+        COUNTED.replace('"north"', '"up"'),
+        COUNTED + '[log]\nlevel = "debug"\n[device]\nsite = "other"\n[store]\nkeep_days = 1.0\n',
+        COUNTED.replace("192.0.2.1", "192.0.2.2"),
+    ]
+    for text in alike:
+        assert text != COUNTED
+        assert read(toml, text).counting_settings("m", 1) == base.counting_settings("m", 1)
+    others = [
+        COUNTED.replace("0.6]", "0.7]"),
+        COUNTED + "[counting]\ninterval_s = 10\n",
+        COUNTED + "[tracker]\nlost_s = 2.0\n",
+        COUNTED.replace("[[lines]]", "rotation = 90\n[[lines]]"),
+        COUNTED + "[privacy]\nmasks = [[[0.0, 0.0], [0.1, 0.0], [0.1, 0.1]]]\n",
+    ]
+    for text in others:
+        assert read(toml, text).counting_settings("m", 1) != base.counting_settings("m", 1)
+    assert base.counting_settings("n", 1) != base.counting_settings("m", 1) != base.counting_settings("m", 2)
+    assert "192.0.2.1" not in str(base.counting_settings("m", 1))
+
+
+COUNTED = """[source]
+kind = "stream"
+url = "rtsp://user:secret@192.0.2.1/1"
+[[lines]]
+id = "a"
+start = [0.1, 0.6]
+end = [0.9, 0.6]
+left_to_right = "north"
+road = "A12"
+left_to_right_bearing_deg = 90
+"""
