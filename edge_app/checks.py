@@ -51,7 +51,7 @@ def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
         yield Finding("warn", what, f"{rest}.")
     yield check_clock(time.time())
     running_pid = _running_pid(config.store.folder)
-    yield check_state_folder(config.store.folder, config.store.max_intervals, running_pid)
+    yield check_state_folder(config.store.folder, config.store.max_intervals, running_pid, config.store.keep_mb)
     if config.harvest.enabled:
         yield check_harvest(config)
     if config.preview.enabled:
@@ -91,7 +91,7 @@ def _running_pid(folder: Path) -> str | None:
     return None
 
 
-def check_state_folder(folder: Path, max_intervals: int, running_pid: str | None) -> Finding:
+def check_state_folder(folder: Path, max_intervals: int, running_pid: str | None, keep_mb: float = 0.0) -> Finding:
     """Check that the state folder can be written and has room; nothing is left in it, and it is not created.
 
     running_pid: the service that uses the folder, from `_running_pid`.
@@ -107,11 +107,11 @@ def check_state_folder(folder: Path, max_intervals: int, running_pid: str | None
         reason = (error.strerror or str(error)).lower()
         sentence = f"{folder} cannot be used ({reason} at {existing}): give it room and write access, or name another."
         return Finding("FAIL", what, sentence)
-    free, needed = readings(existing).disk_free_mb or 0.0, max_intervals * _BYTES_AN_INTERVAL / 1e6
+    free, needed = readings(existing).disk_free_mb or 0.0, max_intervals * _BYTES_AN_INTERVAL / 1e6 + keep_mb
     if free < needed:
         sentence = (
-            f"{folder} has {free:.0f} MB free, but store.max_intervals may fill {needed:.0f} MB in an outage: "
-            "free some space, or lower store.max_intervals."
+            f"{folder} has {free:.0f} MB free, but store.max_intervals and store.keep_mb may fill "
+            f"{needed:.0f} MB in an outage: free some space, or lower them."
         )
         return Finding("warn", what, sentence)
     return Finding("ok", what, f"{folder} can be written, {free:.0f} MB are free.")

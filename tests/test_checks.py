@@ -258,7 +258,8 @@ def test_too_little_disk_space_is_a_warning(tmp_path: Path) -> None:
     assert check_state_folder(tmp_path, 1000, None).level == "ok"
     little = check_state_folder(tmp_path / "not/yet/there", 10**12, None)
     assert little.level == "warn"
-    assert "store.max_intervals may fill" in little.sentence
+    assert "store.max_intervals and store.keep_mb may fill" in little.sentence
+    assert check_state_folder(tmp_path, 1000, None, keep_mb=1e12).level == "warn"
 
 
 # --- the command

@@ -17,6 +17,8 @@ from edge_app.storage.memory import DeliveryMemory
 log = logging.getLogger(__name__)
 
 _TIDY_S: Final = 60.0
+_LOSSES: Final = 3
+"""Connections lost in a row with a text on its way, after which no interval waits for it any longer."""
 
 
 class Publish(Protocol):
@@ -45,6 +47,7 @@ class ConfigTexts:
         self._in_flight: set[tuple[str, str]] = set()
         self._repeated: set[tuple[str, str]] = set()
         self._job: object = None
+        self._losses: dict[tuple[str, str], int] = {}
         self._tidy_due = 0.0
         self._stored = False
         self._refused: dict[str, str] = {}
@@ -55,6 +58,8 @@ class ConfigTexts:
 
     def lost(self) -> None:
         """Begin anew with the next connection: the present text is published again at every connect."""
+        for key in self._in_flight:
+            self._losses[key] = self._losses.get(key, 0) + 1
         self._answered.clear()
         self._in_flight.clear()
         self._repeated.clear()
@@ -62,10 +67,10 @@ class ConfigTexts:
 
     def publish_current(self, publish: Publish) -> None:
         """Publish the present text once in a connection, and have it on disk before."""
-        if not self._current:
+        if not self._current or (self._device.prefix, self._current) in self._answered | self._in_flight:
             return
-        if not self._stored:
-            self._memory.put_config(self._device.prefix, self._current, self._text)
+        if not self._stored or self._memory.config(self._device.prefix, self._current) is None:
+            self._memory.put_config(self._device.prefix, self._current, self._text)  # also in a file that was replaced
             self._stored = True
         self.ready(self._device.prefix, self._current, publish)
 
@@ -83,6 +88,10 @@ class ConfigTexts:
             return True
         if key in self._in_flight:
             return False
+        if self._losses.get(key, 0) >= _LOSSES:
+            self._refused[f"{prefix}/meta/{config}"] = "the connection was lost at each attempt"
+            self._note(key)
+            return True
         known = self._memory.config(prefix, config)
         if known is None or (known.sent and again is None and not current):
             self._note(key)
@@ -104,6 +113,7 @@ class ConfigTexts:
 
     def _on_answer(self, key: tuple[str, str], topic: str, refused: str) -> None:
         self._in_flight.discard(key)
+        self._losses.pop(key, None)
         self._note(key)
         if refused:
             self._refused[topic] = refused

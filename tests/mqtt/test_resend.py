@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from edge_app.mqtt.config_texts import ConfigTexts
 from edge_app.mqtt.connection import Message, Timing
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Subscriber
 from edge_app.storage.outbox import Outbox
 from tests.support.brokers import SHORT, eventually, mosquitto, needs_mosquitto, password_file, relay, subscribed
-from tests.support.publisher_cases import DEVICE, INSTALLATION, State, opened, settle, steps
+from tests.support.publisher_cases import DEVICE, INSTALLATION, META, State, opened, settle, steps
 from tests.support.schemas import validate
 
 NOW = "2027-01-15T08:00:00Z"
@@ -257,6 +258,25 @@ def test_a_broker_that_refuses_the_text_holds_no_count_back(state: State, tmp_pa
         publisher.drain(1.0)
 
 
+def test_a_text_at_which_the_connection_is_lost_again_and_again_holds_no_count_back(state: State) -> None:
+    sent: list[Message] = []
+    texts = ConfigTexts(state.outbox.memory, DEVICE, META)
+
+    def publish(message: Message, *, on_answer: Callable[[str], object]) -> int:
+        assert on_answer is not None
+        sent.append(message)
+        return len(sent)
+
+    for _ in range(3):
+        texts.publish_current(publish)
+        assert not texts.ready(DEVICE.prefix, META.config, publish)
+        texts.lost()
+    texts.publish_current(publish)
+    assert texts.ready(DEVICE.prefix, META.config, publish)
+    assert len(sent) == 3
+    assert "lost at each attempt" in texts.limits[0]
+
+
 def test_the_latest_of_a_removed_line_is_taken_back(state: State, port: int) -> None:
     state.close_intervals(1, "c")
     state.outbox.memory.note_retained("c")
@@ -288,7 +308,7 @@ def test_an_interval_is_not_offered_before_its_end_and_blocks_no_other(state: St
 def test_a_renamed_device_delivers_its_backlog_under_the_former_name(state: State, port: int) -> None:
     from dataclasses import replace
 
-    from tests.support.publisher_cases import META, health
+    from tests.support.publisher_cases import health
 
     state.close_intervals(2)
     renamed = replace(DEVICE, device="cam-2")
