@@ -196,9 +196,9 @@ def build_meta(config: Config, device: Device, lines: Sequence[Line]) -> Meta:
 
 def _line_meta(line: Line) -> LineMeta:
     directions = {
-        way: DirectionMeta(name=line.names.get(way), bearing_deg=line.bearings.get(way))
-        for way in DIRECTIONS
-        if way in line.names or way in line.bearings
+        direction: DirectionMeta(name=line.names.get(direction), bearing_deg=line.bearings.get(direction))
+        for direction in DIRECTIONS
+        if direction in line.names or direction in line.bearings
     }
     return LineMeta(id=line.id, start=line.start, end=line.end, names=line.names, road=line.road, directions=directions)
 

@@ -48,7 +48,7 @@ class Service:
 
     wall, monotonic: return the time, UTC s, and s of a clock that never steps. harvest: observes every frame after it
     was counted; None where no frames are kept. quality: gives the quality flags of each frame; None for no flags.
-    watch: called in the counting thread with every result after its crossings are on disk.
+    on_result: called in the counting thread with every result after its crossings are on disk.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Service:
         on_result: Callable[[FrameResult], None] = lambda _result: None,
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
-        self._harvest, self._quality, self._watch = harvest, quality, watch
+        self._harvest, self._quality, self._on_result = harvest, quality, on_result
         self._deadlines, self._wall, self._monotonic = deadlines, wall, monotonic
         self._steps = StepMonitor()
         self.heart = heart or Heartbeats()

@@ -93,3 +93,10 @@ def test_coverage_of_half_an_interval() -> None:
     assert IntervalCounts("main", 0.0, 60.0, {}, 30.0, 0, 0).coverage == 0.5
     cut = IntervalCounts("main", 7.0, 60.0, {}, 15.0, 0, 0, cut_at=37.0)
     assert (cut.end, cut.coverage) == (37.0, 0.5)
+
+
+def test_a_region_in_px_is_rounded_and_never_empty() -> None:
+    assert region_px(None, (640, 480)) == (0, 0, 640, 480)
+    assert region_px((0.25, 0.5, 0.75, 1.0), (600, 400)) == (150, 200, 450, 400)
+    assert region_px((0.5, 0.5, 0.5001, 0.5001), (640, 480)) == (320, 240, 321, 241)
+    assert region_px((0.9999, 0.9999, 1.0, 1.0), (640, 480)) == (639, 479, 640, 480)

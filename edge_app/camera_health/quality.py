@@ -15,14 +15,14 @@ log = logging.getLogger(__name__)
 class QualityMonitor:
     """Monitor of view and clock. One thread calls `flags`, any thread may read the rest.
 
-    view: None where the view is not judged. clock: None where time is that of a recording. synthetic: the road is a
+    view: None where the view is not checked. clock: None where time is that of a recording. synthetic: the road is a
     rendered one.
     """
 
     def __init__(self, view: ViewMonitor | None, clock: ClockMonitor | None, *, synthetic: bool = False) -> None:
-        self._watch, self._clock = view, clock
+        self._view_monitor, self._clock = view, clock
         self._always: frozenset[Quality] = frozenset({"synthetic"} if synthetic else ())
-        self._view = View()
+        self._view = ViewState()
         self.raised: frozenset[Quality] = frozenset()
         """All flags of the last counted frame, that of the clock included."""
 

@@ -115,14 +115,24 @@ class LineConfig(Table):
     id: Slug = Field(description="Name of the line, part of the topic: a-z, 0-9 and hyphen.", examples=["main-road"])
     start: Point = Field(description="x and y in 0..1 of the picture, from its top left corner.", examples=[[0.1, 0.6]])
     end: Point = Field(description="x and y of the other end.", examples=[[0.9, 0.6]])
-    left_to_right: str | None = Field(default=None, description="Your name for it.", examples=["northbound"])
-    right_to_left: str | None = Field(default=None, description="Your name for it.", examples=["southbound"])
-    road: str | None = Field(default=None, max_length=200, description="Your text on it.", examples=["A12, km 7"])
+    left_to_right: str | None = Field(
+        default=None, description="Your name for this direction.", examples=["northbound"]
+    )
+    right_to_left: str | None = Field(
+        default=None, description="Your name for this direction.", examples=["southbound"]
+    )
+    road: str | None = Field(
+        default=None, max_length=200, description="Text about the road, for people.", examples=["A12, km 7"]
+    )
     left_to_right_bearing_deg: int | None = Field(
-        default=None, ge=0, le=359, description="Where they drive to, degrees clockwise from true north.", examples=[0]
+        default=None,
+        ge=0,
+        le=359,
+        description="Where the vehicles of this direction drive to, degrees clockwise from true north.",
+        examples=[0],
     )
     right_to_left_bearing_deg: int | None = Field(
-        default=None, ge=0, le=359, description="Where they drive to, degrees.", examples=[180]
+        default=None, ge=0, le=359, description="The same for the other direction.", examples=[180]
     )
 
     @field_validator("end")
@@ -139,10 +149,13 @@ class LineConfig(Table):
         return {direction: name for direction, name in both.items() if name}
 
     @property
-    def bearings(self) -> dict[Way, int]:
-        """The bearings that were given, by direction."""
-        both = {"left_to_right": self.left_to_right_bearing_deg, "right_to_left": self.right_to_left_bearing_deg}
-        return {way: degrees for way, degrees in both.items() if degrees is not None}  # type: ignore[misc]
+    def bearings(self) -> dict[Direction, int]:
+        """The configured bearings by direction, degrees clockwise from true north."""
+        both: dict[Direction, int | None] = {
+            "left_to_right": self.left_to_right_bearing_deg,
+            "right_to_left": self.right_to_left_bearing_deg,
+        }
+        return {direction: degrees for direction, degrees in both.items() if degrees is not None}
 
 
 class CountingConfig(Table):
@@ -235,7 +248,7 @@ class StoreConfig(Table):
         default=86_400,
         ge=100,
         le=5_000_000,
-        description="Unsent intervals that are queued; beyond that the oldest leave the queue, counted.",
+        description="Largest number of unsent intervals; beyond it the oldest leave the outbox, counted as lost.",
     )
     keep_days: float = Field(
         default=60.0, ge=0, le=3660, description="Delivered intervals are kept so long for `resend`, days of running."
@@ -347,7 +360,7 @@ _COUNTING: Final[Any] = {
     "counting": True,
     "privacy": {"masks"},
 }
-"""The keys that change a count; not those that name something, say where it is, or what is told about it."""
+"""Keys that change a count. Names, places, texts and the ways in which counts are reported are not among them."""
 
 TABLES: Final[Mapping[str, type[BaseModel]]] = {
     **{name: type(field.default) for name, field in Config.model_fields.items() if name != "lines"},

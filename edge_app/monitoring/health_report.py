@@ -74,7 +74,7 @@ class HealthReport:
             memory_available_mb=round(device.available_mb, 1),
             disk_free_mb=None if device.disk_free_mb is None else round(device.disk_free_mb, 1),
             source=self._source(),
-            quality=components.quality.now,
+            quality=components.quality.view_flags,
             installation=ledger.installation,
             newest_seq=ledger.newest_seq,
             limits=[redacted(limit) for limit in components.publisher.limits],

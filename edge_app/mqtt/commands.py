@@ -29,7 +29,7 @@ _LARGEST: Final = 2**53
 
 @dataclass(frozen=True, slots=True)
 class ReplyTo:
-    """Where the answer to a command goes."""
+    """Topic and correlation data of the answer to a command."""
 
     topic: str
     correlation: bytes = b""
@@ -73,7 +73,7 @@ class ResendArgs:
 
 
 class _BadRequestError(ValueError):
-    """What is wrong with a command, in one sentence."""
+    """Fault of a command, in one sentence."""
 
 
 def read_command(prefix: str, message: Message) -> Command | Refused | Ignored:

@@ -22,7 +22,7 @@ _LOSSES: Final = 3
 
 
 class Publish(Protocol):
-    """Publishes a message; on_answer gets the broker's reason for refusing it, empty when it has accepted it."""
+    """Publish a message; on_answer gets the broker's reason for refusing it, empty when it has accepted it."""
 
     def __call__(self, message: Message, *, on_answer: Callable[[str], object]) -> int: ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-_WAYS = {"left_to_right": 3, "right_to_left": 1}
+_DIRECTIONS = {"left_to_right": 3, "right_to_left": 1}
 _LINE: Final = {
     "id": "quay-road",
     "start": [0.1, 0.62],
@@ -37,7 +37,7 @@ _COUNTS: Final = {
     "end": "2026-11-29T09:12:00Z",
     "interval_s": 60,
     "installation": "5b1f09c4",
-    "counts": {"car": _WAYS},
+    "counts": {"car": _DIRECTIONS},
     "totals": {"car": {"left_to_right": 5127, "right_to_left": 4988}},
     "seq": 8131,
     "boot_id": "f15d29bef54a",

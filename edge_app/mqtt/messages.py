@@ -116,7 +116,7 @@ class LineMeta(Payload):
 
 
 class ConfigMeta(Payload):
-    """Description of what was counted under one `config`: place, lines, classes, and the settings that it hashes."""
+    """Description of what was counted under one `config`: position, lines, classes, and the settings that it hashes."""
 
     schema_id: Literal["edge-app/meta/1"] = Field(default="edge-app/meta/1", alias="schema")
     site: Name

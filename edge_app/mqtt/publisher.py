@@ -36,7 +36,7 @@ _PAGE: Final = 50
 _HEALTH_S: Final = 60.0
 """Longest time from one health message to the next."""
 _FUTURE_S: Final = 1.0
-"""An interval whose end has not come yet is looked at again after so long."""
+"""Seconds after which an interval whose end had not come yet is tried again."""
 _RESEND_RATE: Final = 10.0
 """Intervals of the archive that are offered again in a second."""
 _RESERVE: Final = 5
@@ -167,7 +167,7 @@ class Publisher:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What cannot be delivered and why, one sentence each."""
+        """Return one sentence for each kind of message that cannot be delivered, with the reason."""
         refused = [f"broker refuses {topic} ({reason})" for topic, reason in self._refusals.copy().items()]
         future = self._future
         waits = ["intervals wait until the clock has reached their end: it was set back"] if future else []

@@ -53,7 +53,7 @@ _CHANNELS: Final = (
         Meta,
         1,
         True,
-        "Sent at every connect: place, lines, classes and software of the device",
+        "Sent at every connect: position, lines, classes and software of the device",
         "The newest one counts.",
     ),
     _Channel(

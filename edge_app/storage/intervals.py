@@ -58,7 +58,7 @@ def add_counts(left: Counts, right: Counts) -> dict[str, dict[Direction, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """How intervals are counted in this run: classes, length in whole s, hashes of configuration and model."""
+    """Settings of this run: classes, length of an interval in whole s, hashes of configuration and model."""
 
     classes: Sequence[str]
     interval_s: float
@@ -121,9 +121,11 @@ class _OpenInterval:
 
 
 class _LineIntervals:
-    """Open intervals of one line, by start.
+    """Open intervals of one line, by start; all times in UTC s.
 
     counting: None for a line that is no longer configured, which opens none.
+    restored: open intervals of the run before.
+    closed_end: end of the newest closed one, 0 without any.
     `first_start` is the earliest time that a new interval may contain; it is off the grid after a change.
     """
 

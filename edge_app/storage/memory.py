@@ -1,4 +1,4 @@
-"""What the publishing thread remembers across restarts: texts of configurations, retained topics, commands."""
+"""Store what the publishing thread needs after a restart: texts of configurations, retained topics, commands."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ ADDED: Final = (
     " topic TEXT NOT NULL, correlation BLOB NOT NULL, reply TEXT)",
     "INSERT OR IGNORE INTO about VALUES ('running_s', 0), ('archived_bytes', 0)",
 )
-"""What contract 1.1 adds; 200 bytes are what a row of the archive takes beside its payload, indexes included."""
+"""Tables that contract 1.1 adds; 200 bytes are what a row of the archive takes beside its payload, indexes included."""
 
 PRUNE: Final = (
     "DELETE FROM waiting WHERE key NOT IN (SELECT key FROM outbox)",

@@ -8,52 +8,16 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from edge_app.camera_health.monitor import ViewMonitor
-from edge_app.camera_health.quality import QualityMonitor
-from edge_app.records import IntervalCounts
-from edge_app.sources import Source, open_source
-from edge_app.storage.intervals import Counting, Intervals
-from tests.support import rtsp_server
-from tests.support.rtsp_server import RtspServer
+from edge_app.sources import open_source
+from tests.support.camera_intervals import CameraIntervals
+from tests.support.reading import needs_rtsp
+from tests.support.rtsp_server import STILL, RtspServer
 
 pytestmark = needs_rtsp
 
 BLACK = "videotestsrc is-live=true pattern=black"
 NOISE = "videotestsrc is-live=true pattern=snow"
 RESUMES_S = 8.0
-
-
-class Road:
-    """A camera's frames taken into intervals as the service does it, without anything to be counted."""
-
-    def __init__(self, source: Source, wall: Callable[[], float]) -> None:
-        self.source, self._wall = source, wall
-        self.intervals = Intervals(["a"], Counting(["car"], 3600.0), grace_s=0.0)
-        self.quality = QualityMonitor(ViewMonitor(), None)
-
-    def watch(self, seconds: float) -> int:
-        """Frames seen in this time."""
-        until, frames = time.monotonic() + seconds, 0
-        while time.monotonic() < until:
-            frames += self.step()
-        return frames
-
-    def step(self) -> bool:
-        frame = self.source.read(0.1)
-        if frame is not None:
-            self.intervals.record(frame.captured_at, (), 0, self.quality.flags(frame))
-        self.intervals.advance(self._wall())
-        return frame is not None
-
-    def resume(self, reconnects: int = 0) -> None:
-        """Until a frame has come of the connection with this number."""
-        deadline = time.monotonic() + RESUMES_S
-        while not self.step() or self.source.status.reconnects < reconnects:
-            assert time.monotonic() < deadline, self.source.status
-
-    @property
-    def interval(self) -> IntervalCounts:
-        return self.intervals.open[-1]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from edge_app.errors import StoreError
 from edge_app.storage.outbox import Outbox
 from edge_app.storage.sqlite import FILE, SUSPECT
+from tests.support.disks import fill_disk, small_disk, writes_refused
 from tests.support.ledger_cases import NOON, cars, count, on_disk, open_ledger, payloads
 
 __all__ = ["small_disk"]  # a fixture

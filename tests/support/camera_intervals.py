@@ -9,7 +9,7 @@ from edge_app.camera_health.monitor import ViewMonitor
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.records import IntervalCounts
 from edge_app.sources import Source
-from edge_app.storage.intervals import Intervals
+from edge_app.storage.intervals import Counting, Intervals
 
 
 class CameraIntervals:
@@ -20,7 +20,7 @@ class CameraIntervals:
 
     def __init__(self, source: Source, wall: Callable[[], float]) -> None:
         self.source, self._wall = source, wall
-        self.intervals = Intervals(["a"], ["car"], 3600.0, grace_s=0.0)
+        self.intervals = Intervals(["a"], Counting(["car"], 3600.0), grace_s=0.0)
         self.quality = QualityMonitor(ViewMonitor(), None)
 
     def step(self) -> bool:

@@ -52,26 +52,23 @@ def run(trial: Trial) -> Outcome:
     """Count by a simulated clock, which takes seconds for two days of steps."""
     folder = trial.folder / "state"
     counted = frames = boots = 0
-    told_of, flagged = set[float](), ClockMonitor(ask=lambda: stretch.unsynced, clock=lambda: float(frames) * HOUR_S)
-    ledger = _opened(folder, boots)
-    monitor, now = StepMonitor(), 0.0
-    for stretch in story(5.0 if trial.short else 45.0):
-        if stretch.restart:
+    unsynced = ClockMonitor(ask=lambda: phase.unsynced, clock=lambda: float(frames) * HOUR_S)
+    ledger = _open(folder, boots)
+    steps, now = StepMonitor(), 0.0
+    for phase in phases(5.0 if trial.short else 45.0):
+        if phase.restart:
             ledger.close(now)
             boots += 1
-            ledger = _opened(folder, boots)
-        for step in range(round(stretch.seconds / _FRAME_S)):
-            now = stretch.begin + step * _FRAME_S
-            passing = [crossing(now)] if frames % _EVERY == 0 else []
-            unsynced = flagged.unsynced
-            if unsynced:
-                told_of.add(stretch.begin)
-            stepped = monitor.update(now, frames * _FRAME_S)
+            ledger = _open(folder, boots)
+        for step in range(round(phase.seconds / _FRAME_S)):
+            now = phase.begin + step * _FRAME_S
+            crossings = [crossing(now)] if frames % _EVERY == 0 else []
+            stepped = steps.update(now, frames * _FRAME_S)
             if stepped:
                 ledger.set_clock(now, stepped)
-            ledger.record(now, passing, 0, ["clock_unsynced"] if unsynced else [])
+            ledger.record(now, crossings, 0, ["clock_unsynced"] if unsynced.unsynced else [])
             ledger.tick(now)
-            counted += len(passing)
+            counted += len(crossings)
             frames += 1
     ledger.tick(now + 120.0)
     late, skipped = ledger.late_crossings, ledger.skipped
@@ -79,33 +76,34 @@ def run(trial: Trial) -> Outcome:
     return _evaluate(payloads(folder), counted, late, skipped)
 
 
-def _opened(folder: Path, boot: int) -> Ledger:
+def _open(folder: Path, boot: int) -> Ledger:
     counting = Counting(CLASSES, 60.0)
     return Ledger(folder, ["north"], counting, f"boot{boot}", lambda c: encode_counts(DEVICE, c), capacity=100_000)
 
 
-def _judged(found: list[dict[str, Any]], counted: int, moved: int, skipped: int) -> Found:
-    groups = [[i for i in found if i["installation"] == one] for one in dict.fromkeys(i["installation"] for i in found)]
+def _evaluate(intervals: list[dict[str, Any]], counted: int, late: int, skipped: int) -> Outcome:
+    installations = dict.fromkeys(i["installation"] for i in intervals)
+    groups = [[i for i in intervals if i["installation"] == installation] for installation in installations]
     spans = [[(str(i["start"]), str(i["end"])) for i in group] for group in groups]
-    overlapping = sum(later[0] < former[1] for group in spans for former, later in pairwise(group))
+    overlapping = sum(after[0] < before[1] for group in spans for before, after in pairwise(group))
     gaps = [group for group in groups if [i["seq"] for i in group] != list(range(1, len(group) + 1))]
-    most = max(i["counts"]["car"]["left_to_right"] for i in found)
-    told = sum(interval["counts"]["car"]["left_to_right"] for interval in found)
-    in_1970 = [i for i in found if str(i["start"]).startswith("1970")]
-    since = [i for i in found if not str(i["start"]).startswith("1970")]
-    broken = failing(
+    most = max(i["counts"]["car"]["left_to_right"] for i in intervals)
+    delivered = sum(interval["counts"]["car"]["left_to_right"] for interval in intervals)
+    in_1970 = [i for i in intervals if str(i["start"]).startswith("1970")]
+    since = [i for i in intervals if not str(i["start"]).startswith("1970")]
+    broken = failures(
         (overlapping == 0, f"{overlapping} intervals overlap"),
-        (len({str(i["id"]) for i in found}) == len(found), "an id twice"),
+        (len({str(i["id"]) for i in intervals}) == len(intervals), "an id twice"),
         (not gaps, "a gap in seq"),
         (most <= 60.0 / _FRAME_S / _EVERY + 1, f"{most} vehicles in a minute: time was piled up"),
-        (told == counted, f"{told} vehicles told of {counted}"),
+        (delivered == counted, f"{delivered} of {counted} vehicles delivered"),
         (bool(in_1970) and all("clock_unsynced" in i["quality"] for i in in_1970), "1970 is not flagged"),
         (not any("clock_unsynced" in i["quality"] for i in since[1:]), "flagged although set"),
     )
     figures = (
-        f"{len(found)} intervals of {len(groups)} installations, none overlaps, no id twice, no gap; "
-        f"{told} of {counted} vehicles told "
-        f"({moved} put into a later interval); {len(in_1970)} of 1970 flagged; {skipped} missed ones not made up"
+        f"{len(intervals)} intervals of {len(groups)} installations, none overlaps, no id twice, no gap; "
+        f"{delivered} of {counted} vehicles delivered ({late} in a later interval); {len(in_1970)} of 1970 flagged; "
+        f"{skipped} missed ones not created"
     )
     return Outcome(figures, broken)
 
@@ -113,6 +111,6 @@ def _judged(found: list[dict[str, Any]], counted: int, moved: int, skipped: int)
 ROW = Row(
     "clocks",
     "clock starts in 1970 and steps by -2 h and +2 h",
-    "intervals of an installation never overlap, no id twice, nothing piled up; clock_unsynced flagged",
+    "intervals of an installation never overlap or repeat an id, nothing is piled up; clock_unsynced is flagged",
     run,
 )
