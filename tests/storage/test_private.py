@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.storage.intervals import Counting
 from edge_app.storage.ledger import Ledger
 from tests.support.brokers import Mosquitto, eventually, needs_mosquitto
 from tests.support.paths import ROOT
@@ -29,7 +30,7 @@ def open_umask() -> Iterator[None]:
 
 
 def ledger(folder: Path) -> Ledger:
-    return Ledger(folder, ["a"], ["car"], 60.0, "boot", lambda _: "{}")
+    return Ledger(folder, ["a"], Counting(["car"], 60.0), "boot", lambda _: "{}")
 
 
 @pytest.mark.usefixtures("open_umask")
