@@ -80,12 +80,10 @@ def test_the_night_is_dark_and_not_blind(monitor: ViewMonitor) -> None:
 
 
 def test_a_slow_dusk_to_black_is_no_cover() -> None:
-    monitor = ViewMonitor()
+    monitor, noise = ViewMonitor(), np.random.default_rng(1).normal(4, 2, (360, 640, 3))
 
     def dusk(light: float) -> Alteration:
-        return lambda image: np.clip(image * light + np.random.default_rng(1).normal(4, 2, image.shape), 0, 255).astype(
-            np.uint8
-        )
+        return lambda image: np.clip(image * light + noise, 0, 255).astype(np.uint8)
 
     fading: list[ViewState] = []
     for second in range(0, 600, 2):

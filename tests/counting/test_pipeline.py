@@ -144,7 +144,7 @@ def clip_pipeline(line: Line) -> tuple[TfliteDetector, Pipeline]:
 
 def counted(line: Line, clip: str, first: float = inf) -> list[tuple[int, Crossing]]:
     """Return the crossings in the first frames of a clip, each with the index of the frame that confirmed it."""
-    source, (detector, counts) = Recording(SHARED / "clips" / clip), clip_pipeline(line)
+    source, (detector, counts) = Recording(SHARED / "clips" / clip, fps_limit=15.0), clip_pipeline(line)
     found: list[tuple[int, Crossing]] = []
     try:
         while (frame := source.read(1.0)) is not None and frame.index < first:
