@@ -50,8 +50,8 @@ class BoundedServer(ThreadingHTTPServer):
                 with contextlib.suppress(OSError):  # it is ending by itself at this moment
                     request.shutdown(socket.SHUT_RDWR)
 
-    def close_request(self, request: Any) -> None:
-        """Remove a connection that has ended from the record, and close it."""
+    def shutdown_request(self, request: Any) -> None:
+        """Remove a connection from the record, then end it: a client that sees the end may connect again at once."""
         with self._lock:
             self._accepted_at.pop(request, None)
-        super().close_request(request)
+        super().shutdown_request(request)
