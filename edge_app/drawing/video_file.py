@@ -18,6 +18,7 @@ import cv2
 
 from edge_app.errors import SourceError
 from edge_app.records import Image
+from edge_app.system.files import utf8_name
 
 
 class _Encoder(Protocol):
@@ -124,7 +125,8 @@ class _Ffmpeg:
 
 class _OpenCv:
     def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
-        self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+        with utf8_name(path) as name:
+            self._writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
         if not self._writer.isOpened():
             raise SourceError(f"cannot write the video {path}: this OpenCV has no MPEG-4 encoder; install ffmpeg")
 

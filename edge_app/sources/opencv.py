@@ -18,6 +18,7 @@ from edge_app.records import Image
 from edge_app.sources.diagnosis import stream_address, why_no_camera, why_no_stream
 from edge_app.sources.live import RETRY_S, LiveSource
 from edge_app.sources.rotation import rotated
+from edge_app.system.files import utf8_name
 from edge_app.system.redaction import redacted, redacted_url
 
 # OpenCV and FFmpeg write to stderr themselves, addresses with passwords included. The errors raised here say what went
@@ -32,6 +33,8 @@ _SHORT_ANALYSIS_US = 500_000
 _LARGE_PX = 1920 * 1080
 """Up to this many pixels one thread decodes a file faster than it is counted; several threads cost a third more of the
 processor."""
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
+"""First bytes of JPEG, PNG, BMP and TIFF; those of WebP are looked for apart."""
 _opening = threading.Lock()
 
 
@@ -89,16 +92,56 @@ def open_file(path: Path, rotation: int = 0) -> Capture:
         raise SourceError(f"{path} is not a file: give the name of one video.")
     if not os.access(path, os.R_OK):
         raise SourceError(f"The video {path} may not be read by this user: check its permissions.")
-    # An absolute path keeps FFmpeg from taking a colon in the name for a protocol.
-    with _ffmpeg_options(""):
-        capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-        if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > _LARGE_PX:
-            capture.open(str(path.absolute()), cv2.CAP_FFMPEG)
+    capture = _open_video(path)
     if not capture.isOpened():
         raise SourceError(f"{path} is no video, or one that was cut off before it was complete: try to play it.")
     if not capture.grab():
-        raise SourceError(f"The video {path} holds no picture: try to play it, or record it again.")
-    return Capture(capture, rotation)
+        raise SourceError(_why_no_picture(path, capture))
+    opened = Capture(capture, rotation)
+    if _begins_as_picture(path) and not _has_second_picture(path):
+        opened.close()
+        raise SourceError(f"{path} is a picture, not a video: give the name of a recording.")
+    return opened
+
+
+def _open_video(path: Path) -> cv2.VideoCapture:
+    # An absolute path keeps FFmpeg from taking a colon in the name for a protocol; OpenCV ends the process (SIGSEGV) for
+    # a name that is no UTF-8.
+    with _ffmpeg_options(""), utf8_name(path) as name:
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > _LARGE_PX:
+            capture.open(name, cv2.CAP_FFMPEG)
+    return capture
+
+
+def _why_no_picture(path: Path, capture: cv2.VideoCapture) -> str:
+    """Return one sentence about a file of which no picture was decoded."""
+    if not capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+        return f"The video {path} holds no picture: try to play it, or record it again."
+    code = round(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True).decode("latin-1").strip("\0 ")
+    convert = f"convert it, for example with ffmpeg -i {path.name} -c:v libx264 OUT.mp4"
+    if code.lower() == "av01":
+        return f"{path} is AV1, which this build of OpenCV ({cv2.__version__}) cannot decode: {convert}."
+    codec = repr(code) if code.isprintable() and code else "unknown"
+    return (
+        f"No picture of {path} can be decoded: it is damaged, or this build of OpenCV ({cv2.__version__}) lacks its "
+        f"codec ({codec}); {convert}."
+    )
+
+
+def _begins_as_picture(path: Path) -> bool:
+    with path.open("rb") as file:
+        begin = file.read(12)
+    return begin.startswith(_PICTURES) or (begin[:4], begin[8:]) == (b"RIFF", b"WEBP")
+
+
+def _has_second_picture(path: Path) -> bool:
+    """Return whether the file is a series of pictures after all, as raw MJPEG is."""
+    capture = _open_video(path)
+    try:
+        return capture.grab() and capture.grab()
+    finally:
+        capture.release()
 
 
 def open_device(

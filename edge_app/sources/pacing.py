@@ -7,8 +7,12 @@ import math
 _LONGEST_STEP_S = 60.0
 """A recorder that writes only when something moves leaves gaps; a longer one is taken for a broken time stamp."""
 _BACK_S = 1.0
+_LEAST_STAMP_S = -1e9
+"""Below this a time stamp stands for none (FFmpeg's AV_NOPTS_VALUE, which OpenCV converts to seconds)."""
 _PLAUSIBLE_RATES = (0.1, 1000.0)
 _USUAL_RATE = 25.0
+_CAMERA_RATES = (1.0, 120.0)
+"""Frames/s of cameras that watch a road; a file that promises another rate has probably a wrong header."""
 
 
 def plausible_rate(promised: float) -> float:
@@ -17,34 +21,55 @@ def plausible_rate(promised: float) -> float:
     return promised if math.isfinite(promised) and low <= promised <= high else _USUAL_RATE
 
 
+def usual_rate(rate: float) -> bool:
+    """Return whether cameras that watch a road deliver this many frames/s."""
+    low, high = _CAMERA_RATES
+    return low <= rate <= high
+
+
 class MediaClock:
     """Clock that gives each frame of a recording its time, s from the first frame, strictly increasing.
 
     It follows the container's time stamps wherever they are plausible, so that frames of variable length keep their
     times. A stamp that repeats, goes back or jumps by more than a minute is replaced by one frame length (1 / `rate`)
     after the frame before; after a jump the clock continues from the new stamp.
+    rate: frames/s. stamped: False when the stamps are to be ignored, so that frames come evenly at `rate`.
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, *, stamped: bool = True) -> None:
         self.step = 1.0 / rate
+        self._stamped = stamped
         self._offset: float | None = None
+        self._stamp = math.nan
         self._now = -self.step
+        self.timed = False
+        """Whether any stamp was later than the one before."""
+        self.leaps: list[tuple[float, float]] = []
+        """Time and length of each jump of the stamps, s; the length of a jump back is negative."""
 
     def tick(self, stamp: float) -> float:
         """Return the time of the next frame, whose container time is `stamp` s."""
-        if not math.isfinite(stamp):
+        if not self._stamped or not _LEAST_STAMP_S < stamp < math.inf:
             stamp = math.inf
         if self._offset is None:
             self._offset = stamp if math.isfinite(stamp) else 0.0
         step = stamp - self._offset - self._now
         self._now += step if 0.0 < step <= _LONGEST_STEP_S else self.step
-        if math.isfinite(stamp) and not -_BACK_S <= step <= _LONGEST_STEP_S:
-            self._offset = stamp - self._now
+        if math.isfinite(stamp):
+            if not -_BACK_S <= step <= _LONGEST_STEP_S:
+                self._offset = stamp - self._now
+            self._watch(stamp)
         return self._now
+
+    def _watch(self, stamp: float) -> None:
+        moved, self._stamp = stamp - self._stamp, stamp
+        self.timed |= moved > 0
+        if not math.isnan(moved) and not -_BACK_S <= moved <= _LONGEST_STEP_S:
+            self.leaps.append((self._now, moved))
 
     def restart(self) -> None:
         """Continue the clock when the recording begins again and its time stamps start over."""
-        self._offset = None
+        self._offset, self._stamp = None, math.nan
 
 
 class RateLimit:

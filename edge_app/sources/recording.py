@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -14,7 +14,7 @@ from edge_app.records import Frame
 from edge_app.sources import SourceStatus
 from edge_app.sources.masks import Mask, mask_image
 from edge_app.sources.opencv import open_file
-from edge_app.sources.pacing import MediaClock, RateLimit, plausible_rate
+from edge_app.sources.pacing import MediaClock, RateLimit, plausible_rate, usual_rate
 from edge_app.sources.repeats import Repeats
 
 _COMPLETE = 0.9
@@ -30,6 +30,7 @@ class Recording:
     same file gives the same frames. "real": like a camera, `live` is True, frames come when they are due and carry the
     time of the system's clocks.
     rotation: 0, 90, 180 or 270 degrees clockwise.
+    fps: rate of the frames where the file's own rate and time stamps are wrong or absent; None trusts the file.
     fps_limit: frames above this rate are skipped without being converted; `index` counts them too and stays the number
     of the frame in the file.
     loop: begin again at the end.
@@ -44,6 +45,7 @@ class Recording:
         start_at: float = 0.0,
         pace: Literal["fast", "real"] = "fast",
         rotation: int = 0,
+        fps: float | None = None,
         fps_limit: float | None = None,
         loop: bool = False,
         masks: Sequence[Mask] = (),
@@ -54,12 +56,13 @@ class Recording:
         self._start_at, self.live = start_at, pace == "real"
         self._wall, self._clock = wall, clock
         self._capture = open_file(self._path, rotation)
-        self.rate = plausible_rate(self._capture.rate)
+        self.rate, self._rate_given = fps or plausible_rate(self._capture.rate), fps is not None
         self.frames_expected = self._capture.promised_frames
-        self._media, self._limit, self._repeats = MediaClock(self.rate), RateLimit(fps_limit), Repeats()
+        self._media = MediaClock(self.rate, stamped=not self._rate_given)
+        self._limit, self._repeats = RateLimit(fps_limit), Repeats()
         self._started_at: float | None = None
         self._next: Frame | None = None
-        self._index, self._media_time = 0, 0.0
+        self._index, self._read, self._media_time = 0, 0, 0.0
         self._status = SourceStatus("opening", rate=self.rate)
         self._using, self._closing = threading.Lock(), threading.Event()
 
@@ -109,6 +112,7 @@ class Recording:
                 due = self._limit.due(self._media_time)
                 image = self._capture.retrieve() if due else None
                 if image is not None:
+                    self._read += 1
                     self._repeats.update(image, self._media_time)
                     self._status = replace(self._status, repeated=self._repeats.count)
                     image = mask_image(image, self._masks) if self._masks else image
@@ -129,13 +133,52 @@ class Recording:
         self._media.restart()
         self._capture.grab()
 
+    @property
+    def lasted_s(self) -> float:
+        """Length of what was read so far, s."""
+        return self._media_time + self._media.step if self._index else 0.0
+
+    @property
+    def promised_s(self) -> float:
+        """Length that the file promises, s; 0 when unknown, or when its time stamps leap and make it meaningless."""
+        return 0.0 if self._media.leaps else self.frames_expected / self.rate
+
     def _end(self) -> NoReturn:
-        lasted, promised = self._media_time + self._media.step, self.frames_expected / self.rate
-        if lasted < _COMPLETE * promised:
-            detail = f"{self._path} breaks off after {lasted:.1f} s of {promised:.1f} s: only that part was read."
-            self._status = replace(self._status, detail=detail)
-        self._status = replace(self._status, state="ended")
+        self._status = replace(self._status, state="ended", detail=" ".join(self._remarks()))
         raise SourceEnded(self._status.detail or f"{self._path} is over.")
+
+    def _remarks(self) -> Iterator[str]:
+        """Yield one sentence about everything that makes the counts of this recording doubtful."""
+        if self.lasted_s < _COMPLETE * self.promised_s:
+            yield (
+                f"{self._path} breaks off after {self.lasted_s:.1f} s of {self.promised_s:.1f} s: "
+                "only that part was read."
+            )
+        if not self._rate_given:
+            yield from self._remarks_on_times()
+        if self.lasted_s > 1.0 and self._repeats.count == self._read - 1:
+            yield (
+                f"All pictures of {self._path} are the same: try to play it; if they differ there, convert it, for "
+                f"example with ffmpeg -i {self._path.name} -vf yadif -c:v libx264 OUT.mp4"
+            )
+
+    def _remarks_on_times(self) -> Iterator[str]:
+        if self._index > 1 and not self._media.timed:
+            yield (
+                f"{self._path} holds no times: {self.rate:g} frames/s were assumed; "
+                "give the camera's rate with --fps if it was another."
+            )
+        elif not usual_rate(self.rate):
+            yield (
+                f"{self._path} promises {self.rate:g} frames/s, which is hardly a camera's rate, so its times are "
+                "doubtful: give the true rate with --fps."
+            )
+        for at, length in self._media.leaps[:1]:
+            others = f" ({len(self._media.leaps)} leaps in all)" if len(self._media.leaps) > 1 else ""
+            yield (
+                f"The clock of {self._path} leaps by {length:+.0f} s at {at:.1f} s{others}: "
+                "every frame was read, and time goes on without the leap."
+            )
 
     def _raise_if_closed(self) -> None:
         if self._closing.is_set():

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,3 +76,28 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def utf8_name(path: Path) -> Iterator[str]:
+    """Yield an absolute name of the file that is valid UTF-8, for libraries that crash or fail with any other.
+
+    A file name in Linux is bytes. Where they are no UTF-8, a link in a temporary folder stands for the file until the
+    context ends; a file that was opened stays open. Raises OSError: when no temporary file can be created.
+    """
+    name = os.path.abspath(path)  # noqa: PTH100  # Path.absolute keeps "..", which a link would lead elsewhere
+    if _is_utf8(name):
+        yield name
+        return
+    with tempfile.TemporaryDirectory(prefix="edge-app-") as folder:
+        link = Path(folder, "file" + (path.suffix if _is_utf8(path.suffix) else ""))
+        link.symlink_to(name)
+        yield str(link)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
