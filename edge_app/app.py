@@ -41,6 +41,7 @@ from edge_app.service import Service
 from edge_app.sources import Source, open_source
 from edge_app.sources.masks import mask_source
 from edge_app.sources.recording import Recording
+from edge_app.sources.recording_series import RecordingSeries
 from edge_app.storage.archive import Keep
 from edge_app.storage.intervals import Counting
 from edge_app.storage.ledger import Ledger
@@ -72,13 +73,15 @@ def build_source(config: Config, main: MainStream | None = None) -> Source:
     return mask_source(open_source(s.kind, **s.options, **watcher), config.privacy.masks)
 
 
-def build_recording(config: Config, path: Path) -> Recording:
-    """Open a recording for counting offline, rotated, thinned and masked as the camera's frames are.
+def build_recording(config: Config, paths: Sequence[Path], fps: float | None = None) -> Recording | RecordingSeries:
+    """Open a recording, or several of one camera in a row, rotated, thinned and masked as the camera's frames are.
 
+    fps: rate of the frames where the files' own is wrong.
     Raises SourceError.
     """
     s = config.source
-    return Recording(path, rotation=s.rotation, fps_limit=s.fps_limit, masks=config.privacy.masks)
+    open_part = partial(Recording, rotation=s.rotation, fps=fps, fps_limit=s.fps_limit, masks=config.privacy.masks)
+    return open_part(paths[0]) if len(paths) == 1 else RecordingSeries(open_part, paths)
 
 
 def build_detector(config: Config) -> TfliteDetector:

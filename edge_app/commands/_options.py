@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,23 @@ if TYPE_CHECKING:
 
 MIDDLE: Final = "middle:0.02,0.5,0.98,0.5"
 """The line that is used when none is given: across the middle of the picture."""
+
+
+def add_fps(parser: argparse.ArgumentParser) -> None:
+    """Add the option --fps, the rate of a recording whose own is wrong or absent."""
+    parser.add_argument(
+        "--fps",
+        type=_rate,
+        metavar="N",
+        help="frames/s of the recording, instead of its own rate and time stamps (where they are wrong or absent)",
+    )
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0.1 <= rate <= 1000:
+        raise argparse.ArgumentTypeError(f"must be 0.1 to 1000 frames/s, not {text}")
+    return rate
 
 
 def load_config(path: str | None, lines: Sequence[str], model: Path | None = None) -> Config:
@@ -67,7 +85,12 @@ def _validated(model: Any, values: dict[str, Any]) -> Any:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a result as indented JSON. Raises StoreError when the file cannot be written."""
+    write_result(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_result(path: Path, text: str) -> None:
+    """Write a result file as a whole. Raises StoreError when it cannot be written."""
     try:
-        write_atomic(path, json.dumps(content, indent=1) + "\n")
+        write_atomic(path, text)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; choose another folder") from error

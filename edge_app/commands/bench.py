@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_app.commands._options import add_fps
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "video", nargs="?", type=Path, help="a recording to decode (default: some seconds of the rendered street)"
     )
+    add_fps(parser)
     parser.add_argument("--threads", type=_threads, default=2, metavar="N", help="threads for inference, 1 to 8 (2)")
     parser.add_argument("--seconds", type=_seconds, default=30.0, metavar="S", help="how long to measure (30)")
     parser.add_argument(
@@ -49,7 +52,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     config = Config(detector=DetectorConfig(threads=arguments.threads, model=arguments.model))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-app-bench-")))
-        source = Recording(arguments.video or record_street(folder / "street.mp4"), loop=True)
+        source = Recording(arguments.video or record_street(folder / "street.mp4"), fps=arguments.fps, loop=True)
         stack.callback(source.close)
         detector = build_detector(config)
         stack.callback(detector.close)

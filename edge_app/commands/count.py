@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_app.commands._options import load_config, write_json
+from edge_app.commands._options import add_fps, load_config, write_json, write_result
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
     from edge_app.offline.replay import Replay
     from edge_app.records import FrameResult, Line
 
-HELP = "count a recording: every frame, the same events each time"
+HELP = "count a recording, or several in a row: every frame, the same events each time"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("video", metavar="VIDEO", type=Path, help="recording to count")
+    parser.add_argument(
+        "videos", metavar="VIDEO", type=Path, nargs="+", help="recording to count; several are one camera's, in a row"
+    )
     parser.add_argument("--config", metavar="FILE", help="TOML file; its [source] is not used")
     parser.add_argument(
         "--line",
@@ -36,38 +40,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="detector to use; need not have passed the gate",
     )
+    add_fps(parser)
+    parser.add_argument(
+        "--start", type=_time_of_day, metavar="TIME", help="time of the first frame, such as 2026-05-01T07:00+02:00"
+    )
     parser.add_argument("--out", metavar="RESULT.json", type=Path, help="write every crossing and the totals")
+    parser.add_argument("--csv", metavar="BINS.csv", type=Path, help="write the counts in bins of equal length")
+    parser.add_argument(
+        "--bins", type=int, choices=(1, 5, 15, 60), metavar="MINUTES", help="length of a bin: 1, 5, 15 (default) or 60"
+    )
     parser.add_argument("--annotate", metavar="OUT.mp4", type=Path, help="write a video with boxes, lines and totals")
 
 
+def _time_of_day(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
+    except ValueError:
+        at = datetime.min
+    if at.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is no time with its offset from UTC; write it as 2026-05-01T07:00+02:00'
+        )
+    return at
+
+
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    """Count and print the totals; return 0, or 1 when interrupted before the end."""
+    """Count, write the results and print the totals; return 0, or 1 when interrupted before the end."""
     from edge_app.app import build_detector, build_lines, build_pipeline, build_recording
     from edge_app.console.terminal import bar, stderr
     from edge_app.offline import replay
+    from edge_app.offline.bins import Bins, csv_text
+    from edge_app.sources.recording_series import RecordingSeries
 
     config = load_config(arguments.config, arguments.line, arguments.model)
-    lines = build_lines(config)
+    lines, classes = build_lines(config), config.counting.classes
     _refuse_overwriting(arguments)
+    bins = Bins(arguments.bins or 15, arguments.start, config.tracker.lost_s)
     with ExitStack() as stack:
-        source = build_recording(config, arguments.video)
+        source = build_recording(config, arguments.videos, arguments.fps)
         stack.callback(source.close)
         pipeline = build_pipeline(config, detector := build_detector(config))
         draw = _annotator(arguments.annotate, source.rate, lines, config, stack)
-        progress = stack.enter_context(bar(arguments.video.name, source.frames_expected))
+        progress = stack.enter_context(bar(arguments.videos[0].name, source.frames_expected))
 
         def on_frame(result: FrameResult) -> None:
             draw(result)
+            bins.observe(result.frame.monotonic)
             progress.forward(f"frame {result.frame.index}")
 
         counted = replay.count_recording(source, pipeline, stop, on_frame)
-    classes = config.counting.classes
-    _print_totals(counted, lines, classes)
+    bins.finish(1 / source.rate)
+    parts = source.parts if isinstance(source, RecordingSeries) else ()
     if arguments.out:
-        write_json(
-            arguments.out,
-            replay.result(arguments.video, counted, lines, classes, detector.manifest, pipeline.times),
-        )
+        found = replay.result(arguments.videos[0], counted, lines, classes, detector.manifest, pipeline.times)
+        write_json(arguments.out, replay.with_times(found, arguments.start, parts))
+    if arguments.csv:
+        write_result(arguments.csv, csv_text(bins.rows(counted.crossings, lines, classes)))
+    _print_totals(counted, lines, classes)
     if not arguments.config and not arguments.line:
         stderr().print("No --line given: counted on a line across the middle of the picture; see edge-app count --help")
     if counted.warning:
@@ -88,8 +117,13 @@ def _print_totals(counted: Replay, lines: Sequence[Line], classes: Sequence[str]
 
 
 def _refuse_overwriting(arguments: argparse.Namespace) -> None:
-    for path in (arguments.out, arguments.annotate):
-        if path and path.exists() and arguments.video.exists() and path.samefile(arguments.video):
+    if arguments.bins and not arguments.csv:
+        raise ConfigError("--bins: give the file for them with --csv BINS.csv")
+    outputs = [path for path in (arguments.out, arguments.csv, arguments.annotate) if path]
+    if len({path.resolve() for path in outputs}) < len(outputs):
+        raise ConfigError("--out, --csv and --annotate: two of them name the same file; give each its own")
+    for path in outputs:
+        if path.exists() and any(video.exists() and path.samefile(video) for video in arguments.videos):
             raise ConfigError(f"{path} is the recording itself; give the output another name")
 
 

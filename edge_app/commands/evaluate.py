@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from edge_app.commands._options import add_fps, load_config
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,13 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL.tflite",
         help="detector to use; need not have passed the gate",
     )
+    add_fps(parser)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="process only every Nth frame (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Score every clip and print the figures; return 0, or 1 when interrupted."""
-    from edge_app.commands._options import load_config
     from edge_app.console.terminal import stderr
     from edge_app.offline.scoring import read_truth
 
@@ -53,7 +54,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     for path in arguments.truth:
         truth = read_truth(path)
         clip = (arguments.clips or path.resolve().parent.parent / "clips") / truth.clip
-        score = _score(config, truth, clip, arguments.every, stop)
+        score = _score(config, truth, clip, arguments, stop)
         if stop.is_set():
             stderr().print("Interrupted: not every clip was counted, so nothing is scored.")
             return 1
@@ -65,12 +66,12 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     return 0
 
 
-def _score(config: Config, truth: Truth, clip: Path, every: int, stop: threading.Event) -> Score:
+def _score(config: Config, truth: Truth, clip: Path, arguments: argparse.Namespace, stop: threading.Event) -> Score:
     from edge_app.sources.recording import Recording
 
+    every, rate = arguments.every, arguments.fps or truth.fps
     # One frame in N is taken by a rate limit slightly above that rate, so that rounding never drops one more.
-    limit = truth.fps / every * 1.001 if every > 1 else None
-    source = Recording(clip, fps_limit=limit)
+    source = Recording(clip, fps=arguments.fps, fps_limit=rate / every * 1.001 if every > 1 else None)
     return score_source(config, truth, source, stop, source.frames_expected // every)
 
 
@@ -81,7 +82,7 @@ def score_source(config: Config, truth: Truth, source: Recording, stop: threadin
     """
     from edge_app.app import build_detector, build_pipeline
     from edge_app.config.model import LineConfig
-    from edge_app.console.terminal import bar
+    from edge_app.console.terminal import bar, stderr
     from edge_app.offline import replay
     from edge_app.offline.scoring import Event, score
 
@@ -90,6 +91,8 @@ def score_source(config: Config, truth: Truth, source: Recording, stop: threadin
     with bar(Path(truth.clip).name, frames) as progress:
         pipeline = build_pipeline(config, build_detector(config))
         counted = replay.count_recording(source, pipeline, stop, lambda _result: progress.forward())
+    if counted.warning:
+        stderr().print(counted.warning)
     return score(truth, [Event(c.frame / truth.fps, c.label, c.direction) for c in counted.crossings])
 
 

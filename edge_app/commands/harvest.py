@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
     config = _settings(load_config(arguments.config, [], arguments.model), arguments)
     h = config.harvest
-    source = build_recording(config, arguments.video)
+    source = build_recording(config, [arguments.video])
     with ExitStack() as stack:
         stack.callback(source.close)
         pipeline = build_pipeline(config, detector := build_detector(config))

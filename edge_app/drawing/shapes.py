@@ -68,7 +68,7 @@ def _rounded(width: int, height: int, radius: int, value: int) -> NDArray[np.uin
     cv2.rectangle(mask, (r, 0), (width - 1 - r, height - 1), value, cv2.FILLED)
     cv2.rectangle(mask, (0, r), (width - 1, height - 1 - r), value, cv2.FILLED)
     for centre in ((r, r), (width - 1 - r, r), (r, height - 1 - r), (width - 1 - r, height - 1 - r)):
-        cv2.circle(mask, centre, r, value, cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(mask, centre, r, (value,), cv2.FILLED, cv2.LINE_AA)
     mask.flags.writeable = False  # the cache shares it between callers
     return mask
 
@@ -121,7 +121,7 @@ def _scale(height: int, bold: bool) -> float:
     It is measured on a drawn letter: OpenCV 4 and 5 have different fonts behind the same name.
     """
     letter = np.zeros((160, 160), np.uint8)
-    cv2.putText(letter, "H", (20, 140), _face(bold), 3.0, 255, 1, cv2.LINE_AA)
+    cv2.putText(letter, "H", (20, 140), _face(bold), 3.0, (255,), 1, cv2.LINE_AA)
     return 3.0 * height / int(np.count_nonzero((letter > 127).any(axis=1)))
 
 

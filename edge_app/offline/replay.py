@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from edge_app.detectors.manifest import Manifest
 from edge_app.errors import SourceEnded
 from edge_app.records import Counts, Crossing, Frame, FrameResult, Line
 from edge_app.sources.recording import Recording
+from edge_app.sources.recording_series import Part, RecordingSeries
 from edge_app.system.threads import Latest, Worker, join_all
 
 _WAIT_S = 0.5
@@ -46,7 +48,7 @@ class Replay:
 
 
 @contextmanager
-def decoded(source: Recording, times: StageTimes) -> Iterator[Latest[Frame]]:
+def decoded(source: Recording | RecordingSeries, times: StageTimes) -> Iterator[Latest[Frame]]:
     """Yield a slot that receives one frame after the other and is finished at the end of the recording.
 
     times: receives the time of each frame as "decode". An exception of decoding is raised when the context ends.
@@ -107,12 +109,12 @@ def staged(frames: Latest[Frame], pipeline: Pipeline) -> Iterator[Callable[[], F
 
 
 def count_recording(
-    source: Recording,
+    source: Recording | RecordingSeries,
     pipeline: Pipeline,
     stop: threading.Event,
     on_frame: Callable[[FrameResult], None] = lambda _result: None,
 ) -> Replay:
-    """Take a recording through a pipeline to its end, or until `stop`, and close it.
+    """Take a recording, or a series of them, through a pipeline to its end, or until `stop`, and close it.
 
     on_frame: called with the result of every frame, in order.
     Raises SourceError, DetectorError: when reading or detecting fails.
@@ -170,3 +172,21 @@ def result(
             },
         },
     }
+
+
+def with_times(found: dict[str, Any], start: datetime | None, parts: Sequence[Part]) -> dict[str, Any]:
+    """Return the content of a result file with the time of day of its events, and with the clips of a series.
+
+    start: time of the first frame; without it events get none, and clips start at s from the first frame.
+    parts: recordings of a series; empty for a single one.
+    """
+
+    def at(seconds: float) -> str | float:
+        if start is None:
+            return round(seconds, 3)
+        return (start + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+
+    if start is not None:
+        found = {**found, "events": [{**event, "at": at(event["time_s"])} for event in found["events"]]}
+    clips = [{"clip": p.path.name, "frames": p.frames, "fps": p.fps, "start": at(p.start_s)} for p in parts]
+    return {**found, "clips": clips} if clips else found

@@ -24,10 +24,7 @@ from edge_app.system.redaction import redacted, redacted_url
 # OpenCV and FFmpeg write to stderr themselves, addresses with passwords included. The errors raised here say what went
 # wrong; to see the output of FFmpeg, set the variable before the start.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-if hasattr(cv2, "setLogLevel"):  # OpenCV 4
-    cv2.setLogLevel(0)  # silent
-else:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+cv2.setLogLevel(0)  # silent
 
 _SHORT_ANALYSIS_US = 500_000
 _LARGE_PX = 1920 * 1080
@@ -105,8 +102,8 @@ def open_file(path: Path, rotation: int = 0) -> Capture:
 
 
 def _open_video(path: Path) -> cv2.VideoCapture:
-    # An absolute path keeps FFmpeg from taking a colon in the name for a protocol; OpenCV ends the process (SIGSEGV) for
-    # a name that is no UTF-8.
+    # An absolute path keeps FFmpeg from taking a colon in the name for a protocol. For a name that is no UTF-8 OpenCV
+    # ends the process (SIGSEGV).
     with _ffmpeg_options(""), utf8_name(path) as name:
         capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > _LARGE_PX:

@@ -52,10 +52,10 @@ class Recording:
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._path, self._rotation, self._loop, self._masks = Path(path), rotation, loop, tuple(masks)
+        self.path, self._rotation, self._loop, self._masks = Path(path), rotation, loop, tuple(masks)
         self._start_at, self.live = start_at, pace == "real"
         self._wall, self._clock = wall, clock
-        self._capture = open_file(self._path, rotation)
+        self._capture = open_file(self.path, rotation)
         self.rate, self._rate_given = fps or plausible_rate(self._capture.rate), fps is not None
         self.frames_expected = self._capture.promised_frames
         self._media = MediaClock(self.rate, stamped=not self._rate_given)
@@ -129,9 +129,14 @@ class Recording:
         if not self._loop:
             self._end()
         self._capture.close()
-        self._capture = open_file(self._path, self._rotation)
+        self._capture = open_file(self.path, self._rotation)
         self._media.restart()
         self._capture.grab()
+
+    @property
+    def frames(self) -> int:
+        """Number of frames of the file that were read so far, skipped and broken ones included."""
+        return self._index
 
     @property
     def lasted_s(self) -> float:
@@ -139,47 +144,54 @@ class Recording:
         return self._media_time + self._media.step if self._index else 0.0
 
     @property
-    def promised_s(self) -> float:
-        """Length that the file promises, s; 0 when unknown, or when its time stamps leap and make it meaningless."""
+    def length_s(self) -> float:
+        """Length of the recording, s: what was read, or what it promised if it was cut off."""
+        return max(self.lasted_s, self._promised_s) if self._cut_off else self.lasted_s
+
+    @property
+    def _promised_s(self) -> float:
+        """Promised length, s; 0 when unknown or when the time stamps leap, which makes it meaningless."""
         return 0.0 if self._media.leaps else self.frames_expected / self.rate
+
+    @property
+    def _cut_off(self) -> bool:
+        return self.lasted_s < _COMPLETE * self._promised_s
 
     def _end(self) -> NoReturn:
         self._status = replace(self._status, state="ended", detail=" ".join(self._remarks()))
-        raise SourceEnded(self._status.detail or f"{self._path} is over.")
+        raise SourceEnded(self._status.detail or f"{self.path} is over.")
 
     def _remarks(self) -> Iterator[str]:
         """Yield one sentence about everything that makes the counts of this recording doubtful."""
-        if self.lasted_s < _COMPLETE * self.promised_s:
-            yield (
-                f"{self._path} breaks off after {self.lasted_s:.1f} s of {self.promised_s:.1f} s: "
-                "only that part was read."
-            )
+        if self._cut_off:
+            lasted, promised = f"{self.lasted_s:.1f} s", f"{self._promised_s:.1f} s"
+            yield f"{self.path} breaks off after {lasted} of {promised}: only that part was read."
         if not self._rate_given:
             yield from self._remarks_on_times()
         if self.lasted_s > 1.0 and self._repeats.count == self._read - 1:
             yield (
-                f"All pictures of {self._path} are the same: try to play it; if they differ there, convert it, for "
-                f"example with ffmpeg -i {self._path.name} -vf yadif -c:v libx264 OUT.mp4"
+                f"All pictures of {self.path} are the same: try to play it; if they differ there, convert it, for "
+                f"example with ffmpeg -i {self.path.name} -vf yadif -c:v libx264 OUT.mp4"
             )
 
     def _remarks_on_times(self) -> Iterator[str]:
         if self._index > 1 and not self._media.timed:
             yield (
-                f"{self._path} holds no times: {self.rate:g} frames/s were assumed; "
+                f"{self.path} holds no times: {self.rate:g} frames/s were assumed; "
                 "give the camera's rate with --fps if it was another."
             )
         elif not usual_rate(self.rate):
             yield (
-                f"{self._path} promises {self.rate:g} frames/s, which is hardly a camera's rate, so its times are "
+                f"{self.path} promises {self.rate:g} frames/s, which is hardly a camera's rate, so its times are "
                 "doubtful: give the true rate with --fps."
             )
         for at, length in self._media.leaps[:1]:
             others = f" ({len(self._media.leaps)} leaps in all)" if len(self._media.leaps) > 1 else ""
             yield (
-                f"The clock of {self._path} leaps by {length:+.0f} s at {at:.1f} s{others}: "
+                f"The clock of {self.path} leaps by {length:+.0f} s at {at:.1f} s{others}: "
                 "every frame was read, and time goes on without the leap."
             )
 
     def _raise_if_closed(self) -> None:
         if self._closing.is_set():
-            raise SourceEnded(f"{self._path} was closed.")
+            raise SourceEnded(f"{self.path} was closed.")

@@ -57,7 +57,9 @@ def rainy(image: Image, random: np.random.Generator) -> Image:
     drops = np.zeros((height, width), np.uint8)
     slant, length = random.uniform(-0.3, 0.3), random.uniform(0.03, 0.1) * height
     for x, y in random.uniform(0, 1, (int(random.integers(100, 400)), 2)) * (width, height):
-        cv2.line(drops, (int(x), int(y)), (int(x + slant * length), int(y + length)), int(random.integers(80, 200)), 1)
+        cv2.line(
+            drops, (int(x), int(y)), (int(x + slant * length), int(y + length)), (int(random.integers(80, 200)),), 1
+        )
     faded = cv2.addWeighted(image, 0.8, np.full_like(image, 150), 0.2, 0)
     return np.asarray(cv2.add(faded, cv2.merge([cv2.GaussianBlur(drops, (3, 3), 0) // 2] * 3)), np.uint8)
 
@@ -71,7 +73,7 @@ def blurred(image: Image, random: np.random.Generator) -> Image:
     angle = random.uniform(0, np.pi)
     reach = (side - 1) / 2
     ends = [(round(reach + s * reach * np.cos(angle)), round(reach + s * reach * np.sin(angle))) for s in (-1, 1)]
-    cv2.line(kernel, ends[0], ends[1], 1.0)
+    cv2.line(kernel, ends[0], ends[1], (1.0,))
     return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
 
 

@@ -13,6 +13,7 @@ from edge_app.errors import SourceEnded, SourceError
 from edge_app.records import Frame
 from edge_app.sources import probe
 from edge_app.sources.recording import Recording
+from edge_app.sources.recording_series import RecordingSeries
 from tests.support.shared import SHARED
 from tests.support.videos import cut_off, ffmpeg, needs_ffmpeg, number_of, write_video
 
@@ -23,7 +24,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(tmp_path_factory.mktemp("videos") / "road.mp4", range(50))
 
 
-def read_all(source: Recording) -> list[Frame]:
+def read_all(source: Recording | RecordingSeries) -> list[Frame]:
     frames = []
     try:
         while True:
@@ -239,3 +240,109 @@ def test_a_stream_given_as_a_file_is_told_without_its_password(url: str) -> None
     with pytest.raises(SourceError, match=r"is a stream, not a file: give it as source.url") as caught:
         Recording(Path(url))
     assert "tops3cret" not in str(caught.value)
+
+
+# --- what recorders and converters make of a recording
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        (("libx264", "-x264-params", "tff=1"), "field.mp4"),
+        (("libx264", "-x264-params", "bff=1"), "field.mkv"),
+        (("mpeg2video", "-flags", "+ilme+ildct"), "field.ts"),
+        (("mpeg2video", "-flags", "+ilme+ildct"), "field.mpg"),
+        (("mpeg4", "-flags", "+ilme+ildct"), "field.avi"),
+    ],
+)
+def test_an_interlaced_stream_gives_its_pictures(
+    video: Path, tmp_path: Path, codec: tuple[str, ...], name: str
+) -> None:
+    interlaced = ffmpeg(video, "-vf", "setfield=tff", "-c:v", *codec, "-q:v", "3", to=tmp_path / name)
+    source = Recording(interlaced)
+    frames = read_all(source)
+    assert [number_of(frame.image) for frame in frames][-49:] == list(range(1, 50))
+    assert source.status.detail == ""
+
+
+def test_pictures_that_are_all_the_same_are_reported(tmp_path: Path) -> None:
+    source = Recording(write_video(tmp_path / "still.avi", [7] * 50, codec="MJPG"))
+    assert len(read_all(source)) == 50
+    assert "All pictures" in source.status.detail
+    assert "yadif" in source.status.detail
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("raw.h264", "libx264"), ("raw.h265", "libx265"), ("raw.mjpeg", "mjpeg"), ("raw.m2v", "mpeg2video")],
+)
+def test_a_raw_stream_is_told_to_hold_no_times_unless_its_rate_is_given(
+    video: Path, tmp_path: Path, name: str, codec: str
+) -> None:
+    log = ("-x265-params", "log-level=none") if codec == "libx265" else ()
+    raw = ffmpeg(video, "-c:v", codec, *log, "-bf", "0", to=tmp_path / name)
+    source = Recording(raw)
+    assert len(read_all(source)) == 50
+    stamped = name.endswith(".m2v")  # MPEG-2 carries a time code of its own
+    assert ("holds no times" in source.status.detail) is not stamped
+    source = Recording(raw, fps=10.0)
+    frames = read_all(source)
+    assert [frame.monotonic for frame in frames] == pytest.approx([i / 10 for i in range(50)])
+    assert (source.rate, source.status.detail) == (10.0, "")
+
+
+@pytest.mark.parametrize(("rate", "told"), [(600.0, True), (121.0, True), (60.0, False), (5.0, False), (0.5, True)])
+def test_an_absurd_rate_of_the_header_is_reported(tmp_path: Path, rate: float, told: bool) -> None:
+    source = Recording(write_video(tmp_path / "rate.avi", range(30), rate=rate, codec="MJPG"))
+    read_all(source)
+    assert ("--fps" in source.status.detail) is told
+    given = Recording(tmp_path / "rate.avi", fps=25.0)
+    frames = read_all(given)
+    assert frames[-1].monotonic == pytest.approx(29 / 25)
+    assert given.status.detail == ""
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("leap_s", [30_000.0, -5_000.0])
+def test_a_leap_of_the_clock_loses_no_frame_and_is_told(video: Path, tmp_path: Path, leap_s: float) -> None:
+    begins = 10_000.0, 10_002.0 + leap_s
+    parts = [
+        ffmpeg(video, "-c:v", "mpeg2video", "-output_ts_offset", str(at), to=tmp_path / f"{at}.ts") for at in begins
+    ]
+    whole = tmp_path / "leap.ts"
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    source = Recording(whole)
+    frames = read_all(source)
+    assert len(frames) == 100
+    assert frames[-1].monotonic == pytest.approx(99 / 25, abs=0.1)
+    assert f"leaps by {leap_s:+.0f} s" in source.status.detail
+    assert "breaks off" not in source.status.detail
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp"])
+def test_a_picture_with_the_name_of_a_video_is_explained(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"picture{suffix}"
+    cv2.imwrite(str(path), np.zeros((120, 160, 3), np.uint8))
+    error = error_of(path.rename(tmp_path / "road.mp4"))
+    assert "is a picture, not a video" in error or "is no video" in error
+
+
+@needs_ffmpeg
+def test_a_codec_that_this_build_lacks_is_named_with_a_remedy(video: Path, tmp_path: Path) -> None:
+    av1 = ffmpeg(video, "-frames:v", "5", "-c:v", "libaom-av1", "-cpu-used", "8", to=tmp_path / "av1.mp4")
+    if cv2.getBuildInformation().find("dav1d") >= 0:
+        pytest.skip("this build of OpenCV decodes AV1")
+    error = error_of(av1)
+    assert "is AV1, which this build of OpenCV" in error
+    assert "ffmpeg -i av1.mp4" in error
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.mp4", b"\xff\xfe.mp4", b"road.\xe9", "straße \u202e.mp4".encode()])
+def test_a_name_that_is_no_utf8_is_opened(video: Path, tmp_path: Path, name: bytes) -> None:
+    path = cut_off(video, 1.0, Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))))  # noqa: PTH118  # bytes
+    assert len(read_all(Recording(path, loop=False))) == 50
+    folder = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"d\xe9")))  # noqa: PTH118  # bytes
+    folder.mkdir()
+    assert len(read_all(Recording(path.rename(folder / "road.mp4")))) == 50

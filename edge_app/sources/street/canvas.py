@@ -114,7 +114,7 @@ class Canvas:
         corners = self._pixels(points)
         x, y, w, h = cv2.boundingRect(corners)
         mask: Image = np.zeros((h, w), np.uint8)
-        cv2.fillPoly(mask, [corners], 255, offset=(-x, -y))
+        cv2.fillPoly(mask, [corners], (255,), offset=(-x, -y))
         self._paint(mask, x, y, colour, top or colour, opacity)
 
     def disc(self, centre: Point, radius: float, colour: Colour, top: Colour | None = None, inner: float = 0.0) -> None:
@@ -129,7 +129,7 @@ class Canvas:
         x, y, w, h = cv2.boundingRect(corners)
         x, y, w, h = x - thick, y - thick, w + 2 * thick, h + 2 * thick
         mask: Image = np.zeros((h, w), np.uint8)
-        cv2.polylines(mask, [corners - np.array([x, y], np.int32)], False, 255, thick)
+        cv2.polylines(mask, [corners - np.array([x, y], np.int32)], False, (255,), thick)
         self._paint(mask, x, y, colour, colour, opacity)
 
     def limb(self, points: Points, width: float, colour: Colour) -> None:

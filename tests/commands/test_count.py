@@ -1,0 +1,80 @@
+"""`edge-app count` with times of day, several recordings and bins: the files that it writes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from edge_app import cli
+from edge_app.offline.benchmark import record_street
+
+LINE = "quay:0.45,0.6,0.45,0.97"
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record_street(tmp_path_factory.mktemp("video") / "street.mp4")
+
+
+def test_recordings_in_a_row_with_a_time_of_day_as_json_and_csv(street: Path, tmp_path: Path) -> None:
+    out, bins, config = tmp_path / "result.json", tmp_path / "bins.csv", tmp_path / "config.toml"
+    config.write_text("[source]\nfps_limit = 7.5\n")
+    arguments = [
+        "count",
+        str(street),
+        str(street),
+        "--config",
+        str(config),
+        "--line",
+        LINE,
+        "--start",
+        "2026-05-01T07:14:55+02:00",
+    ]
+    assert cli.main([*arguments, "--out", str(out), "--csv", str(bins), "--bins", "5"]) == 0
+    result = json.loads(out.read_text())
+    first, second = result["clips"]
+    assert (result["clip"], first["clip"], second["clip"]) == (street.name,) * 3
+    assert first["start"] == "2026-05-01T07:14:55.000+02:00"
+    half, all_frames = first["frames"], first["frames"] + second["frames"]
+    frames = [event["frame"] for event in result["events"]]
+    assert min(frames) < half <= max(frames) < all_frames
+    assert all(
+        event["at"].startswith("2026-05-01T07:1") and event["at"].endswith("+02:00") for event in result["events"]
+    )
+    rows = list(csv.DictReader(io.StringIO(bins.read_text())))
+    assert [row["start"] for row in rows if row["class"] == "car"][::2] == [
+        "2026-05-01T07:10:00+02:00",
+        "2026-05-01T07:15:00+02:00",
+    ]
+    counted = sum(sum(by.values()) for by in result["totals"]["quay"].values())
+    assert sum(int(row["count"]) for row in rows) == counted == len(result["events"]) > 0
+    assert float(rows[0]["covered_s"]) == pytest.approx(5.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--start", "2026-05-01T07:00"], "write it as 2026-05-01T07:00+02:00"),
+        (["--start", "yesterday"], "write it as 2026-05-01T07:00+02:00"),
+        (["--bins", "7"], "choose from"),
+        (["--fps", "0"], "0.1 to 1000"),
+        (["--fps", "nan"], "0.1 to 1000"),
+        (["--bins", "15"], "--csv BINS.csv"),
+        (["--out", "same", "--csv", "same"], "same file"),
+        (["--csv", "{video}"], "is the recording itself"),
+    ],
+)
+def test_a_wrong_option_is_told_in_one_sentence(
+    street: Path, more: list[str], told: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code: int | str | None
+    try:
+        code = cli.main(["count", str(street), *(text.replace("{video}", str(street)) for text in more)])
+    except SystemExit as exit_:
+        code = exit_.code
+    assert code == 2
+    assert told in capfd.readouterr().err
