@@ -13,7 +13,7 @@ from edge_app.errors import SourceEnded, SourceError
 from edge_app.sources import Source, open_source, probe
 from tests.support.http_video import HttpCamera
 from tests.support.reading import needs_rtsp, read_frames, wait_for_status, wait_until_lost
-from tests.support.rtsp_server import RtspServer
+from tests.support.rtsp_server import H264, RtspServer
 
 
 @contextmanager
@@ -106,6 +106,14 @@ def test_close_returns_quickly_while_the_server_is_frozen() -> None:
         assert time.monotonic() - started < 2.0
         with pytest.raises(SourceEnded):
             source.read(0.0)
+
+
+@needs_rtsp
+def test_a_camera_that_sends_interlaced_pictures_is_seen() -> None:
+    with RtspServer(encoder=f"{H264} interlaced=true") as server, stream(server.url, read_timeout_s=1.0) as source:
+        frames = read_frames(source, 10)
+        assert all(frame.image.max() > 200 for frame in frames)  # the ball is white
+        assert source.status.repeated == 0
 
 
 def test_probe_measures_size_and_rate_of_an_http_stream() -> None:
