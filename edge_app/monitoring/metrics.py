@@ -135,7 +135,7 @@ class _MetricsCollector(Collector):
         yield _gauge("unstored_crossings", "Crossings in memory that are not on disk yet.", ledger.unstored)
         yield _counter("moved_crossings", "Crossings too late for their own interval.", ledger.late_crossings)
         yield _counter("intervals_skipped", "Missed intervals that were too many to be made up.", ledger.skipped)
-        yield _counter("intervals_dropped", "Unsent intervals lost since installation.", ledger.dropped)
+        yield _counter("intervals_dropped", "Unsent intervals lost since the state folder was made.", ledger.dropped)
         yield _gauge("clock_behind_seconds", "Lag of the clock behind the newest closed interval.", ledger.behind_s)
 
     def _delivery(self) -> Iterator[Metric]:

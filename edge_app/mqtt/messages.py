@@ -23,14 +23,17 @@ def _without_fraction(seconds: float) -> float:
     return int(seconds) if math.isfinite(seconds) and seconds == int(seconds) else seconds
 
 
-Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", description="As in the topic")]
+Boot: TypeAlias = Annotated[str, Field(description="Changes at every start of the program")]
+Time: TypeAlias = Annotated[AwareDatetime, Field(description="When this was written, UTC")]
+Version: TypeAlias = Annotated[str, Field(description="Of the program")]
 Hash: TypeAlias = Annotated[str, Field(description="First 12 hexadecimal digits of a SHA-256, or empty")]
 Seconds: TypeAlias = Annotated[int | float, BeforeValidator(_without_fraction), Field(gt=0)]
 Installation: TypeAlias = Annotated[
     str, Field(pattern=r"^([0-9a-f]{8})?$", description="Changes when seq and totals begin anew, and only then")
 ]
 Flag: TypeAlias = Annotated[str, Field(examples=list(get_args(Quality)), description="The list of flags is open")]
-Contract: TypeAlias = Annotated[str, Field(pattern=r"^1\.[0-9]+$")]
+Contract: TypeAlias = Annotated[str, Field(pattern=r"^1\.[0-9]+$", description="Version of this contract")]
 Code: TypeAlias = Literal["bad_request", "unknown_command", "unauthorised", "clock", "expired", "busy", "failed"]
 CODES: Final = get_args(Code)
 Point: TypeAlias = tuple[float, float]
@@ -45,8 +48,8 @@ class Payload(BaseModel):
 class DirectionCounts(Payload):
     """Vehicles of one class by direction, left and right as seen from the line's start towards its end."""
 
-    left_to_right: NonNegativeInt
-    right_to_left: NonNegativeInt
+    left_to_right: NonNegativeInt = Field(description="Vehicles")
+    right_to_left: NonNegativeInt = Field(description="Vehicles")
 
 
 class CountsMessage(Payload):
@@ -56,9 +59,9 @@ class CountsMessage(Payload):
     id: str = Field(description="Opaque; one content for each id, for ever")
     site: Name
     device: Name
-    line: str
-    start: AwareDatetime
-    end: AwareDatetime
+    line: str = Field(description="Id of the line, as in the topic")
+    start: AwareDatetime = Field(description="Begin of the interval, UTC, included")
+    end: AwareDatetime = Field(description="End of the interval, UTC, not included")
     interval_s: Seconds = Field(description="Configured length; end - start is shorter where the configuration changed")
     installation: Installation = ""
     counts: Mapping[str, DirectionCounts] = Field(description="Every configured class, zeros included")
@@ -68,11 +71,11 @@ class CountsMessage(Payload):
     seq: NonNegativeInt = Field(
         description="Number of the interval on its line under its installation, from 1, without gaps"
     )
-    boot_id: str
+    boot_id: Boot
     coverage: float = Field(ge=0, le=1, description="Share of end - start that was really seen")
-    frames: NonNegativeInt
-    dropped: NonNegativeInt
-    quality: Sequence[Flag]
+    frames: NonNegativeInt = Field(description="Frames that were processed")
+    dropped: NonNegativeInt = Field(description="Frames that came and were not processed")
+    quality: Sequence[Flag] = Field(description="What makes these counts doubtful; empty when nothing does")
     late: bool = Field(description="First offered to the broker more than one interval after its end")
     model: Hash
     config: Hash = Field(description="Names the text in meta/{config}")
@@ -82,10 +85,10 @@ class Status(Payload):
     """Presence of the device. `offline` is the last will; its `at` is the time when the lost connection was made."""
 
     schema_id: Literal["edge-app/status/1"] = Field(default="edge-app/status/1", alias="schema")
-    state: State
-    at: AwareDatetime
-    boot_id: str
-    version: str
+    state: State = Field(description="online, stopped by intention, or offline since the connection was lost")
+    at: Time
+    boot_id: Boot
+    version: Version
     contract: Contract = CONTRACT
     installation: Installation = ""
 
@@ -93,26 +96,28 @@ class Status(Payload):
 class Location(Payload):
     """Position in degrees."""
 
-    lat: float = Field(ge=-90, le=90)
-    lon: float = Field(ge=-180, le=180)
+    lat: float = Field(ge=-90, le=90, description="Degrees north")
+    lon: float = Field(ge=-180, le=180, description="Degrees east")
 
 
 class DirectionMeta(Payload):
     """A direction of a line: its name, and where the vehicles drive to, clockwise from true north."""
 
-    name: str | None = None
-    bearing_deg: int | None = Field(default=None, ge=0, le=359)
+    name: str | None = Field(default=None, description="Text for people")
+    bearing_deg: int | None = Field(default=None, ge=0, le=359, description="Degrees")
 
 
 class LineMeta(Payload):
     """A counting line: end points in 0..1 of the frame's width and height, and the names of its directions."""
 
-    id: str
-    start: Point
-    end: Point
+    id: str = Field(description="As in the topics")
+    start: Point = Field(description="x and y")
+    end: Point = Field(description="x and y")
     names: Mapping[Direction, str] = Field(default_factory=dict, description="As in `directions`; kept from 1.0")
     road: str = Field(default="", description="Text for people")
-    directions: Mapping[Direction, DirectionMeta] = Field(default_factory=dict)
+    directions: Mapping[Direction, DirectionMeta] = Field(
+        default_factory=dict, description="Only those that have a name or a bearing"
+    )
 
 
 class ConfigMeta(Payload):
@@ -121,14 +126,14 @@ class ConfigMeta(Payload):
     schema_id: Literal["edge-app/meta/1"] = Field(default="edge-app/meta/1", alias="schema")
     site: Name
     device: Name
-    location: Location | None = None
-    time_zone: str = "UTC"
-    lines: Sequence[LineMeta]
-    classes: Sequence[str]
-    interval_s: Seconds
+    location: Location | None = Field(default=None, description="Of the device; null when it is not configured")
+    time_zone: str = Field(default="UTC", description="IANA name, for showing; all times here are UTC")
+    lines: Sequence[LineMeta] = Field(description="Every configured line")
+    classes: Sequence[str] = Field(description="Every counted class")
+    interval_s: Seconds = Field(description="Configured length of an interval, s")
     model: Hash
     config: Hash
-    version: str
+    version: Version
     counting: Mapping[str, Any] = Field(default_factory=dict, description="The settings that `config` hashes")
 
 
@@ -142,33 +147,33 @@ class Meta(ConfigMeta):
 class Percentiles(Payload):
     """Median and 95th percentile."""
 
-    p50: float
-    p95: float
+    p50: float = Field(description="ms")
+    p95: float = Field(description="ms")
 
 
 class SourceHealth(Payload):
     """State of the camera. `detail` is one sentence about its last fault."""
 
-    state: str
-    width: NonNegativeInt = 0
-    height: NonNegativeInt = 0
-    reconnects: NonNegativeInt = 0
-    repeated: NonNegativeInt = 0
-    detail: str = ""
+    state: str = Field(description="opening, ok, frozen, lost or ended")
+    width: NonNegativeInt = Field(default=0, description="px; 0 until known")
+    height: NonNegativeInt = Field(default=0, description="px; 0 until known")
+    reconnects: NonNegativeInt = Field(default=0, description="Times since the start that it was opened again")
+    repeated: NonNegativeInt = Field(default=0, description="Frames since the start that equal the one before")
+    detail: str = Field(default="", description="One sentence; empty when all is well")
 
 
 class Health(Payload):
     """Health of the device; null where the hardware has no sensor. `problem` is one sentence, empty without one."""
 
     schema_id: Literal["edge-app/health/1"] = Field(default="edge-app/health/1", alias="schema")
-    at: AwareDatetime
-    uptime_s: float = 0
-    frames_per_s: float
-    frames_dropped: NonNegativeInt
-    inference_ms: Percentiles | None = None
+    at: Time
+    uptime_s: float = Field(default=0, description="Since the start of the program")
+    frames_per_s: float = Field(description="Frames that were processed")
+    frames_dropped: NonNegativeInt = Field(description="Frames since the start that came and were not processed")
+    inference_ms: Percentiles | None = Field(default=None, description="Time of an inference; null before the first")
     unsent: NonNegativeInt = Field(description="Closed intervals waiting for the broker's acknowledgement")
     lost: NonNegativeInt = Field(
-        default=0, description="Intervals dropped unsent since installation: the outbox or the disk was full"
+        default=0, description="Intervals that left the outbox unsent since the state folder was made"
     )
     unstored: NonNegativeInt = Field(default=0, description="Crossings in memory that are not on disk yet")
     duplicates: NonNegativeInt = Field(
@@ -183,18 +188,18 @@ class Health(Payload):
     skipped: NonNegativeInt = Field(
         default=0, description="Intervals missed since the start that were too many to be made up"
     )
-    temperature_c: float | None = None
+    temperature_c: float | None = Field(default=None, description="Of the processor")
     memory_mb: float | None = Field(default=None, description="Resident memory of this program")
-    memory_available_mb: float | None = None
-    disk_free_mb: float | None = None
-    source: SourceHealth
+    memory_available_mb: float | None = Field(default=None, description="Memory that programs may still take")
+    disk_free_mb: float | None = Field(default=None, description="Free space where counts are stored")
+    source: SourceHealth = Field(description="The camera")
     quality: Sequence[Flag] = Field(default=(), description="Flags raised now for the camera's view")
     installation: Installation = ""
     newest_seq: Mapping[str, NonNegativeInt] = Field(
         default_factory=dict, description="Newest number of each line under the installation"
     )
     limits: Sequence[str] = Field(default=(), description="What cannot be delivered and why, one sentence each")
-    problem: str = ""
+    problem: str = Field(default="", description="The one most urgent fault")
 
 
 class CommandMessage(Payload):
@@ -202,9 +207,9 @@ class CommandMessage(Payload):
 
     schema_id: Literal["edge-app/command/1"] = Field(default="edge-app/command/1", alias="schema")
     id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="Begins with the sender's name and is random")
-    at: AwareDatetime
+    at: Time
     expires: AwareDatetime = Field(description="At most a day after `at`")
-    args: Mapping[str, Any] = Field(default_factory=dict)
+    args: Mapping[str, Any] = Field(default_factory=dict, description="Depend on the command")
 
 
 class ReplyMessage(Payload):
@@ -212,10 +217,12 @@ class ReplyMessage(Payload):
 
     schema_id: Literal["edge-app/reply/1"] = Field(default="edge-app/reply/1", alias="schema")
     id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="That of the command")
-    at: AwareDatetime
-    ok: bool
-    result: Mapping[str, Any] | SkipJsonSchema[None] = None
-    code: str | SkipJsonSchema[None] = Field(default=None, examples=list(CODES))
+    at: Time
+    ok: bool = Field(description="Whether the command was carried out")
+    result: Mapping[str, Any] | SkipJsonSchema[None] = Field(default=None, description="Depends on the command")
+    code: str | SkipJsonSchema[None] = Field(
+        default=None, examples=list(CODES), description="Kind of the refusal, for programs"
+    )
     error: str | SkipJsonSchema[None] = Field(default=None, description="One sentence")
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)

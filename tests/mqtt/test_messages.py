@@ -135,6 +135,14 @@ def test_a_name_that_cannot_be_part_of_a_topic_is_refused(name: str) -> None:
         Device("delft", name, "boot", "0.1.0")
 
 
+def test_every_key_is_explained() -> None:
+    for name, schema in schemas.schemas().items():
+        for where, node in [(name, schema), *schema.get("$defs", {}).items()]:
+            keys = [key for key in node.get("properties", {}) if key != "schema"]
+            bare = [key for key in keys if not node["properties"][key].get("description")]
+            assert not bare, f"{where}: {bare}"
+
+
 def test_every_schema_is_valid_and_has_only_keywords_of_its_dialect() -> None:
     known = {keyword for part in VOCABULARIES for keyword in part} | {"examples", "title", "description", "default"}
     for name, schema in schemas.schemas().items():
