@@ -252,7 +252,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         device, folder, report = build_device(config, detector), config.store.folder, HealthReport()
         ledger = build_ledger(config, device, lines)
         session = build_session(config, device, lambda: ledger.installation)
-        outbox = Outbox(folder, Keep(config.store.keep_days * 86_400.0, config.store.keep_mb))
+        outbox = Outbox(folder, Keep(config.store.keep_days * 86_400.0, config.store.keep_mb), ledger.standby)
         stack.callback(outbox.close)
         quality = build_quality(config, source)
         publisher = build_publisher(config, device, lines, session, outbox, report.health, lambda: ledger.installation)

@@ -152,7 +152,7 @@ class Publisher:
         self._taken_back = False
         self._subscription = ""
         self._refusals: dict[str, str] = {}
-        self._cursor = 0
+        self._cursor = self._generation = 0
         self._allowance, self._refilled = float(window), clock()
         self._health_due = self._store_due = clock()
         self._wait = 0.0
@@ -325,6 +325,8 @@ class Publisher:
         if self._clock() < self._store_due:
             return
         try:
+            if self._generation != self._outbox.generation:  # other rows, also older ones
+                self._generation, self._cursor = self._outbox.generation, 0
             self._delete_acknowledged()
             if self._session.connected:
                 if self._announced != self._installation():

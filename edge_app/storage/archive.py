@@ -30,6 +30,10 @@ class Keep:
     megabytes: float = 400.0
 
 
+KEPT_IN_MEMORY: Final = Keep(megabytes=8.0)
+"""Bounds while the disk fails and the tables are in memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class ArchivedInterval:
     """Interval as it was offered to the broker. payload: JSON with `late`."""

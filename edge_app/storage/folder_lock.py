@@ -8,19 +8,28 @@ import fcntl
 import os
 from pathlib import Path
 
-from edge_app.errors import StoreError
+from edge_app.errors import ConfigError, StoreError
+
+_NAME = "ledger.lock"
+
+
+class ForeignFolderError(StoreError):
+    """Error of a state folder that another process uses or a newer release has written: waiting does not mend it."""
 
 
 def lock_folder(folder: Path) -> int:
     """Lock the folder, created if absent, until the returned descriptor is closed or the process ends.
 
-    Raises StoreError: when it cannot be used, or another process holds the lock; the message names that process.
+    Raises StoreError: when it cannot be used at the moment. ForeignFolderError: when another process holds the lock,
+    which the message names. ConfigError: when it is a file or lies in one.
     """
-    if folder.exists() and not folder.is_dir():
-        raise StoreError(f"The state folder {folder} is a file: name a folder, or remove the file")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"store.folder: {folder} is a file: name a folder, or remove the file")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(folder / "ledger.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    except NotADirectoryError as error:
+        raise ConfigError(f"store.folder: {folder} lies in a file (not a directory): name another folder") from error
     except OSError as error:
         raise _unusable(folder, error) from error
     try:
@@ -28,9 +37,9 @@ def lock_folder(folder: Path) -> int:
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
     except BlockingIOError as error:
-        holder = os.pread(lock, 20, 0).decode(errors="replace") or "unknown"
+        holder = _holder(lock)
         os.close(lock)
-        raise StoreError(
+        raise ForeignFolderError(
             f"The state folder {folder} is used by another process (pid {holder}): stop it, or name another folder"
         ) from error
     except OSError as error:
@@ -40,11 +49,32 @@ def lock_folder(folder: Path) -> int:
     return lock
 
 
+def is_locked(folder: Path, lock: int) -> bool:
+    """Return True while the lock is that of the folder; False when the folder was removed or replaced.
+
+    Raises StoreError: when the disk does not tell.
+    """
+    try:
+        return os.path.samestat(os.fstat(lock), (folder / _NAME).stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _holder(lock: int) -> str:
+    try:
+        return os.pread(lock, 20, 0).decode(errors="replace") or "unknown"
+    except OSError:
+        return "unknown"
+
+
 def _make_private(folder: Path) -> None:
     """Take files from other users that an earlier release left readable to them."""
-    for path in folder.glob("ledger.*"):
-        with contextlib.suppress(OSError):  # another user's, or the disk is read-only: reported where it matters
-            path.chmod(0o600)
+    with contextlib.suppress(OSError):  # the disk fails: reported where it matters
+        for path in folder.glob("ledger.*"):
+            with contextlib.suppress(OSError):  # another user's, or the disk is read-only
+                path.chmod(0o600)
 
 
 def _unusable(folder: Path, error: OSError) -> StoreError:

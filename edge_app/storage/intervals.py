@@ -331,6 +331,20 @@ class Intervals:
             interval.quality.update(quality)
         return tuple(self._count(crossing) for crossing in crossings)
 
+    def joins(self, saved: IntervalCounts) -> bool:
+        """Return True when an interval of an earlier run is the one that is open here."""
+        line = self._lines.get(saved.line)
+        interval = line.open.get(saved.start) if line and line.counting else None
+        return bool(interval and interval.own and line and line.counting and line.counting.covers(saved))
+
+    def join(self, saved: IntervalCounts) -> None:
+        """Add an interval of an earlier run, which could not be read at the start, to the one that is open here."""
+        self._lines[saved.line].open[saved.start].add(saved)
+
+    def oldest(self, line: str) -> float:
+        """Return the begin of the oldest open interval of a line; infinity for one that is not counted."""
+        return self._lines[line].oldest if line in self._lines else math.inf
+
     def advance(self, now: float) -> tuple[IntervalCounts, ...]:
         """Return the intervals that closed by this time, oldest first."""
         self._set_time(now)

@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from edge_app.errors import StoreError
 from edge_app.records import Counts, Crossing, IntervalCounts
-from edge_app.storage.archive import add_lost, move_to_archive
+from edge_app.storage.archive import KEPT_IN_MEMORY, add_lost, expire, move_to_archive
+from edge_app.storage.folder_lock import ForeignFolderError
 from edge_app.storage.intervals import add_counts, zero_counts
 from edge_app.storage.schema import ADDED, APPLICATION_ID, PRUNE, TABLES, VERSION
 from edge_app.storage.sqlite import FILE, SUSPECT, Connection, DamagedError
+from edge_app.storage.takeover import Numbered, copy_tables, withdraw
 
 _VERSION_LIMIT: Final = 1000  # no newer program will reach this schema version: such a number means corruption
 
@@ -51,13 +53,14 @@ class JournalEntry:
 class EncodedInterval:
     """Closed interval ready for the outbox: the state of its line after it, its payload, and what it is counted under.
 
-    config: hash of the configuration; empty where it is not known.
+    config: hash of the configuration; empty where it is not known. counts: the interval itself, to number it anew.
     """
 
     state: LineState
     payload: str
     installation: str = ""
     config: str = ""
+    counts: IntervalCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +102,18 @@ class SavedState:
 class Journal:
     """Writer of the file, for the counting thread."""
 
-    def __init__(self, folder: Path, initial: SavedState, capacity: int) -> None:
+    def __init__(self, folder: Path, initial: SavedState, capacity: int, *, in_memory: bool = False) -> None:
         """Open the file of `folder`, or create one.
 
         initial: state that a new file gets, except its open intervals and their crossings.
-        capacity: rows of the outbox.
+        capacity: rows of the outbox. in_memory: use tables in memory, which nothing outlives.
         Raises DamagedError: for a file that must be replaced. StoreError: when the folder or its disk cannot be used.
+        ForeignFolderError: for the file of a newer release.
         """
-        _refuse_damaged(folder)
-        self._capacity = capacity
-        self._db = Connection(folder, create=True)
+        if not in_memory:
+            _refuse_damaged(folder)
+        self._capacity, self._in_memory = capacity, in_memory
+        self._db = Connection(folder, create=True, in_memory=in_memory)
         try:
             self._check()
             if not self._db.rows("SELECT 1 FROM sqlite_master"):
@@ -120,6 +125,11 @@ class Journal:
         except StoreError:
             self.close()
             raise
+
+    @property
+    def connection(self) -> Connection:
+        """Connection to the tables, for a `Standby`."""
+        return self._db
 
     def load(self) -> SavedState:
         """Return the state that the last save left. Raises DamagedError: when it is inconsistent."""
@@ -161,6 +171,8 @@ class Journal:
             overflow = max(0, db.number("queued") - self._capacity) if closed_intervals else 0
             for (key,) in db.rows("SELECT key FROM outbox ORDER BY key LIMIT ?", overflow):
                 move_to_archive(db, key)
+            if overflow and self._in_memory:
+                expire(db, KEPT_IN_MEMORY)
             if overflow + len(lost):
                 db.rows("UPDATE about SET value = value + ? WHERE name = 'dropped'", overflow + len(lost))
             if running_s:
@@ -172,9 +184,55 @@ class Journal:
                 self._note_numbers()
             return db.number("dropped")
 
+    def take_over(
+        self,
+        memory: Connection,
+        crossings: Sequence[JournalEntry],
+        open_intervals: Sequence[IntervalCounts],
+        *,
+        former: Sequence[EncodedInterval],
+        withdrawn: Sequence[Numbered],
+        own: bool,
+        identity: Identity,
+        dropped_before: int,
+    ) -> int:
+        """Copy everything from the tables in memory in one transaction; return the number of intervals lost in all.
+
+        crossings: those of the open intervals. former: intervals of the run before, which close now under its numbers.
+        withdrawn: numbers that failed transactions may have left here. own: True when the open intervals here are this
+        run's, so that the given ones replace them. identity: the one that goes on.
+        """
+        db = self._db
+        with db.transaction(synced=True):
+            for table in ("crossing", "interval", "open_interval") if own else ():
+                db.rows(f"DELETE FROM {table}")
+            withdraw(db, withdrawn)
+            for interval in former:
+                self._move_to_outbox(interval)
+            copy_tables(memory, db, dropped_before=dropped_before)
+            db.run_many(
+                "INSERT INTO crossing VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(entry.start, *astuple(entry.crossing)) for entry in crossings],
+            )
+            db.run_many(_UPSERT_INTERVAL, [_interval_row(interval) for interval in open_intervals])
+            db.run_many("INSERT OR IGNORE INTO open_interval VALUES (?, ?, ?, ?, ?)", map(_config_row, open_intervals))
+            self._write_identity(identity)
+            self._note_numbers()
+            return db.number("dropped")
+
     def replaced(self) -> bool:
-        """Return True when the file was removed or replaced, or the outbox has found it damaged."""
-        return self._db.replaced() or self._db.path.with_name(SUSPECT).exists()
+        """Return True when the file was removed or replaced, or the outbox has found it damaged.
+
+        Raises StoreError: when the disk does not tell.
+        """
+        if self._in_memory:
+            return False
+        try:
+            return self._db.replaced() or self._db.path.with_name(SUSPECT).exists()
+        except StoreError:
+            raise
+        except OSError as error:
+            raise _unreadable(self._db.path, error) from error
 
     def close(self) -> None:
         self._db.close()
@@ -186,7 +244,7 @@ class Journal:
             raise DamagedError(f"{db.path} is damaged ({answer})")
         version, application = db.value("PRAGMA user_version"), db.value("PRAGMA application_id")
         if VERSION < version < _VERSION_LIMIT and application == APPLICATION_ID:
-            raise StoreError(
+            raise ForeignFolderError(
                 f"{db.path} was written by a newer version of this program (schema {version}, here {VERSION}): "
                 "install that version, or use another state folder"
             )
@@ -283,11 +341,20 @@ _UPSERT_INTERVAL: Final = (
 
 def _refuse_damaged(folder: Path) -> None:
     path, wal = folder / FILE, folder / f"{FILE}-wal"
-    if (folder / SUSPECT).exists():
-        raise DamagedError(f"{path} was found damaged while it was in use")
-    # SQLite would start a new database and silently delete the log of the old one.
-    if wal.is_file() and wal.stat().st_size and not (path.is_file() and path.stat().st_size):
-        raise DamagedError(f"{path} is empty although it was in use")
+    try:
+        if (folder / SUSPECT).exists():
+            raise DamagedError(f"{path} was found damaged while it was in use")
+        # SQLite would start a new database and silently delete the log of the old one.
+        if wal.is_file() and wal.stat().st_size and not (path.is_file() and path.stat().st_size):
+            raise DamagedError(f"{path} is empty although it was in use")
+    except StoreError:
+        raise
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path} cannot be used ({error.strerror or error}): check its disk")
 
 
 def _line(line: str, seq: int, totals: str, start: float, end: float) -> LineState:

@@ -2,8 +2,14 @@
 
 A crossing is committed before `record` returns, and synced at most once a second; the state of open intervals is saved
 with it or once a second. So SIGKILL loses no crossing and at most a second of coverage, and a power cut loses at most
-a second of crossings. A disk that fails does not stop counting: it goes on in memory, each `tick` tries again, and
-`problem` and `unstored` report it.
+a second of crossings.
+
+A disk that fails does not stop counting: it goes on in memory, each `tick` tries again, and `problem` and `unstored`
+report it. After `MEMORY_AFTER_S`, or at once when the folder cannot be used at the start, closed intervals are offered
+from tables in memory (`standby`). They carry an installation of their own, because a number that is told but not on
+disk could be given again after a crash. When the disk is back everything goes there, and that installation goes on.
+An earlier run's open intervals, which are found only then, are joined with those that are open now, or close under the
+numbers of that run.
 
 A damaged file is renamed and replaced. While the program runs, the new file gets what is known in memory: numbers,
 totals and open intervals continue, and intervals that waited in the old outbox show as a gap in `seq`. At the start
@@ -27,9 +33,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from edge_app.errors import StoreError
+from edge_app.errors import ConfigError, StoreError
 from edge_app.records import Crossing, IntervalCounts, Quality
-from edge_app.storage.folder_lock import lock_folder
+from edge_app.storage.folder_lock import ForeignFolderError, is_locked, lock_folder
 from edge_app.storage.intervals import Counting, Intervals, add_counts
 from edge_app.storage.journal import (
     EncodedInterval,
@@ -41,13 +47,20 @@ from edge_app.storage.journal import (
     SavedState,
 )
 from edge_app.storage.outbox import ClosedInterval
-from edge_app.storage.sqlite import FILE, DamagedError, rename_damaged
+from edge_app.storage.sqlite import FILE, DamagedError, Standby, rename_damaged
+from edge_app.storage.takeover import Numbered
 
 SAVE_EVERY_S: Final = 1.0
 CAPACITY: Final = 60 * 24 * 60
 """Rows of the outbox: 60 days of one line with intervals of a minute, 90 MB."""
 MAX_IN_MEMORY: Final = 24 * 60
 """Closed intervals that are held in memory while the disk fails; beyond it the oldest is dropped, and counted."""
+MEMORY_AFTER_S: Final = 10.0
+"""Time for which the disk has failed when intervals are offered from memory; a short fault begins no installation."""
+_RETRY_S: Final = 5.0
+"""Time between attempts to use the disk again while the tables are in memory."""
+_FIRST_KEY: Final = 1 << 32
+"""Keys given in memory lie above those of any file, which the publisher may meet later."""
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +91,8 @@ class Ledger:
         names: of site and device; others than before are another installation. encode: returns the payload of a closed
         interval, JSON without `late`. capacity: rows of the outbox, all lines together; when it is full the oldest
         leaves the queue and is counted. grace_s, max_gap_s: see `intervals`. clock: monotonic s.
-        Raises StoreError: when the folder cannot be used, or is used by another process.
+        Raises ForeignFolderError: when the folder is used by another process, or its file is of a newer release.
+        ConfigError: when the folder is a file.
         """
         self._folder, self._boot_id, self._encode, self._capacity = folder, boot_id, encode, capacity
         self._journal: Journal | None = None
@@ -89,6 +103,12 @@ class Ledger:
         self._last_key, self._dropped = 0, 0
         self._lost: list[LostInterval] = []
         self._clock, self._ran_until = clock, clock()
+        self.standby = Standby()
+        self._failing_since: float | None = None
+        self._retry_due = clock() + _RETRY_S
+        self._stored_id = ""  # the installation that is on disk
+        self._withdrawn: list[Numbered] = []
+        self._crossings_in_memory = self._dropped_before = 0
         self._lines: dict[str, LineState] = {}
         self._newest: dict[str, IntervalCounts] = {}
         self._stored: list[JournalEntry] = []
@@ -96,9 +116,18 @@ class Ledger:
         self._closed: list[EncodedInterval] = []
         self._changed = self._unsynced = self._timed = False
         self._saved_at = self._synced_at = -math.inf
-        self._lock = lock_folder(folder)
+        self._lock: int | None = None
         try:
             saved = self._load()
+            self._stored_id = saved.identity.installation
+        except ForeignFolderError:
+            self._release()
+            raise
+        except StoreError as error:
+            self._last_key = _FIRST_KEY * (1 + secrets.randbelow(1 << 20))
+            saved = SavedState(self._identity, self._last_key)
+            self._note_failure(str(error))
+            self._go_to_memory()
         except BaseException:
             self._release()
             raise
@@ -170,10 +199,12 @@ class Ledger:
 
     def close(self, now: float) -> None:
         """Save the open intervals for the next start, and unlock the folder."""
+        self._retry_due = -math.inf
         self._save(now, synced=True)
         if self.unstored or self._closed:
             log.error(
-                "Lost at the stop, since the disk failed: %d crossings, %d intervals", self.unstored, len(self._closed)
+                "In memory alone at the stop, since the disk failed: %d crossings, %d intervals that were not offered",
+                *(self.unstored, len(self._closed)),
             )
         self._release()
 
@@ -195,7 +226,7 @@ class Ledger:
     @property
     def unstored(self) -> int:
         """Number of crossings that are counted in memory but not on disk; 0 while the disk works."""
-        return len(self._unstored)
+        return len(self._unstored) + self._crossings_in_memory
 
     @property
     def late_crossings(self) -> int:
@@ -248,10 +279,25 @@ class Ledger:
         if self._journal is not None and self._journal.replaced():
             self._discard(f"{self._folder / FILE} was taken away, or found damaged by the outbox")
         if self._journal is None:
+            self._hold_folder()
             self._rename_damaged()
             initial = SavedState(self._identity, self._last_key, self._dropped, list(self._lines.values()))
             self._journal = Journal(self._folder, initial, self._capacity)
         return self._journal
+
+    def _hold_folder(self) -> None:
+        """Lock the folder, which is made again when it is gone."""
+        if self._lock is not None and is_locked(self._folder, self._lock):
+            return
+        try:
+            lock = lock_folder(self._folder)
+        except ConfigError as error:
+            if self._timed:  # it was a folder at the start
+                raise StoreError(str(error)) from error
+            raise
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = lock
 
     def _discard(self, damage: str) -> None:
         if self._journal is not None:
@@ -274,7 +320,7 @@ class Ledger:
         installation = self._identity.installation
         payload = self._encode(ClosedInterval(interval, state.seq, totals, self._boot_id, installation))
         self._lines[interval.line], self._newest[interval.line] = state, interval
-        self._closed.append(EncodedInterval(state, payload, installation, interval.config))
+        self._closed.append(EncodedInterval(state, payload, installation, interval.config, interval))
         if len(self._closed) > MAX_IN_MEMORY:
             oldest = self._closed.pop(0)
             self._drop(oldest.state, oldest.installation)
@@ -293,10 +339,13 @@ class Ledger:
 
     def _is_due(self, now: float) -> bool:
         last = self._synced_at if self._unsynced and not self._problem else self._saved_at
-        return bool(self._changed or self._unsynced or self._unstored or self._closed) and _is_elapsed(last, now)
+        waits = self._changed or self._unsynced or self._unstored or self._closed or self.standby.connection
+        return bool(waits) and _is_elapsed(last, now)
 
     def _save(self, now: float, *, synced: bool = False) -> None:
         self._saved_at = now
+        if self.standby.connection is not None and self._clock() >= self._retry_due:
+            self._return_to_disk()
         crossings = bool(self._unstored) or self._unsynced
         synced = synced or bool(self._closed) or (crossings and _is_elapsed(self._synced_at, now))
         try:
@@ -304,6 +353,12 @@ class Ledger:
                 self._write(synced)
             except DamagedError as error:
                 self._discard(str(error))
+                self._write(synced)
+            except StoreError as error:
+                self._note_failure(str(error))
+                if not self._is_due_for_memory:
+                    return
+                self._go_to_memory()
                 self._write(synced)
         except StoreError as error:
             self._note_failure(str(error))
@@ -313,7 +368,7 @@ class Ledger:
         self._note_success()
 
     def _write(self, synced: bool) -> None:
-        journal = self._open_journal()
+        journal = self._journal if self._journal and self.standby.connection else self._open_journal()
         running_s = int(self._clock() - self._ran_until) if self._closed else 0
         dropped = journal.save(
             self._unstored,
@@ -336,20 +391,153 @@ class Ledger:
         still_open = {(interval.line, interval.start) for interval in self._intervals.open}
         known = self._stored + self._unstored
         self._stored = [entry for entry in known if (entry.crossing.line, entry.start) in still_open]
+        if self.standby.connection is not None:
+            self._crossings_in_memory += len(self._unstored)
         self._unstored, self._closed, self._changed = [], [], False
+        if self.standby.connection is None:
+            self._stored_id = self._identity.installation
+            self._note_repair()
+
+    def _note_repair(self) -> None:
         if self._problem:
             log.info("The ledger can be written again")
-        self._problem = ""
+        self._problem, self._failing_since = "", None
 
     def _note_failure(self, problem: str) -> None:
         if problem != self._problem:
             log.error("%s; counting goes on in memory", problem)
         self._problem = problem
+        if self._failing_since is None:
+            self._failing_since = self._clock()
 
-    def _release(self) -> None:
+    @property
+    def _is_due_for_memory(self) -> bool:
+        """True when closed intervals have waited for the disk for too long."""
+        since = self._failing_since
+        failed_long = since is not None and self._clock() - since >= MEMORY_AFTER_S
+        return bool(self._closed) and failed_long and self.standby.connection is None
+
+    def _go_to_memory(self) -> None:
+        """Hold the tables in memory from now on, with what waits for the disk numbered under another installation."""
         if self._journal is not None:
             self._journal.close()
-        os.close(self._lock)
+        self._journal = None
+        if self._stored_id:
+            self._number_anew()
+        # Crossings of the open intervals are known here; the file, when it is back, gets them all.
+        initial = SavedState(self._identity, self._last_key, self._dropped)
+        self._journal = Journal(self._folder, initial, min(self._capacity, MAX_IN_MEMORY), in_memory=True)
+        self._dropped_before, self._crossings_in_memory = self._dropped, 0
+        self._retry_due = self._clock() + _RETRY_S
+        self.standby.connection = self._journal.connection
+        log.warning("Intervals are offered from memory, under the installation %s", self._identity.installation)
+
+    def _number_anew(self) -> None:
+        """Number intervals, which nobody has been told of, under an installation that was never on disk."""
+        told, lines, identity = self._stored_id, self._lines, self._identity
+        again = [closed for closed in self._closed if closed.installation == told and closed.counts]
+        self._closed = [closed for closed in self._closed if closed.installation != told]
+        later, self._closed = self._closed, []
+        self._withdrawn += [Numbered(told, closed.state.line, closed.state.seq) for closed in again]
+        self._begin_installation()
+        for closed in again:
+            if closed.counts:
+                self._enqueue(closed.counts)
+        if identity.installation != told:  # the clock has begun another one since
+            self._lines, self._identity = lines, identity
+        self._closed += later
+
+    def _return_to_disk(self) -> None:
+        """Copy the tables from memory to the disk and go on there, if it can be used again."""
+        memory, self._journal = self._journal, None
+        self._retry_due = self._clock() + _RETRY_S
+        assert memory is not None
+        try:
+            own_lines, self._lines = self._lines, {}  # a new file gets what the tables in memory have
+            try:
+                saved = self._load()
+            finally:
+                self._lines = own_lines
+            with memory.connection.lock:
+                self._take_over(memory, saved)
+                self.standby.connection = None
+        except StoreError as error:
+            if self._journal is not None:
+                self._journal.close()
+            self._journal = memory
+            self._note_failure(str(error))
+            return
+        memory.close()
+        self._crossings_in_memory = 0
+        self._withdrawn = []
+        self._note_repair()
+
+    def _take_over(self, memory: Journal, saved: SavedState) -> None:
+        """Write everything to the opened file, whose state is `saved`. Raises StoreError: and changes nothing then."""
+        assert self._journal is not None
+        own = saved.identity.installation in (self._stored_id, self._identity.installation)
+        joined = [] if own else [interval for interval in saved.intervals if self._intervals.joins(interval)]
+        left = [] if own else [interval for interval in saved.intervals if interval not in joined]
+        identity, lines = self._identity, self._lines
+        former, former_lines = self._close_former(saved, left)
+        if not own and self._can_continue(saved, left):
+            identity, lines = saved.identity, former_lines
+        entries = self._stored + self._unstored
+        dropped = self._journal.take_over(
+            memory.connection,
+            entries,
+            self._intervals.open,
+            former=former,
+            withdrawn=self._withdrawn,
+            own=own,
+            identity=identity,
+            dropped_before=self._dropped_before,
+        )
+        for interval in joined:
+            self._intervals.join(interval)
+        starts = {(interval.line, interval.start) for interval in joined}
+        self._stored = entries + [entry for entry in saved.journal if (entry.crossing.line, entry.start) in starts]
+        self._unstored = []
+        self._identity, self._lines, self._dropped = identity, lines, dropped
+        self._stored_id, self._begun = identity.installation, False
+        self._last_key = max(self._last_key, saved.last_key + len(former))
+
+    def _close_former(
+        self, saved: SavedState, left: Sequence[IntervalCounts]
+    ) -> tuple[list[EncodedInterval], dict[str, LineState]]:
+        """Return the open intervals of the run before as closed ones under its numbers, and its lines after them."""
+        lines, closed = {state.line: state for state in saved.lines}, list[EncodedInterval]()
+        installation = saved.identity.installation
+        if not self._has_own_names(saved):
+            installation, lines = secrets.token_hex(4), {}
+        for interval in sorted(left, key=lambda interval: interval.start):
+            before = lines.get(interval.line) or LineState(interval.line, 0, {}, 0.0, 0.0)
+            totals = add_counts(before.totals, interval.counts)
+            state = LineState(interval.line, before.seq + 1, totals, interval.start, interval.end)
+            payload = self._encode(ClosedInterval(interval, state.seq, totals, self._boot_id, installation))
+            lines[interval.line] = state
+            closed.append(EncodedInterval(state, payload, installation, interval.config))
+        return closed, lines
+
+    def _has_own_names(self, saved: SavedState) -> bool:
+        return saved.identity == replace(self._identity, installation=saved.identity.installation)
+
+    def _can_continue(self, saved: SavedState, left: Sequence[IntervalCounts]) -> bool:
+        """Return True when the numbers of the run before can go on: none was given here, and nothing overlaps."""
+        ends = [
+            *((state.line, state.end) for state in saved.lines),
+            *((interval.line, interval.end) for interval in left),
+        ]
+        numbered = any(state.seq for state in self._lines.values())
+        apart = all(end <= self._intervals.oldest(line) for line, end in ends)
+        return self._has_own_names(saved) and not saved.foreign and not numbered and apart
+
+    def _release(self) -> None:
+        if self._journal is not None and self.standby.connection is None:  # else the publisher delivers from it
+            self._journal.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def _is_elapsed(since: float, now: float) -> bool:

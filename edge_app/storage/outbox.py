@@ -10,9 +10,9 @@ from typing import Any
 
 from edge_app.records import Counts, IntervalCounts
 from edge_app.storage import archive
-from edge_app.storage.archive import ArchivedInterval, Keep, Reason
+from edge_app.storage.archive import KEPT_IN_MEMORY, ArchivedInterval, Keep, Reason
 from edge_app.storage.memory import DeliveryMemory
-from edge_app.storage.sqlite import FILE, Connection, SharedFile
+from edge_app.storage.sqlite import FILE, Connection, SharedFile, Standby
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +56,20 @@ class Outbox:
 
     One thread uses it. Create it after the Ledger, which creates the file. Each method raises StoreError when the file
     cannot be used at the moment: wait and call again. When the ledger has replaced a damaged file, the next call uses
-    the new one, whose keys continue those of the old one.
+    the new one, whose keys continue those of the old one. standby: of the ledger, whose tables in memory are used while
+    the disk fails.
     """
 
-    def __init__(self, folder: Path, keep: Keep | None = None) -> None:
+    def __init__(self, folder: Path, keep: Keep | None = None, standby: Standby | None = None) -> None:
         self._keep = keep or Keep()
-        self._file = SharedFile(folder)
+        self._file = SharedFile(folder, standby)
         self.memory = DeliveryMemory(self._file)
+
+    @property
+    def generation(self) -> int:
+        """Number that is another one whenever the intervals are not those of before: begin again with the oldest."""
+        with self._file.use():
+            return self._file.generation
 
     def pending(self, after: int = 0, limit: int = 50) -> list[Outgoing]:
         """Return the oldest `limit` intervals with a key above `after`, in order of key.
@@ -101,7 +108,7 @@ class Outbox:
         """
         with self._file.use() as db, db.transaction(synced=False):
             archive.move_to_archive(db, key)
-            archive.expire(db, self._keep)
+            archive.expire(db, KEPT_IN_MEMORY if self._file.in_memory else self._keep)
 
     def archived(self, installation: str, line: str, seq: int) -> ArchivedInterval | None:
         """Return an interval as it was offered; None when it is not kept, or still waits."""

@@ -5,7 +5,10 @@ made for an SD card: in WAL mode a commit appends one or two pages of 1 KB witho
 process; a `synced` commit adds the fsync that makes it survive a power cut. An interval that was offered to the broker
 must never be offered with other content, so closing an interval and sealing a message are always synced.
 
-Every error of SQLite is raised as StoreError, or as DamagedError when the file can no longer be trusted.
+While the disk fails, the same tables are in memory (`Standby`): one connection, which both threads use under its lock.
+
+Every error of SQLite, and a lack of memory, is raised as StoreError, or as DamagedError when the file can no longer be
+trusted.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,26 +49,32 @@ def rename_damaged(folder: Path) -> Path | None:
     Raises StoreError: when the folder cannot be written.
     """
     path = folder / FILE
-    renamed = next(p for n in itertools.count(1) if not (p := path.with_name(f"{FILE}.corrupt-{n}")).exists())
     try:
+        renamed = next(p for n in itertools.count(1) if not (p := path.with_name(f"{FILE}.corrupt-{n}")).exists())
         for suffix in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):
                 path.with_name(path.name + suffix).rename(renamed.with_name(renamed.name + suffix))
         (folder / SUSPECT).unlink(missing_ok=True)
+        return renamed if renamed.exists() else None
     except OSError as error:
         raise StoreError(f"The damaged {path} cannot be renamed ({error.strerror}): remove it") from error
-    return renamed if renamed.exists() else None
 
 
 class Connection:
     """Connection to the file in WAL mode that raises errors with their remedy.
 
-    Any thread may use it, but only one at a time. create: create the file if it is absent.
+    Any thread may use it, but only one at a time. create: create the file if it is absent. in_memory: use tables in
+    memory instead of the file. lock: for two threads that share it.
     """
 
-    def __init__(self, folder: Path, *, create: bool) -> None:
+    def __init__(self, folder: Path, *, create: bool, in_memory: bool = False) -> None:
         self.path = folder / FILE
+        self.lock = threading.RLock()
+        self._inode: int | None = None
         with self._translated_errors():
+            if in_memory:
+                self._sqlite = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                return
             if create:
                 self.path.touch(0o600)  # SQLite gives its log the same mode
             # Read before the file is opened, so that a file replaced in between counts as replaced.
@@ -126,60 +136,101 @@ class Connection:
     def _translated_errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+        except (sqlite3.Error, OSError, UnicodeDecodeError, MemoryError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or "out of memory"
             if self._is_damage(error):
                 raise DamagedError(f"{self.path} is damaged ({reason})") from error
             remedy = next((text for word, text in _REMEDIES.items() if word in reason.lower()), "check its disk")
             raise StoreError(f"{self.path} cannot be used ({reason}): {remedy}") from error
 
-    def _is_damage(self, error: Exception) -> bool:
+    def _is_damage(self, error: BaseException) -> bool:
         # Of the errors that occur here, Python maps only SQLITE_CORRUPT and SQLITE_NOTADB to the bare DatabaseError. A
         # message of SQLite that cannot be decoded quotes a name from a corrupted schema.
         if type(error) in (sqlite3.DatabaseError, UnicodeDecodeError):
             return True
+        if isinstance(error, MemoryError):
+            return False
         words = ["no such table", "no such column", "has no column", "decode", "malformed", "unsupported file format"]
         if os.access(self.path, os.W_OK):
             words.append("readonly")  # the header of the file forbids writing, not the disk
         return isinstance(error, sqlite3.Error) and any(word in str(error).lower() for word in words)
 
     def replaced(self) -> bool:
-        """Return True when the open file was removed or another file has its name."""
+        """Return True when the open file was removed or another file has its name.
+
+        Raises StoreError: when the disk does not tell.
+        """
+        if self._inode is None:
+            return False
         try:
             return self.path.stat().st_ino != self._inode
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return True
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be used ({error.strerror}): check its disk") from error
 
     def close(self) -> None:
         with suppress(sqlite3.Error):
             self._sqlite.close()
 
 
+class Standby:
+    """Place of the ledger's tables while the disk fails.
+
+    connection: the tables in memory; None while the file is used. The counting thread sets it, and holds the lock of
+    the connection when it takes the tables away.
+    """
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+
+
 class SharedFile:
     """The ledger's file as the publishing thread uses it: opened when needed, and again when it has been replaced.
 
-    Create it after the Ledger, which creates the file.
+    Create it after the Ledger, which creates the file. standby: the ledger's tables in memory, used while there are
+    any. `generation` grows whenever other tables are used than before.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, standby: Standby | None = None) -> None:
         self._folder = folder
+        self._standby = standby or Standby()
         self._connection: Connection | None = None
+        self._used: Connection | None = None
+        self.generation = 0
         with self.use():
             pass
+
+    @property
+    def in_memory(self) -> bool:
+        return self._standby.connection is not None
 
     @contextmanager
     def use(self) -> Iterator[Connection]:
         """Yield the connection. A file that is found damaged is reported to the ledger, which replaces it."""
+        while (standby := self._standby.connection) is not None:
+            with standby.lock:
+                if standby is self._standby.connection:
+                    self.close()
+                    self._note(standby)
+                    yield standby
+                    return
         try:
             if self._connection is None or self._connection.replaced():
                 self.close()
                 self._connection = Connection(self._folder, create=False)
+            self._note(self._connection)
             yield self._connection
         except DamagedError:
-            if self._connection is None or not self._connection.replaced():
-                with suppress(OSError):  # the ledger notices a disk that cannot be written by itself
+            # The ledger notices a disk that cannot be read or written by itself.
+            with suppress(OSError):
+                if self._connection is None or not self._connection.replaced():
                     (self._folder / SUSPECT).touch(0o600)
             raise
+
+    def _note(self, connection: Connection) -> None:
+        self.generation += connection is not self._used
+        self._used = connection
 
     def close(self) -> None:
         if self._connection is not None:

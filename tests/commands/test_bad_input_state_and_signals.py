@@ -1,4 +1,7 @@
-"""Test a state folder that cannot be written, and a process that is stopped at any moment: no traceback."""
+"""Test a state folder that cannot be written, and a process that is stopped at any moment: no traceback.
+
+Without its state folder the service counts and publishes from memory.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ import pytest
 
 from edge_app import cli
 from edge_app.mqtt.embedded_broker import HOST
-from tests.support.bad_input_cases import PROGRAM, config, edge_app, needs_root, one_sentence, running
+from tests.support.bad_input_cases import PROGRAM, config, needs_root, running
 
 NOBODY = 65534
 
@@ -38,10 +41,25 @@ def test_a_read_only_state_folder() -> None:
             [sys.executable, "-c", "import edge_app.cli"], env=environment, **user, check=False
         ).returncode:
             pytest.skip("another user cannot run this Python")
-        done = edge_app("run", "--config", path, env=environment, **user)
-    assert done.returncode == 1
-    assert "permission denied" in one_sentence(done.stderr)
-    assert "make it writable" in done.stderr
+        log = stopped_after_first_frame(path, env=environment, **user)
+    assert "permission denied" in log
+    assert "make it writable" in log
+
+
+def stopped_after_first_frame(path: Path, **options: Any) -> str:
+    """Run the service until it has processed a frame, stop it, and return its log."""
+    command, lines = [*PROGRAM, "run", "--config", str(path)], list[str]()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line)
+            if "first frame" in line:
+                process.terminate()
+    log = "".join(lines)
+    assert process.returncode == 0, log
+    assert "counting goes on in memory" in log
+    assert "Traceback" not in log
+    return log
 
 
 @contextmanager
@@ -61,9 +79,8 @@ def small_disk(folder: Path) -> Iterator[Path]:
 def test_a_full_disk_under_the_state_folder(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         (disk / "filler").write_bytes(bytes(64 * 1024))
-        done = edge_app("run", "--config", config(tmp_path, f'[store]\nfolder = "{disk / "state"}"', lines=""))
-    assert done.returncode == 1
-    assert "make room on its disk" in one_sentence(done.stderr)
+        log = stopped_after_first_frame(config(tmp_path, f'[store]\nfolder = "{disk / "state"}"', lines=""))
+    assert "make room on its disk" in log
 
 
 # --- stopping

@@ -1,0 +1,242 @@
+"""Ledger whose state folder cannot be used: intervals are offered from memory, and stored when the disk is back."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_app.storage.ledger import MEMORY_AFTER_S, Ledger
+from edge_app.storage.outbox import Outbox
+from tests.support.disks import fill_disk, small_disk, writes_refused
+from tests.support.ledger_cases import NOON, cars, count, open_ledger, payloads
+from tests.support.publisher_cases import Clock
+
+__all__ = ["small_disk"]  # a fixture
+
+
+def waiting(outbox: Outbox) -> list[tuple[str, int, int]]:
+    """Return installation, seq and total of cars of everything that waits."""
+    rows = outbox.pending(limit=1000)
+    return [(row.installation, row.seq, cars(json.loads(row.payload), "totals")) for row in rows]
+
+
+class Device:
+    """A ledger and its outbox on a folder, with a clock that the test sets."""
+
+    def __init__(self, folder: Path, *, boot: str = "b1", config: str = "") -> None:
+        self.clock = Clock(1000.0)
+        self.folder = folder
+        self.ledger: Ledger = open_ledger(folder, boot=boot, config=config, clock=self.clock)
+        self.outbox = Outbox(folder, standby=self.ledger.standby)
+
+    def minute(self, n: int, vehicles: int) -> None:
+        """Count in the n-th minute, and let it close."""
+        count(self.ledger, NOON + 60 * n + 1, vehicles)
+        for second in (30, 58):
+            self.clock.now += 30
+            self.ledger.tick(NOON + 60 * n + second)
+        self.clock.now += 4
+        self.ledger.tick(NOON + 60 * n + 63)
+
+    def close(self, at: float) -> None:
+        self.ledger.close(at)
+        self.outbox.close()
+
+
+@contextmanager
+def full(disk: Path) -> Iterator[None]:
+    filler = fill_disk(disk)
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+@contextmanager
+def read_only(disk: Path) -> Iterator[None]:
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+
+
+@contextmanager
+def refused(_disk: Path) -> Iterator[None]:
+    with writes_refused(beyond=0):
+        yield
+
+
+@contextmanager
+def failing_calls(_disk: Path) -> Iterator[None]:
+    """Let every call that names a file fail with EIO, as of a card that was torn out."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.MonkeyPatch.context() as patch, writes_refused(beyond=0):
+        for name in ("stat", "open", "mkdir", "touch", "exists", "rename", "unlink"):
+            patch.setattr(Path, name, fail)
+        patch.setattr(os, "open", fail)
+        yield
+
+
+Fault = Callable[[Path], Any]
+FAULTS = (full, refused, failing_calls)
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, read_only])
+def test_a_disk_that_fails_at_the_start_holds_no_interval_back(small_disk: Path, fault: Fault) -> None:
+    with fault(small_disk):
+        device = Device(small_disk / "state")
+        assert "cannot be used" in device.ledger.problem
+        device.minute(0, 2)
+        device.minute(1, 3)
+        told = waiting(device.outbox)
+        assert told == [(device.ledger.installation, 1, 2), (device.ledger.installation, 2, 5)]
+        assert device.ledger.unstored == 5
+        device.outbox.delete(device.outbox.pending()[0].key)
+    device.minute(2, 1)
+    assert (device.ledger.problem, device.ledger.unstored) == ("", 0)
+    assert waiting(device.outbox) == [told[1], (told[0][0], 3, 6)]
+    device.close(NOON + 200)
+    assert [p["seq"] for p in payloads(small_disk / "state")] == [2, 3]
+    again = Device(small_disk / "state", boot="b2")
+    assert (again.ledger.installation, again.ledger.newest_seq) == (told[0][0], {"north": 3})
+    assert again.outbox.archived(told[0][0], "north", 1) is not None
+    again.close(NOON + 201)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_disk_that_dies_begins_an_installation_that_goes_on(small_disk: Path, fault: Fault) -> None:
+    device = Device(small_disk / "state")
+    before = device.ledger.installation
+    device.minute(0, 2)
+    count(device.ledger, NOON + 61, 1)  # on disk, in an interval that will be offered from memory
+    with fault(small_disk):
+        device.minute(1, 3)
+        device.minute(2, 4)
+        during = device.ledger.installation
+        assert during != before
+        assert waiting(device.outbox) == [(during, 1, 4), (during, 2, 8)]
+        assert device.ledger.dropped == 0
+    device.minute(3, 5)
+    assert (device.ledger.problem, device.ledger.unstored) == ("", 0)
+    assert waiting(device.outbox) == [(before, 1, 2), (during, 1, 4), (during, 2, 8), (during, 3, 13)]
+    keys = [row.key for row in device.outbox.pending()]
+    assert keys == sorted(set(keys))
+    device.minute(4, 1)
+    device.close(NOON + 310)
+    assert [cars(p) for p in payloads(small_disk / "state")] == [2, 4, 4, 5, 1]
+
+
+def test_a_short_fault_begins_no_installation(tmp_path: Path) -> None:
+    device = Device(tmp_path)
+    before = device.ledger.installation
+    count(device.ledger, NOON + 1)
+    with writes_refused(beyond=0):
+        device.ledger.tick(NOON + 63)
+        device.clock.now += MEMORY_AFTER_S / 2
+        device.ledger.tick(NOON + 64.5)
+        assert device.ledger.problem
+    device.clock.now += 1
+    device.ledger.tick(NOON + 66)
+    assert waiting(device.outbox) == [(before, 1, 1)]
+    device.close(NOON + 67)
+
+
+@pytest.mark.parametrize("after", [1, 61])
+def test_what_an_earlier_run_left_open_is_joined_or_closed(tmp_path: Path, after: int) -> None:
+    """The disk is found only after the start: within the same interval its numbers go on, else it closes by them."""
+    first = Device(tmp_path / "state")
+    first.minute(0, 2)
+    count(first.ledger, NOON + 61, 3)
+    first.close(NOON + 62)
+    with failing_calls(tmp_path):
+        second = Device(tmp_path / "state", boot="b2")
+        count(second.ledger, NOON + 62 + after, 4)
+    second.clock.now += 10
+    second.ledger.tick(NOON + 65 + after)
+    assert second.ledger.problem == ""
+    assert second.ledger.installation == first.ledger.installation
+    second.ledger.tick(NOON + 184)
+    told = waiting(second.outbox)
+    assert [(seq, total) for _, seq, total in told] == [(1, 2), (2, 9 if after == 1 else 5), (3, 9)]
+    second.close(NOON + 185)
+    again = Device(tmp_path / "state", boot="b3")
+    assert waiting(again.outbox) == told
+    again.close(NOON + 186)
+
+
+def test_what_overlaps_closes_under_the_numbers_of_its_run(tmp_path: Path) -> None:
+    """Another configuration counts now: the open interval of the run before cannot go on, and overlaps."""
+    first = Device(tmp_path / "state", config="old")
+    count(first.ledger, NOON + 1, 3)
+    first.close(NOON + 2)
+    with failing_calls(tmp_path):
+        second = Device(tmp_path / "state", boot="b2", config="new")
+        second.minute(0, 4)
+    second.minute(1, 1)
+    before, now = first.ledger.installation, second.ledger.installation
+    assert before != now
+    assert sorted(waiting(second.outbox)) == sorted([(before, 1, 3), (now, 1, 4), (now, 2, 5)])
+    second.close(NOON + 130)
+
+
+@pytest.mark.parametrize("also", [False, True])
+def test_a_folder_that_is_taken_away_is_made_again(tmp_path: Path, also: bool) -> None:
+    """also: in its place there is a file for a while."""
+    device = Device(tmp_path / "state")
+    device.minute(0, 2)
+    shutil.rmtree(tmp_path / "state")
+    if also:
+        (tmp_path / "state").write_text("mine")
+        device.minute(1, 3)
+        (tmp_path / "state").unlink()
+    count(device.ledger, NOON + 122, 3)
+    device.clock.now += 10
+    device.ledger.tick(NOON + 124)
+    assert (device.ledger.problem, device.ledger.unstored) == ("", 0)
+    device.minute(2, 1)
+    assert cars(payloads(tmp_path / "state")[-1]) == 4
+    device.close(NOON + 185)
+    assert oct((tmp_path / "state").stat().st_mode)[-3:] == "700"
+
+
+def test_numbers_of_a_failed_transaction_that_the_disk_kept_after_all_are_withdrawn(tmp_path: Path) -> None:
+    """fsync failed, so nobody was told; yet after the repair the rows are there."""
+    device = Device(tmp_path)
+    told = device.ledger.installation
+    count(device.ledger, NOON + 1, 2)
+    copy = tmp_path.with_name("after")
+    with writes_refused(beyond=0):
+        device.ledger.tick(NOON + 63)
+    # the same transaction on a copy, which then takes the place of the file
+    shutil.copytree(tmp_path, copy)
+    other = Device(copy)
+    other.ledger.tick(NOON + 63)
+    other.ledger.close(NOON + 63)
+    other.outbox.close()
+    with writes_refused(beyond=0):
+        device.clock.now += 60
+        device.ledger.tick(NOON + 65)
+        assert device.ledger.standby.connection is not None
+    device.outbox.close()
+    for path in tmp_path.glob("ledger.sqlite3*"):
+        path.unlink()
+    shutil.copy(copy / "ledger.sqlite3", tmp_path)
+    device.clock.now += 10
+    device.ledger.tick(NOON + 70)
+    assert device.ledger.problem == ""
+    assert waiting(device.outbox) == [(device.ledger.installation, 1, 2)]
+    assert device.ledger.installation != told
+    device.close(NOON + 71)
