@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ from typing import Final
 from edge_app import __version__
 from edge_app.commands import bench, check, config, count, demo, evaluate, harvest, lines, run, setup, snapshot, watch
 from edge_app.errors import ConfigError, DetectorError, EdgeAppError
+from edge_app.system.logging import print_line
 from edge_app.system.redaction import redacted
 
 COMMANDS: Final = {
@@ -74,14 +76,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _print_problems(problems: Sequence[str], code: int) -> int:
     for problem in problems:
-        print(f"edge-app: {redacted(problem)}", file=sys.stderr)
+        print_line(f"edge-app: {redacted(problem)}")
     return code
 
 
 def _on_signal(_signal: int, _frame: FrameType | None) -> None:
     if STOP.is_set():
         # Every counted crossing is on disk already: nothing is lost by not waiting for the broker.
-        os.write(2, b"edge-app: stopped at once\n")
+        if select.select([], [2], [], 0)[1]:  # else nobody reads it, and writing would wait for ever
+            os.write(2, b"edge-app: stopped at once\n")
         os._exit(130)
     STOP.set()
 

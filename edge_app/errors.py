@@ -43,3 +43,7 @@ class MetricsError(EdgeAppError, OSError):
 
 class BrokerError(EdgeAppError, ConnectionError):
     """The MQTT broker cannot be reached or refuses the connection."""
+
+
+class ResourceError(EdgeAppError, OSError):
+    """The system lacks something at the moment (threads, memory): wait and try again."""

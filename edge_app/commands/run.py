@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
     config = load(arguments.config)
     keep_secret(*config.secrets)
-    logs.setup(config.log.level, config.log.format)
+    logs.setup(config.log.level, config.log.format, queued=True)
     for finding in [*exposed_configuration(config, Path(arguments.config)), *lint(config)]:
         log.warning(finding)
     with private_files(), service(config) as running:

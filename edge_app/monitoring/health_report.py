@@ -16,6 +16,7 @@ from edge_app.mqtt.publisher import Publisher
 from edge_app.service import Service
 from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
+from edge_app.system import logging as logs
 from edge_app.system.rate_meter import RateMeter
 from edge_app.system.readings import readings
 from edge_app.system.redaction import redacted
@@ -77,7 +78,7 @@ class HealthReport:
             quality=components.quality.view_flags,
             installation=ledger.installation,
             newest_seq=ledger.newest_seq,
-            limits=[redacted(limit) for limit in components.publisher.limits],
+            limits=[redacted(limit) for limit in (*components.publisher.limits, *_missing_log())],
             problem=redacted(self.problem),
         )
 
@@ -105,3 +106,8 @@ class HealthReport:
             repeated=status.repeated,
             detail=redacted(status.detail),
         )
+
+
+def _missing_log() -> list[str]:
+    n = logs.dropped()
+    return [f"{n} log messages were dropped since the start: nobody reads stderr"] if n else []

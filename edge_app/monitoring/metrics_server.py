@@ -18,6 +18,7 @@ from http import HTTPStatus
 from typing import Final
 
 from edge_app.errors import MetricsError
+from edge_app.system.threads import start_thread
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class MetricsServer:
         self._thread = threading.Thread(target=self._main, name="metrics", daemon=True)
 
     def __enter__(self) -> MetricsServer:
-        self._thread.start()
+        start_thread(self._thread)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -23,8 +23,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge_app.errors import BrokerError
+from edge_app.errors import BrokerError, ResourceError
 from edge_app.mqtt.endpoint import Endpoint, explain_refusal, explain_unreachable
+from edge_app.system.threads import start_thread
 
 Protocol: TypeAlias = Literal["5", "3.1.1"]
 _VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
@@ -153,7 +154,10 @@ class Connection:
         self._topics: tuple[str, ...] = ()
         self._outcome: queue.SimpleQueue[Exception | None] | None = queue.SimpleQueue()
         dial = (client, to, timing, self._outcome)
-        threading.Thread(target=_dial, args=dial, name="mqtt-dial", daemon=True).start()
+        try:
+            start_thread(threading.Thread(target=_dial, args=dial, name="mqtt-dial", daemon=True), tries_s=0)
+        except ResourceError as error:
+            self._outcome.put(error)  # like a broker that cannot be reached: tried again later
 
     def poll(self, timeout: float) -> Sequence[Event]:
         """Send and receive for at most about `timeout` seconds; return the events, oldest first."""

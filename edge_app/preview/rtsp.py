@@ -17,6 +17,7 @@ from typing import Any, Final
 from edge_app.errors import PreviewError
 from edge_app.records import Image
 from edge_app.system import libunwind
+from edge_app.system.threads import start_thread
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ class RtspServer:
         self._clean_up.set_callback(lambda *_: pool.cleanup() >= 0)
         self._clean_up.attach(context)
         self._thread = threading.Thread(target=self._loop.run, name="rtsp", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def push(self, stream: Stream, image: Image) -> None:
         """Send a picture, uint8 (H, W, 3) BGR of the size `stream.watched`; never waits.

@@ -18,6 +18,7 @@ from typing import Final
 from edge_app.drawing.jpeg import jpeg
 from edge_app.errors import PreviewError, StoreError
 from edge_app.preview.live import Preview
+from edge_app.system.threads import start_thread
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class SnapshotServer:
         self._thread = threading.Thread(target=self._serve, name="snapshots", daemon=True)
 
     def __enter__(self) -> SnapshotServer:
-        self._thread.start()
+        start_thread(self._thread)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -20,6 +20,7 @@ from edge_app.sources import SourceStatus, State
 from edge_app.sources.pacing import RateLimit
 from edge_app.sources.repeats import Repeats
 from edge_app.system.rate_meter import RateMeter
+from edge_app.system.threads import start_thread
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class LiveSource:
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="source", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     @property
     def status(self) -> SourceStatus:

@@ -2,6 +2,8 @@
 
 Each key of `extra={...}` becomes a field in JSON, and `key=value` at the end of a line of text. In systemd's journal
 each line begins with its priority (sd-daemon(3)), so that `journalctl -p warning` works.
+
+A service logs through a bounded queue (`queued`): no stderr that nobody reads stops it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any, Final, Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
+from edge_app.system.log_writer import LogWriter
 from edge_app.system.redaction import redacted
 
 Format = Literal["auto", "human", "json"]
@@ -24,11 +27,13 @@ _COLOURS: Final = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31
 _PRIORITIES: Final = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
 _STANDARD: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _log: Final = logging.getLogger(__name__)
+_queue: LogWriter | None = None
 
 
-def setup(level: str = "info", style: Format = "auto") -> None:
+def setup(level: str = "info", style: Format = "auto", *, queued: bool = False) -> None:
     """Send every record of the process to stderr; call it once, at the start.
 
+    queued: never wait for stderr; what it does not take is dropped and counted in `dropped`.
     An uncaught exception becomes one record; in a thread it also ends the process with exit 1, because a service that
     has lost one of its threads must be restarted as a whole.
     """
@@ -36,11 +41,28 @@ def setup(level: str = "info", style: Format = "auto") -> None:
     human = style == "human" or (style == "auto" and sys.stderr.isatty())
     handler.setFormatter(_TextFormatter(colour=_wants_colour()) if human else _json_formatter())
     handler.addFilter(_redact_record)
+    global _queue  # there is one stderr, as there is one logging.root
+    _queue = LogWriter(handler.gap) if queued else None
     logging.root.handlers = [handler]
     logging.root.setLevel(level.upper())
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
+    sys.unraisablehook = _unraisable
+
+
+def dropped() -> int:
+    """Return the number of records that were dropped since the start, because nobody read stderr."""
+    return _queue.dropped if _queue else 0
+
+
+def print_line(text: str) -> None:
+    """Print a line on stderr, as the log does: after `setup` with `queued` it waits no longer than a second."""
+    if _queue is None:
+        print(text, file=sys.stderr)
+    else:
+        _queue.put(text)
+        _queue.flush()
 
 
 class _StderrHandler(logging.Handler):
@@ -56,10 +78,26 @@ class _StderrHandler(logging.Handler):
             if self._to_journal:  # the journal makes a record of each line
                 priority = next(p for level, p in _PRIORITIES if record.levelno >= level)
                 text = "\n".join(f"<{priority}>{line}" for line in text.split("\n"))
+            if _queue is not None:
+                _queue.put(text)
+                return
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
         except Exception:  # the rule of `logging`: a record that cannot be written must not stop the program
-            self.handleError(record)
+            if _queue is None:  # else nothing may be written past the queue
+                self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait for the queue, but not for ever; `logging` calls this at the end of the program."""
+        if _queue is not None:
+            _queue.flush()
+
+    def gap(self, n: int) -> str:
+        """Return the line to write where records are missing."""
+        record = _log.makeRecord(
+            _log.name, logging.WARNING, "", 0, "%d log messages were dropped: nobody read them", (n,), None
+        )
+        return self.format(record)
 
 
 def _is_journal() -> bool:
@@ -123,6 +161,10 @@ def _uncaught(kind: type[BaseException], exc: BaseException, trace: TracebackTyp
         sys.__excepthook__(kind, exc, trace)
     else:
         _log.critical("uncaught exception", exc_info=(kind, exc, trace))
+
+
+def _unraisable(args: sys.UnraisableHookArgs) -> None:
+    _log.error("exception ignored in %r", args.object, exc_info=args.exc_value)
 
 
 def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:

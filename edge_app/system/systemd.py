@@ -10,7 +10,8 @@ from collections.abc import Mapping
 def notify(state: str, environment: Mapping[str, str] = os.environ) -> bool:
     """Send systemd a state such as "READY=1", "WATCHDOG=1" or "STATUS=..."; return False when nobody received it.
 
-    Raises nothing: a failure is no reason to stop counting. Source: sd_notify(3), a datagram to $NOTIFY_SOCKET.
+    Raises nothing and does not wait: neither a failure nor a hanging systemd is a reason to stop counting. Source:
+    sd_notify(3), a datagram to $NOTIFY_SOCKET.
     """
     address = environment.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
@@ -19,9 +20,10 @@ def notify(state: str, environment: Mapping[str, str] = os.environ) -> bool:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
             sock.connect(address)
-            sock.sendall(state.encode())
-    except OSError:
+            sock.send(state.encode())
+    except (OSError, ValueError, MemoryError):
         return False
     return True
 

@@ -6,9 +6,32 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+from edge_app.errors import ResourceError
 
 T = TypeVar("T")
+START_S: Final = 5.0
+"""Time for which the start of a thread is tried again."""
+
+
+def start_thread(thread: threading.Thread, tries_s: float = START_S) -> None:
+    """Start a thread, and try again for some seconds when the system has none left.
+
+    Raises ResourceError: when it could not be started.
+    """
+    end = time.monotonic() + tries_s
+    while True:
+        try:
+            thread.start()
+            return
+        except (RuntimeError, MemoryError) as error:
+            if thread.ident is not None:
+                raise  # it was started before
+            if time.monotonic() >= end:
+                why = str(error) or "out of memory"
+                raise ResourceError(f"the thread {thread.name} cannot be started now ({why})") from error
+        time.sleep(0.1)
 
 
 class Latest(Generic[T]):
@@ -96,7 +119,8 @@ class Worker:
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Start the thread; see `start_thread`."""
+        start_thread(self._thread)
 
     def stop(self) -> None:
         """Ask it to stop, without waiting."""

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from edge_app.errors import EdgeAppError
+from edge_app.system.threads import start_thread
 from edge_app.web.bounded_server import BoundedServer
 
 _FOLDER: Final = Path(__file__).parent / "page"
@@ -69,7 +70,7 @@ class PageServer:
         return f"http://127.0.0.1:{self._server.server_address[1]}/?token={self._token}"
 
     def __enter__(self) -> PageServer:
-        self._thread.start()
+        start_thread(self._thread)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,0 +1,149 @@
+"""A stderr that nobody reads: nothing waits for it, and what is dropped is counted and told."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edge_app.storage.outbox import Outbox
+from edge_app.system.log_writer import LogWriter
+from edge_app.system.systemd import notify
+from tests.support.bad_input_cases import PROGRAM, config
+from tests.support.pipes import full_pipe, read_all
+
+SOON = 5.0
+
+
+def gap(n: int) -> str:
+    return f"{n} missing"
+
+
+def test_texts_are_written_in_order() -> None:
+    reading, writing = os.pipe()
+    writer = LogWriter(gap, writing)
+    for n in range(200):
+        writer.put(f"text {n}")
+    writer.flush(SOON)
+    assert read_all(reading).splitlines() == [f"text {n}" for n in range(200)]
+    assert writer.dropped == 0
+
+
+def test_nothing_waits_for_a_full_pipe_and_the_gap_is_told() -> None:
+    with full_pipe() as (reading, writing):
+        writer = LogWriter(gap, writing, limit=10)
+        began = time.monotonic()
+        for n in range(30):
+            writer.put(f"text {n}")
+        writer.flush(0.05)
+        assert time.monotonic() - began < 1
+        assert writer.dropped >= 19
+        lines: list[str] = []
+        while not any("missing" in line for line in lines):
+            lines += read_all(reading).splitlines()
+            time.sleep(0.001)
+        assert f"{writer.dropped} missing" in lines
+        assert lines[0] == "text 0"
+        writer.put("again")
+        writer.flush(SOON)
+        assert "again" in read_all(reading)
+
+
+def test_a_closed_stderr_is_no_fault() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    writer = LogWriter(gap, writing)
+    writer.put("nobody is there")
+    writer.flush(SOON)
+    os.close(writing)
+
+
+def test_a_text_that_is_no_unicode_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+    writer = LogWriter(gap)
+    writer.put("a \udc80 b")
+    writer.flush(SOON)
+    assert capfd.readouterr().err == "a \\udc80 b\n"
+
+
+def test_a_thread_that_cannot_start_now_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    writer, start = LogWriter(gap, writing), threading.Thread.start
+
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    writer.put("early")
+    monkeypatch.setattr(threading.Thread, "start", start)
+    writer.put("late")
+    writer.flush(SOON)
+    assert read_all(reading) == "early\nlate\n"
+
+
+ENDINGS = (
+    "pass",
+    "1 / 0",
+    "threading.Thread(target=lambda: 1 / 0).start(); time.sleep(20)",
+    "sys.exit(cli._print_problems(['no'], 1))",
+)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_program_ends_also_when_nobody_reads(ending: str) -> None:
+    code = (
+        "import logging, sys, threading, time\nfrom edge_app import cli\nfrom edge_app.system import logging as logs\n"
+        f"logs.setup('info', queued=True)\nfor n in range(2000): logging.info('x' * 100)\n{ending}\n"
+    )
+    with full_pipe() as (_, writing):
+        done = subprocess.run([sys.executable, "-c", code], stderr=writing, timeout=20, check=False)
+    assert done.returncode in (0, 1, 2)
+
+
+def test_the_service_counts_while_nobody_reads_its_stderr(tmp_path: Path) -> None:
+    with full_pipe() as (reading, writing):
+        path = config(
+            tmp_path, '[source]\nkind = "street"\n[log]\nlevel = "debug"\n[counting]\ninterval_s = 10', lines=""
+        )
+        process = subprocess.Popen([*PROGRAM, "run", "--config", path], stderr=writing)
+        try:
+            deadline = time.monotonic() + 60
+            while _frames(tmp_path / "state") < 20:
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.2)
+            process.terminate()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
+        assert read_all(reading) == ""
+
+
+def _frames(folder: Path) -> int:
+    """Return the number of processed frames that the state folder knows of."""
+    try:
+        outbox = Outbox(folder)
+    except OSError:
+        return 0
+    try:
+        with outbox._file.use() as db:
+            return int(db.value("SELECT coalesce(sum(frames), 0) FROM interval") or 0)
+    except OSError:
+        return 0
+    finally:
+        outbox.close()
+
+
+def test_a_systemd_that_does_not_read_holds_nothing_up(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hung:
+        hung.bind(str(tmp_path / "notify"))
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        answers = [notify("WATCHDOG=1", environment) for _ in range(2000)]
+    assert answers[0] is True
+    assert answers[-1] is False
