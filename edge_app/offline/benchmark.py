@@ -43,7 +43,7 @@ _CROWD_RATE: Final = 15.0
 _CROWD_SIZE: Final = (1280, 720)
 _CROWD_PASSES_S: Final = 4.0
 """Time for which a vehicle is in the picture, s."""
-_STREET_S: Final = 10.0
+STREET_S: Final = 10.0
 """Length of the recorded street, s."""
 _WARM_UP_S: Final = 0.2
 
@@ -78,8 +78,8 @@ def record_street(path: Path) -> Path:
 
     Rendering during the measurement would take longer than everything that is measured.
     """
-    street = Street(seconds=_STREET_S)
-    frames = round(_STREET_S * street.status.rate)
+    street = Street(seconds=STREET_S)
+    frames = round(STREET_S * street.status.rate)
     with VideoOut(path, street.status.rate, (street.status.width, street.status.height)) as out:
         for _ in range(frames):
             frame = street.read(0)

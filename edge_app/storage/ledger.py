@@ -321,9 +321,6 @@ class Ledger:
         payload = self._encode(ClosedInterval(interval, state.seq, totals, self._boot_id, installation))
         self._lines[interval.line], self._newest[interval.line] = state, interval
         self._closed.append(EncodedInterval(state, payload, installation, interval.config, interval))
-        if len(self._closed) > MAX_IN_MEMORY:
-            oldest = self._closed.pop(0)
-            self._drop(oldest.state, oldest.installation)
 
     def _begin_installation(self) -> None:
         self._identity = replace(self._identity, installation=secrets.token_hex(4))
@@ -409,6 +406,9 @@ class Ledger:
         self._problem = problem
         if self._failing_since is None:
             self._failing_since = self._clock()
+        while len(self._closed) > MAX_IN_MEMORY:
+            oldest = self._closed.pop(0)
+            self._drop(oldest.state, oldest.installation)
 
     @property
     def _is_due_for_memory(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +21,14 @@ from edge_app.config.preview import PrivacyConfig
 from edge_app.errors import ConfigError, StoreError
 from edge_app.harvest.folder import HarvestFolder, is_harvest
 from edge_app.mqtt.embedded_broker import HOST, embedded
-from edge_app.offline.benchmark import record_street
+from edge_app.offline.benchmark import STREET_S, record_street
 from edge_app.sources.recording import Recording
 from tests.support.harvest_cases import NOON, ROOMY, pictures
 
 LINE: Final = '[[lines]]\nid = "a"\nstart = [0.1, 0.5]\nend = [0.9, 0.5]\n'
+RATE: Final = 5.0
+"""Frames/s that are taken of the recording: enough to harvest from."""
+FRAMES: Final = round(STREET_S * RATE)
 
 
 # --- the service
@@ -45,7 +49,7 @@ def serve(folder: Path, clip: Path, table: HarvestConfig, *masks: Any) -> int:
             privacy=PrivacyConfig(masks=masks),
             harvest=table,
         )
-        running = stack.enter_context(service(config, Recording(clip, start_at=NOON)))
+        running = stack.enter_context(service(config, Recording(clip, start_at=max(NOON, time.time()), fps_limit=RATE)))
         running.run(threading.Event())
         return running.frames
 
@@ -53,7 +57,7 @@ def serve(folder: Path, clip: Path, table: HarvestConfig, *masks: Any) -> int:
 def test_by_default_no_frame_is_written(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert not Config().harvest.enabled
-    assert serve(tmp_path, street, HarvestConfig()) > 100
+    assert serve(tmp_path, street, HarvestConfig()) == FRAMES
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".jpg", ".xml", ".jsonl")]
 
@@ -61,7 +65,7 @@ def test_by_default_no_frame_is_written(street: Path, tmp_path: Path, monkeypatc
 def test_a_service_harvests_behind_masks_and_counts_all_frames(street: Path, tmp_path: Path) -> None:
     mask = ((0.0, 0.0), (0.3, 1.0))
     table = HarvestConfig(enabled=True, folder=tmp_path / "harvest", every_s=1, keep_free_mb=0)
-    assert serve(tmp_path, street, table, mask) > 100
+    assert serve(tmp_path, street, table, mask) == FRAMES
     kept = pictures(tmp_path / "harvest")
     assert kept, "no frame of ten seconds of the rendered street was kept"
     for path in kept:
@@ -76,7 +80,7 @@ def test_an_unusable_folder_does_not_stop_the_counting(
     street: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "harvest").write_text("in the way")
-    assert serve(tmp_path, street, HarvestConfig(enabled=True, folder=tmp_path / "harvest")) > 100
+    assert serve(tmp_path, street, HarvestConfig(enabled=True, folder=tmp_path / "harvest")) == FRAMES
     assert "no frames are harvested" in caplog.text
 
 

@@ -36,6 +36,16 @@ def test_closed_intervals_are_numbered_and_totals_grow(tmp_path: Path) -> None:
     assert [cars(p, "totals") for p in sent] == [2, 2, 5]
 
 
+def test_a_stall_of_a_day_loses_none_of_its_intervals_while_the_disk_works(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path, ["north", "south"], interval_s=30.0, capacity=10_000)
+    count(ledger, NOON + 1)
+    ledger.tick(NOON + 86_000)
+    ledger.close(NOON + 86_000)
+    assert ledger.dropped == 0
+    for line in ("north", "south"):
+        assert [p["seq"] for p in payloads(tmp_path) if p["line"] == line] == list(range(1, 86_000 // 30 + 1))
+
+
 def test_a_crossing_is_on_disk_when_record_returns(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path / "state")
     for n in range(1, 4):
