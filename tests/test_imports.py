@@ -68,7 +68,7 @@ GRANTED = {
 VENDORS = {
     "ai_edge_litert": "detectors.tflite",
     "tflite_runtime": "detectors.tflite",
-    "paho": "mqtt.connection",
+    "paho": "mqtt.client",
     "sqlite3": "storage.sqlite",
     "iotcore": "mqtt.embedded_broker",
     "gi": r"preview\.\w+|sources\.gstreamer",

@@ -17,6 +17,8 @@ MAX_BYTES: Final = 16_384
 """Largest payload of a command and of a reply."""
 MAX_NUMBERS: Final = 1_440
 """Most numbers that one `resend` may ask for."""
+NAMES: Final = ("ping", "resend")
+_NAME: Final = re.compile(r"[^\s+#/\0-\x1f\x7f-\x9f]{1,64}")
 _SCHEMA: Final = "edge-app/command/1"
 _REPLY: Final = "edge-app/reply/1"
 _ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -79,7 +81,7 @@ class _BadRequestError(ValueError):
 def read_command(prefix: str, message: Message) -> Command | Refused | Ignored:
     """Return what a message below the device's prefix asks for. It never raises, whatever the message holds."""
     name = message.topic.removeprefix(f"{prefix}/commands/")
-    if name == message.topic or "/" in name or not name:
+    if name == message.topic or not _NAME.fullmatch(name):  # the default topic of the answer has it too
         return Ignored("its topic is not that of a command")
     if message.retained:
         return Ignored("it is retained")
@@ -101,7 +103,7 @@ def read_command(prefix: str, message: Message) -> Command | Refused | Ignored:
             resend_args(args)
     except _BadRequestError as error:
         return Refused(identifier, "bad_request", str(error), reply_to)
-    if name not in ("ping", "resend"):
+    if name not in NAMES:
         return Refused(identifier, "unknown_command", "This device knows no such command.", reply_to)
     return Command(identifier, name, args, reply_to)  # type: ignore[arg-type]
 
@@ -165,6 +167,6 @@ def _time(value: object, key: str) -> datetime:
 def _reply_to(prefix: str, name: str, message: Message) -> ReplyTo:
     wanted = message.response_topic
     below = f"{prefix}/replies/"
-    if wanted.startswith(below) and len(wanted) > len(below) and not set(wanted) & set("+#\0"):
+    if wanted.startswith(below) and len(wanted) > len(below) and wanted.isprintable() and not set(wanted) & set("+#"):
         return ReplyTo(wanted, message.correlation)
     return ReplyTo(f"{below}{name}")

@@ -17,8 +17,8 @@ from edge_app.storage.memory import DeliveryMemory
 log = logging.getLogger(__name__)
 
 _TIDY_S: Final = 60.0
-_LOSSES: Final = 3
-"""Connections lost in a row with a text on its way, after which no interval waits for it any longer."""
+_ANSWER_S: Final = 20.0
+"""Longest wait of an interval for the broker's answer to its text."""
 
 
 class Publish(Protocol):
@@ -44,10 +44,9 @@ class ConfigTexts:
             ConfigMeta(**{name: getattr(meta, name) for name in ConfigMeta.model_fields if name != "schema_id"})
         )
         self._answered: set[tuple[str, str]] = set()
-        self._in_flight: set[tuple[str, str]] = set()
+        self._in_flight: dict[tuple[str, str], float] = {}  # since when, monotonic s
         self._repeated: set[tuple[str, str]] = set()
         self._job: object = None
-        self._losses: dict[tuple[str, str], int] = {}
         self._tidy_due = 0.0
         self._stored = False
         self._refused: dict[str, str] = {}
@@ -58,8 +57,6 @@ class ConfigTexts:
 
     def lost(self) -> None:
         """Begin anew with the next connection: the present text is published again at every connect."""
-        for key in self._in_flight:
-            self._losses[key] = self._losses.get(key, 0) + 1
         self._answered.clear()
         self._in_flight.clear()
         self._repeated.clear()
@@ -67,7 +64,7 @@ class ConfigTexts:
 
     def publish_current(self, publish: Publish) -> None:
         """Publish the present text once in a connection, and have it on disk before."""
-        if not self._current or (self._device.prefix, self._current) in self._answered | self._in_flight:
+        if not self._current or (self._device.prefix, self._current) in {*self._answered, *self._in_flight}:
             return
         if not self._stored or self._memory.config(self._device.prefix, self._current) is None:
             self._memory.put_config(self._device.prefix, self._current, self._text)  # also in a file that was replaced
@@ -75,7 +72,7 @@ class ConfigTexts:
         self.ready(self._device.prefix, self._current, publish)
 
     def ready(self, prefix: str, config: str, publish: Publish, *, again: object = None) -> bool:
-        """Return True when the broker has answered the text under which an interval was counted.
+        """Return True when the broker has answered the text under which an interval was counted, or takes too long.
 
         again: the `resend` that repeats the interval; each one publishes a former text once more.
         """
@@ -87,16 +84,12 @@ class ConfigTexts:
         if not config or key in (self._answered if again is None or current else self._repeated):
             return True
         if key in self._in_flight:
-            return False
-        if self._losses.get(key, 0) >= _LOSSES:
-            self._refused[f"{prefix}/meta/{config}"] = "the connection was lost at each attempt"
-            self._note(key)
-            return True
+            return self._clock() - self._in_flight[key] > _ANSWER_S
         known = self._memory.config(prefix, config)
         if known is None or (known.sent and again is None and not current):
             self._note(key)
             return True
-        self._in_flight.add(key)
+        self._in_flight[key] = self._clock()
         message = Message(f"{prefix}/meta/{config}", known.payload.encode(), qos=1, retained=True)
         publish(message, on_answer=lambda refused: self._on_answer(key, message.topic, refused))
         return False
@@ -112,8 +105,7 @@ class ConfigTexts:
                 publish(message, on_answer=lambda _refused, key=(prefix, config): self._memory.forget_config(*key))  # type: ignore[misc]
 
     def _on_answer(self, key: tuple[str, str], topic: str, refused: str) -> None:
-        self._in_flight.discard(key)
-        self._losses.pop(key, None)
+        self._in_flight.pop(key, None)
         self._note(key)
         if refused:
             self._refused[topic] = refused

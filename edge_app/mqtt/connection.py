@@ -1,118 +1,56 @@
-"""One MQTT connection, from its first packet to its last. The only file that imports paho.
-
-paho's network loop runs inside `Connection.poll`, in the thread that calls it, and in no thread of its own: callbacks
-cannot race with the owner, and a fault in a callback stops the owner instead of a thread that nobody watches. Only
-connecting has a thread, because name resolution may block for longer than a stop can wait; a stop leaves it behind.
-"""
+"""One MQTT connection, from its first packet to its last: what waits, what is unanswered, and why it ended."""
 
 from __future__ import annotations
 
+import math
 import queue
 import ssl
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from itertools import chain
+from typing import Final
 
-from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
+from edge_app.errors import BrokerError
+from edge_app.mqtt.broker_limits import NO_LIMITS, BrokerLimits
+from edge_app.mqtt.client import RECEIVE_MAXIMUM, Client
+from edge_app.mqtt.endpoint import NOT_OUR_FAULT, Endpoint, explain_refusal, explain_unreachable
+from edge_app.mqtt.events import Acked as Acked
+from edge_app.mqtt.events import Connected as Connected
+from edge_app.mqtt.events import Event as Event
+from edge_app.mqtt.events import Lost as Lost
+from edge_app.mqtt.events import Message as Message
+from edge_app.mqtt.events import Protocol as Protocol
+from edge_app.mqtt.events import SubscriptionRefused as SubscriptionRefused
+from edge_app.mqtt.events import Timing as Timing
+from edge_app.mqtt.suspects import WITHIN_S, Suspects
 
-from edge_app.errors import BrokerError, ResourceError
-from edge_app.mqtt.endpoint import Endpoint, explain_refusal, explain_unreachable
-from edge_app.system.threads import start_thread
-
-Protocol: TypeAlias = Literal["5", "3.1.1"]
-_VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 MAX_PACKET: Final = 16_384 + 2_048
 """Largest packet that a device wants to receive: a command with its topic and properties."""
-_RECEIVE_MAXIMUM: Final = 65535
-"""Unacknowledged messages that a broker accepts unless it announces a limit (MQTT 5, 3.2.2.3.3)."""
+_TIMING: Final = Timing()
+_DIALS: Final = 3
+"""Time for connecting, in units of the limit for each of its steps: several addresses of a host, TLS, a WebSocket."""
+_PATIENCE: Final = 30
+"""Time for an acknowledgement of a broker that is alive, in units of the limit for one that is silent."""
+_REFUSES_WILL: Final = {"Retain not supported": "retain", "QoS not supported": "qos"}
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One publication, sent or received.
-
-    expires_s: seconds after which the broker discards it (MQTT 5 only); 0 means never.
-    response_topic, correlation: where the sender wants the answer, and what it wants to get back with it (MQTT 5 only).
-    """
-
-    topic: str
-    payload: bytes
-    qos: int = 0
-    retained: bool = False
-    expires_s: int = 0
-    response_topic: str = ""
-    correlation: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """Event: the broker accepted the connection."""
-
-    protocol: Protocol
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Event: the connection failed or ended; every message without an acknowledgement is lost with it.
-
-    reason: one sentence.
-    refuses_protocol: the broker answered that it does not support this version of MQTT.
-    silent: the broker closed a new connection without any answer, as some do for an unknown version.
-    """
-
-    reason: str
-    refuses_protocol: bool = False
-    silent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Acked:
-    """Event: the broker answered a message published with QoS 1.
-
-    token: the number that `publish` returned.
-    refused: the broker's reason for refusing the message; empty when it accepted it.
-    """
+class _Item:
+    """Publication or subscription on its way. topic: what the limits and the suspects call it."""
 
     token: int
-    refused: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionRefused:
-    """Event: the broker refused a topic filter, for the reason it gave."""
-
     topic: str
-    reason: str
-
-
-Event: TypeAlias = Connected | Lost | Acked | SubscriptionRefused | Message
+    message: Message | None = None
+    filters: tuple[str, ...] = ()
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """Time limits of a connection, all in seconds.
-
-    connect: limit for connecting and for the broker's first answer.
-    keepalive: MQTT keep-alive; a dead idle connection is detected within twice this time.
-    ack: limit for an acknowledgement; a dead busy connection is detected after this time.
-    session_expiry: how long the broker keeps the subscriptions and queued messages of a subscriber that was lost; 0
-        for a publisher, which has none.
-    max_packet: bytes of the largest packet that the broker may send; 0 for any (MQTT 5 only).
-    """
-
-    connect: float = 10.0
-    keepalive: int = 30
-    ack: float = 20.0
-    session_expiry: int = 0
-    max_packet: int = 0
+class _Sent:
+    item: _Item
+    at: float
 
 
 class Connection:
@@ -124,9 +62,12 @@ class Connection:
     protocol: the only version of MQTT that is tried.
     will: last will, which the broker publishes when the connection breaks.
     tls: context for encryption, None without.
+    suspects: at which topics former connections were lost; this one adds to it.
+    assumed: limits that the broker has shown before.
     clock: monotonic seconds.
 
-    Attribute: `accepted` is True while the broker accepts this connection.
+    Attributes: `accepted` is True while the broker accepts this connection; `limits` are the broker's; `slowest` is the
+    longest time until an acknowledgement, s.
     """
 
     def __init__(
@@ -135,33 +76,38 @@ class Connection:
         client_id: str,
         protocol: Protocol,
         *,
-        timing: Timing = Timing(),
+        timing: Timing = _TIMING,
         will: Message | None = None,
         tls: ssl.SSLContext | None = None,
+        suspects: Suspects | None = None,
+        assumed: BrokerLimits = NO_LIMITS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.accepted = False
+        self.accepted, self.limits, self.slowest = False, assumed, 0.0
         self._to, self._protocol, self._timing, self._tls, self._clock = to, protocol, timing, tls, clock
-        client = self._make_client(client_id, will)
-        self._client: paho.Client | None = client
-        self._started_at = clock()
-        self._refusal, self._refuses_protocol = "", False
+        self._suspects = suspects or Suspects(clock)
+        fitting = will.within(assumed) if will else None
+        self._client: Client | None = Client(to, client_id, protocol, timing, fitting, tls, self)
+        self._started_at = self._accepted_at = self._heard_at = clock()
+        self._heard = 0
+        self._refusal = ""
         self._events: list[Event] = []
         self._tokens = 0
-        self._queue: deque[tuple[int, Message]] = deque()
-        self._unacked: dict[int, tuple[int, float]] = {}
-        self._receive_maximum = _RECEIVE_MAXIMUM
-        self._topics: tuple[str, ...] = ()
-        self._outcome: queue.SimpleQueue[Exception | None] | None = queue.SimpleQueue()
-        dial = (client, to, timing, self._outcome)
-        try:
-            start_thread(threading.Thread(target=_dial, args=dial, name="mqtt-dial", daemon=True), tries_s=0)
-        except ResourceError as error:
-            self._outcome.put(error)  # like a broker that cannot be reached: tried again later
+        self._queue: deque[_Item] = deque()
+        self._sent: dict[int, _Sent] = {}
+        self._behind: list[_Sent] = []  # without an answer of their own; the broker is to be asked for one
+        self._asked: dict[int, list[_Sent]] = {}
+        self._unanswerable: _Sent | None = None  # the newest of QoS 0, when nobody asked for an answer to it
+        self._subscribed: _Sent | None = None
+        self._proven: set[str] = set()
+        self._receive_maximum = RECEIVE_MAXIMUM
+        self._outcome: queue.SimpleQueue[Exception | None] | None = self._client.dial()
 
     def poll(self, timeout: float) -> Sequence[Event]:
         """Send and receive for at most about `timeout` seconds; return the events, oldest first."""
-        if self._outcome is not None:
+        if self._events:  # some came while something was sent
+            timeout = 0.0
+        if self._outcome is not None and self._client is not None:
             self._await_dial(self._outcome, timeout)
         elif self._client is not None:
             self._run_loop(self._client, timeout)
@@ -169,14 +115,18 @@ class Connection:
         return events
 
     def publish(self, message: Message) -> int:
-        """Queue a message and return its token; with QoS 1, `Acked` with this token or `Lost` follows.
+        """Queue a message and return its token; `Acked` with this token or `Lost` follows.
 
         Raises BrokerError: when there is no connection.
         """
         client = self._require_client()
         self._tokens += 1
-        self._queue.append((self._tokens, message))
-        self._flush(client)
+        refused = self.limits.refusal(message.packet_size) or self._suspects.refusal(message.topic)
+        if refused:
+            self._events.append(Acked(self._tokens, refused))
+        else:
+            self._queue.append(_Item(self._tokens, message.topic, message))
+            self._flush(client)
         return self._tokens
 
     def subscribe(self, topics: Sequence[str], *, fresh: bool = False) -> None:
@@ -186,28 +136,55 @@ class Connection:
         Raises BrokerError: when there is no connection.
         """
         client = self._require_client()
-        self._topics = tuple(topics)
-        if fresh and self._protocol == "5":
-            options = SubscribeOptions(
-                qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
-            )
-            client.subscribe([(topic, options) for topic in topics])
+        item = _Item(0, f"the subscription to {', '.join(topics)}", None, tuple(topics), fresh)
+        refused = self._suspects.refusal(item.topic)
+        if refused:
+            self._events += [SubscriptionRefused(topic, refused) for topic in topics]
         else:
-            client.subscribe([(topic, 1) for topic in topics])
+            self._queue.append(item)
+            self._flush(client)
 
     def close(self, *, goodbye: bool = True) -> None:
         """Close the connection; with a goodbye (DISCONNECT) the broker does not publish the last will."""
-        # This object and paho's refer to each other: unless one drops its reference, the sockets stay open until the
-        # garbage collector runs.
         client, self._client = self._client, None
-        if client is not None and goodbye and self.accepted:
-            client.disconnect()
+        if client is not None:
+            client.close(goodbye=goodbye and self.accepted)
         self.accepted = False
-        connection = client.socket() if client is not None else None
-        if connection is not None:
-            connection.close()
 
-    def _require_client(self) -> paho.Client:
+    def on_accepted(self, limits: BrokerLimits, receive_maximum: int) -> None:
+        """Take the broker's acceptance."""
+        self.accepted, self.limits, self._receive_maximum = True, limits.under(self.limits), receive_maximum
+        self._accepted_at = self._heard_at = self._clock()
+        self._events.append(Connected(self._protocol, self.limits))
+
+    def on_refused(self, reason: str) -> None:
+        """Take the reason for which the broker refuses or ends the connection."""
+        self._refusal = reason
+
+    def on_answered(self, mid: int, refused: str) -> None:
+        """Take the answer to a publication, or to what was asked to know that the broker is there."""
+        answered = [self._sent.pop(mid)] if mid in self._sent else self._asked.pop(mid, [])
+        for sent in answered:
+            if sent.item.message is None:  # an answer to a subscription is another one
+                continue
+            self.slowest = max(self.slowest, self._clock() - sent.at)
+            self._settle(sent.item, refused)
+
+    def on_subscribed(self, mid: int, refused: Sequence[str]) -> None:
+        """Take the answer to a subscription."""
+        sent = self._sent.pop(mid, None)
+        if sent is None or not sent.item.filters:
+            return  # one that nobody has asked for
+        self._proven.add(sent.item.topic)
+        pairs = zip(sent.item.filters, refused, strict=False)
+        self._events += [SubscriptionRefused(topic, reason) for topic, reason in pairs if reason]
+
+    def on_message(self, message: Message) -> None:
+        """Take a message."""
+        if self.accepted:
+            self._events.append(message)
+
+    def _require_client(self) -> Client:
         if self._client is None or not self.accepted:
             raise BrokerError(f"broker {self._to}: not connected")
         return self._client
@@ -216,124 +193,125 @@ class Connection:
         try:
             error = outcome.get(timeout=timeout)
         except queue.Empty:
+            if self._clock() - self._started_at > _DIALS * self._timing.connect:
+                self._end(Lost(f"broker {self._to}: takes connections but completes none; is this an MQTT port?"))
             return
         self._outcome, self._started_at = None, self._clock()
-        if isinstance(error, (OSError, ValueError)):
+        if error is not None:
             self._end(Lost(explain_unreachable(error, self._to, self._timing.connect)))
-        elif error is not None:
-            raise error
 
-    def _run_loop(self, client: paho.Client, timeout: float) -> None:
-        broken = client.loop(timeout) != paho.MQTT_ERR_SUCCESS or client.socket() is None
-        lost = self._explain_close() if broken else self._check_deadlines()
+    def _run_loop(self, client: Client, timeout: float) -> None:
+        fault = client.turn(timeout)
+        now = self._clock()
+        if client.received != self._heard:
+            self._heard, self._heard_at = client.received, now
+        lost = self._check_deadlines(now) if fault is None else self._explain_end(fault, now)
         if lost:
             self._end(lost)
-        else:
+            return
+        if self.accepted and now - self._accepted_at > 2 * WITHIN_S:
+            self._suspects.calm()
+            self._accepted_at = math.inf
+        if self._subscribed and now - self._subscribed.at > WITHIN_S:
+            # Not at its answer already: what is wrong may be the messages that a subscription brings.
+            self._suspects.answered(self._subscribed.item.topic)
+            self._subscribed = None
+        if self.accepted:
             self._flush(client)
 
-    def _explain_close(self) -> Lost:
-        if self._refusal:
-            return Lost(self._refusal, refuses_protocol=self._refuses_protocol)
-        if self.accepted:
-            return Lost(f"broker {self._to}: connection lost")
+    def _explain_end(self, fault: str, now: float) -> Lost:
+        to, reason = self._to, self._refusal
+        if not self.accepted:
+            return self._explain_no_answer(fault)
+        if fault:
+            if self._subscribed and now - self._subscribed.at <= WITHIN_S:
+                self._suspects.lost(self._subscribed.item.topic, "what it brings cannot be read")
+            return Lost(f"broker {to}: {fault}; connecting again")
+        suspect = self._suspect(now) if reason not in NOT_OUR_FAULT else ""
+        if suspect and self._suspects.lost(suspect, reason):
+            given = f" ({reason})" if reason else ""
+            what = f"closes the connection at {suspect}{given}, which is left out for an hour"
+            return Lost(f"broker {to}: {what}; is it forbidden there, or too large?")
+        if reason:
+            at = f" at {suspect}" if suspect else ""
+            return Lost(explain_refusal(reason, to, f"ends the connection{at}"))
+        return Lost(f"broker {to}: connection lost", idle=not suspect and not self._unanswered())
+
+    def _explain_no_answer(self, fault: str) -> Lost:
+        reason = self._refusal
+        if reason:
+            will = _REFUSES_WILL.get(reason, "")
+            old = reason == "Unsupported protocol version"
+            return Lost(explain_refusal(reason, self._to), refuses_protocol=old, refuses_will=will)  # type: ignore[arg-type]
+        if fault:
+            return Lost(f"broker {self._to}: {fault}; is this an MQTT port?", silent=True)
         hint = "does it want a client certificate?" if self._tls else "is this an MQTT port, and one without TLS?"
         return Lost(f"broker {self._to}: closes the connection without an answer; {hint}", silent=True)
 
-    def _check_deadlines(self) -> Lost | None:
-        now = self._clock()
-        if not self.accepted and now - self._started_at > self._timing.connect:
-            return Lost(f"broker {self._to}: accepts connections but does not answer; is this an MQTT port?")
-        if self._unacked and now - next(iter(self._unacked.values()))[1] > self._timing.ack:
-            return Lost(f"broker {self._to}: no acknowledgement within {self._timing.ack:g} s; connecting again")
+    def _unanswered(self) -> list[_Sent]:
+        """Return all without an answer, in no order."""
+        return [*self._sent.values(), *self._behind, *chain(*self._asked.values())]
+
+    def _suspect(self, now: float) -> str:
+        """Return the topic at which the broker may have closed the connection: the oldest that it has not answered."""
+        oldest = min(self._unanswered(), key=lambda sent: sent.at, default=self._unanswerable)
+        return oldest.item.topic if oldest and now - oldest.at <= WITHIN_S else ""
+
+    def _check_deadlines(self, now: float) -> Lost | None:
+        if not self.accepted:
+            if now - self._started_at > self._timing.connect:
+                return Lost(f"broker {self._to}: accepts connections but does not answer; is this an MQTT port?")
+            return None
+        oldest = min(self._unanswered(), key=lambda sent: sent.at, default=None)
+        if oldest is None or self._client is None:
+            return None
+        waited, silent, limit = now - oldest.at, now - self._heard_at, self._timing.ack
+        if waited > limit and (silent > limit or waited > _PATIENCE * limit):
+            waited = limit if silent > limit else waited
+            return Lost(f"broker {self._to}: no acknowledgement within {waited:.3g} s; connecting again", slow=True)
+        if waited > limit / 2 and silent > limit / 2 and not self._asked:
+            self._asked[self._client.ask(oldest.item.topic)] = []  # to tell a slow broker from one that is gone
         return None
 
     def _end(self, lost: Lost) -> None:
         self._events.append(lost)
         self.close(goodbye=False)
 
-    def _flush(self, client: paho.Client) -> None:
+    def _flush(self, client: Client) -> None:
         # A broker may limit the unacknowledged messages (Receive Maximum); paho does not respect that limit.
-        while self._queue and len(self._unacked) < self._receive_maximum:
-            token, message = self._queue.popleft()
-            properties = self._properties(message)
-            info = client.publish(message.topic, message.payload, message.qos, message.retained, properties)
-            if message.qos:
-                self._unacked[info.mid] = token, self._clock()
+        while self._queue and self._has_room(self._queue[0].topic):
+            self._send(client, self._queue.popleft())
+        if self._behind and not self._asked:
+            self._asked[client.ask(self._behind[-1].item.topic)] = self._behind
+            self._behind = []
 
-    def _properties(self, message: Message) -> Properties | None:
-        if self._protocol != "5" or not (message.expires_s or message.correlation):
-            return None
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        if message.expires_s:
-            properties.MessageExpiryInterval = message.expires_s
-        if message.correlation:
-            properties.CorrelationData = message.correlation
-        return properties
+    def _has_room(self, topic: str) -> bool:
+        if self._suspects.careful:
+            waiting = [sent.item.topic for sent in self._unanswered()]
+            if waiting and not {topic, *waiting} <= self._proven:
+                return False
+        return len(self._sent) < self._receive_maximum
 
-    def _make_client(self, client_id: str, will: Message | None) -> paho.Client:
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id,
-            clean_session=None if self._protocol == "5" else not self._timing.session_expiry,
-            protocol=_VERSIONS[self._protocol],
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = self._timing.connect
-        client.max_inflight_messages = _RECEIVE_MAXIMUM
-        if self._to.username:
-            client.username_pw_set(self._to.username, self._to.password or None)
-        if self._tls:
-            client.tls_set_context(self._tls)
-        if will:
-            client.will_set(will.topic, will.payload, will.qos, will.retained)
-        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
-        client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
-        client.on_message = self._on_message
-        return client
-
-    def _on_connect(self, _: paho.Client, __: Any, ___: Any, reason: ReasonCode, properties: Properties | None) -> None:
-        if reason.is_failure:
-            self._refusal = explain_refusal(str(reason), self._to)
-            self._refuses_protocol = str(reason) == "Unsupported protocol version"
+    def _send(self, client: Client, item: _Item) -> None:
+        sent = _Sent(item, self._clock())
+        if item.message is None:
+            self._sent[client.subscribe(item.filters, fresh=item.fresh)] = self._subscribed = sent
             return
-        self.accepted = True
-        self._receive_maximum = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM)
-        self._events.append(Connected(self._protocol))
-
-    def _on_disconnect(self, _: paho.Client, __: Any, flags: Any, reason: ReasonCode, ___: Any) -> None:
-        if flags.is_disconnect_packet_from_server and reason.is_failure:
-            self._refusal = explain_refusal(str(reason), self._to)
-
-    def _on_publish(self, _: paho.Client, __: Any, mid: int, reason: ReasonCode, ___: Any) -> None:
-        if mid in self._unacked:
-            token, _sent = self._unacked.pop(mid)
-            self._events.append(Acked(token, str(reason) if reason.is_failure else ""))
-
-    def _on_subscribe(self, _: paho.Client, __: Any, ___: int, reasons: list[ReasonCode], ____: Any) -> None:
-        pairs = zip(self._topics, reasons, strict=False)
-        self._events += [SubscriptionRefused(topic, str(reason)) for topic, reason in pairs if reason.is_failure]
-
-    def _on_message(self, _: paho.Client, __: Any, message: paho.MQTTMessage) -> None:
-        answer_to = getattr(message.properties, "ResponseTopic", "")
-        correlation = bytes(getattr(message.properties, "CorrelationData", b""))
-        payload = bytes(message.payload)
-        received = Message(message.topic, payload, message.qos, message.retain, 0, answer_to, correlation)
-        self._events.append(received)
-
-
-def _dial(client: paho.Client, to: Endpoint, timing: Timing, outcome: queue.SimpleQueue[Exception | None]) -> None:
-    try:
-        if client.protocol == MQTTProtocolVersion.MQTTv5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = timing.session_expiry
-            if timing.max_packet:
-                properties.MaximumPacketSize = timing.max_packet
-            client.connect(
-                to.host, to.port, timing.keepalive, clean_start=not timing.session_expiry, properties=properties
-            )
+        message = item.message.within(self.limits)
+        try:
+            mid = client.publish(message)
+        except ValueError as error:
+            self._events.append(Acked(item.token, str(error)))
+            return
+        if message.qos:
+            self._sent[mid] = sent
+        elif item.message.qos or self._suspects.careful:
+            self._behind.append(sent)
         else:
-            client.connect(to.host, to.port, timing.keepalive)
-    except Exception as error:
-        outcome.put(error)  # `_await_dial` explains it or raises it again
-    else:
-        outcome.put(None)
+            self._unanswerable = sent
+            self._events.append(Acked(item.token))
+
+    def _settle(self, item: _Item, refused: str) -> None:
+        self._proven.add(item.topic)
+        self._suspects.answered(item.topic)
+        self._events.append(Acked(item.token, refused))

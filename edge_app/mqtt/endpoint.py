@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from edge_app.errors import ConfigError
 
@@ -29,16 +29,21 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Host, port, login and TLS of a broker; `str` and `repr` show no secret."""
+    """Host, port, login and TLS of a broker; `str` and `repr` show no secret.
+
+    path: of its WebSocket, for the transport "websockets".
+    """
 
     host: str
     port: int = 1883
     username: str = ""
     password: str = field(default="", repr=False)
     tls: Tls | None = None
+    transport: Literal["tcp", "websockets"] = "tcp"
+    path: str = "/mqtt"
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ def _detail(error: Exception) -> str:
     return str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error)
 
 
-def explain_unreachable(error: OSError | ValueError, to: Endpoint, timeout_s: float) -> str:
+def explain_unreachable(error: Exception, to: Endpoint, timeout_s: float) -> str:
     """Return one sentence on why connecting to `to` failed, with a remedy.
 
     timeout_s: the limit that a time-out has passed.
@@ -106,12 +111,15 @@ def explain_unreachable(error: OSError | ValueError, to: Endpoint, timeout_s: fl
         advice = "check the CA file, the host name and this device's clock"
     elif isinstance(error, ssl.SSLError) or (to.tls and isinstance(error, ConnectionResetError)):
         what, advice = f"no TLS connection ({_detail(error)})", "is this its TLS port?"
-    elif isinstance(error, (socket.gaierror, UnicodeError)):
+    elif isinstance(error, socket.gaierror) or (to.transport == "tcp" and isinstance(error, UnicodeError)):
         what, advice = "unknown host name", "check its spelling and the network's DNS"
     elif isinstance(error, TimeoutError):
         what, advice = f"no answer within {timeout_s:g} s", "check address, network and firewall"
     elif isinstance(error, ConnectionRefusedError):
         what, advice = "connection refused", "is the broker running, and on this port?"
+    elif to.transport == "websockets":
+        what = f"no WebSocket at {to.path} ({_detail(error) or type(error).__name__})"
+        advice = "check the port of its WebSockets and mqtt.path"
     else:
         what, advice = f"cannot be reached ({_detail(error)})", "check address, network and firewall"
     return f"broker {to}: {what}; {advice}"
@@ -122,9 +130,23 @@ _ADVICE: Final = {
     "Not authorized": "check user name, password and the broker's access list",
     "Session taken over": "another client uses this id: give each device its own site and device name",
     "Server shutting down": "waiting until it is back",
+    "Packet too large": "a message is larger than it takes: ask its administrator for a larger limit",
+    "Topic name invalid": "check mqtt.prefix and the broker's rules for topics",
+    "Quota exceeded": "it takes no more: ask its administrator",
 }
+NOT_OUR_FAULT: Final = frozenset(
+    (
+        *("Session taken over", "Server shutting down", "Server busy", "Keep alive timeout", "Use another server"),
+        *("Server moved", "Message rate too high", "Administrative action", "Connection rate exceeded"),
+        *("Maximum connect time", "Normal disconnection"),
+    )
+)
+"""Reasons for which a broker ends a connection whatever it was sent."""
 
 
-def explain_refusal(reason: str, to: Endpoint) -> str:
-    """Return one sentence on a broker's refusal, with a remedy. reason: name of the MQTT 5 reason code."""
-    return f"broker {to}: refuses us ({reason}); {_ADVICE.get(reason, 'ask its administrator')}"
+def explain_refusal(reason: str, to: Endpoint, what: str = "refuses us") -> str:
+    """Return one sentence on a broker's refusal, with a remedy.
+
+    reason: name of the MQTT 5 reason code. what: what the broker does.
+    """
+    return f"broker {to}: {what} ({reason}); {_ADVICE.get(reason, 'ask its administrator')}"

@@ -18,6 +18,7 @@ from typing import Final
 
 from edge_app.errors import StoreError
 from edge_app.mqtt.command_desk import CommandDesk
+from edge_app.mqtt.commands import NAMES
 from edge_app.mqtt.config_texts import ConfigTexts
 from edge_app.mqtt.connection import Acked, Connected, Event, Lost, Message, SubscriptionRefused
 from edge_app.mqtt.encoding import encode, encode_status, with_late
@@ -171,7 +172,7 @@ class Publisher:
         refused = [f"broker refuses {topic} ({reason})" for topic, reason in self._refusals.copy().items()]
         future = self._future
         waits = ["intervals wait until the clock has reached their end: it was set back"] if future else []
-        others = (self._subscription, *self._configs.limits)
+        others = (self._subscription, *self._configs.limits, *self._session.limits)
         return (*refused, *waits, *(sentence for sentence in others if sentence))
 
     @property
@@ -194,6 +195,9 @@ class Publisher:
         for event in self._session.poll(min(timeout, self._wait)):
             self._handle(event)
         self._wait = timeout
+        if self._session.connected and self._session.released():
+            self._configs.lost()
+            self._announce()
         self._process_outbox()
         if self._session.connected and self._clock() >= self._health_due:
             self._publish_health()
@@ -248,7 +252,8 @@ class Publisher:
         self._taken_back = False
         self._health_due = self._clock()
         self._subscription = ""
-        self._session.subscribe([f"{self._device.prefix}/commands/#"], fresh=True)
+        commands = ["#"] if self._session.broker.wildcards else NAMES
+        self._session.subscribe([f"{self._device.prefix}/commands/{name}" for name in commands], fresh=True)
         self._introduce()
         for birth in self._birth_messages():
             self._publish(birth.message, on_answer=birth.answered)
@@ -277,7 +282,7 @@ class Publisher:
         payload = encode(self._health()).encode()
         # Health is of no use to a subscriber that was away for longer than this; the broker need not keep it.
         expires_s = math.ceil(10 * self._health_s)
-        self._session.publish(Message(f"{self._device.prefix}/health", payload, expires_s=expires_s))
+        self._publish(Message(f"{self._device.prefix}/health", payload, expires_s=expires_s))
 
     def _settle(self, token: int, sent: _InFlight, refused: str) -> None:
         """Use the broker's answer: an interval is delivered when all its messages are answered and counts accepted."""

@@ -6,11 +6,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
 from edge_app.errors import BrokerError
+from edge_app.mqtt.broker_limits import NO_LIMITS, BrokerLimits
 from edge_app.mqtt.connection import Connected, Connection, Event, Lost, Message, Protocol, SubscriptionRefused, Timing
 from edge_app.mqtt.endpoint import Backoff, Endpoint, tls_context
+from edge_app.mqtt.suspects import Suspects
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +26,22 @@ an answer. "asking": 5 is tried once more, to tell such a broker from one that w
 _AFTER_SILENCE: Final[dict[_Legacy, _Legacy]] = {"no": "maybe", "maybe": "maybe", "asking": "yes", "yes": "yes"}
 
 _DUPLICATE_ID_AFTER: Final = 3
-"""Short connections in a row after which a second client with the same id is suspected; few brokers report one."""
+"""Short connections in a row, closed by a broker that owed us no answer, after which a second client with the same id
+is suspected; few brokers report one."""
+_SLOWEST: Final = 32
+"""Longest limit for acknowledgements, in units of the configured one."""
+_WILLS: Final = (NO_LIMITS, BrokerLimits(retain=False), BrokerLimits(retain=False, max_qos=0))
+"""Limits that are assumed in turn with 3.1.1, where a broker that cannot keep the last will only closes the
+connection."""
 
 
 class Session:
     """Connection to one broker that is made again after every loss.
 
-    It belongs to one thread, which must call `poll` again and again; any thread may read `connected`.
+    It belongs to one thread, which must call `poll` again and again; any thread may read `connected` and `limits`.
 
-    to: the broker. client_id: unique at the broker, which throws out the older of two clients with one id.
+    to: the broker, or several addresses of one cluster, which are tried in turn. client_id: unique at the broker, which
+        throws out the older of two clients with one id.
     protocol: "auto" tries MQTT 5 first in each connection and 3.1.1 only where the broker refuses 5, because over
         3.1.1 a message that the broker's access list forbids is acknowledged and lost without notice.
     will: builds the last will, once for each connection. timing: time-outs of a connection. backoff: waits between
@@ -45,7 +55,7 @@ class Session:
 
     def __init__(
         self,
-        to: Endpoint,
+        to: Endpoint | Sequence[Endpoint],
         client_id: str,
         *,
         protocol: ProtocolChoice = "auto",
@@ -55,9 +65,16 @@ class Session:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.problem, self.failures, self.connections = "", 0, 0
-        self._to, self._client_id, self._choice, self._will = to, client_id, protocol, will
+        self._addresses = (to,) if isinstance(to, Endpoint) else tuple(to)
+        self._turn = 0
+        self._client_id, self._choice, self._will = client_id, protocol, will
         self._timing, self._backoff, self._clock = timing, backoff, clock
-        self._tls = tls_context(to.tls) if to.tls else None
+        self._tls = tls_context(self._to.tls) if self._to.tls else None
+        self._suspects = Suspects(clock)
+        self._assumed = NO_LIMITS
+        self._wills, self._confirmed = 0, False
+        self._ack = timing.ack
+        self._idle = 0
         self._connection: Connection | None = None
         self._protocol: Protocol = self._preferred_protocol
         self._legacy: _Legacy = "no"
@@ -70,6 +87,17 @@ class Session:
         connection = self._connection
         return connection is not None and connection.accepted
 
+    @property
+    def broker(self) -> BrokerLimits:
+        """The limits of the broker; those of the last connection while there is none."""
+        connection = self._connection
+        return connection.limits if connection is not None and connection.accepted else self._assumed
+
+    @property
+    def limits(self) -> list[str]:
+        """One sentence for each limit of the broker that changes what is delivered."""
+        return list(self.broker.sentences())
+
     def poll(self, timeout: float) -> Sequence[Event]:
         """Connect when due, send and receive for at most about `timeout` seconds; return the events, oldest first."""
         remaining = self._due - self._clock()
@@ -81,7 +109,7 @@ class Session:
         return [event for event in self._connection.poll(timeout) if self._handle(event)]
 
     def publish(self, message: Message) -> int:
-        """Queue a message and return its token; with QoS 1, `Acked` with this token or `Lost` follows.
+        """Queue a message and return its token; `Acked` with this token or `Lost` follows.
 
         Raises BrokerError: when there is no connection. The session stores nothing, so the caller keeps what must not
         be lost.
@@ -96,11 +124,19 @@ class Session:
         """
         self._require_connection().subscribe(topics, fresh=fresh)
 
+    def released(self) -> bool:
+        """Return True once when something that was left out may be tried again."""
+        return self._suspects.released()
+
     def close(self) -> None:
         """Disconnect with a goodbye, so that the broker does not publish the last will."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @property
+    def _to(self) -> Endpoint:
+        return self._addresses[self._turn]
 
     @property
     def _preferred_protocol(self) -> Protocol:
@@ -116,9 +152,11 @@ class Session:
             self._to,
             self._client_id,
             self._protocol,
-            timing=self._timing,
+            timing=replace(self._timing, ack=self._ack),
             will=self._will() if self._will else None,
             tls=self._tls,
+            suspects=self._suspects,
+            assumed=self._assumed,
             clock=self._clock,
         )
 
@@ -131,12 +169,19 @@ class Session:
         return True
 
     def _accept(self, protocol: Protocol) -> bool:
-        if protocol == "3.1.1" and self._legacy == "maybe":
+        doubtful = self._wills and not self._confirmed
+        if (protocol == "3.1.1" and self._legacy == "maybe") or doubtful:
             # Either a legacy broker, or one that was down for a moment behind a proxy that closed the connection: try
-            # MQTT 5 once more to find out.
+            # MQTT 5, or the whole last will, once more to find out.
             self.close()
-            self._legacy, self._protocol, self._due = "asking", "5", self._clock()
+            self._due = self._clock()
+            if doubtful:
+                self._confirmed, self._assumed = True, NO_LIMITS
+            else:
+                self._legacy, self._protocol = "asking", "5"
             return False
+        if self._confirmed and self._assumed == NO_LIMITS:
+            self._wills, self._confirmed = 0, False
         self._legacy = "no" if protocol == "5" else self._legacy
         self.problem, self._connected_at = "", self._clock()
         self.connections += 1
@@ -144,18 +189,29 @@ class Session:
         return True
 
     def _retry(self, lost: Lost) -> None:
-        self._connection, connected_at, self._connected_at = None, self._connected_at, None
-        if self._falls_back(lost):
-            self._protocol, self._due = "3.1.1", self._clock()
+        connection, self._connection = self._connection, None
+        connected_at, self._connected_at = self._connected_at, None
+        if self._falls_back(lost) or self._falls_short(lost):
+            self._due = self._clock()
             return
+        if connection is not None and connected_at is not None:
+            slowest = 2.0 * (self._ack if lost.slow else connection.slowest)
+            self._ack = min(max(self._timing.ack, slowest), self._timing.ack * _SLOWEST)
         # A connection that soon ends, for instance because another client uses the same id, counts as a failure.
         lasted = connected_at is not None and self._clock() - connected_at >= self._backoff.max_s
         self.failures = 1 if lasted else self.failures + 1
-        self._protocol = self._preferred_protocol
-        self._due = self._clock() + self._backoff.delay(self.failures)
+        self._idle = 0 if lasted or not lost.idle else self._idle + 1
         problem = lost.reason
-        if connected_at is not None and self.failures >= _DUPLICATE_ID_AFTER:
+        if self._idle >= _DUPLICATE_ID_AFTER:
             problem += f", each time soon after connecting; does another client use the id {self._client_id}?"
+        self._note_problem(problem)
+        self._protocol = self._preferred_protocol
+        rounds, others = divmod(self.failures - 1, len(self._addresses))
+        self._turn = (self._turn + 1) % len(self._addresses)
+        untried = others + 1 < len(self._addresses)
+        self._due = self._clock() + self._backoff.delay(1 if untried else rounds + 1)
+
+    def _note_problem(self, problem: str) -> None:
         if problem != self.problem:
             self.problem = problem
             log.warning("%s", problem)
@@ -169,7 +225,24 @@ class Session:
             self._legacy = _AFTER_SILENCE[self._legacy]
         elif self._legacy != "yes":
             self._legacy = "no"
-        return asked_v5 and (lost.refuses_protocol or lost.silent)
+        if asked_v5 and (lost.refuses_protocol or lost.silent):
+            self._protocol = "3.1.1"
+            return True
+        return False
+
+    def _falls_short(self, lost: Lost) -> bool:
+        """Return True when the broker must be tried at once with a last will that it may be able to keep."""
+        if lost.refuses_will:
+            narrower = BrokerLimits(retain=lost.refuses_will != "retain", max_qos=int(lost.refuses_will != "qos"))
+            before, self._assumed = self._assumed, narrower.under(self._assumed)
+            return self._assumed != before
+        if lost.silent and self._choice == "3.1.1" and self._will is not None:
+            if self._confirmed and self._assumed == NO_LIMITS:
+                self._assumed = _WILLS[self._wills]  # it has accepted this one and closes at the whole one
+                return True
+            self._wills = (self._wills + 1) % len(_WILLS)
+            self._assumed, self._confirmed = _WILLS[self._wills], False
+        return False
 
 
 class Subscriber:

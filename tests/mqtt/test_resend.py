@@ -146,7 +146,7 @@ def publish_with_response(found: City, message: Message, topic: str, correlation
     assert connection._client is not None
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.ResponseTopic, properties.CorrelationData = topic, correlation
-    connection._client.publish(message.topic, message.payload, 1, False, properties)
+    connection._client._paho.publish(message.topic, message.payload, 1, False, properties)
     return True
 
 
@@ -258,23 +258,15 @@ def test_a_broker_that_refuses_the_text_holds_no_count_back(state: State, tmp_pa
         publisher.drain(1.0)
 
 
-def test_a_text_at_which_the_connection_is_lost_again_and_again_holds_no_count_back(state: State) -> None:
-    sent: list[Message] = []
-    texts = ConfigTexts(state.outbox.memory, DEVICE, META)
+def test_a_text_that_the_broker_does_not_answer_holds_no_count_back_for_long(state: State) -> None:
+    from tests.support.publisher_cases import Clock
 
-    def publish(message: Message, *, on_answer: Callable[[str], object]) -> int:
-        assert on_answer is not None
-        sent.append(message)
-        return len(sent)
-
-    for _ in range(3):
-        texts.publish_current(publish)
-        assert not texts.ready(DEVICE.prefix, META.config, publish)
-        texts.lost()
-    texts.publish_current(publish)
-    assert texts.ready(DEVICE.prefix, META.config, publish)
-    assert len(sent) == 3
-    assert "lost at each attempt" in texts.limits[0]
+    clock = Clock(0.0)
+    texts = ConfigTexts(state.outbox.memory, DEVICE, META, clock)
+    texts.publish_current(lambda _message, on_answer: 1)  # noqa: ARG005
+    assert not texts.ready(DEVICE.prefix, META.config, lambda _message, on_answer: 2)  # noqa: ARG005
+    clock.now += 21.0
+    assert texts.ready(DEVICE.prefix, META.config, lambda _message, on_answer: 3)  # noqa: ARG005
 
 
 def test_the_latest_of_a_removed_line_is_taken_back(state: State, port: int) -> None:

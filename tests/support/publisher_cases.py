@@ -18,7 +18,7 @@ from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import Health, LineMeta, Meta, SourceHealth
 from edge_app.mqtt.publisher import Publisher, will
-from edge_app.mqtt.session import Session
+from edge_app.mqtt.session import ProtocolChoice, Session
 from edge_app.records import IntervalCounts
 from edge_app.storage.journal import EncodedInterval, Identity, Journal, LineState, SavedState
 from edge_app.storage.outbox import ClosedInterval, Outbox
@@ -78,17 +78,31 @@ class State:
 
     def publisher(self, port: int, *, timing: Timing = SHORT, to: Endpoint | None = None, **options: Any) -> Publisher:
         utc: Callable[[], float] = options.setdefault("utc", lambda: START + 1e6)
-        self.session = session = session_to(port, timing=timing, to=to, utc=utc)
+        how = {key: options.pop(key) for key in ("protocol", "session_clock") if key in options}
+        self.session = session = session_to(port, timing=timing, to=to, utc=utc, **how)
         options.setdefault("interval_s", 60.0)
         options.setdefault("installation", lambda: INSTALLATION)
-        return Publisher(session, self.outbox, DEVICE, META, health, **options)
+        return Publisher(session, self.outbox, DEVICE, options.pop("meta", META), health, **options)
 
 
 def session_to(
-    port: int, *, timing: Timing = SHORT, to: Endpoint | None = None, utc: Callable[[], float] = lambda: START
+    port: int,
+    *,
+    timing: Timing = SHORT,
+    to: Endpoint | None = None,
+    utc: Callable[[], float] = lambda: START,
+    protocol: ProtocolChoice = "auto",
+    session_clock: Callable[[], float] = time.monotonic,
 ) -> Session:
-    where = to or Endpoint(HOST, port)
-    return Session(where, DEVICE.client_id, will=lambda: will(DEVICE, utc()), timing=timing, backoff=QUICK)
+    return Session(
+        to or Endpoint(HOST, port),
+        DEVICE.client_id,
+        protocol=protocol,
+        will=lambda: will(DEVICE, utc()),
+        timing=timing,
+        backoff=QUICK,
+        clock=session_clock,
+    )
 
 
 def health() -> Health:

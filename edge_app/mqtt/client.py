@@ -1,0 +1,296 @@
+"""paho's MQTT client with bounds on what a broker can make it do. The only file that imports paho.
+
+paho's network loop runs inside `Client.turn`, in the thread that calls it, and in no thread of its own: callbacks
+cannot race with the owner. Whatever paho raises there, from whatever a broker has sent, becomes a sentence. Only
+connecting has a thread, because name resolution may block for longer than a stop can wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import ssl
+import threading
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edge_app.errors import ResourceError
+from edge_app.mqtt.broker_limits import BrokerLimits
+from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Message, Timing
+from edge_app.mqtt.events import Protocol as Version
+from edge_app.system.threads import start_thread
+
+RECEIVE_MAXIMUM: Final = 65535
+"""Unacknowledged messages that a broker accepts unless it announces a limit (MQTT 5, 3.2.2.3.3)."""
+_VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+_CONNACK: Final = 0x20
+_PUBLISH: Final = 0x30
+_QOS_2: Final = 0x04
+"""Bit of a PUBLISH with QoS 2, which nobody here subscribes to, or of the invalid QoS 3."""
+_PUBACK: Final = 0x40
+_PUBACK_REASONS: Final = frozenset((0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99))
+_UNSPECIFIED: Final = 0x80
+_TOO_LARGE: Final = 0x95
+_UNREAD: Final = 5_000
+"""Packets that may come in while the broker takes nothing: each may want an answer, which waits in memory."""
+
+
+class Handler(Protocol):
+    """Takes what happens on a connection; called within `Client.turn`."""
+
+    def on_accepted(self, limits: BrokerLimits, receive_maximum: int) -> None: ...
+
+    def on_refused(self, reason: str) -> None:
+        """reason: name of the MQTT 5 reason code, in the CONNACK or in a later DISCONNECT."""
+        ...
+
+    def on_answered(self, mid: int, refused: str) -> None:
+        """The broker has answered a publication with QoS 1, or what `Client.ask` sent."""
+        ...
+
+    def on_subscribed(self, mid: int, refused: Sequence[str]) -> None:
+        """refused: for each filter the reason for refusing it, empty when it was taken."""
+        ...
+
+    def on_message(self, message: Message) -> None: ...
+
+
+class _Guarded(paho.Client):
+    """paho's client, with paho's own three steps between socket and packet guarded."""
+
+    largest: int = 0
+    received: int = 0
+    waiting: int = 0
+    fault: str = ""
+    odd_reason: str = ""
+    """Reason of the present PUBACK that paho would not read: mosquitto answers with 0x95 what only a DISCONNECT may."""
+    line: socket.socket | None = None
+    """Second handle of the connection while it is made, so that another thread can end it, with TLS or without."""
+
+    def _create_socket_connection(self) -> socket.socket:
+        connection = super()._create_socket_connection()
+        self.line = connection.dup()
+        return connection
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        # For the body of a packet paho asks for all that is left of it, and Python reserves as much.
+        if bufsize > self.largest or len(getattr(self._sock, "_readbuffer", b"")) > 2 * self.largest:
+            self.fault = f"sends a packet of {bufsize} bytes, more than the {self.largest} that are taken"
+            raise OSError(self.fault)
+        data = super()._sock_recv(bufsize)
+        self.received += len(data)
+        return data
+
+    def _packet_handle(self) -> MQTTErrorCode:
+        kind = self._in_packet["command"]
+        self.waiting = self.waiting + 1 if self.want_write() else 0
+        if kind & 0xF0 == _CONNACK and self.is_connected():
+            self.fault = "accepts the connection a second time"
+        elif kind & 0xF0 == _PUBLISH and kind & _QOS_2:
+            self.fault = "sends a message of QoS 2, which nobody has asked for"
+        elif self.waiting > _UNREAD:
+            self.fault = "takes nothing of what is sent, but sends more and more"
+        else:
+            self.odd_reason = self._take_odd_reason() if kind & 0xF0 == _PUBACK else ""
+            return super()._packet_handle()
+        return paho.MQTT_ERR_PROTOCOL
+
+    def _take_odd_reason(self) -> str:
+        packet = self._in_packet["packet"]
+        if len(packet) < 3 or packet[2] in _PUBACK_REASONS:
+            return ""
+        code, packet[2] = packet[2], _UNSPECIFIED
+        return "Packet too large" if code == _TOO_LARGE else f"reason {code:#x}"
+
+
+class Client:
+    """One connection's client. All but `dial` and `abort` belong to one thread.
+
+    will: as the broker takes it.
+    """
+
+    def __init__(
+        self,
+        to: Endpoint,
+        client_id: str,
+        protocol: Version,
+        timing: Timing,
+        will: Message | None,
+        tls: ssl.SSLContext | None,
+        handler: Handler,
+    ) -> None:
+        self._to, self._protocol, self._timing, self._handler = to, protocol, timing, handler
+        self._closed = False
+        self._paho = client = _Guarded(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=None if protocol == "5" else not timing.session_expiry,
+            protocol=_VERSIONS[protocol],
+            transport=to.transport,
+            reconnect_on_failure=False,
+        )
+        client.largest = timing.max_packet
+        client.connect_timeout = timing.connect
+        client.max_inflight_messages = RECEIVE_MAXIMUM
+        if to.transport == "websockets":
+            client.ws_set_options(path=to.path)
+        if to.username:
+            client.username_pw_set(to.username, to.password or None)
+        if tls:
+            client.tls_set_context(tls)
+        if will:
+            client.will_set(will.topic, will.payload, will.qos, will.retained)
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
+        client.on_message, client.on_unsubscribe = self._on_message, self._on_unsubscribe
+
+    def dial(self) -> queue.SimpleQueue[Exception | None]:
+        """Connect in a thread; the queue gets None, or what went wrong."""
+        outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        thread = threading.Thread(target=self._dial, args=(outcome,), name="mqtt-dial", daemon=True)
+        try:
+            start_thread(thread, tries_s=0)
+        except ResourceError as error:
+            outcome.put(error)  # like a broker that cannot be reached: tried again later
+        return outcome
+
+    def abort(self) -> None:
+        """End an attempt to connect: its thread ends too, unless it still waits for a name server."""
+        line = self._paho.line
+        if line is not None:
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def received(self) -> int:
+        """Bytes that have come in so far."""
+        return self._paho.received
+
+    def turn(self, timeout: float) -> str | None:
+        """Send and receive for at most about `timeout` seconds.
+
+        Return None while the connection lasts, otherwise what the broker did wrong; empty when it only closed it.
+        """
+        client = self._paho
+        try:
+            code = client.loop(timeout)
+        except Exception as error:  # anything: a broker decides what paho has to read
+            client.fault = f"sends what cannot be read ({type(error).__name__})"
+        else:
+            if code == paho.MQTT_ERR_SUCCESS and client.socket() is not None:
+                return None
+            if code == paho.MQTT_ERR_PROTOCOL:
+                client.fault = client.fault or "sends what is no valid MQTT"
+        return client.fault
+
+    def publish(self, message: Message) -> int:
+        """Send a message; return its number. Raises ValueError: when it cannot be one, as with a wildcard in it."""
+        properties = self._properties(message)
+        info = self._paho.publish(message.topic, message.payload, message.qos, message.retained, properties)
+        return info.mid
+
+    def subscribe(self, topics: Sequence[str], *, fresh: bool) -> int:
+        """Subscribe to topic filters at QoS 1; return the number that the answer bears. fresh: see `Connection`."""
+        if fresh and self._protocol == "5":
+            options = SubscribeOptions(
+                qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
+            )
+            _, mid = self._paho.subscribe([(topic, options) for topic in topics])
+        else:
+            _, mid = self._paho.subscribe([(topic, 1) for topic in topics])
+        return mid or 0
+
+    def ask(self, topic: str) -> int:
+        """Have the broker answer, to what changes nothing: an unsubscription from a topic without a subscription.
+
+        It works in order, so its answer says that it has taken all that was sent before, and that it is alive.
+        """
+        _, mid = self._paho.unsubscribe(topic)
+        return mid or 0
+
+    def close(self, *, goodbye: bool) -> None:
+        """Close the connection, with a DISCONNECT for a goodbye."""
+        self._closed = True
+        self.abort()
+        if goodbye:
+            with contextlib.suppress(OSError, ValueError):
+                self._paho.disconnect()
+        connection = self._paho.socket()
+        if connection is not None:
+            connection.close()
+        # This object and paho's refer to each other: unless one drops its reference, the sockets stay open until the
+        # garbage collector runs.
+        del self._paho
+
+    def _dial(self, outcome: queue.SimpleQueue[Exception | None]) -> None:
+        # Nothing of paho's is referred to any more when the outcome is known: see `close`.
+        outcome.put(self._connect(self._paho))
+
+    def _connect(self, client: _Guarded) -> Exception | None:
+        to, timing, failure = self._to, self._timing, None
+        try:
+            if self._protocol == "5":
+                properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+                properties.SessionExpiryInterval = timing.session_expiry
+                properties.MaximumPacketSize = timing.max_packet
+                clean = not timing.session_expiry
+                client.connect(to.host, to.port, timing.keepalive, clean_start=clean, properties=properties)
+            else:
+                client.connect(to.host, to.port, timing.keepalive)
+        except Exception as error:  # anything: a server decides what paho has to read
+            failure = error
+        line, client.line = client.line, None
+        late = client.socket() if self._closed else None
+        for connection in (line, late):
+            if connection is not None:
+                connection.close()
+        return failure
+
+    def _properties(self, message: Message) -> Properties | None:
+        if self._protocol != "5" or not (message.expires_s or message.correlation):
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if message.expires_s:
+            properties.MessageExpiryInterval = message.expires_s
+        if message.correlation:
+            properties.CorrelationData = message.correlation
+        return properties
+
+    def _on_connect(self, _: Any, __: Any, ___: Any, reason: ReasonCode, properties: Properties | None) -> None:
+        if reason.is_failure:
+            self._handler.on_refused(str(reason))
+            return
+        limits = BrokerLimits.announced(properties)
+        self._handler.on_accepted(limits, getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM))
+
+    def _on_disconnect(self, _: Any, __: Any, flags: Any, reason: ReasonCode, ___: Any) -> None:
+        if flags.is_disconnect_packet_from_server and reason.is_failure:
+            self._handler.on_refused(str(reason))
+
+    def _on_publish(self, _: Any, __: Any, mid: int, reason: ReasonCode, ___: Any) -> None:
+        self._handler.on_answered(mid, (self._paho.odd_reason or str(reason)) if reason.is_failure else "")
+
+    def _on_unsubscribe(self, _: Any, __: Any, mid: int, ___: Any, ____: Any) -> None:
+        self._handler.on_answered(mid, "")
+
+    def _on_subscribe(self, _: Any, __: Any, mid: int, reasons: list[ReasonCode], ___: Any) -> None:
+        self._handler.on_subscribed(mid, [str(reason) if reason.is_failure else "" for reason in reasons])
+
+    def _on_message(self, _: Any, __: Any, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""
+        answer_to = getattr(message.properties, "ResponseTopic", "")
+        correlation = bytes(getattr(message.properties, "CorrelationData", b""))
+        payload = bytes(message.payload)
+        self._handler.on_message(Message(topic, payload, message.qos, message.retain, 0, answer_to, correlation))

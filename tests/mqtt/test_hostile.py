@@ -1,0 +1,174 @@
+"""Connection and publisher against a broker that sends what no broker may: nothing ends them, nothing stalls them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import resource
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from edge_app.mqtt.connection import MAX_PACKET, Acked, Connected, Lost, Message, Timing
+from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.session import Session
+from tests.support.brokers import QUICK, eventually, run_until
+from tests.support.hostile_broker import (
+    CONNACK,
+    PUBACK,
+    PUBLISH,
+    SUBACK,
+    UNSUBACK,
+    HostileBroker,
+    hostile_broker,
+    packet,
+    publish,
+    text,
+)
+from tests.support.publisher_cases import DEVICE, State, settle
+
+COMMANDS = f"{DEVICE.prefix}/commands"
+TIMING = Timing(connect=2.0, keepalive=5, ack=5.0, max_packet=MAX_PACKET)
+IGNORED = {
+    "topic is no UTF-8": publish(b"\xff\xfe/commands/ping", b"{}"),
+    "topic is no UTF-8, QoS 1": publish(b"\xc3\x28", b"{}", qos=1),
+    "topic with a NUL": publish(f"{COMMANDS}/ping\0", b"{}", qos=1),
+    "topic with a wildcard": publish(f"{COMMANDS}/a+#", b'{"schema": "edge-app/command/1", "id": "x"}', qos=1),
+    "command without a name": publish(f"{COMMANDS}/", b'{"schema": "edge-app/command/1", "id": "x"}', qos=1),
+    "topic of somebody else": publish("elsewhere", b"x" * 1000),
+    "empty topic": publish("", b"x"),
+    "payload of 16 KB": publish(f"{COMMANDS}/ping", b"[" * 16_000, qos=1),
+    "acknowledgement of nothing": packet(PUBACK, b"\x12\x34"),
+    "answer to no subscription": packet(SUBACK, b"\x12\x34\0\x80"),
+    "answer to no unsubscription": packet(UNSUBACK, b"\x12\x34\0\x80"),
+    "PINGRESP that nobody wants": packet(0xD0),
+    "PINGREQ": packet(0xC0),
+    "PUBREC, PUBREL, PUBCOMP of nothing": packet(0x50, b"\0\1") + packet(0x62, b"\0\2") + packet(0x70, b"\0\3"),
+}
+ENDS_THE_CONNECTION = {
+    "second CONNACK": packet(CONNACK, b"\0\0\0"),
+    "QoS 2": packet(PUBLISH | 4, text("a") + b"\0\1\0x"),
+    "QoS 3": packet(PUBLISH | 6, text("a") + b"\0\1\0x"),
+    "268 MB": bytes([PUBLISH]) + b"\xff\xff\xff\x7f" + text("a") + b"\0" + b"x" * 65536,
+    "one byte too large": bytes([PUBLISH]) + b"\x81\x90\x01" + text("a"),
+    "length of five bytes": bytes([PUBLISH]) + b"\xff\xff\xff\xff\x01",
+    "type 0": packet(0x00, b"abc"),
+    "AUTH": packet(0xF0, b"\x18\0"),
+    "CONNECT": packet(0x10, text("MQTT") + b"\5\2\0\0\0\0\0"),
+    "topic longer than its packet": packet(PUBLISH, b"\xff\xffab"),
+    "properties longer than their packet": packet(PUBLISH, text("a") + b"\x7f"),
+    "properties without an end": packet(PUBLISH, text("a") + b"\xff\xff\xff\xff\xff\xff"),
+    "property of another packet": packet(PUBLISH, text("a") + b"\x05\x11\0\0\0\1"),
+    "response topic is no UTF-8": packet(PUBLISH, text("a") + b"\x05\x08\0\x02\xff\xfe"),
+    "empty PUBACK": packet(PUBACK),
+    "PUBACK with an unknown property": packet(PUBACK, b"\0\1\0\2\x7f\1"),
+    "empty SUBACK": packet(SUBACK),
+    "SUBACK with an unknown reason": packet(SUBACK, b"\0\1\0\x55"),
+    "DISCONNECT with an unknown reason": packet(0xE0, b"\x33"),
+    "DISCONNECT with garbage": packet(0xE0, b"\x8e\xff\xff\xff\xff"),
+}
+
+
+@pytest.fixture
+def broker() -> Iterator[HostileBroker]:
+    with hostile_broker() as running:
+        yield running
+
+
+def session_to(broker: HostileBroker, **options: object) -> Session:
+    return Session(Endpoint(HOST, broker.port), "test", timing=TIMING, backoff=QUICK, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", IGNORED)
+def test_a_message_that_nobody_asked_for_is_ignored_and_counts_go_on(
+    state: State, broker: HostileBroker, name: str
+) -> None:
+    broker.brings = IGNORED[name] * 3
+    state.close_intervals(2)
+    publisher = state.publisher(broker.port, timing=TIMING)
+    settle(publisher, lambda: publisher.delivered == 2)
+    state.close_intervals(1)
+    settle(publisher, lambda: publisher.delivered == 3)
+    assert (broker.connections, publisher.problem) == (1, "")
+    assert not any("/replies/" in topic for topic in broker.topics())
+
+
+@pytest.mark.parametrize("name", ENDS_THE_CONNECTION)
+def test_a_malformed_packet_ends_the_connection_with_its_reason_and_nothing_else(
+    broker: HostileBroker, name: str
+) -> None:
+    broker.greeting = ENDS_THE_CONNECTION[name]
+    subject = session_to(broker)
+    (lost,) = (event for event in run_until(subject, Lost) if isinstance(event, Lost))
+    assert lost.reason.startswith(f"broker {HOST}:{broker.port}: ")
+    assert "connection lost" not in lost.reason or "DISCONNECT" in name
+    broker.greeting = b""
+    run_until(subject, Connected)
+    token = subject.publish(Message("a", b"x", qos=1))
+    assert Acked(token) in run_until(subject, Acked)
+    subject.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        packet(CONNACK),
+        packet(CONNACK, b"\0"),
+        packet(CONNACK, b"\0\x33\0"),
+        packet(CONNACK, b"\0\0\xff\xff\xff\xff\xff"),
+        packet(CONNACK, b"\0\0\3\x21\0\0"),
+        packet(SUBACK, b"\0\1\0\1"),
+        publish("a", b"before the CONNACK") + packet(0x00),
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2p1\r\n",
+        bytes(range(256)) * 4,
+    ],
+)
+def test_an_answer_that_is_no_connack_is_explained(broker: HostileBroker, answer: bytes) -> None:
+    broker.refuse = lambda _flags, _level: None
+    subject = session_to(broker, protocol="5")
+    with contextlib.ExitStack() as stack:
+        stack.callback(subject.close)
+        broker.refuse = lambda _flags, _level: None
+        broker.prelude = answer
+        eventually(lambda: subject.poll(0.02) is not None and subject.problem)
+        assert "is this an MQTT port" in subject.problem
+
+
+def test_a_giant_message_costs_no_memory(broker: HostileBroker) -> None:
+    broker.greeting = ENDS_THE_CONNECTION["268 MB"]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for protocol in ("5", "3.1.1"):
+        subject = session_to(broker, protocol=protocol)
+        assert "268435" in str(run_until(subject, Lost))
+        subject.close()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
+
+
+def test_the_largest_packet_is_announced(broker: HostileBroker) -> None:
+    subject = session_to(broker, protocol="5")
+    run_until(subject, Connected)
+    assert struct.pack("!BI", 0x27, MAX_PACKET) in broker.hello
+    subject.close()
+
+
+def test_a_subscription_that_brings_what_cannot_be_read_is_left_out(state: State, broker: HostileBroker) -> None:
+    """With 3.1.1 a retained command of 100 KB would end every connection."""
+    broker.brings = publish(f"{COMMANDS}/x", bytes(100_000), qos=1, retained=True)
+    publisher = state.publisher(broker.port, timing=TIMING)
+    settle(publisher, lambda: broker.connections == 4)
+    state.close_intervals(2)
+    settle(publisher, lambda: publisher.delivered == 2)
+    assert (broker.connections, len(broker.filters)) == (4, 3)
+    (limit,) = publisher.limits
+    assert "commands/# (the connection was lost 3 times at it (what it brings cannot be read)" in limit
+
+
+def test_a_flood_is_read_without_holding_up_the_counts(state: State, broker: HostileBroker) -> None:
+    state.close_intervals(10)
+    broker.brings = b"".join(itertools.islice(itertools.cycle(IGNORED.values()), 500))
+    publisher = state.publisher(broker.port, timing=TIMING, rate=1e6)
+    settle(publisher, lambda: publisher.delivered == 10)
+    assert broker.connections == 1
