@@ -97,8 +97,9 @@ class Tracks:
     classes: int16 (M,), indices into LABELS, the vote over the track so far.
     scores: float32 (M,), mean detection score.
     seen: bool (M,), True where a detection of this frame was matched, False where the track is only predicted.
-    origins: float32 (M, 2), px, and born: float64 (M,), monotonic s: place and time of the first detection, before the
-    track was confirmed.
+    origins: float32 (M, 2), px, and born: float64 (M,), monotonic s: place and time from which the vehicle moved,
+    before the track was confirmed. first_seen: float64 (M,), monotonic s, of its first detection; earlier than born
+    where it stood at first.
     """
 
     ids: NDArray[np.int64]
@@ -110,6 +111,7 @@ class Tracks:
     seen: NDArray[np.bool_]
     origins: FloatArray
     born: NDArray[np.float64]
+    first_seen: NDArray[np.float64]
 
     def __post_init__(self) -> None:
         m = len(self.ids)
@@ -122,6 +124,7 @@ class Tracks:
         _check("seen", self.seen, np.bool_, (m,))
         _check("origins", self.origins, np.float32, (m, 2))
         _check("born", self.born, np.float64, (m,))
+        _check("first_seen", self.first_seen, np.float64, (m,))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -139,6 +142,7 @@ class Tracks:
             seen=np.empty(0, np.bool_),
             origins=points,
             born=np.empty(0, np.float64),
+            first_seen=np.empty(0, np.float64),
         )
 
 

@@ -55,6 +55,7 @@ def tracks(*vehicles: tuple[float, float, float, float], seen: bool = True) -> T
         seen=np.full(n, seen),
         origins=centres,
         born=np.zeros(n),
+        first_seen=np.zeros(n),
     )
 
 

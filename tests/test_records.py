@@ -16,6 +16,7 @@ GOOD: dict[str, Any] = {
     "ids": np.zeros(2, np.int64), "boxes": np.zeros((2, 4), np.float32), "centroids": np.zeros((2, 2), np.float32),
     "velocities": np.zeros((2, 2), np.float32), "classes": np.zeros(2, np.int16), "scores": np.zeros(2, np.float32),
     "seen": np.zeros(2, np.bool_), "origins": np.zeros((2, 2), np.float32), "born": np.zeros(2, np.float64),
+    "first_seen": np.zeros(2, np.float64),
 }  # fmt: skip
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.counting.duplicates import DuplicateFilter
+from edge_app.counting.standing import HIDDEN_S
 from edge_app.records import LineCrossing, Tracks
 
-_FORGET_S = 30.0
+_FORGET_S = 1.5 * HIDDEN_S
 """Time, s, after which a track is forgotten: longer than any track lives undetected."""
 _MANY_TRACKS = 256
 """Number of remembered tracks from which old ones are removed; with fewer it is not worth the time."""
@@ -23,6 +24,10 @@ _UNSEEN_S = 0.8
 """Longest time, s, between a crossing and the first detection of its vehicle."""
 _UNSEEN_EXTENTS = 1.0
 """Longest distance of that first detection behind the line, in box extents across the line."""
+_STOOD_S = 0.25
+"""Time, s, between first detection and start from which a vehicle was seen standing: it was not detected late."""
+_SCENE_S = 2.0
+"""Time, s, from the first frame within which standing vehicles appear that were there before."""
 
 
 @dataclass(slots=True)
@@ -64,8 +69,8 @@ class _TrackMemory:
 
         distance, along, time: place of this frame; extent: px of the box across the line. since: s of the first frame.
 
-        A vehicle cannot appear on the road from nowhere, so it was detected late. One that was parked there starts too
-        slowly to match, and vehicles in the very first frame are left alone.
+        A vehicle cannot appear on the road from nowhere, so it was detected late. Vehicles in the very first frame are
+        left alone.
         """
         elapsed = time - self.time
         if elapsed <= 0:
@@ -143,10 +148,21 @@ class LineCounter:
         for row in new:
             start = float(first[row])
             memory = _TrackMemory(start, float(first_along[row]), float(tracks.born[row]), 1 if start >= 0 else -1)
-            memory.assume_crossing(
-                float(distance[row]), float(along[row]), time, float(extent[row]), self._first_update
-            )
+            if self._may_have_crossed(memory, float(tracks.first_seen[row]), float(extent[row])):
+                memory.assume_crossing(
+                    float(distance[row]), float(along[row]), time, float(extent[row]), self._first_update
+                )
             self._memories[int(tracks.ids[row])] = memory
+
+    def _may_have_crossed(self, memory: _TrackMemory, first_seen: float, extent: float) -> bool:
+        """Return whether a new track may have crossed the line before its first detection.
+
+        One that was seen standing before it moved did not cross just then; it may have come there hidden by others
+        only where it stands in the dead band, and only when it was not there from the beginning.
+        """
+        if memory.time - first_seen <= _STOOD_S:
+            return True
+        return abs(memory.distance) <= self._band * extent and first_seen - self._first_update > _SCENE_S
 
     def _forget(self, time: float) -> None:
         # A track that is only hidden for now stays: when it comes back it must not cross a second time.

@@ -2,8 +2,9 @@
 
 Association is global and greedy by distance to the predicted centroid, gated by box size; strong detections first,
 weak ones only to continue a track (Zhang et al., "ByteTrack", 2022). A box that has not moved is no vehicle in motion
-and stays unconfirmed. Everything is in seconds and box sizes, so the same settings hold at any frame rate and picture
-size. One box size is sqrt(width * height) of the track itself.
+and stays unconfirmed. A vehicle that stands keeps its place while others hide it. Everything is in seconds and box
+sizes, so the same settings hold at any frame rate and picture size. One box size is sqrt(width * height) of the track
+itself.
 
 Pure: no clock, no I/O. All tracks live in arrays, one row a track, so that thirty cost little more than one.
 """
@@ -11,10 +12,12 @@ Pure: no clock, no I/O. All tracks live in arrays, one row a track, so that thir
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_app.counting import standing
 from edge_app.records import LABELS, Detections, FloatArray, Tracks
 
 
@@ -51,6 +54,10 @@ class TrackerSettings:
 _MEASURED = 0.06**2
 _ACCELERATION = 4.0
 _FIRST_SPEED = 4.0**2
+_UNKNOWN = np.array([_MEASURED, 0, _FIRST_SPEED], np.float32)
+"""Variance of a track that has one detection."""
+_RETURNED = np.array([0.3**2, 0, _FIRST_SPEED], np.float32)
+"""The same of a vehicle that stood hidden and shows again: it may have started meanwhile."""
 _SIZE_S = 0.15
 """Time constant, s, of a track's width and height."""
 _PATH_S = 2.0
@@ -87,12 +94,16 @@ class Tracker:
         self._origin = np.empty((0, 2), np.float32)
         self._last_position = np.empty((0, 2), np.float32)
         self._path_length = np.empty(0, np.float32)
+        self._first_seen = np.empty(0, np.float64)
         self._born = np.empty(0, np.float64)
         self._last_seen = np.empty(0, np.float64)
         self._votes = np.empty((0, len(LABELS)), np.float32)
         self._evidence = np.empty(0, np.float32)
         self._hits = np.empty(0, np.int64)
         self._confirmed = np.empty(0, np.bool_)
+        self._place = np.empty((0, 4), np.float32)  # its box when it came to where it has stayed since _stays_since
+        self._stays_since = np.empty(0, np.float64)
+        self._stands = np.empty(0, np.bool_)
 
     def __len__(self) -> int:
         """Return the number of tracks alive, confirmed or not."""
@@ -103,12 +114,16 @@ class Tracker:
         last = time if self._time is None else self._time
         self._time = time = max(time, last)  # time that stands or steps back is no time passed
         self._predict(time - last)
+        hidden = last - self._last_seen > self._patience()
         strong = detections.scores >= self.settings.strong
-        tracks, found = self._associate(detections, np.flatnonzero(strong), np.arange(len(self)))
-        rest = _rows_without(self._hits > 1, tracks)
+        tracks, found = self._associate(detections, np.flatnonzero(strong), np.flatnonzero(~hidden))
+        rest = _rows_without(~hidden & (self._hits > 1), tracks)
         more_tracks, more_found = self._associate(detections, np.flatnonzero(~strong), rest)
         new = _rows_without(strong, found)
         self._correct(np.concatenate([tracks, more_tracks]), np.concatenate([found, more_found]), detections, time)
+        if hidden.any():
+            new = self._find_hidden(np.flatnonzero(hidden), new, detections, time)
+        self._hold_standing(time)
         self._drop_lost(time)
         self._start(new, detections, time)
         return self._confirmed_tracks(time)
@@ -159,7 +174,7 @@ class Tracker:
         return jumps_back
 
     def _correct(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
-        boxes, scores = detections.boxes[found], detections.scores[found]
+        boxes, scores = self._whole_boxes(tracks, detections.boxes[found], time), detections.scores[found]
         self._correct_motion(tracks, boxes, time)
         self._restart_turned(tracks)
         self._votes[tracks, detections.classes[found]] += _vote_weights(scores, boxes)
@@ -213,8 +228,46 @@ class Tracker:
             & (displacement >= s.straightness * self._path_length[tracks])
         )
 
+    def _whole_boxes(self, tracks: NDArray[np.intp], boxes: FloatArray, time: float) -> FloatArray:
+        """Return the boxes, whole where only a part of a standing vehicle shows; note which tracks stand."""
+        stays = standing.stays(boxes, self._place[tracks])
+        moved = tracks[~stays]
+        self._place[moved], self._stays_since[moved] = boxes[~stays], time
+        self._stands[tracks] = stands = time - self._stays_since[tracks] >= standing.STANDS_S
+        hidden = standing.partly_hidden(boxes, self._place[tracks])
+        follow = 1 - np.exp((self._last_seen[tracks] - time) / standing.PLACE_S).astype(np.float32)
+        self._place[tracks] += (follow * ~hidden)[:, None] * (boxes - self._place[tracks])
+        whole: FloatArray = np.where((stands & hidden)[:, None], self._place[tracks], boxes)
+        return whole
+
+    def _hold_standing(self, time: float) -> None:
+        """Leave standing vehicles that are hidden where they stand: the last that was seen of them may have moved."""
+        held = self._stands & (self._last_seen < time)
+        if held.any():
+            self._position[held], self._size[held] = _centres(self._place[held]), _sizes(self._place[held])
+            self._velocity[held] = 0
+
+    def _find_hidden(
+        self, hidden: NDArray[np.intp], new: NDArray[np.intp], detections: Detections, time: float
+    ) -> NDArray[np.intp]:
+        """Continue the tracks of standing vehicles that show again; return the detections without theirs."""
+        fit = standing.returns(detections.boxes[new], self._place[hidden])
+        order = np.argsort(-fit, axis=None, kind="stable")[: np.count_nonzero(fit)]
+        columns, rows = np.divmod(order, len(hidden))
+        pairs = _greedy(rows.tolist(), columns.tolist())
+        tracks, found = hidden[pairs[0]], new[pairs[1]]
+        known = self._confirmed[tracks]
+        self._variance[tracks] = _RETURNED
+        self._correct(tracks[known], found[known], detections, time)
+        self._renew(tracks[~known], found[~known], detections, time)
+        return np.delete(new, pairs[1])
+
+    def _patience(self) -> NDArray[np.float64]:
+        """Return for how long, s, each track may be undetected while its vehicle moves."""
+        return np.where(self._confirmed, self.settings.lost_s, min(_TENTATIVE_S, self.settings.lost_s))
+
     def _drop_lost(self, time: float) -> None:
-        limit = np.where(self._confirmed, self.settings.lost_s, min(_TENTATIVE_S, self.settings.lost_s))
+        limit = np.where(self._stands, standing.HIDDEN_S, self._patience())
         alive = time - self._last_seen <= limit
         if not alive.all():
             for name in _ARRAYS:
@@ -225,19 +278,43 @@ class Tracker:
         n = len(found)
         if not n:
             return
-        boxes, scores = detections.boxes[found], detections.scores[found]
+        rows = self._first_rows(found, detections, time) | {
+            "_ids": np.arange(self._next_id, self._next_id + n),
+            "_first_seen": np.full(n, time),
+            "_place": detections.boxes[found],
+            "_stays_since": np.full(n, time),
+            "_stands": np.zeros(n, np.bool_),
+        }
+        for name, values in rows.items():
+            setattr(self, name, np.concatenate([getattr(self, name), values]))
+        self._next_id += n
+
+    def _renew(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
+        """Begin unconfirmed tracks anew with these detections, except for what is known of where and since when."""
+        for name, values in self._first_rows(found, detections, time).items():
+            getattr(self, name)[tracks] = values
+
+    def _first_rows(self, found: NDArray[np.intp], detections: Detections, time: float) -> dict[str, NDArray[Any]]:
+        """Return the rows of tracks that consist of one detection each, by the name of their array."""
+        n, boxes, scores = len(found), detections.boxes[found], detections.scores[found]
         centres = _centres(boxes)
         votes = np.zeros((n, len(LABELS)), np.float32)
         votes[np.arange(n), detections.classes[found]] = _vote_weights(scores, boxes)
-        unknown = np.tile(np.array([_MEASURED, 0, _FIRST_SPEED], np.float32), (n, 1))
-        rows = (
-            np.arange(self._next_id, self._next_id + n), centres, np.zeros((n, 2), np.float32), _sizes(boxes), unknown,
-            centres, centres, np.zeros(n, np.float32), np.full(n, time), np.full(n, time), votes, scores,
-            np.ones(n, np.int64), np.zeros(n, np.bool_),
-        )  # fmt: skip
-        for name, values in zip(_ARRAYS, rows, strict=True):
-            setattr(self, name, np.concatenate([getattr(self, name), values]))
-        self._next_id += n
+        return {
+            "_position": centres,
+            "_velocity": np.zeros((n, 2), np.float32),
+            "_size": _sizes(boxes),
+            "_variance": np.tile(_UNKNOWN, (n, 1)),
+            "_origin": centres,
+            "_last_position": centres,
+            "_path_length": np.zeros(n, np.float32),
+            "_born": np.full(n, time),
+            "_last_seen": np.full(n, time),
+            "_votes": votes,
+            "_evidence": scores,
+            "_hits": np.ones(n, np.int64),
+            "_confirmed": np.zeros(n, np.bool_),
+        }
 
     def _confirmed_tracks(self, time: float) -> Tracks:
         rows = np.flatnonzero(self._confirmed & (time - self._last_seen <= self.settings.coast_s))
@@ -252,12 +329,13 @@ class Tracker:
             seen=self._last_seen[rows] == time,
             origins=self._origin[rows],
             born=self._born[rows],
+            first_seen=self._first_seen[rows],
         )
 
 
 _ARRAYS = (
-    "_ids", "_position", "_velocity", "_size", "_variance", "_origin", "_last_position", "_path_length", "_born",
-    "_last_seen", "_votes", "_evidence", "_hits", "_confirmed",
+    "_ids", "_position", "_velocity", "_size", "_variance", "_origin", "_last_position", "_path_length", "_first_seen",
+    "_born", "_last_seen", "_votes", "_evidence", "_hits", "_confirmed", "_place", "_stays_since", "_stands",
 )  # fmt: skip
 
 

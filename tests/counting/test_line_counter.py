@@ -25,6 +25,7 @@ def tracks_at(*rows: tuple[int, Point, Point], seen: bool = True) -> Tracks:
     return Tracks(
         ids, np.hstack([centres - 10, centres + 10]), centres, np.zeros((n, 2), np.float32), np.zeros(n, np.int16),
         np.ones(n, np.float32), np.full(n, seen), origins, np.zeros(n),
+        np.zeros(n),
     )  # fmt: skip
 
 

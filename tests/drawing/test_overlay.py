@@ -40,6 +40,7 @@ def tracks(*boxes: tuple[float, float, float, float], label: str = "car", seen: 
         seen=np.full(m, seen),
         origins=centroids,
         born=np.zeros(m, np.float64),
+        first_seen=np.zeros(m, np.float64),
     )
 
 

@@ -50,6 +50,7 @@ def tracks(
         seen=np.array([matched for _, _, matched in vehicles], np.bool_),
         origins=np.tile(np.array(origin, np.float32), (n, 1)),
         born=np.zeros(n),
+        first_seen=np.zeros(n),
     )
 
 

@@ -1,0 +1,69 @@
+"""Tell whether a vehicle still stands at the place where it stopped, though other vehicles hide it in part or wholly.
+
+A box that is partly hidden shrinks from one side: its centre moves, the vehicle does not. A vehicle has moved when its
+box leaves the place, that is when an edge passes beyond it. Pure: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.records import FloatArray
+
+STANDS_S: Final = 0.8
+"""Time, s, for which a box must stay at its place to stand there."""
+HIDDEN_S: Final = 60.0
+"""Longest time, s, for which a standing vehicle may be undetected and still be the one that stands there again."""
+_MARGIN = np.float32(0.2)
+"""Distance, in widths and heights of the place, by which an edge may pass beyond it: a detector's edges tremble."""
+PLACE_S: Final = 1.0
+"""Time constant, s, of the place: a vehicle rolls out before it stands, and its first box may be a bad one."""
+_WHOLE = np.float32(0.8)
+"""Smallest width or height, as a share of the place's, of a vehicle hidden from one side: it keeps the other one. One
+that drives away into the distance loses both."""
+_SHRUNK = np.float32(0.85)
+"""Width or height, as a share of the place's, below which a part of the vehicle is hidden."""
+_INSIDE = np.float32(0.7)
+"""Least share of a box in its place, of the smaller in the larger, where a part of a standing vehicle shows again."""
+_STARTED = np.float32(0.3)
+"""The same for a whole vehicle: it may have started before it shows."""
+_SMALLEST = np.float32(0.4)
+"""Smallest share of its width or height that shows when a standing vehicle is detected again."""
+
+
+def stays(boxes: FloatArray, places: FloatArray) -> NDArray[np.bool_]:
+    """Return bool (N,): whether each box (N, 4) px can be a vehicle that still stands at its place (N, 4) px."""
+    sides = places[:, 2:] - places[:, :2]
+    margin = _MARGIN * sides
+    inside = (boxes[:, :2] >= places[:, :2] - margin) & (boxes[:, 2:] <= places[:, 2:] + margin)
+    whole = (boxes[:, 2:] - boxes[:, :2] >= _WHOLE * sides).any(axis=1)
+    staying: NDArray[np.bool_] = inside.all(axis=1) & whole
+    return staying
+
+
+def partly_hidden(boxes: FloatArray, places: FloatArray) -> NDArray[np.bool_]:
+    """Return bool (N,): whether each box (N, 4) px shows only a part of the vehicle at its place (N, 4) px."""
+    sides = places[:, 2:] - places[:, :2]
+    hidden: NDArray[np.bool_] = (boxes[:, 2:] - boxes[:, :2] < _SHRUNK * sides).any(axis=1)
+    return hidden
+
+
+def returns(boxes: FloatArray, places: FloatArray) -> FloatArray:
+    """Return float32 (N, M): how well each box (N, 4) px fits each place (M, 4) px of a vehicle hidden since, 0..1.
+
+    0 where another vehicle must be there now: too far beside it, or of another size.
+    """
+    low = np.maximum(boxes[:, None, :2], places[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], places[None, :, 2:])
+    both = np.maximum(high - low, 0).prod(axis=2)
+    own, other = (boxes[:, 2:] - boxes[:, :2])[:, None], (places[:, 2:] - places[:, :2])[None]
+    share = both / np.maximum(np.minimum(own.prod(axis=2), other.prod(axis=2)), 1)
+    ratio = np.minimum(own, other) / np.maximum(np.maximum(own, other), 1)
+    whole = (ratio.min(axis=2) >= _WHOLE) & (share >= _STARTED)
+    smaller = (own <= other / _SHRUNK).all(axis=2) & (ratio.max(axis=2) >= _WHOLE) & (ratio.min(axis=2) >= _SMALLEST)
+    part = smaller & (share >= _INSIDE)
+    fit: FloatArray = np.where(whole | part, share, np.float32(0)).astype(np.float32)
+    return fit

@@ -1,0 +1,131 @@
+"""Vehicles that stand near the line, in sight or hidden by a lorry, and drive off: each counts once or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge_app.counting import standing
+from edge_app.counting.tracker import Tracker
+from edge_app.records import Detections, FloatArray, Line
+from tests.support.trajectories import Observation, Sensor, Vehicle, count, track
+
+LINE = Line("middle", (0.5, 0.98), (0.5, 0.02))
+"""Upright: moving right is left_to_right."""
+LENGTH, HEIGHT = 0.15, 0.12
+BEYOND = (0.1, 0.2, 0.3, 0.5, 0.7)
+"""Distances beyond the line, in lengths of the vehicle."""
+GENTLE, BRISK = 0.2, 0.9
+"""Accelerations, lengths/s^2: 1 and 4 m/s^2 of a car."""
+
+
+def stops(times: tuple[float, float], *, acceleration: float, beyond: float, until: float) -> Vehicle:
+    """Return a car that comes to stand `beyond` lengths past the line and drives off again.
+
+    times: it arrives and leaves, s; arriving at -inf it stands there from the beginning. Its speed is at most
+    1.5 lengths/s.
+    """
+    (arrives, leaves), top = times, 1.5
+
+    def travelled(since: float) -> float:
+        rising = min(since, top / acceleration)
+        return acceleration * rising**2 / 2 + top * max(0.0, since - rising)
+
+    def path(time: float) -> tuple[float, float]:
+        driven = travelled(time - leaves) if time > leaves else 0.0
+        back = travelled(arrives - time) if time < arrives else 0.0
+        return 0.5 + LENGTH * (beyond + driven - back), 0.5
+
+    return Vehicle(path, 0.0, until, size=(LENGTH, HEIGHT))
+
+
+def hidden(observations: list[Observation], cover: Callable[[float], tuple[float, float]]) -> list[Observation]:
+    """Cut off what lies behind something upright that reaches from x0 to x1 px at a time, s.
+
+    Less than a third of a vehicle is not detected; from one that is covered in its middle the detector sees the larger
+    part.
+    """
+    return [Observation(t, _uncovered(found, *cover(t))) for t, found in observations]
+
+
+def _uncovered(found: Detections, x0: float, x1: float) -> Detections:
+    boxes: FloatArray = found.boxes.copy()
+    for box in boxes:
+        left, right = min(box[2], x0) - box[0], box[2] - max(box[0], x1)
+        if left > right:
+            box[2] = min(box[2], x0)
+        else:
+            box[0] = max(box[0], x1)
+    keeps = boxes[:, 2] - boxes[:, 0] >= (found.boxes[:, 2] - found.boxes[:, 0]) / 3
+    return Detections(boxes[keeps], found.scores[keeps], found.classes[keeps])
+
+
+def lorry(arrives: float, leaves: float, sensor: Sensor) -> Callable[[float], tuple[float, float]]:
+    """Return the place of a lorry in the nearer lane, half the picture long, that drives in and away in a second."""
+
+    def cover(time: float) -> tuple[float, float]:
+        behind = 1.25 * max(0.0, 1 - (time - arrives))
+        ahead = 1.25 * max(0.0, time - (leaves - 1))
+        middle = 0.55 - behind + ahead
+        return (middle - 0.25) * sensor.width, (middle + 0.25) * sensor.width
+
+    return cover
+
+
+@pytest.mark.parametrize("acceleration", [GENTLE, BRISK])
+@pytest.mark.parametrize("beyond", BEYOND)
+@pytest.mark.parametrize(("fps", "noise", "missed"), [(5, 0.02, 0.0), (30, 0.03, 0.1), (15, 0.04, 0.6)])
+def test_a_vehicle_parked_beyond_the_line_does_not_count_when_it_leaves(
+    beyond: float, acceleration: float, fps: float, noise: float, missed: float
+) -> None:
+    parked = stops((-np.inf, 4.0), acceleration=acceleration, beyond=beyond, until=9.0)
+    sensor = Sensor(fps=fps, noise=noise, missed=missed, seed=round(10 * beyond))
+    assert count(sensor.observe([parked], 9), LINE, sensor=sensor) == []
+
+
+@pytest.mark.parametrize("acceleration", [GENTLE, BRISK])
+@pytest.mark.parametrize("beyond", [-0.7, -0.3, -0.1, 0.03, *BEYOND])
+@pytest.mark.parametrize(("leaves_after_lorry", "fps"), [(-0.5, 5), (0.0, 10), (2.0, 15)])
+def test_a_vehicle_that_is_hidden_where_it_stands_counts_once(
+    beyond: float, acceleration: float, leaves_after_lorry: float, fps: float
+) -> None:
+    """Before, on or beyond the line it is the same vehicle as before; the lorry itself is not detected."""
+    vehicle = stops((3.0, 9.0 + leaves_after_lorry), acceleration=acceleration, beyond=beyond, until=14.0)
+    sensor = Sensor(fps=fps, noise=0.02, seed=round(10 * beyond) + 7)
+    shown = hidden(sensor.observe([vehicle], 14), lorry(4.5, 9.0, sensor))
+    assert [c.direction for c in count(shown, LINE, sensor=sensor)] == ["left_to_right"]
+
+
+@pytest.mark.parametrize(("since", "expected"), [(0.0, 0), (5.0, 1)])
+def test_a_vehicle_that_shows_up_standing_in_the_band_counts_unless_it_was_there_before(
+    since: float, expected: int
+) -> None:
+    """It came there hidden: from nowhere it cannot come. Just beyond the band nobody knows, and nothing is counted."""
+    sensor = Sensor(noise=0.01)
+    counted = []
+    for beyond in (0.1, 0.2):
+        parked = replace(stops((-np.inf, 8.0), acceleration=BRISK, beyond=beyond, until=12.0), since=since)
+        counted.append(len(count(sensor.observe([parked], 12), LINE, sensor=sensor)))
+    assert counted == [expected, 0]
+
+
+@pytest.mark.parametrize("size", [(0.3, 0.24), (0.05, 0.1)])
+def test_another_vehicle_at_the_place_of_a_hidden_one_is_another_track(size: tuple[float, float]) -> None:
+    first = replace(stops((2.0, 99.0), acceleration=BRISK, beyond=0.0, until=6.0), hidden=((4.0, 6.0),))
+    other = replace(stops((-np.inf, 7.0), acceleration=BRISK, beyond=0.0, until=12.0), since=6.0, size=size)
+    shown = track(Sensor(noise=0.01).observe([first, other], 12))
+    assert len({number for tracks in shown for number in tracks.ids.tolist()}) == 2
+
+
+def test_a_standing_vehicle_is_forgotten_after_a_while() -> None:
+    vehicle = replace(stops((2.0, 99.0), acceleration=BRISK, beyond=0.0, until=4.0))
+    tracker = Tracker()
+    for time, found in Sensor().observe([vehicle], 4):
+        tracker.update(found, time)
+    tracker.update(Detections.empty(), 3.9 + standing.HIDDEN_S)
+    assert len(tracker) == 1
+    tracker.update(Detections.empty(), 4.1 + standing.HIDDEN_S)
+    assert len(tracker) == 0
