@@ -23,6 +23,7 @@ from edge_app.commands import bench, check, config, count, demo, evaluate, harve
 from edge_app.errors import ConfigError, DetectorError, EdgeAppError
 from edge_app.system.logging import print_line
 from edge_app.system.redaction import redacted
+from edge_app.system.threads import is_passing_cause
 
 COMMANDS: Final = {
     "run": run,
@@ -50,10 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         return int(parsed.main(parsed, STOP))
-    except ConfigError as error:
-        return _print_problems(error.problems, 2)
-    except DetectorError as error:
-        return _print_problems([str(error)], 2)
+    except (ConfigError, DetectorError) as error:
+        # A file that a failing disk does not give now is no mistake of the user: the unit tries again after 1, not 2.
+        problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+        return _print_problems(problems, 1 if is_passing_cause(error.__cause__) else 2)
     except EdgeAppError as error:
         return _print_problems([str(error)], 1)
     except BrokenPipeError:

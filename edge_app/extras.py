@@ -12,7 +12,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edge_app.config.model import Config
-from edge_app.errors import MetricsError, PreviewError, StoreError
 from edge_app.harvest.folder import HarvestFolder, Quota, is_harvest
 from edge_app.harvest.harvester import Harvester
 from edge_app.harvest.picture import Redaction
@@ -43,15 +42,15 @@ def harvester(config: Config, device: Device) -> Harvester | None:
     Frames that were kept before the harvest was switched off are still deleted when they are too old.
     """
     h = config.harvest
-    if not h.enabled and not is_harvest(h.folder):
-        return None
     try:
+        if not h.enabled and not is_harvest(h.folder):
+            return None
         folder = HarvestFolder(h.folder, Quota(h.frames_per_day, h.mb_per_day, h.expire_days, h.keep_free_mb))
-    except StoreError as error:
+        if not h.enabled:
+            folder.expire(datetime.now(timezone.utc).date())
+            return None
+    except (OSError, MemoryError) as error:
         log.error("%s; no frames are harvested", error)
-        return None
-    if not h.enabled:
-        folder.expire(datetime.now(timezone.utc).date())
         return None
     log.info("harvesting", extra={"folder": str(h.folder), "masks": len(config.privacy.masks), "days": h.expire_days})
     return build_harvest(config, folder, device.model, f"{device.site}/{device.device}")
@@ -67,7 +66,7 @@ def broadcast(config: Config, preview: Preview) -> AbstractContextManager[object
     plain = Stream("/plain", p.plain_rate, (p.plain_width, p.plain_width * 9 // 16))
     try:
         server = RtspServer((annotated, plain), address=p.address, port=p.port, login=login, encoder=p.encoder)
-    except PreviewError as error:
+    except (OSError, MemoryError) as error:
         log.error("%s; counting goes on without a preview", error)
         return nullcontext()
     log.info("preview", extra={"port": server.port, "password": login is not None, "encoder": server.encoder})
@@ -83,7 +82,7 @@ def snapshot_server(
     """
     try:
         return SnapshotServer(folder, preview, broker_problem)
-    except StoreError as error:
+    except (OSError, MemoryError) as error:
         log.error("%s; counting goes on without snapshots", error)
         return nullcontext()
 
@@ -101,7 +100,7 @@ def metrics(
     text = exposition(device, components, [line.id for line in lines], config.counting.classes)
     try:
         server = MetricsServer(text, KIND, address=m.address, port=m.port)
-    except MetricsError as error:
+    except (OSError, MemoryError) as error:
         log.error("%s; counting goes on without", error)
         return nullcontext()
     log.info("metrics", extra={"address": m.address, "port": server.port})

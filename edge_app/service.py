@@ -1,7 +1,8 @@
 """Run a device: capture, counting, inference and delivery in threads of their own, which start and end together.
 
-An unexpected fault in a thread ends the process with exit code 1, and systemd starts it again. Expected faults (camera
-or broker gone) are waited out in their adapters and show in health.
+An unexpected fault in a thread ends the process with exit code 1, and systemd starts it again. Expected faults are
+waited out: camera, broker or disk gone in their adapters, which show them in health; a lack of memory, and what else
+passes, here: the frame is dropped.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
@@ -19,13 +21,13 @@ from edge_app.counting.stages import Stages
 from edge_app.errors import EdgeAppError, SourceEnded
 from edge_app.harvest.harvester import Harvester
 from edge_app.mqtt.publisher import Publisher
-from edge_app.records import Crossing, Frame, FrameResult
+from edge_app.records import Crossing, Frame, FrameResult, Quality
 from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
 from edge_app.system.clock import StepMonitor
 from edge_app.system.readings import process_age_s
 from edge_app.system.systemd import notify, watchdog_interval
-from edge_app.system.threads import Heartbeats, Latest, Worker, join_all
+from edge_app.system.threads import PAUSE_S, Faults, Heartbeats, Latest, Worker, join_all
 
 log = logging.getLogger(__name__)
 
@@ -76,19 +78,20 @@ class Service:
         self._slot: Latest[Frame] = Latest(lossless=not source.live)
         self._over = threading.Event()
         self._fault: BaseException | None = None
+        self._reading, self._counting, self._viewing = Faults("camera"), Faults("counting"), Faults("preview")
         self._stages = Stages(self._slot, pipeline, self._failed)
         self._workers = (
             Worker("capture", self._capture, self._failed),
             Worker("counting", self._count, self._failed),
             *self._stages.workers,
             Worker("publisher", lambda stop: publisher.run(stop, deadlines.drain), self._failed),
-            *([Worker("harvest", harvest.run, self._failed)] if harvest else []),
+            *([Worker("harvest", partial(self._run_harvest, harvest), self._failed)] if harvest else []),
         )
 
     @property
     def dropped(self) -> int:
         """Frames that arrived but were never processed, because a newer one was there."""
-        return self._slot.dropped + self._source.status.dropped
+        return self._slot.dropped + self._source.status.dropped + self._counting.count
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set, a recording is over or a thread fails.
@@ -120,7 +123,13 @@ class Service:
     def _capture(self, stop: threading.Event) -> None:
         try:
             while not stop.is_set():
-                frame = self._source.read(_WAIT_S)
+                try:
+                    frame = self._source.read(_WAIT_S)
+                except (OSError, MemoryError) as fault:
+                    self._reading.note(fault)
+                    stop.wait(PAUSE_S)
+                    continue
+                self._reading.clear()
                 if frame is not None:
                     self._slot.put(frame)
         except SourceEnded as ended:
@@ -133,15 +142,19 @@ class Service:
         dropped = 0
         try:
             while not self._stages.finished:
-                result = self._stages.next(_WAIT_S)
-                self._set_clock()
-                if result is not None:
-                    now_dropped = self.dropped
-                    self._record(self._by_present_clock(result), now_dropped - dropped)
-                    dropped = now_dropped
-                elif stop.is_set():
-                    break
-                self._ledger.tick(self._wall())
+                try:
+                    result = self._stages.next(_WAIT_S)
+                    self._set_clock()
+                    if result is not None:
+                        now_dropped = self.dropped
+                        self._record(self._by_present_clock(result), now_dropped - dropped)
+                        dropped = now_dropped
+                        self._counting.clear()
+                    elif stop.is_set():
+                        break
+                    self._ledger.tick(self._wall())
+                except (OSError, MemoryError) as fault:  # the frame is dropped
+                    self._counting.note(fault)
         finally:
             self._stages.close()
             self._ledger.close(self._wall())
@@ -169,18 +182,40 @@ class Service:
     def _record(self, result: FrameResult, dropped: int) -> None:
         frame, crossings = result.frame, result.crossings
         unstored = self._ledger.unstored
-        quality = self._quality.flags(frame) if self._quality else ()
+        quality = self._flags(frame)
         self._ledger.record(frame.captured_at, crossings, dropped, quality)
         self.frames += 1
         if self.frames == 1:
-            log.info("first frame", extra={"after_s": round(process_age_s(), 2)})
+            log.info("first frame", extra={"after_s": round(process_age_s() or 0.0, 2)})
         self.heart.beat("frame")
         self.totals.add(crossings)
         for crossing in crossings:
             _log_crossing(crossing, stored=self._ledger.unstored <= unstored)
-        self._on_result(result)
-        if self._harvest is not None:
-            self._harvest.observe(result)
+        try:
+            self._on_result(result)
+            if self._harvest is not None:
+                self._harvest.observe(result)
+        except (OSError, MemoryError) as fault:
+            self._viewing.note(fault)
+
+    def _flags(self, frame: Frame) -> Collection[Quality]:
+        """Return the quality flags of a frame; those of before when memory is short: no crossing waits for them."""
+        if self._quality is None:
+            return ()
+        try:
+            return self._quality.flags(frame)
+        except (OSError, MemoryError) as fault:
+            self._counting.note(fault)
+            return self._quality.raised
+
+    def _run_harvest(self, harvest: Harvester, stop: threading.Event) -> None:
+        faults = Faults("harvest")
+        while True:
+            try:
+                return harvest.run(stop)
+            except (OSError, MemoryError) as fault:
+                faults.note(fault)
+                stop.wait(PAUSE_S)
 
 
 def _log_crossing(crossing: Crossing, *, stored: bool) -> None:

@@ -12,7 +12,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Array, Table
 
-from edge_app.config.load import validated
+from edge_app.config.load import validated, why_unreadable
 from edge_app.config.model import Config
 from edge_app.errors import ConfigError, StoreError
 from edge_app.system.files import write_atomic
@@ -48,8 +48,9 @@ class ConfigText:
         try:
             self._text = self.path.read_text("utf-8")
             tomlkit.parse(self._text)
-        except (OSError, UnicodeDecodeError, TOMLKitError) as error:
-            raise ConfigError(f"{path}: cannot be edited: {getattr(error, 'strerror', None) or error}") from error
+        except (OSError, ValueError, RecursionError, TOMLKitError) as error:
+            why = str(error) if isinstance(error, TOMLKitError) else why_unreadable(error)
+            raise ConfigError(f"{path}: cannot be edited: {why}") from error
 
     @property
     def version(self) -> str:

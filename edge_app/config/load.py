@@ -52,14 +52,24 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         data: dict[str, Any] = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
         return data
-    except FileNotFoundError:
-        reason = "no such file; `edge-app config` prints an example to begin with"
-    except IsADirectoryError:
-        reason = "is a folder, not a file"
-    except OSError as exc:
-        reason = f"cannot be read: {exc.strerror}"
-    except UnicodeDecodeError as exc:
-        reason = f"is not UTF-8 text (byte {exc.start}); save it as UTF-8"
-    except tomllib.TOMLDecodeError as exc:
-        reason = f"is not valid TOML: {exc}"
-    raise ConfigError(f"{path}: {reason}")
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise ConfigError(f"{path}: {why_unreadable(error)}") from error
+
+
+def why_unreadable(error: Exception) -> str:
+    """Return why a configuration file cannot be read, as the end of a sentence."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file; `edge-app config` prints an example to begin with"
+    if isinstance(error, IsADirectoryError):
+        return "is a folder, not a file"
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not UTF-8 text (byte {error.start}); save it as UTF-8"
+    if isinstance(error, RecursionError):
+        return "has brackets within brackets, deeper than any key needs"
+    if isinstance(error, MemoryError):
+        return "is larger than the free memory"
+    if "digits" in str(error):  # Python converts no longer ones
+        return "has a number of thousands of digits"
+    return f"is not valid TOML: {error}"

@@ -9,6 +9,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from edge_app.config.types import expanded
+from edge_app.errors import ConfigError
+from edge_app.system.threads import is_passing_cause
+
 
 def fill_secrets(tables: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
     """Put the password of each login into its table; yield one sentence for each problem."""
@@ -21,8 +25,16 @@ def fill_secrets(tables: dict[str, Any], folder: Path, environment: Mapping[str,
             yield f"{name}.password_file: give either password or password_file"
         try:
             secret = _secret(name, table, folder, environment)
-        except (OSError, UnicodeDecodeError) as exc:
-            yield f"{name}.password_file: cannot be read: {getattr(exc, 'strerror', None) or 'it is not UTF-8 text'}"
+        except UnicodeDecodeError:
+            yield f"{name}.password_file: cannot be read: it is not UTF-8 text"
+            continue
+        except OSError as error:
+            if is_passing_cause(error):
+                raise ConfigError(f"{name}.password_file: cannot be read: {error.strerror}") from error
+            yield f"{name}.password_file: cannot be read: {error.strerror}"
+            continue
+        except ValueError as error:
+            yield f"{name}.password_file: {error}"
             continue
         if secret is not None:
             tables[name] = table | {"password": secret}
@@ -37,7 +49,7 @@ def _secret(name: str, table: dict[str, Any], folder: Path, environment: Mapping
     if "CREDENTIALS_DIRECTORY" in environment and credential.is_file() and (text := _first_line(credential)):
         return SecretStr(text)
     if isinstance(table.get("password_file"), str):
-        return SecretStr(_first_line(folder / Path(table["password_file"]).expanduser()))
+        return SecretStr(_first_line(folder / expanded(Path(table["password_file"]))))
     return None
 
 

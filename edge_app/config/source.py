@@ -113,7 +113,9 @@ class SourceConfig(Table):
     @field_validator("device", mode="before")
     @classmethod
     def _number_or_path(cls, value: object) -> object:
-        return str(value) if type(value) is int and value >= 0 else not_empty(value)
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("must not contain a NUL character, which no file name can")
+        return str(value) if type(value) is int and 0 <= value < 1000 else not_empty(value)
 
     @field_validator("url")
     @classmethod

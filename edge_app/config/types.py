@@ -14,7 +14,17 @@ T = TypeVar("T")
 
 def _beside_the_file(value: Path, info: ValidationInfo) -> Path:
     folder: Path = (info.context or {}).get("folder", Path())
-    return folder / value.expanduser()
+    return folder / expanded(value)
+
+
+def expanded(value: Path) -> Path:
+    """Return a path with ~ and ~user replaced by a home folder. Raises ValueError: for a name that no file can have."""
+    if "\0" in str(value):
+        raise ValueError("must not contain a NUL character, which no file name can")
+    try:
+        return value.expanduser()
+    except RuntimeError:
+        raise ValueError(f"begins with {value.parts[0]}, but there is no such user on this device") from None
 
 
 def not_empty(value: object) -> object:

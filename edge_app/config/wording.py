@@ -68,7 +68,10 @@ def _found(error: ErrorDetails) -> str:
     value = error["input"]
     if error["type"] in ("missing", "value_error") or {"password", "url"} & set(error["loc"]):
         return ""
-    if not isinstance(value, str | int | float) or len(str(value)) > 60:
+    if not isinstance(value, str | int | float):
+        return ""
+    # Python refuses to write out numbers of thousands of digits.
+    if value.bit_length() > 199 if isinstance(value, int) else len(str(value)) > 60:
         return ""
     near = difflib.get_close_matches(str(value), re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected"))), 1)
     return f", not {json.dumps(value, ensure_ascii=False)}" + (f' (did you mean "{near[0]}"?)' if near else "")

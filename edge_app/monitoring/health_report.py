@@ -71,9 +71,9 @@ class HealthReport:
             late_crossings=ledger.late_crossings,
             skipped=ledger.skipped,
             temperature_c=device.cpu_celsius,
-            memory_mb=round(device.rss_mb, 1),
-            memory_available_mb=round(device.available_mb, 1),
-            disk_free_mb=None if device.disk_free_mb is None else round(device.disk_free_mb, 1),
+            memory_mb=_rounded(device.rss_mb),
+            memory_available_mb=_rounded(device.available_mb),
+            disk_free_mb=_rounded(device.disk_free_mb),
             source=self._source(),
             quality=components.quality.view_flags,
             installation=ledger.installation,
@@ -106,6 +106,10 @@ class HealthReport:
             repeated=status.repeated,
             detail=redacted(status.detail),
         )
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 1)
 
 
 def _missing_log() -> list[str]:

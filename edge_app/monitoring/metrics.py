@@ -168,7 +168,8 @@ class _MetricsCollector(Collector):
             yield _gauge("temperature_celsius", "Hottest sensor of the processor.", now.cpu_celsius)
         if now.disk_free_mb is not None:
             yield _gauge("disk_free_bytes", "Free space on the disk of the state folder.", now.disk_free_mb * _MB)
-        yield _gauge("memory_available_bytes", "Available memory of the machine.", now.available_mb * _MB)
+        if now.available_mb is not None:
+            yield _gauge("memory_available_bytes", "Available memory of the machine.", now.available_mb * _MB)
 
 
 def _counter(name: str, text: str, value: float) -> Metric:

@@ -27,6 +27,7 @@ from edge_app.mqtt.messages import Health, Meta, State
 from edge_app.mqtt.resend import Resend
 from edge_app.mqtt.session import Session
 from edge_app.storage.outbox import Outbox, Outgoing
+from edge_app.system.threads import PAUSE_S, Faults
 
 log = logging.getLogger(__name__)
 
@@ -186,9 +187,23 @@ class Publisher:
 
     def run(self, stop: threading.Event, drain_s: float = 5.0) -> None:
         """Publish until `stop` is set, then `drain`; the body of the publisher's thread."""
+        faults = Faults("delivery")
         while not stop.is_set():
-            self.step(_IDLE_S)
-        self.drain(drain_s)
+            try:
+                self.step(_IDLE_S)
+                faults.clear()
+            except (OSError, MemoryError) as fault:  # events may be lost: the broker's answers are asked for again
+                faults.note(fault)
+                self._begin_again()
+                stop.wait(PAUSE_S)
+        try:
+            self.drain(drain_s)
+        except (OSError, MemoryError) as fault:
+            faults.note(fault)
+
+    def _begin_again(self) -> None:
+        self._session.close()
+        self._forget_in_flight()
 
     def step(self, timeout: float) -> None:
         """Do what is due now, waiting for at most about `timeout` seconds."""
@@ -229,10 +244,7 @@ class Publisher:
         if isinstance(event, Connected) and self._session.connected:
             self._announce()
         elif isinstance(event, Lost):
-            self._in_flight.clear()
-            self._awaiting.clear()
-            self._configs.lost()
-            self._desk.lost()
+            self._forget_in_flight()
         elif isinstance(event, Message):
             self._desk.receive(event)
             self._wait = 0.0
@@ -242,6 +254,12 @@ class Publisher:
             )
         elif isinstance(event, Acked) and event.token in self._in_flight:
             self._settle(event.token, self._in_flight.pop(event.token), event.refused)
+
+    def _forget_in_flight(self) -> None:
+        self._in_flight.clear()
+        self._awaiting.clear()
+        self._configs.lost()
+        self._desk.lost()
 
     def _announce(self) -> None:
         """Begin a new connection: publish status, meta and birth messages, and start again with the oldest interval."""

@@ -110,7 +110,7 @@ def measure(
     turn = seconds / (3 * rounds + 1)
     with decoded(source, pipeline.times) as frames:
         _pipeline_rate(frames, pipeline, _WARM_UP_S, stop)
-        rss, reference, blank = readings(Path()).rss_mb, bare().engines[0], detector.blank()
+        rss, reference, blank = readings(Path()).rss_mb or 0.0, bare().engines[0], detector.blank()
         turns = _turns(
             lambda: _pipeline_rate(frames, pipeline, turn, stop, after),
             lambda: _rate(partial(reference.invoke, blank), turn, stop),

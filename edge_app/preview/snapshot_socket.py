@@ -60,14 +60,19 @@ class SnapshotServer:
         self._stop.set()
         self._thread.join(2 * _ANSWER_S)
         self._listener.close()
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the disk fails; the next start removes it
+            self._path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
         while not self._stop.is_set():
-            # An OSError: nobody connected in time, or the client left early. The next one is served all the same.
-            with contextlib.suppress(OSError), self._listener.accept()[0] as client:
-                client.settimeout(_POLL_S)
-                client.sendall(self._answer(client.recv(_LONGEST_REQUEST)))
+            try:
+                with self._listener.accept()[0] as client:
+                    client.settimeout(_POLL_S)
+                    client.sendall(self._answer(client.recv(_LONGEST_REQUEST)))
+            except TimeoutError:
+                pass  # nobody connected in time
+            except (OSError, MemoryError):  # the client left early, or the system lacks something: not in a hurry
+                self._stop.wait(0.1)
 
     def _answer(self, request: bytes) -> bytes:
         if request.strip() == b"broker":

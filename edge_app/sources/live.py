@@ -141,6 +141,9 @@ class LiveSource:
             self._note_fault("frozen", str(fault))
         except SourceError as fault:
             self._note_fault("lost", str(fault))
+        except (OSError, MemoryError) as fault:
+            why = str(fault) or "out of memory"
+            self._note_fault("lost", f"{self._name} cannot be read now ({why}); it is tried again.")
         return frames > 0
 
     def _read_picture(self, capture: Capture, *, first: bool) -> bool:

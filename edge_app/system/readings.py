@@ -1,9 +1,14 @@
-"""Read the sensors of the board: temperature, memory, disk, and the age of this process."""
+"""Read the sensors of the board: temperature, memory, disk, and the age of this process.
+
+A figure that cannot be read is None: neither a missing file in /proc nor what a driver writes there is a reason to stop
+counting.
+"""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,26 +19,37 @@ _MB = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Sensor values of the device: degC, and MB of 10^6 bytes; None where it has no such sensor."""
+    """Sensor values of the device: degC, and MB of 10^6 bytes; None where a sensor gives nothing."""
 
     cpu_celsius: float | None
-    rss_mb: float
-    available_mb: float
+    rss_mb: float | None
+    available_mb: float | None
     disk_free_mb: float | None
 
 
 def readings(folder: Path) -> Readings:
     """Read temperature, memory of this process and of the machine, and free space on the disk that holds `folder`."""
     return Readings(
-        cpu_celsius=_cpu_celsius(),
-        rss_mb=psutil.Process().memory_info().rss / _MB,
-        available_mb=psutil.virtual_memory().available / _MB,
-        disk_free_mb=_disk_free_mb(folder),
+        cpu_celsius=_read(_cpu_celsius),
+        rss_mb=_read(lambda: psutil.Process().memory_info().rss / _MB),
+        available_mb=_read(lambda: psutil.virtual_memory().available / _MB),
+        disk_free_mb=_read(lambda: psutil.disk_usage(str(folder)).free / _MB),
     )
 
 
-def process_age_s() -> float:
+def _read(figure: Callable[[], float | None]) -> float | None:
+    try:
+        return figure()
+    except Exception:  # of any kind: a file of /proc or of a driver may be missing, forbidden, or hold anything
+        return None
+
+
+def process_age_s() -> float | None:
     """Return the seconds since the system started this process, start of the interpreter and imports included."""
+    return _read(_process_age_s)
+
+
+def _process_age_s() -> float:
     if not psutil.LINUX:
         return time.time() - float(psutil.Process().create_time())
     # psutil counts from a boot time in whole seconds, so it is wrong by up to one. Source: proc(5), field starttime.
@@ -49,11 +65,3 @@ def _cpu_celsius() -> float | None:
     sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
     names = [name for name in sensors if any(part in name.lower() for part in ("cpu", "coretemp", "k10temp", "soc"))]
     return max((reading.current for name in names for reading in sensors[name]), default=None)
-
-
-def _disk_free_mb(folder: Path) -> float | None:
-    try:
-        free: int = psutil.disk_usage(str(folder)).free
-    except OSError:
-        return None
-    return free / _MB

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
-from edge_app.errors import ResourceError
+from edge_app.errors import EdgeAppError, ResourceError
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+_PASSING: Final = {errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ESTALE, errno.ENOSPC}
+PAUSE_S: Final = 1.0
+"""Wait after a passing fault, before the work goes on."""
 START_S: Final = 5.0
 """Time for which the start of a thread is tried again."""
 
@@ -32,6 +38,47 @@ def start_thread(thread: threading.Thread, tries_s: float = START_S) -> None:
                 why = str(error) or "out of memory"
                 raise ResourceError(f"the thread {thread.name} cannot be started now ({why})") from error
         time.sleep(0.1)
+
+
+def is_passing(fault: BaseException) -> bool:
+    """Return True for a fault of disk, memory, socket or thread start, which is waited out where it happens.
+
+    What the product has explained in a sentence of its own has been waited for already, or waiting does not help.
+    """
+    own = isinstance(fault, EdgeAppError) and not isinstance(fault, ResourceError)
+    return isinstance(fault, OSError | MemoryError) and not own
+
+
+def is_passing_cause(fault: BaseException | None) -> bool:
+    """Return True when a file could not be read for a reason that lies in the machine, not in the file or its name."""
+    return isinstance(fault, MemoryError) or (isinstance(fault, OSError) and fault.errno in _PASSING)
+
+
+class Faults:
+    """Passing faults of one part of the program: each kind is logged once until the work goes well again.
+
+    `count` is their number since the start.
+    """
+
+    def __init__(self, part: str) -> None:
+        self._part, self._last = part, ""
+        self.count = 0
+
+    def note(self, fault: BaseException) -> None:
+        """Log a fault and count it. Raises it when it is none that passes."""
+        if not is_passing(fault):
+            raise fault
+        self.count += 1
+        sentence = str(fault) or "out of memory"
+        if sentence != self._last:
+            log.error("%s: %s; it goes on as soon as this is over", self._part, sentence)
+        self._last = sentence
+
+    def clear(self) -> None:
+        """Note that the work goes well."""
+        if self._last:
+            log.info("%s: goes on", self._part)
+        self._last = ""
 
 
 class Latest(Generic[T]):

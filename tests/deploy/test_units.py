@@ -65,7 +65,7 @@ def test_the_template_differs_only_in_the_name_of_the_camera() -> None:
 
 def test_the_unit_has_what_the_program_relies_on() -> None:
     settings = _settings(NAMES[0])
-    assert {"Type=notify", "Restart=always", "RestartPreventExitStatus=2"} <= set(settings)
+    assert {"Type=notify", "Restart=always", "RestartPreventExitStatus=2", "StartLimitIntervalSec=0"} <= set(settings)
     stop = next(int(line.partition("=")[2]) for line in settings if line.startswith("TimeoutStopSec="))
     assert Deadlines().drain + Deadlines().join < stop
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from edge_app.system.readings import readings
+from edge_app.system.readings import Readings, process_age_s, readings
 from edge_app.system.systemd import notify, watchdog_interval
 
 
@@ -23,11 +23,30 @@ class Sensor(NamedTuple):
 
 def test_readings_of_this_machine_are_plausible(tmp_path: Path) -> None:
     now = readings(tmp_path)
+    assert now.rss_mb is not None
+    assert now.available_mb is not None
     assert 1 < now.rss_mb < psutil.virtual_memory().total / 1e6
     assert 0 < now.available_mb <= psutil.virtual_memory().total / 1e6
     assert now.disk_free_mb is not None
     assert now.disk_free_mb >= 0
     assert now.cpu_celsius is None or -40 < now.cpu_celsius < 150
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [FileNotFoundError("/proc/meminfo"), PermissionError("/sys"), ValueError("x"), MemoryError(), KeyError("a")],
+)
+def test_figures_that_cannot_be_read_are_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault
+
+    for name in ("Process", "virtual_memory", "sensors_temperatures", "disk_usage"):
+        monkeypatch.setattr(psutil, name, fail)
+    monkeypatch.setattr(Path, "read_text", fail)
+    assert readings(tmp_path) == Readings(None, None, None, None)
+    assert process_age_s() is None
 
 
 def test_free_space_of_an_absent_folder_is_unknown(tmp_path: Path) -> None:
