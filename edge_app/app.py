@@ -27,7 +27,7 @@ from edge_app.drawing.scene import Privacy
 from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.mqtt.connection import MAX_PACKET, Timing
 from edge_app.mqtt.encoding import encode_counts
-from edge_app.mqtt.endpoint import Endpoint, Tls
+from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import DirectionMeta, Health, LineMeta, Location, Meta
@@ -132,18 +132,19 @@ def build_announcement(config: Config, device: Device, lines: Sequence[Line]) ->
     return Announcement(device, entities, prefix=h.prefix, record_file=config.store.folder / ANNOUNCED)
 
 
-def build_endpoint(config: Config) -> Endpoint:
-    """Return the broker's address with login and TLS files."""
+def build_endpoints(config: Config) -> tuple[Endpoint, ...]:
+    """Return the broker's addresses, in the order in which they are tried, with login and TLS files."""
     m = config.mqtt
     tls = Tls(m.ca_file, m.cert_file, m.key_file) if m.tls else None
     password = m.password.get_secret_value() if m.password else ""
-    return Endpoint(m.host, m.port, m.username or "", password, tls)
+    way = m.transport, m.path or PATH
+    return tuple(Endpoint(host, m.port, m.username or "", password, tls, *way) for host in m.addresses)
 
 
 def build_session(config: Config, device: Device, installation: Callable[[], str]) -> Session:
     """Build the connection to the broker, not connected yet. Raises ConfigError when the TLS files do not fit."""
     return Session(
-        build_endpoint(config),
+        build_endpoints(config),
         config.mqtt.client_id or device.client_id,
         protocol=config.mqtt.protocol,
         will=lambda: will(device, time.time(), installation()),
@@ -156,7 +157,7 @@ def build_device(config: Config, detector: TfliteDetector) -> Device:
     d = config.device
     boot_id = secrets.token_hex(6)
     model = detector.manifest.sha256
-    return Device(d.site, d.device, boot_id, __version__, model, counting_hash(config, model))
+    return Device(d.site, d.device, boot_id, __version__, model, counting_hash(config, model), config.mqtt.prefix)
 
 
 def counting_hash(config: Config, model: str) -> str:

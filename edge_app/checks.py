@@ -15,13 +15,16 @@ from typing import Final
 
 import numpy as np
 
-from edge_app.app import build_detector, build_endpoint, build_lines, build_pipeline, build_source
+from edge_app.app import build_detector, build_endpoints, build_lines, build_pipeline, build_source
 from edge_app.config.lint import lint
 from edge_app.config.model import Config
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import BrokerError, ConfigError, DetectorError, PreviewError, SourceEnded, SourceError
 from edge_app.harvest.folder import folder_problem
+from edge_app.mqtt.connection import Connected
+from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.identity import client_id_of
 from edge_app.mqtt.session import probe as probe_broker
 from edge_app.preview.rtsp import choose_encoder
 from edge_app.preview.snapshot_socket import request_broker_problem
@@ -143,20 +146,28 @@ def check_preview(config: Config) -> Finding:
 
 
 def _check_broker(config: Config) -> Finding:
+    """Try each address of the broker; the service needs one of them."""
     d, m = config.device, config.mqtt
     # An id of its own: with the service's id the broker would disconnect the running service.
-    client_id = f"{m.client_id or f'edge-app-{d.site}-{d.device}'}-check"
-    try:
-        version = probe_broker(build_endpoint(config), client_id, protocol=m.protocol, timeout_s=_BROKER_S)
-    except (BrokerError, ConfigError) as error:
-        return Finding("FAIL", "broker", _sentence(error).removeprefix("broker "))
-    if version != "5":
-        sentence = (
-            f"{m.host}:{m.port} accepts us, but with MQTT {version}, in which a broker does not report a forbidden "
-            "topic: prefer a broker with MQTT 5."
-        )
-        return Finding("warn", "broker", sentence)
-    return Finding("ok", "broker", f"{m.host}:{m.port} accepts us with MQTT {version}.")
+    client_id = f"{m.client_id or client_id_of(d.site, d.device)}-check"
+    accepted: list[tuple[Endpoint, Connected]] = []
+    problems: list[str] = []
+    for to in build_endpoints(config):
+        try:
+            accepted.append((to, probe_broker(to, client_id, protocol=m.protocol, timeout_s=_BROKER_S)))
+        except (BrokerError, ConfigError) as error:
+            problems.append(_sentence(error).removeprefix("broker "))
+    if not accepted:
+        return Finding("FAIL", "broker", " ".join(problems))
+    old = [to for to, found in accepted if found.protocol != "5"]
+    sentences = [f"{', '.join(str(to) for to, _ in accepted)} accept{'s' * (len(accepted) == 1)} us with MQTT "]
+    sentences[0] += f"{', '.join(dict.fromkeys(found.protocol for _, found in accepted))}."
+    if old:
+        why = "in which a broker does not report a forbidden topic: prefer a broker with MQTT 5"
+        sentences.append(f"{old[0]} has only MQTT {accepted[0][1].protocol}, {why}.")
+    limits = dict.fromkeys(limit for _, found in accepted for limit in found.limits.sentences())
+    sentences += [*problems, *(f"{limit[0].upper()}{limit[1:]}." for limit in limits)]
+    return Finding("ok" if len(sentences) == 1 else "warn", "broker", " ".join(sentences))
 
 
 def _may_disconnect_service(config: Config, running_pid: str | None) -> bool:
@@ -180,7 +191,11 @@ def _check_broker_of_service(config: Config) -> Finding:
         return Finding("warn", "broker", sentence)
     if problem:
         return Finding("FAIL", "broker", f"the running service says: {problem.removeprefix('broker ').rstrip('.')}.")
-    return Finding("ok", "broker", f"the running service is connected to {config.mqtt.host}:{config.mqtt.port}.")
+    return Finding("ok", "broker", f"the running service is connected to {_addresses(config)}.")
+
+
+def _addresses(config: Config) -> str:
+    return " or ".join(str(to) for to in build_endpoints(config))
 
 
 def _sentence(error: Exception) -> str:

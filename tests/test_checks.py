@@ -187,6 +187,24 @@ def test_an_old_broker_is_a_warning(tmp_path: Path, short: Path, broker: Mosquit
     assert found["broker"].level == "warn"
 
 
+@needs_mosquitto
+def test_every_address_of_a_cluster_is_tried(tmp_path: Path, short: Path, broker: Mosquitto) -> None:
+    found = by_what(configured(tmp_path, short, f'[mqtt]\nhosts = ["127.0.0.1", "127.0.0.9"]\nport = {broker.port}'))
+    assert found["broker"].level == "warn"
+    assert found["broker"].sentence == (
+        f"127.0.0.1:{broker.port} accepts us with MQTT 5. 127.0.0.9:{broker.port}: connection refused; is the broker "
+        "running, and on this port?"
+    )
+
+
+@needs_mosquitto
+def test_limits_of_the_broker_are_a_warning(tmp_path: Path, short: Path) -> None:
+    with mosquitto(tmp_path / "broker", "retain_available false", "allow_anonymous true") as limited:
+        found = by_what(configured(tmp_path, short, f"[mqtt]\nport = {limited.port}"))
+    assert found["broker"].level == "warn"
+    assert "Broker keeps no retained messages: " in found["broker"].sentence
+
+
 def test_one_failure_hides_no_other(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()

@@ -11,6 +11,7 @@ HELP = "print a commented configuration with every key and its default"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schemas", action="store_true", help="print the JSON Schemas of the MQTT messages instead")
     parser.add_argument("--asyncapi", action="store_true", help="print the AsyncAPI document instead")
+    parser.add_argument("--prefix", default="", metavar="LEVELS", help="AsyncAPI: mqtt.prefix of the devices")
 
 
 def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
@@ -20,7 +21,8 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
         from edge_app import __version__
         from edge_app.mqtt.schemas import asyncapi, schemas
 
-        print(json.dumps(asyncapi(__version__) if arguments.asyncapi else schemas(), indent=1))
+        above = arguments.prefix.strip("/")
+        print(json.dumps(asyncapi(__version__, above) if arguments.asyncapi else schemas(), indent=1))
     else:
         from edge_app.config.example import example
 

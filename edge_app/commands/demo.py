@@ -165,10 +165,10 @@ def _running_service(config: Config, source: Source) -> Iterator[Worker]:
 @contextmanager
 def _subscriber(config: Config, devices: DeviceTable) -> Iterator[Subscriber]:
     """Connect a subscriber of its own, within the context. Raises BrokerError when the broker does not answer."""
-    from edge_app.app import build_endpoint
+    from edge_app.app import build_endpoints
     from edge_app.mqtt.session import Session, Subscriber
 
-    subscriber = Subscriber(Session(build_endpoint(config), "edge-app-demo-watch"), devices.topics)
+    subscriber = Subscriber(Session(build_endpoints(config), "edge-app-demo-watch"), devices.topics)
     deadline = time.monotonic() + _DELIVERY_S
     try:
         while not subscriber.connected:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 HELP = "show a live table of the counts and states of every device under a topic prefix"
 
-_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+_PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+_ENCRYPTED: Final = ("mqtts", "wss")
 _REDRAW_S: Final = 0.25
 _QUIET_S: Final = 1.0
 """After so long without a message, --once has received everything that the broker retains."""
@@ -35,13 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--broker",
         default="mqtt://127.0.0.1:1883",
         metavar="URL",
-        help="mqtt://USER:PASSWORD@HOST:PORT, mqtts:// with TLS; better give the password in EDGE_APP_MQTT_PASSWORD "
-        "(default: %(default)s)",
+        help="mqtt://USER:PASSWORD@HOST:PORT, mqtts:// with TLS, ws:// and wss:// with a path for WebSockets; several "
+        "hosts of one cluster with commas; better give the password in EDGE_APP_MQTT_PASSWORD (default: %(default)s)",
     )
-    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="mqtts: the authority to trust, PEM")
-    parser.add_argument("--cert", type=Path, metavar="FILE", help="mqtts: certificate of this reader, PEM")
-    parser.add_argument("--key", type=Path, metavar="FILE", help="mqtts: key of that certificate, PEM")
-    parser.add_argument("--prefix", default="traffic/v1", help="beginning of the topics (default: %(default)s)")
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="mqtts, wss: the authority to trust, PEM")
+    parser.add_argument("--cert", type=Path, metavar="FILE", help="mqtts, wss: certificate of this reader, PEM")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="mqtts, wss: key of that certificate, PEM")
+    parser.add_argument(
+        "--prefix",
+        default="traffic/v1",
+        help="beginning of the topics, with mqtt.prefix in front (default: %(default)s)",
+    )
     parser.add_argument("--once", action="store_true", help="print the table once from the retained messages, and end")
 
 
@@ -55,8 +60,8 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.system import logging as logs
     from edge_app.system.redaction import keep_secret
 
-    to = endpoint(arguments.broker, os.environ, arguments.ca_file, arguments.cert, arguments.key)
-    keep_secret(to.password)
+    to = endpoints(arguments.broker, os.environ, arguments.ca_file, arguments.cert, arguments.key)
+    keep_secret(to[0].password)
     logs.setup("error")  # the session's warnings are shown beside the table
     devices = DeviceTable(checked_prefix(arguments.prefix))
     session = Session(to, f"edge-app-watch-{secrets.token_hex(4)}", backoff=Backoff(max_s=5.0))
@@ -65,7 +70,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         if arguments.once:
             _once(devices, subscriber, stop)
         elif sys.stdout.isatty():
-            _live(devices, subscriber, stop, str(to))
+            _live(devices, subscriber, stop, " or ".join(str(address) for address in to))
         else:
             _lines(devices, subscriber, stop)
     finally:
@@ -73,37 +78,43 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     return 0
 
 
-def endpoint(
+def endpoints(
     url: str,
     environment: Mapping[str, str],
     ca_file: Path | None = None,
     cert: Path | None = None,
     key: Path | None = None,
-) -> Endpoint:
-    """Return the endpoint of a URL mqtt://USER:PASSWORD@HOST:PORT or mqtts://...
+) -> list[Endpoint]:
+    """Return the endpoints of a URL mqtt://USER:PASSWORD@HOST,HOST:PORT, mqtts://..., ws://.../PATH or wss://.../PATH.
 
     environment: gives the password in EDGE_APP_MQTT_PASSWORD when the URL has none. ca_file: authority to trust, PEM.
     cert, key: certificate and key of this reader, PEM, for a broker that requires them.
     Raises ConfigError: without showing the URL, which may contain a password.
     """
-    from edge_app.mqtt.endpoint import Endpoint, Tls
+    from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
 
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:  # its text would repeat the URL
         raise ConfigError("--broker: the port must be 1 to 65535, and only an IPv6 address stands in [ ]") from None
-    if parts.scheme not in _PORTS or not parts.hostname or port == 0 or parts.path.strip("/") or parts.query:
-        raise ConfigError("--broker: must be mqtt://HOST:PORT or mqtts://HOST:PORT, with USER:PASSWORD@ if needed")
-    if (ca_file or cert or key) and parts.scheme != "mqtts":
-        raise ConfigError("--ca-file, --cert, --key: are used only with --broker mqtts://...")
+    hosts, websockets = (parts.hostname or "").split(","), parts.scheme in ("ws", "wss")
+    strange = parts.query or (parts.path.strip("/") and not websockets) or not parts.path.isprintable()
+    if parts.scheme not in _PORTS or not all(hosts) or port == 0 or strange or " " in parts.path:
+        raise ConfigError(
+            "--broker: must be mqtt://HOST:PORT or mqtts://HOST:PORT, ws://HOST:PORT/PATH or wss://HOST:PORT/PATH, "
+            "with USER:PASSWORD@ if needed"
+        )
+    if (ca_file or cert or key) and parts.scheme not in _ENCRYPTED:
+        raise ConfigError("--ca-file, --cert, --key: are used only with --broker mqtts://... or wss://...")
     if bool(cert) != bool(key):
         raise ConfigError("--cert and --key: give both, or none")
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
     if username and not password:
         password = environment.get("EDGE_APP_MQTT_PASSWORD", "")
-    tls = Tls(ca_file, cert, key) if parts.scheme == "mqtts" else None
-    return Endpoint(parts.hostname, port or _PORTS[parts.scheme], username, password, tls)
+    tls = Tls(ca_file, cert, key) if parts.scheme in _ENCRYPTED else None
+    way = ("websockets", parts.path or PATH) if websockets else ("tcp", PATH)
+    return [Endpoint(host, port or _PORTS[parts.scheme], username, password, tls, *way) for host in hosts]  # type: ignore[arg-type]
 
 
 def checked_prefix(prefix: str) -> str:

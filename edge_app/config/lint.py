@@ -19,7 +19,7 @@ def lint(config: Config) -> list[str]:
         findings.append(f'source.device: is not used, because source.kind is "{source.kind}"')
     if mqtt.tls and mqtt.port == 1883:
         findings.append("mqtt.port: is 1883 although mqtt.tls is true; brokers usually speak TLS on 8883")
-    if mqtt.password and not mqtt.tls and mqtt.host not in ("127.0.0.1", "::1", "localhost"):
+    if mqtt.password and not mqtt.tls and not {*mqtt.addresses} <= {"127.0.0.1", "::1", "localhost"}:
         findings.append("mqtt.tls: is false, so the password crosses the network unencrypted")
     if config.metrics.enabled and config.metrics.open_to_network:
         findings.append(

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 
 from edge_app.config.camera_health import ViewConfig
 from edge_app.config.harvest import HarvestConfig
 from edge_app.config.monitoring import HomeAssistantConfig, MetricsConfig
+from edge_app.config.mqtt import MqttConfig as MqttConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig
 from edge_app.config.source import SourceConfig
-from edge_app.config.types import FilePath, Fraction, Point, Slug, Table, distinct, only_with
+from edge_app.config.types import FilePath, Fraction, Point, Slug, Table, distinct
 from edge_app.records import Direction
 
 VehicleLabel: TypeAlias = Literal["car", "motorcycle", "bus", "truck", "bicycle"]
@@ -178,63 +179,6 @@ class CountingConfig(Table):
             parts = [n for n in range(10, 3601) if 3600 % n == 0]
             near = sorted(sorted(parts, key=lambda n: abs(n - value))[:2])
             raise ValueError(f"must divide an hour without a remainder, such as {near[0]} or {near[1]}, but is {value}")
-        return value
-
-
-class MqttConfig(Table):
-    """The MQTT broker, and how this device logs in to it."""
-
-    host: str = Field(default="127.0.0.1", min_length=1, description="Name or address of the broker.")
-    port: int = Field(default=1883, ge=1, le=65535, description="TCP port: 1883, or usually 8883 with TLS.")
-    protocol: Literal["auto", "5", "3.1.1"] = Field(
-        default="auto", description="MQTT version: 5, 3.1.1 or auto (5, and 3.1.1 where a broker refuses 5)."
-    )
-    keepalive_s: int = Field(
-        default=30, ge=5, le=600, description="A broker that is silent for longer is taken for lost, s."
-    )
-    client_id: str | None = Field(
-        default=None,
-        min_length=1,
-        description="MQTT client id; made of site and device without it.",
-        examples=["demo-site-demo-device"],
-    )
-    username: str | None = Field(default=None, min_length=1, description="User name.", examples=["demo-device"])
-    password: SecretStr | None = Field(
-        default=None,
-        description="Password; better from EDGE_APP_MQTT_PASSWORD, a systemd credential mqtt_password or a file.",
-        examples=["secret"],
-    )
-    password_file: FilePath | None = Field(
-        default=None, description="File that holds the password.", examples=["mqtt.password"]
-    )
-    tls: bool = Field(default=False, description="Encrypt, and check the broker's certificate.")
-    ca_file: FilePath | None = Field(
-        default=None, description="Certificate authority to trust instead of the system's, PEM.", examples=["ca.pem"]
-    )
-    cert_file: FilePath | None = Field(
-        default=None, description="Certificate of this device, PEM.", examples=["device.pem"]
-    )
-    key_file: FilePath | None = Field(
-        default=None, description="Key of that certificate, PEM.", examples=["device.key"], validate_default=True
-    )
-
-    @field_validator("password", "password_file")
-    @classmethod
-    def _has_username(cls, value: object, info: ValidationInfo) -> object:
-        return only_with("username", value, info)
-
-    @field_validator("ca_file", "cert_file")
-    @classmethod
-    def _only_with_tls(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if value and info.data.get("tls") is False:
-            raise ValueError("is used only with mqtt.tls = true")
-        return value
-
-    @field_validator("key_file")
-    @classmethod
-    def _with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if "cert_file" in info.data and (value is None) != (info.data["cert_file"] is None):
-            raise ValueError("must be given together with mqtt.cert_file: give both or none")
         return value
 
 

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_address
-from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from edge_app.config.types import OwnAddress, Table
-
-_LEVELS = re.compile(r"[^/+#$\s\0][^/+#\s\0]*(/[^/+#\s\0]+)*")
-"""Levels of a topic: no wildcard, no space, no empty level, and no $ in front, which marks the broker's own topics."""
-
-
-def _topic_levels(value: str) -> str:
-    if not _LEVELS.fullmatch(value) or len(value) > 100:
-        raise ValueError("must be levels of a topic, such as homeassistant or home/assistant")
-    return value
-
-
-TopicPrefix = Annotated[str, AfterValidator(_topic_levels)]
+from edge_app.config.types import OwnAddress, Table, TopicLevels
 
 
 class MetricsConfig(Table):
@@ -47,4 +33,4 @@ class HomeAssistantConfig(Table):
     enabled: bool = Field(
         default=False, description="Announce the device; switching this off removes it from Home Assistant."
     )
-    prefix: TopicPrefix = Field(default="homeassistant", description="Home Assistant's discovery prefix.")
+    prefix: TopicLevels = Field(default="homeassistant", description="Home Assistant's discovery prefix.")

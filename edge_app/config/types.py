@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from ipaddress import ip_address
 from pathlib import Path
@@ -57,10 +58,22 @@ def _own_address(value: str) -> str:
     return value
 
 
+_LEVELS = re.compile(r"[^/+#$\s\0][^/+#\s\0]*(/[^/+#\s\0]+)*")
+"""Levels of a topic: no wildcard, no space, no empty level, and no $ in front, which marks the broker's own topics."""
+
+
+def topic_levels(value: str) -> str:
+    """Return the value; refuse what cannot be levels of a topic."""
+    if not _LEVELS.fullmatch(value) or len(value) > 100:
+        raise ValueError("must be levels of a topic, such as homeassistant or home/assistant")
+    return value
+
+
 OwnAddress = Annotated[str, AfterValidator(_own_address)]
 FilePath = Annotated[Path, Field(strict=False), BeforeValidator(not_empty), AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Point = Annotated[tuple[Fraction, Fraction], Field(strict=False)]
+TopicLevels = Annotated[str, AfterValidator(topic_levels)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
 
 

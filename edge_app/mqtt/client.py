@@ -65,7 +65,7 @@ class Handler(Protocol):
 
 
 class _Guarded(paho.Client):
-    """paho's client, with paho's own three steps between socket and packet guarded."""
+    """paho's client, with paho's own steps between socket and packet guarded."""
 
     largest: int = 0
     received: int = 0
@@ -73,13 +73,29 @@ class _Guarded(paho.Client):
     fault: str = ""
     odd_reason: str = ""
     """Reason of the present PUBACK that paho would not read: mosquitto answers with 0x95 what only a DISCONNECT may."""
+    _newest: socket.socket | None = None
     line: socket.socket | None = None
     """Second handle of the connection while it is made, so that another thread can end it, with TLS or without."""
 
+    def _create_socket(self) -> Any:
+        try:
+            return super()._create_socket()
+        except BaseException:  # paho leaves the socket of a failed WebSocket to the garbage collector
+            if self._newest is not None:
+                self._newest.close()
+            raise
+        finally:
+            self._newest = None
+
     def _create_socket_connection(self) -> socket.socket:
-        connection = super()._create_socket_connection()
-        self.line = connection.dup()
-        return connection
+        self._newest = super()._create_socket_connection()
+        self.line = self._newest.dup()
+        return self._newest
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        wrapped = super()._ssl_wrap_socket(tcp_sock)
+        self._newest = wrapped
+        return wrapped
 
     def _sock_recv(self, bufsize: int) -> bytes:
         # For the body of a packet paho asks for all that is left of it, and Python reserves as much.

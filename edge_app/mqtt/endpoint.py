@@ -12,6 +12,9 @@ from typing import Final, Literal
 
 from edge_app.errors import ConfigError
 
+PATH: Final = "/mqtt"
+"""Path of a broker's WebSocket unless another one is configured."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -40,7 +43,7 @@ class Endpoint:
     password: str = field(default="", repr=False)
     tls: Tls | None = None
     transport: Literal["tcp", "websockets"] = "tcp"
-    path: str = "/mqtt"
+    path: str = PATH
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -24,6 +24,7 @@ class Device:
     boot_id: identifies one start of the program.
     version: of the software.
     model, config: SHA-256 of the model and the configuration in hexadecimal, at least 12 digits, or empty.
+    above: levels of the topic before traffic/v1, or empty.
     Raises ConfigError: when a name cannot be part of a topic.
     """
 
@@ -33,6 +34,7 @@ class Device:
     version: str
     model: str = ""
     config: str = ""
+    above: str = ""
 
     def __post_init__(self) -> None:
         for key, name in (("site", self.site), ("device", self.device)):
@@ -41,8 +43,8 @@ class Device:
 
     @property
     def prefix(self) -> str:
-        """The topic under which the device publishes everything: traffic/v1/SITE/DEVICE."""
-        return f"{ROOT}/{self.site}/{self.device}"
+        """The topic under which the device publishes everything: [ABOVE/]traffic/v1/SITE/DEVICE."""
+        return f"{root_below(self.above)}/{self.site}/{self.device}"
 
     def prefix_of(self, site: str, device: str) -> str:
         """Return the prefix under which intervals of this site and device are published, such as a former name's."""
@@ -51,7 +53,17 @@ class Device:
     @property
     def client_id(self) -> str:
         """MQTT client id, as stable and unique as site and device: a broker disconnects the older of two equal ids."""
-        return f"edge-app-{self.site}-{self.device}"
+        return client_id_of(self.site, self.device)
+
+
+def root_below(above: str) -> str:
+    """Return the beginning of all topics. above: levels before traffic/v1, or empty."""
+    return f"{above}/{ROOT}" if above else ROOT
+
+
+def client_id_of(site: str, device: str) -> str:
+    """Return the client id of a device. The dot is part of no name: no two devices have one id."""
+    return f"edge-app-{site}.{device}"
 
 
 def interval_id(device: Device, line: str, start: float, interval_s: float, installation: str, boot_id: str) -> str:

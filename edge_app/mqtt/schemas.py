@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from edge_app.mqtt.examples import EXAMPLES
-from edge_app.mqtt.identity import CONTRACT, ROOT
+from edge_app.mqtt.identity import CONTRACT, root_below
 from edge_app.mqtt.messages import (
     CommandMessage,
     ConfigMeta,
@@ -124,11 +124,14 @@ def schemas() -> dict[str, Any]:
     return {c.name: {"$schema": dialect, **_valid(c.model.model_json_schema(mode="serialization"))} for c in _CHANNELS}
 
 
-def asyncapi(version: str) -> dict[str, Any]:
-    """Return the whole contract as an AsyncAPI 3.0 document. version: of the software."""
+def asyncapi(version: str, above: str = "") -> dict[str, Any]:
+    """Return the whole contract as an AsyncAPI 3.0 document.
+
+    version: of the software. above: levels of the topics before traffic/v1.
+    """
     channels, operations, messages = {}, {}, {}
     for c in _CHANNELS:
-        channels[c.name] = _channel(c)
+        channels[c.name] = _channel(c, above)
         operations[f"{'receive' if c.receives else 'send'}_{c.name}"] = _operation(c)
         messages[c.model.__name__] = {
             "contentType": "application/json",
@@ -141,7 +144,8 @@ def asyncapi(version: str) -> dict[str, Any]:
             "title": "edge-app: roadside vehicle counts",
             "version": version,
             "description": f"Contract {CONTRACT}. Unknown keys are to be ignored. Messages may arrive twice and out of"
-            " order; `id` of an interval has one content for ever.",
+            " order; `id` of an interval has one content for ever. Where devices have an `mqtt.prefix`, it stands"
+            " before each address.",
         },
         "defaultContentType": "application/json",
         "servers": {
@@ -177,8 +181,8 @@ _SERVER: Final[dict[str, Any]] = {
 }
 
 
-def _channel(c: _Channel) -> dict[str, Any]:
-    address = f"{ROOT}/{{site}}/{{device}}/{c.address}"
+def _channel(c: _Channel, above: str) -> dict[str, Any]:
+    address = f"{root_below(above)}/{{site}}/{{device}}/{c.address}"
     return {
         "address": address,
         "summary": c.summary,

@@ -282,8 +282,8 @@ class Subscriber:
         self._session.close()
 
 
-def probe(to: Endpoint, client_id: str, *, protocol: ProtocolChoice = "auto", timeout_s: float = 10.0) -> Protocol:
-    """Connect once and return the version of MQTT that the broker accepts.
+def probe(to: Endpoint, client_id: str, *, protocol: ProtocolChoice = "auto", timeout_s: float = 10.0) -> Connected:
+    """Connect once and return the version of MQTT that the broker accepts, with its limits.
 
     client_id: one that nothing else uses, or the broker disconnects the running service.
     Raises BrokerError: with the reason, after three failed attempts or timeout_s seconds.
@@ -295,7 +295,7 @@ def probe(to: Endpoint, client_id: str, *, protocol: ProtocolChoice = "auto", ti
         while session.failures < 3 and time.monotonic() < deadline:
             for event in session.poll(0.1):
                 if isinstance(event, Connected):
-                    return event.protocol
+                    return event
         raise BrokerError(session.problem or f"broker {to}: no answer within {timeout_s:g} s")
     finally:
         session.close()

@@ -41,7 +41,7 @@ _WORD = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, categories=
 @settings(max_examples=100)
 def test_every_login_survives_the_url(username: str, password: str, port: int, scheme: str) -> None:
     url = f"{scheme}://{quote(username, safe='')}:{quote(password, safe='')}@broker.example:{port}"
-    to = watch.endpoint(url, {})
+    (to,) = watch.endpoints(url, {})
     assert (to.host, to.port, to.username, to.password) == ("broker.example", port, username, password)
     assert (to.tls is not None) == (scheme == "mqtts")
     assert password not in str(to) or password in f"broker.example:{port}"
@@ -52,15 +52,15 @@ def test_every_login_survives_the_url(username: str, password: str, port: int, s
     [("mqtt://b", "b", 1883), ("mqtts://b/", "b", 8883), ("mqtt://[::1]:1884", "::1", 1884), ("MQTT://B", "b", 1883)],
 )
 def test_ports_and_hosts(url: str, host: str, port: int) -> None:
-    to = watch.endpoint(url, {})
+    (to,) = watch.endpoints(url, {})
     assert (to.host, to.port) == (host, port)
 
 
 def test_the_password_of_a_user_may_come_from_the_environment() -> None:
     environment = {"EDGE_APP_MQTT_PASSWORD": "from outside"}
-    assert watch.endpoint("mqtt://me@b", environment).password == "from outside"
-    assert watch.endpoint("mqtt://me:mine@b", environment).password == "mine"
-    assert watch.endpoint("mqtt://b", environment).password == ""
+    assert watch.endpoints("mqtt://me@b", environment)[0].password == "from outside"
+    assert watch.endpoints("mqtt://me:mine@b", environment)[0].password == "mine"
+    assert watch.endpoints("mqtt://b", environment)[0].password == ""
 
 
 @pytest.mark.parametrize(
@@ -70,18 +70,32 @@ def test_the_password_of_a_user_may_come_from_the_environment() -> None:
 )  # fmt: skip
 def test_a_wrong_url_is_one_sentence_without_the_password(url: str) -> None:
     with pytest.raises(ConfigError, match=r"^--broker: [^\n]+$") as caught:
-        watch.endpoint(url, {})
+        watch.endpoints(url, {})
     assert "secret" not in str(caught.value)
+
+
+def test_several_hosts_and_websockets() -> None:
+    assert [to.host for to in watch.endpoints("mqtts://a,b,c:8884", {})] == ["a", "b", "c"]
+    (to,) = watch.endpoints("wss://me:pw@b/some/path", {})
+    assert (to.port, to.transport, to.path, to.tls is not None, to.username) == (
+        443,
+        "websockets",
+        "/some/path",
+        True,
+        "me",
+    )
+    (to,) = watch.endpoints("ws://b:9001", {})
+    assert (to.port, to.transport, to.path, to.tls) == (9001, "websockets", "/mqtt", None)
 
 
 def test_an_authority_without_tls_is_refused() -> None:
     with pytest.raises(ConfigError, match="--ca-file"):
-        watch.endpoint("mqtt://b", {}, Path("ca.pem"))
+        watch.endpoints("mqtt://b", {}, Path("ca.pem"))
 
 
 def test_a_certificate_needs_its_key() -> None:
     with pytest.raises(ConfigError, match="--cert and --key: give both"):
-        watch.endpoint("mqtts://b", {}, Path("ca.pem"), Path("reader.pem"))
+        watch.endpoints("mqtts://b", {}, Path("ca.pem"), Path("reader.pem"))
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "traffic/#", "a/+/b", "a\nb"])

@@ -408,7 +408,7 @@ def test_one_connection_too_many_is_refused_and_the_others_stay(city: City, tmp_
             with pytest.raises(BrokerError):
                 probe(Endpoint(HOST, few.port, tls=city.tls("harbour.pole-8")), "x", timeout_s=1.0)
             assert answer(pole, "traffic/v1/harbour/pole-7/status") == ""
-        assert probe(Endpoint(HOST, few.port, tls=city.tls("harbour.pole-8")), "x", timeout_s=5.0) == "5"
+        assert probe(Endpoint(HOST, few.port, tls=city.tls("harbour.pole-8")), "x", timeout_s=5.0).protocol == "5"
 
 
 LIMITS = "mosquitto.service.d/edge-app.conf"
@@ -515,12 +515,12 @@ def test_a_revoked_device_is_refused_and_the_others_go_on(tmp_path: Path) -> Non
         pole_7, pole_8 = (
             Endpoint(HOST, running.port, tls=city.tls(f"harbour.{name}")) for name in ("pole-7", "pole-8")
         )
-        assert probe(pole_7, "check") == "5"
+        assert probe(pole_7, "check").protocol == "5"
         city.run("revoke", "harbour", "pole-7")
         running.stop()
         running.start()
         assert "client certificate" in refusal(pole_7)
-        assert probe(pole_8, "check") == "5"
+        assert probe(pole_8, "check").protocol == "5"
     assert (city.folder / "index.txt").read_text().count("R\t") == 2
     assert "no valid certificate" in city.ca("revoke", "harbour", "pole-7").stderr
 
@@ -660,3 +660,12 @@ def test_a_bridge_may_not_send_commands(tmp_path: Path) -> None:
             refused = "Not authorized" if part == "commands/x" else ""
             assert answer(bridge, f"traffic/v1/harbour/pole-7/{part}") == refused, part
             assert answer(bridge, f"traffic/v1/town/pole-7/{part}") == "Not authorized", part
+
+
+@pytest.mark.parametrize("name", ["acl", "bridge.conf"])
+def test_the_command_for_a_prefix_reaches_every_topic(name: str) -> None:
+    document = " ".join((ROOT / "docs/deploy/broker.md").read_text("utf-8").split())
+    pattern, replacement = re.search(r"sed -i 's#(.+?)#(.+?)#' acl bridge\.conf", document).groups()  # type: ignore[union-attr]
+    lines = [line.replace(pattern, replacement, 1) for line in shipped(name).splitlines() if "traffic/" in line]
+    assert lines
+    assert all(line.count(replacement) == line.count("traffic/v1") == 1 for line in lines)

@@ -200,7 +200,7 @@ def test_late_acknowledgements_lead_to_no_endless_redelivery(
     settle(publisher, lambda: publisher.delivered == 3)
     assert broker.connections <= (3 if delays_all else 1)
     sent = broker.topics().count(f"{PREFIX}/counts/a")
-    assert sent == 3
+    assert sent <= 3 * broker.connections
     state.close_intervals(3)
     settle(publisher, lambda: publisher.delivered == 6)
     assert broker.topics().count(f"{PREFIX}/counts/a") == sent + 3

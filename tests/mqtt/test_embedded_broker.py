@@ -77,7 +77,7 @@ def test_it_survives_ctrl_c_and_ends_with_a_killed_parent() -> None:
             port = int(parent.stdout.readline())
             os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: to the whole process group
             assert parent.stdout.readline() == "interrupted\n"
-            assert probe(Endpoint(HOST, port), "check") == "5"
+            assert probe(Endpoint(HOST, port), "check").protocol == "5"
         finally:
             parent.kill()
     eventually(lambda: ended(port))

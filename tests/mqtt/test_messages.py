@@ -217,3 +217,9 @@ def test_asyncapi_is_complete() -> None:
         assert set(channel["parameters"]) == {part[1:-1] for part in channel["address"].split("/") if part[0] == "{"}
         message = resolve(document, next(iter(channel["messages"].values()))["$ref"])
         assert resolve(document, message["payload"]["$ref"])["title"] == schemas.schemas()[name]["title"]
+
+
+def test_asyncapi_has_the_prefix_of_the_devices() -> None:
+    document = schemas.asyncapi("0.1.0", "city/north")
+    addresses = [channel["address"] for channel in document["channels"].values()]
+    assert all(address.startswith("city/north/traffic/v1/{site}/{device}/") for address in addresses)

@@ -185,11 +185,11 @@ class _Served:
         if reason is None:
             return False
         properties = length(len(broker.properties)) + broker.properties if self._level == 5 else b""
+        broker.connections += not reason
+        self._number = broker.connections
         self._client.sendall(packet(CONNACK, bytes([0, reason]) + properties))
         if reason:
             return False
-        broker.connections += 1
-        self._number = broker.connections
         self._client.sendall(broker.greeting)
         return True
 
