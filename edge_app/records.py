@@ -196,12 +196,16 @@ class FrameResult:
     """One frame with everything that the pipeline found in it.
 
     crossings: confirmed by this frame, in the order of the lines; each carries the time at which it really happened.
+    unseen: lines that vehicles could pass unseen since the frame before, because it was too long ago. slow: lines for
+    whose traffic frames come too rarely.
     """
 
     frame: Frame
     detections: Detections
     tracks: Tracks
     crossings: tuple[Crossing, ...] = ()
+    unseen: frozenset[str] = frozenset()
+    slow: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +214,7 @@ class IntervalCounts:
 
     start: UTC s, whole; on the grid of interval_s, except where the configuration changed within the interval.
     interval_s: the configured length, s. counts: class -> direction -> n, with every configured class.
-    observed_s: seconds of the interval in which frames were really received and processed.
+    observed_s: seconds of the interval in which no vehicle could pass the line unseen.
     cut_at: UTC s at which a change of the configuration ended the interval before its time; None without one.
     config, model: hashes of the configuration and the model that counted; empty where they are not known.
     """

@@ -72,6 +72,7 @@ class Service:
         self._harvest, self._quality, self._on_result = harvest, quality, on_result
         self._deadlines, self._wall, self._monotonic = deadlines, wall, monotonic
         self._steps = StepMonitor()
+        self._slow: frozenset[str] = frozenset()
         self.heart = heart or Heartbeats()
         self.frames = 0
         self.totals = RunningTotals()
@@ -183,7 +184,8 @@ class Service:
         frame, crossings = result.frame, result.crossings
         unstored = self._ledger.unstored
         quality = self._flags(frame)
-        self._ledger.record(frame.captured_at, crossings, dropped, quality)
+        self._note_slow(result.slow)
+        self._ledger.record(frame.captured_at, crossings, dropped, quality, unseen=result.unseen, slow=result.slow)
         self.frames += 1
         if self.frames == 1:
             log.info("first frame", extra={"after_s": round(process_age_s() or 0.0, 2)})
@@ -216,6 +218,14 @@ class Service:
             except (OSError, MemoryError) as fault:
                 faults.note(fault)
                 stop.wait(PAUSE_S)
+
+    def _note_slow(self, slow: frozenset[str]) -> None:
+        """Log the lines for which frames have become too rare, or are so no more."""
+        before, self._slow = self._slow, slow
+        for line in sorted(slow - before):
+            log.warning("frames come too rarely for the traffic at line %s: vehicles can pass unseen", line)
+        for line in sorted(before - slow):
+            log.info("frames come often enough again for the traffic at line %s", line)
 
 
 def _log_crossing(crossing: Crossing, *, stored: bool) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from edge_app.counting.line_counter import LineCounter
+from edge_app.counting.looks import Looks
 from edge_app.counting.stage_times import StageTimes
 from edge_app.counting.tracker import Tracker
 from edge_app.detectors import Detector, Engine, Outputs
@@ -87,6 +88,8 @@ class Pipeline:
         self._counters: tuple[LineCounter, ...] = ()
         self._duplicates_before = 0
         self._recent: deque[tuple[float, int]] = deque()
+        reach, lost_s = tracker.settings.max_association_radius, tracker.settings.lost_s
+        self._looks = {line.id: Looks(reach=reach, lost_s=lost_s) for line in self._lines}
         self.times = StageTimes()
 
     @property
@@ -122,11 +125,13 @@ class Pipeline:
         tracks = self._tracker.update(detections, frame.monotonic)
         tracked = perf_counter()
         crossings = self._crossings(frame, tracks)
+        unseen = frozenset(line for line, looks in self._looks.items() if not looks.look(frame.monotonic))
+        slow = frozenset(line for line, looks in self._looks.items() if looks.too_rare)
         counted = perf_counter()
         self.times.add("detect", prepared.spent + detected - began)
         self.times.add("track", tracked - detected)
         self.times.add("count", counted - tracked)
-        return FrameResult(frame, detections, tracks, crossings)
+        return FrameResult(frame, detections, tracks, crossings, unseen, slow)
 
     def _build_line_counters(self, size: tuple[int, int]) -> None:
         """Place the lines in px: they are given in parts of the frame, and a camera may return with another size."""
@@ -163,6 +168,8 @@ class Pipeline:
         )
 
     def _crossing(self, frame: Frame, tracks: Tracks, line: Line, found: LineCrossing) -> Crossing:
+        box, velocity = tracks.boxes[found.row], tracks.velocities[found.row]
+        self._looks[line.id].crossed(float(np.hypot(*(velocity / (box[2:] - box[:2])))))
         return Crossing(
             at=frame.captured_at - (frame.monotonic - found.time),
             frame=min(self._recent, key=lambda recent: abs(recent[0] - found.time))[1],

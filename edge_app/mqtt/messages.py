@@ -72,7 +72,7 @@ class CountsMessage(Payload):
         description="Number of the interval on its line under its installation, from 1, without gaps"
     )
     boot_id: Boot
-    coverage: float = Field(ge=0, le=1, description="Share of end - start that was really seen")
+    coverage: float = Field(ge=0, le=1, description="Share of end - start in which no vehicle could pass unseen")
     frames: NonNegativeInt = Field(description="Frames that were processed")
     dropped: NonNegativeInt = Field(description="Frames that came and were not processed")
     quality: Sequence[Flag] = Field(description="What makes these counts doubtful; empty when nothing does")

@@ -11,9 +11,9 @@ Every time is UTC seconds of one clock, that of `Frame.captured_at`. The rules:
   happened; until then it and its successor are both open. A closed interval never changes.
 - A crossing belongs to the open interval that contains `Crossing.at`, otherwise to the oldest open one of its line:
   it is never lost, and counted in `late_crossings`.
-- A processed frame observes the time since the newest processed frame when that is at most `max_gap_s`; a longer gap
-  is not observed. Only time later than any before is observed, so that a step of the clock cannot observe a second
-  twice and coverage stays within 0..1.
+- A processed frame observes the time since the newest processed frame, for each line that no vehicle could pass unseen
+  meanwhile, unless that was more than `max_gap_s` ago. Only time later than any before is observed, so that a step of
+  the clock cannot observe a second twice and coverage stays within 0..1.
 - While this object lives no interval is skipped: after a stall or a forward step of the clock the missed ones close
   with coverage 0, at most the newest `max_missed_s` of them; the others are counted in `skipped`. Those that a step has
   made are `clock_stepped`; a step of more than `max_missed_s` makes none, and the next interval is `clock_stepped`.
@@ -314,21 +314,30 @@ class Intervals:
         return tuple(i.snapshot() for line in self._lines.values() for i in line.open.values())
 
     def record(
-        self, frame_at: float, crossings: Sequence[Crossing], dropped: int, quality: Collection[Quality] = ()
+        self,
+        frame_at: float,
+        crossings: Sequence[Crossing],
+        dropped: int,
+        quality: Collection[Quality] = (),
+        *,
+        unseen: Collection[str] = (),
+        slow: Collection[str] = (),
     ) -> tuple[float, ...]:
         """Count the crossings that a processed frame confirmed, and the time that it observed.
 
-        frame_at: its time. dropped: frames that were dropped before it.
+        frame_at: its time. dropped: frames that were dropped before it. unseen, slow: lines, as in `FrameResult`.
         Returns the start of the interval in which each crossing was counted.
         Raises ValueError: for a line or class that is not configured.
         """
         self._set_time(frame_at)
-        self._observe(frame_at)
+        self._observe(frame_at, unseen)
         for line in self._configured:
             interval = line.interval(line.start_for(frame_at))
             interval.frames += 1
             interval.dropped += dropped
             interval.quality.update(quality)
+            if line.line in slow:
+                interval.quality.add("slow")
         return tuple(self._count(crossing) for crossing in crossings)
 
     def joins(self, saved: IntervalCounts) -> bool:
@@ -410,12 +419,13 @@ class Intervals:
         begun = math.floor(now)
         return float(math.ceil(now) if any(line.first_start > begun for line in changed) else begun)
 
-    def _observe(self, frame_at: float) -> None:
+    def _observe(self, frame_at: float, unseen: Collection[str]) -> None:
         last, self._last_frame = self._last_frame, max(self._last_frame, frame_at)
         if not 0 < frame_at - last <= self._max_gap_s:
             return
         for line in self._configured:
-            line.observe(last, frame_at)
+            if line.line not in unseen:
+                line.observe(last, frame_at)
 
     def _count(self, crossing: Crossing) -> float:
         line = self._lines.get(crossing.line)

@@ -149,17 +149,24 @@ class Ledger:
             self._identity = saved.identity
 
     def record(
-        self, frame_at: float, crossings: Sequence[Crossing], dropped: int, quality: Collection[Quality] = ()
+        self,
+        frame_at: float,
+        crossings: Sequence[Crossing],
+        dropped: int,
+        quality: Collection[Quality] = (),
+        *,
+        unseen: Collection[str] = (),
+        slow: Collection[str] = (),
     ) -> None:
         """Count the crossings that a processed frame confirmed, and the time that it observed.
 
-        frame_at: its time. dropped: frames that were dropped before it. When this returns, the crossings are on disk or
-        counted in `unstored`.
+        frame_at: its time. dropped: frames that were dropped before it. unseen, slow: lines, as in `FrameResult`. When
+        this returns, the crossings are on disk or counted in `unstored`.
         Raises ValueError: for a line or class that is not configured.
         """
         if not self._timed:
             self.set_clock(frame_at)
-        starts = self._intervals.record(frame_at, crossings, dropped, quality)
+        starts = self._intervals.record(frame_at, crossings, dropped, quality, unseen=unseen, slow=slow)
         self._changed = True
         if crossings:
             self._unstored += map(JournalEntry, starts, crossings)

@@ -68,6 +68,15 @@ def test_a_frame_observes_the_time_since_the_last_one_across_the_boundary() -> N
     assert (first.observed_s, second.observed_s) == (1.0, 0.5)
 
 
+def test_time_in_which_vehicles_could_pass_a_line_unseen_is_not_observed_at_that_line() -> None:
+    subject = Intervals(["north", "south"], Counting(CLASSES, 60.0))
+    for at in (1.0, 1.5, 2.0, 2.5):
+        subject.record(NOON + at, [], 0, unseen={"north"} if at == 2.0 else (), slow={"north"} if at > 2.0 else ())
+    north, south = subject.open
+    assert (north.observed_s, south.observed_s) == (1.0, 1.5)
+    assert (north.quality, south.quality) == (("slow",), ())
+
+
 def test_a_crossing_counts_in_the_interval_of_its_time_while_that_is_open() -> None:
     subject = intervals()
     subject.record(NOON + 59, [], 0)

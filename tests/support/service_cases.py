@@ -56,9 +56,13 @@ class Case:
         record, self.crossings = self.ledger.record, list[Crossing]()
 
         def recorded(
-            frame_at: float, crossings: list[Crossing], dropped: int, quality: Collection[Quality] = ()
+            frame_at: float,
+            crossings: list[Crossing],
+            dropped: int,
+            quality: Collection[Quality] = (),
+            **looks: Collection[str],
         ) -> None:
-            record(frame_at, crossings, dropped, quality)
+            record(frame_at, crossings, dropped, quality, **looks)
             self.crossings += crossings
             if crossings:
                 assert self.ledger.unstored == 0
