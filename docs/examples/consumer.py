@@ -1,6 +1,6 @@
-"""Store every interval once and ask for those that are missing: consumer.py HOST PORT DATABASE [SECONDS].
+"""Store every interval once and ask for those that are missing: consumer.py HOST PORT DATABASE [SECONDS [CA CERT KEY]].
 
-It needs paho-mqtt and a broker that may write `traffic/v1/+/+/commands/resend` for it.
+It needs paho-mqtt and a broker that lets it write `traffic/v1/+/+/commands/resend`; CA, CERT and KEY for one with TLS.
 """
 
 import json
@@ -69,10 +69,12 @@ def note_reply(db, message):
         db.commit()
 
 
-def main(host, port, database, seconds=1e9):
+def main(host, port, database, seconds=1e9, *tls):
     db = sqlite3.connect(database)
     db.executescript(TABLE)
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "example-consumer", protocol=mqtt.MQTTv5, manual_ack=True)
+    if tls:
+        client.tls_set(*tls)
 
     def on_message(client, _data, message):
         handle = {"counts": store, "replies": note_reply}.get(message.topic.split("/")[4])

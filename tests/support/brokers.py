@@ -134,6 +134,7 @@ class Relay:
         self._server.settimeout(0.02)
         self.port: int = self._server.getsockname()[1]
         self._threads: list[threading.Thread] = []
+        self._clients: list[socket.socket] = []
         self._run(self._accept)
 
     def _run(self, body: Callable[..., None], *arguments: socket.socket | threading.Event) -> None:
@@ -146,6 +147,7 @@ class Relay:
             with contextlib.suppress(TimeoutError):
                 client, _ = self._server.accept()
                 self.accepted += 1
+                self._clients.append(client)
                 self._run(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
@@ -176,6 +178,13 @@ class Relay:
                     sink.shutdown(socket.SHUT_RDWR)
                     return
                 sink.sendall(data)
+
+    def cut(self) -> None:
+        """End every connection at once, in both directions."""
+        clients, self._clients = self._clients, []
+        for client in clients:
+            with contextlib.suppress(OSError):  # one that has ended already
+                client.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._closed.set()

@@ -16,11 +16,15 @@ from tests.support.paths import ROOT
 
 
 class Program:
-    """`edge-app run` in a folder of its own, with a log file for each run."""
+    """`edge-app run` in a folder of its own, with a log file for each run.
 
-    def __init__(self, folder: Path) -> None:
+    clock: file with the seconds by which its clock is off; see stepped_program.py.
+    """
+
+    def __init__(self, folder: Path, clock: Path | None = None) -> None:
         folder.mkdir(exist_ok=True)
         self._folder = folder
+        self._command = ("tests.support.stepped_program", str(clock)) if clock else ("edge_app.cli",)
         self._ended: list[tuple[float, int | None]] = []
         self._process: psutil.Popen | None = None
         self._signalled = 0.0
@@ -30,7 +34,7 @@ class Program:
         path = self._folder / "edge-app.toml"
         path.write_text(config)
         with self._log.open("wb") as log:
-            command = (sys.executable, "-m", "edge_app.cli", "run", "--config", str(path))
+            command = (sys.executable, "-m", *self._command, "run", "--config", str(path))
             self._process = psutil.Popen(command, cwd=ROOT, stderr=log)
 
     @property

@@ -16,8 +16,8 @@ from tests.trials.survival import fuzz
 from tests.trials.survival.__main__ import ROWS
 from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
-ELSEWHERE = ("kills", "camera", "soak")
-"""Rows whose short forms are test_kills.py and test_camera_faults.py; a soak takes hours."""
+ELSEWHERE = ("kills", "camera", "soak", "chaos")
+"""Rows whose short forms are test_kills.py and test_camera_faults.py; a soak takes hours, and all at once a minute."""
 IN_SHORT = [
     pytest.param(name, marks=needs_mosquitto if name in ("outage", "network") else ())
     for name in ROWS

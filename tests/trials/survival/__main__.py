@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
-from tests.trials.survival import camera, clocks, fuzz, kills, network, outage, power, soaking, storage
+from tests.trials.survival import camera, chaos, clocks, fuzz, kills, network, outage, power, soaking, storage
 from tests.trials.survival.rows import Outcome, Row, Trial
 
 ROWS: dict[str, Row] = {
-    row.name: row for row in (m.ROW for m in (outage, network, kills, power, storage, clocks, camera, fuzz, soaking))
+    row.name: row
+    for row in (m.ROW for m in (outage, network, kills, power, storage, clocks, camera, fuzz, soaking, chaos))
 }
 
 
