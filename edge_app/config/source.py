@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_serializer, field_validator
 
 from edge_app.config.types import FilePath, Table, not_empty, only_with
-from edge_app.system.redaction import MASK, redacted_url
+from edge_app.system.redaction import CUT_LOGIN, MASK, has_cut_login, redacted_url
 
 Kind: TypeAlias = Literal["street", "file", "camera", "stream", "gstreamer", "picamera"]
 Flow: TypeAlias = Annotated[float, Field(ge=0, le=60)]
@@ -56,6 +56,9 @@ class SourceConfig(Table):
         description="stream, gstreamer: rtsp:// or http(s)://; ${NAME} is taken from the environment.",
         examples=["rtsp://192.0.2.10:554/stream1"],
         validate_default=True,
+    )
+    transport: Literal["auto", "tcp", "udp"] = Field(
+        default="auto", description="stream, RTSP: tcp, udp, or auto (tcp, and udp where the camera refuses tcp)."
     )
     pipeline: str | None = Field(
         default=None,
@@ -120,6 +123,8 @@ class SourceConfig(Table):
     @field_validator("url")
     @classmethod
     def _stream_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and has_cut_login(value.get_secret_value()):
+            raise ValueError(CUT_LOGIN)
         if value is not None and not _is_stream(value.get_secret_value()):
             raise ValueError("must be rtsp://, rtsps://, http:// or https:// with a host (and a port below 65536)")
         return value
@@ -188,7 +193,7 @@ class SourceConfig(Table):
             "street": {**requested, "seed": self.seed, "light": self.light, "flow": self.flow, "pace": "real"},
             "file": {"path": self.path, "loop": self.loop, "pace": "real", **common},
             "camera": {"device": self.device, **camera},
-            "stream": {"url": self.address, "frozen_s": self.frozen_s, **common},
+            "stream": {"url": self.address, "transport": self.transport, "frozen_s": self.frozen_s, **common},
             "gstreamer": {"pipeline": self.pipeline, "device": number, "url": self.address or "", **camera},
             "picamera": {"device": number, **exposure, **lens, **camera},
         }

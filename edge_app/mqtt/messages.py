@@ -152,7 +152,7 @@ class Percentiles(Payload):
 
 
 class SourceHealth(Payload):
-    """State of the camera. `detail` is one sentence about its last fault."""
+    """State of the camera. `detail` is one sentence about its present fault, empty without one."""
 
     state: str = Field(description="opening, ok, frozen, lost or ended")
     width: NonNegativeInt = Field(default=0, description="px; 0 until known")

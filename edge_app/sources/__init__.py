@@ -20,8 +20,8 @@ class SourceStatus:
 
     width and height in px and rate in frames/s are 0 until known. reconnects: times that it was opened again and
     delivered. repeated: frames identical to the one before. skipped: frames left out by the limit on the rate. dropped:
-    frames that were broken or replaced by a newer one before they were read. detail: one sentence about the last fault,
-    empty when there was none.
+    frames that were broken or replaced by a newer one before they were read. detail: one sentence about the fault that
+    there is, or empty.
     """
 
     state: State

@@ -7,27 +7,32 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from edge_app.errors import SourceError
 from edge_app.sources.stream_probe import PORTS, ask_server
-from edge_app.system.redaction import redacted_url
+from edge_app.system.redaction import CUT_LOGIN, has_cut_login, redacted_url
 
 _SCHEMES = ("rtsp", "rtsps", "http", "https")
 _REQUEST_BUFFERS = 0xC0145608  # VIDIOC_REQBUFS of linux/videodev2.h, a struct of five 32-bit numbers
 _CAPTURE, _MMAP = 1, 1
+_UNAVAILABLE = 503
+_AGAIN_S = 0.5
 
 
 def stream_address(url: str) -> SplitResult:
     """Split the address of a stream. Raises SourceError: when it is not a valid one."""
     try:
         parts = urlsplit(url)
-        if parts.scheme in _SCHEMES and parts.hostname and parts.port != 0:
+        if parts.scheme in _SCHEMES and parts.hostname and parts.port != 0 and not has_cut_login(url):
             return parts
     except ValueError:  # not chained: its text repeats the address, which may hold a password
         pass
+    if has_cut_login(url):
+        raise SourceError(f'"{redacted_url(url)}" {CUT_LOGIN}.')
     form = "rtsp://HOST:PORT/PATH or http://HOST:PORT/PATH"
     raise SourceError(f'"{redacted_url(url)}" is not the address of a stream: write it as {form}.') from None
 
@@ -58,13 +63,24 @@ def _camera_sentence(device: str, code: int | None) -> str:
     return f"Camera {device} cannot be opened ({os.strerror(code or 0)}): check its cable."
 
 
-def why_no_stream(url: str, timeout: float) -> str:
-    """Return one sentence about a stream that does not open; the server is asked, with the login of the address."""
+def why_no_stream(url: str, timeout: float, ways: Sequence[str] = ("tcp",)) -> str:
+    """Return one sentence about a stream that does not open; the server is asked, with the login of the address.
+
+    ways: the transports that were tried.
+    """
+    return why_no_server(url, timeout) or _no_video(url, ways)
+
+
+def why_no_server(url: str, timeout: float) -> str:
+    """Return one sentence about a server that does not describe its stream; empty when it does."""
     shown, parts = redacted_url(url), stream_address(url)
     if parts.scheme not in PORTS:
         return f"The stream {shown} cannot be opened: check the address and that the camera is on."
     try:
         code = ask_server(parts, timeout)
+        if code == _UNAVAILABLE:  # as some are for a moment after they have refused a transport
+            time.sleep(_AGAIN_S)
+            code = ask_server(parts, timeout)
     except socket.gaierror:
         return f"The host of {shown} is unknown: check its name and the name server."
     except ConnectionRefusedError:
@@ -85,4 +101,16 @@ def _status_sentence(shown: str, code: int, with_login: bool) -> str:
         return f"{shown} has no such stream: check the path of the address."
     if code >= 400:
         return f"{shown} refuses the stream (answer {code}): check the address and the camera's settings."
-    return f"{shown} answers, but sends no video that can be decoded: check that it is H.264, H.265 or MJPEG."
+    return ""
+
+
+def _no_video(url: str, ways: Sequence[str]) -> str:
+    """Return one sentence about a server that describes a stream and sends none."""
+    over, also = "", ""
+    if urlsplit(url).scheme == "rtsp":
+        over = f" over {' or '.join(way.upper() for way in ways)}"
+        also = ", and the firewall for UDP" if "udp" in ways else ", or try another source.transport"
+    shown = redacted_url(url)
+    return (
+        f"{shown} answers, but sends no video that can be decoded{over}: check that it is H.264, H.265 or MJPEG{also}."
+    )

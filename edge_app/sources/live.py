@@ -187,6 +187,7 @@ class LiveSource:
             self._status = replace(
                 status,
                 state="ok",
+                detail="",
                 width=size[0],
                 height=size[1],
                 reconnects=status.reconnects + reopened,

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import cv2
 
 from edge_app.errors import SourceError
 from edge_app.records import Image
-from edge_app.sources.diagnosis import stream_address, why_no_camera, why_no_stream
+from edge_app.sources.diagnosis import stream_address, why_no_camera, why_no_server, why_no_stream
 from edge_app.sources.live import RETRY_S, LiveSource
 from edge_app.sources.rotation import rotated
 from edge_app.system.files import utf8_name
@@ -32,6 +32,8 @@ _LARGE_PX = 1920 * 1080
 processor."""
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
 """First bytes of JPEG, PNG, BMP and TIFF; those of WebP are looked for apart."""
+_STAYS = 3
+"""Failures in a row after which a camera is asked again for a transport other than the one that it served before."""
 _opening = threading.Lock()
 
 
@@ -163,23 +165,33 @@ def open_device(
 
 
 def open_url(
-    url: str, rotation: int = 0, *, open_timeout_s: float = 8.0, read_timeout_s: float = 3.0, quick: bool = False
-) -> Capture:
-    """Open an RTSP stream over TCP or an HTTP stream.
+    url: str,
+    rotation: int = 0,
+    *,
+    open_timeout_s: float = 8.0,
+    read_timeout_s: float = 3.0,
+    quick: bool = False,
+    ways: Sequence[str] = ("tcp",),
+) -> tuple[Capture, str]:
+    """Open an RTSP or HTTP stream; return it with the transport that served.
 
     read_timeout_s: a server that freezes is noticed after about twice this time. quick: analyse the stream for half a
-    second instead of up to five: enough where the server describes it, as RTSP servers nearly always do.
+    second instead of up to five: enough where the server describes it, as RTSP servers nearly always do. ways:
+    transports of RTSP, tcp or udp, in the order in which they are tried while the server answers.
     Raises SourceError: with the reason, when it gives no picture.
     """
     times = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(open_timeout_s * 1000)]
     times += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(read_timeout_s * 1000)]
-    options = f"rtsp_transport;tcp|timeout;{round(read_timeout_s * 1e6)}"
-    with _ffmpeg_options(options + (f"|analyzeduration;{_SHORT_ANALYSIS_US}" if quick else "")):
-        capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, times)
-    if not capture.grab():
+    for number, way in enumerate(ways):
+        if number and (fault := why_no_server(url, open_timeout_s)):
+            raise SourceError(fault)
+        options = f"rtsp_transport;{way}|timeout;{round(read_timeout_s * 1e6)}"
+        with _ffmpeg_options(options + (f"|analyzeduration;{_SHORT_ANALYSIS_US}" if quick else "")):
+            capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, times)
+        if capture.grab():
+            return Capture(capture, rotation), way
         capture.release()
-        raise SourceError(why_no_stream(url, open_timeout_s))
-    return Capture(capture, rotation)
+    raise SourceError(why_no_stream(url, open_timeout_s, ways))
 
 
 @contextmanager
@@ -225,6 +237,7 @@ def camera(
 def stream(
     url: str,
     *,
+    transport: str = "auto",
     rotation: int = 0,
     fps_limit: float | None = None,
     frozen_s: float = 10.0,
@@ -236,18 +249,32 @@ def stream(
 ) -> LiveSource:
     """Open an RTSP or HTTP stream in the background, and again after every fault.
 
-    rotation: degrees clockwise. open_timeout_s, read_timeout_s: see `open_url`. The others: see `LiveSource`.
+    transport: of RTSP: tcp, udp, or auto: tcp, udp where that fails, and then the one that served. rotation: degrees
+    clockwise. open_timeout_s, read_timeout_s: see `open_url`. The others: see `LiveSource`.
     Raises SourceError: for an address that is not one of a stream.
     """
     described = stream_address(url).scheme == "rtsp"
-    return LiveSource(
-        lambda failures: open_url(
+    both = ("tcp", "udp") if described else ("tcp",)
+    ways = list(both if transport == "auto" else (transport,))
+
+    def open_capture(failures: int) -> Capture:
+        nonlocal ways
+        if transport == "auto" and failures >= _STAYS:
+            ways = list(both)
+        # A camera may need a moment after a refusal, so each attempt begins with the other transport.
+        capture, served = open_url(
             url,
             rotation,
             open_timeout_s=open_timeout_s,
             read_timeout_s=read_timeout_s,
             quick=described and failures == 0,
-        ),
+            ways=ways if failures % 2 == 0 else ways[::-1],
+        )
+        ways = [served]
+        return capture
+
+    return LiveSource(
+        open_capture,
         name=redacted_url(url),
         fps_limit=fps_limit,
         frozen_s=frozen_s,

@@ -12,6 +12,11 @@ import re
 from typing import Final
 
 MASK: Final = "***"
+CUT_LOGIN: Final = (
+    "has a login with /, ? or # in it: give it as source.username and source.password, or write these characters as "
+    "%2F, %3F and %23"
+)
+"""What to do about a URL for which `has_cut_login` is True."""
 _URL: Final = re.compile(r"\b(?:[A-Za-z][A-Za-z0-9+.-]*://|(?:rtsps?|https?|rtmps?|srt|mqtts?|wss?):/)[^\s'\"<>]+")
 """A URL in a text; a path object writes the two slashes of one as a single slash."""
 _CLOSING: Final = ".,:;!?)]}"
@@ -57,6 +62,21 @@ def redacted_url(url: str) -> str:
         return f"{scheme}{separator}{MASK}"
     host, *segments = re.split(r"[?#]", address)[0].split("/")
     return scheme + separator + "/".join([host, *_visible(segments)])
+
+
+def has_cut_login(url: str) -> bool:
+    """Return True when /, ? or # in a URL's login makes its host begin too early; then the whole is no valid address.
+
+    A path may hold an "@" too: without another sign of a login, the host must look like none and what is behind the "@"
+    like one.
+    """
+    found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)([/?#])(.*)", url, re.DOTALL)
+    if not found or "@" not in found[3]:
+        return False
+    host, _, port = found[1].rpartition("@")[2].partition(":")
+    behind = re.split(r"[/?#:]", found[3].rpartition("@")[2])[0]
+    unlike = "." not in host and host not in ("localhost", "") and "." in behind
+    return found[2] == "#" or (bool(port) and not port.isdecimal() and not host.startswith("[")) or unlike
 
 
 def _visible(segments: list[str]) -> list[str]:

@@ -97,6 +97,10 @@ def test_every_problem_is_reported_with_its_key_and_a_suggestion(toml: Path) -> 
         ('[source]\nkind = "file"\npath = ""\n' + LINE, "source.path: must not be empty; leave the key out instead"),
         ('[source]\nkind = "stream"\nurl = "10.0.0.1/x"\n' + LINE, "source.url: must be rtsp://"),
         ('[source]\nkind = "stream"\nurl = "rtsp://h:99999/"\n' + LINE, "source.url: must be rtsp://"),
+        (
+            '[source]\nkind = "stream"\nurl = "rtsp://me:pa#ss/x@192.0.2.1/"\n' + LINE,
+            "source.url: has a login with /, ? or # in it: give it as source.username and source.password, or write",
+        ),
         ('[source]\nkind = "stream"\nurl = "rtsp://${CAM}/"\n' + LINE, "the environment has no variable CAM"),
         ('[source]\nkind = "camera"', "lines: at least one counting line is needed"),
         ("[source]\ndevice = -1", "source.device: must be a text in quotes, not -1"),

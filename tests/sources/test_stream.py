@@ -43,6 +43,23 @@ def test_the_login_in_the_address_is_used() -> None:
 
 
 @needs_rtsp
+@pytest.mark.parametrize(("offers", "transport"), [("udp", "auto"), ("udp", "udp"), ("tcp", "auto"), ("", "udp")])
+def test_a_camera_is_read_over_the_transport_that_it_offers(offers: str, transport: str) -> None:
+    with RtspServer(transport=offers) as server, stream(server.url, transport=transport) as source:
+        assert read_frames(source, 10)
+        assert source.status.detail == ""
+
+
+@needs_rtsp
+@pytest.mark.parametrize(("offers", "transport"), [("udp", "tcp"), ("tcp", "udp")])
+def test_a_camera_that_refuses_the_transport_is_not_blamed_for_its_codec_alone(offers: str, transport: str) -> None:
+    with RtspServer(transport=offers) as server, stream(server.url, transport=transport) as source:
+        detail = wait_until_lost(source)
+    assert f"over {transport.upper()}: " in detail
+    assert detail.endswith("and the firewall for UDP." if transport == "udp" else "or try another source.transport.")
+
+
+@needs_rtsp
 @pytest.mark.parametrize(
     ("login", "path", "sentence"),
     [
@@ -76,6 +93,7 @@ def test_a_server_may_be_killed_and_started_again_with_another_size() -> None:
         with RtspServer(width=640, height=352, port=first.port):
             after = read_frames(source, 5)
         status = source.status
+    assert status.detail == ""  # it is back
     assert [frame.size for frame in (before[-1], after[-1])] == [(320, 240), (640, 352)]
     assert after[0].index > before[-1].index
     assert (status.reconnects, status.width, status.height) == (1, 640, 352)

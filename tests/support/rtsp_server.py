@@ -37,7 +37,7 @@ class RtspServer:
     """Server of one generated stream at `url` until it is closed.
 
     source, encoder: GStreamer elements in launch syntax. width, height: px. rate: frames/s. login: "user:password",
-    empty for none. port: 0 takes a free one.
+    empty for none. port: 0 takes a free one. transport: "udp" or "tcp" alone, empty for both.
     """
 
     def __init__(
@@ -50,10 +50,12 @@ class RtspServer:
         encoder: str = H264,
         login: str = "",
         port: int = 0,
+        transport: str = "",
     ) -> None:
         caps = f"video/x-raw,width={width},height={height},framerate={rate}/1"
         launch = f"{source} ! {caps} ! videoconvert ! {encoder} ! rtph264pay name=pay0 pt=96"
         command = [SYSTEM_PYTHON, __file__, "--launch", launch, "--port", str(port), "--login", login]
+        command += ["--transport", transport]
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._child.stdout is not None
         self.port = int(self._child.stdout.readline())
@@ -85,13 +87,14 @@ class RtspServer:
         self.close()
 
 
-def serve(launch: str, port: int, login: str) -> None:
+def serve(launch: str, port: int, login: str, transport: str) -> None:
     """Serve in the child until stdin closes, so that no server outlives the tests."""
     import gi
 
     gi.require_version("Gst", "1.0")
+    gi.require_version("GstRtsp", "1.0")
     gi.require_version("GstRtspServer", "1.0")
-    from gi.repository import GLib, Gst, GstRtspServer
+    from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
 
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
@@ -100,6 +103,8 @@ def serve(launch: str, port: int, login: str) -> None:
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(f"( {launch} )")
     factory.set_shared(True)
+    if transport:
+        factory.set_protocols(getattr(GstRtsp.RTSPLowerTrans, transport.upper()))
     if login:
         _protect(GstRtspServer, server, factory, *login.split(":"))
     server.get_mount_points().add_factory("/road", factory)
@@ -130,5 +135,6 @@ if __name__ == "__main__":
     parser.add_argument("--launch", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--login", required=True)
+    parser.add_argument("--transport", required=True)
     options = parser.parse_args()
-    serve(options.launch, options.port, options.login)
+    serve(options.launch, options.port, options.login, options.transport)

@@ -14,7 +14,7 @@ import pytest
 from edge_app.config.load import load
 from edge_app.sources import open_source
 from edge_app.system import logging as logs
-from edge_app.system.redaction import forget_secrets, keep_secret, redacted, redacted_url
+from edge_app.system.redaction import forget_secrets, has_cut_login, keep_secret, redacted, redacted_url
 
 PASSWORD = "tops3cret"
 LINE = '[[lines]]\nid = "a"\nstart = [0, 0.5]\nend = [1, 0.5]\n'
@@ -102,3 +102,28 @@ def test_a_camera_password_is_in_no_log_line_no_thread_name_and_no_status(
         source.close()
     assert json.loads(stream.getvalue().splitlines()[-1])["message"] == "seen"
     assert [text for text in shown if PASSWORD in text] == []
+
+
+@pytest.mark.parametrize("password", ["a#b", "a/b", "a?b", "12/34", "1#2", "/", "#", "p#a/s?s@w"])
+@pytest.mark.parametrize("host", ["192.0.2.10:554", "camera.example", "192.0.2.10"])
+def test_a_login_that_hides_the_host_is_seen(password: str, host: str) -> None:
+    assert has_cut_login(f"rtsp://viewer:{password}@{host}/stream1")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://192.0.2.10:554/stream1",
+        "rtsp://viewer:a%23b@192.0.2.10:554/stream1",
+        "rtsp://192.0.2.10/user@stream",
+        "rtsp://192.0.2.10:554/cam?email=a@b.example",
+        "rtsp://camera.example/a/b@c.example",
+        "rtsp://viewer:a@b@192.0.2.10/stream1",
+        "rtsp://[2001:db8::1]:554/a@b",
+        "http://localhost:8080/a@192.0.2.1/",
+        "",
+        "no url",
+    ],
+)
+def test_an_at_sign_in_a_path_is_no_login(url: str) -> None:
+    assert not has_cut_login(url)
