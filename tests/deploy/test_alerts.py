@@ -47,7 +47,7 @@ HEALTHY: Mapping[str, str] = {
     series_of("edge_app_frames_processed_total"): f"0+900x{LENGTH}",
     **{
         series_of("edge_app_quality", flag=flag): f"0x{LENGTH}"
-        for flag in ("dark", "blind", "blurred", "moved", "clock_unsynced")
+        for flag in ("dark", "blind", "blurred", "moved", "clock_unsynced", "synthetic")
     },
     series_of("edge_app_interval_coverage_ratio", line="main"): f"0.99x{LENGTH}",
     **{
@@ -136,6 +136,7 @@ FAULTS = {
     "moved": Fault({"EdgeAppMoved": TARGET | {"flag": "moved"}}, flag("moved")),
     "blurred": Fault({"EdgeAppBlurred": TARGET | {"flag": "blurred"}}, flag("blurred"), minutes=90),
     "blurred for a shower": Fault({}, flag("blurred"), minutes=50),
+    "a rendered street": Fault({"EdgeAppSynthetic": TARGET | {"flag": "synthetic"}}, flag("synthetic")),
     "dark for a day": Fault({"EdgeAppDark": TARGET | {"flag": "dark"}}, flag("dark"), minutes=1200),
     "dark for a night": Fault({}, flag("dark"), minutes=1000),
     "clock unset": Fault({"EdgeAppClock": TARGET | {"flag": "clock_unsynced"}}, flag("clock_unsynced"), minutes=90),
@@ -262,7 +263,7 @@ def test_alerts_use_only_metrics_that_a_device_has(rig: Rig) -> None:
     flags = {dict(labels).get("flag") for name, labels in series if name == "edge_app_quality"}
     states = {dict(labels).get("state") for name, labels in series if name == "edge_app_camera_state"}
     expressions = " ".join(rule["expr"] for rule in RULES)
-    of_intervals = {"slow", "clock_stepped", "synthetic"}  # they tell about counts, not about a fault of the device
+    of_intervals = {"slow", "clock_stepped"}  # they tell about counts, not about a fault of the device
     assert set(re.findall(r'flag="(\w+)"', expressions)) == flags - of_intervals
     assert set(re.findall(r'state="(\w+)"', expressions)) <= states
 
