@@ -286,7 +286,9 @@ def _check_source(
         f"{config.source.kind}, {status.width}x{status.height} at {status.rate:.1f} frames/s, the first frame after "
         f"{source.first_s:.1f} s."
     )
-    yield Finding("ok", "source", sentence)
+    if config.source.kind == "street":  # not "ok": somebody may have meant a camera
+        sentence = f"NO CAMERA: a rendered road, whose counts are invented ({sentence.removesuffix('.')})."
+    yield Finding("warn" if config.source.kind == "street" else "ok", "source", sentence)
     return source, status.rate
 
 

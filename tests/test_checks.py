@@ -326,10 +326,10 @@ def test_a_password_that_everybody_can_read_is_a_warning(
     path = tmp_path / "edge-app.toml"
     (tmp_path / "pw").write_text("x\n")
     login = f'port = {free_port()}\nusername = "u"\n'
-    path.write_text(f'[mqtt]\n{login}password = "x"\n')
+    path.write_text(f'[source]\nkind = "street"\n[mqtt]\n{login}password = "x"\n')
     call("--config", str(path), stop=stop)
     assert capsys.readouterr().out.startswith("warn  configuration:")
-    path.write_text(f'[mqtt]\n{login}password_file = "pw"\n')
+    path.write_text(f'[source]\nkind = "street"\n[mqtt]\n{login}password_file = "pw"\n')
     call("--config", str(path), stop=stop)
     assert "\nwarn  mqtt.password_file:" in capsys.readouterr().out
 
@@ -337,7 +337,7 @@ def test_a_password_that_everybody_can_read_is_a_warning(
 @pytest.mark.usefixtures("quiet")
 def test_a_stop_ends_the_check_soon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "edge-app.toml"
-    path.write_text(f"[mqtt]\nport = {free_port()}\n")
+    path.write_text(f"[source]\nkind = 'street'\n[mqtt]\nport = {free_port()}\n")
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
     began = time.monotonic()

@@ -31,14 +31,14 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """
     from edge_app.checks import findings
     from edge_app.config.exposure import exposed_configuration
-    from edge_app.config.load import load
+    from edge_app.config.load import load_service
     from edge_app.config.model import Config
     from edge_app.console.terminal import stdout
     from edge_app.system import logging as logs
     from edge_app.system.redaction import keep_secret
     from edge_app.web.line_check import Finding
 
-    config = load(arguments.config) if arguments.config else Config()
+    config = load_service(arguments.config) if arguments.config else Config()
     keep_secret(*config.secrets)
     logs.setup("critical")  # the findings say what the adapters would warn about
     out, failed = stdout(), False

@@ -21,12 +21,12 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.app import service
     from edge_app.config.exposure import exposed_configuration
     from edge_app.config.lint import lint
-    from edge_app.config.load import load
+    from edge_app.config.load import load_service
     from edge_app.system import logging as logs
     from edge_app.system.files import private_files
     from edge_app.system.redaction import keep_secret
 
-    config = load(arguments.config)
+    config = load_service(arguments.config)
     keep_secret(*config.secrets)
     logs.setup(config.log.level, config.log.format, queued=True)
     for finding in [*exposed_configuration(config, Path(arguments.config)), *lint(config)]:

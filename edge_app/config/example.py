@@ -26,7 +26,7 @@ def _table(name: str, model: type[BaseModel]) -> str:
 
 
 def _key(name: str, field: FieldInfo, *, optional: bool) -> str:
-    optional = optional or field.default is None
+    optional = optional or field.default is None or bool(field.examples)
     value = field.examples[0] if optional and field.examples else field.default
     text = json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
     return f"{_comment(field.description or '')}{'#' if optional else ''}{name} = {text}\n"

@@ -15,6 +15,11 @@ def lint(config: Config) -> list[str]:
     """Return one sentence for each setting that is allowed but probably not intended."""
     findings = _lines_at_edge(config)
     source, mqtt = config.source, config.mqtt
+    if source.kind == "street" and "kind" in source.model_fields_set:
+        findings.append(
+            'source.kind: is "street": NO CAMERA, a rendered road whose vehicles do not exist; every count is '
+            "invented, and carries the quality flag synthetic"
+        )
     if source.kind not in ("camera", "gstreamer", "picamera") and source.device != type(source)().device:
         findings.append(f'source.device: is not used, because source.kind is "{source.kind}"')
     if mqtt.tls and mqtt.port == 1883:

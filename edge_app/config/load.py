@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from edge_app.config.model import TABLES, Config
 from edge_app.config.secrets import expand_url, fill_key, fill_secrets
+from edge_app.config.source import name_source
 from edge_app.config.wording import describe_error
 from edge_app.errors import ConfigError
 
@@ -33,12 +34,24 @@ def load(path: Path | str, environment: Mapping[str, str] = os.environ) -> Confi
     return validated(_read(path), path.parent, environment)
 
 
-def validated(data: Mapping[str, Any], folder: Path, environment: Mapping[str, str] = os.environ) -> Config:
-    """Return the configuration for the data of a TOML file in `folder`; otherwise like `load`."""
+def load_service(path: Path | str, environment: Mapping[str, str] = os.environ) -> Config:
+    """Return the configuration of a service, which must name its camera; otherwise like `load`."""
+    path = Path(path)
+    return validated(_read(path), path.parent, environment, camera=True)
+
+
+def validated(
+    data: Mapping[str, Any], folder: Path, environment: Mapping[str, str] = os.environ, *, camera: bool = False
+) -> Config:
+    """Return the configuration for the data of a TOML file in `folder`; otherwise like `load`.
+
+    camera: refuse one that does not name its source.
+    """
     # A missing table is validated as an empty one, so that its default paths start at the folder too.
     tables: dict[str, Any] = {name: {} for name in TABLES if name != "lines"} | dict(data)
     fill_key(tables, environment)
-    problems = [*fill_secrets(tables, folder, environment), *expand_url(tables, environment)]
+    problems = list(name_source(tables)) if camera else []
+    problems += [*fill_secrets(tables, folder, environment), *expand_url(tables, environment)]
     try:
         config = Config.model_validate(tables, context={"folder": folder})
     except ValidationError as exc:

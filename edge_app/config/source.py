@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -29,11 +30,27 @@ def _is_stream(url: str) -> bool:
         return False
 
 
+def name_source(tables: dict[str, Any]) -> Iterator[str]:
+    """Yield one sentence when no source is named, and put the kind that its other keys speak of into the table."""
+    source = tables["source"]
+    if not isinstance(source, dict) or "kind" in source:
+        return
+    kind = next((kind for key, kind in {**_REQUIRED_BY, "device": "camera"}.items() if key in source), None)
+    yield (
+        f'source.kind: is required: name the camera, such as kind = "{kind or "camera"}" (camera, stream, picamera, '
+        'gstreamer or file; "street" is a rendered road for demonstrations)'
+    )
+    tables["source"] = {"kind": kind or "street"} | source
+
+
 class SourceConfig(Table):
     """Source of the pictures."""
 
     kind: Kind = Field(
-        default="street", description="Kind: street (rendered), file, camera (V4L2), stream, gstreamer or picamera."
+        default="street",
+        description="Kind: camera (V4L2), stream, picamera, gstreamer, file, or street (a rendered one, whose counts "
+        "are invented). `run` needs it.",
+        examples=["camera"],
     )
     path: FilePath | None = Field(
         default=None, description="file: the video file.", examples=["road.mp4"], validate_default=True

@@ -58,11 +58,17 @@ def dropped() -> int:
 
 def print_line(text: str) -> None:
     """Print a line on stderr, as the log does: after `setup` with `queued` it waits no longer than a second."""
-    if _queue is None:
+    queue = _used_queue()
+    if queue is None:
         print(text, file=sys.stderr)
     else:
-        _queue.put(text)
-        _queue.flush()
+        queue.put(text)
+        queue.flush()
+
+
+def _used_queue() -> LogWriter | None:
+    """Return the queue; None where records go to `sys.stderr`, also because a live table has replaced it."""
+    return _queue if sys.stderr is sys.__stderr__ else None
 
 
 class _StderrHandler(logging.Handler):
@@ -78,8 +84,9 @@ class _StderrHandler(logging.Handler):
             if self._to_journal:  # the journal makes a record of each line
                 priority = next(p for level, p in _PRIORITIES if record.levelno >= level)
                 text = "\n".join(f"<{priority}>{line}" for line in text.split("\n"))
-            if _queue is not None:
-                _queue.put(text)
+            queue = _used_queue()
+            if queue is not None:
+                queue.put(text)
                 return
             sys.stderr.write(text + "\n")
             sys.stderr.flush()

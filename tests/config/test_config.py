@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from edge_app.config.example import example
 from edge_app.config.exposure import exposed_configuration
 from edge_app.config.lint import lint
-from edge_app.config.load import load
+from edge_app.config.load import load, load_service
 from edge_app.config.model import TABLES, Config, LineConfig, VehicleLabel
 from edge_app.errors import ConfigError
 from edge_app.records import VEHICLES
@@ -377,7 +377,7 @@ def test_the_commented_keys_of_the_example_are_valid(toml: Path) -> None:
     """With every key uncommented, only keys that exclude each other are reported."""
     text = re.sub(r"(?m)^#(?! )", "", example()).replace("tls = false", "tls = true")
     assert {problem.partition(": ")[0] for problem in problems(toml, text)} == {
-        "source.path",  # the kind is street
+        "source.path",  # the kind is camera
         "source.url",
         "source.pipeline",
         "source.password_file",  # given beside a password, and the file does not exist
@@ -454,3 +454,30 @@ left_to_right = "north"
 road = "A12"
 left_to_right_bearing_deg = 90
 """
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", "camera"),
+        ("[source]\nwidth = 640\n", "camera"),
+        ('[source]\nurl = "rtsp://cam/1"\n', "stream"),
+        ('[source]\npath = "road.mp4"\n', "file"),
+        ('[source]\ndevice = "/dev/video1"\n', "camera"),
+    ],
+)
+def test_a_service_needs_a_camera(toml: Path, text: str, kind: str) -> None:
+    """Other commands do not: `count` has its recording."""
+    toml.write_text(text + LINE)
+    with pytest.raises(ConfigError) as raised:
+        load_service(toml, {})
+    (problem,) = raised.value.problems
+    assert problem.startswith(f'source.kind: is required: name the camera, such as kind = "{kind}"')
+    named = f'[source]\nkind = "{kind}"\n'
+    toml.write_text((text.replace("[source]\n", named) or named) + LINE)
+    load_service(toml, {})
+
+
+def test_a_rendered_street_is_told(toml: Path) -> None:
+    assert any("NO CAMERA" in finding for finding in lint(read(toml, '[source]\nkind = "street"')))
+    assert not any("NO CAMERA" in finding for finding in lint(read(toml, '[source]\nkind = "camera"\n' + LINE)))

@@ -125,9 +125,10 @@ def test_the_service_refuses_a_candidate(tmp_path: Path, monkeypatch: pytest.Mon
 def test_run_refuses_a_candidate_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_model(tmp_path, candidate_manifest())
     config = tmp_path / "edge-app.toml"
-    config.write_text('[detector]\nmodel = "own.tflite"\n')
+    config.write_text('[source]\nkind = "street"\n[detector]\nmodel = "own.tflite"\n')
     assert cli.main(["run", "--config", str(config)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    warning, line = capsys.readouterr().err.splitlines()
+    assert "NO CAMERA" in warning
     assert "has not passed the gate" in line
 
 

@@ -65,7 +65,7 @@ def test_files_of_an_earlier_release_become_private(tmp_path: Path) -> None:
 def test_a_service_started_by_hand_writes_private_files(tmp_path: Path, broker: Mosquitto) -> None:
     config, folder = tmp_path / "edge-app.toml", tmp_path / "state"
     config.write_text(
-        f"[source]\nwidth = 320\nheight = 180\n[mqtt]\nport = {broker.port}\n"
+        f"[source]\nkind = 'street'\nwidth = 320\nheight = 180\n[mqtt]\nport = {broker.port}\n"
         "[homeassistant]\nenabled = true\n[harvest]\nenabled = true\n"
     )
     command = (sys.executable, "-m", "edge_app.cli", "run", "--config", str(config))

@@ -23,9 +23,13 @@ def edge_app(*arguments: str | Path, **options: Any) -> subprocess.CompletedProc
 
 
 def config(folder: Path, text: str, video: Path | None = None, lines: str = LINE) -> Path:
-    """Write a configuration and return its path. video: its source; None leaves the rendered street."""
+    """Write a configuration and return its path.
+
+    video: its source; None for the rendered street, or for the [source] in `text`.
+    """
     path = folder / "edge-app.toml"
-    source = f'[source]\nkind = "file"\npath = "{video}"\n' if video else ""
+    street = "" if "[source]" in text else '[source]\nkind = "street"\n'
+    source = f'[source]\nkind = "file"\npath = "{video}"\n' if video else street
     path.write_text(f"{source}{text}\n{lines}")
     return path
 
