@@ -9,6 +9,8 @@ Exit codes: 0 done, 1 a fault or a failed check, 2 wrong usage or configuration,
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import os
 import select
 import signal
@@ -48,9 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before anything slow: a stop during start-up must end cleanly too.
     signal.signal(signal.SIGTERM, _on_signal)
     signal.signal(signal.SIGINT, _on_signal)
+    _show_any_character()
     parsed = _parser().parse_args(arguments)
     try:
-        return int(parsed.main(parsed, STOP))
+        code = int(parsed.main(parsed, STOP))
+        sys.stdout.flush()
+        return code
     except (ConfigError, DetectorError) as error:
         # A file that a failing disk does not give now is no mistake of the user: the unit tries again after 1, not 2.
         problems = error.problems if isinstance(error, ConfigError) else [str(error)]
@@ -59,8 +64,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _print_problems([str(error)], 1)
     except BrokenPipeError:
         # `edge-app ... | head` is no fault; Python would complain once more when it flushes stdout at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EBADF):
+            raise
+        _discard_output()
+        return _print_problems([f"the output cannot be written ({(error.strerror or str(error)).lower()})"], 1)
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_any_character() -> None:
+    """Print a character that the terminal's encoding lacks as \\xNN or \\uNNNN: it must not cost a result."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parser() -> argparse.ArgumentParser:

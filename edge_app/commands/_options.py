@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
 MIDDLE: Final = "middle:0.02,0.5,0.98,0.5"
 """The line that is used when none is given: across the middle of the picture."""
+_TRIED_BYTES: Final = 65_536
+"""Room that a disk must have for a result."""
 
 
 def add_fps(parser: argparse.ArgumentParser) -> None:
@@ -83,14 +88,57 @@ def _validated(model: Any, values: dict[str, Any]) -> Any:
         raise ConfigError(f"--line {values['id']}: {where}: {describe_value(first)}{hint}") from None
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a result as indented JSON. Raises StoreError when the file cannot be written."""
-    write_result(path, json.dumps(content, indent=1) + "\n")
+def try_output(path: Path) -> None:
+    """Try whether a result can be written here, before the work that gives it; nothing is left behind.
 
-
-def write_result(path: Path, text: str) -> None:
-    """Write a result file as a whole. Raises StoreError when it cannot be written."""
+    Raises ConfigError: when the path cannot be a file here. StoreError: when its disk is full or fails.
+    """
     try:
-        write_atomic(path, text)
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder; name a file in it")
+        if path.exists() and not path.is_file():
+            return  # a pipe or a device
+        with tempfile.TemporaryFile(dir=path.resolve().parent, buffering=0) as file:
+            if file.write(bytes(_TRIED_BYTES)) < _TRIED_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+        problem = f"cannot write {path}: {(error.strerror or str(error)).lower()}; choose another folder"
+        mistake = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+        raise (ConfigError if mistake else StoreError)(problem) from error
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a result as indented JSON. Raises StoreError: with the place where it is instead."""
+    for problem in write_results({path: json_text(content)}):
+        raise StoreError(problem)
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """Return a result as indented JSON."""
+    return json.dumps(content, indent=1) + "\n"
+
+
+def write_results(texts: Mapping[Path, str]) -> list[str]:
+    """Write the results of one run; what cannot be written to its file after all is written elsewhere.
+
+    Returns one sentence about each of those, with the place where it is.
+    """
+    problems = []
+    for path, text in texts.items():
+        try:
+            write_atomic(path, text)
+        except OSError as error:
+            problem = f"cannot write {path}: {(error.strerror or str(error)).lower()}"
+            problems.append(f"{problem}; the result is {_written_elsewhere(text, path.suffix)}")
+    return problems
+
+
+def _written_elsewhere(text: str, suffix: str) -> str:
+    """Write a text to a temporary file, or to stdout; return where it is."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="edge-app-", suffix=suffix, delete=False) as file:
+            file.write(text)
+        return f"in {file.name}"
+    except OSError:
+        print(text)
+        return "on stdout"

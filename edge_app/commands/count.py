@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_app.commands._options import add_fps, load_config, write_json, write_result
-from edge_app.errors import ConfigError
+from edge_app.commands._options import add_fps, json_text, load_config, try_output, write_results
+from edge_app.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
-    from edge_app.config.model import Config
     from edge_app.offline.replay import Replay
     from edge_app.records import FrameResult, Line
 
@@ -75,27 +74,32 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     config = load_config(arguments.config, arguments.line, arguments.model)
     lines, classes = build_lines(config), config.counting.classes
     _refuse_overwriting(arguments)
+    for path in (arguments.out, arguments.csv):
+        if path:
+            try_output(path)
     bins = Bins(arguments.bins or 15, arguments.start, config.tracker.lost_s)
     with ExitStack() as stack:
         source = build_recording(config, arguments.videos, arguments.fps)
         stack.callback(source.close)
         pipeline = build_pipeline(config, detector := build_detector(config))
-        draw = _annotator(arguments.annotate, source.rate, lines, config, stack)
+        annotated = stack.enter_context(_Annotated(arguments.annotate, source.rate, lines, classes))
         progress = stack.enter_context(bar(arguments.videos[0].name, source.frames_expected))
 
         def on_frame(result: FrameResult) -> None:
-            draw(result)
+            annotated.write(result)
             bins.observe(result.frame.monotonic)
             progress.forward(f"frame {result.frame.index}")
 
         counted = replay.count_recording(source, pipeline, stop, on_frame)
     bins.finish(1 / source.rate)
-    parts = source.parts if isinstance(source, RecordingSeries) else ()
+    texts = {}
     if arguments.out:
+        parts = source.parts if isinstance(source, RecordingSeries) else ()
         found = replay.result(arguments.videos[0], counted, lines, classes, detector.manifest, pipeline.times)
-        write_json(arguments.out, replay.with_times(found, arguments.start, parts))
+        texts[arguments.out] = json_text(replay.with_times(found, arguments.start, parts))
     if arguments.csv:
-        write_result(arguments.csv, csv_text(bins.rows(counted.crossings, lines, classes)))
+        texts[arguments.csv] = csv_text(bins.rows(counted.crossings, lines, classes))
+    problems = [*write_results(texts), *annotated.problems]  # written before anything is printed, which may fail too
     _print_totals(counted, lines, classes)
     if not arguments.config and not arguments.line:
         stderr().print("No --line given: counted on a line across the middle of the picture; see edge-app count --help")
@@ -103,7 +107,9 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         stderr().print(counted.warning)
     if stop.is_set():
         stderr().print("Interrupted: the counts are those of the part before.")
-    return int(stop.is_set())
+    for problem in problems:
+        stderr().print(f"edge-app: {problem}.")
+    return int(stop.is_set() or bool(problems))
 
 
 def _print_totals(counted: Replay, lines: Sequence[Line], classes: Sequence[str]) -> None:
@@ -127,11 +133,31 @@ def _refuse_overwriting(arguments: argparse.Namespace) -> None:
             raise ConfigError(f"{path} is the recording itself; give the output another name")
 
 
-def _annotator(
-    path: Path | None, fps: float, lines: Sequence[Line], config: Config, stack: ExitStack
-) -> Callable[[FrameResult], None]:
-    if path is None:
-        return lambda _result: None
-    from edge_app.drawing.annotated_video import Annotator
+class _Annotated:
+    """Annotated video beside the counting, which goes on when the video cannot be written any more.
 
-    return stack.enter_context(Annotator(path, fps, lines, config.counting.classes)).write
+    path: None writes no video.
+    """
+
+    def __init__(self, path: Path | None, fps: float, lines: Sequence[Line], classes: Sequence[str]) -> None:
+        from edge_app.drawing.annotated_video import Annotator
+
+        self._video = Annotator(path, fps, lines, classes) if path else None
+        self.problems: list[str] = []
+
+    def write(self, result: FrameResult) -> None:
+        if self._video is not None and not self.problems:
+            try:
+                self._video.write(result)
+            except SourceError as error:
+                self.problems.append(str(error))
+
+    def __enter__(self) -> _Annotated:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._video is not None:
+            try:
+                self._video.close()
+            except SourceError as error:
+                self.problems = self.problems or [str(error)]

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_app.console.device_table import DeviceEntry, DeviceTable, LineEntry, Update
+from edge_app.console.terminal import clean
 from edge_app.mqtt.messages import CountsMessage, DirectionCounts, Health, Status
 from edge_app.records import DIRECTIONS
 
@@ -22,11 +23,6 @@ _GOOD_COVERAGE: Final = 0.95
 """From this coverage on, counts of zero mean an empty road."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _LINE_WIDTH, _TIME_WIDTH, _CELL_WIDTH, _COVER_WIDTH = 12, 8, 8, 5
-
-
-def clean(text: str) -> str:
-    """Return text from the network without characters that a terminal could take for a command."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def age(seconds: float) -> str:
@@ -47,7 +43,7 @@ def notes(counts: CountsMessage, missing: int = 0) -> list[str]:
     vehicles = sum(n.left_to_right + n.right_to_left for n in counts.counts.values())
     found = ["no camera"] if counts.coverage == 0 else []
     found += ["no traffic"] if vehicles == 0 and counts.coverage >= _GOOD_COVERAGE else []
-    found += counts.quality
+    found += [clean(flag) for flag in counts.quality]
     found += ["late"] if counts.late else []
     return found + ([f"missing {missing}"] if missing else [])
 
@@ -58,7 +54,7 @@ def line_text(update: Update) -> str:
     if isinstance(content, CountsMessage):
         return f"{content.start:%H:%M:%S} {device} {update.line}: {counts_text(content)}"
     if isinstance(content, Status):
-        return f"{content.at:%H:%M:%S} {device} is {content.state}"
+        return f"{content.at:%H:%M:%S} {device} is {clean(content.state)}"
     if isinstance(content, Health):
         return f"{content.at:%H:%M:%S} {device} {', '.join(health_parts(content))}"
     return f"         {device} describes itself ({type(content).__name__.lower()})"
@@ -125,7 +121,7 @@ def _newest(device: DeviceEntry, classes: Sequence[str]) -> Table:
 
 def device_head(name: str, device: DeviceEntry, *more: str) -> Text:
     """Return one line with a device's name, its state and further texts."""
-    state = device.status.state if device.status else "unknown"
+    state = clean(device.status.state) if device.status else "unknown"
     head = Text.assemble((name, "bold"), "  ", (state, _STYLES.get(state, "yellow")), overflow="ellipsis", no_wrap=True)
     return head.append("".join(f"  {part}" for part in more))
 

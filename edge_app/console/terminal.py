@@ -1,14 +1,20 @@
-"""Print the output of commands: tables of 80 columns, progress bars, colours only on a terminal."""
+"""Print the output of commands: tables of 80 columns, progress bars, colours only on a terminal.
+
+Every text is shown as it is: names of files, lines, directions and classes may hold brackets, colons or anything else
+that rich would take for a command of its own, and control characters that the terminal would take for one of its.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod, OverflowMethod
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.style import Style
 from rich.table import Table
+from rich.text import Text
 
 from edge_app.records import DIRECTIONS, Counts, Direction, Line
 
@@ -16,14 +22,38 @@ WIDTH = 80
 """Columns of everything that is not printed on a terminal."""
 
 
+def clean(text: str, keep: str = "") -> str:
+    """Return text without characters that a terminal could take for a command. keep: those that stay all the same."""
+    return "".join(c if c.isprintable() or c in keep else " " for c in text)
+
+
+class PlainConsole(Console):
+    """Console that takes no text for a command; styles are given beside the text, never within it."""
+
+    def render_str(
+        self,
+        text: str,
+        *,
+        style: str | Style = "",
+        justify: JustifyMethod | None = None,
+        overflow: OverflowMethod | None = None,
+        emoji: bool | None = None,  # noqa: ARG002  # as the base class has it
+        markup: bool | None = None,  # noqa: ARG002
+        highlight: bool | None = None,  # noqa: ARG002
+        highlighter: Callable[[str | Text], Text] | None = None,  # noqa: ARG002
+    ) -> Text:
+        """Return any text that is to be printed, a cell of a table or a title included, as it is."""
+        return Text(clean(text, keep="\n"), style=style, justify=justify, overflow=overflow)
+
+
 def stdout() -> Console:
     """Return the console for results; a pipe gets no escape codes and lines of WIDTH columns."""
-    return Console(width=WIDTH if not sys.stdout.isatty() else None, highlight=False)
+    return PlainConsole(width=WIDTH if not sys.stdout.isatty() else None, highlight=False)
 
 
 def stderr() -> Console:
     """Return the console for diagnostics."""
-    return Console(stderr=True, width=WIDTH if not sys.stderr.isatty() else None, highlight=False)
+    return PlainConsole(stderr=True, width=WIDTH if not sys.stderr.isatty() else None, highlight=False)
 
 
 class Bar:
@@ -31,7 +61,7 @@ class Bar:
 
     def __init__(self, progress: Progress, task: str, total: int) -> None:
         self._progress = progress
-        self._task = progress.add_task(task, total=total or None, note="")
+        self._task = progress.add_task(clean(task), total=total or None, note="")
 
     def forward(self, note: str = "") -> None:
         """Advance by one step, with a note beside the bar."""
@@ -42,11 +72,11 @@ class Bar:
 def bar(task: str, total: int) -> Iterator[Bar]:
     """Show a progress bar within the context. total: number of steps, 0 when unknown."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
         TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=stderr(), transient=True, disable=not sys.stderr.isatty()) as progress:
         yield Bar(progress, task, total)

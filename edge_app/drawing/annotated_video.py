@@ -38,11 +38,15 @@ class Annotator:
         glow, totals = self._glow.at(frame.monotonic), self._totals.by_line
         self._video.write(draw(frame.image, tracks, self._lines, totals, self._trails, clock=clock, glow=glow))
 
+    def close(self) -> None:
+        """Complete the file. Raises SourceError: when it could not be written."""
+        if self._video is not None:
+            self._video.close()
+
     def __enter__(self) -> Annotator:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._video is not None:
-            self._video.close()
+        self.close()

@@ -101,4 +101,9 @@ class RecordingSeries:
         part.close()
         self._frames += part.frames
         self._start_s += part.length_s
-        self._current = self._open_next()
+        try:
+            self._current = self._open_next()
+        except SourceError as error:  # it was there at the start: what was counted before it is not lost
+            self._details.append(f"{error} Neither it nor what follows was counted.")
+            self._waiting = []
+            raise SourceEnded(self.status.detail) from error

@@ -75,3 +75,13 @@ def test_closing_ends_a_reading_in_the_middle(tmp_path: Path) -> None:
     series.close()
     assert read_all(series) == []
     assert series.parts == []
+
+
+def test_a_recording_that_vanishes_meanwhile_loses_nothing_of_those_before(tmp_path: Path) -> None:
+    paths = [write_video(tmp_path / f"{i}.mp4", range(5)) for i in range(3)]
+    series = RecordingSeries(Recording, paths)
+    paths[1].unlink()
+    assert len(read_all(series)) == 5
+    assert [part.path for part in series.parts] == paths[:1]
+    assert "There is no video" in series.status.detail
+    assert "Neither it nor what follows was counted" in series.status.detail
