@@ -88,7 +88,9 @@ def _running_pid(folder: Path) -> str | None:
         with path.open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return path.read_text(errors="replace").strip() or "unknown"
+        with suppress(OSError):
+            return path.read_text(errors="replace").strip() or "unknown"
+        return "unknown"
     except OSError:
         return None  # no service ran here yet, or the file may not be read: check_state_folder tries the folder itself
     return None
@@ -102,8 +104,11 @@ def check_state_folder(folder: Path, max_intervals: int, running_pid: str | None
     what = "state folder"
     if running_pid:
         return Finding("ok", what, f"{folder} is in use, the service is running (pid {running_pid}).")
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    # os.path.exists is also False for a name that is too long, or below a folder that may not be read.
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if os.path.exists(parent))  # noqa: PTH110
     try:
+        with suppress(FileNotFoundError):  # it is made at the start
+            folder.stat()
         with tempfile.TemporaryFile(dir=existing, buffering=0) as file:
             file.write(bytes(65_536))
     except OSError as error:

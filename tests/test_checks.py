@@ -278,6 +278,7 @@ def test_too_little_disk_space_is_a_warning(tmp_path: Path) -> None:
     little = check_state_folder(tmp_path / "not/yet/there", 10**12, None)
     assert little.level == "warn"
     assert "store.max_intervals and store.keep_mb may fill" in little.sentence
+    assert check_state_folder(tmp_path / ("x" * 300) / "state", 1000, None).level == "FAIL"  # no such name
     assert check_state_folder(tmp_path, 1000, None, keep_mb=1e12).level == "warn"
 
 
