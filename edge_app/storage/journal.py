@@ -158,6 +158,8 @@ class Journal:
         """
         db = self._db
         with db.transaction(synced=synced):
+            if identity:  # first, since closed intervals may already be of the new installation
+                self._write_identity(identity)
             db.run_many(
                 "INSERT INTO crossing VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [(entry.start, *astuple(entry.crossing)) for entry in crossings],
@@ -180,7 +182,6 @@ class Journal:
             if identity:
                 # What an earlier release retained for a line is known by the line alone.
                 db.rows("INSERT OR IGNORE INTO retained SELECT id FROM line")
-                self._write_identity(identity)
                 self._note_numbers()
             return db.number("dropped")
 
@@ -278,14 +279,15 @@ class Journal:
             db.rows(f"DELETE FROM {table} WHERE line = ? AND start <= ?", state.line, state.start)
         row = (state.line, state.start, state.end, interval.payload, zlib.crc32(interval.payload.encode()))
         db.rows("INSERT INTO outbox (line, start, closed_end, payload, checksum) VALUES (?, ?, ?, ?, ?)", *row)
+        key = db.value("SELECT last_insert_rowid()")  # at once: the next statement may insert a row too
         db.rows(
             "INSERT OR IGNORE INTO installation (id, site, device) SELECT ?, (SELECT value FROM about WHERE"
             " name = 'site'), (SELECT value FROM about WHERE name = 'device')",
             interval.installation,
         )
         db.rows(
-            "INSERT INTO waiting VALUES (last_insert_rowid(), ?, ?, ?, ?)",
-            *(interval.installation, state.line, state.seq, interval.config),
+            "INSERT INTO waiting VALUES (?, ?, ?, ?, ?)",
+            *(key, interval.installation, state.line, state.seq, interval.config),
         )
 
     def _write_line(self, state: LineState, installation: str) -> None:

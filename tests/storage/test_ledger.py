@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,33 @@ def test_another_name_of_site_or_device_is_another_installation(tmp_path: Path) 
         ledger.close(NOON)
     assert known[0] == known[1]
     assert len(set(known)) == 3
+
+
+@pytest.mark.parametrize("renames", [1, 3])
+def test_intervals_closed_in_the_save_that_begins_an_installation_are_of_that_installation(
+    tmp_path: Path, renames: int
+) -> None:
+    """Each start finds an open interval that is long over, under another name than the one before."""
+    lines, at, ledgers = ("north", "south"), NOON, []
+    for number in range(renames + 1):
+        ledger = open_ledger(tmp_path, lines, names=("delft", f"cam-{number}"), boot=f"b{number}")
+        ledger.tick(at)
+        count(ledger, at + 1)
+        ledger.tick(at + 63)
+        count(ledger, at + 64)
+        assert ledger.problem == ""
+        ledgers.append(ledger)
+        ledger.close(at + 65)
+        at += 300.0
+    with closing(Outbox(tmp_path)) as outbox:
+        waiting = outbox.pending()
+        own = [outbox.is_own(ledger.installation, "delft", f"cam-{number}") for number, ledger in enumerate(ledgers)]
+    assert all(own)
+    for outgoing in waiting:
+        told = json.loads(outgoing.payload)
+        row = (outgoing.line, outgoing.installation, outgoing.seq)
+        assert row == (told["line"], told["installation"], told["seq"])
+    assert len({outgoing.installation for outgoing in waiting}) == renames + 1
 
 
 def test_totals_name_every_class_counted_under_the_installation(tmp_path: Path) -> None:
