@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.counting import standing
+from edge_app.counting import handover, standing
 from edge_app.records import LABELS, Detections, FloatArray, Tracks
 
 
@@ -103,6 +103,9 @@ class Tracker:
         self._confirmed = np.empty(0, np.bool_)
         self._place = np.empty((0, 4), np.float32)  # its box when it came to where it has stayed since _stays_since
         self._stays_since = np.empty(0, np.float64)
+        self._box = np.empty((0, 4), np.float32)  # of the last detection
+        self._edge_speeds = np.empty((0, 4), np.float32)
+        self._whole = np.empty((0, 2), np.float32)  # largest size of late
         self._stands = np.empty(0, np.bool_)
 
     def __len__(self) -> int:
@@ -121,8 +124,9 @@ class Tracker:
         more_tracks, more_found = self._associate(detections, np.flatnonzero(~strong), rest)
         new = _rows_without(strong, found)
         self._correct(np.concatenate([tracks, more_tracks]), np.concatenate([found, more_found]), detections, time)
-        if hidden.any():
-            new = self._find_hidden(np.flatnonzero(hidden), new, detections, time)
+        stood = np.flatnonzero(hidden & self._stands)
+        if len(stood):
+            new = self._find_hidden(stood, new, detections, time)
         self._hold_standing(time)
         self._drop_lost(time)
         self._start(new, detections, time)
@@ -176,12 +180,13 @@ class Tracker:
     def _correct(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
         boxes, scores = self._whole_boxes(tracks, detections.boxes[found], time), detections.scores[found]
         self._correct_motion(tracks, boxes, time)
+        self._note_edges(tracks, detections.boxes[found], time)
         self._restart_turned(tracks)
         self._votes[tracks, detections.classes[found]] += _vote_weights(scores, boxes)
         self._evidence[tracks] += scores
         self._hits[tracks] += 1
         self._last_seen[tracks] = time
-        self._confirm(tracks, time)
+        self._hand_over(self._confirm(tracks, time), time)
 
     def _correct_motion(self, tracks: NDArray[np.intp], boxes: FloatArray, time: float) -> None:
         position, both, speed = self._variance[tracks].T
@@ -212,8 +217,49 @@ class Tracker:
         self._path_length[turned] = 0
         self._votes[turned] = 0
 
-    def _confirm(self, tracks: NDArray[np.intp], time: float) -> None:
+    def _note_edges(self, tracks: NDArray[np.intp], boxes: FloatArray, time: float) -> None:
+        elapsed = np.maximum(time - self._last_seen[tracks], 1e-3).astype(np.float32)[:, None]
+        follow = np.where(self._hits[tracks, None] > 1, 1 - np.exp(-elapsed / handover.EDGE_S), np.float32(1))
+        speeds = (boxes - self._box[tracks]) / elapsed
+        self._edge_speeds[tracks] += follow * (speeds - self._edge_speeds[tracks])
+        self._box[tracks] = boxes
+        sizes = _sizes(boxes)
+        larger = np.maximum(self._whole[tracks] - sizes, 0)
+        self._whole[tracks] = sizes + np.exp(-elapsed / handover.WHOLE_S) * larger
+
+    def _hand_over(self, new: NDArray[np.intp], time: float) -> None:
+        """Let tracks that are confirmed just now continue those of vehicles that went behind something.
+
+        The row of the lost one keeps what still shows of it, as a track that must prove itself anew.
+        """
+        for row in new.tolist():
+            part = self._part(row)
+            lost = np.flatnonzero(self._confirmed & ~self._stands & (self._ids != self._ids[row])).tolist()
+            off = [handover.misfit(self._part(old), part, time) for old in lost]
+            old = min(zip(off, lost, strict=True), default=(np.inf, 0))
+            if old[0] < np.inf:
+                self._swap(row, old[1], time)
+
+    def _part(self, row: int) -> handover.Part:
+        times = float(self._last_seen[row]), float(self._first_seen[row])
+        return handover.Part(self._box[row], self._edge_speeds[row], self._whole[row], self._velocity[row], *times)
+
+    def _swap(self, new: int, old: int, time: float) -> None:
+        """Make the row `new` the continuation of the row `old`, and that a track without a past."""
+        self._ids[[new, old]] = self._ids[[old, new]]
+        for sums in (self._votes, self._evidence, self._hits):
+            sums[new] += sums[old]
+        for past in (self._origin, self._born, self._first_seen, self._path_length):
+            past[new] = past[old]
+        self._confirmed[old] = False
+        self._origin[old], self._path_length[old] = self._position[old], 0
+        self._born[old] = self._first_seen[old] = time
+        self._evidence[old], self._hits[old] = 0, 1
+
+    def _confirm(self, tracks: NDArray[np.intp], time: float) -> NDArray[np.intp]:
+        """Confirm tracks of these rows that move like a vehicle; return the rows of those that were not before."""
         s = self.settings
+        before = self._confirmed[tracks]
         displacement = _lengths(self._position[tracks] - self._origin[tracks])
         mean = self._evidence[tracks] / self._hits[tracks].astype(np.float32)
         required = s.displacement + _DOUBT * np.maximum(0, np.float32(0.5) - mean)
@@ -227,14 +273,16 @@ class Tracker:
             & (displacement >= required * np.sqrt(_areas(self._size[tracks])))
             & (displacement >= s.straightness * self._path_length[tracks])
         )
+        return tracks[self._confirmed[tracks] & ~before]
 
     def _whole_boxes(self, tracks: NDArray[np.intp], boxes: FloatArray, time: float) -> FloatArray:
         """Return the boxes, whole where only a part of a standing vehicle shows; note which tracks stand."""
-        stays = standing.stays(boxes, self._place[tracks])
+        stands, hidden = self._stands[tracks], standing.partly_hidden(boxes, self._place[tracks])
+        # Only what stood before is hidden now; a vehicle that drives behind something, or out of the picture, moves.
+        stays = standing.stays(boxes, self._place[tracks]) & (stands | ~hidden)
         moved = tracks[~stays]
         self._place[moved], self._stays_since[moved] = boxes[~stays], time
         self._stands[tracks] = stands = time - self._stays_since[tracks] >= standing.STANDS_S
-        hidden = standing.partly_hidden(boxes, self._place[tracks])
         follow = 1 - np.exp((self._last_seen[tracks] - time) / standing.PLACE_S).astype(np.float32)
         self._place[tracks] += (follow * ~hidden)[:, None] * (boxes - self._place[tracks])
         whole: FloatArray = np.where((stands & hidden)[:, None], self._place[tracks], boxes)
@@ -267,7 +315,7 @@ class Tracker:
         return np.where(self._confirmed, self.settings.lost_s, min(_TENTATIVE_S, self.settings.lost_s))
 
     def _drop_lost(self, time: float) -> None:
-        limit = np.where(self._stands, standing.HIDDEN_S, self._patience())
+        limit = np.where(self._stands, standing.HIDDEN_S, self._patience() + self._confirmed * handover.HIDDEN_S)
         alive = time - self._last_seen <= limit
         if not alive.all():
             for name in _ARRAYS:
@@ -284,6 +332,9 @@ class Tracker:
             "_place": detections.boxes[found],
             "_stays_since": np.full(n, time),
             "_stands": np.zeros(n, np.bool_),
+            "_box": detections.boxes[found],
+            "_edge_speeds": np.zeros((n, 4), np.float32),
+            "_whole": _sizes(detections.boxes[found]),
         }
         for name, values in rows.items():
             setattr(self, name, np.concatenate([getattr(self, name), values]))
@@ -336,6 +387,7 @@ class Tracker:
 _ARRAYS = (
     "_ids", "_position", "_velocity", "_size", "_variance", "_origin", "_last_position", "_path_length", "_first_seen",
     "_born", "_last_seen", "_votes", "_evidence", "_hits", "_confirmed", "_place", "_stays_since", "_stands",
+    "_box", "_edge_speeds", "_whole",
 )  # fmt: skip
 
 

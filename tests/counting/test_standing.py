@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +9,9 @@ import pytest
 
 from edge_app.counting import standing
 from edge_app.counting.tracker import Tracker
-from edge_app.records import Detections, FloatArray, Line
-from tests.support.trajectories import Observation, Sensor, Vehicle, count, track
+from edge_app.records import Detections, Line
+from tests.support.covers import hidden, lorry
+from tests.support.trajectories import Sensor, Vehicle, count, track
 
 LINE = Line("middle", (0.5, 0.98), (0.5, 0.02))
 """Upright: moving right is left_to_right."""
@@ -40,39 +40,6 @@ def stops(times: tuple[float, float], *, acceleration: float, beyond: float, unt
         return 0.5 + LENGTH * (beyond + driven - back), 0.5
 
     return Vehicle(path, 0.0, until, size=(LENGTH, HEIGHT))
-
-
-def hidden(observations: list[Observation], cover: Callable[[float], tuple[float, float]]) -> list[Observation]:
-    """Cut off what lies behind something upright that reaches from x0 to x1 px at a time, s.
-
-    Less than a third of a vehicle is not detected; from one that is covered in its middle the detector sees the larger
-    part.
-    """
-    return [Observation(t, _uncovered(found, *cover(t))) for t, found in observations]
-
-
-def _uncovered(found: Detections, x0: float, x1: float) -> Detections:
-    boxes: FloatArray = found.boxes.copy()
-    for box in boxes:
-        left, right = min(box[2], x0) - box[0], box[2] - max(box[0], x1)
-        if left > right:
-            box[2] = min(box[2], x0)
-        else:
-            box[0] = max(box[0], x1)
-    keeps = boxes[:, 2] - boxes[:, 0] >= (found.boxes[:, 2] - found.boxes[:, 0]) / 3
-    return Detections(boxes[keeps], found.scores[keeps], found.classes[keeps])
-
-
-def lorry(arrives: float, leaves: float, sensor: Sensor) -> Callable[[float], tuple[float, float]]:
-    """Return the place of a lorry in the nearer lane, half the picture long, that drives in and away in a second."""
-
-    def cover(time: float) -> tuple[float, float]:
-        behind = 1.25 * max(0.0, 1 - (time - arrives))
-        ahead = 1.25 * max(0.0, time - (leaves - 1))
-        middle = 0.55 - behind + ahead
-        return (middle - 0.25) * sensor.width, (middle + 0.25) * sensor.width
-
-    return cover
 
 
 @pytest.mark.parametrize("acceleration", [GENTLE, BRISK])

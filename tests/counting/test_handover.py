@@ -1,0 +1,63 @@
+"""Vehicles that pass behind a post, a trunk or a mask on the line: each stays one, and no other is taken for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from edge_app.records import Line
+from tests.support.covers import hidden, post
+from tests.support.trajectories import Sensor, Vehicle, count, driven, straight, track
+
+LINE = Line("middle", (0.5, 0.98), (0.5, 0.02))
+"""Upright: moving right is left_to_right."""
+LENGTH = 0.15
+
+
+def passing(since: float, seconds: float, y: float = 0.5) -> Vehicle:
+    """Return a car that drives from the left end of the picture to the right one in so many seconds."""
+    return replace(straight((-0.1, y), (1.1, y), since, since + seconds), size=(LENGTH, 0.12))
+
+
+def directions(vehicles: list[Vehicle], sensor: Sensor, width: float, middle: float = 0.5) -> list[str]:
+    """Return the directions counted with a post of this width, in lengths of a car, in front of the road."""
+    shown = hidden(sensor.observe(vehicles, max(v.until for v in vehicles)), post(middle, width * LENGTH, sensor))
+    return [crossing.direction for crossing in count(shown, LINE, sensor=sensor)]
+
+
+@pytest.mark.parametrize("fps", [8, 15, 30])
+@pytest.mark.parametrize("seconds", [3.0, 6.0])
+@pytest.mark.parametrize(
+    ("width", "middle"), [(0.2, 0.5), (0.4, 0.48), (0.8, 0.5), (0.8, 0.53), (1.2, 0.5), (1.5, 0.5)]
+)
+def test_a_vehicle_behind_a_post_counts_once_under_one_identity(
+    fps: float, seconds: float, width: float, middle: float
+) -> None:
+    vehicle, sensor = passing(0, seconds), Sensor(fps=fps, seed=round(fps * seconds))
+    assert directions([vehicle], sensor, width, middle) == ["left_to_right"]
+    shown = track(hidden(sensor.observe([vehicle], seconds), post(middle, width * LENGTH, sensor)))
+    assert shown[-round(0.2 * fps) - 1].ids.tolist() == [1]
+
+
+@pytest.mark.parametrize("width", [0.4, 0.8])
+@pytest.mark.parametrize("seed", range(2))
+def test_vehicles_one_behind_the_other_all_count_behind_a_post(width: float, seed: int) -> None:
+    vehicles = [passing(0.9 * n, 5.0, y) for n in range(4) for y in (0.3, 0.6)]
+    assert directions(vehicles, Sensor(seed=seed), width) == ["left_to_right"] * 8
+
+
+@pytest.mark.parametrize("fps", [8, 15, 30])
+def test_vehicles_that_meet_behind_a_post_count_in_their_own_directions(fps: float) -> None:
+    there, back = passing(0, 4, 0.5), straight((1.1, 0.64), (-0.1, 0.64), 0, 4)
+    found = directions([there, replace(back, size=there.size)], Sensor(fps=fps), 0.8)
+    assert sorted(found) == ["left_to_right", "right_to_left"]
+
+
+@pytest.mark.parametrize("pause", [2.0, 4.0])
+def test_a_vehicle_that_goes_back_behind_a_post_and_one_that_comes_out_later_do_not_count(pause: float) -> None:
+    """Longer than a second hidden, nobody knows which vehicle it is; one that drives back has not crossed."""
+    goes_back = driven((0.0, (-0.1, 0.5)), (3.0, (0.5, 0.5)), (6.0, (-0.1, 0.5)))
+    parked = driven((0.0, (0.5, 0.3)), (3.0 + pause, (0.5, 0.3)), (7.0 + pause, (1.1, 0.3)))
+    vehicles = [replace(vehicle, size=(0.1, 0.12)) for vehicle in (goes_back, parked)]
+    assert directions(vehicles, Sensor(), 1.2) == []
