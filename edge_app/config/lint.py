@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from edge_app.config.exposure import exposed_secrets
 from edge_app.config.model import Config
+from edge_app.config.types import Point
 
 EDGE: Final = 0.02
 """Width of the border, in 0..1 of the frame, in which a line would count vehicles that are only half in the picture."""
 
+_STEPS: Final = 1000
+"""Steps along a line at which it is tried against the masks."""
+
 
 def lint(config: Config) -> list[str]:
     """Return one sentence for each setting that is allowed but probably not intended."""
-    findings = _lines_at_edge(config)
+    findings = _lines_at_edge(config) + _masked_lines(config)
     source, mqtt = config.source, config.mqtt
     if source.kind == "street" and "kind" in source.model_fields_set:
         findings.append(
@@ -56,3 +62,37 @@ def _lines_at_edge(config: Config) -> list[str]:
 
 def _at_edge(a: float, b: float, low: float, high: float) -> bool:
     return max(a, b) <= low + EDGE or min(a, b) >= high - EDGE
+
+
+def _masked_lines(config: Config) -> list[str]:
+    shares = {line.id: masked_share(line.start, line.end, config.privacy.masks) for line in config.lines}
+    return [
+        f"lines[{name}]: {max(share, 0.01):.0%} of it lies under privacy.masks, where nothing is detected; vehicles "
+        "that are hidden there for longer than a second are not counted: move the line, or make the mask smaller"
+        for name, share in shares.items()
+        if share
+    ]
+
+
+def masked_share(start: Point, end: Point, masks: Sequence[Sequence[Point]]) -> float:
+    """Return the part of a line, 0..1, that lies under any of the masks."""
+    (x0, y0), (x1, y1) = start, end
+    points = [(x0 + (x1 - x0) * i / _STEPS, y0 + (y1 - y0) * i / _STEPS) for i in range(_STEPS + 1)]
+    outlines = [_outline(mask) for mask in masks]
+    return sum(any(_is_inside(point, outline) for outline in outlines) for point in points) / len(points)
+
+
+def _outline(mask: Sequence[Point]) -> Sequence[Point]:
+    if len(mask) > 2:
+        return mask
+    (x0, y0), (x1, y1) = mask
+    return (x0, y0), (x1, y0), (x1, y1), (x0, y1)
+
+
+def _is_inside(point: Point, outline: Sequence[Point]) -> bool:
+    """Return whether a ray from the point to the right passes the outline an odd number of times."""
+    x, y = point
+    passed = 0
+    for (x0, y0), (x1, y1) in pairwise([*outline, outline[0]]):
+        passed += (y0 > y) != (y1 > y) and x < x0 + (y - y0) / (y1 - y0) * (x1 - x0)
+    return passed % 2 == 1

@@ -211,6 +211,24 @@ def test_a_configuration_cannot_be_changed() -> None:
         Config().mqtt.port = 1
 
 
+@pytest.mark.parametrize(
+    ("masks", "share"),
+    [
+        ("[[[0.0, 0.0], [0.3, 0.4]]]", None),
+        ("[[[0.46, 0.0], [0.54, 1.0]]]", "10%"),
+        ("[[[0.54, 1.0], [0.46, 0.0]], [[0.5, 0.5], [0.58, 0.7]]]", "15%"),
+        ("[[[0.5, 0.2], [0.9, 0.9], [0.1, 0.9]]]", "57%"),
+        ("[[[0.0, 0.0], [1.0, 1.0]]]", "100%"),
+        ("[[[0.5, 0.5], [0.5005, 0.7]]]", "1%"),
+    ],
+)
+def test_a_mask_over_a_line_is_told_with_its_share(toml: Path, masks: str, share: str | None) -> None:
+    """The line reaches from (0.1, 0.6) to (0.9, 0.6)."""
+    line = '[[lines]]\nid = "main"\nstart = [0.1, 0.6]\nend = [0.9, 0.6]\n'
+    found = lint(read(toml, f"{line}[privacy]\nmasks = {masks}"))
+    assert [sentence.split(" of it")[0] for sentence in found] == ([f"lines[main]: {share}"] if share else [])
+
+
 def test_lint_names_lines_at_the_edge_and_no_others(toml: Path) -> None:
     edge = '[[lines]]\nid = "low"\nstart = [0.1, 0.99]\nend = [0.9, 1.0]\n'
     assert lint(read(toml, LINE)) == []
