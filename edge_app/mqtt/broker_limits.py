@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+_LARGEST_OF_OURS: Final = 16_384 + 2_048
+"""Bytes of the largest packet that a device sends, unless Home Assistant is told about many lines: a reply."""
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerLimits:
@@ -46,6 +49,8 @@ class BrokerLimits:
             yield "broker keeps no retained messages: status, meta and latest reach only who is connected"
         if self.max_qos < 1:
             yield "broker takes only QoS 0: a count is taken for delivered when it has answered what was sent behind it"
+        if 0 < self.max_packet < _LARGEST_OF_OURS:
+            yield f"broker takes packets of at most {self.max_packet} bytes: what is larger is not sent"
         if not self.wildcards:
             yield "broker takes no wildcards in subscriptions: only the commands ping and resend arrive"
 

@@ -40,6 +40,7 @@ _PUBACK: Final = 0x40
 _PUBACK_REASONS: Final = frozenset((0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99))
 _UNSPECIFIED: Final = 0x80
 _TOO_LARGE: Final = 0x95
+_KEEPALIVE: Final = "Keep alive timeout"
 _UNREAD: Final = 5_000
 """Packets that may come in while the broker takes nothing: each may want an answer, which waits in memory."""
 
@@ -291,6 +292,8 @@ class Client:
     def _on_disconnect(self, _: Any, __: Any, flags: Any, reason: ReasonCode, ___: Any) -> None:
         if flags.is_disconnect_packet_from_server and reason.is_failure:
             self._handler.on_refused(str(reason))
+        elif str(reason) == _KEEPALIVE:
+            self._paho.fault = "connection lost, nothing came for the time of the keep-alive"
 
     def _on_publish(self, _: Any, __: Any, mid: int, reason: ReasonCode, ___: Any) -> None:
         self._handler.on_answered(mid, (self._paho.odd_reason or str(reason)) if reason.is_failure else "")

@@ -267,6 +267,8 @@ class Subscriber:
         if not self._inbox:
             for event in self._session.poll(timeout):
                 self._handle(event)
+            if self._session.connected and self._session.released():
+                self._session.subscribe(self._topics)
         return self._inbox.popleft() if self._inbox else None
 
     def _handle(self, event: Event) -> None:

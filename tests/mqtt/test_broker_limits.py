@@ -194,9 +194,9 @@ def test_losses_that_have_nothing_to_do_with_a_topic_leave_nothing_out(state: St
 def test_late_acknowledgements_lead_to_no_endless_redelivery(
     state: State, broker: HostileBroker, delays_all: bool
 ) -> None:
-    broker.delay, broker.delays_all = 0.7, delays_all
+    broker.delay, broker.delays_all = 0.4, delays_all
     state.close_intervals(3)
-    publisher = state.publisher(broker.port, timing=Timing(connect=2.0, keepalive=60, ack=0.25), rate=1e6)
+    publisher = state.publisher(broker.port, timing=Timing(connect=2.0, keepalive=60, ack=0.15), rate=1e6)
     settle(publisher, lambda: publisher.delivered == 3)
     assert broker.connections <= (3 if delays_all else 1)
     sent = broker.topics().count(f"{PREFIX}/counts/a")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from edge_app.mqtt import client as guarded
 from edge_app.mqtt.connection import MAX_PACKET, Acked, Connected, Lost, Message, Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
@@ -172,3 +173,20 @@ def test_a_flood_is_read_without_holding_up_the_counts(state: State, broker: Hos
     publisher = state.publisher(broker.port, timing=TIMING, rate=1e6)
     settle(publisher, lambda: publisher.delivered == 10)
     assert broker.connections == 1
+
+
+def test_a_broker_that_takes_nothing_and_sends_on_is_left(broker: HostileBroker) -> None:
+    """Each of its packets wants an answer, and the answers would fill the memory."""
+    broker.brings = b""
+    subject = session_to(broker)
+    run_until(subject, Connected)
+    connection = subject._connection
+    assert connection is not None
+    assert connection._client is not None
+    paho = connection._client._paho
+    paho.want_write = lambda: True  # type: ignore[method-assign]
+    paho.waiting = guarded._UNREAD
+    broker.chatter = lambda _level: packet(0xC0)
+    assert "takes nothing of what is sent" in str(run_until(subject, Lost))
+    broker.chatter = lambda _level: b""
+    subject.close()

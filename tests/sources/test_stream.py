@@ -43,7 +43,7 @@ def test_the_login_in_the_address_is_used() -> None:
 
 
 @needs_rtsp
-@pytest.mark.parametrize(("offers", "transport"), [("udp", "auto"), ("udp", "udp"), ("tcp", "auto"), ("", "udp")])
+@pytest.mark.parametrize(("offers", "transport"), [("udp", "auto"), ("", "udp")])
 def test_a_camera_is_read_over_the_transport_that_it_offers(offers: str, transport: str) -> None:
     with RtspServer(transport=offers) as server, stream(server.url, transport=transport) as source:
         assert read_frames(source, 10)
@@ -51,12 +51,11 @@ def test_a_camera_is_read_over_the_transport_that_it_offers(offers: str, transpo
 
 
 @needs_rtsp
-@pytest.mark.parametrize(("offers", "transport"), [("udp", "tcp"), ("tcp", "udp")])
-def test_a_camera_that_refuses_the_transport_is_not_blamed_for_its_codec_alone(offers: str, transport: str) -> None:
-    with RtspServer(transport=offers) as server, stream(server.url, transport=transport) as source:
+def test_a_camera_that_refuses_the_transport_is_not_blamed_for_its_codec_alone() -> None:
+    with RtspServer(transport="udp") as server, stream(server.url, transport="tcp") as source:
         detail = wait_until_lost(source)
-    assert f"over {transport.upper()}: " in detail
-    assert detail.endswith("and the firewall for UDP." if transport == "udp" else "or try another source.transport.")
+    assert "over TCP: " in detail
+    assert detail.endswith("or try another source.transport.")
 
 
 @needs_rtsp

@@ -68,6 +68,7 @@ class HostileBroker:
     refuse: called with flags and level of a CONNECT; returns a reason code, 0 to accept, None to close.
     prelude, greeting, brings: bytes sent before each CONNACK, behind each CONNACK, behind each SUBACK.
     closes_at: called with each topic, and "subscribe FILTER"; True closes the connection without an answer.
+    chatter: called with the level of a connection again and again; returns bytes to send on it.
     refusals: topic -> reason code of its PUBACK.
     delay: s until an acknowledgement; delays_all: other answers wait too. mute: no acknowledgements at all.
 
@@ -80,6 +81,7 @@ class HostileBroker:
         self.refuse: Callable[[int, int], int | None] = lambda _flags, _level: 0
         self.greeting = self.brings = self.prelude = self.hello = b""
         self.closes_at: Callable[[str], bool] = lambda _topic: False
+        self.chatter: Callable[[int], bytes] = lambda _level: b""
         self.refusals: dict[str, int] = {}
         self.delay = 0.0
         self.delays_all = self.mute = False
@@ -145,6 +147,8 @@ class _Served:
             self._send_due()
             if self._closed.is_set():
                 raise EOFError
+            if self._number:
+                self._client.sendall(self._broker.chatter(self._level))
             with contextlib.suppress(TimeoutError):
                 data = self._client.recv(65536)
                 if not data:
