@@ -27,6 +27,7 @@ from tests.support.brokers import (
     run_until,
     session,
 )
+from tests.support.hostile_broker import hostile_broker
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +167,27 @@ def _accept_client(server: socket.socket, subject: Session) -> tuple[socket.sock
     assert found is not None
     found[0].settimeout(5)
     return found
+
+
+@pytest.mark.parametrize(
+    ("farewell", "told"),
+    [
+        (b"", "closes the connection at a/b, which is left out for an hour; is it forbidden there, or too large?"),
+        (b"\xe0\x02\x95\0", "ends the connection at a/b (Packet too large); a message is larger than it takes"),
+        (b"\xe0\x02\x87\0", "ends the connection at a/b (Not authorized); check user name, password and"),
+        (b"\xe0\x02\x8e\0", "ends the connection (Session taken over); another client uses this id"),
+        (b"\xe0\x02\x8b\0", "ends the connection (Server shutting down); waiting until it is back"),
+    ],
+    ids=["no word", "too large", "forbidden", "taken over", "shutting down"],
+)
+def test_the_reason_of_a_lost_connection_is_the_true_one(farewell: bytes, told: str) -> None:
+    with hostile_broker() as broker:
+        broker.closes_at, broker.farewell = "a/b".__eq__, farewell
+        subject, problems = session(broker.port), set()
+        for _ in range(3 if not farewell else 1):
+            run_until(subject, Connected)
+            subject.publish(Message("a/b", b"x", qos=1))
+            problems |= {event.reason for event in run_until(subject, Lost) if isinstance(event, Lost)}
+        assert any(told in problem for problem in problems), problems
+        assert "does another client use the id" not in subject.problem
+        subject.close()

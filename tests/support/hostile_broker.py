@@ -67,7 +67,8 @@ class HostileBroker:
     properties: of its CONNACK with MQTT 5, encoded.
     refuse: called with flags and level of a CONNECT; returns a reason code, 0 to accept, None to close.
     prelude, greeting, brings: bytes sent before each CONNACK, behind each CONNACK, behind each SUBACK.
-    closes_at: called with each topic, and "subscribe FILTER"; True closes the connection without an answer.
+    closes_at: called with each topic, and "subscribe FILTER"; True closes the connection without an answer,
+    with `farewell` as its last bytes.
     chatter: called with the level of a connection again and again; returns bytes to send on it.
     refusals: topic -> reason code of its PUBACK.
     delay: s until an acknowledgement; delays_all: other answers wait too. mute: no acknowledgements at all.
@@ -82,6 +83,7 @@ class HostileBroker:
         self.greeting = self.brings = self.prelude = self.hello = b""
         self.closes_at: Callable[[str], bool] = lambda _topic: False
         self.chatter: Callable[[int], bytes] = lambda _level: b""
+        self.farewell = b""
         self.refusals: dict[str, int] = {}
         self.delay = 0.0
         self.delays_all = self.mute = False
@@ -201,6 +203,7 @@ class _Served:
         size = struct.unpack("!H", body[:2])[0]
         topic, rest = body[2 : 2 + size].decode(), body[2 + size :]
         if self._broker.closes_at(topic):
+            self._client.sendall(self._broker.farewell)
             return False
         qos = kind >> 1 & 3
         number, rest = (rest[:2], rest[2:]) if qos else (b"", rest)
