@@ -147,6 +147,7 @@ class Journal:
         lost: Sequence[LostInterval] = (),
         running_s: int = 0,
         identity: Identity | None = None,
+        anew: Sequence[LineState] | None = None,
         synced: bool,
     ) -> int:
         """Save everything in one transaction and return the number of intervals dropped since installation.
@@ -154,12 +155,15 @@ class Journal:
         crossings: the new ones. closed_intervals: in order of their start; for them the oldest rows of a full outbox
         leave the queue, and are kept in the archive. lost: intervals that were dropped before they could be saved.
         running_s: whole seconds that the program has run since the save before. identity: of a new installation, under
-        which the next intervals are numbered; rows of lines keep their place for release 1.0.
+        which the next intervals are numbered; rows of lines keep their place for release 1.0. anew: present lines, when
+        the file is an older copy: they and the open intervals replace what it has.
         """
         db = self._db
         with db.transaction(synced=synced):
             if identity:  # first, since closed intervals may already be of the new installation
                 self._write_identity(identity)
+            if anew is not None:
+                self._forget_open(anew)
             db.run_many(
                 "INSERT INTO crossing VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [(entry.start, *astuple(entry.crossing)) for entry in crossings],
@@ -205,8 +209,8 @@ class Journal:
         """
         db = self._db
         with db.transaction(synced=True):
-            for table in ("crossing", "interval", "open_interval") if own else ():
-                db.rows(f"DELETE FROM {table}")
+            if own:
+                self._forget_open(())
             withdraw(db, withdrawn)
             for interval in former:
                 self._move_to_outbox(interval)
@@ -289,6 +293,16 @@ class Journal:
             "INSERT INTO waiting VALUES (?, ?, ?, ?, ?)",
             *(key, interval.installation, state.line, state.seq, interval.config),
         )
+
+    def _forget_open(self, lines: Sequence[LineState]) -> None:
+        """Remove the open intervals, and write the present numbers of these lines."""
+        installation = str(self._db.value("SELECT value FROM about WHERE name = 'installation'"))
+        for table in ("crossing", "interval", "open_interval"):
+            self._db.rows(f"DELETE FROM {table}")
+        for state in lines:
+            if state.seq:
+                self._write_line(state, installation)
+        self._note_numbers()
 
     def _write_line(self, state: LineState, installation: str) -> None:
         totals = json.dumps(state.totals)

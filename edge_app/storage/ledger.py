@@ -29,6 +29,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -36,7 +37,7 @@ from typing import Final
 from edge_app.errors import ConfigError, StoreError
 from edge_app.records import Crossing, IntervalCounts, Quality
 from edge_app.storage.folder_lock import ForeignFolderError, is_locked, lock_folder
-from edge_app.storage.intervals import Counting, Intervals, add_counts
+from edge_app.storage.intervals import Counting, Intervals
 from edge_app.storage.journal import (
     EncodedInterval,
     Identity,
@@ -46,6 +47,7 @@ from edge_app.storage.journal import (
     LostInterval,
     SavedState,
 )
+from edge_app.storage.numbering import close_former, next_number
 from edge_app.storage.outbox import ClosedInterval
 from edge_app.storage.sqlite import FILE, DamagedError, Standby, rename_damaged
 from edge_app.storage.takeover import Numbered
@@ -100,6 +102,7 @@ class Ledger:
         self._warnings: list[str] = []
         self._identity = Identity(secrets.token_hex(4), *names)
         self._begun = False  # an installation that is not on disk yet
+        self._gone = self._anew = False  # the file was taken away; another copy of it is used, and knows less
         self._last_key, self._dropped = 0, 0
         self._lost: list[LostInterval] = []
         self._clock, self._ran_until = clock, clock()
@@ -285,12 +288,31 @@ class Ledger:
     def _open_journal(self) -> Journal:
         if self._journal is not None and self._journal.replaced():
             self._discard(f"{self._folder / FILE} was taken away, or found damaged by the outbox")
+            self._gone = True
         if self._journal is None:
             self._hold_folder()
+            self._journal = self._reopen_own() if self._gone else None
+        if self._journal is None:
             self._rename_damaged()
             initial = SavedState(self._identity, self._last_key, self._dropped, list(self._lines.values()))
             self._journal = Journal(self._folder, initial, self._capacity)
+        self._gone = False
         return self._journal
+
+    def _reopen_own(self) -> Journal | None:
+        """Open the file of the same history that is there now, as of a disk that was away; None for any other."""
+        if not _exists(self._folder / FILE):
+            return None
+        journal: Journal | None = None
+        with suppress(DamagedError):
+            journal = Journal(self._folder, SavedState(self._identity), self._capacity)
+            if journal.load().identity.installation == self._stored_id:
+                log.warning("%s is there again", self._folder / FILE)
+                self._damage, self._anew = "", True
+                return journal
+        if journal is not None:
+            journal.close()
+        return None
 
     def _hold_folder(self) -> None:
         """Lock the folder, which is made again when it is gone."""
@@ -309,7 +331,7 @@ class Ledger:
     def _discard(self, damage: str) -> None:
         if self._journal is not None:
             self._journal.close()
-        self._journal, self._damage = None, damage
+        self._journal, self._damage, self._gone = None, damage, False
         self._stored, self._unstored = [], self._stored + self._unstored
 
     def _rename_damaged(self) -> None:
@@ -321,13 +343,10 @@ class Ledger:
             log.warning(warning)
 
     def _enqueue(self, interval: IntervalCounts) -> None:
-        before = self._lines.get(interval.line) or LineState(interval.line, 0, {}, 0.0, 0.0)
-        totals = add_counts(before.totals, interval.counts)
-        state = LineState(interval.line, before.seq + 1, totals, interval.start, interval.end)
-        installation = self._identity.installation
-        payload = self._encode(ClosedInterval(interval, state.seq, totals, self._boot_id, installation))
-        self._lines[interval.line], self._newest[interval.line] = state, interval
-        self._closed.append(EncodedInterval(state, payload, installation, interval.config, interval))
+        before, installation = self._lines.get(interval.line), self._identity.installation
+        numbered = next_number(before, interval, installation, self._boot_id, self._encode)
+        self._lines[interval.line], self._newest[interval.line] = numbered.state, interval
+        self._closed.append(numbered)
 
     def _begin_installation(self) -> None:
         self._identity = replace(self._identity, installation=secrets.token_hex(4))
@@ -381,9 +400,10 @@ class Ledger:
             lost=self._lost,
             running_s=running_s,
             identity=self._identity if self._begun else None,
+            anew=list(self._lines.values()) if self._anew else None,
             synced=synced,
         )
-        self._begun = False
+        self._begun = self._anew = False
         self._ran_until += running_s
         if dropped > self._dropped + len(self._lost):
             log.error("The outbox was full: %d intervals in all were dropped unsent", dropped)
@@ -486,7 +506,8 @@ class Ledger:
         joined = [] if own else [interval for interval in saved.intervals if self._intervals.joins(interval)]
         left = [] if own else [interval for interval in saved.intervals if interval not in joined]
         identity, lines = self._identity, self._lines
-        former, former_lines = self._close_former(saved, left)
+        same = self._has_own_names(saved)
+        former, former_lines = close_former(saved, left, self._boot_id, self._encode, same_names=same)
         if not own and self._can_continue(saved, left):
             identity, lines = saved.identity, former_lines
         entries = self._stored + self._unstored
@@ -509,23 +530,6 @@ class Ledger:
         self._stored_id, self._begun = identity.installation, False
         self._last_key = max(self._last_key, saved.last_key + len(former))
 
-    def _close_former(
-        self, saved: SavedState, left: Sequence[IntervalCounts]
-    ) -> tuple[list[EncodedInterval], dict[str, LineState]]:
-        """Return the open intervals of the run before as closed ones under its numbers, and its lines after them."""
-        lines, closed = {state.line: state for state in saved.lines}, list[EncodedInterval]()
-        installation = saved.identity.installation
-        if not self._has_own_names(saved):
-            installation, lines = secrets.token_hex(4), {}
-        for interval in sorted(left, key=lambda interval: interval.start):
-            before = lines.get(interval.line) or LineState(interval.line, 0, {}, 0.0, 0.0)
-            totals = add_counts(before.totals, interval.counts)
-            state = LineState(interval.line, before.seq + 1, totals, interval.start, interval.end)
-            payload = self._encode(ClosedInterval(interval, state.seq, totals, self._boot_id, installation))
-            lines[interval.line] = state
-            closed.append(EncodedInterval(state, payload, installation, interval.config))
-        return closed, lines
-
     def _has_own_names(self, saved: SavedState) -> bool:
         return saved.identity == replace(self._identity, installation=saved.identity.installation)
 
@@ -545,6 +549,13 @@ class Ledger:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be used ({error.strerror}): check its disk") from error
 
 
 def _is_elapsed(since: float, now: float) -> bool:

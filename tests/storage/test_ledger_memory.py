@@ -17,7 +17,7 @@ import pytest
 from edge_app.storage.ledger import MEMORY_AFTER_S, Ledger
 from edge_app.storage.outbox import Outbox
 from tests.support.disks import fill_disk, small_disk, writes_refused
-from tests.support.ledger_cases import NOON, cars, count, open_ledger, payloads
+from tests.support.ledger_cases import NOON, cars, count, on_disk, open_ledger, payloads
 from tests.support.publisher_cases import Clock
 
 __all__ = ["small_disk"]  # a fixture
@@ -240,3 +240,30 @@ def test_numbers_of_a_failed_transaction_that_the_disk_kept_after_all_are_withdr
     assert waiting(device.outbox) == [(device.ledger.installation, 1, 2)]
     assert device.ledger.installation != told
     device.close(NOON + 71)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_file_that_comes_back_is_used_again(tmp_path: Path, older: bool) -> None:
+    """As a card that was pulled out and put in again; older: as a copy of it from before. No number is given twice."""
+    state, away = tmp_path / "state", tmp_path / "away"
+    device = Device(state)
+    device.minute(0, 2)
+    if older:
+        shutil.copytree(state, away)
+    device.minute(1, 3)
+    count(device.ledger, NOON + 121, 1)
+    if older:
+        shutil.rmtree(state)
+    else:
+        shutil.copytree(state, away)
+        shutil.rmtree(state)
+    away.rename(state)
+    count(device.ledger, NOON + 122, 4)
+    assert (device.ledger.problem, device.ledger.unstored, device.ledger.warnings) == ("", 0, ())
+    assert on_disk(state, tmp_path / "copy").lines[0].seq == 2
+    device.minute(2, 0)
+    installation = device.ledger.installation
+    told = waiting(device.outbox)
+    assert told == [(installation, 1, 2), *([] if older else [(installation, 2, 5)]), (installation, 3, 10)]
+    device.close(NOON + 185)
+    assert not list(state.glob("*corrupt*"))
