@@ -6,13 +6,12 @@ import errno
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge_app.errors import ResourceError
+from edge_app.errors import BrokerError, ResourceError, SourceError, StoreError
 from edge_app.records import Frame
 from edge_app.system.threads import Faults, Worker, start_thread
 from tests.support.brokers import collect, mosquitto, needs_mosquitto, subscribed
@@ -133,9 +132,12 @@ def test_faults_are_logged_once_until_the_work_goes_on(caplog: pytest.LogCapture
         "delivery: out of memory; it goes on as soon as this is over",
         "delivery: goes on",
     ]
-    with suppress(ZeroDivisionError):
-        faults.note(ZeroDivisionError())
-    assert faults.count == 3
+    for final in (ZeroDivisionError(), SourceError("no such recording")):
+        with pytest.raises(type(final)):
+            faults.note(final)
+    for passing in (BrokerError("gone"), StoreError("full"), ResourceError("no thread")):
+        faults.note(passing)
+    assert faults.count == 6
 
 
 @needs_mosquitto

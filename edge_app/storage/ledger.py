@@ -269,6 +269,11 @@ class Ledger:
         return self._problem
 
     @property
+    def in_memory(self) -> bool:
+        """True while closed intervals are in memory alone, and offered from there."""
+        return self.standby.connection is not None
+
+    @property
     def behind_s(self) -> float:
         """Seconds by which the clock is behind the newest closed interval: 0 unless it has stepped back."""
         return self._intervals.behind_s

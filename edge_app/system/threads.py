@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
-from edge_app.errors import EdgeAppError, ResourceError
+from edge_app.errors import BrokerError, EdgeAppError, ResourceError, StoreError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -43,10 +43,10 @@ def start_thread(thread: threading.Thread, tries_s: float = START_S) -> None:
 def is_passing(fault: BaseException) -> bool:
     """Return True for a fault of disk, memory, socket or thread start, which is waited out where it happens.
 
-    What the product has explained in a sentence of its own has been waited for already, or waiting does not help.
+    Others that the product explains, such as a recording that cannot be read, are not mended by waiting.
     """
-    own = isinstance(fault, EdgeAppError) and not isinstance(fault, ResourceError)
-    return isinstance(fault, OSError | MemoryError) and not own
+    final = isinstance(fault, EdgeAppError) and not isinstance(fault, ResourceError | BrokerError | StoreError)
+    return isinstance(fault, OSError | MemoryError) and not final
 
 
 def is_passing_cause(fault: BaseException | None) -> bool:

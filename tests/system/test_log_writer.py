@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.monitoring import health_report
 from edge_app.storage.outbox import Outbox
+from edge_app.system import logging as logs
 from edge_app.system.log_writer import LogWriter
 from edge_app.system.systemd import notify
 from tests.support.bad_input_cases import PROGRAM, config
@@ -138,6 +140,19 @@ def _frames(folder: Path) -> int:
         return 0
     finally:
         outbox.close()
+
+
+def test_health_tells_how_much_was_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_queue", None)
+    assert health_report._missing_log() == []
+    with full_pipe() as (_, writing):
+        writer = LogWriter(gap, writing, limit=1)
+        monkeypatch.setattr(logs, "_queue", writer)
+        for _ in range(9):
+            writer.put("x")
+        (sentence,) = health_report._missing_log()
+        assert sentence.startswith(f"{writer.dropped} log messages were dropped")
+        assert logs.dropped() >= 7
 
 
 def test_a_systemd_that_does_not_read_holds_nothing_up(tmp_path: Path) -> None:
