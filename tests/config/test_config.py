@@ -499,3 +499,29 @@ def test_a_service_needs_a_camera(toml: Path, text: str, kind: str) -> None:
 def test_a_rendered_street_is_told(toml: Path) -> None:
     assert any("NO CAMERA" in finding for finding in lint(read(toml, '[source]\nkind = "street"')))
     assert not any("NO CAMERA" in finding for finding in lint(read(toml, '[source]\nkind = "camera"\n' + LINE)))
+
+
+REPORTING = ("device", "mqtt", "store", "preview", "harvest", "view", "metrics", "homeassistant", "log")
+"""Tables none of whose keys changes a count."""
+NOT_COUNTED = {
+    "source": {
+        *("path", "loop", "device", "url", "transport", "username", "password", "password_file"),
+        *("seed", "light", "flow"),  # of a rendered street
+    },
+    "detector": {"model", "allow_unproven", "threads"},  # the hash of the model is there
+    "lines": set(LineConfig.model_fields) - {"id", "start", "end"},
+    "privacy": {"pixelate"},
+}
+"""Keys of the other tables that change no count: addresses, names and texts."""
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_for_every_key_it_is_decided_whether_it_changes_a_count(toml: Path, table: str) -> None:
+    """Whoever adds a key adds it to `_COUNTING`, so that `config` changes with it, or to the lists above."""
+    hashed = read(toml, COUNTED).counting_settings("m", 1)
+    found = hashed.get(table, {})
+    counted = set(found[0] if table == "lines" else found)
+    keys = set(TABLES[table].model_fields)
+    left_out = keys if table in REPORTING else NOT_COUNTED.get(table, set())
+    assert counted | left_out == keys
+    assert not counted & left_out
