@@ -173,7 +173,7 @@ class Health(Payload):
     inference_ms: Percentiles | None = Field(default=None, description="Time of an inference; null before the first")
     unsent: NonNegativeInt = Field(description="Closed intervals waiting for the broker's acknowledgement")
     lost: NonNegativeInt = Field(
-        default=0, description="Intervals that left the outbox unsent since the state folder was made"
+        default=0, description="Intervals dropped unsent since the state folder was made: queue or disk full"
     )
     unstored: NonNegativeInt = Field(default=0, description="Crossings in memory that are not on disk yet")
     duplicates: NonNegativeInt = Field(

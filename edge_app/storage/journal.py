@@ -85,8 +85,8 @@ class LostInterval:
 class SavedState:
     """State from which a ledger continues after a restart.
 
-    last_key: the newest key that the outbox has assigned. dropped: intervals lost since installation. intervals: the
-    open ones. journal: the crossings in them.
+    last_key: the newest key that the outbox has assigned. dropped: intervals lost since the file was made.
+    intervals: the open ones. journal: the crossings in them.
     foreign: True when release 1.0 wrote the numbers last: those of 1.1 cannot go on from them.
     """
 
@@ -150,7 +150,7 @@ class Journal:
         anew: Sequence[LineState] | None = None,
         synced: bool,
     ) -> int:
-        """Save everything in one transaction and return the number of intervals dropped since installation.
+        """Save everything in one transaction and return the number of intervals dropped so far.
 
         crossings: the new ones. closed_intervals: in order of their start; for them the oldest rows of a full outbox
         leave the queue, and are kept in the archive. lost: intervals that were dropped before they could be saved.

@@ -250,7 +250,7 @@ class Ledger:
 
     @property
     def dropped(self) -> int:
-        """Number of intervals lost since installation: see `Outbox.dropped`."""
+        """Number of intervals lost since the state folder was made: see `Outbox.dropped`."""
         return self._dropped + len(self._lost)
 
     @property

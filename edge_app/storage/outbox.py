@@ -146,7 +146,7 @@ class Outbox:
 
     @property
     def dropped(self) -> int:
-        """Number of intervals lost since installation: the outbox was full, or a payload was corrupted."""
+        """Number of intervals lost since the state folder was made: the outbox was full, or a payload was corrupted."""
         with self._file.use() as db:
             return db.number("dropped")
 
