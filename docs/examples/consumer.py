@@ -53,6 +53,7 @@ def close_gaps(db, client):
         at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
         command = {"schema": "edge-app/command/1", "id": identifier, "at": at, "expires": at, "args": args}
         asked[identifier] = time.time(), (site, device), args
+        print("asked for", device, *args.values(), flush=True)
         client.publish(f"traffic/v1/{site}/{device}/commands/resend", json.dumps(command), qos=1)
 
 

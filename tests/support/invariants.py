@@ -19,6 +19,10 @@ EARLY_S = 0.5
 """Seconds of coverage that one run may have too much: its first frame is logged after processing, not on arrival."""
 
 
+OFTEN = 8.0
+"""Frames/s below which the program may call time unseen, since it got too little of a busy machine."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedCrossing:
     """Crossing that the log reports as counted. at: UTC s."""
@@ -134,12 +138,14 @@ def _totals(evidence: Evidence) -> Finding:
 
 
 def _coverage(evidence: Evidence) -> Finding:
+    """Compare coverage with the time for which the program ran; it is rightly lower where frames were rare."""
     wrong, interrupted, off = 0, 0, [0.0]
     for interval in evidence.intervals:
         seconds = list(_observed_s(evidence.runs, utc(interval["start"]), utc(interval["end"])))
         interrupted += len(seconds) > 1
         off.append(interval["coverage"] * interval["interval_s"] - sum(seconds))
-        allowed = -LATE_S * max(1, len(seconds)) <= off[-1] <= EARLY_S * max(1, len(seconds))
+        rare = interval["frames"] < OFTEN * sum(seconds)
+        allowed = (rare or -LATE_S * max(1, len(seconds)) <= off[-1]) and off[-1] <= EARLY_S * max(1, len(seconds))
         wrong += not allowed or not 0 <= interval["coverage"] <= 1
     found = f"{interrupted} interrupted, {min(off):.1f} to +{max(off):.1f} s off, {wrong} wrong"
     return Finding("coverage is the time it ran", found, not wrong)

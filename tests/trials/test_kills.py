@@ -40,6 +40,7 @@ def payload(seq: int, /, **other: Any) -> dict[str, Any]:
         "totals": {"car": {RIGHT: seq, "right_to_left": 0}},
         "seq": seq,
         "coverage": 1.0,
+        "frames": 100,
         **other,
     }
 

@@ -15,13 +15,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
-from tests.trials.survival import camera, chaos, clocks, fuzz, kills, network, outage, power, soaking, storage
+from tests.trials.survival import (
+    broker,
+    camera,
+    changes,
+    chaos,
+    clocks,
+    copies,
+    fuzz,
+    kills,
+    network,
+    outage,
+    power,
+    quota,
+    soaking,
+    storage,
+)
 from tests.trials.survival.rows import Outcome, Row, Trial
 
-ROWS: dict[str, Row] = {
-    row.name: row
-    for row in (m.ROW for m in (outage, network, kills, power, storage, clocks, camera, fuzz, soaking, chaos))
-}
+_MODULES = (
+    *(outage, network, kills, power, storage, clocks, camera, fuzz, soaking),
+    *(broker, copies, changes, quota, chaos),
+)
+ROWS: dict[str, Row] = {module.ROW.name: module.ROW for module in _MODULES}
 
 
 def run(row: Row, short: bool) -> Outcome | None:
