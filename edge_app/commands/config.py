@@ -19,9 +19,10 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
         import json
 
         from edge_app import __version__
+        from edge_app.commands.watch import checked_prefix
         from edge_app.mqtt.schemas import asyncapi, schemas
 
-        above = arguments.prefix.strip("/")
+        above = checked_prefix(arguments.prefix) if arguments.prefix else ""
         print(json.dumps(asyncapi(__version__, above) if arguments.asyncapi else schemas(), indent=1))
     else:
         from edge_app.config.example import example

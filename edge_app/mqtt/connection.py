@@ -67,7 +67,7 @@ class Connection:
     clock: monotonic seconds.
 
     Attributes: `accepted` is True while the broker accepts this connection; `limits` are the broker's; `slowest` is the
-    longest time until an acknowledgement, s.
+    longest time until an acknowledgement, s; `late` is how long the oldest message has waited for one, 0 in time.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Connection:
         assumed: BrokerLimits = NO_LIMITS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.accepted, self.limits, self.slowest = False, assumed, 0.0
+        self.accepted, self.limits, self.slowest, self.late = False, assumed, 0.0, 0.0
         self._to, self._protocol, self._timing, self._tls, self._clock = to, protocol, timing, tls, clock
         self._suspects = suspects or Suspects(clock)
         fitting = will.within(assumed) if will else None
@@ -263,6 +263,7 @@ class Connection:
                 return Lost(f"broker {self._to}: accepts connections but does not answer; is this an MQTT port?")
             return None
         oldest = min(self._unanswered(), key=lambda sent: sent.at, default=None)
+        self.late = now - oldest.at if oldest and now - oldest.at > self._timing.ack else 0.0
         if oldest is None or self._client is None:
             return None
         waited, silent, limit = now - oldest.at, now - self._heard_at, self._timing.ack

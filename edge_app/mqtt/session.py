@@ -95,8 +95,11 @@ class Session:
 
     @property
     def limits(self) -> list[str]:
-        """One sentence for each limit of the broker that changes what is delivered."""
-        return list(self.broker.sentences())
+        """One sentence for each limit of the broker that changes what is delivered, and when."""
+        connection = self._connection
+        late = connection.late if connection is not None else 0.0
+        waits = [f"broker acknowledges late: the oldest message has waited for {late:.0f} s"] if late else []
+        return [*waits, *self.broker.sentences()]
 
     def poll(self, timeout: float) -> Sequence[Event]:
         """Connect when due, send and receive for at most about `timeout` seconds; return the events, oldest first."""
