@@ -76,15 +76,11 @@ def broadcast(config: Config, preview: Preview) -> AbstractContextManager[object
 def snapshot_server(
     folder: Path, preview: Preview, broker_problem: Callable[[], str] = lambda: ""
 ) -> AbstractContextManager[object]:
-    """Return the snapshot socket in the state folder as a context; an empty context when it cannot be created.
+    """Return the snapshot socket in the state folder as a context.
 
     broker_problem: returns the reason why counts do not reach the broker, "" when they do.
     """
-    try:
-        return SnapshotServer(folder, preview, broker_problem)
-    except (OSError, MemoryError) as error:
-        log.error("%s; counting goes on without snapshots", error)
-        return nullcontext()
+    return SnapshotServer(folder, preview, broker_problem)
 
 
 def metrics(

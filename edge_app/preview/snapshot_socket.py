@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from typing import Final
 from edge_app.drawing.jpeg import jpeg
 from edge_app.errors import PreviewError, StoreError
 from edge_app.preview.live import Preview
-from edge_app.system.threads import start_thread
+from edge_app.system.threads import Faults, start_thread
 
 log = logging.getLogger(__name__)
 
@@ -26,30 +27,25 @@ NAME: Final = "picture.sock"
 _POLL_S: Final = 1.0
 _ANSWER_S: Final = 5.0
 _LONGEST_REQUEST: Final = 64
+_CHECK_S: Final = 5.0
+"""Time between looks whether the socket is still there."""
 
 
 class SnapshotServer:
     """Server of the snapshot socket, serving pictures of `preview` within the context.
 
-    folder: the state folder. broker_problem: returns the reason why counts do not reach the broker, "" when they do.
-    Raises StoreError when no socket can be created in it.
+    folder: the state folder; while no socket can be created in it, and when it has been made again, this is tried every
+    few seconds. broker_problem: returns the reason why counts do not reach the broker, "" when they do.
     """
 
     def __init__(self, folder: Path, preview: Preview, broker_problem: Callable[[], str] = lambda: "") -> None:
-        self._preview, self._path = preview, folder / NAME
+        self._preview, self._folder, self._path = preview, folder, folder / NAME
         self._broker_problem = broker_problem
         self._stop = threading.Event()
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._path.unlink(missing_ok=True)  # left by a killed process: this process has locked the folder
-            with _short_path(folder) as short:
-                self._listener.bind(str(short / NAME))
-            self._path.chmod(0o600)
-            self._listener.listen(4)
-        except OSError as error:
-            self._listener.close()
-            raise StoreError(f"the socket {self._path} cannot be created ({error.strerror or error})") from error
-        self._listener.settimeout(_POLL_S)
+        self._listener: socket.socket | None = None
+        self._faults = Faults("snapshots")
+        self._checked_at = time.monotonic()
+        self._bind()
         self._thread = threading.Thread(target=self._serve, name="snapshots", daemon=True)
 
     def __enter__(self) -> SnapshotServer:
@@ -59,12 +55,39 @@ class SnapshotServer:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(2 * _ANSWER_S)
-        self._listener.close()
+        self._close()
         with contextlib.suppress(OSError):  # the disk fails; the next start removes it
             self._path.unlink(missing_ok=True)
 
+    def _bind(self) -> None:
+        """Create the socket; without success now, it is tried again."""
+        listener: socket.socket | None = None
+        try:
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._path.unlink(missing_ok=True)  # left by a killed process: this process has locked the folder
+            with _short_path(self._folder) as short:
+                listener.bind(str(short / NAME))
+            self._path.chmod(0o600)
+            listener.listen(4)
+            listener.settimeout(_POLL_S)
+            self._listener = listener
+            self._faults.clear()
+        except (OSError, MemoryError) as fault:
+            self._faults.note(fault)
+            if listener is not None:
+                listener.close()
+
+    def _close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        self._listener = None
+
     def _serve(self) -> None:
         while not self._stop.is_set():
+            self._check()
+            if self._listener is None:
+                self._stop.wait(_POLL_S)
+                continue
             try:
                 with self._listener.accept()[0] as client:
                     client.settimeout(_POLL_S)
@@ -73,6 +96,16 @@ class SnapshotServer:
                 pass  # nobody connected in time
             except (OSError, MemoryError):  # the client left early, or the system lacks something: not in a hurry
                 self._stop.wait(0.1)
+
+    def _check(self) -> None:
+        """Create the socket again when it is gone, at most every few seconds."""
+        if time.monotonic() - self._checked_at < _CHECK_S:
+            return
+        self._checked_at = time.monotonic()
+        if self._listener is not None and not os.path.lexists(self._path):
+            self._close()
+        if self._listener is None:
+            self._bind()
 
     def _answer(self, request: bytes) -> bytes:
         if request.strip() == b"broker":
