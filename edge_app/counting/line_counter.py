@@ -132,6 +132,13 @@ class LineCounter:
         self._forget(time)
         return crossings + self._duplicates.release(tracks, time)
 
+    def lies_between(self, first: tuple[float, float], last: tuple[float, float]) -> bool:
+        """Return whether the straight way from one point, px, to another passes the segment."""
+        (a, b), (along_a, along_b) = self._locate(np.array([first, last], np.float32))
+        if (a >= 0) == (b >= 0):
+            return False
+        return bool(0.0 <= along_a + a / (a - b) * (along_b - along_a) <= 1.0)
+
     def _remember_new(
         self,
         tracks: Tracks,

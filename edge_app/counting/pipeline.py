@@ -17,6 +17,7 @@ import numpy as np
 from edge_app.counting.line_counter import LineCounter
 from edge_app.counting.looks import Looks
 from edge_app.counting.stage_times import StageTimes
+from edge_app.counting.strides import Strides
 from edge_app.counting.tracker import Tracker
 from edge_app.detectors import Detector, Engine, Outputs
 from edge_app.detectors.letterbox import Picture
@@ -90,6 +91,7 @@ class Pipeline:
         self._recent: deque[tuple[float, int]] = deque()
         reach, lost_s = tracker.settings.max_association_radius, tracker.settings.lost_s
         self._looks = {line.id: Looks(reach=reach, lost_s=lost_s) for line in self._lines}
+        self._strides = Strides(reach)
         self.times = StageTimes()
 
     @property
@@ -125,6 +127,7 @@ class Pipeline:
         tracks = self._tracker.update(detections, frame.monotonic)
         tracked = perf_counter()
         crossings = self._crossings(frame, tracks)
+        self._note_untracked(detections, frame.monotonic)
         unseen = frozenset(line for line, looks in self._looks.items() if not looks.look(frame.monotonic))
         slow = frozenset(line for line, looks in self._looks.items() if looks.too_rare)
         counted = perf_counter()
@@ -166,6 +169,13 @@ class Pipeline:
             for found in counter.update(tracks, frame.monotonic)
             if (crossing := self._crossing(frame, tracks, line, found)).label in self._counted
         )
+
+    def _note_untracked(self, detections: Detections, time: float) -> None:
+        """Tell the looks at each line of vehicles that passed it too fast for the tracker."""
+        for passage in self._strides.update(detections, time):
+            for line, counter in zip(self._lines, self._counters, strict=True):
+                if counter.lies_between(passage.first, passage.last):
+                    self._looks[line.id].crossed(passage.speed)
 
     def _crossing(self, frame: Frame, tracks: Tracks, line: Line, found: LineCrossing) -> Crossing:
         box, velocity = tracks.boxes[found.row], tracks.velocities[found.row]

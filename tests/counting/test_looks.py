@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from itertools import accumulate
 
+import numpy as np
 import pytest
 
 from edge_app.counting.looks import Looks
+from edge_app.counting.strides import Passage, Strides
 from edge_app.counting.tracker import TrackerSettings
-from edge_app.records import FrameResult
+from edge_app.records import Detections, FrameResult
 from tests.support.scripted import LINE, Scripted, frames, pipeline
 from tests.support.trajectories import Sensor, Vehicle, straight, truth
 
@@ -52,7 +54,7 @@ def observed(results: list[FrameResult]) -> float:
 
 @pytest.mark.parametrize(
     ("speed", "fps"),
-    [(v, fps) for v in (0.5, 2.0, 4.0, 8.0) for fps in (0.5, 1.4, 3.0, 5.0, 8.0, 15.0) if (v, fps) != (8.0, 5.0)],
+    [(speed, fps) for speed in (0.5, 2.0, 4.0, 8.0) for fps in (0.5, 1.4, 3.0, 5.0, 8.0, 15.0)],
 )
 def test_where_the_coverage_is_high_the_counts_are_right(speed: float, fps: float) -> None:
     seconds = 70.0
@@ -117,3 +119,53 @@ def test_a_camera_that_was_away_is_unseen_time_but_no_slow_device() -> None:
         subject.look(time)
         slow.append(subject.too_rare)
     assert slow == [False] * 12 + [True] * 4 + [False] * 2
+
+
+def detections(*rows: tuple[float, float, float], score: float = 0.8) -> Detections:
+    """Return boxes of a size around centres x, y, px."""
+    boxes = np.array([(x - s / 2, y - s / 2, x + s / 2, y + s / 2) for x, y, s in rows], np.float32).reshape(-1, 4)
+    return Detections(boxes, np.full(len(rows), score, np.float32), np.zeros(len(rows), np.int16))
+
+
+def strides(*looks: Detections, step: float = 0.2) -> list[Passage]:
+    """Return what all these looks, step s apart, have found."""
+    subject = Strides(SETTINGS.max_association_radius)
+    return [passage for number, found in enumerate(looks) for passage in subject.update(found, number * step)]
+
+
+def test_a_vehicle_too_fast_for_the_tracker_tells_its_speed_by_equal_strides() -> None:
+    row = [detections((100.0 + 160.0 * n, 300.0, 100.0), (900.0, 100.0, 80.0)) for n in range(4)]
+    passages = strides(*row)
+    assert [(passage.first, passage.last) for passage in passages] == [
+        ((100.0, 300.0), (420.0, 300.0)),
+        ((260.0, 300.0), (580.0, 300.0)),
+    ]
+    assert [passage.speed for passage in passages] == pytest.approx([8.0, 8.0])
+
+
+def test_strides_are_compared_by_speed_when_looks_are_irregular() -> None:
+    subject = Strides(SETTINGS.max_association_radius)
+    found = [(at, subject.update(detections((800.0 * at, 300.0, 100.0)), at)) for at in (0.0, 0.2, 0.5)]
+    assert [len(passages) for _, passages in found] == [0, 0, 1]
+    assert found[-1][1][0].speed == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        pytest.param([(100.0, 100.0), (160.0, 100.0), (220.0, 100.0)], id="slow enough for the tracker"),
+        pytest.param([(100.0, 100.0), (260.0, 100.0), (700.0, 100.0)], id="unequal strides"),
+        pytest.param([(100.0, 100.0), (260.0, 100.0), (100.0, 100.0)], id="there and back"),
+        pytest.param([(100.0, 100.0), (260.0, 170.0), (420.0, 100.0)], id="another size"),
+        pytest.param([(100.0, 100.0), (600.0, 100.0), (1100.0, 100.0)], id="further than anything would fit"),
+    ],
+)
+def test_what_is_no_row_of_equal_strides_tells_nothing(looks: list[tuple[float, float]]) -> None:
+    assert strides(*[detections((x, 300.0, size)) for x, size in looks]) == []
+
+
+def test_weak_detections_and_a_fast_camera_tell_no_speed() -> None:
+    row = [(100.0 + 160.0 * n, 300.0, 100.0) for n in range(4)]
+    assert strides(*[detections(each, score=0.3) for each in row]) == []
+    assert strides(*[detections(each) for each in row], step=0.05) == []
+    assert strides(detections(), *[detections(each) for each in row[:2]], detections(), detections(row[3])) == []
