@@ -16,6 +16,10 @@ class RegistryError(EdgeAppError, RuntimeError):
     """The registry cannot do what was asked. The message is one sentence for the person at the keyboard."""
 
 
+class LineageError(EdgeAppError, RuntimeError):
+    """A record of ancestors cannot be used. The message completes "FILE cannot be used: ..."."""
+
+
 def exit_code(work: Callable[[], object]) -> int:
     """Run the work of a command. Return 0, or print the sentence of an EdgeAppError to stderr and return 1."""
     try:

@@ -24,6 +24,7 @@ from models.conversion.anchors import Size, size_of
 from models.conversion.attribution import calibration_data
 from models.conversion.checks import Check, against_float, against_source, compare
 from models.conversion.manifest import DEFAULT_SIZES, write
+from models.lineage.files import published
 
 HELD_OUT: Final = 300
 """Number of pictures on which int8 is compared with float; none of them calibrates."""
@@ -58,6 +59,7 @@ def build(sizes: Sequence[Size], images: Path, out: Path, console: Console) -> N
     held_out = pictures.spread(paths, HELD_OUT, skip=quantisation.SHIPPED.pictures)
     _report(console, "Against the source graph", against_source(graph, held_out))
     data = calibration_data(pictures.spread(paths, quantisation.SHIPPED.pictures))
+    record = published()
     for size in sizes:
         console.print(f"{size}: calibrating, about a minute ...")
         built = quantisation.build(graph, size, quantisation.SHIPPED, paths, data)
@@ -65,7 +67,7 @@ def build(sizes: Sequence[Size], images: Path, out: Path, console: Console) -> N
         found = compare(float_file, built, size, held_out)
         _report(console, f"{size} against float, {HELD_OUT} held-out pictures", against_float(found, size))
         scores = {"against_float": asdict(found), "pictures": HELD_OUT, "command": f"{COMMAND} --input {size}"}
-        console.print(f"wrote {write(out, built.manifest | {'scores': scores}, built.model)}")
+        console.print(f"wrote {write(out, built.manifest | {'scores': scores}, built.model, record)}")
 
 
 def _report(console: Console, title: str, checks: Sequence[Check]) -> None:

@@ -17,6 +17,8 @@ from models.common.files import json_bytes, replace_file
 from models.conversion import published_weights
 from models.conversion.anchors import Size, anchor_layers, layer_count
 from models.conversion.network import ROAD_USERS, output_names
+from models.lineage import files
+from models.lineage.records import Lineage
 
 SCHEMA: Final = "edge-app/detector/1"
 PAD: Final = 128
@@ -78,8 +80,10 @@ def origin(data: Mapping[str, Any]) -> Manifest:
     }
 
 
-def write(folder: Path, manifest: Manifest, model: bytes) -> Path:
+def write(folder: Path, manifest: Manifest, model: bytes, record: Lineage | None = None) -> Path:
     """Write a model and its manifest into a folder, the manifest last. Return the path of the model.
+
+    record: of its ancestors, which the manifest names and which is written beside it.
 
     A model in production is replaced by models.registry alone, so its file is refused here; the same file may get a new
     manifest, which keeps its stage and gate record.
@@ -87,12 +91,29 @@ def write(folder: Path, manifest: Manifest, model: bytes) -> Path:
     """
     path = folder / str(manifest["file"])
     manifest = dict(manifest) | _kept(path, str(manifest["sha256"]))
+    if record:
+        manifest["origin"] = {**manifest["origin"], **stated(record)}
     try:
         replace_file(path, model)
+        if record:
+            files.write(files.beside(path), record)
         replace_file(path.with_suffix(".json"), json_bytes(manifest))
     except OSError as error:
         raise BuildError(f"{error.filename or path} cannot be written: {error.strerror or error}.") from error
     return path
+
+
+def stated(record: Lineage) -> Manifest:
+    """Return what a manifest says of its ancestors: the name of the record, one line each, and what is owed to whom."""
+    rows = [
+        {
+            "name": one.called,
+            "licence": one.step.licence,
+            "data": [{"name": found.name, "licence": found.licence, "split": found.split} for found in one.sets],
+        }
+        for one in record.ancestors()
+    ]
+    return {"lineage": {"head": record.head, "ancestors": rows}, "attribution": record.attribution()}
 
 
 def _kept(path: Path, sha256: str) -> Manifest:

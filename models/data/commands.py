@@ -15,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from edge_app.errors import EdgeAppError
+from models.data import credits as credits_file
 from models.data import drawn, importing, mapping, shards, splits
 from models.data.errors import DataError, UsageError
 from models.data.formats import Reader, Writer, coco, rows, voc, yolo
@@ -50,7 +51,8 @@ def import_command(args: argparse.Namespace, console: Console) -> None:
     _free(args.out, args.out / shards.INDEX, args.replace)
     problems = Problems()
     labelled = progress(READERS[args.format](args.input, pictures, problems), "looking at pictures", console)
-    pending = importing.gather(labelled, sources, classes, problems)
+    credits = credits_file.read_credits(args.credits) if args.credits else {}
+    pending = importing.gather(labelled, sources, classes, problems, credits)
     args.out.mkdir(parents=True, exist_ok=True)
     details = args.out / "problems.json"
     problems.write(details)

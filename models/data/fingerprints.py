@@ -70,6 +70,12 @@ def inspect(image: bytes) -> PictureInfo:
     return PictureInfo(grey.width, grey.height, str(imagehash.phash(grey, hash_size=SIDE)))
 
 
+def fingerprint(image: NDArray[np.uint8]) -> str:
+    """Return the perceptual hash of a decoded picture, uint8 (H, W, 3) BGR."""
+    grey = Pillow.fromarray(np.ascontiguousarray(image[..., ::-1])).convert("L")
+    return str(imagehash.phash(grey, hash_size=SIDE))
+
+
 def near_pairs(fingerprints: Sequence[str], bits: int = NEAR) -> Iterator[Pair]:
     """Yield all pairs whose fingerprints differ in at most `bits`. An empty fingerprint matches nothing."""
     known = [i for i, text in enumerate(fingerprints) if text]

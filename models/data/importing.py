@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from edge_app.system.names import stays_below
 from models.data import fingerprints
 from models.data.boxes import checked
+from models.data.credits import Credit
 from models.data.fingerprints import PictureError, PictureInfo
 from models.data.formats import Labelled
 from models.data.problems import Problems
@@ -25,11 +27,16 @@ class Pending:
 
 
 def gather(
-    labelled: Iterable[Labelled], sources: tuple[Source, ...], classes: Mapping[str, str], problems: Problems
+    labelled: Iterable[Labelled],
+    sources: tuple[Source, ...],
+    classes: Mapping[str, str],
+    problems: Problems,
+    credits: Mapping[str, Credit] = MappingProxyType({}),
 ) -> list[Pending]:
     """Check every picture and box, and return what is usable.
 
     classes: normalised class name of the source -> ours. problems: takes what is wrong.
+    credits: name of a picture -> its own licence and maker.
     Single scenes that are near-duplicates become one camera.
     """
     found: list[Pending] = []
@@ -44,6 +51,9 @@ def gather(
         if image is None or info is None or _is_duplicate(item, digest(image), names, hashes, problems):
             continue
         sample = _sample(item, image, info, sources, classes, problems)
+        if sample and item.name in credits:
+            mine = credits[item.name]
+            sample = replace(sample, licence=mine.licence, credit=mine.maker)
         found += [Pending(item.picture, sample)] if sample else []
     return _scenes_joined(found)
 

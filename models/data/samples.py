@@ -36,6 +36,7 @@ class Sample:
     ignored: bool (N,), boxes that count neither for nor against a detector; those of class `other` always are.
     sha256: of image. origin: who made it. licence: an SPDX id or NO_LICENCE. camera: one fixed view, or one scene.
     fingerprint: perceptual hash in hex (models.data.fingerprints), "" when it was not computed.
+    credit: who made the picture, where its licence asks to name each; "" when nobody says.
     Raises ValueError: when an array has another type or shape, a text is empty, or a class is unknown.
     """
 
@@ -52,6 +53,7 @@ class Sample:
     licence: str
     camera: str
     fingerprint: str = ""
+    credit: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.boxes)

@@ -47,6 +47,7 @@ class Entry:
     counts: Mapping[str, int]
     ignored: int
     shard: str
+    credit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def _parts(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
 
 
 def _entry(sample: Sample, shard: str) -> Entry:
-    same = ("name", "sha256", "camera", "origin", "licence", "width", "height", "aspect", "fingerprint")
+    same = ("name", "sha256", "camera", "origin", "licence", "width", "height", "aspect", "fingerprint", "credit")
     known: dict[str, Any] = {field: getattr(sample, field) for field in same}
     return Entry(**known, counts=sample.counts(), ignored=int(sample.ignored.sum()), shard=shard)
 
@@ -179,6 +180,7 @@ def features(sample: Sample) -> dict[str, Values]:
         "edge_app/licence": [sample.licence.encode()],
         "edge_app/camera": [sample.camera.encode()],
         "edge_app/fingerprint": [sample.fingerprint.encode()],
+        "edge_app/credit": [sample.credit.encode()],
     }
 
 
@@ -203,4 +205,5 @@ def sample_of(found: Mapping[str, Sequence[Any]]) -> Sample:
         licence=text("edge_app/licence"),
         camera=text("edge_app/camera"),
         fingerprint=text("edge_app/fingerprint"),
+        credit=text("edge_app/credit") if found.get("edge_app/credit") else "",  # shards of before have none
     )

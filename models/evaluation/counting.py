@@ -15,8 +15,11 @@ from edge_app.offline.replay import decoded
 from edge_app.offline.scoring import Event, Score, Truth, read_truth, score
 from edge_app.records import Crossing
 from edge_app.sources.recording import Recording
+from models.data.fingerprints import fingerprint
 
 _WAIT_S: Final = 0.5
+FRAMES: Final = 40
+"""Frames of a clip, evenly spread, whose hashes are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +27,13 @@ class ClipResult:
     """One clip as one model counted it.
 
     truth: the known crossings. events: the counted ones. score: how far they agree.
+    frames: perceptual hashes of some of its frames, by which the gate knows pictures that were taken from the clip.
     """
 
     truth: Truth
     events: tuple[Event, ...]
     score: Score
+    frames: tuple[str, ...] = ()
 
 
 def count(
@@ -45,10 +50,11 @@ def count(
         truth = read_truth(path)
         pipelines = [_pipeline(config, model, truth) for model in models]
         source = Recording(path.resolve().parent.parent / "clips" / truth.clip)
-        crossings = _run(source, pipelines, lambda name=truth.clip: forward(name))  # type: ignore[misc]
+        every = max(1, round(truth.length * truth.fps / FRAMES))
+        crossings, frames = _run(source, pipelines, lambda name=truth.clip: forward(name), every)  # type: ignore[misc]
         for counted, found in zip(made, crossings, strict=True):
             events = tuple(Event(c.frame / truth.fps, c.label, c.direction) for c in found)
-            counted.append(ClipResult(truth, events, score(truth, events)))
+            counted.append(ClipResult(truth, events, score(truth, events), frames))
     return made
 
 
@@ -67,14 +73,22 @@ def _pipeline(config: Config, model: Path, truth: Truth) -> Pipeline:
     return build_pipeline(own, build_detector(own))
 
 
-def _run(source: Recording, pipelines: Sequence[Pipeline], forward: Callable[[], None]) -> list[list[Crossing]]:
+def _run(
+    source: Recording, pipelines: Sequence[Pipeline], forward: Callable[[], None], every: int
+) -> tuple[list[list[Crossing]], tuple[str, ...]]:
+    """Return the crossings of each pipeline, and the perceptual hash of every `every`-th frame."""
     crossings: list[list[Crossing]] = [[] for _ in pipelines]
+    frames: list[str] = []
+    seen = 0
     with decoded(source, StageTimes()) as slot:
         while not slot.finished:
             frame = slot.get(_WAIT_S)
             if frame is None:
                 continue
+            if seen % every == 0:
+                frames.append(fingerprint(frame.image))
+            seen += 1
             for found, pipeline in zip(crossings, pipelines, strict=True):
                 found += pipeline.process(frame).crossings
             forward()
-    return crossings
+    return crossings, tuple(frames)

@@ -92,6 +92,9 @@ def _set(one: SetResult) -> Document:
         "images": len(one.picture_set.pictures),
         "cameras": one.picture_set.cameras,
         "sha256": fingerprint(one.picture_set.pictures),
+        "pictures": [
+            {"name": p.name, "sha256": p.sha256, "fingerprint": p.fingerprint} for p in one.picture_set.pictures
+        ],
         "score": one.score,
         "classes": {label: _class(one, label) for label in SCORED},
         "slices": {part: _slice(one, part) for part in one.picture_set.slices},
@@ -146,7 +149,7 @@ def _counting(counted: tuple[ClipResult, ...]) -> Document:
     ends = {name: _ends(bootstrap.interval(values)) for name, values in resampled.items()}
     classes = {name.partition("/")[0]: {"f1": e} for name, e in ends.items() if "/" in name}
     return {
-        "clips": {one.truth.clip: _scores(one.score) for one in counted},
+        "clips": {one.truth.clip: _scores(one.score) | {"frames": list(one.frames)} for one in counted},
         "all": _scores(everything),
         "ci": {name: e for name, e in ends.items() if "/" not in name} | {"classes": classes},
     }

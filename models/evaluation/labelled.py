@@ -24,6 +24,7 @@ from models.common.errors import BuildError
 from models.common.geometry import iou_matrix
 from models.conversion import pictures
 from models.data import shards, splits
+from models.data.fingerprints import PictureError, inspect
 from models.data.marks import marks
 from models.data.samples import CLASSES, OTHER, Sample
 from models.data.sources import Source, find_known
@@ -40,7 +41,8 @@ class Picture:
     """One labelled picture.
 
     name: of the file without suffix, unique within its set. group: the set it belongs to. camera: one fixed view.
-    sha256: of the encoded file. load: decodes it as uint8 (H, W, 3) BGR in its true shape.
+    sha256: of the encoded file. fingerprint: its perceptual hash in hex, "" when unknown.
+    load: decodes it as uint8 (H, W, 3) BGR in its true shape.
     boxes: float32 (N, 4), x0 y0 x1 y1 in 0..1. classes: int16 (N,), indexes of CLASSES.
     ignored: bool (N,), boxes that count neither for nor against a detector.
     """
@@ -53,6 +55,7 @@ class Picture:
     boxes: FloatArray
     classes: NDArray[np.int16]
     ignored: NDArray[np.bool_]
+    fingerprint: str = ""
 
     @property
     def number(self) -> int | None:
@@ -135,11 +138,21 @@ def _from_file(path: Path, default: str, sources: tuple[Source, ...]) -> Picture
     if len(classes) and not (classes.min() >= 0 and classes.max() < len(CLASSES)):
         raise BuildError(f"The labels of {path} name a class beyond 0..{len(CLASSES) - 1} ({', '.join(CLASSES)}).")
     group = _group(path.stem, default)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
     source = find_known(path.stem, digest, sources)
     load = partial(_read, path, source.aspect) if source else partial(pictures.load, path)
     camera = source.camera if source else group
-    return Picture(path.stem, group, camera, digest, load, known.boxes, classes, classes == OTHER)
+    return Picture(
+        path.stem, group, camera, digest, load, known.boxes, classes, classes == OTHER, _fingerprint(content)
+    )
+
+
+def _fingerprint(content: bytes) -> str:
+    try:
+        return inspect(content).fingerprint
+    except PictureError:
+        return ""  # whoever decodes the picture says what is wrong with it
 
 
 def _from_sample(sample: Sample) -> Picture:
@@ -152,6 +165,7 @@ def _from_sample(sample: Sample) -> Picture:
         boxes=sample.boxes,
         classes=sample.classes,
         ignored=sample.ignored | (sample.classes == OTHER),
+        fingerprint=sample.fingerprint or _fingerprint(sample.image),
     )
 
 

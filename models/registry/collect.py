@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.common.errors import RegistryError
+from models.common.errors import LineageError, RegistryError
+from models.lineage.files import picture_hashes
+from models.lineage.records import parse
 from models.registry import history
 from models.registry.comparison import parse_comparison
 from models.registry.figures import Evaluation, parse_evaluation
 from models.registry.gate_input import GateInput, Production
-from models.registry.lineage import parse_lineage
+from models.registry.lineage import Lineage, parse_lineage
 from models.registry.production import current_model
-from models.registry.storage import Entry, Registry
+from models.registry.storage import LINEAGE, Entry, Registry
 
 
 def gate_input(registry: Registry, entry: Entry) -> GateInput:
@@ -25,12 +27,25 @@ def gate_input(registry: Registry, entry: Entry) -> GateInput:
         sha256=entry.sha256,
         bytes=entry.bytes,
         size=(int(width), int(height)),
-        lineage=parse_lineage(candidate_manifest(registry, entry), registry.document(entry.name, "split.json")),
+        lineage=_lineage(registry, entry),
         evaluation=_evaluation(registry, entry),
         comparison=None if compared is None else parse_comparison(compared),
         production=_production(registry, entry.size),
         withdrawn=history.withdrawn(registry.history(), entry.sha256),
     )
+
+
+def _lineage(registry: Registry, entry: Entry) -> Lineage:
+    """Return the lineage of a candidate; what is wrong with its record is a fault that the rules refuse."""
+    manifest, split = candidate_manifest(registry, entry), registry.document(entry.name, "split.json")
+    content = registry.document(entry.name, LINEAGE)
+    if content is None:
+        return parse_lineage(manifest, split)
+    try:
+        record = parse(content)
+        return parse_lineage(manifest, split, record, picture_hashes(record, [registry.pictures]))
+    except LineageError as error:
+        return parse_lineage(manifest, split, fault=f"{error} Add the model again with its own record.")
 
 
 def candidate_manifest(registry: Registry, entry: Entry) -> dict[str, Any]:

@@ -7,14 +7,16 @@ refuse what was not measured.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from models.common.errors import RegistryError
 from models.common.schemas import EVALUATION, TOTALS
 
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 Figure: TypeAlias = float | None
 
 
@@ -42,6 +44,7 @@ class SetFigures:
     """Figures of one set of labelled pictures.
 
     images: number of pictures. cameras: names of the fixed views. sha256: over names and pictures.
+    pictures: name, sha256 and perceptual hash of each, in hex.
     classes: class -> figures.
     slices: "camera:NAME", "light:NAME" or "size:small" -> class -> figures.
     """
@@ -49,6 +52,7 @@ class SetFigures:
     images: int | None = None
     cameras: tuple[str, ...] = ()
     sha256: str = ""
+    pictures: tuple[tuple[str, str, str], ...] = ()
     classes: Mapping[str, Precision] = field(default_factory=dict)
     slices: Mapping[str, Mapping[str, Precision]] = field(default_factory=dict)
     bicycles: Bicycles = Bicycles()
@@ -58,10 +62,12 @@ class SetFigures:
 class Counting:
     """Counting scores over all clips together, each in 0..1.
 
-    clips: file names. totals: names of models.common.schemas.TOTALS -> score. classes: class -> F1.
+    clips: file names. frames: clip -> perceptual hashes of some of its frames.
+    totals: names of models.common.schemas.TOTALS -> score. classes: class -> F1.
     """
 
     clips: tuple[str, ...] = ()
+    frames: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     totals: Mapping[str, Figure] = field(default_factory=dict)
     classes: Mapping[str, Figure] = field(default_factory=dict)
 
@@ -115,10 +121,29 @@ def _set(row: Mapping[str, Any]) -> SetFigures:
         images=_count(row.get("images")),
         cameras=tuple(str(name) for name in cameras) if isinstance(cameras, list) else (),
         sha256=text(row.get("sha256")),
+        pictures=_pictures(row.get("pictures"), _count(row.get("images"))),
         classes=_precisions(classes),
         slices=slices,
         bicycles=Bicycles(_count(bicycles.get("marked")), _share(bicycles.get("not_motorcycle"))),
     )
+
+
+def _pictures(rows: Any, images: int | None) -> tuple[tuple[str, str, str], ...]:
+    """Return name, sha256 and fingerprint of the listed pictures; nothing unless every picture is listed in full."""
+    if not isinstance(rows, list) or len(rows) != images:
+        return ()
+    found = [(table(row).get("name"), table(row).get("sha256"), table(row).get("fingerprint")) for row in rows]
+    whole = all(text(name) and _hash(sha256) and _hash(phash) for name, sha256, phash in found)
+    return tuple((str(name), str(sha256), str(phash)) for name, sha256, phash in found) if whole else ()
+
+
+def _hash(value: Any) -> bool:
+    return bool(_HASH.fullmatch(text(value)))
+
+
+def _frames(row: Any) -> tuple[str, ...]:
+    listed = table(row).get("frames")
+    return tuple(listed) if isinstance(listed, list) and all(_hash(one) for one in listed) else ()
 
 
 def _precisions(rows: Any) -> dict[str, Precision]:
@@ -132,6 +157,7 @@ def _counting(row: Mapping[str, Any]) -> Counting:
     all_clips = table(row.get("all"))
     return Counting(
         clips=tuple(str(name) for name in table(row.get("clips"))),
+        frames={str(name): _frames(one) for name, one in table(row.get("clips")).items()},
         totals=parse_totals(all_clips),
         classes={str(n): _share(table(r).get("f1")) for n, r in table(all_clips.get("classes")).items()},
     )

@@ -1,33 +1,23 @@
-"""Read from its manifest what a model was made from: weights, data sets with licences, code and settings. Pure.
+"""Read what a model was made from: its manifest, and the record of all ancestors that the manifest names. Pure.
 
-`origin.training` is written by models/training: {"run", "config_sha256", "code", "parent": {"sha256"}, "data":
-[{"name", "licence", "images", "sha256", "split", "cameras"}]}. A manifest without it is one of published weights.
+`origin.training` of a manifest is written by models/training: {"run", "config_sha256", "code", "parent": {"sha256"},
+"data": [{"name", "licence", "images", "sha256", "split", "cameras"}]}. A manifest without it is one of published
+weights.
+`origin.lineage.head` names the record (models.lineage), `origin.attribution` says what is owed to whom.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
+
+from models.lineage.hashes import PictureHashes
+from models.lineage.records import Ancestor, DataSet
+from models.lineage.records import Lineage as Record
 
 SEEN_PARTS: Final = ("train", "validation")
 """The parts of a split that a training has seen: what it learned from and what its weights were chosen by."""
-
-
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """Pictures of one origin that a training used.
-
-    licence: SPDX id, or "none stated". sha256: over the hashes of the pictures. split: the part they were used for.
-    images: how many. cameras: the fixed views in the set, empty when the manifest does not say.
-    """
-
-    name: str
-    licence: str
-    sha256: str
-    split: str
-    images: int
-    cameras: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,38 +41,89 @@ class Lineage:
 
     licence: of its weights, empty when none is stated. training: None for published weights.
     seen: cameras of the training's split file.
+    fault: why there is no record of its ancestors, empty when there is one.
+    ancestors: all steps to it, the nearest first.
+    hashes: name of a file with hashes -> hashes of a data set's pictures.
+    attributed, owed: lines of attribution in the manifest, and those that the ancestors ask for.
     """
 
     licence: str
     training: Training | None = None
     seen: tuple[str, ...] = ()
-
-    @property
-    def cameras(self) -> frozenset[str]:
-        """Names of all cameras that this model is known to have been trained on or chosen by."""
-        named = [camera for one in self.data for camera in one.cameras]
-        return frozenset([*named, *self.seen])
+    fault: str = ""
+    ancestors: tuple[Ancestor, ...] = ()
+    hashes: Mapping[str, PictureHashes] = field(default_factory=dict)
+    attributed: tuple[str, ...] = ()
+    owed: tuple[str, ...] = ()
 
     @property
     def data(self) -> tuple[DataSet, ...]:
-        """The data sets of the training; empty for published weights."""
+        """The data sets that the manifest names; empty for published weights."""
         return self.training.data if self.training else ()
 
     @property
-    def unknown(self) -> tuple[str, ...]:
-        """Names of the data sets whose cameras nobody states."""
-        return () if self.seen else tuple(one.name for one in self.data if not one.cameras)
+    def users(self) -> list[tuple[str, DataSet]]:
+        """Every data set with who used it: those of the manifest, then those that ancestors alone have used."""
+        found = [("", one) for one in self.data]
+        known = {(one.sha256, one.licence, one.split) for one in self.data}
+        for ancestor in self.ancestors:
+            for one in ancestor.sets:
+                if (one.sha256, one.licence, one.split) not in known:
+                    known.add((one.sha256, one.licence, one.split))
+                    found.append((ancestor.called, one))
+        return found
+
+    @property
+    def cameras(self) -> dict[str, str]:
+        """Names of all cameras that this model was trained on or chosen by, itself or an ancestor -> by whom."""
+        found = {camera: who for who, one in reversed(self.users) for camera in one.cameras}
+        return found | dict.fromkeys(self.seen, "")
+
+    @property
+    def unknown(self) -> list[tuple[str, DataSet]]:
+        """The data sets whose cameras nobody states, with who used them."""
+        return [(who, one) for who, one in self.users if not one.cameras and (who or not self.seen)]
 
 
-def parse_lineage(manifest: Mapping[str, Any], split: Mapping[str, Any] | None = None) -> Lineage:
-    """Return the lineage in a manifest.
+def parse_lineage(
+    manifest: Mapping[str, Any],
+    split: Mapping[str, Any] | None = None,
+    record: Record | None = None,
+    hashes: Mapping[str, PictureHashes] | None = None,
+    fault: str = "",
+) -> Lineage:
+    """Return the lineage of a model.
 
     manifest: parsed JSON. split: the parsed split file of the training, for a manifest that does not list its cameras.
+    record: of the ancestors. hashes: of their pictures. fault: why record or hashes cannot be used.
     """
     origin = manifest.get("origin")
-    row = origin.get("training") if isinstance(origin, dict) else None
+    origin = origin if isinstance(origin, dict) else {}
+    row, named, attributed = origin.get("training"), origin.get("lineage"), origin.get("attribution")
     seen = [str(camera) for part in SEEN_PARTS for camera in (split or {}).get(part, [])]
-    return Lineage(str(manifest.get("licence") or ""), None if row is None else _training(row), tuple(seen))
+    head = str((named if isinstance(named, dict) else {}).get("head") or "")
+    fault = fault or _fault(head, record)
+    used = None if fault else record
+    return Lineage(
+        licence=str(manifest.get("licence") or ""),
+        training=None if row is None else _training(row),
+        seen=tuple(seen),
+        fault=fault,
+        ancestors=tuple(used.ancestors()) if used else (),
+        hashes=hashes or {},
+        attributed=tuple(str(line) for line in attributed) if isinstance(attributed, list) else (),
+        owed=tuple(used.attribution()) if used else (),
+    )
+
+
+def _fault(head: str, record: Record | None) -> str:
+    if not head:
+        return "the manifest names no record of its ancestors: export it again from a run that has one"
+    if record is None:
+        return "the record that the manifest names is not here: add the model again, NAME.lineage.json beside it"
+    if record.head != head:
+        return f"the record is {record.head[:12]}, the manifest names {head[:12]}: add the model with its own record"
+    return ""
 
 
 def _training(row: Any) -> Training:

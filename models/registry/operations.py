@@ -11,6 +11,7 @@ from edge_app.detectors.manifest import load
 from models.common.errors import RegistryError
 from models.common.files import json_bytes
 from models.common.schemas import SPLIT
+from models.lineage import files as lineage_files
 from models.registry import history, rules
 from models.registry.collect import candidate_manifest, gate_input
 from models.registry.comparison import parse_comparison
@@ -20,7 +21,7 @@ from models.registry.history import Event
 from models.registry.policy import Policy
 from models.registry.production import replace_production
 from models.registry.rule_result import RuleResult
-from models.registry.storage import Entry, Registry
+from models.registry.storage import LINEAGE, Entry, Registry
 
 GATE: Final = "edge-app/gate/1"
 
@@ -31,11 +32,14 @@ def add(registry: Registry, model: Path, documents: Mapping[str, Path], *, name:
     model: its .tflite, with the manifest beside it.
     documents: any of "evaluation.json", "comparison.json" and "split.json", with the file to take it from.
     name: of the entry, None for the manifest's. at: the time for the history, RFC 3339, UTC.
+    The record of its ancestors is taken from NAME.lineage.json beside it, the hashes of pictures from pictures/ there.
     Raises RegistryError: when a document is not what it is given as.
+    Raises LineageError: when the record of its ancestors is damaged.
     Raises DetectorError: when the model does not fit its manifest.
     """
     found, content = load(model)
     files = {document: _document(document, path) for document, path in documents.items()}
+    files |= _record(registry, model)
     known = next((one for one in registry.entries() if one.sha256 == found.sha256), None)
     size = f"{found.input.width}x{found.input.height}"
     free = _free_name(registry, name or found.name, found.sha256)
@@ -45,6 +49,18 @@ def add(registry: Registry, model: Path, documents: Mapping[str, Path], *, name:
     if not known or "evaluation.json" in files:
         registry.record(Event(at, "evaluated" if known else "added", entry.name, entry.size, entry.sha256))
     return entry
+
+
+def _record(registry: Registry, model: Path) -> dict[str, bytes]:
+    """Return the record beside a model as a document, if there is one, and copy the hashes that it names."""
+    path = lineage_files.beside(model)
+    if not path.exists():
+        return {}
+    try:
+        lineage_files.copied(lineage_files.read(path), lineage_files.pools(path), registry.pictures)
+    except OSError as error:
+        raise RegistryError(f"{registry.pictures} cannot be written: {error.strerror or error}.") from error
+    return {LINEAGE: read(path)}
 
 
 def _free_name(registry: Registry, name: str, sha256: str) -> str:

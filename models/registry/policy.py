@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.common.errors import RegistryError
+from models.lineage.records import Ancestor
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,6 +18,7 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]  # not installed where it is not needed
 
 SCHEMA: Final = "edge-app/policy/1"
+_DIGITS: Final = 12
 DEFAULT_POLICY: Final = Path(__file__).with_name("policy.toml")
 
 
@@ -50,6 +52,9 @@ class Policy:
     """All figures of the gate's rules.
 
     sha256: of the file. licences: SPDX ids that may ship.
+    credited: those of them that ask for the maker of every single picture.
+    accepted: beginning of the name of a step, or of the hash of its weights, 12 digits and more -> why a person accepts
+    what is not known of it.
     examples: labelled boxes from which a class is compared. bicycles: marked bicycles from which a set is compared.
     better: name of a difference -> bound that its whole interval must lie above; one of them must.
     as_good: name of a difference -> how far below 0 the lower end of its interval may lie; all of them must hold.
@@ -59,6 +64,8 @@ class Policy:
 
     sha256: str
     licences: frozenset[str]
+    credited: frozenset[str]
+    accepted: Mapping[str, str]
     examples: int
     bicycles: int
     better: Mapping[str, float]
@@ -67,6 +74,11 @@ class Policy:
     counted: tuple[str, ...]
     margins: Margins
     floors: Mapping[str, Floors]
+
+    def acceptance(self, ancestor: Ancestor) -> str:
+        """Return why a person accepts what is not known of an ancestor; empty when nobody does."""
+        names = (ancestor.id, ancestor.step.origin, *(link.weights for link in ancestor.links))
+        return next((why for key, why in self.accepted.items() if any(name.startswith(key) for name in names)), "")
 
 
 def load(path: Path = DEFAULT_POLICY) -> Policy:
@@ -92,6 +104,8 @@ def _policy(data: dict[str, Any], sha256: str) -> Policy:
     policy = Policy(
         sha256=sha256,
         licences=frozenset(data["licences"]),
+        credited=frozenset(data.get("credited", ())),
+        accepted={str(key): str(why) for key, why in data.get("accepted", {}).items()},
         examples=int(data["examples"]),
         bicycles=int(data["bicycles"]),
         better={name: float(bound) for name, bound in data["better"].items()},
@@ -101,6 +115,9 @@ def _policy(data: dict[str, Any], sha256: str) -> Policy:
         margins=Margins(**{field.name: float(data["margins"][field.name]) for field in fields(Margins)}),
         floors={size: Floors(_shares(row["ap50"]), _shares(row["counting"])) for size, row in data["floors"].items()},
     )
+    short = [key for key, why in policy.accepted.items() if len(key) < _DIGITS or not why.strip()]
+    if short:
+        raise ValueError(f"accepted.{short[0]} needs {_DIGITS} digits of a hash and a reason")
     empty = [name for name in ("licences", "better", "as_good", "counted", "floors") if not getattr(policy, name)]
     if empty or not all(floors.ap50 and floors.counting for floors in policy.floors.values()):
         raise ValueError(f"{empty[0] if empty else 'a table of floors'} is empty")

@@ -1,9 +1,8 @@
-"""Apply the rules about which file was measured and what it was made from. Pure."""
+"""Apply the rules about which file was measured, and by which yardstick. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Final
 
 from models.registry.comparison import Comparison
@@ -31,48 +30,6 @@ def file(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     yield fact(
         "file", "standing", not gate_input.withdrawn, gate_input.withdrawn or "never rolled back since it was measured"
     )
-
-
-def origin(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
-    """Check that the manifest states run, code, settings, parent weights and data of a training."""
-    training = gate_input.lineage.training
-    if training is None:
-        yield fact("origin", "training", True, "none stated: published weights")
-        return
-    for what in ("run", "code", "config_sha256", "parent"):
-        stated: str = getattr(training, what)
-        yield fact("origin", what.replace("_", " "), bool(stated), stated[:40] or "not stated")
-    yield fact("origin", "data", bool(training.data), f"{len(training.data)} data sets")
-    for one in training.data:
-        yield fact("origin", f"{one.name} sha256", bool(one.sha256), one.sha256[:12] or "not stated")
-
-
-def licence(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
-    """Check that weights and every data set have a licence that may ship."""
-    for subject, stated in [
-        ("weights", gate_input.lineage.licence),
-        *((one.name, one.licence) for one in gate_input.lineage.data),
-    ]:
-        passed = stated in policy.licences
-        shown = stated or "none stated"
-        yield fact("licence", subject, passed, shown if passed else f"{shown}: measured, never promoted")
-
-
-def unseen(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
-    """Check that the model was neither trained on nor chosen by the cameras, sets and clips that evaluate it."""
-    known = gate_input.lineage.cameras
-    for name in gate_input.lineage.unknown:
-        yield fact("unseen", f"training data {name}", False, "its cameras are not stated")
-    trained = {one.sha256 for one in gate_input.lineage.data if one.sha256}
-    for name, found in gate_input.measured.sets.items():
-        both = sorted(known & set(found.cameras))
-        says = f"{both[0]} is in the training" if both else f"{len(found.cameras)} cameras, none in the training"
-        again = found.sha256 in trained
-        passed = bool(found.cameras) and not both and not again
-        yield fact("unseen", name, passed, "the set itself was trained on" if again else says)
-    clips = [clip for clip in gate_input.measured.counting.clips if {clip, PurePath(clip).stem} & known]
-    shown = f"{clips[0]} is in the training" if clips else f"{len(gate_input.measured.counting.clips)} clips"
-    yield fact("unseen", "clips", bool(gate_input.measured.counting.clips) and not clips, shown)
 
 
 def yardstick(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:

@@ -70,6 +70,10 @@ def _lineage(lineage: Lineage) -> list[tuple[str, str]]:
     if training := lineage.training:
         rows += [("run", training.run), ("code", training.code), ("settings", training.config_sha256[:12])]
         rows.append(("parent weights", training.parent[:12]))
+    rows.append(("record", lineage.fault or f"{len(lineage.ancestors)} steps"))
+    rows += [
+        (f"ancestor {one.back}", f"{one.called}: {one.step.code[:40] or one.step.kind}") for one in lineage.ancestors
+    ]
     rows += [(f"data {one.name}", f"{one.licence}, {one.images} pictures, {one.sha256[:12]}") for one in lineage.data]
     return rows
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
-from models.registry import provenance, scores
+from models.registry import descent, provenance, scores
 from models.registry.gate_input import GateInput
 from models.registry.policy import Policy
 from models.registry.rule_result import RuleResult, fact
@@ -19,9 +19,10 @@ Rule: TypeAlias = Callable[[Policy, GateInput], Iterator[RuleResult]]
 
 RULES: Final[tuple[Rule, ...]] = (
     provenance.file,
-    provenance.origin,
-    provenance.licence,
-    provenance.unseen,
+    descent.origin,
+    descent.licence,
+    descent.attribution,
+    descent.unseen,
     provenance.yardstick,
     scores.floors,
     scores.better,
@@ -34,7 +35,7 @@ RULES: Final[tuple[Rule, ...]] = (
     scores.size,
     scores.int8,
 )
-FIRST: Final[tuple[Rule, ...]] = (provenance.origin, provenance.licence)
+FIRST: Final[tuple[Rule, ...]] = (descent.origin, descent.licence, descent.attribution)
 """The rules for the first model of an input size, which replaces nothing."""
 
 

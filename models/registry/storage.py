@@ -1,6 +1,7 @@
 """Store the registry on disk: entries of candidates, the history, the product's files and those of the model before.
 
-entries/NAME/   entry.json, manifest.json as it came, evaluation.json, comparison.json and split.json as measured
+entries/NAME/   entry.json, manifest.json and lineage.json as they came, evaluation.json, comparison.json and split.json
+                as measured
 history.jsonl   one event a line
 former/         SHA256.tflite and .json of the model before the present one, of each input size, for a rollback
 store/          SHA256.tflite of the candidates; git ignores this folder
@@ -24,6 +25,7 @@ from models.registry import history
 from models.registry.files import read, read_json, write, write_json
 from models.registry.history import Event
 
+LINEAGE: Final = "lineage.json"
 ENTRY: Final = "edge-app/registry-entry/1"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -55,6 +57,11 @@ class Registry:
     root: Path = ARTEFACTS / "registry"
     production: Path = ARTEFACTS
     store: Path = ARTEFACTS / "registry" / "store"
+
+    @property
+    def pictures(self) -> Path:
+        """Folder with the hashes of pictures that the records of all entries name."""
+        return self.production / "pictures"
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -123,7 +130,7 @@ class Registry:
     def document(self, name: str, document: str) -> Any | None:
         """Return the content of a JSON file of an entry, None when it is absent. Raises RegistryError: when unreadable.
 
-        document: evaluation.json, comparison.json, split.json or manifest.json.
+        document: evaluation.json, comparison.json, split.json, lineage.json or manifest.json.
         """
         path = self.entry_folder(name) / document
         return read_json(path) if path.exists() else None

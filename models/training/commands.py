@@ -22,7 +22,7 @@ from models.conversion import published_weights
 from models.conversion.manifest import DEFAULT_SIZES
 from models.conversion.quantisation import Recipe
 from models.data import shards
-from models.training import hints, parents, scenes, weights
+from models.training import ancestry, hints, parents, scenes, weights
 from models.training.folder import RunFolder, code_revision, read_json
 from models.training.loop import Progress, Training
 from models.training.options import parser
@@ -41,9 +41,25 @@ def train(args: argparse.Namespace, console: Console) -> None:
     initial = parents.initial_weights(args.weights, settings)
     first, mixed = parents.mixed(initial, settings, args.mixed_with, args.published_share)
     parent = {"from": "published" if args.weights is None else args.weights.name, **mixed}
-    _begin(folder, settings, parts, first, parent, [path.name for path in args.trusted])
+    sources = _sources(args, args.weights, settings)
+    for path in args.trusted:
+        sources.teacher(path)
+    _begin(folder, settings, parts, first, parent, [path.name for path in args.trusted], sources)
+    sources.warn(console.print)
     known = _hints(folder, args.trusted, parts, console)
     _run(Training(folder, settings, parts, first, known, parents.published_for(settings)), folder, settings, console)
+
+
+def _sources(args: argparse.Namespace, start: Path | None, settings: Settings | None = None) -> ancestry.Sources:
+    """Return what the weights of a command were made from."""
+    sources = ancestry.Sources()
+    sources.start(start)
+    for path, share in args.mixed_with:
+        sources.weights(path, "mixed", share)
+    sources.published_share(args.published_share)
+    if settings and (settings.pull or settings.loss.distil):
+        sources.published_teaches()
+    return sources
 
 
 def _begin(
@@ -53,12 +69,14 @@ def _begin(
     first: weights.Weights,
     parent: Mapping[str, Any],
     trusted: Sequence[str],
+    sources: ancestry.Sources,
 ) -> None:
     rows = scenes.lineage(parts.training, "train") + scenes.lineage(parts.validation, "validation")
     parent_row = {"sha256": weights.digest(first), **parent}
     folder.begin(settings, {"data": rows, "parent": parent_row, "trusted": trusted})
-    if not (folder.path / "code.txt").exists():
-        (folder.path / "code.txt").write_text(code_revision() + "\n")
+    if not folder.code() or folder.done() < settings.steps:
+        folder.note_code(code_revision())
+    ancestry.begin(folder, parts, sources)
 
 
 def _run(training: Training, folder: RunFolder, settings: Settings, console: Console) -> None:
@@ -83,7 +101,14 @@ def qat(args: argparse.Namespace, console: Console) -> None:
     first = weights.load(args.weights or source_run.weights)
     settings = quantising.settings_of(source_run.settings(), args.steps, args.rate)
     known = source_run.data().get("trusted", [])
-    _begin(folder, settings, parts, first, {"from": source_run.path.name, "method": "quantisation-aware"}, known)
+    sources = ancestry.Sources()
+    sources.start(args.weights or source_run.weights)
+    sources.run(source_run)
+    if settings.pull or settings.loss.distil:
+        sources.published_teaches()
+    origin = {"from": source_run.path.name, "method": "quantisation-aware"}
+    _begin(folder, settings, parts, first, origin, known, sources)
+    sources.warn(console.print)
     quantising.prepare(folder, settings, first, parts.training, args.pictures)
     training = Training(folder, settings, parts, first, hints.load(source_run.hints), parents.published_for(settings))
     if not training.step:
@@ -102,7 +127,13 @@ def search(args: argparse.Namespace, console: Console) -> None:
 
     def one(folder: RunFolder, chosen: Settings, on_validation: OnValidation, stop: Callable[[], bool]) -> None:
         origin = "published" if args.weights is None else args.weights.name
-        _begin(folder, chosen, parts, first, {"from": origin}, ())
+        sources = ancestry.Sources()
+        sources.start(args.weights)
+        if chosen.pull or chosen.loss.distil:
+            sources.published_teaches()
+        if args.hints:
+            sources.run(RunFolder(args.hints.parent))
+        _begin(folder, chosen, parts, first, {"from": origin}, (), sources)
         Training(folder, chosen, parts, first, known, parents.published_for(chosen)).run(
             lambda _: None, stop, on_validation
         )
@@ -195,7 +226,11 @@ def export(args: argparse.Namespace, console: Console) -> None:
     from models.training.export import fitted
 
     folder = RunFolder(args.run)
-    chosen = weights.load(args.weights or (folder.last if args.last else folder.weights))
+    path = args.weights or (folder.last if args.last else folder.weights)
+    chosen = weights.load(path)
+    sources = _sources(args, path)
+    sources.run(folder)
+    sources.warn(console.print)
     trained, mixed = parents.mixed(chosen, folder.settings(), args.mixed_with, args.published_share)
     if args.weights:
         mixed["weights"] = {"from": args.weights.name, "sha256": weights.digest(chosen)}
@@ -203,6 +238,7 @@ def export(args: argparse.Namespace, console: Console) -> None:
     fits = fitted(folder, trained, parts.validation)
     for label, one in fits.items():
         console.print(f"scores of {label}: logit x {one.slope:.2f} {one.shift:+.2f}")
+    record = ancestry.exported(folder, parts, sources, code_revision(), args.out)
     recipe = Recipe(pictures=args.pictures, rounding=args.rounding, lowest_logit=args.lowest_logit)
     for size in args.sizes or [folder.settings().size]:
         files = write_files(
@@ -216,6 +252,7 @@ def export(args: argparse.Namespace, console: Console) -> None:
             mixed=mixed,
             detail=args.detail,
             trim=not args.whole,
+            record=record,
         )
         for path in files:
             console.print(f"wrote {path}")

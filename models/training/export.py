@@ -24,6 +24,7 @@ from models.conversion.pictures import scaled
 from models.conversion.published_weights import Graph
 from models.conversion.quantisation import FLOAT, Recipe
 from models.data.samples import Sample
+from models.lineage.records import Lineage
 from models.training import hints, ranges, scenes, scoring, trimming, validation, weights
 from models.training.anchoring import anchors_of, manifest_layers
 from models.training.architecture import Plan
@@ -60,6 +61,7 @@ def export(
     mixed: Mapping[str, Any] = MappingProxyType({}),
     detail: float = 1.0,
     trim: bool = True,
+    record: Lineage | None = None,
 ) -> tuple[Path, Path]:
     """Write NAME.tflite and float/NAME.tflite with their manifests. Return both paths, int8 first.
 
@@ -68,6 +70,7 @@ def export(
     mixed: what else is in these weights, for the manifest.
     detail: how crisp frames are shown to the model, see edge_app.detectors.manifest.Input.
     trim: leave out channels that never change, see models.training.trimming.
+    record: of all ancestors; written beside each file, without it nothing is promoted.
     Raises BuildError: when something is missing or does not fit.
     """
     settings = folder.settings()
@@ -93,7 +96,7 @@ def export(
             trimmed="channels that never move left out, " if trim else "",
         )
         made["input"]["detail"] = detail
-        files.append(write(place, made, model))
+        files.append(write(place, made, model, record))
     return files[0], files[1]
 
 
@@ -188,7 +191,7 @@ def _lineage(folder: RunFolder, trained: weights.Weights) -> dict[str, Any]:
     return {
         "run": folder.path.name,
         "config_sha256": folder.digest(),
-        "code": (folder.path / "code.txt").read_text("utf-8").strip(),
+        "code": folder.code(),
         "parent": data["parent"],
         "weights_sha256": weights.digest(trained),
         "changes": DATA_CHANGES,

@@ -13,13 +13,15 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from models.common.errors import BuildError
 from models.common.files import json_bytes, replace_file
 from models.training.settings import SCHEMA, Settings
+
+CODE: Final = ("edge_app", "models", "pyproject.toml", ":!models/artefacts", ":!*.md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,24 @@ class RunFolder:
         """Return the content of data.json. Raises BuildError: when it cannot be read."""
         return read_json(self.path / "data.json")
 
+    def note_code(self, revision: str) -> None:
+        """Remember the revision of the program that trains, beside those that trained before."""
+        path = self.path / "code.txt"
+        known = path.read_text("utf-8").split() if path.exists() else []
+        if revision not in known:
+            path.write_text("\n".join([*known, revision]) + "\n", "utf-8")
+
+    def code(self) -> str:
+        """Return the revisions of the program that trained, one after the other; empty when none is known."""
+        path = self.path / "code.txt"
+        return " ".join(path.read_text("utf-8").split()) if path.exists() else ""
+
+    def done(self) -> int:
+        """Return the last step that metrics.jsonl reports, 0 before the first."""
+        path = self.path / "metrics.jsonl"
+        rows = path.read_text("utf-8").splitlines() if path.exists() else []
+        return max((int(json.loads(row).get("step", 0)) for row in rows if row.endswith("}")), default=0)
+
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
@@ -106,7 +126,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def code_revision() -> str:
-    """Return the commit that this runs from; "+changes" follows when files differ, "unknown" is outside a checkout."""
+    """Return the commit that this runs from; "+changes" follows when code differs, "unknown" is outside a checkout.
+
+    Code is every file of the two packages, new ones included, but no document, and nothing in models/artefacts.
+    """
     root = Path(__file__).resolve().parents[2]
 
     def git(*words: str) -> str:
@@ -114,4 +137,4 @@ def code_revision() -> str:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     revision = git("rev-parse", "HEAD")
-    return (revision + ("+changes" if git("status", "--porcelain", "-uno") else "")) if revision else "unknown"
+    return (revision + ("+changes" if git("status", "--porcelain", "--", *CODE) else "")) if revision else "unknown"

@@ -16,6 +16,7 @@ from models.common.errors import BuildError
 from models.conversion import tensorflow_adapter
 from models.data.samples import BICYCLE
 from models.evaluation.observations import Observation
+from models.lineage.files import note_weights
 from models.training import distilling, ranges, scenes, validation, weights
 from models.training.anchoring import anchors_of
 from models.training.architecture import BACKBONE, Plan, plan
@@ -227,6 +228,7 @@ class Training:
             value.assign(average)
         seen = validation.observe(self._answers, self._parts.validation, self._hints, self._anchors, self._settings)
         found, averaged = validation.figures(seen), take(self._network, self._plan)
+        note_weights(self._folder.path, weights.digest(averaged))  # first, so that a kill leaves no weights unknown
         weights.save(self._folder.last, averaged)
         if found["score"] > float(self._best.numpy()):
             self._best.assign(found["score"])

@@ -6,11 +6,19 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from edge_app.detectors.manifest import load as load_model
 from models.common.schemas import TOTALS
+from models.conversion.manifest import stated
+from models.lineage.files import beside, published
+from models.lineage.files import write as write_record
+from models.lineage.hashes import PictureHashes, encoded, of_pictures
+from models.lineage.hashes import write as write_hashes
+from models.lineage.records import DataSet, Link, Step, extended
+from models.lineage.records import Lineage as Record
 from models.registry import operations
 from models.registry.comparison import parse_comparison
 from models.registry.figures import parse_evaluation
@@ -37,12 +45,50 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def manifest_json(model: bytes = CANDIDATE, *, trained: bool = True) -> Json:
+def picture_set(name: str, licence: str = "CC-BY-4.0", count: int = 9, **other: Any) -> DataSet:
+    """Return a data set of a training, whose pictures nobody else has. other: values of further fields."""
+    found = picture_hashes(name, count)
+    row: Json = {"split": "train", "cameras": (f"{name}-01",), "credited": count} | other
+    return DataSet(name, licence, found.digest, images=count, hashes=hashlib.sha256(encoded(found)).hexdigest(), **row)
+
+
+def picture_hashes(name: str, count: int = 9) -> PictureHashes:
+    """Return the hashes of the pictures of a data set, drawn by lot from its name."""
+    return of_pictures(picture(name, number) for number in range(count))
+
+
+def picture(name: str, number: int) -> tuple[str, str]:
+    """Return sha256 and perceptual hash of a picture of a set."""
+    return sha256(f"{name} {number}".encode()), sha256(f"{name} {number} looks".encode())
+
+
+def step(name: str, **other: Any) -> Step:
+    """Return a training whose settings and code are known. other: values of further fields."""
+    return replace(Step("trained", name, "Apache-2.0", code="2265463", config_sha256="c" * 64), **other)
+
+
+def chain(*runs: tuple[Step, list[DataSet]], first: Record | None = None) -> Record:
+    """Return the record of runs that went on from each other. first: what the first one began with."""
+    record = first or published()
+    for one, data in runs:
+        links = (Link(record.head, "start", sha256(record.head.encode())),)
+        record = extended(replace(one, parents=links), data, [record])
+    return record
+
+
+SETS: Final = {
+    name: picture_set(name, licence) for name, licence in (("hanoi", "CC-BY-4.0"), ("own", "LicenseRef-own"))
+}
+RECORD: Final = chain((step("first"), list(SETS.values())))
+
+
+def manifest_json(model: bytes = CANDIDATE, *, trained: bool = True, record: Record = RECORD) -> Json:
     """Return the manifest that a training would export; with trained=False that of published weights."""
     content: Json = json.loads((ARTEFACTS / f"ssdlite_mobilenet_v2_{SIZE}.json").read_text())
     content = {key: value for key, value in content.items() if key not in ("stage", "gate")}
     content |= {"name": "made", "file": "made.tflite", "sha256": sha256(model)}
     content["origin"].pop("training", None)
+    content["origin"] |= stated(record if trained else published())
     if trained:
         content["origin"]["training"] = {
             "run": "first",
@@ -51,14 +97,14 @@ def manifest_json(model: bytes = CANDIDATE, *, trained: bool = True) -> Json:
             "parent": {"sha256": "f" * 64},
             "data": [
                 {
-                    "name": name,
-                    "licence": licence,
-                    "images": 9,
-                    "sha256": digit * 64,
-                    "split": "train",
-                    "cameras": [f"{name}-01"],
+                    "name": one.name,
+                    "licence": one.licence,
+                    "images": one.images,
+                    "sha256": one.sha256,
+                    "split": one.split,
+                    "cameras": list(one.cameras),
                 }
-                for name, licence, digit in (("hanoi", "CC-BY-4.0", "7"), ("own", "LicenseRef-own", "8"))
+                for one in (*SETS.values(),)
             ],
         }
     return content
@@ -84,7 +130,12 @@ def evaluation_json(model: bytes = CANDIDATE, better: float = 0.0) -> Json:
         "model": {"file": "made.tflite", "sha256": sha256(model), "input": [512, 288], "bytes": len(model)},
         "sets": {
             name: {
-                "images": 99,
+                "images": 3,
+                "pictures": [
+                    {"name": f"{name}-{number}", "sha256": one, "fingerprint": looks}
+                    for number in range(3)
+                    for one, looks in (picture(name, number),)
+                ],
                 "cameras": [f"{name}-01"],
                 "sha256": sha256(name.encode()),
                 "classes": classes(),
@@ -94,7 +145,7 @@ def evaluation_json(model: bytes = CANDIDATE, better: float = 0.0) -> Json:
             for name in ("luongduc", "jakarta")
         },
         "counting": {
-            "clips": {"one.mp4": {"event_f1": 0.95}, "two.mp4": {"event_f1": 0.95}},
+            "clips": {name: {"event_f1": 0.95, "frames": [picture(name, 0)[1]]} for name in ("one.mp4", "two.mp4")},
             "all": {
                 "event_f1": 0.95 + better,
                 "any_class_f1": 0.96 + better,
@@ -128,13 +179,20 @@ def gate_input(
     comparison: Json | None = None,
     manifest: Json | None = None,
     split: Json | None = None,
+    record: Record = RECORD,
+    fault: str = "",
 ) -> GateInput:
-    """Return the input of the gate that passes, with other documents where given."""
+    """Return the input of the gate that passes, with other documents where given.
+
+    record: of the ancestors; the manifest is one that names it. fault: why it cannot be used.
+    """
+    manifest = manifest or manifest_json(record=record)
+    hashes = {one.hashes: picture_hashes(one.name, one.images) for one in record.sets.values() if one.hashes}
     return GateInput(
         sha256=sha256(CANDIDATE),
         bytes=1000,
         size=(512, 288),
-        lineage=parse_lineage(manifest or manifest_json(), split),
+        lineage=parse_lineage(manifest, split, record, hashes, fault),
         evaluation=parse_evaluation(measured or evaluation_json()),
         comparison=parse_comparison(comparison or comparison_json(counts=production)),
         production=Production(
@@ -171,12 +229,15 @@ def at(content: Any, path: tuple[Any, ...]) -> Any:
     return content
 
 
-def put_model(folder: Path, model: bytes, *, name: str = "made", trained: bool = True) -> Path:
-    """Write a model of a few bytes with a manifest that fits it. Return its path."""
+def put_model(folder: Path, model: bytes, *, name: str = "made", trained: bool = True, record: Record = RECORD) -> Path:
+    """Write a model of a few bytes with manifest, record and hashes of pictures that fit it. Return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.tflite"
     path.write_bytes(model)
-    content = manifest_json(model, trained=trained) | {"name": name, "file": path.name}
+    content = manifest_json(model, trained=trained, record=record) | {"name": name, "file": path.name}
+    write_record(beside(path), record if trained else published())
+    for one in record.sets.values():
+        assert write_hashes(folder / "pictures", picture_hashes(one.name, one.images)) == one.hashes
     path.with_suffix(".json").write_text(json.dumps(content))
     return path
 
