@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
+from models.data.fingerprints import Usable, turned
 from models.data.formats import Labelled, Row
 from models.data.mapping import SKIP, normalised
 from models.data.problems import Problems
@@ -35,26 +36,38 @@ class Boxes:
     ignored: NDArray[np.bool_]
 
 
-def checked(item: Labelled, size: tuple[int, int], classes: Mapping[str, str], problems: Problems) -> Boxes:
+def checked(item: Labelled, picture: Usable, classes: Mapping[str, str], problems: Problems) -> Boxes:
     """Return the usable boxes of a picture and list what is wrong with the others.
 
-    size: width and height of the picture, px. classes: normalised class name of the source -> ours, or SKIP.
+    classes: normalised class name of the source -> ours, or SKIP.
     """
+    turn, size = _drawn_on(item, picture)
     side = np.array(_measure(item, size, problems) * 2, np.float64)
     corners, kinds, ignored = [], [], []
     for row in item.rows:
         label = classes.get(normalised(row.label))
         if label is None:
             problems.add("unknown class", item.labels, f"{row.label!r} is none of ours; map it with --class", row.line)
+            problems.unmapped[row.label] += 1
         if label is None or label == SKIP:
             continue
-        box = _clipped(item, row, np.array(row.corners, np.float64) / side, problems)
+        given = np.array(row.corners, np.float64) / side
+        box = _clipped(item, row, np.array(turned(tuple(given.tolist()), turn), np.float64), problems)
         if box is not None:
             corners.append(box)
             kinds.append(CLASSES.index(label))
             ignored.append(row.ignored or kinds[-1] == OTHER)
     table = np.array(corners, np.float32).reshape(-1, 4)
     return Boxes(table, np.array(kinds, np.int16), np.array(ignored, np.bool_))
+
+
+def _drawn_on(item: Labelled, picture: Usable) -> tuple[int, tuple[int, int]]:
+    """Return how boxes have to be turned, as an EXIF orientation, and the size of the picture that they were drawn on.
+
+    Labels that state the size of the file, not that of the picture as it is seen, were drawn on the picture unturned.
+    """
+    unturned = item.size is not None and item.size == picture.raw != picture.upright
+    return (picture.turn, picture.raw) if unturned else (1, picture.upright)
 
 
 def _measure(item: Labelled, size: tuple[int, int], problems: Problems) -> tuple[float, float]:

@@ -57,6 +57,7 @@ def import_command(args: argparse.Namespace, console: Console) -> None:
     details = args.out / "problems.json"
     problems.write(details)
     problems.show(console, details)
+    mapping.refuse_unmapped(problems.unmapped)
     if not pending:
         raise DataError(f"Nothing in {args.input} is usable.")
     index = shards.write(args.out, progress(importing.samples(pending), "writing", console, len(pending)))
@@ -69,6 +70,11 @@ def _sources(args: argparse.Namespace) -> tuple[Source, ...]:
         return read_sources(args.sources)
     if not args.licence or not args.origin:
         raise UsageError(f'Give --sources FILE, or --origin and --licence (an SPDX id, or "{NO_LICENCE}").')
+    if not args.camera:
+        raise UsageError(
+            "Say what took the pictures: --camera NAME for one fixed view, whose frames stay in one part of a split "
+            "then, or --camera each when every picture shows another place."
+        )
     return (one(args.origin, args.licence, args.aspect, args.camera),)
 
 
@@ -110,6 +116,7 @@ def split_command(args: argparse.Namespace, console: Console) -> None:
     else:
         chosen = splits.by_patterns(entries, args.validation, args.test)
     split = splits.Split(chosen.train, chosen.validation, (*chosen.test, *test_cameras))
+    splits.refuse_empty(split, [*args.validation, *args.test], args.share)
     splits.check(split, [*entries, *test_entries])
     splits.write(args.out, split, _command_line())
     _table("part", sorted(((split.part(e.camera) or "", e) for e in [*entries, *test_entries]), key=_place))

@@ -11,7 +11,7 @@ from edge_app.system.names import stays_below
 from models.data import fingerprints
 from models.data.boxes import checked
 from models.data.credits import Credit
-from models.data.fingerprints import PictureError, PictureInfo
+from models.data.fingerprints import PictureError, PictureInfo, Usable
 from models.data.formats import Labelled
 from models.data.problems import Problems
 from models.data.samples import ASPECT_DIGITS, Sample, digest
@@ -20,9 +20,14 @@ from models.data.sources import Source, find_known
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pending:
-    """A sample without its bytes, which would fill the memory if all were kept. path: the picture's file."""
+    """A sample without its bytes, which would fill the memory if all were kept.
+
+    path, labels: the two files. original: sha256 of the picture's file, from which that of the sample may differ.
+    """
 
     path: Path
+    labels: Path
+    original: str
     sample: Sample
 
 
@@ -37,31 +42,68 @@ def gather(
 
     classes: normalised class name of the source -> ours. problems: takes what is wrong.
     credits: name of a picture -> its own licence and maker.
-    Single scenes that are near-duplicates become one camera.
+    Of a picture that is there twice the labels with more boxes are used. Single scenes that are near-duplicates become
+    one camera.
     """
     found: list[Pending] = []
-    names: set[str] = set()
-    hashes: dict[str, Path] = {}
+    names: dict[str, str] = {}
+    places: dict[str, int] = {}
     for item in labelled:
-        if not stays_below(item.name):
-            problems.add("unusable name", item.labels, f"no file can be written under the name {item.name!r}")
+        pending = _pending(item, sources, classes, problems, credits)
+        if pending is None:
             continue
-        image = _bytes(item, problems)
-        info = None if image is None else _inspect(item, image, problems)
-        if image is None or info is None or _is_duplicate(item, digest(image), names, hashes, problems):
-            continue
-        sample = _sample(item, image, info, sources, classes, problems)
-        if sample and item.name in credits:
-            mine = credits[item.name]
-            sample = replace(sample, licence=mine.licence, credit=mine.maker)
-        found += [Pending(item.picture, sample)] if sample else []
+        original, twin = pending.original, places.get(pending.original)
+        if twin is not None:
+            found[twin] = _richer(found[twin], pending, problems)
+        elif item.name in names:
+            problems.add("duplicate name", item.picture, f"another picture is called {item.name} already")
+        else:
+            names[item.name] = original
+            places[original] = len(found)
+            found.append(pending)
     return _scenes_joined(found)
 
 
 def samples(pending: Sequence[Pending]) -> Iterator[Sample]:
     """Yield the samples with their bytes, read again. Raises OSError: when a picture has gone away meanwhile."""
     for item in pending:
-        yield replace(item.sample, image=item.path.read_bytes())
+        yield replace(item.sample, image=fingerprints.usable(item.path.read_bytes()).image)
+
+
+def _pending(
+    item: Labelled,
+    sources: tuple[Source, ...],
+    classes: Mapping[str, str],
+    problems: Problems,
+    credits: Mapping[str, Credit],
+) -> Pending | None:
+    if not stays_below(item.name):
+        problems.add("unusable name", item.labels, f"no file can be written under the name {item.name!r}")
+        return None
+    image = _bytes(item, problems)
+    try:
+        picture = None if image is None else fingerprints.usable(image)
+        info = None if picture is None else fingerprints.inspect(picture.image)
+    except PictureError as error:
+        problems.add("unreadable picture", item.picture, f"it is {error}")
+        return None
+    if image is None or picture is None or info is None:
+        return None
+    if picture.changes:
+        problems.add("picture changed", item.picture, "; ".join(picture.changes))
+    sample = _sample(item, picture, info, sources, classes, problems)
+    if sample and item.name in credits:
+        sample = replace(sample, licence=credits[item.name].licence, credit=credits[item.name].maker)
+    return Pending(item.picture, item.labels, digest(image), sample) if sample else None
+
+
+def _richer(first: Pending, second: Pending, problems: Problems) -> Pending:
+    """Return of two labellings of the same picture that with more boxes, and list the other one."""
+    kept, left = (second, first) if len(second.sample.boxes) > len(first.sample.boxes) else (first, second)
+    boxes = [f"{len(one.sample.boxes)} boxes in {one.labels}" for one in (kept, left)]
+    says = f"the same file as {kept.path}, which is used ({boxes[0]}; {boxes[1]})"
+    problems.add("duplicate picture", left.path, says)
+    return kept
 
 
 def _bytes(item: Labelled, problems: Problems) -> bytes | None:
@@ -74,42 +116,22 @@ def _bytes(item: Labelled, problems: Problems) -> bytes | None:
     return None
 
 
-def _inspect(item: Labelled, image: bytes, problems: Problems) -> PictureInfo | None:
-    try:
-        return fingerprints.inspect(image)
-    except PictureError as error:
-        problems.add("unreadable picture", item.picture, f"it is {error}")
-        return None
-
-
-def _is_duplicate(item: Labelled, sha256: str, names: set[str], hashes: dict[str, Path], problems: Problems) -> bool:
-    if sha256 in hashes:
-        problems.add("duplicate picture", item.picture, f"the same file as {hashes[sha256]}, which is used")
-        return True
-    if item.name in names:
-        problems.add("duplicate name", item.picture, f"another picture is called {item.name} already")
-        return True
-    names.add(item.name)
-    hashes[sha256] = item.picture
-    return False
-
-
 def _sample(
     item: Labelled,
-    image: bytes,
+    picture: Usable,
     info: PictureInfo,
     sources: tuple[Source, ...],
     classes: Mapping[str, str],
     problems: Problems,
 ) -> Sample | None:
-    sha256 = digest(image)
+    sha256 = digest(picture.image)
     known = find_known(item.name, sha256, sources)
     if known is None:
         problems.add(
             "no camera", item.picture, "no rule of the sources file fits, and without a camera it has no split"
         )
         return None
-    found = checked(item, (info.width, info.height), classes, problems)
+    found = checked(item, picture, classes, problems)
     return Sample(
         name=item.name,
         image=b"",
@@ -133,5 +155,5 @@ def _scenes_joined(found: list[Pending]) -> list[Pending]:
     pairs = list(fingerprints.near_pairs([found[i].sample.fingerprint for i in alone]))
     for place, first in zip(alone, fingerprints.groups(len(alone), pairs), strict=True):
         item, camera = found[place], found[alone[first]].sample.camera
-        found[place] = Pending(item.path, replace(item.sample, camera=camera))
+        found[place] = replace(item, sample=replace(item.sample, camera=camera))
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from models.data.errors import UsageError
+from models.data.errors import DataError, UsageError
 from models.data.samples import CLASSES
 
 SKIP: Final = "-"
@@ -18,6 +19,8 @@ USUAL: Final[Mapping[str, str]] = {
     **dict.fromkeys(("motorbike", "motorcyclist", "scooter", "moped"), "motorcycle"),
     **dict.fromkeys(("coach", "minibus"), "bus"),
     **dict.fromkeys(("lorry",), "truck"),
+    **dict.fromkeys(("cyclist", "bicyclist", "pushbike", "pedal-cycle"), "bicycle"),
+    **dict.fromkeys(("ignore", "ignored", "ignore-region", "dontcare", "dont-care", "unknown-vehicle"), "other"),
     **dict.fromkeys(("three-wheeler", "auto-rickshaw", "rickshaw", "tricycle", "tuk-tuk", "tractor"), "other"),
 }
 
@@ -43,6 +46,27 @@ def class_mapping(options: Sequence[str], file: Path | None = None) -> Mapping[s
         if ours not in (*CLASSES, SKIP):
             raise UsageError(f"{theirs}={ours}: our classes are {', '.join(CLASSES)}, and {SKIP} leaves one out.")
     return {**USUAL, **{normalised(theirs): ours for theirs, ours in pairs}}
+
+
+def refuse_unmapped(found: Mapping[str, int]) -> None:
+    """Refuse class names that nobody knows: their vehicles would be taught as background.
+
+    found: class name -> number of boxes. Raises DataError: with what to write for each.
+    """
+    if not found:
+        return
+    says = [f"{name!r} ({count} boxes{_like(name)})" for name, count in sorted(found.items(), key=lambda row: -row[1])]
+    first = next(iter(found))
+    raise DataError(
+        "Nothing was written, for boxes of an unknown class would be taught as background: "
+        f"{', '.join(says)}. Map each with --class: '{first}=car' or another of {', '.join(CLASSES)}; other is ignored "
+        f"in training and score, and '{first}={SKIP}' leaves the boxes out, for what is no vehicle."
+    )
+
+
+def _like(name: str) -> str:
+    near = difflib.get_close_matches(normalised(name), USUAL, n=1, cutoff=0.7)
+    return f", did you mean {near[0]}?" if near else ""
 
 
 def _in_file(path: Path) -> dict[str, str]:

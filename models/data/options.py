@@ -40,7 +40,7 @@ def _import(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
     add("--origin", help="who made the pictures, where no sources file says it")
     add("--licence", help=f'SPDX id of their licence, or "{NO_LICENCE}"')
     add("--credits", type=Path, metavar="CSV", help="licence and maker of single pictures: image, licence, credit")
-    add("--camera", default="each", help='name of the one fixed view, or "each": every picture its own scene (default)')
+    add("--camera", metavar="NAME", help='name of the one fixed view, or "each": every picture shows another place')
     add("--aspect", type=float, help="width / height of the scene where the pictures were stretched, as 1.7778")
     add("--class", dest="classes", nargs="+", default=[], metavar="THEIRS=OURS", help="class names; ours - leaves out")
     add("--classes-file", type=Path, metavar="FILE", help='the same as JSON {"theirs": "ours"}')

@@ -29,6 +29,7 @@ Kind: TypeAlias = Literal[
     "no camera",
     "unusable name",
     "flag lost",
+    "picture changed",
 ]
 SCHEMA: Final = "edge-app/import-problems/1"
 SHOWN: Final = 40
@@ -50,9 +51,10 @@ class Problem:
 
 @dataclass(slots=True)
 class Problems:
-    """The findings of one run, in their order."""
+    """The findings of one run, in their order. unmapped: class names that nobody knows -> number of boxes."""
 
     found: list[Problem] = field(default_factory=list)
+    unmapped: Counter[str] = field(default_factory=Counter)
 
     def add(self, kind: Kind, file: Path, what: str, line: int | None = None) -> None:
         """Add a finding."""

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from edge_app.records import FloatArray
 from edge_app.system.names import stays_below
 
-CLASSES: Final = ("car", "motorcycle", "bus", "truck", "other")
-"""A label's number is its index here. `other` (three-wheelers, tractors) is never trained nor scored."""
-OTHER: Final = CLASSES.index("other")
-BICYCLE: Final = len(CLASSES)
-"""Number of a bicycle with its rider, in training only. No data set labels them, and a network that is trained on
-motorcycles alone takes every bicycle for one.
+CLASSES: Final = ("car", "motorcycle", "bus", "truck", "other", "bicycle")
+"""A label's number is its index here. `other` (three-wheelers, tractors, what cannot be told) is never trained nor
+scored. `bicycle` is one with its rider: a network that is trained on motorcycles alone takes every bicycle for one.
 """
+OTHER: Final = CLASSES.index("other")
+BICYCLE: Final = CLASSES.index("bicycle")
 ASPECT_DIGITS: Final = 6
 """Decimals of an aspect that a float32 carries unchanged."""
 NO_LICENCE: Final = "none stated"

@@ -54,6 +54,21 @@ def by_patterns(entries: Sequence[Entry], validation: Sequence[str], test: Seque
     return Split(tuple(rest), tuple(validating), tuple(testing))
 
 
+def refuse_empty(split: Split, wanted: Sequence[str], share: float | None) -> None:
+    """Refuse a split without pictures to train, or to validate by. Raises DataError: with what to do.
+
+    wanted: patterns that chose cameras. share: asked for instead, None for none.
+    """
+    for part in ("train", "validation"):
+        if not getattr(split, part):
+            cameras = len(split.train) + len(split.validation) + len(split.test)
+            asked = f"--share {share:g}" if share is not None else " ".join(wanted) or "no --validation"
+            raise DataError(
+                f"No camera is left for {part} ({cameras} camera{'s' * (cameras != 1)} in all, {asked}): a camera has "
+                f"one part, so add pictures of another one, or name other cameras with --validation."
+            )
+
+
 def _fitting(cameras: Sequence[str], patterns: Sequence[str]) -> list[str]:
     found: set[str] = set()
     for pattern in patterns:

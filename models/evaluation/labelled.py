@@ -29,8 +29,10 @@ from models.data.marks import marks
 from models.data.samples import CLASSES, OTHER, Sample
 from models.data.sources import Source, find_known
 
-SCORED: Final = tuple(label for label in CLASSES if label != CLASSES[OTHER])
-"""Classes that are scored; three-wheelers and tractors count neither for nor against any class."""
+SCORED: Final = CLASSES[:OTHER]
+"""Classes that are scored. Three-wheelers and tractors, and bicycles, which only some sets label, count neither for nor
+against any class.
+"""
 _SAME_SHAPE: Final = 0.01
 _SAME_LABEL: Final = 0.9
 """IoU of a label with the place where it was marked as wrong; marks are rounded."""
@@ -144,7 +146,7 @@ def _from_file(path: Path, default: str, sources: tuple[Source, ...]) -> Picture
     load = partial(_read, path, source.aspect) if source else partial(pictures.load, path)
     camera = source.camera if source else group
     return Picture(
-        path.stem, group, camera, digest, load, known.boxes, classes, classes == OTHER, _fingerprint(content)
+        path.stem, group, camera, digest, load, known.boxes, classes, classes >= len(SCORED), _fingerprint(content)
     )
 
 
@@ -164,7 +166,7 @@ def _from_sample(sample: Sample) -> Picture:
         load=partial(_decoded, sample),
         boxes=sample.boxes,
         classes=sample.classes,
-        ignored=sample.ignored | (sample.classes == OTHER),
+        ignored=sample.ignored | (sample.classes >= len(SCORED)),
         fingerprint=sample.fingerprint or _fingerprint(sample.image),
     )
 

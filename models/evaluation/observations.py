@@ -16,7 +16,7 @@ from edge_app.records import LABELS, Detections, FloatArray
 from models.data.marks import marks
 from models.data.samples import CLASSES
 from models.evaluation.cyclists import bicycle_labels
-from models.evaluation.labelled import Picture, checked
+from models.evaluation.labelled import SCORED, Picture, checked
 from models.evaluation.light import Light, light
 
 FAINTEST: Final = 0.02
@@ -90,7 +90,7 @@ def _observation(
     """Return the observation of a picture. size: of the picture inside the model's input, px."""
     names = np.array([CLASSES.index(name) if name in CLASSES else -1 for name in LABELS], np.int16)
     classes = names[found.classes]
-    scored = classes >= 0  # bicycles are not labelled, so that they have no precision
+    scored = (classes >= 0) & (classes < len(SCORED))  # most sets label no bicycles, so that they have no precision
     return Observation(
         truth=picture.boxes * np.array(size * 2, np.float32),
         classes=picture.classes,

@@ -98,8 +98,9 @@ def weights(samples: Sequence[Sample], balance: float, origins: Mapping[str, flo
 
 
 def with_hint(samples: Sequence[Sample], hints: Hints, kind: int) -> list[Sample]:
-    """Return the samples with an object of this kind in their hint."""
-    return [sample for sample in samples if sample.sha256 in hints and kind in hints[sample.sha256].kinds]
+    """Return the samples with an object of this kind in their labels or in their hint."""
+    hinted = {sha256 for sha256, hint in hints.items() if kind in hint.kinds}
+    return [s for s in samples if s.sha256 in hinted or kind in s.classes[~s.ignored]]
 
 
 def close_ups(samples: Sequence[Sample]) -> list[Sample]:

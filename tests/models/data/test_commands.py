@@ -21,7 +21,7 @@ from tests.support.paths import ROOT
 from tests.support.shared import SHARED, needs
 
 GOOD = "1 0.5 0.5 0.2 0.2\n"
-OURS = ["--origin", "the tests", "--licence", "MIT"]
+OURS = ["--origin", "the tests", "--licence", "MIT", "--camera", "each"]
 
 
 def run(*words: str | Path) -> int:
@@ -53,14 +53,14 @@ def test_import_split_export_and_import_again(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_problems_are_shown_kept_and_no_reason_to_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = yolo_set(tmp_path / "set", {"a": GOOD + "rubbish\n", "[b]": "9 0.5 0.5 0.1 0.1\n"})
+    root = yolo_set(tmp_path / "set", {"a": GOOD + "rubbish\n", "[b]": "1 0.5 0.5 0 0.1\n"})
     assert read_yolo(root, tmp_path / "shards") == 0
     message = capsys.readouterr().err
     assert re.search(r"labels/a.txt:2: malformed line: 'rubbish' is no class number\n", message)
-    assert re.search(r"labels/\[b\].txt:1: unknown class: 'class 9'", message)
-    assert "2 problems: 1 unknown class, 1 malformed line" in message or "1 malformed line, 1 unknown class" in message
+    assert re.search(r"labels/\[b\].txt:1: zero area: motorcycle", message)
+    assert "2 problems: 1 zero area, 1 malformed line" in message or "1 malformed line, 1 zero area" in message
     content = json.loads((tmp_path / "shards/problems.json").read_text())
-    assert content["counts"] == {"malformed line": 1, "unknown class": 1}
+    assert content["counts"] == {"malformed line": 1, "zero area": 1}
     assert {(p["line"], Path(p["file"]).name) for p in content["problems"]} == {(2, "a.txt"), (1, "[b].txt")}
 
 
@@ -92,6 +92,7 @@ def test_wrong_usage_ends_with_2_in_one_sentence(tmp_path: Path, capsys: pytest.
         "is in use": (root, out, *OURS),
         "is not there": (tmp_path / "nowhere", tmp_path / "x", *OURS),
         "--licence": (root, tmp_path / "x", "--origin", "me"),
+        "--camera each": (root, tmp_path / "x", *OURS[:4]),
         "a licence is empty": (root, tmp_path / "x", "--sources", tmp_path / "s.json"),
         "not 'edge-app/sources/1'": (root, tmp_path / "x", "--sources", tmp_path / "old.json"),
         "cannot be read": (root, tmp_path / "x", "--sources", tmp_path / "none.json"),
@@ -112,7 +113,10 @@ def test_a_near_duplicate_across_the_split_ends_with_1(tmp_path: Path, capsys: p
         (root / f"images/{name}.jpg").write_bytes(encoded(1, 320, 180, light=light))
         assert read_yolo(root, tmp_path / f"{name}.s") == 0
     capsys.readouterr()
-    words = ("split", tmp_path / "left.s", "--test-shards", tmp_path / "right.s", "--out", tmp_path / "split.json")
+    others = yolo_set(tmp_path / "others", dict.fromkeys(("x1", "x2", "x3"), GOOD))
+    assert read_yolo(others, tmp_path / "others.s") == 0
+    words = ["split", tmp_path / "left.s", tmp_path / "others.s", "--validation", "x3"]
+    words += ["--test-shards", tmp_path / "right.s", "--out", tmp_path / "split.json"]
     assert run(*words) == 1
     message = capsys.readouterr().err
     assert "left (camera left, train)" in message

@@ -44,7 +44,7 @@ def test_shards_give_back_the_samples_and_the_index_describes_them(tmp_path: Pat
     assert all(map(same, shards.read([tmp_path]), made))
     assert all(map(same, shards.read(index.files), made))
     assert shards.read_index(tmp_path) == index
-    assert index.entries[0].counts == {"car": 0, "motorcycle": 1, "bus": 0, "truck": 0, "other": 1}
+    assert index.entries[0].counts == {"car": 0, "motorcycle": 1, "bus": 0, "truck": 0, "other": 1, "bicycle": 0}
     assert (index.entries[0].ignored, index.entries[1].camera) == (1, "küste")
     shards.verify(index)
 
