@@ -22,7 +22,7 @@ from models.conversion import published_weights
 from models.conversion.manifest import DEFAULT_SIZES
 from models.conversion.quantisation import Recipe
 from models.data import shards
-from models.training import ancestry, hints, parents, scenes, weights
+from models.training import ancestry, hints, parents, processor, scenes, weights
 from models.training.folder import RunFolder, code_revision, read_json
 from models.training.loop import Progress, Training
 from models.training.options import parser
@@ -35,7 +35,8 @@ PROGRAM: Final = "python -m models.training"
 
 def train(args: argparse.Namespace, console: Console) -> None:
     """Train, or continue a training. Raises BuildError or DetectorError: when something is missing or does not fit."""
-    settings = _settings(args)
+    _remembered(args)
+    settings = _settings(args, console)
     folder = RunFolder(args.run)
     parts = scenes.read(args.shards, args.split)
     initial = parents.initial_weights(args.weights, settings)
@@ -45,9 +46,39 @@ def train(args: argparse.Namespace, console: Console) -> None:
     for path in args.trusted:
         sources.teacher(path)
     _begin(folder, settings, parts, first, parent, [path.name for path in args.trusted], sources)
+    folder.note_inputs(_inputs(args))
     sources.warn(console.print)
     known = _hints(folder, args.trusted, parts, console)
     _run(Training(folder, settings, parts, first, known, parents.published_for(settings)), folder, settings, console)
+
+
+def _remembered(args: argparse.Namespace) -> None:
+    """Fill in where pictures and weights are from the run's folder, when the command names no pictures.
+
+    Raises BuildError: when the folder does not say it either.
+    """
+    if args.shards and args.split:
+        return
+    known = RunFolder(args.run).inputs()
+    if not known or args.shards or args.split:
+        raise BuildError(f"{args.run} does not say which pictures it is about: give --shards and --split.")
+    args.shards, args.split = [Path(path) for path in known["shards"]], Path(known["split"])
+    if args.command == "train":
+        args.weights = Path(known["weights"]) if known["weights"] else None
+        args.trusted = [Path(path) for path in known["trusted"]]
+        args.mixed_with = [(Path(path), share) for path, share in known["mixed_with"]]
+        args.published_share = known["published_share"]
+
+
+def _inputs(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "shards": [str(path.resolve()) for path in args.shards],
+        "split": str(args.split.resolve()),
+        "weights": str(args.weights.resolve()) if args.weights else None,
+        "trusted": [str(path.resolve()) for path in args.trusted],
+        "mixed_with": [[str(path.resolve()), share] for path, share in args.mixed_with],
+        "published_share": args.published_share,
+    }
 
 
 def _sources(args: argparse.Namespace, start: Path | None, settings: Settings | None = None) -> ancestry.Sources:
@@ -120,7 +151,7 @@ def search(args: argparse.Namespace, console: Console) -> None:
     """Run short trainings with other settings, and print a table of their scores. Raises BuildError."""
     from models.training.search import OnValidation, Search, Trial
 
-    settings = _settings(args).model_copy(update={"steps": args.steps, "judge_every": max(1, args.steps // 5)})
+    settings = _settings(args, console).model_copy(update={"steps": args.steps, "judge_every": max(1, args.steps // 5)})
     parts = scenes.read(args.shards, args.split)
     first = parents.initial_weights(args.weights, settings)
     known = hints.load(args.hints) if args.hints else {}
@@ -163,8 +194,11 @@ def verify(args: argparse.Namespace, console: Console) -> None:
         raise BuildError(f"At {worst.size} ours differs from the published network by {worst.largest:.1e}.")
 
 
-def _settings(args: argparse.Namespace) -> Settings:
-    """Return the settings of a file and the command line, or those of the run's folder when it exists."""
+def _settings(args: argparse.Namespace, console: Console) -> Settings:
+    """Return the settings of a file and the command line, or those of the run's folder when it exists.
+
+    Where the arithmetic is left open it is that of the run's folder, or the faster one on this processor.
+    """
     given: dict[str, Any] = read_json(args.settings) if args.settings else {}
     if args.size:
         given |= {"width": args.size.width, "height": args.size.height}
@@ -177,10 +211,14 @@ def _settings(args: argparse.Namespace) -> Settings:
         for group in groups:
             place = place.setdefault(group, {})
         place[last] = _value(value)
-    if not given and (args.run / "settings.json").exists():
-        return RunFolder(args.run).settings()
+    run: Path | None = getattr(args, "run", None)  # a search has a folder for each trial
+    present = RunFolder(run).settings() if run and (run / "settings.json").exists() else None
+    if present and not given:
+        return present
+    if present and "precision" not in given:
+        given["precision"] = present.precision
     try:
-        return Settings.model_validate(given)
+        return processor.resolved(Settings.model_validate(given), console.print)
     except ValidationError as error:
         first = error.errors()[0]
         raise BuildError(f"settings: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
@@ -225,6 +263,7 @@ def export(args: argparse.Namespace, console: Console) -> None:
     from models.training.export import export as write_files
     from models.training.export import fitted
 
+    _remembered(args)
     folder = RunFolder(args.run)
     path = args.weights or (folder.last if args.last else folder.weights)
     chosen = weights.load(path)
@@ -253,6 +292,7 @@ def export(args: argparse.Namespace, console: Console) -> None:
             detail=args.detail,
             trim=not args.whole,
             record=record,
+            name=args.name,
         )
         for path in files:
             console.print(f"wrote {path}")
@@ -268,6 +308,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _RUNS[args.command](args, Console(stderr=False))
     except EdgeAppError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"{error.filename or 'A file'} cannot be used: {(error.strerror or str(error)).lower()}.", file=sys.stderr
+        )
         return 1
     except KeyboardInterrupt:
         return 130

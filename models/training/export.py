@@ -7,6 +7,7 @@ shards, spread over its cameras.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -62,14 +63,16 @@ def export(
     detail: float = 1.0,
     trim: bool = True,
     record: Lineage | None = None,
+    name: str | None = None,
 ) -> tuple[Path, Path]:
-    """Write NAME.tflite and float/NAME.tflite with their manifests. Return both paths, int8 first.
+    """Write NAME-WxH.tflite and float/NAME-WxH.tflite with their manifests. Return both paths, int8 first.
 
     samples: those that may calibrate. out: folder for the files. quantisation: the recipe.
     fits: of the scores, see `fitted`. size: another input size than the trained one.
     mixed: what else is in these weights, for the manifest.
     detail: how crisp frames are shown to the model, see edge_app.detectors.manifest.Input.
     trim: leave out channels that never change, see models.training.trimming.
+    name: of the files, before their size; None for the run's.
     record: of all ancestors; written beside each file, without it nothing is promoted.
     Raises BuildError: when something is missing or does not fit.
     """
@@ -96,8 +99,16 @@ def export(
             trimmed="channels that never move left out, " if trim else "",
         )
         made["input"]["detail"] = detail
+        made["name"] = file_name(name or folder.path.resolve().name, size)
+        made["file"] = f"{made['name']}.tflite"
         files.append(write(place, made, model, record))
     return files[0], files[1]
+
+
+def file_name(name: str, size: Size) -> str:
+    """Return the name of a detector's file without suffix: "pole-7-512x288", in letters that the registry takes."""
+    plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")
+    return f"{plain[:60] or 'model'}-{size}"
 
 
 def fitted(folder: RunFolder, trained: weights.Weights, samples: Sequence[Sample]) -> dict[str, Fit]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -68,8 +68,11 @@ class RunFolder:
             path = self.path / name
             if not path.exists():
                 write_json(path, content)
-            elif read_json(path) != json.loads(json.dumps(content)):
-                raise BuildError(f"{path} is of another training: choose another RUN, or delete the folder.")
+            elif (there := read_json(path)) != json.loads(json.dumps(content)):
+                raise BuildError(
+                    f"{path} is of another training ({differences(there, json.loads(json.dumps(content)))}): repeat "
+                    f"`train {self.path}` with nothing else to go on with it, or choose another RUN."
+                )
 
     def settings(self) -> Settings:
         """Return the settings of the run. Raises BuildError: when the folder has none."""
@@ -82,6 +85,15 @@ class RunFolder:
     def data(self) -> dict[str, Any]:
         """Return the content of data.json. Raises BuildError: when it cannot be read."""
         return read_json(self.path / "data.json")
+
+    def note_inputs(self, inputs: Mapping[str, Any]) -> None:
+        """Remember where pictures and weights of the run are, so that its name alone is enough to go on."""
+        write_json(self.path / "inputs.json", inputs)
+
+    def inputs(self) -> dict[str, Any]:
+        """Return what `note_inputs` wrote, nothing for a run of before. Raises BuildError: when it cannot be read."""
+        path = self.path / "inputs.json"
+        return read_json(path) if path.exists() else {}
 
     def note_code(self, revision: str) -> None:
         """Remember the revision of the program that trains, beside those that trained before."""
@@ -109,6 +121,22 @@ class RunFolder:
     def digest(self) -> str:
         """Return the sha256 of settings.json."""
         return hashlib.sha256((self.path / "settings.json").read_bytes()).hexdigest()
+
+
+def differences(there: Any, now: Any, name: str = "") -> str:
+    """Return in words where two JSON documents differ, the first three places."""
+    found = list(_differing(there, now, name))
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return "; ".join(found[:3]) + more
+
+
+def _differing(there: Any, now: Any, name: str) -> Iterator[str]:
+    if isinstance(there, dict) and isinstance(now, dict):
+        for key in sorted({*there, *now}):
+            yield from _differing(there.get(key), now.get(key), f"{name}.{key}" if name else key)
+    elif there != now:
+        plain = all(not isinstance(one, list | dict) for one in (there, now))
+        yield f"{name} is {there}, asked for is {now}" if plain else f"{name} is another"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from models.conversion import tensorflow_adapter
 from models.data.samples import BICYCLE
 from models.evaluation.observations import Observation
 from models.lineage.files import note_weights
-from models.training import distilling, ranges, scenes, validation, weights
+from models.training import distilling, processor, ranges, scenes, states, validation, weights
 from models.training.anchoring import anchors_of
 from models.training.architecture import BACKBONE, Plan, plan
 from models.training.augment import Augmenter
@@ -82,7 +82,7 @@ class Training:
     ) -> None:
         self._folder, self._settings, self._parts, self._hints = folder, settings, parts, hints
         self._tf = tf = tensorflow_adapter.load()
-        tf.keras.mixed_precision.set_global_policy(settings.precision)
+        tf.keras.mixed_precision.set_global_policy(processor.resolved(settings).precision)
         self._plan = plan_of(settings)
         self._anchors = anchors_of(self._plan, settings.size)
         self._network = keras_network(
@@ -106,8 +106,7 @@ class Training:
             since_best=self._since_best,
         )
         self._states = tf.train.CheckpointManager(state, str(folder.state), max_to_keep=2)
-        if self._states.latest_checkpoint:
-            state.restore(self._states.latest_checkpoint).assert_existing_objects_matched()
+        states.restore(folder.state, lambda path: state.restore(path).assert_existing_objects_matched())
         self._board = tf.summary.create_file_writer(str(folder.board))
         self._learn = tf.function(self._one_step)
         self._predict = tf.function(lambda images: self._network(images, training=False))
@@ -150,13 +149,24 @@ class Training:
                     found = self.validate()
                     on_validation(step, found)
                 if step % settings.save_every == 0 or step == settings.steps:
-                    self._states.save()
+                    self._save_state()
         finally:
             stream.close()
             self._board.flush()
         if stop():
-            self._states.save()
+            self._save_state()
         return found
+
+    def _save_state(self) -> None:
+        """Write a state. Raises BuildError: when it cannot be written; the one before is still there then."""
+        try:
+            self._states.save()
+        except self._tf.errors.OpError as error:
+            reason = str(error.message).splitlines()[0][:160]
+            raise BuildError(
+                f"{self._folder.state} cannot be written ({reason}): make room, then repeat the command; it goes on "
+                "from the state before."
+            ) from error
 
     def _stream(self) -> Generator[Batch, None, None]:
         """Yield batches from the present step on; each depends on its number and the seed alone."""

@@ -13,8 +13,10 @@ def parser(program: str) -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog=program, description="Make a better detector from annotated pictures.")
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
     one = commands.add_parser("train", help="train, or continue a training that was ended")
-    one.add_argument("run", type=Path, metavar="RUN", help="folder of the training; made when absent")
-    _pictures(one)
+    one.add_argument(
+        "run", type=Path, metavar="RUN", help="folder of the training; made when absent; alone it goes on with it"
+    )
+    _pictures(one, required=False)
     _settings_options(one)
     _share_option(one)
     one.add_argument(
@@ -27,7 +29,8 @@ def parser(program: str) -> argparse.ArgumentParser:
     last.add_argument("--pictures", type=_count, default=8, help="how many (8)")
     two = commands.add_parser("export", help="write the int8 and the float32 file of a training")
     two.add_argument("run", type=Path, metavar="RUN", help="folder of the training")
-    _pictures(two)
+    _pictures(two, required=False)
+    two.add_argument("--name", metavar="NAME", help="of the files, before -WxH (default: that of RUN)")
     two.add_argument("--out", type=Path, required=True, help="folder for NAME.tflite, NAME.json and float/")
     two.add_argument("--input", type=size_of, nargs="+", metavar="WxH", dest="sizes", help="other sizes than trained")
     which = two.add_mutually_exclusive_group()
@@ -44,9 +47,12 @@ def parser(program: str) -> argparse.ArgumentParser:
     return result
 
 
-def _pictures(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--shards", type=Path, nargs="+", required=True, help="folders that `models.data import` wrote")
-    parser.add_argument("--split", type=Path, required=True, help="what `models.data split` wrote")
+def _pictures(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    own = "" if required else " (default: those of RUN)"
+    parser.add_argument(
+        "--shards", type=Path, nargs="+", required=required, help=f"folders that `models.data import` wrote{own}"
+    )
+    parser.add_argument("--split", type=Path, required=required, help=f"what `models.data split` wrote{own}")
 
 
 def _settings_options(parser: argparse.ArgumentParser) -> None:

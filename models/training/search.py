@@ -89,7 +89,7 @@ class Search:
         if not path.exists():
             write_json(path, content)
         elif json.loads(path.read_text("utf-8")) != content:
-            raise BuildError(f"{path} is of another search: choose another STUDY, or delete the folder.")
+            raise BuildError(f"{path} is of another search: choose another STUDY.")
 
     def _requeue(self) -> None:
         """Queue trials again that an ended process left behind, in the folder where they were."""
@@ -168,7 +168,8 @@ def best_of(folder: RunFolder) -> tuple[int, dict[str, float]]:
     Before the first validation these are 0 and a score of 0.
     """
     path = folder.path / "metrics.jsonl"
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    rows = [json.loads(line) for line in lines if line.endswith("}")]  # a full disk cuts the last one off
     validations = [row for row in rows if "validation" in row]
     if not validations:
         return 0, {"score": 0.0}

@@ -104,7 +104,8 @@ class Settings(_Part):
     rate: new cameras are learned, and what the published weights know of others stays (L2-SP; Li et al., 2018).
     """
     frozen_blocks: Annotated[int, Field(ge=0, le=17)] = 3
-    precision: Literal["float32", "mixed_bfloat16"] = "mixed_bfloat16"
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    """`auto` becomes the faster one on this processor when a run begins; see processor.py."""
     judge_every: Annotated[int, Field(ge=1)] = 1000
     patience: Annotated[int, Field(ge=1)] = 6
     save_every: Annotated[int, Field(ge=1)] = 250

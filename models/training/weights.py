@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -81,9 +83,9 @@ def save(path: Path, weights: Weights) -> None:
 def load(path: Path) -> dict[str, FloatArray]:
     """Return what `save` wrote, in float32. Raises BuildError: when it cannot be read."""
     try:
-        with np.load(path) as file:
+        with path.open("rb") as raw, np.load(raw) as file:  # numpy leaves a torn file open itself
             return {name: np.asarray(file[name], np.float32) for name in file.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise BuildError(f"{path} holds no weights of a training: {error}.") from error
 
 

@@ -115,7 +115,7 @@ def test_a_near_duplicate_across_the_split_ends_with_1(tmp_path: Path, capsys: p
     capsys.readouterr()
     others = yolo_set(tmp_path / "others", dict.fromkeys(("x1", "x2", "x3"), GOOD))
     assert read_yolo(others, tmp_path / "others.s") == 0
-    words = ["split", tmp_path / "left.s", tmp_path / "others.s", "--validation", "x3"]
+    words: list[str | Path] = ["split", tmp_path / "left.s", tmp_path / "others.s", "--validation", "x3"]
     words += ["--test-shards", tmp_path / "right.s", "--out", tmp_path / "split.json"]
     assert run(*words) == 1
     message = capsys.readouterr().err

@@ -119,7 +119,7 @@ def test_a_picture_beyond_all_measure_is_one_sentence(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("order", ["ab", "ba"])
 def test_of_a_picture_that_is_there_twice_the_richer_labels_are_used(tmp_path: Path, order: str) -> None:
-    poor, rich = order
+    poor, rich = order[0], order[1]
     root = yolo_set(tmp_path, {poor: GOOD, rich: GOOD + "0 0.2 0.2 0.1 0.1\n", "c": GOOD})
     (root / f"images/{rich}.jpg").write_bytes((root / f"images/{poor}.jpg").read_bytes())
     found, problems = imported("yolo", root)
