@@ -209,6 +209,7 @@ class Connection:
         if lost:
             self._end(lost)
             return
+        self._give_up_asking(now)
         if self.accepted and now - self._accepted_at > 2 * WITHIN_S:
             self._suspects.calm()
             self._accepted_at = math.inf
@@ -273,6 +274,14 @@ class Connection:
         if waited > limit / 2 and silent > limit / 2 and not self._asked:
             self._asked[self._client.ask(oldest.item.topic)] = []  # to tell a slow broker from one that is gone
         return None
+
+    def _give_up_asking(self, now: float) -> None:
+        """Let a broker that answers no unsubscription have what needs no answer."""
+        for mid, behind in list(self._asked.items()):
+            if behind and now - behind[0].at > WITHIN_S and not any(one.item.message.qos for one in behind):  # type: ignore[union-attr]
+                del self._asked[mid]
+                for one in behind:
+                    self._settle(one.item, "")
 
     def _end(self, lost: Lost) -> None:
         self._events.append(lost)

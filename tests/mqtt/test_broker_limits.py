@@ -187,6 +187,21 @@ def test_losses_that_have_nothing_to_do_with_a_topic_leave_nothing_out(state: St
     assert publisher.limits == ()
 
 
+def test_a_broker_that_answers_no_unsubscription_holds_nothing_up(state: State, broker: HostileBroker) -> None:
+    """After a loss health is tried alone too, and the broker is asked behind it whether it has taken it."""
+    broker.answers_unsubscribe = False
+    deaths = iter([True])
+    broker.closes_at = lambda topic: topic.endswith("/meta") and next(deaths, False)
+    clock = Clock(0.0, running=True)
+    state.close_intervals(2)
+    publisher = state.publisher(broker.port, timing=Timing(connect=20.0, keepalive=5, ack=20.0), session_clock=clock)
+    settle(publisher, lambda: f"{PREFIX}/health" in broker.topics(2))
+    steps(publisher, 3)
+    clock.now += 5.5
+    settle(publisher, lambda: publisher.delivered == 2)
+    assert (broker.connections, publisher.limits) == (2, ())
+
+
 # --- slow
 
 

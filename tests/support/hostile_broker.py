@@ -87,6 +87,7 @@ class HostileBroker:
         self.refusals: dict[str, int] = {}
         self.delay = 0.0
         self.delays_all = self.mute = False
+        self.answers_unsubscribe = True
         self.received: list[Publication] = []
         self.filters: list[str] = []
         self.connections = 0
@@ -218,8 +219,9 @@ class _Served:
         number, rest = body[:2], body[2 + (1 + body[2] if self._level == 5 else 0) :]
         size = struct.unpack("!H", rest[:2])[0]
         topic = rest[2 : 2 + size].decode()
-        if kind == UNSUBSCRIBE:
+        if kind == UNSUBSCRIBE and self._broker.answers_unsubscribe:
             self._answer(packet(UNSUBACK, number + (b"\0\x11" if self._level == 5 else b"")))
+        if kind == UNSUBSCRIBE:
             return True
         self._broker.filters.append(topic)
         if self._broker.closes_at(f"subscribe {topic}"):
