@@ -382,14 +382,14 @@ class Ledger:
             except DamagedError as error:
                 self._discard(str(error))
                 self._write(synced)
-            except StoreError as error:
-                self._note_failure(str(error))
+            except (StoreError, MemoryError) as error:
+                self._note_failure(_reason(error))
                 if not self._is_due_for_memory:
                     return
                 self._go_to_memory()
                 self._write(synced)
-        except StoreError as error:
-            self._note_failure(str(error))
+        except (StoreError, MemoryError) as error:
+            self._note_failure(_reason(error))
             return
         self._unsynced = crossings and not synced
         self._synced_at = now if synced else self._synced_at
@@ -493,11 +493,11 @@ class Ledger:
             with memory.connection.lock:
                 self._take_over(memory, saved)
                 self.standby.connection = None
-        except StoreError as error:
+        except (StoreError, MemoryError) as error:
             if self._journal is not None:
                 self._journal.close()
             self._journal = memory
-            self._note_failure(str(error))
+            self._note_failure(_reason(error))
             return
         memory.close()
         self._crossings_in_memory = 0
@@ -554,6 +554,10 @@ class Ledger:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or "The ledger cannot be written (out of memory)"
 
 
 def _exists(path: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from edge_app.storage.journal import Journal
 from edge_app.storage.ledger import MEMORY_AFTER_S, Ledger
 from edge_app.storage.outbox import Outbox
 from tests.support.disks import fill_disk, small_disk, writes_refused
@@ -267,3 +268,23 @@ def test_a_file_that_comes_back_is_used_again(tmp_path: Path, older: bool) -> No
     assert told == [(installation, 1, 2), *([] if older else [(installation, 2, 5)]), (installation, 3, 10)]
     device.close(NOON + 185)
     assert not list(state.glob("*corrupt*"))
+
+
+def test_a_lack_of_memory_is_a_fault_like_that_of_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was counted is not counted again when the save is tried again."""
+    device = Device(tmp_path)
+    save, left = Journal.save, [3]
+
+    def fail(*arguments: Any, **options: Any) -> int:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise MemoryError
+        return save(*arguments, **options)
+
+    monkeypatch.setattr(Journal, "save", fail)
+    count(device.ledger, NOON + 1, 2)
+    assert (device.ledger.unstored, "out of memory" in device.ledger.problem) == (2, True)
+    device.minute(0, 1)
+    assert (device.ledger.unstored, device.ledger.problem) == (0, "")
+    assert [cars(p) for p in payloads(tmp_path)] == [3]
+    device.close(NOON + 70)
