@@ -29,7 +29,6 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -309,12 +308,19 @@ class Ledger:
         if not _exists(self._folder / FILE):
             return None
         journal: Journal | None = None
-        with suppress(DamagedError):
+        try:
             journal = Journal(self._folder, SavedState(self._identity), self._capacity)
-            if journal.load().identity.installation == self._stored_id:
-                log.warning("%s is there again", self._folder / FILE)
-                self._damage, self._anew = "", True
-                return journal
+            own = journal.load().identity.installation == self._stored_id
+        except DamagedError:
+            own = False
+        except StoreError:
+            if journal is not None:
+                journal.close()
+            raise
+        if own:
+            log.warning("%s is there again", self._folder / FILE)
+            self._damage, self._anew = "", True
+            return journal
         if journal is not None:
             journal.close()
         return None
