@@ -41,6 +41,11 @@ COMMANDS: Final = {
     "lines": lines,
     "config": config,
 }
+_WRONG_PATH: Final = {
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP), 2),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR), 1),
+}
+"""Errors of a path that somebody has given, and the exit code: 2 for a name that no file can have."""
 STOP: Final = threading.Event()
 """Set by the first SIGTERM or SIGINT; every command that may run for long ends when it is set."""
 
@@ -67,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_output()
         return 0
     except OSError as error:
+        if error.filename is not None and error.errno in _WRONG_PATH:
+            problem = f"{error.filename} cannot be used ({(error.strerror or str(error)).lower()})"
+            return _print_problems([problem], _WRONG_PATH[error.errno])
         if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EBADF):
             raise
         _discard_output()

@@ -46,7 +46,7 @@ def _secret(name: str, table: dict[str, Any], folder: Path, environment: Mapping
         return SecretStr(variable)
     credential = Path(environment.get("CREDENTIALS_DIRECTORY", ""), f"{name}_password")
     # The systemd unit declares every credential that may be needed; an unused one is an empty file.
-    if "CREDENTIALS_DIRECTORY" in environment and credential.is_file() and (text := _first_line(credential)):
+    if "CREDENTIALS_DIRECTORY" in environment and _has_content(credential) and (text := _first_line(credential)):
         return SecretStr(text)
     if isinstance(table.get("password_file"), str):
         return SecretStr(_first_line(folder / expanded(Path(table["password_file"]))))
@@ -57,9 +57,17 @@ def fill_key(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
     """Use the systemd credential mqtt_key as the certificate's key: its file need not be readable to the service."""
     table = tables["mqtt"]
     credential = Path(environment.get("CREDENTIALS_DIRECTORY", ""), "mqtt_key")
-    available = "CREDENTIALS_DIRECTORY" in environment and credential.is_file() and credential.stat().st_size > 0
+    available = "CREDENTIALS_DIRECTORY" in environment and _has_content(credential)
     if available and isinstance(table, dict) and "cert_file" in table and "key_file" not in table:
         tables["mqtt"] = table | {"key_file": str(credential)}
+
+
+def _has_content(path: Path) -> bool:
+    """Return True for a file that is not empty; False also where this user may not look."""
+    try:
+        return path.is_file() and path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _first_line(path: Path) -> str:

@@ -117,3 +117,13 @@ def test_a_disk_that_fails_is_no_mistake_of_the_user(
 
     monkeypatch.setattr(Path, "read_bytes", fail)
     assert cli.main(["run", "--config", str(tmp_path / "edge-app.toml")]) == code
+
+
+def test_a_path_that_is_too_long_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long, path = "x" * 300, tmp_path / "edge-app.toml"
+    path.write_text(
+        f'[source]\nkind = "file"\npath = "{long}.mp4"\n[[lines]]\nid = "a"\nstart = [0, 0]\nend = [1, 1]\n'
+    )
+    for arguments in (["count", long], ["run", "--config", str(path)], ["run", "--config", long]):
+        assert cli.main(arguments) == 2
+        assert "ile name too long" in capsys.readouterr().err
