@@ -6,13 +6,16 @@ Threads are held and released by events; nothing sleeps.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge_app.errors import DetectorError
+from edge_app.records import Frame
 from edge_app.system.threads import Worker
-from tests.support.scripted import DOWN, Scripted, ScriptedEngine, frames, pipeline
+from tests.support.brokers import eventually
+from tests.support.scripted import DOWN, NOON, Scripted, ScriptedEngine, frames, pipeline
 from tests.support.service_cases import LONG, Case
 from tests.support.trajectories import Sensor
 
@@ -88,6 +91,53 @@ def test_frames_under_way_at_the_stop_are_still_counted(tmp_path: Path) -> None:
     hold.set()
     assert worker.join(LONG)
     assert case.service.frames == 4
+
+
+@pytest.mark.parametrize("step", [-7200.0, -20.0, 40.0, 3600.0])
+def test_frames_under_way_while_the_clock_is_set_are_counted_by_the_new_time(tmp_path: Path, step: float) -> None:
+    """The four frames in the engines, the one that confirms the crossing among them, carry the time of before."""
+    free, error, stop = threading.Event(), [0.0], threading.Event()
+    free.set()
+
+    def work(_number: int) -> None:
+        assert free.wait(LONG)
+
+    def monotonic() -> float:
+        return max(100.0, case.service.frames / 15.0 + 100.0)
+
+    case = Case(
+        *(tmp_path, ScriptedEngine(work), ScriptedEngine(work)),
+        wall=lambda: monotonic() - 100.0 + NOON + error[0],
+        monotonic=monotonic,
+    )
+    worker = Worker("service", lambda _stop: case.service.run(stop), lambda _name, fault: pytest.fail(repr(fault)))
+    worker.start()
+    offered, held = case.frames, confirming_frame() - 2
+    for frame in offered[:held]:
+        put(case, frame)
+    for _ in range(held):
+        assert case.detector.prepared.acquire(timeout=LONG)
+    free.clear()
+    for frame in offered[held : held + 4]:
+        case.camera.slot.put(frame)
+        assert case.detector.prepared.acquire(timeout=LONG)  # one at a time: the next one would replace it
+    error[0] = step
+    free.set()
+    assert case.counted.wait(LONG)
+    for frame in offered[held + 4 :]:
+        put(case, replace(frame, captured_at=frame.captured_at + step))
+    stop.set()
+    assert worker.join(LONG)
+    (crossing,) = case.crossings
+    assert crossing.at == pytest.approx(NOON + 2.0 + step, abs=0.12)
+    assert case.ledger.late_crossings == 0
+
+
+def put(case: Case, frame: Frame) -> None:
+    """Give one frame to the camera and wait until it is counted."""
+    before = case.service.frames
+    case.camera.slot.put(frame)
+    eventually(lambda: case.counted.wait(0.001) or case.service.frames > before, LONG)
 
 
 def feed(case: Case) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from edge_app.errors import SourceEnded
@@ -46,10 +47,17 @@ class IdlePublisher:
 class Case:
     """A service in front of which one vehicle drives down past the line.
 
-    counted: set as soon as the ledger has the crossing.
+    wall, monotonic: clocks of the service. counted: set as soon as the ledger has the crossing.
     """
 
-    def __init__(self, folder: Path, *engines: ScriptedEngine, live: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *engines: ScriptedEngine,
+        live: bool = True,
+        wall: Callable[[], float] = lambda: 1_780_000_000.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.looks: list[Observation] = Sensor().observe([DOWN], 5)
         self.camera, self.ledger = Camera(live=live), open_ledger(folder, ["main"])
         self.counted = threading.Event()
@@ -72,7 +80,14 @@ class Case:
         self.detector = Scripted(self.looks, engines or (ScriptedEngine(), ScriptedEngine()))
         counts = pipeline(self.detector, classes=["car"])
         publisher = IdlePublisher()
-        self.service = Service(self.camera, counts, self.ledger, publisher, wall=lambda: 1_780_000_000.0)  # type: ignore[arg-type]
+        self.service = Service(
+            self.camera,
+            counts,
+            self.ledger,
+            publisher,  # type: ignore[arg-type]
+            wall=wall,
+            monotonic=monotonic,
+        )
 
     @property
     def frames(self) -> list[Frame]:
