@@ -24,6 +24,7 @@ from edge_app import __version__
 from edge_app.commands import bench, check, config, count, demo, evaluate, harvest, lines, run, setup, snapshot, watch
 from edge_app.errors import ConfigError, DetectorError, EdgeAppError
 from edge_app.system.logging import print_line
+from edge_app.system.names import clean
 from edge_app.system.redaction import redacted
 from edge_app.system.threads import is_passing_cause
 
@@ -106,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _print_problems(problems: Sequence[str], code: int) -> int:
     for problem in problems:
-        print_line(f"edge-app: {redacted(problem)}")
+        print_line(f"edge-app: {clean(redacted(problem))}")
     return code
 
 

@@ -56,8 +56,9 @@ def _wrapped(finding: Finding) -> Text:
     from rich.text import Text
 
     from edge_app.console.terminal import WIDTH
+    from edge_app.system.names import clean
     from edge_app.system.redaction import redacted
 
-    text = redacted(f"{finding.what}: {finding.sentence}")
+    text = clean(redacted(f"{finding.what}: {finding.sentence}"))
     lines = textwrap.wrap(text, WIDTH - 6, break_long_words=False, break_on_hyphens=False)
     return Text.assemble((f"{finding.level:<6}", _STYLES[finding.level]), "\n      ".join(lines))

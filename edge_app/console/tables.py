@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_app.console.device_table import DeviceEntry, DeviceTable, LineEntry, Update
-from edge_app.console.terminal import clean
 from edge_app.mqtt.messages import CountsMessage, DirectionCounts, Health, Status
 from edge_app.records import DIRECTIONS
+from edge_app.system.names import clean
 
 SIGNS: Final = dict(zip(DIRECTIONS, (">", "<"), strict=True))
 """Signs for left to right and right to left across a line, where names do not fit."""

@@ -17,14 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_app.records import DIRECTIONS, Counts, Direction, Line
+from edge_app.system.names import clean
 
 WIDTH = 80
 """Columns of everything that is not printed on a terminal."""
-
-
-def clean(text: str, keep: str = "") -> str:
-    """Return text without characters that a terminal could take for a command. keep: those that stay all the same."""
-    return "".join(c if c.isprintable() or c in keep else " " for c in text)
 
 
 class PlainConsole(Console):

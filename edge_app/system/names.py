@@ -1,4 +1,4 @@
-"""Check names that come from foreign data before they become part of a path."""
+"""Check names that come from foreign data before they become part of a path, and clean them before they are shown."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ def stays_below(name: str) -> bool:
     """
     unprintable = any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
     return not unprintable and "\\" not in name and all(part not in ("", ".", "..") for part in name.split("/"))
+
+
+def clean(text: str, keep: str = "") -> str:
+    """Return text without characters that a terminal could take for a command. keep: those that stay all the same."""
+    return "".join(c if c.isprintable() or c in keep else " " for c in text)

@@ -23,6 +23,7 @@ from edge_app.console.tables import devices_view, line_text
 from edge_app.errors import ConfigError, StoreError
 from edge_app.mqtt.connection import Message
 from edge_app.mqtt.examples import EXAMPLES
+from edge_app.system.names import clean
 from tests.support.bad_input_cases import PROGRAM
 from tests.support.disks import fill_disk, small_disk
 from tests.support.videos import write_video
@@ -44,7 +45,7 @@ def printed(what: RenderableType, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def shown(text: str) -> str:
-    return terminal.clean(text)
+    return clean(text)
 
 
 @pytest.mark.parametrize("text", ODD)
@@ -153,3 +154,9 @@ def test_a_disk_that_fills_up_costs_the_annotated_video_and_not_the_counts(
     printed = capsys.readouterr()
     assert "40 frames" in printed.out
     assert "cannot write the video" in printed.err
+
+
+def test_a_problem_with_a_strange_name_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["count", str(tmp_path / "a\x1b[31m\nb.mp4")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "\x1b" not in line
