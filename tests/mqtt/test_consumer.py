@@ -116,7 +116,12 @@ def test_it_shows_a_conflict_and_survives_nonsense(state: State, tmp_path: Path)
         clone = json.loads(payload) | {"id": "cafe", "installation": INSTALLATION}
         for content in (b"\xff", b"[]", b"{}", json.dumps(clone).encode()):
             other.publish(Message(topic, content, qos=1))
-        eventually(lambda: other.poll(0.05) is not None and len(stored(tmp_path)) == 3, 20.0)
+
+        def arrived() -> bool:
+            other.poll(0.05)
+            return len(stored(tmp_path)) == 3
+
+        eventually(arrived, 20.0)
         other.close()
         publisher.drain(1.0)
     log = (tmp_path / "consumer.log").read_text()
