@@ -1,11 +1,11 @@
-"""Run `python -m models.data COMMAND`: import, street, split, export, report."""
+"""Run `python -m models.data COMMAND`: import, street, split, export, report, agree."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
@@ -15,17 +15,20 @@ from rich.progress import track
 from rich.table import Table
 
 from edge_app.errors import EdgeAppError
+from models.common.files import json_bytes, replace_file
+from models.data import agreement, archives, drawn, importing, mapping, shards, splits
 from models.data import credits as credits_file
-from models.data import drawn, importing, mapping, shards, splits
 from models.data.errors import DataError, UsageError
-from models.data.formats import Reader, Writer, coco, rows, voc, yolo
+from models.data.formats import Reader, Writer, coco, cvat, rows, voc, yolo
 from models.data.options import parser
 from models.data.problems import Problems
 from models.data.samples import CLASSES, NO_LICENCE, OTHER, Sample
 from models.data.shards import Entry
 from models.data.sources import Source, one, read_sources, write_sources
 
-READERS: Final[dict[str, Reader]] = {"yolo": yolo.read, "voc": voc.read, "coco": coco.read, "csv": rows.read}
+READERS: Final[dict[str, Reader]] = {
+    "yolo": yolo.read, "voc": voc.read, "coco": coco.read, "csv": rows.read, "cvat": cvat.read,
+}  # fmt: skip
 WRITERS: Final[dict[str, Writer]] = {"yolo": yolo.write, "voc": voc.write, "coco": coco.write, "csv": rows.write}
 PROGRAM: Final = "python -m models.data"
 WIDE: Final = 160
@@ -47,10 +50,18 @@ def import_command(args: argparse.Namespace, console: Console) -> None:
     """Read labelled pictures, list what is wrong with them, and write the rest as TFRecord shards."""
     sources = _sources(args)
     classes = mapping.class_mapping(args.classes, args.classes_file)
-    pictures = _existing(args.pictures or _pictures_of(_existing(args.input)))
+    _existing(args.input)
     _free(args.out, args.out / shards.INDEX, args.replace)
+    with archives.unpacked(args.input, args.out) as labels:
+        _import_from(labels, args, sources, classes, console)
+
+
+def _import_from(
+    labels: Path, args: argparse.Namespace, sources: tuple[Source, ...], classes: Mapping[str, str], console: Console
+) -> None:
+    pictures = _existing(args.pictures or _pictures_of(labels))
     problems = Problems()
-    labelled = progress(READERS[args.format](args.input, pictures, problems), "looking at pictures", console)
+    labelled = progress(READERS[args.format](labels, pictures, problems), "looking at pictures", console)
     credits = credits_file.read_credits(args.credits) if args.credits else {}
     pending = importing.gather(labelled, sources, classes, problems, credits)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -174,6 +185,33 @@ def report_command(args: argparse.Namespace, console: Console) -> None:
     console.print(f"wrote {path}", soft_wrap=True)
 
 
+def agree_command(args: argparse.Namespace, console: Console) -> None:
+    """Tell how well two labellings of the same pictures agree: above that nobody can measure a detector."""
+    sides = [[one.without_image() for one in shards.read([folder])] for folder in (args.first, args.second)]
+    found = agreement.pairs(sides[0], sides[1])
+    compared = agreement.compare(found)
+    names = (args.first.resolve().name, args.second.resolve().name)
+    content = agreement.result(compared, names)
+    disputed = agreement.disputed(compared, found)
+    content |= {"command": _command_line(), "disputed": [{"picture": name, "boxes": n} for name, n in disputed]}
+    heads = (f"only {names[0]}", f"only {names[1]}") if names[0] != names[1] else ("only first", "only second")
+    table = Table("class", "AP50", "95 %", "F1", "agreed", *heads)
+    for label, row in content["classes"].items():
+        ends = "{:.3f} to {:.3f}".format(*row["ci"]) if row["ci"] else "-"
+        shown = (row["agreed"], row["only_first"], row["only_second"])
+        table.add_row(label, f"{row['ap50']:.3f}", ends, f"{row['f1']:.3f}", *map(str, shown))
+    out = _console()
+    out.print(table)
+    for row in content["confusion"]:
+        out.print(f"{row['first']} in {names[0]} is {row['second']} in {names[1]}: {row['boxes']} boxes", markup=False)
+    for name, boxes in disputed:
+        out.print(f"{boxes} boxes disputed in {name}", markup=False, soft_wrap=True)
+    console.print(f"{len(found)} pictures are in both sets ({len(sides[0])} and {len(sides[1])}).")
+    if args.out:
+        replace_file(args.out, json_bytes(content, indent=1))
+        console.print(f"wrote {args.out}", soft_wrap=True)
+
+
 def _command_line() -> str:
     return shlex.join([*PROGRAM.split(), *sys.argv[1:]])
 
@@ -186,8 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "split": split_command,
         "export": export_command,
         "report": report_command,
+        "agree": agree_command,
     }
-    args = parser(PROGRAM, calls, sorted(READERS)).parse_args(arguments)
+    args = parser(PROGRAM, calls, sorted(READERS), sorted(WRITERS)).parse_args(arguments)
     try:
         args.call(args, _console(stderr=True))
     except EdgeAppError as error:

@@ -12,26 +12,29 @@ from models.conversion.manifest import DEFAULT_SIZES
 from models.data.samples import NO_LICENCE
 
 
-def parser(program: str, calls: Mapping[str, Callable[..., Any]], formats: Sequence[str]) -> argparse.ArgumentParser:
+def parser(
+    program: str, calls: Mapping[str, Callable[..., Any]], formats: Sequence[str], written: Sequence[str]
+) -> argparse.ArgumentParser:
     """Return the parser of all commands.
 
     calls: command -> its function, whose docstring is its help and which becomes `call` of the parsed arguments.
-    formats: names of the label formats.
+    formats, written: names of the label formats that can be read, and written.
     """
     whole = argparse.ArgumentParser(prog=program, description="Annotated pictures: import, check, split by camera.")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     options = {"import": _import, "street": _street, "split": _split, "export": _export, "report": _report}
+    options["agree"] = _agree
     for name, call in calls.items():
         what = (call.__doc__ or "").strip()
         one = commands.add_parser(name, help=what, description=what)
         one.set_defaults(call=call)
-        options[name](one, formats)
+        options[name](one, written if name == "export" else formats)
     return whole
 
 
 def _import(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
     add = parser.add_argument
-    add("input", type=Path, help="folder of the set; for COCO and CSV also the file")
+    add("input", type=Path, help="folder or zip of the set; for COCO, CSV and CVAT also the file")
     add("--format", choices=formats, required=True)
     add("--pictures", type=Path, metavar="DIR", help="folder of the pictures, where they are not with the labels")
     add("--out", type=Path, required=True, help="folder for the shards, index.json and problems.json")
@@ -80,6 +83,12 @@ def _export(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
     parser.add_argument("--format", choices=formats, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures, labels and sources.json")
     parser.add_argument("--replace", action="store_true", help="write over what is there")
+
+
+def _agree(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
+    parser.add_argument("first", type=Path, metavar="A", help="folder that `import` wrote")
+    parser.add_argument("second", type=Path, metavar="B", help="the same pictures, or some of them, labelled again")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="for `models.evaluation --agreement`")
 
 
 def _report(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:

@@ -24,9 +24,11 @@ from edge_app.offline.scoring import read_truth
 from models.conversion import pictures
 from models.data import splits
 from models.data.sources import read_sources
-from models.evaluation import coco, counting, document, labelled, report, tables
+from models.evaluation import ceiling, coco, counting, document, labelled, report, tables
+from models.evaluation.ceiling import Ceiling
 from models.evaluation.detection import SetResult, picture_set
 from models.evaluation.observations import observe, open_detector
+from models.evaluation.report import NO_CEILING
 from models.evaluation.speed import speeds
 from models.evaluation.subject import Result, Subject, subjects
 
@@ -92,10 +94,13 @@ def evaluate(chosen: Sequence[Subject], reference: str, args: argparse.Namespace
     return _counted(results, args.clips) if args.clips else results
 
 
-def write(folder: Path, results: Sequence[Result], reference: Result | None, command: str) -> Path:
+def write(
+    folder: Path, results: Sequence[Result], reference: Result | None, command: str, limit: Ceiling = NO_CEILING
+) -> Path:
     """Write all files of the report. Return the path of its page.
 
     reference: the model to compare with, None for none. command: as typed, shown in the report.
+    limit: how well two labellings agree.
     """
     float_result = next((result for result in results if result.subject.role == "float"), None)
     comparisons = {}
@@ -107,10 +112,11 @@ def write(folder: Path, results: Sequence[Result], reference: Result | None, com
         for file, content in made.items():
             report.save(folder / name / file, (json.dumps(content, indent=1) + "\n").encode())
     against = reference or results[0]
-    return report.write(folder, results, comparisons, command, against.subject.name)
+    return report.write(folder, results, comparisons, command, against.subject.name, limit)
 
 
 def _run(args: argparse.Namespace, command: str) -> None:
+    limit = ceiling.read(args.agreement)
     chosen = subjects(args.models, args.float, args.baseline)
     wanted = args.baseline and args.baseline.resolve()
     reference = next((s.name for s in chosen if s.path == wanted), chosen[0].name)
@@ -120,7 +126,7 @@ def _run(args: argparse.Namespace, command: str) -> None:
         out.print(table, "")
     if args.out:
         compared = next((r for r in results if r.subject.path == wanted), None)
-        out.print(f"wrote {write(args.out, results, compared, command)}", soft_wrap=True)
+        out.print(f"wrote {write(args.out, results, compared, command, limit)}", soft_wrap=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", type=Path, metavar="FILE", help="with --shards: only one part of this split")
     parser.add_argument("--part", default="validation", choices=splits.PARTS, help="which part (default: validation)")
     shown.add_argument("--no-images", action="store_true", help="no detection: count only")
+    parser.add_argument("--agreement", type=Path, metavar="FILE", help="of `models.data agree --out`: the ceiling")
     parser.add_argument("--clips", type=Path, nargs="+", metavar="TRUTH.json", default=[], help="count these too")
     parser.add_argument("--no-speed", action="store_true", help="do not measure time")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of each interpreter (default: 2)")

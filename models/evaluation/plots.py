@@ -202,5 +202,6 @@ def _grid(count: int, columns: int, width: float, height: float) -> tuple[Figure
 
 def _svg(figure: Figure) -> str:
     made = io.StringIO()
-    figure.savefig(made, format="svg", metadata={"Date": None, "Creator": None})
-    return made.getvalue()
+    # A browser's letters may be wider than those that were measured.
+    figure.savefig(made, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight", pad_inches=0.2)
+    return made.getvalue().replace("<svg ", '<svg overflow="visible" ', 1)

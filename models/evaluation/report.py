@@ -14,6 +14,7 @@ import jinja2
 from edge_app.records import Image
 from models.common.errors import BuildError
 from models.evaluation import document, label_gaps, plots, rows, sheets
+from models.evaluation.ceiling import Ceiling
 from models.evaluation.coco import LARGE, SIZES, SMALL
 from models.evaluation.counting import total
 from models.evaluation.detection import ALL_SIZES, ENOUGH, FEWEST
@@ -30,19 +31,27 @@ _QUALITY: Final = 82
 _GAPS: Final = 6
 
 
+NO_CEILING: Final = Ceiling()
+
+
 def write(
-    folder: Path, results: Sequence[Result], comparisons: Mapping[str, document.Document], command: str, reference: str
+    folder: Path,
+    results: Sequence[Result],
+    comparisons: Mapping[str, document.Document],
+    command: str,
+    reference: str,
+    ceiling: Ceiling = NO_CEILING,
 ) -> Path:
     """Write the report of all models, with plots and contact sheets also as files. Return the path of the page.
 
     comparisons: candidate -> comparison.json, of those compared. reference: name of the model that times are compared
-    with. command: as typed.
+    with. command: as typed. ceiling: how well two labellings agree, shown beside the models.
     Raises BuildError: when the folder cannot be written.
     """
     sheets_of, drawn = _sheets(folder, results), _plots(results, comparisons, reference)
     for name, svg in drawn.items():
         save(folder / "plots" / f"{name}.svg", svg.encode())
-    content = page(results, comparisons, sheets_of, drawn, command, reference)
+    content = page(results, comparisons, sheets_of, drawn, command, reference, ceiling)
     path = folder / "report.html"
     save(path, content.encode())
     return path
@@ -64,6 +73,7 @@ def page(
     drawn: Mapping[str, str],
     command: str,
     reference: str,
+    ceiling: Ceiling = NO_CEILING,
 ) -> str:
     """Return the report's HTML.
 
@@ -97,6 +107,7 @@ def page(
         "faintest": FAINTEST,
         "night": NIGHT,
         "dusk": DUSK,
+        "ceiling": ceiling,
     }
     return environment.get_template(TEMPLATE).render(content | _detection(results) | _counting(results))
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.records import FloatArray, Image
+from models.common import lettering
 from models.evaluation import bootstrap
 from models.evaluation.detection import SetResult
 from models.evaluation.detection_outcomes import BOTH, HIT, MISSED, WRONG_CLASS
@@ -24,7 +25,8 @@ _WIDTH, _HEIGHT, _TITLE = 480, 270, 20
 _LEAST: Final = 0.4
 """Share of a picture's width that a tile shows at least: the place must be recognisable."""
 _MARGIN: Final = 1.3
-_LETTERS: Final = 0.4
+_LETTERS: Final = 11
+"""Size of letters, px."""
 WRONG, MISS, RIGHT, LABEL = (40, 40, 235), (235, 60, 235), (90, 190, 60), (30, 200, 240)
 """BGR of a wrong detection, a missed box, a right detection, and the labelled box that a wrong one belongs to."""
 
@@ -99,8 +101,8 @@ def _draw(tile: Tile, kind: int) -> Image:
         _box(view, corners, tone, 2)
     _write(view, places, [_caption(tile, kind, int(i)) for i in tile.marked], tone)
     title = np.full((_TITLE, _WIDTH, 3), 245, np.uint8)
-    text = f"{picture.name[:44]}  {picture.camera}  {len(tile.marked)}x"
-    cv2.putText(title, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (60, 60, 60), 1, cv2.LINE_AA)
+    text = f"{len(tile.marked)}x  {picture.camera}  {picture.name}"
+    lettering.write(title, lettering.fitted(text, _WIDTH - 8, _LETTERS), (4, 14), _LETTERS, (60, 60, 60))
     framed = np.vstack([title, view])
     framed[:, -1] = framed[-1] = 255
     return np.asarray(framed, np.uint8)
@@ -143,12 +145,11 @@ def _write(view: Image, places: Sequence[Sequence[int]], texts: Sequence[str], t
     """Write a label at each box, except for those that would lie on another label."""
     taken = np.zeros(view.shape[:2], bool)
     for (x0, y0, _, y1), text in zip(places, texts, strict=True):
-        (across, down), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _LETTERS, 1)
+        across, down = lettering.extent(text, _LETTERS)
         left = min(max(x0, 0), view.shape[1] - across - 4)
         top = y0 - down - 5 if y0 - down - 5 >= 0 else min(y1, view.shape[0] - down - 5)
         space = np.s_[top : top + down + 5, left : left + across + 4]
         if taken[space].any():
             continue
         taken[space], view[space] = True, tone
-        at = (left + 2, top + down + 1)
-        cv2.putText(view, text, at, cv2.FONT_HERSHEY_SIMPLEX, _LETTERS, (255, 255, 255), 1, cv2.LINE_AA)
+        lettering.write(view, text, (left + 2, top + down + 1), _LETTERS, (255, 255, 255))

@@ -18,6 +18,11 @@ from models.data.problems import Problems
 from models.data.samples import CLASSES, Sample
 
 NAMES: Final = ("classes.txt", "data.yaml", "obj.names")
+LISTS: Final = (
+    *("train.txt", "valid.txt", "val.txt", "test.txt", "train_val.txt"),
+    *("README.dataset.txt", "README.roboflow.txt"),
+)
+"""Files of the same ending beside the labels, in archives of CVAT and Roboflow."""
 BOX, POLYGON = 5, 7
 
 
@@ -36,7 +41,7 @@ def read(root: Path, pictures_in: Path, problems: Problems) -> Iterator[Labelled
         if rows is not None:
             yield Labelled(name, picture, path, rows, pixels=False)
     for path in sorted(labels.rglob("*.txt")):
-        if path.relative_to(labels).with_suffix("").as_posix() not in pictures and path.name not in NAMES:
+        if path.relative_to(labels).with_suffix("").as_posix() not in pictures and path.name not in (*NAMES, *LISTS):
             problems.add("label without picture", path, "there is no picture of this name")
 
 

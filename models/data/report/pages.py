@@ -62,22 +62,17 @@ def wanted(found: Findings) -> set[str]:
 def _tile(suspect: Suspect, sample: Sample) -> Tile:
     texts = {"missing label": suspect.seen, "other class": f"{suspect.label}? {suspect.seen}"}
     text = f"{texts.get(suspect.kind, suspect.label)} {suspect.weight:.2f}  {sample.name}"
-    return cut(scene(sample), suspect.box, sample.boxes, _ascii(text))
+    return cut(scene(sample), suspect.box, sample.boxes, text)
 
 
 def pair_sheet(pairs: Sequence[tuple[Sample, Sample, int]]) -> bytes:
     """Return a JPEG of near-duplicates of different cameras, two side by side."""
     tiles = [
-        whole(scene(one), _ascii(f"{bits} bits  {one.camera}  {one.name}"))
+        whole(scene(one), f"{bits} bits  {one.camera}  {one.name}")
         for first, second, bits in pairs
         for one in (first, second)
     ]
     return sheet(tiles, columns=4)
-
-
-def _ascii(text: str) -> str:
-    """Return the text as far as it fits under a tile; the drawing font has nothing but ASCII."""
-    return text.encode("ascii", "replace").decode()[:44]
 
 
 def drawn(document: Mapping[str, Any], found: Findings, size: Size) -> dict[str, str]:
@@ -93,7 +88,7 @@ def drawn(document: Mapping[str, Any], found: Findings, size: Size) -> dict[str,
     marks = {f"{grade:g}": grade for grade in GRADES}
     return {
         "balance": plots.bars([short(name) for name in origins], balance, "boxes", logarithmic=True),
-        "cameras": plots.bars([row["camera"][:32] for row in cameras], pictures, "pictures"),
+        "cameras": plots.bars([row["camera"] for row in cameras], pictures, "pictures"),
         "sizes": plots.histograms(roots, f"square root of a box's area, px at {size}", marks),
         "shapes": plots.densities(
             {short(o): shape for o in origins if len(shape := _shape(found, o)) >= ENOUGH}, "height / width", 0, 4
@@ -134,8 +129,8 @@ def listed(cameras: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def short(origin: str) -> str:
-    """Return the last part of an origin's name, as far as a plot has room for it."""
-    return re.sub(r" v\d+$", "", origin).rpartition("/")[2][:28]
+    """Return the last part of an origin's name."""
+    return re.sub(r" v\d+$", "", origin).rpartition("/")[2]
 
 
 def page(document: Mapping[str, Any], svgs: Mapping[str, str], sheets: Mapping[str, bytes]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -15,20 +16,25 @@ from edge_app.records import FloatArray
 
 matplotlib.rcParams["svg.hashsalt"] = "edge-app"  # the same data give the same file
 matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text: the file is smaller and can be searched
+LETTERS: Final = 32
 COLOURS: Final = ("#3b6fb6", "#d1782f", "#4f9a5b", "#9a5fb0", "#8a8a8a")
 BINS: Final = np.geomspace(2, 600, 48)
 
 
 def bars(groups: Sequence[str], series: Mapping[str, Sequence[float]], unit: str, logarithmic: bool = False) -> str:
     """Draw grouped horizontal bars: one group a row, one bar a series."""
-    figure = Figure(figsize=(8, 0.6 + len(groups) * max(0.3, 0.16 * len(series))), layout="constrained")
+    names = [wrapped(name) for name in groups]
+    lines = max((name.count("\n") + 1 for name in names), default=1)
+    high = max(0.3, 0.16 * len(series), 0.17 * lines)
+    figure = Figure(figsize=(8, 0.6 + len(groups) * high), layout="constrained")
     axes = figure.add_subplot()
     thick = 0.8 / len(series)
     places = np.arange(len(groups))
     for i, (name, values) in enumerate(series.items()):
         drawn = axes.barh(places + i * thick, values, thick, label=name, color=COLOURS[i % len(COLOURS)])
         axes.bar_label(drawn, fmt="{:,.0f}", fontsize=7, padding=2)
-    axes.set_yticks(places + 0.4 - thick / 2, groups)
+    axes.set_yticks(places + 0.4 - thick / 2, names)
+    axes.margins(x=0.12)  # room for the figures at the ends of the bars
     axes.invert_yaxis()
     if logarithmic:
         axes.set_xscale("symlog")
@@ -78,8 +84,14 @@ def _finish(axes: Axes, unit: str, legend: bool) -> None:
         axes.legend(fontsize=8, frameon=False)
 
 
+def wrapped(name: str) -> str:
+    """Return a name in lines of up to 32 letters, so that it leaves room for the plot."""
+    return "\n".join(textwrap.wrap(name, LETTERS, break_on_hyphens=False) or [name])
+
+
 def _svg(figure: Figure) -> str:
+    """Return the figure as SVG with a margin: a browser's letters may be wider than those that were measured."""
     out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
+    figure.savefig(out, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.25)
     text = out.getvalue()
-    return text[text.index("<svg") :]
+    return text[text.index("<svg") :].replace("<svg ", '<svg overflow="visible" ', 1)

@@ -10,11 +10,14 @@ import cv2
 import numpy as np
 
 from edge_app.records import FloatArray, Image
+from models.common import lettering
 from models.data.errors import DataError
 
 TILE: Final = (256, 160)
 """Width and height of a tile's picture, px."""
 CAPTION: Final = 18
+LETTERS: Final = 11
+"""Height of the caption and of its letters, px."""
 COLUMNS: Final = 5
 CONTEXT: Final = 2.5
 """Sides of the box that a tile shows at least."""
@@ -27,7 +30,8 @@ QUALITY: Final = 85
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
-    """One picture of a sheet. image: uint8 (h, w, 3) BGR, already cut. caption: the text below it, ASCII."""
+    """One picture of a sheet. image: uint8 (h, w, 3) BGR, already cut. caption: the text below it, of which is
+    shown what fits."""
 
     image: Image
     caption: str
@@ -79,7 +83,7 @@ def sheet(tiles: Sequence[Tile], columns: int = COLUMNS) -> bytes:
         x, y = i % columns * step[0], i // columns * step[1]
         canvas[y : y + TILE[1], x : x + TILE[0]] = tile.image
         place = (x + 2, y + TILE[1] + CAPTION - 5)
-        cv2.putText(canvas, tile.caption, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
+        lettering.write(canvas, lettering.fitted(tile.caption, TILE[0] - 4, LETTERS), place, LETTERS, (0, 0, 0))
     done, data = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
         raise DataError("A contact sheet cannot be encoded as JPEG.")

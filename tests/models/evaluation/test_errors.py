@@ -172,3 +172,26 @@ def test_sheets_show_the_worst_of_each_run() -> None:
 
 def test_light_is_read_from_the_brightness() -> None:
     assert [light(np.full((90, 160, 3), level, np.uint8)) for level in (20, 60, 140)] == ["night", "dusk", "day"]
+
+
+@pytest.mark.parametrize(
+    ("level", "lamps", "highlights", "expected"),
+    [
+        (95, 0, 0, "day"),
+        (95, 40, 0, "dusk"),
+        (110, 40, 10, "dusk"),
+        (95, 40, 60, "day"),
+        (95, 300, 0, "night"),
+        (130, 300, 0, "day"),
+    ],
+)
+@pytest.mark.parametrize("scale", [1, 2])
+def test_lamps_tell_a_wet_road_at_dusk_from_a_grey_day(
+    level: int, lamps: int, highlights: int, expected: str, scale: int
+) -> None:
+    image = np.full((180, 320, 3), level, np.uint8)
+    places = [(y, x) for y in range(6, 170, 8) for x in range(6, 310, 8)]
+    for tone, chosen in (((60, 140, 255), places[:lamps]), ((255, 255, 255), places[300 : 300 + highlights])):
+        for y, x in chosen:
+            image[y : y + 3, x : x + 3] = tone
+    assert light(np.asarray(np.repeat(np.repeat(image, scale, 0), scale, 1), np.uint8)) == expected

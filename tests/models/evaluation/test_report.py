@@ -57,9 +57,24 @@ def ran(road: Road, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     for suffix in (".tflite", ".json"):
         shutil.copy(MODEL.with_suffix(suffix), exact.with_suffix(suffix))
     options = ["--images", str(road.images), "--clips", str(road.truth), "--baseline", str(OTHER), "--out", str(out)]
+    agreement = exact.with_name("agreement.json")
+    content = {
+        "schema": "edge-app/agreement/1",
+        "pictures": 12,
+        "sides": ["A", "B"],
+        "classes": {"car": {"ap50": 0.8765}},
+    }
+    agreement.write_text(json.dumps(content))
     with redirect_stdout(output):
-        assert main([str(MODEL), *options, "--float", str(exact)]) == 0
+        assert main([str(MODEL), *options, "--float", str(exact), "--agreement", str(agreement)]) == 0
     return Ran(out, output.getvalue())
+
+
+@needs_models
+def test_the_report_shows_how_well_two_people_agree(ran: Ran) -> None:
+    text = (ran.folder / "report.html").read_text()
+    assert text.count("0.876") == 2, "once a set, beside the first model"
+    assert "12 pictures, labelled as A and as B" in text
 
 
 @needs_models

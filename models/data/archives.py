@@ -1,0 +1,56 @@
+"""Unpack what CVAT, Roboflow and Label Studio give: one zip with labels and pictures."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from edge_app.system.names import stays_below
+from models.data.errors import UsageError
+
+MOST: Final = 200 * 2**30
+"""Bytes that an archive may hold; a small file that claims more is no set of pictures."""
+RATIO: Final = 200
+"""Times that a file may grow; labels compress to a thirtieth, pictures not at all."""
+
+
+@contextmanager
+def unpacked(path: Path, beside: Path) -> Iterator[Path]:
+    """Yield the folder of a set: the path itself, or for a zip a temporary folder with its content.
+
+    beside: folder whose disk takes the content.
+    Raises UsageError: when the archive is damaged, too large, or would write outside the folder.
+    """
+    if path.suffix.lower() != ".zip":
+        yield path
+        return
+    beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=beside) as name:
+        folder = Path(name)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                _extract(archive, folder, path)
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            raise UsageError(f"{path} cannot be unpacked: {error}.") from error
+        inside = list(folder.iterdir())
+        yield inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _extract(archive: zipfile.ZipFile, folder: Path, path: Path) -> None:
+    files = [one for one in archive.infolist() if not one.is_dir()]
+    size, packed = sum(one.file_size for one in files), sum(one.compress_size for one in files)
+    if size > MOST or size > RATIO * packed + 2**20:
+        raise UsageError(f"{path} would grow to {size / 2**30:.1f} GiB: it is no set of pictures.")
+    for one in files:
+        plain = one.filename.replace("\\", "/")
+        if not stays_below(plain):
+            raise UsageError(f"{path} holds {one.filename!r}, which lies outside of it: pack it again.")
+        target = folder / plain
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(one) as source, target.open("wb") as out:
+            shutil.copyfileobj(source, out)
