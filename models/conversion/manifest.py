@@ -109,7 +109,7 @@ def stated(record: Lineage) -> Manifest:
         {
             "name": one.called,
             "licence": one.step.licence,
-            "data": [{"name": found.name, "licence": found.licence, "split": found.split} for found in one.sets],
+            "data": sorted({f"{found.name}, {found.licence}" for found in one.sets}),
         }
         for one in record.ancestors()
     ]

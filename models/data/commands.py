@@ -148,7 +148,7 @@ def street_command(args: argparse.Namespace, console: Console) -> None:
 
 
 def export_command(args: argparse.Namespace, console: Console) -> None:
-    """Write shards in another format, and a sources.json that keeps origin, licence and camera for a new import."""
+    """Write shards in another format, with sources.json and credits.csv that keep the rest for a new import."""
     _free(args.out, args.out / "sources.json", args.replace)
     indexes = [shards.read_index(folder) for folder in args.shards]
     total = sum(len(index.entries) for index in indexes)
@@ -157,6 +157,7 @@ def export_command(args: argparse.Namespace, console: Console) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     WRITERS[args.format](args.out, _remembered(samples, seen))
     write_sources(args.out / "sources.json", seen)
+    credits_file.write_credits(args.out / "credits.csv", seen)
     lost = sum(int((sample.ignored & (sample.classes != OTHER)).sum()) for sample in seen)
     if args.format == "yolo" and lost:
         console.print(f"YOLO has no mark for boxes to ignore: {lost} such boxes are ordinary ones now.")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from models.data.errors import UsageError
-from models.data.samples import NO_LICENCE
+from models.data.samples import NO_LICENCE, Sample
 
 _NAMES: Final = (("image", "file"), ("licence", "license"), ("credit", "source"))
 _CREATIVE: Final = re.compile(r"CC[ -](BY(?:-(?:NC|ND|SA|NC-SA|NC-ND))?)[ -](\d\.\d)", re.IGNORECASE)
@@ -48,6 +48,16 @@ def _plain(row: Mapping[str, str | None], column: str | None) -> str:
 def _credit(row: Mapping[str, str | None], columns: list[str | None]) -> Credit:
     licence, maker = (" ".join((row.get(name or "") or "").split()) for name in columns[1:])
     return Credit(spdx(licence), maker)
+
+
+def write_credits(path: Path, samples: Iterable[Sample]) -> None:
+    """Write the credits of exported pictures, for a new import; nothing when no picture has one."""
+    rows = [(sample.name, sample.licence, sample.credit) for sample in samples if sample.credit]
+    if not rows:
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerows([("image", "licence", "credit"), *((f"{name}.jpg", *rest) for name, *rest in rows)])
 
 
 def spdx(text: str) -> str:

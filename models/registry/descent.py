@@ -58,7 +58,7 @@ def _ancestor(policy: Policy, ancestor: Ancestor) -> Iterator[RuleResult]:
     else:
         says = "" if step.config_sha256 and step.parents else "its settings or its first weights are not stated"
     passed = not says or bool(accepted)
-    shown = f"accepted: {accepted}" if says and accepted else says or step.kind
+    shown = f"accepted: {accepted}" if says and accepted else f"{says} (step {ancestor.id[:12]})" if says else step.kind
     yield fact("origin", ancestor.called, passed, shown)
 
 
@@ -120,7 +120,8 @@ def _hashes_known(policy: Policy, lineage: Lineage, ancestor: Ancestor, one: Dat
     if lacking:
         accepted = policy.acceptance(ancestor)
         says = f"{lacking} of {one.images} pictures have no perceptual hash, so nobody can tell whether they evaluate"
-        shown = f"accepted: {accepted}" if accepted else f"{says}: begin from weights whose pictures are recorded"
+        remedy = f"begin from weights whose pictures are recorded (step {ancestor.id[:12]})"
+        shown = f"accepted: {accepted}" if accepted else f"{says}: {remedy}"
         yield fact("unseen", f"pictures of {_named(ancestor.called, one)}", bool(accepted), shown)
 
 

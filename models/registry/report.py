@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from models.registry import history
 from models.registry.collect import candidate_manifest, gate_input
@@ -26,7 +27,7 @@ def print_decision(out: Console, decision: Sequence[RuleResult]) -> None:
     table = Table("rule", "of", "figure", "", box=None, pad_edge=False)
     for result in sorted(decision, key=lambda one: not one.passed):
         mark = "[green]ok[/]" if result.passed else "[bold red]FAILED[/]"
-        table.add_row(result.rule, result.subject, result.says, mark)
+        table.add_row(result.rule, Text(result.subject), Text(result.says), mark)  # Text: no markup
     out.print(table)
 
 
@@ -50,7 +51,7 @@ def print_entry(out: Console, registry: Registry, entry: Entry) -> None:
     rows.add_row("sha256", entry.sha256)
     rows.add_row("input", f"{entry.size}, {entry.bytes} bytes")
     for name, value in _lineage(found.lineage):
-        rows.add_row(name, value)
+        rows.add_row(Text(name), Text(value))
     for name, figures in found.measured.sets.items():
         classes = [
             f"{label} {one.ap50:.3f} ({one.n})" for label, one in figures.classes.items() if one.ap50 is not None

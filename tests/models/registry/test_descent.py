@@ -13,7 +13,7 @@ import pytest
 from models.common.errors import LineageError
 from models.lineage.files import published, unrecorded
 from models.lineage.records import DataSet, Lineage, Link, Step, as_json, extended, parse
-from models.registry import operations
+from models.registry import operations, report
 from models.registry.gate_input import GateInput
 from models.registry.policy import Policy
 from models.registry.rule_result import RuleResult
@@ -243,3 +243,17 @@ def test_a_record_says_which_name_was_changed() -> None:
     del content["sets"][next(iter(content["sets"]))]
     with pytest.raises(LineageError, match="lacks an ancestor or a data set of 'early'"):
         parse(content)
+
+
+def test_a_refusal_shows_the_name_by_which_a_person_may_accept_it() -> None:
+    for what in ("changed code", "pictures without hashes"):
+        _, first, data = BAD[what]
+        found = refusals(gate_input(record=behind(first, data, 2)))
+        (name,) = {one.says.rpartition("(step ")[2].rstrip(")") for one in found}
+        assert not refusals(gate_input(record=behind(first, data, 2)), replace(POLICY, accepted={name: "seen"}))
+
+
+def test_names_with_brackets_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    data = [picture_set("City [/of] [red]X", "CC-BY-NC-4.0")]
+    report.print_decision(report.console(), refusals(gate_input(record=behind(step("early"), data, 1))))
+    assert "City [/of] [red]X of run early" in " ".join(capsys.readouterr().out.split())
