@@ -77,6 +77,23 @@ def misfit(lost: Part, new: Part, time: float) -> float:
     return off if off <= _MISFIT else math.inf
 
 
+def starts_ahead(origin: FloatArray, velocity: FloatArray, place: FloatArray, whole: FloatArray) -> bool:
+    """Return whether a track starts as the front of a vehicle that stands behind something and shows only its rear.
+
+    origin, velocity: float32 (2,), px and px/s. place: float32 (4,), px, box of the rear. whole: float32 (2,), px, size
+    of all of the vehicle.
+    """
+    speed = float(np.hypot(*velocity))
+    if not speed:
+        return False
+    way = velocity / np.float32(speed)
+    beside = np.array([-way[1], way[0]], np.float32)
+    length, width = float(np.abs(way) @ whole), float(np.abs(beside) @ whole)
+    (rear, front), (low, high) = _ends(place, way), _ends(place, beside)
+    at, off = float(way @ origin), abs(float(beside @ origin) - (low + high) / 2)
+    return front - rear <= _CUT * length and front < at < rear + length and off <= _BESIDE * width
+
+
 def _moves_behind(lost: Part, new: Part, way: FloatArray, length: float) -> bool:
     """Return whether both move alike, one into what hides it, the other out of it."""
     (rear, front), (new_rear, new_front) = _ends(lost.box, way), _ends(new.box, way)

@@ -30,7 +30,7 @@ _INSIDE = np.float32(0.7)
 """Least share of a box in its place, of the smaller in the larger, where a part of a standing vehicle shows again."""
 _STARTED = np.float32(0.3)
 """The same for a whole vehicle: it may have started before it shows."""
-_SMALLEST = np.float32(0.4)
+_SMALLEST = np.float32(0.2)
 """Smallest share of its width or height that shows when a standing vehicle is detected again."""
 
 

@@ -225,20 +225,33 @@ class Tracker:
         self._box[tracks] = boxes
         sizes = _sizes(boxes)
         larger = np.maximum(self._whole[tracks] - sizes, 0)
-        self._whole[tracks] = sizes + np.exp(-elapsed / handover.WHOLE_S) * larger
+        moves = (self._stays_since[tracks] == time)[:, None]  # what stands stays as long as it is
+        self._whole[tracks] = sizes + np.exp(-elapsed * moves / handover.WHOLE_S) * larger
 
     def _hand_over(self, new: NDArray[np.intp], time: float) -> None:
-        """Let tracks that are confirmed just now continue those of vehicles that went behind something.
+        """Let tracks that are confirmed just now continue those of vehicles that went behind something, or stood there.
 
         The row of the lost one keeps what still shows of it, as a track that must prove itself anew.
         """
         for row in new.tolist():
-            part = self._part(row)
-            lost = np.flatnonzero(self._confirmed & ~self._stands & (self._ids != self._ids[row])).tolist()
-            off = [handover.misfit(self._part(old), part, time) for old in lost]
-            old = min(zip(off, lost, strict=True), default=(np.inf, 0))
-            if old[0] < np.inf:
-                self._swap(row, old[1], time)
+            old = self._row_of_hidden(row, time)
+            if old is not None:
+                self._swap(row, old, time)
+
+    def _row_of_hidden(self, row: int, time: float) -> int | None:
+        others = self._confirmed & (self._ids != self._ids[row])
+        alike = self._votes[:, self._votes[row].argmax()] > 0
+        standing_there = np.flatnonzero(others & alike & self._stands & (self._last_seen < time))
+        fit = standing.returns(self._box[[row]], self._place[standing_there])[0]
+        if fit.any():
+            return int(standing_there[fit.argmax()])
+        for old in np.flatnonzero(others & self._stands).tolist():
+            if handover.starts_ahead(self._origin[row], self._velocity[row], self._place[old], self._whole[old]):
+                return int(old)
+        part, lost = self._part(row), np.flatnonzero(others & ~self._stands).tolist()
+        off = [handover.misfit(self._part(old), part, time) for old in lost]
+        nearest = min(zip(off, lost, strict=True), default=(np.inf, 0))
+        return nearest[1] if nearest[0] < np.inf else None
 
     def _part(self, row: int) -> handover.Part:
         times = float(self._last_seen[row]), float(self._first_seen[row])
@@ -251,7 +264,7 @@ class Tracker:
             sums[new] += sums[old]
         for past in (self._origin, self._born, self._first_seen, self._path_length):
             past[new] = past[old]
-        self._confirmed[old] = False
+        self._confirmed[old] = self._stands[old] = False
         self._origin[old], self._path_length[old] = self._position[old], 0
         self._born[old] = self._first_seen[old] = time
         self._evidence[old], self._hits[old] = 0, 1
@@ -300,6 +313,7 @@ class Tracker:
     ) -> NDArray[np.intp]:
         """Continue the tracks of standing vehicles that show again; return the detections without theirs."""
         fit = standing.returns(detections.boxes[new], self._place[hidden])
+        fit[self._votes[hidden][:, detections.classes[new]].T == 0] = 0  # a small part of a car is no motorcycle
         order = np.argsort(-fit, axis=None, kind="stable")[: np.count_nonzero(fit)]
         columns, rows = np.divmod(order, len(hidden))
         pairs = _greedy(rows.tolist(), columns.tolist())

@@ -61,3 +61,14 @@ def test_a_vehicle_that_goes_back_behind_a_post_and_one_that_comes_out_later_do_
     parked = driven((0.0, (0.5, 0.3)), (3.0 + pause, (0.5, 0.3)), (7.0 + pause, (1.1, 0.3)))
     vehicles = [replace(vehicle, size=(0.1, 0.12)) for vehicle in (goes_back, parked)]
     assert directions(vehicles, Sensor(), 1.2) == []
+
+
+@pytest.mark.parametrize("at", [-0.3, 0.0, 0.3])
+@pytest.mark.parametrize("post_at", [-0.15, 0.0, 0.15])
+@pytest.mark.parametrize("fps", [10, 20])
+def test_a_vehicle_that_stops_behind_a_post_is_not_two(at: float, post_at: float, fps: float) -> None:
+    """at: where it stops, in lengths beyond the line; post_at: the post, in lengths beyond its middle."""
+    place = 0.5 + at * LENGTH
+    vehicle = driven((0.0, (-0.1, 0.5)), (3.0, (place, 0.5)), (6.0, (place, 0.5)), (9.0, (1.1, 0.5)))
+    found = directions([replace(vehicle, size=(LENGTH, 0.12))], Sensor(fps=fps), 0.15, place + post_at * LENGTH)
+    assert found == ["left_to_right"]

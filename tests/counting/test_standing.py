@@ -79,10 +79,12 @@ def test_a_vehicle_that_shows_up_standing_in_the_band_counts_unless_it_was_there
     assert counted == [expected, 0]
 
 
-@pytest.mark.parametrize("size", [(0.3, 0.24), (0.05, 0.1)])
-def test_another_vehicle_at_the_place_of_a_hidden_one_is_another_track(size: tuple[float, float]) -> None:
+@pytest.mark.parametrize(("size", "label"), [((0.3, 0.24), "car"), ((0.05, 0.1), "motorcycle")])
+def test_another_vehicle_at_the_place_of_a_hidden_one_is_another_track(size: tuple[float, float], label: str) -> None:
     first = replace(stops((2.0, 99.0), acceleration=BRISK, beyond=0.0, until=6.0), hidden=((4.0, 6.0),))
-    other = replace(stops((-np.inf, 7.0), acceleration=BRISK, beyond=0.0, until=12.0), since=6.0, size=size)
+    other = replace(
+        stops((-np.inf, 7.0), acceleration=BRISK, beyond=0.0, until=12.0), since=6.0, size=size, label=label
+    )
     shown = track(Sensor(noise=0.01).observe([first, other], 12))
     assert len({number for tracks in shown for number in tracks.ids.tolist()}) == 2
 
