@@ -118,6 +118,26 @@ def test_digest_with_qop_follows_rfc_2617() -> None:
     assert "sends no video that can be decoded" in sentence
 
 
+@pytest.mark.parametrize(
+    ("ways", "told"),
+    [
+        (["tcp"], "over TCP: check that it is H.264, H.265 or MJPEG, or try another source.transport."),
+        (["udp"], "over UDP: check that it is H.264, H.265 or MJPEG, and the firewall for UDP."),
+        (["tcp", "udp"], "over TCP or UDP: check that it is H.264, H.265 or MJPEG, and the firewall for UDP."),
+    ],
+)
+def test_a_stream_without_video_is_not_blamed_on_its_codec_alone(ways: list[str], told: str) -> None:
+    with server(FOUND) as (port, _):
+        assert why_no_stream(f"rtsp://127.0.0.1:{port}/road", 2.0, ways).endswith(told)
+
+
+def test_a_server_that_is_busy_for_a_moment_is_asked_again() -> None:
+    """As after it has refused a transport."""
+    with server("RTSP/1.0 503 Service Unavailable\r\nCSeq: 1\r\n\r\n", FOUND) as (port, requests):
+        assert "sends no video" in why_no_stream(f"rtsp://127.0.0.1:{port}/road", 2.0)
+    assert len(requests) == 2
+
+
 def test_basic_is_used_where_the_server_asks_for_it() -> None:
     with server(REFUSED.format('WWW-Authenticate: Basic realm="cam"'), REFUSED.format("")) as (port, requests):
         sentence = why_no_stream(f"rtsp://me:pass@127.0.0.1:{port}/road", 2.0)

@@ -51,14 +51,6 @@ def test_a_camera_is_read_over_the_transport_that_it_offers(offers: str, transpo
 
 
 @needs_rtsp
-def test_a_camera_that_refuses_the_transport_is_not_blamed_for_its_codec_alone() -> None:
-    with RtspServer(transport="udp") as server, stream(server.url, transport="tcp") as source:
-        detail = wait_until_lost(source)
-    assert "over TCP: " in detail
-    assert detail.endswith("or try another source.transport.")
-
-
-@needs_rtsp
 @pytest.mark.parametrize(
     ("login", "path", "sentence"),
     [
