@@ -60,6 +60,8 @@ MEMORY_AFTER_S: Final = 10.0
 """Time for which the disk has failed when intervals are offered from memory; a short fault begins no installation."""
 _RETRY_S: Final = 5.0
 """Time between attempts to use the disk again while the tables are in memory."""
+_TELL_AGAIN_S: Final = 60.0
+"""Time after which a fault that comes and goes is logged again."""
 _FIRST_KEY: Final = 1 << 32
 """Keys given in memory lie above those of any file, which the publisher may meet later."""
 
@@ -98,6 +100,7 @@ class Ledger:
         self._folder, self._boot_id, self._encode, self._capacity = folder, boot_id, encode, capacity
         self._journal: Journal | None = None
         self._damage = self._problem = ""
+        self._told, self._told_at, self._telling = "", -math.inf, False
         self._warnings: list[str] = []
         self._identity = Identity(secrets.token_hex(4), *names)
         self._begun = False  # an installation that is not on disk yet
@@ -434,13 +437,15 @@ class Ledger:
             self._note_repair()
 
     def _note_repair(self) -> None:
-        if self._problem:
+        if self._telling:
             log.info("The ledger can be written again")
-        self._problem, self._failing_since = "", None
+        self._problem, self._failing_since, self._telling = "", None, False
 
     def _note_failure(self, problem: str) -> None:
-        if problem != self._problem:
+        now = self._clock()
+        if problem != self._problem and (problem != self._told or now - self._told_at >= _TELL_AGAIN_S):
             log.error("%s; counting goes on in memory", problem)
+            self._told, self._told_at, self._telling = problem, now, True
         self._problem = problem
         if self._failing_since is None:
             self._failing_since = self._clock()

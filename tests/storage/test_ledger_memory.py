@@ -288,3 +288,14 @@ def test_a_lack_of_memory_is_a_fault_like_that_of_a_disk(tmp_path: Path, monkeyp
     assert (device.ledger.unstored, device.ledger.problem) == (0, "")
     assert [cars(p) for p in payloads(tmp_path)] == [3]
     device.close(NOON + 70)
+
+
+def test_a_disk_that_comes_and_goes_does_not_fill_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    device = Device(tmp_path)
+    for n in range(120):
+        device.clock.now += 1
+        with writes_refused(beyond=0):
+            count(device.ledger, NOON + 2 * n / 5)
+        count(device.ledger, NOON + 2 * n / 5 + 0.2)
+    assert len(caplog.records) in (2, 3)
+    device.close(NOON + 60)
