@@ -77,7 +77,7 @@ def payloads(folder: Path) -> list[dict[str, Any]]:
 def on_disk(folder: Path, copy: Path) -> SavedState:
     """Return the state that a start would find if the process ended now, read from a copy of the files."""
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(folder, copy)
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.sock"))  # a kill leaves the socket
     journal = Journal(copy, SavedState(Identity("new")), 1000)
     try:
         return journal.load()
