@@ -22,11 +22,16 @@ PACKAGE = ROOT / "edge_app"
 PURE = {
     "records": set[str](),
     "errors": set[str](),
-    "counting.tracker": {"records"},
-    "counting.line_counter": {"records", "counting.duplicates"},
+    "counting.tracker": {"records", "counting", "counting.handover", "counting.standing"},
+    "counting.handover": {"records"},
+    "counting.standing": {"records"},
+    "counting.line_counter": {"records", "counting.duplicates", "counting.standing"},
+    "counting.looks": set[str](),
+    "counting.strides": {"records"},
     "counting.duplicates": {"records"},
     "storage.intervals": {"records"},
     "offline.scoring": {"records", "errors", "system.names"},
+    "offline.bins": {"records"},
     "detectors.ssd": {"records"},
     "detectors.letterbox": {"records"},
     "drawing.overlay": {"records", "drawing", "drawing.shapes", "drawing.totals_panel"},
@@ -39,7 +44,9 @@ PURE = {
         "records",
         "counting.tracker",
         "counting.line_counter",
+        "counting.looks",
         "counting.stage_times",
+        "counting.strides",
         "detectors",
         "detectors.letterbox",
     },
@@ -56,6 +63,7 @@ CALCULATION = {
 """Libraries that every pure module may import."""
 GRANTED = {
     "offline.scoring": {"json", "pathlib"},  # read_truth
+    "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
     "system.names": {"unicodedata"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "detectors.ssd": {"cv2"},  # its non-maximum suppression
