@@ -23,7 +23,6 @@ from typing import Final
 from edge_app import __version__
 from edge_app.commands import bench, check, config, count, demo, evaluate, harvest, lines, run, setup, snapshot, watch
 from edge_app.errors import ConfigError, DetectorError, EdgeAppError
-from edge_app.system.logging import print_line
 from edge_app.system.names import clean
 from edge_app.system.redaction import redacted
 from edge_app.system.threads import is_passing_cause
@@ -106,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _print_problems(problems: Sequence[str], code: int) -> int:
+    from edge_app.system.logging import print_line  # loads its library, so only when it is used
+
     for problem in problems:
         print_line(f"edge-app: {clean(redacted(problem))}")
     return code
