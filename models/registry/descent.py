@@ -101,9 +101,7 @@ def unseen(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     lineage = gate_input.lineage
     for who, one in lineage.unknown:
         yield fact("unseen", f"training data {_named(who, one)}", False, "its cameras are not stated")
-    for ancestor in lineage.ancestors:
-        for one in ancestor.sets:
-            yield from _hashes_known(policy, lineage, ancestor, one)
+    yield from _hashes_known(policy, lineage)
     for name, found in gate_input.measured.sets.items():
         passed, says = _set(lineage, found)
         yield fact("unseen", name, passed, says)
@@ -114,15 +112,24 @@ def _named(who: str, one: DataSet) -> str:
     return f"{one.name} of {who}" if who else one.name
 
 
-def _hashes_known(policy: Policy, lineage: Lineage, ancestor: Ancestor, one: DataSet) -> Iterator[RuleResult]:
-    known = lineage.hashes.get(one.hashes)
-    lacking = one.images if known is None else int((~known.known).sum())
-    if lacking:
-        accepted = policy.acceptance(ancestor)
+def _hashes_known(policy: Policy, lineage: Lineage) -> Iterator[RuleResult]:
+    """Check, once for each data set, that its pictures can be compared with those that evaluate."""
+    users: dict[str, list[tuple[Ancestor, DataSet]]] = {}
+    for ancestor in lineage.ancestors:
+        for one in ancestor.sets:
+            users.setdefault(one.hashes or f"{one.name} {one.sha256} {one.split}", []).append((ancestor, one))
+    for found in users.values():
+        one = found[0][1]
+        known = lineage.hashes.get(one.hashes)
+        lacking = one.images if known is None else int((~known.known).sum())
+        if not lacking:
+            continue
+        refused = next((ancestor for ancestor, _ in found if not policy.acceptance(ancestor)), None)
+        who = refused or found[0][0]
         says = f"{lacking} of {one.images} pictures have no perceptual hash, so nobody can tell whether they evaluate"
-        remedy = f"begin from weights whose pictures are recorded (step {ancestor.id[:12]})"
-        shown = f"accepted: {accepted}" if accepted else f"{says}: {remedy}"
-        yield fact("unseen", f"pictures of {_named(ancestor.called, one)}", bool(accepted), shown)
+        remedy = f"begin from weights whose pictures are recorded (step {who.id[:12]})"
+        shown = f"{says}: {remedy}" if refused else f"accepted: {policy.acceptance(who)}"
+        yield fact("unseen", f"pictures of {_named(who.called, one)}", refused is None, shown)
 
 
 def _set(lineage: Lineage, found: SetFigures) -> tuple[bool, str]:
