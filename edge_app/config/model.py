@@ -55,6 +55,10 @@ class DeviceConfig(Table):
         return value
 
 
+_SMALLEST_REGION: Final = 0.05
+"""Share of the picture's width and height; in less no vehicle fits."""
+
+
 class DetectorConfig(Table):
     """Detection of vehicles in a picture."""
 
@@ -93,6 +97,8 @@ class DetectorConfig(Table):
     def _has_area(cls, value: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
         if value and not (value[0] < value[2] and value[1] < value[3]):
             raise ValueError("must be left, top, right, bottom with left < right and top < bottom")
+        if value and min(value[2] - value[0], value[3] - value[1]) < _SMALLEST_REGION:
+            raise ValueError(f"must be at least {_SMALLEST_REGION} of the picture wide and high")
         return value
 
 

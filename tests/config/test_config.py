@@ -105,6 +105,7 @@ def test_every_problem_is_reported_with_its_key_and_a_suggestion(toml: Path) -> 
         ('[source]\nkind = "camera"', "lines: at least one counting line is needed"),
         ("[source]\ndevice = -1", "source.device: must be a text in quotes, not -1"),
         ("[detector]\nregion = [0.5, 0, 0.2, 1]", "detector.region: must be left, top, right, bottom"),
+        ("[detector]\nregion = [0.5, 0, 0.54, 1]", "detector.region: must be at least 0.05 of the picture wide"),
         ("[counting]\ninterval_s = 55", "must divide an hour without a remainder, such as 50 or 60, but is 55"),
         ('[counting]\nclasses = ["car", "car"]', "counting.classes: has 'car' twice"),
         ('[counting]\nclasses = ["cars"]', "counting.classes: must be"),
