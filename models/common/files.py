@@ -12,10 +12,14 @@ from edge_app.system.files import write_atomic
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file, and the folders above it, so that a reader finds the old content or the new one, never a part.
 
-    Raises OSError: when the file cannot be written.
+    Raises OSError: with the file's name, when it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, content)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk is found while writing
+        raise
 
 
 def json_bytes(content: Any, indent: int = 2) -> bytes:

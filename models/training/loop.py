@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -162,7 +163,7 @@ class Training:
         try:
             self._states.save()
         except self._tf.errors.OpError as error:
-            reason = str(error.message).splitlines()[0][:160]
+            reason = re.sub(r"\{\{.*?\}\}\s*", "", " ".join(str(error.message).split()))[-120:]
             raise BuildError(
                 f"{self._folder.state} cannot be written ({reason}): make room, then repeat the command; it goes on "
                 "from the state before."

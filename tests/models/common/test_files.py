@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from models.common import files
 from models.common.files import json_bytes, replace_file
 
 
@@ -33,3 +34,13 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pyte
 
 def test_json_is_indented_and_keeps_letters_outside_ascii() -> None:
     assert json_bytes({"camera": "küste"}) == '{\n  "camera": "küste"\n}\n'.encode()
+
+
+def test_a_full_disk_is_told_with_the_files_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_atomic", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        files.replace_file(tmp_path / "deep" / "weights.npz", b"x")
+    assert raised.value.filename == str(tmp_path / "deep" / "weights.npz")
