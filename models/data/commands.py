@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -24,7 +25,7 @@ from models.data.options import parser
 from models.data.problems import Problems
 from models.data.samples import CLASSES, NO_LICENCE, OTHER, Sample
 from models.data.shards import Entry
-from models.data.sources import Source, one, read_sources, write_sources
+from models.data.sources import EACH, Source, one, read_sources, write_sources
 
 READERS: Final[dict[str, Reader]] = {
     "yolo": yolo.read, "voc": voc.read, "coco": coco.read, "csv": rows.read, "cvat": cvat.read,
@@ -33,6 +34,8 @@ WRITERS: Final[dict[str, Writer]] = {"yolo": yolo.write, "voc": voc.write, "coco
 PROGRAM: Final = "python -m models.data"
 WIDE: Final = 160
 """Columns when the output is a file or a pipe: a table there must not be cut."""
+FRAMES, FIXED = 5, 0.1
+"""Pictures, and share of them, that look alike from which a set of single scenes is doubted."""
 T = TypeVar("T")
 
 
@@ -71,6 +74,7 @@ def _import_from(
     mapping.refuse_unmapped(problems.unmapped)
     if not pending:
         raise DataError(f"Nothing in {args.input} is usable.")
+    _fixed_view_told([item.sample.camera for item in pending], args.camera, console)
     index = shards.write(args.out, progress(importing.samples(pending), "writing", console, len(pending)))
     _table("origin", [(f"{e.origin} ({e.licence})", e) for e in index.entries])
     console.print(f"{len(index.entries)} pictures in {len(index.shards)} shards in {args.out}", soft_wrap=True)
@@ -87,6 +91,17 @@ def _sources(args: argparse.Namespace) -> tuple[Source, ...]:
             "then, or --camera each when every picture shows another place."
         )
     return (one(args.origin, args.licence, args.aspect, args.camera),)
+
+
+def _fixed_view_told(cameras: Sequence[str], stated: str | None, console: Console) -> None:
+    """Say when pictures that were imported as single scenes look like frames of one fixed camera."""
+    most = Counter(cameras).most_common(1)[0][1]
+    if stated == EACH and most >= max(FRAMES, len(cameras) * FIXED):
+        console.print(
+            f"{most} of {len(cameras)} pictures look alike, as frames of one fixed view do; others may be of it "
+            "too, with other traffic, and would be split from them. If so, import again with --camera NAME.",
+            soft_wrap=True,
+        )
 
 
 def _pictures_of(labels: Path) -> Path:

@@ -222,3 +222,14 @@ def test_frames_of_one_camera_are_not_split(tmp_path: Path, capsys: pytest.Captu
     assert {entry.camera for entry in shards.read_index(tmp_path / "s").entries} == {"one"}
     assert main(["split", str(tmp_path / "s"), "--share", "0.3", "--out", str(tmp_path / "split.json")]) == 1
     assert "1 camera in all" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("alike", "told"), [(6, True), (2, False)])
+def test_frames_of_a_fixed_view_given_as_single_scenes_are_told(
+    tmp_path: Path, alike: int, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = yolo_set(tmp_path / "set", {f"f{i}": GOOD for i in range(9)})
+    for number in range(alike):
+        (root / f"images/f{number}.jpg").write_bytes(encoded(1, 320, 180, light=1 - 0.03 * number))
+    assert run(root, tmp_path / "s", "--camera", "each") == 0
+    assert ("look alike" in capsys.readouterr().err) == told
