@@ -51,16 +51,27 @@ def partly_hidden(boxes: FloatArray, places: FloatArray) -> NDArray[np.bool_]:
     return hidden
 
 
+def covered(boxes: FloatArray, places: FloatArray) -> FloatArray:
+    """Return float32 (N,): the share of each box (N, 4) px on places (M, 4) px; above 1 where these overlap."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    share: FloatArray = _shared(boxes, places).sum(axis=1) / np.maximum(sides[:, 0] * sides[:, 1], 1)
+    return share
+
+
+def _shared(boxes: FloatArray, places: FloatArray) -> FloatArray:
+    low = np.maximum(boxes[:, None, :2], places[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], places[None, :, 2:])
+    area: FloatArray = np.maximum(high - low, 0).prod(axis=2)
+    return area
+
+
 def returns(boxes: FloatArray, places: FloatArray) -> FloatArray:
     """Return float32 (N, M): how well each box (N, 4) px fits each place (M, 4) px of a vehicle hidden since, 0..1.
 
     0 where another vehicle must be there now: too far beside it, or of another size.
     """
-    low = np.maximum(boxes[:, None, :2], places[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], places[None, :, 2:])
-    both = np.maximum(high - low, 0).prod(axis=2)
     own, other = (boxes[:, 2:] - boxes[:, :2])[:, None], (places[:, 2:] - places[:, :2])[None]
-    share = both / np.maximum(np.minimum(own.prod(axis=2), other.prod(axis=2)), 1)
+    share = _shared(boxes, places) / np.maximum(np.minimum(own.prod(axis=2), other.prod(axis=2)), 1)
     ratio = np.minimum(own, other) / np.maximum(np.maximum(own, other), 1)
     whole = (ratio.min(axis=2) >= _WHOLE) & (share >= _STARTED)
     smaller = (own <= other / _SHRUNK).all(axis=2) & (ratio.max(axis=2) >= _WHOLE) & (ratio.min(axis=2) >= _SMALLEST)

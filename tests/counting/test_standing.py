@@ -11,7 +11,7 @@ from edge_app.counting import standing
 from edge_app.counting.tracker import Tracker
 from edge_app.records import Detections, Line
 from tests.support.covers import hidden, lorry
-from tests.support.trajectories import Sensor, Vehicle, count, track
+from tests.support.trajectories import Observation, Sensor, Vehicle, count, track
 
 LINE = Line("middle", (0.5, 0.98), (0.5, 0.02))
 """Upright: moving right is left_to_right."""
@@ -98,3 +98,28 @@ def test_a_standing_vehicle_is_forgotten_after_a_while() -> None:
     assert len(tracker) == 1
     tracker.update(Detections.empty(), 4.1 + standing.HIDDEN_S)
     assert len(tracker) == 0
+
+
+@pytest.mark.parametrize("fps", [5, 15])
+@pytest.mark.parametrize("seed", range(3))
+def test_doubtful_boxes_on_a_standing_queue_count_nothing(fps: float, seed: int) -> None:
+    """Now and then the detector sees a part of one car, or two as one, with a score of 0.2 to 0.3."""
+    sensor, rng = Sensor(fps=fps, seed=seed), np.random.default_rng(seed)
+    queue = [stops((-np.inf, 99.0), acceleration=BRISK, beyond=1.1 * n + 0.1 * seed, until=10.0) for n in range(-2, 3)]
+    observed = sensor.observe(queue, 10)
+    shown = [Observation(t, with_ghost(found, sensor, rng) if t > 1 else found) for t, found in observed]
+    assert count(shown, LINE, sensor=sensor) == []
+
+
+def with_ghost(found: Detections, sensor: Sensor, rng: np.random.Generator) -> Detections:
+    """Return the detections with a doubtful one near the line in two of five frames."""
+    middle, half = 0.5 + LENGTH * rng.uniform(-1, 1), LENGTH * rng.uniform(0.2, 0.6)
+    box = [(middle - half) * sensor.width, 0.45 * sensor.height, (middle + half) * sensor.width, 0.55 * sensor.height]
+    score, shows = rng.uniform(0.2, 0.3), rng.random() < 0.4
+    if not shows:
+        return found
+    return Detections(
+        np.append(found.boxes, np.array([box], np.float32), axis=0),
+        np.append(found.scores, np.float32(score)),
+        np.append(found.classes, np.int16(0)),
+    )
