@@ -76,7 +76,7 @@ _DOUBT = 2.0
 """Additional displacement, box sizes, for each point of mean score below one half: a track that the detector doubts
 must prove itself by its motion."""
 _GHOST, _ON_OTHERS = 0.4, 0.5
-"""Score below which a detection starts no track where so large a share of its box lies on other vehicles."""
+"""Score below which a detection starts no track where so large a share of its box lies on vehicles that stand."""
 _SIZE_COST, _CLASS_COST, _UNCONFIRMED_COST = 0.4, 0.2, 0.2
 """Costs of a pair beside its distance: per unit of log size ratio, of another class, and of an unconfirmed track."""
 
@@ -131,7 +131,7 @@ class Tracker:
             new = self._find_hidden(stood, new, detections, time)
         self._hold_standing(time)
         self._drop_lost(time)
-        self._start(self._without_ghosts(new, detections, time), detections, time)
+        self._start(self._without_ghosts(new, detections), detections, time)
         return self._confirmed_tracks(time)
 
     def _predict(self, elapsed: float) -> None:
@@ -303,14 +303,12 @@ class Tracker:
         whole: FloatArray = np.where((stands & hidden)[:, None], self._place[tracks], boxes)
         return whole
 
-    def _without_ghosts(self, new: NDArray[np.intp], detections: Detections, time: float) -> NDArray[np.intp]:
-        """Return these detections without doubtful ones on other vehicles: ghosts, or what they nearly hide."""
+    def _without_ghosts(self, new: NDArray[np.intp], detections: Detections) -> NDArray[np.intp]:
+        """Return these detections without doubtful ones on vehicles that stand: nothing else can be there."""
         doubtful = detections.scores[new] < _GHOST
-        if not doubtful.any():
+        if not self._stands.any() or not doubtful.any():
             return new
-        moving = self._confirmed & ~self._stands & (self._last_seen == time)
-        places = np.concatenate([self._place[self._stands], self._box[moving]])
-        share = standing.covered(detections.boxes[new], places)
+        share = standing.covered(detections.boxes[new], self._place[self._stands])
         return new[~doubtful | (share < _ON_OTHERS)]
 
     def _hold_standing(self, time: float) -> None:

@@ -130,7 +130,7 @@ def _cut_out(image: Image, road: Image, box: FloatArray) -> Cutout:
     outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = np.zeros(part.shape[:2], np.uint8)
     if outlines:
-        cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], -1, 255, cv2.FILLED)
+        cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], -1, (255,), cv2.FILLED)
     soft = (cv2.GaussianBlur(filled, (3, 3), 0)[..., None] / 255).astype(np.float32)
     return Cutout(part.copy(), soft)
 
