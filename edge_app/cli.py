@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -52,6 +53,7 @@ STOP: Final = threading.Event()
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with these arguments, by default those of the process, and return its exit code."""
+    _open_standard_streams()
     # Before anything slow: a stop during start-up must end cleanly too.
     signal.signal(signal.SIGTERM, _on_signal)
     signal.signal(signal.SIGINT, _on_signal)
@@ -79,6 +81,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _discard_output()
         return _print_problems([f"the output cannot be written ({(error.strerror or str(error)).lower()})"], 1)
+
+
+def _open_standard_streams() -> None:
+    """Connect stdin, stdout and stderr to /dev/null where they are closed: a file or socket would get their number."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  # lives as long as the program
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
 
 
 def _discard_output() -> None:

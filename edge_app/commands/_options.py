@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_app.errors import ConfigError, StoreError
-from edge_app.system.files import write_atomic
+from edge_app.system.files import open_descriptor, write_atomic
 
 if TYPE_CHECKING:
     from edge_app.config.model import Config
@@ -34,7 +35,10 @@ def add_fps(parser: argparse.ArgumentParser) -> None:
 
 
 def _rate(text: str) -> float:
-    rate = float(text)
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
     if not 0.1 <= rate <= 1000:
         raise argparse.ArgumentTypeError(f"must be 0.1 to 1000 frames/s, not {text}")
     return rate
@@ -96,7 +100,7 @@ def try_output(path: Path) -> None:
     try:
         if path.is_dir():
             raise ConfigError(f"{path} is a folder; name a file in it")
-        if path.exists() and not path.is_file():
+        if open_descriptor(path) is not None or (path.exists() and not path.is_file()):
             return  # a pipe or a device
         with tempfile.TemporaryFile(dir=path.resolve().parent, buffering=0) as file:
             if file.write(bytes(_TRIED_BYTES)) < _TRIED_BYTES:

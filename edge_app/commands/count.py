@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,9 @@ from edge_app.errors import ConfigError, SourceError
 if TYPE_CHECKING:
     from edge_app.offline.replay import Replay
     from edge_app.records import FrameResult, Line
+
+_FIRST_YEAR, _LAST_YEAR = 1900, 9000
+"""Bounds of --start: days are added to it."""
 
 HELP = "count a recording, or several in a row: every frame, the same events each time"
 
@@ -56,7 +59,8 @@ def _time_of_day(text: str) -> datetime:
         at = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
     except ValueError:
         at = datetime.min
-    if at.tzinfo is None:
+    offset = at.utcoffset()
+    if offset is None or offset % timedelta(minutes=1) or not _FIRST_YEAR <= at.year <= _LAST_YEAR:
         raise argparse.ArgumentTypeError(
             f'"{text}" is no time with its offset from UTC; write it as 2026-05-01T07:00+02:00'
         )
@@ -66,6 +70,7 @@ def _time_of_day(text: str) -> datetime:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Count, write the results and print the totals; return 0, or 1 when interrupted before the end."""
     from edge_app.app import build_detector, build_lines, build_pipeline, build_recording
+    from edge_app.config.lint import lint_lines
     from edge_app.console.terminal import bar, stderr
     from edge_app.offline import replay
     from edge_app.offline.bins import Bins, csv_text
@@ -83,7 +88,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         stack.callback(source.close)
         pipeline = build_pipeline(config, detector := build_detector(config))
         annotated = stack.enter_context(_Annotated(arguments.annotate, source.rate, lines, classes))
-        progress = stack.enter_context(bar(arguments.videos[0].name, source.frames_expected))
+        progress = stack.enter_context(bar(_task(arguments.videos), source.frames_expected))
 
         def on_frame(result: FrameResult) -> None:
             annotated.write(result)
@@ -101,8 +106,12 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         texts[arguments.csv] = csv_text(bins.rows(counted.crossings, lines, classes))
     problems = [*write_results(texts), *annotated.problems]  # written before anything is printed, which may fail too
     _print_totals(counted, lines, classes)
+    if len(arguments.videos) > 1 or arguments.start:
+        _print_span(len(arguments.videos), arguments.start, bins.seen_s)
     if not arguments.config and not arguments.line:
         stderr().print("No --line given: counted on a line across the middle of the picture; see edge-app count --help")
+    for finding in lint_lines(config):
+        stderr().print(finding)
     if counted.warning:
         stderr().print(counted.warning)
     if stop.is_set():
@@ -122,6 +131,16 @@ def _print_totals(counted: Replay, lines: Sequence[Line], classes: Sequence[str]
     out.print(f"{counted.frames} frames in {counted.wall_s:.1f} s, {counted.frames / counted.wall_s:.0f} frames/s")
 
 
+def _print_span(recordings: int, start: datetime | None, seconds: float) -> None:
+    from edge_app.console.terminal import stdout
+
+    if start is None:
+        span = f"{seconds:.0f} s"
+    else:
+        span = f"{start:%Y-%m-%d %H:%M:%S} to {start + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S} (UTC{start:%z})"
+    stdout().print(f"{recordings} recording{'s' * (recordings > 1)}, {span}")
+
+
 def _refuse_overwriting(arguments: argparse.Namespace) -> None:
     if arguments.bins and not arguments.csv:
         raise ConfigError("--bins: give the file for them with --csv BINS.csv")
@@ -131,6 +150,10 @@ def _refuse_overwriting(arguments: argparse.Namespace) -> None:
     for path in outputs:
         if path.exists() and any(video.exists() and path.samefile(video) for video in arguments.videos):
             raise ConfigError(f"{path} is the recording itself; give the output another name")
+
+
+def _task(videos: Sequence[Path]) -> str:
+    return videos[0].name if len(videos) == 1 else f"{len(videos)} recordings"
 
 
 class _Annotated:

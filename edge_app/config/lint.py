@@ -19,7 +19,7 @@ _STEPS: Final = 1000
 
 def lint(config: Config) -> list[str]:
     """Return one sentence for each setting that is allowed but probably not intended."""
-    findings = _lines_at_edge(config) + _masked_lines(config)
+    findings = lint_lines(config)
     source, mqtt = config.source, config.mqtt
     if source.kind == "street" and "kind" in source.model_fields_set:
         findings.append(
@@ -47,6 +47,11 @@ def lint(config: Config) -> list[str]:
             "device.device: is still the default; two devices with one name disconnect each other from the broker"
         )
     return findings + exposed_secrets(config)
+
+
+def lint_lines(config: Config) -> list[str]:
+    """Return one sentence for each counting line that will probably miss vehicles: at an edge, or under a mask."""
+    return _lines_at_edge(config) + _masked_lines(config)
 
 
 def _lines_at_edge(config: Config) -> list[str]:

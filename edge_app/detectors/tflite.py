@@ -5,6 +5,7 @@ The runtime is ai-edge-litert where it is installed, elsewhere (32-bit Raspberry
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import os
@@ -57,7 +58,10 @@ def _hidden_info_lines() -> Iterator[None]:
             os.dup2(stderr, 2)
             os.close(stderr)
             captured.seek(0)
-            os.write(2, b"".join(line for line in captured if not line.startswith(b"INFO: ")))
+            others = b"".join(line for line in captured if not line.startswith(b"INFO: "))
+            if others:
+                with contextlib.suppress(OSError):  # nobody can read it: that must not cost the model
+                    os.write(2, others)
 
 
 class TfliteEngine:

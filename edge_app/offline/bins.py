@@ -13,6 +13,8 @@ from edge_app.records import DIRECTIONS, Crossing, Line
 
 MINUTES = (1, 5, 15, 60)
 """Lengths of a bin that divide an hour as counting programmes do."""
+_LEAST_S = 1e-6
+"""Less is an error of rounding at the edge of a bin."""
 HEADER = ("start", "end", "line", "direction", "class", "count", "covered_s")
 
 
@@ -29,24 +31,31 @@ class Bins:
         self._offset_s = (start - self._midnight).total_seconds() if start and self._midnight else 0.0
         self._covered_s: defaultdict[int, float] = defaultdict(float)
         self._last_s: float | None = None
+        self._end_s = 0.0
 
     def observe(self, at: float) -> None:
         """Take the time of the next frame, s from the first one."""
-        last, self._last_s = self._last_s, at
+        last, self._last_s, self._end_s = self._last_s, at, at
         if last is not None and at - last <= self._longest_gap_s:
             self._cover(last, at)
+
+    @property
+    def seen_s(self) -> float:
+        """Time of the end of what was taken so far, s from the first frame."""
+        return self._end_s
 
     def finish(self, step_s: float) -> None:
         """Cover the last frame, which lasts `step_s` s."""
         if self._last_s is not None:
             self._cover(self._last_s, self._last_s + step_s)
+            self._end_s = self._last_s + step_s
 
     def _cover(self, begin: float, end: float) -> None:
         first, last = self._number(begin), self._number(end)
         for number in range(first, last + 1):
             bin_start = number * self._length_s - self._offset_s
             covered = min(end, bin_start + self._length_s) - max(begin, bin_start)
-            if covered > 0:
+            if covered > _LEAST_S:
                 self._covered_s[number] += covered
 
     def _number(self, at: float) -> int:

@@ -23,6 +23,7 @@ from edge_app.errors import SourceEnded
 from edge_app.records import Counts, Crossing, Frame, FrameResult, Line
 from edge_app.sources.recording import Recording
 from edge_app.sources.recording_series import Part, RecordingSeries
+from edge_app.system.names import as_utf8
 from edge_app.system.threads import Latest, Worker, join_all
 
 _WAIT_S = 0.5
@@ -144,7 +145,7 @@ def result(
     """Return the content of the result file of `count`, schema edge-app/count-result/1."""
     return {
         "schema": "edge-app/count-result/1",
-        "clip": clip.name,
+        "clip": as_utf8(clip.name),
         "width": replay.size[0],
         "height": replay.size[1],
         "fps": replay.fps,
@@ -188,5 +189,5 @@ def with_times(found: dict[str, Any], start: datetime | None, parts: Sequence[Pa
 
     if start is not None:
         found = {**found, "events": [{**event, "at": at(event["time_s"])} for event in found["events"]]}
-    clips = [{"clip": p.path.name, "frames": p.frames, "fps": p.fps, "start": at(p.start_s)} for p in parts]
+    clips = [{"clip": as_utf8(p.path.name), "frames": p.frames, "fps": p.fps, "start": at(p.start_s)} for p in parts]
     return {**found, "clips": clips} if clips else found

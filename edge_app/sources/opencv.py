@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -118,7 +119,7 @@ def _why_no_picture(path: Path, capture: cv2.VideoCapture) -> str:
     if not capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
         return f"The video {path} holds no picture: try to play it, or record it again."
     code = round(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True).decode("latin-1").strip("\0 ")
-    convert = f"convert it, for example with ffmpeg -i {path.name} -c:v libx264 OUT.mp4"
+    convert = f"convert it, for example with ffmpeg -i {shlex.quote(str(path))} -c:v libx264 OUT.mp4"
     if code.lower() == "av01":
         return f"{path} is AV1, which this build of OpenCV ({cv2.__version__}) cannot decode: {convert}."
     codec = repr(code) if code.isprintable() and code else "unknown"

@@ -44,6 +44,7 @@ class MediaClock:
         self._now = -self.step
         self.timed = False
         """Whether any stamp was later than the one before."""
+        self._leap: list[tuple[float, float]] = []
         self.leaps: list[tuple[float, float]] = []
         """Time and length of each jump of the stamps, s; the length of a jump back is negative."""
 
@@ -64,12 +65,15 @@ class MediaClock:
     def _watch(self, stamp: float) -> None:
         moved, self._stamp = stamp - self._stamp, stamp
         self.timed |= moved > 0
-        if not math.isnan(moved) and not -_BACK_S <= moved <= _LONGEST_STEP_S:
-            self.leaps.append((self._now, moved))
+        if -_BACK_S <= moved <= _LONGEST_STEP_S:
+            self.leaps += self._leap
+        # A single odd stamp, as decoders give the last frame, is no leap: the next one tells.
+        odd = not math.isnan(moved) and not -_BACK_S <= moved <= _LONGEST_STEP_S
+        self._leap = [(self._now, moved)] if odd else []
 
     def restart(self) -> None:
         """Continue the clock when the recording begins again and its time stamps start over."""
-        self._offset, self._stamp = None, math.nan
+        self._offset, self._stamp, self._leap = None, math.nan, []
 
 
 class RateLimit:

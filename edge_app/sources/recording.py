@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -171,7 +172,7 @@ class Recording:
         if self.lasted_s > 1.0 and self._repeats.count == self._read - 1:
             yield (
                 f"All pictures of {self.path} are the same: try to play it; if they differ there, convert it, for "
-                f"example with ffmpeg -i {self.path.name} -vf yadif -c:v libx264 OUT.mp4"
+                f"example with ffmpeg -i {shlex.quote(str(self.path))} -vf yadif -c:v libx264 OUT.mp4"
             )
 
     def _remarks_on_times(self) -> Iterator[str]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
+
+_STANDARD: Final = {"stdout": 1, "stderr": 2}
+_DESCRIPTOR: Final = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d{1,4})")
 
 
 @contextlib.contextmanager
@@ -24,13 +29,19 @@ def private_files() -> Iterator[None]:
 def write_atomic(path: Path, content: bytes | str, *, mode: int | None = None) -> None:
     """Replace a file as a whole and wait until it is on disk.
 
-    path: a link is followed; anything that is not a regular file (a pipe, /dev/stdout) is written to directly.
+    path: a link is followed; anything that is not a regular file (a pipe) is written to directly, and so is an open
+    descriptor (/dev/stdout, /dev/fd/N), whatever file it belongs to: `--out /dev/stdout >> FILE` adds to it.
     content: bytes, or text that is written as UTF-8 with its line ends unchanged.
     mode: permission bits, set regardless of the umask; None keeps those of the replaced file. Root also keeps its
     owner.
     Raises OSError: when the folder is absent, full or not writable; nothing is left behind then.
     """
     data = content.encode() if isinstance(content, str) else content
+    descriptor = open_descriptor(path)
+    if descriptor is not None:
+        with os.fdopen(os.dup(descriptor), "wb") as opened:
+            opened.write(data)
+        return
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
@@ -48,6 +59,12 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int | None = None) -
         draft.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def open_descriptor(path: Path) -> int | None:
+    """Return the number of the open descriptor that a path such as /dev/stdout or /dev/fd/3 names; None for others."""
+    match = _DESCRIPTOR.fullmatch(str(path))
+    return None if match is None else _STANDARD.get(match[1], int(match[2] or 0))
 
 
 def _resolved(path: Path) -> Path:

@@ -15,6 +15,11 @@ def stays_below(name: str) -> bool:
     return not unprintable and "\\" not in name and all(part not in ("", ".", "..") for part in name.split("/"))
 
 
+def as_utf8(text: str) -> str:
+    """Return a file name as valid UTF-8, for a file that others read: bytes that are none become U+FFFD."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def clean(text: str, keep: str = "") -> str:
     """Return text without characters that a terminal could take for a command. keep: those that stay all the same."""
     return "".join(c if c.isprintable() or c in keep else " " for c in text)

@@ -160,3 +160,26 @@ def test_a_problem_with_a_strange_name_is_one_line(tmp_path: Path, capsys: pytes
     assert cli.main(["count", str(tmp_path / "a\x1b[31m\nb.mp4")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "\x1b" not in line
+
+
+# --- standard streams that are not there
+
+
+@pytest.mark.parametrize(("closed", "code"), [("2>&-", 0), (">&-", 0), ("2>/dev/full", 1), ("<&- >&- 2>&-", 0)])
+def test_streams_that_are_closed_or_full_cost_no_result(tmp_path: Path, closed: str, code: int) -> None:
+    video, out = write_video(tmp_path / "road.mp4", range(5)), tmp_path / "result.json"
+    command = f'"{sys.executable}" -m edge_app count "{video}" --out "{out}" {closed}'
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    assert json.loads(out.read_text())["frames"] == 5
+    assert "Traceback" not in done.stderr
+
+
+def test_a_result_for_stdout_is_added_to_the_file_behind_it(tmp_path: Path) -> None:
+    video, log = write_video(tmp_path / "road.mp4", range(5)), tmp_path / "log.txt"
+    log.write_text("precious\n")
+    command = f'"{sys.executable}" -m edge_app count "{video}" --out /dev/stdout >> "{log}"'
+    assert subprocess.run(["/bin/sh", "-c", command], capture_output=True, timeout=60, check=False).returncode == 0
+    text = log.read_text()
+    assert text.startswith('precious\n{\n "schema"')
+    assert "5 frames" in text

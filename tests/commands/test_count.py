@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,9 @@ def test_recordings_in_a_row_with_a_time_of_day_as_json_and_csv(street: Path, tm
     ("more", "told"),
     [
         (["--start", "2026-05-01T07:00"], "write it as 2026-05-01T07:00+02:00"),
+        (["--start", "9999-12-31T23:59:59+00:00"], "write it as"),
+        (["--start", "2026-05-01T07:00:00+00:00:30"], "write it as"),
+        (["--fps", "abc"], "0.1 to 1000"),
         (["--start", "yesterday"], "write it as 2026-05-01T07:00+02:00"),
         (["--bins", "7"], "choose from"),
         (["--fps", "0"], "0.1 to 1000"),
@@ -78,3 +82,15 @@ def test_a_wrong_option_is_told_in_one_sentence(
         code = exit_.code
     assert code == 2
     assert told in capfd.readouterr().err
+
+
+def test_a_mask_over_the_line_is_told_and_a_name_that_is_no_utf8_becomes_valid_json(
+    street: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config, out = tmp_path / "config.toml", tmp_path / "result.json"
+    config.write_text("[source]\nfps_limit = 1\n[privacy]\nmasks = [[[0.3, 0.0], [0.6, 1.0]]]\n")
+    odd = tmp_path / os.fsdecode(b"b\xe4d.mp4")
+    odd.symlink_to(street)
+    assert cli.main(["count", str(odd), "--config", str(config), "--line", LINE, "--out", str(out)]) == 0
+    assert "100% of it lies under privacy.masks" in " ".join(capfd.readouterr().err.split())
+    assert json.loads(out.read_bytes())["clip"] == "b\N{REPLACEMENT CHARACTER}d.mp4"

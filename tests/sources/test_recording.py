@@ -285,8 +285,8 @@ def test_a_raw_stream_is_told_to_hold_no_times_unless_its_rate_is_given(
     raw = ffmpeg(video, "-c:v", codec, *log, "-bf", "0", to=tmp_path / name)
     source = Recording(raw)
     assert len(read_all(source)) == 50
-    stamped = name.endswith(".m2v")  # MPEG-2 carries a time code of its own
-    assert ("holds no times" in source.status.detail) is not stamped
+    if not name.endswith(".m2v"):  # some versions of FFmpeg take the time code of MPEG-2
+        assert "holds no times" in source.status.detail
     source = Recording(raw, fps=10.0)
     frames = read_all(source)
     assert [frame.monotonic for frame in frames] == pytest.approx([i / 10 for i in range(50)])
@@ -317,7 +317,8 @@ def test_a_leap_of_the_clock_loses_no_frame_and_is_told(video: Path, tmp_path: P
     frames = read_all(source)
     assert len(frames) == 100
     assert frames[-1].monotonic == pytest.approx(99 / 25, abs=0.1)
-    assert f"leaps by {leap_s:+.0f} s" in source.status.detail
+    around = leap_s + 2**33 / 90_000  # the clock of a transport stream begins anew after 26.5 h
+    assert any(f"leaps by {leap:+.0f} s" in source.status.detail for leap in (leap_s, around))
     assert "breaks off" not in source.status.detail
 
 
@@ -336,7 +337,7 @@ def test_a_codec_that_this_build_lacks_is_named_with_a_remedy(video: Path, tmp_p
         pytest.skip("this build of OpenCV decodes AV1")
     error = error_of(av1)
     assert "is AV1, which this build of OpenCV" in error
-    assert "ffmpeg -i av1.mp4" in error
+    assert f"ffmpeg -i {av1} " in error
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.mp4", b"\xff\xfe.mp4", b"road.\xe9", "straße \u202e.mp4".encode()])
