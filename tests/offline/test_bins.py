@@ -80,8 +80,8 @@ def test_no_vehicle_and_no_second_is_lost_or_doubled(
     bins, at, seen = Bins(minutes, start, 50.0), 0.0, 0.0
     bins.observe(at)
     for step in steps:
-        at += step
-        seen += step if step <= 50.0 else 0.0
+        before, at = at, at + step
+        seen += at - before if at - before <= 50.0 else 0.0
         bins.observe(at)
     rows = list(bins.rows([crossing(c) for c in crossed], [LINE], CLASSES))
     assert sum(row[5] for row in rows) == len(crossed)
