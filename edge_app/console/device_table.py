@@ -134,8 +134,10 @@ class DeviceTable:
                 return self._read(site, device, line, CountsMessage, message.payload)
             case [site, device, kind] if kind in _DEVICE_KINDS and _are_names(site, device):
                 return self._read(site, device, "", _DEVICE_KINDS[kind], message.payload)
+            case [site, device, "meta", config] if _are_names(site, device, config):
+                return None  # an earlier configuration of a device, for whoever keeps its intervals
             case [_, _, kind, *_] if kind not in _DEVICE_KINDS and kind not in _LINE_KINDS:
-                return None  # later versions may add topics to the contract
+                return None  # commands and replies; later versions may add topics to the contract
         self.unreadable += 1
         return None
 
