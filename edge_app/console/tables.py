@@ -1,8 +1,8 @@
-"""Show devices and their messages: as tables for a terminal of 80 columns, or as one line for each message."""
+"""Show devices and their messages: as tables for a terminal of any width, or as one line for each message."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -10,19 +10,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edge_app.console.columns import SIGNS, Columns, Fitted, columns
 from edge_app.console.device_table import DeviceEntry, DeviceTable, LineEntry, Update
 from edge_app.mqtt.messages import CountsMessage, DirectionCounts, Health, Status
-from edge_app.records import DIRECTIONS
 from edge_app.system.names import clean
-
-SIGNS: Final = dict(zip(DIRECTIONS, (">", "<"), strict=True))
-"""Signs for left to right and right to left across a line, where names do not fit."""
 
 _STYLES: Final = {"online": "green", "stopped": "yellow", "offline": "bold red"}
 _GOOD_COVERAGE: Final = 0.95
 """From this coverage on, counts of zero mean an empty road."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-_LINE_WIDTH, _TIME_WIDTH, _CELL_WIDTH, _COVER_WIDTH = 12, 8, 8, 5
 
 
 def age(seconds: float) -> str:
@@ -86,35 +82,51 @@ def device_view(device: DeviceEntry, classes: Sequence[str], rows: int) -> Rende
     return Group(*parts)
 
 
-def _intervals(line: LineEntry, classes: Sequence[str], rows: int) -> Table:
-    table = _table(classes, "from UTC")
-    for counts in line.recent[-rows:]:
-        table.add_row(f"{counts.start:%H:%M:%S}", *_cells(counts.counts, classes), _coverage(counts), _notes(counts))
-    table.add_section()
-    table.add_row("in all", *_cells(line.recent[-1].totals, classes), style="bold")
-    return table
+def _intervals(line: LineEntry, classes: Sequence[str], rows: int) -> RenderableType:
+    recent = line.recent[-rows:]
+
+    def made(room: int) -> Table:
+        fitted = columns(room, classes, [*(counts.counts for counts in recent), recent[-1].totals])
+        table = fitted.table()
+        for counts in recent:
+            table.add_row(f"{counts.start:%H:%M:%S}", *_cells(counts.counts, fitted), _coverage(counts), _notes(counts))
+        table.add_section()
+        table.add_row("in all", *_cells(recent[-1].totals, fitted), style="bold")
+        return table
+
+    return Fitted(made)
 
 
 def devices_view(devices: DeviceTable, now: datetime) -> RenderableType:
     """Show every device under the prefix with the newest interval of each of its lines. now: UTC."""
     if not devices.entries:
         return Text("No device has reported yet.", style="dim")
-    parts: list[RenderableType] = [_table(devices.classes, "line", "from UTC")]
+    return Fitted(lambda room: _devices(devices, now, _fitted(devices, room)))
+
+
+def _fitted(devices: DeviceTable, room: int) -> Columns:
+    lines = [(name, line) for device in devices.entries.values() for name, line in device.lines.items()]
+    return columns(
+        room, devices.classes, [line.recent[-1].counts for _, line in lines], ["", *(name for name, _ in lines)]
+    )
+
+
+def _devices(devices: DeviceTable, now: datetime, fitted: Columns) -> RenderableType:
+    parts: list[RenderableType] = [fitted.table()]
     for (site, name), device in sorted(devices.entries.items()):
         parts += [Text(), device_head(f"{site}/{name}", device, *_device_state(device, now))]
         parts += [Text(f"  {problem}", style="yellow") for problem in problems(device)]
-        parts += [_newest(device, devices.classes)] if device.lines else []
+        parts += [_newest(device, fitted)] if device.lines else []
     return Group(*parts)
 
 
-def _newest(device: DeviceEntry, classes: Sequence[str]) -> Table:
-    table = _table(classes, "line", "from UTC")
-    table.show_header = False
+def _newest(device: DeviceEntry, fitted: Columns) -> Table:
+    table = fitted.table(show_header=False)
     # Figures of a device that is offline are old.
     style = "dim" if device.status and device.status.state == "offline" else ""
     for name, line in sorted(device.lines.items()):
         counts = line.recent[-1]
-        figures = (*_cells(counts.counts, classes), _coverage(counts), _notes(counts, line.missing))
+        figures = (*_cells(counts.counts, fitted), _coverage(counts), _notes(counts, line.missing))
         table.add_row(name, f"{counts.start:%H:%M:%S}", *figures, style=style)
     return table
 
@@ -122,7 +134,7 @@ def _newest(device: DeviceEntry, classes: Sequence[str]) -> Table:
 def device_head(name: str, device: DeviceEntry, *more: str) -> Text:
     """Return one line with a device's name, its state and further texts."""
     state = clean(device.status.state) if device.status else "unknown"
-    head = Text.assemble((name, "bold"), "  ", (state, _STYLES.get(state, "yellow")), overflow="ellipsis", no_wrap=True)
+    head = Text.assemble((name, "bold"), "  ", (state, _STYLES.get(state, "yellow")), overflow="fold")
     return head.append("".join(f"  {part}" for part in more))
 
 
@@ -144,24 +156,11 @@ def problems(device: DeviceEntry) -> Iterator[str]:
             yield f"source: {clean(source.state)}"
 
 
-def _table(classes: Iterable[str], *first: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in first:
-        width = _LINE_WIDTH if name == "line" else _TIME_WIDTH
-        table.add_column(f"\n{name}", width=width, no_wrap=True, overflow="ellipsis")
-    for label in map(clean, classes):
-        signs = "".join(f"{sign:>4}" for sign in SIGNS.values())
-        table.add_column(f"{label}\n{signs}", justify="right", min_width=max(_CELL_WIDTH, len(label)), no_wrap=True)
-    table.add_column("\ncover", justify="right", width=_COVER_WIDTH, no_wrap=True)
-    table.add_column("\nnotes", overflow="fold")
-    return table
-
-
-def _cells(counts: Mapping[str, DirectionCounts], classes: Iterable[str]) -> Iterator[Text]:
-    for label in classes:
+def _cells(counts: Mapping[str, DirectionCounts], fitted: Columns) -> Iterator[Text]:
+    for label in fitted.classes:
         found = counts.get(label)
-        both = (found.left_to_right, found.right_to_left) if found else ()
-        yield Text("".join(f"{n:>4}" for n in both) or "-", style="" if any(both) else "dim")
+        seen = found is not None and (found.left_to_right or found.right_to_left)
+        yield Text(fitted.cell(label, found), style="" if seen else "dim")
 
 
 def _coverage(counts: CountsMessage) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -85,8 +86,12 @@ def test_no_message_ends_the_program(topic: str, payload: bytes) -> None:
     assert shown(watch_view(table, at(0), "broker", "", connected=True))
 
 
-def test_additions_to_the_contract_are_no_fault() -> None:
-    assert device_table(Message(f"{DEVICE.prefix}/snapshot", b"\xff\xd8")).unreadable == 0
+@pytest.mark.parametrize("topic", ["snapshot", "meta/0123456789ab", "commands/resend", "replies/resend", "new/a/b"])
+@pytest.mark.parametrize("payload", [b"\xff\xd8", b"", b"{}"])
+def test_topics_that_bring_no_counts_are_no_fault(topic: str, payload: bytes) -> None:
+    table = device_table(status("online"), meta(), Message(f"{DEVICE.prefix}/{topic}", payload, 1, True))
+    assert table.unreadable == 0
+    assert table.entries["delft", "cam-1"].meta is not None
 
 
 def test_a_cleared_status_removes_the_device() -> None:
@@ -140,6 +145,36 @@ def test_long_names_still_fit() -> None:
     far = Device("s" * 64, "d" * 64, "boot", "0.1.0")
     table = device_table(status("online", far), health(far), counts(1, device=far, line="l" * 64))
     assert max(map(len, shown(watch_view(table, at(0), "broker", "", connected=True)).splitlines())) <= 80
+
+
+@given(
+    width=st.integers(40, 130),
+    cars=st.sampled_from([0, 7, 42, 1234]),
+    line=st.sampled_from(["n", "north", "main-road-south-side"]),
+    coverage=st.sampled_from([0.0, 0.451, 1.0]),
+    more=st.sampled_from([(), ("bicycle",), ("bicycle", "tram", "horse-drawn-carriage")]),
+)
+@settings(deadline=None, max_examples=60)
+def test_no_terminal_cuts_a_figure_or_a_flag(
+    width: int, cars: int, line: str, coverage: float, more: tuple[str, ...]
+) -> None:
+    sent = json.loads(counts(1, cars, line=line).payload)
+    for label in more:
+        sent["counts"][label] = {"left_to_right": 3, "right_to_left": 4}
+    sent |= {"coverage": coverage, "quality": ["clock_unsynced", "synthetic"]}
+    table = device_table(status("online"), Message(f"{DEVICE.prefix}/counts/{line}", json.dumps(sent).encode()))
+    text = shown(watch_view(table, at(120), "broker", "", connected=True), width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert re.search(rf"12:01:00 +{cars} +0 .*{int(coverage * 100)} %", text)
+    tail = "".join(re.sub(r"^.* %", "", lined) for lined in text[text.index("12:01:00") :].splitlines())
+    assert "clock_unsynced,synthetic" in re.sub(r"\s", "", tail)
+
+
+def test_totals_of_a_large_road_stay_apart() -> None:
+    sent = json.loads(counts(1).payload)
+    sent["totals"]["car"] = {"left_to_right": 51270, "right_to_left": 49881}
+    table = device_table(meta(), Message(f"{DEVICE.prefix}/counts/north", json.dumps(sent).encode()))
+    assert row(shown(demo_view(table, 12, "", 30)), "in all").split()[2:4] == ["51270", "49881"]
 
 
 def test_unknown_classes_have_a_column_too() -> None:

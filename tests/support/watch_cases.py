@@ -71,9 +71,9 @@ def device_table(*received: Message) -> DeviceTable:
     return table
 
 
-def shown(view: RenderableType, *, colour: bool = False) -> str:
-    """Return a view as a terminal of 80 columns shows it; colour: with escape codes."""
-    console = Console(width=80, file=io.StringIO(), force_terminal=colour, record=True, color_system="standard")
+def shown(view: RenderableType, *, colour: bool = False, width: int = 80) -> str:
+    """Return a view as a terminal of `width` columns shows it; colour: with escape codes."""
+    console = Console(width=width, file=io.StringIO(), force_terminal=colour, record=True, color_system="standard")
     console.print(view)
     return console.export_text(styles=colour)
 
