@@ -19,7 +19,7 @@ _Table: TypeAlias = Mapping[str, DirectionCounts]
 SIGNS: Final = dict(zip(DIRECTIONS, (">", "<"), strict=True))
 """Signs for left to right and right to left across a line, where names do not fit."""
 
-_LINE_WIDTH, _TIME_WIDTH, _COVER_WIDTH = 12, 8, 5
+_LINE_WIDTH, _LEAST_LINE_WIDTH, _TIME_WIDTH, _COVER_WIDTH = 12, 6, 8, 5
 _DIGITS: Final = 3
 """Digits for which a column has room where the terminal is wide enough, so that it does not jump."""
 _NOTE_WIDTHS: Final = (14, 8)
@@ -118,17 +118,18 @@ def _largest(classes: Sequence[str], figures: Iterable[_Table]) -> dict[str, int
 
 
 def _with_fewer_classes(room: int, narrow: Columns) -> Columns:
-    for left_out in range(1, len(narrow.classes)):
-        kept = narrow.classes[:-left_out]
+    made = narrow
+    for left_out in range(len(narrow.classes)):
+        kept = narrow.classes[: len(narrow.classes) - left_out]
         made = Columns(
-            narrow.line,
+            min(narrow.line, _LEAST_LINE_WIDTH),
             {name: narrow.digits[name] for name in kept},
             {name: narrow.labels[name] for name in kept},
             left_out,
         )
         if made.notes_width(room) >= _NOTE_WIDTHS[-1]:
-            return made
-    return narrow
+            break
+    return made
 
 
 def _shortened(text: str, width: int) -> str:
