@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,38 @@ def test_too_few_frames_of_a_vehicle_are_a_warning(speed: float, rate: float) ->
     frames = rate / (speed / 200)
     if abs(frames - LEAST_FRAMES) > 0.01:
         assert [f.level for f in line_findings(observer, rate=rate)] == ["warn" if frames < LEAST_FRAMES else "ok"]
+
+
+def _driving(degrees: float, *vehicles: tuple[float, float]) -> Tracks:
+    """Return vehicles, 200 px high, that drive at an angle to the line, at centre x, centre y."""
+    made = tracks(*((x, y, 200.0, 300.0) for x, y in vehicles))
+    speed = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], np.float32) * 300
+    return replace(made, velocities=np.tile(speed, (len(vehicles), 1)))
+
+
+@given(degrees=st.floats(0, 359), line=st.sampled_from([LINE, Line("turned", (1.0, 0.5), (0.0, 0.5))]))
+@settings(deadline=None, max_examples=60)
+def test_a_line_along_the_traffic_is_a_warning(degrees: float, line: Line) -> None:
+    observer = LineObserver(line, SIZE)
+    observer.update(_driving(degrees, (400, 360), (900, 360)))
+    between = abs((degrees + 90) % 180 - 90)
+    if abs(between - 20.5) > 1:
+        (finding,) = line_findings(observer)
+        assert (finding.level == "warn" and "drive along this line" in finding.sentence) is (between < 20.5)
+
+
+def test_a_main_road_beside_a_line_across_its_side_road_is_no_mistake() -> None:
+    observer = LineObserver(LINE, SIZE)
+    observer.update(_driving(0, (300, 360), (900, 360)))
+    crossing = _driving(90, (640, 360))
+    observer.update(replace(crossing, ids=np.array([7])))
+    assert [finding.level for finding in line_findings(observer)] == ["ok"]
+
+
+def test_a_vehicle_that_stands_drives_in_no_direction() -> None:
+    observer = LineObserver(LINE, SIZE)
+    observer.update(replace(tracks((640, 360, 200, 0)), velocities=np.array([[9.0, 0.0]], np.float32)))
+    assert [finding.level for finding in line_findings(observer)] == ["ok"]
 
 
 def test_a_waiting_vehicle_counts_no_more_than_others() -> None:

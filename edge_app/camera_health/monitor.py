@@ -48,7 +48,7 @@ class ViewState:
         """Return the faults in one sentence for a person; empty when there are none."""
         phrases = [_PHRASES[flag] for flag in ("blind", "dark", "blurred", "moved") if flag in self.flags]
         if phrases and "moved" in self.flags and (self.right or self.down):
-            phrases[-1] += f" (by {self.right:+.0%} of the width and {self.down:+.0%} of the height)"
+            phrases[-1] += f" (by {self.right * 100:+.0f} % of the width and {self.down * 100:+.0f} % of the height)"
         return "The camera's picture: " + "; ".join(phrases) if phrases else ""
 
 

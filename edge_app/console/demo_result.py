@@ -86,7 +86,9 @@ def describe(intervals: Sequence[CountsMessage]) -> str:
     """Say which intervals are compared, and for how much of the time no frame was processed."""
     start, end = min(i.start for i in intervals), max(i.end for i in intervals)
     coverage = sum(i.coverage for i in intervals) / len(intervals)
-    gap = "" if coverage >= _FULL_COVERAGE else f" For {100 * (1 - coverage):.0f} % of that time no frame was processed."
+    gap = (
+        "" if coverage >= _FULL_COVERAGE else f" For {100 * (1 - coverage):.0f} % of that time no frame was processed."
+    )
     return f"Compared with the truth: the whole intervals received, {start:%H:%M:%S} to {end:%H:%M:%S} UTC.{gap}"
 
 

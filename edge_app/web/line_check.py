@@ -27,6 +27,15 @@ _LEAST_INSIDE: Final = 0.5
 """Least share of a line that must lie in the detector's region."""
 
 
+_MOVING: Final = 0.3
+"""Own lengths/s from which a vehicle drives; the box of one that stands moves a little in any direction."""
+_ALONG: Final = 0.35
+"""Sine of the angle between a line and a way that is taken for along it, 20 degrees."""
+_MOST: Final = 0.8
+"""Share of the vehicles near a line that must drive along it. At the mouth of a side road many do, beside those that
+are to be counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One line of `edge-app check`.
@@ -68,13 +77,15 @@ class LineObserver:
     """Sizes and speeds of the vehicles near one line.
 
     size: width and height of the frames, px. heights: track id -> height in px, one value a frame. speeds: track id ->
-    speed across the line in own lengths/s, one value a frame.
+    speed across the line in own lengths/s, one value a frame. angles: track id -> sine of the angle between the line
+    and the way of the vehicle, one value for each frame in which it drives.
     """
 
     line: Line
     size: tuple[int, int]
     heights: dict[int, list[float]] = field(default_factory=dict)
     speeds: dict[int, list[float]] = field(default_factory=dict)
+    angles: dict[int, list[float]] = field(default_factory=dict)
 
     def update(self, tracks: Tracks) -> None:
         """Note the vehicles of one frame that are within one length of the line."""
@@ -89,7 +100,17 @@ class LineObserver:
         for row in np.flatnonzero(near).tolist():
             track = int(tracks.ids[row])
             self.heights.setdefault(track, []).append(float(tracks.boxes[row, 3] - tracks.boxes[row, 1]))
-            self.speeds.setdefault(track, []).append(abs(float(tracks.velocities[row] @ across)) / float(extent[row]))
+            sideways = abs(float(tracks.velocities[row] @ across))
+            self.speeds.setdefault(track, []).append(sideways / float(extent[row]))
+            speed = float(np.hypot(*tracks.velocities[row]))
+            if speed > _MOVING * float((tracks.boxes[row, 2:] - tracks.boxes[row, :2]).max()):
+                self.angles.setdefault(track, []).append(sideways / speed)
+
+    @property
+    def is_along_traffic(self) -> bool:
+        """True when nearly every vehicle near the line drives along it."""
+        along = [median(of_one) < _ALONG for of_one in self.angles.values()]
+        return bool(along) and sum(along) >= _MOST * len(along)
 
 
 def check_line(observer: LineObserver, view: DetectorView, rate: float, seconds: float) -> list[Finding]:
@@ -104,7 +125,11 @@ def check_line(observer: LineObserver, view: DetectorView, rate: float, seconds:
         return [*findings, Finding("ok", what, sentence)]
     height = _typical(observer.heights) * view.scale(*observer.size)
     speed = _typical(observer.speeds)
-    findings += [*_too_small(what, height, view), *_too_fast(what, speed, rate)]
+    findings += _too_small(what, height, view)
+    if observer.is_along_traffic:
+        sentence = "vehicles drive along this line, not across it; draw it across the road."
+        return [*findings, Finding("warn", what, sentence)]
+    findings += _too_fast(what, speed, rate)
     if findings:
         return findings
     n = len(observer.heights)
@@ -135,7 +160,9 @@ def _outside(what: str, line: Line, region: Region | None) -> list[Finding]:
     inside = _share_inside(line, region) if region else 1.0
     if inside >= _LEAST_INSIDE:
         return []
-    sentence = f"only {inside:.0%} of it lies in detector.region, and nothing is detected outside: widen the region."
+    sentence = (
+        f"only {inside * 100:.0f} % of it lies in detector.region, and nothing is detected outside: widen the region."
+    )
     return [Finding("warn", what, sentence)]
 
 

@@ -95,7 +95,7 @@ def test_a_slow_dusk_to_black_is_no_cover() -> None:
 def test_the_shift_is_given_in_parts_of_the_frame(monitor: ViewMonitor) -> None:
     state = states_of(monitor, LEARN_S, 15, view_trial.moved(0.05, -0.04))[-1]
     assert (state.right, state.down) == pytest.approx((0.05, -0.04), abs=0.008)
-    assert "+5% of the width and -4% of the height" in state.problem
+    assert "+5 % of the width and -4 % of the height" in state.problem
 
 
 @pytest.mark.parametrize("alteration", [view_trial.covered, view_trial.blurred(8), view_trial.moved(0.1, 0)])

@@ -75,7 +75,7 @@ def test_without_a_truth_the_received_counts_are_summed() -> None:
 
 def test_time_without_frames_is_stated() -> None:
     assert demo_result.describe([interval(1), interval(2)]).endswith("12:01:00 to 12:03:00 UTC.")
-    assert "For 25% of that time no frame was processed." in demo_result.describe([interval(1), interval(2, 2, 30.0)])
+    assert "For 25 % of that time no frame was processed." in demo_result.describe([interval(1), interval(2, 2, 30.0)])
 
 
 # --- the end
