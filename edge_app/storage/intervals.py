@@ -170,14 +170,22 @@ class _LineIntervals:
             self.first_start = max(self.first_start, grid_start(now, self.counting.interval_s))
 
     def _cut(self, at: float) -> None:
-        """End all intervals; one that has no second of its own goes into the next interval."""
+        """End all intervals; one that has no second of its own goes into the next interval.
+
+        Where no next one comes, it keeps its first second if it has counted: the clock may be behind the earlier run.
+        """
         self.first_start = at
         for interval in list(self.open.values()):
             interval.end = min(interval.end, at)
             if interval.start == interval.end:
-                del self.open[interval.start]
                 if self.counting:
+                    del self.open[interval.start]
                     self.interval(at).add(interval)
+                elif any(n for directions in interval.counts.values() for n in directions.values()):
+                    interval.end += 1.0
+                    self.first_start = interval.end
+                else:
+                    del self.open[interval.start]
 
     def start_at(self, at: float) -> float | None:
         """Return the start of the interval that contains this time; None when that is closed, or not configured."""

@@ -235,6 +235,22 @@ def test_a_removed_line_ends_at_the_change_and_a_new_one_begins_there() -> None:
     assert [(i.line, i.start, i.end) for i in closed] == [("north", NOON, NOON + 10), ("south", NOON + 10, NOON + 60)]
 
 
+@pytest.mark.parametrize("ahead", [-0.4, 0.0, 1.6, 2.9])
+@pytest.mark.parametrize("vehicles", [0, 1])
+def test_a_removed_line_keeps_its_counts_though_the_clock_is_behind(ahead: float, vehicles: int) -> None:
+    """The earlier run has just begun another interval by a clock that was ahead of this one."""
+    before = Intervals(["north", "south"], counting("a"))
+    before.record(NOON + 59, [crossing(NOON + 58, "south")], 0)
+    before.record(NOON + 60.5, [crossing(NOON + 60.2, "south")] * vehicles, 0)
+    after = Intervals(["north"], counting("b"), restored=before.open)
+    after.record(NOON + 60.5 - ahead, [], 0)
+    south = [i for i in (*after.advance(NOON + 130), *after.open) if i.line == "south"]
+    assert sum(map(cars, south)) == 1 + vehicles
+    assert all(i.start < i.end for i in south)
+    assert all(a.end <= b.start for a, b in itertools.pairwise(south))
+    assert sum(i.start == NOON + 60 for i in south) == (1 if vehicles or ahead <= 0 else 0)
+
+
 def test_a_step_back_across_a_closed_interval_begins_anew_and_a_small_one_does_not() -> None:
     subject = intervals()
     drive(subject, NOON, NOON + 200)
