@@ -92,5 +92,5 @@ def test_a_mask_over_the_line_is_told_and_a_name_that_is_no_utf8_becomes_valid_j
     odd = tmp_path / os.fsdecode(b"b\xe4d.mp4")
     odd.symlink_to(street)
     assert cli.main(["count", str(odd), "--config", str(config), "--line", LINE, "--out", str(out)]) == 0
-    assert "100% of it lies under privacy.masks" in " ".join(capfd.readouterr().err.split())
+    assert "100 % of it lies under privacy.masks" in " ".join(capfd.readouterr().err.split())
     assert json.loads(out.read_bytes())["clip"] == "b\N{REPLACEMENT CHARACTER}d.mp4"
