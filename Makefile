@@ -35,9 +35,9 @@ smoke: ## a small training, from pictures to a file that loads (TensorFlow)
 	@sh deploy/prepare.sh smoke
 	.venv-models/bin/python -m pytest tests/models/training $(PYTEST_ARGS)
 
-models: ## build the published weights as detector files into build/models (TensorFlow, npm)
+models: ## build the published weights as detector files into build/models (TensorFlow, npm; IMAGES=DIR of road pictures)
 	@sh deploy/prepare.sh models
-	.venv-models/bin/python -m models.conversion.build
+	.venv-models/bin/python -m models.conversion.build $(if $(IMAGES),--images "$(IMAGES)")
 
 wheel: ## dist/: the program with its default detector, for a device
 	@sh deploy/prepare.sh demo

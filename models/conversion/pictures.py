@@ -52,7 +52,10 @@ def find(folder: Path) -> list[Path]:
     start = inner if inner.is_dir() else folder
     found = sorted(p for p in start.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not found:
-        raise BuildError(f"There are no pictures ({', '.join(SUFFIXES)}) in {start}; name a folder with --images.")
+        ours = "; this project's own are not published" if start.is_relative_to(shared_folder("")) else ""
+        raise BuildError(
+            f"There are no pictures ({', '.join(SUFFIXES)}) in {start}{ours}: name a folder of yours with --images."
+        )
     return found
 
 

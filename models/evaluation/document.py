@@ -165,7 +165,7 @@ def _scores(score: Score) -> Document:
         "event_f1": number(tally.f1),
         "any_class_f1": number(score.any_class.f1),
         "effectiveness": number(score.effectiveness),
-        "classes": {name: {"f1": number(t.f1)} for name, t in score.groups.items()},
+        "classes": {name: {"f1": number(t.f1), "true": t.true} for name, t in score.groups.items()},
     }
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from edge_app.errors import EdgeAppError
-from models.registry import operations, report
+from models.common.errors import RegistryError
+from models.registry import history, opening, operations, report, template, template_command
+from models.registry.collect import gate_input
 from models.registry.policy import DEFAULT_POLICY, load
-from models.registry.storage import Registry
+from models.registry.storage import Entry, Registry
 
 COMMAND: Final = "python -m models.registry"
 _MEASUREMENTS: Final = ("evaluation", "comparison", "split")
@@ -23,10 +25,29 @@ def _now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _policy(args: argparse.Namespace) -> Path:
+    """Return the policy's file: the one named, that of the registry's folder, or that of this repository."""
+    if args.policy or not args.registry:
+        return args.policy or DEFAULT_POLICY
+    path: Path = args.registry / template.FILE
+    if not path.exists():
+        raise RegistryError(
+            f"{path} is not there: write one with `{COMMAND} template {args.registry}`, or name --policy."
+        )
+    return path
+
+
+def _opening(registry: Registry, entry: Entry) -> str:
+    """Return the first line of a decision. It has to be asked before a promotion, which changes production."""
+    succession = history.succession(registry.history(), entry.size)
+    return opening.compared(entry.name, gate_input(registry, entry), succession[-1].name if succession else "")
+
+
 def _add(args: argparse.Namespace, registry: Registry) -> int:
     documents = {f"{name}.json": getattr(args, name) for name in _MEASUREMENTS if getattr(args, name)}
     entry = operations.add(registry, args.model, documents, name=args.name, at=_now())
-    measured = ", ".join(documents) or "no measurements yet"
+    known = [f"{name}.json" for name in _MEASUREMENTS if registry.document(entry.name, f"{name}.json") is not None]
+    measured = ", ".join(known) or "no measurements yet"
     print(f"{entry.name}: {entry.size}, sha256 {entry.sha256[:12]}, with {measured}")
     return 0
 
@@ -47,31 +68,35 @@ def _history(_args: argparse.Namespace, registry: Registry) -> int:
 
 
 def _check(args: argparse.Namespace, registry: Registry) -> int:
-    entry = registry.entry(args.name)
-    decision = operations.decide(registry, load(args.policy), entry)
+    path, entry = _policy(args), registry.entry(args.name)
+    decision = operations.decide(registry, load(path), entry)
+    report.print_opening(report.console(), _opening(registry, entry), path)
     report.print_decision(report.console(), decision)
-    failed = sum(not result.passed for result in decision)
-    refused = f"would be refused: {failed} of {len(decision)} checks failed"
-    print(f"{entry.name} {refused if failed else 'would pass'}")
-    return int(failed > 0)
+    failed = any(not result.passed for result in decision)
+    print(f"{entry.name} would {'be refused' if failed else 'pass'}: {report.tally(decision)}")
+    return int(failed)
 
 
 def _promote(args: argparse.Namespace, registry: Registry) -> int:
-    entry = registry.entry(args.name)
-    decision = operations.promote(registry, load(args.policy), entry, at=_now(), why=args.why)
+    path, entry = _policy(args), registry.entry(args.name)
+    first = _opening(registry, entry)
+    decision = operations.promote(registry, load(path), entry, at=_now(), why=args.why)
+    report.print_opening(report.console(), first, path)
     report.print_decision(report.console(), decision)
-    failed = sum(not result.passed for result in decision)
-    refused = f"was refused: {failed} of {len(decision)} checks failed; nothing was changed"
-    print(f"{entry.name} {refused if failed else f'is in production for {entry.size}'}")
-    return int(failed > 0)
+    failed = any(not result.passed for result in decision)
+    now = f"is in production for {entry.size}, as {registry.product_files(entry.size)[0]}"
+    print(f"{entry.name} {'was refused; nothing was changed' if failed else now}: {report.tally(decision)}")
+    return int(failed)
 
 
 def _adopt(args: argparse.Namespace, registry: Registry) -> int:
-    entry = registry.entry(args.name)
-    decision = operations.adopt(registry, load(args.policy), entry, at=_now(), why=args.why)
+    path, entry = _policy(args), registry.entry(args.name)
+    decision = operations.adopt(registry, load(path), entry, at=_now(), why=args.why)
+    report.print_opening(report.console(), opening.alone(entry.name, gate_input(registry, entry)), path)
     report.print_decision(report.console(), decision)
     refused = any(not result.passed for result in decision)
-    print(f"{entry.name} {'was refused; nothing was changed' if refused else f'is the first of {entry.size}'}")
+    now = f"is the first of {entry.size}, as {registry.product_files(entry.size)[0]}"
+    print(f"{entry.name} {'was refused; nothing was changed' if refused else now}: {report.tally(decision)}")
     return int(refused)
 
 
@@ -84,16 +109,26 @@ def _rollback(args: argparse.Namespace, registry: Registry) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=COMMAND, description="Candidates, the gate, and what is in production.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    folder = "models/artefacts/registry"
     for name, command in _COMMANDS.items():
         sub = commands.add_parser(name, help=command.text, description=command.text)
         command.arguments(sub)
-        sub.add_argument("--store", type=Path, metavar="DIR", help=f"candidates' files (default: {folder}/store)")
-        sub.add_argument("--policy", type=Path, default=DEFAULT_POLICY, metavar="FILE", help="the figures of the rules")
-        sub.add_argument("--registry", type=Path, metavar="DIR", help=f"another registry (default: {folder})")
-        sub.add_argument("--production", type=Path, metavar="DIR", help="product's files (default: models/artefacts)")
-        sub.set_defaults(command=command)
+        sub.set_defaults(command=command, registry=None, store=None, production=None)
+        if name != "template":
+            _folders(sub)
     return parser
+
+
+def _folders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--registry", type=Path, metavar="DIR", help="a city's own registry (default: models/artefacts/registry)"
+    )
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="figures of the rules (default: policy.toml in DIR)"
+    )
+    parser.add_argument("--store", type=Path, metavar="DIR", help="candidates' files (default: DIR/store)")
+    parser.add_argument(
+        "--production", type=Path, metavar="DIR", help="product's files (default: DIR/production; models/artefacts)"
+    )
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
@@ -137,6 +172,7 @@ class _Command:
 
 
 _COMMANDS: Final = {
+    "template": _Command(template_command.run, template_command.arguments, False, "write a city's own policy"),
     "add": _Command(_add, _model, True, "add a model, or new measurements of one that is there"),
     "list": _Command(_list, _nothing, False, "every entry and its status"),
     "show": _Command(_show, _name, False, "lineage, figures and history of one entry"),
@@ -150,9 +186,10 @@ _COMMANDS: Final = {
 
 def _registry(args: argparse.Namespace) -> Registry:
     default = Registry()
-    root = args.registry or default.root
-    store = args.store or (default.store if args.registry is None else root / "store")
-    return Registry(root, args.production or default.production, store)
+    if args.registry is None:
+        return Registry(default.root, args.production or default.production, args.store or default.store)
+    root = args.registry
+    return Registry(root, args.production or root / "production", args.store or root / "store")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,11 +11,12 @@ from pathlib import PurePath
 
 from models.lineage.hashes import Match, PictureHashes, find, of_pictures
 from models.lineage.records import CHANGED_CODE, UNKNOWN_CODE, Ancestor, DataSet
+from models.registry.benchmark import COUNTS
 from models.registry.figures import SetFigures
 from models.registry.gate_input import GateInput
 from models.registry.lineage import Lineage
 from models.registry.policy import Policy
-from models.registry.rule_result import RuleResult, fact
+from models.registry.rule_result import RuleResult, fact, not_part
 
 
 def origin(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
@@ -105,7 +106,11 @@ def unseen(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     for name, found in gate_input.measured.sets.items():
         passed, says = _set(lineage, found)
         yield fact("unseen", name, passed, says)
-    yield from _clips(gate_input)
+    why = policy.lacks(COUNTS)
+    if why and not gate_input.measured.counting.clips:
+        yield not_part("unseen", "clips", why)
+    else:
+        yield from _clips(gate_input)
 
 
 def _named(who: str, one: DataSet) -> str:

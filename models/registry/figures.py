@@ -64,12 +64,14 @@ class Counting:
 
     clips: file names. frames: clip -> perceptual hashes of some of its frames.
     totals: names of models.common.schemas.TOTALS -> score. classes: class -> F1.
+    crossings: class -> true crossings, empty for evaluations of before they were written.
     """
 
     clips: tuple[str, ...] = ()
     frames: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     totals: Mapping[str, Figure] = field(default_factory=dict)
     classes: Mapping[str, Figure] = field(default_factory=dict)
+    crossings: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Evaluation:
     """The figures of one model.
 
     sha256, file: of the model; file without its folder. size: width and height of its input, px.
+    at: when it was measured, RFC 3339, UTC.
     sets: name of a set of pictures -> figures.
     latency: time of one inference divided by that of the model `latency_to`, which is a hash or the name of a file.
     int8: class -> AP50 of the int8 file and of the float file.
@@ -90,6 +93,7 @@ class Evaluation:
     latency: Figure = None
     latency_to: str = ""
     int8: Mapping[str, tuple[Figure, Figure]] = field(default_factory=dict)
+    at: str = ""
 
 
 def parse_evaluation(content: Any) -> Evaluation:
@@ -107,6 +111,7 @@ def parse_evaluation(content: Any) -> Evaluation:
         latency=number(to.get("ratio", speed.get("ratio")), above=0),
         latency_to=text(to.get("sha256")) or PurePath(text(to.get("file"))).name,
         int8={name: (_share(row.get("ap50_int8")), _share(row.get("ap50_float"))) for name, row in against.items()},
+        at=text(found.get("at")),
     )
 
 
@@ -155,11 +160,13 @@ def _precisions(rows: Any) -> dict[str, Precision]:
 
 def _counting(row: Mapping[str, Any]) -> Counting:
     all_clips = table(row.get("all"))
+    crossings = {str(n): _count(table(r).get("true")) for n, r in table(all_clips.get("classes")).items()}
     return Counting(
         clips=tuple(str(name) for name in table(row.get("clips"))),
         frames={str(name): _frames(one) for name, one in table(row.get("clips")).items()},
         totals=parse_totals(all_clips),
         classes={str(n): _share(table(r).get("f1")) for n, r in table(all_clips.get("classes")).items()},
+        crossings={name: number_of for name, number_of in crossings.items() if number_of is not None},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from models.common.errors import RegistryError
 from models.common.files import json_bytes
 from models.common.schemas import SPLIT
 from models.lineage import files as lineage_files
-from models.registry import history, rules
+from models.registry import history, release, rules
 from models.registry.collect import candidate_manifest, gate_input
 from models.registry.comparison import parse_comparison
 from models.registry.figures import parse_evaluation, require_schema
@@ -32,14 +33,15 @@ def add(registry: Registry, model: Path, documents: Mapping[str, Path], *, name:
     model: its .tflite, with the manifest beside it.
     documents: any of "evaluation.json", "comparison.json" and "split.json", with the file to take it from.
     name: of the entry, None for the manifest's. at: the time for the history, RFC 3339, UTC.
-    The record of its ancestors is taken from NAME.lineage.json beside it, the hashes of pictures from pictures/ there.
+    The record of its ancestors is taken from NAME.lineage.json beside it, the hashes of pictures from pictures/ there;
+    for a file of this release from the release's own registry.
     Raises RegistryError: when a document is not what it is given as.
     Raises LineageError: when the record of its ancestors is damaged.
     Raises DetectorError: when the model does not fit its manifest.
     """
     found, content = load(model)
     files = {document: _document(document, path) for document, path in documents.items()}
-    files |= _record(registry, model)
+    files |= _record(registry, model, found.sha256)
     known = next((one for one in registry.entries() if one.sha256 == found.sha256), None)
     size = f"{found.input.width}x{found.input.height}"
     free = _free_name(registry, name or found.name, found.sha256)
@@ -51,10 +53,11 @@ def add(registry: Registry, model: Path, documents: Mapping[str, Path], *, name:
     return entry
 
 
-def _record(registry: Registry, model: Path) -> dict[str, bytes]:
-    """Return the record beside a model as a document, if there is one, and copy the hashes that it names."""
-    path = lineage_files.beside(model)
-    if not path.exists():
+def _record(registry: Registry, model: Path, sha256: str) -> dict[str, bytes]:
+    """Return the record of a model as a document, if there is one, and copy the hashes that it names."""
+    beside = lineage_files.beside(model)
+    path = beside if beside.exists() else release.record(sha256)
+    if path is None:
         return {}
     try:
         lineage_files.copied(lineage_files.read(path), lineage_files.pools(path), registry.pictures)
@@ -111,7 +114,8 @@ def promote(registry: Registry, policy: Policy, entry: Entry, *, at: str, why: s
 def adopt(registry: Registry, policy: Policy, entry: Entry, *, at: str, why: str) -> list[RuleResult]:
     """Put the first model of an input size into production by a person's decision. Return the gate decision.
 
-    Only the rules about origin and licence apply, because there is nothing to compare with.
+    Only the rules about origin and licence apply, because there is nothing to compare with. Another registry than the
+    release's takes over what the release has in production as it stands, with what is not known of its origin.
     at, why: as for `promote`; the reason must not be empty.
     Raises RegistryError: when a model of this size is in production already, since only the rules may replace it.
     """
@@ -120,11 +124,24 @@ def adopt(registry: Registry, policy: Policy, entry: Entry, *, at: str, why: str
     if not why.strip():
         raise RegistryError("Give the reason with --why: the figures of the first model are not checked by any rule.")
     decision = rules.decide(policy, gate_input(registry, entry), rules.FIRST)
+    if release.shipped(registry, entry):
+        decision = [_as_it_stands(result) for result in decision]
     if all(result.passed for result in decision):
         gate = _gate_record(policy, entry, decision, at) | {"decision": "initial", "reason": why}
         event = Event(at, "adopted", entry.name, entry.size, entry.sha256, why=why)
         replace_production(registry, event, _model(registry, entry), _production_manifest(registry, entry, gate))
     return decision
+
+
+def _as_it_stands(result: RuleResult) -> RuleResult:
+    """Return the result for a file that this release ships: what is not known of its origin does not refuse it.
+
+    It is on the devices already, and a yardstick is no promotion; whatever is trained from it is judged by its own
+    record. Licences do refuse it.
+    """
+    if result.passed or result.rule not in ("origin", "attribution"):
+        return result
+    return replace(result, passed=True, says=f"as this release has it in production: {result.says}")
 
 
 def rollback(registry: Registry, size: str, *, at: str, why: str) -> Event:

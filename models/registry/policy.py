@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from models.common.errors import RegistryError
 from models.lineage.records import Ancestor
+from models.registry.benchmark import COUNTS, Benchmark, parse_benchmark
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -59,7 +60,7 @@ class Policy:
     better: name of a difference -> bound that its whole interval must lie above; one of them must.
     as_good: name of a difference -> how far below 0 the lower end of its interval may lie; all of them must hold.
     slices: kinds of slices that every set must have. counted: classes whose counts are compared.
-    floors: input size, "512x288" -> floors.
+    floors: input size, "512x288" -> floors. benchmark: what a candidate is measured on.
     """
 
     sha256: str
@@ -74,6 +75,11 @@ class Policy:
     counted: tuple[str, ...]
     margins: Margins
     floors: Mapping[str, Floors]
+    benchmark: Benchmark
+
+    def lacks(self, what: str) -> str:
+        """Return why the benchmark has nothing for a rule, one of benchmark.MAY_LACK; empty when it must answer."""
+        return self.benchmark.lacks.get(what, "")
 
     def acceptance(self, ancestor: Ancestor) -> str:
         """Return why a person accepts what is not known of an ancestor; empty when nobody does."""
@@ -113,15 +119,33 @@ def _policy(data: dict[str, Any], sha256: str) -> Policy:
         slices=tuple(data["slices"]),
         counted=tuple(data["counted"]),
         margins=Margins(**{field.name: float(data["margins"][field.name]) for field in fields(Margins)}),
-        floors={size: Floors(_shares(row["ap50"]), _shares(row["counting"])) for size, row in data["floors"].items()},
+        floors={
+            size: Floors(_shares(row["ap50"]), _shares(row.get("counting", {}))) for size, row in data["floors"].items()
+        },
+        benchmark=parse_benchmark(data.get("benchmark")),
     )
     short = [key for key, why in policy.accepted.items() if len(key) < _DIGITS or not why.strip()]
     if short:
         raise ValueError(f"accepted.{short[0]} needs {_DIGITS} digits of a hash and a reason")
-    empty = [name for name in ("licences", "better", "as_good", "counted", "floors") if not getattr(policy, name)]
-    if empty or not all(floors.ap50 and floors.counting for floors in policy.floors.values()):
-        raise ValueError(f"{empty[0] if empty else 'a table of floors'} is empty")
+    _require_whole(policy)
     return policy
+
+
+def _require_whole(policy: Policy) -> None:
+    """Refuse a policy with a part that is empty. A city's may still lack its floors: then nothing can be promoted.
+
+    Raises ValueError: naming the part.
+    """
+    may_lack = ("counted", "floors") if policy.benchmark.sets else ()
+    wanted = ("licences", "better", "as_good", "counted", "floors")
+    empty = [name for name in wanted if not getattr(policy, name) and name not in may_lack]
+    tables = (table for one in policy.floors.values() for table in _tables(policy, one))
+    if empty or not all(tables):
+        raise ValueError(f"{empty[0] if empty else 'a table of floors'} is empty")
+
+
+def _tables(policy: Policy, floors: Floors) -> tuple[Mapping[str, float], ...]:
+    return (floors.ap50,) if policy.lacks(COUNTS) else (floors.ap50, floors.counting)
 
 
 def _shares(row: Mapping[str, Any]) -> dict[str, float]:

@@ -47,7 +47,7 @@ def current_model(registry: Registry, size: str) -> bytes:
             raise RegistryError(
                 f"{path} is not what the registry put there (sha256 {found[:12]}, not {wanted[:12]}): "
                 f"run `git restore {' '.join(map(str, registry.folders))}`, which also takes back what was not "
-                "committed."
+                "committed; a folder that is in no git has to come from a copy."
             )
     return content
 

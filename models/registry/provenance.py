@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from models.registry.benchmark import COUNTS
 from models.registry.comparison import Comparison
 from models.registry.figures import SetFigures
 from models.registry.gate_input import GateInput
 from models.registry.policy import Policy
-from models.registry.rule_result import RuleResult, fact
+from models.registry.rule_result import RuleResult, fact, not_part
 
 _SAME: Final = 1e-4
 """Largest difference between two figures that are the same: they are rounded when they are written."""
@@ -32,7 +33,7 @@ def file(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     )
 
 
-def yardstick(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+def yardstick(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     """Check that candidate and production were measured on the same pictures and clips, by the same program."""
     measured = gate_input.production is not None and gate_input.baseline.sha256 == gate_input.production.sha256
     yield fact("yardstick", "production measured", measured, "its evaluation" if measured else "no evaluation of it")
@@ -40,6 +41,10 @@ def yardstick(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
         candidate, production = (one.sets.get(name, SetFigures()) for one in (gate_input.measured, gate_input.baseline))
         passed = _extent(candidate) == _extent(production) and bool(candidate.images)
         yield fact("yardstick", name, passed, f"{candidate.images or 0} pictures, production {production.images or 0}")
+    yield from _whole_benchmark(policy, gate_input)
+    if why := policy.lacks(COUNTS):
+        yield not_part("yardstick", "clips", why)
+        return
     candidate_clips, production_clips = (
         sorted(gate_input.measured.counting.clips),
         sorted(gate_input.baseline.counting.clips),
@@ -53,6 +58,19 @@ def yardstick(_policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     says = ", ".join(f"{a} / {b}" for a, b in pairs) or "none"
     note = "" if again else ": measure both again"
     yield fact("yardstick", "counts of production", again, f"beside the candidate / on record {says}{note}")
+
+
+def _whole_benchmark(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check that every set, class and clip of the policy's benchmark was measured: what is left out proves nothing."""
+    for name, labels in policy.benchmark.sets.items():
+        classes = gate_input.measured.sets.get(name, SetFigures()).classes
+        lacking = [label for label in labels if not (label in classes and classes[label].n)]
+        says = f"not measured: {', '.join(lacking)}: evaluate on the whole benchmark" if lacking else "measured"
+        yield fact("yardstick", f"benchmark {name}", not lacking, says)
+    for clip in policy.benchmark.clips:
+        passed = clip in gate_input.measured.counting.clips
+        says = "measured" if passed else "not measured: evaluate with --clips on the whole benchmark"
+        yield fact("yardstick", f"benchmark {clip}", passed, says)
 
 
 def _extent(figures: SetFigures) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -22,13 +23,28 @@ def console() -> Console:
     return made if made.is_terminal else Console(highlight=False, width=160)
 
 
+def print_opening(out: Console, says: str, policy: Path) -> None:
+    """Print what was compared with what, and by which policy. says: the sentence."""
+    out.print(Text(f"{says} Rules: {policy}."), soft_wrap=True)
+
+
 def print_decision(out: Console, decision: Sequence[RuleResult]) -> None:
-    """Print one line for each rule result, the failed ones last, next to the prompt."""
+    """Print one line for each rule result: passed, not part of the benchmark, and failed ones next to the prompt."""
     table = Table("rule", "of", "figure", "", box=None, pad_edge=False)
-    for result in sorted(decision, key=lambda one: not one.passed):
-        mark = "[green]ok[/]" if result.passed else "[bold red]FAILED[/]"
+    for result in sorted(decision, key=lambda one: (not one.passed, one.left_out)):
+        mark = "[dim]not part[/]" if result.left_out else "[green]ok[/]" if result.passed else "[bold red]FAILED[/]"
         table.add_row(result.rule, Text(result.subject), Text(result.says), mark)  # Text: no markup
     out.print(table)
+
+
+def tally(decision: Sequence[RuleResult]) -> str:
+    """Return how many checks failed, for want of a figure or by the benchmark left out, as the end of a sentence."""
+    left_out = sum(one.left_out for one in decision)
+    failed, asked = sum(not one.passed for one in decision), len(decision) - left_out
+    apart = f"; {left_out} not part of this benchmark" if left_out else ""
+    unmeasured = sum(one.bound is not None and one.figure is None for one in decision)
+    lacking = f" ({unmeasured} of them not measured)" if unmeasured else ""
+    return f"{failed} of {asked} checks failed{lacking}{apart}"
 
 
 def print_entries(out: Console, registry: Registry) -> None:

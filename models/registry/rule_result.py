@@ -17,6 +17,7 @@ class RuleResult:
 
     rule: its name. subject: what it was applied to, such as "luongduc/car AP50". says: figure and bound in words.
     figure, bound: as numbers; bound is None for a rule about a fact, figure is None when it was not measured.
+    left_out: the policy's benchmark has nothing for it, and says why; it does not refuse and proves nothing.
     """
 
     rule: str
@@ -25,16 +26,24 @@ class RuleResult:
     says: str
     figure: Figure = None
     bound: Figure = None
+    left_out: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as it stands in the gate record of a manifest."""
         row = {"rule": self.rule, "subject": self.subject, "passed": self.passed, "says": self.says}
+        if self.left_out:
+            return row | {"left_out": True}
         return row if self.bound is None else row | {"figure": self.figure, "bound": self.bound}
 
 
 def fact(rule: str, subject: str, passed: bool, says: str) -> RuleResult:
     """Return the result of a rule about a fact, without a figure."""
     return RuleResult(rule, subject, passed, says)
+
+
+def not_part(rule: str, subject: str, why: str) -> RuleResult:
+    """Return the result of what the policy's benchmark has nothing for. why: the policy's reason."""
+    return RuleResult(rule, subject, True, f"not part of this benchmark: {why}", left_out=True)
 
 
 def at_least(rule: str, subject: str, figure: Figure, bound: float, note: str = "") -> RuleResult:

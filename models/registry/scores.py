@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from models.common.schemas import TOTALS
+from models.registry.benchmark import BICYCLES, COUNTS, INT8, SLICES
 from models.registry.comparison import Comparison, Difference
 from models.registry.figures import Figure, Precision, SetFigures
 from models.registry.gate_input import GateInput
 from models.registry.policy import Policy
-from models.registry.rule_result import RuleResult, at_least, at_most, fact, not_worse
+from models.registry.rule_result import RuleResult, at_least, at_most, fact, not_part, not_worse
 
 Classes: TypeAlias = Mapping[str, Precision]
 
@@ -19,13 +20,16 @@ def floors(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     """Check that the figures reach the floors of this input size, whatever is in production."""
     bounds = policy.floors.get(gate_input.size_name)
     if bounds is None:
-        yield fact("floors", gate_input.size_name, False, "the policy declares none for this input size")
+        remedy = "write what production reached, less a little" if policy.benchmark.sets else "set them first"
+        yield fact("floors", gate_input.size_name, False, f"the policy declares none for this input size: {remedy}")
         return
     for subject, bound in bounds.ap50.items():
         name, _, label = subject.rpartition("/")
         found = gate_input.measured.sets.get(name, SetFigures()).classes.get(label, Precision())
         yield at_least("floors", f"{subject} AP50", found.ap50, bound)
-    for subject, bound in bounds.counting.items():
+    if why := policy.lacks(COUNTS):
+        yield not_part("floors", "counts", why)
+    for subject, bound in bounds.counting.items() if not why else ():
         counted = gate_input.measured.counting
         figure = (counted.totals if subject in TOTALS else counted.classes).get(subject)
         yield at_least("floors", f"counts {subject}", figure, bound)
@@ -76,6 +80,9 @@ def worse_class(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
 
 def worse_slice(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     """Check each camera, light and size with enough labelled boxes. Each set must have the policy's kinds of slices."""
+    if why := policy.lacks(SLICES):
+        yield not_part("worse slice", "all", why)
+        return
     for name in gate_input.sets:
         candidate, production = (figures.slices for figures in _of_set(gate_input, name))
         seen: set[str] = set()
@@ -92,6 +99,9 @@ def worse_slice(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
 def worse_bicycles(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     """Check that no more marked bicycles than before are taken for motorcycles, in sets with enough of them."""
     rule = "worse bicycles"
+    if why := policy.lacks(BICYCLES):
+        yield not_part(rule, "all", why)
+        return
     for name in gate_input.sets:
         candidate, production = (figures.bicycles for figures in _of_set(gate_input, name))
         if candidate.marked is None or candidate.marked != production.marked:
@@ -107,6 +117,9 @@ def worse_bicycles(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult
 
 def worse_counts(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     """Check the counting scores over all clips, and F1 of the counted classes."""
+    if why := policy.lacks(COUNTS):
+        yield not_part("worse counts", "all", why)
+        return
     candidate, production, margins = gate_input.measured.counting, gate_input.baseline.counting, policy.margins
     for name in TOTALS:
         yield not_worse("worse counts", name, candidate.totals.get(name), production.totals.get(name), margins.counting)
@@ -137,9 +150,13 @@ def size(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
 
 
 def int8(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
-    """Check what quantisation costs, for every class that has a floor; the other classes have too few boxes."""
+    """Check what quantisation costs, for every class that has a floor or is in the benchmark; others have few boxes."""
+    if why := policy.lacks(INT8):
+        yield not_part("int8", "all", why)
+        return
     bounds = policy.floors.get(gate_input.size_name)
-    for label in sorted({subject.rpartition("/")[2] for subject in bounds.ap50} if bounds else ()):
+    named = {label for labels in policy.benchmark.sets.values() for label in labels}
+    for label in sorted(named | {subject.rpartition("/")[2] for subject in (bounds.ap50 if bounds else ())}):
         int8_ap50, float_ap50 = gate_input.measured.int8.get(label, (None, None))
         loss = None if int8_ap50 is None or float_ap50 is None else round(float_ap50 - int8_ap50, 12)
         yield at_most("int8", f"{label} AP50 lost", loss, policy.margins.int8_loss)

@@ -66,8 +66,10 @@ class Registry:
     @property
     def folders(self) -> tuple[Path, ...]:
         """Folders that belong together in git: products, entries and history; each named once."""
-        inside = self.root.resolve().is_relative_to(self.production.resolve())
-        return (self.production,) if inside else (self.production, self.root)
+        root, production = self.root.resolve(), self.production.resolve()
+        if production.is_relative_to(root):
+            return (self.root,)
+        return (self.production,) if root.is_relative_to(production) else (self.production, self.root)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -25,7 +25,7 @@ from models.registry.figures import parse_evaluation
 from models.registry.gate_input import GateInput, Production
 from models.registry.lineage import parse_lineage
 from models.registry.operations import adopt
-from models.registry.policy import Policy, load
+from models.registry.policy import DEFAULT_POLICY, Policy, load
 from models.registry.storage import Entry, Registry
 from tests.support.paths import ARTEFACTS
 
@@ -243,7 +243,9 @@ def put_model(folder: Path, model: bytes, *, name: str = "made", trained: bool =
 
 
 def empty_registry(folder: Path) -> Registry:
-    """Return a registry without entries."""
+    """Return a registry without entries, with the policy of this repository."""
+    (folder / "registry").mkdir(parents=True, exist_ok=True)
+    (folder / "registry" / "policy.toml").write_bytes(DEFAULT_POLICY.read_bytes())
     return Registry(folder / "registry", folder / "models", folder / "store")
 
 

@@ -193,7 +193,8 @@ def test_a_change_that_fails_midway_is_reported_until_git_restores_the_files(
         assert main(["check", "ours", *registry_options(registry)]) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.endswith(
-            f"run `git restore {' '.join(map(str, registry.folders))}`, which also takes back what was not committed."
+            f"run `git restore {' '.join(map(str, registry.folders))}`, which also takes back what was not committed; "
+            "a folder that is in no git has to come from a copy."
         )
         for path, content in committed.items():
             path.write_bytes(content)
