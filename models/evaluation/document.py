@@ -46,7 +46,7 @@ def result(
             "bytes": subject.bytes,
         },
         "command": command,
-        "at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "at": _now(),
         "method": METHOD,
     }
     if found.sets:
@@ -76,6 +76,9 @@ def comparison(candidate: Result, baseline: Result) -> Document:
         "schema": COMPARISON,
         "candidate": candidate.subject.sha256,
         "baseline": baseline.subject.sha256,
+        "at": _now(),
+        "sets": {one.picture_set.name: fingerprint(one.picture_set.pictures) for one in candidate.sets},
+        "clips": [one.truth.clip for one in candidate.counted],
         "method": METHOD,
         "baseline_counts": _scores(total(baseline.counted)) if baseline.counted else None,
         "differences": dict(_differences(candidate, baseline)),
@@ -85,6 +88,10 @@ def comparison(candidate: Result, baseline: Result) -> Document:
 def number(value: float | None) -> float | None:
     """Return the value rounded to 5 digits, None when it is not finite."""
     return None if value is None or not math.isfinite(value) else round(float(value), 5)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _set(one: SetResult) -> Document:

@@ -27,7 +27,7 @@ def _now() -> str:
 
 def _policy(args: argparse.Namespace) -> Path:
     """Return the policy's file: the one named, that of the registry's folder, or that of this repository."""
-    if args.policy or not args.registry:
+    if args.policy or _ours(args):
         return args.policy or DEFAULT_POLICY
     path: Path = args.registry / template.FILE
     if not path.exists():
@@ -184,9 +184,13 @@ _COMMANDS: Final = {
 }
 
 
+def _ours(args: argparse.Namespace) -> bool:
+    return args.registry is None or args.registry.resolve() == Registry().root.resolve()
+
+
 def _registry(args: argparse.Namespace) -> Registry:
     default = Registry()
-    if args.registry is None:
+    if _ours(args):
         return Registry(default.root, args.production or default.production, args.store or default.store)
     root = args.registry
     return Registry(root, args.production or root / "production", args.store or root / "store")

@@ -30,12 +30,15 @@ class Comparison:
     candidate, production: hashes of their files.
     differences: name of a figure ("all/ap50", "luongduc/car/ap50") -> difference.
     counts: counting scores of production on the clips, counted in the same run as the candidate.
+    sets: name of a set of pictures that both saw -> its sha256. clips: names of the clips that both counted.
     """
 
     candidate: str = ""
     production: str = ""
     differences: Mapping[str, Difference] = field(default_factory=dict)
     counts: Mapping[str, Figure] = field(default_factory=dict)
+    sets: Mapping[str, str] = field(default_factory=dict)
+    clips: tuple[str, ...] = ()
 
 
 def parse_comparison(content: Any) -> Comparison:
@@ -43,7 +46,15 @@ def parse_comparison(content: Any) -> Comparison:
     found = require_schema(content, COMPARISON)
     differences = {name: _difference(table(row)) for name, row in table(found.get("differences")).items()}
     counts = parse_totals(table(found.get("baseline_counts")))
-    return Comparison(text(found.get("candidate")), text(found.get("baseline")), differences, counts)
+    clips = found.get("clips")
+    return Comparison(
+        text(found.get("candidate")),
+        text(found.get("baseline")),
+        differences,
+        counts,
+        sets={name: text(sha256) for name, sha256 in table(found.get("sets")).items()},
+        clips=tuple(map(text, clips)) if isinstance(clips, list) else (),
+    )
 
 
 def _difference(row: Mapping[str, Any]) -> Difference:

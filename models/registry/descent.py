@@ -106,8 +106,7 @@ def unseen(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     for name, found in gate_input.measured.sets.items():
         passed, says = _set(lineage, found)
         yield fact("unseen", name, passed, says)
-    why = policy.lacks(COUNTS)
-    if why and not gate_input.measured.counting.clips:
+    if why := policy.lacks(COUNTS):
         yield not_part("unseen", "clips", why)
     else:
         yield from _clips(gate_input)

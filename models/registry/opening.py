@@ -7,6 +7,7 @@ from typing import Final
 from models.registry.comparison import Comparison
 from models.registry.figures import Evaluation
 from models.registry.gate_input import GateInput, Production
+from models.registry.provenance import same_measurement
 
 _DIGITS: Final = 12
 
@@ -54,6 +55,10 @@ def _not_compared(found: GateInput, production: Production) -> str:
     if (comparison.candidate, comparison.production) != (found.sha256, production.sha256):
         pair = f"{comparison.candidate[:_DIGITS] or 'none'} with {comparison.production[:_DIGITS] or 'none'}"
         return f"the comparison on record is of {pair}"
+    if not same_measurement(found.measured, comparison):
+        return (
+            "the comparison on record is about other pictures or clips than the evaluation; add both files of one run"
+        )
     return ""
 
 

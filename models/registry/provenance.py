@@ -7,7 +7,7 @@ from typing import Final
 
 from models.registry.benchmark import COUNTS
 from models.registry.comparison import Comparison
-from models.registry.figures import SetFigures
+from models.registry.figures import Evaluation, SetFigures
 from models.registry.gate_input import GateInput
 from models.registry.policy import Policy
 from models.registry.rule_result import RuleResult, fact, not_part
@@ -42,6 +42,9 @@ def yardstick(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
         passed = _extent(candidate) == _extent(production) and bool(candidate.images)
         yield fact("yardstick", name, passed, f"{candidate.images or 0} pictures, production {production.images or 0}")
     yield from _whole_benchmark(policy, gate_input)
+    again = same_measurement(gate_input.measured, gate_input.comparison or Comparison())
+    says = "as evaluated" if again else "others than the evaluation's, or not stated: add both files of one run"
+    yield fact("yardstick", "compared on", again, says)
     if why := policy.lacks(COUNTS):
         yield not_part("yardstick", "clips", why)
         return
@@ -71,6 +74,13 @@ def _whole_benchmark(policy: Policy, gate_input: GateInput) -> Iterator[RuleResu
         passed = clip in gate_input.measured.counting.clips
         says = "measured" if passed else "not measured: evaluate with --clips on the whole benchmark"
         yield fact("yardstick", f"benchmark {clip}", passed, says)
+
+
+def same_measurement(measured: Evaluation, comparison: Comparison) -> bool:
+    """Return whether a comparison is about the pictures and clips of an evaluation, so that one speaks of the other."""
+    sets = {name: figures.sha256 for name, figures in measured.sets.items()}
+    stated = bool(sets) and all(sets.values())
+    return stated and sets == comparison.sets and sorted(measured.counting.clips) == sorted(comparison.clips)
 
 
 def _extent(figures: SetFigures) -> tuple[object, ...]:

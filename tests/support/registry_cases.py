@@ -158,13 +158,24 @@ def evaluation_json(model: bytes = CANDIDATE, better: float = 0.0) -> Json:
     }
 
 
-def comparison_json(candidate: bytes = CANDIDATE, production: bytes = PRODUCTION, counts: Json | None = None) -> Json:
-    """Return the comparison of a candidate with production. counts: evaluation whose counts production has in it."""
+def comparison_json(
+    candidate: bytes = CANDIDATE,
+    production: bytes = PRODUCTION,
+    counts: Json | None = None,
+    measured: Json | None = None,
+) -> Json:
+    """Return the comparison of a candidate with production.
+
+    counts: evaluation whose counts production has in it. measured: evaluation whose pictures and clips both saw.
+    """
+    seen = parse_evaluation(measured or evaluation_json())
     return {
         "schema": "edge-app/comparison/1",
         "candidate": sha256(candidate),
         "baseline": sha256(production),
         "baseline_counts": {name: (counts or evaluation_json())["counting"]["all"][name] for name in TOTALS},
+        "sets": {name: one.sha256 for name, one in seen.sets.items()},
+        "clips": list(seen.counting.clips),
         "differences": {
             "all/ap50": {"delta": 0.05, "ci": [0.02, 0.08]},
             "time/saved": {"delta": 0.0, "ci": [-0.01, 0.01]},
@@ -194,7 +205,7 @@ def gate_input(
         size=(512, 288),
         lineage=parse_lineage(manifest, split, record, hashes, fault),
         evaluation=parse_evaluation(measured or evaluation_json()),
-        comparison=parse_comparison(comparison or comparison_json(counts=production)),
+        comparison=parse_comparison(comparison or comparison_json(counts=production, measured=measured)),
         production=Production(
             FILE, sha256(PRODUCTION), 1000, parse_evaluation(production or evaluation_json(PRODUCTION))
         ),

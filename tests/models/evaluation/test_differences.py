@@ -36,6 +36,8 @@ def result(name: str, found: float) -> Result:
 def test_every_difference_is_that_of_the_results() -> None:
     ours, theirs = result("new", 1.0), result("old", 0.4)
     found = document.comparison(ours, theirs)
+    made = document.result(ours, "")
+    assert found["sets"] == {name: one["sha256"] for name, one in made["sets"].items()}
     sets = [document.result(one, "command")["sets"]["here"] for one in (ours, theirs)]
     slices = [one["slices"]["camera:here-01"]["classes"]["car"]["ap50"] for one in sets]
     sizes = [one["classes"]["car"]["by_size"]["medium"]["ap50"] for one in sets]

@@ -15,7 +15,7 @@ from models.registry.__main__ import main
 from models.registry.benchmark import MAY_LACK, Benchmark, parse_benchmark
 from models.registry.figures import parse_evaluation
 from models.registry.gate_input import GateInput
-from models.registry.policy import Policy, load
+from models.registry.policy import DEFAULT_POLICY, Policy, load
 from models.registry.rule_result import RuleResult
 from models.registry.rules import RULES, decide
 from tests.support.paths import ARTEFACTS
@@ -49,9 +49,10 @@ def measured(model: bytes, *, clips: bool = False) -> Json:
     return made
 
 
-def compared(**other: Any) -> Json:
+def compared(*, clips: bool) -> Json:
     """Return the comparison of the candidate with production; without clips there are no counts."""
-    return comparison_json() | {"baseline_counts": None} | other
+    found = comparison_json(measured=measured(CANDIDATE, clips=clips))
+    return found if clips else found | {"baseline_counts": None}
 
 
 def city(folder: Path, *, clips: bool = False) -> list[str]:
@@ -60,7 +61,7 @@ def city(folder: Path, *, clips: bool = False) -> list[str]:
     put_model(folder, CANDIDATE, name="ours")
     (folder / "theirs.result.json").write_text(json.dumps(measured(PRODUCTION, clips=clips)))
     (folder / "ours.result.json").write_text(json.dumps(measured(CANDIDATE, clips=clips)))
-    (folder / "comparison.json").write_text(json.dumps(comparison_json() if clips else compared()))
+    (folder / "comparison.json").write_text(json.dumps(compared(clips=clips)))
     assert main(["template", str(folder / "city"), "--evaluation", str(folder / "theirs.result.json")]) == 0
     return ["--registry", str(folder / "city")]
 
@@ -144,7 +145,9 @@ def policy(**lacks: str) -> Policy:
 def evaluations(change: Any) -> GateInput:
     """Return the input of the gate with both evaluations changed."""
     return gate_input(
-        change(evaluation_json()), production=change(evaluation_json(PRODUCTION)), comparison=comparison_json()
+        change(evaluation_json()),
+        production=change(evaluation_json(PRODUCTION)),
+        comparison=comparison_json(measured=change(evaluation_json())),
     )
 
 
@@ -301,10 +304,25 @@ def test_a_registry_without_a_policy_names_the_command_that_writes_one(
     assert f"template {tmp_path}" in capsys.readouterr().err
 
 
+def test_the_release_s_own_registry_keeps_its_product_and_policy_when_it_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outputs = []
+    for words in ([], ["--registry", str(ARTEFACTS / "registry")]):
+        assert main(["check", "roads-b-512x288", *words]) == 1
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert str(DEFAULT_POLICY) in outputs[0]
+
+
 OPENINGS = {
     "no production": (replace(gate_input(), production=None), "compared with nothing"),
     "no comparison": (replace(gate_input(), comparison=None), "no comparison is on record"),
     "another model": (gate_input(comparison=comparison_json(b"other")), f"is of {sha256(b'other')[:12]} with"),
+    "other pictures": (
+        gate_input(comparison=with_value(comparison_json(), ("sets", "jakarta"), "a" * 64)),
+        "about other pictures or clips",
+    ),
     "another production": (gate_input(comparison=comparison_json(CANDIDATE, b"old")), f"with {sha256(b'old')[:12]}"),
 }
 
