@@ -72,7 +72,6 @@ def exported(weights_file: Path, parts: Parts, out: Path, code: str = "2265463")
 def refused(model: Path, folder: Path) -> dict[str, str]:
     """Return rule and subject -> sentence of what the gate refuses about a model's descent, after it was added."""
     one = empty_registry(folder)
-    folder.mkdir()
     measured = folder / "result.json"
     content = evaluation_json(b"a model")
     shown = [{"name": s.name, "sha256": s.sha256, "fingerprint": s.fingerprint} for s in PICTURES[:3]]
