@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import json
 import random
+import runpy
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge_app.mqtt.connection import Connected, Message
+from edge_app.mqtt.connection import Acked, Connected, Message
 from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.publisher import Publisher
-from tests.support.brokers import Mosquitto, eventually, mosquitto, needs_mosquitto, run_until, session
+from tests.support.brokers import (
+    Mosquitto,
+    collect,
+    eventually,
+    mosquitto,
+    needs_mosquitto,
+    run_until,
+    session,
+    subscribed,
+)
 from tests.support.paths import ROOT
-from tests.support.publisher_cases import DEVICE, INSTALLATION, State, steps
+from tests.support.publisher_cases import INSTALLATION, State, steps
 
 PAST = 1_700_000_040.0
 """The consumer sets aside what ends in the future, and its clock is the real one."""
 
 
 @contextmanager
-def consumer(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, str(ROOT / "docs/examples/consumer.py"), HOST, str(port), str(folder / "city.sqlite3")]
+def consumer(folder: Path, port: int, *options: str) -> Iterator[subprocess.Popen[str]]:
+    script, database = str(ROOT / "docs/examples/consumer.py"), str(folder / "city.sqlite3")
+    command = [sys.executable, script, HOST, str(port), database, *options]
     said = folder / "consumer.log"
     before = said.read_text().count("subscribed") if said.exists() else 0
     with said.open("a") as log, subprocess.Popen(command, stdout=log, text=True) as child:
@@ -102,29 +115,210 @@ def kill(broker: Mosquitto) -> None:
     broker.start()
 
 
+Send = Callable[[str, bytes], None]
+"""Publishes a payload under a topic below traffic/v1/delft/."""
+
+
+@contextmanager
+def stranger(port: int) -> Iterator[Send]:
+    other = session(port, "stranger")
+    run_until(other, Connected)
+
+    def send(topic: str, payload: bytes) -> None:
+        other.publish(Message(f"traffic/v1/delft/{topic}", payload, qos=1))
+        eventually(lambda: any(isinstance(event, Acked) for event in other.poll(0.05)))
+
+    try:
+        yield send
+    finally:
+        other.close()
+
+
+def interval(seq: int, **other: Any) -> dict[str, Any]:
+    """Return interval `seq` of a line on which one car passes in each of them."""
+    at = [datetime.fromtimestamp(PAST + 60 * n, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") for n in (seq - 1, seq)]
+    car = {"car": {"left_to_right": 1, "right_to_left": 0}}
+    totals = {"car": {"left_to_right": seq, "right_to_left": 0}}
+    names = {"id": f"i{seq}", "site": "delft", "device": "cam-1", "line": "a", "installation": INSTALLATION}
+    return {**names, "seq": seq, "start": at[0], "end": at[1], "counts": car, "totals": totals, "late": False, **other}
+
+
+DEEP = b"[" * 100_000
+STEMS = {
+    "counts/a": interval(7),
+    "replies/resend": EXAMPLES["replies"],
+    "replies/ping": {"id": "x", "ok": True, "result": {"installations": {"ab": {"a": {"newest_seq": 3}}}}},
+    "status": EXAMPLES["status"],
+    "health": EXAMPLES["health"],
+}
+ODD = (
+    *(b"", b"\xff", b"[]", b"{}", b"null", b"1e999", b"NaN", DEEP, b'{"a":' * 50_000, b'{"state": "onl', b'"\\ud800"'),
+    *(b'{"id":1,"end":5}', b'{"id":' + b"9" * 5_000 + b"}", b'{"ok": true, "id": [], "result": []}', b'{"ok": {}}'),
+)
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    {},
+    [],
+    "",
+    "\ud800",
+    "a\n",
+    "0",
+    -1,
+    0,
+    1e20,
+    10**18,
+    10**400,
+    float("nan"),
+    {"": {"": []}},
+    [[]],
+    "9999-12-31T23:59:59Z",
+)
+
+
+def odd_payloads(rng: random.Random, count: int) -> Iterator[tuple[str, bytes]]:
+    """Yield topics with payloads that are no messages, or nearly ones."""
+    yield from ((topic, payload) for topic in STEMS for payload in ODD)
+    for topic, stem in STEMS.items():
+        yield from ((topic, json.dumps(stem | {key: value}).encode()) for key in stem for value in VALUES[:8])
+    for _ in range(count):
+        topic, stem = rng.choice(list(STEMS.items()))
+        payload = json.dumps(stem | {rng.choice(list(stem)): rng.choice(VALUES) for _ in range(rng.randint(1, 3))})
+        cut = rng.randrange(len(payload)) if rng.random() < 0.2 else len(payload)
+        yield topic, payload[:cut].encode()
+
+
 @needs_mosquitto
-def test_it_shows_a_conflict_and_survives_nonsense(state: State, tmp_path: Path) -> None:
+def test_it_survives_every_odd_message_on_all_its_topics(tmp_path: Path) -> None:
+    with mosquitto(tmp_path / "broker") as broker, consumer(tmp_path, broker.port) as child:
+        with stranger(broker.port) as send:
+            for topic, payload in odd_payloads(random.Random(7), 300):
+                send(f"cam-2/{topic}", payload)
+            send("cam-1/counts/a", json.dumps(interval(1)).encode())
+            soon(lambda: 1 in dict(stored(tmp_path)) or child.poll() is not None)
+        assert child.poll() is None
+    said = (tmp_path / "consumer.log").read_text()
+    assert said.count("ignored, no message of the contract") > 200
+    assert "asked for ('delft', 'cam-2') a " not in said
+
+
+@needs_mosquitto
+def test_it_shows_a_conflict(state: State, tmp_path: Path) -> None:
     with mosquitto(tmp_path / "broker") as broker, consumer(tmp_path, broker.port):
         state.begin = PAST
         publisher = state.publisher(broker.port)
         state.close_intervals(2)
         drive(publisher, lambda: len(stored(tmp_path)) == 2)
         _, payload = stored(tmp_path)[1]
-        other = session(broker.port, "clone")
-        run_until(other, Connected)
-        topic = f"{DEVICE.prefix}/counts/a"
-        clone = json.loads(payload) | {"id": "cafe", "installation": INSTALLATION}
-        for content in (b"\xff", b"[]", b"{}", json.dumps(clone).encode()):
-            other.publish(Message(topic, content, qos=1))
-
-        def arrived() -> bool:
-            other.poll(0.05)
-            return len(stored(tmp_path)) == 3
-
-        eventually(arrived, 20.0)
-        other.close()
+        with stranger(broker.port) as send:
+            clone = json.dumps(json.loads(payload) | {"id": "cafe"}).encode()
+            for _ in range(3):
+                send("cam-1/counts/a", clone)
+            soon(lambda: len(stored(tmp_path)) == 3)
         publisher.drain(1.0)
-    log = (tmp_path / "consumer.log").read_text()
-    assert "conflict (seq = ?): cafe" in log
-    assert "conflict (start < ? AND end > ?): cafe" in log
-    assert log.count("ignored, no message of the contract") == 3
+    log = (tmp_path / "consumer.log").read_text().splitlines()
+    conflict = "conflict at delft/cam-1 a: number 2 has two contents, 22:15:00 to 22:16:00"
+    assert [line for line in log if "conflict" in line] == [conflict]
+
+
+class Asker:
+    """The example's functions on a database in memory; what it sends to devices is kept."""
+
+    def __init__(self) -> None:
+        self.functions = runpy.run_path(str(ROOT / "docs/examples/consumer.py"))
+        self.db = sqlite3.connect(":memory:")
+        self.db.executescript(self.functions["TABLES"])
+
+    def store(self, *intervals: dict[str, Any]) -> None:
+        for i in intervals:
+            self.functions["store"](self.db, ("delft", "cam-1"), "a", i)
+
+    def gaps(self, after_s: float = 0.0) -> list[tuple[int, int]]:
+        return [row[4:] for row in self.db.execute(self.functions["GAPS"], (time.time() + after_s,))]
+
+
+def test_what_is_gone_is_not_asked_for_again() -> None:
+    asker = Asker()
+    asker.store(interval(5), interval(11))
+    assert asker.gaps() == [(1, 4), (6, 10)]
+    asker.db.execute("INSERT INTO gone VALUES ('delft', 'cam-1', 'a', ?, 1, 10, 'expired')", (INSTALLATION,))
+    assert asker.gaps() == []
+    asker.store(interval(13))
+    assert asker.gaps() == [(12, 12)]
+
+
+@pytest.mark.parametrize("kind", ["health", "ping"])
+def test_a_gap_at_the_newest_end_is_asked_for(kind: str) -> None:
+    asker = Asker()
+    asker.store(interval(1))
+    if kind == "health":
+        health = {"installation": INSTALLATION, "newest_seq": {"a": 4}}
+        asker.functions["note_health"](asker.db, ("delft", "cam-1"), "", health)
+    else:
+        lines = {
+            INSTALLATION: {"a": {"first_seq": 1, "newest_seq": 4}},
+            "ffff": {"a": {"first_seq": 1, "newest_seq": 0}},
+        }
+        reply = {"id": "x", "ok": True, "result": {"installations": lines}}
+        asker.functions["note_reply"](asker.db, ("delft", "cam-1"), "ping", reply)
+    assert asker.gaps(-1.0) == []  # it may be on its way
+    assert asker.gaps(1.0) == [(2, 4)]
+
+
+FALLEN = {"car": {"left_to_right": 1, "right_to_left": 0}}
+
+
+@pytest.mark.parametrize(
+    ("second", "shown"),
+    [
+        (interval(2), []),
+        (interval(2, totals=FALLEN), ["conflict at delft/cam-1 a: totals of numbers 1 and 2 do not fit the counts, "]),
+        (interval(3, totals=FALLEN), ["conflict at delft/cam-1 a: totals of numbers 1 and 3 do not fit the counts, "]),
+        (interval(1, late=True), []),
+        (interval(1, counts=FALLEN, frames=1), ["conflict at delft/cam-1 a: number 1 has two contents under one id, "]),
+        (
+            interval(1) | {"seq": 2, "id": "o", "totals": interval(2)["totals"]},
+            ["conflict at delft/cam-1 a: numbers 1 and 2 overlap, the first received counts, "],
+        ),
+        (
+            interval(1, installation="ffff", id="o"),
+            [
+                f"overlap at delft/cam-1 a: installations {INSTALLATION} and ffff, "
+                "the one without clock_stepped counts, else the later, "
+            ],
+        ),
+    ],
+)
+def test_what_contradicts_another_is_shown_once(
+    second: dict[str, Any], shown: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asker = Asker()
+    asker.store(interval(1), second, second)
+    assert [line[: -len("22:14:00 to 22:15:00")] for line in capsys.readouterr().out.splitlines()] == shown
+
+
+def test_it_refuses_what_would_have_it_ask_for_ever() -> None:
+    for odd in ({"seq": 10**18}, {"seq": 1e3}, {"seq": True}, {"line": "b"}, {"end": interval(1)["start"]}):
+        with pytest.raises(ValueError, match="here"):
+            Asker().store(interval(1) | odd)
+
+
+def test_an_interval_of_the_future_is_set_aside_but_no_gap(capsys: pytest.CaptureFixture[str]) -> None:
+    asker = Asker()
+    asker.store(interval(1), interval(2, end="2999-01-01T00:00:00Z", start="2998-12-31T23:59:00Z"), interval(3))
+    assert asker.gaps() == []
+    assert capsys.readouterr().out.startswith("set aside from delft/cam-1 a: number 2 ends in the future")
+
+
+@needs_mosquitto
+def test_it_follows_a_prefix(tmp_path: Path) -> None:
+    options = ("10", "--prefix", "city/north")
+    with mosquitto(tmp_path / "broker") as broker, consumer(tmp_path, broker.port, *options):
+        other = session(broker.port, "device")
+        run_until(other, Connected)
+        payload = json.dumps(interval(2)).encode()
+        with subscribed(broker.port, "city/north/traffic/v1/delft/cam-1/commands/resend") as reader:
+            other.publish(Message("city/north/traffic/v1/delft/cam-1/counts/a", payload, qos=1))
+            (command,) = collect(reader, lambda messages: other.poll(0.01) is None or len(messages) == 1)
+        other.close()
+    assert json.loads(command.payload)["args"]["to_seq"] == 1

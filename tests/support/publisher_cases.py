@@ -67,8 +67,9 @@ class State:
             start = self.begin + 60 * (seq - 1)
             both = {"car": {"left_to_right": seq, "right_to_left": 0}}
             interval = IntervalCounts(line, start, 60.0, both, 60.0, 900, 0, config=config)  # type: ignore[arg-type]
-            payload = encode_counts(DEVICE, ClosedInterval(interval, seq, interval.counts, "boot", INSTALLATION))
-            state = LineState(line, seq, interval.counts, start, interval.end)
+            totals = {"car": {"left_to_right": seq * (seq + 1) // 2, "right_to_left": 0}}
+            payload = encode_counts(DEVICE, ClosedInterval(interval, seq, totals, "boot", INSTALLATION))  # type: ignore[arg-type]
+            state = LineState(line, seq, totals, start, interval.end)  # type: ignore[arg-type]
             self.journal.save([], [], [EncodedInterval(state, payload, INSTALLATION, config)], synced=False)
 
     @property
