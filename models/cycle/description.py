@@ -1,0 +1,185 @@
+"""Read CYCLE.toml, which says what a cycle is made of: sets, split, training, evaluation, gate."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.common.errors import BuildError
+from models.conversion.anchors import LARGEST_SIDE, SMALLEST_SIDE, Size
+from models.data.samples import NO_LICENCE
+from models.training.settings import Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]  # not installed where it is not needed
+
+SCHEMA: Final = "edge-app/cycle/1"
+TEMPLATE: Final = Path(__file__).with_name("template.toml")
+_NAME: Final = r"[a-z0-9][a-z0-9._-]{0,39}"
+
+
+class CycleError(BuildError):
+    """A cycle cannot be run as it is described; one sentence that says what, where and what to do."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PictureSet(_Part):
+    """One labelled set, as `models.data import` takes it. Paths are relative to the file that names them.
+
+    folder: of the set, or its zip. test: its pictures evaluate, and never teach.
+    """
+
+    name: str = Field(pattern=rf"^{_NAME}$")
+    folder: str = Field(min_length=1)
+    format: Literal["yolo", "voc", "coco", "csv", "cvat"]
+    licence: str = ""
+    origin: str = ""
+    camera: str = ""
+    sources: str = ""
+    pictures: str = ""
+    credits: str = ""
+    aspect: float | None = None
+    classes: dict[str, str] = Field(default_factory=dict)
+    test: bool = False
+
+    @model_validator(mode="after")
+    def _stated(self) -> PictureSet:
+        missing = [name for name in ("licence", "origin", "camera") if not getattr(self, name)]
+        if missing and not self.sources:
+            raise ValueError(
+                f'{self.name} does not say its {missing[0]} (licence: an SPDX id, "LicenseRef-own" for your own '
+                f'cameras, or "{NO_LICENCE}"; camera: the fixed view, or "each")'
+            )
+        return self
+
+
+class Split(_Part):
+    """Which cameras validate and test; the others train. share: instead of validation, whole cameras at random."""
+
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    share: float | None = Field(default=None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Split:
+        if bool(self.validation) == (self.share is not None):
+            raise ValueError("give either validation = [cameras] or share = 0.2")
+        if self.share is not None and self.test:
+            raise ValueError('with share, name whole sets as tests ("test = true" in their table), not cameras')
+        return self
+
+
+class Training(_Part):
+    """settings: those of models/training/settings.py that differ. weights: to begin from; "" for the published ones."""
+
+    settings: dict[str, Any] = Field(default_factory=dict)
+    weights: str = ""
+    trusted: tuple[str, ...] = ()
+
+
+class Evaluation(_Part):
+    """clips: truth files, as `edge-app evaluate` reads them. agreement: of `models.data agree`, "" for none."""
+
+    clips: tuple[str, ...] = ()
+    agreement: str = ""
+
+
+class Gate(_Part):
+    """The city's registry. policy: "" for that of this checkout. promote: what passes goes into production."""
+
+    registry: str = "registry"
+    production: str = "production"
+    policy: str = ""
+    promote: bool = True
+    why: str = "today's detector, measured on our own pictures"
+
+
+class Description(_Part):
+    """A whole cycle."""
+
+    edge_app: Literal["edge-app/cycle/1"] = Field(alias="schema")
+    name: str = Field(pattern=rf"^{_NAME}$")
+    size: str = "512x288"
+    sets: tuple[PictureSet, ...] = Field(min_length=1)
+    split: Split
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    gate: Gate = Gate()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Description:
+        side = re.fullmatch(r"(\d+)x(\d+)", self.size)
+        if not side or not all(SMALLEST_SIDE <= int(one) <= LARGEST_SIDE for one in side.groups()):
+            raise ValueError(
+                f"size is {self.size!r}, it must be as 512x288, {SMALLEST_SIDE} to {LARGEST_SIDE} px a side"
+            )
+        twice = [name for name, count in Counter(one.name for one in self.sets).items() if count > 1]
+        if twice:
+            raise ValueError(f"two sets have the name {twice[0]}")
+        if all(one.test for one in self.sets):
+            raise ValueError("every set is a test: one at least must teach")
+        if not self.split.test and not any(one.test for one in self.sets):
+            raise ValueError(
+                'nothing evaluates: write "test = true" in a set, or name cameras in split.test; pictures that '
+                "trained or validated cannot judge"
+            )
+        Settings.model_validate(self._settings())  # a wrong setting is told now, not after an hour
+        return self
+
+    def _settings(self) -> dict[str, Any]:
+        return self.training.settings | {"width": self.input.width, "height": self.input.height}
+
+    @property
+    def input(self) -> Size:
+        """The network's input size."""
+        width, _, height = self.size.partition("x")
+        return Size(int(width), int(height))
+
+    @property
+    def settings(self) -> Settings:
+        """Everything that decides the training."""
+        return Settings.model_validate(self._settings())
+
+    def paths(self) -> list[str]:
+        """Return all files and folders that somebody else must have made, as they are named."""
+        named = [path for one in self.sets for path in (one.folder, one.sources, one.pictures, one.credits)]
+        named += [self.training.weights, *self.training.trusted, *self.evaluation.clips]
+        return [path for path in (*named, self.evaluation.agreement, self.gate.policy) if path]
+
+
+def read(path: Path) -> Description:
+    """Return what a file describes. Raises CycleError: when it is none, or names something that is not there."""
+    try:
+        found = Description.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
+    except OSError as error:
+        raise CycleError(
+            f"{path} cannot be read ({(error.strerror or str(error)).lower()}): "
+            f"`python -m models.cycle --template > {path}` begins one."
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CycleError(f"{path} is not valid TOML: {error}.") from error
+    except ValidationError as error:
+        raise CycleError(f"{path}: {_sentence(error)}.") from error
+    absent = next((name for name in found.paths() if not (path.parent / name).exists()), None)
+    if absent:
+        raise CycleError(f"{path} names {absent}, which is not there (names are relative to {path.parent.resolve()}).")
+    return found
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    text = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        text = "there is no such key"
+    return f"{place}: {text}" if place else text

@@ -1,0 +1,260 @@
+"""Say what the steps of a cycle are: what each reads, what it runs, what it leaves.
+
+Every step is commands that a person could type in the cycle's folder. The steps are made anew before each is run, since
+the name of a run comes from the hashes of what the steps before it left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from models.cycle.description import Description, PictureSet
+from models.cycle.hashes import ABSENT, ROOT, Hashes
+from models.cycle.state import State
+from models.evaluation.subject import short_names
+from models.registry import history
+from models.registry.storage import Registry
+
+ARTEFACTS: Final = ROOT / "models" / "artefacts"
+RIDERS: Final = ARTEFACTS / "published" / "coco_640x384.tflite"
+"""The published weights know persons, by which the check finds riders outside of their box."""
+SPLIT: Final = Path("split.json")
+LABELS: Final = Path("reports/labels")
+_DATA: Final = ("models/data", "models/common")
+_TRAINING: Final = ("models/training", "models/conversion", *_DATA)
+_EVALUATION: Final = ("models/evaluation", "edge_app", *_DATA)
+_REGISTRY: Final = ("models/registry", "models/lineage", "models/common")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. keep: a file for what it prints, which is shown too; None to show it only."""
+
+    module: str
+    words: tuple[str, ...]
+    keep: Path | None = None
+
+    @property
+    def text(self) -> tuple[str, ...]:
+        """The words after `python`."""
+        return ("-m", self.module, *self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a cycle. Paths are relative to the cycle's folder, or absolute.
+
+    after: steps whose outputs it reads. inputs, outputs: files and folders. code: packages it runs.
+    settings: what else decides about its outputs, in words. settled: why it is over whatever has changed; empty if not.
+    kept: an other program alone is no reason to do it again.
+    """
+
+    name: str
+    after: tuple[str, ...]
+    inputs: tuple[Path, ...]
+    commands: tuple[Command, ...]
+    outputs: tuple[Path, ...]
+    code: tuple[str, ...]
+    settings: tuple[str, ...] = ()
+    settled: str = ""
+    kept: bool = False
+
+
+class Steps:
+    """The steps of a cycle, as its folder is now."""
+
+    def __init__(self, description: Description, folder: Path, state: State, hashes: Hashes) -> None:
+        self._cycle, self._folder, self._state, self._hashes = description, folder, state, hashes
+        self._imports = tuple(f"import {one.name}" for one in description.sets)
+        self._shards = tuple(_shards(one) for one in description.sets)
+        gate = description.gate
+        registry = folder / gate.registry
+        self._registry = Registry(registry, folder / gate.production, registry / "store")
+        self.run = self._run()
+        self.name = f"{self.run.name}-{description.input}"
+        self.candidate = Path("exported") / f"{self.name}.tflite"
+        self.baseline = self._baseline()
+        self.report = Path("reports") / self.name
+
+    def all(self) -> list[Step]:
+        """Return the steps in their order."""
+        steps = [*map(self._import, self._cycle.sets), self._check(), self._split(), self._train(), self._export()]
+        steps += [self._evaluate(), self._gate()]
+        return [*steps, self._register()] if self._cycle.gate.promote else steps
+
+    def _import(self, one: PictureSet) -> Step:
+        out = _shards(one)
+        words = [one.folder, "--format", one.format, "--out", str(out), "--replace"]
+        for name in ("licence", "origin", "camera", "sources", "pictures", "credits", "aspect"):
+            if value := getattr(one, name):
+                words += [f"--{name}", str(value)]
+        if one.classes:
+            words += ["--class", *(f"{theirs}={ours}" for theirs, ours in one.classes.items())]
+        inputs = tuple(Path(name) for name in (one.folder, one.sources, one.pictures, one.credits) if name)
+        return _step(f"import {one.name}", (), inputs, "models.data", ("import", *words), (out,), _DATA)
+
+    def _check(self) -> Step:
+        words = ("report", *map(str, self._shards), "--out", str(LABELS), "--input", self._cycle.size)
+        command = Command("models.data", (*words, "--model", str(RIDERS)))
+        inputs = (*self._shards, RIDERS)
+        return Step("check", self._imports, inputs, (command,), (LABELS,), _DATA, words)
+
+    def _split(self) -> Step:
+        split = self._cycle.split
+        learning = [str(_shards(one)) for one in self._cycle.sets if not one.test]
+        testing = [str(_shards(one)) for one in self._cycle.sets if one.test]
+        words = ["split", *learning, "--out", str(SPLIT)]
+        words += ["--test-shards", *testing] if testing else []
+        words += ["--validation", *split.validation] if split.validation else []
+        words += ["--test", *split.test] if split.test else []
+        words += ["--share", str(split.share)] if split.share else []
+        inputs = tuple(shards / "index.json" for shards in self._shards)
+        return _step("split", self._imports, inputs, "models.data", words, (SPLIT,), _DATA)
+
+    def _learning(self) -> list[str]:
+        return ["--shards", *(str(_shards(one)) for one in self._cycle.sets if not one.test), "--split", str(SPLIT)]
+
+    def _training_words(self) -> tuple[str, ...]:
+        training = self._cycle.training
+        words = [*self._learning(), "--input", self._cycle.size]
+        for name, value in _flat(training.settings):
+            words += ["--set", f"{name}={value}"]
+        words += ["--weights", training.weights] if training.weights else []
+        words += ["--trusted", *training.trusted] if training.trusted else []
+        return tuple(words)
+
+    def _training_inputs(self) -> tuple[Path, ...]:
+        learning = [_shards(one) for one in self._cycle.sets if not one.test]
+        named = (self._cycle.training.weights, *self._cycle.training.trusted)
+        return (*learning, SPLIT, *(Path(name) for name in named if name))
+
+    def _run(self) -> Path:
+        """Return the folder of the training, whose name changes with everything that it is made from.
+
+        So a training goes on in its folder wherever that is, and other data or settings never meet it there.
+        """
+        made_from = self._hashes.all(self._training_inputs()), self._training_words(), self._state.attempt("train")
+        key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:8]
+        return Path("runs") / f"{self._cycle.name}-{key}"
+
+    def _train(self) -> Step:
+        words = self._training_words()
+        command = Command("models.training", ("train", str(self.run), *words))
+        outputs = (self.run / "weights.npz", self.run / "settings.json", self.run / "lineage.json")
+        return Step("train", ("split",), self._training_inputs(), (command,), outputs, _TRAINING, words, kept=True)
+
+    def _export(self) -> Step:
+        words = ("export", str(self.run), *self._learning(), "--out", "exported")
+        inputs = (self.run / "weights.npz", self.run / "settings.json", self.run / "lineage.json")
+        files = [self.candidate, Path("exported/float") / self.candidate.name]
+        outputs = [one.with_suffix(suffix) for one in files for suffix in (".tflite", ".json")]
+        return _step("export", ("train",), inputs, "models.training", words, outputs, _TRAINING)
+
+    def _baseline(self) -> Path:
+        """Return the detector that the new one is compared with: the city's, or the one of this checkout at first."""
+        name = self._cycle.input.model_name
+        own = Path(self._cycle.gate.production) / f"{name}.tflite"
+        return own if (self._folder / own).exists() else ARTEFACTS / f"{name}.tflite"
+
+    def _settled(self) -> str:
+        sha256 = self._hashes.of(self.candidate)
+        there = sha256 != ABSENT and self._hashes.of(self.baseline) == sha256
+        return f"{self.name} is in production" if there else ""
+
+    def _evaluate(self) -> Step:
+        chosen = self._cycle.evaluation
+        floating = Path("exported/float") / self.candidate.name
+        words = ["--float", str(floating), "--shards", *map(str, self._shards), "--split", str(SPLIT)]
+        words += ["--part", "test", "--out", str(self.report)]
+        words += ["--agreement", chosen.agreement] if chosen.agreement else []
+        words += ["--clips", *chosen.clips] if chosen.clips else []
+        command = Command("models.evaluation", (str(self.candidate), "--baseline", str(self.baseline), *words))
+        named = [Path(name) for name in (*chosen.clips, chosen.agreement) if name]
+        clips = [path for clip in chosen.clips for path in _recording(self._folder, Path(clip))]
+        inputs = (self.candidate, floating, self.baseline, *self._shards, SPLIT, *named, *clips)
+        outputs = (self.report / "report.html", *self._measured())
+        after, settled = ("export", "split"), self._settled()
+        return Step("evaluate", after, inputs, (command,), outputs, _EVALUATION, tuple(words), settled)
+
+    def _measured(self) -> tuple[Path, Path, Path]:
+        """Return what the evaluation leaves: of the candidate, of it against production, and of production."""
+        paths = (self.candidate, Path("exported/float") / self.candidate.name, self.baseline)
+        new, _, old = short_names([(self._folder / path).resolve() for path in paths])
+        return (
+            self.report / new / "result.json", self.report / new / "comparison.json", self.report / old / "result.json",
+        )  # fmt: skip
+
+    def _options(self) -> tuple[str, ...]:
+        gate = self._cycle.gate
+        policy = ("--policy", gate.policy) if gate.policy else ()
+        return ("--registry", gate.registry, "--production", gate.production, *policy)
+
+    def _asked(self, *words: str, keep: Path | None = None) -> Command:
+        return Command("models.registry", (*words, *self._options()), keep)
+
+    def _gate(self) -> Step:
+        """Return the step that measures production on record, the candidate beside it, and asks for the decision."""
+        result, comparison, production = self._measured()
+        options, size = self._options(), self._cycle.size
+        about = f"production-{size}"
+        measured = ("--evaluation", str(result), "--comparison", str(comparison), "--split", str(SPLIT))
+        decision = self.report / "gate.txt"
+        commands = [self._asked("add", str(self.baseline), "--name", about, "--evaluation", str(production))]
+        if not history.succession(self._registry.history(), size):
+            commands.append(
+                self._asked("adopt", about, "--why", self._cycle.gate.why, keep=self.report / "adopted.txt")
+            )
+        commands.append(self._asked("add", str(self.candidate), "--name", self.name, *measured))
+        commands.append(self._asked("check", self.name, keep=decision))
+        policy = Path(self._cycle.gate.policy or ROOT / "models" / "registry" / "policy.toml")
+        inputs = (result, comparison, production, SPLIT, policy)
+        settled = self._settled()
+        return Step("gate", ("evaluate",), inputs, tuple(commands), (decision,), _REGISTRY, options, settled)
+
+    def _register(self) -> Step:
+        options = self._options()
+        command = self._asked("promote", self.name, keep=self.report / "promoted.txt")
+        own = Path(self._cycle.gate.production) / f"{self._cycle.input.model_name}.tflite"
+        inputs = (self.report / "gate.txt",)
+        outputs, settled = (own, own.with_suffix(".json")), self._settled()
+        return Step("register", ("gate",), inputs, (command,), outputs, _REGISTRY, options, settled)
+
+
+def _step(
+    name: str,
+    after: tuple[str, ...],
+    inputs: tuple[Path, ...],
+    module: str,
+    words: Any,
+    outputs: Any,
+    code: tuple[str, ...],
+) -> Step:
+    """Return a step of one command, whose words are its settings."""
+    return Step(name, after, inputs, (Command(module, tuple(words)),), tuple(outputs), code, tuple(words))
+
+
+def _shards(one: PictureSet) -> Path:
+    return Path("shards") / one.name
+
+
+def _recording(folder: Path, truth: Path) -> Iterator[Path]:
+    """Yield the recording that a truth file names: it lies in ../clips of that."""
+    try:
+        name = json.loads((folder / truth).read_text("utf-8"))["clip"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # the evaluation says what is wrong with it
+    yield truth.parent.parent / "clips" / str(name)
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield name and value of each setting as `--set` takes them: loss.box, 2."""
+    for name, value in settings.items():
+        if isinstance(value, dict) and name in ("augmentation", "matching", "loss"):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", json.dumps(value)
