@@ -39,7 +39,7 @@ class Hashes:
         return self._file(place) if place.is_file() else ABSENT
 
     def all(self, paths: Iterable[Path]) -> dict[str, str]:
-        """Return path -> hash. A file of the checkout is named from there, since that lies elsewhere on another machine."""
+        """Return path -> hash. A file of the checkout is named from there: it lies elsewhere on another machine."""
         return {_named(path): self.of(path) for path in paths}
 
     def _file(self, path: Path) -> str:

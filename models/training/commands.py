@@ -6,13 +6,14 @@ import argparse
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
@@ -22,9 +23,9 @@ from models.conversion import published_weights
 from models.conversion.manifest import DEFAULT_SIZES
 from models.conversion.quantisation import Recipe
 from models.data import shards
-from models.training import ancestry, hints, parents, processor, scenes, weights
+from models.training import ancestry, hints, outcome, pace, parents, processor, scenes, weights
 from models.training.folder import RunFolder, code_revision, read_json
-from models.training.loop import Progress, Training
+from models.training.loop import REPORT_EVERY, Progress, Training
 from models.training.options import parser
 from models.training.scenes import Parts
 from models.training.settings import Settings
@@ -49,7 +50,8 @@ def train(args: argparse.Namespace, console: Console) -> None:
     folder.note_inputs(_inputs(args))
     sources.warn(console.print)
     known = _hints(folder, args.trusted, parts, console)
-    _run(Training(folder, settings, parts, first, known, parents.published_for(settings)), folder, settings, console)
+    training = Training(folder, settings, parts, first, known, parents.published_for(settings))
+    _run(training, folder, settings, parts, console)
 
 
 def _remembered(args: argparse.Namespace) -> None:
@@ -110,17 +112,22 @@ def _begin(
     ancestry.begin(folder, parts, sources)
 
 
-def _run(training: Training, folder: RunFolder, settings: Settings, console: Console) -> None:
-    """Train to the end, or until SIGTERM."""
+def _run(training: Training, folder: RunFolder, settings: Settings, parts: Parts, console: Console) -> None:
+    """Train to the end. Raises StoppedError: at SIGTERM. Raises DivergedError: when what was learned is lost."""
     if training.step:
         console.print(f"{folder.path}: continuing at step {training.step}.")
+    if training.step < settings.steps:
+        earlier = outcome.earlier_rate(folder.metrics())
+        console.print(pace.announced(settings, training.step, len(parts.validation), earlier))
     stop_signals: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: stop_signals.append(number))
     try:
         _watch(training, settings, console, lambda: bool(stop_signals))
     finally:
         signal.signal(signal.SIGTERM, before)
-    console.print(f"The best weights by the validation: {folder.weights}")
+    if stop_signals and training.step < settings.steps:
+        raise outcome.stopped(folder, settings, training.step)
+    console.print(outcome.ended(folder, settings))
 
 
 def qat(args: argparse.Namespace, console: Console) -> None:
@@ -144,7 +151,7 @@ def qat(args: argparse.Namespace, console: Console) -> None:
     training = Training(folder, settings, parts, first, hints.load(source_run.hints), parents.published_for(settings))
     if not training.step:
         quantising.validate_before(training, console.print)
-    _run(training, folder, settings, console)
+    _run(training, folder, settings, parts, console)
 
 
 def search(args: argparse.Namespace, console: Console) -> None:
@@ -242,18 +249,18 @@ def _hints(folder: RunFolder, trusted: Sequence[Path], parts: Parts, console: Co
 
 
 def _watch(training: Training, settings: Settings, console: Console, stop: Any) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    own = pace.Pace(training.step, settings.steps, time.monotonic())
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("training", total=settings.steps, completed=training.step)
 
         def show(progress: Progress) -> None:
             figures = " ".join(f"{name} {value:.3f}" for name, value in progress.figures.items())
-            bar.update(task, completed=progress.step, description=f"loss {progress.loss:.3f} {figures}")
-            if not console.is_terminal and progress.step % 250 == 0:
-                line = (
-                    f"step {progress.step}: loss {progress.loss:.4f}, {progress.images_per_s:.1f} images/s  {figures}"
-                )
-                print(line, flush=True)
+            left = own.text(progress.step)
+            bar.update(task, completed=progress.step, description=f"{left}, loss {progress.loss:.3f} {figures}")
+            if not console.is_terminal and (progress.step % 250 == 0 or progress.step - own.began <= REPORT_EVERY):
+                speed = f"{progress.images_per_s:.1f} images/s, {left}"
+                print(f"step {progress.step}: loss {progress.loss:.4f}, {speed}  {figures}", flush=True)
 
         training.run(show, stop)
 
@@ -302,13 +309,13 @@ _RUNS: Final = {"train": train, "qat": qat, "search": search, "export": export, 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Return 0, 1 when something is missing or wrong, 130 when interrupted; argparse exits with 2."""
+    """Run a command. Return 0, 1 when something is missing or wrong, 130 when stopped; argparse exits with 2."""
     args = parser(PROGRAM).parse_args(arguments)
     try:
         _RUNS[args.command](args, Console(stderr=False))
     except EdgeAppError as error:
         print(error, file=sys.stderr)
-        return 1
+        return 130 if isinstance(error, outcome.StoppedError) else 1
     except OSError as error:
         print(
             f"{error.filename or 'A file'} cannot be used: {(error.strerror or str(error)).lower()}.", file=sys.stderr

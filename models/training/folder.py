@@ -109,9 +109,13 @@ class RunFolder:
 
     def done(self) -> int:
         """Return the last step that metrics.jsonl reports, 0 before the first."""
+        return max((int(row.get("step", 0)) for row in self.metrics()), default=0)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl that are whole: a full disk cuts the last one off."""
         path = self.path / "metrics.jsonl"
         rows = path.read_text("utf-8").splitlines() if path.exists() else []
-        return max((int(json.loads(row).get("step", 0)) for row in rows if row.endswith("}")), default=0)
+        return [json.loads(row) for row in rows if row.endswith("}")]
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl."""

@@ -27,17 +27,14 @@ from models.training.folder import RunFolder
 from models.training.hints import Hints
 from models.training.keras_network import keras_network, take, variables
 from models.training.losses import loss_of
+from models.training.outcome import DivergedError
 from models.training.scenes import Drawer, Parts
 from models.training.settings import Settings
 
-_REPORT_EVERY: Final = 25
+REPORT_EVERY: Final = 25
 """Steps from one line of progress to the next."""
 _PICTURES: Final = 6
 """Number of training pictures that TensorBoard shows."""
-
-
-class DivergedError(BuildError):
-    """The loss is not a finite number any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +129,19 @@ class Training:
     ) -> dict[str, float]:
         """Train to the end, or until `stop` returns True. Return the figures of the last validation.
 
-        A stopped run keeps its state and can be continued.
+        A stopped run keeps its state and can be continued. The first validation is before the first step.
         on_progress: called every 25 steps. on_validation: called with step and figures after each validation.
         """
         settings, found, losses, since = self._settings, dict[str, float](), list[float](), time.monotonic()
         stream = self._stream()
         try:
+            if not self.step and float(self._best.numpy()) < 0:
+                found = self.validate()  # what it begins with: nothing worse is kept, and a fall is seen as one
+                on_validation(0, found)
             while self.step < settings.steps and not stop() and int(self._since_best.numpy()) < settings.patience:
                 losses.append(self._take_step(next(stream)))
                 step = self.step
-                if step % _REPORT_EVERY == 0:
+                if step % REPORT_EVERY == 0:
                     rate = len(losses) * settings.batch / (time.monotonic() - since)
                     self._log(step, float(np.mean(losses)), rate)
                     on_progress(Progress(step, settings.steps, float(np.mean(losses)), rate, found))

@@ -16,7 +16,7 @@ from typing import Any, Final
 from models.common import markdown
 from models.common.errors import BuildError
 from models.training.folder import RunFolder, write_json
-from models.training.loop import DivergedError
+from models.training.outcome import DivergedError
 from models.training.settings import Settings
 
 SCHEMA: Final = "edge-app/search/1"
@@ -167,10 +167,8 @@ def best_of(folder: RunFolder) -> tuple[int, dict[str, float]]:
 
     Before the first validation these are 0 and a score of 0.
     """
-    path = folder.path / "metrics.jsonl"
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    rows = [json.loads(line) for line in lines if line.endswith("}")]  # a full disk cuts the last one off
-    validations = [row for row in rows if "validation" in row]
+    # The start is the same for all settings: a trial is judged by what it learned.
+    validations = [row for row in folder.metrics() if "validation" in row and row["step"]]
     if not validations:
         return 0, {"score": 0.0}
     best: dict[str, float] = max((row["validation"] for row in validations), key=lambda found: found["score"])

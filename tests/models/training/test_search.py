@@ -16,7 +16,7 @@ pytest.importorskip("optuna", reason="Optuna is not installed (make smoke)")
 
 from models.common.errors import BuildError
 from models.training.folder import RunFolder
-from models.training.loop import DivergedError
+from models.training.outcome import DivergedError
 from models.training.search import OnValidation, Search, Trial, best_of, table
 from models.training.settings import Settings
 from tests.support.paths import ROOT

@@ -91,7 +91,7 @@ def test_the_loss_falls(trained: tuple[RunFolder, list[float]]) -> None:
 def test_the_folder_records_the_progress(trained: tuple[RunFolder, list[float]]) -> None:
     folder, _ = trained
     rows = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows if "validation" in row] == [30, 60]
+    assert [row["step"] for row in rows if "validation" in row] == [0, 30, 60]
     assert all(0 <= row["validation"]["score"] <= 1 for row in rows if "validation" in row)
     assert any(path.name.startswith("events") for path in folder.board.iterdir())
     assert folder.weights.exists()
