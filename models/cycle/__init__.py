@@ -1,1 +1,1 @@
-"""Run the model cycle of a city from one file: import, check, split, train, export, evaluate, gate, register."""
+"""Run the model cycle of a city from one file, as steps that are skipped while nothing has changed."""

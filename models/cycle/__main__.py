@@ -16,6 +16,7 @@ from models.cycle import running
 from models.cycle.description import TEMPLATE
 from models.cycle.plan import Decision
 from models.cycle.running import Cycle, Stopped
+from models.training.pace import words
 
 COMMAND: Final = "python -m models.cycle"
 _WIDE: Final = 200
@@ -42,16 +43,9 @@ def table(decisions: Sequence[Decision], cycle: Cycle) -> Table:
     for decision in decisions:
         name = decision.step.name
         record = cycle.state.steps.get(name)
-        last = (record.outcome, duration(record.seconds), record.at) if record else ("-", "", "")
+        last = (record.outcome, words(record.seconds), record.at) if record else ("-", "", "")
         shown.add_row(name, "run" if decision.runs else "skip", decision.why, *last)
     return shown
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words, as short as it stays useful: 8 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -95,10 +95,13 @@ class Evaluation(_Part):
 
 
 class Gate(_Part):
-    """The city's registry. policy: "" for that of this checkout. promote: what passes goes into production."""
+    """The city's registry. promote: what passes the gate goes into production.
+
+    policy: "" for policy.toml in the registry's folder; if absent, it is written from what production reaches.
+    """
 
     registry: str = "registry"
-    production: str = "production"
+    production: str = "registry/production"
     policy: str = ""
     promote: bool = True
     why: str = "today's detector, measured on our own pictures"

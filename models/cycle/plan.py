@@ -72,6 +72,12 @@ def decide(step: Step, record: Record | None, known: Hashes) -> Decision:
     return Decision(step, False, since)
 
 
+def read_by(step: Step, known: Hashes) -> dict[str, str]:
+    """Return what a step reads -> its hash."""
+    production = {"the detector in production": known.of(step.production)} if step.production else {}
+    return known.all(step.inputs) | production
+
+
 def _reason(step: Step, record: Record | None, known: Hashes) -> str:
     """Return why a step runs; empty when it does not."""
     if record is None:
@@ -82,7 +88,7 @@ def _reason(step: Step, record: Record | None, known: Hashes) -> str:
         return "was stopped" if record.outcome == "stopped" else "was killed"
     if record.settings != step.settings:
         return f"settings changed{_words(record.settings, step.settings)}"
-    changed = _first_change(record.inputs, known.all(step.inputs))
+    changed = _first_change(record.inputs, read_by(step, known))
     if changed:
         return changed
     there = known.all(step.outputs)

@@ -150,7 +150,7 @@ def _again(cycle: Cycle) -> None:
 
 def _one(cycle: Cycle, step: Step, lock: int, show: Callable[[str], None], call: Call) -> None:
     began, code = time.monotonic(), hashes.code(step.code)
-    inputs, attempt = cycle.hashes.all(step.inputs), cycle.state.attempt(step.name)
+    inputs, attempt = plan.read_by(step, cycle.hashes), cycle.state.attempt(step.name)
     record = Record("running", step.settings, inputs, code, at=_now(), attempt=attempt)
     cycle.keep(step.name, record)
 

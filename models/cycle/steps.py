@@ -52,6 +52,7 @@ class Step:
     after: steps whose outputs it reads. inputs, outputs: files and folders. code: packages it runs.
     settings: what else decides about its outputs, in words. settled: why it is over whatever has changed; empty if not.
     kept: an other program alone is no reason to do it again.
+    production: the detector in production, if it reads that; the same file lies in another place once it is adopted.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Step:
     settings: tuple[str, ...] = ()
     settled: str = ""
     kept: bool = False
+    production: Path | None = None
 
 
 class Steps:
@@ -84,7 +86,7 @@ class Steps:
     def all(self) -> list[Step]:
         """Return the steps in their order."""
         steps = [*map(self._import, self._cycle.sets), self._check(), self._split(), self._train(), self._export()]
-        steps += [self._evaluate(), self._gate()]
+        steps += [self._evaluate(), *([] if self._cycle.gate.policy else [self._policy()]), self._gate()]
         return [*steps, self._register()] if self._cycle.gate.promote else steps
 
     def _import(self, one: PictureSet) -> Step:
@@ -176,10 +178,12 @@ class Steps:
         command = Command("models.evaluation", (str(self.candidate), "--baseline", str(self.baseline), *words))
         named = [Path(name) for name in (*chosen.clips, chosen.agreement) if name]
         clips = [path for clip in chosen.clips for path in _recording(self._folder, Path(clip))]
-        inputs = (self.candidate, floating, self.baseline, *self._shards, SPLIT, *named, *clips)
+        inputs = (self.candidate, floating, *self._shards, SPLIT, *named, *clips)
         outputs = (self.report / "report.html", *self._measured())
         after, settled = ("export", "split"), self._settled()
-        return Step("evaluate", after, inputs, (command,), outputs, _EVALUATION, tuple(words), settled)
+        return Step(
+            "evaluate", after, inputs, (command,), outputs, _EVALUATION, tuple(words), settled, production=self.baseline
+        )
 
     def _measured(self) -> tuple[Path, Path, Path]:
         """Return what the evaluation leaves: of the candidate, of it against production, and of production."""
@@ -193,6 +197,19 @@ class Steps:
         gate = self._cycle.gate
         policy = ("--policy", gate.policy) if gate.policy else ()
         return ("--registry", gate.registry, "--production", gate.production, *policy)
+
+    @property
+    def _rules(self) -> Path:
+        """The file of the city's policy."""
+        return Path(self._cycle.gate.policy or f"{self._cycle.gate.registry}/policy.toml")
+
+    def _policy(self) -> Step:
+        """Return the step that writes the city's rules from what production reaches; later they are a person's."""
+        *_, production = self._measured()
+        words = ("template", self._cycle.gate.registry, "--evaluation", str(production), "--name", self._cycle.name)
+        command = Command("models.registry", words)
+        settled = f"{self._rules} is yours" if (self._folder / self._rules).exists() else ""
+        return Step("policy", ("evaluate",), (production,), (command,), (self._rules,), (), words, settled)
 
     def _asked(self, *words: str, keep: Path | None = None) -> Command:
         return Command("models.registry", (*words, *self._options()), keep)
@@ -211,10 +228,10 @@ class Steps:
             )
         commands.append(self._asked("add", str(self.candidate), "--name", self.name, *measured))
         commands.append(self._asked("check", self.name, keep=decision))
-        policy = Path(self._cycle.gate.policy or ROOT / "models" / "registry" / "policy.toml")
-        inputs = (result, comparison, production, SPLIT, policy)
+        inputs = (result, comparison, production, SPLIT, self._rules)
         settled = self._settled()
-        return Step("gate", ("evaluate",), inputs, tuple(commands), (decision,), _REGISTRY, options, settled)
+        after = ("evaluate",) if self._cycle.gate.policy else ("evaluate", "policy")
+        return Step("gate", after, inputs, tuple(commands), (decision,), _REGISTRY, options, settled)
 
     def _register(self) -> Step:
         options = self._options()
