@@ -102,7 +102,7 @@ def called(command: Command, folder: Path, lock: int) -> None:
         finally:
             if process.poll() is None:
                 process.terminate()
-                process.wait()
+                sys.stderr.write(process.communicate()[1])  # a training says where it stopped
             if process.stderr:
                 process.stderr.close()
     if kept:

@@ -250,16 +250,20 @@ def _hints(folder: RunFolder, trusted: Sequence[Path], parts: Parts, console: Co
 
 def _watch(training: Training, settings: Settings, console: Console, stop: Any) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    own = pace.Pace(training.step, settings.steps, time.monotonic())
+    # The first report holds the time in which TensorFlow builds its functions: the pace is taken from there on.
+    paces: list[pace.Pace] = []
+    began = training.step
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("training", total=settings.steps, completed=training.step)
 
         def show(progress: Progress) -> None:
             figures = " ".join(f"{name} {value:.3f}" for name, value in progress.figures.items())
-            left = own.text(progress.step)
-            bar.update(task, completed=progress.step, description=f"{left}, loss {progress.loss:.3f} {figures}")
-            if not console.is_terminal and (progress.step % 250 == 0 or progress.step - own.began <= REPORT_EVERY):
-                speed = f"{progress.images_per_s:.1f} images/s, {left}"
+            if not paces:
+                paces.append(pace.Pace(progress.step, settings.steps, time.monotonic()))
+            left = paces[0].text(progress.step)
+            bar.update(task, completed=progress.step, description=f"{left} loss {progress.loss:.3f} {figures}")
+            if not console.is_terminal and (progress.step % 250 == 0 or progress.step - began <= 2 * REPORT_EVERY):
+                speed = f"{progress.images_per_s:.1f} images/s {left}"
                 print(f"step {progress.step}: loss {progress.loss:.4f}, {speed}  {figures}", flush=True)
 
         training.run(show, stop)

@@ -58,7 +58,7 @@ class Pace:
     def text(self, step: int) -> str:
         """Return the time left in words; empty while nothing is known."""
         left = self.left(step)
-        return "" if left is None else f"about {words(left)} left"
+        return "" if left is None else f"(about {words(left)} left)"
 
 
 def words(seconds: float) -> str:

@@ -126,7 +126,7 @@ def test_the_time_left_follows_the_pace_of_this_process() -> None:
     own = pace.Pace(500, 1000, 100.0, lambda: now)
     assert own.text(500) == ""
     now = 150.0
-    assert own.text(525) == "about 16 min left"
+    assert own.text(525) == "(about 16 min left)"
     assert own.left(1000) == 0
 
 
