@@ -96,7 +96,7 @@ def _reason(step: Step, record: Record | None, known: Hashes) -> str:
         if sha256 == ABSENT:
             return f"{name} is not there"
         if name in record.outputs and record.outputs[name] != sha256:
-            return f"{name} was changed by hand"
+            return f"{name} was changed since"
     if record.code != hashes.code(step.code) and not step.kept:
         return "the program changed"
     return ""
