@@ -15,10 +15,14 @@ Every time is UTC seconds of one clock, that of `Frame.captured_at`. The rules:
   meanwhile, unless that was more than `max_gap_s` ago. Only time later than any before is observed, so that a step of
   the clock cannot observe a second twice and coverage stays within 0..1.
 - While this object lives no interval is skipped: after a stall or a forward step of the clock the missed ones close
-  with coverage 0, at most the newest `max_missed_s` of them; the others are counted in `skipped`. Those that a step has
-  made are `clock_stepped`; a step of more than `max_missed_s` makes none, and the next interval is `clock_stepped`.
+  with coverage 0, at most the newest `max_missed_s` of them; the others are counted in `skipped`. A step of more than
+  `max_missed_s` makes none.
 - A clock that steps back across a closed interval (`is_behind`) cannot go on here: `restart` ends the open intervals
   and begins at the new time, under numbers of another installation.
+- `clock_stepped` are the intervals that a step forward has made, and those that contain a step of either direction: the
+  one that it ends or cuts, and the first one after it. After a step back across closed intervals, so are those that
+  repeat their time by a clock that is `clock_unsynced`. Where installations overlap in time, the interval without it
+  counts: so a piece of wrong time does not replace a whole interval.
 - Intervals during which the program did not run at all are not created.
 """
 
@@ -162,6 +166,11 @@ class _LineIntervals:
         """Begin of the oldest open interval: what lies before it is closed."""
         return min([self.first_start, *self.open])
 
+    @property
+    def newest_end(self) -> float:
+        """End of the newest interval, open or closed."""
+        return max([self.first_start, *(interval.end for interval in self.open.values())])
+
     def begin(self, now: float, change_at: float | None) -> None:
         """Begin the run at this time. change_at: begin of the new configuration; None when it has not changed."""
         if change_at is not None and (self.changed or not self.open):
@@ -250,17 +259,21 @@ class _LineIntervals:
         return [_new(self.line, start, self.counting) for start in starts if start not in known], skipped
 
     def jump(self, now: float) -> None:
-        """Make no intervals up to this time; the one that contains it is `clock_stepped`."""
+        """Make no intervals up to this time."""
         if self.counting:
             self.first_start = max(self.first_start, grid_start(now, self.counting.interval_s))
-            self.interval(self.start_for(now)).quality.add("clock_stepped")
 
-    def end_all(self, *, stepped: bool) -> list[IntervalCounts]:
-        """Close all open intervals. stepped: their end was not reached, since the clock has been set back."""
-        ended, self.open = list(self.open.values()), {}
-        for interval in ended:
-            if stepped:
+    def mark_stepped(self, begin: float, end: float) -> None:
+        """Mark the open intervals that contain a time between these, both included."""
+        if self.counting:
+            self.interval(self.start_for(end))
+        for interval in self.open.values():
+            if interval.start <= end and interval.end > begin:
                 interval.quality.add("clock_stepped")
+
+    def end_all(self) -> list[IntervalCounts]:
+        """Close all open intervals."""
+        ended, self.open = list(self.open.values()), {}
         return [interval.snapshot() for interval in ended]
 
 
@@ -304,6 +317,7 @@ class Intervals:
         self._grace_s, self._max_gap_s, self._max_missed_s = grace_s, max_gap_s, max_missed_s
         self._newest = self._last_frame = -math.inf
         self._jumps: list[tuple[float, float]] = []
+        self._repeats_until = -math.inf  # up to here another installation has intervals too
         self.late_crossings = 0
         """Number of crossings that went into another interval than that of their time, because it was closed."""
         self.skipped = 0
@@ -346,6 +360,8 @@ class Intervals:
             interval.quality.update(quality)
             if line.line in slow:
                 interval.quality.add("slow")
+            if "clock_unsynced" in quality and interval.start < self._repeats_until:
+                interval.quality.add("clock_stepped")
         return tuple(self._count(crossing) for crossing in crossings)
 
     def joins(self, saved: IntervalCounts) -> bool:
@@ -378,35 +394,48 @@ class Intervals:
         """Return True when the clock lies before intervals that are closed, by more than the grace time."""
         return any(now < line.oldest - self._grace_s for line in self._lines.values())
 
-    def restart(self, now: float) -> tuple[IntervalCounts, ...]:
-        """Begin anew at this time, after a step back; return the intervals that were open."""
-        running = self._newest > -math.inf  # an earlier run has not seen the step: what it counted has its right time
-        ended = [interval for line in self._lines.values() for interval in line.end_all(stepped=running)]
+    def restart(self, now: float, before: float | None = None) -> tuple[IntervalCounts, ...]:
+        """Begin anew at this time, after a step back; return the intervals that were open.
+
+        before: what the clock would show without the step, where that is known.
+        """
+        # An earlier run has not seen the step: what it counted has its right time.
+        if self._newest > -math.inf:
+            self._set_time(self._newest if before is None else before)
+            self._mark_stepped(self._newest, self._newest)
+        self._repeats_until = max((line.newest_end for line in self._lines.values()), default=-math.inf)
+        ended = [interval for line in self._lines.values() for interval in line.end_all()]
         self._lines = {line.line: _LineIntervals(line.line, self._counting, (), 0.0) for line in self._configured}
         self._newest = self._last_frame = -math.inf
         self._jumps = []
         self._set_time(now)
+        self._mark_stepped(now, now)
         return tuple(sorted(ended, key=lambda interval: interval.start))
 
-    def mark_stepped(self) -> None:
-        """Mark the open intervals, since a step back within them gives some of their seconds twice."""
-        for line in self._lines.values():
-            for interval in line.open.values():
-                interval.quality.add("clock_stepped")
+    def step_back(self, before: float, now: float) -> None:
+        """Go on after a step of the clock from `before` back to `now`, which gives the seconds between them twice."""
+        self._set_time(before)
+        self._mark_stepped(now, before)
 
     def jump(self, before: float, now: float) -> None:
         """Go on after a step of the clock from `before` forward to `now`."""
         self._set_time(before)
+        self._mark_stepped(before, before)
         if now - before > self._max_missed_s:
             self._newest = max(self._newest, now)
             for line in self._lines.values():
                 line.jump(now)
         else:
             self._jumps.append((before, now))
+        self._mark_stepped(now, now)
 
     @property
     def _configured(self) -> list[_LineIntervals]:
         return [line for line in self._lines.values() if line.counting]
+
+    def _mark_stepped(self, begin: float, end: float) -> None:
+        for line in self._lines.values():
+            line.mark_stepped(begin, end)
 
     def _set_time(self, now: float) -> None:
         if self._newest == -math.inf:

@@ -200,14 +200,16 @@ class Ledger:
         self._timed = True
         if self._intervals.is_behind(now):
             log.warning("The clock has stepped back before closed intervals: numbers and totals begin anew")
-            for interval in self._intervals.restart(now):
+            for interval in self._intervals.restart(now, now - step if step < 0 else None):
                 self._enqueue(interval)
             self._begin_installation()
             self._save(now)
-        elif step > 0:
+            return
+        self._changed |= step != 0
+        if step > 0:
             self._intervals.jump(now - step, now)
         elif step < 0:
-            self._intervals.mark_stepped()
+            self._intervals.step_back(now - step, now)
 
     def close(self, now: float) -> None:
         """Save the open intervals for the next start, and unlock the folder."""

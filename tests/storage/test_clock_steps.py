@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.storage.intervals import Counting
 from edge_app.storage.ledger import Ledger
-from edge_app.system.clock import StepMonitor
+from edge_app.system.clock import StepMonitor, rfc3339
 from tests.support.ledger_cases import CLASSES, NOON, crossing, payloads
 from tests.support.publisher_cases import DEVICE
 
@@ -57,12 +57,12 @@ def cars_of(interval: dict[str, Any]) -> int:
 @pytest.mark.parametrize(
     ("story", "installations", "made_up", "stepped"),
     [
-        ("an hour ahead for 25 s", 2, 59, 60),
-        ("to 2038 and back", 2, 0, 1),
-        ("two hours back and right again", 2, 119, 120),
-        ("from 1970", 1, 0, 1),
-        ("half a minute to and fro", 1, 0, 2),
-        ("two seconds to and fro", 1, 0, 2),
+        ("an hour ahead for 25 s", 2, 59, 62),
+        ("to 2038 and back", 2, 0, 3),
+        ("two hours back and right again", 2, 119, 123),
+        ("from 1970", 1, 0, 2),
+        ("half a minute to and fro", 1, 0, 4),
+        ("two seconds to and fro", 1, 0, 4),
     ],
 )
 def test_no_step_loses_or_piles_up_anything_and_skipped_time_is_marked(
@@ -84,3 +84,71 @@ def test_no_step_loses_or_piles_up_anything_and_skipped_time_is_marked(
     assert len({i["installation"] for i in found}) == installations
     assert sum(not i["frames"] for i in found) == made_up
     assert sum("clock_stepped" in i["quality"] for i in found) == stepped
+
+
+WRONG_TIMES: Final = {
+    "two hours back for 25 s": (2.5, 25.0, -2 * HOUR_S, False),
+    "five intervals back for 25 s, at the end of one": (6.0, 25.0, -5.0, False),
+    "an hour ahead for 25 s": (2.8, 25.0, HOUR_S, False),
+    "two minutes back for 55 s": (4.5, 55.0, -120.0, False),
+    "an older time for 1.4 intervals after a start, until the network sets it": (6.5, 1.4, -3.5, True),
+}
+"""When the clock goes wrong, in intervals; for how long, s; by how much, s; whether the program has started with it.
+
+Numbers below 10 are intervals, so that the same happens to those of a minute and of an hour.
+"""
+
+
+@pytest.mark.parametrize("interval_s", [60.0, HOUR_S])
+@pytest.mark.parametrize("story", WRONG_TIMES)
+def test_by_the_rule_for_consumers_no_piece_of_wrong_time_replaces_a_whole_interval(
+    tmp_path: Path, story: str, interval_s: float
+) -> None:
+    """Intervals without a step in them arrive, and count, with every vehicle that passed in them."""
+    at, wrong_s, error, started = WRONG_TIMES[story]
+    base = NOON - NOON % HOUR_S
+    wrong_s, error = (amount * interval_s if abs(amount) < 10 else amount for amount in (wrong_s, error))
+    first, right = at * interval_s, at * interval_s + wrong_s
+    counting, every_s = Counting(CLASSES, interval_s, "c"), interval_s / 12
+    ledger = _open_clocked(tmp_path, counting, "b1")
+    monitor, passed = StepMonitor(), dict[float, int]()
+    step_s = interval_s / 120 if interval_s > 60 else 1.0
+    for n in range(round(12 * interval_s / step_s)):
+        true = n * step_s
+        wrong = first <= true < right
+        if started and true == first:
+            ledger.close(base + true)
+            ledger, monitor = _open_clocked(tmp_path, counting, "b2"), StepMonitor()
+        now = base + true + (error if wrong else 0.0)
+        if step := monitor.update(now, true):
+            ledger.set_clock(now, step)
+        vehicles = [crossing(now)] if true % every_s == 0 else []
+        ledger.record(now, vehicles, 0, ["clock_unsynced"] if started and wrong else [])
+        ledger.tick(now)
+        passed[true // interval_s] = passed.get(true // interval_s, 0) + len(vehicles)
+    ledger.tick(base + 12 * interval_s + 3)
+    ledger.close(base + 12 * interval_s + 4)
+    counted = _by_the_rule(payloads(tmp_path))
+    for index, vehicles_in_it in passed.items():
+        begin, end = index * interval_s, (index + 1) * interval_s
+        if end <= first or begin > right:
+            assert counted[rfc3339(base + begin)] == vehicles_in_it, f"interval {index:.0f}"
+
+
+def _open_clocked(folder: Path, counting: Counting, boot: str) -> Ledger:
+    return Ledger(folder, ["north"], counting, boot, lambda c: encode_counts(DEVICE, c), names=("delft", "cam-1"))
+
+
+def _by_the_rule(found: list[dict[str, Any]]) -> dict[str, int]:
+    """Return start -> cars as a consumer counts them, which keeps one of those that overlap in time."""
+    order = {installation: n for n, installation in enumerate(dict.fromkeys(i["installation"] for i in found))}
+
+    def rank(interval: dict[str, Any]) -> tuple[bool, int]:
+        return "clock_stepped" not in interval["quality"], order[interval["installation"]]
+
+    kept = {}
+    for interval in found:
+        overlapping = [i for i in found if i["start"] < interval["end"] and interval["start"] < i["end"]]
+        if all(rank(interval) >= rank(other) for other in overlapping):
+            kept[interval["start"]] = cars_of(interval)
+    return kept
