@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -13,7 +14,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from edge_app.commands import check
 from edge_app.commands._options import parse_line
@@ -29,24 +31,30 @@ class _Question:
     """One setting that is asked for.
 
     flag: its option on the command line. text: the question. default: what an empty answer means, None when an answer
-    is required.
+    is required. keys: beginnings of the keys of the configuration that its answer gives.
     """
 
     flag: str
     text: str
     default: str | None = ""
+    keys: tuple[str, ...] = ()
 
 
 _QUESTIONS: Final = (
-    _Question("site", "Site, such as harbour (a-z, 0-9, hyphen)", None),
-    _Question("device", "Device, unique within the site, such as pole-7", None),
-    _Question("source", "Camera: /dev/video0, an rtsp:// or http:// address, a video file, or street", "/dev/video0"),
-    _Question("line", "Counting line ID:x0,y0,x1,y1 in 0..1 of the picture", "main:0.1,0.6,0.9,0.6"),
-    _Question("broker", "Broker, HOST or HOST:PORT", None),
+    _Question("site", "Site, such as harbour (a-z, 0-9, hyphen)", None, ("device.site",)),
+    _Question("device", "Device, unique within the site, such as pole-7", None, ("device.device",)),
+    _Question(
+        "source",
+        "Camera: /dev/video0, an rtsp:// or http:// address, a video file, or street",
+        "/dev/video0",
+        ("source.",),
+    ),
+    _Question("line", "Counting line ID:x0,y0,x1,y1 in 0..1 of the picture", "main:0.1,0.6,0.9,0.6", ("lines",)),
+    _Question("broker", "Broker, HOST or HOST:PORT", None, ("mqtt.host", "mqtt.port")),
     _Question("ca", "Authority of the broker, a PEM file; empty: the system's, - for no encryption"),
     _Question("cert", "Certificate of this device, a PEM file; empty: none"),
     _Question("key", "Its key; empty: the service's credential mqtt_key"),
-    _Question("username", "User name at the broker; empty: none"),
+    _Question("username", "User name at the broker; empty: none", "", ("mqtt.username",)),
 )
 
 
@@ -94,29 +102,77 @@ def _answers(arguments: argparse.Namespace) -> dict[str, str]:
         if missing:
             raise ConfigError(*(f"--{flag} is needed where there is no terminal to ask on" for flag in missing))
         return {q.flag: q.default or "" if given[q.flag] is None else given[q.flag] for q in _QUESTIONS}
-    return {q.flag: _ask(q) if given[q.flag] is None else given[q.flag] for q in _QUESTIONS}
+    answers: dict[str, str] = {}
+    for question in _QUESTIONS:
+        answer: str | None = given[question.flag]
+        if answer is None:
+            answer = _ask(question, answers) if _is_needed(question, answers) else ""
+        answers[question.flag] = answer
+    return answers
 
 
-def _ask(question: _Question) -> str:
+def _is_needed(question: _Question, answers: dict[str, str]) -> bool:
+    """Return False for a certificate without encryption, and a key without a certificate."""
+    if question.flag == "cert":
+        return answers["ca"] != "-"
+    return question.flag != "key" or bool(answers["cert"])
+
+
+def _ask(question: _Question, before: dict[str, str]) -> str:
+    """Ask until the answer is one that the configuration takes. before: the answers so far."""
     while True:
         print(f"{question.text}{f' [{question.default}]' if question.default else ''}: ", end="", file=sys.stderr)
         answer = sys.stdin.readline()
         if not answer:
             raise ConfigError("setup was stopped before the last answer; nothing was written")
         if answer.strip() or question.default is not None:
-            return answer.strip() or question.default or ""
+            chosen = answer.strip() or question.default or ""
+            problem = _problem(question, chosen, before)
+            if not problem:
+                return chosen
+            print(problem, file=sys.stderr)
+
+
+def _problem(question: _Question, answer: str, before: dict[str, str]) -> str:
+    """Return one sentence on what is wrong with an answer, empty when nothing is: the rules are the configuration's."""
+    from edge_app.config.load import validated
+
+    harmless = {"site": "site", "device": "device", "source": "street", "line": "main:0,0,1,1", "broker": "localhost"}
+    answers = {q.flag: harmless.get(q.flag, "") for q in _QUESTIONS} | before | {question.flag: answer}
+    try:
+        tables = _tables(answers, "/")
+    except ConfigError as error:  # names the option, which nobody has typed
+        return _sentence(answer, str(error).partition(": ")[2])
+    try:
+        validated(tables, Path.cwd())
+    except ConfigError as error:
+        own = [text.partition(": ")[2] for text in error.problems if text.startswith(question.keys)]
+        return _sentence(answer, own[0]) if question.keys and own else ""
+    return ""
+
+
+def _sentence(answer: str, problem: str) -> str:
+    from edge_app.system.names import clean
+    from edge_app.system.redaction import redacted
+
+    return clean(f"{redacted(answer)}: {problem}")
 
 
 def _text(answers: dict[str, str], state: str) -> str:
-    line = parse_line(answers["line"])
-    tables: dict[str, dict[str, object]] = {
+    tables = _tables(answers, state)
+    (line,) = tables.pop("lines")
+    parts = [_table(f"[{name}]", values) for name, values in tables.items()]
+    return "\n".join([*parts, _table("[[lines]]", line)])
+
+
+def _tables(answers: dict[str, str], state: str) -> dict[str, Any]:
+    return {
         "device": {"site": answers["site"], "device": answers["device"]},
         "source": _source(answers["source"]),
         "mqtt": _mqtt(answers),
         "store": {"folder": state},
+        "lines": [parse_line(answers["line"])],
     }
-    parts = [_table(f"[{name}]", values) for name, values in tables.items()]
-    return "\n".join([*parts, _table("[[lines]]", line)])
 
 
 def _table(title: str, values: dict[str, object]) -> str:
@@ -138,13 +194,38 @@ def _source(text: str) -> dict[str, object]:
 
 def _mqtt(answers: dict[str, str]) -> dict[str, object]:
     tls = answers["ca"] != "-"
-    host, _, port = answers["broker"].partition(":")
-    if port and not port.isdecimal():
-        raise ConfigError(f"--broker {answers['broker']}: must be HOST or HOST:PORT, such as broker.example.org:8883")
+    host, port = _host_and_port(answers["broker"])
     files = {"ca_file": answers["ca"] if tls else "", "cert_file": answers["cert"], "key_file": answers["key"]}
     absolute = {key: str(Path(file).absolute()) for key, file in files.items() if file}
     login = {"username": answers["username"]} if answers["username"] else {}
     return {"host": host, "port": int(port or (8883 if tls else 1883)), "tls": tls, **absolute, **login}
+
+
+def _host_and_port(broker: str) -> tuple[str, str]:
+    """Return host and port, empty when it is not given. Raises ConfigError: without repeating a login."""
+    if "://" in broker:
+        host, port = _of_url(broker)
+        also = (
+            " (for WebSockets, set mqtt.transport in the file afterwards)" if broker.startswith(("ws", "http")) else ""
+        )
+        raise ConfigError(f"--broker: is a URL; write {host}{f':{port}' if port else ''}{also}")
+    bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", broker)
+    if bracketed or broker.count(":") > 1:  # an IPv6 address
+        host, port = (bracketed[1], bracketed[2] or "") if bracketed else (broker, "")
+    else:
+        host, _, port = broker.partition(":")
+    if not host or (port and not port.isdecimal()) or (broker.endswith(":") and not broker.endswith("::")):
+        raise ConfigError(f"--broker {broker}: must be HOST or HOST:PORT, such as broker.example.org:8883")
+    return host, port
+
+
+def _of_url(url: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "HOST", parts.port
+    except ValueError:
+        return "HOST", "PORT"
+    return (f"[{host}]" if ":" in host else host), str(port or "")
 
 
 def _write(path: Path, text: str) -> None:

@@ -97,7 +97,7 @@ def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     command = (sys.executable, "-m", "edge_app.cli", "setup", "--config", str(path), "--no-check")
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE) as process:
-        os.write(ours, b"\nharbour\npole-7\nstreet\n\nbroker.example.org:1884\n-\n\n\n\n")
+        os.write(ours, b"\nharbour\npole-7\nstreet\n\nbroker.example.org:1884\n-\n\n")
         _, stderr = process.communicate(timeout=30)
     os.close(ours)
     os.close(theirs)
@@ -105,6 +105,44 @@ def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
     assert stderr.decode().count("Site, such as") == 2  # an empty answer is no site
     config = load(path, {})
     assert (config.device.device, config.source.kind, config.mqtt.port) == ("pole-7", "street", 1884)
+
+
+@pytest.mark.parametrize(
+    ("flag", "wrong", "sentence"),
+    [
+        ("site", "Harbour X", "may have only a-z, 0-9 and hyphens"),
+        ("device", "pole_7", "may have only a-z, 0-9 and hyphens"),
+        ("source", "rtsp://", "must be rtsp://"),
+        ("source", "ftp://host/x", "must be rtsp://"),
+        ("line", "main:1,2", "must be ID:x0,y0,x1,y1"),
+        ("line", "main:0.1,0.5,0.1,0.5", "the line has no length"),
+        ("line", "main:10,0.5,0.1,0.5", "at most 1"),
+        ("broker", "mqtt://127.0.0.1:18831", "is a URL; write 127.0.0.1:18831"),
+        ("broker", "mqtts://u:hidden@broker.example", "is a URL; write broker.example"),
+        ("broker", "h:x", "must be HOST or HOST:PORT"),
+        ("broker", "h:70000", "at most 65535"),
+        ("broker", "a broker", "has a blank"),
+    ],
+)
+def test_a_wrong_answer_is_asked_for_again_at_once(
+    flag: str,
+    wrong: str,
+    sentence: str,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    right = {"site": "harbour", "device": "pole-7", "source": "street", "line": "", "broker": "[::1]:1884", "ca": "-"}
+    typed = [text for name, answer in {**right, "username": ""}.items() for text in (*[wrong] * (name == flag), answer)]
+    terminal = io.StringIO("\n".join([*typed, ""]))
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert setup(path) == 0
+    shown = capsys.readouterr().err
+    assert sentence in shown
+    assert not {"--line", "--broker", "hidden"} & set(shown.replace(":", " ").split())
+    mqtt = load(path, {}).mqtt
+    assert (mqtt.host, mqtt.port, mqtt.tls) == ("::1", 1884, False)
 
 
 @needs_openssl
