@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edge_app.config.model import TABLES, Config
+from edge_app.config.model import NO_LINES, TABLES, Config
 from edge_app.config.secrets import expand_url, fill_key, fill_secrets
 from edge_app.config.source import name_source
-from edge_app.config.wording import describe_error
+from edge_app.config.wording import describe_error, own_errors
 from edge_app.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -51,11 +51,12 @@ def validated(
     tables: dict[str, Any] = {name: {} for name in TABLES if name != "lines"} | dict(data)
     fill_key(tables, environment)
     problems = list(name_source(tables)) if camera else []
+    problems += [f"lines: {NO_LINES}"] if problems and not tables.get("lines") else []
     problems += [*fill_secrets(tables, folder, environment), *expand_url(tables, environment)]
     try:
         config = Config.model_validate(tables, context={"folder": folder})
     except ValidationError as exc:
-        problems += [describe_error(error, tables) for error in exc.errors(include_url=False)]
+        problems += [describe_error(error, tables) for error in own_errors(exc.errors(include_url=False))]
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     return config

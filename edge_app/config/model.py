@@ -116,6 +116,9 @@ class TrackerConfig(Table):
     )
 
 
+NO_LINES: Final = "at least one counting line is needed: add a table [[lines]] with id, start and end"
+
+
 class LineConfig(Table):
     """A counting line. Seen from start towards end, a vehicle passes from left to right or from right to left."""
 
@@ -244,7 +247,7 @@ class Config(Table):
             raise ValueError(f'two lines have the id "{twice[0]}"; each needs its own')
         source = info.data.get("source")
         if not value and source and source.kind != "street":
-            raise ValueError("at least one counting line is needed: add a table [[lines]] with id, start and end")
+            raise ValueError(NO_LINES)
         return value
 
     @field_validator("preview")

@@ -132,7 +132,7 @@ class MqttConfig(Table):
     @field_validator("prefix")
     @classmethod
     def _levels(cls, value: str) -> str:
-        return value and topic_levels(value)
+        return value and topic_levels(value, "city/north")
 
     @field_validator("path")
     @classmethod

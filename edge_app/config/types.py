@@ -62,11 +62,30 @@ _LEVELS = re.compile(r"[^/+#$\s\0][^/+#\s\0]*(/[^/+#\s\0]+)*")
 """Levels of a topic: no wildcard, no space, no empty level, and no $ in front, which marks the broker's own topics."""
 
 
-def topic_levels(value: str) -> str:
-    """Return the value; refuse what cannot be levels of a topic."""
-    if not _LEVELS.fullmatch(value) or len(value) > 100:
-        raise ValueError("must be levels of a topic, such as homeassistant or home/assistant")
+_LONGEST_LEVELS = 100
+
+
+def topic_levels(value: str, example: str = "homeassistant or home/assistant") -> str:
+    """Return the value; refuse what cannot be levels of a topic, and say what is wrong with it."""
+    if not _LEVELS.fullmatch(value) or len(value) > _LONGEST_LEVELS:
+        raise ValueError(f"{_topic_problem(value)}; it must be levels of a topic, such as {example}")
     return value
+
+
+def _topic_problem(value: str) -> str:
+    if not value:
+        return "is empty"
+    if set(value) & set("+#"):
+        return "has a wildcard, + or #"
+    if re.search(r"\s", value):
+        return "has a blank"
+    if value.startswith("/") or value.endswith("/"):
+        return "has a slash at an end"
+    if "//" in value:
+        return "has an empty level, two slashes in a row"
+    if value.startswith("$"):
+        return "begins with $, which marks the topics of the broker itself"
+    return f"has more than {_LONGEST_LEVELS} characters" if len(value) > _LONGEST_LEVELS else "has a NUL character"
 
 
 OwnAddress = Annotated[str, AfterValidator(_own_address)]

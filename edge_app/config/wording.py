@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic_core import ErrorDetails
@@ -35,6 +35,12 @@ _WORDS: Final = {
 }
 
 
+def own_errors(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the errors without those that only follow from another: a list is too short since a value was refused."""
+    refused = [error["loc"][:-1] for error in errors]
+    return [error for error in errors if error["type"] != "too_short" or error["loc"] not in refused]
+
+
 def describe_error(error: ErrorDetails, tables: Mapping[str, Any]) -> str:
     """Return one sentence on an error. tables: the data that was validated."""
     loc, kind = error["loc"], error["type"]
@@ -50,7 +56,8 @@ def describe_error(error: ErrorDetails, tables: Mapping[str, Any]) -> str:
 
 def describe_value(error: ErrorDetails) -> str:
     """Return what the value must be, and what was found instead."""
-    return _WORDS.get(error["type"], error["msg"]).format(**error.get("ctx", {})) + _found(error)
+    words = _WORDS.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
+    return re.sub(r"\b1 values$", "1 value", words) + _found(error)
 
 
 def _path(loc: tuple[int | str, ...], tables: Mapping[str, Any]) -> str:

@@ -109,7 +109,7 @@ def test_every_problem_is_reported_with_its_key_and_a_suggestion(toml: Path) -> 
         ("[counting]\ninterval_s = 55", "must divide an hour without a remainder, such as 50 or 60, but is 55"),
         ('[counting]\nclasses = ["car", "car"]', "counting.classes: has 'car' twice"),
         ('[counting]\nclasses = ["cars"]', "counting.classes: must be"),
-        ("[counting]\nclasses = []", "counting.classes: must have at least 1 values"),
+        ("[counting]\nclasses = []", "counting.classes: must have at least 1 value"),
         ("[mqtt]\nport = true", "mqtt.port: must be a whole number, not true"),
         ('[mqtt]\nport = "1883"', 'mqtt.port: must be a whole number, not "1883"'),
         ('[mqtt]\npassword = "x"', "mqtt.password: is used only together with username"),
@@ -352,8 +352,18 @@ def test_several_hosts_of_a_cluster(toml: Path) -> None:
         ('transport = "websockets"\npath = "/a b"', "mqtt.path: must begin with a slash and have no blank"),
         ('transport = "websockets"\npath = "/a\\r\\nX: y"', "mqtt.path: must begin with a slash and have no blank"),
         ('transport = "ws"', "mqtt.transport: must be 'tcp' or 'websockets'"),
-        ('prefix = "/city"', "mqtt.prefix: must be levels of a topic"),
-        ('prefix = "city/+"', "mqtt.prefix: must be levels of a topic"),
+        *(
+            (f'prefix = "{prefix}"', f"mqtt.prefix: {problem}; it must be levels of a topic, such as city/north")
+            for prefix, problem in (
+                ("/city", "has a slash at an end"),
+                ("city/", "has a slash at an end"),
+                ("city//north", "has an empty level, two slashes in a row"),
+                ("city/+", "has a wildcard, + or #"),
+                ("city north", "has a blank"),
+                ("$SYS", "begins with $, which marks the topics of the broker itself"),
+                ("c" * 101, "has more than 100 characters"),
+            )
+        ),
     ],
 )
 def test_transport_and_prefix(toml: Path, text: str, told: str) -> None:
@@ -377,7 +387,8 @@ def test_metrics_on_the_network_must_be_allowed_and_are_warned_of(toml: Path) ->
 @pytest.mark.parametrize("prefix", ["", "/a", "a/", "a//b", "a/+", "#", "$SYS", "a b", "a\\u0000"])
 def test_a_discovery_prefix_is_a_topic(toml: Path, prefix: str) -> None:
     (problem,) = problems(toml, f'[homeassistant]\nprefix = "{prefix}"')
-    assert problem.startswith("homeassistant.prefix: must be levels of a topic, such as homeassistant")
+    assert problem.startswith("homeassistant.prefix: ")
+    assert "levels of a topic, such as homeassistant" in problem
 
 
 def test_a_discovery_prefix_may_have_levels(toml: Path) -> None:
@@ -526,3 +537,19 @@ def test_for_every_key_it_is_decided_whether_it_changes_a_count(toml: Path, tabl
     left_out = keys if table in REPORTING else NOT_COUNTED.get(table, set())
     assert counted | left_out == keys
     assert not counted & left_out
+
+
+def test_a_refused_value_makes_no_list_too_short(toml: Path) -> None:
+    toml.write_text('[counting]\nclasses = ["tram"]\n')
+    with pytest.raises(ConfigError) as caught:
+        load(toml, {})
+    assert [problem for problem in caught.value.problems if "counting" in problem] == list(caught.value.problems)[-1:]
+    assert "at least" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", '[source]\ndevice = "/dev/video0"\n'])
+def test_an_empty_configuration_names_everything_that_is_needed(toml: Path, text: str) -> None:
+    toml.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_service(toml, {})
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["source.kind", "lines"]
