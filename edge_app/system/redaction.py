@@ -23,7 +23,7 @@ _CLOSING: Final = ".,:;!?)]}"
 """Characters at the end of a URL that belong to the sentence around it."""
 _KNOWN: Final = re.compile(
     r"(?i)(?:streaming|unicast|multicast|media|video|live|main|sub|stream|channels?|ch|cam|camera|profile|onvif|track|"
-    r"h264|h265|hevc|mjpe?g|av|[a-z]|axis-media|media\.amp|cgi-bin|realmonitor|annotated|plain|road|test)\d{0,2}"
+    r"mqtt|PATH|h264|h265|hevc|mjpe?g|av|[a-z]|axis-media|media\.amp|cgi-bin|realmonitor|annotated|plain|road|test)\d{0,2}"
     r"(?:\.(?:sdp|mjpe?g|jpg|cgi))?"
 )
 """Path segments that cameras and their documents use for streams; with up to two digits behind."""

@@ -20,6 +20,7 @@ from edge_app.commands import watch
 from edge_app.errors import BrokerError, ConfigError
 from edge_app.mqtt.connection import Acked, Connected, Message
 from edge_app.mqtt.embedded_broker import HOST
+from edge_app.system.redaction import redacted
 from tests.support.brokers import (
     Authority,
     Mosquitto,
@@ -72,6 +73,7 @@ def test_a_wrong_url_is_one_sentence_without_the_password(url: str) -> None:
     with pytest.raises(ConfigError, match=r"^--broker: [^\n]+$") as caught:
         watch.endpoints(url, {})
     assert "secret" not in str(caught.value)
+    assert redacted(str(caught.value)) == str(caught.value)  # our own words are no secret
 
 
 def test_several_hosts_and_websockets() -> None:
