@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_app.app import build_detector, build_endpoints, build_lines, build_pipeline, build_source
+from edge_app.app import build_detector, build_endpoints, build_lines, build_pipeline, build_source, counting_hash
 from edge_app.config.lint import lint
 from edge_app.config.model import Config
 from edge_app.detectors.manifest import Manifest, refuse_unproven
@@ -31,6 +31,8 @@ from edge_app.preview.snapshot_socket import request_broker_problem
 from edge_app.records import Frame
 from edge_app.sources import Source, SourceStatus
 from edge_app.sources import probe as probe_source
+from edge_app.storage.folder_lock import refuse_file
+from edge_app.system.clock import kernel_unsynced
 from edge_app.system.readings import readings
 from edge_app.web.line_check import DetectorView, Finding, LineObserver, check_line, check_rate
 
@@ -48,13 +50,14 @@ _TEN_YEARS_S: Final = 10 * 365 * 86_400
 
 def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
     """Yield all findings about a valid configuration, each as soon as it is known, until `stop` is set."""
-    yield Finding("ok", "configuration", f"valid, its hash is {config.sha256[:12]}.")
+    yield (configuration := check_configuration(config))
     for sentence in lint(config):
         what, _, rest = sentence.partition(": ")
         yield Finding("warn", what, f"{rest}.")
-    yield check_clock(time.time())
+    yield check_clock(time.time(), unsynced=kernel_unsynced())
     running_pid = _running_pid(config.store.folder)
-    yield check_state_folder(config.store.folder, config.store.max_intervals, running_pid, config.store.keep_mb)
+    if configuration.level != "FAIL":
+        yield check_state_folder(config.store.folder, config.store.max_intervals, running_pid, config.store.keep_mb)
     if config.harvest.enabled:
         yield check_harvest(config)
     if config.preview.enabled:
@@ -67,13 +70,31 @@ def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
         yield from _check_pipeline(config, stop, running=running_pid is not None)
 
 
-def check_clock(now: float) -> Finding:
-    """Check the system's time, UTC s: a clock that was never set shows a time before this program was installed."""
+def check_configuration(config: Config) -> Finding:
+    """Check what only the device tells of a configuration that was read: the service refuses the same."""
+    try:
+        refuse_file(config.store.folder)
+    except ConfigError as error:
+        return Finding("FAIL", "configuration", _sentence(error))
+    return Finding("ok", "configuration", "valid.")
+
+
+def check_clock(now: float, *, unsynced: bool) -> Finding:
+    """Check the system's time, UTC s: a clock that was never set shows a time before this program was installed.
+
+    unsynced: the kernel says that no time service has set it.
+    """
     installed = Path(__file__).stat().st_mtime
     shown = f"{datetime.fromtimestamp(now, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
     # Two days of grace: an archive may have been made in a time zone ahead, and its files carry that time.
     if installed - 2 * 86_400 <= now < installed + _TEN_YEARS_S:
-        return Finding("ok", "clock", f"{shown}.")
+        if not unsynced:
+            return Finding("ok", "clock", f"{shown}.")
+        sentence = (
+            f"{shown}, but no time service has set it, so every interval carries clock_unsynced: set up NTP "
+            "(timedatectl set-ntp true) with a time server that this device reaches."
+        )
+        return Finding("warn", "clock", sentence)
     sentence = f"{shown} cannot be right, and every count carries it: set up NTP (timedatectl set-ntp true)."
     return Finding("FAIL", "clock", sentence)
 
@@ -195,7 +216,7 @@ def _check_broker_of_service(config: Config) -> Finding:
         sentence = "the running service has the connection; stop it to check the broker, or run this as its user."
         return Finding("warn", "broker", sentence)
     if problem:
-        return Finding("FAIL", "broker", f"the running service says: {problem.removeprefix('broker ').rstrip('.')}.")
+        return Finding("FAIL", "broker", f"the running service says: {_sentence(problem.removeprefix('broker '))}")
     return Finding("ok", "broker", f"the running service is connected to {_addresses(config)}.")
 
 
@@ -203,7 +224,7 @@ def _addresses(config: Config) -> str:
     return " or ".join(str(to) for to in build_endpoints(config))
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: object) -> str:
     text = str(error)
     return text if text.endswith((".", "?")) else f"{text}."
 
@@ -244,6 +265,8 @@ def _check_detector(config: Config, stack: ExitStack) -> Generator[Finding, None
     )
     yield Finding("ok", "model", sentence)
     yield check_gate(detector.manifest, allowed=config.detector.allow_unproven)
+    digits = counting_hash(config, detector.manifest.sha256)[:12]
+    yield Finding("ok", "config", f"{digits} is what meta and every interval in counts name as config.")
     return detector, p50
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app import checks
-from edge_app.app import service
+from edge_app.app import counting_hash, service
 from edge_app.checks import _may_disconnect_service, _running_pid, check_clock, check_state_folder, findings
 from edge_app.commands import check
 from edge_app.config import exposure
@@ -24,8 +24,10 @@ from edge_app.config.load import load
 from edge_app.config.model import Config, MqttConfig, StoreConfig
 from edge_app.config.source import SourceConfig
 from edge_app.detectors.manifest import Manifest, default_model
+from edge_app.errors import ConfigError
 from edge_app.preview.snapshot_socket import request_broker_problem
 from edge_app.records import Line, Region, Tracks
+from edge_app.storage.folder_lock import lock_folder
 from edge_app.system import logging as logs
 from edge_app.system.threads import Worker
 from edge_app.web.line_check import LEAST_FRAMES, DetectorView, Finding, LineObserver, check_line, check_rate
@@ -181,7 +183,19 @@ def test_a_source_faster_than_the_model() -> None:
     ids=["1970", "now", "far"],  # the times themselves differ from one worker to the next
 )
 def test_clock(at: float, level: str) -> None:
-    assert check_clock(at).level == level
+    assert check_clock(at, unsynced=False).level == level
+
+
+def test_a_clock_that_nothing_sets_is_a_warning() -> None:
+    found = check_clock(time.time(), unsynced=True)
+    assert found.level == "warn"
+    assert "timedatectl set-ntp true" in found.sentence
+
+
+@pytest.fixture(autouse=True)
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clock of this machine be set."""
+    monkeypatch.setattr(checks, "kernel_unsynced", lambda: False)
 
 
 @pytest.fixture(scope="module")
@@ -205,10 +219,13 @@ def by_what(config: Config) -> dict[str, Finding]:
 def test_all_parts_fit(tmp_path: Path, short: Path, broker: Mosquitto) -> None:
     found = by_what(configured(tmp_path, short, f"[mqtt]\nport = {broker.port}"))
     assert list(found) == [
-        *("configuration", "clock", "state folder", "broker", "model", "gate", "source", "speed", "line road"),
+        *("configuration", "clock", "state folder", "broker", "model", "gate", "config", "source", "speed"),
+        "line road",
     ]
     assert {finding.level for finding in found.values()} == {"ok"}
     assert "accepts us with MQTT 5" in found["broker"].sentence
+    config = load(tmp_path / "edge-app.toml", {})
+    assert found["config"].sentence.startswith(counting_hash(config, MANIFEST.sha256)[:12])
     assert "input of 512x288" in found["model"].sentence
     assert "file, 160x120 at 2" in found["source"].sentence  # 25 frames/s, as measured
     assert list(tmp_path.iterdir()) == [tmp_path / "edge-app.toml"]  # no file is left that another user could not use
@@ -243,8 +260,18 @@ def test_one_failure_hides_no_other(tmp_path: Path) -> None:
     file.touch()
     more = f'[detector]\nmodel = "absent.tflite"\n[store]\nfolder = "{file / "state"}"\n[mqtt]\nport = {free_port()}'
     found = by_what(configured(tmp_path, tmp_path / "absent.mp4", more))
-    assert {what for what, f in found.items() if f.level == "FAIL"} == {"state folder", "broker", "model", "source"}
+    assert {what for what, f in found.items() if f.level == "FAIL"} == {"configuration", "broker", "model", "source"}
     assert all(f.sentence.endswith((".", "?")) and not f.sentence.endswith("?.") for f in found.values())
+
+
+@pytest.mark.parametrize("below", [".", "state"])
+def test_what_the_service_refuses_is_not_called_valid(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    config = configured(tmp_path, tmp_path, f'[store]\nfolder = "{tmp_path / "file" / below}"')
+    with pytest.raises(ConfigError) as refused:
+        lock_folder(config.store.folder)
+    found = next(findings(config, threading.Event()))
+    assert (found.level, found.what, found.sentence) == ("FAIL", "configuration", f"{refused.value}.")
 
 
 @needs_mosquitto

@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from edge_app.errors import ConfigError, PreviewError
 
@@ -56,7 +57,9 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
             raise PreviewError(f"--port {arguments.port}: cannot be used ({error}); choose another") from error
         stack.enter_context(server)
         stdout().print(f"Draw on {server.url}", soft_wrap=True)
-        stdout().print("From another computer: first ssh -L PORT:127.0.0.1:PORT DEVICE. Ctrl-C ends the page.")
+        port = urlsplit(server.url).port
+        tunnel = f"ssh -L {port}:127.0.0.1:{port} DEVICE"
+        stdout().print(f"From another computer: first {tunnel}. Ctrl-C ends the page.", soft_wrap=True)
         stop.wait()
     return 0
 

@@ -73,7 +73,8 @@ def _masked_lines(config: Config) -> list[str]:
     shares = {line.id: masked_share(line.start, line.end, config.privacy.masks) for line in config.lines}
     return [
         f"lines[{name}]: {max(share, 0.01) * 100:.0f} % of it lies under privacy.masks, where nothing is detected; "
-        "vehicles hidden there for longer than a second are not counted: move the line or make the mask smaller"
+        "vehicles that are hidden there for longer than a second are not counted: "
+        "move the line, or make the mask smaller"
         for name, share in shares.items()
         if share
     ]

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from edge_app.errors import ConfigError, StoreError
@@ -24,12 +25,9 @@ def lock_folder(folder: Path) -> int:
     which the message names. ConfigError: when it is a file or lies in one.
     """
     try:
-        if folder.exists() and not folder.is_dir():
-            raise ConfigError(f"store.folder: {folder} is a file: name a folder, or remove the file")
+        refuse_file(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT, 0o600)
-    except NotADirectoryError as error:
-        raise ConfigError(f"store.folder: {folder} lies in a file (not a directory): name another folder") from error
     except OSError as error:
         raise _unusable(folder, error) from error
     try:
@@ -47,6 +45,18 @@ def lock_folder(folder: Path) -> int:
         raise _unusable(folder, error) from error
     _make_private(folder)
     return lock
+
+
+def refuse_file(folder: Path) -> None:
+    """Raise ConfigError when the folder is a file or lies in one."""
+    try:
+        is_file = not stat.S_ISDIR(folder.stat().st_mode)
+    except NotADirectoryError as error:
+        raise ConfigError(f"store.folder: {folder} lies in a file (not a directory): name another folder") from error
+    except OSError:
+        return  # it is made, or the disk tells later what is wrong with it
+    if is_file:
+        raise ConfigError(f"store.folder: {folder} is a file: name a folder, or remove the file")
 
 
 def is_locked(folder: Path, lock: int) -> bool:
