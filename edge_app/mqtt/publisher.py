@@ -22,6 +22,7 @@ from edge_app.mqtt.commands import NAMES
 from edge_app.mqtt.config_texts import ConfigTexts
 from edge_app.mqtt.connection import Acked, Connected, Event, Lost, Message, SubscriptionRefused
 from edge_app.mqtt.encoding import encode, encode_status, with_late
+from edge_app.mqtt.health_size import fitting
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import Health, Meta, State
 from edge_app.mqtt.resend import Resend
@@ -297,10 +298,17 @@ class Publisher:
 
     def _publish_health(self) -> None:
         self._health_due = self._clock() + self._health_s
-        payload = encode(self._health()).encode()
+        limits = self._session.broker
+        self._publish(
+            self._health_message(
+                fitting(self._health(), lambda health: not limits.refusal(self._health_message(health).packet_size))
+            )
+        )
+
+    def _health_message(self, health: Health) -> Message:
         # Health is of no use to a subscriber that was away for longer than this; the broker need not keep it.
         expires_s = math.ceil(10 * self._health_s)
-        self._publish(Message(f"{self._device.prefix}/health", payload, expires_s=expires_s))
+        return Message(f"{self._device.prefix}/health", encode(health).encode(), expires_s=expires_s)
 
     def _settle(self, token: int, sent: _InFlight, refused: str) -> None:
         """Use the broker's answer: an interval is delivered when all its messages are answered and counts accepted."""

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from edge_app.mqtt.connection import Timing
-from edge_app.mqtt.messages import LineMeta
+from edge_app.mqtt.encoding import encode
+from edge_app.mqtt.health_size import fitting
+from edge_app.mqtt.messages import Health, LineMeta
 from edge_app.mqtt.session import ProtocolChoice
 from tests.support.brokers import collect, mosquitto, needs_mosquitto, subscribed
 from tests.support.hostile_broker import HostileBroker, hostile_broker
-from tests.support.publisher_cases import DEVICE, META, Clock, State, settle, steps
+from tests.support.publisher_cases import DEVICE, META, Clock, State, health, settle, steps
 
 TIMING = Timing(connect=2.0, keepalive=5, ack=5.0)
 PREFIX = DEVICE.prefix
@@ -44,6 +46,43 @@ def test_what_is_too_large_is_named_and_blocks_nothing_else(state: State, broker
     assert f"{PREFIX}/meta" not in broker.topics()
     assert {f"{PREFIX}/{part}" for part in ("status", "counts/a", "latest/a", "health")} <= set(broker.topics())
     assert any(limit.startswith(f"broker refuses {PREFIX}/meta (Packet too large: ") for limit in publisher.limits)
+
+
+def _long_health(limits: int, words: int) -> Health:
+    refused = [
+        f"broker refuses {PREFIX}/counts/{n} (Packet too large: 900 bytes, and it takes 640)" for n in range(limits)
+    ]
+    return health().model_copy(
+        update={
+            "limits": [*refused, "a sentence about something else " * words],
+            "problem": "a long problem " * words,
+            "newest_seq": {f"line-{n}": n for n in range(limits)},
+        }
+    )
+
+
+@pytest.mark.parametrize(("limits", "words"), [(0, 60), (3, 1), (3, 60), (40, 60)])
+def test_health_that_is_too_large_becomes_shorter(state: State, broker: HostileBroker, limits: int, words: int) -> None:
+    broker.properties = b"\x27" + (1100).to_bytes(4, "big")
+    publisher = state.publisher(broker.port, timing=TIMING, health=lambda: _long_health(limits, words))
+    settle(publisher, lambda: f"{PREFIX}/health" in broker.topics())
+    assert not any(f"{PREFIX}/health" in limit for limit in publisher.limits)
+
+
+@pytest.mark.parametrize("largest", range(700, 4000, 50))
+def test_texts_go_before_figures_and_topics_stay_longest(largest: int) -> None:
+    full = _long_health(3, 60)
+    sent = fitting(full, lambda tried: len(encode(tried)) <= largest)
+    assert len(encode(sent)) <= largest
+    assert sent.newest_seq == full.newest_seq
+    if sent.limits and sent.limits != full.limits:
+        assert sent.limits[0] in (
+            "too large for the broker: counts/0, counts/1, counts/2",
+            "and 2 more, which do not fit",
+        )
+    assert sent.model_copy(update={"limits": (), "problem": "", "source": full.source}) == full.model_copy(
+        update={"limits": (), "problem": ""}
+    )
 
 
 def test_counts_that_are_too_large_wait_and_are_named(state: State, broker: HostileBroker) -> None:

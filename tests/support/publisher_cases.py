@@ -83,7 +83,9 @@ class State:
         self.session = session = session_to(port, timing=timing, to=to, utc=utc, **how)
         options.setdefault("interval_s", 60.0)
         options.setdefault("installation", lambda: INSTALLATION)
-        return Publisher(session, self.outbox, DEVICE, options.pop("meta", META), health, **options)
+        return Publisher(
+            session, self.outbox, DEVICE, options.pop("meta", META), options.pop("health", health), **options
+        )
 
 
 def session_to(
