@@ -21,7 +21,7 @@ from edge_app.storage.folder_lock import ForeignFolderError
 from edge_app.storage.intervals import add_counts, zero_counts
 from edge_app.storage.schema import ADDED, APPLICATION_ID, PRUNE, TABLES, VERSION
 from edge_app.storage.sqlite import FILE, SUSPECT, Connection, DamagedError
-from edge_app.storage.takeover import Numbered, copy_tables, withdraw
+from edge_app.storage.takeover import Mark, Numbered, copy_tables, erase_mark, read_mark, withdraw
 
 _VERSION_LIMIT: Final = 1000  # no newer program will reach this schema version: such a number means corruption
 
@@ -88,6 +88,7 @@ class SavedState:
     last_key: the newest key that the outbox has assigned. dropped: intervals lost since the file was made.
     intervals: the open ones. journal: the crossings in them.
     foreign: True when release 1.0 wrote the numbers last: those of 1.1 cannot go on from them.
+    taken_over: mark of a take-over from memory that may not be confirmed: numbers may have been told after it.
     """
 
     identity: Identity
@@ -97,6 +98,7 @@ class SavedState:
     intervals: Sequence[IntervalCounts] = ()
     journal: Sequence[JournalEntry] = ()
     foreign: bool = False
+    taken_over: Mark | None = None
 
 
 class Journal:
@@ -113,6 +115,7 @@ class Journal:
         if not in_memory:
             _refuse_damaged(folder)
         self._capacity, self._in_memory = capacity, in_memory
+        self._marked = not in_memory
         self._db = Connection(folder, create=True, in_memory=in_memory)
         try:
             self._check()
@@ -187,7 +190,11 @@ class Journal:
                 # What an earlier release retained for a line is known by the line alone.
                 db.rows("INSERT OR IGNORE INTO retained SELECT id FROM line")
                 self._note_numbers()
-            return db.number("dropped")
+            if self._marked:
+                erase_mark(db)
+            dropped = db.number("dropped")
+        self._marked = False
+        return dropped
 
     def take_over(
         self,
@@ -197,24 +204,24 @@ class Journal:
         *,
         former: Sequence[EncodedInterval],
         withdrawn: Sequence[Numbered],
-        own: bool,
         identity: Identity,
         dropped_before: int,
+        attempt: str,
+        failed: Mark | None,
     ) -> int:
         """Copy everything from the tables in memory in one transaction; return the number of intervals lost in all.
 
-        crossings: those of the open intervals. former: intervals of the run before, which close now under its numbers.
-        withdrawn: numbers that failed transactions may have left here. own: True when the open intervals here are this
-        run's, so that the given ones replace them. identity: the one that goes on.
+        crossings: those of the open intervals, which replace what is open here. former: intervals of the run before,
+        which close now under its numbers. withdrawn: numbers that failed transactions may have left here. identity: the
+        one that goes on. dropped_before, attempt, failed: see `copy_tables`.
         """
         db = self._db
         with db.transaction(synced=True):
-            if own:
-                self._forget_open(())
+            self._forget_open(())
             withdraw(db, withdrawn)
             for interval in former:
                 self._move_to_outbox(interval)
-            copy_tables(memory, db, dropped_before=dropped_before)
+            copy_tables(memory, db, dropped_before=dropped_before, attempt=attempt, failed=failed)
             db.run_many(
                 "INSERT INTO crossing VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [(entry.start, *astuple(entry.crossing)) for entry in crossings],
@@ -343,6 +350,7 @@ class Journal:
             ],
             journal=journal,
             foreign=json.loads(str(about.get("line_seqs", "null"))) != numbers,
+            taken_over=read_mark(db),
         )
 
 

@@ -7,7 +7,8 @@ a second of crossings.
 A disk that fails does not stop counting: it goes on in memory, each `tick` tries again, and `problem` and `unstored`
 report it. After `MEMORY_AFTER_S`, or at once when the folder cannot be used at the start, closed intervals are offered
 from tables in memory (`standby`). They carry an installation of their own, because a number that is told but not on
-disk could be given again after a crash. When the disk is back everything goes there, and that installation goes on.
+disk could be given again after a crash. When the disk is back everything goes there, and that installation goes on. A
+disk may keep what it has reported as failed: then memory is right, and a start after a crash begins an installation.
 An earlier run's open intervals, which are found only then, are joined with those that are open now, or close under the
 numbers of that run.
 
@@ -49,7 +50,7 @@ from edge_app.storage.journal import (
 from edge_app.storage.numbering import close_former, next_number
 from edge_app.storage.outbox import ClosedInterval
 from edge_app.storage.sqlite import FILE, DamagedError, Standby, rename_damaged
-from edge_app.storage.takeover import Numbered
+from edge_app.storage.takeover import Mark, Numbered
 
 SAVE_EVERY_S: Final = 1.0
 CAPACITY: Final = 60 * 24 * 60
@@ -112,6 +113,9 @@ class Ledger:
         self._failing_since: float | None = None
         self._retry_due = clock() + _RETRY_S
         self._stored_id = ""  # the installation that is on disk
+        self._own = {self._identity.installation}  # installations of this run: their open intervals are known here
+        # Attempts to return to the disk that failed, and the run before as each may have left it after all.
+        self._attempts: dict[str, SavedState | None] = {}
         self._withdrawn: list[Numbered] = []
         self._crossings_in_memory = self._dropped_before = 0
         self._lines: dict[str, LineState] = {}
@@ -125,6 +129,7 @@ class Ledger:
         try:
             saved = self._load()
             self._stored_id = saved.identity.installation
+            self._own.add(self._stored_id)
         except ForeignFolderError:
             self._release()
             raise
@@ -147,8 +152,9 @@ class Ledger:
             restored=saved.intervals,
             closed_ends={state.line: state.end for state in saved.lines},
         )
-        # Numbers of release 1.0, or of another site or device, are not continued.
-        if saved.foreign or saved.identity != replace(self._identity, installation=saved.identity.installation):
+        # Numbers of release 1.0, or of another site or device, or told from memory, are not continued.
+        own_names = saved.identity == replace(self._identity, installation=saved.identity.installation)
+        if saved.foreign or saved.taken_over or not own_names:
             self._begin_installation()
         else:
             self._identity = saved.identity
@@ -367,6 +373,7 @@ class Ledger:
     def _begin_installation(self) -> None:
         self._identity = replace(self._identity, installation=secrets.token_hex(4))
         self._lines = {line: LineState(line, 0, {}, state.start, state.end) for line, state in self._lines.items()}
+        self._own.add(self._identity.installation)
         self._begun = True
         log.info("installation %s begins", self._identity.installation)
 
@@ -473,6 +480,7 @@ class Ledger:
         initial = SavedState(self._identity, self._last_key, self._dropped)
         self._journal = Journal(self._folder, initial, min(self._capacity, MAX_IN_MEMORY), in_memory=True)
         self._dropped_before, self._crossings_in_memory = self._dropped, 0
+        self._attempts = {}
         self._retry_due = self._clock() + _RETRY_S
         self.standby.connection = self._journal.connection
         log.warning("Intervals are offered from memory, under the installation %s", self._identity.installation)
@@ -520,33 +528,47 @@ class Ledger:
     def _take_over(self, memory: Journal, saved: SavedState) -> None:
         """Write everything to the opened file, whose state is `saved`. Raises StoreError: and changes nothing then."""
         assert self._journal is not None
-        own = saved.identity.installation in (self._stored_id, self._identity.installation)
-        joined = [] if own else [interval for interval in saved.intervals if self._intervals.joins(interval)]
-        left = [] if own else [interval for interval in saved.intervals if interval not in joined]
-        identity, lines = self._identity, self._lines
-        same = self._has_own_names(saved)
-        former, former_lines = close_former(saved, left, self._boot_id, self._encode, same_names=same)
-        if not own and self._can_continue(saved, left):
-            identity, lines = saved.identity, former_lines
-        entries = self._stored + self._unstored
+        identity, lines, entries = self._identity, self._lines, self._stored + self._unstored
+        joined, former = list[IntervalCounts](), list[EncodedInterval]()
+        attempt, failed = secrets.token_hex(4), self._failed_attempt(saved)
+        run_before = None if saved.identity.installation in self._own else saved
+        if failed:
+            run_before = self._attempts[failed.attempt]
+        self._attempts = {failed.attempt: run_before} if failed else {}
+        self._attempts[attempt] = None
+        if run_before:
+            joined = [interval for interval in run_before.intervals if self._intervals.joins(interval)]
+            left = [interval for interval in run_before.intervals if interval not in joined]
+            same = self._has_own_names(run_before) and not run_before.taken_over
+            former, former_lines = close_former(run_before, left, self._boot_id, self._encode, same_names=same)
+            if self._can_continue(run_before, left):
+                identity, lines = run_before.identity, former_lines
+            entries += _entries_of(joined, run_before.journal)
+            # If this fails and is kept after all, only these are left of that run.
+            known = list(former_lines.values()) if same else run_before.lines
+            self._attempts[attempt] = replace(run_before, lines=known, intervals=joined)
         dropped = self._journal.take_over(
             memory.connection,
             entries,
             self._intervals.open,
             former=former,
             withdrawn=self._withdrawn,
-            own=own,
             identity=identity,
             dropped_before=self._dropped_before,
+            attempt=attempt,
+            failed=failed,
         )
         for interval in joined:
             self._intervals.join(interval)
-        starts = {(interval.line, interval.start) for interval in joined}
-        self._stored = entries + [entry for entry in saved.journal if (entry.crossing.line, entry.start) in starts]
-        self._unstored = []
+        self._stored, self._unstored = entries, []
         self._identity, self._lines, self._dropped = identity, lines, dropped
-        self._stored_id, self._begun = identity.installation, False
+        self._stored_id, self._begun, self._attempts = identity.installation, False, {}
+        self._own.add(identity.installation)
         self._last_key = max(self._last_key, saved.last_key + len(former))
+
+    def _failed_attempt(self, saved: SavedState) -> Mark | None:
+        """Return the mark of an attempt to return to the disk that failed, but was kept after all."""
+        return saved.taken_over if saved.taken_over and saved.taken_over.attempt in self._attempts else None
 
     def _has_own_names(self, saved: SavedState) -> bool:
         return saved.identity == replace(self._identity, installation=saved.identity.installation)
@@ -559,7 +581,7 @@ class Ledger:
         ]
         numbered = any(state.seq for state in self._lines.values())
         apart = all(end <= self._intervals.oldest(line) for line, end in ends)
-        return self._has_own_names(saved) and not saved.foreign and not numbered and apart
+        return self._has_own_names(saved) and not (saved.foreign or saved.taken_over or numbered) and apart
 
     def _release(self) -> None:
         if self._journal is not None and self.standby.connection is None:  # else the publisher delivers from it
@@ -571,6 +593,11 @@ class Ledger:
 
 def _reason(error: BaseException) -> str:
     return str(error) or "The ledger cannot be written (out of memory)"
+
+
+def _entries_of(intervals: Sequence[IntervalCounts], journal: Sequence[JournalEntry]) -> list[JournalEntry]:
+    starts = {(interval.line, interval.start) for interval in intervals}
+    return [entry for entry in journal if (entry.crossing.line, entry.start) in starts]
 
 
 def _exists(path: Path) -> bool:
