@@ -110,6 +110,7 @@ issue() {
     quietly ca -batch -notext -config "$dir/openssl.cnf" -extensions "$3" -days "$days" -in "$2.csr" -out "$2.pem"
     rm "$2.csr"
     chmod 644 "$2.pem"
+    echo "wrote $2.pem and $2.key: certificate \"$1\", for $days days" >&2
 }
 
 # The list holds as long as the authority: one that ran out would lock out everybody, not only the revoked.
@@ -128,6 +129,7 @@ init() {
         -subj "/CN=edge-app authority" -out "$dir/ca.pem"
     chmod 644 "$dir/ca.pem"
     renew_list
+    echo "wrote $dir/ca.pem, $dir/crl.pem and $dir/ca.key, which must stay secret: whoever has it owns all devices" >&2
 }
 
 server() {

@@ -188,6 +188,21 @@ def test_a_device_writes_its_own_topics_and_no_other_ones(city: City, broker: Mo
             assert answer(device, f"traffic/v1/harbour/pole-7/{part}") == "Not authorized", part
 
 
+def test_a_renamed_device_delivers_its_backlog_with_the_documented_lines(city: City, tmp_path: Path) -> None:
+    page = (ROOT / "docs/deploy/broker.md").read_text("utf-8")
+    lines = re.findall(r"(?m)^    ((?:user|topic) .*harbour/pole-[78].*)$", page)
+    assert lines
+    former = ("counts/quay-road", "meta/c222920fa583")
+    with city_broker(city, tmp_path / "city", acl="\n".join((shipped("acl"), *lines, ""))) as running:
+        for name, refused in (("pole-8", ""), ("pole-7", "Not authorized")):
+            with closing(connected(city, running, f"harbour.{name}")) as device:
+                other = "pole-7" if name == "pole-8" else "pole-8"
+                for part in former:
+                    assert answer(device, f"traffic/v1/harbour/{other}/{part}") == refused
+                    assert answer(device, f"traffic/v1/harbour/{name}/{part}") == ""
+                assert answer(device, f"traffic/v1/harbour/{other}/status") == "Not authorized"
+
+
 def test_a_device_may_announce_only_itself_to_home_assistant(city: City, broker: Mosquitto) -> None:
     with closing(connected(city, broker, "harbour.pole-7")) as device:
         assert answer(device, "homeassistant/device/harbour/pole-7/config") == ""
@@ -523,6 +538,18 @@ def test_a_revoked_device_is_refused_and_the_others_go_on(tmp_path: Path) -> Non
         assert probe(pole_8, "check").protocol == "5"
     assert (city.folder / "index.txt").read_text().count("R\t") == 2
     assert "no valid certificate" in city.ca("revoke", "harbour", "pole-7").stderr
+
+
+def test_it_says_what_it_has_written(tmp_path: Path) -> None:
+    city = City(tmp_path / "CA")
+    for call in (("init",), ("server", "b.de"), ("enrol", "harbour", "pole-7"), ("reader", "city")):
+        before = set(city.folder.rglob("*"))
+        done = city.ca(*call)
+        said = set(re.findall(rf"{re.escape(str(city.folder))}/[\w./-]*\.(?:pem|key)", done.stderr))
+        new = {str(path) for path in set(city.folder.rglob("*")) - before if path.suffix in (".pem", ".key")}
+        serials = {path for path in new if re.fullmatch(r"[0-9A-F]+", Path(path).stem)}
+        assert said == new - serials
+        assert (done.returncode, done.stderr.count("\n")) == (0, 1)
 
 
 @pytest.mark.parametrize(
