@@ -150,14 +150,14 @@ def asyncapi(version: str, above: str = "") -> dict[str, Any]:
         "defaultContentType": "application/json",
         "servers": {
             "plain": {"host": "{host}:1883", "protocol": "mqtt", **_SERVER},
-            "tls": {
-                "host": "{host}:8883",
-                "protocol": "secure-mqtt",
+            "tls": {"host": "{host}:8883", "protocol": "secure-mqtt", **_SERVER, **_CERTIFICATE},
+            "websockets": {"host": "{host}:80", "pathname": "/mqtt", "protocol": "ws", **_SERVER},
+            "websockets_tls": {
+                "host": "{host}:443",
+                "pathname": "/mqtt",
+                "protocol": "wss",
                 **_SERVER,
-                "security": [
-                    {"$ref": "#/components/securitySchemes/login"},
-                    {"$ref": "#/components/securitySchemes/certificate"},
-                ],
+                **_CERTIFICATE,
             },
         },
         "channels": channels,
@@ -178,6 +178,12 @@ _SERVER: Final[dict[str, Any]] = {
     "description": "The city's broker. MQTT 3.1.1 where it refuses 5.",
     "variables": {"host": {"description": "Name of the broker", "default": "localhost"}},
     "security": [{"$ref": "#/components/securitySchemes/login"}],
+}
+_CERTIFICATE: Final = {
+    "security": [
+        {"$ref": "#/components/securitySchemes/login"},
+        {"$ref": "#/components/securitySchemes/certificate"},
+    ]
 }
 
 

@@ -212,7 +212,8 @@ def test_asyncapi_is_complete() -> None:
         f"{prefix}/commands/{{command}}": (1, False),
         f"{prefix}/replies/{{command}}": (1, False),
     }
-    assert set(document["servers"]) == {"plain", "tls"}
+    protocols = {name: server["protocol"] for name, server in document["servers"].items()}
+    assert protocols == {"plain": "mqtt", "tls": "secure-mqtt", "websockets": "ws", "websockets_tls": "wss"}
     for name, channel in document["channels"].items():
         assert set(channel["parameters"]) == {part[1:-1] for part in channel["address"].split("/") if part[0] == "{"}
         message = resolve(document, next(iter(channel["messages"].values()))["$ref"])
