@@ -99,8 +99,8 @@ class MqttConfig(Table):
     client_id: str | None = Field(
         default=None,
         min_length=1,
-        description="MQTT client id; made of site and device without it.",
-        examples=["demo-site-demo-device"],
+        description="MQTT client id, of no other client; edge-app-SITE.DEVICE without it.",
+        examples=["edge-app-demo-site.demo-device"],
     )
     username: str | None = Field(default=None, min_length=1, description="User name.", examples=["demo-device"])
     password: SecretStr | None = Field(
