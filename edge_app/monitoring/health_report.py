@@ -78,7 +78,7 @@ class HealthReport:
             quality=components.quality.view_flags,
             installation=ledger.installation,
             newest_seq=ledger.newest_seq,
-            limits=[redacted(limit) for limit in (*components.publisher.limits, *self._in_memory(), *_missing_log())],
+            limits=[redacted(limit) for limit in (*components.publisher.limits, *self._storage(), *_missing_log())],
             problem=redacted(self.problem),
         )
 
@@ -96,9 +96,10 @@ class HealthReport:
             or components.quality.problem
         )
 
-    def _in_memory(self) -> list[str]:
+    def _storage(self) -> list[str]:
         sentence = "the state folder cannot be used: what is not delivered is in memory alone, and a restart loses it"
-        return [sentence] if self.components.ledger.in_memory else []
+        ledger = self.components.ledger
+        return [*([sentence] if ledger.in_memory else []), *ledger.limits]
 
     def _source(self) -> SourceHealth:
         status = self.components.source.status

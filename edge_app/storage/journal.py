@@ -21,7 +21,7 @@ from edge_app.storage.folder_lock import ForeignFolderError
 from edge_app.storage.intervals import add_counts, zero_counts
 from edge_app.storage.schema import ADDED, APPLICATION_ID, PRUNE, TABLES, VERSION
 from edge_app.storage.sqlite import FILE, SUSPECT, Connection, DamagedError
-from edge_app.storage.takeover import Mark, Numbered, copy_tables, erase_mark, read_mark, withdraw
+from edge_app.storage.takeover import Kept, Mark, Numbered, copy_tables, erase_mark, read_mark, withdraw, write_kept
 
 _VERSION_LIMIT: Final = 1000  # no newer program will reach this schema version: such a number means corruption
 
@@ -151,6 +151,7 @@ class Journal:
         running_s: int = 0,
         identity: Identity | None = None,
         anew: Sequence[LineState] | None = None,
+        kept: Kept | None = None,
         synced: bool,
     ) -> int:
         """Save everything in one transaction and return the number of intervals dropped so far.
@@ -159,12 +160,14 @@ class Journal:
         leave the queue, and are kept in the archive. lost: intervals that were dropped before they could be saved.
         running_s: whole seconds that the program has run since the save before. identity: of a new installation, under
         which the next intervals are numbered; rows of lines keep their place for release 1.0. anew: present lines, when
-        the file is an older copy: they and the open intervals replace what it has.
+        the file is an older copy: they and the open intervals replace what it has. kept: by the file used meanwhile.
         """
         db = self._db
         with db.transaction(synced=synced):
             if identity:  # first, since closed intervals may already be of the new installation
                 self._write_identity(identity)
+            if kept:
+                write_kept(db, kept)
             if anew is not None:
                 self._forget_open(anew)
             db.run_many(
@@ -231,6 +234,10 @@ class Journal:
             self._write_identity(identity)
             self._note_numbers()
             return db.number("dropped")
+
+    def taken_away(self) -> bool:
+        """Return True when the open file has another name, or none. Raises StoreError: when the disk does not tell."""
+        return self._db.replaced()
 
     def replaced(self) -> bool:
         """Return True when the file was removed or replaced, or the outbox has found it damaged.

@@ -16,7 +16,7 @@ A damaged file is renamed and replaced. While the program runs, the new file get
 totals and open intervals continue, and intervals that waited in the old outbox show as a gap in `seq`. At the start
 nothing is known: numbers and totals start from zero under another `installation`. So they do when release 1.0 has
 numbered intervals meanwhile, when site or device have another name, and when the clock steps back across a closed
-interval.
+interval. When a file that was taken away is there again, it gets what the one used meanwhile keeps.
 
 One line at 15 frames/s appends 4.5 MB an hour on an empty road, and 6 MB with 1000 crossings and as many syncs; in
 blocks of 4 KB the card takes 5 and 11 MB.
@@ -50,7 +50,7 @@ from edge_app.storage.journal import (
 from edge_app.storage.numbering import close_former, next_number
 from edge_app.storage.outbox import ClosedInterval
 from edge_app.storage.sqlite import FILE, DamagedError, Standby, rename_damaged
-from edge_app.storage.takeover import Mark, Numbered
+from edge_app.storage.takeover import Kept, Mark, Numbered, read_kept
 
 SAVE_EVERY_S: Final = 1.0
 CAPACITY: Final = 60 * 24 * 60
@@ -106,6 +106,9 @@ class Ledger:
         self._identity = Identity(secrets.token_hex(4), *names)
         self._begun = False  # an installation that is not on disk yet
         self._gone = self._anew = False  # the file was taken away; another copy of it is used, and knows less
+        self._away: Journal | None = None  # the file that was taken away, open still
+        self._kept: Kept | None = None  # what it kept, for the file that is there again
+        self._limit = ""
         self._last_key, self._dropped = 0, 0
         self._lost: list[LostInterval] = []
         self._clock, self._ran_until = clock, clock()
@@ -274,6 +277,11 @@ class Ledger:
         return tuple(self._warnings)
 
     @property
+    def limits(self) -> tuple[str, ...]:
+        """What cannot be sent again since the file was replaced while the program ran, as sentences."""
+        return (self._limit,) if self._limit else ()
+
+    @property
     def disk_problem(self) -> str:
         """Reason why nothing can be stored now, in one sentence; empty while the disk works."""
         return self._problem
@@ -302,6 +310,9 @@ class Ledger:
 
     def _open_journal(self) -> Journal:
         if self._journal is not None and self._journal.replaced():
+            if self._journal.taken_away():
+                self._forget_away()
+                self._away, self._journal = self._journal, None
             self._discard(f"{self._folder / FILE} was taken away, or found damaged by the outbox")
             self._gone = True
         if self._journal is None:
@@ -311,7 +322,9 @@ class Ledger:
             self._rename_damaged()
             initial = SavedState(self._identity, self._last_key, self._dropped, list(self._lines.values()))
             self._journal = Journal(self._folder, initial, self._capacity)
+            self._limit = self._describe_limit()
         self._gone = False
+        self._forget_away()
         return self._journal
 
     def _reopen_own(self) -> Journal | None:
@@ -321,20 +334,57 @@ class Ledger:
         journal: Journal | None = None
         try:
             journal = Journal(self._folder, SavedState(self._identity), self._capacity)
-            own = journal.load().identity.installation == self._stored_id
+            saved = journal.load()
+            own = saved.identity.installation in self._own
         except DamagedError:
             own = False
         except StoreError:
             if journal is not None:
                 journal.close()
             raise
-        if own:
+        if own and journal is not None:
             log.warning("%s is there again", self._folder / FILE)
-            self._damage, self._anew = "", True
+            self._damage, self._anew, self._limit = "", True, ""
+            self._begun |= saved.identity.installation != self._identity.installation
+            self._keep_from_away(journal, saved)
             return journal
         if journal is not None:
             journal.close()
         return None
+
+    def _keep_from_away(self, journal: Journal, saved: SavedState) -> None:
+        """Read what waits in the file that was used meanwhile; if that fails, its numbers are lost, and counted."""
+        if self._away is None or self._away.connection.is_same_file(journal.connection):
+            return
+        try:
+            self._kept = read_kept(self._away.connection)
+        except (StoreError, MemoryError) as error:
+            installation = self._identity.installation
+            known = {state.line: state.seq for state in saved.lines if saved.identity.installation == installation}
+            unsaved = {(closed.state.line, closed.state.seq) for closed in self._closed}
+            lost = [
+                LostInterval(installation, state.line, seq)
+                for state in self._lines.values()
+                for seq in range(known.get(state.line, 0) + 1, state.seq + 1)
+                if (state.line, seq) not in unsaved
+            ]
+            self._lost += lost
+            log.error("%d intervals of the file used meanwhile are lost (%s)", len(lost), _reason(error))
+
+    def _forget_away(self) -> None:
+        if self._away is not None:
+            self._away.close()
+        self._away = None
+
+    def _describe_limit(self) -> str:
+        unsaved = [closed.state.line for closed in self._closed if closed.installation == self._identity.installation]
+        firsts = {line: state.seq + 1 - unsaved.count(line) for line, state in self._lines.items()}
+        numbers = ", ".join(f"{first} of line {line}" for line, first in sorted(firsts.items()) if first > 1)
+        if not numbers:
+            return self._limit
+        return (
+            f"the state folder was taken away, or its file was damaged: intervals before {numbers} cannot be sent again"
+        )
 
     def _hold_folder(self) -> None:
         """Lock the folder, which is made again when it is gone."""
@@ -424,9 +474,11 @@ class Ledger:
             running_s=running_s,
             identity=self._identity if self._begun else None,
             anew=list(self._lines.values()) if self._anew else None,
+            kept=self._kept,
             synced=synced,
         )
         self._begun = self._anew = False
+        self._kept = None
         self._ran_until += running_s
         if dropped > self._dropped + len(self._lost):
             log.error("The outbox was full: %d intervals in all were dropped unsent", dropped)
@@ -584,6 +636,7 @@ class Ledger:
         return self._has_own_names(saved) and not (saved.foreign or saved.taken_over or numbered) and apart
 
     def _release(self) -> None:
+        self._forget_away()
         if self._journal is not None and self.standby.connection is None:  # else the publisher delivers from it
             self._journal.close()
         if self._lock is not None:

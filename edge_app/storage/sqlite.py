@@ -70,7 +70,7 @@ class Connection:
     def __init__(self, folder: Path, *, create: bool, in_memory: bool = False) -> None:
         self.path = folder / FILE
         self.lock = threading.RLock()
-        self._inode: int | None = None
+        self._file_id: tuple[int, int] | None = None
         with self._translated_errors():
             if in_memory:
                 self._sqlite = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -78,7 +78,7 @@ class Connection:
             if create:
                 self.path.touch(0o600)  # SQLite gives its log the same mode
             # Read before the file is opened, so that a file replaced in between counts as replaced.
-            self._inode = self.path.stat().st_ino
+            self._file_id = _file_id(self.path)
             self._sqlite = sqlite3.connect(
                 f"{self.path.resolve().as_uri()}?mode=rw",
                 uri=True,
@@ -160,18 +160,26 @@ class Connection:
 
         Raises StoreError: when the disk does not tell.
         """
-        if self._inode is None:
+        if self._file_id is None:
             return False
         try:
-            return self.path.stat().st_ino != self._inode
+            return _file_id(self.path) != self._file_id
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError as error:
             raise StoreError(f"{self.path} cannot be used ({error.strerror}): check its disk") from error
 
+    def is_same_file(self, other: Connection) -> bool:
+        return self._file_id == other._file_id
+
     def close(self) -> None:
         with suppress(sqlite3.Error):
             self._sqlite.close()
+
+
+def _file_id(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 class Standby:

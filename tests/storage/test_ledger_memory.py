@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from edge_app.errors import StoreError
+from edge_app.storage import ledger
 from edge_app.storage.journal import Journal
 from edge_app.storage.ledger import MEMORY_AFTER_S, Ledger
 from edge_app.storage.outbox import Outbox
+from edge_app.storage.sqlite import Connection
 from tests.support.disks import fill_disk, small_disk, writes_refused
 from tests.support.ledger_cases import NOON, cars, count, on_disk, open_ledger, payloads
 from tests.support.publisher_cases import Clock
@@ -265,9 +268,60 @@ def test_a_file_that_comes_back_is_used_again(tmp_path: Path, older: bool) -> No
     device.minute(2, 0)
     installation = device.ledger.installation
     told = waiting(device.outbox)
-    assert told == [(installation, 1, 2), *([] if older else [(installation, 2, 5)]), (installation, 3, 10)]
+    assert told == [(installation, 1, 2), (installation, 2, 5), (installation, 3, 10)]
     device.close(NOON + 185)
     assert not list(state.glob("*corrupt*"))
+
+
+@pytest.mark.parametrize("away", [1, 3])
+@pytest.mark.parametrize("readable", [True, False])
+def test_what_was_stored_while_a_folder_was_away_is_kept_or_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: int, readable: bool
+) -> None:
+    """As a stick that was pulled out and put in again: meanwhile there was another file in its place."""
+    state = tmp_path / "state"
+    device = Device(state)
+    installation = device.ledger.installation
+    device.minute(0, 2)
+    device.minute(1, 1)
+    state.rename(tmp_path / "away")
+    for n in range(2, 2 + away):
+        device.minute(n, 3)
+        assert device.ledger.limits == (
+            "the state folder was taken away, or its file was damaged: "
+            "intervals before 3 of line north cannot be sent again",
+        )
+    assert device.outbox.seal(device.outbox.pending()[0].key, late=True)
+    device.outbox.delete(device.outbox.pending()[0].key)
+    state.rename(tmp_path / "meanwhile")
+    (tmp_path / "away").rename(state)
+    if not readable:
+
+        def fail(_: Connection) -> Any:
+            raise StoreError("the disk gives errors")
+
+        monkeypatch.setattr(ledger, "read_kept", fail)
+    device.minute(2 + away, 1)
+    numbers = range(3, 3 + away)
+    total = 3 + 3 * away + 1
+    missing = [] if readable else list(numbers)
+    queued = [(installation, n, 3 + 3 * (n - 2)) for n in numbers[1:] if n not in missing]
+    assert waiting(device.outbox) == [
+        (installation, 1, 2),
+        (installation, 2, 3),
+        *queued,
+        (installation, 3 + away, total),
+    ]
+    kept = device.outbox.archived(installation, "north", 3)
+    assert (kept is not None and json.loads(kept.payload)["late"] is True) is readable
+    reasons = {n: device.outbox.why_missing(installation, "north", n) for n in numbers}
+    assert [n for n, reason in reasons.items() if reason == "dropped"] == missing
+    assert device.ledger.dropped == device.outbox.dropped == len(missing)
+    assert (device.ledger.problem, device.ledger.limits) == ("", ())
+    device.close(NOON + 600)
+    again = Device(state, boot="b2")
+    assert again.ledger.newest_seq == {"north": 3 + away}
+    again.close(NOON + 601)
 
 
 def test_a_lack_of_memory_is_a_fault_like_that_of_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
