@@ -142,20 +142,20 @@ def _problem(question: _Question, answer: str, before: dict[str, str]) -> str:
     try:
         tables = _tables(answers, "/")
     except ConfigError as error:  # names the option, which nobody has typed
-        return _sentence(answer, str(error).partition(": ")[2])
+        return _sentence(str(error).partition(": ")[2])
     try:
         validated(tables, Path.cwd())
     except ConfigError as error:
         own = [text.partition(": ")[2] for text in error.problems if text.startswith(question.keys)]
-        return _sentence(answer, own[0]) if question.keys and own else ""
+        return _sentence(own[0]) if question.keys and own else ""
     return ""
 
 
-def _sentence(answer: str, problem: str) -> str:
+def _sentence(problem: str) -> str:
     from edge_app.system.names import clean
     from edge_app.system.redaction import redacted
 
-    return clean(f"{redacted(answer)}: {problem}")
+    return clean(redacted(f"This {problem}."))
 
 
 def _text(answers: dict[str, str], state: str) -> str:
