@@ -64,7 +64,7 @@ class Columns:
             header = f"{_shortened(clean(label), self._width(label))}\n{self._pair(label, *SIGNS.values())}"
             made.add_column(header, justify="right", width=self._width(label), no_wrap=True)
         made.add_column("\ncover", justify="right", width=_COVER_WIDTH, no_wrap=True)
-        more = f"and {self.left_out} classes" if self.left_out else ""
+        more = f"and {self.left_out} class{'es' * (self.left_out > 1)}" if self.left_out else ""
         made.add_column(f"{more}\nnotes", overflow="fold")
         return made
 
