@@ -111,12 +111,12 @@ def compare(db, row, i):
     series = OF_LINE + "installation = ? AND seq "
     for other, *_ in db.execute(f"{series} = ? AND id != ?", (*line, installation, seq, identifier)):
         show(db, row, other, f"conflict at %s: number {seq} has two contents")
-    for side in ("< ? ORDER BY seq DESC LIMIT 1", "> ? ORDER BY seq LIMIT 1"):
-        for other, _, _, text in db.execute(series + side, (*line, installation, seq)):
-            low, high = sorted((i, json.loads(text)), key=lambda interval: interval["seq"])
-            if not is_sum(low, high):
-                numbers = f"{low['seq']} and {high['seq']}"
-                show(db, row, other, f"conflict at %s: totals of numbers {numbers} do not fit the counts")
+    for side in ("< ? ORDER BY seq DESC LIMIT 5", "> ? ORDER BY seq LIMIT 5"):
+        near = db.execute(series + side, (*line, installation, seq)).fetchall()
+        nearest = [(i, json.loads(text)) for _, _, n, text in near if n == near[0][2]]  # several after a conflict
+        if nearest and not any(is_sum(*sorted(pair, key=lambda interval: interval["seq"])) for pair in nearest):
+            numbers = " and ".join(str(n) for n in sorted((seq, near[0][2])))
+            show(db, row, near[0][0], f"conflict at %s: totals of numbers {numbers} do not fit the counts")
     if seq == 1 and not is_sum({"seq": 0, "totals": {}}, i):
         show(db, row, identifier, "conflict at %s: totals of number 1 are not its counts")
 

@@ -247,6 +247,46 @@ def test_what_is_gone_is_not_asked_for_again() -> None:
     assert asker.gaps() == [(12, 12)]
 
 
+class Sent:
+    """Stands for the client: keeps what is published."""
+
+    root = "traffic/v1"
+
+    def __init__(self) -> None:
+        self.commands: list[dict[str, Any]] = []
+
+    def publish(self, _topic: str, payload: str, qos: int) -> None:
+        assert qos == 1
+        self.commands.append(json.loads(payload))
+
+
+def test_it_waits_longer_each_time_for_what_is_sent_and_does_not_come(capsys: pytest.CaptureFixture[str]) -> None:
+    asker, sent = Asker(), Sent()
+    asker.store(interval(3))
+    waits = []
+    for number in range(1, 12):
+        asker.functions["close_gaps"](asker.db, sent)
+        asker.functions["close_gaps"](asker.db, sent)
+        assert len(sent.commands) == number
+        reply = {"id": sent.commands[-1]["id"], "ok": True, "result": {"sent": 2, "missing": []}}
+        asker.functions["note_reply"](asker.db, ("delft", "cam-1"), "resend", reply)
+        asker.functions["close_gaps"](asker.db, sent)  # not yet
+        ((key, (_, until)),) = asker.functions["rest"].items()
+        waits.append(round(until - time.time()))
+        asker.functions["rest"][key] = (asker.functions["rest"][key][0], 0.0)
+    assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]
+    assert capsys.readouterr().out.count("asked for") == 11
+
+
+def test_a_number_given_twice_says_nothing_about_the_sums_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    other = {"car": {"left_to_right": 9, "right_to_left": 0}}
+    totals = {"car": {"left_to_right": 10, "right_to_left": 0}}
+    twice = interval(2, id="o", counts=other, totals=totals)
+    Asker().store(interval(1), twice, interval(2), interval(3))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("conflict at delft/cam-1 a: number 2 has two contents")
+
+
 @pytest.mark.parametrize("kind", ["health", "ping"])
 def test_a_gap_at_the_newest_end_is_asked_for(kind: str) -> None:
     asker = Asker()
