@@ -206,7 +206,7 @@ def main(host, port, database, seconds, tls, prefix):
             with db:  # all of a message or nothing
                 if message.payload:  # an empty one takes a retained message back
                     HANDLERS[kind](db, (name(site), name(device)), "/".join(below), json.loads(message.payload))
-            if kind != "status" and (site, device) in heard:
+            if heard.get((site, device)):  # 0.0 waits for its ping
                 heard[site, device] = time.time()
         except sqlite3.OperationalError as error:  # the disk, not the message: the broker keeps it
             sys.exit(f"cannot store in {database}: {error}")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,11 @@ def test_it_has_every_interval_once_however_broker_and_consumer_are_killed(state
     documents = [json.loads(payload) for _, payload in stored(tmp_path)]
     assert sum(d["counts"]["car"]["left_to_right"] for d in documents) == last * (last + 1) // 2
     assert len({d["id"] for d in documents}) == last
-    assert "conflict" not in (tmp_path / "consumer.log").read_text()
+    said = (tmp_path / "consumer.log").read_text()
+    assert "conflict" not in said
+    assert "ignored" not in said, said
+    with closing(sqlite3.connect(tmp_path / "city.sqlite3")) as db:  # from the answer to its ping
+        assert ("a", INSTALLATION) in db.execute("SELECT line, installation FROM newest").fetchall()
 
 
 def soon(condition: Callable[[], object]) -> None:
