@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -35,6 +36,8 @@ def encode_status(device: Device, state: State, at: float, installation: str = "
 def encode_counts(device: Device, closed: ClosedInterval) -> str:
     """Return the counts message without `late`, which is decided only when the interval is first sent."""
     counts = closed.counts
+    if closed.names:
+        device = replace(device, site=closed.names[0], device=closed.names[1])
     message = CountsMessage.model_validate(
         {
             "id": interval_id(

@@ -130,13 +130,20 @@ class _LineIntervals:
     counting: None for a line that is no longer configured, which opens none.
     restored: open intervals of the run before.
     closed_end: end of the newest closed one, 0 without any.
+    renamed: the restored ones are another device's, and nothing of them goes on here.
     `first_start` is the earliest time that a new interval may contain; it is off the grid after a change.
     """
 
     def __init__(
-        self, line: str, counting: Counting | None, restored: Sequence[IntervalCounts], closed_end: float
+        self,
+        line: str,
+        counting: Counting | None,
+        restored: Sequence[IntervalCounts],
+        closed_end: float,
+        *,
+        renamed: bool = False,
     ) -> None:
-        self.line, self.counting = line, counting
+        self.line, self.counting, self._renamed = line, counting, renamed
         self.open: dict[float, _OpenInterval] = {}
         self.opened = 0
         saved = sorted(restored, key=lambda interval: interval.start)
@@ -148,7 +155,7 @@ class _LineIntervals:
         """True when the newest interval of the earlier run cannot go on."""
 
     def _restore(self, saved: IntervalCounts, next_start: float) -> None:
-        own = self.counting if self.counting and self.counting.covers(saved) else None
+        own = self.counting if self.counting and self.counting.covers(saved) and not self._renamed else None
         counts = zero_counts(own.classes) if own else {}
         config, model = (own.config, own.model) if own else (saved.config, saved.model)
         # A run that was killed soon after a change leaves both intervals open, and the first one not cut yet.
@@ -187,7 +194,7 @@ class _LineIntervals:
         for interval in list(self.open.values()):
             interval.end = min(interval.end, at)
             if interval.start == interval.end:
-                if self.counting:
+                if self.counting and not self._renamed:
                     del self.open[interval.start]
                     self.interval(at).add(interval)
                 elif any(n for directions in interval.counts.values() for n in directions.values()):
@@ -271,6 +278,11 @@ class _LineIntervals:
             if interval.start <= end and interval.end > begin:
                 interval.quality.add("clock_stepped")
 
+    def end_restored(self) -> list[IntervalCounts]:
+        """Close the intervals that were counted under another configuration or name."""
+        ended = [self.open.pop(start) for start, interval in list(self.open.items()) if not interval.own]
+        return [interval.snapshot() for interval in ended]
+
     def end_all(self) -> list[IntervalCounts]:
         """Close all open intervals."""
         ended, self.open = list(self.open.values()), {}
@@ -295,10 +307,12 @@ class Intervals:
         max_missed_s: float = 86_400.0,
         restored: Iterable[IntervalCounts] = (),
         closed_ends: Mapping[str, float] | None = None,
+        renamed: bool = False,
     ) -> None:
         """Continue the intervals of an earlier run, or start with none.
 
-        restored: `open` of an earlier run. closed_ends: line -> end of its newest closed interval.
+        restored: `open` of an earlier run. closed_ends: line -> end of its newest closed interval. renamed: the earlier
+        run was another device's, whose intervals do not go on here: take them with `end_restored`.
         Raises ValueError: for an interval_s that is no whole number of at least 1.
         """
         if counting.interval_s < 1 or counting.interval_s != int(counting.interval_s):
@@ -310,10 +324,11 @@ class Intervals:
                 counting if line in lines else None,
                 [interval for interval in saved if interval.line == line],
                 ends.get(line, 0.0),
+                renamed=renamed,
             )
             for line in (*lines, *({interval.line for interval in saved} - set(lines)))
         }
-        self._counting = counting
+        self._counting, self._renamed = counting, renamed
         self._grace_s, self._max_gap_s, self._max_missed_s = grace_s, max_gap_s, max_missed_s
         self._newest = self._last_frame = -math.inf
         self._jumps: list[tuple[float, float]] = []
@@ -394,6 +409,13 @@ class Intervals:
         """Return True when the clock lies before intervals that are closed, by more than the grace time."""
         return any(now < line.oldest - self._grace_s for line in self._lines.values())
 
+    def end_restored(self, now: float) -> tuple[IntervalCounts, ...]:
+        """Begin the run at this time, and return what a device of another name had open, cut there; oldest first."""
+        if not self.is_behind(now):  # else nobody knows when they ended, and `restart` begins the run
+            self._set_time(now)
+        ended = [interval for line in self._lines.values() for interval in line.end_restored()]
+        return tuple(sorted(ended, key=lambda interval: interval.start))
+
     def restart(self, now: float, before: float | None = None) -> tuple[IntervalCounts, ...]:
         """Begin anew at this time, after a step back; return the intervals that were open.
 
@@ -454,6 +476,8 @@ class Intervals:
             return None
         # The first whole second of this run; the second that has begun where no earlier interval reaches into it.
         begun = math.floor(now)
+        if self._renamed:  # they close at once, which is not to be before their end
+            return float(begun)
         return float(math.ceil(now) if any(line.first_start > begun for line in changed) else begun)
 
     def _observe(self, frame_at: float, unseen: Collection[str]) -> None:

@@ -147,6 +147,7 @@ class Ledger:
         self._last_key, self._dropped = saved.last_key, saved.dropped
         self._lines = {state.line: state for state in saved.lines}
         self._stored = list(saved.journal)
+        self._renamed = saved if self._is_renamed(saved) else None
         self._intervals = Intervals(
             lines,
             counting,
@@ -154,6 +155,7 @@ class Ledger:
             max_gap_s=max_gap_s,
             restored=saved.intervals,
             closed_ends={state.line: state.end for state in saved.lines},
+            renamed=self._renamed is not None,
         )
         # Numbers of release 1.0, or of another site or device, or told from memory, are not continued.
         own_names = saved.identity == replace(self._identity, installation=saved.identity.installation)
@@ -207,6 +209,8 @@ class Ledger:
         ends the open ones and begins a new installation, so that no number and no total is used twice.
         """
         self._timed = True
+        if self._renamed is not None:
+            self._end_renamed(self._renamed, now)
         if self._intervals.is_behind(now):
             log.warning("The clock has stepped back before closed intervals: numbers and totals begin anew")
             for interval in self._intervals.restart(now, now - step if step < 0 else None):
@@ -223,6 +227,8 @@ class Ledger:
     def close(self, now: float) -> None:
         """Save the open intervals for the next start, and unlock the folder."""
         self._retry_due = -math.inf
+        if self._renamed is not None:  # stopped before the first frame
+            self._end_renamed(self._renamed, now)
         self._save(now, synced=True)
         if self.unstored or self._closed:
             log.error(
@@ -419,6 +425,28 @@ class Ledger:
         numbered = next_number(before, interval, installation, self._boot_id, self._encode)
         self._lines[interval.line], self._newest[interval.line] = numbered.state, interval
         self._closed.append(numbered)
+
+    def _is_renamed(self, saved: SavedState) -> bool:
+        """Return True when site or device had another name in the run before. Release 1.0 has not kept them."""
+        of, present = saved.identity, self._identity
+        return bool(of.site) and not saved.foreign and (of.site, of.device) != (present.site, present.device)
+
+    def _end_renamed(self, saved: SavedState, now: float) -> None:
+        """Close what a former name has left open, under that name and its next numbers.
+
+        At once, since a start after a kill would find it under the present name.
+        """
+        self._renamed = None
+        lines, of = {state.line: state for state in saved.lines}, saved.identity
+        for interval in self._intervals.end_restored(now):
+            names = (of.site, of.device)
+            numbered = next_number(
+                lines.get(interval.line), interval, of.installation, self._boot_id, self._encode, names=names
+            )
+            lines[interval.line] = numbered.state
+            self._closed.append(numbered)
+        self._lines |= {line: LineState(line, 0, {}, state.start, state.end) for line, state in lines.items()}
+        self._save(now)
 
     def _begin_installation(self) -> None:
         self._identity = replace(self._identity, installation=secrets.token_hex(4))

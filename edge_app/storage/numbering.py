@@ -17,12 +17,17 @@ def next_number(
     installation: str,
     boot_id: str,
     encode: Callable[[ClosedInterval], str],
+    *,
+    names: tuple[str, str] | None = None,
 ) -> EncodedInterval:
-    """Return an interval with the number after that of `before`, the state of its line; None for a new line."""
+    """Return an interval with the number after that of `before`, the state of its line; None for a new line.
+
+    names: of the site and device that counted it; None for the present ones.
+    """
     before = before or LineState(interval.line, 0, {}, 0.0, 0.0)
     totals = add_counts(before.totals, interval.counts)
     state = LineState(interval.line, before.seq + 1, totals, interval.start, interval.end)
-    payload = encode(ClosedInterval(interval, state.seq, totals, boot_id, installation))
+    payload = encode(ClosedInterval(interval, state.seq, totals, boot_id, installation, names))
     return EncodedInterval(state, payload, installation, interval.config, interval)
 
 
@@ -38,12 +43,13 @@ def close_former(
 
     same_names: False when it counted under another site or device name, whose numbers are not for these payloads.
     """
+    names = (saved.identity.site, saved.identity.device) if saved.identity.site else None
     lines, closed = {state.line: state for state in saved.lines}, list[EncodedInterval]()
     installation = saved.identity.installation
     if not same_names:
         installation, lines = secrets.token_hex(4), {}
     for interval in sorted(left, key=lambda interval: interval.start):
-        numbered = next_number(lines.get(interval.line), interval, installation, boot_id, encode)
+        numbered = next_number(lines.get(interval.line), interval, installation, boot_id, encode, names=names)
         lines[interval.line] = numbered.state
         closed.append(numbered)
     return closed, lines

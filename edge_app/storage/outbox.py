@@ -22,7 +22,8 @@ class ClosedInterval:
     """Closed interval with everything that its payload needs.
 
     seq: number of the interval on its line and under its installation, from 1, without gaps. totals: everything counted
-    on the line under the installation, this interval included. boot_id: of the process that closed it.
+    on the line under the installation, this interval included. boot_id: of the process that closed it. names: of
+    the site and device that counted it; None for the present ones.
     """
 
     counts: IntervalCounts
@@ -30,6 +31,7 @@ class ClosedInterval:
     totals: Counts
     boot_id: str
     installation: str = ""
+    names: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

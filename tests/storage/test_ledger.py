@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.errors import StoreError
+from edge_app.mqtt.encoding import encode_counts
 from edge_app.storage.intervals import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
 from edge_app.storage.sqlite import FILE
-from tests.support.ledger_cases import NOON, cars, count, crossing, encode, on_disk, open_ledger, payloads
+from edge_app.system.clock import rfc3339
+from tests.support.ledger_cases import CLASSES, NOON, cars, count, crossing, encode, on_disk, open_ledger, payloads
 from tests.support.paths import ROOT
+from tests.support.publisher_cases import DEVICE
 
 
 def test_closed_intervals_are_numbered_and_totals_grow(tmp_path: Path) -> None:
@@ -167,6 +172,48 @@ def test_another_name_of_site_or_device_is_another_installation(tmp_path: Path) 
         ledger.close(NOON)
     assert known[0] == known[1]
     assert len(set(known)) == 3
+
+
+@pytest.mark.parametrize("config", ["c", "another"])
+@pytest.mark.parametrize("stopped_early", [False, True])
+@pytest.mark.parametrize(
+    ("seconds_off", "end"), [(1.3, 80), (0.2, 79), (70.0, 120), (-1.6, 77), (-17.9, 61), (-20.0, 61), (-7200.0, 120)]
+)
+@pytest.mark.parametrize("names", [("delft", "cam-2"), ("leiden", "cam-1")])
+def test_what_a_former_name_has_left_open_goes_out_under_that_name(
+    tmp_path: Path, config: str, stopped_early: bool, seconds_off: float, end: int, names: tuple[str, str]
+) -> None:
+    """The clock at the restart may be ahead of the former run, or behind it."""
+    former = open_named(tmp_path, ("delft", "cam-1"), "c")
+    count(former, NOON + 30, 2)
+    former.tick(NOON + 63)
+    count(former, NOON + 78.9, 3)
+    former.close(NOON + 78.9)
+    now = NOON + 78.9 + seconds_off
+    for n in range(1 + stopped_early):
+        present = open_named(tmp_path, names, config)
+        if n == 0 and stopped_early:
+            present.close(now)
+    count(present, now + 0.1, 4)
+    present.close(now + 1)
+    told = payloads(tmp_path)
+    assert [(p["site"], p["device"], p["installation"], p["seq"], cars(p), cars(p, "totals")) for p in told] == [
+        ("delft", "cam-1", former.installation, 1, 2, 2),
+        ("delft", "cam-1", former.installation, 2, 3, 5),
+    ]
+    assert told[1]["start"] == rfc3339(NOON + 60)
+    assert told[1]["end"] == rfc3339(NOON + end)
+    assert sum(map(cars, present.open)) == 4
+    assert seconds_off < -18.9 or min(i.start for i in present.open) >= NOON + end
+    again = open_named(tmp_path, names, config)
+    assert (again.installation, sum(map(cars, again.open))) == (present.installation, 4)
+    assert [state.seq for state in on_disk(tmp_path, tmp_path / "copy").lines] == [0]
+    again.close(now + 2)
+
+
+def open_named(folder: Path, names: tuple[str, str], config: str) -> Ledger:
+    encode = partial(encode_counts, replace(DEVICE, site=names[0], device=names[1]))
+    return Ledger(folder, ["north"], Counting(CLASSES, 60.0, config), "b", encode, names=names, clock=lambda: 0.0)
 
 
 @pytest.mark.parametrize("renames", [1, 3])
