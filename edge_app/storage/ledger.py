@@ -438,6 +438,8 @@ class Ledger:
         """
         self._renamed = None
         lines, of = {state.line: state for state in saved.lines}, saved.identity
+        if saved.taken_over:  # some of its next numbers may have been told
+            lines, of = {}, replace(of, installation=secrets.token_hex(4))
         for interval in self._intervals.end_restored(now):
             names = (of.site, of.device)
             numbered = next_number(
@@ -617,9 +619,10 @@ class Ledger:
         self._attempts = {failed.attempt: run_before} if failed else {}
         self._attempts[attempt] = None
         if run_before:
-            joined = [interval for interval in run_before.intervals if self._intervals.joins(interval)]
+            same_names = self._has_own_names(run_before)
+            joined = [interval for interval in run_before.intervals if same_names and self._intervals.joins(interval)]
             left = [interval for interval in run_before.intervals if interval not in joined]
-            same = self._has_own_names(run_before) and not run_before.taken_over
+            same = same_names and not run_before.taken_over
             former, former_lines = close_former(run_before, left, self._boot_id, self._encode, same_names=same)
             if self._can_continue(run_before, left):
                 identity, lines = run_before.identity, former_lines

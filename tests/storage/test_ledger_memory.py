@@ -9,20 +9,25 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge_app.errors import StoreError
+from edge_app.mqtt.encoding import encode_counts
 from edge_app.storage import ledger
+from edge_app.storage.intervals import Counting
 from edge_app.storage.journal import Journal
 from edge_app.storage.ledger import MEMORY_AFTER_S, Ledger
 from edge_app.storage.outbox import Outbox
 from edge_app.storage.sqlite import Connection
+from edge_app.system.clock import rfc3339
 from tests.support.disks import fill_disk, small_disk, writes_refused
-from tests.support.ledger_cases import NOON, cars, count, on_disk, open_ledger, payloads
-from tests.support.publisher_cases import Clock
+from tests.support.ledger_cases import CLASSES, NOON, cars, count, on_disk, open_ledger, payloads
+from tests.support.publisher_cases import DEVICE, Clock
 
 __all__ = ["small_disk"]  # a fixture
 
@@ -179,6 +184,29 @@ def test_what_an_earlier_run_left_open_is_joined_or_closed(tmp_path: Path, after
     again = Device(tmp_path / "state", boot="b3")
     assert waiting(again.outbox) == told
     again.close(NOON + 186)
+
+
+def test_what_a_former_name_has_left_open_is_not_joined(tmp_path: Path) -> None:
+    """The disk is found only after the start under the new name."""
+    former = open_named(tmp_path, ("delft", "cam-1"))
+    count(former, NOON + 1, 3)
+    former.close(NOON + 2)
+    with failing_calls(tmp_path):
+        clock = Clock(0.0)
+        present = open_named(tmp_path, ("delft", "cam-2"), clock)
+        count(present, NOON + 10, 4)
+    clock.now += 10
+    for after in (12, 130):
+        present.tick(NOON + after)
+    assert present.problem == ""
+    told = [(p["device"], p["start"], cars(p)) for p in payloads(tmp_path)]
+    assert told == [("cam-1", rfc3339(NOON), 3), *(("cam-2", rfc3339(NOON + 60 * n), 4 - 4 * n) for n in (0, 1))]
+    present.close(NOON + 131)
+
+
+def open_named(folder: Path, names: tuple[str, str], clock: Clock | None = None) -> Ledger:
+    encode = partial(encode_counts, replace(DEVICE, device=names[1]))
+    return Ledger(folder, ["north"], Counting(CLASSES, 60.0), "b", encode, names=names, clock=clock or Clock(0.0))
 
 
 def test_what_overlaps_closes_under_the_numbers_of_its_run(tmp_path: Path) -> None:
