@@ -11,6 +11,8 @@ from models.training.settings import Settings
 
 _FALLEN: Final = 0.25
 """Share of the best judgement below which the last one is no chance; neighbours differ by a few hundredths."""
+_LEARNED: Final = 0.05
+"""Judgement from which on something has been learned that can be lost; below it one vehicle by chance decides."""
 _RISEN: Final = 3.0
 """Times the lowest loss from which on it is no chance; means of 25 steps differ by a third."""
 
@@ -46,7 +48,7 @@ def ended(folder: RunFolder, settings: Settings) -> str:
         f"Begin another RUN with a lower rate (--set rate={settings.rate / 4:g}). {folder.weights} are the weights of "
         f"step {best_step}."
     )
-    if last <= _FALLEN * best:
+    if last <= _FALLEN * best and (best == 0 or best >= _LEARNED):
         raise DivergedError(
             f"The training diverged: judged {best:.3f} at step {best_step}, {last:.3f} at {step}. {remedy}"
         )

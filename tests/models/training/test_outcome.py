@@ -53,6 +53,7 @@ def test_a_diverged_training_is_an_error_with_what_to_do(
     [
         ({0: 0.4, 50: 0.7, 100: 0.6}, "of step 50"),
         ({0: 0.6, 50: 0.5, 100: 0.55}, "No judgement was better than that of the start"),
+        ({0: 0.006, 50: 0.004, 100: 0.0}, "No judgement was better"),  # one vehicle by chance is nothing learned
         ({50: 0.5, 100: 0.6}, "of step 100"),  # begun by an earlier release, which did not judge the start
     ],
 )
