@@ -21,7 +21,7 @@ demo: ## the main job: a rendered street, detected, counted, published over MQTT
 	@.venv/bin/edge-app demo $(DEMO_ARGS)
 
 test: lint ## ruff, mypy and all tests, some against real programs that apt brings
-	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 3 --dist loadfile -m "not alone")
+	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not alone")
 	$(if $(PYTEST_ARGS),,$(VENV) -m pytest -m alone)
 
 lint: ## ruff, mypy and the layers of the packages

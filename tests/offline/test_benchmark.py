@@ -102,7 +102,7 @@ def test_the_reference_is_one_interpreter_on_all_threads(short: Path, monkeypatc
 
 
 def test_the_recorded_street_has_its_own_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "_STREET_S", 0.4)
+    monkeypatch.setattr(benchmark, "STREET_S", 0.4)
     source = open_source("file", path=record_street(tmp_path / "street.mp4"))
     frames = [source.read(1) for _ in range(6)]
     source.close()
