@@ -111,12 +111,6 @@ def try_output(path: Path) -> None:
         raise (ConfigError if mistake else StoreError)(problem) from error
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a result as indented JSON. Raises StoreError: with the place where it is instead."""
-    for problem in write_results({path: json_text(content)}):
-        raise StoreError(problem)
-
-
 def json_text(content: dict[str, Any]) -> str:
     """Return a result as indented JSON."""
     return json.dumps(content, indent=1) + "\n"
