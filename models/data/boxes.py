@@ -61,6 +61,19 @@ def checked(item: Labelled, picture: Usable, classes: Mapping[str, str], problem
     return Boxes(table, np.array(kinds, np.int16), np.array(ignored, np.bool_))
 
 
+def with_unknown_rest(found: Boxes) -> Boxes:
+    """Return the boxes of a picture of which only a part of the vehicles has boxes.
+
+    The whole picture becomes a box to ignore: anchors and detections there count neither for nor against, except where
+    a vehicle is labelled.
+    """
+    return Boxes(
+        np.concatenate([found.corners, np.array([[0, 0, 1, 1]], np.float32)]),
+        np.append(found.classes, np.int16(OTHER)),
+        np.append(found.ignored, True),
+    )
+
+
 def _drawn_on(item: Labelled, picture: Usable) -> tuple[int, tuple[int, int]]:
     """Return how boxes have to be turned, as an EXIF orientation, and the size of the picture that they were drawn on.
 

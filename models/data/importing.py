@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from edge_app.system.names import stays_below
 from models.data import fingerprints
-from models.data.boxes import checked
+from models.data.boxes import checked, with_unknown_rest
 from models.data.credits import Credit
 from models.data.fingerprints import PictureError, PictureInfo, Usable
 from models.data.formats import Labelled
@@ -132,6 +132,7 @@ def _sample(
         )
         return None
     found = checked(item, picture, classes, problems)
+    found = with_unknown_rest(found) if known.partial else found
     return Sample(
         name=item.name,
         image=b"",

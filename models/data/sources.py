@@ -13,6 +13,9 @@ its source's; without either the scene is as the pixels are.
 
 `numbers` are ranges, both ends included, of the digits that follow the prefix; without them every picture with the
 prefix belongs to the camera. The camera "each" makes every picture a scene of its own. The first rule that fits counts.
+
+`"partial": true` says that only a part of the vehicles has boxes: what is outside of them is unknown, and teaches
+nothing, least of all that the road is empty there.
 """
 
 from __future__ import annotations
@@ -56,23 +59,29 @@ class Known:
     """Origin, licence, camera and aspect of one picture.
 
     camera: the picture's own name when it is a scene of its own. aspect: of the scene, None: as the pixels are.
+    partial: only a part of its vehicles has boxes.
     """
 
     origin: str
     licence: str
     camera: str
     aspect: float | None
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A set of pictures with one maker. aspect: width / height of the scene, None: as the pixels are."""
+    """A set of pictures with one maker.
+
+    aspect: width / height of the scene, None: as the pixels are. partial: only a part of the vehicles has boxes.
+    """
 
     prefix: str
     origin: str
     licence: str
     aspect: float | None
     cameras: tuple[CameraRule, ...]
+    partial: bool = False
 
     def known(self, name: str, sha256: str) -> Known | None:
         """Return what is known of a picture; None when no rule fits."""
@@ -82,7 +91,7 @@ class Source:
         if rule is None:
             return None
         camera = name if rule.camera == EACH else rule.camera
-        return Known(self.origin, self.licence, camera, rule.aspect or self.aspect)
+        return Known(self.origin, self.licence, camera, rule.aspect or self.aspect, self.partial)
 
 
 def one(origin: str, licence: str, aspect: float | None, camera: str) -> Source:
@@ -134,7 +143,21 @@ def _source(entry: dict[str, Any]) -> Source:
     if not entry["origin"] or not entry["licence"]:
         raise ValueError("an origin or a licence is empty")
     rules = tuple(_rule(rule) for rule in entry["cameras"])
-    return Source(entry.get("prefix", ""), entry["origin"], entry["licence"], float(aspect) if aspect else None, rules)
+    return Source(
+        prefix=entry.get("prefix", ""),
+        origin=entry["origin"],
+        licence=entry["licence"],
+        aspect=float(aspect) if aspect else None,
+        cameras=rules,
+        partial=_partial(entry),
+    )
+
+
+def _partial(entry: dict[str, Any]) -> bool:
+    value = entry.get("partial", False)
+    if not isinstance(value, bool):
+        raise ValueError(f"partial is {value!r}, not true or false")
+    return value
 
 
 def _rule(entry: dict[str, Any]) -> CameraRule:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from models.data.samples import CLASSES
 from models.evaluation.labelled import SCORED
 from models.evaluation.observations import Observation
 
@@ -128,7 +127,7 @@ def _annotations(observations: Sequence[Observation]) -> list[dict[str, Any]]:
     rows = []
     for i, observation in enumerate(observations):
         for box, kind, ignored in zip(observation.truth, observation.classes, observation.ignored, strict=True):
-            if ignored or CLASSES[kind] not in SCORED:
+            if ignored:
                 rows += [_row(i, k, box) | {"iscrowd": 1} for k in range(len(SCORED))]
             else:
                 rows.append(_row(i, int(kind), box) | {"iscrowd": 0})

@@ -29,10 +29,11 @@ from models.data.marks import marks
 from models.data.samples import CLASSES, OTHER, Sample
 from models.data.sources import Source, find_known
 
-SCORED: Final = CLASSES[:OTHER]
-"""Classes that are scored. Three-wheelers and tractors, and bicycles, which only some sets label, count neither for nor
-against any class.
-"""
+SCORED: Final = tuple(name for name in CLASSES if name != CLASSES[OTHER])
+"""Classes that are scored. Three-wheelers and tractors count neither for nor against any class."""
+NOT_SCORED: Final = -1
+_PLACES: Final = np.array([SCORED.index(name) if name in SCORED else NOT_SCORED for name in CLASSES], np.int16)
+"""Number of a label -> index of SCORED."""
 _SAME_SHAPE: Final = 0.01
 _SAME_LABEL: Final = 0.9
 """IoU of a label with the place where it was marked as wrong; marks are rounded."""
@@ -45,7 +46,7 @@ class Picture:
     name: of the file without suffix, unique within its set. group: the set it belongs to. camera: one fixed view.
     sha256: of the encoded file. fingerprint: its perceptual hash in hex, "" when unknown.
     load: decodes it as uint8 (H, W, 3) BGR in its true shape.
-    boxes: float32 (N, 4), x0 y0 x1 y1 in 0..1. classes: int16 (N,), indexes of CLASSES.
+    boxes: float32 (N, 4), x0 y0 x1 y1 in 0..1. classes: int16 (N,), indexes of SCORED, NOT_SCORED for the rest.
     ignored: bool (N,), boxes that count neither for nor against a detector.
     """
 
@@ -119,7 +120,7 @@ def checked(picture: Picture) -> Picture | None:
     return replace(
         picture,
         boxes=np.concatenate([picture.boxes[right], unlabelled]),
-        classes=np.concatenate([picture.classes[right], np.full(len(unlabelled), OTHER, np.int16)]),
+        classes=np.concatenate([picture.classes[right], np.full(len(unlabelled), NOT_SCORED, np.int16)]),
         ignored=np.concatenate([picture.ignored[right], np.ones(len(unlabelled), np.bool_)]),
     )
 
@@ -145,8 +146,9 @@ def _from_file(path: Path, default: str, sources: tuple[Source, ...]) -> Picture
     source = find_known(path.stem, digest, sources)
     load = partial(_read, path, source.aspect) if source else partial(pictures.load, path)
     camera = source.camera if source else group
+    classes = _PLACES[classes]
     return Picture(
-        path.stem, group, camera, digest, load, known.boxes, classes, classes >= len(SCORED), _fingerprint(content)
+        path.stem, group, camera, digest, load, known.boxes, classes, classes == NOT_SCORED, _fingerprint(content)
     )
 
 
@@ -165,8 +167,8 @@ def _from_sample(sample: Sample) -> Picture:
         sha256=sample.sha256,
         load=partial(_decoded, sample),
         boxes=sample.boxes,
-        classes=sample.classes,
-        ignored=sample.ignored | (sample.classes >= len(SCORED)),
+        classes=_PLACES[sample.classes],
+        ignored=sample.ignored | (sample.classes == OTHER),
         fingerprint=sample.fingerprint or _fingerprint(sample.image),
     )
 

@@ -14,9 +14,8 @@ from edge_app.config.model import DetectorConfig
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import LABELS, Detections, FloatArray
 from models.data.marks import marks
-from models.data.samples import CLASSES
 from models.evaluation.cyclists import bicycle_labels
-from models.evaluation.labelled import SCORED, Picture, checked
+from models.evaluation.labelled import NOT_SCORED, SCORED, Picture, checked
 from models.evaluation.light import Light, light
 
 FAINTEST: Final = 0.02
@@ -27,8 +26,8 @@ FAINTEST: Final = 0.02
 class Observation:
     """One picture as one model saw it; all boxes float32, x0 y0 x1 y1 in px of the model's input.
 
-    truth (N, 4), classes int16 (N,), indexes of CLASSES, and ignored bool (N,): the labels.
-    boxes (M, 4), scores (M,) and found int16 (M,), indexes of CLASSES: the detections, strongest first.
+    truth (N, 4), classes int16 (N,), indexes of SCORED, and ignored bool (N,): the labels.
+    boxes (M, 4), scores (M,) and found int16 (M,), indexes of SCORED: the detections, strongest first.
     light: of the picture. bicycles: what each marked bicycle was taken for, see models.evaluation.cyclists.
     checked: the same detections with the labels of labelled.checked, None when nothing is marked.
     """
@@ -88,9 +87,9 @@ def _observation(
     picture: Picture, found: Detections, size: tuple[float, float], scale: float, lit: Light
 ) -> Observation:
     """Return the observation of a picture. size: of the picture inside the model's input, px."""
-    names = np.array([CLASSES.index(name) if name in CLASSES else -1 for name in LABELS], np.int16)
+    names = np.array([SCORED.index(name) if name in SCORED else NOT_SCORED for name in LABELS], np.int16)
     classes = names[found.classes]
-    scored = (classes >= 0) & (classes < len(SCORED))  # most sets label no bicycles, so that they have no precision
+    scored = classes != NOT_SCORED
     return Observation(
         truth=picture.boxes * np.array(size * 2, np.float32),
         classes=picture.classes,

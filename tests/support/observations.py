@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge_app.records import Image
-from models.data.samples import CLASSES, OTHER
-from models.evaluation.labelled import Picture
+from models.evaluation.labelled import NOT_SCORED, SCORED, Picture
 from models.evaluation.observations import Observation
 
 Corners = tuple[float, float, float, float]
@@ -26,14 +25,14 @@ def observation(truth: Sequence[tuple[str, Corners]], detections: Sequence[Detec
     Detections are sorted by falling score.
     """
     ordered = sorted(detections, key=lambda row: -row[1])
-    classes = np.array([CLASSES.index(label) for label, _ in truth], np.int16)
+    classes = np.array([_place(label) for label, _ in truth], np.int16)
     return Observation(
         truth=_boxes([box for _, box in truth]),
         classes=classes,
-        ignored=classes == OTHER,
+        ignored=classes == NOT_SCORED,
         boxes=_boxes([box for _, _, box in ordered]),
         scores=np.array([score for _, score, _ in ordered], np.float32),
-        found=np.array([CLASSES.index(label) for label, _, _ in ordered], np.int16),
+        found=np.array([_place(label) for label, _, _ in ordered], np.int16),
     )
 
 
@@ -41,6 +40,10 @@ def picture(name: str, camera: str = "here-01", group: str = "here") -> Picture:
     """Return a grey picture without labels."""
     empty: NDArray[np.int16] = np.empty(0, np.int16)
     return Picture(name, group, camera, name * 2, _grey, _boxes([]), empty, empty.astype(bool))
+
+
+def _place(label: str) -> int:
+    return SCORED.index(label) if label in SCORED else NOT_SCORED
 
 
 def _grey() -> Image:

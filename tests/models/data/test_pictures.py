@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import cv2
@@ -233,3 +234,22 @@ def test_frames_of_a_fixed_view_given_as_single_scenes_are_told(
         (root / f"images/f{number}.jpg").write_bytes(encoded(1, 320, 180, light=1 - 0.03 * number))
     assert run(root, tmp_path / "s", "--camera", "each") == 0
     assert ("look alike" in capsys.readouterr().err) == told
+
+
+def test_a_set_with_a_part_of_its_vehicles_teaches_nothing_of_the_rest(tmp_path: Path) -> None:
+    root = yolo_set(tmp_path / "set", {"some__a": GOOD, "all__b": GOOD})
+    rows = [
+        {"prefix": prefix, "origin": prefix, "licence": "MIT", "cameras": [{"camera": "each", "prefix": prefix}]} | more
+        for prefix, more in (("some__", {"partial": True}), ("all__", {}))
+    ]
+    sources = tmp_path / "sources.json"
+    sources.write_text(json.dumps({"schema": "edge-app/sources/1", "sources": rows}))
+    words = ["import", root, "--format", "yolo", "--sources", sources, "--out", tmp_path / "out"]
+    assert main([str(word) for word in words]) == 0
+    found = {sample.name: sample for sample in shards.read([tmp_path / "out"])}
+    assert found["all__b"].ignored.tolist() == [False]
+    assert found["some__a"].ignored.tolist() == [False, True]
+    assert found["some__a"].boxes[1].tolist() == [0, 0, 1, 1]
+    rows[0]["partial"] = "yes"
+    sources.write_text(json.dumps({"schema": "edge-app/sources/1", "sources": rows}))
+    assert main([str(word) for word in words]) == 2

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from edge_app.config.model import DetectorConfig
 from edge_app.records import FloatArray
-from models.data.samples import CLASSES
 from models.evaluation import document, labelled, rows, tables
 from models.evaluation.detection import SetResult, picture_set
 from models.evaluation.labelled import Picture
@@ -46,7 +45,7 @@ def test_unlabelled_vehicles_are_ignored_and_wrong_labels_left_out(marked: Pictu
     found = labelled.checked(marked)
     assert found is not None
     np.testing.assert_allclose(found.boxes, boxes(B, C))
-    assert [CLASSES[kind] for kind in found.classes] == ["car", "other"]
+    assert found.classes.tolist() == [labelled.SCORED.index("car"), labelled.NOT_SCORED]
     assert found.ignored.tolist() == [False, True]
     assert len(marked.boxes) == 2
 

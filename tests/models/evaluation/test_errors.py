@@ -132,7 +132,7 @@ def test_confusion() -> None:
         [("car", BOX), ("motorcycle", FAR), ("other", (300, 0, 340, 40))],
         [("truck", 0.9, BOX), ("car", 0.5, (100, 200, 140, 240)), ("bus", 0.4, (300, 0, 340, 40))],
     )
-    expected = np.zeros((5, 5), int)
+    expected = np.zeros((len(SCORED) + 1,) * 2, int)
     expected[SCORED.index("car"), SCORED.index("truck")] = 1
     expected[SCORED.index("motorcycle"), -1] = 1
     expected[-1, SCORED.index("car")] = 1

@@ -65,6 +65,19 @@ def test_without_labels_or_detections() -> None:
     assert coco.evaluate([observation([("car", A)])])["car"].ap50 == 0
 
 
+def test_bicycles_are_scored_and_false_ones_cost() -> None:
+    right = coco.evaluate([observation([("bicycle", B)], [("bicycle", 0.9, B)])])
+    false = coco.evaluate([observation([("bicycle", B)], [("bicycle", 0.95, C), ("bicycle", 0.9, B)])])
+    assert (right["bicycle"].ap50, false["bicycle"].ap50) == pytest.approx((1.0, 0.5), abs=0.01)
+
+
+def test_nothing_is_false_where_only_a_part_is_labelled() -> None:
+    whole = ("other", (0, 0, 512, 288))
+    found = coco.evaluate([observation([("bicycle", B), whole], [("car", 0.95, C), ("bicycle", 0.9, B)])])
+    assert found["bicycle"].ap50 == pytest.approx(1.0)
+    assert not (~found["car"].matches["all"].hit & ~found["car"].matches["all"].excused).any()
+
+
 def test_the_working_point() -> None:
     observations = [
         observation([("car", A), ("car", B)], [("car", 0.9, A), ("car", 0.3, NOWHERE), ("car", 0.1, B)]),

@@ -1,0 +1,142 @@
+"""Test folds: what one holds back teaches nothing there, each training is made once, and the table is the mean."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.common.errors import BuildError
+from models.cycle.steps import Command
+from models.data import shards
+from models.data.shards import Entry
+from models.folds import description, running
+from models.folds.__main__ import ROADS, main
+from models.folds.running import Figure, FoldResult
+from models.folds.table import means, table
+from tests.support.annotated import entry as entry_of
+from tests.support.annotated import sample
+from tests.support.paths import ARTEFACTS
+
+FOLDS = """
+schema = "edge-app/folds/1"
+never = ["CC-BY-SA-2.0"]
+[fold.north]
+test = ["north-*"]
+validation = ["south-1"]
+[fold.south]
+test = ["south-*"]
+validation = ["north-1"]
+"""
+MODEL = ARTEFACTS / "ssdlite_mobilenet_v2_300x300.tflite"
+
+
+@pytest.fixture
+def folds(tmp_path: Path) -> Path:
+    """Return a file with two folds."""
+    path = tmp_path / "folds.toml"
+    path.write_text(FOLDS)
+    return path
+
+
+def entry(camera: str, licence: str = "MIT") -> Entry:
+    """Return a picture of a camera."""
+    return replace(entry_of(camera, camera), licence=licence)
+
+
+ENTRIES = [entry(f"{place}-{i}") for place in ("north", "south") for i in range(1, 4)]
+
+
+def test_what_a_fold_holds_back_neither_trains_nor_validates(folds: Path) -> None:
+    shared = replace(entry("south-4"), licence="CC-BY-SA-2.0")
+    made = description.split(description.read(folds), "north", [*ENTRIES, shared])
+    assert made.train == ("south-2", "south-3")
+    assert made.validation == ("south-1",)
+    assert made.test == ("north-1", "north-2", "north-3", "south-4"), "a licence that may never teach does not"
+    held = description.held_back(description.read(folds), [*ENTRIES, shared])["north"]
+    assert held == {"north-1", "north-2", "north-3"}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (('["south-*"]', '["north-*"]'), "north-* is held back in two folds"),
+        (('test = ["south-*"]', "test = []"), "too_short|at least 1"),
+        (("folds/1", "folds/2"), "schema"),
+        (("[fold.north]", "[fold.north"), "cannot be read"),
+    ],
+)
+def test_impossible_folds_are_a_sentence(folds: Path, change: tuple[str, str], sentence: str) -> None:
+    folds.write_text(FOLDS.replace(*change))
+    with pytest.raises(BuildError) as error:
+        description.read(folds)
+    assert any(part in str(error.value) for part in sentence.split("|"))
+
+
+def test_a_camera_that_no_fold_holds_back_is_named(folds: Path) -> None:
+    with pytest.raises(BuildError, match="Camera west-1 is held back in no fold"):
+        description.split(description.read(folds), "north", [*ENTRIES, entry("west-1")])
+
+
+def test_every_picture_that_we_train_on_is_held_back_in_one_fold() -> None:
+    known = description.read(ROADS)
+    cameras = ["luongduc-05", "hanoi", "itsqal", "nepal__1", "tolljkt", "bogor-01", "openimg__a", "gdansk", "ph_1"]
+    assert sorted(known.fold) == ["europe-and-americas", "indonesia", "south-asia", "vietnam"]
+    found = description.held_back(known, [entry(name) for name in cameras])
+    assert sum(map(len, found.values())) == len(cameras)
+
+
+def test_each_training_is_made_once_and_judged_by_what_was_held_back(
+    tmp_path: Path, folds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The trainings themselves are those of `models.training`; here a file stands in for what they export."""
+    cameras = ("north-1", "south-1", "north-2", "south-2")
+    drawn = [sample(f"p{i}", i, [(0.2, 0.2, 0.6, 0.8)], [0], camera=camera) for i, camera in enumerate(cameras)]
+    shards.write(tmp_path / "shards", iter(drawn))
+    recipe = tmp_path / "plain.json"
+    recipe.write_text('{"steps": 3}')
+    ran: list[tuple[str, str]] = []
+
+    def call(command: Command, folder: Path, _lock: int) -> None:
+        ran.append((command.words[0], folder.name))
+        if command.words[0] == "export":
+            shutil.copytree(ARTEFACTS, folder / "exported", ignore=shutil.ignore_patterns("*512*", "*640*", "*/"))
+
+    arguments = (description.read(folds), ["north", "south"], [recipe], [1], [tmp_path / "shards"], tmp_path / "out")
+    first = running.run(*arguments, print, call)
+    assert ran == [(word, f"{place}-1") for place in ("north", "south") for word in ("train", "export")]
+    assert first[0].figures["car"].boxes == 2, "the pictures of the north judge the fold that holds them back"
+    assert running.run(*arguments, print, call) == first
+    assert len(ran) == 4
+    recipe.write_text('{"steps": 4}')
+    running.run(*arguments, print, call)
+    assert len(ran) == 8, "another recipe is another training"
+    capsys.readouterr()
+    words = [str(tmp_path / "out"), "--folds", str(folds), "--shards", str(tmp_path / "shards"), "--judge", str(MODEL)]
+    assert main(words) == 0
+    assert sorted(one.recipe for one in running.found(tmp_path / "out")) == ["plain"] * 2 + [MODEL.stem] * 2
+
+
+def result(fold: str, seed: int, boxes: int, ap50: float) -> FoldResult:
+    """Return a result with cars alone."""
+    return FoldResult("plain", {}, fold, seed, "", "", {"car": Figure(boxes, ap50)})
+
+
+def test_the_mean_is_over_folds_with_enough_boxes_and_its_spread_over_seeds() -> None:
+    results = [result("a", 1, 40, 0.4), result("b", 1, 40, 0.6), result("c", 1, 39, 0.9)]
+    assert means(results)["car"].ap50 == pytest.approx(0.5)
+    results += [result("a", 2, 40, 0.5), result("b", 2, 40, 0.7)]
+    mean = means(results)["car"]
+    assert mean.by_fold == pytest.approx({"a": 0.45, "b": 0.65})
+    assert mean.spread == pytest.approx(0.0707, abs=1e-4)
+    assert "| plain | car | 0.450 | 0.650 | - | **0.550** | 0.071 | 2 |" in table(results)
+
+
+def test_a_result_that_is_none_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r" / "f").mkdir(parents=True)
+    (tmp_path / "r" / "f" / "figures.json").write_text(json.dumps({"schema": "x"}))
+    assert main([str(tmp_path)]) == 1
+    assert "is no result of a fold" in capsys.readouterr().err
