@@ -181,12 +181,18 @@ def found(out: Path) -> list[FoldResult]:
 
 
 def _same(file: Path, wanted: FoldResult) -> FoldResult | None:
-    """Return the result in a file if it was made from the same; figures of other code stay valid as they are told."""
+    """Return the result in a file, None without one. Figures of other code stay, since they say of which.
+
+    Raises BuildError: when they were made from other settings or pictures.
+    """
     if not file.exists():
         return None
     known = read(file)
-    same = (known.settings, known.pictures) == (wanted.settings, wanted.pictures)
-    return known if same else None
+    if (known.settings, known.pictures) != (wanted.settings, wanted.pictures):
+        raise BuildError(
+            f"{file.parent} was made from other settings or pictures: give the recipe another name, or delete the folder."
+        )
+    return known
 
 
 def _fields(one: FoldResult) -> dict[str, Any]:
