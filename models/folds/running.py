@@ -190,7 +190,8 @@ def _same(file: Path, wanted: FoldResult) -> FoldResult | None:
     known = read(file)
     if (known.settings, known.pictures) != (wanted.settings, wanted.pictures):
         raise BuildError(
-            f"{file.parent} was made from other settings or pictures: give the recipe another name, or delete the folder."
+            f"{file.parent} was made from other settings or pictures: give the recipe another name, or delete the "
+            "folder."
         )
     return known
 
