@@ -88,7 +88,10 @@ _SEVERAL_PICTURES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the routes work with. most_bytes: of one picture. activity: called for each use of the service."""
+    """What the routes work with.
+
+    most_bytes: of one picture. body_s: longest time that a body may take, s. activity: called for each use.
+    """
 
     predictor: Predictor
     engines: Engines
@@ -96,6 +99,7 @@ class Service:
     metrics: Metrics
     budget: Budget
     most_bytes: int
+    body_s: float = 30.0
     activity: Callable[[], None] = field(default=lambda: None)
 
 
@@ -130,8 +134,8 @@ def build_api(service: Service) -> FastAPI:
 
 def _add_pictures(api: FastAPI, service: Service) -> None:
     predictor, metrics = service.predictor, service.metrics
-    one = BodyLimits(service.most_bytes + _OVERHEAD)
-    several = BodyLimits(4 * service.most_bytes)
+    one = BodyLimits(service.most_bytes + _OVERHEAD, service.body_s)
+    several = BodyLimits(4 * service.most_bytes, service.body_s)
 
     @api.post(
         "/predict",

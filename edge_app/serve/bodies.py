@@ -19,7 +19,7 @@ class BodyLimits:
     """What one body may be. bytes: its length. seconds: from its first byte to its last."""
 
     bytes: int
-    seconds: float = 30.0
+    seconds: float
 
 
 class Budget:
