@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
+import shlex
+import subprocess
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from edge_app.commands._options import load_config
 from edge_app.commands._serving import build_detectors, serve_extra
 from edge_app.errors import ConfigError, ServeError
+from edge_app.storage.folder_lock import lock_folder
 
 if TYPE_CHECKING:
     from edge_app.serve.access import Access, Client
+    from edge_app.serve.uploads import Clips
 
-HELP = "answer over HTTP: a picture in, boxes out"
+HELP = "answer over HTTP: a picture or a clip in, boxes or counts out"
 
 log = logging.getLogger(__name__)
 
 _PORT: Final = 8765
 _LOOK_S: Final = 0.5
 """Time between two looks at what may end the service."""
+_JOBS: Final = 32
+"""Clips that arrive, wait or are counted."""
+_JOBS_EACH: Final = 8
+"""The same of one client."""
+_UPLOAD_S: Final = 3600.0
+"""Longest time for a clip to arrive."""
 _BUDGET: Final = 16
 """Largest pictures that may be in memory at once."""
 
@@ -49,6 +62,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--engines", type=_count, metavar="N", help="pictures looked at at once (one a core)")
     parser.add_argument("--queue", type=_count, default=64, metavar="N", help="pictures that wait; more get 503 (64)")
+    parser.add_argument(
+        "--folder", metavar="DIR", type=Path, default=Path("state/serve"), help="folder of the jobs (state/serve)"
+    )
+    parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="clips counted at once (1)")
+    parser.add_argument("--keep-hours", type=_count, default=24, metavar="H", help="how long results are kept (24)")
+    parser.add_argument("--max-clip-mb", type=_count, default=500, metavar="MB", help="largest clip, 10^6 bytes (500)")
+    parser.add_argument("--max-minutes", type=_count, default=60, metavar="M", help="longest time to count a clip (60)")
+    parser.add_argument(
+        "--idle-exit", type=_count, metavar="M", help="end when for so many minutes nobody asked for boxes or counts"
+    )
+    parser.add_argument("--idle-command", metavar="COMMAND", help="run this after --idle-exit, such as a power-off")
     parser.add_argument("--max-mb", type=_count, default=20, metavar="MB", help="largest picture, 10^6 bytes (20)")
     parser.add_argument("--max-megapixels", type=_count, default=50, metavar="N", help="largest picture, 10^6 px (50)")
 
@@ -72,10 +96,11 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.system import logging as logs
     from edge_app.system.systemd import notify
 
-    if arguments.new_token:
+    if arguments.new_token is not None:
         return _add_token(arguments)
     access = _access(arguments)
     logs.setup(queued=True)
+    idle = Idle(arguments.idle_exit * 60.0 if arguments.idle_exit else math.inf)
     limits = PictureLimits(arguments.max_mb * 1_000_000, arguments.max_megapixels * 1_000_000)
     threads = arguments.engines or os.cpu_count() or 1
     with ExitStack() as stack:
@@ -89,6 +114,8 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
             metrics=Metrics(lambda: engines.waiting),
             budget=Budget(_BUDGET * limits.bytes),
             most_bytes=limits.bytes,
+            clips=_clips(arguments, {name: detector.path for name, detector in detectors.items()}, stack),
+            activity=idle.used,
         )
         server = stack.enter_context(Server(build_api(service), arguments.host, arguments.port))
         log.info("serving", extra={"url": _url(arguments.host, server.port), "models": list(detectors)})
@@ -96,7 +123,58 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         while not stop.wait(_LOOK_S):
             if not server.alive:
                 raise ServeError("the HTTP server has ended; the log says why")
-    return 0
+            if service.clips and service.clips.counting.busy:
+                idle.used()
+            if idle.over:
+                break
+    return 0 if stop.is_set() else _idle(arguments)
+
+
+def _clips(arguments: argparse.Namespace, models: Mapping[str, Path], stack: ExitStack) -> Clips:
+    """Build what takes and counts clips. Raises ServeError: when the folder cannot be used."""
+    from edge_app.serve.bodies import BodyLimits
+    from edge_app.serve.counting import Counting
+    from edge_app.serve.jobs import Jobs
+    from edge_app.serve.uploads import Clips
+
+    lock = lock_folder(arguments.folder)
+    stack.callback(os.close, lock)
+    jobs = Jobs(arguments.folder / "jobs", arguments.keep_hours * 3600.0)
+    counting = Counting(
+        jobs,
+        models,
+        at_once=arguments.jobs,
+        each=_JOBS_EACH,
+        room=_JOBS,
+        longest_s=arguments.max_minutes * 60.0,
+    )
+    stack.callback(counting.close)
+    limits = BodyLimits(arguments.max_clip_mb * 1_000_000, _UPLOAD_S)
+    return Clips(jobs, counting, limits, list(models), lambda lines: load_config(None, lines))
+
+
+def _idle(arguments: argparse.Namespace) -> int:
+    """Run the user's command after an idle time and return its exit code."""
+    log.info("nobody has asked for %d minutes", arguments.idle_exit)
+    if not arguments.idle_command:
+        return 0
+    return subprocess.run(shlex.split(arguments.idle_command), check=False).returncode
+
+
+class Idle:
+    """How long a service has not been used. allowed_s: time after which it is over. clock: s, never steps."""
+
+    def __init__(self, allowed_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._allowed_s, self._clock, self._used_at = allowed_s, clock, clock()
+
+    def used(self) -> None:
+        """Note a use; every thread may call this."""
+        self._used_at = self._clock()
+
+    @property
+    def over(self) -> bool:
+        """True when nobody has used the service for too long."""
+        return self._clock() - self._used_at >= self._allowed_s
 
 
 def _url(host: str, port: int) -> str:

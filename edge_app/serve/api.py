@@ -7,27 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Annotated, Any, Final, Literal
+from pathlib import Path
+from typing import Annotated, Final, Literal
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 
 from edge_app import __version__
 from edge_app.serve.access import Access, Client
 from edge_app.serve.answers import CONFIDENCE, LEAST_CONFIDENCE, Batch, Health, Models, NamedAnswer, Prediction, Problem
 from edge_app.serve.bodies import BodyLimits, Budget, in_memory
+from edge_app.serve.description import BINARY, CLIP_BODY, MOST_PICTURES, ONE_PICTURE, PROBLEMS, SEVERAL_PICTURES
 from edge_app.serve.engines import Engines
-from edge_app.serve.entrance import PROBLEM_KIND, Entrance, problem_of
+from edge_app.serve.entrance import Entrance, problem_of
+from edge_app.serve.jobs import ANNOTATED, RESULT, Job, Jobs, Wanted
 from edge_app.serve.metrics import KIND, Metrics
 from edge_app.serve.multipart import Part, is_multipart, parts_of
 from edge_app.serve.predictor import Found, Predictor, Wish
 from edge_app.serve.problems import RefusalError
+from edge_app.serve.uploads import Clips
 
 log = logging.getLogger(__name__)
 
@@ -35,62 +41,26 @@ Confidence = Annotated[
     float, Query(ge=LEAST_CONFIDENCE, le=1, description="Lowest score of a box.", examples=[CONFIDENCE])
 ]
 Model = Annotated[str, Query(description="Name of a model from /models; without it the default.", max_length=200)]
+Lines = Annotated[
+    Sequence[str],
+    Query(
+        description="Counting line as ID:x0,y0,x1,y1 in 0..1; may be repeated.",
+        max_length=16,
+        examples=[["main:0.1,0.6,0.9,0.6"]],
+    ),
+]
 Form = Annotated[Literal["json", "image"], Query(description="JSON, or the picture with its boxes drawn, as JPEG.")]
 
-_MOST_PICTURES: Final = 64
-"""Pictures in one batch."""
 _OVERHEAD: Final = 100_000
 """Bytes that multipart may add to its pictures."""
-_PICTURE_KINDS: Final = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
-_BINARY: Final = {"type": "string", "format": "binary"}
-_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    int(status): {"description": text, "content": {PROBLEM_KIND: {"schema": Problem.model_json_schema()}}}
-    for status, text in (
-        (HTTPStatus.BAD_REQUEST, "The body is empty or broken."),
-        (HTTPStatus.UNAUTHORIZED, "A token is needed."),
-        (HTTPStatus.FORBIDDEN, "The token lacks the scope, or a foreign page asks."),
-        (HTTPStatus.NOT_FOUND, "There is no such model."),
-        (HTTPStatus.REQUEST_TIMEOUT, "The body comes too slowly."),
-        (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too many bytes or pixels."),
-        (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "This is no picture."),
-        (HTTPStatus.UNPROCESSABLE_ENTITY, "The picture is broken, or a parameter is out of range."),
-        (HTTPStatus.SERVICE_UNAVAILABLE, "The queue is full; Retry-After says when to ask again."),
-    )
-}
-_ONE_PICTURE: Final = {
-    "requestBody": {
-        "required": True,
-        "description": "The picture as the body, or as the first file of a form.",
-        "content": {
-            **{kind: {"schema": _BINARY} for kind in _PICTURE_KINDS},
-            "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"picture": _BINARY}, "required": ["picture"]}
-            },
-        },
-    }
-}
-_SEVERAL_PICTURES: Final = {
-    "requestBody": {
-        "required": True,
-        "description": f"Up to {_MOST_PICTURES} pictures as files of one form.",
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"picture": {"type": "array", "items": _BINARY}},
-                    "required": ["picture"],
-                }
-            }
-        },
-    }
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """What the routes work with.
 
-    most_bytes: of one picture. body_s: longest time that a body may take, s. activity: called for each use.
+    most_bytes: of one picture. body_s: longest time that a picture may take to arrive, s. clips: None takes none.
+    activity: called for each use.
     """
 
     predictor: Predictor
@@ -100,6 +70,7 @@ class Service:
     budget: Budget
     most_bytes: int
     body_s: float = 30.0
+    clips: Clips | None = None
     activity: Callable[[], None] = field(default=lambda: None)
 
 
@@ -113,6 +84,8 @@ def build_api(service: Service) -> FastAPI:
     )
     _add_pictures(api, service)
     _add_state(api, service)
+    if service.clips:
+        _add_counts(api, service.clips)
     for kind, handler in _HANDLERS.items():
         api.add_exception_handler(kind, handler)
     api.add_middleware(
@@ -140,8 +113,8 @@ def _add_pictures(api: FastAPI, service: Service) -> None:
     @api.post(
         "/predict",
         summary="Boxes of one picture",
-        responses={200: {"model": Prediction, "content": {"image/jpeg": {"schema": _BINARY}}}, **_PROBLEMS},
-        openapi_extra=_ONE_PICTURE,
+        responses={200: {"model": Prediction, "content": {"image/jpeg": {"schema": BINARY}}}, **PROBLEMS},
+        openapi_extra=ONE_PICTURE,
     )
     async def predict(
         request: Request, model: Model = "", confidence: Confidence = CONFIDENCE, format: Form = "json"
@@ -163,8 +136,8 @@ def _add_pictures(api: FastAPI, service: Service) -> None:
     @api.post(
         "/predict/batch",
         summary="Boxes of several pictures, each with its own answer or its own problem",
-        responses={200: {"model": Batch}, **_PROBLEMS},
-        openapi_extra=_SEVERAL_PICTURES,
+        responses={200: {"model": Batch}, **PROBLEMS},
+        openapi_extra=SEVERAL_PICTURES,
     )
     async def predict_batch(request: Request, model: Model = "", confidence: Confidence = CONFIDENCE) -> Response:
         client = _client(request, "predict")
@@ -175,7 +148,7 @@ def _add_pictures(api: FastAPI, service: Service) -> None:
             )
         body = await _body(request, several, service.budget)
         try:
-            parts = [part for part in parts_of(body, kind, _MOST_PICTURES) if part.file]
+            parts = [part for part in parts_of(body, kind, MOST_PICTURES) if part.file]
             if not parts:
                 raise RefusalError(HTTPStatus.BAD_REQUEST, "the form holds no file: send pictures as files")
             answers = await _each(request, service, client, parts, Wish(model, confidence))
@@ -184,8 +157,75 @@ def _add_pictures(api: FastAPI, service: Service) -> None:
         return Response(Batch(answers=answers).model_dump_json(exclude_none=True), media_type="application/json")
 
 
+def _add_counts(api: FastAPI, clips: Clips) -> None:
+    @api.post(
+        "/counts",
+        status_code=HTTPStatus.ACCEPTED,
+        summary="Count a clip, as a job",
+        responses={507: {"description": "The disk is full."}, **PROBLEMS},
+        openapi_extra=CLIP_BODY,
+    )
+    async def count(
+        request: Request,
+        response: Response,
+        line: Lines = (),
+        name: Annotated[str, Query(description="Name of the clip in the result.", max_length=200)] = "clip.mp4",
+        model: Model = "",
+        annotate: Annotated[bool, Query(description="Make an annotated video too.")] = False,
+    ) -> Job:
+        client = _client(request, "counts")
+        wanted = Wanted(name=name, lines=tuple(line), model=model, annotate=annotate)
+        job = await clips.take(client.name, wanted, request.stream(), request.headers.get("content-length"))
+        response.headers["location"] = f"/counts/{job.id}"
+        return job
+
+    @api.get("/counts", summary="Your jobs, the newest first", responses=PROBLEMS)
+    async def jobs(request: Request) -> list[Job]:
+        return list(clips.jobs.of_client(_client(request, "counts").name))
+
+    @api.get("/counts/{job}", summary="How far a job is", responses=PROBLEMS)
+    async def state(request: Request, job: str) -> Job:
+        return clips.jobs.get(job, _client(request, "counts").name)
+
+    @api.delete("/counts/{job}", summary="Cancel a job, or remove the results of one that is over", responses=PROBLEMS)
+    async def cancel(request: Request, job: str) -> Job:
+        found = clips.jobs.get(job, _client(request, "counts").name)
+        if not found.over:
+            return await asyncio.to_thread(clips.counting.cancel, found)
+        clips.jobs.discard(job)
+        return found
+
+    @api.get(
+        "/counts/{job}/result",
+        summary="The result, exactly as of `edge-app count --out`",
+        responses={**PROBLEMS, 200: {"content": {"application/json": {}}}, 409: {"description": "It is not done."}},
+    )
+    async def result(request: Request, job: str) -> FileResponse:
+        return FileResponse(_file(request, clips.jobs, job, RESULT), media_type="application/json")
+
+    @api.get(
+        "/counts/{job}/annotated",
+        summary="The annotated video, where it was asked for",
+        responses={**PROBLEMS, 200: {"content": {"video/mp4": {"schema": BINARY}}}, 409: {"description": "Not done."}},
+    )
+    async def annotated(request: Request, job: str) -> FileResponse:
+        return FileResponse(_file(request, clips.jobs, job, ANNOTATED), media_type="video/mp4")
+
+
+def _file(request: Request, jobs: Jobs, job: str, name: str) -> Path:
+    """Return a result of a job. Raises RefusalError: when there is none."""
+    found = jobs.get(job, _client(request, "counts").name)
+    if found.state != "done":
+        why = found.problem or f"it is {found.state}: ask again later"
+        raise RefusalError(HTTPStatus.CONFLICT, f"the job has no result, {why}")
+    path = jobs.folder(job) / name
+    if not path.is_file():
+        raise RefusalError(HTTPStatus.NOT_FOUND, "no annotated video was asked for: send the clip with annotate=true")
+    return path
+
+
 def _add_state(api: FastAPI, service: Service) -> None:
-    @api.get("/models", summary="Models that can be asked for", responses=_PROBLEMS)
+    @api.get("/models", summary="Models that can be asked for", responses=PROBLEMS)
     async def models(request: Request) -> Models:
         _client(request, "predict")
         return Models(models=service.predictor.models)
@@ -208,7 +248,7 @@ def _add_state(api: FastAPI, service: Service) -> None:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         return Health(alive=True, ready=service.engines.healthy)
 
-    @api.get("/metrics", summary="Figures for Prometheus", responses={**_PROBLEMS, 200: {"content": {KIND: {}}}})
+    @api.get("/metrics", summary="Figures for Prometheus", responses={**PROBLEMS, 200: {"content": {KIND: {}}}})
     async def metrics(request: Request) -> Response:
         _client(request, "metrics")
         return Response(service.metrics.text(), media_type=KIND)
@@ -225,7 +265,7 @@ async def _body(request: Request, limits: BodyLimits, budget: Budget) -> bytearr
 
 
 def _first_file(body: bytearray, kind: str) -> bytes:
-    for part in parts_of(body, kind, _MOST_PICTURES):
+    for part in parts_of(body, kind, MOST_PICTURES):
         if part.file:
             return part.content
     raise RefusalError(HTTPStatus.BAD_REQUEST, "the form holds no file: send the picture as a file")
@@ -299,6 +339,11 @@ async def _on_http(_request: Request, error: Exception) -> Response:
     return answer
 
 
+async def _on_gone(_request: Request, _error: Exception) -> Response:
+    """Answer nobody: the client has left in the middle of its body."""
+    return await _on_refusal(_request, RefusalError(HTTPStatus.BAD_REQUEST, "the body has ended too early"))
+
+
 async def _on_fault(_request: Request, _error: Exception) -> Response:
     """Answer where the service itself is wrong; the server logs the fault, without the request."""
     sentence = "the service has a fault, which its log describes: tell whoever runs it"
@@ -309,5 +354,6 @@ _HANDLERS: Final = {
     RefusalError: _on_refusal,
     RequestValidationError: _on_invalid,
     HTTPException: _on_http,
+    ClientDisconnect: _on_gone,
     Exception: _on_fault,
 }

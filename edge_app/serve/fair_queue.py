@@ -37,6 +37,17 @@ class FairQueue(Generic[T]):
         self._length += 1
         return dropped
 
+    def remove(self, client: str, item: T) -> bool:
+        """Take out an item that waits; return False when it waits no more."""
+        items = self._waiting.get(client)
+        if items is None or item not in items:
+            return False
+        items.remove(item)
+        self._length -= 1
+        if not items:
+            del self._waiting[client]
+        return True
+
     def take(self) -> T | None:
         """Return the next item of the client whose turn it is; None when nothing waits."""
         if not self._waiting:
