@@ -2,15 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge_app.detectors.tflite import TfliteDetector
+    from edge_app.serve.predictor import Found, Wish
+
+
+_AHEAD: Final = 2
+"""Pictures under way for each engine."""
+_AT_ONCE: Final = 4
+"""Requests at a time to a service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eye:
+    """What looks at pictures. submit: takes the bytes of one. ahead: pictures that may be under way.
+
+    model_sha256: of the detector that looks.
+    """
+
+    submit: Callable[[bytes], Future[Found]]
+    ahead: int
+    model_sha256: str
+
+
+def local_eye(wish: Wish, stack: ExitStack) -> Eye:
+    """Return an eye in this process, with an engine a core. wish.model: a file. Raises DetectorError."""
+    from edge_app.serve.engines import Engines
+    from edge_app.serve.pictures import PictureLimits
+    from edge_app.serve.predictor import Predictor
+
+    threads = os.cpu_count() or 1
+    detectors = build_detectors([Path(wish.model)] if wish.model else [], threads)
+    engines = Engines(threads, 2 * _AHEAD * threads)
+    stack.callback(engines.close)
+    # Pictures of one's own may be larger than those of strangers.
+    predictor = Predictor(detectors, engines, PictureLimits(1_000_000_000, 400_000_000))
+    (detector,) = detectors.values()
+    ask = replace(wish, model="")
+    return Eye(lambda content: predictor.submit("predict", content, ask), _AHEAD * threads, detector.manifest.sha256)
+
+
+def remote_eye(url: str, wish: Wish, stack: ExitStack) -> Eye:
+    """Return an eye of a service. wish.model: a name that it has. Raises ServeError, RefusalError."""
+    from edge_app.serve.client import Client
+    from edge_app.serve.predictor import Found
+
+    client = stack.enter_context(Client(url, os.environ.get("EDGE_APP_TOKEN", "")))
+    models = {model.name: model.sha256 for model in client.models()}
+    if wish.model and wish.model not in models:
+        raise ConfigError(f"--model {wish.model}: the service has {', '.join(models)}")
+    pool = stack.enter_context(ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="request"))
+
+    def ask(content: bytes) -> Found:
+        prediction = client.predict(content, model=wish.model, confidence=wish.confidence)
+        return Found(
+            prediction, client.draw(content, model=wish.model, confidence=wish.confidence) if wish.draw else None
+        )
+
+    sha256 = models[wish.model] if wish.model else next(iter(models.values()))
+    return Eye(lambda content: pool.submit(ask, content), _AHEAD * _AT_ONCE, sha256)
 
 
 @contextmanager

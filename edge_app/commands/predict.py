@@ -1,19 +1,18 @@
-"""`edge-app predict`: the boxes of pictures, without a service."""
+"""`edge-app predict`: the boxes of pictures, without a service or through one."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from edge_app.commands._options import try_output
-from edge_app.commands._serving import build_detectors, serve_extra
+from edge_app.commands._serving import Eye, local_eye, remote_eye, serve_extra
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from edge_app.serve.predictor import Found
 
 HELP = "find the vehicles in pictures, or in every picture of a folder, and write their boxes"
-
-_AHEAD: Final = 2
-"""Pictures under way for each engine."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--confidence", type=confidence, default=None, metavar="C", help="lowest score of a box, 0.05 to 1 (0.2)"
     )
     parser.add_argument(
-        "--model", metavar="MODEL.tflite", type=Path, help="detector to use; need not have passed the gate"
+        "--model",
+        metavar="MODEL.tflite",
+        help="detector to use, need not have passed the gate; with --url the name of one that the service has",
+    )
+    parser.add_argument(
+        "--url", help="ask this service instead; its token is taken from the environment variable EDGE_APP_TOKEN"
     )
 
 
@@ -59,34 +60,19 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     with serve_extra("predict"):
         from edge_app.serve import outputs
         from edge_app.serve.answers import CONFIDENCE
-        from edge_app.serve.engines import Engines
-        from edge_app.serve.pictures import PictureLimits
-        from edge_app.serve.predictor import Predictor, Wish
+        from edge_app.serve.predictor import Wish
 
-    wish = Wish(confidence=arguments.confidence or CONFIDENCE, draw=arguments.draw is not None)
+    wish = Wish(arguments.model or "", arguments.confidence or CONFIDENCE, draw=arguments.draw is not None)
     pictures = list(_pictures(arguments.pictures, [arguments.out, arguments.draw]))
     if arguments.out:
         _try(arguments.out, pictures)
-    threads = os.cpu_count() or 1
     with ExitStack() as stack:
-        detectors = build_detectors([arguments.model] if arguments.model else [], threads)
-        (detector,) = detectors.values()
-        engines = Engines(threads, 2 * _AHEAD * threads)
-        stack.callback(engines.close)
-        predictor = Predictor(detectors, engines, PictureLimits())
-        settings = {"model": detector.manifest.sha256, "confidence": wish.confidence, "draw": str(arguments.draw)}
+        eye = remote_eye(arguments.url, wish, stack) if arguments.url else local_eye(wish, stack)
+        settings = {"model": eye.model_sha256, "confidence": wish.confidence, "draw": str(arguments.draw)}
         journal = stack.enter_context(outputs.Journal(_part(arguments.out), settings)) if arguments.out else None
-        answers = _look(
-            pictures,
-            lambda content: predictor.submit("predict", content, wish),
-            _AHEAD * threads,
-            journal,
-            arguments.draw,
-            stop,
-        )
-        if arguments.out and not stop.is_set():
+        answers = _look(pictures, eye, journal, arguments.draw, stop)
+        if journal and not stop.is_set():
             outputs.write(arguments.out, answers)
-            assert journal is not None
             journal.done()
     return _print(answers, len(pictures), arguments.out, interrupted=stop.is_set())
 
@@ -145,8 +131,7 @@ def _try(out: Path, pictures: Sequence[PictureFile]) -> None:
 
 def _look(
     pictures: Sequence[PictureFile],
-    submit: Callable[[bytes], Future[Found]],
-    ahead: int,
+    eye: Eye,
     journal: Journal | None,
     draw: Path | None,
     stop: threading.Event,
@@ -165,17 +150,17 @@ def _look(
         for picture in pictures:
             if stop.is_set():
                 break
-            under_way.append((picture, (journal and journal.known(picture)) or _begun(picture, submit)))
-            if len(under_way) > ahead:
+            under_way.append((picture, (journal and journal.known(picture)) or _begun(picture, eye)))
+            if len(under_way) > eye.ahead:
                 finish_oldest()
         while under_way:
             finish_oldest()
     return answers
 
 
-def _begun(picture: PictureFile, submit: Callable[[bytes], Future[Found]]) -> NamedAnswer | Future[Found]:
+def _begun(picture: PictureFile, eye: Eye) -> NamedAnswer | Future[Found]:
     try:
-        return submit(picture.path.read_bytes())
+        return eye.submit(picture.path.read_bytes())
     except OSError as error:
         return _problem(picture.name, f"it cannot be read ({(error.strerror or str(error)).lower()})")
 

@@ -134,17 +134,17 @@ class Counting:
         late = threading.Event()
         limit = threading.Timer(self._longest_s, partial(_give_up, process, late))
         limit.start()
-        assert process.stderr is not None
-        for line in process.stderr:
-            if not self._read_progress(job.id, line):
-                last.append(line.strip())
-        code = process.wait()
+        with process:  # closes its pipe and waits for its end
+            assert process.stderr is not None
+            for line in process.stderr:
+                if not self._read_progress(job.id, line):
+                    last.append(line.strip())
         limit.cancel()
         with self._changed:
             self._running.pop(job.id)
             if self._stopping:
                 return
-        self._end(job, folder, code, self._too_long() if late.is_set() else _why(last, folder))
+        self._end(job, folder, process.returncode, self._too_long() if late.is_set() else _why(last, folder))
 
     def _command(self, job: Job, folder: Path) -> list[str]:
         (clip,) = (folder / CLIP).iterdir()
