@@ -22,6 +22,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from edge_app import __version__
+from edge_app.serve import page_files
 from edge_app.serve.access import Access, Client
 from edge_app.serve.answers import CONFIDENCE, LEAST_CONFIDENCE, Batch, Health, Models, NamedAnswer, Prediction, Problem
 from edge_app.serve.bodies import BodyLimits, Budget, in_memory
@@ -82,6 +83,7 @@ def build_api(service: Service) -> FastAPI:
         summary="Pictures in, boxes of vehicles out.",
         redoc_url=None,
     )
+    _add_page(api)
     _add_pictures(api, service)
     _add_state(api, service)
     if service.clips:
@@ -103,6 +105,16 @@ def build_api(service: Service) -> FastAPI:
             expose_headers=["location", "retry-after"],
         )
     return api
+
+
+def _add_page(api: FastAPI) -> None:
+    @api.get("/", include_in_schema=False)
+    @api.get("/page/{name}", include_in_schema=False)
+    async def page(name: str = "index.html") -> Response:
+        content = page_files.read(name)
+        if content is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        return Response(content, media_type=page_files.KINDS[name], headers=page_files.HEADERS)
 
 
 def _add_pictures(api: FastAPI, service: Service) -> None:

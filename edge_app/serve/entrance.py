@@ -12,6 +12,7 @@ from typing import Any, Final
 from edge_app.serve.access import Access
 from edge_app.serve.answers import Problem
 from edge_app.serve.metrics import Metrics
+from edge_app.serve.page_files import PATHS
 from edge_app.serve.problems import RefusalError
 
 Message = MutableMapping[str, Any]
@@ -20,7 +21,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 PROBLEM_KIND: Final = "application/problem+json"
-OPEN: Final = ("/health", "/health/live", "/health/ready", "/docs", "/openapi.json")
+OPEN: Final = (*PATHS, "/health", "/health/live", "/health/ready", "/docs", "/openapi.json")
 """Paths that tell nothing of anybody's pictures and need no token."""
 _DRAIN_S: Final = 1.0
 """Longest time for which the rest of a refused body is read."""
