@@ -61,6 +61,8 @@ def test_boxes_come_and_go_with_the_slider(browser: Browser) -> None:
 def test_what_is_no_picture_is_told(browser: Browser) -> None:
     drop(browser, "notes.jpg", "image/jpeg", b"no picture")
     browser.wait_for(f"/this is no picture/.test({SHOWN} ?? '')")
+    seen = "[...document.querySelectorAll('button, canvas')].filter(one => one.checkVisibility()).map(one => one.id)"
+    assert browser.run(seen) == ["save"]  # nothing to download, nothing to cancel
 
 
 def test_a_clip_is_counted_on_the_line_that_was_drawn(browser: Browser, tmp_path: Path) -> None:

@@ -96,12 +96,13 @@ async function look(picture) {
       createImageBitmap(picture.file, { imageOrientation: "from-image" }).catch(() => null),
     ]);
     picture.bitmap ??= document.createElement("canvas"); // a kind that this browser cannot show
-    picture.save.disabled = byId("save").disabled = false;
+    picture.save.disabled = byId("save").disabled = picture.canvas.hidden = picture.save.hidden = false;
     picture.text.className = "";
     draw(picture);
   } catch (error) {
     picture.text.textContent = error.message;
     picture.text.className = "problem";
+    picture.canvas.hidden = picture.save.hidden = true;
   }
 }
 
