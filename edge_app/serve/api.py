@@ -20,13 +20,14 @@ from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from edge_app import __version__
 from edge_app.serve import page_files
 from edge_app.serve.access import Access, Client
 from edge_app.serve.answers import CONFIDENCE, LEAST_CONFIDENCE, Batch, Health, Models, NamedAnswer, Prediction, Problem
 from edge_app.serve.bodies import BodyLimits, Budget, in_memory
-from edge_app.serve.description import BINARY, CLIP_BODY, MOST_PICTURES, ONE_PICTURE, PROBLEMS, SEVERAL_PICTURES
+from edge_app.serve.description import BINARY, CLIP_BODY, LINE, MOST_PICTURES, ONE_PICTURE, PROBLEMS, SEVERAL_PICTURES
 from edge_app.serve.engines import Engines
 from edge_app.serve.entrance import Entrance, problem_of
 from edge_app.serve.jobs import ANNOTATED, RESULT, Job, Jobs, Wanted
@@ -47,6 +48,7 @@ Lines = Annotated[
     Query(
         description="Counting line as ID:x0,y0,x1,y1 in 0..1; may be repeated.",
         max_length=16,
+        json_schema_extra={"items": {"type": "string", "pattern": LINE}},
         examples=[["main:0.1,0.6,0.9,0.6"]],
     ),
 ]
@@ -199,13 +201,15 @@ def _add_counts(api: FastAPI, clips: Clips) -> None:
     async def state(request: Request, job: str) -> Job:
         return clips.jobs.get(job, _client(request, "counts").name)
 
-    @api.delete("/counts/{job}", summary="Cancel a job, or remove the results of one that is over", responses=PROBLEMS)
-    async def cancel(request: Request, job: str) -> Job:
+    @api.delete(
+        "/counts/{job}",
+        status_code=HTTPStatus.NO_CONTENT,
+        summary="Cancel a job if it is not over, and remove it",
+        responses=PROBLEMS,
+    )
+    async def remove(request: Request, job: str) -> None:
         found = clips.jobs.get(job, _client(request, "counts").name)
-        if not found.over:
-            return await asyncio.to_thread(clips.counting.cancel, found)
-        clips.jobs.discard(job)
-        return found
+        await asyncio.to_thread(clips.counting.remove, found)
 
     @api.get(
         "/counts/{job}/result",
@@ -334,20 +338,22 @@ async def _on_refusal(_request: Request, error: Exception) -> Response:
 async def _on_invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    where = str(first["loc"][-1]) if first["loc"] else "request"
+    where = str(first["loc"][1]) if len(first["loc"]) > 1 else "request"
     sentence = f"{where}: {str(first['msg']).lower()}, see /docs"
     return await _on_refusal(_request, RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence))
 
 
-async def _on_http(_request: Request, error: Exception) -> Response:
+async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     sentences = {
         HTTPStatus.NOT_FOUND: "there is no such address: /docs lists them",
         HTTPStatus.METHOD_NOT_ALLOWED: "this address takes another method: /docs lists them",
     }
-    answer = await _on_refusal(_request, RefusalError(status, sentences.get(status, str(error.detail))))
-    answer.headers.update(error.headers or {})
+    answer = await _on_refusal(request, RefusalError(status, sentences.get(status, str(error.detail))))
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette names those of the first route alone
+        routes = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
+        answer.headers["allow"] = ", ".join(sorted({method for route in routes for method in route.methods}))
     return answer
 
 

@@ -146,9 +146,9 @@ class Client:
         """Return the jobs of this client, the newest first."""
         return _JOBS.validate_json(self._send(_Call("GET", "/counts")))
 
-    def cancel(self, job: str) -> Job:
-        """Stop a job, or remove the results of one that is over."""
-        return Job.model_validate_json(self._send(_Call("DELETE", f"/counts/{job}")))
+    def remove(self, job: str) -> None:
+        """Cancel a job if it is not over, and remove it with its results."""
+        self._send(_Call("DELETE", f"/counts/{job}"))
 
     def wait(self, job: str, on_progress: Callable[[Job], None] = lambda _job: None, every_s: float = 1.0) -> Job:
         """Return a job when it is over. on_progress: called about every `every_s` s."""
@@ -244,9 +244,9 @@ class AsyncClient:
         """Return the jobs of this client, the newest first."""
         return _JOBS.validate_json(await self._send(_Call("GET", "/counts")))
 
-    async def cancel(self, job: str) -> Job:
-        """Stop a job, or remove the results of one that is over."""
-        return Job.model_validate_json(await self._send(_Call("DELETE", f"/counts/{job}")))
+    async def remove(self, job: str) -> None:
+        """Cancel a job if it is not over, and remove it with its results."""
+        await self._send(_Call("DELETE", f"/counts/{job}"))
 
     async def wait(self, job: str, on_progress: Callable[[Job], None] = lambda _job: None, every_s: float = 1.0) -> Job:
         """Return a job when it is over. on_progress: called about every `every_s` s."""

@@ -60,7 +60,11 @@ class Counting:
         """Reserve a place for a clip that begins to arrive. Raises RefusalError: when there are too many already."""
         with self._changed:
             clients = [*(job.client for job in self._jobs.open), *self._uploads]
-            if clients.count(client) >= self._each or len(clients) >= self._room:
+            if clients.count(client) >= self._each:
+                raise RefusalError(
+                    HTTPStatus.TOO_MANY_REQUESTS, f"{self._each} of your clips are waiting: send this one later", 60
+                )
+            if len(clients) >= self._room:
                 raise RefusalError(
                     HTTPStatus.SERVICE_UNAVAILABLE, "too many clips are waiting already: send this one later", 60
                 )
@@ -77,14 +81,14 @@ class Counting:
             self._queue.put(job.client, job.id)
             self._changed.notify()
 
-    def cancel(self, job: Job) -> Job:
-        """Stop a job and return it as it is then; what its process still writes goes when that has ended."""
+    def remove(self, job: Job) -> None:
+        """Stop a job if it is not over, and remove it; what its process still writes goes when that has ended."""
         with self._changed:
             self._queue.remove(job.client, job.id)
             process = self._running.get(job.id)
             if process is not None:
                 process.terminate()
-            return self._jobs.end(job.id, "cancelled", "it was cancelled")
+            self._jobs.discard(job.id)
 
     @property
     def busy(self) -> bool:
@@ -111,7 +115,7 @@ class Counting:
                 self._follow(*begun)
 
     def _begin(self) -> tuple[Job, subprocess.Popen[str]] | None:
-        """Begin to count the clip whose turn it is; None when there is none, or it was cancelled meanwhile."""
+        """Begin to count the clip whose turn it is; None when there is none, or it was removed meanwhile."""
         waiting = None if self._stopping else self._queue.take()
         job = self._jobs.begin(waiting) if waiting else None
         if job is None:

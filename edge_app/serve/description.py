@@ -10,8 +10,11 @@ from edge_app.serve.entrance import PROBLEM_KIND
 
 MOST_PICTURES: Final = 64
 """Pictures in one batch."""
+_CLIP_KINDS: Final = ("video/mp4", "video/quicktime", "video/x-matroska", "video/webm", "video/x-msvideo", "video/mpeg")
+LINE: Final = r"^([a-z0-9-]+:)?-?[0-9.]+(,-?[0-9.]+){3}$"
+"""Form of a counting line; its values are checked as those of `count` are."""
 _PICTURE_KINDS: Final = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
-BINARY: Final = {"type": "string", "format": "binary"}
+BINARY: Final = {"type": "string", "format": "binary", "minLength": 1}
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     int(status): {"description": text, "content": {PROBLEM_KIND: {"schema": Problem.model_json_schema()}}}
     for status, text in (
@@ -23,6 +26,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
         (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too many bytes or pixels."),
         (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "This is no picture."),
         (HTTPStatus.UNPROCESSABLE_ENTITY, "The picture is broken, or a parameter is out of range."),
+        (HTTPStatus.TOO_MANY_REQUESTS, "You have too many jobs; Retry-After says when to ask again."),
         (HTTPStatus.SERVICE_UNAVAILABLE, "The queue is full; Retry-After says when to ask again."),
     )
 }
@@ -46,7 +50,7 @@ SEVERAL_PICTURES: Final = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "properties": {"picture": {"type": "array", "items": BINARY}},
+                    "properties": {"picture": {"type": "array", "items": BINARY, "minItems": 1}},
                     "required": ["picture"],
                 }
             }
@@ -57,6 +61,6 @@ CLIP_BODY: Final = {
     "requestBody": {
         "required": True,
         "description": "The clip itself: MP4, QuickTime, Matroska, WebM, AVI or MPEG.",
-        "content": {kind: {"schema": BINARY} for kind in ("video/mp4", "application/octet-stream")},
+        "content": {kind: {"schema": BINARY} for kind in _CLIP_KINDS},
     }
 }

@@ -27,13 +27,13 @@ from edge_app.system.files import write_atomic
 
 log = logging.getLogger(__name__)
 
-State = Literal["waiting", "counting", "done", "failed", "cancelled", "lost"]
+State = Literal["waiting", "counting", "done", "failed", "lost"]
 RESULT: Final = "result.json"
 ANNOTATED: Final = "annotated.mp4"
 CLIP: Final = "clip"
 """Folder with the clip alone."""
 _RECORD: Final = "job.json"
-_OVER: Final = ("done", "failed", "cancelled", "lost")
+_OVER: Final = ("done", "failed", "lost")
 _ID: Final = re.compile(r"[0-9a-f]{24}")
 _LOST: Final = "the service was restarted before this clip was counted: send it again"
 
@@ -138,7 +138,7 @@ class Jobs:
             return [job for job in self._jobs.values() if not job.over]
 
     def begin(self, job: str) -> Job | None:
-        """Note that a job is being counted, and return it; None when it was cancelled before."""
+        """Note that a job is being counted, and return it; None when it was removed before."""
         with self._lock:
             found = self._jobs.get(job)
             if found is None or found.over:
@@ -156,16 +156,16 @@ class Jobs:
             left = (of - done) * (self._clock() - found.began_at) / done if of >= done > 0 else None
             self._jobs[job] = found.model_copy(update={"done": done, "of": of, "seconds_left": left})
 
-    def end(self, job: str, state: State, problem: str | None = None) -> Job:
-        """Note that a job is over, and remove its clip; what was over before stays so. Returns the job."""
+    def end(self, job: str, state: State, problem: str | None = None) -> None:
+        """Note that a job is over, and remove its clip. Of one that was removed meanwhile, remove what was written."""
         with self._lock:
-            found = self._jobs[job]
-            if not found.over:
-                ended = {"state": state, "problem": problem, "seconds_left": None}
-                found = found.model_copy(update={**ended, "expires_at": self._clock() + self._keep_s})
-                self._keep(found)
-            self._remove_clip(job, results=found.state == "done")
-            return found
+            found = self._jobs.get(job)
+            if found is None:
+                self.discard(job)
+                return
+            ended = {"state": state, "problem": problem, "seconds_left": None}
+            self._keep(found.model_copy(update={**ended, "expires_at": self._clock() + self._keep_s}))
+            self._remove_clip(job, results=state == "done")
 
     def expire(self) -> None:
         """Remove the jobs whose time is over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -9,6 +10,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from edge_app.serve.problems import RefusalError
+
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # whoever sends what is broken is told
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,3 +169,8 @@ def test_the_description_is_openapi_3_1_with_every_route(service: Serving) -> No
     )
     assert "class" in json.dumps(described["components"]["schemas"]["Box"])
     assert service.http.get("/docs").status_code == 200
+
+
+def test_a_wrong_method_is_told_with_all_that_are_allowed(service: Serving) -> None:
+    answer = service.http.put("/predict", content=JPEG)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")

@@ -77,7 +77,7 @@ def test_the_result_is_that_of_count(
     (tmp_path / "annotated.mp4").write_bytes(client.annotated(job.id))
     assert cv2.VideoCapture(str(tmp_path / "annotated.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == want["frames"]
     assert [one.id for one in client.jobs()] == [job.id]
-    client.cancel(job.id)
+    client.remove(job.id)
     assert client.jobs() == []
     assert files(service) == set()
 
@@ -85,21 +85,22 @@ def test_the_result_is_that_of_count(
 def test_a_cancelled_job_is_stopped_and_leaves_nothing(service: Serving, client: Client, clip: Path) -> None:
     assert service.clips is not None
     counting = service.clips.counting
-    first, second = client.count(clip, [LINE]), client.count(clip, [LINE])
+    first, second = client.count(clip, [LINE], annotate=True), client.count(clip, [LINE])
     wait_for(lambda: client.job(first.id).done > 0)
-    with Client(service.url, tries=1) as impatient, pytest.raises(RefusalError, match="already") as refused:
+    with Client(service.url, tries=1) as impatient, pytest.raises(RefusalError, match="of your clips") as refused:
         impatient.count(clip, [LINE])
-    assert refused.value.retry_after_s
-    assert client.cancel(second.id).state == "cancelled"
-    assert client.cancel(first.id).state == "cancelled"
-    wait_for(lambda: not counting.busy)
-    assert {client.job(one.id).state for one in (first, second)} == {"cancelled"}
-    with pytest.raises(RefusalError, match="it was cancelled") as gone:
+    assert (refused.value.status, refused.value.retry_after_s) == (429, 60)
+    with pytest.raises(RefusalError, match="it is counting") as early:
         client.result(first.id)
-    assert gone.value.status == 409
-    assert files(service) == {"job.json"}
-    for one in (first, second):
-        client.cancel(one.id)
+    assert early.value.status == 409
+    client.remove(second.id)
+    client.remove(first.id)
+    assert client.jobs() == []
+    wait_for(lambda: not counting.busy)
+    assert files(service) == set()
+    with pytest.raises(RefusalError) as gone:
+        client.job(first.id)
+    assert gone.value.status == 404
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_a_damaged_clip_fails_with_a_sentence_that_names_no_path(service: Servin
     assert "damaged.mp4" in job.problem
     assert "/" not in job.problem
     assert files(service) == {"job.json"}
-    client.cancel(job.id)
+    client.remove(job.id)
 
 
 def test_a_name_cannot_leave_the_folder_of_its_job(service: Serving, clip: Path) -> None:
@@ -143,8 +144,8 @@ def test_a_name_cannot_leave_the_folder_of_its_job(service: Serving, clip: Path)
     answer = service.http.post("/counts?name=../../../../tmp/x%00;$(id)", content=clip.read_bytes())
     job = answer.json()
     assert "/" not in job["wanted"]["name"]
-    assert service.http.delete(f"/counts/{job['id']}").json()["state"] == "cancelled"
-    service.http.delete(f"/counts/{job['id']}")
+    assert service.http.delete(f"/counts/{job['id']}").status_code == 204
+    wait_for(lambda: files(service) == set())
 
 
 def test_a_clip_whose_sender_leaves_is_not_kept(service: Serving, clip: Path) -> None:
@@ -167,12 +168,12 @@ def test_jobs_of_others_are_not_there(clip: Path, tmp_path: Path) -> None:
     with serving(tokens=parse_tokens(f"{mine[1]}\n{others[1]}"), folder=tmp_path) as service:
         with Client(service.url, mine[0]) as me, Client(service.url, others[0]) as other:
             job = me.count(clip, [LINE])
-            for call in (other.job, other.cancel, other.result):
+            for call in (other.job, other.remove, other.result):
                 with pytest.raises(RefusalError) as refused:
                     call(job.id)
                 assert refused.value.status == 404
             assert other.jobs() == []
-            me.cancel(job.id)
+            me.remove(job.id)
         assert httpx.get(f"{service.url}/counts").status_code == 401
 
 
