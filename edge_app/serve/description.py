@@ -14,7 +14,8 @@ _CLIP_KINDS: Final = ("video/mp4", "video/quicktime", "video/x-matroska", "video
 LINE: Final = r"^([a-z0-9-]+:)?-?[0-9.]+(,-?[0-9.]+){3}$"
 """Form of a counting line; its values are checked as those of `count` are."""
 _PICTURE_KINDS: Final = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
-BINARY: Final = {"type": "string", "format": "binary", "minLength": 1}
+_ANY: Final = {"type": "string", "format": "binary"}
+BINARY: Final = {**_ANY, "minLength": 1}
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     int(status): {"description": text, "content": {PROBLEM_KIND: {"schema": Problem.model_json_schema()}}}
     for status, text in (
@@ -50,7 +51,9 @@ SEVERAL_PICTURES: Final = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "properties": {"picture": {"type": "array", "items": BINARY, "minItems": 1}},
+                    "properties": {
+                        "picture": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+                    },
                     "required": ["picture"],
                 }
             }
