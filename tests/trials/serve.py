@@ -1,7 +1,8 @@
 """Measure the service beside a bare loop: `python -m tests.trials.serve [--pictures 2000] [--rounds 5] [--clients 8]`.
 
-CPU seconds a picture, both in turns on one machine: a loop in one process that decodes, letterboxes, infers and decodes
-boxes, and `edge-app serve` in another, asked by clients in this process. Pictures a second and p95 are those of the
+CPU seconds a picture, in turns on one machine: a loop in one process that decodes, letterboxes, infers and decodes
+boxes; the same loop in as many processes as the service has engines, which get into each other's way as those do; and
+`edge-app serve`, asked by clients in this process. Pictures a second and p95 are those of the
 service; they depend on what else the machine does, CPU seconds hardly.
 """
 
@@ -91,23 +92,27 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--engines", type=int, default=multiprocessing.cpu_count())
     arguments = parser.parse_args()
+    n: int = arguments.engines
     content, each = encoded(street_picture()), arguments.pictures // arguments.rounds
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    bare, ours, rates, times = [], [], [], []
-    with service(port, arguments.engines) as process, multiprocessing.get_context("spawn").Pool(1) as other:
+    bare, beside, ours, rates, times = [], [], [], [], []
+    with service(port, n) as process, multiprocessing.get_context("spawn").Pool(n) as other:
         served(process, port, content, 2 * arguments.clients, arguments.clients)  # the first ones are slow
         for _ in range(arguments.rounds):
             bare.append(other.apply(bare_cpu_s, (content, each)))
+            beside.append(sum(other.starmap(bare_cpu_s, [(content, each // n)] * n, chunksize=1)) / n)
             cpu, rate, took = served(process, port, content, each, arguments.clients)
             ours.append(cpu)
             rates.append(rate)
             times += took
-    ratios = [a / b for a, b in zip(ours, bare, strict=True)]
-    print(f"bare loop {1000 * median(bare):.2f} ms of CPU a picture, service {1000 * median(ours):.2f} ms")
-    print(f"ratio {median(ratios):.3f}, of the rounds {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
+    print(f"service {1000 * median(ours):.2f} ms of CPU a picture")
+    for name, reference in (("a bare loop", bare), (f"{n} bare loops side by side", beside)):
+        ratios = [a / b for a, b in zip(ours, reference, strict=True)]
+        shown = ", ".join(f"{ratio:.3f}" for ratio in ratios)
+        print(f"{name} {1000 * median(reference):.2f} ms: ratio {median(ratios):.3f}, of the rounds {shown}")
     print(f"{median(rates):.1f} pictures a second, p50 {1000 * median(times):.0f} ms", end=", ")
-    print(f"p95 {1000 * quantiles(times, n=20)[18]:.0f} ms, {arguments.clients} clients, {arguments.engines} engines")
+    print(f"p95 {1000 * quantiles(times, n=20)[18]:.0f} ms, {arguments.clients} clients, {n} engines")
     return 0
 
 
