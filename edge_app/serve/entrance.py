@@ -43,7 +43,8 @@ class Entrance:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, body, status = time.perf_counter(), _Body(scope, receive), 0
+        began, body = time.perf_counter(), _Body(scope, receive)
+        status = HTTPStatus.INTERNAL_SERVER_ERROR.value  # unless an answer begins
 
         async def sent(message: Message) -> None:
             nonlocal status
