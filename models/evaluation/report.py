@@ -17,8 +17,9 @@ from models.evaluation import document, label_gaps, plots, rows, sheets
 from models.evaluation.ceiling import Ceiling
 from models.evaluation.coco import LARGE, SIZES, SMALL
 from models.evaluation.counting import total
+from models.evaluation.cyclists import ANSWERS
 from models.evaluation.detection import ALL_SIZES, ENOUGH, FEWEST
-from models.evaluation.detection_outcomes import KINDS
+from models.evaluation.detection_outcomes import KINDS, WRONG_CLASS
 from models.evaluation.labelled import SCORED
 from models.evaluation.light import DUSK, NIGHT
 from models.evaluation.observations import FAINTEST
@@ -138,6 +139,8 @@ def _detection(results: Sequence[Result]) -> Row:
         "checked": any(one.checked for one in first),
         "precisions": list(rows.precisions(results)),
         "working": list(rows.working_point(results)),
+        "cyclists": list(rows.cyclists(results)),
+        "answers": ANSWERS,
         "errors": list(rows.errors(results)),
         "slices": list(rows.slices(results)),
         "labelling": [
@@ -210,8 +213,9 @@ def _sheets(folder: Path, results: Sequence[Result]) -> list[Row]:
         if result.subject.role != "model" or not result.sets:
             continue
         made = []
-        for kind, name in enumerate(KINDS):
-            image = sheets.sheet(sheets.worst(result.sets, kind), kind)
+        kinds = [(kind, name, "") for kind, name in enumerate(KINDS)]
+        for kind, name, about in [*kinds, (WRONG_CLASS, "bicycle or not", "bicycle")]:
+            image = sheets.sheet(sheets.worst(result.sets, kind, about=about), kind)
             if image is None:
                 continue
             data = _jpeg(image)

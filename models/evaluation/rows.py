@@ -12,6 +12,7 @@ from models.common.schemas import TOTALS
 from models.evaluation import bootstrap, document, plots
 from models.evaluation.coco import SIZES
 from models.evaluation.counting import total
+from models.evaluation.cyclists import ANSWERS, called, called_of_found
 from models.evaluation.detection import ALL_SIZES, FEWEST, overall
 from models.evaluation.detection_outcomes import KINDS, counts
 from models.evaluation.labelled import SCORED
@@ -84,6 +85,25 @@ def working_point(results: Sequence[Result]) -> Iterator[Row]:
             "recall": found.recall,
             "false_per_image": found.false_per_image,
         }
+
+
+def cyclists(results: Sequence[Result]) -> Iterator[Row]:
+    """Yield what bicycles are called, and how many of the motorcycles are called bicycles, of sets with a bicycle."""
+    for place, one in enumerate(results[0].sets):
+        if not one.bicycles:
+            continue
+        for i, result in enumerate(results):
+            mine = result.sets[place]
+            yield {
+                "first": i == 0,
+                "set": one.picture_set.name,
+                "model": result.subject.name,
+                "n": mine.bicycles.total(),
+                "shares": [called(mine.bicycles, what) for what in ANSWERS],
+                "ap50": mine.classes["bicycle"].ap50 if mine.classes["bicycle"].n else None,
+                "found": mine.motorcycles.total() - mine.motorcycles["nothing"],
+                "called_bicycle": called_of_found(mine.motorcycles, "bicycle"),
+            }
 
 
 def errors(results: Sequence[Result]) -> Iterator[Row]:

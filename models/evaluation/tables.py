@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
 from edge_app.console.terminal import table
+from models.evaluation import rows
 from models.evaluation.coco import LARGE, SIZES, SMALL
 from models.evaluation.counting import total
+from models.evaluation.cyclists import WORKING
 from models.evaluation.detection import ALL_SIZES, SetResult
 from models.evaluation.labelled import SCORED
 from models.evaluation.subject import Result
@@ -28,6 +29,8 @@ def everything(results: Sequence[Result]) -> Iterator[Table]:
             yield side_by_side(results)
         if any(one.checked for one in results[0].sets):
             yield checked(results)
+        if (two_wheelers := cyclists(results)) is not None:
+            yield two_wheelers
     if results[0].counted:
         yield from map(clips, results)
         yield counting(results)
@@ -62,11 +65,24 @@ def detection(result: Result) -> Table:
         f"small, medium, large: AP50 of boxes below {SMALL}, to {LARGE} and above, sqrt(px²) of the model's input\n"
         f"false: detections a picture that hit nothing, at score {result.sets[0].score:g} and more"
     )
-    marked = sum((one.bicycles for one in result.sets), Counter[str]())
-    if marked:
-        made.caption += f"\nof {marked.total()} marked bicycles {marked['motorcycle']} are taken for motorcycles"
     made.caption_justify = "left"
     return made
+
+
+def cyclists(results: Sequence[Result]) -> Table | None:
+    """Return what bicycles are called, and how many motorcycles are called bicycles; None without any bicycle."""
+    made = table("bicycles", "model", "n", *("bicycle", "motorc.", "another", "nothing"), "AP50", "motorc.", "bicycle")
+    made.columns[1].justify = "left"
+    for row in rows.cyclists(results):
+        shares = (figure(value) for value in (*row["shares"], row["ap50"]))
+        motorcycles = str(row["found"]), figure(row["called_bicycle"])
+        made.add_row(row["set"] if row["first"] else "", shortened(row["model"]), str(row["n"]), *shares, *motorcycles)
+    made.caption = (
+        f"shares of the bicycles, labelled and marked, by what they are called at score {WORKING:g} and more\n"
+        "last columns: labelled motorcycles that are found, and the share of them that is called bicycle"
+    )
+    made.caption_justify = "left"
+    return made if made.row_count else None
 
 
 def side_by_side(results: Sequence[Result]) -> Table:
@@ -142,5 +158,9 @@ def speed(results: Sequence[Result]) -> Table:
 
 
 def _name(result: Result) -> str:
-    name = result.subject.name
+    return shortened(result.subject.name)
+
+
+def shortened(name: str) -> str:
+    """Return a model's name in at most so many letters that its figures still have room."""
     return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
