@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from models.common.errors import RegistryError
 from models.cycle.description import Description, PictureSet
 from models.cycle.hashes import ABSENT, ROOT, Hashes
 from models.cycle.state import State
 from models.evaluation.subject import short_names
 from models.registry import history
+from models.registry.files import read_json
 from models.registry.storage import Registry
 
 ARTEFACTS: Final = ROOT / "models" / "artefacts"
@@ -151,7 +153,7 @@ class Steps:
         return Step("train", ("split",), self._training_inputs(), (command,), outputs, _TRAINING, words, kept=True)
 
     def _export(self) -> Step:
-        words = ("export", str(self.run), *self._learning(), "--out", "exported")
+        words = ("export", str(self.run), *self._learning(), "--out", "exported", *self._bicycles())
         inputs = (self.run / "weights.npz", self.run / "settings.json", self.run / "lineage.json")
         files = [self.candidate, Path("exported/float") / self.candidate.name]
         outputs = [one.with_suffix(suffix) for one in files for suffix in (".tflite", ".json")]
@@ -162,6 +164,14 @@ class Steps:
         name = self._cycle.input.model_name
         own = Path(self._cycle.gate.production) / f"{name}.tflite"
         return own if (self._folder / own).exists() else ARTEFACTS / f"{name}.tflite"
+
+    def _bicycles(self) -> tuple[str, ...]:
+        """Return the option of a detector that counts bicycles, when the one that it is to replace does."""
+        try:
+            manifest = read_json((self._folder / self.baseline).with_suffix(".json"))
+            return ("--bicycles",) if "bicycle" in manifest.get("counts", ()) else ()
+        except (RegistryError, AttributeError):
+            return ()  # the evaluation says what is wrong with it
 
     def _settled(self) -> str:
         sha256 = self._hashes.of(self.candidate)

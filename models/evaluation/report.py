@@ -13,6 +13,7 @@ import jinja2
 
 from edge_app.records import Image
 from models.common.errors import BuildError
+from models.common.fold_table import FoldTable
 from models.evaluation import document, label_gaps, plots, rows, sheets
 from models.evaluation.ceiling import Ceiling
 from models.evaluation.coco import LARGE, SIZES, SMALL
@@ -42,17 +43,19 @@ def write(
     command: str,
     reference: str,
     ceiling: Ceiling = NO_CEILING,
+    folds: FoldTable | None = None,
 ) -> Path:
     """Write the report of all models, with plots and contact sheets also as files. Return the path of the page.
 
     comparisons: candidate -> comparison.json, of those compared. reference: name of the model that times are compared
-    with. command: as typed. ceiling: how well two labellings agree, shown beside the models.
+    with. command: as typed. ceiling: how well two labellings agree, shown beside the models. folds: what the recipe
+    reaches on countries not seen, None for nothing known.
     Raises BuildError: when the folder cannot be written.
     """
     sheets_of, drawn = _sheets(folder, results), _plots(results, comparisons, reference)
     for name, svg in drawn.items():
         save(folder / "plots" / f"{name}.svg", svg.encode())
-    content = page(results, comparisons, sheets_of, drawn, command, reference, ceiling)
+    content = page(results, comparisons, sheets_of, drawn, command, reference, ceiling, folds)
     path = folder / "report.html"
     save(path, content.encode())
     return path
@@ -75,6 +78,7 @@ def page(
     command: str,
     reference: str,
     ceiling: Ceiling = NO_CEILING,
+    folds: FoldTable | None = None,
 ) -> str:
     """Return the report's HTML.
 
@@ -109,6 +113,9 @@ def page(
         "night": NIGHT,
         "dusk": DUSK,
         "ceiling": ceiling,
+        "folds": folds,
+        "fold_rows": rows.folds(folds) if folds else [],
+        "fold_names": sorted({fold for row in folds.boxes.values() for fold in row}) if folds else [],
     }
     return environment.get_template(TEMPLATE).render(content | _detection(results) | _counting(results))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_app.offline.scoring import Score
+from models.common.fold_table import FoldTable
 from models.common.schemas import TOTALS
 from models.evaluation import bootstrap, document, plots
 from models.evaluation.coco import SIZES
@@ -104,6 +105,23 @@ def cyclists(results: Sequence[Result]) -> Iterator[Row]:
                 "found": mine.motorcycles.total() - mine.motorcycles["nothing"],
                 "called_bicycle": called_of_found(mine.motorcycles, "bicycle"),
             }
+
+
+def folds(found: FoldTable) -> list[Row]:
+    """Return each class that a fold holds enough boxes of, the recipe above its baseline."""
+    return [
+        {
+            "first": recipe is found.candidate,
+            "label": label,
+            "recipe": recipe.name,
+            "ap50": {fold: recipe.ap50[label][fold] for fold in found.folds(label)},
+            "mean": found.mean(recipe, label),
+            "spread": recipe.spread[label],
+        }
+        for label in found.boxes
+        if found.folds(label)
+        for recipe in (found.candidate, found.baseline)
+    ]
 
 
 def errors(results: Sequence[Result]) -> Iterator[Row]:

@@ -29,8 +29,8 @@ def everything(results: Sequence[Result]) -> Iterator[Table]:
             yield side_by_side(results)
         if any(one.checked for one in results[0].sets):
             yield checked(results)
-        if (two_wheelers := cyclists(results)) is not None:
-            yield two_wheelers
+        if any(one.bicycles for one in results[0].sets):
+            yield from map(cyclists, results)
     if results[0].counted:
         yield from map(clips, results)
         yield counting(results)
@@ -69,20 +69,19 @@ def detection(result: Result) -> Table:
     return made
 
 
-def cyclists(results: Sequence[Result]) -> Table | None:
-    """Return what bicycles are called, and how many motorcycles are called bicycles; None without any bicycle."""
-    made = table("bicycles", "model", "n", *("bicycle", "motorc.", "another", "nothing"), "AP50", "motorc.", "bicycle")
-    made.columns[1].justify = "left"
-    for row in rows.cyclists(results):
+def cyclists(result: Result) -> Table:
+    """Return what one model calls bicycles, and how many motorcycles it calls bicycles."""
+    heads = ("n", "bicycle", "motorc.", "another", "nothing", "AP50", "motorc.", "bicycle")
+    made = table("bicycles", *heads, title=result.subject.name)
+    for row in rows.cyclists([result]):
         shares = (figure(value) for value in (*row["shares"], row["ap50"]))
-        motorcycles = str(row["found"]), figure(row["called_bicycle"])
-        made.add_row(row["set"] if row["first"] else "", shortened(row["model"]), str(row["n"]), *shares, *motorcycles)
+        made.add_row(row["set"], str(row["n"]), *shares, str(row["found"]), figure(row["called_bicycle"]))
     made.caption = (
-        f"shares of the bicycles, labelled and marked, by what they are called at score {WORKING:g} and more\n"
-        "last columns: labelled motorcycles that are found, and the share of them that is called bicycle"
+        f"what the bicycles, labelled and marked, are called at score {WORKING:g} and more\n"
+        "last columns: labelled motorcycles that are found; share of them called bicycle"
     )
     made.caption_justify = "left"
-    return made if made.row_count else None
+    return made
 
 
 def side_by_side(results: Sequence[Result]) -> Table:
@@ -158,9 +157,5 @@ def speed(results: Sequence[Result]) -> Table:
 
 
 def _name(result: Result) -> str:
-    return shortened(result.subject.name)
-
-
-def shortened(name: str) -> str:
-    """Return a model's name in at most so many letters that its figures still have room."""
+    name = result.subject.name
     return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
