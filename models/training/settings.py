@@ -33,8 +33,14 @@ class Augmentation(_Part):
     sharp: _Share = 0.4
     """Crisper than the training pictures, as frames of a camera with more pixels are."""
     compression: _Share = 0.25
+    coarse: _Share = 0.0
+    """As a camera of fewer pixels sends it: shrunk, and enlarged again."""
     night: _Share = 0.08
     rain: _Share = 0.05
+    haze: _Share = 0.0
+    """Less contrast, the less the farther up: haze and mist."""
+    glare: _Share = 0.0
+    """Less contrast around a low sun or behind a dirty lens."""
     grey: _Share = 0.04
     """The picture without colour, like that of an infrared camera."""
     paste: _Share = 0.25

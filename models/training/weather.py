@@ -5,10 +5,13 @@ All pictures are uint8 (H, W, 3) BGR.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from edge_app.records import Image
+from edge_app.records import FloatArray, Image
 from models.training.settings import Augmentation
 
 
@@ -18,6 +21,9 @@ def change(image: Image, settings: Augmentation, random: np.random.Generator) ->
         lit: settings.light,
         dark: settings.night,
         rainy: settings.rain,
+        hazy: settings.haze,
+        dazzled: settings.glare,
+        coarse: settings.coarse,
         blurred: settings.blur,
         sharpened: settings.sharp,
         grey: settings.grey,
@@ -62,6 +68,49 @@ def rainy(image: Image, random: np.random.Generator) -> Image:
         )
     faded = cv2.addWeighted(image, 0.8, np.full_like(image, 150), 0.2, 0)
     return np.asarray(cv2.add(faded, cv2.merge([cv2.GaussianBlur(drops, (3, 3), 0) // 2] * 3)), np.uint8)
+
+
+def hazy(image: Image, random: np.random.Generator) -> Image:
+    """Return it through haze: what is farther, so higher in the picture, fades more into the colour of the air.
+
+    Koschmieder's law: what is seen is t of the road and 1 - t of the air, with t = exp(-distance x density).
+    """
+    height = image.shape[0]
+    horizon, density = random.uniform(-0.3, 0.3), random.uniform(0.1, 0.7)
+    nearness = np.clip(np.linspace(0, 1, height) - horizon, 0.15, None)
+    seen = np.exp(-density / nearness).clip(0.15, 1)[:, None, None]
+    return _mixed(image, seen, _air(random, 130, 230))
+
+
+def dazzled(image: Image, random: np.random.Generator) -> Image:
+    """Return it with the light of a low sun over a part of it, or scattered over all by a dirty lens."""
+    height, width = image.shape[:2]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    at_x, at_y = random.uniform(-0.2, 1.2) * width, random.uniform(-0.3, 0.5) * height
+    reach = random.uniform(0.3, 1.2) * width
+    light = np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * reach**2))
+    seen = (1 - random.uniform(0.4, 0.85) * light)[..., None]
+    return _mixed(image, seen, _air(random, 190, 255))
+
+
+def coarse(image: Image, random: np.random.Generator) -> Image:
+    """Return it as a camera of fewer pixels sends it."""
+    height, width = image.shape[:2]
+    share = random.uniform(0.4, 0.85)
+    small = cv2.resize(image, (round(width * share), round(height * share)), interpolation=cv2.INTER_AREA)
+    how = cv2.INTER_LINEAR if random.random() < 0.5 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(small, (width, height), interpolation=how), np.uint8)
+
+
+def _air(random: np.random.Generator, low: float, high: float) -> FloatArray:
+    """Return the colour of lit air, float32 (3,) BGR: grey, a little bluish or yellowish."""
+    tint = np.array([1.0, 1.0, 1.0]) + random.uniform(-0.08, 0.08) * np.array([1.0, 0.0, -1.0])
+    return np.asarray(random.uniform(low, high) * tint, np.float32)
+
+
+def _mixed(image: Image, seen: NDArray[np.floating[Any]], air: FloatArray) -> Image:
+    """Return what is left of a picture behind lit air. seen: share of the picture, broadcast to (H, W, 1)."""
+    return np.asarray(np.clip(image * seen + air * (1 - seen), 0, 255), np.uint8)
 
 
 def blurred(image: Image, random: np.random.Generator) -> Image:

@@ -22,7 +22,7 @@ from models.training.hints import Hint
 from models.training.pasting import cut_out
 from models.training.scenes import Drawer, decoded, weights, with_riders
 from models.training.settings import Augmentation, Matching
-from models.training.weather import sharpened
+from models.training.weather import coarse, dazzled, hazy, sharpened
 
 SIZE = Size(256, 144)
 GREEN = (0, 255, 0)
@@ -255,6 +255,40 @@ def test_a_soft_edge_becomes_crisp_and_a_plain_wall_stays() -> None:
     assert np.mean(after) > 1.1 * before
     wall = np.full((40, 40, 3), 90, np.uint8)
     np.testing.assert_array_equal(sharpened(wall, np.random.default_rng(0)), wall)
+
+
+def stripes() -> Image:
+    """Return a picture whose stripes have the same contrast everywhere."""
+    image = np.full((144, 256, 3), 40, np.uint8)
+    image[:, ::4] = image[:, 1::4] = 160
+    return image
+
+
+def contrast(image: Image, rows: slice = slice(None), columns: slice = slice(None)) -> float:
+    """Return the standard deviation of a part of a picture."""
+    return float(image[rows, columns].std())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_haze_takes_the_more_contrast_the_farther_away(seed: int) -> None:
+    seen = hazy(stripes(), np.random.default_rng(seed))
+    far, near = contrast(seen, slice(0, 30)), contrast(seen, slice(-30, None))
+    assert far <= near < contrast(stripes())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_low_sun_brightens_and_takes_contrast(seed: int) -> None:
+    seen = dazzled(stripes(), np.random.default_rng(seed))
+    assert seen.mean() > stripes().mean()
+    assert contrast(seen) < contrast(stripes())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_fewer_pixels_lose_detail_and_keep_place_and_light(seed: int) -> None:
+    seen = coarse(stripes(), np.random.default_rng(seed))
+    assert seen.shape == stripes().shape
+    assert contrast(seen) < 0.97 * contrast(stripes())
+    assert seen.mean() == pytest.approx(stripes().mean(), abs=3)
 
 
 # --- batches
