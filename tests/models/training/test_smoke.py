@@ -18,6 +18,7 @@ from models.training import scenes, weights
 from models.training.architecture import BACKBONE
 from models.training.folder import RunFolder
 from models.training.loop import Progress, Training, plan_of
+from models.training.losses import Losses
 from models.training.settings import Settings
 from tests.support.weights import random_weights
 
@@ -61,14 +62,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory, parts: scenes.Parts) -> tu
     rows = scenes.lineage(parts.training, "train") + scenes.lineage(parts.validation, "validation")
     folder.begin(SETTINGS, {"data": rows, "parent": {"sha256": weights.digest(first), "from": "drawn"}})
     (folder.path / "code.txt").write_text("test\n")
-    losses: list[float] = []
+    seen: list[Losses] = []
 
     def quiet(_: Progress) -> None:
         return
 
     def remembering(training: Training) -> Training:
         take = training._take_step
-        training._take_step = lambda batch: losses.append(take(batch)) or losses[-1]  # type: ignore[func-returns-value,method-assign]
+        training._take_step = lambda batch: seen.append(take(batch)) or seen[-1]  # type: ignore[func-returns-value,method-assign]
         return training
 
     before = remembering(Training(folder, SETTINGS, parts, first, {}))
@@ -78,7 +79,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, parts: scenes.Parts) -> tu
     assert after.step == 20
     after.run(quiet)
     assert after.step == SETTINGS.steps
-    return folder, losses
+    return folder, [one.total for one in seen]
 
 
 def test_the_loss_falls(trained: tuple[RunFolder, list[float]]) -> None:
