@@ -61,6 +61,12 @@ class Sampling:
         """The number of different trials; None where it has no end."""
         return math.prod(len(values) for values in self.grid.values()) if self.grid else None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Dotted names of the settings that are searched."""
+        drawn = ("rate", *CHOICES, *(f"origins.{name}" for name in self.origins))
+        return tuple(self.grid) if self.sampler == "grid" else drawn
+
     def trials(self, asked: int | None) -> int:
         """Return how many trials there are to be; None asks for all. Raises BuildError: when there are not so many."""
         if asked is None and self.combinations is None:

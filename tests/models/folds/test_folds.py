@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models.common.errors import BuildError
-from models.cycle.steps import Command
+from models.cycle.step import Command
 from models.data import shards
 from models.data.shards import Entry
 from models.folds import description, running
