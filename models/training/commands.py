@@ -16,7 +16,7 @@ from models.conversion import published_weights
 from models.conversion.manifest import DEFAULT_SIZES
 from models.conversion.quantisation import Recipe
 from models.data import shards
-from models.training import ancestry, copies, hints, outcome, parents, preparing, runs, scenes, watching, weights
+from models.training import ancestry, copies, hints, outcome, pace, parents, preparing, runs, scenes, watching, weights
 from models.training.folder import RunFolder, code_revision
 from models.training.loop import Training
 from models.training.options import parser
@@ -79,13 +79,15 @@ def search(args: argparse.Namespace, console: Console) -> None:
     from models.training.search import OnValidation, Search, Trial
 
     sampling = Sampling(args.sampler, preparing.grid_of(args.grid), tuple(args.origins))
-    sampling.trials(args.trials)
+    count = sampling.trials(args.trials)
     short = {"steps": args.steps, "judge_every": max(1, args.steps // 5)}
     settings = preparing.settings_of(args, console).model_copy(update=short)
     sampling.check(settings)
     parts = scenes.read(args.shards, args.split)
     first = parents.initial_weights(args.weights, settings)
     known = hints.load(args.hints) if args.hints else {}
+    longest = count * pace.expected(settings, 0, len(parts.validation), pace.rate_of(settings))
+    console.print(f"{count} trainings of {args.steps} steps take up to {pace.words(longest)} on two cores.")
 
     def one(folder: RunFolder, chosen: Settings, on_validation: OnValidation, stop: Callable[[], bool]) -> None:
         origin = "published" if args.weights is None else args.weights.name

@@ -22,6 +22,8 @@ from models.training.runs import Run
 _EXPERIMENT: Final = "edge-app"
 _ID, _LINES = "id", "lines"
 """Tags: which run it is, and how many lines of its metrics.jsonl are in the store."""
+_KIND: Final = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens the page of MLflow at its tables of trainings."""
 _STATUS: Final = {"running": "RUNNING", "ended": "FINISHED", "diverged": "FAILED", "stopped": "KILLED"}
 _ARTEFACTS: Final = ("settings.json", "data.json", "lineage.json", "code.txt")
 _WAIT_S: Final = 2.0
@@ -77,7 +79,10 @@ class Store:
                 if (run.folder.path / artefact).exists():
                     client.log_artifact(run_id, str(run.folder.path / artefact))
         client.set_tag(run_id, _LINES, str(len(lines)))
-        client.update_run(run_id, status=_STATUS[run.state])
+        if run.state == "running":
+            client.update_run(run_id, status=_STATUS[run.state])
+        else:
+            client.set_terminated(run_id, _STATUS[run.state], _time(lines[-1:]))
 
     def _check(self) -> None:
         """Find out within seconds, where MLflow would try for minutes, whether the file can be written.
@@ -104,10 +109,12 @@ class Store:
         """Return the run in the store; it is made when it is not there."""
         experiment = client.get_experiment_by_name(_EXPERIMENT)
         place = Path(f"{self.path}.artefacts").as_uri()
-        number = experiment.experiment_id if experiment else client.create_experiment(_EXPERIMENT, place)
+        number = experiment.experiment_id if experiment else client.create_experiment(_EXPERIMENT, place, tags=_KIND)
         identity = run.folder.identity()
         known = client.search_runs([number], filter_string=f"tags.{_ID} = '{identity}'", max_results=1)
-        return known[0] if known else client.create_run(number, run_name=run.name, tags={_ID: identity})
+        if known:
+            return known[0]
+        return client.create_run(number, _time(run.folder.metrics()[:1]), run_name=run.name, tags={_ID: identity})
 
     def _metrics(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
         for line in lines:
@@ -127,7 +134,7 @@ class Store:
 
     def _metric(self, name: str, value: float, line: Mapping[str, Any]) -> Any:
         # A line always has the same time, so that a call that was cut off can be repeated.
-        return self._mlflow.entities.Metric(name, float(value), int(1000 * line.get("at", 0)), int(line["step"]))
+        return self._mlflow.entities.Metric(name, float(value), _time([line]) or 0, int(line["step"]))
 
     def _params(self, run: Run) -> list[Any]:
         return [self._mlflow.entities.Param(name, runs.as_text(value)) for name, value in run.settings.items()]
@@ -138,7 +145,9 @@ class Store:
             "data": run.trained_on,
             "judged on": run.judged_on,
             "from": run.begun_from,
-            "mlflow.source.git.commit": run.folder.code(),
+            "code": run.folder.code(),
+            "mlflow.source.name": "models.training",
+            "mlflow.source.git.commit": "".join(run.folder.code().split()[-1:]).partition("+")[0],
             "weights": weights.digest(weights.load(best)) if (best := run.folder.weights).exists() else "",
             "minutes": "" if run.minutes is None else f"{run.minutes:.1f}",
         }
@@ -148,6 +157,11 @@ class Store:
 def _batches(metrics: list[Any]) -> Iterator[list[Any]]:
     for start in range(0, len(metrics), _MOST):
         yield metrics[start : start + _MOST]
+
+
+def _time(lines: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return when the first of some lines of metrics.jsonl was written, ms since 1970; None where it does not say."""
+    return next((int(1000 * line["at"]) for line in lines if "at" in line), None)
 
 
 def _first_line(error: Exception) -> str:

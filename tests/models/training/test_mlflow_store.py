@@ -52,19 +52,20 @@ def history(file: Path, run: Any, name: str) -> list[tuple[int, float]]:
 
 def test_a_run_is_copied_with_settings_curves_origin_and_files(tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "one", [2.0, 1.0, 1.0, 1.0], {0: 0.4, 50: 0.5, 100: 0.45})
-    folder.note_code("c" * 40)
+    folder.note_code(f"{'c' * 40}+changes")
     weights.save(folder.weights, {"unit/kernel": np.ones((2, 2), np.float32)})
     file = tmp_path / "new" / "mlflow.sqlite"
     Store(file).copy("one", folder)
     (run,) = copied(file)
     assert (run.info.run_name, run.info.status) == ("one", "FINISHED")
+    assert (run.info.start_time, run.info.end_time) == (1_800_000_000_000, 1_800_000_180_000)
     assert run.data.params["loss.box"] == "1.5"
     assert set(run.data.params) == set(runs.read("one", folder).settings)
     assert history(file, run, "validation/score") == [(0, 0.4), (50, 0.5), (100, 0.45)]
     assert [step for step, _ in history(file, run, "loss/box")] == [25, 50, 75, 100]
     assert (run.data.metrics["best/score"], run.data.metrics["validation/score"]) == (0.5, 0.45)
     tags = run.data.tags
-    assert tags["mlflow.source.git.commit"] == "c" * 40
+    assert (tags["code"], tags["mlflow.source.git.commit"]) == (f"{'c' * 40}+changes", "c" * 40)
     assert tags["weights"] == weights.digest(weights.load(folder.weights))
     assert tags["data"] == runs.pictures_hash(folder.data(), "train")
     names = {one.path for one in Store(file)._opened().list_artifacts(run.info.run_id)}
