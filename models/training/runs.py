@@ -33,7 +33,7 @@ class Run:
     """One training, as its folder tells it.
 
     steps: done. wanted: of its settings. minutes: of training and judging; None where it did not measure them.
-    trained_on, judged_on: first digits of a hash over the pictures. begun_from: name of the weights.
+    trained_on, judged_on: first digits of a hash over the pictures. begun_from: the weights, and what was mixed in.
     code: first digits of the newest revision that trained, "+" behind them where it was changed.
     settings: flat name -> value. start: the judgement before the first step. best: of the best weights. Both are None
     where there is none.
@@ -91,12 +91,28 @@ def read(name: str, folder: RunFolder) -> Run:
         minutes=sum(seconds) / 60 if seconds else None,
         trained_on=pictures_hash(data, "train"),
         judged_on=pictures_hash(data, "validation"),
-        begun_from=str(data.get("parent", {}).get("from", "")),
+        begun_from=_begun_from(data.get("parent", {}), folder.inputs()),
         code=revision[:_DIGITS] + ("+" if changed else ""),
         settings=dict(flat(settings.model_dump(mode="json"))),
         start=judged[0] if judged and judged[0].step == 0 else None,
         best=outcome.best(judged) if judged else None,
     )
+
+
+def _begun_from(parent: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    """Return in words which weights a run began with, by the runs that they are of where these are known.
+
+    parent: as data.json has it. inputs: as inputs.json has them.
+    """
+    weights = inputs.get("weights")
+    parts = [_named(Path(weights)) if weights else str(parent.get("from", ""))]
+    parts += [f"{share:g} {_named(Path(path))}" for path, share in inputs.get("mixed_with", [])]
+    share = inputs.get("published_share")
+    return " + ".join([*parts, *([f"{share:g} published"] if share else [])])
+
+
+def _named(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}" if path.name in ("weights.npz", "last.npz") else path.name
 
 
 def pictures_hash(data: Mapping[str, Any], part: str) -> str:

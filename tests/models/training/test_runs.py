@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,24 @@ def test_only_what_differs_has_a_column(three: Path) -> None:
     (note,) = table.notes()
     assert "from published" in note
     assert "judged on" in note
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({}, "published"),
+        ({"weights": None, "mixed_with": [], "published_share": 0.0}, "published"),
+        ({"weights": "/x/runs/a/weights.npz", "mixed_with": [], "published_share": 0.0}, "a/weights.npz"),
+        (
+            {"weights": "/x/roads.npz", "mixed_with": [["/x/runs/b/last.npz", 0.4]], "published_share": 0.1},
+            "roads.npz + 0.4 b/last.npz + 0.1 published",
+        ),
+    ],
+)
+def test_the_weights_it_began_with_are_named_by_their_run(tmp_path: Path, inputs: dict[str, Any], says: str) -> None:
+    folder = run_folder(tmp_path / "one", [], {})
+    folder.note_inputs(inputs)
+    assert read(folder).begun_from == says
 
 
 def test_other_validation_pictures_are_no_comparison_and_it_is_said(three: Path) -> None:
