@@ -22,8 +22,6 @@ from models.training.runs import Run
 _EXPERIMENT: Final = "edge-app"
 _ID, _LINES = "id", "lines"
 """Tags: which run it is, and how many lines of its metrics.jsonl are in the store."""
-_KIND: Final = {"mlflow.experimentKind": "custom_model_development"}
-"""Opens the page of MLflow at its tables of trainings."""
 _STATUS: Final = {"running": "RUNNING", "ended": "FINISHED", "diverged": "FAILED", "stopped": "KILLED"}
 _ARTEFACTS: Final = ("settings.json", "data.json", "lineage.json", "code.txt")
 _WAIT_S: Final = 2.0
@@ -109,7 +107,7 @@ class Store:
         """Return the run in the store; it is made when it is not there."""
         experiment = client.get_experiment_by_name(_EXPERIMENT)
         place = Path(f"{self.path}.artefacts").as_uri()
-        number = experiment.experiment_id if experiment else client.create_experiment(_EXPERIMENT, place, tags=_KIND)
+        number = experiment.experiment_id if experiment else client.create_experiment(_EXPERIMENT, place)
         identity = run.folder.identity()
         known = client.search_runs([number], filter_string=f"tags.{_ID} = '{identity}'", max_results=1)
         if known:
