@@ -45,7 +45,7 @@ class Store:
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # what a city trains is nobody else's business
         # MLflow itself misses the other two at the first write only.
         if any(importlib.util.find_spec(name) is None for name in ("mlflow", "sqlalchemy", "alembic")):
-            raise BuildError("Copying runs to MLflow needs it: pip install '.[mlflow]'.")
+            raise BuildError("MLflow is not installed: pip install '.[mlflow]'.")
         import mlflow
 
         for name in ("mlflow", "alembic"):

@@ -21,7 +21,7 @@ def _without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_asked_for_without_the_extra_it_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run_folder(tmp_path / "one", [2.0], {0: 0.4})
     assert main(["runs", str(folder.path), "--mlflow", str(tmp_path / "x.sqlite")]) == 1
-    assert capsys.readouterr().err == "Copying runs to MLflow needs it: pip install '.[mlflow]'.\n"
+    assert capsys.readouterr().err == "MLflow is not installed: pip install '.[mlflow]'.\n"
 
 
 @pytest.mark.usefixtures("_without_mlflow")
@@ -30,4 +30,4 @@ def test_a_run_that_was_copied_before_goes_on_without(tmp_path: Path) -> None:
     (folder.path / "mlflow.txt").write_text(f"{tmp_path / 'x.sqlite'}\n")
     with copies.of(folder, None, said.append) as copy:
         copy()
-    assert said == ["Copying runs to MLflow needs it: pip install '.[mlflow]'. The training goes on without."]
+    assert said == ["MLflow is not installed: pip install '.[mlflow]'. The training goes on without."]
