@@ -46,7 +46,7 @@ from edge_app.storage.archive import Keep
 from edge_app.storage.intervals import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
-from edge_app.system.clock import ClockMonitor
+from edge_app.system.clock import ClockMonitor, SteadyClock
 
 log = logging.getLogger(__name__)
 
@@ -215,6 +215,7 @@ def build_publisher(
     outbox: Outbox,
     health: Callable[[], Health],
     installation: Callable[[], str],
+    clock: SteadyClock,
 ) -> Publisher:
     """Build the publisher of counts, status, meta and health. health: returns the newest health message."""
     return Publisher(
@@ -226,6 +227,7 @@ def build_publisher(
         interval_s=config.counting.interval_s,
         installation=installation,
         birth_messages=build_announcement(config, device, lines).birth_messages,
+        utc=lambda: clock.at(time.time(), time.monotonic()),
     )
 
 
@@ -256,12 +258,15 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         outbox = Outbox(folder, Keep(config.store.keep_days * 86_400.0, config.store.keep_mb), ledger.standby)
         stack.callback(outbox.close)
         quality = build_quality(config, source)
-        publisher = build_publisher(config, device, lines, session, outbox, report.health, lambda: ledger.installation)
+        clock = SteadyClock(lambda: quality.unsynced)
+        publisher = build_publisher(
+            config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock
+        )
         notes = StatusText(source, pipeline, publisher, lambda: running.frames)
         preview = build_preview(config, notes, main)
         harvest = extras.harvester(config, device)
         running = Service(
-            source, pipeline, ledger, publisher, harvest=harvest, quality=quality, on_result=preview.update
+            source, pipeline, ledger, publisher, harvest=harvest, quality=quality, clock=clock, on_result=preview.update
         )
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}
