@@ -125,6 +125,7 @@ class Ledger:
         self._newest: dict[str, IntervalCounts] = {}
         self._stored: list[JournalEntry] = []
         self._unstored: list[JournalEntry] = []
+        self._ended: list[JournalEntry] = []  # not on disk yet, of intervals that a step of the clock has closed
         self._closed: list[EncodedInterval] = []
         self._changed = self._unsynced = self._timed = False
         self._saved_at = self._synced_at = -math.inf
@@ -215,6 +216,8 @@ class Ledger:
             log.warning("The clock has stepped back before closed intervals: numbers and totals begin anew")
             for interval in self._intervals.restart(now, now - step if step < 0 else None):
                 self._enqueue(interval)
+            self._ended += self._unstored
+            self._stored, self._unstored = [], []  # an interval that begins now may have the start of a closed one
             self._begin_installation()
             self._save(now)
             return
@@ -255,7 +258,7 @@ class Ledger:
     @property
     def unstored(self) -> int:
         """Number of crossings that are counted in memory but not on disk; 0 while the disk works."""
-        return len(self._unstored) + self._crossings_in_memory
+        return len(self._unstored) + len(self._ended) + self._crossings_in_memory
 
     @property
     def late_crossings(self) -> int:
@@ -448,6 +451,7 @@ class Ledger:
             lines[interval.line] = numbered.state
             self._closed.append(numbered)
         self._lines |= {line: LineState(line, 0, {}, state.start, state.end) for line, state in lines.items()}
+        self._stored = []
         self._save(now)
 
     def _begin_installation(self) -> None:
@@ -459,8 +463,9 @@ class Ledger:
 
     def _drop(self, state: LineState, installation: str) -> None:
         self._lost.append(LostInterval(installation, state.line, state.seq))
-        dropped = (state.line, state.start)
-        self._unstored = [entry for entry in self._unstored if (entry.crossing.line, entry.start) != dropped]
+        dropped = {(state.line, state.start)}
+        self._ended = _without(self._ended, dropped)
+        self._unstored = _without(self._unstored, dropped - {(i.line, i.start) for i in self._intervals.open})
         log.error("Dropped interval %d of line %s: the disk has failed for too long", state.seq, state.line)
 
     def _is_due(self, now: float) -> bool:
@@ -521,8 +526,8 @@ class Ledger:
         known = self._stored + self._unstored
         self._stored = [entry for entry in known if (entry.crossing.line, entry.start) in still_open]
         if self.standby.connection is not None:
-            self._crossings_in_memory += len(self._unstored)
-        self._unstored, self._closed, self._changed = [], [], False
+            self._crossings_in_memory += len(self._unstored) + len(self._ended)
+        self._unstored, self._ended, self._closed, self._changed = [], [], [], False
         if self.standby.connection is None:
             self._stored_id = self._identity.installation
             self._note_repair()
@@ -571,16 +576,28 @@ class Ledger:
         """Number intervals, which nobody has been told of, under an installation that was never on disk."""
         told, lines, identity = self._stored_id, self._lines, self._identity
         again = [closed for closed in self._closed if closed.installation == told and closed.counts]
-        self._closed = [closed for closed in self._closed if closed.installation != told]
-        later, self._closed = self._closed, []
+        later = [closed for closed in self._closed if closed.installation != told]
         self._withdrawn += [Numbered(told, closed.state.line, closed.state.seq) for closed in again]
-        self._begin_installation()
-        for closed in again:
-            if closed.counts:
-                self._enqueue(closed.counts)
-        if identity.installation != told:  # the clock has begun another one since
+        self._closed = self._number_former_anew([closed for closed in again if closed.names])
+        own = [closed.counts for closed in again if closed.counts and not closed.names]
+        if own or identity.installation == told:
+            self._begin_installation()
+            for interval in own:
+                self._enqueue(interval)
+        if identity.installation != told:  # the clock, or a name, has begun another one since
             self._lines, self._identity = lines, identity
         self._closed += later
+
+    def _number_former_anew(self, former: Sequence[EncodedInterval]) -> list[EncodedInterval]:
+        """Return intervals of a former name under another installation of that name."""
+        installation, lines, numbered = secrets.token_hex(4), dict[str, LineState](), list[EncodedInterval]()
+        for closed in former:
+            assert closed.counts is not None
+            before = lines.get(closed.state.line)
+            again = next_number(before, closed.counts, installation, self._boot_id, self._encode, names=closed.names)
+            lines[closed.state.line] = again.state
+            numbered.append(again)
+        return numbered
 
     def _return_to_disk(self) -> None:
         """Copy the tables from memory to the disk and go on there, if it can be used again."""
@@ -677,6 +694,10 @@ class Ledger:
 
 def _reason(error: BaseException) -> str:
     return str(error) or "The ledger cannot be written (out of memory)"
+
+
+def _without(entries: Sequence[JournalEntry], intervals: Collection[tuple[str, float]]) -> list[JournalEntry]:
+    return [entry for entry in entries if (entry.crossing.line, entry.start) not in intervals]
 
 
 def _entries_of(intervals: Sequence[IntervalCounts], journal: Sequence[JournalEntry]) -> list[JournalEntry]:

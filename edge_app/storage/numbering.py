@@ -28,7 +28,7 @@ def next_number(
     totals = add_counts(before.totals, interval.counts)
     state = LineState(interval.line, before.seq + 1, totals, interval.start, interval.end)
     payload = encode(ClosedInterval(interval, state.seq, totals, boot_id, installation, names))
-    return EncodedInterval(state, payload, installation, interval.config, interval)
+    return EncodedInterval(state, payload, installation, interval.config, interval, names)
 
 
 def close_former(
