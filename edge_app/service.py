@@ -24,7 +24,7 @@ from edge_app.mqtt.publisher import Publisher
 from edge_app.records import Crossing, Frame, FrameResult, Quality
 from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
-from edge_app.system.clock import SETTLE_S, SteadyClock
+from edge_app.system.clock import SETTLE_S, SteadyClock, rfc3339
 from edge_app.system.readings import process_age_s
 from edge_app.system.systemd import notify, watchdog_interval
 from edge_app.system.threads import PAUSE_S, Faults, Heartbeats, Latest, Worker, join_all
@@ -249,7 +249,7 @@ def _log_crossing(crossing: Crossing, *, stored: bool) -> None:
             "line": crossing.line,
             "class": crossing.label,
             "direction": crossing.direction,
-            "at": round(crossing.at, 3),
+            "at": rfc3339(round(crossing.at, 3)),
             "track": crossing.track_id,
             "score": round(crossing.score, 2),
         },
