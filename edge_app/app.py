@@ -25,9 +25,10 @@ from edge_app.detectors.manifest import refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
 from edge_app.monitoring.health_report import Components, HealthReport
-from edge_app.mqtt.connection import MAX_PACKET, Timing
+from edge_app.mqtt.connection import MAX_PACKET
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
+from edge_app.mqtt.events import Timing
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import DirectionMeta, Health, LineMeta, Location, Meta

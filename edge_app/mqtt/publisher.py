@@ -20,8 +20,8 @@ from edge_app.errors import StoreError
 from edge_app.mqtt.command_desk import CommandDesk
 from edge_app.mqtt.commands import NAMES
 from edge_app.mqtt.config_texts import ConfigTexts
-from edge_app.mqtt.connection import Acked, Connected, Event, Lost, Message, SubscriptionRefused
 from edge_app.mqtt.encoding import encode, encode_status, with_late
+from edge_app.mqtt.events import Acked, Connected, Event, Lost, Message, SubscriptionRefused
 from edge_app.mqtt.health_size import fitting
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import Health, Meta, State

@@ -21,9 +21,9 @@ from edge_app.checks import findings
 from edge_app.config.load import load
 from edge_app.drawing.scene import Privacy
 from edge_app.errors import BrokerError
-from edge_app.mqtt.connection import Acked, Connected, Lost, Message, SubscriptionRefused, Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint, Tls
+from edge_app.mqtt.events import Acked, Connected, Lost, Message, SubscriptionRefused, Timing
 from edge_app.mqtt.homeassistant import Announcement, entities_of
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.session import Session, Subscriber, probe

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge_app.errors import BrokerError, ConfigError
-from edge_app.mqtt.connection import Connected
 from edge_app.mqtt.embedded_broker import HOST, embedded
 from edge_app.mqtt.endpoint import Endpoint, Tls
+from edge_app.mqtt.events import Connected
 from edge_app.mqtt.session import Session, probe
 from tests.support.brokers import (
     Authority,
@@ -111,7 +111,7 @@ def test_tls_with_a_client_certificate(authority: Authority, tmp_path: Path) -> 
     certificate, key = authority.sign("cam-1")
     with mosquitto(tmp_path, *settings) as strict:
         assert probe(Endpoint(HOST, strict.port, tls=Tls(authority.ca, certificate, key)), "check").protocol == "5"
-        assert "does it want a client certificate?" in probe_error(Endpoint(HOST, strict.port, tls=Tls(authority.ca)))
+        assert "does it want a client certificate" in probe_error(Endpoint(HOST, strict.port, tls=Tls(authority.ca)))
 
 
 @needs_mosquitto

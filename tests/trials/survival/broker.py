@@ -11,10 +11,10 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
-from edge_app.mqtt.connection import Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import Endpoint, Tls
+from edge_app.mqtt.events import Timing
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.publisher import Publisher, will
 from edge_app.mqtt.session import Session
