@@ -18,7 +18,7 @@ import pytest
 
 from edge_app.errors import StoreError
 from edge_app.mqtt.encoding import encode_counts
-from edge_app.storage import ledger
+from edge_app.storage import ledger_file
 from edge_app.storage.intervals import Counting
 from edge_app.storage.journal import Journal
 from edge_app.storage.ledger import MEMORY_AFTER_S, Ledger
@@ -377,7 +377,7 @@ def test_what_was_stored_while_a_folder_was_away_is_kept_or_counted(
         def fail(_: Connection) -> Any:
             raise StoreError("the disk gives errors")
 
-        monkeypatch.setattr(ledger, "read_kept", fail)
+        monkeypatch.setattr(ledger_file, "read_kept", fail)
     device.minute(2 + away, 1)
     numbers = range(3, 3 + away)
     total = 3 + 3 * away + 1
