@@ -243,11 +243,6 @@ class Ledger:
         return (self._file.limit,) if self._file.limit else ()
 
     @property
-    def disk_problem(self) -> str:
-        """Reason why nothing can be stored now, in one sentence; empty while the disk works."""
-        return self._fault.problem
-
-    @property
     def in_memory(self) -> bool:
         """True while closed intervals are in memory alone, and offered from there."""
         return self._memory.used
