@@ -44,7 +44,7 @@ from edge_app.sources.masks import mask_source
 from edge_app.sources.recording import Recording
 from edge_app.sources.recording_series import RecordingSeries
 from edge_app.storage.archive import Keep
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
 from edge_app.system.clock import ClockMonitor, SteadyClock

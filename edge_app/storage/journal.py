@@ -17,8 +17,8 @@ from typing import Any, Final
 from edge_app.errors import StoreError
 from edge_app.records import Counts, Crossing, IntervalCounts
 from edge_app.storage.archive import KEPT_IN_MEMORY, add_lost, expire, move_to_archive
+from edge_app.storage.counts import add_counts, zero_counts
 from edge_app.storage.folder_lock import ForeignFolderError
-from edge_app.storage.intervals import add_counts, zero_counts
 from edge_app.storage.schema import ADDED, APPLICATION_ID, PRUNE, TABLES, VERSION
 from edge_app.storage.sqlite import FILE, SUSPECT, Connection, DamagedError
 from edge_app.storage.takeover import Kept, Mark, Numbered, copy_tables, erase_mark, read_mark, withdraw, write_kept

@@ -29,9 +29,10 @@ from typing import Final
 
 from edge_app.errors import StoreError
 from edge_app.records import Crossing, IntervalCounts, Quality
+from edge_app.storage.counts import Counting
 from edge_app.storage.disk_fault import DiskFault
 from edge_app.storage.folder_lock import ForeignFolderError
-from edge_app.storage.intervals import Counting, Intervals
+from edge_app.storage.intervals import Intervals
 from edge_app.storage.journal import Identity, JournalEntry, SavedState
 from edge_app.storage.ledger_file import LedgerFile, reason_of
 from edge_app.storage.ledger_state import LedgerState

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from edge_app.records import IntervalCounts
-from edge_app.storage.intervals import add_counts
+from edge_app.storage.counts import add_counts
 from edge_app.storage.journal import EncodedInterval, LineState, SavedState
 from edge_app.storage.outbox import ClosedInterval
 

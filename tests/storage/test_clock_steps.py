@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from edge_app.mqtt.encoding import encode_counts
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.system.clock import SteadyClock, rfc3339
 from tests.support.consumer import by_the_rule

@@ -19,7 +19,7 @@ import pytest
 from edge_app.errors import StoreError
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.storage import ledger_file
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.journal import Journal
 from edge_app.storage.ledger import MEMORY_AFTER_S, Ledger
 from edge_app.storage.outbox import Outbox

@@ -18,7 +18,7 @@ from edge_app.mqtt.events import Timing
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.publisher import Publisher, will
 from edge_app.mqtt.session import Session
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
 from tests.deploy.test_broker import City, city_broker

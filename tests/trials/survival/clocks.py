@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.mqtt.encoding import encode_counts
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.system.clock import ClockMonitor, SteadyClock
 from tests.support.ledger_cases import CLASSES, NOON, crossing, payloads
