@@ -32,7 +32,8 @@ from edge_app.mqtt.events import Timing
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import DirectionMeta, Health, LineMeta, Location, Meta
-from edge_app.mqtt.publisher import Publisher, will
+from edge_app.mqtt.presence import will
+from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Session
 from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.publisher import BirthMessage
+from edge_app.mqtt.presence import BirthMessage
 from edge_app.records import DIRECTIONS, Line
 from edge_app.system.files import write_atomic
 

@@ -17,7 +17,8 @@ from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import Health, LineMeta, Meta, SourceHealth
-from edge_app.mqtt.publisher import Publisher, will
+from edge_app.mqtt.presence import will
+from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import ProtocolChoice, Session
 from edge_app.records import IntervalCounts
 from edge_app.storage.journal import EncodedInterval, Identity, Journal, LineState, SavedState

@@ -16,7 +16,8 @@ from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import Endpoint, Tls
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.publisher import Publisher, will
+from edge_app.mqtt.presence import will
+from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Session
 from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
