@@ -214,14 +214,14 @@ class Service:
 
     def _flags(self, frame: Frame) -> Collection[Quality]:
         """Return the quality flags of a frame; those of before when memory is short: no crossing waits for them."""
-        stepped: frozenset[Quality] = frozenset({"clock_stepped"} if self._doubted else ())
+        stepped: tuple[Quality, ...] = ("clock_stepped",) if self._doubted else ()
         if self._quality is None:
             return stepped
         try:
-            return self._quality.flags(frame) | stepped
+            return (*self._quality.flags(frame), *stepped)
         except (OSError, MemoryError) as fault:
             self._counting.note(fault)
-            return self._quality.raised | stepped
+            return (*self._quality.raised, *stepped)
 
     def _run_harvest(self, harvest: Harvester, stop: threading.Event) -> None:
         faults = Faults("harvest")
