@@ -22,8 +22,8 @@ from edge_app.mqtt.session import Session
 from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
-from tests.deploy.test_broker import City, city_broker
 from tests.support.brokers import QUICK, eventually
+from tests.support.city import City, city_broker
 from tests.support.consumer import Consumer, by_class, missing, wrong_totals
 from tests.support.ledger_cases import CLASSES, NOON, crossing
 from tests.support.publisher_cases import META, health
