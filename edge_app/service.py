@@ -50,7 +50,7 @@ class Service:
 
     wall, monotonic: return the time, UTC s, and s of a clock that never steps. harvest: observes every frame after it
     was counted; None where no frames are kept. quality: gives the quality flags of each frame; None for no flags.
-    clock: tells the time by which vehicles are counted.
+    clock: keeps the told time.
     on_result: called in the counting thread with every result after its crossings are on disk.
     """
 
@@ -169,7 +169,7 @@ class Service:
         return self._clock.at(self._wall(), self._monotonic())
 
     def _set_clock(self) -> None:
-        """Tell the ledger of a step of the time before anything is recorded by it."""
+        """Let the ledger know of a step of the told time before anything is recorded by it."""
         step = self._clock.update(self._wall(), self._monotonic())
         before, self._doubted = self._doubted, bool(self._clock.doubted)
         if step:
@@ -184,7 +184,7 @@ class Service:
             log.info("the clock was set back to the time that counts have kept")
 
     def _by_told_time(self, result: FrameResult) -> FrameResult:
-        """Return the result with the times that count, if the system's clock gave others."""
+        """Return the result by the told time, if the system's clock gave others."""
         frame = result.frame
         error = self._clock.error_of(frame.captured_at, frame.monotonic) if self._source.live else 0.0
         if not error:

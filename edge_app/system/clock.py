@@ -1,4 +1,4 @@
-"""Tell the time by which vehicles are counted, whatever sets the system's clock; write times as text."""
+"""Keep the told time, by which vehicles are counted, whatever sets the system's clock; write times as text."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _Doubt:
 
 
 class SteadyClock:
-    """Time by which vehicles are counted: the system's clock, which is followed over a step once that has lasted.
+    """Told time: that of the system's clock, which is followed over a step once that has lasted.
 
     A wrong answer of a time server stands until the next one; what is counted meanwhile must not lie in another hour.
     Steps are found by a clock that never steps. Pure; any thread may call `at`, one thread the rest.
@@ -76,11 +76,11 @@ class SteadyClock:
 
     @property
     def doubted(self) -> float:
-        """Seconds by which the system's clock is ahead of the time that is told, negative for behind; 0 without."""
+        """Seconds by which the system's clock is ahead of the told time, negative for behind; 0 without a step."""
         return 0.0 if self._doubt is None or self._offset is None else self._doubt.offset - self._offset
 
     def update(self, wall: float, monotonic: float) -> float:
-        """Return the seconds by which the time goes forward with this call, negative for back; 0 without a step.
+        """Return the seconds by which the told time steps with this call, negative for back; 0 without a step.
 
         wall: UTC s of the system's clock. monotonic: s of the clock that never steps. Less than a second between two
         calls is no step: a time service corrects the rate of the clock.
@@ -104,7 +104,7 @@ class SteadyClock:
         return 0.0 if abs(error) < _STEP_S else error
 
     def at(self, wall: float, monotonic: float) -> float:
-        """Return the time that is told at a moment of the two clocks, UTC s."""
+        """Return the told time, UTC s, at a moment of the two clocks."""
         return wall + self.error_of(wall, monotonic)
 
 
