@@ -118,7 +118,7 @@ def test_tls_with_a_client_certificate(authority: Authority, tmp_path: Path) -> 
 @needs_openssl
 def test_tls_and_plain_text_mixed_up_are_explained(authority: Authority, broker: Mosquitto, secure: Mosquitto) -> None:
     assert "is this its TLS port?" in probe_error(Endpoint(HOST, broker.port, tls=Tls(authority.ca)))
-    assert "without TLS?" in probe_error(Endpoint(HOST, secure.port))
+    assert "without TLS" in probe_error(Endpoint(HOST, secure.port))
 
 
 @needs_openssl
