@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from models.data.fingerprints import Usable, turned
 from models.data.formats import Labelled, Row
 from models.data.mapping import SKIP, normalised
 from models.data.problems import Problems
-from models.data.samples import CLASSES, OTHER
+from models.data.samples import CLASSES, OTHER, Sample
 
 SLACK: Final = 0.002
 """Share of the picture's side by which a box may stick out without being listed: it is rounding."""
@@ -34,6 +34,35 @@ class Boxes:
     corners: FloatArray
     classes: NDArray[np.int16]
     ignored: NDArray[np.bool_]
+
+
+def of_sample(sample: Sample) -> Boxes:
+    """Return the labels of a sample."""
+    return Boxes(sample.boxes, sample.classes, sample.ignored)
+
+
+def with_boxes(sample: Sample, boxes: Boxes) -> Sample:
+    """Return a sample with other labels."""
+    return replace(sample, boxes=boxes.corners, classes=boxes.classes, ignored=boxes.ignored)
+
+
+def same(first: Boxes, second: Boxes) -> bool:
+    """Return True when two labellings are equal, in whatever order the boxes are."""
+    return sorted(map(tuple, as_rows(first))) == sorted(map(tuple, as_rows(second)))
+
+
+def as_rows(boxes: Boxes) -> list[list[Any]]:
+    """Return labels for a JSON file: class, x0, y0, x1, y1, ignored, in the shortest digits of a float32."""
+    corners = [[float(str(value)) for value in box] for box in boxes.corners]
+    rows = zip(boxes.classes.tolist(), corners, boxes.ignored.tolist(), strict=True)
+    return [[CLASSES[kind], *box, ignored] for kind, box, ignored in rows]
+
+
+def of_rows(rows: Sequence[Sequence[Any]]) -> Boxes:
+    """Return the labels that `as_rows` wrote. Raises ValueError, TypeError or IndexError: when they are no labels."""
+    corners = np.array([row[1:5] for row in rows], np.float32).reshape(-1, 4)
+    kinds = np.array([CLASSES.index(row[0]) for row in rows], np.int16)
+    return Boxes(corners, kinds, np.array([bool(row[5]) for row in rows], np.bool_))
 
 
 def checked(item: Labelled, picture: Usable, classes: Mapping[str, str], problems: Problems) -> Boxes:

@@ -1,0 +1,138 @@
+"""Run the commands that send pictures to a labelling program, and take back what people did there."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from models.data import archives, corrections, doubts, mapping, merging, prelabels, sent, shards
+from models.data.errors import DataError, UsageError
+from models.data.formats import Labelled, Pictures, Presenter, Shown, cvat, labelstudio, pictures_below, voc
+from models.data.problems import Problems
+from models.data.report.suspects import NAMES
+from models.data.samples import digest
+from models.data.terminal import existing, free, progress
+
+PRESENTERS: Final[dict[str, Presenter]] = {"cvat": cvat.present, "labelstudio": labelstudio.present, "voc": voc.present}
+"""Formats that can mark a picture as unchecked."""
+TASK: Final = "task.zip"
+ASKING: Final = ("cvat", "labelstudio")
+"""Formats that can say what is in doubt."""
+
+
+def prelabel_command(args: argparse.Namespace, console: Console) -> None:
+    """Label a folder of pictures with a detector, for a person to correct; `import` takes none unchecked unawares."""
+    pictures = pictures_below(existing(args.input))
+    if not pictures:
+        raise UsageError(f"{args.input} holds no pictures.")
+    existing(args.model)
+    free(args.out, _sign(args.out, args.format), args.replace)
+    problems, seen = Problems(), list[sent.Picture]()
+    made = prelabels.prelabelled(pictures, args.model, args.score, problems)
+    _presented(args.format, args.out, progress(_noted(made, seen), "labelling", console, len(pictures)))
+    details = args.out / "problems.json"
+    problems.write(details)
+    problems.show(console, details)
+    if not seen:
+        raise DataError(f"Nothing in {args.input} is usable.")
+    boxes = sum(len(one.labels.classes) for one in seen)
+    console.print(f"{boxes} labels on {len(seen)} pictures in {args.out}, all to be looked at.", soft_wrap=True)
+
+
+def doubtful_command(args: argparse.Namespace, console: Console) -> None:
+    """Send the pictures with labels in doubt, as `report` lists them, to CVAT or Label Studio."""
+    index = shards.read_index(args.shards)
+    suspects = doubts.read_suspects(args.report)
+    free(args.out, args.out / sent.FILE, args.replace)
+    pictures = doubts.chosen(
+        suspects, (one.sha256 for one in index.entries), [NAMES[name] for name in args.kinds], args.most
+    )
+    if not pictures:
+        raise DataError(f"{args.report} doubts no label of these kinds in {args.shards}.")
+    seen, gone, samples = list[sent.Picture](), 0, shards.read(index.files)
+
+    def shown() -> Iterator[Shown]:
+        nonlocal gone
+        for item, lost in doubts.shown(samples, {rows[0].sha256: rows for rows in pictures}):
+            gone += lost
+            yield item
+
+    _presented(args.format, args.out, progress(_noted(shown(), seen), "writing", console, len(pictures)))
+    sent.write(args.out, seen)
+    total = sum(map(len, pictures))
+    console.print(f"{total} doubts on {len(seen)} pictures in {args.out}", soft_wrap=True)
+    if gone:
+        console.print(f"{gone} of them are about labels that are no longer there: make the report again.")
+
+
+def merge_command(args: argparse.Namespace, console: Console) -> None:
+    """Merge what came back from CVAT or Label Studio into a set, and keep it as a file of corrections."""
+    classes = mapping.class_mapping(args.classes)
+    index = shards.read_index(args.shards)
+    shards.verify(index)
+    samples = [sample.without_image() for sample in shards.read(index.files)]
+    was_sent, problems = sent.read(args.sent), Problems()
+    args.corrections.mkdir(parents=True, exist_ok=True)
+    with archives.unpacked(existing(args.input), args.corrections) as root:
+        stated = labelstudio.stated if _is_json(root) else cvat.stated
+        items = stated(root, problems)
+        found = merging.merged(items, _hashes(root), was_sent, samples, classes, problems)
+    mapping.refuse_unmapped(problems.unmapped)
+    for problem in problems.found:
+        console.print(f"{problem.file}: {problem.kind}: {problem.what}", markup=False, soft_wrap=True)
+    if found.found:
+        known = corrections.write(args.corrections, args.input.name, found.found)
+        shards.relabel(index, {one.name: one.after for one in found.found})
+        console.print(f"{len(found.found)} pictures corrected ({found.total.text}), kept in {known}", soft_wrap=True)
+    else:
+        console.print(f"Nothing to correct in {args.shards}.", soft_wrap=True)
+    counts = f"{found.unchanged} came back as they were sent, {found.already} were merged before, "
+    left = sum(problem.kind in merging.REFUSED for problem in problems.found)
+    console.print(f"{counts}{found.unseen} were skipped or not looked at, {left} were not merged.")
+    if left:
+        raise DataError(f"{left} pictures of {args.input} were not merged: what is wrong with each is listed above.")
+
+
+def _is_json(root: Path) -> bool:
+    return root.suffix.lower() == ".json" or (root.is_dir() and not any(root.rglob(cvat.FILE)))
+
+
+def _hashes(root: Path) -> Callable[[Labelled], str]:
+    """Return what tells the sha256 of an item's picture, if it came back too."""
+    pictures = Pictures(root) if root.is_dir() else None
+
+    def sha256_of(item: Labelled) -> str:
+        path = pictures.find(item.picture.as_posix()) if pictures else None
+        return digest(path.read_bytes()) if path else ""
+
+    return sha256_of
+
+
+def _noted(items: Iterable[Shown], seen: list[sent.Picture]) -> Iterator[Shown]:
+    """Yield the items, and append what is remembered of them to `seen`."""
+    for item in items:
+        seen.append(sent.picture(item.sample))
+        yield item
+
+
+def _sign(out: Path, form: str) -> Path:
+    """Return the file that a folder holds when it was written in a format before."""
+    return out / {"cvat": TASK, "labelstudio": labelstudio.FILE}.get(form, "Annotations")
+
+
+def _presented(form: str, out: Path, items: Iterable[Shown]) -> None:
+    """Write what a labelling program shows; for CVAT as one zip, with the labels that it must know beforehand."""
+    out.mkdir(parents=True, exist_ok=True)
+    if form != "cvat":
+        PRESENTERS[form](out, items)
+        return
+    with tempfile.TemporaryDirectory(prefix=".packed-", dir=out) as name:
+        folder = Path(name)
+        cvat.present(folder, items)
+        (folder / cvat.SPECIFICATION).replace(out / cvat.SPECIFICATION)
+        archives.packed(folder, out / TASK)
