@@ -69,29 +69,23 @@ class Correction:
 
 
 def settled(before: Boxes, after: Boxes, size: tuple[int, int]) -> Boxes:
-    """Return the labels after a person has looked, in which a box that was not touched is exactly the one of before.
+    """Return the labels after a person has looked, in which a box that was not moved is exactly where it was before.
 
     size: of the picture, px. Labelling programs round, and that must not move boxes.
     """
-    left = list(range(len(after.corners)))
-    order: list[tuple[Boxes, int]] = []
     side = np.array(size * 2, np.float32)
-    for i, corners in enumerate(before.corners):
-        close = np.abs((after.corners[np.array(left, np.intp)] - corners) * side).max(axis=1, initial=0) <= MOVED
-        alike = [j for j, near in zip(left, close, strict=True) if near and _marks(after, j) == _marks(before, i)]
-        if alike:
-            order.append((before, i))
-            left.remove(alike[0])
-    order += [(after, j) for j in left]
-    return Boxes(
-        np.array([one.corners[i] for one, i in order], np.float32).reshape(-1, 4),
-        np.array([one.classes[i] for one, i in order], np.int16),
-        np.array([one.ignored[i] for one, i in order], np.bool_),
-    )
-
-
-def _marks(boxes: Boxes, i: int) -> tuple[int, bool]:
-    return int(boxes.classes[i]), bool(boxes.ignored[i])
+    distance = np.abs((before.corners[:, None] - after.corners[None]) * side).max(axis=2)
+    alike = (before.classes[:, None] == after.classes[None]) & (before.ignored[:, None] == after.ignored[None])
+    order: dict[int, int] = {}
+    for allowed in ((distance <= MOVED) & alike, distance <= MOVED):  # of two boxes in one place the one that is alike
+        for i, j in np.argwhere(allowed).tolist():
+            if i not in order and j not in order.values():
+                order[i] = j
+    kept = np.array(sorted(order), np.intp)
+    rest = np.array([j for j in range(len(after.classes)) if j not in order.values()], np.intp)
+    places = np.concatenate([np.array([order[i] for i in kept], np.intp), rest])
+    corners = np.concatenate([before.corners[kept], after.corners[rest]])
+    return Boxes(corners, after.classes[places], after.ignored[places])
 
 
 def changes(before: Boxes, after: Boxes) -> Changes:

@@ -79,8 +79,7 @@ def merge_command(args: argparse.Namespace, console: Console) -> None:
     was_sent, problems = sent.read(args.sent), Problems()
     args.corrections.mkdir(parents=True, exist_ok=True)
     with archives.unpacked(existing(args.input), args.corrections) as root:
-        stated = labelstudio.stated if _is_json(root) else cvat.stated
-        items = stated(root, problems)
+        items = _stated(root, args.input, problems)
         found = merging.merged(items, _hashes(root), was_sent, samples, classes, problems)
     mapping.refuse_unmapped(problems.unmapped)
     for problem in problems.found:
@@ -98,8 +97,14 @@ def merge_command(args: argparse.Namespace, console: Console) -> None:
         raise DataError(f"{left} pictures of {args.input} were not merged: what is wrong with each is listed above.")
 
 
-def _is_json(root: Path) -> bool:
-    return root.suffix.lower() == ".json" or (root.is_dir() and not any(root.rglob(cvat.FILE)))
+def _stated(root: Path, given: Path, problems: Problems) -> Iterator[Labelled]:
+    """Return what came back, of whichever program. given: as the person named it."""
+    xml = root.suffix.lower() == ".xml" or (root.is_dir() and any(root.rglob(cvat.FILE)))
+    if not xml and root.suffix.lower() != ".json" and not (root.is_dir() and any(root.glob("*.json"))):
+        raise UsageError(
+            f"{given} is no export that can be merged: choose CVAT for images 1.1 in CVAT, JSON in Label Studio."
+        )
+    return cvat.stated(root, problems) if xml else labelstudio.stated(root, problems)
 
 
 def _hashes(root: Path) -> Callable[[Labelled], str]:
