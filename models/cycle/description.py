@@ -38,21 +38,28 @@ class _Part(BaseModel):
 class PictureSet(_Part):
     """One labelled set, as `models.data import` takes it. Paths are relative to the file that names them.
 
-    folder: of the set, or its zip. test: its pictures evaluate, and never teach.
+    folder: of the set, or its zip. corrections: folder of what people corrected in it since, from `models.data merge`.
+    test: its pictures evaluate, and never teach.
     """
 
     name: str = Field(pattern=rf"^{_NAME}$")
     folder: str = Field(min_length=1)
-    format: Literal["yolo", "voc", "coco", "csv", "cvat"]
+    format: Literal["yolo", "voc", "coco", "csv", "cvat", "labelstudio"]
     licence: str = ""
     origin: str = ""
     camera: str = ""
     sources: str = ""
     pictures: str = ""
     credits: str = ""
+    corrections: str = ""
     aspect: float | None = None
     classes: dict[str, str] = Field(default_factory=dict)
     test: bool = False
+
+    def paths(self) -> list[str]:
+        """Return all files and folders that an import of the set reads."""
+        named = (self.folder, self.sources, self.pictures, self.credits, self.corrections)
+        return [path for path in named if path]
 
     @model_validator(mode="after")
     def _stated(self) -> PictureSet:
@@ -223,7 +230,7 @@ class Description(_Part):
 
     def paths(self) -> list[str]:
         """Return all files and folders that somebody else must have made, as they are named."""
-        named = [path for one in self.sets for path in (one.folder, one.sources, one.pictures, one.credits)]
+        named = [path for one in self.sets for path in one.paths()]
         named += [self.training.weights, *self.training.trusted, *self.evaluation.clips]
         named += self.mixture.weights if self.mixture else []
         return [path for path in (*named, self.evaluation.agreement, self.gate.policy) if path]

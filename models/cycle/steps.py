@@ -57,12 +57,12 @@ class Steps:
     def _import(self, one: PictureSet) -> Step:
         out = _shards(one)
         words = [one.folder, "--format", one.format, "--out", str(out), "--replace"]
-        for name in ("licence", "origin", "camera", "sources", "pictures", "credits", "aspect"):
+        for name in ("licence", "origin", "camera", "sources", "pictures", "credits", "corrections", "aspect"):
             if value := getattr(one, name):
                 words += [f"--{name}", str(value)]
         if one.classes:
             words += ["--class", *(f"{theirs}={ours}" for theirs, ours in one.classes.items())]
-        inputs = tuple(Path(name) for name in (one.folder, one.sources, one.pictures, one.credits) if name)
+        inputs = tuple(map(Path, one.paths()))
         return simple(f"import {one.name}", (), inputs, "models.data", ("import", *words), (out,), _DATA)
 
     def _check(self) -> Step:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from models.common.geometry import iou_matrix
 from models.data.errors import UsageError
 from models.data.formats import Place, Shown
-from models.data.report.suspects import KINDS, Suspect
+from models.data.report.suspects import APART, KINDS, TWICE, Suspect
 from models.data.samples import CLASSES, Sample
 
 REPORT: Final = "report.json"
@@ -53,29 +54,33 @@ def chosen(suspects: Iterable[Suspect], known: Iterable[str], kinds: Sequence[st
     return list(pictures.values())[:most]
 
 
-def shown(samples: Iterable[Sample], doubts: Mapping[str, Sequence[Suspect]]) -> Iterator[tuple[Shown, int]]:
-    """Yield the doubted pictures with what is suspected, and how many doubts are about labels that are gone.
+def holds(suspect: Suspect, sample: Sample) -> bool:
+    """Return True when the labels of the picture are still such that the suspect is in question."""
+    near = iou_matrix(np.array([suspect.box], np.float32), sample.boxes)[0]
+    if suspect.label is None:
+        return bool(near.max(initial=0) < APART)
+    alone = suspect.kind == "double label" and (near >= TWICE).sum() <= 1
+    return not alone and _place(suspect, sample) is not None
 
-    doubts: sha256 of a picture -> its suspects.
-    """
-    for sample in samples:
-        if sample.sha256 in doubts:
-            yield _shown(sample, doubts[sample.sha256])
+
+def _place(suspect: Suspect, sample: Sample) -> int | None:
+    """Return the index of the label that a suspect is about, None when it is there no longer."""
+    exact = np.abs(sample.boxes - np.array(suspect.box, np.float32)).max(axis=1, initial=0) <= NEAR
+    here = np.flatnonzero(exact & (sample.classes == CLASSES.index(suspect.label or "")))
+    return int(here[0]) if len(here) else None
 
 
-def _shown(sample: Sample, suspects: Sequence[Suspect]) -> tuple[Shown, int]:
+def shown(sample: Sample, suspects: Iterable[Suspect]) -> Shown:
+    """Return a picture with what is suspected in it. suspects: those of it that hold."""
     says: list[list[str]] = [[] for _ in sample.boxes]
-    places, gone = [], 0
+    places = []
     for suspect in suspects:
-        if suspect.label is None:
+        index = None if suspect.label is None else _place(suspect, sample)
+        if index is None:
             places.append(Place(suspect.box, text(suspect)))
-            continue
-        near = np.abs(sample.boxes - np.array(suspect.box, np.float32)).max(axis=1, initial=0) <= NEAR
-        here = np.flatnonzero(near & (sample.classes == CLASSES.index(suspect.label)))
-        gone += not len(here)
-        for i in here[:1]:
-            says[i].append(text(suspect))
-    return Shown(sample, tuple("; ".join(texts) for texts in says), tuple(places)), gone
+        else:
+            says[index].append(text(suspect))
+    return Shown(sample, tuple("; ".join(texts) for texts in says), tuple(places))
 
 
 def text(suspect: Suspect) -> str:

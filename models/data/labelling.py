@@ -47,27 +47,27 @@ def prelabel_command(args: argparse.Namespace, console: Console) -> None:
 def doubtful_command(args: argparse.Namespace, console: Console) -> None:
     """Send the pictures with labels in doubt, as `report` lists them, to CVAT or Label Studio."""
     index = shards.read_index(args.shards)
-    suspects = doubts.read_suspects(args.report)
     free(args.out, args.out / sent.FILE, args.replace)
-    pictures = doubts.chosen(
-        suspects, (one.sha256 for one in index.entries), [NAMES[name] for name in args.kinds], args.most
-    )
+    kinds, known = [NAMES[name] for name in args.kinds], [one.sha256 for one in index.entries]
+    pictures = doubts.chosen(doubts.read_suspects(args.report), known, kinds, args.most)
     if not pictures:
         raise DataError(f"{args.report} doubts no label of these kinds in {args.shards}.")
-    seen, gone, samples = list[sent.Picture](), 0, shards.read(index.files)
-
-    def shown() -> Iterator[Shown]:
-        nonlocal gone
-        for item, lost in doubts.shown(samples, {rows[0].sha256: rows for rows in pictures}):
-            gone += lost
-            yield item
-
-    _presented(args.format, args.out, progress(_noted(shown(), seen), "writing", console, len(pictures)))
+    chosen = {rows[0].sha256: rows for rows in pictures}
+    held = {
+        sample.sha256: [suspect for suspect in chosen[sample.sha256] if doubts.holds(suspect, sample)]
+        for sample in shards.read(index.files)
+        if sample.sha256 in chosen
+    }
+    total = sum(map(len, held.values()))
+    if not total:
+        raise DataError(f"The labels of {args.shards} are others than those in {args.report}: make the report again.")
+    seen = list[sent.Picture]()
+    items = (doubts.shown(one, held[one.sha256]) for one in shards.read(index.files) if held.get(one.sha256))
+    _presented(args.format, args.out, progress(_noted(items, seen), "writing", console, len(held)))
     sent.write(args.out, seen)
-    total = sum(map(len, pictures))
     console.print(f"{total} doubts on {len(seen)} pictures in {args.out}", soft_wrap=True)
-    if gone:
-        console.print(f"{gone} of them are about labels that are no longer there: make the report again.")
+    if gone := sum(map(len, pictures)) - total:
+        console.print(f"{gone} doubts were left out, for their labels are others now: make the report again.")
 
 
 def merge_command(args: argparse.Namespace, console: Console) -> None:

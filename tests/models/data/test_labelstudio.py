@@ -144,7 +144,11 @@ def test_the_picture_is_found_by_each_kind_of_address(tmp_path: Path, data: dict
 
 
 def test_a_damaged_task_costs_no_other_one(tmp_path: Path) -> None:
-    bad = [{"data": 3}, {"data": {"image": "data:image/jpeg;base64,AAAA"}}, {"data": {}, "annotations": [7]}]
+    bad: list[dict[str, Any]] = [
+        {"data": 3},
+        {"data": {"image": "data:image/jpeg;base64,AAAA"}},
+        {"data": {}, "annotations": [7]},
+    ]
     found, problems = imported("labelstudio", written(tmp_path, *bad, task(annotation(region()))))
     assert len(found) == 1
     assert [kind for kind, _ in kinds(problems)] == ["unreadable label"] * len(bad)

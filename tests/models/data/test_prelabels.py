@@ -79,7 +79,7 @@ def test_labels_of_a_detector_are_taken_once_a_person_has_looked(
     stills: Path, tmp_path: Path, form: str, look: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = prelabelled(stills, form, tmp_path / "out")
-    words = ("import", made, "--format", form, *OURS, "--out")
+    words: list[str | Path] = ["import", made, "--format", form, *OURS, "--out"]
     assert run(*words, tmp_path / "s") == 1
     assert "2 not looked at" in capsys.readouterr().err
     assert run(*words, tmp_path / "unchecked", "--unchecked") == 0
