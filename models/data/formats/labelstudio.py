@@ -208,7 +208,8 @@ def _write(folder: Path, items: Iterable[Shown], key: str) -> None:
 
 def interface() -> str:
     """Return the labelling interface of a project, as its settings take it."""
-    labels = "".join(f'    <Label value="{name}"/>\n' for name in (*CLASSES, DOUBT))
+    labels = "".join(f'    <Label value="{name}"/>\n' for name in CLASSES)
+    labels += f'    <Label value="{DOUBT}" background="red"/>\n'
     return (
         f'<View>\n  <Header value="${_SAYS}"/>\n'
         f'  <RectangleLabels name="{_LABEL}" toName="{_IMAGE}" canRotate="false">\n{labels}  </RectangleLabels>\n'

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge_app.detectors.tflite import TfliteDetector
+from edge_app.harvest.voc import Label, annotation
 from models.data import shards
 from models.data.commands import main
 from models.data.formats.labelstudio import interface
@@ -104,6 +105,21 @@ def test_the_labels_are_what_the_detector_sees(stills: Path, tmp_path: Path, for
     side = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
     np.testing.assert_allclose(found.boxes * side, np.clip(seen.boxes, 0, side), rtol=0, atol=1e-3)
     assert found.classes.tolist() == seen.classes.tolist()
+
+
+def test_frames_of_the_harvest_are_not_taken_before_a_person_has_saved_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("Annotations", "JPEGImages"):
+        (tmp_path / "day" / folder).mkdir(parents=True)
+    (tmp_path / "day/JPEGImages/a.jpg").write_bytes(encoded(1))
+    found = annotation("a.jpg", (64, 36), [Label("car", (10, 10, 30, 30), 0.9)], "a device")
+    (tmp_path / "day/Annotations/a.xml").write_bytes(found)
+    words: list[str | Path] = ["import", tmp_path / "day", "--format", "voc", *OURS, "--out", tmp_path / "s"]
+    assert run(*words) == 1
+    assert "1 not looked at" in capsys.readouterr().err
+    save(tmp_path / "day")
+    assert run(*words) == 0
 
 
 def test_unusable_pictures_are_listed_and_none_at_all_is_a_sentence(
