@@ -88,6 +88,11 @@ def settled(before: Boxes, after: Boxes, size: tuple[int, int]) -> Boxes:
     return Boxes(corners, after.classes[places], after.ignored[places])
 
 
+def alike(first: Boxes, second: Boxes, size: tuple[int, int]) -> bool:
+    """Return True when two labellings of a picture are the same but for rounding. size: of the picture, px."""
+    return same(settled(first, second, size), first)
+
+
 def changes(before: Boxes, after: Boxes) -> Changes:
     """Return how many boxes were changed. Boxes that overlap by half are one vehicle, the most alike first."""
     table = iou_matrix(before.corners, after.corners)
@@ -115,11 +120,11 @@ def corrected(sample: Sample, known: Sequence[Correction]) -> tuple[Sample, Stat
     if not known:
         return sample, "untouched"
     states = [known[0].before, *(one.after for one in known)]
-    connected = all(same(one.after, two.before) for one, two in pairwise(known))
-    present = of_sample(sample)
-    if not connected or not any(same(present, state) for state in states):
+    present, size = of_sample(sample), (sample.width, sample.height)
+    connected = all(alike(one.after, two.before, size) for one, two in pairwise(known))
+    if not connected or not any(alike(present, state, size) for state in states):
         return sample, "conflict"
-    if same(present, states[-1]):
+    if alike(present, states[-1], size):
         return sample, "already"
     return with_boxes(sample, states[-1]), "corrected"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from models.data.boxes import Boxes, checked, of_sample, same
-from models.data.corrections import Changes, Correction, changes, settled
+from models.data.corrections import Changes, Correction, alike, changes, settled
 from models.data.fingerprints import Usable
 from models.data.formats import Labelled
 from models.data.problems import Problems
@@ -95,9 +95,9 @@ def _one(
         problems.add("not merged", item.labels, f"{item.picture}: {why}")
     elif same(before, after):
         result.unchanged += 1
-    elif same(present, after):
+    elif alike(present, after, size):
         result.already += 1
-    elif not same(present, before):
+    elif not alike(present, before, size):
         boxes = f"{len(before.corners)} boxes then, {len(present.corners)} now"
         problems.add("labels changed", item.labels, f"{item.picture}: since it was sent ({boxes}); send it again")
     else:

@@ -131,7 +131,10 @@ def _file(data: Mapping[str, Any]) -> str:
         raise ValueError("its data name no picture")
     parts = urlsplit(address)
     local = parse_qs(parts.query).get("d")  # of local storage: /data/local-files/?d=folder/a.jpg
-    return unquote(local[0]) if local else _UPLOADED.sub("", unquote(parts.path).rpartition("/")[2])
+    if local:
+        return unquote(local[0])
+    folder, _, name = unquote(parts.path).rpartition("/")
+    return _UPLOADED.sub("", name) if "/upload/" in f"{folder}/" else name
 
 
 def _names_file(value: str) -> bool:

@@ -101,6 +101,8 @@ def test_corrections_follow_each_other_from_wherever_the_picture_is() -> None:
     assert corrected(found, chain(first, second)) == (found, "conflict")
     assert corrected(picture, [*chain(first, second), *chain(first, third)]) == (picture, "conflict")
     assert corrected(picture, []) == (picture, "untouched")
+    rounded = replace(picture, boxes=picture.boxes + np.float32(1e-4))  # 0.006 px of 64
+    assert corrected(rounded, chain(first, second))[1] == "corrected"
 
 
 def test_files_of_corrections_are_numbered_and_read_in_their_order(tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def test_a_region_that_is_no_upright_box_is_listed_and_counted(
         ({"image": "/data/upload/1/056dfd17-a%20b.jpg"}, "a b.jpg"),
         ({"image": "/data/local-files/?d=road/a.jpg"}, "road/a.jpg"),
         ({"image": "s3://bucket/road/a.jpg"}, "a.jpg"),
+        ({"image": "s3://bucket/road/20261130-a.jpg"}, "20261130-a.jpg"),
         ({"image": "data:image/jpeg;base64,AAAA", "picture": "road/a.jpg"}, "road/a.jpg"),
     ],
 )

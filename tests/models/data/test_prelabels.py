@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,19 @@ def test_unusable_pictures_are_listed_and_none_at_all_is_a_sentence(
     assert "--replace" in capsys.readouterr().err
     assert run("prelabel", folder, "--model", folder / "a.jpg", *words[2:], "--replace") == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_labels_for_cvat_have_every_name_that_annotations_use(stills: Path, tmp_path: Path) -> None:
+    """CVAT refuses a file with a label that it does not know, and drops unknown attributes."""
+    with zipfile.ZipFile(prelabelled(stills, "cvat", tmp_path / "out")) as archive:
+        root = ET.fromstring(archive.read("annotations.xml"))
+    known = {one["name"]: one for one in json.loads((tmp_path / "out/labels.json").read_text())}
+    shapes = [shape for image in root.iter("image") for shape in image]
+    assert len(shapes) > 2
+    for shape in shapes:
+        one = known[shape.attrib["label"]]
+        assert one["type"] == {"box": "rectangle"}.get(shape.tag, shape.tag)
+        assert {each.attrib["name"] for each in shape} == {each["name"] for each in one["attributes"]}
 
 
 def test_the_interface_of_label_studio_knows_every_name_that_tasks_use(stills: Path, tmp_path: Path) -> None:
