@@ -13,7 +13,7 @@ from edge_app.records import FloatArray
 from models.data.fingerprints import Usable, turned
 from models.data.formats import Labelled, Row
 from models.data.mapping import SKIP, normalised
-from models.data.problems import Problems
+from models.data.problems import Kind, Problems
 from models.data.samples import CLASSES, OTHER, Sample
 
 SLACK: Final = 0.002
@@ -76,7 +76,7 @@ def checked(item: Labelled, picture: Usable, classes: Mapping[str, str], problem
     for row in item.rows:
         label = classes.get(normalised(row.label))
         if label is None:
-            problems.add("unknown class", item.labels, f"{row.label!r} is none of ours; map it with --class", row.line)
+            _list("unknown class", item, row, f"{row.label!r} is none of ours; map it with --class", problems)
             problems.unmapped[row.label] += 1
         if label is None or label == SKIP:
             continue
@@ -130,12 +130,17 @@ def _clipped(item: Labelled, row: Row, box: NDArray[np.float64], problems: Probl
     inner = np.clip(box, 0, 1).astype(np.float32)
     text = "x0 {:g} y0 {:g} x1 {:g} y1 {:g}".format(*row.corners)
     if not (box[2:] > box[:2]).all():
-        problems.add("zero area", item.labels, f"{row.label} {text} has no width or no height", row.line)
+        _list("zero area", item, row, f"{row.label} {text} has no width or no height", problems)
         return None
     share = np.prod(np.maximum(inner[2:] - inner[:2], 0)) / np.prod(box[2:] - box[:2])
     if share < INSIDE or not (inner[2:] > inner[:2]).all():
-        problems.add("box outside", item.labels, f"{row.label} {text} is mostly outside the picture", row.line)
+        _list("box outside", item, row, f"{row.label} {text} is mostly outside the picture", problems)
         return None
     if np.abs(inner - box).max() > SLACK:
-        problems.add("box clipped", item.labels, f"{row.label} {text} sticks out of the picture", row.line)
+        _list("box clipped", item, row, f"{row.label} {text} sticks out of the picture", problems)
     return inner
+
+
+def _list(kind: Kind, item: Labelled, row: Row, what: str, problems: Problems) -> None:
+    """List a box, with its picture where no line tells the place in a file about many pictures."""
+    problems.add(kind, item.labels, what if row.line else f"{item.picture.name}: {what}", row.line)

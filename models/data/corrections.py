@@ -115,6 +115,11 @@ def changes(before: Boxes, after: Boxes) -> Changes:
     )
 
 
+def repeats(one: Correction, known: Sequence[Correction]) -> bool:
+    """Return True when a correction is the last of those known of its picture: a merge that was cut off is repeated."""
+    return bool(known) and same(known[-1].before, one.before) and same(known[-1].after, one.after)
+
+
 def corrected(sample: Sample, known: Sequence[Correction]) -> tuple[Sample, State]:
     """Return a sample with the corrections of its picture, oldest first, and what they did."""
     if not known:

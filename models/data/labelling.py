@@ -80,14 +80,16 @@ def merge_command(args: argparse.Namespace, console: Console) -> None:
     args.corrections.mkdir(parents=True, exist_ok=True)
     with archives.unpacked(existing(args.input), args.corrections) as root:
         items = _stated(root, args.input, problems)
-        found = merging.merged(items, _hashes(root), was_sent, samples, classes, problems)
+        known = corrections.read(args.corrections)
+        found = merging.merged(items, _hashes(root), was_sent, samples, known, classes, problems)
     mapping.refuse_unmapped(problems.unmapped)
     for problem in problems.found:
-        console.print(f"{problem.file}: {problem.kind}: {problem.what}", markup=False, soft_wrap=True)
+        console.print(f"{args.input}: {problem.kind}: {problem.what}", markup=False, soft_wrap=True)
     if found.found:
-        known = corrections.write(args.corrections, args.input.name, found.found)
+        fresh = [one for one in found.found if not corrections.repeats(one, known.get(one.sha256, ()))]
+        kept = corrections.write(args.corrections, args.input.name, fresh) if fresh else args.corrections
         shards.relabel(index, {one.name: one.after for one in found.found})
-        console.print(f"{len(found.found)} pictures corrected ({found.total.text}), kept in {known}", soft_wrap=True)
+        console.print(f"{len(found.found)} pictures corrected ({found.total.text}), kept in {kept}", soft_wrap=True)
     else:
         console.print(f"Nothing to correct in {args.shards}.", soft_wrap=True)
     counts = f"{found.unchanged} came back as they were sent, {found.already} were merged before, "

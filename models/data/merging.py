@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from models.data.boxes import Boxes, checked, of_sample, same
-from models.data.corrections import Changes, Correction, alike, changes, settled
+from models.data.corrections import Changes, Correction, alike, changes, repeats, settled
 from models.data.fingerprints import Usable
 from models.data.formats import Labelled
 from models.data.problems import Problems
@@ -44,13 +44,14 @@ def merged(
     sha256_of: Callable[[Labelled], str],
     sent: Sent,
     samples: Sequence[Sample],
+    known: Mapping[str, Sequence[Correction]],
     classes: Mapping[str, str],
     problems: Problems,
 ) -> Merged:
     """Return the corrections that came back, and list in `problems` what is not merged, and why.
 
     items: what the labelling program says. sha256_of: hash of an item's picture, "" when it did not come along.
-    samples: of the set, without bytes. classes: normalised class name -> ours.
+    samples: of the set, without bytes. known: sha256 -> earlier corrections. classes: normalised class name -> ours.
     A picture is found by its sha256, else by the file name under which it was sent, else by its name in the set.
     """
     result = Merged()
@@ -69,21 +70,29 @@ def merged(
         elif item.unchecked or item.unlabelled:
             result.unseen += 1
         else:
-            _one(item, sample, sent.labels[sample.sha256], classes, problems, result)
+            earlier = known.get(sample.sha256, ())
+            _one(item, sample, sent.labels[sample.sha256], earlier, classes, problems, result)
         met.update([sample.sha256] if sample else [])
     return result
 
 
 def _one(
-    item: Labelled, sample: Sample, before: Boxes, classes: Mapping[str, str], problems: Problems, result: Merged
+    item: Labelled,
+    sample: Sample,
+    before: Boxes,
+    earlier: Sequence[Correction],
+    classes: Mapping[str, str],
+    problems: Problems,
+    result: Merged,
 ) -> None:
-    """Decide about one picture that was sent. before: its labels at that time."""
+    """Decide about one picture that was sent. before: its labels at that time. earlier: corrections of it."""
     own = Problems(unmapped=problems.unmapped)
     size = (sample.width, sample.height)
     found = checked(item, Usable(b"", size, size, 1, ()), classes, own)
     after, present = settled(before, found, size), of_sample(sample)
     problems.found += own.found
-    lost = item.lost + sum(one.kind in LOST for one in own.found)
+    one = Correction(sample.name, sample.sha256, before, after, item.by, item.at)
+    lost = item.lost + sum(problem.kind in LOST for problem in own.found)
     if lost:
         why = f"{lost} of its boxes cannot be used (listed here): mend them in the labelling program and export again"
         problems.add("not merged", item.labels, f"{item.picture}: {why}")
@@ -100,5 +109,8 @@ def _one(
     elif not alike(present, before, size):
         boxes = f"{len(before.corners)} boxes then, {len(present.corners)} now"
         problems.add("labels changed", item.labels, f"{item.picture}: since it was sent ({boxes}); send it again")
+    elif earlier and not (repeats(one, earlier) or alike(earlier[-1].after, before, size)):
+        why = "the set lacks earlier corrections of it: import it with --corrections, and send it again"
+        problems.add("labels changed", item.labels, f"{item.picture}: {why}")
     else:
-        result.found.append(Correction(sample.name, sample.sha256, before, after, item.by, item.at))
+        result.found.append(one)

@@ -87,7 +87,7 @@ def _stated(path: Path, problems: Problems) -> Iterator[Labelled]:
         if not name:
             problems.add("missing picture", path, "an image without a name is not there")
             continue
-        rows = [_row(element, path, problems) for element in image if element.tag not in _WITHOUT_EXTENT]
+        rows = [_row(element, name, path, problems) for element in image if element.tag not in _WITHOUT_EXTENT]
         yield Labelled(
             name=without_suffix(name),
             picture=Path(name),
@@ -109,8 +109,8 @@ def _size(image: ET.Element) -> tuple[int, int] | None:
         return None
 
 
-def _row(element: ET.Element, path: Path, problems: Problems) -> Row | None:
-    """Return a shape as a box; list one that is none and return None."""
+def _row(element: ET.Element, name: str, path: Path, problems: Problems) -> Row | None:
+    """Return a shape as a box; list one that is none and return None. name: of the picture."""
     try:
         if element.tag not in _SHAPES:
             raise ValueError("it is no box; draw one around the vehicle")
@@ -119,7 +119,7 @@ def _row(element: ET.Element, path: Path, problems: Problems) -> Row | None:
         if not label:
             raise ValueError("it has no label")
     except ValueError as error:
-        problems.add("malformed line", path, f"{element.tag}: {error}")
+        problems.add("malformed line", path, f"{name}: {element.tag}: {error}")
         return None
     flags = {one.get("name", "").lower(): (one.text or "").strip().lower() for one in element.findall("attribute")}
     return Row(label, corners, None, ignored=any(flags.get(name) in ("true", "1", "yes") for name in _IGNORED))

@@ -99,7 +99,7 @@ def _item(task: Mapping[str, Any], path: Path, problems: Problems) -> Labelled:
     used = (done or guessed)[-1]
     regions = _regions(used)
     ignored = {one.get("id") for one in used["result"] if one.get("from_name") == _IGNORED}
-    rows = [_row(one, one.get("id") in ignored, f"{path.name}: {name}", path, problems) for one in regions]
+    rows = [_row(one, one.get("id") in ignored, name, path, problems) for one in regions]
     return Labelled(
         name=without_suffix(name),
         picture=Path(name),
@@ -164,8 +164,8 @@ def _size(regions: Iterable[Mapping[str, Any]]) -> tuple[int, int] | None:
     return next(((w, h) for w, h in sizes if isinstance(w, int) and isinstance(h, int)), None)
 
 
-def _row(region: Mapping[str, Any], ignored: bool, where: str, path: Path, problems: Problems) -> Row | None:
-    """Return a region as a box in 0..1; list one that is none and return None."""
+def _row(region: Mapping[str, Any], ignored: bool, name: str, path: Path, problems: Problems) -> Row | None:
+    """Return a region as a box in 0..1; list one that is none and return None. name: of the picture."""
     try:
         kind, value = str(region["type"]), region["value"]
         if kind not in ("rectanglelabels", "polygonlabels"):
@@ -176,7 +176,7 @@ def _row(region: Mapping[str, Any], ignored: bool, where: str, path: Path, probl
             raise ValueError("it has no label")
         return Row(str(value[kind][0]), _corners(kind, value), None, ignored)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        problems.add("malformed line", path, f"{where}: {region.get('type', 'region')}: {error}")
+        problems.add("malformed line", path, f"{name}: {region.get('type', 'region')}: {error}")
         return None
 
 

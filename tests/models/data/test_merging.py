@@ -117,8 +117,8 @@ def test_labels_that_were_changed_in_between_are_told_and_stay(city: City, capsy
 @pytest.mark.parametrize(
     ("work", "says"),
     [
-        (lambda one: one["a.jpg"].turn(0), "turned"),
-        (lambda one: one["a.jpg"].move(0, 60), "mostly outside"),
+        (lambda one: one["a.jpg"].turn(0), "malformed line: a.jpg: "),
+        (lambda one: one["a.jpg"].move(0, 60), "box outside: a.jpg: car"),
         (lambda one: one["a.jpg"].relabel(0, "ufo"), "did you mean|Nothing was written"),
     ],
 )
@@ -230,6 +230,32 @@ def test_an_import_brings_the_corrections_back_byte_for_byte(city: City, capsys:
     assert "2 of them have other labels" in capsys.readouterr().err
     for name in ("index.json", "part-00000.tfrecord"):
         assert (again / name).read_bytes() == (city.shards / name).read_bytes()
+
+
+def test_a_merge_that_was_cut_off_is_repeated_and_recorded_once(city: City) -> None:
+    """The record is written first: what is in the shards is never without one."""
+    back, start = city.back(decide), city.folder / "start"
+    shutil.copytree(city.shards, start)
+    assert city.merge(back) == 0
+    whole = city.files()
+    shutil.rmtree(city.shards)
+    shutil.copytree(start, city.shards)
+    assert city.merge(back) == 0
+    assert city.files() == whole
+    assert len(list(city.corrections.iterdir())) == 1
+
+
+def test_a_set_that_lacks_earlier_corrections_is_told(city: City, capsys: pytest.CaptureFixture[str]) -> None:
+    start = city.folder / "start"
+    shutil.copytree(city.shards, start)
+    assert city.merge(city.back(decide)) == 0
+    shutil.rmtree(city.shards)
+    shutil.copytree(start, city.shards)
+    before = city.files()
+    assert city.merge(city.back(lambda pictures: pictures["a.jpg"].remove(0), "other")) == 1
+    assert "import it with --corrections, and send it again" in capsys.readouterr().err
+    assert city.files() == before
+    assert len(list(city.corrections.iterdir())) == 1
 
 
 def test_an_import_tells_corrections_that_no_longer_fit(city: City, capsys: pytest.CaptureFixture[str]) -> None:
