@@ -98,7 +98,7 @@ def _item(task: Mapping[str, Any], path: Path, problems: Problems) -> Labelled:
         problems.add("labelled twice", path, f"{name}: by {who}; the first of these is used")
     used = (done or guessed)[-1]
     regions = _regions(used)
-    ignored = {one.get("id") for one in used["result"] if one.get("from_name") == _IGNORED}
+    ignored = {one.get("id") for one in used["result"] if _IGNORED in one.get("value", {}).get("choices", ())}
     rows = [_row(one, one.get("id") in ignored, name, path, problems) for one in regions]
     return Labelled(
         name=without_suffix(name),

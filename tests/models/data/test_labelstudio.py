@@ -57,7 +57,8 @@ def test_boxes_are_in_percent_and_polygons_become_boxes(tmp_path: Path) -> None:
 
 def test_a_choice_on_a_region_says_that_it_is_ignored(tmp_path: Path) -> None:
     choice = region() | {"type": "choices", "from_name": "ignored", "value": {"choices": ["ignored"]}}
-    written(tmp_path, task(annotation(region(), choice, region("bus") | {"id": "r2"})))
+    taken_back = choice | {"id": "r2", "value": {"choices": []}}
+    written(tmp_path, task(annotation(region(), choice, region("bus") | {"id": "r2"}, taken_back)))
     (found,), problems = imported("labelstudio", tmp_path)
     assert problems.found == []
     assert found.ignored.tolist() == [True, False]
