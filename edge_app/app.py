@@ -25,13 +25,15 @@ from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
 from edge_app.monitoring.health_report import Components, HealthReport
-from edge_app.mqtt.connection import MAX_PACKET, Timing
+from edge_app.mqtt.connection import MAX_PACKET
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
+from edge_app.mqtt.events import Timing
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import DirectionMeta, Health, LineMeta, Location, Meta
-from edge_app.mqtt.publisher import Publisher, will
+from edge_app.mqtt.presence import will
+from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Session
 from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
@@ -43,10 +45,10 @@ from edge_app.sources.masks import mask_source
 from edge_app.sources.recording import Recording
 from edge_app.sources.recording_series import RecordingSeries
 from edge_app.storage.archive import Keep
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
-from edge_app.system.clock import ClockMonitor
+from edge_app.system.clock import ClockMonitor, SteadyClock
 
 log = logging.getLogger(__name__)
 
@@ -222,6 +224,7 @@ def build_publisher(
     outbox: Outbox,
     health: Callable[[], Health],
     installation: Callable[[], str],
+    clock: SteadyClock,
 ) -> Publisher:
     """Build the publisher of counts, status, meta and health. health: returns the newest health message."""
     return Publisher(
@@ -233,6 +236,7 @@ def build_publisher(
         interval_s=config.counting.interval_s,
         installation=installation,
         birth_messages=build_announcement(config, device, lines).birth_messages,
+        utc=lambda: clock.at(time.time(), time.monotonic()),
     )
 
 
@@ -264,12 +268,15 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         outbox = Outbox(folder, Keep(config.store.keep_days * 86_400.0, config.store.keep_mb), ledger.standby)
         stack.callback(outbox.close)
         quality = build_quality(config, source)
-        publisher = build_publisher(config, device, lines, session, outbox, report.health, lambda: ledger.installation)
+        clock = SteadyClock(lambda: quality.unsynced)
+        publisher = build_publisher(
+            config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock
+        )
         notes = StatusText(source, pipeline, publisher, lambda: running.frames)
         preview = build_preview(config, notes, main)
         harvest = extras.harvester(config, device)
         running = Service(
-            source, pipeline, ledger, publisher, harvest=harvest, quality=quality, on_result=preview.update
+            source, pipeline, ledger, publisher, harvest=harvest, quality=quality, clock=clock, on_result=preview.update
         )
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}

@@ -30,8 +30,8 @@ from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import BrokerError, ConfigError, DetectorError, PreviewError, SourceEnded, SourceError
 from edge_app.harvest.folder import folder_problem
-from edge_app.mqtt.connection import Connected
 from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Connected
 from edge_app.mqtt.identity import client_id_of
 from edge_app.mqtt.session import probe as probe_broker
 from edge_app.preview.rtsp import choose_encoder

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.records import Crossing, IntervalCounts
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.journal import Identity, Journal, SavedState
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import ClosedInterval, Outbox

@@ -116,6 +116,23 @@ def test_what_changed_runs_again_and_what_came_out_the_same_ends_it(
     assert planned(path) == {}
 
 
+def test_what_people_corrected_is_an_input_of_the_import(tmp_path: Path) -> None:
+    named = SETS.replace('camera = "a"', 'camera = "a"\ncorrections = "corrections/a"')
+    folder = tmp_path / "corrections" / "a"
+    folder.mkdir(parents=True)
+    path = city(tmp_path, sets=named)
+    (words,) = [one.step.commands[0].words for one in running.opened(path).plan() if one.step.name == "import a"]
+    assert words[words.index("--corrections") + 1] == "corrections/a"
+    done(path)
+    (folder / "0001-back.json").write_text("{}")
+    found = planned(path)
+    assert found["import a"] == "corrections/a changed"
+    assert "import b" not in found
+    shutil.rmtree(folder)
+    with pytest.raises(CycleError, match="names corrections/a, which is not there"):
+        running.opened(path)
+
+
 def test_other_code_runs_a_step_again_but_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = city(tmp_path)
     done(path)

@@ -11,7 +11,7 @@ import pytest
 
 from models.common import fold_table
 from models.common.errors import BuildError
-from models.cycle.steps import Command
+from models.cycle.step import Command
 from models.data import shards
 from models.data.shards import Entry
 from models.folds import collecting, description, running
