@@ -14,7 +14,7 @@ from rich.console import Console
 
 from edge_app.config.model import DetectorConfig
 from edge_app.records import LABELS, Detections, FloatArray
-from models.evaluation import cyclists, document, observations, rows, sheets, tables
+from models.evaluation import cyclists, document, observations, report, rows, sheets, tables
 from models.evaluation.detection import SetResult, picture_set
 from models.evaluation.detection_outcomes import WRONG_CLASS
 from models.evaluation.labelled import SCORED, Picture
@@ -150,3 +150,13 @@ def test_the_sheet_of_two_wheelers_shows_no_other_confusion() -> None:
         ("here__100", 1),
     ]
     assert len(sheets.worst([one], WRONG_CLASS)) == 3
+
+
+def test_the_report_tells_it_and_shows_the_worst(tmp_path: Path) -> None:
+    page = report.write(tmp_path, [result()], {}, "command", "made").read_text()
+    assert "What cyclists are called" in page
+    row = "<td>40</td><td>0.750</td><td>0.250</td><td>0.000</td><td>0.000</td>"
+    assert row in page
+    assert "<td>16</td><td>0.062</td>" in page
+    assert "bicycle or not, worst pictures" in page
+    assert (tmp_path / "made" / "sheets" / "bicycle-or-not.jpg").exists()
