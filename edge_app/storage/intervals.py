@@ -16,7 +16,8 @@ Every time is UTC seconds of one clock, that of `Frame.captured_at`. The rules:
   the clock cannot observe a second twice and coverage stays within 0..1.
 - While this object lives no interval is skipped: after a stall or a forward step of the clock the missed ones close
   with coverage 0, at most the newest `max_missed_s` of them; the others are counted in `skipped`. A step of more than
-  `max_missed_s` makes none.
+  `max_missed_s` makes none. Nor is time made up that was told before a step back, under another installation: the empty
+  interval would count as the later one.
 - A clock that steps back across a closed interval (`is_behind`) cannot go on here: `restart` ends the open intervals
   and begins at the new time, under numbers of another installation.
 - `clock_stepped` are the intervals that a step forward has made, and those that contain a step of either direction: the
@@ -167,9 +168,13 @@ class Intervals:
         if self._newest > -math.inf:
             self._set_time(self._newest if before is None else before)
             self._mark_stepped(self._newest, self._newest)
-        self._repeats_until = max((line.newest_end for line in self._lines.values()), default=-math.inf)
+        told = {line.line: line.told_until for line in self._lines.values()}
+        self._repeats_until = max(told.values(), default=-math.inf)
         ended = [interval for line in self._lines.values() for interval in line.end_all()]
-        self._lines = {line.line: LineIntervals(line.line, self._counting, (), 0.0) for line in self._configured}
+        self._lines = {
+            line.line: LineIntervals(line.line, self._counting, (), 0.0, told_until=told[line.line])
+            for line in self._configured
+        }
         self._newest = self._last_frame = -math.inf
         self._jumps = []
         self._set_time(now)

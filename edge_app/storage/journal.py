@@ -10,97 +10,21 @@ import json
 import math
 import zlib
 from collections.abc import Collection, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Final
 
 from edge_app.errors import StoreError
-from edge_app.records import Counts, Crossing, IntervalCounts
+from edge_app.records import Crossing, IntervalCounts
 from edge_app.storage.archive import KEPT_IN_MEMORY, add_lost, expire, move_to_archive
 from edge_app.storage.counts import add_counts, zero_counts
 from edge_app.storage.folder_lock import ForeignFolderError
+from edge_app.storage.saved_state import EncodedInterval, Identity, JournalEntry, LineState, LostInterval, SavedState
 from edge_app.storage.schema import ADDED, APPLICATION_ID, PRUNE, TABLES, VERSION
 from edge_app.storage.sqlite import FILE, SUSPECT, Connection, DamagedError
 from edge_app.storage.takeover import Kept, Mark, Numbered, copy_tables, erase_mark, read_mark, withdraw, write_kept
 
 _VERSION_LIMIT: Final = 1000  # no newer program will reach this schema version: such a number means corruption
-
-
-@dataclass(frozen=True, slots=True)
-class LineState:
-    """State of a line after its newest closed interval.
-
-    seq: number of that interval. totals: counts of every class ever counted on the line. start, end: of that interval,
-    UTC s.
-    """
-
-    line: str
-    seq: int
-    totals: Counts
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """Crossing with the start of the interval in which it was counted, UTC s."""
-
-    start: float
-    crossing: Crossing
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedInterval:
-    """Closed interval ready for the outbox: the state of its line after it, its payload, and what it is counted under.
-
-    config: hash of the configuration; empty where it is not known. counts: the interval itself, to number it anew.
-    names: of the site and device that counted it; None for the present ones.
-    """
-
-    state: LineState
-    payload: str
-    installation: str = ""
-    config: str = ""
-    counts: IntervalCounts | None = None
-    names: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Under what intervals are numbered: another one means that numbers and totals begin anew."""
-
-    installation: str
-    site: str = ""
-    device: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LostInterval:
-    """Number of an interval that was dropped before it could be saved."""
-
-    installation: str
-    line: str
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class SavedState:
-    """State from which a ledger continues after a restart.
-
-    last_key: the newest key that the outbox has assigned. dropped: intervals lost since the file was made.
-    intervals: the open ones. journal: the crossings in them.
-    foreign: True when release 1.0 wrote the numbers last: those of 1.1 cannot go on from them.
-    taken_over: mark of a take-over from memory that may not be confirmed: numbers may have been told after it.
-    """
-
-    identity: Identity
-    last_key: int = 0
-    dropped: int = 0
-    lines: Sequence[LineState] = ()
-    intervals: Sequence[IntervalCounts] = ()
-    journal: Sequence[JournalEntry] = ()
-    foreign: bool = False
-    taken_over: Mark | None = None
 
 
 class Journal:

@@ -33,11 +33,11 @@ from edge_app.storage.counts import Counting
 from edge_app.storage.disk_fault import DiskFault
 from edge_app.storage.folder_lock import ForeignFolderError
 from edge_app.storage.intervals import Intervals
-from edge_app.storage.journal import Identity, JournalEntry, SavedState
 from edge_app.storage.ledger_file import LedgerFile, reason_of
 from edge_app.storage.ledger_state import LedgerState
 from edge_app.storage.memory_tables import MAX_IN_MEMORY, MemoryTables
 from edge_app.storage.outbox import ClosedInterval
+from edge_app.storage.saved_state import Identity, JournalEntry, SavedState
 from edge_app.storage.sqlite import DamagedError, Standby
 
 SAVE_EVERY_S: Final = 1.0

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from edge_app.errors import ConfigError, StoreError
 from edge_app.storage.folder_lock import is_locked, lock_folder
-from edge_app.storage.journal import Journal, LostInterval, SavedState
+from edge_app.storage.journal import Journal
 from edge_app.storage.ledger_state import LedgerState
+from edge_app.storage.saved_state import LostInterval, SavedState
 from edge_app.storage.sqlite import FILE, DamagedError, rename_damaged
 from edge_app.storage.takeover import Kept, read_kept
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from edge_app.records import IntervalCounts
-from edge_app.storage.journal import EncodedInterval, Identity, JournalEntry, LineState, LostInterval, SavedState
 from edge_app.storage.numbering import next_number
 from edge_app.storage.outbox import ClosedInterval
+from edge_app.storage.saved_state import EncodedInterval, Identity, JournalEntry, LineState, LostInterval, SavedState
 from edge_app.storage.takeover import Numbered
 
 log = logging.getLogger(__name__)

@@ -64,6 +64,7 @@ class LineIntervals:
     restored: open intervals of the run before.
     closed_end: end of the newest closed one, 0 without any.
     renamed: the restored ones are another device's, and nothing of them goes on here.
+    told_until: up to here another installation has told the line's time, so that no missed interval is made up.
     `first_start` is the earliest time that a new interval may contain; it is off the grid after a change.
     """
 
@@ -75,8 +76,9 @@ class LineIntervals:
         closed_end: float,
         *,
         renamed: bool = False,
+        told_until: float = -math.inf,
     ) -> None:
-        self.line, self.counting, self._renamed = line, counting, renamed
+        self.line, self.counting, self._renamed, self._told_until = line, counting, renamed, told_until
         self.open: dict[float, _OpenInterval] = {}
         self.opened = 0
         saved = sorted(restored, key=lambda interval: interval.start)
@@ -107,9 +109,9 @@ class LineIntervals:
         return min([self.first_start, *self.open])
 
     @property
-    def newest_end(self) -> float:
-        """End of the newest interval, open or closed."""
-        return max([self.first_start, *(interval.end for interval in self.open.values())])
+    def told_until(self) -> float:
+        """End of the newest interval, open or closed, of this installation or of one before a step back."""
+        return max([self._told_until, self.first_start, *(interval.end for interval in self.open.values())])
 
     def begin(self, now: float, change_at: float | None) -> None:
         """Begin the run at this time. change_at: begin of the new configuration; None when it has not changed."""
@@ -184,7 +186,7 @@ class LineIntervals:
         return [interval.snapshot() for interval in closed], skipped
 
     def _missed(self, until: float, max_missed_s: float, known: set[float]) -> tuple[list[_OpenInterval], int]:
-        """Move `first_start` on to the interval of `until`; return those in between that were never opened."""
+        """Move `first_start` on to the interval of `until`; return those in between that nobody has told of."""
         if self.counting is None:
             return [], 0
         length = self.counting.interval_s
@@ -196,7 +198,8 @@ class LineIntervals:
         skipped = oldest - first - sum(self.first_start <= start < oldest * length for start in known)
         self.opened += len(starts)
         self.first_start = current * length
-        return [_new(self.line, start, self.counting) for start in starts if start not in known], skipped
+        missed = [start for start in starts if start not in known and start >= self._told_until]
+        return [_new(self.line, start, self.counting) for start in missed], skipped
 
     def jump(self, now: float) -> None:
         """Make no intervals up to this time."""

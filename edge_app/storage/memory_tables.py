@@ -19,10 +19,11 @@ from typing import Final
 from edge_app.errors import StoreError
 from edge_app.records import IntervalCounts
 from edge_app.storage.intervals import Intervals
-from edge_app.storage.journal import EncodedInterval, Journal, JournalEntry, SavedState
+from edge_app.storage.journal import Journal
 from edge_app.storage.ledger_file import LedgerFile
 from edge_app.storage.ledger_state import LedgerState
 from edge_app.storage.numbering import close_former
+from edge_app.storage.saved_state import EncodedInterval, JournalEntry, SavedState
 from edge_app.storage.sqlite import Standby
 from edge_app.storage.takeover import Mark, Numbered
 

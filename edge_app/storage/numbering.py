@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from edge_app.records import IntervalCounts
 from edge_app.storage.counts import add_counts
-from edge_app.storage.journal import EncodedInterval, LineState, SavedState
 from edge_app.storage.outbox import ClosedInterval
+from edge_app.storage.saved_state import EncodedInterval, LineState, SavedState
 
 
 def next_number(
