@@ -21,7 +21,7 @@ from edge_app.camera_health.quality import QualityMonitor
 from edge_app.config.model import Config
 from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
 from edge_app.counting.tracker import Tracker, TrackerSettings
-from edge_app.detectors.manifest import refuse_unproven
+from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
 from edge_app.monitoring.health_report import Components, HealthReport
@@ -92,9 +92,16 @@ def build_detector(config: Config) -> TfliteDetector:
     return TfliteDetector(d.model, engines=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
 
 
+def with_classes(config: Config, manifest: Manifest) -> Config:
+    """Return the configuration with the classes that the detector counts, where the file names none."""
+    if "classes" in config.counting.model_fields_set:
+        return config
+    return config.model_copy(update={"counting": config.counting.model_copy(update={"classes": manifest.counted})})
+
+
 def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
     """Build detector, tracker and line counters into one pipeline, with nothing counted yet."""
-    t = config.tracker
+    t, counting = config.tracker, with_classes(config, detector.manifest).counting
     settings = TrackerSettings(
         strong=config.detector.score, association_radius=t.gate, confirm_s=t.confirm_s, lost_s=t.lost_s
     )
@@ -102,8 +109,8 @@ def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
         detector,
         Tracker(settings),
         build_lines(config),
-        config.counting.classes,
-        band=config.counting.dead_band,
+        counting.classes,
+        band=counting.dead_band,
         region=config.detector.region,
     )
 
@@ -250,6 +257,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         detector = build_detector(config)
         stack.callback(detector.close)
         refuse_unproven(detector.manifest, allowed=config.detector.allow_unproven)
+        config = with_classes(config, detector.manifest)
         main = MainStream(config.privacy.masks)
         source = mask_source(source, config.privacy.masks) if source else build_source(config, main)
         stack.callback(source.close)

@@ -171,7 +171,10 @@ class CountingConfig(Table):
     """Classes that are counted, and how often counts are published."""
 
     classes: Annotated[tuple[VehicleLabel, ...], Field(strict=False, min_length=1), AfterValidator(distinct)] = Field(
-        default=("car", "motorcycle", "bus", "truck"), description="Any of car, motorcycle, bus, truck, bicycle."
+        default=("car", "motorcycle", "bus", "truck"),
+        description="Any of car, motorcycle, bus, truck, bicycle. Without this key car, motorcycle, bus and truck, and "
+        "bicycle where the detector has passed the gate with bicycles.",
+        examples=[("car", "motorcycle", "bus", "truck")],
     )
     interval_s: int = Field(
         default=60, ge=10, le=3600, description="Length of an interval, s: 10 to 3600, and a divisor of 3600."

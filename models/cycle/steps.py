@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from models.common.errors import RegistryError
 from models.cycle import trainings
 from models.cycle.description import Description, PictureSet, recording
 from models.cycle.hashes import ABSENT, ROOT, Hashes
@@ -17,6 +18,7 @@ from models.cycle.step import Command, Step, simple
 from models.cycle.trainings import Trainings
 from models.evaluation.subject import short_names
 from models.registry import history
+from models.registry.files import read_json
 from models.registry.storage import Registry
 
 ARTEFACTS: Final = ROOT / "models" / "artefacts"
@@ -84,7 +86,7 @@ class Steps:
         return simple("split", self._imports, inputs, "models.data", words, (SPLIT,), _DATA)
 
     def _export(self) -> Step:
-        words = ("export", str(self._run), *self._trainings.learning(), "--out", "exported")
+        words = ("export", str(self._run), *self._trainings.learning(), "--out", "exported", *self._bicycles())
         inputs = (self._run / "weights.npz", self._run / "settings.json", self._run / "lineage.json")
         files = [self.candidate, Path("exported/float") / self.candidate.name]
         outputs = [one.with_suffix(suffix) for one in files for suffix in (".tflite", ".json")]
@@ -95,6 +97,14 @@ class Steps:
         name = self._cycle.input.model_name
         own = Path(self._cycle.gate.production) / f"{name}.tflite"
         return own if (self._folder / own).exists() else ARTEFACTS / f"{name}.tflite"
+
+    def _bicycles(self) -> tuple[str, ...]:
+        """Return the option of a detector that counts bicycles, when the one that it is to replace does."""
+        try:
+            manifest = read_json((self._folder / self.baseline).with_suffix(".json"))
+            return ("--bicycles",) if "bicycle" in manifest.get("counts", ()) else ()
+        except (RegistryError, AttributeError):
+            return ()  # the evaluation says what is wrong with it
 
     def _settled(self) -> str:
         sha256 = self._hashes.of(self.candidate)

@@ -188,6 +188,7 @@ def export(args: argparse.Namespace, console: Console) -> None:
             trim=not args.whole,
             record=record,
             name=args.name,
+            bicycles=args.bicycles,
         )
         for path in files:
             console.print(f"wrote {path}")

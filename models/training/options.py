@@ -46,6 +46,7 @@ def parser(program: str) -> argparse.ArgumentParser:
     two.add_argument(
         "--detail", type=_detail, default=1.0, metavar="0..1", help="shrink frames to this share of the input first (1)"
     )
+    two.add_argument("--bicycles", action="store_true", help="made to count bicycles: the gate has rules for that")
     two.add_argument("--whole", action="store_true", help="keep channels that never change")
     _share_option(two)
     return result

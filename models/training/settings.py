@@ -47,7 +47,7 @@ class Augmentation(_Part):
     grey: _Share = 0.04
     """The picture without colour, like that of an infrared camera."""
     paste: _Share = 0.25
-    """Motorcycles of other pictures are pasted in."""
+    """Motorcycles of other pictures are pasted in; see pasting.py."""
     bicycles: _Share = 0.3
     """The picture gets bicycles of the few pictures in which they are marked, or is one of these."""
     inset: _Share = 0.0

@@ -237,6 +237,21 @@ def test_what_is_in_production_is_not_judged_against_itself(tmp_path: Path) -> N
     assert state["steps"]["register"]["outcome"] == "done"
 
 
+def test_what_replaces_a_detector_that_counts_bicycles_is_made_to_count_them(tmp_path: Path) -> None:
+    path, production = city(tmp_path), tmp_path / "registry" / "production" / "ssdlite_mobilenet_v2_512x288.tflite"
+
+    def export() -> tuple[str, ...]:
+        (step,) = (one.step for one in running.opened(path).plan() if one.step.name == "export")
+        return step.commands[0].words
+
+    assert "--bicycles" not in export()
+    production.parent.mkdir(parents=True)
+    production.write_bytes(b"theirs")
+    for counts, expected in ((["car"], False), (["car", "bicycle"], True)):
+        production.with_suffix(".json").write_text(json.dumps({"counts": counts}))
+        assert ("--bicycles" in export()) == expected
+
+
 def test_without_promote_the_gate_is_the_end(tmp_path: Path) -> None:
     path = city(tmp_path, HEAD, SETS, REST + "[gate]\npromote = false\n")
     assert done(path) == ALL[:-1]

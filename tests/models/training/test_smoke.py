@@ -162,14 +162,22 @@ def test_the_file_loads_on_a_device_and_says_where_it_comes_from(
     folder, _ = trained
     best = weights.load(folder.weights)
     fits = fitted(folder, best, parts.validation)
-    for size in (SETTINGS.size, Size(160, 96)):
+    for size, bicycles in ((SETTINGS.size, False), (Size(160, 96), True)):
         model, plain = export(
-            folder, best, parts.training, tmp_path / str(size), quantisation=Recipe(pictures=4), fits=fits, size=size
+            folder,
+            best,
+            parts.training,
+            tmp_path / str(size),
+            quantisation=Recipe(pictures=4),
+            fits=fits,
+            size=size,
+            bicycles=bicycles,
         )
         image = scenes.decoded(parts.validation[0]).image
         for path in (model, plain):
             detector = TfliteDetector(path, score=0.0001)
             assert (detector.manifest.input.width, detector.manifest.input.height) == size
+            assert ("bicycle" in detector.manifest.counts) == bicycles
             detector.detect(image)
             detector.close()
         manifest = json.loads(model.with_suffix(".json").read_text())
