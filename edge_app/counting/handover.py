@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_app.records import FloatArray
 
-HIDDEN_S: Final = 1.0
+HIDDEN_S: Final = 1.25
 """Longest time, s, for which a moving vehicle may be hidden completely."""
 EDGE_S: Final = 0.25
 """Time constant, s, of the velocity of an edge."""
@@ -46,13 +46,13 @@ class Part:
     """What was last seen of a track.
 
     box, edge_speeds: float32 (4,), px, and px/s of each edge. whole: float32 (2,), px, largest size of late.
-    velocity: float32 (2,), px/s, of the centre. seen: s, time of that detection. first_seen: s, of the first one.
+    course: float32 (2,), px/s, velocity of late. seen: s, time of that detection. first_seen: s, of the first one.
     """
 
     box: FloatArray
     edge_speeds: FloatArray
     whole: FloatArray
-    velocity: FloatArray
+    course: FloatArray
     seen: float
     first_seen: float
 
@@ -62,10 +62,10 @@ def misfit(lost: Part, new: Part, time: float) -> float:
 
     Infinite where they are two vehicles. time: s, now.
     """
-    speed = float(np.hypot(*lost.velocity))
+    speed = float(np.hypot(*lost.course))
     if not speed or new.first_seen - lost.seen > HIDDEN_S:
         return math.inf
-    way = lost.velocity / np.float32(speed)
+    way = lost.course / np.float32(speed)
     length = float(np.abs(way) @ lost.whole)
     (rear, front), (new_rear, new_front) = _ends(lost.box, way), _ends(new.box, way)
     if new_rear < front - _MISFIT * length or new_front - new_rear > _WIDEST * length:

@@ -18,6 +18,7 @@ class TrackTable:
     """Tracks alive, confirmed or not. Places and sizes are in px, times in s.
 
     position, velocity, variance: of the centre, as filtered (`motion`). size: width and height, smoothed.
+    course: px/s, smoothed velocity while it moved, also of a vehicle that stands by now.
     origin, born: where and when it began to move. last_position: at the last detection. path_length: of late.
     first_seen, last_seen: times of the first and the last detection. hits: number of detections, evidence: sum of their
     scores, votes: their weights by class. confirmed: it moves like a vehicle.
@@ -32,6 +33,7 @@ class TrackTable:
         self.velocity = np.empty((0, 2), np.float32)
         self.size = np.empty((0, 2), np.float32)
         self.variance = np.empty((0, 3), np.float32)
+        self.course = np.empty((0, 2), np.float32)
         self.origin = np.empty((0, 2), np.float32)
         self.last_position = np.empty((0, 2), np.float32)
         self.path_length = np.empty(0, np.float32)
@@ -134,6 +136,7 @@ def _first_rows(found: NDArray[np.intp], detections: Detections, time: float) ->
         "velocity": np.zeros((n, 2), np.float32),
         "size": boxes.sides(places),
         "variance": np.tile(motion.UNKNOWN, (n, 1)),
+        "course": np.zeros((n, 2), np.float32),
         "origin": centres,
         "last_position": centres,
         "path_length": np.zeros(n, np.float32),

@@ -49,6 +49,8 @@ class TrackerSettings:
 
 _SIZE_S = 0.15
 """Time constant, s, of a track's width and height."""
+_COURSE_S = 0.5
+"""Time constant, s, of a track's course: the last boxes of a vehicle that goes behind something point anywhere."""
 _PATH_S = 2.0
 """Time constant, s, of a track's path length: one that trembled in a queue for a minute may still drive away."""
 _WAITING_S = 0.5
@@ -122,10 +124,17 @@ class Tracker:
         table.variance[tracks] = variance
         follow = 1 - np.exp((table.last_seen[tracks] - time) / _SIZE_S).astype(np.float32)
         table.size[tracks] += follow[:, None] * (boxes.sides(found) - table.size[tracks])
+        self._follow_course(tracks, time)
         decay = np.exp((table.last_seen[tracks] - time) / _PATH_S).astype(np.float32)
         step = boxes.lengths(table.position[tracks] - table.last_position[tracks])
         table.path_length[tracks] = decay * table.path_length[tracks] + step
         table.last_position[tracks] = table.position[tracks]
+
+    def _follow_course(self, tracks: NDArray[np.intp], time: float) -> None:
+        table = self._table
+        moves = boxes.lengths(table.velocity[tracks]) > MOVING * boxes.sizes(table.size[tracks])
+        follow = moves * (1 - np.exp((table.last_seen[tracks] - time) / _COURSE_S)).astype(np.float32)
+        table.course[tracks] += follow[:, None] * (table.velocity[tracks] - table.course[tracks])
 
     def _restart_turned(self, tracks: NDArray[np.intp]) -> None:
         """Forget the past of a track that now drives back to where it came from.
@@ -150,9 +159,10 @@ class Tracker:
         table.edge_speeds[tracks] += follow * (speeds - table.edge_speeds[tracks])
         table.box[tracks] = found
         sides = boxes.sides(found)
-        larger = np.maximum(table.whole[tracks] - sides, 0)
         moves = (table.stays_since[tracks] == time)[:, None]  # what stands stays as long as it is
-        table.whole[tracks] = sides + np.exp(-elapsed * moves / handover.WHOLE_S) * larger
+        larger = sides > table.whole[tracks]
+        follow = np.where(larger, 1 - np.exp(-elapsed / _SIZE_S), 1 - np.exp(-elapsed * moves / handover.WHOLE_S))
+        table.whole[tracks] += follow * (sides - table.whole[tracks])
 
     def _hand_over(self, new: NDArray[np.intp], time: float) -> None:
         """Let tracks that are confirmed just now continue those of vehicles that went behind something, or stood there.
@@ -184,7 +194,7 @@ class Tracker:
     def _part(self, row: int) -> handover.Part:
         table = self._table
         times = float(table.last_seen[row]), float(table.first_seen[row])
-        return handover.Part(table.box[row], table.edge_speeds[row], table.whole[row], table.velocity[row], *times)
+        return handover.Part(table.box[row], table.edge_speeds[row], table.whole[row], table.course[row], *times)
 
     def _confirm(self, tracks: NDArray[np.intp], time: float) -> NDArray[np.intp]:
         """Confirm tracks of these rows that move like a vehicle; return the rows of those that were not before."""
