@@ -37,6 +37,7 @@ _WIDEST = 1.4
 """Largest ratio of the extents across the way."""
 _SLOWEST, _FASTEST = 0.4, 2.5
 """Speed of the new track, as a share of the speed of the lost one: it has had only a few detections."""
+AH = 0.1
 _MOVING = 0.3
 """Speed, lengths/s, from which a vehicle has a direction."""
 
@@ -77,21 +78,28 @@ def misfit(lost: Part, new: Part, time: float) -> float:
     return off if off <= _MISFIT else math.inf
 
 
-def starts_ahead(origin: FloatArray, velocity: FloatArray, place: FloatArray, whole: FloatArray) -> bool:
-    """Return whether a track starts as the front of a vehicle that stands behind something and shows only its rear.
-
-    origin, velocity: float32 (2,), px and px/s. place: float32 (4,), px, box of the rear. whole: float32 (2,), px, size
-    of all of the vehicle.
-    """
-    speed = float(np.hypot(*velocity))
+def is_ahead(rear_part: Part, box: FloatArray) -> bool:
+    """Return whether a new box, float32 (4,), px, may be the front of a vehicle whose rear alone still has its track."""
+    speed = float(np.hypot(*rear_part.course))
     if not speed:
         return False
-    way = velocity / np.float32(speed)
+    way = rear_part.course / np.float32(speed)
     beside = np.array([-way[1], way[0]], np.float32)
-    length, width = float(np.abs(way) @ whole), float(np.abs(beside) @ whole)
-    (rear, front), (low, high) = _ends(place, way), _ends(place, beside)
-    at, off = float(way @ origin), abs(float(beside @ origin) - (low + high) / 2)
-    return front - rear <= _CUT * length and front < at < rear + length and off <= _BESIDE * width
+    length, width = float(np.abs(way) @ rear_part.whole), float(np.abs(beside) @ rear_part.whole)
+    (rear, front), (low, high) = _ends(rear_part.box, way), _ends(rear_part.box, beside)
+    (new_rear, new_front), (new_low, new_high) = _ends(box, way), _ends(box, beside)
+    cut = front - rear <= _CUT * length
+    ahead = new_rear >= front - AH * length and new_front <= rear + (1 + _MISFIT) * length
+    return cut and ahead and abs(new_low + new_high - low - high) / 2 <= _BESIDE * width
+
+
+def are_one(rear_part: Part, box: FloatArray, time: float) -> bool:
+    """Return whether a box, px, that began as the front of this vehicle still is: the rear has not stayed behind."""
+    if rear_part.seen < time:
+        return True
+    way = rear_part.course / np.float32(np.hypot(*rear_part.course))
+    length = float(np.abs(way) @ rear_part.whole)
+    return _ends(box, way)[1] - _ends(rear_part.box, way)[0] <= (1 + _MISFIT) * length
 
 
 def _moves_behind(lost: Part, new: Part, way: FloatArray, length: float) -> bool:

@@ -24,6 +24,7 @@ class TrackTable:
     scores, votes: their weights by class. confirmed: it moves like a vehicle.
     place: its box where it has stayed since stays_since. stands: for long enough to be a standing vehicle.
     box: of the last detection. edge_speeds: of its four edges, px/s. whole: largest width and height of late.
+    front_of: id of the track of which it may be the front, where it began ahead of it; 0 of none.
     """
 
     def __init__(self) -> None:
@@ -50,6 +51,7 @@ class TrackTable:
         self.box = np.empty((0, 4), np.float32)
         self.edge_speeds = np.empty((0, 4), np.float32)
         self.whole = np.empty((0, 2), np.float32)
+        self.front_of = np.empty(0, np.int64)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,6 +70,7 @@ class TrackTable:
             "box": detections.boxes[found],
             "edge_speeds": np.zeros((n, 4), np.float32),
             "whole": boxes.sides(detections.boxes[found]),
+            "front_of": np.zeros(n, np.int64),
         }
         for name, values in rows.items():
             setattr(self, name, np.concatenate([getattr(self, name), values]))

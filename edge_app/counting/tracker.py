@@ -60,6 +60,7 @@ _TENTATIVE_S = 0.4
 _DOUBT = 2.0
 """Additional displacement, box sizes, for each point of mean score below one half: a track that the detector doubts
 must prove itself by its motion."""
+SEEN = 0.7
 _GHOST, _ON_OTHERS = 0.4, 0.5
 """Score below which a detection starts no track where so large a share of its box lies on vehicles that stand."""
 
@@ -94,7 +95,7 @@ class Tracker:
             new = self._find_hidden(stood, new, detections, time)
         self._hold_standing(time)
         self._drop_lost(time)
-        table.start(self._without_ghosts(new, detections), detections, time)
+        self._start(self._without_ghosts(new, detections, time), detections, time)
         return table.tracks(np.flatnonzero(table.confirmed & (time - table.last_seen <= self.settings.coast_s)), time)
 
     def _associate(
@@ -183,9 +184,9 @@ class Tracker:
         fit = standing.returns(table.box[[row]], table.place[standing_there])[0]
         if fit.any():
             return int(standing_there[fit.argmax()])
-        for old in np.flatnonzero(others & table.stands).tolist():
-            if handover.starts_ahead(table.origin[row], table.velocity[row], table.place[old], table.whole[old]):
-                return int(old)
+        rear = np.flatnonzero(others & (table.ids == table.front_of[row]))
+        if len(rear) and handover.are_one(self._part(rear[0]), table.box[row], time):
+            return int(rear[0])
         part, lost = self._part(row), np.flatnonzero(others & ~table.stands).tolist()
         off = [handover.misfit(self._part(old), part, time) for old in lost]
         nearest = min(zip(off, lost, strict=True), default=(np.inf, 0))
@@ -229,14 +230,19 @@ class Tracker:
         whole: FloatArray = np.where((stands & hidden)[:, None], table.place[tracks], found)
         return whole
 
-    def _without_ghosts(self, new: NDArray[np.intp], detections: Detections) -> NDArray[np.intp]:
-        """Return these detections without doubtful ones on vehicles that stand: nothing else can be there."""
+    def _without_ghosts(self, new: NDArray[np.intp], detections: Detections, time: float) -> NDArray[np.intp]:
+        """Return these detections without doubtful ones on vehicles that are known: nothing else can be there.
+
+        The detector sees a part of a vehicle, or two as one, beside the boxes of the vehicles themselves.
+        """
         table = self._table
         doubtful = detections.scores[new] < _GHOST
-        if not table.stands.any() or not doubtful.any():
+        if not doubtful.any():
             return new
-        share = standing.covered(detections.boxes[new], table.place[table.stands])
-        return new[~doubtful | (share < _ON_OTHERS)]
+        found = detections.boxes[new]
+        on_standing = standing.covered(found, table.place[table.stands]) >= _ON_OTHERS
+        on_seen = standing.covered(found, table.box[table.last_seen == time]) >= SEEN
+        return new[~doubtful | ~(on_standing | on_seen)]
 
     def _hold_standing(self, time: float) -> None:
         """Leave standing vehicles that are hidden where they stand: the last that was seen of them may have moved."""
@@ -267,6 +273,16 @@ class Tracker:
         """Return for how long, s, each track may be undetected while its vehicle moves."""
         table = self._table
         return np.where(table.confirmed, self.settings.lost_s, min(_TENTATIVE_S, self.settings.lost_s))
+
+    def _start(self, new: NDArray[np.intp], detections: Detections, time: float) -> None:
+        """Start tracks, and note which may be the front of a vehicle that is being hidden in the middle."""
+        table, before = self._table, len(self._table)
+        table.start(new, detections, time)
+        for old in np.flatnonzero(table.confirmed & (table.last_seen == time)).tolist() if len(new) else ():
+            part = self._part(old)
+            for row in range(before, len(table)):
+                if handover.is_ahead(part, table.box[row]):
+                    table.front_of[row] = table.ids[old]
 
     def _drop_lost(self, time: float) -> None:
         table = self._table
