@@ -15,8 +15,12 @@ import numpy as np
 
 from edge_app.records import FloatArray
 
-HIDDEN_S: Final = 1.25
+_HIDDEN_S = 1.0
 """Longest time, s, for which a moving vehicle may be hidden completely."""
+_UNSEEN = 0.3
+"""Largest part, in lengths, of a vehicle that shows at either side of what hides it and is not detected yet."""
+HIDDEN_S: Final = 1.75
+"""Longest time, s, between two detections of a vehicle that was hidden."""
 EDGE_S: Final = 0.25
 """Time constant, s, of the velocity of an edge."""
 WHOLE_S: Final = 2.0
@@ -64,10 +68,12 @@ def misfit(lost: Part, new: Part, time: float) -> float:
     Infinite where they are two vehicles. time: s, now.
     """
     speed = float(np.hypot(*lost.course))
-    if not speed or new.first_seen - lost.seen > HIDDEN_S:
+    if not speed:
         return math.inf
     way = lost.course / np.float32(speed)
     length = float(np.abs(way) @ lost.whole)
+    if new.first_seen - lost.seen > _longest(length, max(_ends(lost.edge_speeds, way))):
+        return math.inf
     (rear, front), (new_rear, new_front) = _ends(lost.box, way), _ends(new.box, way)
     if new_rear < front - _MISFIT * length or new_front - new_rear > _WIDEST * length:
         return math.inf  # it is not beyond it, or is larger
@@ -76,6 +82,14 @@ def misfit(lost: Part, new: Part, time: float) -> float:
     speed = max(_ends(lost.edge_speeds, way))
     off = abs(new_front - (rear + length + speed * (time - lost.seen))) / length
     return off if off <= _MISFIT else math.inf
+
+
+def _longest(length: float, speed: float) -> float:
+    """Return the longest time, s, between two detections of a vehicle that is hidden completely for _HIDDEN_S at most.
+
+    length: px. speed: px/s.
+    """
+    return min(HIDDEN_S, _HIDDEN_S + 2 * _UNSEEN * length / max(speed, 1.0))
 
 
 def is_ahead(rear_part: Part, box: FloatArray) -> bool:
@@ -120,10 +134,12 @@ def _in_one_lane(lost: Part, new: Part, way: FloatArray) -> bool:
     beside = np.array([-way[1], way[0]], np.float32)
     width = float(np.abs(beside) @ lost.whole)
     (low, high), (new_low, new_high) = _ends(lost.box, beside), _ends(new.box, beside)
-    ratio = (new_high - new_low) / max(high - low, 1.0)
     shift = abs(new_low + new_high - low - high) / 2
     apart = _ends(new.box, way)[0] - _ends(lost.box, way)[1]
-    return shift <= _BESIDE * width + _TURN * max(apart, 0.0) and 1 / _WIDEST <= ratio <= _WIDEST
+    return (
+        shift <= _BESIDE * width + _TURN * max(apart, 0.0)
+        and (high - low) / _WIDEST <= new_high - new_low <= width * _WIDEST
+    )
 
 
 def _ends(edges: FloatArray, way: FloatArray) -> tuple[float, float]:
