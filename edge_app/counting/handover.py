@@ -12,21 +12,24 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
 
 _HIDDEN_S = 1.0
 """Longest time, s, for which a moving vehicle may be hidden completely."""
 _UNSEEN = 0.3
-"""Largest part, in lengths, of a vehicle that shows at either side of what hides it and is not detected yet."""
-HIDDEN_S: Final = 1.75
-"""Longest time, s, between two detections of a vehicle that was hidden."""
+"""Largest part, in lengths, of a vehicle that shows on either side of what hides it and is not detected."""
+LONGEST_S: Final = 1.75
+"""Longest time, s, between the detections before and after it, however slow the vehicle is."""
 EDGE_S: Final = 0.25
 """Time constant, s, of the velocity of an edge."""
 WHOLE_S: Final = 2.0
 """Time constant, s, with which the largest size of a track falls: vehicles that drive away shrink."""
 _CUT = 0.85
 """Length, as a share of the whole, below which a part of a vehicle is hidden."""
+_AHEAD = 0.1
+"""Largest part, in lengths, of a front that lies on the rear."""
 _HELD = 0.5
 """Largest speed of the rear edge that is held by a post, as a share of the speed of the front edge."""
 _SHRINKS = 0.8
@@ -41,7 +44,6 @@ _WIDEST = 1.4
 """Largest ratio of the extents across the way."""
 _SLOWEST, _FASTEST = 0.4, 2.5
 """Speed of the new track, as a share of the speed of the lost one: it has had only a few detections."""
-AH = 0.1
 _MOVING = 0.3
 """Speed, lengths/s, from which a vehicle has a direction."""
 
@@ -89,11 +91,17 @@ def _longest(length: float, speed: float) -> float:
 
     length: px. speed: px/s.
     """
-    return min(HIDDEN_S, _HIDDEN_S + 2 * _UNSEEN * length / max(speed, 1.0))
+    return min(LONGEST_S, _HIDDEN_S + 2 * _UNSEEN * length / max(speed, 1.0))
+
+
+def are_cut(sides: FloatArray, whole: FloatArray) -> NDArray[np.bool_]:
+    """Return bool (N,): whether boxes of these widths and heights (N, 2), px, may show only a part of the whole."""
+    cut: NDArray[np.bool_] = np.any(sides <= np.float32(_CUT) * whole, axis=1)
+    return cut
 
 
 def is_ahead(rear_part: Part, box: FloatArray) -> bool:
-    """Return whether a new box, float32 (4,), px, may be the front of a vehicle whose rear alone still has its track."""
+    """Return whether a new box, float32 (4,), px, may be the front of a vehicle whose track is left with its rear."""
     speed = float(np.hypot(*rear_part.course))
     if not speed:
         return False
@@ -103,7 +111,7 @@ def is_ahead(rear_part: Part, box: FloatArray) -> bool:
     (rear, front), (low, high) = _ends(rear_part.box, way), _ends(rear_part.box, beside)
     (new_rear, new_front), (new_low, new_high) = _ends(box, way), _ends(box, beside)
     cut = front - rear <= _CUT * length
-    ahead = new_rear >= front - AH * length and new_front <= rear + (1 + _MISFIT) * length
+    ahead = new_rear >= front - _AHEAD * length and new_front <= rear + (1 + _MISFIT) * length
     return cut and ahead and abs(new_low + new_high - low - high) / 2 <= _BESIDE * width
 
 

@@ -60,9 +60,13 @@ _TENTATIVE_S = 0.4
 _DOUBT = 2.0
 """Additional displacement, box sizes, for each point of mean score below one half: a track that the detector doubts
 must prove itself by its motion."""
-SEEN = 0.7
-_GHOST, _ON_OTHERS = 0.4, 0.5
-"""Score below which a detection starts no track where so large a share of its box lies on vehicles that stand."""
+_GHOST, _ON_STANDING, _ON_SEEN = 0.4, 0.5, 0.7
+"""Score below which a detection starts no track where so large a share of its box lies on vehicles that stand, or on
+boxes that continue tracks in the same frame."""
+_INSIDE = 0.9
+"""Share of the box of a track on that of an earlier one from which it may be a second track on one vehicle."""
+_LATELY_S = 0.3
+"""Time, s, for which the last box of a track still tells where its vehicle is."""
 
 
 class Tracker:
@@ -187,7 +191,8 @@ class Tracker:
         rear = np.flatnonzero(others & (table.ids == table.front_of[row]))
         if len(rear) and handover.are_one(self._part(rear[0]), table.box[row], time):
             return int(rear[0])
-        part, lost = self._part(row), np.flatnonzero(others & ~table.stands).tolist()
+        recent = table.first_seen[row] - table.last_seen <= handover.LONGEST_S
+        part, lost = self._part(row), np.flatnonzero(others & ~table.stands & recent).tolist()
         off = [handover.misfit(self._part(old), part, time) for old in lost]
         nearest = min(zip(off, lost, strict=True), default=(np.inf, 0))
         return nearest[1] if nearest[0] < np.inf else None
@@ -214,7 +219,24 @@ class Tracker:
             & (displacement >= required * size)
             & (displacement >= s.straightness * table.path_length[tracks])
         )
-        return tracks[table.confirmed[tracks] & ~before]
+        new = tracks[table.confirmed[tracks] & ~before]
+        if len(new):
+            on_vehicles = self._on_vehicles(new, time)
+            table.confirmed[new] = ~on_vehicles
+            new = new[~on_vehicles]
+        return new
+
+    def _on_vehicles(self, tracks: NDArray[np.intp], time: float) -> NDArray[np.bool_]:
+        """Return bool (N,): whether nearly all of the last box of each track lies on a vehicle that was there before.
+
+        So lies a part of that vehicle which has a box of its own. Another vehicle in front of it soon leaves it.
+        """
+        table = self._table
+        known = np.flatnonzero(table.confirmed & (time - table.last_seen < _LATELY_S))
+        share = standing.shares(table.box[tracks], table.box[known])
+        before = table.ids[known][None] < table.ids[tracks][:, None]
+        on_vehicles: NDArray[np.bool_] = np.any(before & (share >= _INSIDE), axis=1)
+        return on_vehicles
 
     def _whole_boxes(self, tracks: NDArray[np.intp], found: FloatArray, time: float) -> FloatArray:
         """Return the boxes, whole where only a part of a standing vehicle shows; note which tracks stand."""
@@ -240,8 +262,8 @@ class Tracker:
         if not doubtful.any():
             return new
         found = detections.boxes[new]
-        on_standing = standing.covered(found, table.place[table.stands]) >= _ON_OTHERS
-        on_seen = standing.covered(found, table.box[table.last_seen == time]) >= SEEN
+        on_standing = standing.covered(found, table.place[table.stands]) >= _ON_STANDING
+        on_seen = standing.covered(found, table.box[table.last_seen == time]) >= _ON_SEEN
         return new[~doubtful | ~(on_standing | on_seen)]
 
     def _hold_standing(self, time: float) -> None:
@@ -275,10 +297,13 @@ class Tracker:
         return np.where(table.confirmed, self.settings.lost_s, min(_TENTATIVE_S, self.settings.lost_s))
 
     def _start(self, new: NDArray[np.intp], detections: Detections, time: float) -> None:
-        """Start tracks, and note which may be the front of a vehicle that is being hidden in the middle."""
+        """Start tracks, and note which of them may be the front of a vehicle that something hides in the middle."""
         table, before = self._table, len(self._table)
         table.start(new, detections, time)
-        for old in np.flatnonzero(table.confirmed & (table.last_seen == time)).tolist() if len(new) else ():
+        if not len(new):
+            return
+        cut = handover.are_cut(boxes.sides(table.box), table.whole)
+        for old in np.flatnonzero(cut & table.confirmed & (table.last_seen == time)).tolist():
             part = self._part(old)
             for row in range(before, len(table)):
                 if handover.is_ahead(part, table.box[row]):
@@ -286,7 +311,7 @@ class Tracker:
 
     def _drop_lost(self, time: float) -> None:
         table = self._table
-        limit = np.where(table.stands, standing.HIDDEN_S, self._patience() + table.confirmed * handover.HIDDEN_S)
+        limit = np.where(table.stands, standing.HIDDEN_S, self._patience() + table.confirmed * handover.LONGEST_S)
         table.keep(time - table.last_seen <= limit)
 
 
