@@ -21,7 +21,7 @@ from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import SourceEnded
 from edge_app.records import Crossing, Detections, Frame, FrameResult, Line
 from edge_app.sources import Source
-from tests.support.scripted import Scripted, pipeline
+from tests.support.scripted import COUNTED, Scripted, pipeline
 from tests.support.trajectories import Observation
 
 
@@ -37,15 +37,16 @@ class Detected:
         """Return the same with every `step`th frame alone."""
         return Detected(self.size, self.indices[::step], self.observations[::step])
 
-    def results(self, line: Line) -> Iterator[FrameResult]:
+    def results(self, line: Line, classes: Sequence[str] = COUNTED) -> Iterator[FrameResult]:
         """Yield what the default pipeline finds at a line in each frame; the pictures are black."""
-        counting, black = pipeline(Scripted(self.observations), line), np.zeros((*self.size[::-1], 3), np.uint8)
+        counting = pipeline(Scripted(self.observations), line, classes=classes)
+        black = np.zeros((*self.size[::-1], 3), np.uint8)
         for index, seen in zip(self.indices, self.observations, strict=True):
             yield counting.process(Frame(black, index, seen.time, seen.time))
 
-    def crossings(self, line: Line) -> list[Crossing]:
+    def crossings(self, line: Line, classes: Sequence[str] = COUNTED) -> list[Crossing]:
         """Return what the default pipeline counts at a line."""
-        return [crossing for result in self.results(line) for crossing in result.crossings]
+        return [crossing for result in self.results(line, classes) for crossing in result.crossings]
 
 
 class DetectionStore:
