@@ -30,6 +30,8 @@ _CUT = 0.85
 """Length, as a share of the whole, below which a part of a vehicle is hidden."""
 _AHEAD = 0.1
 """Largest part, in lengths, of a front that lies on the rear."""
+_TOGETHER = 1.2
+"""Largest distance, in lengths, from the rear edge to the front edge of the two parts of one vehicle."""
 _HELD = 0.5
 """Largest speed of the rear edge that is held by a post, as a share of the speed of the front edge."""
 _SHRINKS = 0.8
@@ -111,7 +113,7 @@ def is_ahead(rear_part: Part, box: FloatArray) -> bool:
     (rear, front), (low, high) = _ends(rear_part.box, way), _ends(rear_part.box, beside)
     (new_rear, new_front), (new_low, new_high) = _ends(box, way), _ends(box, beside)
     cut = front - rear <= _CUT * length
-    ahead = new_rear >= front - _AHEAD * length and new_front <= rear + (1 + _MISFIT) * length
+    ahead = new_rear >= front - _AHEAD * length and new_front <= rear + _TOGETHER * length
     return cut and ahead and abs(new_low + new_high - low - high) / 2 <= _BESIDE * width
 
 
@@ -121,7 +123,7 @@ def are_one(rear_part: Part, box: FloatArray, time: float) -> bool:
         return True
     way = rear_part.course / np.float32(np.hypot(*rear_part.course))
     length = float(np.abs(way) @ rear_part.whole)
-    return _ends(box, way)[1] - _ends(rear_part.box, way)[0] <= (1 + _MISFIT) * length
+    return _ends(box, way)[1] - _ends(rear_part.box, way)[0] <= _TOGETHER * length
 
 
 def _moves_behind(lost: Part, new: Part, way: FloatArray, length: float) -> bool:
