@@ -21,17 +21,19 @@ from edge_app.camera_health.quality import QualityMonitor
 from edge_app.config.model import Config
 from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
 from edge_app.counting.tracker import Tracker, TrackerSettings
-from edge_app.detectors.manifest import refuse_unproven
+from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
 from edge_app.monitoring.health_report import Components, HealthReport
-from edge_app.mqtt.connection import MAX_PACKET, Timing
+from edge_app.mqtt.connection import MAX_PACKET
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
+from edge_app.mqtt.events import Timing
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import DirectionMeta, Health, LineMeta, Location, Meta
-from edge_app.mqtt.publisher import Publisher, will
+from edge_app.mqtt.presence import will
+from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Session
 from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
@@ -43,10 +45,10 @@ from edge_app.sources.masks import mask_source
 from edge_app.sources.recording import Recording
 from edge_app.sources.recording_series import RecordingSeries
 from edge_app.storage.archive import Keep
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
-from edge_app.system.clock import ClockMonitor
+from edge_app.system.clock import ClockMonitor, SteadyClock
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +92,16 @@ def build_detector(config: Config) -> TfliteDetector:
     return TfliteDetector(d.model, engines=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
 
 
+def with_classes(config: Config, manifest: Manifest) -> Config:
+    """Return the configuration with the classes that the detector counts, where the file names none."""
+    if "classes" in config.counting.model_fields_set:
+        return config
+    return config.model_copy(update={"counting": config.counting.model_copy(update={"classes": manifest.counted})})
+
+
 def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
     """Build detector, tracker and line counters into one pipeline, with nothing counted yet."""
-    t = config.tracker
+    t, counting = config.tracker, with_classes(config, detector.manifest).counting
     settings = TrackerSettings(
         strong=config.detector.score, association_radius=t.gate, confirm_s=t.confirm_s, lost_s=t.lost_s
     )
@@ -100,8 +109,8 @@ def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
         detector,
         Tracker(settings),
         build_lines(config),
-        config.counting.classes,
-        band=config.counting.dead_band,
+        counting.classes,
+        band=counting.dead_band,
         region=config.detector.region,
     )
 
@@ -215,6 +224,7 @@ def build_publisher(
     outbox: Outbox,
     health: Callable[[], Health],
     installation: Callable[[], str],
+    clock: SteadyClock,
 ) -> Publisher:
     """Build the publisher of counts, status, meta and health. health: returns the newest health message."""
     return Publisher(
@@ -226,6 +236,7 @@ def build_publisher(
         interval_s=config.counting.interval_s,
         installation=installation,
         birth_messages=build_announcement(config, device, lines).birth_messages,
+        utc=lambda: clock.at(time.time(), time.monotonic()),
     )
 
 
@@ -246,6 +257,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         detector = build_detector(config)
         stack.callback(detector.close)
         refuse_unproven(detector.manifest, allowed=config.detector.allow_unproven)
+        config = with_classes(config, detector.manifest)
         main = MainStream(config.privacy.masks)
         source = mask_source(source, config.privacy.masks) if source else build_source(config, main)
         stack.callback(source.close)
@@ -256,12 +268,15 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         outbox = Outbox(folder, Keep(config.store.keep_days * 86_400.0, config.store.keep_mb), ledger.standby)
         stack.callback(outbox.close)
         quality = build_quality(config, source)
-        publisher = build_publisher(config, device, lines, session, outbox, report.health, lambda: ledger.installation)
+        clock = SteadyClock(lambda: quality.unsynced)
+        publisher = build_publisher(
+            config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock
+        )
         notes = StatusText(source, pipeline, publisher, lambda: running.frames)
         preview = build_preview(config, notes, main)
         harvest = extras.harvester(config, device)
         running = Service(
-            source, pipeline, ledger, publisher, harvest=harvest, quality=quality, on_result=preview.update
+            source, pipeline, ledger, publisher, harvest=harvest, quality=quality, clock=clock, on_result=preview.update
         )
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}

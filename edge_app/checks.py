@@ -7,7 +7,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,15 +15,23 @@ from typing import Final
 
 import numpy as np
 
-from edge_app.app import build_detector, build_endpoints, build_lines, build_pipeline, build_source, counting_hash
+from edge_app.app import (
+    build_detector,
+    build_endpoints,
+    build_lines,
+    build_pipeline,
+    build_source,
+    counting_hash,
+    with_classes,
+)
 from edge_app.config.lint import lint
 from edge_app.config.model import Config
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import BrokerError, ConfigError, DetectorError, PreviewError, SourceEnded, SourceError
 from edge_app.harvest.folder import folder_problem
-from edge_app.mqtt.connection import Connected
 from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Connected
 from edge_app.mqtt.identity import client_id_of
 from edge_app.mqtt.session import probe as probe_broker
 from edge_app.preview.rtsp import choose_encoder
@@ -265,7 +273,9 @@ def _check_detector(config: Config, stack: ExitStack) -> Generator[Finding, None
     )
     yield Finding("ok", "model", sentence)
     yield check_gate(detector.manifest, allowed=config.detector.allow_unproven)
-    digits = counting_hash(config, detector.manifest.sha256)[:12]
+    own = with_classes(config, detector.manifest)
+    yield check_classes(own.counting.classes, detector.manifest)
+    digits = counting_hash(own, detector.manifest.sha256)[:12]
     yield Finding("ok", "config", f"{digits} is what meta and every interval in counts name as config.")
     return detector, p50
 
@@ -293,6 +303,15 @@ def check_gate(manifest: Manifest, *, allowed: bool) -> Finding:
         return Finding("FAIL", "gate", _sentence(error))
     sentence = f"{manifest.name} never passed the gate, and counts because detector.allow_unproven is true."
     return Finding("warn", "gate", sentence)
+
+
+def check_classes(classes: Sequence[str], manifest: Manifest) -> Finding:
+    """Check whether the counted classes are those that the detector has been judged by."""
+    counted = f"{', '.join(classes)} {'are' if len(classes) > 1 else 'is'} counted"
+    if "bicycle" in classes and "bicycle" not in manifest.counted:
+        sentence = f"{counted}, but {manifest.name} has not passed the gate with bicycles: many go as motorcycles."
+        return Finding("warn", "classes", sentence)
+    return Finding("ok", "classes", f"{counted}.")
 
 
 def _check_source(

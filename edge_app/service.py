@@ -24,7 +24,7 @@ from edge_app.mqtt.publisher import Publisher
 from edge_app.records import Crossing, Frame, FrameResult, Quality
 from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
-from edge_app.system.clock import StepMonitor
+from edge_app.system.clock import SETTLE_S, SteadyClock, rfc3339
 from edge_app.system.readings import process_age_s
 from edge_app.system.systemd import notify, watchdog_interval
 from edge_app.system.threads import PAUSE_S, Faults, Heartbeats, Latest, Worker, join_all
@@ -50,6 +50,7 @@ class Service:
 
     wall, monotonic: return the time, UTC s, and s of a clock that never steps. harvest: observes every frame after it
     was counted; None where no frames are kept. quality: gives the quality flags of each frame; None for no flags.
+    clock: keeps the told time.
     on_result: called in the counting thread with every result after its crossings are on disk.
     """
 
@@ -66,12 +67,13 @@ class Service:
         heart: Heartbeats | None = None,
         harvest: Harvester | None = None,
         quality: QualityMonitor | None = None,
+        clock: SteadyClock | None = None,
         on_result: Callable[[FrameResult], None] = lambda _result: None,
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
         self._harvest, self._quality, self._on_result = harvest, quality, on_result
         self._deadlines, self._wall, self._monotonic = deadlines, wall, monotonic
-        self._steps = StepMonitor()
+        self._clock, self._doubted = clock or SteadyClock(), False
         self._slow: frozenset[str] = frozenset()
         self.heart = heart or Heartbeats()
         self.frames = 0
@@ -148,33 +150,43 @@ class Service:
                     self._set_clock()
                     if result is not None:
                         now_dropped = self.dropped
-                        self._record(self._by_present_clock(result), now_dropped - dropped)
+                        self._record(self._by_told_time(result), now_dropped - dropped)
                         dropped = now_dropped
                         self._counting.clear()
                     elif stop.is_set():
                         break
-                    self._ledger.tick(self._wall())
+                    self._ledger.tick(self._now())
                 except (OSError, MemoryError) as fault:  # the frame is dropped
                     self._counting.note(fault)
         finally:
             self._stages.close()
-            self._ledger.close(self._wall())
+            self._ledger.close(self._now())
             if self._harvest is not None:
                 self._harvest.close()
             self._over.set()
 
+    def _now(self) -> float:
+        return self._clock.at(self._wall(), self._monotonic())
+
     def _set_clock(self) -> None:
-        """Tell the ledger of a step of the clock before anything is recorded by it."""
-        now = self._wall()
-        step = self._steps.update(now, self._monotonic())
+        """Let the ledger know of a step of the told time before anything is recorded by it."""
+        step = self._clock.update(self._wall(), self._monotonic())
+        before, self._doubted = self._doubted, bool(self._clock.doubted)
         if step:
             log.warning("the clock was set %s by %.1f s", "forward" if step > 0 else "back", abs(step))
-            self._ledger.set_clock(now, step)
+            self._ledger.set_clock(self._now(), step)
+        elif self._doubted and not before:
+            log.warning(
+                "the clock was set by %+.1f s: counts keep the time of before until that has lasted for %.0f s",
+                *(self._clock.doubted, SETTLE_S),
+            )
+        elif before and not self._doubted:
+            log.info("the clock was set back to the time that counts have kept")
 
-    def _by_present_clock(self, result: FrameResult) -> FrameResult:
-        """Return the result with the times that the present clock gives it, if the clock was set meanwhile."""
+    def _by_told_time(self, result: FrameResult) -> FrameResult:
+        """Return the result by the told time, if the system's clock gave others."""
         frame = result.frame
-        error = self._steps.error_of(frame.captured_at, frame.monotonic) if self._source.live else 0.0
+        error = self._clock.error_of(frame.captured_at, frame.monotonic) if self._source.live else 0.0
         if not error:
             return result
         crossings = tuple(replace(crossing, at=crossing.at + error) for crossing in result.crossings)
@@ -202,13 +214,14 @@ class Service:
 
     def _flags(self, frame: Frame) -> Collection[Quality]:
         """Return the quality flags of a frame; those of before when memory is short: no crossing waits for them."""
+        stepped: tuple[Quality, ...] = ("clock_stepped",) if self._doubted else ()
         if self._quality is None:
-            return ()
+            return stepped
         try:
-            return self._quality.flags(frame)
+            return (*self._quality.flags(frame), *stepped)
         except (OSError, MemoryError) as fault:
             self._counting.note(fault)
-            return self._quality.raised
+            return (*self._quality.raised, *stepped)
 
     def _run_harvest(self, harvest: Harvester, stop: threading.Event) -> None:
         faults = Faults("harvest")
@@ -236,7 +249,7 @@ def _log_crossing(crossing: Crossing, *, stored: bool) -> None:
             "line": crossing.line,
             "class": crossing.label,
             "direction": crossing.direction,
-            "at": round(crossing.at, 3),
+            "at": rfc3339(round(crossing.at, 3)),
             "track": crossing.track_id,
             "score": round(crossing.score, 2),
         },

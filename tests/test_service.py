@@ -13,6 +13,7 @@ import pytest
 
 from edge_app.errors import DetectorError
 from edge_app.records import Frame
+from edge_app.system.clock import SteadyClock
 from edge_app.system.threads import Worker
 from tests.support.brokers import eventually
 from tests.support.scripted import DOWN, NOON, Scripted, ScriptedEngine, frames, pipeline
@@ -93,9 +94,15 @@ def test_frames_under_way_at_the_stop_are_still_counted(tmp_path: Path) -> None:
     assert case.service.frames == 4
 
 
+@pytest.mark.parametrize("lasting", [True, False])
 @pytest.mark.parametrize("step", [-7200.0, -20.0, 40.0, 3600.0])
-def test_frames_under_way_while_the_clock_is_set_are_counted_by_the_new_time(tmp_path: Path, step: float) -> None:
-    """The four frames in the engines, the one that confirms the crossing among them, carry the time of before."""
+def test_frames_under_way_while_the_clock_is_set_are_counted_by_the_time_that_is_told(
+    tmp_path: Path, step: float, lasting: bool
+) -> None:
+    """The four frames in the engines, the one that confirms the crossing among them, carry the time of before.
+
+    lasting: the step is followed at once; otherwise the time of before goes on, and later frames carry another one.
+    """
     free, error, stop = threading.Event(), [0.0], threading.Event()
     free.set()
 
@@ -109,6 +116,7 @@ def test_frames_under_way_while_the_clock_is_set_are_counted_by_the_new_time(tmp
         *(tmp_path, ScriptedEngine(work), ScriptedEngine(work)),
         wall=lambda: monotonic() - 100.0 + NOON + error[0],
         monotonic=monotonic,
+        clock=SteadyClock(settle_s=0.0) if lasting else None,
     )
     worker = Worker("service", lambda _stop: case.service.run(stop), lambda _name, fault: pytest.fail(repr(fault)))
     worker.start()
@@ -129,8 +137,9 @@ def test_frames_under_way_while_the_clock_is_set_are_counted_by_the_new_time(tmp
     stop.set()
     assert worker.join(LONG)
     (crossing,) = case.crossings
-    assert crossing.at == pytest.approx(NOON + 2.0 + step, abs=0.12)
+    assert crossing.at == pytest.approx(NOON + 2.0 + (step if lasting else 0.0), abs=0.12)
     assert case.ledger.late_crossings == 0
+    assert any("clock_stepped" in interval.quality for interval in case.ledger.open)
 
 
 def put(case: Case, frame: Frame) -> None:

@@ -31,9 +31,14 @@ class QualityMonitor:
         monitor = self._view_monitor
         if monitor is not None and monitor.is_due(frame.monotonic):
             self._set_view(monitor.update(small_grey(frame.image), frame.monotonic))
-        clock: frozenset[Quality] = frozenset({"clock_unsynced"} if self._clock and self._clock.unsynced else ())
+        clock: frozenset[Quality] = frozenset({"clock_unsynced"} if self.unsynced else ())
         self.raised = self._view.flags | clock | self._always
         return self.raised
+
+    @property
+    def unsynced(self) -> bool:
+        """True while no time service has set the clock, where that matters."""
+        return bool(self._clock and self._clock.unsynced)
 
     @property
     def view_flags(self) -> tuple[Quality, ...]:

@@ -72,7 +72,7 @@ def _time_of_day(text: str) -> datetime:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Count, write the results and print the totals; return 0, or 1 when interrupted before the end."""
-    from edge_app.app import build_detector, build_lines, build_pipeline, build_recording
+    from edge_app.app import build_detector, build_lines, build_pipeline, build_recording, with_classes
     from edge_app.config.lint import lint_lines
     from edge_app.console.terminal import Bar, ProgressLines, bar, stderr
     from edge_app.offline import replay
@@ -80,7 +80,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.sources.recording_series import RecordingSeries
 
     config = load_config(arguments.config, arguments.line, arguments.model)
-    lines, classes = build_lines(config), config.counting.classes
+    lines = build_lines(config)
     _refuse_overwriting(arguments)
     for path in (arguments.out, arguments.csv):
         if path:
@@ -90,6 +90,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         source = build_recording(config, arguments.videos, arguments.fps)
         stack.callback(source.close)
         pipeline = build_pipeline(config, detector := build_detector(config))
+        classes = with_classes(config, detector.manifest).counting.classes
         annotated = stack.enter_context(_Annotated(arguments.annotate, source.rate, lines, classes))
         expected = source.frames_expected
         shown: AbstractContextManager[ProgressLines | Bar] = (

@@ -78,14 +78,14 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
 
     Raises SourceError: when no frame comes.
     """
-    from edge_app.app import build_detector, build_pipeline, build_preview, build_source
+    from edge_app.app import build_detector, build_pipeline, build_preview, build_source, with_classes
     from edge_app.preview.main_stream import MainStream
 
     main = MainStream(config.privacy.masks)
     main.request(math.inf)
     with closing(build_detector(config)) as detector, closing(build_source(config, main)) as source:
         pipeline = build_pipeline(config, detector)
-        preview = build_preview(config, main=main)
+        preview = build_preview(with_classes(config, detector.manifest), main=main)
         best: tuple[int, Image] | None = None
         for frame in _frames(source, stop):
             result = pipeline.process(frame)

@@ -17,8 +17,8 @@ from edge_app.errors import BrokerError, ConfigError
 
 if TYPE_CHECKING:
     from edge_app.console.device_table import DeviceTable
-    from edge_app.mqtt.connection import Message
     from edge_app.mqtt.endpoint import Endpoint
+    from edge_app.mqtt.events import Message
     from edge_app.mqtt.session import Subscriber
 
 HELP = "show a live table of the counts and states of every device under a topic prefix"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -172,7 +171,10 @@ class CountingConfig(Table):
     """Classes that are counted, and how often counts are published."""
 
     classes: Annotated[tuple[VehicleLabel, ...], Field(strict=False, min_length=1), AfterValidator(distinct)] = Field(
-        default=("car", "motorcycle", "bus", "truck"), description="Any of car, motorcycle, bus, truck, bicycle."
+        default=("car", "motorcycle", "bus", "truck"),
+        description="Any of car, motorcycle, bus, truck, bicycle. Without this key car, motorcycle, bus and truck, and "
+        "bicycle where the detector has passed the gate with bicycles.",
+        examples=[("car", "motorcycle", "bus", "truck")],
     )
     interval_s: int = Field(
         default=60, ge=10, le=3600, description="Length of an interval, s: 10 to 3600, and a divisor of 3600."
@@ -284,12 +286,6 @@ class Config(Table):
             data["source"]["pipeline"] = hashlib.sha256(self.source.pipeline.encode()).hexdigest()[:12]
         data["counting"]["classes"] = sorted(data["counting"]["classes"])
         return {**data, "lines": sorted(lines, key=lambda line: str(line["id"])), "model": model, "revision": revision}
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of the configuration without its secrets as canonical JSON, in hexadecimal."""
-        data = self.model_dump(mode="json", exclude={name: {"password"} for name in ("source", "mqtt", "preview")})
-        return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 _COUNTING: Final[Any] = {

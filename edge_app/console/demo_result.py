@@ -19,7 +19,7 @@ from rich.text import Text
 from edge_app.console import terminal
 from edge_app.mqtt.messages import CountsMessage
 from edge_app.records import DIRECTIONS, Crossing, Direction, Line
-from edge_app.storage.intervals import add_counts, zero_counts
+from edge_app.storage.counts import add_counts, zero_counts
 
 if TYPE_CHECKING:
     from edge_app.sources.street.street import Street

@@ -15,7 +15,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from edge_app.mqtt.connection import Message
+from edge_app.mqtt.events import Message
 from edge_app.mqtt.messages import CountsMessage, Health, Meta, Payload, Status
 from edge_app.records import DIRECTIONS, VEHICLES, Direction
 

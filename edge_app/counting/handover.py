@@ -12,17 +12,26 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
 
-HIDDEN_S: Final = 1.0
+_HIDDEN_S = 1.0
 """Longest time, s, for which a moving vehicle may be hidden completely."""
+_UNSEEN = 0.3
+"""Largest part, in lengths, of a vehicle that shows on either side of what hides it and is not detected."""
+LONGEST_S: Final = 1.75
+"""Longest time, s, between the detections before and after it, however slow the vehicle is."""
 EDGE_S: Final = 0.25
 """Time constant, s, of the velocity of an edge."""
 WHOLE_S: Final = 2.0
 """Time constant, s, with which the largest size of a track falls: vehicles that drive away shrink."""
 _CUT = 0.85
 """Length, as a share of the whole, below which a part of a vehicle is hidden."""
+_AHEAD = 0.1
+"""Largest part, in lengths, of a front that lies on the rear."""
+_TOGETHER = 1.2
+"""Largest distance, in lengths, from the rear edge to the front edge of the two parts of one vehicle."""
 _HELD = 0.5
 """Largest speed of the rear edge that is held by a post, as a share of the speed of the front edge."""
 _SHRINKS = 0.8
@@ -46,13 +55,13 @@ class Part:
     """What was last seen of a track.
 
     box, edge_speeds: float32 (4,), px, and px/s of each edge. whole: float32 (2,), px, largest size of late.
-    velocity: float32 (2,), px/s, of the centre. seen: s, time of that detection. first_seen: s, of the first one.
+    course: float32 (2,), px/s, velocity of late. seen: s, time of that detection. first_seen: s, of the first one.
     """
 
     box: FloatArray
     edge_speeds: FloatArray
     whole: FloatArray
-    velocity: FloatArray
+    course: FloatArray
     seen: float
     first_seen: float
 
@@ -62,11 +71,13 @@ def misfit(lost: Part, new: Part, time: float) -> float:
 
     Infinite where they are two vehicles. time: s, now.
     """
-    speed = float(np.hypot(*lost.velocity))
-    if not speed or new.first_seen - lost.seen > HIDDEN_S:
+    speed = float(np.hypot(*lost.course))
+    if not speed:
         return math.inf
-    way = lost.velocity / np.float32(speed)
+    way = lost.course / np.float32(speed)
     length = float(np.abs(way) @ lost.whole)
+    if new.first_seen - lost.seen > _longest(length, max(_ends(lost.edge_speeds, way))):
+        return math.inf
     (rear, front), (new_rear, new_front) = _ends(lost.box, way), _ends(new.box, way)
     if new_rear < front - _MISFIT * length or new_front - new_rear > _WIDEST * length:
         return math.inf  # it is not beyond it, or is larger
@@ -77,21 +88,42 @@ def misfit(lost: Part, new: Part, time: float) -> float:
     return off if off <= _MISFIT else math.inf
 
 
-def starts_ahead(origin: FloatArray, velocity: FloatArray, place: FloatArray, whole: FloatArray) -> bool:
-    """Return whether a track starts as the front of a vehicle that stands behind something and shows only its rear.
+def _longest(length: float, speed: float) -> float:
+    """Return the longest time, s, between two detections of a vehicle that is hidden completely for _HIDDEN_S at most.
 
-    origin, velocity: float32 (2,), px and px/s. place: float32 (4,), px, box of the rear. whole: float32 (2,), px, size
-    of all of the vehicle.
+    length: px. speed: px/s.
     """
-    speed = float(np.hypot(*velocity))
+    return min(LONGEST_S, _HIDDEN_S + 2 * _UNSEEN * length / max(speed, 1.0))
+
+
+def are_cut(sides: FloatArray, whole: FloatArray) -> NDArray[np.bool_]:
+    """Return bool (N,): whether boxes of these widths and heights (N, 2), px, may show only a part of the whole."""
+    cut: NDArray[np.bool_] = np.any(sides <= np.float32(_CUT) * whole, axis=1)
+    return cut
+
+
+def is_ahead(rear_part: Part, box: FloatArray) -> bool:
+    """Return whether a new box, float32 (4,), px, may be the front of a vehicle whose track is left with its rear."""
+    speed = float(np.hypot(*rear_part.course))
     if not speed:
         return False
-    way = velocity / np.float32(speed)
+    way = rear_part.course / np.float32(speed)
     beside = np.array([-way[1], way[0]], np.float32)
-    length, width = float(np.abs(way) @ whole), float(np.abs(beside) @ whole)
-    (rear, front), (low, high) = _ends(place, way), _ends(place, beside)
-    at, off = float(way @ origin), abs(float(beside @ origin) - (low + high) / 2)
-    return front - rear <= _CUT * length and front < at < rear + length and off <= _BESIDE * width
+    length, width = float(np.abs(way) @ rear_part.whole), float(np.abs(beside) @ rear_part.whole)
+    (rear, front), (low, high) = _ends(rear_part.box, way), _ends(rear_part.box, beside)
+    (new_rear, new_front), (new_low, new_high) = _ends(box, way), _ends(box, beside)
+    cut = front - rear <= _CUT * length
+    ahead = new_rear >= front - _AHEAD * length and new_front <= rear + _TOGETHER * length
+    return cut and ahead and abs(new_low + new_high - low - high) / 2 <= _BESIDE * width
+
+
+def are_one(rear_part: Part, box: FloatArray, time: float) -> bool:
+    """Return whether a box, px, that began as the front of this vehicle still is: the rear has not stayed behind."""
+    if rear_part.seen < time:
+        return True
+    way = rear_part.course / np.float32(np.hypot(*rear_part.course))
+    length = float(np.abs(way) @ rear_part.whole)
+    return _ends(box, way)[1] - _ends(rear_part.box, way)[0] <= _TOGETHER * length
 
 
 def _moves_behind(lost: Part, new: Part, way: FloatArray, length: float) -> bool:
@@ -112,10 +144,12 @@ def _in_one_lane(lost: Part, new: Part, way: FloatArray) -> bool:
     beside = np.array([-way[1], way[0]], np.float32)
     width = float(np.abs(beside) @ lost.whole)
     (low, high), (new_low, new_high) = _ends(lost.box, beside), _ends(new.box, beside)
-    ratio = (new_high - new_low) / max(high - low, 1.0)
     shift = abs(new_low + new_high - low - high) / 2
     apart = _ends(new.box, way)[0] - _ends(lost.box, way)[1]
-    return shift <= _BESIDE * width + _TURN * max(apart, 0.0) and 1 / _WIDEST <= ratio <= _WIDEST
+    return (
+        shift <= _BESIDE * width + _TURN * max(apart, 0.0)
+        and (high - low) / _WIDEST <= new_high - new_low <= width * _WIDEST
+    )
 
 
 def _ends(edges: FloatArray, way: FloatArray) -> tuple[float, float]:

@@ -39,6 +39,9 @@ class Looks:
 
     reach: longest distance, box sizes, over which the tracker finds a vehicle of unknown speed again. lost_s: longest
     time, s, for which a track may be undetected.
+
+    Attribute: `longest_s` is the longest gap, s, between looks that follow each other regularly which the tracker
+    bridges.
     """
 
     def __init__(self, *, reach: float, lost_s: float) -> None:
@@ -47,12 +50,7 @@ class Looks:
         self._last: float | None = None
         self._settled = 0
         self._unbridged: deque[bool] = deque(maxlen=_JUDGED)
-        self._longest_s = self._bridged_s()
-
-    @property
-    def longest_s(self) -> float:
-        """Longest gap, s, between looks that follow each other regularly which the tracker bridges."""
-        return self._longest_s
+        self.longest_s = self._bridged_s()
 
     @property
     def too_rare(self) -> bool:
@@ -68,8 +66,8 @@ class Looks:
         if last is None:
             return True
         gap = time - last - _EPSILON_S
-        regular = gap <= self._longest_s
-        single = self._settled >= _SETTLED and gap <= min(_ISOLATED * self._longest_s, self._lost_s)
+        regular = gap <= self.longest_s
+        single = self._settled >= _SETTLED and gap <= min(_ISOLATED * self.longest_s, self._lost_s)
         self._settled = self._settled + 1 if regular else 0
         self._unbridged.append(not (regular or single))
         return regular or single
@@ -77,7 +75,7 @@ class Looks:
     def crossed(self, speed: float) -> None:
         """Note the speed of a vehicle that crossed the line, box sizes/s."""
         self._speeds.append(speed)
-        self._longest_s = self._bridged_s()
+        self.longest_s = self._bridged_s()
 
     def _bridged_s(self) -> float:
         unknown = [_UNKNOWN] * (_ENOUGH - len(self._speeds))

@@ -38,7 +38,7 @@ from edge_app.records import (
 _INDEX_S = 10.0
 """Longest time, s, between a crossing and its confirmation."""
 
-COUNTING_REVISION: Final = 2
+COUNTING_REVISION: Final = 3
 """Raised whenever detector handling, tracker or line counters count the same pictures differently: intervals counted by
 another revision are told apart by their `config`."""
 

@@ -53,8 +53,14 @@ def partly_hidden(boxes: FloatArray, places: FloatArray) -> NDArray[np.bool_]:
 
 def covered(boxes: FloatArray, places: FloatArray) -> FloatArray:
     """Return float32 (N,): the share of each box (N, 4) px on places (M, 4) px; above 1 where these overlap."""
+    share: FloatArray = np.sum(shares(boxes, places), axis=1, dtype=np.float32)
+    return share
+
+
+def shares(boxes: FloatArray, places: FloatArray) -> FloatArray:
+    """Return float32 (N, M): the share of each box (N, 4) px on each place (M, 4) px, 0..1."""
     sides = boxes[:, 2:] - boxes[:, :2]
-    share: FloatArray = _shared(boxes, places).sum(axis=1) / np.maximum(sides[:, 0] * sides[:, 1], 1)
+    share: FloatArray = _shared(boxes, places) / np.maximum(sides[:, 0] * sides[:, 1], np.float32(1))[:, None]
     return share
 
 

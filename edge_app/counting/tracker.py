@@ -1,24 +1,22 @@
-"""Give detections an identity over time: a centroid tracker with a constant-velocity Kalman filter for each track.
+"""Give detections an identity over time: a centroid tracker with a Kalman filter for each track.
 
-Association is global and greedy by distance to the predicted centroid, gated by box size; strong detections first,
-weak ones only to continue a track (Zhang et al., "ByteTrack", 2022). A box that has not moved is no vehicle in motion
-and stays unconfirmed. A vehicle that stands keeps its place while others hide it. Everything is in seconds and box
-sizes, so the same settings hold at any frame rate and picture size. One box size is sqrt(width * height) of the track
-itself.
-
-Pure: no clock, no I/O. All tracks live in arrays, one row a track, so that thirty cost little more than one.
+Strong detections are associated first, weak ones only continue a track (Zhang et al., "ByteTrack", 2022). A box that
+has not moved is no vehicle in motion and stays unconfirmed. A vehicle that stands keeps its place while others hide it.
+Everything is in seconds and box sizes, so the same settings hold at any frame rate and picture size. One box size is
+sqrt(width * height) of the track itself. Pure: no clock, no I/O.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.counting import handover, standing
-from edge_app.records import LABELS, Detections, FloatArray, Tracks
+from edge_app.counting import boxes, handover, motion, standing
+from edge_app.counting.association import MOVING, associate, greedy
+from edge_app.counting.track_table import TrackTable, vote_weights
+from edge_app.records import Detections, FloatArray, Tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,36 +47,26 @@ class TrackerSettings:
     coast_s: float = 0.5
 
 
-# Noise of the filter in box sizes: a detector's centre trembles by a few hundredths of a box; a vehicle that
-# approaches gains a few box sizes/s each second; an unknown one may pass at four box sizes/s.
-_MEASURED = 0.06**2
-_ACCELERATION = 4.0
-_FIRST_SPEED = 4.0**2
-_UNKNOWN = np.array([_MEASURED, 0, _FIRST_SPEED], np.float32)
-"""Variance of a track that has one detection."""
-_RETURNED = np.array([0.3**2, 0, _FIRST_SPEED], np.float32)
-"""The same of a vehicle that stood hidden and shows again: it may have started meanwhile."""
 _SIZE_S = 0.15
 """Time constant, s, of a track's width and height."""
+_COURSE_S = 0.5
+"""Time constant, s, of a track's course: the last boxes of a vehicle that goes behind something point anywhere."""
 _PATH_S = 2.0
 """Time constant, s, of a track's path length: one that trembled in a queue for a minute may still drive away."""
 _WAITING_S = 0.5
 """Largest age, s, of a track that has not left its first place yet: waiting is no part of its motion."""
 _TENTATIVE_S = 0.4
 """Longest time, s, for which an unconfirmed track may be undetected."""
-_LARGEST_RATIO = np.float32(np.log(2.5))
-"""Logarithm of the largest change of width or height from one frame to the next."""
-_BACK = 0.15
-"""Distance, box sizes, by which a moving vehicle may fall back from its last detection; further is another vehicle."""
-_MOVING = 0.5
-"""Speed, box sizes/s, from which a vehicle has a direction."""
 _DOUBT = 2.0
 """Additional displacement, box sizes, for each point of mean score below one half: a track that the detector doubts
 must prove itself by its motion."""
-_GHOST, _ON_OTHERS = 0.4, 0.5
-"""Score below which a detection starts no track where so large a share of its box lies on vehicles that stand."""
-_SIZE_COST, _CLASS_COST, _UNCONFIRMED_COST = 0.4, 0.2, 0.2
-"""Costs of a pair beside its distance: per unit of log size ratio, of another class, and of an unconfirmed track."""
+_GHOST, _ON_STANDING, _ON_SEEN = 0.4, 0.5, 0.7
+"""Score below which a detection starts no track where so large a share of its box lies on vehicles that stand, or on
+boxes that continue tracks in the same frame."""
+_INSIDE = 0.9
+"""Share of the box of a track on that of an earlier one from which it may be a second track on one vehicle."""
+_LATELY_S = 0.3
+"""Time, s, for which the last box of a track still tells where its vehicle is."""
 
 
 class Tracker:
@@ -87,123 +75,71 @@ class Tracker:
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self.settings = settings or TrackerSettings()
         self._time: float | None = None
-        self._next_id = 1
-        self._ids = np.empty(0, np.int64)
-        self._position = np.empty((0, 2), np.float32)
-        self._velocity = np.empty((0, 2), np.float32)
-        self._size = np.empty((0, 2), np.float32)
-        self._variance = np.empty((0, 3), np.float32)  # of position, of both, of velocity; the same for x and y
-        self._origin = np.empty((0, 2), np.float32)
-        self._last_position = np.empty((0, 2), np.float32)
-        self._path_length = np.empty(0, np.float32)
-        self._first_seen = np.empty(0, np.float64)
-        self._born = np.empty(0, np.float64)
-        self._last_seen = np.empty(0, np.float64)
-        self._votes = np.empty((0, len(LABELS)), np.float32)
-        self._evidence = np.empty(0, np.float32)
-        self._hits = np.empty(0, np.int64)
-        self._confirmed = np.empty(0, np.bool_)
-        self._place = np.empty((0, 4), np.float32)  # its box when it came to where it has stayed since _stays_since
-        self._stays_since = np.empty(0, np.float64)
-        self._box = np.empty((0, 4), np.float32)  # of the last detection
-        self._edge_speeds = np.empty((0, 4), np.float32)
-        self._whole = np.empty((0, 2), np.float32)  # largest size of late
-        self._stands = np.empty(0, np.bool_)
+        self._table = TrackTable()
 
     def __len__(self) -> int:
         """Return the number of tracks alive, confirmed or not."""
-        return len(self._ids)
+        return len(self._table)
 
     def update(self, detections: Detections, time: float) -> Tracks:
         """Return the confirmed tracks after a frame at `time`, s of a clock that never steps back."""
+        table = self._table
         last = time if self._time is None else self._time
         self._time = time = max(time, last)  # time that stands or steps back is no time passed
-        self._predict(time - last)
-        hidden = last - self._last_seen > self._patience()
+        motion.predict(table.position, table.velocity, table.variance, time - last)
+        hidden = last - table.last_seen > self._patience()
         strong = detections.scores >= self.settings.strong
-        tracks, found = self._associate(detections, np.flatnonzero(strong), np.flatnonzero(~hidden))
-        rest = _rows_without(~hidden & (self._hits > 1), tracks)
-        more_tracks, more_found = self._associate(detections, np.flatnonzero(~strong), rest)
+        tracks, found = self._associate(np.flatnonzero(~hidden), detections, np.flatnonzero(strong))
+        rest = _rows_without(~hidden & (table.hits > 1), tracks)
+        more_tracks, more_found = self._associate(rest, detections, np.flatnonzero(~strong))
         new = _rows_without(strong, found)
         self._correct(np.concatenate([tracks, more_tracks]), np.concatenate([found, more_found]), detections, time)
-        stood = np.flatnonzero(hidden & self._stands)
+        stood = np.flatnonzero(hidden & table.stands)
         if len(stood):
             new = self._find_hidden(stood, new, detections, time)
         self._hold_standing(time)
         self._drop_lost(time)
-        self._start(self._without_ghosts(new, detections), detections, time)
-        return self._confirmed_tracks(time)
-
-    def _predict(self, elapsed: float) -> None:
-        t = np.float32(elapsed)
-        self._position += self._velocity * t
-        position, both, speed = self._variance.T
-        position += 2 * t * both + t * t * speed + _ACCELERATION * t**3 / 3
-        both += t * speed + _ACCELERATION * t * t / 2
-        speed += _ACCELERATION * t
+        self._start(self._without_ghosts(new, detections, time), detections, time)
+        return table.tracks(np.flatnonzero(table.confirmed & (time - table.last_seen <= self.settings.coast_s)), time)
 
     def _associate(
-        self, detections: Detections, found: NDArray[np.intp], tracks: NDArray[np.intp]
+        self, tracks: NDArray[np.intp], detections: Detections, found: NDArray[np.intp]
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return pairs of rows of tracks and rows of detections: nearest first, each used once."""
-        if not len(found) or not len(tracks):
-            return np.empty(0, np.intp), np.empty(0, np.intp)
-        centres, sizes = _centres(detections.boxes[found]), _sizes(detections.boxes[found])
-        own = self._size[tracks]
-        larger = np.maximum(own[:, None], sizes[None])
-        shift = (centres[None] - self._position[tracks][:, None]) / larger
-        distance = np.hypot(shift[..., 0], shift[..., 1])
-        ratios = np.abs(np.log(sizes[None] / own[:, None]))
-        ratio = np.maximum(ratios[..., 0], ratios[..., 1])
-        # A track undetected for a while may be further off; a new one has no known speed yet.
-        reach = self.settings.association_radius + 2 * np.sqrt(self._variance[tracks, 0])
-        near = distance <= np.minimum(reach, self.settings.max_association_radius)[:, None]
-        fits = near & (ratio <= _LARGEST_RATIO) & ~self._jumps_back(tracks, centres, larger)
-        rows, columns = np.divmod(np.flatnonzero(fits), len(found))  # a third of what nonzero() takes in two dimensions
-        votes = self._votes[tracks]
-        share = votes[rows, detections.classes[found[columns]]] / votes.sum(axis=1)[rows]
-        cost = distance[rows, columns] + _SIZE_COST * ratio[rows, columns] + _CLASS_COST * (1 - share)
-        order = np.argsort(cost + _UNCONFIRMED_COST * ~self._confirmed[tracks[rows]], kind="stable")
-        pairs = _greedy(rows[order].tolist(), columns[order].tolist())
-        return tracks[pairs[0]], found[pairs[1]]
-
-    def _jumps_back(
-        self, tracks: NDArray[np.intp], centres: NDArray[np.float32], scale: NDArray[np.float32]
-    ) -> NDArray[np.bool_]:
-        """Return bool (tracks, detections), True where the pair would mean that a moving vehicle jumped backwards."""
-        velocity = self._velocity[tracks] / self._size[tracks]
-        speed = np.hypot(velocity[:, 0], velocity[:, 1])[:, None]
-        shift = (centres[None] - self._last_position[tracks][:, None]) / scale
-        forward = shift[..., 0] * velocity[:, :1] + shift[..., 1] * velocity[:, 1:]
-        back = _BACK + 2 * np.sqrt(self._variance[tracks, 0])[:, None]  # more where its place is uncertain
-        jumps_back: NDArray[np.bool_] = (speed > _MOVING) & (forward < -back * speed)
-        return jumps_back
+        radius, largest = self.settings.association_radius, self.settings.max_association_radius
+        return associate(self._table, tracks, detections, found, radius=radius, max_radius=largest)
 
     def _correct(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
-        boxes, scores = self._whole_boxes(tracks, detections.boxes[found], time), detections.scores[found]
-        self._correct_motion(tracks, boxes, time)
+        table = self._table
+        whole, scores = self._whole_boxes(tracks, detections.boxes[found], time), detections.scores[found]
+        self._correct_motion(tracks, whole, time)
         self._note_edges(tracks, detections.boxes[found], time)
         self._restart_turned(tracks)
-        self._votes[tracks, detections.classes[found]] += _vote_weights(scores, boxes)
-        self._evidence[tracks] += scores
-        self._hits[tracks] += 1
-        self._last_seen[tracks] = time
+        table.votes[tracks, detections.classes[found]] += vote_weights(scores, whole)
+        table.evidence[tracks] += scores
+        table.hits[tracks] += 1
+        table.last_seen[tracks] = time
         self._hand_over(self._confirm(tracks, time), time)
 
-    def _correct_motion(self, tracks: NDArray[np.intp], boxes: FloatArray, time: float) -> None:
-        position, both, speed = self._variance[tracks].T
-        total = position + _MEASURED
-        gain, rate = position / total, both / total
-        error = _centres(boxes) - self._position[tracks]
-        self._position[tracks] += gain[:, None] * error
-        self._velocity[tracks] += rate[:, None] * error
-        self._variance[tracks] = np.stack([(1 - gain) * position, (1 - gain) * both, speed - rate * both], axis=1)
-        follow = 1 - np.exp((self._last_seen[tracks] - time) / _SIZE_S).astype(np.float32)
-        self._size[tracks] += follow[:, None] * (_sizes(boxes) - self._size[tracks])
-        decay = np.exp((self._last_seen[tracks] - time) / _PATH_S).astype(np.float32)
-        step = _lengths(self._position[tracks] - self._last_position[tracks])
-        self._path_length[tracks] = decay * self._path_length[tracks] + step
-        self._last_position[tracks] = self._position[tracks]
+    def _correct_motion(self, tracks: NDArray[np.intp], found: FloatArray, time: float) -> None:
+        table = self._table
+        variance, gain, rate = motion.corrected(table.variance[tracks])
+        error = boxes.centres(found) - table.position[tracks]
+        table.position[tracks] += gain * error
+        table.velocity[tracks] += rate * error
+        table.variance[tracks] = variance
+        follow = 1 - np.exp((table.last_seen[tracks] - time) / _SIZE_S).astype(np.float32)
+        table.size[tracks] += follow[:, None] * (boxes.sides(found) - table.size[tracks])
+        self._follow_course(tracks, time)
+        decay = np.exp((table.last_seen[tracks] - time) / _PATH_S).astype(np.float32)
+        step = boxes.lengths(table.position[tracks] - table.last_position[tracks])
+        table.path_length[tracks] = decay * table.path_length[tracks] + step
+        table.last_position[tracks] = table.position[tracks]
+
+    def _follow_course(self, tracks: NDArray[np.intp], time: float) -> None:
+        table = self._table
+        moves = boxes.lengths(table.velocity[tracks]) > MOVING * boxes.sizes(table.size[tracks])
+        follow = moves * (1 - np.exp((table.last_seen[tracks] - time) / _COURSE_S)).astype(np.float32)
+        table.course[tracks] += follow[:, None] * (table.velocity[tracks] - table.course[tracks])
 
     def _restart_turned(self, tracks: NDArray[np.intp]) -> None:
         """Forget the past of a track that now drives back to where it came from.
@@ -211,224 +147,172 @@ class Tracker:
         Seldom has the vehicle turned round; nearly always a vehicle in the opposite direction has taken over the track
         of one that was hidden or left the picture, and its class must not be outvoted by the earlier vehicle.
         """
-        shift, velocity = self._position[tracks] - self._origin[tracks], self._velocity[tracks]
-        size, far, fast = np.sqrt(_areas(self._size[tracks])), _lengths(shift), _lengths(velocity)
+        table = self._table
+        shift, velocity = table.position[tracks] - table.origin[tracks], table.velocity[tracks]
+        size, far, fast = boxes.sizes(table.size[tracks]), boxes.lengths(shift), boxes.lengths(velocity)
         against = shift[:, 0] * velocity[:, 0] + shift[:, 1] * velocity[:, 1] < -np.float32(0.5) * far * fast
-        turned = tracks[against & (far > size) & (fast > _MOVING * size)]
-        self._origin[turned] = self._position[turned]
-        self._path_length[turned] = 0
-        self._votes[turned] = 0
+        turned = tracks[against & (far > size) & (fast > MOVING * size)]
+        table.origin[turned] = table.position[turned]
+        table.path_length[turned] = 0
+        table.votes[turned] = 0
 
-    def _note_edges(self, tracks: NDArray[np.intp], boxes: FloatArray, time: float) -> None:
-        elapsed = np.maximum(time - self._last_seen[tracks], 1e-3).astype(np.float32)[:, None]
-        follow = np.where(self._hits[tracks, None] > 1, 1 - np.exp(-elapsed / handover.EDGE_S), np.float32(1))
-        speeds = (boxes - self._box[tracks]) / elapsed
-        self._edge_speeds[tracks] += follow * (speeds - self._edge_speeds[tracks])
-        self._box[tracks] = boxes
-        sizes = _sizes(boxes)
-        larger = np.maximum(self._whole[tracks] - sizes, 0)
-        moves = (self._stays_since[tracks] == time)[:, None]  # what stands stays as long as it is
-        self._whole[tracks] = sizes + np.exp(-elapsed * moves / handover.WHOLE_S) * larger
+    def _note_edges(self, tracks: NDArray[np.intp], found: FloatArray, time: float) -> None:
+        table = self._table
+        elapsed = np.maximum(time - table.last_seen[tracks], 1e-3).astype(np.float32)[:, None]
+        follow = np.where(table.hits[tracks, None] > 1, 1 - np.exp(-elapsed / handover.EDGE_S), np.float32(1))
+        speeds = (found - table.box[tracks]) / elapsed
+        table.edge_speeds[tracks] += follow * (speeds - table.edge_speeds[tracks])
+        table.box[tracks] = found
+        sides = boxes.sides(found)
+        moves = (table.stays_since[tracks] == time)[:, None]  # what stands stays as long as it is
+        larger = sides > table.whole[tracks]
+        follow = np.where(larger, 1 - np.exp(-elapsed / _SIZE_S), 1 - np.exp(-elapsed * moves / handover.WHOLE_S))
+        table.whole[tracks] += follow * (sides - table.whole[tracks])
 
     def _hand_over(self, new: NDArray[np.intp], time: float) -> None:
         """Let tracks that are confirmed just now continue those of vehicles that went behind something, or stood there.
 
         The row of the lost one keeps what still shows of it, as a track that must prove itself anew.
         """
+        table = self._table
         for row in new.tolist():
             old = self._row_of_hidden(row, time)
             if old is not None:
-                self._swap(row, old, time)
+                table.swap(row, old, time)
 
     def _row_of_hidden(self, row: int, time: float) -> int | None:
-        others = self._confirmed & (self._ids != self._ids[row])
-        alike = self._votes[:, self._votes[row].argmax()] > 0
-        standing_there = np.flatnonzero(others & alike & self._stands & (self._last_seen < time))
-        fit = standing.returns(self._box[[row]], self._place[standing_there])[0]
+        table = self._table
+        others = table.confirmed & (table.ids != table.ids[row])
+        alike = table.votes[:, table.votes[row].argmax()] > 0
+        standing_there = np.flatnonzero(others & alike & table.stands & (table.last_seen < time))
+        fit = standing.returns(table.box[[row]], table.place[standing_there])[0]
         if fit.any():
             return int(standing_there[fit.argmax()])
-        for old in np.flatnonzero(others & self._stands).tolist():
-            if handover.starts_ahead(self._origin[row], self._velocity[row], self._place[old], self._whole[old]):
-                return int(old)
-        part, lost = self._part(row), np.flatnonzero(others & ~self._stands).tolist()
+        rear = np.flatnonzero(others & (table.ids == table.front_of[row]))
+        if len(rear) and handover.are_one(self._part(rear[0]), table.box[row], time):
+            return int(rear[0])
+        recent = table.first_seen[row] - table.last_seen <= handover.LONGEST_S
+        part, lost = self._part(row), np.flatnonzero(others & ~table.stands & recent).tolist()
         off = [handover.misfit(self._part(old), part, time) for old in lost]
         nearest = min(zip(off, lost, strict=True), default=(np.inf, 0))
         return nearest[1] if nearest[0] < np.inf else None
 
     def _part(self, row: int) -> handover.Part:
-        times = float(self._last_seen[row]), float(self._first_seen[row])
-        return handover.Part(self._box[row], self._edge_speeds[row], self._whole[row], self._velocity[row], *times)
-
-    def _swap(self, new: int, old: int, time: float) -> None:
-        """Make the row `new` the continuation of the row `old`, and that a track without a past."""
-        self._ids[[new, old]] = self._ids[[old, new]]
-        for sums in (self._votes, self._evidence, self._hits):
-            sums[new] += sums[old]
-        for past in (self._origin, self._born, self._first_seen, self._path_length):
-            past[new] = past[old]
-        self._confirmed[old] = self._stands[old] = False
-        self._origin[old], self._path_length[old] = self._position[old], 0
-        self._born[old] = self._first_seen[old] = time
-        self._evidence[old], self._hits[old] = 0, 1
+        table = self._table
+        times = float(table.last_seen[row]), float(table.first_seen[row])
+        return handover.Part(table.box[row], table.edge_speeds[row], table.whole[row], table.course[row], *times)
 
     def _confirm(self, tracks: NDArray[np.intp], time: float) -> NDArray[np.intp]:
         """Confirm tracks of these rows that move like a vehicle; return the rows of those that were not before."""
+        table = self._table
         s = self.settings
-        before = self._confirmed[tracks]
-        displacement = _lengths(self._position[tracks] - self._origin[tracks])
-        mean = self._evidence[tracks] / self._hits[tracks].astype(np.float32)
+        before = table.confirmed[tracks]
+        displacement = boxes.lengths(table.position[tracks] - table.origin[tracks])
+        mean = table.evidence[tracks] / table.hits[tracks].astype(np.float32)
         required = s.displacement + _DOUBT * np.maximum(0, np.float32(0.5) - mean)
-        waits = ~self._confirmed[tracks] & (
-            displacement < s.displacement / 2 * np.sqrt(self._size[tracks].prod(axis=1))
+        size = boxes.sizes(table.size[tracks])
+        waits = ~before & (displacement < s.displacement / 2 * size)
+        table.born[tracks[waits]] = np.maximum(table.born[tracks[waits]], time - _WAITING_S)
+        table.confirmed[tracks] |= (
+            (time - table.born[tracks] >= s.confirm_s - 1e-6)
+            & (table.evidence[tracks] >= s.evidence)
+            & (displacement >= required * size)
+            & (displacement >= s.straightness * table.path_length[tracks])
         )
-        self._born[tracks[waits]] = np.maximum(self._born[tracks[waits]], time - _WAITING_S)
-        self._confirmed[tracks] |= (
-            (time - self._born[tracks] >= s.confirm_s - 1e-6)
-            & (self._evidence[tracks] >= s.evidence)
-            & (displacement >= required * np.sqrt(_areas(self._size[tracks])))
-            & (displacement >= s.straightness * self._path_length[tracks])
-        )
-        return tracks[self._confirmed[tracks] & ~before]
+        new = tracks[table.confirmed[tracks] & ~before]
+        if len(new):
+            on_vehicles = self._on_vehicles(new, time)
+            table.confirmed[new] = ~on_vehicles
+            new = new[~on_vehicles]
+        return new
 
-    def _whole_boxes(self, tracks: NDArray[np.intp], boxes: FloatArray, time: float) -> FloatArray:
+    def _on_vehicles(self, tracks: NDArray[np.intp], time: float) -> NDArray[np.bool_]:
+        """Return bool (N,): whether nearly all of the last box of each track lies on a vehicle that was there before.
+
+        So lies a part of that vehicle which has a box of its own. Another vehicle in front of it soon leaves it.
+        """
+        table = self._table
+        known = np.flatnonzero(table.confirmed & (time - table.last_seen < _LATELY_S))
+        share = standing.shares(table.box[tracks], table.box[known])
+        before = table.ids[known][None] < table.ids[tracks][:, None]
+        on_vehicles: NDArray[np.bool_] = np.any(before & (share >= _INSIDE), axis=1)
+        return on_vehicles
+
+    def _whole_boxes(self, tracks: NDArray[np.intp], found: FloatArray, time: float) -> FloatArray:
         """Return the boxes, whole where only a part of a standing vehicle shows; note which tracks stand."""
-        stands, hidden = self._stands[tracks], standing.partly_hidden(boxes, self._place[tracks])
+        table = self._table
+        stands, hidden = table.stands[tracks], standing.partly_hidden(found, table.place[tracks])
         # Only what stood before is hidden now; a vehicle that drives behind something, or out of the picture, moves.
-        stays = standing.stays(boxes, self._place[tracks]) & (stands | ~hidden)
+        stays = standing.stays(found, table.place[tracks]) & (stands | ~hidden)
         moved = tracks[~stays]
-        self._place[moved], self._stays_since[moved] = boxes[~stays], time
-        self._stands[tracks] = stands = time - self._stays_since[tracks] >= standing.STANDS_S
-        follow = 1 - np.exp((self._last_seen[tracks] - time) / standing.PLACE_S).astype(np.float32)
-        self._place[tracks] += (follow * ~hidden)[:, None] * (boxes - self._place[tracks])
-        whole: FloatArray = np.where((stands & hidden)[:, None], self._place[tracks], boxes)
+        table.place[moved], table.stays_since[moved] = found[~stays], time
+        table.stands[tracks] = stands = time - table.stays_since[tracks] >= standing.STANDS_S
+        follow = 1 - np.exp((table.last_seen[tracks] - time) / standing.PLACE_S).astype(np.float32)
+        table.place[tracks] += (follow * ~hidden)[:, None] * (found - table.place[tracks])
+        whole: FloatArray = np.where((stands & hidden)[:, None], table.place[tracks], found)
         return whole
 
-    def _without_ghosts(self, new: NDArray[np.intp], detections: Detections) -> NDArray[np.intp]:
-        """Return these detections without doubtful ones on vehicles that stand: nothing else can be there."""
+    def _without_ghosts(self, new: NDArray[np.intp], detections: Detections, time: float) -> NDArray[np.intp]:
+        """Return these detections without doubtful ones on vehicles that are known: nothing else can be there.
+
+        The detector sees a part of a vehicle, or two as one, beside the boxes of the vehicles themselves.
+        """
+        table = self._table
         doubtful = detections.scores[new] < _GHOST
-        if not self._stands.any() or not doubtful.any():
+        if not doubtful.any():
             return new
-        share = standing.covered(detections.boxes[new], self._place[self._stands])
-        return new[~doubtful | (share < _ON_OTHERS)]
+        found = detections.boxes[new]
+        on_standing = standing.covered(found, table.place[table.stands]) >= _ON_STANDING
+        on_seen = standing.covered(found, table.box[table.last_seen == time]) >= _ON_SEEN
+        return new[~doubtful | ~(on_standing | on_seen)]
 
     def _hold_standing(self, time: float) -> None:
         """Leave standing vehicles that are hidden where they stand: the last that was seen of them may have moved."""
-        held = self._stands & (self._last_seen < time)
+        table = self._table
+        held = table.stands & (table.last_seen < time)
         if held.any():
-            self._position[held], self._size[held] = _centres(self._place[held]), _sizes(self._place[held])
-            self._velocity[held] = 0
+            table.position[held], table.size[held] = boxes.centres(table.place[held]), boxes.sides(table.place[held])
+            table.velocity[held] = 0
 
     def _find_hidden(
         self, hidden: NDArray[np.intp], new: NDArray[np.intp], detections: Detections, time: float
     ) -> NDArray[np.intp]:
         """Continue the tracks of standing vehicles that show again; return the detections without theirs."""
-        fit = standing.returns(detections.boxes[new], self._place[hidden])
-        fit[self._votes[hidden][:, detections.classes[new]].T == 0] = 0  # a small part of a car is no motorcycle
+        table = self._table
+        fit = standing.returns(detections.boxes[new], table.place[hidden])
+        fit[table.votes[hidden][:, detections.classes[new]].T == 0] = 0  # a small part of a car is no motorcycle
         order = np.argsort(-fit, axis=None, kind="stable")[: np.count_nonzero(fit)]
         columns, rows = np.divmod(order, len(hidden))
-        pairs = _greedy(rows.tolist(), columns.tolist())
+        pairs = greedy(rows.tolist(), columns.tolist())
         tracks, found = hidden[pairs[0]], new[pairs[1]]
-        known = self._confirmed[tracks]
-        self._variance[tracks] = _RETURNED
+        known = table.confirmed[tracks]
+        table.variance[tracks] = motion.RETURNED
         self._correct(tracks[known], found[known], detections, time)
-        self._renew(tracks[~known], found[~known], detections, time)
+        table.renew(tracks[~known], found[~known], detections, time)
         return np.delete(new, pairs[1])
 
     def _patience(self) -> NDArray[np.float64]:
         """Return for how long, s, each track may be undetected while its vehicle moves."""
-        return np.where(self._confirmed, self.settings.lost_s, min(_TENTATIVE_S, self.settings.lost_s))
+        table = self._table
+        return np.where(table.confirmed, self.settings.lost_s, min(_TENTATIVE_S, self.settings.lost_s))
+
+    def _start(self, new: NDArray[np.intp], detections: Detections, time: float) -> None:
+        """Start tracks, and note which of them may be the front of a vehicle that something hides in the middle."""
+        table, before = self._table, len(self._table)
+        table.start(new, detections, time)
+        if not len(new):
+            return
+        cut = handover.are_cut(boxes.sides(table.box), table.whole)
+        for old in np.flatnonzero(cut & table.confirmed & (table.last_seen == time)).tolist():
+            part = self._part(old)
+            for row in range(before, len(table)):
+                if handover.is_ahead(part, table.box[row]):
+                    table.front_of[row] = table.ids[old]
 
     def _drop_lost(self, time: float) -> None:
-        limit = np.where(self._stands, standing.HIDDEN_S, self._patience() + self._confirmed * handover.HIDDEN_S)
-        alive = time - self._last_seen <= limit
-        if not alive.all():
-            for name in _ARRAYS:
-                setattr(self, name, getattr(self, name)[alive])
-
-    def _start(self, found: NDArray[np.intp], detections: Detections, time: float) -> None:
-        """Start a track for each of these detections."""
-        n = len(found)
-        if not n:
-            return
-        rows = self._first_rows(found, detections, time) | {
-            "_ids": np.arange(self._next_id, self._next_id + n),
-            "_first_seen": np.full(n, time),
-            "_place": detections.boxes[found],
-            "_stays_since": np.full(n, time),
-            "_stands": np.zeros(n, np.bool_),
-            "_box": detections.boxes[found],
-            "_edge_speeds": np.zeros((n, 4), np.float32),
-            "_whole": _sizes(detections.boxes[found]),
-        }
-        for name, values in rows.items():
-            setattr(self, name, np.concatenate([getattr(self, name), values]))
-        self._next_id += n
-
-    def _renew(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
-        """Begin unconfirmed tracks anew with these detections, except for what is known of where and since when."""
-        for name, values in self._first_rows(found, detections, time).items():
-            getattr(self, name)[tracks] = values
-
-    def _first_rows(self, found: NDArray[np.intp], detections: Detections, time: float) -> dict[str, NDArray[Any]]:
-        """Return the rows of tracks that consist of one detection each, by the name of their array."""
-        n, boxes, scores = len(found), detections.boxes[found], detections.scores[found]
-        centres = _centres(boxes)
-        votes = np.zeros((n, len(LABELS)), np.float32)
-        votes[np.arange(n), detections.classes[found]] = _vote_weights(scores, boxes)
-        return {
-            "_position": centres,
-            "_velocity": np.zeros((n, 2), np.float32),
-            "_size": _sizes(boxes),
-            "_variance": np.tile(_UNKNOWN, (n, 1)),
-            "_origin": centres,
-            "_last_position": centres,
-            "_path_length": np.zeros(n, np.float32),
-            "_born": np.full(n, time),
-            "_last_seen": np.full(n, time),
-            "_votes": votes,
-            "_evidence": scores,
-            "_hits": np.ones(n, np.int64),
-            "_confirmed": np.zeros(n, np.bool_),
-        }
-
-    def _confirmed_tracks(self, time: float) -> Tracks:
-        rows = np.flatnonzero(self._confirmed & (time - self._last_seen <= self.settings.coast_s))
-        position, half = self._position[rows], self._size[rows] / 2
-        return Tracks(
-            ids=self._ids[rows],
-            boxes=np.concatenate([position - half, position + half], axis=1),
-            centroids=position,
-            velocities=self._velocity[rows],
-            classes=self._votes[rows].argmax(axis=1).astype(np.int16),
-            scores=(self._evidence[rows] / self._hits[rows]).astype(np.float32),
-            seen=self._last_seen[rows] == time,
-            origins=self._origin[rows],
-            born=self._born[rows],
-            first_seen=self._first_seen[rows],
-        )
-
-
-_ARRAYS = (
-    "_ids", "_position", "_velocity", "_size", "_variance", "_origin", "_last_position", "_path_length", "_first_seen",
-    "_born", "_last_seen", "_votes", "_evidence", "_hits", "_confirmed", "_place", "_stays_since", "_stands",
-    "_box", "_edge_speeds", "_whole",
-)  # fmt: skip
-
-
-def _centres(boxes: FloatArray) -> FloatArray:
-    centres: FloatArray = (boxes[:, :2] + boxes[:, 2:]) / np.float32(2)
-    return centres
-
-
-def _sizes(boxes: FloatArray) -> FloatArray:
-    sizes: FloatArray = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)
-    return sizes
-
-
-def _areas(sizes: FloatArray) -> FloatArray:
-    # Twice as fast as a reduction over an axis of two, here and wherever else x and y are written out.
-    areas: FloatArray = sizes[:, 0] * sizes[:, 1]
-    return areas
+        table = self._table
+        limit = np.where(table.stands, standing.HIDDEN_S, self._patience() + table.confirmed * handover.LONGEST_S)
+        table.keep(time - table.last_seen <= limit)
 
 
 def _rows_without(wanted: NDArray[np.bool_], excluded: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -436,25 +320,3 @@ def _rows_without(wanted: NDArray[np.bool_], excluded: NDArray[np.intp]) -> NDAr
     left = wanted.copy()
     left[excluded] = False
     return np.flatnonzero(left)
-
-
-def _lengths(vectors: FloatArray) -> FloatArray:
-    lengths: FloatArray = np.hypot(vectors[:, 0], vectors[:, 1])
-    return lengths
-
-
-def _vote_weights(scores: FloatArray, boxes: FloatArray) -> FloatArray:
-    """Return the weight of each detection in the class vote: a near vehicle shows its class better than a far one."""
-    weights: FloatArray = scores * np.sqrt(_areas(_sizes(boxes)))
-    return weights
-
-
-def _greedy(rows: list[int], columns: list[int]) -> tuple[list[int], list[int]]:
-    """Return the pairs that remain when each, in the order given, takes its row and its column."""
-    taken_rows: dict[int, int] = {}
-    taken_columns: set[int] = set()
-    for row, column in zip(rows, columns, strict=True):
-        if row not in taken_rows and column not in taken_columns:
-            taken_rows[row] = column
-            taken_columns.add(column)
-    return list(taken_rows), list(taken_rows.values())

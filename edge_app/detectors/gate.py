@@ -6,10 +6,12 @@ by half), not against malice: it is a record, no signature, and whoever can writ
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+BICYCLES: Final = "bicycles"
+"""Name of the gate's rule about cyclists."""
 SHA256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -20,11 +22,12 @@ class ManifestTable(BaseModel):
 
 
 class RuleResult(ManifestTable):
-    """Result of one rule of the gate; the figures beside it are for people."""
+    """Result of one rule of the gate; the figures beside it are for people. left_out: was not asked, proves nothing."""
 
     rule: str
     subject: str
     passed: bool
+    left_out: bool = False
 
 
 class GateRecord(ManifestTable):
@@ -43,6 +46,12 @@ class GateRecord(ManifestTable):
     replaces: SHA256 | None
     rules: tuple[RuleResult, ...]
     reason: str = ""
+
+    @property
+    def bicycles_shown(self) -> bool:
+        """Whether the rule about cyclists was asked and held, or a person took the first file of its size as it is."""
+        asked = any(one.rule == BICYCLES and one.passed and not one.left_out for one in self.rules)
+        return self.decision == "initial" or asked
 
     def problem(self, sha256: str) -> str | None:
         """Return why this record proves nothing about a file with this hash, as the end of a sentence; else None."""

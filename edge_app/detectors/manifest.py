@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -14,6 +14,8 @@ from edge_app.errors import DetectorError
 from edge_app.records import LABELS, VEHICLES
 
 DEFAULT_MODEL = "ssdlite_mobilenet_v2_512x288.tflite"
+COUNTED: Final = tuple(label for label in VEHICLES if label != "bicycle")
+"""Vehicles that every detector is made to count."""
 _Positive = Annotated[int, Field(gt=0, le=4096)]
 _Above0 = Annotated[float, Field(gt=0)]
 
@@ -65,6 +67,7 @@ class Manifest(ManifestTable):
     """Content of `NAME.json` beside `NAME.tflite`; further keys (quantisation, scores) are for people.
 
     stage: "production" needs a gate record that proves it, or `load` refuses the model.
+    counts: vehicles that it is made to count; see `counted`.
     """
 
     contract: Literal["edge-app/detector/1"] = Field(alias="schema")
@@ -81,6 +84,7 @@ class Manifest(ManifestTable):
     origin: Any
     stage: Literal["candidate", "production"] = "candidate"
     gate: GateRecord | None = None
+    counts: tuple[str, ...] = COUNTED
 
     @model_validator(mode="after")
     def _fits(self) -> Manifest:
@@ -89,6 +93,9 @@ class Manifest(ManifestTable):
             raise ValueError(f"labels must be some of {', '.join(LABELS)}, not {', '.join(unknown) or 'none'}")
         if not set(self.labels) & set(VEHICLES):
             raise ValueError(f"labels must name a vehicle, not only {', '.join(self.labels)}")
+        strange = [label for label in self.counts if label not in VEHICLES or label not in self.labels]
+        if "counts" in self.model_fields_set and (strange or not self.counts):
+            raise ValueError(f"counts must be vehicles among the labels, not {', '.join(strange) or 'none'}")
         want: list[int | None] = [None] if len(self.outputs) == 2 else [*range(len(self.anchors.layers))]
         for role in ("boxes", "scores"):
             if [o.layer for o in self.outputs if o.role == role] != want:
@@ -103,6 +110,12 @@ class Manifest(ManifestTable):
     def proven(self) -> bool:
         """Return whether the model passed the gate; for a candidate nothing shows that it counts well enough."""
         return self.stage == "production" and self.gate is not None and self.gate.problem(self.sha256) is None
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Vehicles counted where `counting.classes` names none; bicycles once the gate has asked for them."""
+        shown = self.gate is not None and self.proven and self.gate.bicycles_shown
+        return tuple(label for label in VEHICLES if label in self.counts and (label != "bicycle" or shown))
 
 
 def default_model() -> Path:

@@ -3,7 +3,8 @@
 One XML file a picture, which CVAT ("PASCAL VOC 1.1"), labelImg and models/data can open.
 
 Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge" (2010). Corners are edges in px from the top left,
-as CVAT and labelImg read them.
+as CVAT and labelImg read them. verified="no" stays until a person saves the picture in labelImg or another program: the
+import of pictures takes none with it unawares.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def annotation(file: str, size: tuple[int, int], labels: Sequence[Label], source
 
     file: its name. size: width and height, px. source: text that says what made the labels.
     """
-    root = ElementTree.Element("annotation")
+    root = ElementTree.Element("annotation", {"verified": "no"})
     ElementTree.SubElement(root, "folder").text = "JPEGImages"
     ElementTree.SubElement(root, "filename").text = file
     ElementTree.SubElement(ElementTree.SubElement(root, "source"), "database").text = source

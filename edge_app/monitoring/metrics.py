@@ -129,7 +129,7 @@ class _MetricsCollector(Collector):
         for line, interval in ledger.newest.items():
             coverage.add_metric([line], interval.coverage)
         yield coverage
-        fault = bool(ledger.disk_problem or self._components.publisher.store_problem)
+        fault = bool(ledger.problem or self._components.publisher.store_problem)
         yield _gauge("storage_fault", "1 while the state folder cannot be used.", fault)
         yield _counter("storage_damaged", "Times a damaged or missing database was replaced.", len(ledger.warnings))
         yield _gauge("unstored_crossings", "Crossings in memory that are not on disk yet.", ledger.unstored)

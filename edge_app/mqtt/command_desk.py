@@ -10,7 +10,7 @@ from typing import Any, Final
 from edge_app.errors import StoreError
 from edge_app.mqtt.commands import MAX_BYTES, Command, Ignored, Refused, ReplyTo, read_command, refusal, reply
 from edge_app.mqtt.commands import resend_args as read_args
-from edge_app.mqtt.connection import Message
+from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import CONTRACT, Device
 from edge_app.mqtt.messages import Code, Meta
 from edge_app.mqtt.resend import Resend

@@ -16,14 +16,7 @@ from edge_app.errors import BrokerError
 from edge_app.mqtt.broker_limits import NO_LIMITS, BrokerLimits
 from edge_app.mqtt.client import RECEIVE_MAXIMUM, Client
 from edge_app.mqtt.endpoint import NOT_OUR_FAULT, Endpoint, explain_refusal, explain_unreachable
-from edge_app.mqtt.events import Acked as Acked
-from edge_app.mqtt.events import Connected as Connected
-from edge_app.mqtt.events import Event as Event
-from edge_app.mqtt.events import Lost as Lost
-from edge_app.mqtt.events import Message as Message
-from edge_app.mqtt.events import Protocol as Protocol
-from edge_app.mqtt.events import SubscriptionRefused as SubscriptionRefused
-from edge_app.mqtt.events import Timing as Timing
+from edge_app.mqtt.events import Acked, Connected, Event, Lost, Message, Protocol, SubscriptionRefused, Timing
 from edge_app.mqtt.suspects import WITHIN_S, Suspects
 
 MAX_PACKET: Final = 16_384 + 2_048
@@ -246,7 +239,8 @@ class Connection:
             return Lost(explain_refusal(reason, self._to), refuses_protocol=old, refuses_will=will)  # type: ignore[arg-type]
         if fault:
             return Lost(f"broker {self._to}: {fault}; is this an MQTT port?", silent=True)
-        hint = "does it want a client certificate?" if self._tls else "is this an MQTT port, and one without TLS?"
+        hint = "does it want a client certificate" if self._tls else "is this an MQTT port, and one without TLS"
+        hint += ", or does it refuse login or client id?"  # brokers of MQTT 3.1.1 need not say why
         return Lost(f"broker {self._to}: closes the connection without an answer; {hint}", silent=True)
 
     def _unanswered(self) -> list[_Sent]:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from edge_app.mqtt.connection import Message
+from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.publisher import BirthMessage
+from edge_app.mqtt.presence import BirthMessage
 from edge_app.records import DIRECTIONS, Line
 from edge_app.system.files import write_atomic
 

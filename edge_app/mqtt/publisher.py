@@ -20,11 +20,13 @@ from edge_app.errors import StoreError
 from edge_app.mqtt.command_desk import CommandDesk
 from edge_app.mqtt.commands import NAMES
 from edge_app.mqtt.config_texts import ConfigTexts
-from edge_app.mqtt.connection import Acked, Connected, Event, Lost, Message, SubscriptionRefused
-from edge_app.mqtt.encoding import encode, encode_status, with_late
+from edge_app.mqtt.encoding import encode, with_late
+from edge_app.mqtt.events import Acked, Connected, Event, Lost, Message, SubscriptionRefused
 from edge_app.mqtt.health_size import fitting
+from edge_app.mqtt.held_back import HeldBack
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import Health, Meta, State
+from edge_app.mqtt.messages import Health, Meta
+from edge_app.mqtt.presence import BirthMessage, status
 from edge_app.mqtt.resend import Resend
 from edge_app.mqtt.session import Session
 from edge_app.storage.outbox import Outbox, Outgoing
@@ -38,28 +40,10 @@ _PAGE: Final = 50
 """Intervals read from the outbox at a time."""
 _HEALTH_S: Final = 60.0
 """Longest time from one health message to the next."""
-_FUTURE_S: Final = 1.0
-"""Seconds after which an interval whose end had not come yet is tried again."""
 _RESEND_RATE: Final = 10.0
 """Intervals of the archive that are offered again in a second."""
 _RESERVE: Final = 5
 """Messages in flight that `resend` leaves to new intervals."""
-
-
-@dataclass(frozen=True, slots=True)
-class BirthMessage:
-    """Message published at every connect beside status and meta.
-
-    on_acknowledged: called once the broker has accepted it.
-    """
-
-    message: Message
-    on_acknowledged: Callable[[], None]
-
-    def answered(self, refused: str) -> None:
-        """Use the broker's answer. refused: its reason for refusing the message, empty when it has accepted it."""
-        if not refused:
-            self.on_acknowledged()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +59,6 @@ class _InFlight:
     key: int | None = None
     required: bool = False
     on_answer: Callable[[str], object] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _HeldTopic:
-    """Topic of a line that the broker refuses: key of its first refused interval, and when to retry (monotonic s)."""
-
-    first_key: int
-    retry_at: float
-
-
-def will(device: Device, at: float, installation: str = "") -> Message:
-    """Return the last will, which the broker publishes when the device vanishes. at: UTC s of the connect."""
-    return _status(device, "offline", at, installation)
-
-
-def _status(device: Device, state: State, at: float, installation: str) -> Message:
-    payload = encode_status(device, state, at, installation)
-    return Message(f"{device.prefix}/status", payload.encode(), qos=1, retained=True)
 
 
 class Publisher:
@@ -142,40 +108,35 @@ class Publisher:
         self._health_s = min(interval_s, _HEALTH_S)
         self._window, self._rate, self._uniform = window, rate, uniform
         self._pace = rate
-        self._refused_retry_s, self._store_retry_s = refused_retry_s, store_retry_s
+        self._store_retry_s = store_retry_s
         self._utc, self._clock = utc, clock
         self._in_flight: dict[int, _InFlight] = {}
         self._awaiting: dict[int, set[int]] = {}  # key of a sent interval -> tokens of its messages in flight
         self._acknowledged: list[int] = []  # keys of intervals that are to be deleted from the outbox
-        self._held: dict[str, _HeldTopic] = {}
-        self._future: _HeldTopic | None = None  # the first interval whose end has not come yet by this clock
+        self._held_back = HeldBack(refused_retry_s, clock)
         self._configs = ConfigTexts(outbox.memory, device, meta)
         self._desk = CommandDesk(device, outbox, meta, installation, utc)
         self._resend_due = clock()
         self._taken_back = False
         self._subscription = ""
-        self._refusals: dict[str, str] = {}
         self._cursor = self._generation = 0
         self._allowance, self._refilled = float(window), clock()
         self._health_due = self._store_due = clock()
         self._wait = 0.0
-        self._refusal_problem = self.store_problem = ""
+        self.store_problem = ""
         self.unsent = self.lost = self.delivered = 0
         self.oldest_end: float | None = None
 
     @property
     def problem(self) -> str:
         """One sentence on why intervals are not delivered, empty when all is well."""
-        return self._session.problem or self._refusal_problem or self.store_problem
+        return self._session.problem or self._held_back.problem or self.store_problem
 
     @property
     def limits(self) -> tuple[str, ...]:
         """Return one sentence for each kind of message that cannot be delivered, with the reason."""
-        refused = [f"broker refuses {topic} ({reason})" for topic, reason in self._refusals.copy().items()]
-        future = self._future
-        waits = ["intervals wait until the clock has reached their end: it was set back"] if future else []
         others = (self._subscription, *self._configs.limits, *self._session.limits)
-        return (*refused, *waits, *(sentence for sentence in others if sentence))
+        return (*self._held_back.limits, *(sentence for sentence in others if sentence))
 
     @property
     def connected(self) -> bool:
@@ -228,7 +189,7 @@ class Publisher:
         while self._session.connected and self._busy() and self._clock() < end - reserve:
             self.step(0.05)
         if self._session.connected:
-            token = self._publish(_status(self._device, "stopped", self._utc(), self._installation()))
+            token = self._publish(status(self._device, "stopped", self._utc(), self._installation()))
             while token in self._in_flight and self._clock() < end:
                 for event in self._session.poll(0.05):
                     self._handle(event)
@@ -266,8 +227,7 @@ class Publisher:
         """Begin a new connection: publish status, meta and birth messages, and start again with the oldest interval."""
         self._cursor = 0
         self._pace = self._rate * self._uniform(0.5, 1.0)
-        self._held.clear()
-        self._future = None
+        self._held_back.begin()
         self._taken_back = False
         self._health_due = self._clock()
         self._subscription = ""
@@ -280,7 +240,7 @@ class Publisher:
     def _introduce(self) -> None:
         """Publish status and meta, at a connect and under a new installation."""
         self._announced = self._installation()
-        self._publish(_status(self._device, "online", self._utc(), self._announced))
+        self._publish(status(self._device, "online", self._utc(), self._announced))
         meta = encode(self._meta.model_copy(update={"installation": self._announced}))
         self._publish(Message(f"{self._device.prefix}/meta", meta.encode(), qos=1, retained=True))
 
@@ -312,7 +272,7 @@ class Publisher:
 
     def _settle(self, token: int, sent: _InFlight, refused: str) -> None:
         """Use the broker's answer: an interval is delivered when all its messages are answered and counts accepted."""
-        self._note_refusal(sent.topic, refused)
+        self._held_back.note(sent.topic, refused)
         if sent.on_answer is not None:
             try:
                 sent.on_answer(refused)
@@ -323,34 +283,10 @@ class Publisher:
         self._awaiting[sent.key].remove(token)
         if refused and sent.required:
             del self._awaiting[sent.key]
-            self._hold(sent.topic, sent.key)
+            self._held_back.hold(sent.topic, sent.key)
         elif not self._awaiting[sent.key]:
             del self._awaiting[sent.key]
             self._acknowledged.append(sent.key)
-
-    def _hold(self, topic: str, key: int) -> None:
-        first_key = min(key, self._held[topic].first_key) if topic in self._held else key
-        self._held[topic] = _HeldTopic(first_key, self._clock() + self._refused_retry_s)
-
-    def _release_held(self) -> None:
-        for topic, held in list(self._held.items()):
-            if self._clock() >= held.retry_at:
-                del self._held[topic]
-                self._cursor = min(self._cursor, held.first_key - 1)
-        if self._future and self._clock() >= self._future.retry_at:
-            self._cursor = min(self._cursor, self._future.first_key - 1)
-            self._future = None
-
-    def _note_refusal(self, topic: str, reason: str) -> None:
-        if "/meta/" in topic or self._refusals.get(topic, "") == reason:
-            return
-        if reason:
-            self._refusals[topic] = reason
-            log.warning("broker refuses %s (%s)", topic, reason)
-        else:
-            del self._refusals[topic]
-            log.info("broker accepts %s again", topic)
-        self._refusal_problem = _describe(self._refusals)
 
     def _process_outbox(self) -> None:
         if self._clock() < self._store_due:
@@ -363,7 +299,8 @@ class Publisher:
                 if self._announced != self._installation():
                     self._introduce()
                 self._configs.publish_current(self._publish)
-                self._release_held()
+                released = self._held_back.release()
+                self._cursor = self._cursor if released is None else min(self._cursor, released - 1)
                 self._send_due()
                 self._configs.tidy(self._publish)
                 self._take_back()
@@ -399,7 +336,7 @@ class Publisher:
                 self._wait = (1 - self._allowance) / self._pace
                 return
             if row.end > self._utc():
-                self._future = self._future or _HeldTopic(row.key, self._clock() + _FUTURE_S)
+                self._held_back.wait_for_end(row.key)
             elif row.key not in self._awaiting and not self._send(row):
                 return
             self._cursor = row.key
@@ -412,7 +349,7 @@ class Publisher:
         # A device that was renamed delivers what it counted under its former name where that belongs.
         prefix = self._device.prefix_of(document["site"], document["device"])
         topic = f"{prefix}/counts/{row.line}"
-        if topic in self._held:
+        if self._held_back.holds(topic):
             return True
         if not self._configs.ready(prefix, row.config, self._publish):
             return False
@@ -475,13 +412,3 @@ class Publisher:
             self._in_flight[token] = _InFlight(message.topic, on_answer=lambda no: job.answered(token, no))
             self._resend_due = self._clock() + 1 / _RESEND_RATE
             self._wait = min(self._wait, 1 / _RESEND_RATE)
-
-
-def _describe(refusals: dict[str, str]) -> str:
-    """Return one sentence on the refused topics (topic -> reason), with a remedy; empty without any."""
-    if not refusals:
-        return ""
-    topic, reason = next(iter(refusals.items()))
-    others = f" and {len(refusals) - 1} more topics" if len(refusals) > 1 else ""
-    advice = "allow it in the broker's access list" if reason == "Not authorized" else "ask its administrator"
-    return f"broker refuses {topic} ({reason}){others}; {advice}"

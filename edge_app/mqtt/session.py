@@ -11,8 +11,9 @@ from typing import Final, Literal, TypeAlias
 
 from edge_app.errors import BrokerError
 from edge_app.mqtt.broker_limits import NO_LIMITS, BrokerLimits
-from edge_app.mqtt.connection import Connected, Connection, Event, Lost, Message, Protocol, SubscriptionRefused, Timing
+from edge_app.mqtt.connection import Connection
 from edge_app.mqtt.endpoint import Backoff, Endpoint, tls_context
+from edge_app.mqtt.events import Connected, Event, Lost, Message, Protocol, SubscriptionRefused, Timing
 from edge_app.mqtt.suspects import Suspects
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ Every time is UTC seconds of one clock, that of `Frame.captured_at`. The rules:
   the clock cannot observe a second twice and coverage stays within 0..1.
 - While this object lives no interval is skipped: after a stall or a forward step of the clock the missed ones close
   with coverage 0, at most the newest `max_missed_s` of them; the others are counted in `skipped`. A step of more than
-  `max_missed_s` makes none.
+  `max_missed_s` makes none. Nor is time made up that was told before a step back, under another installation: the empty
+  interval would count as the later one.
 - A clock that steps back across a closed interval (`is_behind`) cannot go on here: `restart` ends the open intervals
   and begins at the new time, under numbers of another installation.
 - `clock_stepped` are the intervals that a step forward has made, and those that contain a step of either direction: the
@@ -30,268 +31,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import get_args
 
-from edge_app.records import (
-    DIRECTIONS,
-    Counts,
-    Crossing,
-    Direction,
-    IntervalCounts,
-    Quality,
-    grid_end,
-    grid_start,
-)
-
-
-def zero_counts(classes: Iterable[str]) -> dict[str, dict[Direction, int]]:
-    """Return a count of 0 for each class and direction."""
-    return {label: dict.fromkeys(DIRECTIONS, 0) for label in classes}
-
-
-def add_counts(left: Counts, right: Counts) -> dict[str, dict[Direction, int]]:
-    """Return the sum of both, with the classes of either."""
-    total = {label: dict(directions) for label, directions in left.items()}
-    for label, directions in right.items():
-        sums = total.setdefault(label, dict.fromkeys(DIRECTIONS, 0))
-        for direction, n in directions.items():
-            sums[direction] += n
-    return total
-
-
-@dataclass(frozen=True, slots=True)
-class Counting:
-    """Settings of this run: classes, length of an interval in whole s, hashes of configuration and model."""
-
-    classes: Sequence[str]
-    interval_s: float
-    config: str = ""
-    model: str = ""
-
-    def covers(self, saved: IntervalCounts) -> bool:
-        """Return True when the interval can go on in this run. One without a hash is of a release that kept none."""
-        return (
-            saved.interval_s == self.interval_s
-            and saved.config in ("", self.config)
-            and saved.model in ("", self.model)
-        )
-
-
-@dataclass(slots=True)
-class _OpenInterval:
-    """Interval that still takes frames and crossings."""
-
-    line: str
-    start: float
-    end: float
-    interval_s: float
-    config: str
-    model: str
-    counts: dict[str, dict[Direction, int]]
-    observed_s: float = 0.0
-    frames: int = 0
-    dropped: int = 0
-    quality: set[Quality] = field(default_factory=set)
-    own: bool = True
-    """False when it was counted under another configuration than this run's."""
-
-    def snapshot(self) -> IntervalCounts:
-        counts = {label: dict(directions) for label, directions in self.counts.items()}
-        quality = tuple(q for q in get_args(Quality) if q in self.quality)
-        cut = None if self.end == grid_end(self.start, self.interval_s) else self.end
-        observed_s = min(self.observed_s, self.end - self.start)
-        return IntervalCounts(
-            self.line,
-            self.start,
-            self.interval_s,
-            counts,
-            observed_s,
-            self.frames,
-            self.dropped,
-            quality,
-            cut,
-            self.config,
-            self.model,
-        )
-
-    def add(self, saved: IntervalCounts | _OpenInterval) -> None:
-        """Add the counts and observations of an interval."""
-        self.counts = add_counts(self.counts, saved.counts)
-        self.observed_s += saved.observed_s
-        self.frames += saved.frames
-        self.dropped += saved.dropped
-        self.quality.update(saved.quality)
-
-
-class _LineIntervals:
-    """Open intervals of one line, by start; all times in UTC s.
-
-    counting: None for a line that is no longer configured, which opens none.
-    restored: open intervals of the run before.
-    closed_end: end of the newest closed one, 0 without any.
-    renamed: the restored ones are another device's, and nothing of them goes on here.
-    `first_start` is the earliest time that a new interval may contain; it is off the grid after a change.
-    """
-
-    def __init__(
-        self,
-        line: str,
-        counting: Counting | None,
-        restored: Sequence[IntervalCounts],
-        closed_end: float,
-        *,
-        renamed: bool = False,
-    ) -> None:
-        self.line, self.counting, self._renamed = line, counting, renamed
-        self.open: dict[float, _OpenInterval] = {}
-        self.opened = 0
-        saved = sorted(restored, key=lambda interval: interval.start)
-        for interval, next_start in zip(saved, [*(i.start for i in saved[1:]), math.inf], strict=False):
-            self._restore(interval, next_start)
-        self.first_start = max([closed_end, *(i.end for i in self.open.values())])
-        self._closed_end = closed_end
-        self.changed = bool(saved) and not self._is_own(self.open[saved[-1].start])
-        """True when the newest interval of the earlier run cannot go on."""
-
-    def _restore(self, saved: IntervalCounts, next_start: float) -> None:
-        own = self.counting if self.counting and self.counting.covers(saved) and not self._renamed else None
-        counts = zero_counts(own.classes) if own else {}
-        config, model = (own.config, own.model) if own else (saved.config, saved.model)
-        # A run that was killed soon after a change leaves both intervals open, and the first one not cut yet.
-        end = min(saved.end, next_start)
-        self.open[saved.start] = _OpenInterval(
-            self.line, saved.start, end, saved.interval_s, config, model, counts, own=own is not None
-        )
-        self.open[saved.start].add(saved)
-
-    def _is_own(self, interval: _OpenInterval) -> bool:
-        return interval.own and interval.end == grid_end(interval.start, interval.interval_s)
-
-    @property
-    def oldest(self) -> float:
-        """Begin of the oldest open interval: what lies before it is closed."""
-        return min([self.first_start, *self.open])
-
-    @property
-    def newest_end(self) -> float:
-        """End of the newest interval, open or closed."""
-        return max([self.first_start, *(interval.end for interval in self.open.values())])
-
-    def begin(self, now: float, change_at: float | None) -> None:
-        """Begin the run at this time. change_at: begin of the new configuration; None when it has not changed."""
-        if change_at is not None and (self.changed or not self.open):
-            self._cut(max([change_at, self._closed_end, *self.open]))
-        elif self.counting:
-            self.first_start = max(self.first_start, grid_start(now, self.counting.interval_s))
-
-    def _cut(self, at: float) -> None:
-        """End all intervals; one that has no second of its own goes into the next interval.
-
-        Where no next one comes, it keeps its first second if it has counted: the clock may be behind the earlier run.
-        """
-        self.first_start = at
-        for interval in list(self.open.values()):
-            interval.end = min(interval.end, at)
-            if interval.start == interval.end:
-                if self.counting and not self._renamed:
-                    del self.open[interval.start]
-                    self.interval(at).add(interval)
-                elif any(n for directions in interval.counts.values() for n in directions.values()):
-                    interval.end += 1.0
-                    self.first_start = interval.end
-                else:
-                    del self.open[interval.start]
-
-    def start_at(self, at: float) -> float | None:
-        """Return the start of the interval that contains this time; None when that is closed, or not configured."""
-        for interval in self.open.values():
-            if interval.start <= at < interval.end:
-                return interval.start
-        if self.counting is None or at < self.first_start:
-            return None
-        return max(grid_start(at, self.counting.interval_s), self.first_start)
-
-    def start_for(self, at: float) -> float:
-        """Return the start of the interval that contains this time, or of the oldest open one if that is closed."""
-        start = self.start_at(at)
-        own = (start for start, interval in self.open.items() if interval.own)
-        return min([*own, self.first_start]) if start is None else start
-
-    def interval(self, start: float) -> _OpenInterval:
-        """Return the interval with this start, opened if it is not open yet."""
-        if start not in self.open:
-            assert self.counting is not None
-            self.opened += 1
-            self.open[start] = _new(self.line, start, self.counting)
-        return self.open[start]
-
-    def observe(self, begin: float, end: float) -> None:
-        """Add this time to the intervals that contain it; what is closed already is not observed again."""
-        at = max(begin, self.first_start)
-        while at < end:
-            at = self.interval(self.start_for(at)).end
-        for interval in self.open.values():
-            interval.observed_s += max(0.0, min(end, interval.end) - max(begin, interval.start))
-
-    def close(
-        self, until: float, max_missed_s: float, jumps: Collection[tuple[float, float]]
-    ) -> tuple[list[IntervalCounts], int]:
-        """Close the intervals that ended by `until`, missed ones included.
-
-        jumps: times from which and to which the clock was set forward.
-        Returns them, oldest first, and the number of missed intervals that lie more than `max_missed_s` back.
-        """
-        ended = [self.open.pop(start) for start, interval in list(self.open.items()) if interval.end <= until]
-        missed, skipped = self._missed(until, max_missed_s, {interval.start for interval in ended})
-        for interval in missed:
-            if any(interval.start < after and interval.end > before for before, after in jumps):
-                interval.quality.add("clock_stepped")
-        closed = sorted((*ended, *missed), key=lambda interval: interval.start)
-        return [interval.snapshot() for interval in closed], skipped
-
-    def _missed(self, until: float, max_missed_s: float, known: set[float]) -> tuple[list[_OpenInterval], int]:
-        """Move `first_start` on to the interval of `until`; return those in between that were never opened."""
-        if self.counting is None:
-            return [], 0
-        length = self.counting.interval_s
-        first, current = math.floor(self.first_start / length), math.floor(until / length)
-        if current <= first:
-            return [], 0
-        oldest = max(first, current - math.floor(max_missed_s / length))
-        starts = [max(n * length, self.first_start) for n in range(oldest, current)]
-        skipped = oldest - first - sum(self.first_start <= start < oldest * length for start in known)
-        self.opened += len(starts)
-        self.first_start = current * length
-        return [_new(self.line, start, self.counting) for start in starts if start not in known], skipped
-
-    def jump(self, now: float) -> None:
-        """Make no intervals up to this time."""
-        if self.counting:
-            self.first_start = max(self.first_start, grid_start(now, self.counting.interval_s))
-
-    def mark_stepped(self, begin: float, end: float) -> None:
-        """Mark the open intervals that contain a time between these, both included."""
-        if self.counting:
-            self.interval(self.start_for(end))
-        for interval in self.open.values():
-            if interval.start <= end and interval.end > begin:
-                interval.quality.add("clock_stepped")
-
-    def end_restored(self) -> list[IntervalCounts]:
-        """Close the intervals that were counted under another configuration or name."""
-        ended = [self.open.pop(start) for start, interval in list(self.open.items()) if not interval.own]
-        return [interval.snapshot() for interval in ended]
-
-    def end_all(self) -> list[IntervalCounts]:
-        """Close all open intervals."""
-        ended, self.open = list(self.open.values()), {}
-        return [interval.snapshot() for interval in ended]
-
-
-def _new(line: str, start: float, counting: Counting) -> _OpenInterval:
-    end, counts = grid_end(start, counting.interval_s), zero_counts(counting.classes)
-    return _OpenInterval(line, start, end, counting.interval_s, counting.config, counting.model, counts)
+from edge_app.records import DIRECTIONS, Crossing, IntervalCounts, Quality
+from edge_app.storage.counts import Counting
+from edge_app.storage.line_intervals import LineIntervals
 
 
 class Intervals:
@@ -319,7 +62,7 @@ class Intervals:
             raise ValueError(f"An interval must be a whole number of seconds, at least 1, not {counting.interval_s}")
         saved, ends = list(restored), closed_ends or {}
         self._lines = {
-            line: _LineIntervals(
+            line: LineIntervals(
                 line,
                 counting if line in lines else None,
                 [interval for interval in saved if interval.line == line],
@@ -425,9 +168,13 @@ class Intervals:
         if self._newest > -math.inf:
             self._set_time(self._newest if before is None else before)
             self._mark_stepped(self._newest, self._newest)
-        self._repeats_until = max((line.newest_end for line in self._lines.values()), default=-math.inf)
+        told = {line.line: line.told_until for line in self._lines.values()}
+        self._repeats_until = max(told.values(), default=-math.inf)
         ended = [interval for line in self._lines.values() for interval in line.end_all()]
-        self._lines = {line.line: _LineIntervals(line.line, self._counting, (), 0.0) for line in self._configured}
+        self._lines = {
+            line.line: LineIntervals(line.line, self._counting, (), 0.0, told_until=told[line.line])
+            for line in self._configured
+        }
         self._newest = self._last_frame = -math.inf
         self._jumps = []
         self._set_time(now)
@@ -452,7 +199,7 @@ class Intervals:
         self._mark_stepped(now, now)
 
     @property
-    def _configured(self) -> list[_LineIntervals]:
+    def _configured(self) -> list[LineIntervals]:
         return [line for line in self._lines.values() if line.counting]
 
     def _mark_stepped(self, begin: float, end: float) -> None:

@@ -9,96 +9,22 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Final
 
 from edge_app.errors import StoreError
-from edge_app.records import Counts, Crossing, IntervalCounts
+from edge_app.records import Crossing, IntervalCounts
 from edge_app.storage.archive import KEPT_IN_MEMORY, add_lost, expire, move_to_archive
+from edge_app.storage.counts import add_counts, zero_counts
 from edge_app.storage.folder_lock import ForeignFolderError
-from edge_app.storage.intervals import add_counts, zero_counts
+from edge_app.storage.saved_state import EncodedInterval, Identity, JournalEntry, LineState, LostInterval, SavedState
 from edge_app.storage.schema import ADDED, APPLICATION_ID, PRUNE, TABLES, VERSION
 from edge_app.storage.sqlite import FILE, SUSPECT, Connection, DamagedError
 from edge_app.storage.takeover import Kept, Mark, Numbered, copy_tables, erase_mark, read_mark, withdraw, write_kept
 
 _VERSION_LIMIT: Final = 1000  # no newer program will reach this schema version: such a number means corruption
-
-
-@dataclass(frozen=True, slots=True)
-class LineState:
-    """State of a line after its newest closed interval.
-
-    seq: number of that interval. totals: counts of every class ever counted on the line. start, end: of that interval,
-    UTC s.
-    """
-
-    line: str
-    seq: int
-    totals: Counts
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """Crossing with the start of the interval in which it was counted, UTC s."""
-
-    start: float
-    crossing: Crossing
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedInterval:
-    """Closed interval ready for the outbox: the state of its line after it, its payload, and what it is counted under.
-
-    config: hash of the configuration; empty where it is not known. counts: the interval itself, to number it anew.
-    """
-
-    state: LineState
-    payload: str
-    installation: str = ""
-    config: str = ""
-    counts: IntervalCounts | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Under what intervals are numbered: another one means that numbers and totals begin anew."""
-
-    installation: str
-    site: str = ""
-    device: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LostInterval:
-    """Number of an interval that was dropped before it could be saved."""
-
-    installation: str
-    line: str
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class SavedState:
-    """State from which a ledger continues after a restart.
-
-    last_key: the newest key that the outbox has assigned. dropped: intervals lost since the file was made.
-    intervals: the open ones. journal: the crossings in them.
-    foreign: True when release 1.0 wrote the numbers last: those of 1.1 cannot go on from them.
-    taken_over: mark of a take-over from memory that may not be confirmed: numbers may have been told after it.
-    """
-
-    identity: Identity
-    last_key: int = 0
-    dropped: int = 0
-    lines: Sequence[LineState] = ()
-    intervals: Sequence[IntervalCounts] = ()
-    journal: Sequence[JournalEntry] = ()
-    foreign: bool = False
-    taken_over: Mark | None = None
 
 
 class Journal:
@@ -156,8 +82,9 @@ class Journal:
     ) -> int:
         """Save everything in one transaction and return the number of intervals dropped so far.
 
-        crossings: the new ones. closed_intervals: in order of their start; for them the oldest rows of a full outbox
-        leave the queue, and are kept in the archive. lost: intervals that were dropped before they could be saved.
+        crossings: the new ones; of an interval that is not open they are in its payload. closed_intervals: in order of
+        their start; for them the oldest rows of a full outbox leave the queue, and are kept in the archive. lost:
+        intervals that were dropped before they could be saved.
         running_s: whole seconds that the program has run since the save before. identity: of a new installation, under
         which the next intervals are numbered; rows of lines keep their place for release 1.0. anew: present lines, when
         the file is an older copy: they and the open intervals replace what it has. kept: by the file used meanwhile.
@@ -170,14 +97,10 @@ class Journal:
                 write_kept(db, kept)
             if anew is not None:
                 self._forget_open(anew)
-            db.run_many(
-                "INSERT INTO crossing VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(entry.start, *astuple(entry.crossing)) for entry in crossings],
-            )
-            db.run_many(_UPSERT_INTERVAL, [_interval_row(interval) for interval in open_intervals])
-            db.run_many("INSERT OR IGNORE INTO open_interval VALUES (?, ?, ?, ?, ?)", map(_config_row, open_intervals))
             for interval in closed_intervals:
                 self._move_to_outbox(interval)
+            self._forget_closed({interval.state.line for interval in closed_intervals}, open_intervals)
+            self._write_open(crossings, open_intervals)
             for number in lost:
                 add_lost(db, number.installation, number.line, number.seq, number.seq, "dropped")
             overflow = max(0, db.number("queued") - self._capacity) if closed_intervals else 0
@@ -225,12 +148,7 @@ class Journal:
             for interval in former:
                 self._move_to_outbox(interval)
             copy_tables(memory, db, dropped_before=dropped_before, attempt=attempt, failed=failed)
-            db.run_many(
-                "INSERT INTO crossing VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(entry.start, *astuple(entry.crossing)) for entry in crossings],
-            )
-            db.run_many(_UPSERT_INTERVAL, [_interval_row(interval) for interval in open_intervals])
-            db.run_many("INSERT OR IGNORE INTO open_interval VALUES (?, ?, ?, ?, ?)", map(_config_row, open_intervals))
+            self._write_open(crossings, open_intervals)
             self._write_identity(identity)
             self._note_numbers()
             return db.number("dropped")
@@ -293,20 +211,38 @@ class Journal:
         db, state = self._db, interval.state
         self._write_line(state, interval.installation)
         self._note_numbers()
-        for table in ("crossing", "interval", "open_interval"):
-            db.rows(f"DELETE FROM {table} WHERE line = ? AND start <= ?", state.line, state.start)
         row = (state.line, state.start, state.end, interval.payload, zlib.crc32(interval.payload.encode()))
         db.rows("INSERT INTO outbox (line, start, closed_end, payload, checksum) VALUES (?, ?, ?, ?, ?)", *row)
         key = db.value("SELECT last_insert_rowid()")  # at once: the next statement may insert a row too
         db.rows(
-            "INSERT OR IGNORE INTO installation (id, site, device) SELECT ?, (SELECT value FROM about WHERE"
-            " name = 'site'), (SELECT value FROM about WHERE name = 'device')",
+            "INSERT OR IGNORE INTO installation (id, site, device) SELECT ?, coalesce(?, (SELECT value FROM about WHERE"
+            " name = 'site')), coalesce(?, (SELECT value FROM about WHERE name = 'device'))",
             interval.installation,
+            *(interval.names or (None, None)),
         )
         db.rows(
             "INSERT INTO waiting VALUES (?, ?, ?, ?, ?)",
             *(key, interval.installation, state.line, state.seq, interval.config),
         )
+
+    def _write_open(self, crossings: Sequence[JournalEntry], open_intervals: Sequence[IntervalCounts]) -> None:
+        db, starts = self._db, {(interval.line, interval.start) for interval in open_intervals}
+        rows = [
+            (entry.start, *astuple(entry.crossing))
+            for entry in crossings
+            if (entry.crossing.line, entry.start) in starts
+        ]
+        db.run_many("INSERT INTO crossing VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        db.run_many(_UPSERT_INTERVAL, map(_interval_row, open_intervals))
+        db.run_many("INSERT OR IGNORE INTO open_interval VALUES (?, ?, ?, ?, ?)", map(_config_row, open_intervals))
+
+    def _forget_closed(self, lines: Collection[str], open_intervals: Sequence[IntervalCounts]) -> None:
+        """Remove what these lines have open in the file and not here: after a step back it may lie in the future."""
+        for line in lines:
+            starts = [interval.start for interval in open_intervals if interval.line == line]
+            for table in ("crossing", "interval", "open_interval"):
+                marks = ", ".join("?" * len(starts))
+                self._db.rows(f"DELETE FROM {table} WHERE line = ? AND start NOT IN ({marks})", line, *starts)
 
     def _forget_open(self, lines: Sequence[LineState]) -> None:
         """Remove the open intervals, and write the present numbers of these lines."""

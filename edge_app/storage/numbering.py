@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from edge_app.records import IntervalCounts
-from edge_app.storage.intervals import add_counts
-from edge_app.storage.journal import EncodedInterval, LineState, SavedState
+from edge_app.storage.counts import add_counts
 from edge_app.storage.outbox import ClosedInterval
+from edge_app.storage.saved_state import EncodedInterval, LineState, SavedState
 
 
 def next_number(
@@ -28,7 +28,7 @@ def next_number(
     totals = add_counts(before.totals, interval.counts)
     state = LineState(interval.line, before.seq + 1, totals, interval.start, interval.end)
     payload = encode(ClosedInterval(interval, state.seq, totals, boot_id, installation, names))
-    return EncodedInterval(state, payload, installation, interval.config, interval)
+    return EncodedInterval(state, payload, installation, interval.config, interval, names)
 
 
 def close_former(

@@ -132,11 +132,6 @@ class Outbox:
         sql = "SELECT 1 FROM installation WHERE id = ? AND site = ? AND device = ?"
         return self._value(sql, installation, site, device) is not None
 
-    def newest_start(self, line: str) -> float | None:
-        """Return the start of the newest closed interval of the line, sent or not; None before the first."""
-        start: float | None = self._value("SELECT start FROM line WHERE id = ?", line)
-        return start
-
     def newest_seq(self, installation: str, line: str) -> int:
         """Return the newest number of the line under the installation; 0 before the first."""
         return int(self._value("SELECT seq FROM series WHERE installation = ? AND line = ?", installation, line) or 0)

@@ -1,10 +1,11 @@
-"""Ask the kernel, which every time service informs, if the system's clock is set; write times as text."""
+"""Keep the told time, by which vehicles are counted, whatever sets the system's clock; write times as text."""
 
 from __future__ import annotations
 
 import ctypes
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Final
 
@@ -13,6 +14,8 @@ _TIMEX_BYTES: Final = 512
 """Larger than any struct timex; a buffer of zeros reads the state and changes nothing."""
 _ASK_EVERY_S: Final = 10.0
 _STEP_S: Final = 1.0
+SETTLE_S: Final = 90.0
+"""Seconds after which a step is followed: longer than the 64 s from one question to a time server to the next."""
 
 
 def kernel_unsynced() -> bool:
@@ -47,25 +50,62 @@ class ClockMonitor:
         return self._unsynced
 
 
-class StepMonitor:
-    """Find steps of the system's clock by comparing it with one that never steps. Pure."""
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """Step that is not followed yet: what the clock would differ by from one that never steps, and since when, s."""
 
-    def __init__(self) -> None:
+    offset: float
+    since: float
+
+
+class SteadyClock:
+    """Told time: that of the system's clock, which is followed over a step once that has lasted.
+
+    A wrong answer of a time server stands until the next one; what is counted meanwhile must not lie in another hour.
+    Steps are found by a clock that never steps. Pure; any thread may call `at`, one thread the rest.
+
+    unsynced: returns True while no time service has set the clock; the step by which one sets it is followed at once.
+    settle_s: seconds for which any other step must have lasted.
+    """
+
+    def __init__(self, unsynced: Callable[[], bool] = lambda: False, settle_s: float = SETTLE_S) -> None:
+        self._unsynced, self._settle_s = unsynced, settle_s
+        self._was_unsynced = False
         self._offset: float | None = None
+        self._doubt: _Doubt | None = None
+
+    @property
+    def doubted(self) -> float:
+        """Seconds by which the system's clock is ahead of the told time, negative for behind; 0 without a step."""
+        return 0.0 if self._doubt is None or self._offset is None else self._doubt.offset - self._offset
 
     def update(self, wall: float, monotonic: float) -> float:
-        """Return the seconds by which the clock was set forward since the call before; negative for back.
+        """Return the seconds by which the told time steps with this call, negative for back; 0 without a step.
 
-        0 for less than a second: a time service that corrects the rate of the clock is no step.
+        wall: UTC s of the system's clock. monotonic: s of the clock that never steps. Less than a second between two
+        calls is no step: a time service corrects the rate of the clock.
         """
-        offset = wall - monotonic
-        before, self._offset = self._offset, offset
-        return 0.0 if before is None or abs(offset - before) < _STEP_S else offset - before
+        offset, unsynced = wall - monotonic, self._unsynced()
+        before = offset if self._offset is None else self._offset
+        if abs(offset - before) < _STEP_S:
+            self._offset, self._doubt, self._was_unsynced = offset, None, unsynced
+            return 0.0
+        same = self._doubt is not None and abs(offset - self._doubt.offset) < _STEP_S
+        since = self._doubt.since if self._doubt and same else monotonic
+        self._doubt = _Doubt(offset, since)
+        if monotonic - since < self._settle_s and not (self._was_unsynced and not unsynced):
+            return 0.0
+        self._offset, self._doubt, self._was_unsynced = offset, None, unsynced
+        return offset - before
 
     def error_of(self, wall: float, monotonic: float) -> float:
-        """Return the seconds to add to a time that was taken before the newest step; 0 for one taken after it."""
+        """Return the seconds to add to a time that the system's clock gave at `monotonic`; 0 where it gave the same."""
         error = 0.0 if self._offset is None else self._offset - (wall - monotonic)
         return 0.0 if abs(error) < _STEP_S else error
+
+    def at(self, wall: float, monotonic: float) -> float:
+        """Return the told time, UTC s, at a moment of the two clocks."""
+        return wall + self.error_of(wall, monotonic)
 
 
 def rfc3339(at: float) -> str:

@@ -8,6 +8,7 @@ plots of an evaluation's report, which show no picture of any camera.
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from models.common import markdown
 from models.common.errors import BuildError, RegistryError, exit_code
 from models.common.schemas import TOTALS
 from models.registry import history
+from models.registry.collect import parse_folds
 from models.registry.files import read, write
 from models.registry.storage import Entry, Registry
 
@@ -24,6 +26,8 @@ PLOTS: Final = ("ap50", "precision-recall", "confusion", "errors")
 """The plots of a report that the card shows. In a report the model's name follows "confusion"."""
 _BEGIN: Final = "<!-- figures: python -m models.card -->\n"
 _END: Final = "<!-- end of figures -->\n"
+_FOLDS_BEGIN: Final = "<!-- folds: python -m models.card -->\n"
+_FOLDS_END: Final = "<!-- end of folds -->\n"
 _SIZES: Final = ("512x288", "640x384", "300x300")
 _LABELS: Final = ("car", "motorcycle", "truck")
 
@@ -48,13 +52,49 @@ def figures(registry: Registry) -> str:
     return "\n".join(f"{title}\n\n{markdown.table(next(rows), rows)}\n" for title, rows in blocks)
 
 
+def elsewhere(registry: Registry) -> str:
+    """Return the sentence about countries that the recipe of the default file has not seen, or that nobody measured it.
+
+    Raises RegistryError: when a document cannot be read.
+    """
+    entry, _ = _measured(registry, _SIZES[0])
+    content = registry.document(entry.name, "folds.json")
+    if content is None:
+        text = (
+            "How well it finds vehicles in countries whose pictures taught it nothing was not measured for the "
+            "recipe in production ([folds](../docs/models/folds.md)): on cameras of other places expect less than "
+            "the tables say."
+        )
+        return _filled(text)
+    found = parse_folds(content)
+    each, before = (
+        ", ".join(f"{label} {_three(found.mean(one, label))}" for label in found.boxes if found.folds(label))
+        for one in (found.candidate, found.baseline)
+    )
+    text = (
+        f"In countries whose pictures taught it nothing, its recipe finds vehicles with a mean AP50 of {each} (the "
+        f"recipe before: {before}; short trainings of {found.steps} steps, [folds](../docs/models/folds.md)): on "
+        "cameras of other places expect that, not the tables."
+    )
+    return _filled(text)
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
 def updated(card: str, registry: Registry) -> str:
     """Return the card with the present figures. Raises BuildError: when it has no place for them."""
-    head, begin, rest = card.partition(_BEGIN)
-    _, end, tail = rest.partition(_END)
+    card = _between_marks(card, _FOLDS_BEGIN, _FOLDS_END, elsewhere(registry))
+    return _between_marks(card, _BEGIN, _END, figures(registry))
+
+
+def _between_marks(card: str, first: str, last: str, content: str) -> str:
+    head, begin, rest = card.partition(first)
+    _, end, tail = rest.partition(last)
     if not begin or not end:
-        raise BuildError(f"The model card needs the lines {_BEGIN.strip()!r} and {_END.strip()!r} around its figures.")
-    return f"{head}{begin}\n{figures(registry)}\n{end}{tail}"
+        raise BuildError(f"The model card needs the lines {first.strip()!r} and {last.strip()!r} around its figures.")
+    return f"{head}{begin}\n{content}\n{end}{tail}"
 
 
 def copy_plots(report: Path, into: Path, default: Entry) -> None:

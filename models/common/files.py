@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +26,10 @@ def replace_file(path: Path, content: bytes) -> None:
 def json_bytes(content: Any, indent: int = 2) -> bytes:
     """Return the content as the JSON of a committed file: indented, UTF-8, ended by a line feed."""
     return (json.dumps(content, indent=indent, ensure_ascii=False) + "\n").encode()
+
+
+def json_rows(head: Mapping[str, Any], name: str, rows: Iterable[Any]) -> bytes:
+    """Return a JSON object whose last value is a list with a row a line, for lists that people compare line by line."""
+    begin = json.dumps(head, ensure_ascii=False).removesuffix("}")
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    return f"{begin}, {json.dumps(name)}: [\n{lines}\n]}}\n".encode()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.common.errors import BuildError
 from models.conversion.anchors import LARGEST_SIDE, SMALLEST_SIDE, Size
 from models.data.samples import NO_LICENCE
-from models.training.settings import Settings
+from models.training.sampling import Sampler, Sampling
+from models.training.settings import Settings, flat
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,21 +38,28 @@ class _Part(BaseModel):
 class PictureSet(_Part):
     """One labelled set, as `models.data import` takes it. Paths are relative to the file that names them.
 
-    folder: of the set, or its zip. test: its pictures evaluate, and never teach.
+    folder: of the set, or its zip. corrections: folder of what people corrected in it since, from `models.data merge`.
+    test: its pictures evaluate, and never teach.
     """
 
     name: str = Field(pattern=rf"^{_NAME}$")
     folder: str = Field(min_length=1)
-    format: Literal["yolo", "voc", "coco", "csv", "cvat"]
+    format: Literal["yolo", "voc", "coco", "csv", "cvat", "labelstudio"]
     licence: str = ""
     origin: str = ""
     camera: str = ""
     sources: str = ""
     pictures: str = ""
     credits: str = ""
+    corrections: str = ""
     aspect: float | None = None
     classes: dict[str, str] = Field(default_factory=dict)
     test: bool = False
+
+    def paths(self) -> list[str]:
+        """Return all files and folders that an import of the set reads."""
+        named = (self.folder, self.sources, self.pictures, self.credits, self.corrections)
+        return [path for path in named if path]
 
     @model_validator(mode="after")
     def _stated(self) -> PictureSet:
@@ -80,11 +89,63 @@ class Split(_Part):
 
 
 class Training(_Part):
-    """settings: those of models/training/settings.py that differ. weights: to begin from; "" for the published ones."""
+    """settings: those of models/training/settings.py that differ. weights: to begin from; "" for the published ones.
+
+    mlflow: a store that gets a copy of what is trained, made when absent; "" for none.
+    """
 
     settings: dict[str, Any] = Field(default_factory=dict)
     weights: str = ""
     trusted: tuple[str, ...] = ()
+    mlflow: str = ""
+
+
+class Search(_Part):
+    """Short trainings before the training, whose best settings it takes.
+
+    trials: None for the whole grid. steps: of each. grid: dotted name of a setting -> its values.
+    """
+
+    trials: int | None = Field(default=None, ge=1)
+    steps: int = Field(ge=1)
+    sampler: Sampler = "tpe"
+    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Search:
+        try:
+            self.sampling.trials(self.trials)
+        except BuildError as error:
+            raise ValueError(str(error).rstrip(".")) from error
+        return self
+
+    @property
+    def sampling(self) -> Sampling:
+        """What is tried."""
+        return Sampling(self.sampler, self.grid)
+
+
+class Mixture(_Part):
+    """What is mixed into the trained weights, which are judged again then.
+
+    weights: file -> its share, one after the other. published_share: of the published backbone.
+    """
+
+    weights: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
+    published_share: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _something(self) -> Mixture:
+        if not self.weights and not self.published_share:
+            raise ValueError('name what is mixed in: weights = { "other.npz" = 0.3 } or published_share = 0.1')
+        return self
+
+
+class Qat(_Part):
+    """A short training in simulated int8, after all others."""
+
+    steps: int = Field(default=1500, ge=1)
+    rate: float = Field(default=5e-5, gt=0)
 
 
 class Evaluation(_Part):
@@ -116,6 +177,9 @@ class Description(_Part):
     sets: tuple[PictureSet, ...] = Field(min_length=1)
     split: Split
     training: Training = Training()
+    search: Search | None = None
+    mixture: Mixture | None = None
+    qat: Qat | None = None
     evaluation: Evaluation = Evaluation()
     gate: Gate = Gate()
 
@@ -137,7 +201,18 @@ class Description(_Part):
                 "trained or validated cannot judge"
             )
         Settings.model_validate(self._settings())  # a wrong setting is told now, not after an hour
+        if self.search:
+            self._check_search(self.search.sampling)
         return self
+
+    def _check_search(self, sampling: Sampling) -> None:
+        stated = [name for name, _ in flat(self.training.settings) if name in sampling.names]
+        if stated:
+            raise ValueError(f"the search chooses {stated[0]}: leave it out of training.settings")
+        try:
+            sampling.check(self.settings)
+        except BuildError as error:
+            raise ValueError(f"search.grid: {str(error).rstrip('.')}") from error
 
     def _settings(self) -> dict[str, Any]:
         return self.training.settings | {"width": self.input.width, "height": self.input.height}
@@ -155,8 +230,9 @@ class Description(_Part):
 
     def paths(self) -> list[str]:
         """Return all files and folders that somebody else must have made, as they are named."""
-        named = [path for one in self.sets for path in (one.folder, one.sources, one.pictures, one.credits)]
+        named = [path for one in self.sets for path in one.paths()]
         named += [self.training.weights, *self.training.trusted, *self.evaluation.clips]
+        named += self.mixture.weights if self.mixture else []
         return [path for path in (*named, self.evaluation.agreement, self.gate.policy) if path]
 
 
@@ -176,7 +252,23 @@ def read(path: Path) -> Description:
     absent = next((name for name in found.paths() if not (path.parent / name).exists()), None)
     if absent:
         raise CycleError(f"{path} names {absent}, which is not there (names are relative to {path.parent.resolve()}).")
+    for truth in found.evaluation.clips:
+        clip = recording(path.parent, truth)
+        if not (path.parent / clip).is_file():
+            raise CycleError(f"{path} names {truth}, whose recording {clip} is not there.")
     return found
+
+
+def recording(folder: Path, truth: str) -> Path:
+    """Return the recording that a truth file names, relative to the cycle's folder: it lies in ../clips of that.
+
+    Raises CycleError: when it is no truth file.
+    """
+    try:
+        name = str(json.loads((folder / truth).read_text("utf-8"))["clip"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CycleError(f"{truth} is no truth file: it names no recording ({type(error).__name__}).") from error
+    return Path(truth).parent.parent / "clips" / name
 
 
 def _sentence(error: ValidationError) -> str:

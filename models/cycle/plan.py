@@ -10,7 +10,7 @@ from models.cycle import hashes
 from models.cycle.description import CycleError
 from models.cycle.hashes import ABSENT, Hashes
 from models.cycle.state import Record, State
-from models.cycle.steps import Step
+from models.cycle.step import Step
 
 ASKED: Final = "asked for"
 

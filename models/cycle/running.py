@@ -20,7 +20,8 @@ from models.cycle.description import CycleError, Description, read
 from models.cycle.hashes import ROOT, Hashes
 from models.cycle.plan import Decision
 from models.cycle.state import Outcome, Record, State
-from models.cycle.steps import Command, Step, Steps
+from models.cycle.step import Command, Step
+from models.cycle.steps import Steps
 
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -123,9 +124,10 @@ def run(cycle: Cycle, show: Callable[[str], None], begin: str = "", call: Call =
     plan.check_name(cycle.steps(), begin)
     with state.alone(cycle.folder) as lock, _stopping():
         for name in names:
-            if plan.asked(_named(cycle, name), begin) and name == "train":
-                _again(cycle)
             step = _named(cycle, name)
+            if plan.asked(step, begin) and step.kept:
+                _again(cycle, name)
+                step = _named(cycle, name)
             record = cycle.state.steps.get(name)
             decision = plan.decide(step, record, cycle.hashes)
             if plan.asked(step, begin):
@@ -141,11 +143,11 @@ def _named(cycle: Cycle, name: str) -> Step:
     return next(step for step in cycle.steps() if step.name == name)
 
 
-def _again(cycle: Cycle) -> None:
+def _again(cycle: Cycle, name: str) -> None:
     """Begin a training that is done anew, in another folder; one that was stopped or failed goes on in its own."""
-    before = cycle.state.steps.get("train")
+    before = cycle.state.steps.get(name)
     if before and before.outcome == "done":
-        cycle.keep("train", replace(before, outcome="stopped", attempt=before.attempt + 1))
+        cycle.keep(name, replace(before, outcome="stopped", attempt=before.attempt + 1))
 
 
 def _one(cycle: Cycle, step: Step, lock: int, show: Callable[[str], None], call: Call) -> None:

@@ -6,18 +6,19 @@ the name of a run comes from the hashes of what the steps before it left.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from models.cycle.description import Description, PictureSet
+from models.common.errors import RegistryError
+from models.cycle import trainings
+from models.cycle.description import Description, PictureSet, recording
 from models.cycle.hashes import ABSENT, ROOT, Hashes
 from models.cycle.state import State
+from models.cycle.step import Command, Step, simple
+from models.cycle.trainings import Trainings
 from models.evaluation.subject import short_names
 from models.registry import history
+from models.registry.files import read_json
 from models.registry.storage import Registry
 
 ARTEFACTS: Final = ROOT / "models" / "artefacts"
@@ -26,79 +27,45 @@ RIDERS: Final = ARTEFACTS / "published" / "coco_640x384.tflite"
 SPLIT: Final = Path("split.json")
 LABELS: Final = Path("reports/labels")
 _DATA: Final = ("models/data", "models/common")
-_TRAINING: Final = ("models/training", "models/conversion", *_DATA)
 _EVALUATION: Final = ("models/evaluation", "edge_app", *_DATA)
 _REGISTRY: Final = ("models/registry", "models/lineage", "models/common")
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command. keep: a file for what it prints, which is shown too; None to show it only."""
-
-    module: str
-    words: tuple[str, ...]
-    keep: Path | None = None
-
-    @property
-    def text(self) -> tuple[str, ...]:
-        """The words after `python`."""
-        return ("-m", self.module, *self.words)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a cycle. Paths are relative to the cycle's folder, or absolute.
-
-    after: steps whose outputs it reads. inputs, outputs: files and folders. code: packages it runs.
-    settings: what else decides about its outputs, in words. settled: why it is over whatever has changed; empty if not.
-    kept: an other program alone is no reason to do it again.
-    production: the detector in production, if it reads that; the same file lies in another place once it is adopted.
-    """
-
-    name: str
-    after: tuple[str, ...]
-    inputs: tuple[Path, ...]
-    commands: tuple[Command, ...]
-    outputs: tuple[Path, ...]
-    code: tuple[str, ...]
-    settings: tuple[str, ...] = ()
-    settled: str = ""
-    kept: bool = False
-    production: Path | None = None
 
 
 class Steps:
     """The steps of a cycle, as its folder is now."""
 
     def __init__(self, description: Description, folder: Path, state: State, hashes: Hashes) -> None:
-        self._cycle, self._folder, self._state, self._hashes = description, folder, state, hashes
+        self._cycle, self._folder, self._hashes = description, folder, hashes
         self._imports = tuple(f"import {one.name}" for one in description.sets)
         self._shards = tuple(_shards(one) for one in description.sets)
         gate = description.gate
         registry = folder / gate.registry
         self._registry = Registry(registry, folder / gate.production, registry / "store")
-        self.run = self._run()
-        self.name = f"{self.run.name}-{description.input}"
+        learning = [_shards(one) for one in description.sets if not one.test]
+        self._trainings = Trainings(description, state, hashes, learning, SPLIT)
+        self._trained, self._run = self._trainings.last
+        self.name = f"{self._run.name}-{description.input}"
         self.candidate = Path("exported") / f"{self.name}.tflite"
         self.baseline = self._baseline()
         self.report = Path("reports") / self.name
 
     def all(self) -> list[Step]:
         """Return the steps in their order."""
-        steps = [*map(self._import, self._cycle.sets), self._check(), self._split(), self._train(), self._export()]
-        steps += [self._evaluate(), *([] if self._cycle.gate.policy else [self._policy()]), self._gate()]
+        steps = [*map(self._import, self._cycle.sets), self._check(), self._split(), *self._trainings.all()]
+        steps += [self._export(), self._evaluate()]
+        steps += [*([] if self._cycle.gate.policy else [self._policy()]), self._gate()]
         return [*steps, self._register()] if self._cycle.gate.promote else steps
 
     def _import(self, one: PictureSet) -> Step:
         out = _shards(one)
         words = [one.folder, "--format", one.format, "--out", str(out), "--replace"]
-        for name in ("licence", "origin", "camera", "sources", "pictures", "credits", "aspect"):
+        for name in ("licence", "origin", "camera", "sources", "pictures", "credits", "corrections", "aspect"):
             if value := getattr(one, name):
                 words += [f"--{name}", str(value)]
         if one.classes:
             words += ["--class", *(f"{theirs}={ours}" for theirs, ours in one.classes.items())]
-        inputs = tuple(Path(name) for name in (one.folder, one.sources, one.pictures, one.credits) if name)
-        return _step(f"import {one.name}", (), inputs, "models.data", ("import", *words), (out,), _DATA)
+        inputs = tuple(map(Path, one.paths()))
+        return simple(f"import {one.name}", (), inputs, "models.data", ("import", *words), (out,), _DATA)
 
     def _check(self) -> Step:
         words = ("report", *map(str, self._shards), "--out", str(LABELS), "--input", self._cycle.size)
@@ -116,52 +83,28 @@ class Steps:
         words += ["--test", *split.test] if split.test else []
         words += ["--share", str(split.share)] if split.share else []
         inputs = tuple(shards / "index.json" for shards in self._shards)
-        return _step("split", self._imports, inputs, "models.data", words, (SPLIT,), _DATA)
-
-    def _learning(self) -> list[str]:
-        return ["--shards", *(str(_shards(one)) for one in self._cycle.sets if not one.test), "--split", str(SPLIT)]
-
-    def _training_words(self) -> tuple[str, ...]:
-        training = self._cycle.training
-        words = [*self._learning(), "--input", self._cycle.size]
-        for name, value in _flat(training.settings):
-            words += ["--set", f"{name}={value}"]
-        words += ["--weights", training.weights] if training.weights else []
-        words += ["--trusted", *training.trusted] if training.trusted else []
-        return tuple(words)
-
-    def _training_inputs(self) -> tuple[Path, ...]:
-        learning = [_shards(one) for one in self._cycle.sets if not one.test]
-        named = (self._cycle.training.weights, *self._cycle.training.trusted)
-        return (*learning, SPLIT, *(Path(name) for name in named if name))
-
-    def _run(self) -> Path:
-        """Return the folder of the training, whose name changes with everything that it is made from.
-
-        So a training goes on in its folder wherever that is, and other data or settings never meet it there.
-        """
-        made_from = self._hashes.all(self._training_inputs()), self._training_words(), self._state.attempt("train")
-        key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:8]
-        return Path("runs") / f"{self._cycle.name}-{key}"
-
-    def _train(self) -> Step:
-        words = self._training_words()
-        command = Command("models.training", ("train", str(self.run), *words))
-        outputs = (self.run / "weights.npz", self.run / "settings.json", self.run / "lineage.json")
-        return Step("train", ("split",), self._training_inputs(), (command,), outputs, _TRAINING, words, kept=True)
+        return simple("split", self._imports, inputs, "models.data", words, (SPLIT,), _DATA)
 
     def _export(self) -> Step:
-        words = ("export", str(self.run), *self._learning(), "--out", "exported")
-        inputs = (self.run / "weights.npz", self.run / "settings.json", self.run / "lineage.json")
+        words = ("export", str(self._run), *self._trainings.learning(), "--out", "exported", *self._bicycles())
+        inputs = (self._run / "weights.npz", self._run / "settings.json", self._run / "lineage.json")
         files = [self.candidate, Path("exported/float") / self.candidate.name]
         outputs = [one.with_suffix(suffix) for one in files for suffix in (".tflite", ".json")]
-        return _step("export", ("train",), inputs, "models.training", words, outputs, _TRAINING)
+        return simple("export", (self._trained,), inputs, "models.training", words, outputs, trainings.CODE)
 
     def _baseline(self) -> Path:
         """Return the detector that the new one is compared with: the city's, or the one of this checkout at first."""
         name = self._cycle.input.model_name
         own = Path(self._cycle.gate.production) / f"{name}.tflite"
         return own if (self._folder / own).exists() else ARTEFACTS / f"{name}.tflite"
+
+    def _bicycles(self) -> tuple[str, ...]:
+        """Return the option of a detector that counts bicycles, when the one that it is to replace does."""
+        try:
+            manifest = read_json((self._folder / self.baseline).with_suffix(".json"))
+            return ("--bicycles",) if "bicycle" in manifest.get("counts", ()) else ()
+        except (RegistryError, AttributeError):
+            return ()  # the evaluation says what is wrong with it
 
     def _settled(self) -> str:
         sha256 = self._hashes.of(self.candidate)
@@ -177,7 +120,7 @@ class Steps:
         words += ["--clips", *chosen.clips] if chosen.clips else []
         command = Command("models.evaluation", (str(self.candidate), "--baseline", str(self.baseline), *words))
         named = [Path(name) for name in (*chosen.clips, chosen.agreement) if name]
-        clips = [path for clip in chosen.clips for path in _recording(self._folder, Path(clip))]
+        clips = [recording(self._folder, clip) for clip in chosen.clips]
         inputs = (self.candidate, floating, *self._shards, SPLIT, *named, *clips)
         outputs = (self.report / "report.html", *self._measured())
         after, settled = ("export", "split"), self._settled()
@@ -242,36 +185,5 @@ class Steps:
         return Step("register", ("gate",), inputs, (command,), outputs, _REGISTRY, options, settled)
 
 
-def _step(
-    name: str,
-    after: tuple[str, ...],
-    inputs: tuple[Path, ...],
-    module: str,
-    words: Any,
-    outputs: Any,
-    code: tuple[str, ...],
-) -> Step:
-    """Return a step of one command, whose words are its settings."""
-    return Step(name, after, inputs, (Command(module, tuple(words)),), tuple(outputs), code, tuple(words))
-
-
 def _shards(one: PictureSet) -> Path:
     return Path("shards") / one.name
-
-
-def _recording(folder: Path, truth: Path) -> Iterator[Path]:
-    """Yield the recording that a truth file names: it lies in ../clips of that."""
-    try:
-        name = json.loads((folder / truth).read_text("utf-8"))["clip"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # the evaluation says what is wrong with it
-    yield truth.parent.parent / "clips" / str(name)
-
-
-def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Yield name and value of each setting as `--set` takes them: loss.box, 2."""
-    for name, value in settings.items():
-        if isinstance(value, dict) and name in ("augmentation", "matching", "loss"):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", json.dumps(value)

@@ -63,11 +63,11 @@ def compare(found: Sequence[tuple[Sample, Sample]]) -> Compared:
             np.add.at(counts[side + 1, row], kinds, 1)
         table = iou_matrix(mine[0], other[0])
         same = mine[1][:, None] == other[1][None, :]
-        for i, j in _matched(table, same):
+        for i, j in matched(table, same):
             counts[0, row, mine[1][i]] += 1
             overlaps.append(float(table[i, j]))
             table[i, :] = table[:, j] = 0
-        for i, j in _matched(table, ~same):
+        for i, j in matched(table, ~same):
             confused[mine[1][i], other[1][j]] += 1
             table[i, :] = table[:, j] = 0
     return Compared(counts[0], counts[1], counts[2], confused, np.array(overlaps, np.float64))
@@ -84,7 +84,7 @@ def _used(one: Sample, other: Sample) -> tuple[NDArray[np.float32], NDArray[np.i
     return boxes[kept], kinds
 
 
-def _matched(table: NDArray[np.float32], allowed: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def matched(table: NDArray[np.float32], allowed: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Return pairs of rows and columns, each used once, the largest overlap first."""
     left = np.where(allowed, table, 0)
     found = []

@@ -1,4 +1,4 @@
-"""Unpack what CVAT, Roboflow and Label Studio give: one zip with labels and pictures."""
+"""Unpack and pack what CVAT, Roboflow and Label Studio give and take: one zip with labels and pictures."""
 
 from __future__ import annotations
 
@@ -54,3 +54,12 @@ def _extract(archive: zipfile.ZipFile, folder: Path, path: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(one) as source, target.open("wb") as out:
             shutil.copyfileobj(source, out)
+
+
+def packed(folder: Path, path: Path) -> None:
+    """Write a zip with all files of a folder; the same files give the same zip. Raises OSError."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(one for one in folder.rglob("*") if one.is_file()):
+            about = zipfile.ZipInfo(file.relative_to(folder).as_posix())
+            about.compress_type = zipfile.ZIP_DEFLATED if file.suffix in (".xml", ".json") else zipfile.ZIP_STORED
+            archive.writestr(about, file.read_bytes())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from edge_app.records import FloatArray
 from models.data.fingerprints import Usable, turned
 from models.data.formats import Labelled, Row
 from models.data.mapping import SKIP, normalised
-from models.data.problems import Problems
-from models.data.samples import CLASSES, OTHER
+from models.data.problems import Kind, Problems
+from models.data.samples import CLASSES, OTHER, Sample
 
 SLACK: Final = 0.002
 """Share of the picture's side by which a box may stick out without being listed: it is rounding."""
@@ -36,6 +36,35 @@ class Boxes:
     ignored: NDArray[np.bool_]
 
 
+def of_sample(sample: Sample) -> Boxes:
+    """Return the labels of a sample."""
+    return Boxes(sample.boxes, sample.classes, sample.ignored)
+
+
+def with_boxes(sample: Sample, boxes: Boxes) -> Sample:
+    """Return a sample with other labels."""
+    return replace(sample, boxes=boxes.corners, classes=boxes.classes, ignored=boxes.ignored)
+
+
+def same(first: Boxes, second: Boxes) -> bool:
+    """Return True when two labellings are equal, in whatever order the boxes are."""
+    return sorted(map(tuple, as_rows(first))) == sorted(map(tuple, as_rows(second)))
+
+
+def as_rows(boxes: Boxes) -> list[list[Any]]:
+    """Return labels for a JSON file: class, x0, y0, x1, y1, ignored, in the shortest digits of a float32."""
+    corners = [[float(str(value)) for value in box] for box in boxes.corners]
+    rows = zip(boxes.classes.tolist(), corners, boxes.ignored.tolist(), strict=True)
+    return [[CLASSES[kind], *box, ignored] for kind, box, ignored in rows]
+
+
+def of_rows(rows: Sequence[Sequence[Any]]) -> Boxes:
+    """Return the labels that `as_rows` wrote. Raises ValueError, TypeError or IndexError: when they are no labels."""
+    corners = np.array([row[1:5] for row in rows], np.float32).reshape(-1, 4)
+    kinds = np.array([CLASSES.index(row[0]) for row in rows], np.int16)
+    return Boxes(corners, kinds, np.array([bool(row[5]) for row in rows], np.bool_))
+
+
 def checked(item: Labelled, picture: Usable, classes: Mapping[str, str], problems: Problems) -> Boxes:
     """Return the usable boxes of a picture and list what is wrong with the others.
 
@@ -47,7 +76,7 @@ def checked(item: Labelled, picture: Usable, classes: Mapping[str, str], problem
     for row in item.rows:
         label = classes.get(normalised(row.label))
         if label is None:
-            problems.add("unknown class", item.labels, f"{row.label!r} is none of ours; map it with --class", row.line)
+            _list("unknown class", item, row, f"{row.label!r} is none of ours; map it with --class", problems)
             problems.unmapped[row.label] += 1
         if label is None or label == SKIP:
             continue
@@ -101,12 +130,17 @@ def _clipped(item: Labelled, row: Row, box: NDArray[np.float64], problems: Probl
     inner = np.clip(box, 0, 1).astype(np.float32)
     text = "x0 {:g} y0 {:g} x1 {:g} y1 {:g}".format(*row.corners)
     if not (box[2:] > box[:2]).all():
-        problems.add("zero area", item.labels, f"{row.label} {text} has no width or no height", row.line)
+        _list("zero area", item, row, f"{row.label} {text} has no width or no height", problems)
         return None
     share = np.prod(np.maximum(inner[2:] - inner[:2], 0)) / np.prod(box[2:] - box[:2])
     if share < INSIDE or not (inner[2:] > inner[:2]).all():
-        problems.add("box outside", item.labels, f"{row.label} {text} is mostly outside the picture", row.line)
+        _list("box outside", item, row, f"{row.label} {text} is mostly outside the picture", problems)
         return None
     if np.abs(inner - box).max() > SLACK:
-        problems.add("box clipped", item.labels, f"{row.label} {text} sticks out of the picture", row.line)
+        _list("box clipped", item, row, f"{row.label} {text} sticks out of the picture", problems)
     return inner
+
+
+def _list(kind: Kind, item: Labelled, row: Row, what: str, problems: Problems) -> None:
+    """List a box, with its picture where no line tells the place in a file about many pictures."""
+    problems.add(kind, item.labels, what if row.line else f"{item.picture.name}: {what}", row.line)

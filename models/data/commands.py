@@ -1,60 +1,50 @@
-"""Run `python -m models.data COMMAND`: import, street, split, export, report, agree."""
+"""Run `python -m models.data COMMAND`: import, street, split, export, report, agree, and those of labelling.py."""
 
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from edge_app.errors import EdgeAppError
 from models.common.files import json_bytes, replace_file
-from models.data import agreement, archives, drawn, importing, mapping, shards, splits
+from models.data import agreement, archives, corrections, drawn, importing, mapping, shards, splits
 from models.data import credits as credits_file
 from models.data.errors import DataError, UsageError
-from models.data.formats import Reader, Writer, coco, cvat, rows, voc, yolo
+from models.data.formats import Reader, Writer, coco, cvat, labelstudio, rows, voc, yolo
+from models.data.labelling import ASKING, PRESENTERS, doubtful_command, merge_command, prelabel_command
 from models.data.options import parser
 from models.data.problems import Problems
 from models.data.samples import CLASSES, NO_LICENCE, OTHER, Sample
 from models.data.shards import Entry
 from models.data.sources import EACH, Source, one, read_sources, write_sources
+from models.data.terminal import PROGRAM, command_line, existing, free, new_console, progress
 
 READERS: Final[dict[str, Reader]] = {
     "yolo": yolo.read, "voc": voc.read, "coco": coco.read, "csv": rows.read, "cvat": cvat.read,
+    "labelstudio": labelstudio.read,
 }  # fmt: skip
-WRITERS: Final[dict[str, Writer]] = {"yolo": yolo.write, "voc": voc.write, "coco": coco.write, "csv": rows.write}
-PROGRAM: Final = "python -m models.data"
-WIDE: Final = 160
-"""Columns when the output is a file or a pipe: a table there must not be cut."""
+WRITERS: Final[dict[str, Writer]] = {
+    "yolo": yolo.write, "voc": voc.write, "coco": coco.write, "csv": rows.write, "cvat": cvat.write,
+    "labelstudio": labelstudio.write,
+}  # fmt: skip
 FRAMES, FIXED = 5, 0.1
 """Pictures, and share of them, that look alike from which a set of single scenes is doubted."""
-T = TypeVar("T")
-
-
-def _console(stderr: bool = False) -> Console:
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=WIDE)
-
-
-def progress(items: Iterable[T], what: str, console: Console, total: int | None = None) -> Iterator[T]:
-    """Yield the items, with a progress bar on a terminal."""
-    yield from track(items, what, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def import_command(args: argparse.Namespace, console: Console) -> None:
     """Read labelled pictures, list what is wrong with them, and write the rest as TFRecord shards."""
     sources = _sources(args)
     classes = mapping.class_mapping(args.classes, args.classes_file)
-    _existing(args.input)
-    _free(args.out, args.out / shards.INDEX, args.replace)
+    existing(args.input)
+    free(args.out, args.out / shards.INDEX, args.replace)
     with archives.unpacked(args.input, args.out) as labels:
         _import_from(labels, args, sources, classes, console)
 
@@ -62,11 +52,13 @@ def import_command(args: argparse.Namespace, console: Console) -> None:
 def _import_from(
     labels: Path, args: argparse.Namespace, sources: tuple[Source, ...], classes: Mapping[str, str], console: Console
 ) -> None:
-    pictures = _existing(args.pictures or _pictures_of(labels))
+    pictures = existing(args.pictures or _pictures_of(labels))
     problems = Problems()
     labelled = progress(READERS[args.format](labels, pictures, problems), "looking at pictures", console)
     credits = credits_file.read_credits(args.credits) if args.credits else {}
-    pending = importing.gather(labelled, sources, classes, problems, credits)
+    known = corrections.read(existing(args.corrections)) if args.corrections else {}
+    pending = importing.gather(labelled, sources, classes, problems, credits, args.unchecked)
+    pending, changed = importing.corrected(pending, known, problems)
     args.out.mkdir(parents=True, exist_ok=True)
     details = args.out / "problems.json"
     problems.write(details)
@@ -78,6 +70,8 @@ def _import_from(
     index = shards.write(args.out, progress(importing.samples(pending), "writing", console, len(pending)))
     _table("origin", [(f"{e.origin} ({e.licence})", e) for e in index.entries])
     console.print(f"{len(index.entries)} pictures in {len(index.shards)} shards in {args.out}", soft_wrap=True)
+    if args.corrections:
+        console.print(f"{changed} of them have other labels by {args.corrections}", soft_wrap=True)
 
 
 def _sources(args: argparse.Namespace) -> tuple[Source, ...]:
@@ -111,17 +105,6 @@ def _pictures_of(labels: Path) -> Path:
     return labels.parent.parent if labels.parent.name == "annotations" else labels.parent
 
 
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise UsageError(f"{path} is not there.")
-    return path
-
-
-def _free(folder: Path, sign: Path, replace: bool) -> None:
-    if sign.exists() and not replace:
-        raise UsageError(f"{folder} is in use; name another folder, or add --replace.")
-
-
 def _table(first: str, groups: Sequence[tuple[str, Entry]]) -> None:
     """Print cameras, pictures and boxes of each group to stdout."""
     table = Table(first, "cameras", "pictures", *CLASSES)
@@ -129,7 +112,7 @@ def _table(first: str, groups: Sequence[tuple[str, Entry]]) -> None:
         mine = [entry for other, entry in groups if other == name]
         sums = [str(sum(entry.counts[label] for entry in mine)) for label in CLASSES]
         table.add_row(name, str(len({entry.camera for entry in mine})), str(len(mine)), *sums)
-    _console().print(table)
+    new_console().print(table)
 
 
 def split_command(args: argparse.Namespace, console: Console) -> None:
@@ -144,7 +127,7 @@ def split_command(args: argparse.Namespace, console: Console) -> None:
     split = splits.Split(chosen.train, chosen.validation, (*chosen.test, *test_cameras))
     splits.refuse_empty(split, [*args.validation, *args.test], args.share)
     splits.check(split, [*entries, *test_entries])
-    splits.write(args.out, split, _command_line())
+    splits.write(args.out, split, command_line())
     _table("part", sorted(((split.part(e.camera) or "", e) for e in [*entries, *test_entries]), key=_place))
     console.print(f"wrote {args.out}", soft_wrap=True)
 
@@ -155,7 +138,7 @@ def _place(row: tuple[str, Entry]) -> int:
 
 def street_command(args: argparse.Namespace, console: Console) -> None:
     """Draw pictures of the rendered street with exact boxes into shards; our own drawings are free to train on."""
-    _free(args.out, args.out / shards.INDEX, args.replace)
+    free(args.out, args.out / shards.INDEX, args.replace)
     made = progress(drawn.samples(args.count, args.seed), "drawing", console, args.count)
     index = shards.write(args.out, made)
     _table("camera", [(entry.camera, entry) for entry in index.entries])
@@ -164,7 +147,7 @@ def street_command(args: argparse.Namespace, console: Console) -> None:
 
 def export_command(args: argparse.Namespace, console: Console) -> None:
     """Write shards in another format, with sources.json and credits.csv that keep the rest for a new import."""
-    _free(args.out, args.out / "sources.json", args.replace)
+    free(args.out, args.out / "sources.json", args.replace)
     indexes = [shards.read_index(folder) for folder in args.shards]
     total = sum(len(index.entries) for index in indexes)
     seen: list[Sample] = []
@@ -191,13 +174,13 @@ def report_command(args: argparse.Namespace, console: Console) -> None:
     from models.data.report.build import report  # brings matplotlib, which no other command needs
 
     if args.model:
-        _existing(args.model)
+        existing(args.model)
     total = sum(len(shards.read_index(folder).entries) for folder in args.shards)
 
     def shown(samples: Iterable[Sample]) -> Iterator[Sample]:
         return progress(samples, "looking at labels", console, total)
 
-    path = report(args.shards, args.out, args.input, args.model, args.sure, _command_line(), shown)
+    path = report(args.shards, args.out, args.input, args.model, args.sure, command_line(), shown)
     console.print(f"wrote {path}", soft_wrap=True)
 
 
@@ -209,14 +192,14 @@ def agree_command(args: argparse.Namespace, console: Console) -> None:
     names = (args.first.resolve().name, args.second.resolve().name)
     content = agreement.result(compared, names)
     disputed = agreement.disputed(compared, found)
-    content |= {"command": _command_line(), "disputed": [{"picture": name, "boxes": n} for name, n in disputed]}
+    content |= {"command": command_line(), "disputed": [{"picture": name, "boxes": n} for name, n in disputed]}
     heads = (f"only {names[0]}", f"only {names[1]}") if names[0] != names[1] else ("only first", "only second")
     table = Table("class", "AP50", "95 %", "F1", "agreed", *heads)
     for label, row in content["classes"].items():
         ends = "{:.3f} to {:.3f}".format(*row["ci"]) if row["ci"] else "-"
         shown = (row["agreed"], row["only_first"], row["only_second"])
         table.add_row(label, f"{row['ap50']:.3f}", ends, f"{row['f1']:.3f}", *map(str, shown))
-    out = _console()
+    out = new_console()
     out.print(table)
     for row in content["confusion"]:
         out.print(f"{row['first']} in {names[0]} is {row['second']} in {names[1]}: {row['boxes']} boxes", markup=False)
@@ -228,10 +211,6 @@ def agree_command(args: argparse.Namespace, console: Console) -> None:
         console.print(f"wrote {args.out}", soft_wrap=True)
 
 
-def _command_line() -> str:
-    return shlex.join([*PROGRAM.split(), *sys.argv[1:]])
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Return 0, 1 when nothing usable is left or the data contradict the split, 2 for wrong usage."""
     calls = {
@@ -241,10 +220,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "export": export_command,
         "report": report_command,
         "agree": agree_command,
+        "prelabel": prelabel_command,
+        "doubtful": doubtful_command,
+        "merge": merge_command,
     }
-    args = parser(PROGRAM, calls, sorted(READERS), sorted(WRITERS)).parse_args(arguments)
+    formats = {"import": sorted(READERS), "export": sorted(WRITERS), "prelabel": sorted(PRESENTERS), "doubtful": ASKING}
+    args = parser(PROGRAM, calls, formats).parse_args(arguments)
     try:
-        args.call(args, _console(stderr=True))
+        args.call(args, new_console(stderr=True))
     except EdgeAppError as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1

@@ -6,16 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from edge_app.system.names import stays_below
-from models.data import fingerprints
+from models.data import corrections, fingerprints
 from models.data.boxes import checked, with_unknown_rest
+from models.data.corrections import Correction
 from models.data.credits import Credit
 from models.data.fingerprints import PictureError, PictureInfo, Usable
 from models.data.formats import Labelled
 from models.data.problems import Problems
 from models.data.samples import ASPECT_DIGITS, Sample, digest
 from models.data.sources import Source, find_known
+
+UNCHECKED: Final = "labels of a detector, unchecked"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,11 +41,13 @@ def gather(
     classes: Mapping[str, str],
     problems: Problems,
     credits: Mapping[str, Credit] = MappingProxyType({}),
+    unchecked: bool = False,
 ) -> list[Pending]:
     """Check every picture and box, and return what is usable.
 
     classes: normalised class name of the source -> ours. problems: takes what is wrong.
-    credits: name of a picture -> its own licence and maker.
+    credits: name of a picture -> its own licence and maker. unchecked: take labels at which nobody has looked, too;
+    their origin says so from then on, in reports and in the record of what was learned from.
     Of a picture that is there twice the labels with more boxes are used. Single scenes that are near-duplicates become
     one camera.
     """
@@ -49,6 +55,10 @@ def gather(
     names: dict[str, str] = {}
     places: dict[str, int] = {}
     for item in labelled:
+        if item.unchecked and not unchecked:
+            says = f"a detector's {len(item.rows)} labels, at which nobody has looked; --unchecked takes them"
+            problems.add("not looked at", item.picture, says)
+            continue
         pending = _pending(item, sources, classes, problems, credits)
         if pending is None:
             continue
@@ -68,6 +78,28 @@ def samples(pending: Sequence[Pending]) -> Iterator[Sample]:
     """Yield the samples with their bytes, read again. Raises OSError: when a picture has gone away meanwhile."""
     for item in pending:
         yield replace(item.sample, image=fingerprints.usable(item.path.read_bytes()).image)
+
+
+def corrected(
+    pending: Sequence[Pending], known: Mapping[str, Sequence[Correction]], problems: Problems
+) -> tuple[list[Pending], int]:
+    """Return the pictures with what people corrected in them, and how many pictures are other ones now.
+
+    known: sha256 of a picture -> its corrections, oldest first. A picture whose labels were changed in another way
+    since stays as it is and is listed, and so is a correction of a picture that is not there.
+    """
+    found, changed = list(pending), 0
+    for place, item in enumerate(pending):
+        sample, state = corrections.corrected(item.sample, known.get(item.sample.sha256, ()))
+        if state == "conflict":
+            says = "its labels are neither those that were corrected nor the corrected ones: it stays as it is here"
+            problems.add("labels changed", item.labels, f"{sample.name}: {says}")
+        found[place] = replace(item, sample=sample)
+        changed += state == "corrected"
+    own = {item.sample.sha256 for item in pending}
+    for one in (rows[0] for sha256, rows in known.items() if sha256 not in own):
+        problems.add("unknown picture", Path(one.name), "there are corrections of it, and the set has no such picture")
+    return found, changed
 
 
 def _pending(
@@ -143,7 +175,7 @@ def _sample(
         classes=found.classes,
         ignored=found.ignored,
         sha256=sha256,
-        origin=known.origin,
+        origin=f"{known.origin} ({UNCHECKED})" if item.unchecked else known.origin,
         licence=known.licence,
         camera=known.camera,
         fingerprint=info.fingerprint,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from models.data.errors import DataError, UsageError
+from models.data.formats import DOUBT
 from models.data.samples import CLASSES
 
 SKIP: Final = "-"
@@ -22,6 +23,7 @@ USUAL: Final[Mapping[str, str]] = {
     **dict.fromkeys(("cyclist", "bicyclist", "pushbike", "pedal-cycle"), "bicycle"),
     **dict.fromkeys(("ignore", "ignored", "ignore-region", "dontcare", "dont-care", "unknown-vehicle"), "other"),
     **dict.fromkeys(("three-wheeler", "auto-rickshaw", "rickshaw", "tricycle", "tuk-tuk", "tractor"), "other"),
+    DOUBT: SKIP,
 }
 
 

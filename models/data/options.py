@@ -9,26 +9,27 @@ from typing import Any
 
 from models.conversion.anchors import size_of
 from models.conversion.manifest import DEFAULT_SIZES
+from models.data.report.suspects import NAMES as KINDS
 from models.data.samples import NO_LICENCE
 
 
 def parser(
-    program: str, calls: Mapping[str, Callable[..., Any]], formats: Sequence[str], written: Sequence[str]
+    program: str, calls: Mapping[str, Callable[..., Any]], formats: Mapping[str, Sequence[str]]
 ) -> argparse.ArgumentParser:
     """Return the parser of all commands.
 
     calls: command -> its function, whose docstring is its help and which becomes `call` of the parsed arguments.
-    formats, written: names of the label formats that can be read, and written.
+    formats: command -> the label formats that it reads or writes.
     """
     whole = argparse.ArgumentParser(prog=program, description="Annotated pictures: import, check, split by camera.")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     options = {"import": _import, "street": _street, "split": _split, "export": _export, "report": _report}
-    options["agree"] = _agree
+    options |= {"agree": _agree, "prelabel": _prelabel, "doubtful": _doubtful, "merge": _merge}
     for name, call in calls.items():
         what = (call.__doc__ or "").strip()
         one = commands.add_parser(name, help=what, description=what)
         one.set_defaults(call=call)
-        options[name](one, written if name == "export" else formats)
+        options[name](one, formats.get(name, ()))
     return whole
 
 
@@ -47,6 +48,8 @@ def _import(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
     add("--aspect", type=float, help="width / height of the scene where the pictures were stretched, as 1.7778")
     add("--class", dest="classes", nargs="+", default=[], metavar="THEIRS=OURS", help="class names; ours - leaves out")
     add("--classes-file", type=Path, metavar="FILE", help='the same as JSON {"theirs": "ours"}')
+    add("--corrections", type=Path, metavar="DIR", help="folder in which `merge` keeps what people corrected")
+    add("--unchecked", action="store_true", help="take a detector's labels at which nobody has looked, too")
 
 
 def _street(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
@@ -98,3 +101,39 @@ def _report(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
     add("--input", type=size_of, default=DEFAULT_SIZES[1], metavar="WxH", help="the model's input (default: 512x288)")
     add("--model", type=Path, metavar="FILE", help="a trusted detector (.tflite, its .json beside it)")
     add("--sure", type=_share, default=0.6, help="score from which it is believed (default: 0.6)")
+
+
+def _prelabel(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
+    add = parser.add_argument
+    add("input", type=Path, metavar="FOLDER", help="pictures without labels")
+    add("--model", type=Path, metavar="FILE", required=True, help="a detector (.tflite, its .json beside it)")
+    add("--format", choices=formats, required=True, help="CVAT, Label Studio, or voc for labelImg")
+    add("--out", type=Path, required=True, help="folder for what the labelling program takes")
+    add("--score", type=_share, default=0.3, help="from which a detection is a label (default: 0.3)")
+    add("--replace", action="store_true", help="write over what is there")
+
+
+def _doubtful(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
+    add = parser.add_argument
+    add("shards", type=Path, help="folder that `import` wrote")
+    add("--report", type=Path, metavar="DIR", required=True, help="folder that `report` wrote, with --model")
+    add("--format", choices=formats, required=True)
+    add("--out", type=Path, required=True, help="folder for what the labelling program takes, and sent.json")
+    add("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help=f"of {', '.join(KINDS)} (all)")
+    add("--most", type=_count, default=200, metavar="N", help="pictures, those with the surest doubts first (200)")
+    add("--replace", action="store_true", help="write over what is there")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def _merge(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
+    add = parser.add_argument
+    add("input", type=Path, metavar="BACK", help="what CVAT (zip or XML) or Label Studio (JSON) exported")
+    add("--sent", type=Path, metavar="DIR", required=True, help="folder that `doubtful` wrote")
+    add("--shards", type=Path, metavar="SHARDS", required=True, help="the set, whose labels are corrected")
+    add("--corrections", type=Path, metavar="DIR", required=True, help="folder for the record of what was corrected")
+    add("--class", dest="classes", nargs="+", default=[], metavar="THEIRS=OURS", help="class names; ours - leaves out")

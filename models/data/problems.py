@@ -30,6 +30,11 @@ Kind: TypeAlias = Literal[
     "unusable name",
     "flag lost",
     "picture changed",
+    "not looked at",
+    "labelled twice",
+    "labels changed",
+    "unknown picture",
+    "not merged",
 ]
 SCHEMA: Final = "edge-app/import-problems/1"
 SHOWN: Final = 40

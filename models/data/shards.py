@@ -16,6 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from edge_app.system.names import stays_below
+from models.common.files import json_bytes, replace_file
+from models.data.boxes import Boxes, with_boxes
 from models.data.errors import DataError
 from models.data.samples import ASPECT_DIGITS, BICYCLE, CLASSES, Sample, digest
 from models.data.tfrecord import Values, decode, encode, read_records, write_record
@@ -95,10 +97,43 @@ def write(folder: Path, samples: Iterable[Sample], per_shard: int = PER_SHARD) -
         raise DataError(f"There is no sample to write to {folder}.")
     if len({entry.name for entry in entries}) < len(entries):
         raise DataError(f"Two pictures for {folder} share a name; names are unique within a set.")
-    content = {"schema": SCHEMA, "classes": CLASSES, "shards": [asdict(s) for s in shards]}
-    text = json.dumps(content | {"images": [asdict(e) for e in entries]}, indent=1)
-    (folder / INDEX).write_text(text + "\n", encoding="utf-8")
+    _write_index(index)
     return index
+
+
+def _write_index(index: Index) -> None:
+    content = {"schema": SCHEMA, "classes": CLASSES, "shards": [asdict(shard) for shard in index.shards]}
+    replace_file(index.folder / INDEX, json_bytes(content | {"images": [asdict(e) for e in index.entries]}, indent=1))
+
+
+def relabel(index: Index, labels: Mapping[str, Boxes]) -> Index:
+    """Replace the labels of pictures in their shards, and return the new index. All other records stay byte by byte.
+
+    labels: name of a picture -> its labels. Raises DataError: when a shard is damaged or is not what the index says.
+    """
+    verify(index)
+    places = {entry.name: place for place, entry in enumerate(index.entries)}
+    shards, entries, written = list(index.shards), list(index.entries), list[tuple[Path, Path]]()
+    for number, shard in enumerate(shards):
+        if not any(entry.shard == shard.file and entry.name in labels for entry in entries):
+            continue
+        path = index.folder / shard.file
+        fresh = path.with_suffix(".new")
+        with fresh.open("wb") as file:
+            for data in read_records(path):
+                sample = sample_of(decode(data))
+                if sample.name in labels:
+                    sample = with_boxes(sample, labels[sample.name])
+                    entries[places[sample.name]] = _entry(sample, shard.file)
+                    data = encode(features(sample))
+                write_record(file, data)
+        written.append((fresh, path))
+        shards[number] = Shard(shard.file, digest(fresh.read_bytes()), shard.images)
+    for fresh, path in written:
+        fresh.replace(path)
+    new = Index(index.folder, tuple(shards), tuple(entries))
+    _write_index(new)
+    return new
 
 
 def _parts(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:

@@ -21,6 +21,9 @@ from edge_app.console.terminal import bar, stdout
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import EdgeAppError
 from edge_app.offline.scoring import read_truth
+from models.common import fold_table
+from models.common.errors import BuildError
+from models.common.fold_table import FoldTable
 from models.conversion import pictures
 from models.data import splits
 from models.data.sources import read_sources
@@ -37,10 +40,14 @@ SOURCES: Final = Path(__file__).resolve().parent.parent / "data" / "road_sources
 
 
 def _shown(args: argparse.Namespace) -> list[labelled.Picture]:
-    if args.shards:
-        split = splits.read(args.split) if args.split else None
-        return labelled.from_shards(args.shards, split, args.part)
-    return labelled.from_folder(args.images or pictures.shared_folder("eval"), read_sources(args.sources))
+    split = splits.read(args.split) if args.split else None
+    more = labelled.from_shards(args.shards, split, args.part, args.as_set) if args.shards else []
+    if more and not args.images:
+        return more
+    shown = labelled.from_folder(args.images or pictures.shared_folder("eval"), read_sources(args.sources))
+    if both := {one.group for one in shown} & {one.group for one in more}:
+        raise BuildError(f"{min(both)} is a set of --images and of --shards: give the latter a name with --as.")
+    return [*shown, *more]
 
 
 def _detected(
@@ -95,12 +102,17 @@ def evaluate(chosen: Sequence[Subject], reference: str, args: argparse.Namespace
 
 
 def write(
-    folder: Path, results: Sequence[Result], reference: Result | None, command: str, limit: Ceiling = NO_CEILING
+    folder: Path,
+    results: Sequence[Result],
+    reference: Result | None,
+    command: str,
+    limit: Ceiling = NO_CEILING,
+    folds: FoldTable | None = None,
 ) -> Path:
     """Write all files of the report. Return the path of its page.
 
     reference: the model to compare with, None for none. command: as typed, shown in the report.
-    limit: how well two labellings agree.
+    limit: how well two labellings agree. folds: what the recipe reaches on countries not seen.
     """
     float_result = next((result for result in results if result.subject.role == "float"), None)
     comparisons = {}
@@ -112,11 +124,11 @@ def write(
         for file, content in made.items():
             report.save(folder / name / file, (json.dumps(content, indent=1) + "\n").encode())
     against = reference or results[0]
-    return report.write(folder, results, comparisons, command, against.subject.name, limit)
+    return report.write(folder, results, comparisons, command, against.subject.name, limit, folds)
 
 
 def _run(args: argparse.Namespace, command: str) -> None:
-    limit = ceiling.read(args.agreement)
+    limit, folds = ceiling.read(args.agreement), fold_table.read(args.folds) if args.folds else None
     chosen = subjects(args.models, args.float, args.baseline)
     wanted = args.baseline and args.baseline.resolve()
     reference = next((s.name for s in chosen if s.path == wanted), chosen[0].name)
@@ -126,7 +138,7 @@ def _run(args: argparse.Namespace, command: str) -> None:
         out.print(table, "")
     if args.out:
         compared = next((r for r in results if r.subject.path == wanted), None)
-        out.print(f"wrote {write(args.out, results, compared, command, limit)}", soft_wrap=True)
+        out.print(f"wrote {write(args.out, results, compared, command, limit, folds)}", soft_wrap=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -137,16 +149,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--baseline", type=Path, metavar="FILE", help="model that the others are compared with, also in time"
     )
-    shown = parser.add_mutually_exclusive_group()
-    shown.add_argument("--images", type=Path, metavar="DIR", help="pictures ($EDGE_APP_SHARED/detection/eval)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="pictures ($EDGE_APP_SHARED/detection/eval)")
     parser.add_argument(
         "--sources", type=Path, metavar="FILE", default=SOURCES, help="JSON: origins and cameras of the pictures"
     )
-    shown.add_argument("--shards", type=Path, metavar="DIR", nargs="+", help="shards instead of --images")
+    parser.add_argument("--shards", type=Path, metavar="DIR", nargs="+", help="shards, instead of --images or with it")
+    parser.add_argument("--as", dest="as_set", default="", metavar="NAME", help="with --shards: all are one set")
     parser.add_argument("--split", type=Path, metavar="FILE", help="with --shards: only one part of this split")
     parser.add_argument("--part", default="validation", choices=splits.PARTS, help="which part (default: validation)")
-    shown.add_argument("--no-images", action="store_true", help="no detection: count only")
+    parser.add_argument("--no-images", action="store_true", help="no detection: count only")
     parser.add_argument("--agreement", type=Path, metavar="FILE", help="of `models.data agree --out`: the ceiling")
+    parser.add_argument("--folds", type=Path, metavar="FILE", help="of `models.folds --collect`, shown in the report")
     parser.add_argument("--clips", type=Path, nargs="+", metavar="TRUTH.json", default=[], help="count these too")
     parser.add_argument("--no-speed", action="store_true", help="do not measure time")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of each interpreter (default: 2)")
@@ -160,6 +173,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(words)
     if args.split and not args.shards:
         parser.error("--split chooses among the pictures of --shards; name those too")
+    if args.as_set and not args.shards:
+        parser.error("--as names the pictures of --shards; name those too")
+    if args.no_images and (args.images or args.shards):
+        parser.error("--no-images: leave out --images and --shards")
     if args.threads < 1:
         parser.error(f"--threads: must be at least 1, not {args.threads}")
     try:

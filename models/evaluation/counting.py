@@ -70,7 +70,10 @@ def _pipeline(config: Config, model: Path, truth: Truth) -> Pipeline:
     line = LineConfig(id=truth.line.id, start=truth.line.start, end=truth.line.end)
     detector = config.detector.model_copy(update={"model": model})
     own = config.model_copy(update={"lines": (line,), "detector": detector})
-    return build_pipeline(own, build_detector(own))
+    made = build_detector(own)
+    # A candidate is judged by all that it is made to count, before the gate has said that it may.
+    counts = own.counting.model_copy(update={"classes": made.manifest.counts})
+    return build_pipeline(own.model_copy(update={"counting": counts}), made)
 
 
 def _run(

@@ -117,8 +117,13 @@ class SetResult:
 
     @cached_property
     def bicycles(self) -> Counter[str]:
-        """Answer -> number of marked bicycles that were taken for it; empty when none is marked."""
+        """Answer -> number of labelled and marked bicycles that were taken for it; empty without any."""
         return Counter(what for observation in self.observations for what in observation.bicycles)
+
+    @cached_property
+    def motorcycles(self) -> Counter[str]:
+        """Answer -> number of labelled motorcycles that were taken for it; empty without any."""
+        return Counter(what for observation in self.observations for what in observation.motorcycles)
 
     def working_point(self, label: str) -> curves.WorkingPoint:
         """Return precision and recall of a class at the score from which the product uses detections."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from models.common.schemas import COMPARISON, EVALUATION
 from models.evaluation import bootstrap
 from models.evaluation.coco import SIZES
 from models.evaluation.counting import ClipResult, total
+from models.evaluation.cyclists import ANSWERS, called, called_of_found
 from models.evaluation.detection import ALL_SIZES, ENOUGH, FEWEST, SetResult, overall
 from models.evaluation.labelled import SCORED, fingerprint
 from models.evaluation.segments import draws, figures
@@ -108,15 +109,25 @@ def _set(one: SetResult) -> Document:
         "confusion_labels": [*SCORED, "nothing"],
         "confusion": one.confusion.tolist(),
         "bicycles": _bicycles(one),
+        "motorcycles": _motorcycles(one),
         "checked": {label: _class(one.checked, label) for label in SCORED} if one.checked else None,
     }
 
 
 def _bicycles(one: SetResult) -> Document:
-    """Return what the marked bicycles were taken for; they are no class of their own, because only some are marked."""
-    marked = sum(one.bicycles.values())
-    share = number(1 - one.bicycles["motorcycle"] / marked) if marked else None
-    return {"marked": marked, "not_motorcycle": share, "called": dict(one.bicycles)}
+    """Return what the bicycles, labelled and marked, were taken for."""
+    share = number(1 - called(one.bicycles, "motorcycle"))
+    return {"n": one.bicycles.total(), "not_motorcycle": share, "called": _answers(one.bicycles)}
+
+
+def _motorcycles(one: SetResult) -> Document:
+    """Return what the labelled motorcycles were taken for, and how many of those found for bicycles."""
+    share = number(called_of_found(one.motorcycles, "bicycle"))
+    return {"n": one.motorcycles.total(), "bicycle_of_found": share, "called": _answers(one.motorcycles)}
+
+
+def _answers(taken: Mapping[str, int]) -> dict[str, int]:
+    return {what: taken.get(what, 0) for what in ANSWERS}
 
 
 def _class(one: SetResult, label: str) -> Document:

@@ -85,9 +85,12 @@ def from_files(paths: Sequence[Path], default: str, sources: tuple[Source, ...] 
     return _in_order([_from_file(path, default, sources) for path in paths])
 
 
-def from_shards(paths: Sequence[Path], split: splits.Split | None = None, part: str = "test") -> list[Picture]:
+def from_shards(
+    paths: Sequence[Path], split: splits.Split | None = None, part: str = "test", group: str = ""
+) -> list[Picture]:
     """Return the pictures of shard files or folders of them, all or those of one part of a split.
 
+    group: the set that they all belong to; "" for those that their names say.
     Raises BuildError: when there are none.
     """
     found = [
@@ -95,7 +98,7 @@ def from_shards(paths: Sequence[Path], split: splits.Split | None = None, part: 
     ]
     if not found:
         raise BuildError(f"There are no pictures of part {part!r} in {', '.join(map(str, paths))}.")
-    return _in_order(found)
+    return _in_order([replace(one, group=group) for one in found] if group else found)
 
 
 def by_set(found: Sequence[Picture]) -> dict[str, list[int]]:

@@ -14,7 +14,7 @@ from edge_app.config.model import DetectorConfig
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import LABELS, Detections, FloatArray
 from models.data.marks import marks
-from models.evaluation.cyclists import bicycle_labels
+from models.evaluation.cyclists import bicycles_of, motorcycles_of, taken_for
 from models.evaluation.labelled import NOT_SCORED, SCORED, Picture, checked
 from models.evaluation.light import Light, light
 
@@ -28,7 +28,7 @@ class Observation:
 
     truth (N, 4), classes int16 (N,), indexes of SCORED, and ignored bool (N,): the labels.
     boxes (M, 4), scores (M,) and found int16 (M,), indexes of SCORED: the detections, strongest first.
-    light: of the picture. bicycles: what each marked bicycle was taken for, see models.evaluation.cyclists.
+    light: of the picture. bicycles, motorcycles: what each was taken for, see models.evaluation.cyclists.
     checked: the same detections with the labels of labelled.checked, None when nothing is marked.
     """
 
@@ -40,6 +40,7 @@ class Observation:
     found: NDArray[np.int16]
     light: Light = "day"
     bicycles: tuple[str, ...] = ()
+    motorcycles: tuple[str, ...] = ()
     checked: Observation | None = None
 
     def above(self, score: float) -> Observation:
@@ -69,7 +70,8 @@ def observe(
     for picture in shown:
         image, second = picture.load(), checked(picture)
         height, width = image.shape[:2]
-        lit = light(image)
+        lit, marked = light(image), bicycles.get(picture.sha256, none)
+        cyclists, riders = bicycles_of(picture, marked), motorcycles_of(picture, marked)
         for observations, found in zip(seen, detectors, strict=True):
             size = found.manifest.input
             scale = min(size.width / width, size.height / height)
@@ -77,8 +79,8 @@ def observe(
             inside = (width * scale, height * scale)
             one = _observation(picture, detections, inside, scale, lit)
             again = _observation(second, detections, inside, scale, lit) if second else None
-            names = bicycle_labels(detections, bicycles.get(picture.sha256, none), (width, height))
-            observations.append(replace(one, bicycles=tuple(names), checked=again))
+            taken = (tuple(taken_for(detections, boxes, (width, height))) for boxes in (cyclists, riders))
+            observations.append(replace(one, bicycles=next(taken), motorcycles=next(taken), checked=again))
         forward()
     return seen
 

@@ -13,12 +13,14 @@ import jinja2
 
 from edge_app.records import Image
 from models.common.errors import BuildError
+from models.common.fold_table import FoldTable
 from models.evaluation import document, label_gaps, plots, rows, sheets
 from models.evaluation.ceiling import Ceiling
 from models.evaluation.coco import LARGE, SIZES, SMALL
 from models.evaluation.counting import total
+from models.evaluation.cyclists import ANSWERS
 from models.evaluation.detection import ALL_SIZES, ENOUGH, FEWEST
-from models.evaluation.detection_outcomes import KINDS
+from models.evaluation.detection_outcomes import KINDS, WRONG_CLASS
 from models.evaluation.labelled import SCORED
 from models.evaluation.light import DUSK, NIGHT
 from models.evaluation.observations import FAINTEST
@@ -41,17 +43,19 @@ def write(
     command: str,
     reference: str,
     ceiling: Ceiling = NO_CEILING,
+    folds: FoldTable | None = None,
 ) -> Path:
     """Write the report of all models, with plots and contact sheets also as files. Return the path of the page.
 
     comparisons: candidate -> comparison.json, of those compared. reference: name of the model that times are compared
-    with. command: as typed. ceiling: how well two labellings agree, shown beside the models.
+    with. command: as typed. ceiling: how well two labellings agree, shown beside the models. folds: what the recipe
+    reaches on countries not seen, None for nothing known.
     Raises BuildError: when the folder cannot be written.
     """
     sheets_of, drawn = _sheets(folder, results), _plots(results, comparisons, reference)
     for name, svg in drawn.items():
         save(folder / "plots" / f"{name}.svg", svg.encode())
-    content = page(results, comparisons, sheets_of, drawn, command, reference, ceiling)
+    content = page(results, comparisons, sheets_of, drawn, command, reference, ceiling, folds)
     path = folder / "report.html"
     save(path, content.encode())
     return path
@@ -74,6 +78,7 @@ def page(
     command: str,
     reference: str,
     ceiling: Ceiling = NO_CEILING,
+    folds: FoldTable | None = None,
 ) -> str:
     """Return the report's HTML.
 
@@ -108,6 +113,9 @@ def page(
         "night": NIGHT,
         "dusk": DUSK,
         "ceiling": ceiling,
+        "folds": folds,
+        "fold_rows": rows.folds(folds) if folds else [],
+        "fold_names": sorted({fold for row in folds.boxes.values() for fold in row}) if folds else [],
     }
     return environment.get_template(TEMPLATE).render(content | _detection(results) | _counting(results))
 
@@ -138,6 +146,8 @@ def _detection(results: Sequence[Result]) -> Row:
         "checked": any(one.checked for one in first),
         "precisions": list(rows.precisions(results)),
         "working": list(rows.working_point(results)),
+        "cyclists": list(rows.cyclists(results)),
+        "answers": ANSWERS,
         "errors": list(rows.errors(results)),
         "slices": list(rows.slices(results)),
         "labelling": [
@@ -210,8 +220,9 @@ def _sheets(folder: Path, results: Sequence[Result]) -> list[Row]:
         if result.subject.role != "model" or not result.sets:
             continue
         made = []
-        for kind, name in enumerate(KINDS):
-            image = sheets.sheet(sheets.worst(result.sets, kind), kind)
+        kinds = [(kind, name, "") for kind, name in enumerate(KINDS)]
+        for kind, name, about in [*kinds, (WRONG_CLASS, "bicycle or not", "bicycle")]:
+            image = sheets.sheet(sheets.worst(result.sets, kind, about=about), kind)
             if image is None:
                 continue
             data = _jpeg(image)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from edge_app.offline.scoring import Score
+from models.common.fold_table import FoldTable
 from models.common.schemas import TOTALS
 from models.evaluation import bootstrap, document, plots
 from models.evaluation.coco import SIZES
 from models.evaluation.counting import total
+from models.evaluation.cyclists import ANSWERS, called, called_of_found
 from models.evaluation.detection import ALL_SIZES, FEWEST, overall
 from models.evaluation.detection_outcomes import KINDS, counts
 from models.evaluation.labelled import SCORED
@@ -84,6 +86,42 @@ def working_point(results: Sequence[Result]) -> Iterator[Row]:
             "recall": found.recall,
             "false_per_image": found.false_per_image,
         }
+
+
+def cyclists(results: Sequence[Result]) -> Iterator[Row]:
+    """Yield what bicycles are called, and how many of the motorcycles are called bicycles, of sets with a bicycle."""
+    for place, one in enumerate(results[0].sets):
+        if not one.bicycles:
+            continue
+        for i, result in enumerate(results):
+            mine = result.sets[place]
+            yield {
+                "first": i == 0,
+                "set": one.picture_set.name,
+                "model": result.subject.name,
+                "n": mine.bicycles.total(),
+                "shares": [called(mine.bicycles, what) for what in ANSWERS],
+                "ap50": mine.classes["bicycle"].ap50 if mine.classes["bicycle"].n else None,
+                "found": mine.motorcycles.total() - mine.motorcycles["nothing"],
+                "called_bicycle": called_of_found(mine.motorcycles, "bicycle"),
+            }
+
+
+def folds(found: FoldTable) -> list[Row]:
+    """Return each class that a fold holds enough boxes of, the recipe above its baseline."""
+    return [
+        {
+            "first": recipe is found.candidate,
+            "label": label,
+            "recipe": recipe.name,
+            "ap50": {fold: recipe.ap50[label][fold] for fold in found.folds(label)},
+            "mean": found.mean(recipe, label),
+            "spread": recipe.spread[label],
+        }
+        for label in found.boxes
+        if found.folds(label)
+        for recipe in (found.candidate, found.baseline)
+    ]
 
 
 def errors(results: Sequence[Result]) -> Iterator[Row]:

@@ -45,13 +45,16 @@ class Tile:
     weight: float
 
 
-def worst(sets: Sequence[SetResult], kind: int, most: int = TILES) -> list[Tile]:
-    """Return the pictures with most of an error kind, surest errors first; one for each run of nearly equal frames."""
+def worst(sets: Sequence[SetResult], kind: int, most: int = TILES, about: str = "") -> list[Tile]:
+    """Return the pictures with most of an error kind, surest errors first; one for each run of nearly equal frames.
+
+    about: only errors in which this class is found or, with WRONG_CLASS, labelled; "" for all.
+    """
     tiles = []
     for one in sets:
         for camera in bootstrap.blocks(one.picture_set.pictures):
             for block in camera:
-                candidates = [tile for row in block if (tile := _tile(one, int(row), kind)).weight > 0]
+                candidates = [tile for row in block if (tile := _tile(one, int(row), kind, about)).weight > 0]
                 tiles += [max(candidates, key=lambda tile: tile.weight)] if candidates else []
     return sorted(tiles, key=lambda tile: -tile.weight)[:most]
 
@@ -67,12 +70,15 @@ def sheet(tiles: Sequence[Tile], kind: int) -> Image | None:
     return np.asarray(np.vstack(rows), np.uint8)
 
 
-def _tile(one: SetResult, row: int, kind: int) -> Tile:
+def _tile(one: SetResult, row: int, kind: int, about: str) -> Tile:
     outcomes, observation = one.errors[row], one.used[row]
     if kind == MISSED:
         marked = np.flatnonzero(outcomes.missed)
         return Tile(one, row, marked, float(len(marked)))
     marked = np.flatnonzero(outcomes.kinds == kind)
+    if about:
+        labelled, wanted = observation.classes[outcomes.partner[marked]], SCORED.index(about)
+        marked = marked[(observation.found[marked] == wanted) | (labelled == wanted)]
     return Tile(one, row, marked, float(observation.scores[marked].sum()))
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
 from edge_app.console.terminal import table
+from models.evaluation import rows
 from models.evaluation.coco import LARGE, SIZES, SMALL
 from models.evaluation.counting import total
+from models.evaluation.cyclists import WORKING
 from models.evaluation.detection import ALL_SIZES, SetResult
 from models.evaluation.labelled import SCORED
 from models.evaluation.subject import Result
@@ -28,6 +29,8 @@ def everything(results: Sequence[Result]) -> Iterator[Table]:
             yield side_by_side(results)
         if any(one.checked for one in results[0].sets):
             yield checked(results)
+        if any(one.bicycles for one in results[0].sets):
+            yield from map(cyclists, results)
     if results[0].counted:
         yield from map(clips, results)
         yield counting(results)
@@ -62,9 +65,21 @@ def detection(result: Result) -> Table:
         f"small, medium, large: AP50 of boxes below {SMALL}, to {LARGE} and above, sqrt(px²) of the model's input\n"
         f"false: detections a picture that hit nothing, at score {result.sets[0].score:g} and more"
     )
-    marked = sum((one.bicycles for one in result.sets), Counter[str]())
-    if marked:
-        made.caption += f"\nof {marked.total()} marked bicycles {marked['motorcycle']} are taken for motorcycles"
+    made.caption_justify = "left"
+    return made
+
+
+def cyclists(result: Result) -> Table:
+    """Return what one model calls bicycles, and how many motorcycles it calls bicycles."""
+    heads = ("n", "bicycle", "motorc.", "another", "nothing", "AP50", "motorc.", "bicycle")
+    made = table("bicycles", *heads, title=result.subject.name)
+    for row in rows.cyclists([result]):
+        shares = (figure(value) for value in (*row["shares"], row["ap50"]))
+        made.add_row(row["set"], str(row["n"]), *shares, str(row["found"]), figure(row["called_bicycle"]))
+    made.caption = (
+        f"what the bicycles, labelled and marked, are called at score {WORKING:g} and more\n"
+        "last columns: labelled motorcycles that are found; share of them called bicycle"
+    )
     made.caption_justify = "left"
     return made
 

@@ -10,8 +10,10 @@ from typing import Final
 
 from edge_app.errors import EdgeAppError
 from models.common.errors import BuildError
+from models.common.files import json_bytes, replace_file
 from models.cycle.running import Stopped
 from models.folds import description, running
+from models.folds.collecting import collect
 from models.folds.table import table
 
 PROGRAM: Final = "python -m models.folds"
@@ -26,6 +28,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recipe", type=Path, nargs="+", default=[], metavar="JSON", help="settings to train with")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="N", help="one training for each (1)")
     parser.add_argument("--only", nargs="+", default=[], metavar="FOLD", help="these folds")
+    parser.add_argument("--collect", type=Path, metavar="FILE", help="write the table that the gate reads")
+    parser.add_argument("--candidate", metavar="NAME", help="with --collect: the recipe that is proposed")
+    parser.add_argument("--baseline", metavar="NAME", help="with --collect: the recipe that it is compared with")
     parser.add_argument(
         "--judge", type=Path, nargs="+", default=[], metavar="TFLITE", help="measure files by what each fold holds back"
     )
@@ -45,7 +50,12 @@ def _run(args: argparse.Namespace) -> None:
         running.run(folds, names, args.recipe, args.seeds, args.shards, args.out, show)
     for model in args.judge:
         running.measure(folds, names, model, args.shards, args.out, show)
-    print(table(running.found(args.out)))
+    results = running.found(args.out)
+    if args.collect:
+        content = json_bytes(collect(results, args.candidate, args.baseline), indent=1)
+        args.collect.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(args.collect, content)
+    print(table(results))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if (args.recipe or args.judge) and not args.shards:
         parser.error("--recipe and --judge need pictures: --shards DIR ...")
+    if args.collect and not (args.candidate and args.baseline):
+        parser.error("--collect needs the names of two recipes: --candidate NAME --baseline NAME")
     try:
         _run(args)
     except EdgeAppError as error:

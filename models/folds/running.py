@@ -14,7 +14,7 @@ from models.common.files import json_bytes, replace_file
 from models.cycle.hashes import code
 from models.cycle.running import Call, called
 from models.cycle.state import alone
-from models.cycle.steps import Command
+from models.cycle.step import Command
 from models.data import shards, splits
 from models.data.shards import Entry
 from models.evaluation import labelled

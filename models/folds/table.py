@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from models.common import markdown
-from models.evaluation.detection import ENOUGH
+from models.common.fold_table import ENOUGH
 from models.evaluation.labelled import SCORED
 from models.folds.running import FoldResult
 

@@ -18,7 +18,7 @@ from models.registry.policy import DEFAULT_POLICY, load
 from models.registry.storage import Entry, Registry
 
 COMMAND: Final = "python -m models.registry"
-_MEASUREMENTS: Final = ("evaluation", "comparison", "split")
+_MEASUREMENTS: Final = ("evaluation", "comparison", "folds", "split")
 
 
 def _now() -> str:
@@ -136,6 +136,7 @@ def _model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="of the entry (default: the manifest's)")
     parser.add_argument("--evaluation", type=Path, metavar="RESULT.json", help="of python -m models.evaluation")
     parser.add_argument("--comparison", type=Path, metavar="COMPARISON.json", help="with the model in production")
+    parser.add_argument("--folds", type=Path, metavar="FOLDS.json", help="of models.folds --collect, for its recipe")
     parser.add_argument("--split", type=Path, metavar="SPLIT.json", help="by camera, that its training used")
 
 

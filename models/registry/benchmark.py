@@ -14,7 +14,9 @@ COUNTS: Final = "counts"
 BICYCLES: Final = "worse bicycles"
 SLICES: Final = "worse slice"
 INT8: Final = "int8"
-MAY_LACK: Final = (COUNTS, BICYCLES, SLICES, INT8)
+CYCLISTS: Final = "bicycles"
+FOLDS: Final = "folds"
+MAY_LACK: Final = (COUNTS, BICYCLES, SLICES, INT8, CYCLISTS, FOLDS)
 """What a benchmark may lack. Nothing that says where a model comes from or that it is better may be among them."""
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge_app.detectors.manifest import COUNTED
+from models.common import fold_table
 from models.common.errors import LineageError, RegistryError
 from models.lineage.files import picture_hashes
 from models.lineage.records import parse
 from models.registry import history
 from models.registry.comparison import parse_comparison
-from models.registry.figures import Evaluation, parse_evaluation
+from models.registry.figures import Evaluation, parse_evaluation, table
+from models.registry.files import read_json
 from models.registry.gate_input import GateInput, Production
 from models.registry.lineage import Lineage, parse_lineage
 from models.registry.production import current_model
@@ -21,7 +24,7 @@ def gate_input(registry: Registry, entry: Entry) -> GateInput:
 
     Raises RegistryError: when a document of the entry or the model in production cannot be read.
     """
-    compared = registry.document(entry.name, "comparison.json")
+    compared, folds = (registry.document(entry.name, name) for name in ("comparison.json", "folds.json"))
     width, _, height = entry.size.partition("x")
     return GateInput(
         sha256=entry.sha256,
@@ -32,7 +35,23 @@ def gate_input(registry: Registry, entry: Entry) -> GateInput:
         comparison=None if compared is None else parse_comparison(compared),
         production=_production(registry, entry.size),
         withdrawn=history.withdrawn(registry.history(), entry.sha256),
+        counts=_counts(candidate_manifest(registry, entry)),
+        folds=None if folds is None else parse_folds(folds),
     )
+
+
+def parse_folds(content: Any) -> fold_table.FoldTable:
+    """Return the table in a parsed folds.json. Raises RegistryError: when it is another document."""
+    try:
+        return fold_table.parse(content)
+    except ValueError as error:
+        raise RegistryError(f"{error}.") from error
+
+
+def _counts(manifest: Any) -> tuple[str, ...]:
+    """Return the classes that a manifest says are counted; those of every detector when it says nothing."""
+    stated = table(manifest).get("counts")
+    return tuple(map(str, stated)) if isinstance(stated, list) else COUNTED
 
 
 def _lineage(registry: Registry, entry: Entry) -> Lineage:
@@ -70,8 +89,9 @@ def _production(registry: Registry, size: str) -> Production | None:
     sha256 = succession[-1].sha256
     measured = [_evaluation(registry, entry) for entry in registry.entries() if entry.sha256 == sha256]
     content = current_model(registry, size)
-    model, _ = registry.product_files(size)
-    return Production(model.name, sha256, len(content), measured[0] if measured else None)
+    model, manifest = registry.product_files(size)
+    counts = _counts(read_json(manifest))
+    return Production(model.name, sha256, len(content), measured[0] if measured else None, counts)
 
 
 def _evaluation(registry: Registry, entry: Entry) -> Evaluation | None:

@@ -29,13 +29,15 @@ class Precision:
 
 
 @dataclass(frozen=True, slots=True)
-class Bicycles:
-    """Marked bicycles of a set of pictures.
+class TwoWheelers:
+    """What the bicycles, or the motorcycles, of a set of pictures are taken for.
 
-    marked: how many. not_motorcycle: the share of them, 0..1, that the model does not take for motorcycles.
+    n: how many. called: bicycle, motorcycle, another or nothing -> how many; None unless it is told of all.
+    not_motorcycle: the share, 0..1, that is not taken for motorcycles.
     """
 
-    marked: int | None = None
+    n: int | None = None
+    called: Mapping[str, int] | None = None
     not_motorcycle: Figure = None
 
 
@@ -55,7 +57,8 @@ class SetFigures:
     pictures: tuple[tuple[str, str, str], ...] = ()
     classes: Mapping[str, Precision] = field(default_factory=dict)
     slices: Mapping[str, Mapping[str, Precision]] = field(default_factory=dict)
-    bicycles: Bicycles = Bicycles()
+    bicycles: TwoWheelers = TwoWheelers()
+    motorcycles: TwoWheelers = TwoWheelers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def _set(row: Mapping[str, Any]) -> SetFigures:
     for label, figures in classes.items():
         for size, found in _precisions(figures.get("by_size")).items():
             slices.setdefault(f"size:{size}", {})[label] = found
-    cameras, bicycles = row.get("cameras"), table(row.get("bicycles"))
+    cameras = row.get("cameras")
     return SetFigures(
         images=_count(row.get("images")),
         cameras=tuple(str(name) for name in cameras) if isinstance(cameras, list) else (),
@@ -129,8 +132,17 @@ def _set(row: Mapping[str, Any]) -> SetFigures:
         pictures=_pictures(row.get("pictures"), _count(row.get("images"))),
         classes=_precisions(classes),
         slices=slices,
-        bicycles=Bicycles(_count(bicycles.get("marked")), _share(bicycles.get("not_motorcycle"))),
+        bicycles=_two_wheelers(table(row.get("bicycles"))),
+        motorcycles=_two_wheelers(table(row.get("motorcycles"))),
     )
+
+
+def _two_wheelers(row: Mapping[str, Any]) -> TwoWheelers:
+    n = _count(row.get("n", row.get("marked")))  # "marked" in evaluations of before labelled ones were asked about
+    called = {str(what): _count(number_of) for what, number_of in table(row.get("called")).items()}
+    told = {what: number_of for what, number_of in called.items() if number_of is not None}
+    whole = "called" in row and sum(told.values()) == n and len(told) == len(called)
+    return TwoWheelers(n, told if whole else None, _share(row.get("not_motorcycle")))
 
 
 def _pictures(rows: Any, images: int | None) -> tuple[tuple[str, str, str], ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge_app.detectors.manifest import COUNTED
+from models.common.fold_table import FoldTable
 from models.registry.comparison import Comparison
 from models.registry.figures import Evaluation
 from models.registry.lineage import Lineage
@@ -14,12 +16,14 @@ class Production:
     """The model that a candidate would replace.
 
     file: name of its .tflite. bytes: size of that file. evaluation: its figures, None when it was never measured.
+    counts: classes that it is made to count.
     """
 
     file: str
     sha256: str
     bytes: int
     evaluation: Evaluation | None
+    counts: tuple[str, ...] = COUNTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class GateInput:
     evaluation, comparison: its measurements, None when there are none.
     production: None when no model of this size is in production.
     withdrawn: why it was rolled back, empty when it was not or was measured again since.
+    counts: classes that it is made to count. folds: what its recipe reaches on countries not seen, None when unknown.
     """
 
     sha256: str
@@ -41,6 +46,8 @@ class GateInput:
     comparison: Comparison | None
     production: Production | None
     withdrawn: str = ""
+    counts: tuple[str, ...] = COUNTED
+    folds: FoldTable | None = None
 
     @property
     def measured(self) -> Evaluation:

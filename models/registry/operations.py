@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from models.common.files import json_bytes
 from models.common.schemas import SPLIT
 from models.lineage import files as lineage_files
 from models.registry import history, release, rules
-from models.registry.collect import candidate_manifest, gate_input
+from models.registry.collect import candidate_manifest, gate_input, parse_folds
 from models.registry.comparison import parse_comparison
 from models.registry.figures import parse_evaluation, require_schema
 from models.registry.files import read, read_json, write
@@ -31,7 +31,7 @@ def add(registry: Registry, model: Path, documents: Mapping[str, Path], *, name:
     """Add a model to the registry, or new measurements of one that is already there.
 
     model: its .tflite, with the manifest beside it.
-    documents: any of "evaluation.json", "comparison.json" and "split.json", with the file to take it from.
+    documents: any of "evaluation.json", "comparison.json", "folds.json" and "split.json", with the file it comes from.
     name: of the entry, None for the manifest's. at: the time for the history, RFC 3339, UTC.
     The record of its ancestors is taken from NAME.lineage.json beside it, the hashes of pictures from pictures/ there;
     for a file of this release from the release's own registry.
@@ -73,7 +73,12 @@ def _free_name(registry: Registry, name: str, sha256: str) -> str:
 
 def _document(document: str, path: Path) -> bytes:
     """Return the content of a measurement, unchanged. Raises RegistryError: when it is another kind of document."""
-    content, parsers = read_json(path), {"evaluation.json": parse_evaluation, "comparison.json": parse_comparison}
+    content = read_json(path)
+    parsers: dict[str, Callable[[Any], object]] = {
+        "evaluation.json": parse_evaluation,
+        "comparison.json": parse_comparison,
+        "folds.json": parse_folds,
+    }
     try:
         if document in parsers:
             parsers[document](content)

@@ -24,7 +24,8 @@ class Plan:
 
     sets: name of a set -> classes that are compared. left_out: "set/class, 12 boxes" of those with too few.
     clips, counted: file names, and classes with enough crossings. slices: kinds that every set has.
-    floors: "512x288" -> its tables. bicycles: whether enough are marked. few: what to know of few crossings, or empty.
+    floors: "512x288" -> its tables. bicycles: whether enough are there to compare. cyclists: whether these, with the
+    motorcycles, are enough to say what they are called. few: what to know of few crossings, or empty.
     """
 
     sets: Mapping[str, Sequence[str]]
@@ -34,6 +35,7 @@ class Plan:
     slices: Sequence[str] = ()
     floors: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     bicycles: bool = False
+    cyclists: bool = False
     few: str = ""
 
 
@@ -75,7 +77,9 @@ def from_evaluations(measured: Sequence[Evaluation], house: Policy) -> Plan:
     counting = first.counting
     many = [label for label, n in sorted(counting.crossings.items()) if n >= CROSSINGS]
     named = {name: labels for name, labels in sets.items() if labels}
-    marked = [one.bicycles.marked or 0 for one in first.sets.values()]
+    there = [one.bicycles.n or 0 for one in first.sets.values()]
+    riders = [one.motorcycles.n or 0 for one in first.sets.values()]
+    examples = house.cyclists.examples if house.cyclists else house.examples
     return Plan(
         sets=named,
         left_out=scarce,
@@ -83,7 +87,8 @@ def from_evaluations(measured: Sequence[Evaluation], house: Policy) -> Plan:
         counted=many,
         slices=[kind for kind in KINDS if all(_has(one, kind, house.examples) for one in measured)],
         floors={_size(one): _floors(one, named, many, house) for one in measured},
-        bicycles=max(marked, default=0) >= house.bicycles,
+        bicycles=max(there, default=0) >= house.bicycles,
+        cyclists=min(sum(there), sum(riders)) >= examples,
         few=_few(counting, house),
     )
 

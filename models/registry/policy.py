@@ -38,6 +38,21 @@ class Margins:
 
 
 @dataclass(frozen=True, slots=True)
+class Cyclists:
+    """What a detector that counts bicycles must call them, shares in 0..1.
+
+    examples: bicycles, and motorcycles that are found, from which the shares mean something.
+    called_bicycle: lowest share of bicycles. called_motorcycle: largest share of bicycles.
+    motorcycles_called_bicycle: largest share of the motorcycles that are found.
+    """
+
+    examples: int
+    called_bicycle: float
+    called_motorcycle: float
+    motorcycles_called_bicycle: float
+
+
+@dataclass(frozen=True, slots=True)
 class Floors:
     """The lowest figures allowed for one input size, each in 0..1.
 
@@ -56,11 +71,12 @@ class Policy:
     credited: those of them that ask for the maker of every single picture.
     accepted: beginning of the name of a step, or of the hash of its weights, 12 digits and more -> why a person accepts
     what is not known of it.
-    examples: labelled boxes from which a class is compared. bicycles: marked bicycles from which a set is compared.
+    examples: labelled boxes from which a class is compared. bicycles: those of a set from which it is compared.
     better: name of a difference -> bound that its whole interval must lie above; one of them must.
     as_good: name of a difference -> how far below 0 the lower end of its interval may lie; all of them must hold.
     slices: kinds of slices that every set must have. counted: classes whose counts are compared.
     floors: input size, "512x288" -> floors. benchmark: what a candidate is measured on.
+    cyclists: None when the policy says nothing of them. folds: class -> largest loss of the mean AP50 over folds.
     """
 
     sha256: str
@@ -76,6 +92,8 @@ class Policy:
     margins: Margins
     floors: Mapping[str, Floors]
     benchmark: Benchmark
+    cyclists: Cyclists | None
+    folds: Mapping[str, float]
 
     def lacks(self, what: str) -> str:
         """Return why the benchmark has nothing for a rule, one of benchmark.MAY_LACK; empty when it must answer."""
@@ -123,6 +141,8 @@ def _policy(data: dict[str, Any], sha256: str) -> Policy:
             size: Floors(_shares(row["ap50"]), _shares(row.get("counting", {}))) for size, row in data["floors"].items()
         },
         benchmark=parse_benchmark(data.get("benchmark")),
+        cyclists=_cyclists(data["cyclists"]) if "cyclists" in data else None,
+        folds={str(label): float(margin) for label, margin in data.get("folds", {}).items()},
     )
     short = [key for key, why in policy.accepted.items() if len(key) < _DIGITS or not why.strip()]
     if short:
@@ -146,6 +166,11 @@ def _require_whole(policy: Policy) -> None:
 
 def _tables(policy: Policy, floors: Floors) -> tuple[Mapping[str, float], ...]:
     return (floors.ap50,) if policy.lacks(COUNTS) else (floors.ap50, floors.counting)
+
+
+def _cyclists(row: Mapping[str, Any]) -> Cyclists:
+    shares = _shares({name: row[name] for name in Cyclists.__slots__ if name != "examples"})
+    return Cyclists(examples=int(row["examples"]), **shares)
 
 
 def _shares(row: Mapping[str, Any]) -> dict[str, float]:

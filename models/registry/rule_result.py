@@ -58,13 +58,15 @@ def at_most(rule: str, subject: str, figure: Figure, bound: float, note: str = "
     return RuleResult(rule, subject, passed, f"{_shown(figure)}, at most {bound:.3f}{note}", figure, bound)
 
 
-def not_worse(rule: str, subject: str, candidate: Figure, production: Figure, margin: float) -> RuleResult:
+def not_worse(
+    rule: str, subject: str, candidate: Figure, production: Figure, margin: float, than: str = "production"
+) -> RuleResult:
     """Return the result for a figure in 0..1 that may be at most `margin` below production's.
 
-    It fails when either figure was not measured.
+    than: what the other one is, shown. It fails when either figure was not measured.
     """
     change = None if candidate is None or production is None else round(candidate - production, 12)
-    return at_least(rule, subject, change, -margin, f" ({_shown(candidate)}, production {_shown(production)})")
+    return at_least(rule, subject, change, -margin, f" ({_shown(candidate)}, {than} {_shown(production)})")
 
 
 def _shown(figure: Figure) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
-from models.registry import descent, provenance, scores
+from models.registry import descent, provenance, scores, transfer
 from models.registry.gate_input import GateInput
 from models.registry.policy import Policy
 from models.registry.rule_result import RuleResult, fact
@@ -34,6 +34,8 @@ RULES: Final[tuple[Rule, ...]] = (
     scores.latency,
     scores.size,
     scores.int8,
+    transfer.bicycles,
+    transfer.folds,
 )
 FIRST: Final[tuple[Rule, ...]] = (descent.origin, descent.licence, descent.attribution)
 """The rules for the first model of an input size, which replaces nothing."""

@@ -92,24 +92,23 @@ def worse_slice(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
                 seen.add(part.partition(":")[0])
                 pair = _ap50(candidate_classes, label), _ap50(production_classes, label)
                 yield not_worse("worse slice", f"{name} {part} {label} AP50", *pair, policy.margins.slice_ap50)
-        for kind in (kind for kind in policy.slices if kind not in seen):
+        scenes = max(_single_scenes(figures) for figures in _of_set(gate_input, name))
+        for kind in (kind for kind in policy.slices if kind not in seen and not (kind == "camera" and scenes)):
             yield fact("worse slice", f"{name} by {kind}", False, f"no slice with {policy.examples} boxes of a class")
 
 
 def worse_bicycles(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
-    """Check that no more marked bicycles than before are taken for motorcycles, in sets with enough of them."""
+    """Check that no more bicycles than before are taken for motorcycles, in sets with enough of them."""
     rule = "worse bicycles"
     if why := policy.lacks(BICYCLES):
         yield not_part(rule, "all", why)
         return
     for name in gate_input.sets:
         candidate, production = (figures.bicycles for figures in _of_set(gate_input, name))
-        if candidate.marked is None or candidate.marked != production.marked:
-            yield fact(
-                rule, name, False, f"{candidate.marked} marked, for production {production.marked}: measure both again"
-            )
-        elif candidate.marked < policy.bicycles:
-            yield fact(rule, name, True, f"{candidate.marked} marked, too few to tell")
+        if candidate.n is None or candidate.n != production.n:
+            yield fact(rule, name, False, f"{candidate.n} there, for production {production.n}: measure both again")
+        elif candidate.n < policy.bicycles:
+            yield fact(rule, name, True, f"{candidate.n} there, too few to tell")
         else:
             pair = candidate.not_motorcycle, production.not_motorcycle
             yield not_worse(rule, f"{name}, taken for no motorcycle", *pair, policy.margins.bicycles)
@@ -166,6 +165,11 @@ def _of_set(gate_input: GateInput, name: str) -> tuple[SetFigures, SetFigures]:
     """Return the candidate's and production's figures of a set of pictures, empty where it was not measured."""
     candidate, production = (one.sets.get(name, SetFigures()) for one in (gate_input.measured, gate_input.baseline))
     return candidate, production
+
+
+def _single_scenes(figures: SetFigures) -> bool:
+    """Return whether each picture of a set is of a place of its own, so that no camera has boxes enough."""
+    return len(figures.cameras) > 1 and len(figures.cameras) == figures.images
 
 
 def _enough(policy: Policy, candidate: Classes, production: Classes) -> list[str]:

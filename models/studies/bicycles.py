@@ -19,18 +19,18 @@ from models.common.markdown import table
 from models.data import shards, splits
 from models.data.marks import marks
 from models.data.samples import Sample
-from models.evaluation.cyclists import BICYCLE_LABELS, WORKING, bicycle_labels
+from models.evaluation.cyclists import ANSWERS, WORKING, taken_for
 from models.training.scenes import decoded, in_true_shape
 
 
 def classified(detector: TfliteDetector, samples: Sequence[Sample]) -> Iterator[str]:
-    """Yield one of BICYCLE_LABELS for each marked bicycle of the samples: what the detector takes it for."""
+    """Yield one of ANSWERS for each marked bicycle of the samples: what the detector takes it for."""
     boxes_of = marks("bicycles")
     for sample in samples:
         if sample.sha256 in boxes_of:
             picture = in_true_shape(decoded(sample))
             height, width = picture.shape[:2]
-            yield from bicycle_labels(detector.detect(picture), boxes_of[sample.sha256], (width, height))
+            yield from taken_for(detector.detect(picture), boxes_of[sample.sha256], (width, height))
 
 
 def main() -> int:
@@ -53,9 +53,9 @@ def _report(args: argparse.Namespace) -> None:
         detector = TfliteDetector(model, threads=2, score=WORKING)
         for part in splits.PARTS:
             counts = Counter(classified(detector, [one for one in samples if cameras.part(one.camera) == part]))
-            rows.append([model.stem, model.parent.name, part, *(str(counts[what]) for what in BICYCLE_LABELS)])
+            rows.append([model.stem, model.parent.name, part, *(str(counts[what]) for what in ANSWERS)])
         detector.close()
-    print(table(["model", "of", "cameras", *BICYCLE_LABELS], rows))
+    print(table(["model", "of", "cameras", *ANSWERS], rows))
 
 
 if __name__ == "__main__":

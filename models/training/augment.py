@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from edge_app.records import FloatArray, Image
+from edge_app.records import FloatArray
 from models.conversion.anchors import Size
 from models.conversion.manifest import PAD
 from models.data.samples import BICYCLE, CLASSES
 from models.training.framing import Example, Scene, Window, cut, overlay
-from models.training.pasting import cut_out, overlaps, put
+from models.training.pasting import Patch, cut_out, overlaps, put
 from models.training.settings import Augmentation
 from models.training.weather import change
 
@@ -65,8 +65,13 @@ class Augmenter:
             return rare()
         scene = self._draw()
         if self._random.random() < self._settings.paste:
-            scene = self._pasted(scene, cut_out(self._draw(), _MOTORCYCLE), _MOTORCYCLE)
-        return self._pasted(scene, cut_out(rare(), BICYCLE), BICYCLE) if rare else scene
+            scene = self._pasted(scene, self._cut_out(self._draw, _MOTORCYCLE), _MOTORCYCLE)
+        return self._pasted(scene, self._cut_out(rare, BICYCLE), BICYCLE) if rare else scene
+
+    def _cut_out(self, draw: Callable[[], Scene], kind: int) -> list[Patch]:
+        """Return two-wheelers of a kind from the first of some scenes that has one to cut out."""
+        tries = (cut_out(draw(), kind, self._random) for _ in range(_TRIES))
+        return next((patches for patches in tries if patches), [])
 
     def _window(self, scene: Scene, size: Size, smaller: float = 1.0) -> Example:
         """Return the scene through a random window; try again when no box is left in it."""
@@ -110,19 +115,20 @@ class Augmenter:
             np.concatenate([part.regions + shift for part, shift in zip(parts, shifts, strict=True)]),
         )
 
-    def _pasted(self, scene: Scene, patches: Sequence[tuple[Image, float]], kind: int) -> Scene:
+    def _pasted(self, scene: Scene, patches: Sequence[Patch], kind: int) -> Scene:
         """Paste some two-wheelers of another scene, as large as the vehicles at that height of the picture.
 
-        patches: pictures of two-wheelers, each with its true width / height. kind: their class.
+        kind: their class.
         """
         known = np.flatnonzero((scene.kinds <= _MOTORCYCLE) & ~scene.ignored)
         if not (len(known) and patches):
             return scene
         image, boxes = scene.image.copy(), [*scene.boxes]
         for _ in range(int(self._random.integers(1, _PASTES + 1))):
-            patch, true = patches[int(self._random.integers(len(patches)))]
-            place = self._place(scene, scene.boxes[self._random.choice(known)], true)
-            if place is not None and not overlaps(place, boxes) and put(image, patch, place):
+            patch = patches[int(self._random.integers(len(patches)))]
+            near = scene.boxes[self._random.choice(known)]
+            place = self._place(scene, near, patch.aspect)
+            if place is not None and not overlaps(place, boxes) and put(image, patch, place, near):
                 boxes.append(place)
         more = len(boxes) - len(scene.boxes)
         return Scene(

@@ -1,20 +1,13 @@
-"""Run `python -m models.training COMMAND`: train, qat, search, export, verify."""
+"""Run `python -m models.training COMMAND`: train, qat, search, runs, export, verify."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import signal
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
 from edge_app.errors import EdgeAppError
@@ -23,111 +16,37 @@ from models.conversion import published_weights
 from models.conversion.manifest import DEFAULT_SIZES
 from models.conversion.quantisation import Recipe
 from models.data import shards
-from models.training import ancestry, hints, outcome, pace, parents, processor, scenes, weights
-from models.training.folder import RunFolder, code_revision, read_json
-from models.training.loop import REPORT_EVERY, Progress, Training
+from models.training import ancestry, copies, hints, outcome, pace, parents, preparing, runs, scenes, watching, weights
+from models.training.folder import RunFolder, code_revision
+from models.training.loop import Training
 from models.training.options import parser
-from models.training.scenes import Parts
+from models.training.sampling import Sampling
 from models.training.settings import Settings
-from models.training.trusted import detector_hints
 
 PROGRAM: Final = "python -m models.training"
+_WIDE: Final = 400
+"""Columns when the output is a file or a pipe: a table there must not be cut."""
 
 
 def train(args: argparse.Namespace, console: Console) -> None:
     """Train, or continue a training. Raises BuildError or DetectorError: when something is missing or does not fit."""
-    _remembered(args)
-    settings = _settings(args, console)
+    preparing.remember(args)
+    settings = preparing.settings_of(args, console)
     folder = RunFolder(args.run)
     parts = scenes.read(args.shards, args.split)
     initial = parents.initial_weights(args.weights, settings)
     first, mixed = parents.mixed(initial, settings, args.mixed_with, args.published_share)
     parent = {"from": "published" if args.weights is None else args.weights.name, **mixed}
-    sources = _sources(args, args.weights, settings)
+    sources = preparing.sources_of(args, args.weights, settings)
     for path in args.trusted:
         sources.teacher(path)
-    _begin(folder, settings, parts, first, parent, [path.name for path in args.trusted], sources)
-    folder.note_inputs(_inputs(args))
-    sources.warn(console.print)
-    known = _hints(folder, args.trusted, parts, console)
-    training = Training(folder, settings, parts, first, known, parents.published_for(settings))
-    _run(training, folder, settings, parts, console)
-
-
-def _remembered(args: argparse.Namespace) -> None:
-    """Fill in where pictures and weights are from the run's folder, when the command names no pictures.
-
-    Raises BuildError: when the folder does not say it either.
-    """
-    if args.shards and args.split:
-        return
-    known = RunFolder(args.run).inputs()
-    if not known or args.shards or args.split:
-        raise BuildError(f"{args.run} does not say which pictures it is about: give --shards and --split.")
-    args.shards, args.split = [Path(path) for path in known["shards"]], Path(known["split"])
-    if args.command == "train":
-        args.weights = Path(known["weights"]) if known["weights"] else None
-        args.trusted = [Path(path) for path in known["trusted"]]
-        args.mixed_with = [(Path(path), share) for path, share in known["mixed_with"]]
-        args.published_share = known["published_share"]
-
-
-def _inputs(args: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "shards": [str(path.resolve()) for path in args.shards],
-        "split": str(args.split.resolve()),
-        "weights": str(args.weights.resolve()) if args.weights else None,
-        "trusted": [str(path.resolve()) for path in args.trusted],
-        "mixed_with": [[str(path.resolve()), share] for path, share in args.mixed_with],
-        "published_share": args.published_share,
-    }
-
-
-def _sources(args: argparse.Namespace, start: Path | None, settings: Settings | None = None) -> ancestry.Sources:
-    """Return what the weights of a command were made from."""
-    sources = ancestry.Sources()
-    sources.start(start)
-    for path, share in args.mixed_with:
-        sources.weights(path, "mixed", share)
-    sources.published_share(args.published_share)
-    if settings and (settings.pull or settings.loss.distil):
-        sources.published_teaches()
-    return sources
-
-
-def _begin(
-    folder: RunFolder,
-    settings: Settings,
-    parts: Parts,
-    first: weights.Weights,
-    parent: Mapping[str, Any],
-    trusted: Sequence[str],
-    sources: ancestry.Sources,
-) -> None:
-    rows = scenes.lineage(parts.training, "train") + scenes.lineage(parts.validation, "validation")
-    parent_row = {"sha256": weights.digest(first), **parent}
-    folder.begin(settings, {"data": rows, "parent": parent_row, "trusted": trusted})
-    if not folder.code() or folder.done() < settings.steps:
-        folder.note_code(code_revision())
-    ancestry.begin(folder, parts, sources)
-
-
-def _run(training: Training, folder: RunFolder, settings: Settings, parts: Parts, console: Console) -> None:
-    """Train to the end. Raises StoppedError: at SIGTERM. Raises DivergedError: when what was learned is lost."""
-    if training.step:
-        console.print(f"{folder.path}: continuing at step {training.step}.")
-    if training.step < settings.steps:
-        earlier = outcome.earlier_rate(folder.metrics())
-        console.print(pace.announced(settings, training.step, len(parts.validation), earlier))
-    stop_signals: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: stop_signals.append(number))
-    try:
-        _watch(training, settings, console, lambda: bool(stop_signals))
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    if stop_signals and training.step < settings.steps:
-        raise outcome.stopped(folder, settings, training.step)
-    console.print(outcome.ended(folder, settings))
+    with copies.of(folder, args.mlflow, console.print) as copy, folder.alone():
+        preparing.begin(folder, settings, parts, first, parent, [path.name for path in args.trusted], sources)
+        folder.note_inputs(preparing.inputs(args))
+        sources.warn(console.print)
+        known = preparing.hints_of(folder, args.trusted, parts, console)
+        training = Training(folder, settings, parts, first, known, parents.published_for(settings))
+        watching.run(training, folder, settings, parts, console, copy)
 
 
 def qat(args: argparse.Namespace, console: Console) -> None:
@@ -145,23 +64,30 @@ def qat(args: argparse.Namespace, console: Console) -> None:
     if settings.pull or settings.loss.distil:
         sources.published_teaches()
     origin = {"from": source_run.path.name, "method": "quantisation-aware"}
-    _begin(folder, settings, parts, first, origin, known, sources)
-    sources.warn(console.print)
-    quantising.prepare(folder, settings, first, parts.training, args.pictures)
-    training = Training(folder, settings, parts, first, hints.load(source_run.hints), parents.published_for(settings))
-    if not training.step:
-        quantising.validate_before(training, console.print)
-    _run(training, folder, settings, parts, console)
+    with copies.of(folder, args.mlflow, console.print) as copy, folder.alone():
+        preparing.begin(folder, settings, parts, first, origin, known, sources)
+        sources.warn(console.print)
+        quantising.prepare(folder, settings, first, parts.training, args.pictures)
+        training = Training(
+            folder, settings, parts, first, hints.load(source_run.hints), parents.published_for(settings)
+        )
+        watching.run(training, folder, settings, parts, console, copy)
 
 
 def search(args: argparse.Namespace, console: Console) -> None:
     """Run short trainings with other settings, and print a table of their scores. Raises BuildError."""
     from models.training.search import OnValidation, Search, Trial
 
-    settings = _settings(args, console).model_copy(update={"steps": args.steps, "judge_every": max(1, args.steps // 5)})
+    sampling = Sampling(args.sampler, preparing.grid_of(args.grid), tuple(args.origins))
+    count = sampling.trials(args.trials)
+    short = {"steps": args.steps, "judge_every": max(1, args.steps // 5)}
+    settings = preparing.settings_of(args, console).model_copy(update=short)
+    sampling.check(settings)
     parts = scenes.read(args.shards, args.split)
     first = parents.initial_weights(args.weights, settings)
     known = hints.load(args.hints) if args.hints else {}
+    longest = count * pace.expected(settings, 0, len(parts.validation), pace.rate_of(settings))
+    console.print(f"{count} trainings of {args.steps} steps take up to {pace.words(longest)} on two cores.")
 
     def one(folder: RunFolder, chosen: Settings, on_validation: OnValidation, stop: Callable[[], bool]) -> None:
         origin = "published" if args.weights is None else args.weights.name
@@ -171,16 +97,42 @@ def search(args: argparse.Namespace, console: Console) -> None:
             sources.published_teaches()
         if args.hints:
             sources.run(RunFolder(args.hints.parent))
-        _begin(folder, chosen, parts, first, {"from": origin}, (), sources)
-        Training(folder, chosen, parts, first, known, parents.published_for(chosen)).run(
-            lambda _: None, stop, on_validation
-        )
+        with copies.of(folder, args.mlflow, console.print), folder.alone():
+            preparing.begin(folder, chosen, parts, first, {"from": origin}, (), sources)
+            Training(folder, chosen, parts, first, known, parents.published_for(chosen)).run(
+                lambda _: None, stop, on_validation
+            )
 
     def show(trial: Trial) -> None:
         console.print(f"{trial.folder}: {trial.best['score']:.3f} {trial.state} {dict(trial.choice)}")
 
-    Search(args.study, settings, args.origins, one).run(args.trials, show)
+    Search(args.study, settings, sampling, one).run(args.trials, show)
     console.print((args.study / "search.md").read_text("utf-8"), soft_wrap=True)
+    console.print(f"{args.study / 'best.json'} has the best trial's settings, for `train --settings`.", soft_wrap=True)
+
+
+def compare(args: argparse.Namespace, console: Console) -> None:
+    """Print a table of runs, and copy them to MLflow if asked. Raises BuildError: when one cannot be read or copied."""
+    places = runs.folders(args.runs)
+    table = runs.table(runs.ordered([runs.read(name, folder) for name, folder in places], args.sort))
+    if args.format == "csv":
+        print(table.as_csv(), end="")
+    elif args.format == "markdown":
+        print(table.as_markdown(), end="")
+    else:
+        shown = Table(*table.head, box=None, pad_edge=False)
+        for row in table.rows:
+            shown.add_row(*row)
+        wide = console if console.is_terminal else Console(width=_WIDE, highlight=False, markup=False)
+        wide.print(shown)
+        for note in table.notes():
+            wide.print(note, soft_wrap=True)
+    if args.mlflow:
+        copies.copy_all(places, args.mlflow)
+        print(
+            f"Copied {len(places)} run(s). To look at them: mlflow ui --backend-store-uri sqlite:///{args.mlflow}",
+            file=sys.stderr,
+        )
 
 
 def verify(args: argparse.Namespace, console: Console) -> None:
@@ -201,84 +153,16 @@ def verify(args: argparse.Namespace, console: Console) -> None:
         raise BuildError(f"At {worst.size} ours differs from the published network by {worst.largest:.1e}.")
 
 
-def _settings(args: argparse.Namespace, console: Console) -> Settings:
-    """Return the settings of a file and the command line, or those of the run's folder when it exists.
-
-    Where the arithmetic is left open it is that of the run's folder, or the faster one on this processor.
-    """
-    given: dict[str, Any] = read_json(args.settings) if args.settings else {}
-    if args.size:
-        given |= {"width": args.size.width, "height": args.size.height}
-    for text in args.set:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise BuildError(f"--set {text}: it must be NAME=VALUE.")
-        *groups, last = name.split(".")
-        place = given
-        for group in groups:
-            place = place.setdefault(group, {})
-        place[last] = _value(value)
-    run: Path | None = getattr(args, "run", None)  # a search has a folder for each trial
-    present = RunFolder(run).settings() if run and (run / "settings.json").exists() else None
-    if present and not given:
-        return present
-    if present and "precision" not in given:
-        given["precision"] = present.precision
-    try:
-        return processor.resolved(Settings.model_validate(given), console.print)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BuildError(f"settings: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _hints(folder: RunFolder, trusted: Sequence[Path], parts: Parts, console: Console) -> hints.Hints:
-    """Return the hints of the run's folder; find them first when they are not there yet."""
-    if not folder.hints.exists():
-        samples = parts.training + parts.validation
-        if trusted:
-            console.print(f"comparing the labels with {', '.join(path.name for path in trusted)} ...")
-        hints.save(folder.hints, hints.with_marks(detector_hints(trusted, samples) if trusted else {}, samples))
-    return hints.load(folder.hints)
-
-
-def _watch(training: Training, settings: Settings, console: Console, stop: Any) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    # The first report holds the time in which TensorFlow builds its functions: the pace is taken from there on.
-    paces: list[pace.Pace] = []
-    began = training.step
-    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("training", total=settings.steps, completed=training.step)
-
-        def show(progress: Progress) -> None:
-            figures = " ".join(f"{name} {value:.3f}" for name, value in progress.figures.items())
-            if not paces:
-                paces.append(pace.Pace(progress.step, settings.steps, time.monotonic()))
-            left = paces[0].text(progress.step)
-            bar.update(task, completed=progress.step, description=f"{left} loss {progress.loss:.3f} {figures}")
-            if not console.is_terminal and (progress.step % 250 == 0 or progress.step - began <= 2 * REPORT_EVERY):
-                speed = f"{progress.images_per_s:.1f} images/s {left}"
-                print(f"step {progress.step}: loss {progress.loss:.4f}, {speed}  {figures}", flush=True)
-
-        training.run(show, stop)
-
-
 def export(args: argparse.Namespace, console: Console) -> None:
     """Write the detector files of a run. Raises BuildError: when something is missing or does not fit."""
     from models.training.export import export as write_files
     from models.training.export import fitted
 
-    _remembered(args)
+    preparing.remember(args)
     folder = RunFolder(args.run)
     path = args.weights or (folder.last if args.last else folder.weights)
     chosen = weights.load(path)
-    sources = _sources(args, path)
+    sources = preparing.sources_of(args, path)
     sources.run(folder)
     sources.warn(console.print)
     trained, mixed = parents.mixed(chosen, folder.settings(), args.mixed_with, args.published_share)
@@ -304,12 +188,13 @@ def export(args: argparse.Namespace, console: Console) -> None:
             trim=not args.whole,
             record=record,
             name=args.name,
+            bicycles=args.bicycles,
         )
         for path in files:
             console.print(f"wrote {path}")
 
 
-_RUNS: Final = {"train": train, "qat": qat, "search": search, "export": export, "verify": verify}
+_RUNS: Final = {"train": train, "qat": qat, "search": search, "runs": compare, "export": export, "verify": verify}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_app.records import FloatArray
+from edge_app.detectors.manifest import COUNTED
+from edge_app.records import VEHICLES, FloatArray
 from models.conversion import gptq, network, tensorflow_adapter
 from models.conversion import quantisation as recipe
 from models.conversion.anchors import Size
@@ -64,6 +65,7 @@ def export(
     trim: bool = True,
     record: Lineage | None = None,
     name: str | None = None,
+    bicycles: bool = False,
 ) -> tuple[Path, Path]:
     """Write NAME-WxH.tflite and float/NAME-WxH.tflite with their manifests. Return both paths, int8 first.
 
@@ -72,7 +74,7 @@ def export(
     mixed: what else is in these weights, for the manifest.
     detail: how crisp frames are shown to the model, see edge_app.detectors.manifest.Input.
     trim: leave out channels that never change, see models.training.trimming.
-    name: of the files, before their size; None for the run's.
+    name: of the files, before their size; None for the run's. bicycles: whether they are made to count them.
     record: of all ancestors; written beside each file, without it nothing is promoted.
     Raises BuildError: when something is missing or does not fit.
     """
@@ -99,6 +101,7 @@ def export(
             trimmed="channels that never move left out, " if trim else "",
         )
         made["input"]["detail"] = detail
+        made["counts"] = list(VEHICLES if bicycles else COUNTED)
         made["name"] = file_name(name or folder.path.resolve().name, size)
         made["file"] = f"{made['name']}.tflite"
         files.append(write(place, made, model, record))

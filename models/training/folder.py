@@ -7,10 +7,14 @@ board/ is for TensorBoard.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import subprocess
+import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -60,6 +64,29 @@ class RunFolder:
         """Folder for TensorBoard."""
         return self.path / "board"
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep the folder, made when absent, for this process. Raises BuildError: while another one trains there.
+
+        The system lets go of it when the process ends, however it ends.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            if not _locked(descriptor, fcntl.LOCK_EX):
+                raise BuildError(f"A training is running in {self.path}: wait until it ends, or choose another RUN.")
+            yield
+        finally:
+            os.close(descriptor)
+
+    def busy(self) -> bool:
+        """Return whether a process trains in the folder now."""
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            return not _locked(descriptor, fcntl.LOCK_SH)
+        finally:
+            os.close(descriptor)
+
     def begin(self, settings: Settings, data: Mapping[str, Any]) -> None:
         """Write what the run is made from. Raises BuildError: when the folder belongs to another training."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -79,8 +106,12 @@ class RunFolder:
         path = self.path / "settings.json"
         try:
             return Settings.model_validate(read_json(path)["settings"])
-        except (ValidationError, KeyError) as error:
-            raise BuildError(f"{path} holds no settings of a training: {error}.") from error
+        except KeyError as error:
+            raise BuildError(f"{path} holds no settings of a training.") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, ("settings", *first["loc"])))
+            raise BuildError(f"{path} holds no settings of a training: {place}: {first['msg']}.") from error
 
     def data(self) -> dict[str, Any]:
         """Return the content of data.json. Raises BuildError: when it cannot be read."""
@@ -118,13 +149,32 @@ class RunFolder:
         return [json.loads(row) for row in rows if row.endswith("}")]
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """Add a line to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(row)) + "\n")
+        """Add a line to metrics.jsonl; one that a full disk cut off is ended first."""
+        with (self.path / "metrics.jsonl").open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+            torn = file.read(1) not in (b"", b"\n")
+            file.write(b"\n" * torn + json.dumps(dict(row)).encode() + b"\n")
+
+    def identity(self) -> str:
+        """Return the name that this run alone has; it is made up at the first call, and kept."""
+        path = self.path / "id.txt"
+        if not path.exists():
+            replace_file(path, f"{uuid.uuid4().hex}\n".encode())
+        return path.read_text("utf-8").strip()
 
     def digest(self) -> str:
         """Return the sha256 of settings.json."""
         return hashlib.sha256((self.path / "settings.json").read_bytes()).hexdigest()
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    """Take a lock without waiting. Return False when another process has it."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def differences(there: Any, now: Any, name: str = "") -> str:
@@ -144,11 +194,13 @@ def _differing(there: Any, now: Any, name: str) -> Iterator[str]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file. Raises BuildError: when it cannot be read."""
+    """Return the object in a JSON file. Raises BuildError: when it cannot be read or holds none."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise BuildError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(found, dict):
+        raise BuildError(f"{path} holds no JSON object.")
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_app.records import FloatArray
+from edge_app.records import FloatArray, Image
 from models.common.errors import BuildError
 from models.conversion import tensorflow_adapter
 from models.data.samples import BICYCLE
@@ -23,18 +23,21 @@ from models.training.anchoring import anchors_of
 from models.training.architecture import BACKBONE, Plan, plan
 from models.training.augment import Augmenter
 from models.training.batches import Batch, make_batch, prefetch
+from models.training.board import Board
 from models.training.folder import RunFolder
+from models.training.framing import cut
 from models.training.hints import Hints
 from models.training.keras_network import keras_network, take, variables
-from models.training.losses import loss_of
+from models.training.losses import Losses, loss_of, mean
 from models.training.outcome import DivergedError
 from models.training.scenes import Drawer, Parts
 from models.training.settings import Settings
+from models.training.showing import side_by_side
 
 REPORT_EVERY: Final = 25
 """Steps from one line of progress to the next."""
 _PICTURES: Final = 6
-"""Number of training pictures that TensorBoard shows."""
+"""Number of validation pictures that TensorBoard shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class Training:
         )
         self._states = tf.train.CheckpointManager(state, str(folder.state), max_to_keep=2)
         states.restore(folder.state, lambda path: state.restore(path).assert_existing_objects_matched())
-        self._board = tf.summary.create_file_writer(str(folder.board))
+        self._board = Board(folder, teaches=teaches, pulls=bool(self._pulled))
         self._learn = tf.function(self._one_step)
         self._predict = tf.function(lambda images: self._network(images, training=False))
 
@@ -132,7 +135,7 @@ class Training:
         A stopped run keeps its state and can be continued. The first validation is before the first step.
         on_progress: called every 25 steps. on_validation: called with step and figures after each validation.
         """
-        settings, found, losses, since = self._settings, dict[str, float](), list[float](), time.monotonic()
+        settings, found, losses, since = self._settings, dict[str, float](), list[Losses](), time.monotonic()
         stream = self._stream()
         try:
             if not self.step and float(self._best.numpy()) < 0:
@@ -143,8 +146,8 @@ class Training:
                 step = self.step
                 if step % REPORT_EVERY == 0:
                     rate = len(losses) * settings.batch / (time.monotonic() - since)
-                    self._log(step, float(np.mean(losses)), rate)
-                    on_progress(Progress(step, settings.steps, float(np.mean(losses)), rate, found))
+                    self._board.report(step, mean(losses), self._distance(), rate_at(settings, step), rate)
+                    on_progress(Progress(step, settings.steps, mean(losses).total, rate, found))
                     losses, since = [], time.monotonic()
                 if step % settings.judge_every == 0 or step == settings.steps:
                     found = self.validate()
@@ -190,18 +193,19 @@ class Training:
 
         return prefetch(made)
 
-    def _take_step(self, batch: Batch) -> float:
+    def _take_step(self, batch: Batch) -> Losses:
         tf = self._tf
         rate = tf.constant(rate_at(self._settings, self.step), tf.float32)
-        of_classes, of_boxes = self._learn(
-            tf.constant(batch.images), tf.constant(batch.kinds), tf.constant(batch.boxes), rate
-        )
-        loss = float(of_classes) + self._settings.loss.box * float(of_boxes)
-        if not math.isfinite(loss):
-            raise DivergedError(f"The loss is {loss} at step {self.step}: lower the rate (--set rate=...).")
-        return loss
+        parts = self._learn(tf.constant(batch.images), tf.constant(batch.kinds), tf.constant(batch.boxes), rate)
+        losses = Losses(*(float(part) for part in parts))
+        if not math.isfinite(losses.total):
+            why = f"the loss is {losses.total} at step {self.step}"
+            self._board.lose(self.step, why)
+            raise DivergedError(f"The training diverged: {why}. Lower the rate (--set rate=...).")
+        return losses
 
-    def _one_step(self, images: Any, kinds: Any, boxes: Any, rate: Any) -> tuple[Any, Any]:
+    def _one_step(self, images: Any, kinds: Any, boxes: Any, rate: Any) -> tuple[Any, Any, Any]:
+        """Take one step. Return the parts of the loss, in the order of Losses."""
         tf, settings = self._tf, self._settings
         values = self._network.trainable_variables
         seen = tf.cast(images, tf.float32) * (2 / 255) - 1
@@ -209,9 +213,11 @@ class Training:
         with tf.GradientTape() as tape:
             codes, logits = self._network(seen, training=True)
             of_classes, of_boxes = loss_of(self._anchors, settings.loss)(codes, logits, kinds, boxes)
+            of_boxes *= settings.loss.box
+            of_teacher = tf.zeros(())
             if self._teacher:
-                of_classes += settings.loss.distil * self._teacher.loss(logits, teacher_logits, kinds, boxes)
-            loss = of_classes + settings.loss.box * of_boxes
+                of_teacher = settings.loss.distil * self._teacher.loss(logits, teacher_logits, kinds, boxes)
+            loss = of_classes + of_boxes + of_teacher
         self._optimiser.learning_rate.assign(rate)
         self._optimiser.apply_gradients(zip(tape.gradient(loss, values), values, strict=True))
         for value, target in self._pulled:
@@ -221,15 +227,16 @@ class Training:
         decay = tf.minimum(settings.average, (1 + step) / (10 + step))
         for average, value in zip(self._averages, values, strict=True):
             average.assign(decay * average + (1 - decay) * value)
-        return of_classes, of_boxes
+        return of_classes, of_boxes, of_teacher
 
-    def _log(self, step: int, loss: float, rate: float) -> None:
-        learning_rate = rate_at(self._settings, step)
-        self._folder.append_metrics({"step": step, "loss": loss, "images_per_s": rate, "rate": learning_rate})
-        with self._board.as_default(step=step):
-            self._tf.summary.scalar("loss", loss)
-            self._tf.summary.scalar("rate", learning_rate)
-            self._tf.summary.scalar("images_per_s", rate)
+    def _distance(self) -> float:
+        """Return the penalty whose gradient the pull is: (pull / 2 rate) x the squared distance from what it pulls to.
+
+        It is not part of the loss: the pull is a step of its own, which Adam does not scale.
+        """
+        settings = self._settings
+        squares = sum(float(self._tf.reduce_sum((value - target) ** 2)) for value, target in self._pulled)
+        return settings.pull / (2 * settings.rate) * squares
 
     def validate(self) -> dict[str, float]:
         """Validate the averaged weights and keep them; keep the best ones so far apart. Return the figures."""
@@ -247,7 +254,7 @@ class Training:
             weights.save(self._folder.weights, averaged)
         else:
             self._since_best.assign_add(1)
-        self._show(self.step, found, seen)
+        self._board.judge(self.step, found, self._shown(seen))
         for value, array in zip(trained, present, strict=True):
             value.assign(array)
         return found
@@ -256,14 +263,8 @@ class Training:
         codes, logits = self._predict(self._tf.constant(images))
         return np.asarray(self._tf.cast(codes, "float32")), np.asarray(self._tf.cast(logits, "float32"))
 
-    def _show(self, step: int, found: Mapping[str, float], seen: list[Observation]) -> None:
-        self._folder.append_metrics({"step": step, "validation": dict(found)})
-        every = max(1, len(seen) // _PICTURES)
-        pictures = [
-            validation.drawn(sample, observation, self._settings)
-            for sample, observation in list(zip(self._parts.validation, seen, strict=True))[::every]
-        ]
-        with self._board.as_default(step=step):
-            for name, value in found.items():
-                self._tf.summary.scalar(f"validation/{name}", value)
-            self._tf.summary.image("validation", np.stack(pictures), max_outputs=_PICTURES)
+    def _shown(self, seen: list[Observation]) -> list[Image]:
+        """Return some of the validation pictures with labels and detections, the same ones each time."""
+        pairs = list(zip(self._parts.validation, seen, strict=True))[:: max(1, len(seen) // _PICTURES)]
+        size = self._settings.size
+        return [side_by_side(cut(scenes.decoded(sample), size).image, one) for sample, one in pairs[:_PICTURES]]

@@ -6,7 +6,8 @@ Lin et al., "Focal Loss for Dense Object Detection" (2017); Rezatofighi et al., 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from edge_app.records import FloatArray
@@ -22,6 +23,33 @@ them from motorcycles; the column of persons stays as it is.
 """
 SCALES: Final = (10.0, 10.0, 5.0, 5.0)
 LARGEST_CODE: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The parts of a loss with their weights, so that they add up to the whole.
+
+    classes, boxes: see loss_of. distil: what the published network says of car and truck, 0 where it does not teach.
+    """
+
+    classes: float
+    boxes: float
+    distil: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """The loss that is made smaller."""
+        return self.classes + self.boxes + self.distil
+
+
+def mean(seen: Sequence[Losses]) -> Losses:
+    """Return the mean of each part. seen: one at least."""
+    count = len(seen)
+    return Losses(
+        sum(one.classes for one in seen) / count,
+        sum(one.boxes for one in seen) / count,
+        sum(one.distil for one in seen) / count,
+    )
 
 
 def loss_of(anchors: FloatArray, settings: Loss) -> Callable[[Any, Any, Any, Any], tuple[Any, Any]]:

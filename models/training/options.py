@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from models.conversion.anchors import size_of
+from models.training.runs import ORDERS
+from models.training.sampling import SAMPLERS
 
 
 def parser(program: str) -> argparse.ArgumentParser:
@@ -22,8 +24,10 @@ def parser(program: str) -> argparse.ArgumentParser:
     one.add_argument(
         "--trusted", type=Path, nargs="+", default=[], help="detectors (.tflite) that find missing and wrong labels"
     )
+    _mlflow_option(one)
     _qat_options(commands.add_parser("qat", help="quantisation-aware: fine-tune a run's weights for int8"))
     _search_options(commands.add_parser("search", help="many short trainings over the settings that matter"))
+    _runs_options(commands.add_parser("runs", help="compare trainings in one table, and copy them to MLflow"))
     last = commands.add_parser("verify", help="prove that the network is the published one, at all input sizes")
     last.add_argument("--shards", type=Path, nargs="+", required=True, help="folders with pictures to compare on")
     last.add_argument("--pictures", type=_count, default=8, help="how many (8)")
@@ -42,6 +46,7 @@ def parser(program: str) -> argparse.ArgumentParser:
     two.add_argument(
         "--detail", type=_detail, default=1.0, metavar="0..1", help="shrink frames to this share of the input first (1)"
     )
+    two.add_argument("--bicycles", action="store_true", help="made to count bicycles: the gate has rules for that")
     two.add_argument("--whole", action="store_true", help="keep channels that never change")
     _share_option(two)
     return result
@@ -88,16 +93,39 @@ def _qat_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=_count, default=1500, help="how many (1500)")
     parser.add_argument("--rate", type=float, default=5e-5, help="learning rate (5e-5)")
     parser.add_argument("--pictures", type=_count, default=100, help="how many measure the int8 ranges (100)")
+    _mlflow_option(parser)
 
 
 def _search_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", type=Path, metavar="STUDY", help="folder of the search; made when absent")
     _pictures(parser)
     _settings_options(parser)
-    parser.add_argument("--trials", type=_count, required=True, help="how many trainings, earlier ones included")
+    parser.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="how settings are chosen (tpe)")
+    parser.add_argument(
+        "--grid", action="append", default=[], metavar="NAME=A,B", help="a setting and its values, for --sampler grid"
+    )
+    parser.add_argument(
+        "--trials", type=_count, help="how many trainings, earlier ones included (default: the whole grid)"
+    )
     parser.add_argument("--steps", type=_count, required=True, help="of each training")
     parser.add_argument("--origins", nargs="*", default=[], metavar="NAME", help="data sets whose weight is searched")
     parser.add_argument("--hints", type=Path, help="hints.npz of a run with --trusted")
+    _mlflow_option(parser)
+
+
+def _runs_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="folders of trainings, or folders that hold some"
+    )
+    parser.add_argument("--sort", choices=ORDERS, default="score", help="what the table is sorted by (score)")
+    parser.add_argument("--format", choices=("text", "csv", "markdown"), default="text", help="of the table (text)")
+    _mlflow_option(parser)
+
+
+def _mlflow_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mlflow", type=Path, metavar="FILE", help="SQLite file of an MLflow store that gets a copy; made when absent"
+    )
 
 
 def _part(text: str) -> tuple[Path, float]:

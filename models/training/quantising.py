@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from pydantic import ValidationError
@@ -13,7 +13,7 @@ from models.data.samples import Sample
 from models.training import ranges
 from models.training.export import calibration, spread
 from models.training.folder import RunFolder
-from models.training.loop import Training, plan_of
+from models.training.loop import plan_of
 from models.training.settings import Settings
 from models.training.weights import Weights
 
@@ -47,9 +47,3 @@ def prepare(folder: RunFolder, settings: Settings, first: Weights, samples: Sequ
     tensorflow_adapter.load().keras.mixed_precision.set_global_policy("float32")
     images = calibration(spread(samples, count), settings.size)
     ranges.write(folder.ranges, ranges.measured(plan_of(settings), settings.size, first, images))
-
-
-def validate_before(training: Training, show: Callable[[str], None]) -> None:
-    """Validate int8 with these ranges before any training, so that nothing worse is kept."""
-    found = training.validate()
-    show("before: " + " ".join(f"{name} {value:.3f}" for name, value in found.items()))

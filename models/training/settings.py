@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +13,8 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _Above0 = Annotated[float, Field(gt=0)]
 
 SCHEMA: Final = "edge-app/training/1"
+_GROUPS: Final = ("augmentation", "matching", "loss")
+"""Settings that hold others."""
 
 
 class _Part(BaseModel):
@@ -44,7 +47,7 @@ class Augmentation(_Part):
     grey: _Share = 0.04
     """The picture without colour, like that of an infrared camera."""
     paste: _Share = 0.25
-    """Motorcycles of other pictures are pasted in."""
+    """Motorcycles of other pictures are pasted in; see pasting.py."""
     bicycles: _Share = 0.3
     """The picture gets bicycles of the few pictures in which they are marked, or is one of these."""
     inset: _Share = 0.0
@@ -97,7 +100,8 @@ class Settings(_Part):
     """The fine layer also sees features of stride 32 and has a block of its own; see architecture.py."""
     layers: Annotated[int, Field(ge=2, le=6)] = 4
     batch: Annotated[int, Field(ge=1, le=256)] = 8
-    steps: Annotated[int, Field(ge=1)] = 10_000
+    steps: Annotated[int, Field(ge=0)] = 10_000
+    """With 0 the weights that it begins with are judged, and kept."""
     warm_up: Annotated[int, Field(ge=0)] = 300
     rate: _Above0 = 4e-4
     last_rate: _Share = 0.02
@@ -134,3 +138,27 @@ class Settings(_Part):
     def name(self) -> str:
         """Name of the detector file of this size, without suffix."""
         return f"ssdlite_mobilenet_v2_{self.width}x{self.height}"
+
+
+def flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted name and value of each setting in nested ones: "loss.box", 1.5."""
+    for name, value in values.items():
+        if name in _GROUPS and isinstance(value, Mapping):
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def put(values: dict[str, Any], name: str, value: Any) -> None:
+    """Set one setting by its dotted name in nested ones; what follows "origins." is one name, dots included.
+
+    Raises ValueError: when a part of the name is a plain setting.
+    """
+    parts = name.split(".", 1) if name.startswith("origins.") else name.split(".")
+    place = values
+    for group in parts[:-1]:
+        inner = place.setdefault(group, {})
+        if not isinstance(inner, dict):
+            raise ValueError(f"{group} holds no other settings")
+        place = inner
+    place[parts[-1]] = value

@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import cv2
 import numpy as np
 
 from edge_app.detectors.ssd import decode, strongest, suppress
-from edge_app.records import FloatArray, Image
+from edge_app.records import FloatArray
 from models.common.logits import sigmoid
 from models.conversion.network import ROAD_USERS
 from models.conversion.pictures import scaled
@@ -26,7 +25,6 @@ from models.training.settings import Settings
 IMPORTANCE: Final[Mapping[str, float]] = {"car": 1.0, "motorcycle": 1.0, "bus": 0.25, "truck": 0.25}
 """Weight of each class in the one score by which weights are chosen."""
 _SAME_IOU, _ANY_IOU = 0.55, 0.5
-_COLOURS = ((90, 200, 60), (220, 60, 220), (230, 200, 40), (40, 140, 250))
 
 Predict = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 """Images float32 (B, H, W, 3) in [-1, 1] -> codes (B, A, 4), logits (B, A, 6)."""
@@ -84,13 +82,3 @@ def figures(seen: Sequence[Observation]) -> dict[str, float]:
     known = {label: value for label, value in found.items() if not math.isnan(value)}
     total = sum(IMPORTANCE[label] for label in known)
     return known | {"score": sum(IMPORTANCE[label] * value for label, value in known.items()) / total}
-
-
-def drawn(sample: Sample, observation: Observation, settings: Settings, score: float = 0.3) -> Image:
-    """Return the picture with the detections drawn in, RGB, for TensorBoard."""
-    image = cut(decoded(sample), settings.size).image.copy()
-    for box, value, kind in zip(observation.boxes, observation.scores, observation.found, strict=True):
-        if value >= score:
-            x0, y0, x1, y1 = (round(float(v)) for v in box)
-            cv2.rectangle(image, (x0, y0), (x1, y1), _COLOURS[kind], 1)
-    return np.ascontiguousarray(image[..., ::-1])

@@ -21,7 +21,7 @@ from edge_app.console import terminal
 from edge_app.console.device_table import DeviceTable
 from edge_app.console.tables import devices_view, line_text
 from edge_app.errors import ConfigError, StoreError
-from edge_app.mqtt.connection import Message
+from edge_app.mqtt.events import Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.system.names import clean
 from tests.support.bad_input_cases import PROGRAM

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from edge_app.commands import watch
 from edge_app.errors import BrokerError, ConfigError
-from edge_app.mqtt.connection import Acked, Connected, Message
 from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.system.redaction import redacted
 from tests.support.brokers import (
     Authority,

@@ -1,45 +1,23 @@
-"""Configuration: every problem at once and in words, no secret in any text, and an example that is up to date."""
+"""Configuration: every problem at once and in words, and an example that is up to date."""
 
 from __future__ import annotations
 
-import json
 import re
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from edge_app.config.example import example
-from edge_app.config.exposure import exposed_configuration
 from edge_app.config.lint import lint
 from edge_app.config.load import load, load_service
 from edge_app.config.model import TABLES, Config, LineConfig, VehicleLabel
 from edge_app.errors import ConfigError
 from edge_app.records import VEHICLES
+from tests.support.config_cases import LINE, problems, read
 from tests.support.paths import ROOT
 
-LINE = '[[lines]]\nid = "main"\nstart = [0.1, 0.5]\nend = [0.9, 0.5]\n'
 EXAMPLE = ROOT / "deploy" / "edge-app.example.toml"
-
-
-@pytest.fixture
-def toml(tmp_path: Path) -> Path:
-    return tmp_path / "edge-app.toml"
-
-
-def read(path: Path, text: str, **environment: str) -> Config:
-    path.write_text(text, encoding="utf-8")
-    return load(path, environment)
-
-
-def problems(path: Path, text: str, **environment: str) -> tuple[str, ...]:
-    with pytest.raises(ConfigError) as caught:
-        read(path, text, **environment)
-    return caught.value.problems
 
 
 def test_an_empty_file_gives_the_defaults_with_folders_beside_it(toml: Path) -> None:
@@ -155,58 +133,6 @@ def test_paths_are_relative_to_the_file(toml: Path) -> None:
     assert config.store.folder == Path("/var/lib/x")
 
 
-def test_a_password_comes_from_environment_then_credential_then_file(toml: Path) -> None:
-    text = '[mqtt]\nusername = "u"\npassword_file = "pw"'
-    (toml.parent / "pw").write_text("from-file\n")
-    (toml.parent / "mqtt_password").write_text("from-credential")
-    folder = str(toml.parent)
-    found = [
-        read(toml, text),
-        read(toml, text, CREDENTIALS_DIRECTORY=folder),
-        read(toml, text, CREDENTIALS_DIRECTORY=folder, EDGE_APP_MQTT_PASSWORD="from-environment"),
-    ]
-    passwords = [config.mqtt.password.get_secret_value() for config in found if config.mqtt.password]
-    assert passwords == ["from-file", "from-credential", "from-environment"]
-
-
-def test_the_address_of_a_stream_has_the_login_and_the_redacted_one_has_not(toml: Path) -> None:
-    text = '[source]\nkind = "stream"\nurl = "rtsp://cam:554/s?key=${KEY}"\nusername = "me"\n' + LINE
-    source = read(toml, text, KEY="k1", EDGE_APP_SOURCE_PASSWORD="p@ss/1").source
-    assert source.address == "rtsp://me:p%40ss%2F1@cam:554/s?key=k1"
-    assert source.redacted_address == "rtsp://cam:554/s"
-    assert set(source.secrets) == {"p@ss/1", "p%40ss%2F1", "key=k1"}
-    plain = read(toml, '[source]\nkind = "stream"\nurl = "rtsp://cam/user=me_pw=x"\n' + LINE).source
-    assert (plain.redacted_address, plain.secrets) == ("rtsp://cam/user=***", ("/user=me_pw=x",))
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.text("abcdefghXYZ0123456789%:@/?#[]", min_size=6).map(lambda text: "s3cr3t" + text))
-def test_no_text_about_the_configuration_contains_a_secret(
-    tmp_path_factory: pytest.TempPathFactory, secret: str
-) -> None:
-    path = tmp_path_factory.mktemp("c") / "c.toml"
-    text = f'[source]\nkind = "stream"\nurl = "rtsp://a:{secret}@cam/x"\n{LINE}'
-    text += f'[mqtt]\nusername = "u"\npassword = "{secret}"\n'
-    try:
-        config = read(path, text)
-        assert secret in config.secrets
-        shown = [repr(config), str(config), config.model_dump_json(), str(config.model_dump()), config.sha256]
-    except ConfigError as exc:  # not every such text is valid in a URL
-        shown = [str(exc)]
-    shown += problems(path, text + "port = 0\nprotocol = 7\n")
-    shown += problems(path, text.replace(f'password = "{secret}"', f'pasword = "{secret}"'))
-    shown += problems(path, text.replace(f'password = "{secret}"', f'password = ["{secret}"]'))
-    assert not [words for words in shown if "s3cr3t" in words]
-
-
-def test_the_hash_depends_on_the_settings_but_not_on_secrets(toml: Path) -> None:
-    text = '[mqtt]\nusername = "u"\n'
-    one, two = (read(toml, text, EDGE_APP_MQTT_PASSWORD=word).sha256 for word in ("a", "b"))
-    assert one == two == read(toml, text).sha256
-    assert one != read(toml, text + "port = 1884").sha256
-    assert len(one) == 64
-
-
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Config().mqtt.port = 1
@@ -246,129 +172,6 @@ def test_lint_names_an_unencrypted_password_and_a_port_without_tls(toml: Path) -
     assert [finding.split(":")[0] for finding in lint(read(toml, camera))] == ["device.device"]
     unused = "[source]\ndevice = 1\n"
     assert [finding.split(":")[0] for finding in lint(read(toml, unused))] == ["source.device"]
-
-
-@pytest.fixture
-def public() -> Iterator[Path]:
-    """Yield a folder that every user of this machine can reach."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        if not all(parent.stat().st_mode & 1 for parent in folder.resolve().parents):
-            pytest.skip("no folder for temporary files that everybody can reach")
-        yield folder
-
-
-SECRET_FILES = {
-    "mqtt.password_file": '[mqtt]\nusername = "u"\npassword_file = "secret"\n',
-    "mqtt.key_file": '[mqtt]\ntls = true\ncert_file = "cert"\nkey_file = "secret"\n',
-    "source.password_file": '[source]\nkind = "stream"\nurl = "rtsp://cam"\nusername = "u"\npassword_file = "secret"\n',
-    "preview.password_file": '[preview]\nusername = "u"\npassword_file = "secret"\n',
-}
-
-
-@pytest.mark.parametrize("key", SECRET_FILES)
-@pytest.mark.parametrize(
-    ("mode", "folder", "reported"), [(0o644, 0o755, True), (0o640, 0o755, False), (0o644, 0o750, False)]
-)
-def test_lint_names_a_secret_that_everybody_can_read(
-    public: Path, key: str, mode: int, folder: int, reported: bool
-) -> None:
-    for name in ("secret", "cert"):
-        (public / name).write_text("abc\n")
-    (public / "secret").chmod(mode)
-    config = read(public / "edge-app.toml", SECRET_FILES[key] + LINE)
-    public.chmod(folder)
-    found = [finding for finding in lint(config) if "every user" in finding]
-    assert found == (
-        [f"{key}: {public}/secret can be read by every user of this device: chmod 600 {public}/secret"] * reported
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "reported"),
-    [
-        ('[mqtt]\nusername = "u"\npassword = "p"\n', True),
-        ('mqtt = { username = "u", password = "p" }\n', True),
-        ('[source]\nkind = "stream"\nurl = "rtsp://u:p@cam/1"\n', True),
-        ('[source]\nkind = "stream"\nurl = "rtsp://u:${PW}@cam/1"\n', False),
-        ('[mqtt]\nusername = "u"\n# password = "p"\n', False),
-        ('[mqtt]\nusername = "u"\npassword_file = "secret"\n', False),
-    ],
-)
-def test_a_configuration_with_a_password_that_everybody_can_read(public: Path, text: str, reported: bool) -> None:
-    path = public / "edge-app.toml"
-    (public / "secret").write_text("edge\n")
-    config = read(path, text + LINE, PW="a-long-one")
-    path.chmod(0o644)
-    assert bool(exposed_configuration(config, path)) is reported
-    path.chmod(0o640)
-    assert exposed_configuration(config, path) == []
-
-
-@pytest.mark.parametrize(
-    ("host", "told"),
-    [
-        ("mqtt://broker.example", 'is a URL; write host = "broker.example", port = 1883'),
-        ("mqtts://u:secret@broker.example:8884/", 'host = "broker.example", port = 8884, tls = true, and its login as'),
-        ("wss://broker.example/mqtt", 'port = 443, tls = true, transport = "websockets", path = "/mqtt"'),
-        ("mqtt://u:secret@broker.example:x", "is a URL; write the name or address alone"),
-        ("broker.example:1884", 'has a port; write "broker.example" and mqtt.port = 1884'),
-        ("[::1]:1884", 'has a port; write "::1" and mqtt.port = 1884'),
-        ("[::1]", 'has brackets; write "::1"'),
-        (" broker.example", 'has a blank; write "broker.example"'),
-        ("broker .example\t", 'has a blank; write "broker.example"'),
-        ("u:secret@broker.example", "has a login; give it as mqtt.username and mqtt.password"),
-        ("broker.example/mqtt", 'has a path; write "broker.example"'),
-        ("a:b:c", "is neither a name nor an address"),
-        ("", "must not be empty"),
-        (" ", "must not be empty"),
-    ],
-)
-@pytest.mark.parametrize("key", ["host", "hosts"])
-def test_a_host_that_is_more_than_a_host_is_told_what_to_write(toml: Path, key: str, host: str, told: str) -> None:
-    (problem,) = problems(toml, f"[mqtt]\n{key} = {json.dumps([host] if key == 'hosts' else host)}")
-    assert problem.startswith(f"mqtt.{key}: ")
-    assert told in problem
-    assert "secret" not in problem
-
-
-@pytest.mark.parametrize("host", ["broker", "broker.example", "192.0.2.1", "::1", "fe80::1%eth0", "a_b", "xn--b-kva"])
-def test_a_name_or_an_address_is_a_host(toml: Path, host: str) -> None:
-    assert read(toml, f'[mqtt]\nhost = "{host}"').mqtt.addresses == (host,)
-
-
-def test_several_hosts_of_a_cluster(toml: Path) -> None:
-    assert read(toml, '[mqtt]\nhosts = ["a", "b"]').mqtt.addresses == ("a", "b")
-    assert "mqtt.hosts: give either mqtt.host or mqtt.hosts" in problems(toml, '[mqtt]\nhost = "a"\nhosts = ["b"]')
-    assert "mqtt.hosts: has 'a' twice" in problems(toml, '[mqtt]\nhosts = ["a", "a"]')
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ('path = "/mqtt"', 'mqtt.path: is used only with mqtt.transport = "websockets"'),
-        ('transport = "websockets"\npath = "mqtt"', "mqtt.path: must begin with a slash and have no blank"),
-        ('transport = "websockets"\npath = "/a b"', "mqtt.path: must begin with a slash and have no blank"),
-        ('transport = "websockets"\npath = "/a\\r\\nX: y"', "mqtt.path: must begin with a slash and have no blank"),
-        ('transport = "ws"', "mqtt.transport: must be 'tcp' or 'websockets'"),
-        *(
-            (f'prefix = "{prefix}"', f"mqtt.prefix: {problem}; it must be levels of a topic, such as city/north")
-            for prefix, problem in (
-                ("/city", "has a slash at an end"),
-                ("city/", "has a slash at an end"),
-                ("city//north", "has an empty level, two slashes in a row"),
-                ("city/+", "has a wildcard, + or #"),
-                ("city north", "has a blank"),
-                ("$SYS", "begins with $, which marks the topics of the broker itself"),
-                ("c" * 101, "has more than 100 characters"),
-            )
-        ),
-    ],
-)
-def test_transport_and_prefix(toml: Path, text: str, told: str) -> None:
-    (problem,) = problems(toml, f"[mqtt]\n{text}")
-    assert problem.startswith(told)
 
 
 def test_metrics_on_the_network_must_be_allowed_and_are_warned_of(toml: Path) -> None:
@@ -430,23 +233,6 @@ def test_a_line_gives_its_direction_names() -> None:
 
 def test_the_vehicle_labels_are_those_of_the_records() -> None:
     assert get_args(VehicleLabel) == VEHICLES
-
-
-def test_an_empty_credential_is_ignored(toml: Path) -> None:
-    (toml.parent / "pw").write_text("from-file\n")
-    for name in ("mqtt_password", "mqtt_key"):
-        (toml.parent / name).write_text("")
-    config = read(toml, '[mqtt]\nusername = "u"\npassword_file = "pw"', CREDENTIALS_DIRECTORY=str(toml.parent))
-    assert config.mqtt.password
-    assert (config.mqtt.password.get_secret_value(), config.mqtt.key_file) == ("from-file", None)
-
-
-def test_the_key_of_the_certificate_may_be_a_credential(toml: Path) -> None:
-    (toml.parent / "mqtt_key").write_text("key")
-    text = '[mqtt]\ntls = true\ncert_file = "device.pem"'
-    assert read(toml, text, CREDENTIALS_DIRECTORY=str(toml.parent)).mqtt.key_file == toml.parent / "mqtt_key"
-    named = read(toml, text + '\nkey_file = "own.key"', CREDENTIALS_DIRECTORY=str(toml.parent))
-    assert named.mqtt.key_file == toml.parent / "own.key"
 
 
 def test_the_hash_of_an_interval_changes_with_what_changes_a_count_and_with_nothing_else(toml: Path) -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -21,9 +21,9 @@ from edge_app.checks import findings
 from edge_app.config.load import load
 from edge_app.drawing.scene import Privacy
 from edge_app.errors import BrokerError
-from edge_app.mqtt.connection import Acked, Connected, Lost, Message, SubscriptionRefused, Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint, Tls
+from edge_app.mqtt.events import Acked, Connected, Lost, Message, SubscriptionRefused, Timing
 from edge_app.mqtt.homeassistant import Announcement, entities_of
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.session import Session, Subscriber, probe
@@ -38,124 +38,15 @@ from tests.support.brokers import (
     Mosquitto,
     collect,
     eventually,
-    free_port,
     mosquitto,
     needs_mosquitto,
     needs_openssl,
     run_until,
 )
+from tests.support.city import BROKER, PARTS, City, answer, city_broker, connected, new_city, shipped, uncommented
 from tests.support.paths import ROOT
 
-BROKER = ROOT / "deploy" / "broker"
 pytestmark = [needs_mosquitto, needs_openssl]
-
-
-@dataclass(frozen=True)
-class City:
-    """Certificate authority of a city, run by deploy/broker/ca.sh in `folder`."""
-
-    folder: Path
-
-    def ca(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        script = ("sh", str(BROKER / "ca.sh"), command, str(self.folder), *arguments)
-        return subprocess.run(script, capture_output=True, text=True, timeout=30)
-
-    def run(self, command: str, *arguments: str) -> None:
-        done = self.ca(command, *arguments)
-        assert done.returncode == 0, done.stderr
-
-    def tls(self, name: str, ca: Path | None = None) -> Tls:
-        issued = self.folder / "issued"
-        return Tls(ca or self.folder / "ca.pem", issued / f"{name}.pem", issued / f"{name}.key")
-
-
-def new_city(folder: Path) -> City:
-    city = City(folder)
-    city.run("init")
-    city.run("server", HOST)
-    for kind in ("reader", "control"):
-        city.run(kind, "city")
-    for device in ("pole-7", "pole-8"):
-        city.run("enrol", "harbour", device)
-    return city
-
-
-DEBIAN = """\
-pid_file /run/mosquitto/mosquitto.pid
-
-persistence true
-persistence_location /var/lib/mosquitto/
-
-log_dest file /var/log/mosquitto/mosquitto.log
-
-include_dir /etc/mosquitto/conf.d
-"""
-"""Text of Debian's mosquitto.conf, which includes the shipped one."""
-
-
-def shipped(name: str, **changed: str) -> str:
-    """Return the text of a shipped file with some of its settings changed."""
-    text = (BROKER / name).read_text("utf-8")
-    for key, value in changed.items():
-        text, found = re.subn(rf"(?m)^{key} .*$", f"{key} {value}", text)
-        assert found == 1, key
-    return text
-
-
-def uncommented(name: str) -> str:
-    """Return the text of a shipped file with its commented-out entries active."""
-    return re.sub(r"(?m)^#(?=user|topic)", "", shipped(name))
-
-
-@contextmanager
-def city_broker(
-    city: City, folder: Path, *, acl: str | None = None, bridge: str = "", **changed: str
-) -> Iterator[Mosquitto]:
-    """Run a broker on the shipped files, placed as on Debian, with only the paths and the port changed.
-
-    acl, bridge: other text for those files. changed: other values in mosquitto.conf.
-    """
-    files = folder / "conf.d"
-    files.mkdir(parents=True)
-    port = free_port()
-    (folder / "acl").write_text(shipped("acl") if acl is None else acl)
-    text = shipped("mosquitto.conf", listener=f"{port} {HOST}", acl_file=str(folder / "acl"), **changed)
-    (files / "edge-app.conf").write_text(text.replace("/etc/mosquitto/edge-app", str(city.folder)))
-    if bridge:
-        (files / "bridge.conf").write_text(bridge)
-    main = DEBIAN.replace("/etc/mosquitto/conf.d", str(files))
-    for path in ("/run/mosquitto", "/var/lib/mosquitto", "/var/log/mosquitto"):
-        main = main.replace(path, str(folder))
-    # Started by root, it would switch to a user that cannot read the test's files.
-    (folder / "mosquitto.conf").write_text(f"user root\n{main}")
-    with mosquitto(folder, config=folder / "mosquitto.conf", port=port) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory) -> City:
-    return new_city(tmp_path_factory.mktemp("city"))
-
-
-@pytest.fixture(scope="module")
-def broker(city: City, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    with city_broker(city, tmp_path_factory.mktemp("broker")) as running:
-        yield running
-
-
-def connected(city: City, broker: Mosquitto, name: str) -> Session:
-    session = Session(Endpoint(HOST, broker.port, tls=city.tls(name)), name, timing=SHORT, backoff=QUICK)
-    run_until(session, Connected)
-    return session
-
-
-def answer(session: Session, topic: str) -> str:
-    """Publish on the topic and return the broker's reason for a refusal, "" when it accepts."""
-    token = session.publish(Message(topic, b"1", qos=1))
-    while True:  # messages published before are acknowledged first
-        for event in run_until(session, Acked):
-            if isinstance(event, Acked) and event.token == token:
-                return event.refused
 
 
 def refusal(to: Endpoint) -> str:
@@ -174,7 +65,6 @@ def test_a_device_delivers_to_the_city(city: City, broker: Mosquitto) -> None:
     assert received.topic == "traffic/v1/harbour/pole-7/counts/quay-road"
 
 
-PARTS = ("status", "meta", "meta/abc", "health", "counts/a", "latest/a", "replies/x")
 """Topics of a device, below its prefix."""
 
 
@@ -538,161 +428,3 @@ def test_a_revoked_device_is_refused_and_the_others_go_on(tmp_path: Path) -> Non
         assert probe(pole_8, "check").protocol == "5"
     assert (city.folder / "index.txt").read_text().count("R\t") == 2
     assert "no valid certificate" in city.ca("revoke", "harbour", "pole-7").stderr
-
-
-def test_it_says_what_it_has_written(tmp_path: Path) -> None:
-    city = City(tmp_path / "CA")
-    for call in (("init",), ("server", "b.de"), ("enrol", "harbour", "pole-7"), ("reader", "city")):
-        before = set(city.folder.rglob("*"))
-        done = city.ca(*call)
-        said = set(re.findall(rf"{re.escape(str(city.folder))}/[\w./-]*\.(?:pem|key)", done.stderr))
-        new = {str(path) for path in set(city.folder.rglob("*")) - before if path.suffix in (".pem", ".key")}
-        serials = {path for path in new if re.fullmatch(r"[0-9A-F]+", Path(path).stem)}
-        assert said == new - serials
-        assert (done.returncode, done.stderr.count("\n")) == (0, 1)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        (("init",), "holds an authority already"),
-        (("enrol", "harbour", "Pole 7"), "may have only a-z, 0-9 and hyphens"),
-        (("enrol", "harbour", "+"), "may have only"),
-        (("enrol", "harbour"), "ca.sh enrol"),
-        (("enrol", "reader", "city"), 'a site cannot be called "reader"'),
-        (("enrol", "harbour", "a" * 57), "at most 64 characters"),
-        (("reader", "a" * 58), "at most 64 characters"),
-        (("server", "broker.example.org,DNS:other"), "is no host name"),
-        (("revoke", "harbour", "pole-99"), 'no valid certificate of "harbour/pole-99"'),
-        (("revoke", "harbour/pole-7"), "is no user"),
-    ],
-)
-def test_wrong_calls_are_explained(city: City, arguments: tuple[str, ...], problem: str) -> None:
-    done = city.ca(*arguments)
-    assert done.returncode in (1, 2)
-    assert problem in done.stderr
-
-
-CONTROL = [chr(code) for code in (*range(1, 32), 127)]
-
-
-@pytest.mark.parametrize(
-    "call", ["enrol % x", "enrol x %", "reader %", "control %", "bridge %", "server %", "revoke %"]
-)
-def test_no_name_has_a_line_break_nor_any_other_control_character(city: City, call: str) -> None:
-    """A name with one valid line of several is invalid too, and the error message shows no control characters."""
-    before = {path: path.read_bytes() for path in city.folder.rglob("*") if path.is_file()}
-    names = (
-        [f"good{c}name" for c in CONTROL] if call == "enrol x %" else ["\ngood", "good\n", "good\nname", "good\rname"]
-    )
-    for name in (*names, "caf\u00e9", "UP", "a b", "a;b", "$(id)", "*", "..", "-a", ""):
-        given = f"reader.{name}" if call.startswith("revoke") else name
-        if call.startswith("server") and given in ("UP", ".."):
-            continue
-        done = city.ca(*(given if word == "%" else word for word in call.split()))
-        assert done.returncode == 2, name
-        assert done.stderr.count("\n") == 1, name
-        assert done.stderr.strip().isprintable()
-    assert {path: path.read_bytes() for path in city.folder.rglob("*") if path.is_file()} == before
-
-
-@pytest.mark.parametrize("name", ["a\nb", "a$b", "a#b", 'a"b', "a'b", "a\\b"])
-def test_a_folder_that_openssl_would_misread_is_refused(tmp_path: Path, name: str) -> None:
-    done = City(tmp_path / name).ca("init")
-    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
-
-
-def test_a_folder_may_have_blanks_and_umlauts(tmp_path: Path) -> None:
-    city = City(tmp_path / "Schl\u00fcssel der Stadt")
-    for call in (("init",), ("server", "bad.de"), ("server", "::1"), ("enrol", "harbour", "pole-7")):
-        city.run(*call)
-
-
-# --- the bridge
-
-
-def test_each_topic_of_the_bridge_has_one_direction() -> None:
-    topics = re.findall(r"(?m)^topic (\S+) (\S+) [012]$", shipped("bridge.conf"))
-    assert len(topics) == len(re.findall(r"(?m)^topic ", shipped("bridge.conf")))
-    assert {direction for _, direction in topics} == {"in", "out"}
-    for topic, direction in topics:
-        clash = [
-            b for b, other in topics if (b, other) != (topic, direction) and overlap(topic.split("/"), b.split("/"))
-        ]
-        assert clash == [], topic
-
-
-def overlap(a: list[str], b: list[str]) -> bool:
-    """Return True when a topic can match both filters."""
-    if "#" in (*a[:1], *b[:1]):
-        return True
-    if not a or not b:
-        return a == b or (a or b) == ["#"]
-    return (a[0] == b[0] or "+" in (a[0], b[0])) and overlap(a[1:], b[1:])
-
-
-def test_a_bridge_forwards_each_message_once_in_its_direction(tmp_path: Path) -> None:
-    """The depot has an authority of its own: messages of a device arrive in the city once, a command of the city at
-    the device, its reply in the city; nothing comes back, and the depot publishes only for its own sites."""
-    city, depot = new_city(tmp_path / "city"), new_city(tmp_path / "depot")
-    city.run("bridge", "depot-1")
-    depot.run("enrol", "town", "pole-1")
-    place = "traffic/v1/harbour/pole-7"
-    with city_broker(city, tmp_path / "up", acl=uncommented("acl")) as up:
-        bridge = shipped("bridge.conf", address=f"{HOST}:{up.port}")
-        for name, path in (("city-ca.pem", "ca.pem"), ("bridge.", "issued/bridge.depot-1.")):
-            bridge = bridge.replace(f"/etc/mosquitto/edge-app/{name}", f"{city.folder}/{path}")
-        with city_broker(depot, tmp_path / "down", bridge=bridge) as down, ExitStack() as stack:
-            seen: dict[str, list[str]] = {"up": [], "down": []}
-            readers: dict[str, Subscriber] = {}
-            for where, owner, broker in (("up", city, up), ("down", depot, down)):
-                endpoint = Endpoint(HOST, broker.port, tls=owner.tls("reader.city"))
-                readers[where] = Subscriber(Session(endpoint, "x", timing=SHORT, backoff=QUICK), ["traffic/v1/#"])
-                stack.callback(readers[where].close)
-
-            def until(where: str, topic: str) -> None:
-                messages = collect(readers[where], lambda messages: any(m.topic == topic for m in messages))
-                seen[where] += [message.topic for message in messages]
-
-            pole = stack.enter_context(closing(connected(depot, down, "harbour.pole-7")))
-            stranger = stack.enter_context(closing(connected(depot, down, "town.pole-1")))
-            control = stack.enter_context(closing(connected(city, up, "control.city")))
-            pole.subscribe([f"{place}/commands/#"])
-            for reader in readers.values():
-                eventually(lambda reader=reader: reader.read(0.05) or reader.connected)  # type: ignore[misc]
-            assert answer(stranger, "traffic/v1/town/pole-1/counts/a") == ""
-            for part in PARTS:
-                assert answer(pole, f"{place}/{part}") == ""
-            until("up", f"{place}/{PARTS[-1]}")
-            assert answer(control, f"{place}/commands/ping") == ""
-            run_until(pole, Message)
-            assert answer(pole, f"{place}/replies/ping") == ""
-            until("up", f"{place}/replies/ping")
-            assert answer(pole, f"{place}/counts/last") == ""
-            until("down", f"{place}/counts/last")
-            until("up", f"{place}/counts/last")
-    everything = sorted(f"{place}/{part}" for part in (*PARTS, "commands/ping", "replies/ping", "counts/last"))
-    assert sorted(seen["up"]) == everything
-    assert sorted(topic for topic in seen["down"] if "/town/" not in topic) == everything
-
-
-def test_a_bridge_may_not_send_commands(tmp_path: Path) -> None:
-    city = new_city(tmp_path / "city")
-    city.run("bridge", "depot-1")
-    with (
-        city_broker(city, tmp_path / "up", acl=uncommented("acl")) as up,
-        closing(connected(city, up, "bridge.depot-1")) as bridge,
-    ):
-        for part in (*PARTS, "commands/x"):
-            refused = "Not authorized" if part == "commands/x" else ""
-            assert answer(bridge, f"traffic/v1/harbour/pole-7/{part}") == refused, part
-            assert answer(bridge, f"traffic/v1/town/pole-7/{part}") == "Not authorized", part
-
-
-@pytest.mark.parametrize("name", ["acl", "bridge.conf"])
-def test_the_command_for_a_prefix_reaches_every_topic(name: str) -> None:
-    document = " ".join((ROOT / "docs/deploy/broker.md").read_text("utf-8").split())
-    pattern, replacement = re.search(r"sed -i 's#(.+?)#(.+?)#' acl bridge\.conf", document).groups()  # type: ignore[union-attr]
-    lines = [line.replace(pattern, replacement, 1) for line in shipped(name).splitlines() if "traffic/" in line]
-    assert lines
-    assert all(line.count(replacement) == line.count("traffic/v1") == 1 for line in lines)

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from edge_app import cli
-from edge_app.app import service
-from edge_app.checks import check_gate
-from edge_app.config.model import Config, DetectorConfig
-from edge_app.detectors.manifest import Manifest, default_model, load, refuse_unproven
+from edge_app.app import counting_hash, service, with_classes
+from edge_app.checks import check_classes, check_gate
+from edge_app.config.model import Config, CountingConfig, DetectorConfig
+from edge_app.detectors.manifest import COUNTED, Manifest, default_model, load, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import DetectorError
+from edge_app.records import VEHICLES
 from tests.support.videos import write_video
 
 MODEL = default_model()
@@ -151,3 +152,57 @@ def test_check_tells_how_a_model_came_to_work() -> None:
     refused = check_gate(own, allowed=False)
     assert refused.level == "FAIL"
     assert "allow_unproven" in refused.sentence
+
+
+def with_bicycles(**rule: object) -> Json:
+    """Return the manifest of a detector in production that is made to count bicycles. rule: the gate's result."""
+    record = gate_record(MODEL.read_bytes())
+    if rule:
+        record["rules"].append({"rule": "bicycles", "subject": "all", "says": "", "passed": True} | rule)
+    return candidate_manifest() | {"stage": "production", "gate": record, "counts": list(VEHICLES)}
+
+
+COUNTED_BY: dict[str, tuple[Json, tuple[str, ...]]] = {
+    "the shipped one": (shipped_manifest(), COUNTED),
+    "a candidate made for bicycles": (candidate_manifest() | {"counts": list(VEHICLES)}, COUNTED),
+    "the gate did not ask": (with_bicycles(), COUNTED),
+    "the gate left it out": (with_bicycles(left_out=True), COUNTED),
+    "the gate asked": (with_bicycles(passed=True), VEHICLES),
+    "the gate asked, and it is not made for them": (with_bicycles(passed=True) | {"counts": list(COUNTED)}, COUNTED),
+}
+
+
+@pytest.mark.parametrize("case", COUNTED_BY)
+def test_bicycles_are_counted_by_default_from_a_detector_that_passed_the_gate_with_them(case: str) -> None:
+    content, expected = COUNTED_BY[case]
+    manifest, named = Manifest.model_validate(content), CountingConfig(classes=("bicycle",))
+    config = with_classes(Config(), manifest)
+    assert config.counting.classes == expected
+    assert with_classes(Config(counting=named), manifest).counting == named
+    changed = counting_hash(config, MODEL.name) != counting_hash(Config(), MODEL.name)
+    assert changed == (expected != COUNTED)
+    shown = expected == VEHICLES
+    assert check_classes(("car", "bicycle"), manifest).level == ("ok" if shown else "warn")
+
+
+def test_the_first_of_its_size_counts_what_a_person_took_it_for() -> None:
+    content = with_bicycles()
+    content["gate"] |= {"decision": "initial", "replaces": None, "reason": "what our devices run"}
+    assert Manifest.model_validate(content).counted == VEHICLES
+
+
+@pytest.mark.parametrize("counts", [[], ["tram"], ["person"], ["car", "bicycle"]])
+def test_a_detector_cannot_count_what_it_does_not_know(counts: list[str], tmp_path: Path) -> None:
+    labels = ["person", "car", "motorcycle", "bus", "truck", "truck"]
+    with pytest.raises(DetectorError, match=r"own\.json is not valid at file: counts must be vehicles"):
+        load(write_model(tmp_path, candidate_manifest() | {"labels": labels, "counts": counts}))
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(True, set(VEHICLES)), (False, set(COUNTED))])
+def test_count_follows_the_detector(asked: bool, expected: set[str], tmp_path: Path) -> None:
+    model = write_model(tmp_path, with_bicycles(left_out=not asked))
+    clip, out = write_video(tmp_path / "short.mp4", range(10)), tmp_path / "out.json"
+    count = cli._parser().parse_args(["count", str(clip), "--model", str(model), "--out", str(out)])
+    assert count.main(count, threading.Event()) == 0
+    counts = json.loads(out.read_text())["totals"]["middle"]
+    assert set(counts) == expected

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.mqtt.connection import Acked, Connected, Message
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Backoff, Endpoint, Tls
+from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
-from edge_app.mqtt.publisher import Publisher, will
+from edge_app.mqtt.presence import will
+from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Session, probe
 from edge_app.records import Line
 from tests.support.brokers import (

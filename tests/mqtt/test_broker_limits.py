@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.mqtt.connection import Timing
 from edge_app.mqtt.encoding import encode
+from edge_app.mqtt.events import Timing
 from edge_app.mqtt.health_size import fitting
 from edge_app.mqtt.messages import Health, LineMeta
 from edge_app.mqtt.session import ProtocolChoice

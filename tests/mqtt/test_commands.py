@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.mqtt.commands import Command, Ignored, Refused, read_command, refusal, reply, resend_args
-from edge_app.mqtt.connection import Message
+from edge_app.mqtt.events import Message
 from tests.support.publisher_cases import DEVICE
 from tests.support.schemas import validate
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from edge_app.errors import BrokerError
-from edge_app.mqtt.connection import Acked, Connected, Lost, Message, Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Backoff, Endpoint
+from edge_app.mqtt.events import Acked, Connected, Lost, Message, Timing
 from edge_app.mqtt.session import Session
 from tests.support.brokers import (
     SHORT,
@@ -148,7 +148,7 @@ def test_a_second_client_with_the_same_id_is_reported_and_retries_stay_bounded(b
 def test_the_last_will_is_published_when_the_process_is_killed(broker: Mosquitto) -> None:
     program = f"""
 from edge_app.mqtt.endpoint import Endpoint
-from edge_app.mqtt.connection import Message
+from edge_app.mqtt.events import Message
 from edge_app.mqtt.session import Session
 subject = Session(Endpoint("{HOST}", {broker.port}), "killed", will=lambda: Message("will/x", b"gone", 1, True))
 while not subject.connected:

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from edge_app.mqtt.connection import Acked, Connected, Message
 from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.publisher import Publisher
 from tests.support.brokers import (

@@ -12,9 +12,9 @@ import time
 import pytest
 
 from edge_app.errors import BrokerError
-from edge_app.mqtt.connection import Acked, Connected, Message
 from edge_app.mqtt.embedded_broker import HOST, embedded
 from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.session import probe
 from tests.support.brokers import collect, eventually, needs_iotcore, run_until, session, subscribed
 

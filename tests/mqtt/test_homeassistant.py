@@ -14,10 +14,10 @@ import pytest
 from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
-from edge_app.mqtt.connection import Message
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.encoding import encode, encode_counts, encode_status
 from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Message
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, Entity, entities_of
 from edge_app.mqtt.messages import Health, Percentiles, SourceHealth
 from edge_app.mqtt.publisher import Publisher

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from edge_app.mqtt import client as guarded
-from edge_app.mqtt.connection import MAX_PACKET, Acked, Connected, Lost, Message, Timing
+from edge_app.mqtt.connection import MAX_PACKET
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Acked, Connected, Lost, Message, Timing
 from edge_app.mqtt.session import Session
 from tests.support.brokers import QUICK, eventually, run_until
 from tests.support.hostile_broker import (

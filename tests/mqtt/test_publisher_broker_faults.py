@@ -8,9 +8,9 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from edge_app.mqtt.connection import Message, Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Message, Timing
 from tests.support.brokers import (
     Mosquitto,
     eventually,

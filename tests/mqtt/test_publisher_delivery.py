@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge_app.mqtt.connection import Message, Timing
+from edge_app.mqtt.events import Message, Timing
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Subscriber
 from edge_app.storage.sqlite import FILE

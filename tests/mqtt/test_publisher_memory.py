@@ -12,7 +12,7 @@ import pytest
 
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.publisher import Publisher
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
 from tests.storage.test_ledger_memory import failing_calls

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.mqtt.connection import Acked, Connected, Lost, Message, Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Acked, Connected, Lost, Message, Timing
 from edge_app.mqtt.session import ProtocolChoice, Session, Subscriber
 from tests.support.brokers import (
     QUICK,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.mqtt.config_texts import ConfigTexts
-from edge_app.mqtt.connection import Message, Timing
+from edge_app.mqtt.events import Message, Timing
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Subscriber
 from edge_app.storage.outbox import Outbox

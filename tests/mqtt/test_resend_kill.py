@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.mqtt.connection import Message
+from edge_app.mqtt.events import Message
 from edge_app.mqtt.session import Subscriber
 from tests.support.brokers import eventually, mosquitto, needs_mosquitto, subscribed
 from tests.support.paths import ROOT

@@ -9,9 +9,10 @@ from typing import Any, Final
 import pytest
 
 from edge_app.mqtt.encoding import encode_counts
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
-from edge_app.system.clock import StepMonitor, rfc3339
+from edge_app.system.clock import SteadyClock, rfc3339
+from tests.support.consumer import by_the_rule
 from tests.support.ledger_cases import CLASSES, NOON, crossing, payloads
 from tests.support.publisher_cases import DEVICE
 
@@ -32,7 +33,7 @@ def drive(folder: Path, story: list[tuple[float, float]]) -> int:
     """Let a vehicle pass every EVERY_S by a clock that is wrong by so much for so long; return their number."""
     counting = Counting(CLASSES, 60.0, "c")
     ledger = Ledger(folder, ["north"], counting, "b1", lambda c: encode_counts(DEVICE, c), names=("delft", "cam-1"))
-    monitor, true, passed, now = StepMonitor(), 0.0, 0, 0.0
+    monitor, true, passed, now = SteadyClock(settle_s=0.0), 0.0, 0, 0.0
     for seconds, error in story:
         for _ in range(round(seconds)):
             now = NOON + true + error
@@ -59,7 +60,7 @@ def cars_of(interval: dict[str, Any]) -> int:
     [
         ("an hour ahead for 25 s", 2, 59, 62),
         ("to 2038 and back", 2, 0, 3),
-        ("two hours back and right again", 2, 119, 123),
+        ("two hours back and right again", 2, 2, 6),
         ("from 1970", 1, 0, 2),
         ("half a minute to and fro", 1, 0, 4),
         ("two seconds to and fro", 1, 0, 4),
@@ -111,14 +112,14 @@ def test_by_the_rule_for_consumers_no_piece_of_wrong_time_replaces_a_whole_inter
     first, right = at * interval_s, at * interval_s + wrong_s
     counting, every_s = Counting(CLASSES, interval_s, "c"), interval_s / 12
     ledger = _open_clocked(tmp_path, counting, "b1")
-    monitor, passed = StepMonitor(), dict[float, int]()
+    monitor, passed = SteadyClock(settle_s=0.0), dict[float, int]()
     step_s = interval_s / 120 if interval_s > 60 else 1.0
     for n in range(round(12 * interval_s / step_s)):
         true = n * step_s
         wrong = first <= true < right
         if started and true == first:
             ledger.close(base + true)
-            ledger, monitor = _open_clocked(tmp_path, counting, "b2"), StepMonitor()
+            ledger, monitor = _open_clocked(tmp_path, counting, "b2"), SteadyClock(settle_s=0.0)
         now = base + true + (error if wrong else 0.0)
         if step := monitor.update(now, true):
             ledger.set_clock(now, step)
@@ -135,20 +136,71 @@ def test_by_the_rule_for_consumers_no_piece_of_wrong_time_replaces_a_whole_inter
             assert counted[rfc3339(base + begin)] == vehicles_in_it, f"interval {index:.0f}"
 
 
+WRONG_ANSWERS: Final = {
+    "an hour ahead": HOUR_S,
+    "to 2038": 4_000 * DAY_S,
+    "two hours back": -2 * HOUR_S,
+    "7 s back": -7.0,
+}
+
+
+@pytest.mark.parametrize("interval_s", [10.0, 60.0, HOUR_S])
+@pytest.mark.parametrize("wrong_s", [25.0, 80.0])
+@pytest.mark.parametrize("error", WRONG_ANSWERS.values(), ids=WRONG_ANSWERS)
+def test_a_wrong_answer_that_does_not_last_costs_a_consumer_nothing(
+    tmp_path: Path, error: float, wrong_s: float, interval_s: float
+) -> None:
+    """Wherever in an interval it comes: what counts by the rule is every vehicle, in the interval of its true time."""
+    counting, base = Counting(CLASSES, interval_s, "c"), NOON - NOON % HOUR_S
+    ledger, clock = _open_clocked(tmp_path, counting, "b1"), SteadyClock()
+    passed, begins = dict[str, int](), [320.0 + 190.0 * n for n in range(6)]
+    for true in map(float, range(300, 1500)):
+        wall = base + true + (error if any(at <= true < at + wrong_s for at in begins) else 0.0)
+        if step := clock.update(wall, true):
+            ledger.set_clock(clock.at(wall, true), step)
+        now = clock.at(wall, true)
+        vehicles = [crossing(now)] if true % EVERY_S == 0 else []
+        ledger.record(now, vehicles, 0, ["clock_stepped"] if clock.doubted else [])
+        ledger.tick(now)
+        start = rfc3339(base + true - true % interval_s)
+        passed[start] = passed.get(start, 0) + len(vehicles)
+    ledger.tick(base + 1500.0 + HOUR_S)
+    ledger.close(base + 1500.0 + HOUR_S)
+    found = payloads(tmp_path)
+    counted = _by_the_rule(found)
+    assert {start: counted.get(start) for start in passed} == passed
+    assert sum(counted.values()) == sum(passed.values())
+    assert len({interval["installation"] for interval in found}) == 1
+    assert any("clock_stepped" in interval["quality"] for interval in found)
+    within = [i for i in found[1:] if i["end"] <= rfc3339(base + 1490.0)]
+    assert all(interval["coverage"] > 0.99 for interval in within)
+
+
+@pytest.mark.parametrize("interval_s", [10.0, 60.0])
+@pytest.mark.parametrize("error", list(WRONG_ANSWERS.values())[:3], ids=list(WRONG_ANSWERS)[:3])
+def test_a_wrong_answer_that_lasts_takes_no_vehicle_of_another_time(
+    tmp_path: Path, error: float, interval_s: float
+) -> None:
+    """Nothing else was told at the wrong time: the empty intervals of a step must not replace what was told before."""
+    ledger, clock, passed = _open_clocked(tmp_path, Counting(CLASSES, interval_s, "c"), "b1"), SteadyClock(), 0
+    for true in map(float, range(1000)):
+        wall = NOON + true + (error if 333 <= true < 533 else 0.0)
+        if step := clock.update(wall, true):
+            ledger.set_clock(clock.at(wall, true), step)
+        now = clock.at(wall, true)
+        vehicles = [crossing(now)] if true % EVERY_S == 0 else []
+        ledger.record(now, vehicles, 0, ["clock_stepped"] if clock.doubted else [])
+        ledger.tick(now)
+        passed += len(vehicles)
+    ledger.tick(NOON + 1064.0)
+    ledger.close(NOON + 1065.0)
+    assert sum(_by_the_rule(payloads(tmp_path)).values()) == passed
+
+
 def _open_clocked(folder: Path, counting: Counting, boot: str) -> Ledger:
     return Ledger(folder, ["north"], counting, boot, lambda c: encode_counts(DEVICE, c), names=("delft", "cam-1"))
 
 
 def _by_the_rule(found: list[dict[str, Any]]) -> dict[str, int]:
-    """Return start -> cars as a consumer counts them, which keeps one of those that overlap in time."""
-    order = {installation: n for n, installation in enumerate(dict.fromkeys(i["installation"] for i in found))}
-
-    def rank(interval: dict[str, Any]) -> tuple[bool, int]:
-        return "clock_stepped" not in interval["quality"], order[interval["installation"]]
-
-    kept = {}
-    for interval in found:
-        overlapping = [i for i in found if i["start"] < interval["end"] and interval["start"] < i["end"]]
-        if all(rank(interval) >= rank(other) for other in overlapping):
-            kept[interval["start"]] = cars_of(interval)
-    return kept
+    """Return start -> cars as a consumer counts them."""
+    return {interval["start"]: cars_of(interval) for interval in by_the_rule(found)}

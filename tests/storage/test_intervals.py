@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.records import Crossing, IntervalCounts
-from edge_app.storage.intervals import Counting, Intervals, add_counts, zero_counts
+from edge_app.storage.counts import Counting, add_counts, zero_counts
+from edge_app.storage.intervals import Intervals
 
 NOON = 1_700_000_040.0  # a multiple of 60
 CLASSES = ("car", "motorcycle")

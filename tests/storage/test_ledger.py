@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from edge_app.errors import StoreError
 from edge_app.mqtt.encoding import encode_counts
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
 from edge_app.storage.sqlite import FILE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -249,3 +250,30 @@ def test_a_file_damaged_or_removed_while_in_use_loses_no_number_and_no_total(tmp
     ledger.close(NOON + 124)
     (sent,) = payloads(tmp_path)
     assert (sent["seq"], cars(sent), cars(sent, "totals")) == (2, 5, 7)
+
+
+@pytest.mark.parametrize("back", [50.0, 100.0, 3600.0])
+@pytest.mark.parametrize("waits", [1, 3])
+def test_a_kill_after_a_step_back_that_met_a_short_fault_of_the_disk_loses_no_crossing(
+    tmp_path: Path, back: float, waits: int
+) -> None:
+    """What closes by the step is stored only together with what was counted at the new time, which is earlier."""
+    ledger = open_ledger(tmp_path / "state")
+    count(ledger, NOON + 3590)
+    ledger.tick(NOON + 3603)
+    with writes_refused(beyond=0):
+        count(ledger, NOON + 3604, 2)
+        now = NOON + 3605 - back
+        ledger.set_clock(now, -back)
+        for second in range(waits):
+            count(ledger, now + second, 3)
+        assert ledger.problem
+        assert ledger.unstored == 2 + 3 * waits
+    count(ledger, now + waits, 1)
+    assert (ledger.problem, ledger.unstored) == ("", 0)
+    shutil.copytree(tmp_path / "state", tmp_path / "killed")
+    ledger.close(now + waits)
+    after = open_ledger(tmp_path / "killed")
+    assert sum(map(cars, after.open)) == 3 * waits + 1
+    assert [cars(p) for p in payloads(tmp_path / "killed")] == [1, 2]
+    after.close(now + waits + 1)

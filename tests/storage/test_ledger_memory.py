@@ -18,8 +18,8 @@ import pytest
 
 from edge_app.errors import StoreError
 from edge_app.mqtt.encoding import encode_counts
-from edge_app.storage import ledger
-from edge_app.storage.intervals import Counting
+from edge_app.storage import ledger_file
+from edge_app.storage.counts import Counting
 from edge_app.storage.journal import Journal
 from edge_app.storage.ledger import MEMORY_AFTER_S, Ledger
 from edge_app.storage.outbox import Outbox
@@ -204,8 +204,57 @@ def test_what_a_former_name_has_left_open_is_not_joined(tmp_path: Path) -> None:
     present.close(NOON + 131)
 
 
+@pytest.mark.parametrize("taken_from", ["site", "device"])
+@pytest.mark.parametrize("back", [True, False])
+def test_what_a_former_name_has_left_open_is_offered_from_memory_under_that_name(
+    small_disk: Path, taken_from: str, back: bool
+) -> None:
+    """The disk fails within the first save under the new name. back: the clock lies behind the run before."""
+    folder, names = small_disk / "state", ("leiden", "cam-1") if taken_from == "site" else ("delft", "cam-2")
+    former = open_named(folder, ("delft", "cam-1"))
+    count(former, NOON + 1, 2)
+    former.tick(NOON + 63)
+    count(former, NOON + 64, 3)
+    former.close(NOON + 65)
+    clock = Clock(0.0)
+    present = open_named(folder, names, clock)
+    outbox, begin = Outbox(folder, standby=present.standby), NOON - 3600 if back else NOON + 70
+    with full(small_disk):
+        for second in range(12):
+            clock.now += 1
+            count(present, begin + second)
+        assert present.in_memory
+        present.tick(begin + 63)
+        told = [json.loads(row.payload) for row in outbox.pending()]
+        rows = {row.installation: row.seq for row in outbox.pending()}
+        assert [(p["site"], p["device"], cars(p), cars(p, "totals")) for p in told] == [
+            ("delft", "cam-1", 3, 3),
+            (*names, 12, 12),
+        ]
+        assert list(rows.values()) == [1, 1]
+        (told_before, told_now) = rows
+        assert told_before != former.installation
+        assert told_now == present.installation
+        assert outbox.is_own(told_before, "delft", "cam-1")
+        assert outbox.is_own(told_now, *names)
+    clock.now += 60
+    present.tick(begin + 64)
+    assert (present.problem, present.in_memory) == ("", False)
+    kept = [json.loads(row.payload) for row in outbox.pending()]
+    assert [(p["device"], p["installation"], cars(p)) for p in kept[1:]] == [
+        (p["device"], p["installation"], cars(p)) for p in told
+    ]
+    assert outbox.is_own(told_before, "delft", "cam-1")
+    outbox.close()
+    present.close(begin + 65)
+    again = open_named(folder, names)
+    assert (again.installation, again.newest_seq) == (told_now, {"north": 1})
+    assert not sum(map(cars, again.open))
+    again.close(begin + 66)
+
+
 def open_named(folder: Path, names: tuple[str, str], clock: Clock | None = None) -> Ledger:
-    encode = partial(encode_counts, replace(DEVICE, device=names[1]))
+    encode = partial(encode_counts, replace(DEVICE, site=names[0], device=names[1]))
     return Ledger(folder, ["north"], Counting(CLASSES, 60.0), "b", encode, names=names, clock=clock or Clock(0.0))
 
 
@@ -328,7 +377,7 @@ def test_what_was_stored_while_a_folder_was_away_is_kept_or_counted(
         def fail(_: Connection) -> Any:
             raise StoreError("the disk gives errors")
 
-        monkeypatch.setattr(ledger, "read_kept", fail)
+        monkeypatch.setattr(ledger_file, "read_kept", fail)
     device.minute(2 + away, 1)
     numbers = range(3, 3 + away)
     total = 3 + 3 * away + 1

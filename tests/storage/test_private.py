@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from tests.support.brokers import Mosquitto, eventually, needs_mosquitto
 from tests.support.paths import ROOT

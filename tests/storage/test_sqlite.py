@@ -52,10 +52,10 @@ def test_a_deleted_interval_is_gone_and_its_key_is_never_used_again(tmp_path: Pa
     fill(tmp_path, 3)
     outbox = Outbox(tmp_path)
     keys = [outgoing.key for outgoing in outbox.pending()]
-    assert (len(outbox), outbox.oldest_end(), outbox.newest_start("north")) == (3, NOON + 60, NOON + 120)
+    assert (len(outbox), outbox.oldest_end()) == (3, NOON + 60)
     for key in (*keys, keys[0]):
         outbox.delete(key)
-    assert (len(outbox), outbox.oldest_end(), outbox.newest_start("north")) == (0, None, NOON + 120)
+    assert (len(outbox), outbox.oldest_end()) == (0, None)
     assert outbox.seal(keys[0], True) is True, "the row no longer exists"
     ledger = open_ledger(tmp_path)
     ledger.tick(NOON + 400)
@@ -75,14 +75,6 @@ def test_a_corrupted_payload_is_dropped_and_counted_and_the_others_are_delivered
     outbox = Outbox(tmp_path)
     assert ['"seq": 1' in o.payload or '"seq": 3' in o.payload for o in outbox.pending()] == [True, True]
     assert (len(outbox), outbox.dropped) == (2, 1)
-    outbox.close()
-
-
-def test_newest_start_is_that_of_the_line(tmp_path: Path) -> None:
-    fill(tmp_path, 1, ("north", "south"))
-    outbox = Outbox(tmp_path)
-    assert outbox.newest_start("south") == NOON
-    assert outbox.newest_start("west") is None
     outbox.close()
 
 
@@ -127,7 +119,7 @@ def test_after_damage_found_by_the_outbox_the_ledger_starts_a_new_file(tmp_path:
     count(ledger, NOON + 190)
     assert (tmp_path / f"{FILE}.corrupt-1").exists()
     assert not (tmp_path / SUSPECT).exists()
-    assert (len(outbox), outbox.dropped, outbox.newest_start("north")) == (0, 0, NOON + 120)
+    assert (len(outbox), outbox.dropped) == (0, 0)
     ledger.tick(NOON + 243)
     outbox.delete(held.key)
     (row,) = outbox.pending()

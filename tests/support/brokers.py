@@ -16,9 +16,9 @@ from typing import TypeVar
 
 import pytest
 
-from edge_app.mqtt.connection import Event, Message, Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Backoff, Endpoint
+from edge_app.mqtt.events import Event, Message, Timing
 from edge_app.mqtt.session import Session, Subscriber
 
 T = TypeVar("T")

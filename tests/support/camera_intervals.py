@@ -9,7 +9,8 @@ from edge_app.camera_health.monitor import ViewMonitor
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.records import IntervalCounts
 from edge_app.sources import Source
-from edge_app.storage.intervals import Counting, Intervals
+from edge_app.storage.counts import Counting
+from edge_app.storage.intervals import Intervals
 
 
 class CameraIntervals:

@@ -63,12 +63,20 @@ class Consumer:
     @property
     def intervals(self) -> list[dict[str, Any]]:
         """Decoded intervals that it has stored, in order of installation, line and number."""
+        return self._stored("ORDER BY installation, line, seq")
+
+    @property
+    def arrived(self) -> list[dict[str, Any]]:
+        """Those that it has not set aside, in the order in which they were received."""
+        return self._stored("WHERE NOT aside ORDER BY received")
+
+    def _stored(self, chosen: str) -> list[dict[str, Any]]:
         path = self._folder / "city.sqlite3"
         if not path.exists():
             return []
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30.0)) as db:
             try:
-                rows = db.execute("SELECT payload FROM interval ORDER BY installation, line, seq").fetchall()
+                rows = db.execute(f"SELECT payload FROM interval {chosen}").fetchall()
             except sqlite3.OperationalError:  # it has not made its tables yet
                 return []
         return [json.loads(payload) for (payload,) in rows]
@@ -101,3 +109,24 @@ def wrong_totals(series: Sequence[dict[str, Any]]) -> int:
 def by_class(counts: Counts) -> Counter[tuple[str, str]]:
     """Return the counts of a message by class and direction, without zeros."""
     return Counter({(label, way): n for label, ways in counts.items() for way, n in ways.items() if n})
+
+
+def by_the_rule(arrived: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the intervals of one line that count, of those that arrived in this order, as the documents have it.
+
+    Of two installations that overlap in time the interval without `clock_stepped` counts, else the later one.
+    """
+    order = {installation: n for n, installation in enumerate(dict.fromkeys(i["installation"] for i in arrived))}
+
+    def rank(interval: dict[str, Any]) -> tuple[bool, int]:
+        return "clock_stepped" not in interval["quality"], order[interval["installation"]]
+
+    return [
+        interval
+        for interval in arrived
+        if all(
+            rank(interval) >= rank(other)
+            for other in arrived
+            if other["start"] < interval["end"] and interval["start"] < other["end"]
+        )
+    ]

@@ -37,6 +37,39 @@ def hidden(observations: Sequence[Observation], cover: Cover) -> list[Observatio
     return [Observation(time, _uncovered(found, *cover(time))) for time, found in observations]
 
 
+def lopsided(observations: Sequence[Observation], width: float) -> list[Observation]:
+    """Lower the upper edge of boxes that are narrower than `width`, px: a small part has a bad box."""
+
+    def lowered(found: Detections) -> Detections:
+        small, boxes = found.boxes[:, 2] - found.boxes[:, 0] < width, found.boxes.copy()
+        boxes[small, 1] += np.float32(0.4) * (boxes[small, 3] - boxes[small, 1])
+        return Detections(boxes, found.scores, found.classes)
+
+    return [Observation(time, lowered(found)) for time, found in observations]
+
+
+def joined(observations: Sequence[Observation], cover: Cover, seed: int) -> list[Observation]:
+    """Take the parts beside a cover for one now and then, as a detector does that sees through it.
+
+    The left part then ends where the right one does, or a doubtful box lies on both.
+    """
+    rng = np.random.default_rng(seed)
+    return [Observation(time, _joined(found, cover(time)[0], *rng.random(2))) for time, found in observations]
+
+
+def _joined(found: Detections, x0: float, longer: float, doubtful: float) -> Detections:
+    boxes = found.boxes.copy()
+    if len(boxes) != 2 or not boxes[0, 2] <= x0 <= boxes[1, 0]:
+        return found
+    both = np.concatenate([boxes[0, :2], boxes[1, 2:]])[None]
+    if longer < 0.4:
+        boxes[0, 2] = boxes[1, 2] - 0.1 * (boxes[1, 2] - boxes[0, 0])
+    if doubtful > 0.3:
+        return Detections(boxes, found.scores, found.classes)
+    scores = np.append(found.scores, np.float32(0.2 + doubtful / 3))
+    return Detections(np.append(boxes, both, axis=0), scores, np.append(found.classes, found.classes[:1]))
+
+
 def _uncovered(found: Detections, x0: float, x1: float) -> Detections:
     parts = [(row, part) for row, box in enumerate(found.boxes) for part in _parts(box, x0, x1)]
     rows = np.array([row for row, _ in parts], np.intp)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from models.cycle import running
 from models.cycle.running import StepError
-from models.cycle.steps import ARTEFACTS, Command
+from models.cycle.step import Command
+from models.cycle.steps import ARTEFACTS
 from models.evaluation.subject import short_names
 from tests.support.annotated import encoded, yolo_set
 
@@ -72,6 +73,13 @@ class Scripted:
 
     def _split(self, command: Command, folder: Path) -> None:
         _write(folder / "split.json", " ".join(command.words))
+
+    def _search(self, command: Command, folder: Path) -> None:
+        for name in ("best.json", "search.md"):
+            _write(folder / command.words[1] / name, _after(command, "--sampler"))
+
+    def _qat(self, command: Command, folder: Path) -> None:
+        self._train(command, folder)
 
     def _train(self, command: Command, folder: Path) -> None:
         for name in ("weights.npz", "settings.json", "lineage.json"):

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.records import Crossing, IntervalCounts
-from edge_app.storage.intervals import Counting
-from edge_app.storage.journal import Identity, Journal, SavedState
+from edge_app.storage.counts import Counting
+from edge_app.storage.journal import Journal
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import ClosedInterval, Outbox
+from edge_app.storage.saved_state import Identity, SavedState
 
 NOON = 1_700_000_040.0  # a multiple of 60
 CLASSES = ("car", "motorcycle")

@@ -85,7 +85,7 @@ def _read_run(log: Path, ended: float, code: int | None) -> Run:
     records = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
     frames = [record for record in records if record["message"] == "first frame"]
     counted = [
-        LoggedCrossing((record["line"], record["class"], record["direction"]), record["at"])
+        LoggedCrossing((record["line"], record["class"], record["direction"]), utc(record["at"]))
         for record in records
         if record["message"] == "counted"
     ]

@@ -11,17 +11,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edge_app.mqtt.connection import Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Timing
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import Health, LineMeta, Meta, SourceHealth
-from edge_app.mqtt.publisher import Publisher, will
+from edge_app.mqtt.presence import will
+from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import ProtocolChoice, Session
 from edge_app.records import IntervalCounts
-from edge_app.storage.journal import EncodedInterval, Identity, Journal, LineState, SavedState
+from edge_app.storage.journal import Journal
 from edge_app.storage.outbox import ClosedInterval, Outbox
+from edge_app.storage.saved_state import EncodedInterval, Identity, LineState, SavedState
 from tests.support.brokers import QUICK, SHORT, eventually
 
 DEVICE = Device("delft", "cam-1", "boot", "0.1.0", "ab" * 32, "cd" * 32)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from edge_app.detectors.manifest import load as load_model
+from edge_app.records import VEHICLES
 from models.common.schemas import TOTALS
 from models.conversion.manifest import stated
 from models.lineage.files import beside, published
@@ -20,6 +21,7 @@ from models.lineage.hashes import write as write_hashes
 from models.lineage.records import DataSet, Link, Step, extended
 from models.lineage.records import Lineage as Record
 from models.registry import operations
+from models.registry.collect import parse_folds
 from models.registry.comparison import parse_comparison
 from models.registry.figures import parse_evaluation
 from models.registry.gate_input import GateInput, Production
@@ -86,7 +88,7 @@ def manifest_json(model: bytes = CANDIDATE, *, trained: bool = True, record: Rec
     """Return the manifest that a training would export; with trained=False that of published weights."""
     content: Json = json.loads((ARTEFACTS / f"ssdlite_mobilenet_v2_{SIZE}.json").read_text())
     content = {key: value for key, value in content.items() if key not in ("stage", "gate")}
-    content |= {"name": "made", "file": "made.tflite", "sha256": sha256(model)}
+    content |= {"name": "made", "file": "made.tflite", "sha256": sha256(model), "counts": list(VEHICLES)}
     content["origin"].pop("training", None)
     content["origin"] |= stated(record if trained else published())
     if trained:
@@ -139,7 +141,15 @@ def evaluation_json(model: bytes = CANDIDATE, better: float = 0.0) -> Json:
                 "cameras": [f"{name}-01"],
                 "sha256": sha256(name.encode()),
                 "classes": classes(),
-                "bicycles": {"marked": 30, "not_motorcycle": 0.85 + better},
+                "bicycles": {
+                    "n": 40,
+                    "not_motorcycle": 0.85 + better,
+                    "called": {"bicycle": 32, "motorcycle": 3, "another": 1, "nothing": 4},
+                },
+                "motorcycles": {
+                    "n": N,
+                    "called": {"bicycle": 4, "motorcycle": 150, "another": 6, "nothing": 40},
+                },
                 "slices": {f"camera:{name}-01": part(), "light:day": part()},
             }
             for name in ("luongduc", "jakarta")
@@ -155,6 +165,24 @@ def evaluation_json(model: bytes = CANDIDATE, better: float = 0.0) -> Json:
         },
         "speed": {"ms": 9.9, "relative_to": {"file": f"models/{FILE}", "ms": 9.8, "ratio": 1.01}, "threads": 2},
         "against_float": {label: {"ap50_int8": 0.85, "ap50_float": 0.86} for label in ("car", "motorcycle")},
+    }
+
+
+def folds_json() -> Json:
+    """Return the table of a recipe that is better than the baseline in both folds."""
+
+    def recipe(name: str, ap50: float) -> Json:
+        classes = {label: {"folds": {"north": ap50, "south": ap50 + 0.2}} for label in ("car", "motorcycle")}
+        return {"recipe": name, "settings": {}, "classes": classes}
+
+    return {
+        "schema": "edge-app/fold-table/1",
+        "pictures": "a" * 64,
+        "steps": 800,
+        "seeds": [1],
+        "boxes": {label: {"north": N, "south": N} for label in ("car", "motorcycle")},
+        "candidate": recipe("wider", 0.5),
+        "baseline": recipe("today", 0.45),
     }
 
 
@@ -192,6 +220,7 @@ def gate_input(
     split: Json | None = None,
     record: Record = RECORD,
     fault: str = "",
+    folds: Json | None = None,
 ) -> GateInput:
     """Return the input of the gate that passes, with other documents where given.
 
@@ -209,6 +238,8 @@ def gate_input(
         production=Production(
             FILE, sha256(PRODUCTION), 1000, parse_evaluation(production or evaluation_json(PRODUCTION))
         ),
+        counts=tuple(manifest["counts"]),
+        folds=parse_folds(folds or folds_json()),
     )
 
 
@@ -273,6 +304,8 @@ def add(
     if measured:
         documents["evaluation.json"] = folder / "result.json"
         documents["evaluation.json"].write_text(json.dumps(evaluation_json(model)))
+        documents["folds.json"] = folder / "folds.json"
+        documents["folds.json"].write_text(json.dumps(folds_json()))
     if against is not None:
         documents["comparison.json"] = folder / "comparison.json"
         documents["comparison.json"].write_text(json.dumps(comparison_json(model, against)))

@@ -6,7 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
-from edge_app.mqtt.connection import Timing
+from edge_app.mqtt.events import Timing
 from edge_app.mqtt.publisher import Publisher
 from edge_app.storage.outbox import Outbox
 from tests.support.publisher_cases import DEVICE, INSTALLATION, META, health, session_to

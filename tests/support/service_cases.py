@@ -11,6 +11,7 @@ from edge_app.errors import SourceEnded
 from edge_app.records import Crossing, Frame, Quality
 from edge_app.service import Service
 from edge_app.sources import SourceStatus
+from edge_app.system.clock import SteadyClock
 from edge_app.system.threads import Latest
 from tests.support.ledger_cases import open_ledger
 from tests.support.scripted import DOWN, Scripted, ScriptedEngine, frames, pipeline
@@ -47,7 +48,7 @@ class IdlePublisher:
 class Case:
     """A service in front of which one vehicle drives down past the line.
 
-    wall, monotonic: clocks of the service. counted: set as soon as the ledger has the crossing.
+    wall, monotonic, clock: clocks of the service. counted: set as soon as the ledger has the crossing.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Case:
         live: bool = True,
         wall: Callable[[], float] = lambda: 1_780_000_000.0,
         monotonic: Callable[[], float] = time.monotonic,
+        clock: SteadyClock | None = None,
     ) -> None:
         self.looks: list[Observation] = Sensor().observe([DOWN], 5)
         self.camera, self.ledger = Camera(live=live), open_ledger(folder, ["main"])
@@ -87,6 +89,7 @@ class Case:
             publisher,  # type: ignore[arg-type]
             wall=wall,
             monotonic=monotonic,
+            clock=clock,
         )
 
     @property

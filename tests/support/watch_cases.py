@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 
 from edge_app.console.device_table import DeviceTable
 from edge_app.mqtt import encoding, messages
-from edge_app.mqtt.connection import Message
+from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import Health, LineMeta, Meta, SourceHealth
 from edge_app.records import Counts, IntervalCounts

@@ -1,8 +1,8 @@
 """Measure how counts change with another view of the same road: clips with hand-made truth, unaltered and altered.
 
-`python -m tests.trials.altered [--model FILE] [TRUTH.json ...]` counts every clip in every view with the default
-settings and prints one row for each view. No setting of the program was chosen on the altered clips. It takes about
-ten minutes on two cores.
+`python -m tests.trials.altered [--model FILE] [--every N] [--keep DIR] [TRUTH.json ...]` counts every clip in every
+view with the default settings and prints one row for each view. No setting of the program was chosen on the altered
+clips. It takes about ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import argparse
 import functools
 import operator
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from edge_app.app import build_detector
 from edge_app.commands._options import load_config
-from edge_app.commands.evaluate import score_source
-from edge_app.config.model import Config
 from edge_app.console.terminal import stdout, table
-from edge_app.offline.scoring import Score, Truth, read_truth
+from edge_app.detectors.tflite import TfliteDetector
+from edge_app.offline.scoring import Event, Score, Truth, read_truth, score
 from edge_app.records import Direction, Frame, Image
 from edge_app.sources.recording import Recording
 from tests.support.shared import SHARED
+from tests.trials.detected import DetectionStore, add_keep, read
 
 _BORDER = 1.3
 _OPPOSITE: dict[Direction, Direction] = {"left_to_right": "right_to_left", "right_to_left": "left_to_right"}
@@ -71,18 +71,6 @@ def blocky(frame: Frame) -> Image:
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
 
 
-class Altered(Recording):
-    """Recording with every frame altered."""
-
-    def __init__(self, path: Path, alteration: Alteration) -> None:
-        super().__init__(path)
-        self._alter = alteration
-
-    def read(self, timeout: float) -> Frame | None:
-        frame = super().read(timeout)
-        return frame and replace(frame, image=self._alter(frame))
-
-
 def unchanged(truth: Truth) -> Truth:
     return truth
 
@@ -117,22 +105,32 @@ VIEWS: dict[str, tuple[Alteration, Callable[[Truth], Truth]]] = {
 """Alteration of the frames, and the truth that belongs to it."""
 
 
-def score_of(config: Config, path: Path, alteration: Alteration, move_truth: Callable[[Truth], Truth]) -> Score:
+def score_of(path: Path, view: str, detector: TfliteDetector, keep: Path | None, every: int) -> Score:
+    """Count the clip of a truth file in one view. every: only one frame in so many is used."""
+    alteration, move_truth = VIEWS[view]
     truth = move_truth(read_truth(path))
-    source = Altered(path.resolve().parent.parent / "clips" / truth.clip, alteration)
-    return score_source(config, truth, source, threading.Event(), source.frames_expected)
+    clip = path.resolve().parent.parent / "clips" / truth.clip
+
+    def altered() -> Iterator[Frame]:
+        return (replace(frame, image=alteration(frame)) for frame in read(Recording(clip)))
+
+    found = DetectionStore(keep, detector, (Path(__file__), clip)).detected(view, altered)
+    counted = found.every(every).crossings(truth.line)
+    return score(truth, [Event(c.frame / truth.fps, c.label, c.direction) for c in counted])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("truth", nargs="*", type=Path, metavar="TRUTH.json")
     parser.add_argument("--model", type=Path, metavar="MODEL.tflite")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="use every Nth frame (default 1)")
+    add_keep(parser)
     given = parser.parse_args()
-    config = load_config(None, [], given.model)
+    detector = build_detector(load_config(None, [], given.model))
     rows = table("view", "true", "false", "missed", "F1", "any", "eff.", "motor.")
     truths = given.truth or sorted((SHARED / "truth").glob("*.json"))
-    for name, view in VIEWS.items():
-        scores = [score_of(config, path, *view) for path in truths]
+    for name in VIEWS:
+        scores = [score_of(path, name, detector, given.keep, given.every) for path in truths]
         rows.add_row(name, *_figures(functools.reduce(operator.add, scores)))
     stdout().print(rows)
     return 0

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.console.terminal import stdout, table
-from edge_app.mqtt.connection import Acked, Connected, Message, Timing
+from edge_app.mqtt.events import Acked, Connected, Message, Timing
 from tests.support.brokers import Mosquitto, mosquitto, run_until, session, subscribed
 from tests.support.paths import ROOT
 

@@ -24,10 +24,12 @@ import psutil
 
 from edge_app.console.terminal import stdout
 from edge_app.mqtt import client
-from edge_app.mqtt.connection import MAX_PACKET, Timing
+from edge_app.mqtt.connection import MAX_PACKET
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Backoff, Endpoint
-from edge_app.mqtt.publisher import Publisher, will
+from edge_app.mqtt.events import Timing
+from edge_app.mqtt.presence import will
+from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Session
 from tests.support.hostile_broker import HostileBroker, hostile_broker, packet, publish, text
 from tests.support.program import Program

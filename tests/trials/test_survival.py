@@ -16,9 +16,9 @@ from tests.trials.survival import fuzz
 from tests.trials.survival.__main__ import ROWS
 from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
-ELSEWHERE = ("kills", "camera", "soak", "broker", "copies", "changes", "quota", "chaos")
-"""Rows whose short forms are test_kills.py, test_camera_faults.py, test_consumer.py and test_looks.py, or that take
-minutes even in short."""
+ELSEWHERE = ("kills", "camera", "soak", "broker", "copies", "changes", "quota", "chaos", "answers")
+"""Rows whose short forms are test_kills.py, test_camera_faults.py, test_consumer.py, test_clock_steps.py and
+test_looks.py, or that take minutes even in short."""
 IN_SHORT = [
     pytest.param(name, marks=needs_mosquitto if name in ("outage", "network") else ())
     for name in ROWS

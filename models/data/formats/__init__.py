@@ -37,6 +37,11 @@ class Labelled:
     name: unique in its set. picture, labels: the two files.
     pixels: True when the corners are in px, False when they are in 0..1.
     size: width and height in px that the corners refer to, None when the labels do not say.
+    unchecked: True for labels of a detector at which no person has looked yet.
+    unlabelled: why the picture has no labels at all, not even that there are no vehicles; "" when it has some.
+    lost: number of boxes that were listed as wrong, and are not in the rows.
+    afresh: True when they were drawn without seeing those that the picture had.
+    by, at: who labelled it and when, as the file says it; "" when it does not. sha256: of the picture, if it is stated.
     """
 
     name: str
@@ -45,12 +50,55 @@ class Labelled:
     rows: tuple[Row, ...]
     pixels: bool
     size: tuple[int, int] | None = None
+    unchecked: bool = False
+    unlabelled: str = ""
+    lost: int = 0
+    afresh: bool = False
+    by: str = ""
+    at: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place where a vehicle may lack its label. box: x0 y0 x1 y1 in 0..1. says: what is suspected."""
+
+    box: tuple[float, float, float, float]
+    says: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A picture as a labelling program shows it to a person.
+
+    says: a text for each label of the sample, "" for none. places: without a label; who leaves one as it is says that
+    no vehicle is there. unchecked: the labels are a detector's.
+    """
+
+    sample: Sample
+    says: tuple[str, ...]
+    places: tuple[Place, ...] = ()
+    unchecked: bool = False
+
+
+DOUBT: Final = "doubt"
+"""Class of a place in a labelling program; a reader leaves its boxes out."""
+UNCHECKED: Final = "unchecked"
+"""Mark of a picture in a labelling program until a person has looked at its labels."""
 
 
 Reader: TypeAlias = Callable[[Path, Path, Problems], Iterator[Labelled]]
 """Reads labels (a folder or a file) with pictures of a folder, and lists what is wrong. Raises UsageError."""
 Writer: TypeAlias = Callable[[Path, Iterable[Sample]], None]
 """Writes samples into a new folder."""
+Presenter: TypeAlias = Callable[[Path, Iterable[Shown]], None]
+"""Writes what a labelling program shows into a new folder."""
+
+
+def plain(samples: Iterable[Sample]) -> Iterator[Shown]:
+    """Yield samples as a labelling program shows them, without any text."""
+    for sample in samples:
+        yield Shown(sample, ("",) * len(sample.boxes))
 
 
 class Pictures:

@@ -1,7 +1,8 @@
 """Read and write Pascal VOC: one XML file a picture, in Annotations/ beside JPEGImages/, or beside the picture.
 
 Corners are read as edges in px from the top left, as labelImg, CVAT and Roboflow write them; the 2007 original counts
-from 1 and includes the last pixel, which shifts a box by half a pixel. `difficult` boxes are ignored ones.
+from 1 and includes the last pixel, which shifts a box by half a pixel. `difficult` boxes are ignored ones. A picture is
+marked as unchecked by verified="no", which labelImg drops when a person saves it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from pathlib import Path
 from typing import Final
 from xml.parsers import expat
 
-from models.data.formats import Labelled, Pictures, Row, in_pixels, number, save, suffix_of
+from models.data.formats import Labelled, Pictures, Row, Shown, in_pixels, number, plain, save, suffix_of
 from models.data.problems import Problems
 from models.data.samples import CLASSES, Sample
 
 SIDES: Final = ("xmin", "ymin", "xmax", "ymax")
+VERIFIED: Final = "verified"
 LINE: Final = "source line"  # no XML attribute can have this name
 
 
@@ -35,7 +37,8 @@ def read(root: Path, pictures_in: Path, problems: Problems) -> Iterator[Labelled
             problems.add("missing picture", path, f"there is no {tree.findtext('filename') or name} in {pictures_in}")
             continue
         rows = tuple(row for element in tree.iter("object") for row in _row(element, path, problems))
-        yield Labelled(name, picture, path, rows, pixels=True, size=_size(tree))
+        unchecked = tree.get(VERIFIED) == "no"
+        yield Labelled(name, picture, path, rows, pixels=True, size=_size(tree), unchecked=unchecked)
     for picture in pictures.not_asked():
         problems.add("picture without label", picture, "no XML file names it; one without objects says: no vehicles")
 
@@ -91,11 +94,20 @@ def _row(element: ET.Element, path: Path, problems: Problems) -> list[Row]:
 
 def write(folder: Path, samples: Iterable[Sample]) -> None:
     """Write Annotations/ and JPEGImages/."""
-    for sample in samples:
+    present(folder, plain(samples))
+
+
+def present(folder: Path, items: Iterable[Shown]) -> None:
+    """Write Annotations/ and JPEGImages/. The format has no place for the texts about labels."""
+    for item in items:
+        sample = item.sample
         save(folder / "JPEGImages", sample)
         path = folder / "Annotations" / f"{sample.name}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        ET.indent(tree := ET.ElementTree(_annotation(sample)))
+        root = _annotation(sample)
+        if item.unchecked:
+            root.set(VERIFIED, "no")
+        ET.indent(tree := ET.ElementTree(root))
         tree.write(path, encoding="utf-8")
 
 

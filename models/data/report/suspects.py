@@ -23,6 +23,8 @@ KINDS: Final[dict[Kind, str]] = {
     "double label": "Two labels on nearly the same place.",
     "rider left out": "The box of a motorcycle leaves out the rider's head and shoulders.",
 }
+NAMES: Final[dict[str, Kind]] = {kind.replace(" ", "-"): kind for kind in KINDS}
+"""Kinds as options name them."""
 APART: Final = 0.2
 """IoU below which a detection belongs to no label."""
 ON_IT: Final = 0.6
@@ -44,6 +46,7 @@ class Suspect:
 
     box: x0 y0 x1 y1 in 0..1 of the picture. label: as labelled, None when there is none.
     seen: what the model or the other label says. weight: 0..1, how sure the finding is; the highest come first.
+    sha256: of the picture.
     """
 
     kind: Kind
@@ -54,6 +57,7 @@ class Suspect:
     label: str | None
     seen: str | None
     weight: float
+    sha256: str
 
     @property
     def area(self) -> float:
@@ -107,7 +111,8 @@ def _suspect(
     sample: Sample, kind: Kind, box: FloatArray, label: str | None, seen: str | None, weight: float
 ) -> Suspect:
     x0, y0, x1, y1 = (round(float(v), 5) for v in box)
-    return Suspect(kind, sample.name, sample.origin, sample.camera, (x0, y0, x1, y1), label, seen, round(weight, 4))
+    known = (sample.name, sample.origin, sample.camera)
+    return Suspect(kind, *known, (x0, y0, x1, y1), label, seen, round(weight, 4), sample.sha256)
 
 
 def left_out(sample: Sample, index: int, rise: float) -> Suspect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 
 from models.card import model_card as card
 from models.common.errors import BuildError, RegistryError
+from models.registry import history
 from models.registry.storage import Registry
 from tests.support.paths import ARTEFACTS
+from tests.support.registry_cases import folds_json
 
 
 def test_the_card_is_up_to_date_and_its_plots_are_there(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,14 +60,19 @@ def test_a_card_without_a_place_for_figures_is_not_changed(
     assert changed.read_text() == "# Card\n"
 
 
+def copied(folder: Path) -> Registry:
+    """Return a copy of the entries and the history of this repository."""
+    shutil.copytree(Registry().root / "entries", folder / "entries")
+    shutil.copy(Registry().root / "history.jsonl", folder)
+    return Registry(folder, folder, folder)
+
+
 def test_a_file_in_production_that_was_never_measured_is_reported(tmp_path: Path) -> None:
-    registry = tmp_path / "registry"
-    shutil.copytree(Registry().root / "entries", registry / "entries")
-    shutil.copy(Registry().root / "history.jsonl", registry)
-    for evaluation in registry.glob("entries/*/evaluation.json"):
+    registry = copied(tmp_path)
+    for evaluation in tmp_path.glob("entries/*/evaluation.json"):
         evaluation.unlink()
     with pytest.raises(RegistryError, match=r"512x288 is in production, but was never measured"):
-        card.figures(Registry(registry, registry, registry))
+        card.figures(registry)
 
 
 def test_plots_of_another_model_are_refused(tmp_path: Path) -> None:
@@ -74,3 +82,14 @@ def test_plots_of_another_model_are_refused(tmp_path: Path) -> None:
     default = next(e for e in Registry().entries() if e.size == "512x288")
     with pytest.raises(BuildError, match=f"confusion-{default.name}.svg"):
         card.copy_plots(tmp_path, tmp_path / "card", default)
+
+
+def test_the_first_paragraph_says_what_the_recipe_reaches_in_countries_not_seen(tmp_path: Path) -> None:
+    registry = copied(tmp_path)
+    text = card.CARD.read_text()
+    assert "was not measured" in card.updated(text, registry).split("\n\n")[2]
+    default = registry.entry(history.succession(registry.history(), "512x288")[-1].name)
+    (registry.entry_folder(default.name) / "folds.json").write_text(json.dumps(folds_json()))
+    first = " ".join(card.updated(text, registry).split("\n\n")[2].split())
+    assert "mean AP50 of car 0.600, motorcycle 0.600 (the recipe before: car 0.550, motorcycle 0.550;" in first
+    assert card.updated(card.updated(text, registry), Registry()) == text

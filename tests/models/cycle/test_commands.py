@@ -15,7 +15,7 @@ from models.cycle import running, state
 from models.cycle.__main__ import main
 from models.cycle.description import TEMPLATE, CycleError, read
 from models.cycle.running import StepError, Stopped
-from models.cycle.steps import Command
+from models.cycle.step import Command
 from tests.support.cycle_cases import HEAD, REST, SET, SETS, Scripted, city
 from tests.support.paths import ROOT
 
@@ -66,7 +66,7 @@ def test_a_step_that_fails_is_one_sentence_and_its_reason_is_in_the_plan(
         (HEAD, SETS + SET.format(name="a", more=""), REST, "two sets have the name a"),
         (HEAD, SETS, "[split]\n", "either validation = [cameras] or share"),
         (HEAD, SETS, REST.replace("steps = 100", "stepz = 100"), "stepz"),
-        (HEAD, SETS, REST.replace("steps = 100", "steps = 0"), "steps"),
+        (HEAD, SETS, REST.replace("steps = 100", "steps = -1"), "steps"),
         (HEAD, SETS, REST + '[evaluation]\nclips = ["truth/x.json"]\n', "names truth/x.json"),
     ],
 )
@@ -135,7 +135,7 @@ SLEEPING = """
 import sys
 from pathlib import Path
 from models.cycle import running
-from models.cycle.steps import Command
+from models.cycle.step import Command
 from tests.support.cycle_cases import Scripted
 
 class Slow(Scripted):

@@ -116,6 +116,23 @@ def test_what_changed_runs_again_and_what_came_out_the_same_ends_it(
     assert planned(path) == {}
 
 
+def test_what_people_corrected_is_an_input_of_the_import(tmp_path: Path) -> None:
+    named = SETS.replace('camera = "a"', 'camera = "a"\ncorrections = "corrections/a"')
+    folder = tmp_path / "corrections" / "a"
+    folder.mkdir(parents=True)
+    path = city(tmp_path, sets=named)
+    (words,) = [one.step.commands[0].words for one in running.opened(path).plan() if one.step.name == "import a"]
+    assert words[words.index("--corrections") + 1] == "corrections/a"
+    done(path)
+    (folder / "0001-back.json").write_text("{}")
+    found = planned(path)
+    assert found["import a"] == "corrections/a changed"
+    assert "import b" not in found
+    shutil.rmtree(folder)
+    with pytest.raises(CycleError, match="names corrections/a, which is not there"):
+        running.opened(path)
+
+
 def test_other_code_runs_a_step_again_but_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = city(tmp_path)
     done(path)
@@ -218,6 +235,21 @@ def test_what_is_in_production_is_not_judged_against_itself(tmp_path: Path) -> N
     decisions = {one.step.name: one.why for one in running.opened(path).plan()}
     assert [decisions[step] for step in ("evaluate", "gate", "register")] == [f"{name} is in production"] * 3
     assert state["steps"]["register"]["outcome"] == "done"
+
+
+def test_what_replaces_a_detector_that_counts_bicycles_is_made_to_count_them(tmp_path: Path) -> None:
+    path, production = city(tmp_path), tmp_path / "registry" / "production" / "ssdlite_mobilenet_v2_512x288.tflite"
+
+    def export() -> tuple[str, ...]:
+        (step,) = (one.step for one in running.opened(path).plan() if one.step.name == "export")
+        return step.commands[0].words
+
+    assert "--bicycles" not in export()
+    production.parent.mkdir(parents=True)
+    production.write_bytes(b"theirs")
+    for counts, expected in ((["car"], False), (["car", "bicycle"], True)):
+        production.with_suffix(".json").write_text(json.dumps({"counts": counts}))
+        assert ("--bicycles" in export()) == expected
 
 
 def test_without_promote_the_gate_is_the_end(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.data import shards
+from models.data import archives, shards
 from models.data.commands import main
 from tests.support.annotated import encoded, imported, kinds
 
@@ -151,3 +151,15 @@ def test_a_damaged_archive_is_one_sentence(tmp_path: Path, content: bytes, capsy
     (tmp_path / "job.zip").write_bytes(content)
     assert run(tmp_path / "job.zip", "cvat", tmp_path / "out") == 2
     assert "cannot be unpacked" in capsys.readouterr().err
+
+
+def test_what_is_packed_is_unpacked_and_always_the_same_archive(tmp_path: Path) -> None:
+    files = {"annotations.xml": IMAGES.encode(), "images/road/a.jpg": encoded(1)}
+    for folder in ("one", "two"):
+        for name, content in files.items():
+            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / name).write_bytes(content)
+        archives.packed(tmp_path / folder, tmp_path / f"{folder}.zip")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    with archives.unpacked(tmp_path / "one.zip", tmp_path / "beside") as root:
+        assert {one.relative_to(root).as_posix(): one.read_bytes() for one in root.rglob("*") if one.is_file()} == files

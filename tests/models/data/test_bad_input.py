@@ -264,6 +264,12 @@ def test_no_picture_name_makes_an_export_write_outside_its_folder(tmp_path: Path
         (inner / "labels.csv").write_text(f"{HEADER}{given}.jpg,car,1,2,30,20\n")
     elif kind == "voc":
         (inner / "victim.xml").write_text(voc(voc_object(), filename=f"{given}.jpg"))
+    elif kind == "cvat":
+        image = f'<image id="0" name="{given}.jpg" width="64" height="36"/>'
+        (inner / "annotations.xml").write_text(f"<annotations>{image}</annotations>")
+    elif kind == "labelstudio":
+        task = {"data": {"picture": f"{given}.jpg"}, "annotations": [{"result": []}]}
+        (inner / "tasks.json").write_text(json.dumps([task]))
     else:
         (inner / "classes.txt").write_text("car\n")
         (inner / "victim.txt").write_text("0 0.5 0.5 0.2 0.2\n")

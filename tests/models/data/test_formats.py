@@ -1,9 +1,10 @@
-"""Test that labels in VOC, YOLO, COCO JSON and CSV are the same when written and read back, up to rounding."""
+"""Test that labels in every format are the same when written and read back, up to rounding."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,6 +99,17 @@ def test_labels_of_a_resized_copy_are_scaled_and_listed(tmp_path: Path) -> None:
     assert found.boxes[0].tolist() == [0.25, 0.25, 0.5, 0.5]
     assert kinds(problems) == [("size differs", None)]
     assert "128x72, the picture is 64x36: resized" in problems.found[0].what
+
+
+def test_cvat_pictures_are_numbered_in_the_order_of_their_names(tmp_path: Path) -> None:
+    """CVAT finds a picture by its number where its name is another one, as in a task of files from a folder."""
+    WRITERS["cvat"](tmp_path, [sample("night/b", 1), sample("c", 2), sample("a", 3)])
+    images = list(ET.parse(tmp_path / "annotations.xml").getroot().iter("image"))
+    assert [(one.get("id"), one.get("name")) for one in images] == [
+        ("0", "a.jpg"),
+        ("1", "c.jpg"),
+        ("2", "night/b.jpg"),
+    ]
 
 
 def test_coco_reads_sections_in_any_order_and_skips_others(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from models.evaluation.__main__ import main
 from models.evaluation.labelled import SCORED
 from models.evaluation.subject import short_names
 from tests.support.paths import ARTEFACTS
+from tests.support.registry_cases import folds_json
 from tests.support.rendered_road import Road, render, save
 
 MODEL, OTHER = ARTEFACTS / "ssdlite_mobilenet_v2_512x288.tflite", ARTEFACTS / "ssdlite_mobilenet_v2_300x300.tflite"
@@ -66,8 +67,11 @@ def ran(road: Road, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         "classes": {"car": {"ap50": 0.8765}},
     }
     agreement.write_text(json.dumps(content))
+    folds = exact.with_name("folds.json")
+    folds.write_text(json.dumps(folds_json()))
     with redirect_stdout(output):
-        assert main([str(MODEL), *options, "--float", str(exact), "--agreement", str(agreement)]) == 0
+        more = ["--float", str(exact), "--agreement", str(agreement), "--folds", str(folds)]
+        assert main([str(MODEL), *options, *more]) == 0
     return Ran(out, output.getvalue())
 
 
@@ -76,6 +80,13 @@ def test_the_report_shows_how_well_two_people_agree(ran: Ran) -> None:
     text = (ran.folder / "report.html").read_text()
     assert text.count("0.876") == 2, "once a set, beside the first model"
     assert "12 pictures, labelled as A and as B" in text
+
+
+@needs_models
+def test_the_report_shows_what_the_recipe_reaches_in_countries_not_seen(ran: Ran) -> None:
+    text = (ran.folder / "report.html").read_text()
+    assert "short trainings (800 steps, 1 seed) of the recipe and of today, its baseline" in text
+    assert '<td class="text">wider</td><td>0.500</td><td>0.700</td><td class="best">0.600</td>' in text
 
 
 @needs_models
@@ -180,7 +191,9 @@ def test_footage_goes_into_the_reports_folder_alone(ran: Ran) -> None:
 
 
 @needs_models
-def test_shards_give_what_the_folder_gives(road: Road, ran: Ran, tmp_path: Path) -> None:
+def test_shards_give_what_the_folder_gives(
+    road: Road, ran: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def samples() -> Iterator[Sample]:
         for path in sorted((road.images / "images").glob("*.jpg")):
             rows = [
@@ -212,6 +225,13 @@ def test_shards_give_what_the_folder_gives(road: Road, ran: Ran, tmp_path: Path)
     assert found["sets"] == ran.json("512x288/result.json")["sets"]
     assert "counting" not in found
     assert "speed" not in found
+    both = ["--images", str(road.images), "--shards", str(tmp_path / "shards"), "--no-speed"]
+    assert "is a set of --images and of --shards" in complaint(capsys, MODEL, *both)
+    assert main([str(MODEL), *both, "--as", "again", "--out", str(tmp_path / "both")]) == 0
+    sets = json.loads((tmp_path / "both" / "512x288" / "result.json").read_text())["sets"]
+    assert set(sets) == {"near", "far", "again"}
+    assert sets["again"]["images"] == sets["near"]["images"] + sets["far"]["images"]
+    assert sets["again"]["cameras"] == ["far", "near"]
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -245,7 +265,10 @@ def test_mistakes_are_reported_in_one_sentence(capsys: pytest.CaptureFixture[str
     assert "cannot be written" in complaint(capsys, MODEL, *written)
 
 
-@pytest.mark.parametrize("options", [["--split", "s.json"], ["--threads", "0"], ["--images", "a", "--no-images"]])
+@pytest.mark.parametrize(
+    "options",
+    [["--split", "s.json"], ["--threads", "0"], ["--images", "a", "--no-images"], ["--as", "name"]],
+)
 def test_options_that_make_no_sense_are_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["m.tflite", *options])

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from models.common import fold_table
 from models.common.errors import BuildError
-from models.cycle.steps import Command
+from models.cycle.step import Command
 from models.data import shards
 from models.data.shards import Entry
-from models.folds import description, running
+from models.folds import collecting, description, running
 from models.folds.__main__ import ROADS, main
 from models.folds.running import Figure, FoldResult
 from models.folds.table import means, table
@@ -140,3 +141,74 @@ def test_a_result_that_is_none_is_a_sentence(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "r" / "f" / "figures.json").write_text(json.dumps({"schema": "x"}))
     assert main([str(tmp_path)]) == 1
     assert "is no result of a fold" in capsys.readouterr().err
+
+
+def both(**changes: object) -> list[FoldResult]:
+    """Return the results of two recipes in two folds with two seeds; changes: of the last of the second recipe."""
+    made = [
+        FoldResult(recipe, {"steps": 800}, fold, seed, "p", "", {"car": Figure(40, ap50), "bus": Figure(3, 0.1)})
+        for recipe, ap50 in (("today", 0.4), ("wider", 0.5))
+        for fold in ("a", "b")
+        for seed in (1, 2)
+    ]
+    return [*made[:-1], replace(made[-1], **changes)]  # type: ignore[arg-type]
+
+
+def test_a_recipe_and_its_baseline_become_one_table(tmp_path: Path) -> None:
+    for one in both():
+        file = tmp_path / "out" / one.recipe / f"{one.fold}-{one.seed}" / "figures.json"
+        file.parent.mkdir(parents=True)
+        figures = {label: {"boxes": row.boxes, "ap50": row.ap50} for label, row in one.figures.items()}
+        fields = ("recipe", "settings", "fold", "seed", "pictures", "code")
+        file.write_text(json.dumps({name: getattr(one, name) for name in fields} | {
+            "schema": "edge-app/fold/1", "figures": figures,
+        }))  # fmt: skip
+    words = [str(tmp_path / "out"), "--collect", str(tmp_path / "new" / "folds.json")]
+    assert main([*words, "--candidate", "wider", "--baseline", "today"]) == 0
+    found = fold_table.read(tmp_path / "new" / "folds.json")
+    assert (found.steps, found.seeds, found.candidate.name) == (800, (1, 2), "wider")
+    assert found.mean(found.candidate, "car") == pytest.approx(0.5)
+    assert found.mean(found.baseline, "car") == pytest.approx(0.4)
+    assert found.candidate.spread["car"] == pytest.approx(0)
+    assert found.mean(found.candidate, "bus") is None, "3 boxes say nothing"
+    assert main([*words, "--candidate", "other", "--baseline", "today"]) == 1
+    with pytest.raises(SystemExit):
+        main(words)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"fold": "c"}, "folds and seeds"),
+        ({"seed": 3}, "folds and seeds"),
+        ({"pictures": "q"}, "pictures"),
+        ({"settings": {"steps": 1600}}, "steps"),
+        ({"figures": {"car": Figure(41, 0.5), "bus": Figure(3, 0.1)}}, "labelled boxes"),
+    ],
+)
+def test_recipes_that_were_trained_on_different_things_are_not_compared(changes: dict[str, object], what: str) -> None:
+    with pytest.raises(BuildError, match=f"wider and today have different {what}"):
+        collecting.collect(both(**changes), "wider", "today")
+
+
+def test_one_fold_is_no_mean() -> None:
+    with pytest.raises(BuildError, match="one fold alone"):
+        collecting.collect([one for one in both() if one.fold == "a"], "wider", "today")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": "edge-app/fold/1"},
+        {"boxes": None},
+        {"boxes": {"car": {"a": True}}},
+        {"steps": -1},
+        {"candidate": {"recipe": "wider", "classes": {}}},
+        {"baseline": {"recipe": "today", "classes": {"car": {"folds": {"a": 1.7, "b": 0.4}}}}},
+    ],
+)
+def test_a_table_that_is_not_whole_is_refused(change: dict[str, object], tmp_path: Path) -> None:
+    file = tmp_path / "folds.json"
+    file.write_text(json.dumps(collecting.collect(both(), "wider", "today") | change))
+    with pytest.raises(BuildError, match="is no table of folds"):
+        fold_table.read(file)

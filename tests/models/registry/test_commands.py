@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.detectors.manifest import load as load_model
+from edge_app.records import VEHICLES
 from models.registry.__main__ import main
 from models.registry.policy import DEFAULT_POLICY
 from models.registry.storage import Registry
@@ -19,6 +21,7 @@ from tests.support.registry_cases import (
     comparison_json,
     empty_registry,
     evaluation_json,
+    folds_json,
     in_production,
     put_model,
     registry_options,
@@ -33,7 +36,8 @@ def test_the_commands_from_the_first_model_to_a_rollback(tmp_path: Path, capsys:
         put_model(folder, PRODUCTION, name="theirs", trained=False),
         put_model(folder, CANDIDATE, name="ours"),
     )
-    for name, content in (("a", evaluation_json(PRODUCTION)), ("b", evaluation_json()), ("c", comparison_json())):
+    documents = {"a": evaluation_json(PRODUCTION), "b": evaluation_json(), "c": comparison_json(), "d": folds_json()}
+    for name, content in documents.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     assert main(["add", str(production), "--evaluation", str(folder / "a.json"), *there]) == 0
     assert main(["adopt", "theirs", "--why", "there was none", *there]) == 0
@@ -43,6 +47,8 @@ def test_the_commands_from_the_first_model_to_a_rollback(tmp_path: Path, capsys:
     assert "nothing was changed" in output
     assert [line for line in output.splitlines() if "better" in line and "FAILED" in line]
     assert main(["add", str(candidate), "--comparison", str(folder / "c.json"), *there]) == 0
+    assert main(["check", sha256(CANDIDATE)[:12], *there]) == 1  # nobody knows how its recipe does elsewhere
+    assert main(["add", str(candidate), "--folds", str(folder / "d.json"), *there]) == 0
     assert main(["check", sha256(CANDIDATE)[:12], *there]) == 0
     assert main(["promote", "ours", "--why", "more motorcycles", *there]) == 0
     assert main(["list", *there]) == 0
@@ -51,6 +57,8 @@ def test_the_commands_from_the_first_model_to_a_rollback(tmp_path: Path, capsys:
     assert "would pass" in output
     assert "more motorcycles" in output
     assert "CC-BY-4.0, 9 pictures" in output
+    product = one.product_files(SIZE)[0]
+    assert load_model(product)[0].counted == VEHICLES, "the gate asked what two-wheelers are called"
     assert main(["rollback", SIZE, "--why", "trial", *there]) == 0
     assert main(["history", *there]) == 0
     assert f"replaces {sha256(CANDIDATE)[:12]}): trial" in capsys.readouterr().out

@@ -11,6 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_app.detectors.gate import BICYCLES
+from edge_app.detectors.manifest import COUNTED
+from edge_app.records import VEHICLES
 from models.common.errors import RegistryError
 from models.lineage.files import published
 from models.registry import rules
@@ -28,6 +31,7 @@ from tests.support.registry_cases import (
     at,
     comparison_json,
     evaluation_json,
+    folds_json,
     gate_input,
     manifest_json,
     paths_in,
@@ -70,6 +74,37 @@ def lineage(path: tuple[Any, ...], value: object) -> Callable[[], GateInput]:
     return lambda: gate_input(manifest=with_value(manifest_json(), ("origin", "training", *path), value))
 
 
+def called(what: str, **answers: int) -> Callable[[], GateInput]:
+    """Return a maker of the input in which two-wheelers of every set are called something else."""
+
+    def made() -> GateInput:
+        content = evaluation_json()
+        for one in content["sets"].values():
+            one[what]["called"] |= answers
+            assert sum(one[what]["called"].values()) == one[what]["n"]
+        return gate_input(content)
+
+    return made
+
+
+def few_cyclists(n: int = POLICY.bicycles - 1) -> GateInput:
+    """Return the input with a few cyclists, all of them called bicycle, in candidate and production."""
+    few = {"n": n, "not_motorcycle": 1.0, "called": {"bicycle": n}}
+    mine, theirs = evaluation_json(), evaluation_json(PRODUCTION)
+    for content in (mine, theirs):
+        for one in content["sets"].values():
+            one["bicycles"] = few
+    return gate_input(mine, production=theirs)
+
+
+def more_bicycles() -> GateInput:
+    """Return the input with one bicycle more than production was asked about."""
+    one = with_value(evaluation_json(), (*SET, "bicycles", "n"), 41)
+    return gate_input(with_value(one, (*SET, "bicycles", "called", "bicycle"), 33))
+
+
+BEFORE = gate_input().production or pytest.fail("there is a production")
+RECIPE = ("candidate", "classes")
 SET = ("sets", "luongduc")
 CHOSEN = ("differences", "all/ap50")
 ALONE: dict[str, tuple[str, Callable[[], GateInput]]] = {
@@ -131,7 +166,20 @@ ALONE: dict[str, tuple[str, Callable[[], GateInput]]] = {
     "night is worse": ("worse slice", worse((*SET, "slices", "light:day", "classes", "motorcycle", "ap50"), 0.7)),
     "small ones are worse": ("worse slice", worse((*SET, "classes", "car", "by_size", "small", "ap50"), 0.7)),
     "more bicycles are motorcycles": ("worse bicycles", worse((*SET, "bicycles", "not_motorcycle"), 0.74)),
-    "other bicycles are marked": ("worse bicycles", worse((*SET, "bicycles", "marked"), 31)),
+    "other bicycles are marked": ("worse bicycles", lambda: more_bicycles()),
+    "cyclists are not called bicycle": ("bicycles", called("bicycles", bicycle=27, nothing=9)),
+    "cyclists are called motorcycle": ("bicycles", called("bicycles", motorcycle=4, nothing=3)),
+    "motorcycles are called bicycle": ("bicycles", called("motorcycles", bicycle=10, motorcycle=144)),
+    "too few cyclists": ("bicycles", lambda: few_cyclists()),
+    "production counts bicycles, and this one does not": (
+        "bicycles",
+        lambda: replace(gate_input(), counts=COUNTED, production=replace(BEFORE, counts=VEHICLES)),
+    ),
+    "the recipe is worse on other countries": (
+        "folds",
+        lambda: gate_input(folds=with_value(folds_json(), (*RECIPE, "car", "folds", "south"), 0.57)),
+    ),
+    "no folds": ("folds", lambda: replace(gate_input(), folds=None)),
     "counts are worse": ("worse counts", worse(("counting", "all", "effectiveness"), 0.89)),
     "counts of a class are worse": ("worse counts", worse(("counting", "all", "classes", "motorcycle", "f1"), 0.885)),
     "slower": ("latency", worse(("speed", "relative_to", "ratio"), 1.06)),
@@ -196,9 +244,50 @@ def test_too_few_examples_do_not_refuse_and_do_not_excuse_a_missing_class() -> N
 
 
 def test_too_few_marked_bicycles_are_not_compared() -> None:
-    few = {"marked": POLICY.bicycles - 1, "not_motorcycle": 0.0}
+    n = POLICY.bicycles - 1
+    few = {"n": n, "not_motorcycle": 0.0, "called": {"bicycle": n}}
     before = with_value(evaluation_json(b"the one before"), (*SET, "bicycles"), few | {"not_motorcycle": 0.9})
     assert failed(gate_input(with_value(evaluation_json(), (*SET, "bicycles"), few), production=before)) == set()
+
+
+def test_what_two_wheelers_are_called_is_asked_only_of_a_detector_that_counts_bicycles() -> None:
+    bad = gate_input(
+        with_value(evaluation_json(), (*SET, "bicycles", "called"), {"nothing": 40}), manifest=with_counts(COUNTED)
+    )
+    asked = [result for result in decide(POLICY, bad) if result.rule == BICYCLES]
+    assert [(result.passed, result.left_out) for result in asked] == [(True, True)]
+    assert failed(bad) == set()
+    counting = gate_input(with_value(evaluation_json(), (*SET, "bicycles", "called"), {"nothing": 40}))
+    assert failed(counting) == {BICYCLES}
+
+
+def with_counts(counts: tuple[str, ...]) -> Any:
+    """Return the manifest of a candidate that is made to count these."""
+    return manifest_json() | {"counts": list(counts)}
+
+
+def test_a_policy_of_before_asks_for_its_new_tables() -> None:
+    old = replace(POLICY, cyclists=None, folds={})
+    refused = {result.rule: result.says for result in decide(old, gate_input()) if not result.passed}
+    assert set(refused) == {"bicycles", "folds"}
+    assert all("write one, or say why not" in says for says in refused.values())
+
+
+def test_a_fold_with_few_boxes_says_nothing() -> None:
+    one = with_value(folds_json(), ("boxes", "car", "south"), 39)
+    worse_there = with_value(one, (*RECIPE, "car", "folds", "south"), 0.0)
+    assert failed(gate_input(folds=worse_there)) == set()
+
+
+def test_a_set_of_single_scenes_needs_no_slice_by_camera() -> None:
+    one, before = evaluation_json(), evaluation_json(PRODUCTION)
+    for content in (one, before):
+        content["sets"]["luongduc"] |= {"cameras": ["a", "b", "c"]}
+        content["sets"]["luongduc"]["slices"] = {"light:day": content["sets"]["luongduc"]["slices"]["light:day"]}
+    assert failed(gate_input(one, production=before)) == set()
+    for content in (one, before):
+        content["sets"]["luongduc"]["cameras"] = ["a", "b"]
+    assert failed(gate_input(one, production=before)) == {"worse slice"}
 
 
 def test_published_weights_need_no_training_but_a_licence() -> None:
@@ -215,7 +304,7 @@ def test_a_size_without_floors_is_refused() -> None:
 
 
 def test_a_candidate_without_measurements_fails_every_rule_that_needs_a_figure() -> None:
-    nothing = replace(gate_input(), evaluation=None, comparison=None, production=None)
+    nothing = replace(gate_input(), evaluation=None, comparison=None, production=None, folds=None)
     assert failed(nothing) == {rule.__name__.replace("_", " ") for rule in rules.RULES} - {
         "origin",
         "licence",

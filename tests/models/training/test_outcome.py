@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from models.training import commands, outcome, pace
+from models.training import commands, outcome, pace, watching
 from models.training.folder import RunFolder
 from models.training.outcome import DivergedError, StoppedError
 from models.training.scenes import Parts
@@ -77,12 +77,13 @@ class Scripted:
     def __init__(self, begin: int, end: int) -> None:
         self.step, self._end = begin, end
 
-    def run(self, _on_progress: Any, stop: Any) -> None:
+    def run(self, _on_progress: Any, stop: Any, on_validation: Any) -> None:
         """Go to the end, or be stopped on the way by SIGTERM."""
         if self._end < SETTINGS.steps:
             os.kill(os.getpid(), signal.SIGTERM)
             assert stop()
         self.step = self._end
+        on_validation(self.step, {})
 
 
 def test_a_stopped_training_ends_with_130_and_one_that_is_over_with_a_name(
@@ -91,11 +92,11 @@ def test_a_stopped_training_ends_with_130_and_one_that_is_over_with_a_name(
     run = folder(tmp_path / "run", [1.0], {0: 0.4, 100: 0.5})
     parts = Parts((), ())
     console = Console(width=400)
-    commands._run(Scripted(50, 100), run, SETTINGS, parts, console)  # type: ignore[arg-type]
+    watching.run(Scripted(50, 100), run, SETTINGS, parts, console)  # type: ignore[arg-type]
     assert "50 steps of 8 pictures take about 57 s, at 7 images/s" in capsys.readouterr().out
 
     def stopped(*_: object) -> None:
-        commands._run(Scripted(0, 25), run, SETTINGS, parts, console)  # type: ignore[arg-type]
+        watching.run(Scripted(0, 25), run, SETTINGS, parts, console)  # type: ignore[arg-type]
 
     monkeypatch.setitem(commands._RUNS, "train", stopped)
     assert commands.main(["train", str(tmp_path)]) == 130

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from models.common.errors import BuildError
 from models.conversion.anchors import Size
-from models.training import commands, processor, states, weights
+from models.training import commands, preparing, processor, states, weights
 from models.training.export import file_name
 from models.training.folder import RunFolder, differences
 from models.training.options import parser
@@ -102,13 +102,13 @@ def test_the_name_of_a_run_is_enough_to_go_on(tmp_path: Path, pictures: list[str
     options = ["--published-share", "0.2", "--trusted", "a.tflite", "--mixed-with", "b.npz:0.3"]
     first = parser("x").parse_args(["train", str(run), *pictures, *options])
     RunFolder(run).begin(Settings(steps=7, precision="float32"), {})
-    RunFolder(run).note_inputs(commands._inputs(first))
+    RunFolder(run).note_inputs(preparing.inputs(first))
     again = parser("x").parse_args(["train", str(run)])
-    commands._remembered(again)
-    assert commands._inputs(again) == commands._inputs(first)
-    assert commands._settings(again, Console()).steps == 7
+    preparing.remember(again)
+    assert preparing.inputs(again) == preparing.inputs(first)
+    assert preparing.settings_of(again, Console()).steps == 7
     export = parser("x").parse_args(["export", str(run), "--out", "x"])
-    commands._remembered(export)
+    preparing.remember(export)
     assert [str(path) for path in export.shards] == pictures[1:2]
 
 
@@ -138,7 +138,7 @@ def test_many_differences_are_counted() -> None:
 def test_a_search_needs_no_settings(tmp_path: Path, pictures: list[str], words: list[str]) -> None:
     options = ["--trials", "1", "--steps", "1", *words]
     args = parser("x").parse_args(["search", str(tmp_path / "study"), *pictures, *options])
-    assert commands._settings(args, Console()).steps == (9 if words else Settings().steps)
+    assert preparing.settings_of(args, Console()).steps == (9 if words else Settings().steps)
 
 
 # --- the processor
@@ -176,7 +176,7 @@ def test_what_was_asked_for_is_taken_and_a_run_keeps_its_own(tmp_path: Path, pic
     other = "float32" if processor.precision()[0] == "mixed_bfloat16" else "mixed_bfloat16"
     RunFolder(tmp_path / "one").begin(Settings.model_validate({"precision": other}), {})
     args = parser("x").parse_args(["train", str(tmp_path / "one"), *pictures, "--set", "steps=9"])
-    assert commands._settings(args, Console()).precision == other
+    assert preparing.settings_of(args, Console()).precision == other
 
 
 # --- names

@@ -14,10 +14,12 @@ from models.conversion.anchors import Size
 from models.conversion.quantisation import Recipe
 from models.data import drawn, shards
 from models.registry.lineage import parse_lineage
-from models.training import scenes, weights
+from models.training import outcome, runs, scenes, weights
 from models.training.architecture import BACKBONE
 from models.training.folder import RunFolder
 from models.training.loop import Progress, Training, plan_of
+from models.training.losses import Losses
+from models.training.outcome import DivergedError
 from models.training.settings import Settings
 from tests.support.weights import random_weights
 
@@ -61,14 +63,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory, parts: scenes.Parts) -> tu
     rows = scenes.lineage(parts.training, "train") + scenes.lineage(parts.validation, "validation")
     folder.begin(SETTINGS, {"data": rows, "parent": {"sha256": weights.digest(first), "from": "drawn"}})
     (folder.path / "code.txt").write_text("test\n")
-    losses: list[float] = []
+    seen: list[Losses] = []
 
     def quiet(_: Progress) -> None:
         return
 
     def remembering(training: Training) -> Training:
         take = training._take_step
-        training._take_step = lambda batch: losses.append(take(batch)) or losses[-1]  # type: ignore[func-returns-value,method-assign]
+        training._take_step = lambda batch: seen.append(take(batch)) or seen[-1]  # type: ignore[func-returns-value,method-assign]
         return training
 
     before = remembering(Training(folder, SETTINGS, parts, first, {}))
@@ -78,7 +80,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, parts: scenes.Parts) -> tu
     assert after.step == 20
     after.run(quiet)
     assert after.step == SETTINGS.steps
-    return folder, losses
+    return folder, [one.total for one in seen]
 
 
 def test_the_loss_falls(trained: tuple[RunFolder, list[float]]) -> None:
@@ -93,8 +95,45 @@ def test_the_folder_records_the_progress(trained: tuple[RunFolder, list[float]])
     rows = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "validation" in row] == [0, 30, 60]
     assert all(0 <= row["validation"]["score"] <= 1 for row in rows if "validation" in row)
-    assert any(path.name.startswith("events") for path in folder.board.iterdir())
+    reported = [row for row in rows if "losses" in row]
+    assert [row["step"] for row in reported] == [25, 50]
+    assert all(sum(row["losses"].values()) == pytest.approx(row["loss"]) for row in reported)
     assert folder.weights.exists()
+    assert runs.read("smoke", folder).state == "ended"
+
+
+def test_the_board_has_each_loss_apart_and_pictures_from_the_start_on(trained: tuple[RunFolder, list[float]]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(trained[0].board), size_guidance={"tensors": 0})
+    board.Reload()
+    assert {"loss/total", "loss/class", "loss/box", "validation/score", "validation"} <= set(board.Tags()["tensors"])
+    assert not {"loss/distil", "loss/pull"} & set(board.Tags()["tensors"]), "a part that is not there has no curve"
+    assert [event.step for event in board.Tensors("validation/score")] == [0, 30, 60]
+    pictures = board.Tensors("validation")
+    assert [event.step for event in pictures] == [0, 30, 60]
+    width, height = (int(text) for text in pictures[0].tensor_proto.string_val[:2])
+    assert width > 2 * SETTINGS.width
+    assert height > SETTINGS.height
+
+
+def test_a_loss_that_is_no_number_is_kept_in_the_folder(parts: scenes.Parts, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"rate": 1e30, "warm_up": 0, "steps": 10})
+    folder = RunFolder(tmp_path / "lost")
+    folder.begin(settings, {})
+    with pytest.raises(DivergedError, match="the loss is"):
+        Training(folder, settings, parts, random_weights(plan_of(settings)), {}).run(lambda _: None)
+    assert outcome.state(folder, settings) == "diverged"
+
+
+def test_a_training_of_no_steps_judges_what_it_begins_with(parts: scenes.Parts, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"steps": 0})
+    first = random_weights(plan_of(settings))
+    folder = RunFolder(tmp_path / "mixture")
+    folder.begin(settings, {})
+    Training(folder, settings, parts, first, {}).run(lambda _: None)
+    assert weights.digest(weights.load(folder.weights)) == weights.digest(first)
+    assert [one.step for one in outcome.judgements(folder.metrics())] == [0]
 
 
 def test_a_pull_keeps_the_backbone_near_the_published_one(parts: scenes.Parts, tmp_path: Path) -> None:
@@ -123,14 +162,22 @@ def test_the_file_loads_on_a_device_and_says_where_it_comes_from(
     folder, _ = trained
     best = weights.load(folder.weights)
     fits = fitted(folder, best, parts.validation)
-    for size in (SETTINGS.size, Size(160, 96)):
+    for size, bicycles in ((SETTINGS.size, False), (Size(160, 96), True)):
         model, plain = export(
-            folder, best, parts.training, tmp_path / str(size), quantisation=Recipe(pictures=4), fits=fits, size=size
+            folder,
+            best,
+            parts.training,
+            tmp_path / str(size),
+            quantisation=Recipe(pictures=4),
+            fits=fits,
+            size=size,
+            bicycles=bicycles,
         )
         image = scenes.decoded(parts.validation[0]).image
         for path in (model, plain):
             detector = TfliteDetector(path, score=0.0001)
             assert (detector.manifest.input.width, detector.manifest.input.height) == size
+            assert ("bicycle" in detector.manifest.counts) == bicycles
             detector.detect(image)
             detector.close()
         manifest = json.loads(model.with_suffix(".json").read_text())

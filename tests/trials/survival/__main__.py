@@ -16,6 +16,7 @@ from pathlib import Path
 from textwrap import fill
 
 from tests.trials.survival import (
+    answers,
     broker,
     camera,
     changes,
@@ -35,7 +36,7 @@ from tests.trials.survival.rows import Outcome, Row, Trial
 
 _MODULES = (
     *(outage, network, kills, power, storage, clocks, camera, fuzz, soaking),
-    *(broker, copies, changes, quota, chaos),
+    *(broker, copies, changes, quota, chaos, answers),
 )
 ROWS: dict[str, Row] = {module.ROW.name: module.ROW for module in _MODULES}
 

@@ -11,18 +11,19 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
-from edge_app.mqtt.connection import Timing
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import Endpoint, Tls
+from edge_app.mqtt.events import Timing
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.publisher import Publisher, will
+from edge_app.mqtt.presence import will
+from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Session
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
-from tests.deploy.test_broker import City, city_broker
 from tests.support.brokers import QUICK, eventually
+from tests.support.city import City, city_broker
 from tests.support.consumer import Consumer, by_class, missing, wrong_totals
 from tests.support.ledger_cases import CLASSES, NOON, crossing
 from tests.support.publisher_cases import META, health

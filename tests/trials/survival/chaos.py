@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_app.mqtt.connection import Timing
+from edge_app.mqtt.events import Timing
 from edge_app.mqtt.session import Subscriber
 from edge_app.records import Counts
 from edge_app.storage.outbox import Outbox

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.mqtt.encoding import encode_counts
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
-from edge_app.system.clock import ClockMonitor, StepMonitor
+from edge_app.system.clock import ClockMonitor, SteadyClock
 from tests.support.ledger_cases import CLASSES, NOON, crossing, payloads
 from tests.support.publisher_cases import DEVICE
 from tests.trials.survival.rows import Outcome, Row, Trial, failures
@@ -54,7 +54,7 @@ def run(trial: Trial) -> Outcome:
     counted = frames = boots = 0
     unsynced = ClockMonitor(ask=lambda: phase.unsynced, clock=lambda: float(frames) * HOUR_S)
     ledger = _open(folder, boots)
-    steps, now = StepMonitor(), 0.0
+    steps, now = SteadyClock(settle_s=0.0), 0.0
     for phase in phases(5.0 if trial.short else 45.0):
         if phase.restart:
             ledger.close(now)

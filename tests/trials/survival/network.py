@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_app.mqtt.connection import Timing
+from edge_app.mqtt.events import Timing
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Subscriber
 from tests.support.brokers import SHORT, mosquitto, subscribed

@@ -8,7 +8,7 @@ from contextlib import closing
 
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.publisher import Publisher
-from edge_app.storage.intervals import Counting
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
 from tests.support.brokers import mosquitto, subscribed

@@ -1,0 +1,41 @@
+"""Add up counts by class and direction, and know under which settings they were counted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from edge_app.records import DIRECTIONS, Counts, Direction, IntervalCounts
+
+
+def zero_counts(classes: Iterable[str]) -> dict[str, dict[Direction, int]]:
+    """Return a count of 0 for each class and direction."""
+    return {label: dict.fromkeys(DIRECTIONS, 0) for label in classes}
+
+
+def add_counts(left: Counts, right: Counts) -> dict[str, dict[Direction, int]]:
+    """Return the sum of both, with the classes of either."""
+    total = {label: dict(directions) for label, directions in left.items()}
+    for label, directions in right.items():
+        sums = total.setdefault(label, dict.fromkeys(DIRECTIONS, 0))
+        for direction, n in directions.items():
+            sums[direction] += n
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Settings of this run: classes, length of an interval in whole s, hashes of configuration and model."""
+
+    classes: Sequence[str]
+    interval_s: float
+    config: str = ""
+    model: str = ""
+
+    def covers(self, saved: IntervalCounts) -> bool:
+        """Return True when the interval can go on in this run. One without a hash is of a release that kept none."""
+        return (
+            saved.interval_s == self.interval_s
+            and saved.config in ("", self.config)
+            and saved.model in ("", self.model)
+        )
