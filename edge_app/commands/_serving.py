@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_app.errors import ConfigError
+from edge_app.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from edge_app.detectors.tflite import TfliteDetector
@@ -41,6 +42,7 @@ def local_eye(wish: Wish, stack: ExitStack) -> Eye:
     from edge_app.serve.pictures import PictureLimits
     from edge_app.serve.predictor import Predictor
 
+    keep_freed_memory()
     threads = os.cpu_count() or 1
     detectors = build_detectors([Path(wish.model)] if wish.model else [], threads)
     engines = Engines(threads, 2 * _AHEAD * threads)

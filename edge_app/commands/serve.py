@@ -94,12 +94,14 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         from edge_app.serve.predictor import Predictor
         from edge_app.serve.server import Server
     from edge_app.system import logging as logs
+    from edge_app.system.memory import keep_freed_memory
     from edge_app.system.systemd import notify
 
     if arguments.new_token is not None:
         return _add_token(arguments)
     access = _access(arguments)
     logs.setup(queued=True)
+    keep_freed_memory()
     idle = Idle(arguments.idle_exit * 60.0 if arguments.idle_exit else math.inf)
     limits = PictureLimits(arguments.max_mb * 1_000_000, arguments.max_megapixels * 1_000_000)
     threads = arguments.engines or os.cpu_count() or 1
