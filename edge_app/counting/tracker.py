@@ -11,7 +11,7 @@ Pure: no clock, no I/O. All tracks live in arrays, one row a track, so that thir
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,7 @@ class Tracker:
         self.settings = settings or TrackerSettings()
         self._time: float | None = None
         self._next_id = 1
-        self._ids = np.empty(0, np.int64)
+        self._ids = np.empty(0, np.int64)  # 0 until confirmed
         self._position = np.empty((0, 2), np.float32)
         self._velocity = np.empty((0, 2), np.float32)
         self._size = np.empty((0, 2), np.float32)
@@ -133,6 +133,44 @@ class Tracker:
         self._drop_lost(time)
         self._start(self._without_ghosts(new, detections), detections, time)
         return self._confirmed_tracks(time)
+
+    def rest(self, time: float) -> Tracks:
+        """Return the confirmed tracks after a frame at `time`, s, in which nothing moves and the network did not run.
+
+        Nothing moved, so every vehicle that was detected in the frame before is still where it was: its track neither
+        ages nor drifts, and gains nothing by which it could be confirmed, for nobody saw it again. A track that was
+        undetected in the frame before stays so: its time goes on and its patience ends as in any other frame. `seen` is
+        False for all, and no track begins.
+        """
+        last = time if self._time is None else self._time
+        self._time = time = max(time, last)
+        there = self._last_seen == last
+        place = self._position[there], self._variance[there]
+        self._predict(time - last)
+        self._position[there], self._variance[there] = place
+        self._last_seen[there] = time
+        self._hold_standing(time)
+        self._drop_lost(time)
+        tracks = self._confirmed_tracks(time)
+        return replace(tracks, seen=np.zeros(len(tracks), np.bool_))
+
+    def expects_motion(self, time: float) -> bool:
+        """Return whether a vehicle may be on its way at `time`, s, so that the next frame must be searched for it.
+
+        It may where a confirmed track does not stand and is not lost yet, and where an unconfirmed one is new or has
+        begun to move. One that has stayed where it appeared is no vehicle in motion.
+        """
+        size = np.sqrt(_areas(self._size))
+        left = _lengths(self._position - self._origin) >= self.settings.displacement / 2 * size
+        open_ = self._confirmed | left | (time - self._first_seen <= _WAITING_S)
+        return bool((open_ & ~self._stands & (time - self._last_seen <= self._patience())).any())
+
+    def driving(self) -> FloatArray:
+        """Return the boxes, float32 (N, 4) px, of the vehicles that drive: confirmed, not standing, not lost."""
+        time = self._time or 0.0
+        rows = np.flatnonzero(self._confirmed & ~self._stands & (time - self._last_seen <= self.settings.lost_s))
+        position, half = self._position[rows], self._size[rows] / 2
+        return np.concatenate([position - half, position + half], axis=1)
 
     def _predict(self, elapsed: float) -> None:
         t = np.float32(elapsed)
@@ -241,7 +279,8 @@ class Tracker:
                 self._swap(row, old, time)
 
     def _row_of_hidden(self, row: int, time: float) -> int | None:
-        others = self._confirmed & (self._ids != self._ids[row])
+        others = self._confirmed.copy()
+        others[row] = False
         alike = self._votes[:, self._votes[row].argmax()] > 0
         standing_there = np.flatnonzero(others & alike & self._stands & (self._last_seen < time))
         fit = standing.returns(self._box[[row]], self._place[standing_there])[0]
@@ -288,7 +327,11 @@ class Tracker:
             & (displacement >= required * np.sqrt(_areas(self._size[tracks])))
             & (displacement >= s.straightness * self._path_length[tracks])
         )
-        return tracks[self._confirmed[tracks] & ~before]
+        new = np.sort(tracks[self._confirmed[tracks] & ~before])
+        # Numbered only now: how many doubtful ones there were, and were looked at, must not show.
+        self._ids[new] = np.arange(self._next_id, self._next_id + len(new))
+        self._next_id += len(new)
+        return new
 
     def _whole_boxes(self, tracks: NDArray[np.intp], boxes: FloatArray, time: float) -> FloatArray:
         """Return the boxes, whole where only a part of a standing vehicle shows; note which tracks stand."""
@@ -351,7 +394,7 @@ class Tracker:
         if not n:
             return
         rows = self._first_rows(found, detections, time) | {
-            "_ids": np.arange(self._next_id, self._next_id + n),
+            "_ids": np.zeros(n, np.int64),
             "_first_seen": np.full(n, time),
             "_place": detections.boxes[found],
             "_stays_since": np.full(n, time),
@@ -362,7 +405,6 @@ class Tracker:
         }
         for name, values in rows.items():
             setattr(self, name, np.concatenate([getattr(self, name), values]))
-        self._next_id += n
 
     def _renew(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
         """Begin unconfirmed tracks anew with these detections, except for what is known of where and since when."""
