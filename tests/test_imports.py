@@ -28,6 +28,7 @@ PURE = {
     "counting.line_counter": {"records", "counting.duplicates", "counting.standing"},
     "counting.looks": set[str](),
     "counting.strides": {"records"},
+    "counting.motion": {"records"},
     "counting.duplicates": {"records"},
     "storage.intervals": {"records"},
     "offline.scoring": {"records", "errors", "system.names"},
@@ -45,6 +46,7 @@ PURE = {
         "counting.tracker",
         "counting.line_counter",
         "counting.looks",
+        "counting.motion",
         "counting.stage_times",
         "counting.strides",
         "detectors",
@@ -66,6 +68,7 @@ GRANTED = {
     "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
     "system.names": {"unicodedata"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
+    "counting.motion": {"cv2"},  # smoothing
     "detectors.ssd": {"cv2"},  # its non-maximum suppression
     "drawing.scene": {"cv2"},  # resizing
     "detectors.letterbox": {"cv2"},  # resizing
@@ -90,6 +93,7 @@ VENDORS = {
 """Vendor library -> pattern of the one module that may import it; no module needs to."""
 MAY_DRAW = re.compile(
     r"(preview|drawing|sources)\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture|camera_health\.measures"
+    r"|counting\.motion"
 )
 """The modules that work on pictures: only these may import cv2."""
 ON_TOP = re.compile(r"app|extras|checks|cli|__main__|config(\..+)?|commands(\..+)?")
