@@ -120,7 +120,7 @@ VIEWS: dict[str, tuple[Alteration, Callable[[Truth], Truth]]] = {
 def score_of(config: Config, path: Path, alteration: Alteration, move_truth: Callable[[Truth], Truth]) -> Score:
     truth = move_truth(read_truth(path))
     source = Altered(path.resolve().parent.parent / "clips" / truth.clip, alteration)
-    return score_source(config, truth, source, threading.Event(), source.frames_expected)
+    return score_source(config, truth, source, threading.Event(), source.frames_expected)[1]
 
 
 def main() -> int:

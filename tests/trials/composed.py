@@ -89,7 +89,7 @@ class Scene:
 
 def material(path: Path, label: str, detector: TfliteDetector) -> tuple[Image, list[Cutout]]:
     """Return the empty road of a clip and vehicles cut out of it."""
-    frames = [frame.image for frame in _frames(Recording(path)) if frame.index % _STEP == 0]
+    frames = [frame.image for frame in frames_of(Recording(path)) if frame.index % _STEP == 0]
     road: Image = np.median(np.stack(frames), axis=0).astype(np.uint8)
     cutouts: list[Cutout] = []
     for image in frames:
@@ -100,7 +100,7 @@ def material(path: Path, label: str, detector: TfliteDetector) -> tuple[Image, l
     return road, cutouts
 
 
-def _frames(source: Recording) -> Iterator[Frame]:
+def frames_of(source: Recording) -> Iterator[Frame]:
     try:
         while frame := source.read(1.0):
             yield frame
@@ -141,7 +141,7 @@ def pictures(scene: Scene, road: Image, seed: int) -> Iterator[Image]:
     for index in range(round(scene.seconds * FPS)):
         time, canvas = index / FPS, road.astype(np.float32)
         for actor in scene.actors:
-            _paint(canvas, actor.cutout, actor.x(time), actor.y, actor.opacity(time))
+            paint(canvas, actor.cutout, actor.x(time), actor.y, actor.opacity(time))
         for x0, y0, x1, y1 in (tuple(map(round, cover)) for cover in scene.covers):
             part = canvas[y0:y1, x0:x1]
             part[:] = np.random.default_rng(5).normal(110, 12, (*part.shape[:2], 1))
@@ -162,7 +162,7 @@ def _burn_in(canvas: FloatArray, text: str, place: tuple[float, float]) -> None:
     part[:] = board[: part.shape[0], : part.shape[1]]
 
 
-def _paint(canvas: FloatArray, cutout: Cutout, x: float, y: float, opacity: float) -> None:
+def paint(canvas: FloatArray, cutout: Cutout, x: float, y: float, opacity: float) -> None:
     h, w = cutout.image.shape[:2]
     left, top = round(x - w / 2), round(y - h / 2)
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + w, canvas.shape[1]), min(top + h, canvas.shape[0])
