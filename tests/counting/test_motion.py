@@ -107,7 +107,7 @@ def rain() -> Scene:
     rng = np.random.default_rng(3)
 
     def picture(_time: float) -> FloatArray:
-        wet = ROAD.copy()
+        wet: FloatArray = ROAD.copy()
         for x, y in zip(rng.integers(0, 128, 200).tolist(), rng.integers(0, 68, 200).tolist(), strict=True):
             wet[y : y + 4, x] += 8
         return wet

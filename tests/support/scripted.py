@@ -30,16 +30,18 @@ class ScriptedEngine:
     """
 
     def __init__(self, work: Callable[[int], None] | None = None, *, loaded: bool = True) -> None:
-        self.is_loaded = loaded
+        self.ready = threading.Event()
+        if loaded:
+            self.ready.set()
         self._work = work or (lambda _number: None)
         self.threads: set[str] = set()
 
     @property
     def loaded(self) -> bool:
-        return self.is_loaded
+        return self.ready.is_set()
 
     def load(self) -> None:
-        self.is_loaded = True
+        self.ready.set()
 
     def infer(self, picture: Picture) -> Outputs:
         self.threads.add(threading.current_thread().name)

@@ -1,10 +1,10 @@
 """Count a quiet road twice, with and without `detector.motion`: the events must be equal, and most frames still.
 
-`python -m tests.trials.quiet CLIPS_DIR [--minutes 10] [--apart 60] [--view road]` shows two real views, a road from the side and a
-street with parked cars: the frames of a clip in which nothing drives, again and again, forwards and backwards. Cars cut
-out of a clip drive through, one a minute, large and small, clear and faint. Each fifth of the time has other weather:
-the noise of a camera, shadows of clouds, rain, a trembling camera, and night with headlights. It prints the share of
-frames without inference and the events, and takes about a quarter of an hour on two cores.
+`python -m tests.trials.quiet CLIPS_DIR [--minutes 10] [--apart 60] [--view NAME]` shows two real views, a road from the
+side and a street with parked cars: the frames of a clip in which nothing drives, again and again, forwards and
+backwards. Cars cut out of a clip drive through, one a minute, large and small, clear and faint. Each fifth of the time
+has other weather: the noise of a camera, shadows of clouds, rain, a trembling camera, and night with headlights. It
+prints the share of frames without inference and the events, and takes a quarter of an hour on two cores.
 """
 
 from __future__ import annotations
