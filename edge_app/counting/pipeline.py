@@ -118,6 +118,7 @@ class Pipeline:
         self._band, self._region, self._motion = band, region, motion
         self._lessons: deque[_Lesson] = deque()
         self._prepared = 0
+        self._newest = Detections.empty()
         self._size = (0, 0)
         self._counters: tuple[LineCounter, ...] = ()
         self._duplicates_before = 0
@@ -160,9 +161,11 @@ class Pipeline:
     def must_infer(self, prepared: PreparedFrame) -> bool:
         """Return whether an engine must see a frame before it is counted; call it when all before it are counted.
 
-        A still frame is searched all the same while a vehicle may be on its way that the background does not show.
+        A still frame is searched all the same while a vehicle may be on its way that the background does not show, and
+        after a change of size, since the newest detections are in px.
         """
-        return not prepared.still or self._tracker.expects_motion(prepared.frame.monotonic)
+        frame = prepared.frame
+        return not prepared.still or frame.size != self._size or self._tracker.expects_motion(frame.monotonic)
 
     def count(self, prepared: PreparedFrame) -> FrameResult:
         """Decode, track and count a frame that an engine has processed or need not; call it in order of the frames."""
@@ -171,12 +174,14 @@ class Pipeline:
             self._build_line_counters(frame.size)
         began = perf_counter()
         searched = prepared.outputs is not None
-        detections = self._detections(prepared) if searched else Detections.empty()
+        if searched:
+            self._newest = self._detections(prepared)
+        detections = self._newest
         detected = perf_counter()
         tracks = self._tracker.update(detections, frame.monotonic) if searched else self._tracker.rest(frame.monotonic)
         tracked = perf_counter()
         crossings = self._crossings(frame, tracks)
-        self._note_untracked(detections, frame.monotonic)
+        self._note_untracked(detections if searched else Detections.empty(), frame.monotonic)
         unseen = frozenset(line for line, looks in self._looks.items() if not looks.look(frame.monotonic))
         slow = frozenset(line for line, looks in self._looks.items() if looks.too_rare)
         counted = perf_counter()

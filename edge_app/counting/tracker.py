@@ -11,7 +11,7 @@ Pure: no clock, no I/O. All tracks live in arrays, one row a track, so that thir
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -138,9 +138,9 @@ class Tracker:
         """Return the confirmed tracks after a frame at `time`, s, in which nothing moves and the network did not run.
 
         Nothing moved, so every vehicle that was detected in the frame before is still where it was: its track neither
-        ages nor drifts, and gains nothing by which it could be confirmed, for nobody saw it again. A track that was
-        undetected in the frame before stays so: its time goes on and its patience ends as in any other frame. `seen` is
-        False for all, and no track begins.
+        ages nor drifts, and its detection still holds; but it gains nothing by which it could be confirmed, for nobody
+        saw it again. A track that was undetected in the frame before stays so: its time goes on and its patience ends
+        as in any other frame. No track begins.
         """
         last = time if self._time is None else self._time
         self._time = time = max(time, last)
@@ -151,8 +151,7 @@ class Tracker:
         self._last_seen[there] = time
         self._hold_standing(time)
         self._drop_lost(time)
-        tracks = self._confirmed_tracks(time)
-        return replace(tracks, seen=np.zeros(len(tracks), np.bool_))
+        return self._confirmed_tracks(time)
 
     def expects_motion(self, time: float) -> bool:
         """Return whether a vehicle may be on its way at `time`, s, so that the next frame must be searched for it.
