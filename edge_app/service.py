@@ -85,7 +85,7 @@ class Service:
         self._over = threading.Event()
         self._fault: BaseException | None = None
         self._reading, self._counting, self._viewing = Faults("camera"), Faults("counting"), Faults("preview")
-        self._stages = Stages(self._slot, pipeline, self._failed)
+        self._stages = Stages(self._slot, pipeline, self._failed, load_all=not source.live)
         self._workers = (
             Worker("capture", self._capture, self._failed),
             Worker("counting", self._count, self._failed),

@@ -168,9 +168,9 @@ def _print(scored: list[Scored]) -> None:
 
 
 def _short(clip: str) -> str:
-    """Return the name of a clip in at most 26 characters, so that the table fits 80 columns."""
+    """Return the name of a clip in at most 18 characters, so that the table fits 80 columns."""
     stem = Path(clip).stem
-    return stem if len(stem) <= 26 else stem[:25] + "…"
+    return stem if len(stem) <= 18 else stem[:17] + "…"
 
 
 def _cells(score: Score) -> list[str]:

@@ -26,8 +26,9 @@ from edge_app.system.threads import Latest, Worker
 
 _AHEAD = 2
 """Frames in progress for each engine: one in inference and one ready, so that the engine never waits."""
-_ALWAYS_BUSY = 15
-"""Frames in a row that find the engines busy until one more is loaded: they are too slow for the source."""
+_ALWAYS_BUSY = 150
+"""Frames in a row that find the engines busy until one more is loaded: they are too slow for the source, not only now
+and then."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,9 +51,17 @@ class Stages:
 
     One thread calls `next`; the builder of this object starts and joins the `workers`.
     failed: called when a worker itself dies; an exception of an engine comes out of `next` instead.
+    load_all: load all engines at once, as for a recording, which is counted as fast as they can.
     """
 
-    def __init__(self, frames: Latest[Frame], pipeline: Pipeline, failed: Callable[[str, BaseException], None]) -> None:
+    def __init__(
+        self,
+        frames: Latest[Frame],
+        pipeline: Pipeline,
+        failed: Callable[[str, BaseException], None],
+        *,
+        load_all: bool = False,
+    ) -> None:
         self._frames, self._pipeline = frames, pipeline
         engines = pipeline.detector.engines
         self._called = [threading.Event() for _ in engines]
@@ -65,7 +74,7 @@ class Stages:
             for n, (engine, called) in enumerate(zip(engines, self._called, strict=True), 1)
         )
         for engine, called in zip(engines, self._called, strict=True):
-            if engine.loaded:
+            if engine.loaded or load_all:
                 called.set()
 
     @property

@@ -91,7 +91,7 @@ def staged(frames: Latest[Frame], pipeline: Pipeline) -> Iterator[Callable[[], F
     When the context ends, the engines stop and frames that are still in progress are left.
     """
     faults: list[BaseException] = []
-    stages = Stages(frames, pipeline, lambda _name, fault: faults.append(fault))
+    stages = Stages(frames, pipeline, lambda _name, fault: faults.append(fault), load_all=True)
 
     def next_result() -> FrameResult | None:
         while not stages.finished and not faults:
