@@ -19,6 +19,7 @@ from edge_app import __version__, extras
 from edge_app.camera_health.monitor import ViewMonitor
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.config.model import Config
+from edge_app.counting.motion import Motion
 from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
 from edge_app.counting.tracker import Tracker, TrackerSettings
 from edge_app.detectors.manifest import Manifest, refuse_unproven
@@ -112,6 +113,7 @@ def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
         counting.classes,
         band=counting.dead_band,
         region=config.detector.region,
+        motion=Motion() if config.detector.motion else None,
     )
 
 

@@ -197,7 +197,8 @@ class FrameResult:
 
     crossings: confirmed by this frame, in the order of the lines; each carries the time at which it really happened.
     unseen: lines that vehicles could pass unseen since the frame before, because it was too long ago. slow: lines for
-    whose traffic frames come too rarely.
+    whose traffic frames come too rarely. still: nothing moves in the frame, so the network did not run: the
+    detections are those of the newest frame in which it did.
     """
 
     frame: Frame
@@ -206,6 +207,7 @@ class FrameResult:
     crossings: tuple[Crossing, ...] = ()
     unseen: frozenset[str] = frozenset()
     slow: frozenset[str] = frozenset()
+    still: bool = False
 
 
 @dataclass(frozen=True, slots=True)

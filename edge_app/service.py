@@ -25,6 +25,7 @@ from edge_app.records import Crossing, Frame, FrameResult, Quality
 from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
 from edge_app.system.clock import SETTLE_S, SteadyClock, rfc3339
+from edge_app.system.memory import release_startup_memory
 from edge_app.system.readings import process_age_s
 from edge_app.system.systemd import notify, watchdog_interval
 from edge_app.system.threads import PAUSE_S, Faults, Heartbeats, Latest, Worker, join_all
@@ -35,6 +36,10 @@ _WAIT_S = 1.0
 """Longest wait for a frame; then time goes on without one, so that intervals close all the same."""
 _STALE_S = 30.0
 """After so long without a processed frame the watchdog of systemd is no longer reset."""
+
+
+_STARTED_S = 10.0
+"""Time, s, after which the start is over, and what only the start needed is given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +81,13 @@ class Service:
         self._clock, self._doubted = clock or SteadyClock(), False
         self._slow: frozenset[str] = frozenset()
         self.heart = heart or Heartbeats()
-        self.frames = 0
+        self.frames = self.frames_still = 0
         self.totals = RunningTotals()
         self._slot: Latest[Frame] = Latest(lossless=not source.live)
         self._over = threading.Event()
         self._fault: BaseException | None = None
         self._reading, self._counting, self._viewing = Faults("camera"), Faults("counting"), Faults("preview")
-        self._stages = Stages(self._slot, pipeline, self._failed)
+        self._stages = Stages(self._slot, pipeline, self._failed, load_all=not source.live)
         self._workers = (
             Worker("capture", self._capture, self._failed),
             Worker("counting", self._count, self._failed),
@@ -105,9 +110,13 @@ class Service:
             worker.start()
         notify("READY=1")
         period = min(_WAIT_S, (watchdog_interval() or 60.0) / 3)
+        waits = round(_STARTED_S / period)
         while not stop.wait(period) and not self._over.is_set():
             if self.heart.age("frame") < _STALE_S:
                 notify("WATCHDOG=1")
+            waits -= 1
+            if waits == 0:
+                release_startup_memory()
         notify("STOPPING=1")
         self._source.close()
         self._slot.close()
@@ -127,19 +136,22 @@ class Service:
         try:
             while not stop.is_set():
                 try:
-                    frame = self._source.read(_WAIT_S)
+                    self._take_frame()
                 except (OSError, MemoryError) as fault:
                     self._reading.note(fault)
                     stop.wait(PAUSE_S)
-                    continue
-                self._reading.clear()
-                if frame is not None:
-                    self._slot.put(frame)
         except SourceEnded as ended:
             if not stop.is_set():
                 log.info("%s", self._source.status.detail or ended)
         finally:
             self._slot.close()
+
+    def _take_frame(self) -> None:
+        # A function of its own, so that no frame is kept in memory while the next one is waited for.
+        frame = self._source.read(_WAIT_S)
+        self._reading.clear()
+        if frame is not None:
+            self._slot.put(frame)
 
     def _count(self, stop: threading.Event) -> None:
         dropped = 0
@@ -199,6 +211,7 @@ class Service:
         self._note_slow(result.slow)
         self._ledger.record(frame.captured_at, crossings, dropped, quality, unseen=result.unseen, slow=result.slow)
         self.frames += 1
+        self.frames_still += result.still
         if self.frames == 1:
             log.info("first frame", extra={"after_s": round(process_age_s() or 0.0, 2)})
         self.heart.beat("frame")

@@ -28,19 +28,20 @@ PURE = {
         "counting.association",
         "counting.boxes",
         "counting.handover",
-        "counting.motion",
+        "counting.kalman",
         "counting.standing",
         "counting.track_table",
     },
     "counting.association": {"records", "counting", "counting.boxes", "counting.track_table"},
-    "counting.track_table": {"records", "counting", "counting.boxes", "counting.motion"},
-    "counting.motion": {"records"},
+    "counting.track_table": {"records", "counting", "counting.boxes", "counting.kalman"},
+    "counting.kalman": {"records"},
     "counting.boxes": {"records"},
     "counting.handover": {"records"},
     "counting.standing": {"records"},
     "counting.line_counter": {"records", "counting.duplicates", "counting.standing"},
     "counting.looks": set[str](),
     "counting.strides": {"records"},
+    "counting.motion": {"records"},
     "counting.duplicates": {"records"},
     "storage.counts": {"records"},
     "storage.line_intervals": {"records", "storage.counts"},
@@ -60,6 +61,7 @@ PURE = {
         "counting.tracker",
         "counting.line_counter",
         "counting.looks",
+        "counting.motion",
         "counting.stage_times",
         "counting.strides",
         "detectors",
@@ -83,6 +85,7 @@ GRANTED = {
     "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
     "system.names": {"unicodedata"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
+    "counting.motion": {"cv2"},  # smoothing
     "detectors.ssd": {"cv2"},  # its non-maximum suppression
     "drawing.scene": {"cv2"},  # resizing
     "detectors.letterbox": {"cv2"},  # resizing
@@ -112,7 +115,8 @@ VENDORS = {
 }
 """Vendor library -> pattern of the one module that may import it; no module needs to."""
 MAY_DRAW = re.compile(
-    r"(preview|drawing|sources)\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture|serve\.pictures|camera_health\.measures"
+    r"(preview|drawing|sources)\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture|camera_health\.measures"
+    r"|counting\.motion|serve\.pictures"
 )
 """The modules that work on pictures: only these may import cv2."""
 ON_TOP = re.compile(r"app|extras|checks|cli|__main__|config(\..+)?|commands(\..+)?")

@@ -105,5 +105,8 @@ def build_detectors(models: Sequence[Path], threads: int) -> dict[str, TfliteDet
         detector = build_detector(config)
         if detector.manifest.name in detectors:
             raise ConfigError(f'two models are called "{detector.manifest.name}": give each once')
+        for engine in detector.engines:
+            if not engine.loaded:  # now, where it can be told, and not at the first picture
+                engine.load()
         detectors[detector.manifest.name] = detector
     return detectors

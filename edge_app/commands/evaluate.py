@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge_app.config.model import Config
+    from edge_app.offline.replay import Replay
     from edge_app.offline.scoring import Score, Tally, Truth
     from edge_app.sources.recording import Recording
 
@@ -22,6 +24,7 @@ _LEGEND: Final = """
 F1: of crossings paired within 1 s, with the right class and direction
 any: F1 with the class ignored
 eff.: effectiveness, which also weighs when each crossing was counted
+still: share of the frames in which nothing moved, so that no inference ran
 heavy: bus and truck as one class"""
 
 
@@ -50,15 +53,15 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if arguments.every < 1:
         raise ConfigError(f"--every: must be at least 1, not {arguments.every}")
     config = load_config(arguments.config, [], arguments.model)
-    scored: list[tuple[Truth, Score]] = []
+    scored: list[Scored] = []
     for path in arguments.truth:
         truth = read_truth(path)
         clip = (arguments.clips or path.resolve().parent.parent / "clips") / truth.clip
-        score = _score(config, truth, clip, arguments, stop)
+        counted, score = _score(config, truth, clip, arguments, stop)
         if stop.is_set():
             stderr().print("Interrupted: not every clip was counted, so nothing is scored.")
             return 1
-        scored.append((truth, score))
+        scored.append(Scored(truth, score, counted.still / max(1, counted.frames)))
     if arguments.json:
         print(json.dumps(_as_json(scored), indent=1))
     else:
@@ -66,7 +69,18 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     return 0
 
 
-def _score(config: Config, truth: Truth, clip: Path, arguments: argparse.Namespace, stop: threading.Event) -> Score:
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A clip that was counted. still: share of its frames without inference, 0..1."""
+
+    truth: Truth
+    score: Score
+    still: float
+
+
+def _score(
+    config: Config, truth: Truth, clip: Path, arguments: argparse.Namespace, stop: threading.Event
+) -> tuple[Replay, Score]:
     from edge_app.sources.recording import Recording
 
     every, rate = arguments.every, arguments.fps or truth.fps
@@ -75,8 +89,10 @@ def _score(config: Config, truth: Truth, clip: Path, arguments: argparse.Namespa
     return score_source(config, truth, source, stop, source.frames_expected // every)
 
 
-def score_source(config: Config, truth: Truth, source: Recording, stop: threading.Event, frames: int) -> Score:
-    """Count a source at the truth's line with the pipeline of `config`, and return the score.
+def score_source(
+    config: Config, truth: Truth, source: Recording, stop: threading.Event, frames: int
+) -> tuple[Replay, Score]:
+    """Count a source at the truth's line with the pipeline of `config`, and return the result and its score.
 
     source: a recording that is open; closed here. frames: expected number of frames, for the progress bar.
     """
@@ -93,13 +109,13 @@ def score_source(config: Config, truth: Truth, source: Recording, stop: threadin
         counted = replay.count_recording(source, pipeline, stop, lambda _result: progress.forward())
     if counted.warning:
         stderr().print(counted.warning)
-    return score(truth, [Event(c.frame / truth.fps, c.label, c.direction) for c in counted.crossings])
+    return counted, score(truth, [Event(c.frame / truth.fps, c.label, c.direction) for c in counted.crossings])
 
 
-def _sum(scored: list[tuple[Truth, Score]]) -> Score:
-    total = scored[0][1]
-    for _, score in scored[1:]:
-        total = total + score
+def _sum(scored: list[Scored]) -> Score:
+    total = scored[0].score
+    for one in scored[1:]:
+        total = total + one.score
     return total
 
 
@@ -112,7 +128,7 @@ def _figures(score: Score) -> dict[str, Any]:
     }
 
 
-def _as_json(scored: list[tuple[Truth, Score]]) -> dict[str, Any]:
+def _as_json(scored: list[Scored]) -> dict[str, Any]:
     def counts(t: Tally) -> dict[str, int]:
         return {"true": t.true, "counted": t.counted, "paired": t.paired, "false": t.false, "missed": t.missed}
 
@@ -120,24 +136,25 @@ def _as_json(scored: list[tuple[Truth, Score]]) -> dict[str, Any]:
     return {
         "clips": [
             {
-                "clip": truth.clip,
-                **_figures(score),
-                "counts": {f"{group}/{direction}": counts(t) for (group, direction), t in score.rows.items()},
+                "clip": one.truth.clip,
+                **_figures(one.score),
+                "still_share": round(one.still, 4),
+                "counts": {f"{group}/{direction}": counts(t) for (group, direction), t in one.score.rows.items()},
             }
-            for truth, score in scored
+            for one in scored
         ],
         **_figures(total),
         "groups": {name: {"f1": round(t.f1, 4), **counts(t)} for name, t in total.groups.items()},
     }
 
 
-def _print(scored: list[tuple[Truth, Score]]) -> None:
+def _print(scored: list[Scored]) -> None:
     from edge_app.console.terminal import stdout, table
 
     out = stdout()
-    clips = table("clip", "true", "counted", "false", "missed", "F1", "any", "eff.")
-    for truth, score in scored:
-        clips.add_row(_short(truth.clip), *_cells(score))
+    clips = table("clip", "true", "counted", "false", "missed", "F1", "any", "eff.", "still")
+    for one in scored:
+        clips.add_row(_short(one.truth.clip), *_cells(one.score), f"{one.still:.0%}")
     clips.add_section()
     total = _sum(scored)
     clips.add_row("all", *_cells(total), style="bold")
@@ -151,9 +168,9 @@ def _print(scored: list[tuple[Truth, Score]]) -> None:
 
 
 def _short(clip: str) -> str:
-    """Return the name of a clip in at most 26 characters, so that the table fits 80 columns."""
+    """Return the name of a clip in at most 18 characters, so that the table fits 80 columns."""
     stem = Path(clip).stem
-    return stem if len(stem) <= 26 else stem[:25] + "…"
+    return stem if len(stem) <= 18 else stem[:17] + "…"
 
 
 def _cells(score: Score) -> list[str]:

@@ -83,6 +83,9 @@ class DetectorConfig(Table):
         description="Detect only in this part: left, top, right, bottom in 0..1 of the picture.",
         examples=[[0.0, 0.3, 1.0, 1.0]],
     )
+    motion: bool = Field(
+        default=True, description="Detect only while something moves, and every two seconds; false: in every frame."
+    )
 
     @field_validator("weak_score")
     @classmethod
@@ -303,7 +306,7 @@ _COUNTING: Final[Any] = {
         "rotation",
         "frozen_s",
     },
-    "detector": {"score", "weak_score", "same_iou", "any_iou", "region"},
+    "detector": {"score", "weak_score", "same_iou", "any_iou", "region", "motion"},
     "tracker": True,
     "lines": True,
     "counting": True,

@@ -2,6 +2,11 @@
 
 A frame is prepared and counted in the thread of the pipeline, and in between an engine detects in it, perhaps in
 another thread: `stages` lets the engines work on some frames while others are prepared and counted.
+
+A frame in which nothing moves goes without the engine: it is still. Whether a frame is, is decided twice. When it is
+prepared, `motion` compares it with the background. When its turn to be counted comes, the tracker may know of a vehicle
+on its way, and then the engine must see the frame after all. Both depend on the frames before alone, never on how fast
+an engine is, so that the same frames give the same crossings.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import numpy as np
 
 from edge_app.counting.line_counter import LineCounter
 from edge_app.counting.looks import Looks
+from edge_app.counting.motion import SQUARE, Motion, Seen
 from edge_app.counting.stage_times import StageTimes
 from edge_app.counting.strides import Strides
 from edge_app.counting.tracker import Tracker
@@ -26,6 +32,7 @@ from edge_app.records import (
     LABELS,
     Crossing,
     Detections,
+    FloatArray,
     Frame,
     FrameResult,
     Line,
@@ -43,19 +50,32 @@ COUNTING_REVISION: Final = 3
 another revision are told apart by their `config`."""
 
 
+_LAG: Final = 16
+"""Number of frames after which the vehicles of one are known for sure: eight engines have two each in progress. To wait
+for so many in any case keeps what `motion` learns independent of the number and the speed of the engines."""
+
+
 @dataclass(slots=True)
 class PreparedFrame:
     """A frame between the stages: given to an engine in one thread, then counted in another.
 
     picture: input of the engine. corner: x, y px of the frame at which the picture begins.
-    spent: s of work for its detections so far. outputs: of the engine, None before.
+    spent: s of work for its detections so far. number: of this frame, from 0. seen: what moves in it; None where that
+    is not asked. outputs: of the engine, None before, and for a frame that goes without it.
     """
 
     frame: Frame
     picture: Picture
     corner: tuple[int, int]
     spent: float
+    number: int
+    seen: Seen | None = None
     outputs: Outputs | None = None
+
+    @property
+    def still(self) -> bool:
+        """True where nothing moves."""
+        return self.seen is not None and self.seen.still
 
     def infer(self, engine: Engine) -> None:
         """Let an engine detect in the picture. Raises DetectorError."""
@@ -64,12 +84,22 @@ class PreparedFrame:
         self.spent += perf_counter() - began
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lesson:
+    """A counted frame that is to be learnt as background. vehicles: float32 (N, 4), those that drive, in squares."""
+
+    number: int
+    seen: Seen
+    vehicles: FloatArray
+
+
 class Pipeline:
     """The detector, the tracker and the lines of one road; used by one thread.
 
     classes: labels that are counted.
     band: half-width of the dead band around a line, in box extents across the line.
     region: the only part of the frame that the detector receives, so that vehicles are larger; None for all of it.
+    motion: tells which frames are still; None lets the engines see every frame.
     """
 
     def __init__(
@@ -81,10 +111,14 @@ class Pipeline:
         *,
         band: float,
         region: Region | None = None,
+        motion: Motion | None = None,
     ) -> None:
         self.detector, self._tracker, self._lines = detector, tracker, tuple(lines)
         self._counted = frozenset(classes)
-        self._band, self._region = band, region
+        self._band, self._region, self._motion = band, region, motion
+        self._lessons: deque[_Lesson] = deque()
+        self._prepared = 0
+        self._newest = Detections.empty()
         self._size = (0, 0)
         self._counters: tuple[LineCounter, ...] = ()
         self._duplicates_before = 0
@@ -105,36 +139,75 @@ class Pipeline:
     def process(self, frame: Frame) -> FrameResult:
         """Take one frame through all steps in this thread: `prepare`, `infer`, `count`. Raises DetectorError."""
         prepared = self.prepare(frame)
-        prepared.infer(self.detector.engines[0])
+        if self.must_infer(prepared):
+            prepared.infer(self.detector.engines[0])
         return self.count(prepared)
 
     def prepare(self, frame: Frame) -> PreparedFrame:
-        """Cut and scale a frame to the input of an engine."""
+        """Cut and scale a frame to the input of an engine, and look for motion in it; call it in order of the frames.
+
+        At most _LAG frames may be prepared and not counted yet.
+        """
         began = perf_counter()
         x0, y0, x1, y1 = region_px(self._region, frame.size)
         uncut = (x0, y0, x1, y1) == (0, 0, *frame.size)
         picture = self.detector.prepare(frame.image if uncut else frame.image[y0:y1, x0:x1])
-        return PreparedFrame(frame, picture, (x0, y0), perf_counter() - began)
+        prepared = PreparedFrame(frame, picture, (x0, y0), perf_counter() - began, self._prepared)
+        self._prepared += 1
+        if self._motion is not None:
+            self._look_for_motion(prepared, self._motion)
+        return prepared
+
+    def must_infer(self, prepared: PreparedFrame) -> bool:
+        """Return whether an engine must see a frame before it is counted; call it when all before it are counted.
+
+        A still frame is searched all the same while a vehicle may be on its way that the background does not show, and
+        after a change of size, since the newest detections are in px.
+        """
+        frame = prepared.frame
+        return not prepared.still or frame.size != self._size or self._tracker.expects_motion(frame.monotonic)
 
     def count(self, prepared: PreparedFrame) -> FrameResult:
-        """Decode, track and count a frame that an engine has processed; call it in the order of the frames."""
+        """Decode, track and count a frame that an engine has processed or need not; call it in order of the frames."""
         frame = prepared.frame
         if frame.size != self._size:
             self._build_line_counters(frame.size)
         began = perf_counter()
-        detections = self._detections(prepared)
+        searched = prepared.outputs is not None
+        if searched:
+            self._newest = self._detections(prepared)
+        detections = self._newest
         detected = perf_counter()
-        tracks = self._tracker.update(detections, frame.monotonic)
+        tracks = self._tracker.update(detections, frame.monotonic) if searched else self._tracker.rest(frame.monotonic)
         tracked = perf_counter()
         crossings = self._crossings(frame, tracks)
-        self._note_untracked(detections, frame.monotonic)
+        self._note_untracked(detections if searched else Detections.empty(), frame.monotonic)
         unseen = frozenset(line for line, looks in self._looks.items() if not looks.look(frame.monotonic))
         slow = frozenset(line for line, looks in self._looks.items() if looks.too_rare)
         counted = perf_counter()
-        self.times.add("detect", prepared.spent + detected - began)
+        self._note_vehicles(prepared)
+        if searched:
+            self.times.add("detect", prepared.spent + detected - began)
         self.times.add("track", tracked - detected)
         self.times.add("count", counted - tracked)
-        return FrameResult(frame, detections, tracks, crossings, unseen, slow)
+        return FrameResult(frame, detections, tracks, crossings, unseen, slow, still=not searched)
+
+    def _look_for_motion(self, prepared: PreparedFrame, motion: Motion) -> None:
+        began = perf_counter()
+        while self._lessons and self._lessons[0].number <= prepared.number - 2 * _LAG:
+            lesson = self._lessons.popleft()
+            later = (one.vehicles for one in self._lessons if one.number <= prepared.number - _LAG)
+            motion.learn(lesson.seen, np.concatenate([lesson.vehicles, *later]))
+        prepared.seen = motion.look(prepared.picture.brightness(SQUARE), prepared.frame.monotonic)
+        self.times.add("motion", perf_counter() - began)
+
+    def _note_vehicles(self, prepared: PreparedFrame) -> None:
+        """Keep what a counted frame teaches about the background: what no vehicle in motion covers."""
+        if prepared.seen is None:
+            return
+        driving = self._tracker.driving() - np.tile(prepared.corner, 2).astype(np.float32)
+        squares = prepared.picture.to_input(driving) / np.float32(SQUARE)
+        self._lessons.append(_Lesson(prepared.number, prepared.seen, squares))
 
     def _build_line_counters(self, size: tuple[int, int]) -> None:
         """Place the lines in px: they are given in parts of the frame, and a camera may return with another size."""

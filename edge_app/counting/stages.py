@@ -5,7 +5,8 @@ r"""Take frames through a pipeline in stages, several at once, and return the re
 
 The thread that calls `next` prepares and counts; each engine has a thread that does nothing but inference and finds
 its next picture ready. So no core idles while a frame is being tracked; and since an engine releases Python's lock, the
-other work has that lock for itself.
+other work has that lock for itself. A still frame goes past the engines, unless the tracker asks for it when its turn
+to be counted has come.
 """
 
 from __future__ import annotations
@@ -25,16 +26,24 @@ from edge_app.system.threads import Latest, Worker
 
 _AHEAD = 2
 """Frames in progress for each engine: one in inference and one ready, so that the engine never waits."""
+_ALWAYS_BUSY = 150
+"""Frames in a row that find the engines busy until one more is loaded: they are too slow for the source, not only now
+and then."""
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """A frame in progress. began: s. fault: the exception that its engine raised."""
+    """A frame in progress. began: s. done: no engine has it before it. fault: the exception that its engine raised."""
 
     prepared: PreparedFrame
     began: float
-    done: bool = False
+    done: bool = True
     fault: BaseException | None = None
+
+    @property
+    def is_unseen(self) -> bool:
+        """True for a frame that no engine has had."""
+        return self.fault is None and self.prepared.outputs is None
 
 
 class Stages:
@@ -42,17 +51,31 @@ class Stages:
 
     One thread calls `next`; the builder of this object starts and joins the `workers`.
     failed: called when a worker itself dies; an exception of an engine comes out of `next` instead.
+    load_all: load all engines at once, as for a recording, which is counted as fast as they can.
     """
 
-    def __init__(self, frames: Latest[Frame], pipeline: Pipeline, failed: Callable[[str, BaseException], None]) -> None:
+    def __init__(
+        self,
+        frames: Latest[Frame],
+        pipeline: Pipeline,
+        failed: Callable[[str, BaseException], None],
+        *,
+        load_all: bool = False,
+    ) -> None:
         self._frames, self._pipeline = frames, pipeline
         engines = pipeline.detector.engines
-        self._limit = _AHEAD * len(engines)
+        self._called = [threading.Event() for _ in engines]
+        self._busy = 0
+        self._closed = False
         self._todo: SimpleQueue[_Job | None] = SimpleQueue()
         self._in_progress: deque[_Job] = deque()
         self.workers = tuple(
-            Worker(f"engine {n}", partial(self._run_engine, engine), failed) for n, engine in enumerate(engines, 1)
+            Worker(f"engine {n}", partial(self._run_engine, engine, called), failed)
+            for n, (engine, called) in enumerate(zip(engines, self._called, strict=True), 1)
         )
+        for engine, called in zip(engines, self._called, strict=True):
+            if engine.loaded or load_all:
+                called.set()
 
     @property
     def finished(self) -> bool:
@@ -68,13 +91,20 @@ class Stages:
             if self._has_room and (frame := self._frames.get(0)) is not None:
                 self._begin(frame)
             elif self._is_ready:
-                return self._finish(self._in_progress.popleft())
+                job = self._in_progress[0]
+                if job.is_unseen and self._pipeline.must_infer(job.prepared):
+                    self._infer(job)
+                else:
+                    return self._finish(self._in_progress.popleft())
             else:
                 break
         return None
 
     def close(self) -> None:
         """End the workers after their present job; leave jobs that no engine has begun."""
+        self._closed = True
+        for called in self._called:
+            called.set()
         try:
             while True:
                 self._todo.get_nowait()
@@ -84,7 +114,7 @@ class Stages:
 
     @property
     def _has_room(self) -> bool:
-        return len(self._in_progress) < self._limit
+        return len(self._in_progress) < _AHEAD * sum(called.is_set() for called in self._called)
 
     @property
     def _is_ready(self) -> bool:
@@ -101,7 +131,22 @@ class Stages:
         began = perf_counter()
         job = _Job(self._pipeline.prepare(frame), began)
         self._in_progress.append(job)
+        if not job.prepared.still:
+            self._infer(job)
+
+    def _infer(self, job: _Job) -> None:
+        self._busy = self._busy + 1 if any(not other.done for other in self._in_progress) else 0
+        if self._busy >= _ALWAYS_BUSY:
+            self._call_engine()
+        job.done = False
         self._todo.put(job)
+
+    def _call_engine(self) -> None:
+        """Let one more engine load and work, if there is one."""
+        self._busy = 0
+        waiting = [called for called in self._called if not called.is_set()]
+        if waiting:
+            waiting[0].set()
 
     def _finish(self, job: _Job) -> FrameResult:
         if job.fault is not None:
@@ -110,7 +155,10 @@ class Stages:
         self._pipeline.times.add("latency", perf_counter() - job.began)
         return result
 
-    def _run_engine(self, engine: Engine, _stop: threading.Event) -> None:
+    def _run_engine(self, engine: Engine, called: threading.Event, _stop: threading.Event) -> None:
+        called.wait()
+        if not engine.loaded and not self._closed:
+            engine.load()
         # Only `close` ends this loop, not the event: frames in progress when all threads are asked to stop still count.
         while (job := self._todo.get()) is not None:
             try:
@@ -120,3 +168,4 @@ class Stages:
             with self._frames.changed:
                 job.done = True
                 self._frames.changed.notify_all()
+            del job  # its frame must not stay in memory while this thread waits

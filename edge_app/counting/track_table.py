@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.counting import boxes, motion
+from edge_app.counting import boxes, kalman
 from edge_app.records import LABELS, Detections, FloatArray, Tracks
 
 
 class TrackTable:
     """Tracks alive, confirmed or not. Places and sizes are in px, times in s.
 
-    position, velocity, variance: of the centre, as filtered (`motion`). size: width and height, smoothed.
+    ids: in the order in which they began. numbers: under which they leave the tracker, 0 until confirmed.
+    position, velocity, variance: of the centre, as filtered (`kalman`). size: width and height, smoothed.
     course: px/s, smoothed velocity while it moved, also of a vehicle that stands by now.
     origin, born: where and when it began to move. last_position: at the last detection. path_length: of late.
     first_seen, last_seen: times of the first and the last detection. hits: number of detections, evidence: sum of their
@@ -28,8 +29,9 @@ class TrackTable:
     """
 
     def __init__(self) -> None:
-        self._next_id = 1
+        self._next_id = self._next_number = 1
         self.ids = np.empty(0, np.int64)
+        self.numbers = np.empty(0, np.int64)
         self.position = np.empty((0, 2), np.float32)
         self.velocity = np.empty((0, 2), np.float32)
         self.size = np.empty((0, 2), np.float32)
@@ -63,6 +65,7 @@ class TrackTable:
             return
         rows = _first_rows(found, detections, time) | {
             "ids": np.arange(self._next_id, self._next_id + n),
+            "numbers": np.zeros(n, np.int64),
             "first_seen": np.full(n, time),
             "place": detections.boxes[found],
             "stays_since": np.full(n, time),
@@ -75,6 +78,11 @@ class TrackTable:
         for name, values in rows.items():
             setattr(self, name, np.concatenate([getattr(self, name), values]))
         self._next_id += n
+
+    def number(self, rows: NDArray[np.intp]) -> None:
+        """Number these tracks, confirmed just now: how many doubtful ones there were must not show."""
+        self.numbers[rows] = np.arange(self._next_number, self._next_number + len(rows))
+        self._next_number += len(rows)
 
     def renew(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
         """Begin unconfirmed tracks anew with these detections, except for what is known of where and since when."""
@@ -89,7 +97,8 @@ class TrackTable:
 
     def swap(self, new: int, old: int, time: float) -> None:
         """Make the row `new` the continuation of the row `old`, and that a track without a past."""
-        self.ids[[new, old]] = self.ids[[old, new]]
+        for names in (self.ids, self.numbers):
+            names[[new, old]] = names[[old, new]]
         for sums in (self.votes, self.evidence, self.hits):
             sums[new] += sums[old]
         for past in (self.origin, self.born, self.first_seen, self.path_length):
@@ -103,7 +112,7 @@ class TrackTable:
         """Return these rows as the record that leaves the tracker."""
         position, half = self.position[rows], self.size[rows] / 2
         return Tracks(
-            ids=self.ids[rows],
+            ids=self.numbers[rows],
             boxes=np.concatenate([position - half, position + half], axis=1),
             centroids=position,
             velocities=self.velocity[rows],
@@ -138,7 +147,7 @@ def _first_rows(found: NDArray[np.intp], detections: Detections, time: float) ->
         "position": centres,
         "velocity": np.zeros((n, 2), np.float32),
         "size": boxes.sides(places),
-        "variance": np.tile(motion.UNKNOWN, (n, 1)),
+        "variance": np.tile(kalman.UNKNOWN, (n, 1)),
         "course": np.zeros((n, 2), np.float32),
         "origin": centres,
         "last_position": centres,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.counting import boxes, handover, motion, standing
+from edge_app.counting import boxes, handover, kalman, standing
 from edge_app.counting.association import MOVING, associate, greedy
 from edge_app.counting.track_table import TrackTable, vote_weights
 from edge_app.records import Detections, FloatArray, Tracks
@@ -86,7 +86,7 @@ class Tracker:
         table = self._table
         last = time if self._time is None else self._time
         self._time = time = max(time, last)  # time that stands or steps back is no time passed
-        motion.predict(table.position, table.velocity, table.variance, time - last)
+        kalman.predict(table.position, table.velocity, table.variance, time - last)
         hidden = last - table.last_seen > self._patience()
         strong = detections.scores >= self.settings.strong
         tracks, found = self._associate(np.flatnonzero(~hidden), detections, np.flatnonzero(strong))
@@ -100,6 +100,48 @@ class Tracker:
         self._hold_standing(time)
         self._drop_lost(time)
         self._start(self._without_ghosts(new, detections, time), detections, time)
+        return self._confirmed_tracks(time)
+
+    def rest(self, time: float) -> Tracks:
+        """Return the confirmed tracks after a frame at `time`, s, in which nothing moves and the network did not run.
+
+        Nothing moved, so every vehicle that was detected in the frame before is still where it was: its track neither
+        ages nor drifts, and its detection still holds; but it gains nothing by which it could be confirmed, for nobody
+        saw it again. A track that was undetected in the frame before stays so: its time goes on and its patience ends
+        as in any other frame. No track begins.
+        """
+        table = self._table
+        last = time if self._time is None else self._time
+        self._time = time = max(time, last)
+        there = table.last_seen == last
+        place = table.position[there], table.variance[there]
+        kalman.predict(table.position, table.velocity, table.variance, time - last)
+        table.position[there], table.variance[there] = place
+        table.last_seen[there] = time
+        self._hold_standing(time)
+        self._drop_lost(time)
+        return self._confirmed_tracks(time)
+
+    def expects_motion(self, time: float) -> bool:
+        """Return whether a vehicle may be on its way at `time`, s, so that the next frame must be searched for it.
+
+        It may where a confirmed track does not stand and is not lost yet, and where an unconfirmed one is new or has
+        begun to move. One that has stayed where it appeared is no vehicle in motion.
+        """
+        table = self._table
+        left = boxes.lengths(table.position - table.origin) >= self.settings.displacement / 2 * boxes.sizes(table.size)
+        open_ = table.confirmed | left | (time - table.first_seen <= _WAITING_S)
+        return bool((open_ & ~table.stands & (time - table.last_seen <= self._patience())).any())
+
+    def driving(self) -> FloatArray:
+        """Return the boxes, float32 (N, 4) px, of the vehicles that drive: confirmed, not standing, not lost."""
+        table, time = self._table, self._time or 0.0
+        rows = np.flatnonzero(table.confirmed & ~table.stands & (time - table.last_seen <= self.settings.lost_s))
+        position, half = table.position[rows], table.size[rows] / 2
+        return np.concatenate([position - half, position + half], axis=1)
+
+    def _confirmed_tracks(self, time: float) -> Tracks:
+        table = self._table
         return table.tracks(np.flatnonzero(table.confirmed & (time - table.last_seen <= self.settings.coast_s)), time)
 
     def _associate(
@@ -122,7 +164,7 @@ class Tracker:
 
     def _correct_motion(self, tracks: NDArray[np.intp], found: FloatArray, time: float) -> None:
         table = self._table
-        variance, gain, rate = motion.corrected(table.variance[tracks])
+        variance, gain, rate = kalman.corrected(table.variance[tracks])
         error = boxes.centres(found) - table.position[tracks]
         table.position[tracks] += gain * error
         table.velocity[tracks] += rate * error
@@ -219,11 +261,12 @@ class Tracker:
             & (displacement >= required * size)
             & (displacement >= s.straightness * table.path_length[tracks])
         )
-        new = tracks[table.confirmed[tracks] & ~before]
+        new = np.sort(tracks[table.confirmed[tracks] & ~before])
         if len(new):
             on_vehicles = self._on_vehicles(new, time)
             table.confirmed[new] = ~on_vehicles
             new = new[~on_vehicles]
+            table.number(new)
         return new
 
     def _on_vehicles(self, tracks: NDArray[np.intp], time: float) -> NDArray[np.bool_]:
@@ -286,7 +329,7 @@ class Tracker:
         pairs = greedy(rows.tolist(), columns.tolist())
         tracks, found = hidden[pairs[0]], new[pairs[1]]
         known = table.confirmed[tracks]
-        table.variance[tracks] = motion.RETURNED
+        table.variance[tracks] = kalman.RETURNED
         self._correct(tracks[known], found[known], detections, time)
         table.renew(tracks[~known], found[~known], detections, time)
         return np.delete(new, pairs[1])

@@ -29,6 +29,15 @@ class Outputs:
 class Engine(Protocol):
     """One interpreter of a network, used by one thread at a time."""
 
+    @property
+    def loaded(self) -> bool:
+        """Return whether it has its memory already, and can infer at once."""
+        ...
+
+    def load(self) -> None:
+        """Take the memory that inference needs. Raises DetectorError: when the runtime fails."""
+        ...
+
     def infer(self, picture: Picture) -> Outputs:
         """Run the network on a picture. Raises DetectorError: when the runtime fails."""
         ...
@@ -39,7 +48,10 @@ class Detector(Protocol):
 
     @property
     def engines(self) -> Sequence[Engine]:
-        """Return the engines: each gives the same outputs for a picture, and all may work at once."""
+        """Return the engines: each gives the same outputs for a picture, and all may work at once.
+
+        The first is loaded; the others may wait until the first alone is too slow.
+        """
         ...
 
     def prepare(self, image: Image) -> Picture:

@@ -65,25 +65,34 @@ def _hidden_info_lines() -> Iterator[None]:
 
 
 class TfliteEngine:
-    """One interpreter with its own threads.
+    """One interpreter with its own threads, which takes its memory when it is loaded.
 
     content: of the model file at `path`. threads: their number. min_score: lowest raw score in the outputs.
     wanted: bool (C,), the labels in the outputs.
-    Raises DetectorError: when the model does not load or does not fit its manifest.
     """
 
     def __init__(
         self, content: bytes, manifest: Manifest, path: Path, threads: int, min_score: float, wanted: NDArray[np.bool_]
     ) -> None:
+        self._content, self._manifest, self._path, self._threads = content, manifest, path, threads
+        self._min_score, self._wanted = min_score, wanted
+        self._runtime: Any = None
+
+    @property
+    def loaded(self) -> bool:
+        return self._runtime is not None
+
+    def load(self) -> None:
+        """Build the interpreter. Raises DetectorError: when the model does not load or does not fit its manifest."""
         try:
-            self._runtime = _interpreter(content, threads)
+            runtime = _interpreter(self._content, self._threads)
         except (ValueError, RuntimeError, MemoryError) as error:
             reason = str(error).splitlines()[0]
-            raise DetectorError(f"the runtime cannot load the model {path}: {reason}") from error
-        self._min_score, self._wanted = min_score, wanted
-        self._input = _input_index(self._runtime, manifest, path)
-        self._codes, self._scores = _output_indices(self._runtime, manifest, path)
-        self._runtime.invoke()  # the first one is slow
+            raise DetectorError(f"the runtime cannot load the model {self._path}: {reason}") from error
+        self._input = _input_index(runtime, self._manifest, self._path)
+        self._codes, self._scores = _output_indices(runtime, self._manifest, self._path)
+        runtime.invoke()  # the first one is slow
+        self._runtime = runtime
 
     def infer(self, picture: Picture) -> Outputs:
         """Run the network on a picture. Raises DetectorError: when the runtime fails."""
@@ -97,6 +106,8 @@ class TfliteEngine:
 
     def invoke(self, pixels: Image) -> None:
         """Run one bare inference on uint8 (1, h, w, 3) and leave the outputs: the reference of `bench`."""
+        if self._runtime is None:
+            self.load()
         self._runtime.set_tensor(self._input, pixels)
         self._runtime.invoke()
 
@@ -113,8 +124,9 @@ class TfliteDetector:
     """Detector with an int8 SSD model.
 
     model: .tflite file with its .json beside it; None for the default model.
-    engines: number of interpreters, for as many pictures at once. threads: of each interpreter. On the same cores two
-    engines with one thread each do more than one with two, whose threads wait for each other at every layer.
+    engines: number of interpreters, for as many pictures at once, each 14 MB; the first is loaded, others on demand.
+    threads: of each interpreter. On the same cores two engines with one thread each do more than one with two, whose
+    threads wait for each other at every layer.
     score: lowest score of a detection, 0..1. same_iou, any_iou: see `ssd.suppress`.
     Raises DetectorError: when model, manifest or runtime do not fit.
     """
@@ -141,6 +153,7 @@ class TfliteDetector:
         self.engines = tuple(
             TfliteEngine(content, self.manifest, self.path, threads, min_score, wanted) for _ in range(engines)
         )
+        self.engines[0].load()
         self._anchors = anchors(self.manifest.input.width, self.manifest.input.height, self.manifest.layers)
 
     def detect(self, image: Image) -> Detections:

@@ -78,7 +78,12 @@ class Harvester:
         self._last_warning: tuple[str, str] = ("", "")
 
     def choose(self, result: FrameResult) -> Candidate | None:
-        """Score one more frame; when a span of time is over, return its best frame."""
+        """Score one more frame; when a span of time is over, return its best frame.
+
+        A still frame teaches nothing new, and its detections are those of another one.
+        """
+        if result.still:
+            return None
         score = self._uncertainty.score(result)
         return self._span.offer(result.frame.monotonic, score.worth, Candidate(result, score))
 

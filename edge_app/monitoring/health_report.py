@@ -51,9 +51,10 @@ class HealthReport:
     def __init__(self) -> None:
         self._started_at = time.monotonic()
         self._rate = RateMeter(over_s=0, started=self._started_at)
+        self._frames = self._still = 0
 
     def health(self) -> Health:
-        """Return the health message of this moment; the frame rate is that since the call before."""
+        """Return the health message of this moment; frame rate and still frames are those since the call before."""
         components = self.components
         device, ledger = readings(components.folder), components.ledger
         detect = components.pipeline.times.percentiles().get("detect")
@@ -62,6 +63,7 @@ class HealthReport:
             uptime_s=round(time.monotonic() - self._started_at, 1),
             frames_per_s=round(self._rate.update(components.service.frames, time.monotonic()), 2),
             frames_dropped=components.service.dropped,
+            still_share=self._still_share(),
             inference_ms=Percentiles(p50=round(detect.p50, 2), p95=round(detect.p95, 2)) if detect else None,
             unsent=components.publisher.unsent,
             lost=ledger.dropped,
@@ -81,6 +83,11 @@ class HealthReport:
             limits=[redacted(limit) for limit in (*components.publisher.limits, *self._storage(), *_missing_log())],
             problem=redacted(self.problem),
         )
+
+    def _still_share(self) -> float:
+        service, frames, still = self.components.service, self._frames, self._still
+        self._still, self._frames = service.frames_still, service.frames
+        return round(min(1.0, (self._still - still) / max(1, self._frames - frames)), 3)
 
     @property
     def problem(self) -> str:

@@ -83,6 +83,7 @@ class _MetricsCollector(Collector):
         age = service.heart.age("frame")
         last = time.time() - age if math.isfinite(age) else 0.0
         yield _counter("frames_processed", "Frames that were processed.", service.frames)
+        yield _counter("frames_still", "Processed frames in which nothing moved: no inference.", service.frames_still)
         yield _counter("frames_dropped", "Frames that were replaced by newer ones unprocessed.", service.dropped)
         yield _gauge("last_frame_timestamp_seconds", "UTC time of the last processed frame, 0 before any.", last)
         yield _state_set(
@@ -100,7 +101,7 @@ class _MetricsCollector(Collector):
     def _stages(self) -> Metric:
         family = HistogramMetricFamily(
             "edge_app_stage_seconds",
-            "Time for a frame: detect (inference, pre- and postprocessing), track, count, latency (all, waits too).",
+            "Time for a frame: motion, detect (inference and what belongs to it), track, count, latency (all).",
             labels=["stage"],
         )
         for stage, spent in self._components.pipeline.times.histograms().items():

@@ -69,6 +69,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "uptime_s": 7491.4,
         "frames_per_s": 15.0,
         "frames_dropped": 0,
+        "still_share": 0.83,
         "inference_ms": {"p50": 17.1, "p95": 19.8},
         "unsent": 0,
         "lost": 0,

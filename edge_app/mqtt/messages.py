@@ -170,6 +170,9 @@ class Health(Payload):
     uptime_s: float = Field(default=0, description="Since the start of the program")
     frames_per_s: float = Field(description="Frames that were processed")
     frames_dropped: NonNegativeInt = Field(description="Frames since the start that came and were not processed")
+    still_share: float = Field(
+        default=0, ge=0, le=1, description="Share of the processed frames in which nothing moved: no inference"
+    )
     inference_ms: Percentiles | None = Field(default=None, description="Time of an inference; null before the first")
     unsent: NonNegativeInt = Field(description="Closed intervals waiting for the broker's acknowledgement")
     lost: NonNegativeInt = Field(

@@ -23,6 +23,7 @@ from typing import Final
 import numpy as np
 
 from edge_app.counting.line_counter import LineCounter
+from edge_app.counting.motion import SQUARE, Motion
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.stage_times import Percentiles, StageTimes
 from edge_app.counting.tracker import Tracker
@@ -46,6 +47,7 @@ _CROWD_PASSES_S: Final = 4.0
 STREET_S: Final = 10.0
 """Length of the recorded street, s."""
 _WARM_UP_S: Final = 0.2
+_STILL_FRAMES: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Throughput:
     ratio, side_by_side_ratio: of the pipeline to each of the others, medians of the ratios of the turns.
     stages: times of the frames; "latency" is from the slot to the crossings.
     crowd: times of tracking and counting CROWD vehicles together.
+    still: times of a frame in which nothing moves, after decoding.
     rss_mb: resident memory of the pipeline alone, MB of 10^6 bytes.
     """
 
@@ -70,6 +73,7 @@ class Throughput:
     side_by_side_ratio: float
     stages: Mapping[str, Percentiles]
     crowd: Percentiles
+    still: Percentiles
     rss_mb: float
 
 
@@ -101,7 +105,8 @@ def measure(
 ) -> Throughput:
     """Measure pipeline and interpreters in turns and return rates and times.
 
-    source: loops, and is closed at the end. detector: of the pipeline.
+    source: loops, and is closed at the end. pipeline: without motion, so that every frame needs an inference.
+    detector: of the pipeline.
     bare: builds a detector whose only engine has as many threads as `detector` has engines.
     seconds: about the time of all turns. rounds: turns of each.
     stop: ends the measurement early with the turns so far when it is set.
@@ -127,6 +132,7 @@ def measure(
         side_by_side_ratio=median(a / b for a, b in zip(turns.pipeline, turns.side_by_side, strict=True)),
         stages=pipeline.times.percentiles(),
         crowd=crowd(),
+        still=still((source.status.width, source.status.height), detector),
         rss_mb=rss,
     )
 
@@ -201,6 +207,18 @@ def crowd() -> Percentiles:
         counter.update(tracker.update(detections, index / _CROWD_RATE), index / _CROWD_RATE)
         times.add("crowd", perf_counter() - began)
     return times.percentiles()["crowd"]
+
+
+def still(size: tuple[int, int], detector: TfliteDetector) -> Percentiles:
+    """Return the times, ms, of preparing frames of this width and height, px, and of looking for motion in them."""
+    random, motion, times = np.random.default_rng(1), Motion(), StageTimes()
+    image = random.integers(0, 255, (size[1], size[0], 3), np.uint8)
+    for index in range(_STILL_FRAMES):
+        began = perf_counter()
+        squares = detector.prepare(image).brightness(SQUARE)
+        motion.learn(motion.look(squares, index / _CROWD_RATE), np.empty((0, 4), np.float32))
+        times.add("still", perf_counter() - began)
+    return times.percentiles()["still"]
 
 
 def _crowd_detections() -> Iterator[Detections]:

@@ -36,12 +36,14 @@ _END_S = 5.0
 class Replay:
     """Result of counting a recording.
 
-    crossings: in the order in which they were confirmed. size: width and height, px. fps: of the recording.
+    crossings: in the order in which they were confirmed. still: number of frames without inference.
+    size: width and height, px. fps: of the recording.
     wall_s: time that counting took, s. warning: status detail of the source, empty when all is well.
     """
 
     crossings: tuple[Crossing, ...]
     frames: int
+    still: int
     size: tuple[int, int]
     fps: float
     wall_s: float
@@ -89,7 +91,7 @@ def staged(frames: Latest[Frame], pipeline: Pipeline) -> Iterator[Callable[[], F
     When the context ends, the engines stop and frames that are still in progress are left.
     """
     faults: list[BaseException] = []
-    stages = Stages(frames, pipeline, lambda _name, fault: faults.append(fault))
+    stages = Stages(frames, pipeline, lambda _name, fault: faults.append(fault), load_all=True)
 
     def next_result() -> FrameResult | None:
         while not stages.finished and not faults:
@@ -121,15 +123,15 @@ def count_recording(
     Raises SourceError, DetectorError: when reading or detecting fails.
     """
     crossings: list[Crossing] = []
-    frames, size = 0, (0, 0)
+    frames, still, size = 0, 0, (0, 0)
     began = time.perf_counter()
     with decoded(source, pipeline.times) as slot, staged(slot, pipeline) as next_result:
         while not stop.is_set() and (result := next_result()) is not None:
             crossings += result.crossings
-            frames, size = frames + 1, result.frame.size
+            frames, still, size = frames + 1, still + result.still, result.frame.size
             on_frame(result)
         warning = source.status.detail
-    return Replay(tuple(crossings), frames, size, source.rate, time.perf_counter() - began, warning)
+    return Replay(tuple(crossings), frames, still, size, source.rate, time.perf_counter() - began, warning)
 
 
 def totals(crossings: Sequence[Crossing], lines: Sequence[Line], classes: Sequence[str]) -> Mapping[str, Counts]:
@@ -150,6 +152,7 @@ def result(
         "height": replay.size[1],
         "fps": replay.fps,
         "frames": replay.frames,
+        "frames_still": replay.still,
         "model": {"file": model.file, "sha256": model.sha256, "input": [model.input.width, model.input.height]},
         "lines": [{"id": line.id, "start": line.start, "end": line.end} for line in lines],
         "events": [

@@ -29,8 +29,8 @@ cv2.setLogLevel(0)  # silent
 
 _SHORT_ANALYSIS_US = 500_000
 _LARGE_PX = 1920 * 1080
-"""Up to this many pixels one thread decodes a file faster than it is counted; several threads cost a third more of the
-processor."""
+"""Up to this many pixels one thread decodes a video faster than it is counted; several threads cost a third more of the
+processor, and each keeps pictures of its own."""
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
 """First bytes of JPEG, PNG, BMP and TIFF; those of WebP are looked for apart."""
 _STAYS = 3
@@ -109,9 +109,13 @@ def _open_video(path: Path) -> cv2.VideoCapture:
     # ends the process (SIGSEGV).
     with _ffmpeg_options(""), utf8_name(path) as name:
         capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-        if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > _LARGE_PX:
+        if _is_large(capture):
             capture.open(name, cv2.CAP_FFMPEG)
     return capture
+
+
+def _is_large(capture: cv2.VideoCapture) -> bool:
+    return capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > _LARGE_PX
 
 
 def _why_no_picture(path: Path, capture: cv2.VideoCapture) -> str:
@@ -188,7 +192,9 @@ def open_url(
             raise SourceError(fault)
         options = f"rtsp_transport;{way}|timeout;{round(read_timeout_s * 1e6)}"
         with _ffmpeg_options(options + (f"|analyzeduration;{_SHORT_ANALYSIS_US}" if quick else "")):
-            capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, times)
+            capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*times, cv2.CAP_PROP_N_THREADS, 1])
+            if _is_large(capture):
+                capture.open(url, cv2.CAP_FFMPEG, times)
         if capture.grab():
             return Capture(capture, rotation), way
         capture.release()

@@ -199,3 +199,38 @@ def test_close_leaves_frames_that_no_engine_has_begun_and_ends_the_engines() -> 
     hold.set()
     join_all(stages.workers, LONG)
     assert worked == [0]
+
+
+def test_a_further_engine_is_loaded_when_the_first_is_always_busy() -> None:
+    """Each of 151 frames comes while the only engine is held with the one before it."""
+    held, observed = threading.Semaphore(0), observed_frames(12.0)
+
+    def hold(_number: int) -> None:
+        assert held.acquire(timeout=LONG)
+
+    first = ScriptedEngine(hold)
+    second = ScriptedEngine(loaded=False)
+    slot, offered = Latest[Frame](), frames(observed, Sensor())
+    with running(slot, pipeline(Scripted(observed, [first, second]))) as stages:
+        for number, frame in enumerate(offered[:151]):
+            assert not second.loaded
+            slot.put(frame)
+            assert stages.next(0) is None
+            if 0 < number < 150:
+                held.release()
+                result = stages.next(LONG)
+                assert result is not None
+                assert result.frame.index == number - 1
+        wait(second.ready)
+        held.release(2)
+
+
+def test_an_engine_that_is_fast_enough_stays_the_only_one() -> None:
+    observed = observed_frames()
+    detector = Scripted(observed, [ScriptedEngine(), ScriptedEngine(loaded=False)])
+    slot = Latest[Frame]()
+    with running(slot, pipeline(detector)) as stages:
+        for frame in frames(observed, Sensor()):
+            slot.put(frame)
+            assert stages.next(LONG) is not None
+    assert not detector.engines[1].loaded

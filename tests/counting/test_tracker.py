@@ -154,8 +154,8 @@ def test_a_queue_of_vehicles_keeps_its_order(fps: float) -> None:
     queue = [straight((-0.1 - 0.15 * n, 0.5), (1.1 - 0.15 * n, 0.5), 0, 6) for n in range(3)]
     shown = track(Sensor(fps=fps, noise=0.02).observe(queue, 6))
     assert len(ids(shown)) == 3
-    last = [t for t in shown if len(t) == 3][-1]
-    assert last.ids[np.argsort(-last.centroids[:, 0])].tolist() == sorted(last.ids.tolist())
+    orders = [t.ids[np.argsort(-t.centroids[:, 0])].tolist() for t in shown if len(t) == 3]
+    assert orders.count(orders[0]) == len(orders) > fps
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])

@@ -24,11 +24,24 @@ DOWN = straight((0.5, 0.0), (0.5, 1.0), 0.0, 4.0)
 
 
 class ScriptedEngine:
-    """Engine that returns the number that the picture carries, after it has called `work` with it."""
+    """Engine that returns the number that the picture carries, after it has called `work` with it.
 
-    def __init__(self, work: Callable[[int], None] | None = None) -> None:
+    loaded: False for one that is to be loaded first.
+    """
+
+    def __init__(self, work: Callable[[int], None] | None = None, *, loaded: bool = True) -> None:
+        self.ready = threading.Event()
+        if loaded:
+            self.ready.set()
         self._work = work or (lambda _number: None)
         self.threads: set[str] = set()
+
+    @property
+    def loaded(self) -> bool:
+        return self.ready.is_set()
+
+    def load(self) -> None:
+        self.ready.set()
 
     def infer(self, picture: Picture) -> Outputs:
         self.threads.add(threading.current_thread().name)

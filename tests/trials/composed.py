@@ -145,7 +145,7 @@ def frames_of(scene: Scene, road: Image, seed: int) -> Iterator[Frame]:
     for index in range(round(scene.seconds * FPS)):
         time, canvas = index / FPS, road.astype(np.float32)
         for actor in scene.actors:
-            _paint(canvas, actor.cutout, actor.x(time), actor.y, actor.opacity(time))
+            paint(canvas, actor.cutout, actor.x(time), actor.y, actor.opacity(time))
         for x0, y0, x1, y1 in (tuple(map(round, cover)) for cover in scene.covers):
             part = canvas[y0:y1, x0:x1]
             part[:] = np.random.default_rng(5).normal(110, 12, (*part.shape[:2], 1))
@@ -167,7 +167,7 @@ def _burn_in(canvas: FloatArray, text: str, place: tuple[float, float]) -> None:
     part[:] = board[: part.shape[0], : part.shape[1]]
 
 
-def _paint(canvas: FloatArray, cutout: Cutout, x: float, y: float, opacity: float) -> None:
+def paint(canvas: FloatArray, cutout: Cutout, x: float, y: float, opacity: float) -> None:
     h, w = cutout.image.shape[:2]
     left, top = round(x - w / 2), round(y - h / 2)
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + w, canvas.shape[1]), min(top + h, canvas.shape[0])

@@ -30,7 +30,7 @@ from tests.support.rtsp_server import RtspServer, why_not
 from tests.support.videos import ffmpeg
 
 EVERY_S = 10.0
-MOST_MB, RISE_MB, FIRST_S = 170.0, 2.0, 2.0
+MOST_MB, RISE_MB, FIRST_S = 120.0, 2.0, 2.0
 """Targets: resident memory, its growth in the last third, and the first frame after the start."""
 CONFIG = """
 device = {{ site = "test-site", device = "soak-{name}" }}
