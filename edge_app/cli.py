@@ -22,7 +22,22 @@ from types import FrameType
 from typing import Final
 
 from edge_app import __version__
-from edge_app.commands import bench, check, config, count, demo, evaluate, harvest, lines, run, setup, snapshot, watch
+from edge_app.commands import (
+    bench,
+    check,
+    config,
+    count,
+    demo,
+    evaluate,
+    harvest,
+    lines,
+    predict,
+    run,
+    serve,
+    setup,
+    snapshot,
+    watch,
+)
 from edge_app.errors import ConfigError, DetectorError, EdgeAppError
 from edge_app.system.names import clean
 from edge_app.system.redaction import redacted
@@ -33,6 +48,8 @@ COMMANDS: Final = {
     "demo": demo,
     "count": count,
     "evaluate": evaluate,
+    "predict": predict,
+    "serve": serve,
     "harvest": harvest,
     "setup": setup,
     "check": check,

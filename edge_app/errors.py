@@ -41,6 +41,10 @@ class MetricsError(EdgeAppError, OSError):
     """Metrics cannot be served: the port is taken, or the address is not one of this machine."""
 
 
+class ServeError(EdgeAppError, OSError):
+    """The detector cannot be served: the port is taken, or the folder of its jobs cannot be used."""
+
+
 class BrokerError(EdgeAppError, ConnectionError):
     """The MQTT broker cannot be reached or refuses the connection."""
 

@@ -6,7 +6,7 @@ import argparse
 import re
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bins", type=int, choices=(1, 5, 15, 60), metavar="MINUTES", help="length of a bin: 1, 5, 15 (default) or 60"
     )
     parser.add_argument("--annotate", metavar="OUT.mp4", type=Path, help="write a video with boxes, lines and totals")
+    parser.add_argument(
+        "--progress", action="store_true", help="tell the progress as JSON lines on stderr, for another program"
+    )
 
 
 def _time_of_day(text: str) -> datetime:
@@ -71,7 +74,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Count, write the results and print the totals; return 0, or 1 when interrupted before the end."""
     from edge_app.app import build_detector, build_lines, build_pipeline, build_recording, with_classes
     from edge_app.config.lint import lint_lines
-    from edge_app.console.terminal import bar, stderr
+    from edge_app.console.terminal import Bar, ProgressLines, bar, stderr
     from edge_app.offline import replay
     from edge_app.offline.bins import Bins, csv_text
     from edge_app.sources.recording_series import RecordingSeries
@@ -89,7 +92,11 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         pipeline = build_pipeline(config, detector := build_detector(config))
         classes = with_classes(config, detector.manifest).counting.classes
         annotated = stack.enter_context(_Annotated(arguments.annotate, source.rate, lines, classes))
-        progress = stack.enter_context(bar(_task(arguments.videos), source.frames_expected))
+        expected = source.frames_expected
+        shown: AbstractContextManager[ProgressLines | Bar] = (
+            ProgressLines(expected) if arguments.progress else bar(_task(arguments.videos), expected)
+        )
+        progress = stack.enter_context(shown)
 
         def on_frame(result: FrameResult) -> None:
             annotated.write(result)

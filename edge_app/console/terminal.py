@@ -6,7 +6,9 @@ that rich would take for a command of its own, and control characters that the t
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -76,6 +78,33 @@ def bar(task: str, total: int) -> Iterator[Bar]:
     )
     with Progress(*columns, console=stderr(), transient=True, disable=not sys.stderr.isatty()) as progress:
         yield Bar(progress, task, total)
+
+
+class ProgressLines:
+    """Progress for another program: a JSON line on stderr about once a second, and one at the end.
+
+    total: number of steps, 0 when unknown. A context manager. Raises BrokenPipeError: when nobody reads it any more.
+    """
+
+    def __init__(self, total: int, every_s: float = 1.0) -> None:
+        self._total, self._every_s, self._done, self._told_at = total, every_s, 0, -every_s
+
+    def forward(self, note: str = "") -> None:  # noqa: ARG002  # as a bar has it
+        """Advance by one step."""
+        self._done += 1
+        if time.monotonic() - self._told_at >= self._every_s:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told_at = time.monotonic()
+        print(json.dumps({"done": self._done, "of": self._total}), file=sys.stderr, flush=True)
+
+    def __enter__(self) -> ProgressLines:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._tell()
 
 
 def table(*columns: str, title: str = "") -> Table:

@@ -1,4 +1,4 @@
-"""Give back memory that only the start of the program needed."""
+"""Give memory back that only the start of the program needed, or keep what is freed for the next picture."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import Final
 _MADV_DONTNEED: Final = 4
 _CODE: Final = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ [1-9]\d*\s+/", re.MULTILINE)
 """Mapping of a file that may be run and never written: its pages are those of the file."""
+
+_MB: Final = 1 << 20
+_KEEP: Final = ((-1, 256 * _MB), (-2, 16 * _MB), (-3, 32 * _MB))
+"""Parameters of mallopt(3): M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD, of which 32 MB is the largest."""
 
 
 def release_startup_memory() -> None:
@@ -26,6 +30,18 @@ def release_startup_memory() -> None:
         library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
         for begin, end in _code():
             library.madvise(begin, end - begin, _MADV_DONTNEED)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed memory up to a limit, for the whole process; do nothing with another C library.
+
+    By default the arenas of threads shrink after a picture and grow again for the next: some 500 page faults a 720p
+    picture, a tenth of its CPU. Blocks above 32 MB still go back at once.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        for parameter, value in _KEEP:
+            library.mallopt(parameter, value)
 
 
 def _code() -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ from edge_app.service import Deadlines
 from tests.support.paths import ROOT
 
 UNITS = ROOT / "systemd"
-NAMES = ("edge-app.service", "edge-app@.service")
+NAMES = ("edge-app.service", "edge-app@.service", "edge-app-serve.service")
 needs_systemd = pytest.mark.skipif(
     not shutil.which("systemd-analyze"), reason="needs systemd-analyze: apt install systemd"
 )
@@ -25,7 +25,8 @@ def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _installed(name: str, folder: Path) -> Path:
     """Return a copy of the unit that `verify` accepts where the program is not installed: only its path differs."""
-    text = (UNITS / name).read_text("utf-8").replace("/opt/edge-app/current/bin/edge-app", "/bin/true")
+    text = (UNITS / name).read_text("utf-8")
+    text = re.sub(r"/opt/\S+/bin/edge-app", "/bin/true", text)
     path = folder / name.replace("@", "@front")
     path.write_text(text)
     return path

@@ -1,0 +1,223 @@
+"""`edge-app predict`: the boxes of pictures, without a service or through one."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_app.commands._options import try_output
+from edge_app.commands._serving import Eye, local_eye, remote_eye, serve_extra
+from edge_app.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_app.serve.answers import NamedAnswer
+    from edge_app.serve.outputs import Journal, PictureFile
+    from edge_app.serve.predictor import Found
+
+HELP = "find the vehicles in pictures, or in every picture of a folder, and write their boxes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "pictures", metavar="PICTURE", type=Path, nargs="+", help="JPEG, PNG, WebP or BMP, or a folder of them"
+    )
+    parser.add_argument(
+        "--out", metavar="BOXES", type=Path, help="write BOXES.json, BOXES.csv, or YOLO labels into a folder"
+    )
+    parser.add_argument("--draw", metavar="DIR", type=Path, help="write each picture with its boxes drawn into it")
+    parser.add_argument(
+        "--confidence", type=confidence, default=None, metavar="C", help="lowest score of a box, 0.05 to 1 (0.2)"
+    )
+    parser.add_argument(
+        "--model",
+        metavar="MODEL.tflite",
+        help="detector to use, need not have passed the gate; with --url the name of one that the service has",
+    )
+    parser.add_argument(
+        "--url", help="ask this service instead; its token is taken from the environment variable EDGE_APP_TOKEN"
+    )
+
+
+def confidence(text: str) -> float:
+    """Return a lowest score. Raises ArgumentTypeError: for one that no box can be asked for with."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.05 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be 0.05 to 1, not {text}")
+    return value
+
+
+def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    """Look at every picture and write the boxes; return 1 when some could not be read or the run was interrupted."""
+    with serve_extra("predict"):
+        from edge_app.serve import outputs
+        from edge_app.serve.answers import CONFIDENCE
+        from edge_app.serve.predictor import Wish
+
+    wish = Wish(arguments.model or "", arguments.confidence or CONFIDENCE, draw=arguments.draw is not None)
+    pictures = list(_pictures(arguments.pictures, [arguments.out, arguments.draw]))
+    if arguments.out:
+        _try(arguments.out, pictures)
+    with ExitStack() as stack:
+        eye = remote_eye(arguments.url, wish, stack) if arguments.url else local_eye(wish, stack)
+        settings = {"model": eye.model_sha256, "confidence": wish.confidence, "draw": str(arguments.draw)}
+        journal = stack.enter_context(outputs.Journal(_part(arguments.out), settings)) if arguments.out else None
+        answers = _look(pictures, eye, journal, arguments.draw, stop)
+        if journal and not stop.is_set():
+            outputs.write(arguments.out, answers)
+            journal.done()
+    return _print(answers, len(pictures), arguments.out, interrupted=stop.is_set())
+
+
+def _part(out: Path) -> Path:
+    return out.with_name(f"{out.name}.part")
+
+
+def _pictures(given: Sequence[Path], outputs: Sequence[Path | None]) -> Iterator[PictureFile]:
+    """Yield the pictures to look at, those of a folder in the order of their names, none from the outputs' folders.
+
+    Raises ConfigError: for a path that is not there, a name that is there twice, and nothing to look at.
+    """
+    from edge_app.serve.outputs import PictureFile
+
+    left_out = [path.resolve() for path in outputs if path]
+    names: dict[str, Path] = {}
+    for path in given:
+        if not path.exists():
+            raise ConfigError(f"{path} is not there: name a picture or a folder")
+        for file in sorted(_files(path, left_out)):
+            name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+            if name in names:
+                raise ConfigError(f"{names[name]} and {file} have one name: look at their folders one after the other")
+            names[name] = file
+            stat = file.stat()
+            yield PictureFile(name, file, stat.st_size, stat.st_mtime_ns)
+    if not names:
+        raise ConfigError(f"{', '.join(map(str, given))}: there is no file in it")
+
+
+def _files(path: Path, left_out: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files of a folder and those below, without hidden ones; or the file itself."""
+    if not path.is_dir():
+        yield path
+        return
+    for file in path.rglob("*"):
+        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+        resolved = file.resolve()
+        if file.is_file() and not hidden and not any(out == resolved or out in resolved.parents for out in left_out):
+            yield file
+
+
+def _try(out: Path, pictures: Sequence[PictureFile]) -> None:
+    """Refuse an output that cannot be written, before the work. Raises ConfigError, StoreError."""
+    from edge_app.serve.outputs import kind_of
+
+    if kind_of(out) != "yolo":
+        try_output(out)
+        return
+    stems = Counter(Path(picture.name).with_suffix("").as_posix() for picture in pictures)
+    twice = [stem for stem, n in stems.items() if n > 1]
+    if twice:
+        raise ConfigError(f'--out {out}: several pictures are called "{twice[0]}", for one label: rename one')
+
+
+def _look(
+    pictures: Sequence[PictureFile],
+    eye: Eye,
+    journal: Journal | None,
+    draw: Path | None,
+    stop: threading.Event,
+) -> list[NamedAnswer]:
+    """Return the answers in the order of the pictures, as far as it came; several are under way at once."""
+    from edge_app.console.terminal import bar
+
+    answers: list[NamedAnswer] = []
+    under_way: deque[tuple[PictureFile, NamedAnswer | Future[Found]]] = deque()
+    with bar(f"{len(pictures)} pictures", len(pictures)) as progress:
+
+        def finish_oldest() -> None:
+            answers.append(_finished(*under_way.popleft(), journal, draw))
+            progress.forward(answers[-1].name)
+
+        for picture in pictures:
+            if stop.is_set():
+                break
+            under_way.append((picture, (journal and journal.known(picture)) or _begun(picture, eye)))
+            if len(under_way) > eye.ahead:
+                finish_oldest()
+        while under_way:
+            finish_oldest()
+    return answers
+
+
+def _begun(picture: PictureFile, eye: Eye) -> NamedAnswer | Future[Found]:
+    try:
+        return eye.submit(picture.path.read_bytes())
+    except OSError as error:
+        return _problem(picture.name, f"it cannot be read ({(error.strerror or str(error)).lower()})")
+
+
+def _finished(
+    picture: PictureFile, begun: NamedAnswer | Future[Found], journal: Journal | None, draw: Path | None
+) -> NamedAnswer:
+    """Wait for a picture, keep its answer and its drawing, and tell its problem."""
+    from edge_app.console.terminal import stderr
+    from edge_app.serve.answers import NamedAnswer
+    from edge_app.serve.problems import RefusalError
+
+    answer = begun if isinstance(begun, NamedAnswer) else None
+    if answer is None:
+        assert isinstance(begun, Future)
+        try:
+            found = begun.result()
+        except RefusalError as refused:
+            answer = _problem(picture.name, refused.sentence)
+        else:
+            answer = NamedAnswer(name=picture.name, prediction=found.prediction)
+            if draw and found.jpeg:
+                _write_drawn(draw, picture.name, found.jpeg)
+        if journal and not answer.problem:
+            journal.add(picture, answer)
+    if answer.problem:
+        stderr().print(f"{picture.path}: {answer.problem.detail}")
+    return answer
+
+
+def _problem(name: str, sentence: str) -> NamedAnswer:
+    from edge_app.serve.answers import NamedAnswer, Problem
+
+    return NamedAnswer(name=name, problem=Problem(title="not a picture", status=422, detail=sentence))
+
+
+def _write_drawn(folder: Path, name: str, jpeg: bytes) -> None:
+    path = folder / (name if name.lower().endswith((".jpg", ".jpeg")) else f"{name}.jpg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(jpeg)
+
+
+def _print(answers: Sequence[NamedAnswer], pictures: int, out: Path | None, *, interrupted: bool) -> int:
+    from edge_app.console.terminal import stderr, stdout, table
+
+    found = [answer.prediction for answer in answers if answer.prediction]
+    if not out:
+        rows = table("picture", "vehicles", "of which")
+        for answer in answers:
+            kinds = Counter(box.label for box in answer.prediction.boxes) if answer.prediction else Counter[str]()
+            text = ", ".join(f"{n} {label}" for label, n in kinds.most_common())
+            rows.add_row(answer.name, str(kinds.total()) if answer.prediction else "-", text)
+        stdout().print(rows)
+    unread = len(answers) - len(found)
+    stdout().print(f"{sum(len(one.boxes) for one in found)} vehicles in {len(found)} of {pictures} pictures")
+    if unread:
+        stderr().print(f"{unread} could not be read; each is named above.")
+    if interrupted:
+        stderr().print("Interrupted: the same command goes on from here." if out else "Interrupted.")
+    return int(bool(unread) or interrupted)

@@ -1,0 +1,40 @@
+"""Draw boxes on a picture with the overlay of the preview: class, and number in the order of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge_app.drawing.jpeg import jpeg
+from edge_app.drawing.overlay import Trails, draw
+from edge_app.records import LABELS, Image, Tracks
+from edge_app.serve.answers import Box
+
+
+def drawn(image: Image, boxes: Sequence[Box]) -> bytes:
+    """Return a picture, uint8 (H, W, 3) BGR, with its boxes as JPEG; the first box has number 1.
+
+    Raises StoreError: when it cannot be encoded.
+    """
+    return jpeg(draw(image, _tracks(boxes), (), {}, Trails()))
+
+
+def _tracks(boxes: Sequence[Box]) -> Tracks:
+    """Return the boxes as the overlay takes them: tracks that were seen in this picture."""
+    n = len(boxes)
+    corners = np.array([box.px for box in boxes], np.float32).reshape(n, 4)
+    centroids = ((corners[:, :2] + corners[:, 2:]) / 2).astype(np.float32)
+    zeros = np.zeros(n)
+    return Tracks(
+        ids=np.arange(1, n + 1, dtype=np.int64),
+        boxes=corners,
+        centroids=centroids,
+        velocities=np.zeros((n, 2), np.float32),
+        classes=np.array([LABELS.index(box.label) for box in boxes], np.int16),
+        scores=np.array([box.score for box in boxes], np.float32),
+        seen=np.ones(n, np.bool_),
+        origins=centroids,
+        born=zeros,
+        first_seen=zeros,
+    )

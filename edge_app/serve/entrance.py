@@ -1,0 +1,121 @@
+"""Stand before every route: who asks, may they, how long did it take, which headers go with every answer (ASGI 3)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from edge_app.serve.access import Access
+from edge_app.serve.answers import Problem
+from edge_app.serve.metrics import Metrics
+from edge_app.serve.page_files import PATHS
+from edge_app.serve.problems import RefusalError
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+PROBLEM_KIND: Final = "application/problem+json"
+OPEN: Final = (*PATHS, "/health", "/health/live", "/health/ready", "/docs", "/openapi.json")
+"""Paths that tell nothing of anybody's pictures and need no token."""
+_DRAIN_S: Final = 1.0
+"""Longest time for which the rest of a refused body is read."""
+_HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+class Entrance:
+    """ASGI application around another one.
+
+    app: gets the client in `scope["state"]["client"]`. activity: called for each request that counts as use of the
+    service: all but health, metrics and documents.
+    """
+
+    def __init__(self, app: App, access: Access, metrics: Metrics, activity: Callable[[], None]) -> None:
+        self._app, self._access, self._metrics, self._activity = app, access, metrics, activity
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises whatever the application raises."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, body = time.perf_counter(), _Body(scope, receive)
+        status = HTTPStatus.INTERNAL_SERVER_ERROR.value  # unless an answer begins
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+                if not body.complete:
+                    await body.drain()
+                    message["headers"].append((b"connection", b"close"))
+            await send(message)
+
+        try:
+            await self._admitted(scope, body.receive, sent)
+        finally:
+            route = getattr(scope.get("route"), "path", "") or "other"
+            self._metrics.answered(route, status, time.perf_counter() - began)
+
+    async def _admitted(self, scope: Message, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["path"] not in OPEN:
+            try:
+                peer = scope["client"][0] if scope.get("client") else "local"
+                scope.setdefault("state", {})["client"] = self._access.client(headers, peer)
+            except RefusalError as refused:
+                await _send_problem(send, refused)
+                return
+            if scope["path"] != "/metrics":
+                self._activity()
+        await self._app(scope, receive, send)
+
+
+class _Body:
+    """Body of a request on its way to the application. complete: whether all of it has come."""
+
+    def __init__(self, scope: Message, receive: Receive) -> None:
+        headers = dict(scope["headers"])
+        self.complete = headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
+        self._waits = b"expect" in headers
+        self._receive = receive
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.complete = self.complete or not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Throw away what is still coming, for a moment: a client that sends cannot read why it is refused.
+
+        One that waits to be told to go on (Expect: 100-continue) has sent nothing.
+        """
+        end = time.monotonic() + _DRAIN_S
+        while not self.complete and not self._waits and (left := end - time.monotonic()) > 0:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.receive(), left)
+
+
+def problem_of(refused: RefusalError) -> tuple[bytes, dict[str, str]]:
+    """Return a refusal as the body and headers of an answer (RFC 9457)."""
+    status = HTTPStatus(refused.status)
+    body = Problem(title=status.phrase, status=status.value, detail=refused.sentence).model_dump_json()
+    headers = {"content-type": PROBLEM_KIND}
+    if refused.retry_after_s is not None:
+        headers["retry-after"] = str(refused.retry_after_s)
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    return body.encode(), headers
+
+
+async def _send_problem(send: Send, refused: RefusalError) -> None:
+    body, headers = problem_of(refused)
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    encoded.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": int(refused.status), "headers": encoded})
+    await send({"type": "http.response.body", "body": body})

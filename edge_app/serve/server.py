@@ -1,0 +1,151 @@
+"""Listen and speak HTTP/1.1 within limits. The only file that imports uvicorn.
+
+uvicorn alone waits for ever for the head of a request, reads an endless body behind a refusal, and takes as many
+connections as come. Here a connection is closed when its head takes too long or is too long, when its body goes on
+after the answer, when it does not read its answer, and, where all are taken, when it has been sending for the longest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+from typing import Any, ClassVar, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from edge_app.errors import ServeError
+from edge_app.system.threads import start_thread
+
+HEAD_S: Final = 10.0
+"""Longest time from a connection, or from the answer before, to the end of a request's head."""
+_MOST_HEAD: Final = 32_768
+"""Bytes of a head."""
+_ANSWER_S: Final = 30.0
+"""Longest time for which a client may not read its answer."""
+CONNECTIONS: Final = 400
+"""Connections at a time: below the 1,024 files that a process may have open."""
+_STOP_S: Final = 10
+
+
+class Server:
+    """HTTP server of an ASGI application, serving within the context.
+
+    host, port: where to listen; port 0 takes a free one, `port` is the actual one.
+    Raises ServeError: when it cannot listen there.
+    """
+
+    def __init__(
+        self, app: Any, host: str, port: int, *, connections: int = CONNECTIONS, head_s: float = HEAD_S
+    ) -> None:
+        self._socket = _listening(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        limits = {"open": {}, "most": connections, "head_s": head_s}
+        config = uvicorn.Config(
+            app,
+            http=type("Protocol", (_Protocol,), limits),
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=256,
+            timeout_keep_alive=int(HEAD_S),
+            timeout_graceful_shutdown=_STOP_S,
+        )
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        self._server = uvicorn.Server(config)
+        # In a thread uvicorn leaves the signals to the program.
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="http", daemon=True)
+
+    def __enter__(self) -> Server:
+        start_thread(self._thread)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(_STOP_S + 5)
+        self._socket.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address, family=family)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise ServeError(f"cannot listen on {host}:{port} ({why}); choose another --host or --port") from error
+
+
+class _Protocol(HttpToolsProtocol):
+    """One connection. open: all of the server, the oldest first."""
+
+    open: ClassVar[dict[_Protocol, None]]
+    most: ClassVar[int]
+    head_s: ClassVar[float]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._in_head, self._head, self._timer = True, 0, self.loop.call_later(self.head_s, self._give_up)
+        self._stalled: asyncio.TimerHandle | None = None
+        if len(self.open) >= self.most:
+            next((one for one in self.open if one.sending), self)._give_up()
+        self.open[self] = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open.pop(self, None)
+        self._timer.cancel()
+        if self._stalled:
+            self._stalled.cancel()
+        super().connection_lost(exc)
+
+    @property
+    def sending(self) -> bool:
+        """True while the service waits for this client: for a head, or for the rest of a body."""
+        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+
+    def data_received(self, data: bytes) -> None:
+        self._head += len(data)
+        super().data_received(data)
+        if self._in_head and self._head > _MOST_HEAD:
+            self._give_up()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._timer.cancel()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._head = True, 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.more_body:
+            self._give_up()
+        elif not self.transport.is_closing() and not self.pipeline:
+            self._timer.cancel()
+            self._timer = self.loop.call_later(self.head_s, self._give_up)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self._stalled or self.loop.call_later(_ANSWER_S, self._give_up)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _give_up(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.abort()

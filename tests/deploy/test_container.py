@@ -1,0 +1,48 @@
+"""Container and compose file: without root, read-only, healthy by a route that exists. Nothing is built here."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import yaml
+
+from edge_app.cli import _parser
+from edge_app.commands.serve import _PORT
+from edge_app.serve.entrance import OPEN
+from tests.support.paths import ROOT
+
+FOLDER = ROOT / "deploy/container"
+STEPS = re.sub(r"\\\n\s*", "", (FOLDER / "Containerfile").read_text("utf-8")).splitlines()
+
+
+def value(word: str) -> str:
+    """Return what stands behind a word at the beginning of the last line that has it."""
+    return [line.partition(" ")[2] for line in STEPS if line.startswith(f"{word} ")][-1]
+
+
+def test_the_command_is_one_that_the_program_takes() -> None:
+    command: list[str] = json.loads(value("ENTRYPOINT")) + json.loads(value("CMD"))
+    assert command[0] == "/opt/edge-app/bin/edge-app"
+    parsed = _parser().parse_args(command[1:])
+    assert (parsed.port, str(parsed.folder), str(parsed.tokens)) == (_PORT, value("VOLUME"), "/etc/edge-app/tokens")
+    assert value("EXPOSE") == str(_PORT)
+
+
+def test_it_has_no_root_and_asks_a_route_that_needs_no_token() -> None:
+    assert int(value("USER")) > 0
+    check = json.loads(value("HEALTHCHECK").partition("CMD ")[2])
+    compile(check[2], "health check", "exec")
+    asked = re.search(rf":{_PORT}(/[\w/]+)", check[2])
+    assert asked is not None
+    assert asked[1] in OPEN
+
+
+def test_compose_runs_it_read_only_and_on_loopback() -> None:
+    (service,) = yaml.safe_load((FOLDER / "compose.yml").read_text("utf-8"))["services"].values()
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["ports"] == [f"127.0.0.1:{_PORT}:{_PORT}"]
+    assert (FOLDER / service["build"]["context"]).resolve() == ROOT
+    assert (ROOT / service["build"]["dockerfile"]).is_file()
+    assert {volume.split(":")[1] for volume in service["volumes"]} == {value("VOLUME"), "/etc/edge-app/tokens"}

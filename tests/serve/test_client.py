@@ -1,0 +1,124 @@
+"""The client: sync and async say the same, wait as long as a busy service asks, and explain what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from edge_app.errors import ServeError
+from edge_app.serve.client import AsyncClient, Client
+from edge_app.serve.problems import RefusalError
+from tests.support.pictures import encoded, street_picture
+from tests.support.serving import Serving, serving
+
+JPEG = encoded(street_picture())
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Serving]:
+    with serving() as running:
+        yield running
+
+
+def test_sync_and_async_give_the_same(service: Serving, tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(JPEG)
+    with Client(service.url) as client:
+        one, drawn, models = client.predict(path, confidence=0.3), client.draw(JPEG), client.models()
+        batch = client.predict_batch({"a": path, "b": b"none"})
+
+    async def the_same() -> None:
+        async with AsyncClient(service.url) as other:
+            assert (await other.predict(JPEG, confidence=0.3)).boxes == one.boxes
+            assert await other.draw(JPEG) == drawn
+            assert await other.models() == models
+            assert [answer.problem for answer in await other.predict_batch({"a": JPEG, "b": b"none"})] == [
+                answer.problem for answer in batch
+            ]
+            with pytest.raises(RefusalError, match="no picture"):
+                await other.predict(b"none")
+
+    asyncio.run(the_same())
+    assert one.boxes
+    assert drawn[:2] == b"\xff\xd8"
+    assert batch[1].problem
+
+
+class _Busy(BaseHTTPRequestHandler):
+    """Service that is busy twice and then has no models."""
+
+    answers: list[int]
+
+    def do_GET(self) -> None:
+        status = self.answers.pop(0)
+        body = b'{"models": []}' if status == 200 else b"busy"
+        self.send_response(status)
+        if status == 503:
+            self.send_header("Retry-After", "7")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture
+def busy() -> Iterator[tuple[str, list[int]]]:
+    """Yield the address of a service and the statuses that it will answer."""
+    answers: list[int] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Busy", (_Busy,), {"answers": answers}))
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", answers
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_busy_service_is_asked_again_after_the_time_it_names(busy: tuple[str, list[int]]) -> None:
+    url, answers = busy
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def ask() -> None:
+        async with AsyncClient(url, sleep=wait) as other:
+            assert await other.models() == ()
+
+    answers += [503, 503, 200]
+    with Client(url, sleep=waits.append) as client:
+        assert client.models() == ()
+    answers += [503, 200]
+    asyncio.run(ask())
+    assert waits == [7.0, 7.0, 7.0]
+
+
+def test_it_gives_up_in_the_end_and_says_why(busy: tuple[str, list[int]]) -> None:
+    url, answers = busy
+    answers += [503, 503, 404]
+    waits: list[float] = []
+    with Client(url, tries=2, sleep=waits.append) as client:
+        with pytest.raises(RefusalError, match="answered 503") as refused:
+            client.models()
+        assert refused.value.retry_after_s == 7
+        with pytest.raises(RefusalError, match="answered 404"):
+            client.models()
+    assert waits == [7.0]
+
+
+def test_a_service_that_is_not_there_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    waits: list[float] = []
+    nowhere = Client(f"http://127.0.0.1:{port}", tries=3, sleep=waits.append)
+    with nowhere, pytest.raises(ServeError, match="cannot be reached"):
+        nowhere.models()
+    assert waits == [1.0, 1.0]

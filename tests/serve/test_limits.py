@@ -1,0 +1,135 @@
+"""Hostile clients on real sockets: each is stopped, and meanwhile others are answered."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.pictures import encoded, street_picture
+from tests.support.serving import Serving, serving
+
+JPEG = encoded(street_picture(60))
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Serving]:
+    """Return a service with short limits. Three seconds are ample for an honest request on a busy machine."""
+    with serving(connections=20, head_s=3.0, body_s=3.0, most_bytes=2_000_000, budget=3_000_000) as running:
+        yield running
+
+
+def connection(service: Serving, sent: bytes = b"") -> socket.socket:
+    made = socket.create_connection(("127.0.0.1", service.port), 30)
+    made.sendall(sent)
+    return made
+
+
+def head(length: int | str, path: str = "/predict") -> bytes:
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+def send_for_ever(made: socket.socket, piece: bytes) -> None:
+    """Send until the service closes the connection. Raises ConnectionError: then."""
+    while True:
+        made.sendall(piece)
+
+
+def everything(made: socket.socket) -> bytes:
+    """Return what the service sends until it closes the connection."""
+    got = b""
+    try:
+        while piece := made.recv(65_536):
+            got += piece
+    except ConnectionError:
+        pass
+    return got
+
+
+def answered(service: Serving) -> bool:
+    return service.http.post("/predict", content=JPEG).status_code == 200
+
+
+def test_more_connections_than_are_taken_stop_nobody_else(service: Serving) -> None:
+    with ExitStack() as stack:
+        for _ in range(100):
+            made = stack.enter_context(connection(service, head(1000) + b"half a bo"))
+            assert made.fileno() > 0
+        assert answered(service)
+        assert service.http.get("/health/ready").status_code == 200
+
+
+def test_a_head_that_does_not_end_is_closed(service: Serving) -> None:
+    with connection(service, b"POST /predict HTTP/1.1\r\nHost: loc") as slow, connection(service) as silent:
+        assert answered(service)
+        assert everything(slow) == b""
+        assert everything(silent) == b""
+
+
+def test_a_head_that_is_too_long_is_closed(service: Serving) -> None:
+    with connection(service, b"GET /models HTTP/1.1\r\n") as made:
+        with pytest.raises(ConnectionError):
+            send_for_ever(made, b"X-A: " + b"y" * 1000 + b"\r\n")
+        assert everything(made) == b""
+    assert answered(service)
+
+
+def test_a_body_that_stops_coming_is_told_and_closed(service: Serving) -> None:
+    with connection(service, head(500_000) + b"\xff\xd8") as made:
+        assert answered(service)
+        got = everything(made)
+    assert b" 408 " in got.partition(b"\r\n")[0]
+    assert b"too slowly" in got
+
+
+def test_an_announced_length_that_is_too_long_is_told_at_once(service: Serving) -> None:
+    with connection(service, head("9" * 18)) as made:
+        assert b" 413 " in everything(made).partition(b"\r\n")[0]
+
+
+def test_an_endless_body_is_closed(service: Serving) -> None:
+    chunked = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connection(service, chunked) as made, pytest.raises(ConnectionError):
+        send_for_ever(made, b"%x\r\n%s\r\n" % (100_000, bytes(100_000)))
+    assert answered(service)
+
+
+def test_an_endless_body_behind_an_answer_is_closed(service: Serving) -> None:
+    asked = head("9" * 12, "/health").replace(b"POST", b"GET")
+    with connection(service, asked) as made, pytest.raises(ConnectionError):
+        send_for_ever(made, bytes(100_000))
+    assert answered(service)
+
+
+def test_bodies_that_come_slowly_share_one_budget(service: Serving) -> None:
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(connection(service, head(1_900_000) + bytes(1_400_000)))
+        refused = service.http.post("/predict", content=JPEG + bytes(1_500_000))
+        while refused.status_code != 503:  # until both bodies have arrived
+            refused = service.http.post("/predict", content=JPEG + bytes(1_500_000))
+        assert refused.headers["retry-after"] == "2"
+    while not answered(service):  # the budget is given back when both have gone
+        pass
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /%ff%00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"BREW / HTTP/1.1\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"GET /models HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        b"GET /models HTTP/1.1\r\nAuthorization: \xff\xfe\r\nHost: \xe4\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_ends_that_connection_alone(service: Serving, sent: bytes) -> None:
+    with connection(service, sent) as made:
+        made.shutdown(socket.SHUT_WR)
+        assert b" 500 " not in everything(made).partition(b"\r\n")[0]
+    assert answered(service)
