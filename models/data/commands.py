@@ -53,7 +53,7 @@ def _import_from(
     labels: Path, args: argparse.Namespace, sources: tuple[Source, ...], classes: Mapping[str, str], console: Console
 ) -> None:
     pictures = existing(args.pictures or _pictures_of(labels))
-    problems = Problems()
+    problems = Problems(renamed=(str(labels), str(args.input)))
     labelled = progress(READERS[args.format](labels, pictures, problems), "looking at pictures", console)
     credits = credits_file.read_credits(args.credits) if args.credits else {}
     known = corrections.read(existing(args.corrections)) if args.corrections else {}
