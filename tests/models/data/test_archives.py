@@ -146,7 +146,9 @@ def test_an_archive_that_is_no_set_is_one_sentence(
     assert {path.name for path in tmp_path.iterdir()} <= {"job.zip", "out"}
 
 
-@pytest.mark.parametrize("content", [IMAGES, IMAGES.replace("</annotations>", ""), "<annotations><track/></annotations>"])
+@pytest.mark.parametrize(
+    "content", [IMAGES, IMAGES.replace("</annotations>", ""), "<annotations><track/></annotations>"]
+)
 def test_what_is_wrong_names_the_archive_and_no_folder_that_is_gone(
     tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
