@@ -8,14 +8,17 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from models.common.errors import BuildError
 from models.training import commands, outcome, pace, watching
 from models.training.folder import RunFolder
 from models.training.outcome import DivergedError, StoppedError
 from models.training.scenes import Parts
 from models.training.settings import Settings
+from models.training.weights import save
 
 SETTINGS = Settings(steps=100, judge_every=50, precision="float32")
 
@@ -27,7 +30,7 @@ def folder(path: Path, losses: list[float], scores: dict[int, float], weights: b
     rows += [{"step": step, "validation": {"score": score}} for step, score in scores.items()]
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     if weights:
-        (path / "weights.npz").write_bytes(b"x")
+        save(path / "weights.npz", {"unit/kernel": np.ones(3, np.float32)})
     return RunFolder(path)
 
 
@@ -103,6 +106,14 @@ def test_a_stopped_training_ends_with_130_and_one_that_is_over_with_a_name(
     assert "Stopped at step 25 of 100" in capsys.readouterr().err
     with pytest.raises(StoppedError):
         stopped()
+
+
+def test_best_weights_that_are_torn_are_no_good_end(tmp_path: Path) -> None:
+    run = folder(tmp_path / "run", [1.0], {0: 0.4, 100: 0.5})
+    content = run.weights.read_bytes()
+    run.weights.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BuildError, match=r"weights.npz holds no weights .* move .*run away, and the same command"):
+        outcome.ended(run, SETTINGS)
 
 
 # --- time
