@@ -22,7 +22,7 @@ def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
     place = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(first["loc"][-1]), set(_keys(model)), 1, cutoff=0.7)
-        return f"{place}: there is no such key" + (f', did you mean "{near[0]}"?' if near else "")
+        return f"{place}: there is no such key" + (f' (did you mean "{near[0]}"?)' if near else "")
     if first["type"] == "string_pattern_mismatch":
         return f"{place}: {first['msg']}"
     return f"{place}: {describe_value(first)}" if place else describe_value(first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -162,8 +163,8 @@ class Gate(_Part):
     policy: "" for policy.toml in the registry's folder; if absent, it is written from what production reaches.
     """
 
-    registry: str = "registry"
-    production: str = "registry/production"
+    registry: str = Field(default="registry", min_length=1)
+    production: str = Field(default="registry/production", min_length=1)
     policy: str = ""
     promote: bool = True
     why: str = "today's detector, measured on our own pictures"
@@ -232,11 +233,14 @@ class Description(_Part):
         """Everything that decides the training."""
         return Settings.model_validate(self._settings())
 
+    def weights(self) -> list[str]:
+        """Return the files of weights that it begins with or mixes in, as they are named."""
+        return [name for name in (self.training.weights, *(self.mixture.weights if self.mixture else ())) if name]
+
     def paths(self) -> list[str]:
         """Return all files and folders that somebody else must have made, as they are named."""
         named = [path for one in self.sets for path in one.paths()]
-        named += [self.training.weights, *self.training.trusted, *self.evaluation.clips]
-        named += self.mixture.weights if self.mixture else []
+        named += [*self.weights(), *self.training.trusted, *self.evaluation.clips]
         return [path for path in (*named, self.evaluation.agreement, self.gate.policy) if path]
 
 
@@ -258,6 +262,9 @@ def read(path: Path) -> Description:
     absent = next((name for name in found.paths() if not (path.parent / name).exists()), None)
     if absent:
         raise CycleError(f"{path} names {absent}, which is not there (names are relative to {path.parent.resolve()}).")
+    for name in found.weights():
+        if not zipfile.is_zipfile(path.parent / name):
+            raise CycleError(f"{path} names {name}, which holds no weights of a training (NAME.npz of a run).")
     for truth in found.evaluation.clips:
         clip = recording(path.parent, truth)
         if not (path.parent / clip).is_file():

@@ -39,8 +39,8 @@ def _rate(_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("read", "says"),
     [
-        (_folds, 'folds: there is no such key, did you mean "fold"?'),
-        (_sampled, 'rat: there is no such key, did you mean "rate"?'),
+        (_folds, 'folds: there is no such key (did you mean "fold"?)'),
+        (_sampled, 'rat: there is no such key (did you mean "rate"?)'),
         (_batch, 'batch: must be a whole number, not "many"'),
         (_half, "batch: must be a whole number, not 2.5"),
         (_rate, 'rate: must be a number, not "fast"'),
