@@ -8,9 +8,13 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from edge_app.system.redaction import forget_secrets
 from tests.support.brokers import Mosquitto, mosquitto
+
+settings.register_profile("any machine", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from edge_app.errors import EdgeAppError
 
@@ -18,6 +20,17 @@ class RegistryError(EdgeAppError, RuntimeError):
 
 class LineageError(EdgeAppError, RuntimeError):
     """A record of ancestors cannot be used. The message completes "FILE cannot be used: ..."."""
+
+
+def system_sentence(error: OSError, place: Path | None) -> str:
+    """Return what the system refused as one sentence. place: what was written, for an error that names no file.
+
+    A disk that is full is found while writing, where the system does not say in which file.
+    """
+    name = error.filename or place or "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk of {name} is full: free space there, and give the same command again."
+    return f"{name} cannot be used: {(error.strerror or str(error)).lower()}."
 
 
 def exit_code(work: Callable[[], object]) -> int:

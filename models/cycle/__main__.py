@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge_app.errors import EdgeAppError
+from models.common.errors import system_sentence
 from models.cycle import running
 from models.cycle.description import TEMPLATE
 from models.cycle.plan import Decision
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Stopped: the same command goes on.", file=sys.stderr)
         return 130
     except OSError as error:
-        print(f"{error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
+        print(system_sentence(error, args.file.parent), file=sys.stderr)
         return 1
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.common.errors import BuildError
+from models.common.wording import first_fault
 from models.conversion.anchors import LARGEST_SIDE, SMALLEST_SIDE, Size
 from models.data.samples import NO_LICENCE
 from models.training.sampling import Sampler, Sampling
@@ -161,8 +163,8 @@ class Gate(_Part):
     policy: "" for policy.toml in the registry's folder; if absent, it is written from what production reaches.
     """
 
-    registry: str = "registry"
-    production: str = "registry/production"
+    registry: str = Field(default="registry", min_length=1)
+    production: str = Field(default="registry/production", min_length=1)
     policy: str = ""
     promote: bool = True
     why: str = "today's detector, measured on our own pictures"
@@ -200,7 +202,10 @@ class Description(_Part):
                 'nothing evaluates: write "test = true" in a set, or name cameras in split.test; pictures that '
                 "trained or validated cannot judge"
             )
-        Settings.model_validate(self._settings())  # a wrong setting is told now, not after an hour
+        try:
+            Settings.model_validate(self._settings())  # a wrong setting is told now, not after an hour
+        except ValidationError as error:
+            raise ValueError(f"training.settings.{first_fault(error, Settings)}") from error
         if self.search:
             self._check_search(self.search.sampling)
         return self
@@ -228,11 +233,14 @@ class Description(_Part):
         """Everything that decides the training."""
         return Settings.model_validate(self._settings())
 
+    def weights(self) -> list[str]:
+        """Return the files of weights that it begins with or mixes in, as they are named."""
+        return [name for name in (self.training.weights, *(self.mixture.weights if self.mixture else ())) if name]
+
     def paths(self) -> list[str]:
         """Return all files and folders that somebody else must have made, as they are named."""
         named = [path for one in self.sets for path in one.paths()]
-        named += [self.training.weights, *self.training.trusted, *self.evaluation.clips]
-        named += self.mixture.weights if self.mixture else []
+        named += [*self.weights(), *self.training.trusted, *self.evaluation.clips]
         return [path for path in (*named, self.evaluation.agreement, self.gate.policy) if path]
 
 
@@ -240,6 +248,8 @@ def read(path: Path) -> Description:
     """Return what a file describes. Raises CycleError: when it is none, or names something that is not there."""
     try:
         found = Description.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
+    except IsADirectoryError as error:
+        raise CycleError(f"{path} is a folder: name the file in it that describes the cycle.") from error
     except OSError as error:
         raise CycleError(
             f"{path} cannot be read ({(error.strerror or str(error)).lower()}): "
@@ -248,10 +258,13 @@ def read(path: Path) -> Description:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CycleError(f"{path} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        raise CycleError(f"{path}: {_sentence(error)}.") from error
+        raise CycleError(f"{path}: {first_fault(error, Description)}.") from error
     absent = next((name for name in found.paths() if not (path.parent / name).exists()), None)
     if absent:
         raise CycleError(f"{path} names {absent}, which is not there (names are relative to {path.parent.resolve()}).")
+    for name in found.weights():
+        if not zipfile.is_zipfile(path.parent / name):
+            raise CycleError(f"{path} names {name}, which holds no weights of a training (NAME.npz of a run).")
     for truth in found.evaluation.clips:
         clip = recording(path.parent, truth)
         if not (path.parent / clip).is_file():
@@ -269,12 +282,3 @@ def recording(folder: Path, truth: str) -> Path:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CycleError(f"{truth} is no truth file: it names no recording ({type(error).__name__}).") from error
     return Path(truth).parent.parent / "clips" / name
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    text = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        text = "there is no such key"
-    return f"{place}: {text}" if place else text

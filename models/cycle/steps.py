@@ -11,7 +11,7 @@ from typing import Final
 
 from models.common.errors import RegistryError
 from models.cycle import trainings
-from models.cycle.description import Description, PictureSet, recording
+from models.cycle.description import CycleError, Description, PictureSet, recording
 from models.cycle.hashes import ABSENT, ROOT, Hashes
 from models.cycle.state import State
 from models.cycle.step import Command, Step, simple
@@ -93,10 +93,19 @@ class Steps:
         return simple("export", (self._trained,), inputs, "models.training", words, outputs, trainings.CODE)
 
     def _baseline(self) -> Path:
-        """Return the detector that the new one is compared with: the city's, or the one of this checkout at first."""
+        """Return the detector that the new one is compared with: the city's, or the one of this checkout at first.
+
+        Raises CycleError: when there is none of this size; told before hours of training, not after them.
+        """
         name = self._cycle.input.model_name
         own = Path(self._cycle.gate.production) / f"{name}.tflite"
-        return own if (self._folder / own).exists() else ARTEFACTS / f"{name}.tflite"
+        ours = ARTEFACTS / f"{name}.tflite"
+        if (self._folder / own).exists() or ours.exists():
+            return own if (self._folder / own).exists() else ours
+        sizes = ", ".join(sorted(path.stem.rpartition("_")[2] for path in ARTEFACTS.glob("*_*x*.tflite")))
+        raise CycleError(
+            f"size: no detector of {self._cycle.input} is there that a new one could be compared with: write {sizes}."
+        )
 
     def _bicycles(self) -> tuple[str, ...]:
         """Return the option of a detector that counts bicycles, when the one that it is to replace does."""

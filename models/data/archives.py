@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_app.system.names import stays_below
+from models.common.errors import BuildError
 from models.data.errors import UsageError
 
 MOST: Final = 200 * 2**30
@@ -38,7 +39,11 @@ def unpacked(path: Path, beside: Path) -> Iterator[Path]:
         except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
             raise UsageError(f"{path} cannot be unpacked: {error}.") from error
         inside = list(folder.iterdir())
-        yield inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+        root = inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+        try:
+            yield root
+        except BuildError as error:  # the temporary folder is gone when somebody reads this
+            raise type(error)(str(error).replace(str(root), str(path))) from error
 
 
 def _extract(archive: zipfile.ZipFile, folder: Path, path: Path) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge_app.errors import EdgeAppError
+from models.common.errors import system_sentence
 from models.common.files import json_bytes, replace_file
 from models.data import agreement, archives, corrections, drawn, importing, mapping, shards, splits
 from models.data import credits as credits_file
@@ -53,7 +54,7 @@ def _import_from(
     labels: Path, args: argparse.Namespace, sources: tuple[Source, ...], classes: Mapping[str, str], console: Console
 ) -> None:
     pictures = existing(args.pictures or _pictures_of(labels))
-    problems = Problems()
+    problems = Problems(renamed=(str(labels), str(args.input)))
     labelled = progress(READERS[args.format](labels, pictures, problems), "looking at pictures", console)
     credits = credits_file.read_credits(args.credits) if args.credits else {}
     known = corrections.read(existing(args.corrections)) if args.corrections else {}
@@ -234,6 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        print(f"{error.filename or 'A file'}: {error.strerror}.", file=sys.stderr)
+        place: Path | None = getattr(args, "out", None) or getattr(args, "corrections", None)
+        print(system_sentence(error, place), file=sys.stderr)
         return 1
     return 0

@@ -56,14 +56,18 @@ class Problem:
 
 @dataclass(slots=True)
 class Problems:
-    """The findings of one run, in their order. unmapped: class names that nobody knows -> number of boxes."""
+    """The findings of one run, in their order. unmapped: class names that nobody knows -> number of boxes.
+
+    renamed: a folder as it is read, and as a person knows it: an archive is read from a temporary folder.
+    """
 
     found: list[Problem] = field(default_factory=list)
     unmapped: Counter[str] = field(default_factory=Counter)
+    renamed: tuple[str, str] = ("", "")
 
     def add(self, kind: Kind, file: Path, what: str, line: int | None = None) -> None:
         """Add a finding."""
-        self.found.append(Problem(kind, str(file), line, what))
+        self.found.append(Problem(kind, str(file).replace(*self.renamed), line, what.replace(*self.renamed)))
 
     def counts(self) -> dict[str, int]:
         """Return kind -> number of findings."""

@@ -11,6 +11,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.common.errors import BuildError
+from models.common.wording import first_fault
 from models.data import splits
 from models.data.shards import Entry
 from models.data.splits import Split
@@ -57,8 +58,7 @@ def read(path: Path) -> Folds:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BuildError(f"{path} cannot be read: {error}.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BuildError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+        raise BuildError(f"{path}: {first_fault(error, Folds)}.") from error
 
 
 def held_back(folds: Folds, entries: Sequence[Entry]) -> dict[str, set[str]]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge_app.errors import EdgeAppError
-from models.common.errors import BuildError
+from models.common.errors import BuildError, system_sentence
 from models.conversion import published_weights
 from models.conversion.manifest import DEFAULT_SIZES
 from models.conversion.quantisation import Recipe
@@ -206,9 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 130 if isinstance(error, outcome.StoppedError) else 1
     except OSError as error:
-        print(
-            f"{error.filename or 'A file'} cannot be used: {(error.strerror or str(error)).lower()}.", file=sys.stderr
-        )
+        named = (getattr(args, name, None) for name in ("out", "run", "study"))
+        print(system_sentence(error, next(filter(None, named), None)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from models.common.errors import BuildError
 from models.common.files import json_bytes, replace_file
+from models.common.wording import first_fault
 from models.training.settings import SCHEMA, Settings
 
 CODE: Final = ("edge_app", "models", "pyproject.toml", ":!models/artefacts", ":!*.md")
@@ -109,9 +110,8 @@ class RunFolder:
         except KeyError as error:
             raise BuildError(f"{path} holds no settings of a training.") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, ("settings", *first["loc"])))
-            raise BuildError(f"{path} holds no settings of a training: {place}: {first['msg']}.") from error
+            fault = first_fault(error, Settings)
+            raise BuildError(f"{path} holds no settings of a training: settings.{fault}.") from error
 
     def data(self) -> dict[str, Any]:
         """Return the content of data.json. Raises BuildError: when it cannot be read."""

@@ -45,7 +45,8 @@ class Store:
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # what a city trains is nobody else's business
         # MLflow itself misses the other two at the first write only.
         if any(importlib.util.find_spec(name) is None for name in ("mlflow", "sqlalchemy", "alembic")):
-            raise BuildError("MLflow is not installed: pip install '.[mlflow]'.")
+            # With the extra "models", whose bounds pip forgets otherwise: TensorFlow cannot use the newest protobuf.
+            raise BuildError("MLflow is not installed: pip install '.[models,mlflow]'.")
         import mlflow
 
         for name in ("mlflow", "alembic"):

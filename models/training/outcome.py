@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from models.common.errors import BuildError
+from models.training import weights
 from models.training.folder import RunFolder
 from models.training.settings import Settings
 
@@ -84,7 +85,10 @@ def state(folder: RunFolder, settings: Settings) -> State:
 
 
 def ended(folder: RunFolder, settings: Settings) -> str:
-    """Return the sentence for a training that came to its end. Raises DivergedError: with what to do instead."""
+    """Return the sentence for a training that came to its end.
+
+    Raises DivergedError: with what to do instead. Raises BuildError: when the best weights cannot be read any more.
+    """
     rows = folder.metrics()
     judged = judgements(rows)
     if not judged:
@@ -95,11 +99,21 @@ def ended(folder: RunFolder, settings: Settings) -> str:
             f"The training diverged: {why}. Begin another RUN with a lower rate (--set rate={settings.rate / 4:g}). "
             f"{folder.weights} are the weights of step {step}."
         )
+    _check_weights(folder)
     if settings.steps == 0:
         return f"Judged {best(judged).score:.3f} without a step: {folder.weights}"
     if step == 0:
         return f"No judgement was better than that of the start: {folder.weights} are the weights it began with."
     return f"The best weights by the validation, of step {step}: {folder.weights}"
+
+
+def _check_weights(folder: RunFolder) -> None:
+    try:
+        weights.load(folder.weights)
+    except BuildError as error:
+        raise BuildError(
+            f"{str(error).rstrip('.')}: move {folder.path} away, and the same command trains anew."
+        ) from error
 
 
 def _divergence(rows: Sequence[Mapping[str, Any]], judged: Sequence[Judgement]) -> str:

@@ -15,6 +15,10 @@ _MEASURED_AREA: Final = 512 * 288
 _JUDGING: Final = 3.0
 """So many times faster are pictures judged than learned from: there is no way back through the network."""
 
+_BEGINNING: Final = 15.0
+"""Seconds until the network is built and traced, which one core does: measured by a training of 2 steps. A search of
+short trainings spends much of its time so."""
+
 
 def rate_of(settings: Settings, earlier: float | None = None) -> float:
     """Return pictures a second. earlier: as this run measured them in a process of before, None for the table's."""
@@ -24,10 +28,13 @@ def rate_of(settings: Settings, earlier: float | None = None) -> float:
 
 
 def expected(settings: Settings, step: int, validating: int, images_per_s: float) -> float:
-    """Return about how many s the steps from `step` on take, judgements included. validating: pictures of each."""
+    """Return about how many s the steps from `step` on take, with the beginning of the process and judgements.
+
+    validating: pictures of each judgement.
+    """
     steps = max(0, settings.steps - step)
     judgements = -(-steps // settings.judge_every) + (step == 0)
-    return (steps * settings.batch + judgements * validating / _JUDGING) / images_per_s
+    return _BEGINNING + (steps * settings.batch + judgements * validating / _JUDGING) / images_per_s
 
 
 def announced(settings: Settings, step: int, validating: int, earlier: float | None = None) -> str:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from models.common.errors import BuildError
+from models.common.wording import first_fault
 from models.training import ancestry, hints, processor, scenes, weights
 from models.training.folder import RunFolder, code_revision, read_json
 from models.training.scenes import Parts
@@ -104,8 +105,7 @@ def settings_of(args: argparse.Namespace, console: Console) -> Settings:
     try:
         return processor.resolved(Settings.model_validate(given), console.print)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BuildError(f"settings: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+        raise BuildError(f"settings: {first_fault(error, Settings)}.") from error
 
 
 def value_of(text: str) -> Any:

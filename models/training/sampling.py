@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args
 from pydantic import ValidationError
 
 from models.common.errors import BuildError
+from models.common.wording import first_fault
 from models.training.settings import Settings, put
 
 Sampler = Literal["tpe", "grid", "random"]
@@ -97,8 +98,7 @@ def changed(base: Settings, values: Mapping[str, Any]) -> Settings:
             put(content, name, value)
         return Settings.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BuildError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+        raise BuildError(f"{first_fault(error, Settings)}.") from error
     except ValueError as error:
         raise BuildError(f"{', '.join(values)}: {error}.") from error
 

@@ -65,8 +65,17 @@ def test_a_step_that_fails_is_one_sentence_and_its_reason_is_in_the_plan(
         (HEAD, SETS.replace('"yolo"', '"yaml"'), REST, "sets.0.format"),
         (HEAD, SETS + SET.format(name="a", more=""), REST, "two sets have the name a"),
         (HEAD, SETS, "[split]\n", "either validation = [cameras] or share"),
-        (HEAD, SETS, REST.replace("steps = 100", "stepz = 100"), "stepz"),
+        (
+            HEAD,
+            SETS,
+            REST.replace("steps = 100", "stepz = 100"),
+            'settings.stepz: there is no such key (did you mean "steps"',
+        ),
+        (HEAD, SETS, REST.replace("[split]", "[splitt]"), 'splitt: there is no such key (did you mean "split"'),
+        (HEAD, SETS.replace("folder =", "foldr ="), REST, 'sets.0.foldr: there is no such key (did you mean "folder"'),
         (HEAD, SETS, REST.replace("steps = 100", "steps = -1"), "steps"),
+        (HEAD, SETS, REST + '[gate]\nproduction = ""\n', "gate.production: must not be empty"),
+        (HEAD, SETS, REST + '[mixture]\nweights = { "city.toml" = 0.5 }\n', "city.toml, which holds no weights"),
         (HEAD, SETS, REST + '[evaluation]\nclips = ["truth/x.json"]\n', "names truth/x.json"),
     ],
 )
@@ -93,6 +102,25 @@ def test_the_template_describes_a_cycle(tmp_path: Path, capsys: pytest.CaptureFi
     assert found.settings.steps == 2000
     assert [one.name for one in found.sets if one.test] == ["bridge-2"]
     assert TEMPLATE.read_text("utf-8") == path.read_text()
+
+
+def test_a_size_with_nothing_to_compare_with_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = city(tmp_path, HEAD + 'size = "416x256"\n', SETS, REST)
+    for options in (["--plan"], []):
+        assert main([str(path), *options]) == 1
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert "no detector of 416x256 is there" in output.err
+        assert "write 300x300, 512x288, 640x384" in output.err
+
+
+def test_a_folder_is_not_overwritten_by_the_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "is a folder" in said
+    assert "--template" not in said
 
 
 def test_a_file_that_is_not_there_names_the_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

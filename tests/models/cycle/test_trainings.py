@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -15,6 +16,7 @@ from models.cycle.running import Stopped
 from models.cycle.step import Step
 from models.training import preparing
 from models.training.options import parser
+from models.training.weights import save
 from tests.support.cycle_cases import HEAD, REST, SETS, Scripted, city
 
 TRAINING = REST.replace("[training]\n", '[training]\nmlflow = "mlflow.sqlite"\n')
@@ -34,7 +36,7 @@ LATER = ["export", "evaluate", "gate", "register"]
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
     """Write a cycle with all the steps that train."""
-    (tmp_path / "other.npz").write_bytes(b"other weights")
+    save(tmp_path / "other.npz", {"unit/kernel": np.ones(3, np.float32)})
     return city(tmp_path, rest=TRAINING + OPTIONAL)
 
 
@@ -115,7 +117,7 @@ def test_another_store_is_no_reason_to_train_again(whole: Path) -> None:
 
 def test_other_weights_to_mix_in_are_noticed(whole: Path) -> None:
     done(whole)
-    (whole.parent / "other.npz").write_bytes(b"better weights")
+    save(whole.parent / "other.npz", {"unit/kernel": np.zeros(3, np.float32)})
     assert done(whole) == ["mixture", "qat", *LATER]
 
 
@@ -187,7 +189,7 @@ def test_the_optional_tables_of_the_template_are_right(tmp_path: Path) -> None:
         template += "\n" + "\n".join(lines) + "\n"
     for name in ("pole-7", "pole-9", "bridge-2"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
-    (tmp_path / "other.npz").write_bytes(b"x")
+    save(tmp_path / "other.npz", {"unit/kernel": np.ones(3, np.float32)})
     (tmp_path / "mine.toml").write_text(template)
     found = read(tmp_path / "mine.toml")
     assert found.search

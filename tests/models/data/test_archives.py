@@ -146,6 +146,19 @@ def test_an_archive_that_is_no_set_is_one_sentence(
     assert {path.name for path in tmp_path.iterdir()} <= {"job.zip", "out"}
 
 
+@pytest.mark.parametrize(
+    "content", [IMAGES, IMAGES.replace("</annotations>", ""), "<annotations><track/></annotations>"]
+)
+def test_what_is_wrong_names_the_archive_and_no_folder_that_is_gone(
+    tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = packed(tmp_path / "job.zip", {"set/annotations.xml": content, "set/other/c.jpg": "3"})
+    assert run(archive, "cvat", tmp_path / "out") != 0
+    error = capsys.readouterr().err
+    assert str(archive) in error
+    assert "unpacked" not in error
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no archive"])
 def test_a_damaged_archive_is_one_sentence(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "job.zip").write_bytes(content)

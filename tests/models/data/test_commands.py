@@ -52,6 +52,21 @@ def test_import_split_export_and_import_again(tmp_path: Path, capsys: pytest.Cap
     assert before == after
 
 
+def test_a_full_disk_names_the_place_and_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")  # of a file that is being written the system names nothing
+
+    root = yolo_set(tmp_path / "set", {"a": GOOD})
+    monkeypatch.setattr(shards, "write", full)
+    assert read_yolo(root, tmp_path / "shards") == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"The disk of {tmp_path / 'shards'} is full: free space there, and give the same command again."
+    monkeypatch.undo()
+    assert read_yolo(root, tmp_path / "shards") == 0
+
+
 def test_problems_are_shown_kept_and_no_reason_to_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = yolo_set(tmp_path / "set", {"a": GOOD + "rubbish\n", "[b]": "1 0.5 0.5 0 0.1\n"})
     assert read_yolo(root, tmp_path / "shards") == 0

@@ -8,14 +8,17 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from models.common.errors import BuildError
 from models.training import commands, outcome, pace, watching
 from models.training.folder import RunFolder
 from models.training.outcome import DivergedError, StoppedError
 from models.training.scenes import Parts
 from models.training.settings import Settings
+from models.training.weights import save
 
 SETTINGS = Settings(steps=100, judge_every=50, precision="float32")
 
@@ -27,7 +30,7 @@ def folder(path: Path, losses: list[float], scores: dict[int, float], weights: b
     rows += [{"step": step, "validation": {"score": score}} for step, score in scores.items()]
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     if weights:
-        (path / "weights.npz").write_bytes(b"x")
+        save(path / "weights.npz", {"unit/kernel": np.ones(3, np.float32)})
     return RunFolder(path)
 
 
@@ -93,7 +96,7 @@ def test_a_stopped_training_ends_with_130_and_one_that_is_over_with_a_name(
     parts = Parts((), ())
     console = Console(width=400)
     watching.run(Scripted(50, 100), run, SETTINGS, parts, console)  # type: ignore[arg-type]
-    assert "50 steps of 8 pictures take about 57 s, at 7 images/s" in capsys.readouterr().out
+    assert "50 steps of 8 pictures take about 72 s, at 7 images/s" in capsys.readouterr().out
 
     def stopped(*_: object) -> None:
         watching.run(Scripted(0, 25), run, SETTINGS, parts, console)  # type: ignore[arg-type]
@@ -103,6 +106,14 @@ def test_a_stopped_training_ends_with_130_and_one_that_is_over_with_a_name(
     assert "Stopped at step 25 of 100" in capsys.readouterr().err
     with pytest.raises(StoppedError):
         stopped()
+
+
+def test_best_weights_that_are_torn_are_no_good_end(tmp_path: Path) -> None:
+    run = folder(tmp_path / "run", [1.0], {0: 0.4, 100: 0.5})
+    content = run.weights.read_bytes()
+    run.weights.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BuildError, match=r"weights.npz holds no weights .* move .*run away, and the same command"):
+        outcome.ended(run, SETTINGS)
 
 
 # --- time
@@ -119,8 +130,13 @@ def test_a_stopped_training_ends_with_130_and_one_that_is_over_with_a_name(
 )
 def test_the_time_is_told_before_it_begins(settings: dict[str, Any], earlier: float | None, seconds: float) -> None:
     chosen = Settings.model_validate({"steps": 1000, "judge_every": 1000, **settings})
-    assert pace.expected(chosen, 0, 60, pace.rate_of(chosen, earlier)) == pytest.approx(seconds)
-    assert pace.words(seconds) in pace.announced(chosen, 0, 60, earlier)
+    assert pace.expected(chosen, 0, 60, pace.rate_of(chosen, earlier)) == pytest.approx(15 + seconds)
+    assert pace.words(15 + seconds) in pace.announced(chosen, 0, 60, earlier)
+
+
+def test_many_short_trainings_are_told_with_the_beginning_of_each() -> None:
+    shortest = Settings.model_validate({"steps": 2, "judge_every": 2, "precision": "mixed_bfloat16"})
+    assert pace.expected(shortest, 0, 10, pace.rate_of(shortest)) > 15
 
 
 def test_the_time_left_follows_the_pace_of_this_process() -> None:

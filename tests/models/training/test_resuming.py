@@ -80,7 +80,9 @@ def test_a_full_disk_is_one_sentence(
 
     monkeypatch.setitem(commands._RUNS, "train", full)
     assert commands.main(["train", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == "runs/one/data.json cannot be used: no space left on device.\n"
+    assert capsys.readouterr().err == (
+        "The disk of runs/one/data.json is full: free space there, and give the same command again.\n"
+    )
 
 
 def test_a_line_that_was_cut_off_does_not_hide_the_others(tmp_path: Path) -> None:
