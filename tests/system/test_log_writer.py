@@ -47,10 +47,9 @@ def test_nothing_waits_for_a_full_pipe_and_the_gap_is_told() -> None:
         assert time.monotonic() - began < 1
         assert writer.dropped >= 19
         lines: list[str] = []
-        while not any("missing" in line for line in lines):
+        while sum(int(line.split()[0]) for line in lines if "missing" in line) < writer.dropped:  # in one gap or more
             lines += read_all(reading).splitlines()
             time.sleep(0.001)
-        assert f"{writer.dropped} missing" in lines
         assert lines[0] == "text 0"
         writer.put("again")
         writer.flush(SOON)
