@@ -27,6 +27,8 @@ def host_problem(host: str) -> str:
         return "must not be empty"
     if re.search(r"\s", host):
         return f'has a blank; write "{"".join(host.rpartition("@")[2].split())}"'
+    if not host.isprintable():
+        return "has a character that cannot be shown, which no name or address has"
     if "://" in host:
         return _url_problem(host)
     if "@" in host:
@@ -44,8 +46,10 @@ def host_problem(host: str) -> str:
 def _url_problem(url: str) -> str:
     try:
         parts = urlsplit(url)
-        host, port, scheme = parts.hostname or "", parts.port, parts.scheme.lower()
+        host, port, scheme = parts.hostname, parts.port, parts.scheme.lower()
     except ValueError:
+        host = None
+    if not host:
         return "is a URL; write the name or address alone, and the port as mqtt.port"
     keys = [f'host = "{host}"', f"port = {port or _SCHEMES.get(scheme, 1883)}"]
     keys += ["tls = true"] if scheme in _ENCRYPTED else []

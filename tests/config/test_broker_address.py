@@ -25,6 +25,8 @@ from tests.support.config_cases import problems, read
         ("u:secret@broker.example", "has a login; give it as mqtt.username and mqtt.password"),
         ("broker.example/mqtt", 'has a path; write "broker.example"'),
         ("a:b:c", "is neither a name nor an address"),
+        *((f"{scheme}://", "is a URL; write the name or address alone") for scheme in ("mqtt", "tcp", "wss")),
+        *((f"bro{odd}ker", "has a character that cannot be shown") for odd in "\0\x07\x7f\u200b\u202e"),
         ("", "must not be empty"),
         (" ", "must not be empty"),
     ],
