@@ -15,6 +15,7 @@ from edge_app.config.types import FilePath, Table, distinct, only_with, topic_le
 _LOCAL: Final = "127.0.0.1"
 _SCHEMES: Final = {"mqtts": 8883, "ssl": 8883, "tls": 8883, "wss": 443, "https": 443, "ws": 80, "http": 80}
 """Scheme of a broker's URL -> its usual port; 1883 for all others."""
+_LONGEST_TEXT: Final = 65535
 _ENCRYPTED: Final = ("mqtts", "ssl", "tls", "wss", "https")
 
 
@@ -74,7 +75,14 @@ def _host(value: str) -> str:
     return value
 
 
+def _text(value: str) -> str:
+    if "\0" in value or len(value.encode()) > _LONGEST_TEXT:
+        raise ValueError(f"must have no NUL character and at most {_LONGEST_TEXT} bytes, as all texts of MQTT")
+    return value
+
+
 Host = Annotated[str, AfterValidator(_host)]
+Text = Annotated[str, AfterValidator(_text)]
 
 
 class MqttConfig(Table):
@@ -100,13 +108,13 @@ class MqttConfig(Table):
     keepalive_s: int = Field(
         default=30, ge=5, le=600, description="A broker that is silent for longer is taken for lost, s."
     )
-    client_id: str | None = Field(
+    client_id: Text | None = Field(
         default=None,
         min_length=1,
         description="MQTT client id, of no other client; edge-app-SITE.DEVICE without it.",
         examples=["edge-app-demo-site.demo-device"],
     )
-    username: str | None = Field(default=None, min_length=1, description="User name.", examples=["demo-device"])
+    username: Text | None = Field(default=None, min_length=1, description="User name.", examples=["demo-device"])
     password: SecretStr | None = Field(
         default=None,
         description="Password; better from EDGE_APP_MQTT_PASSWORD, a systemd credential mqtt_password or a file.",
