@@ -15,6 +15,7 @@ from edge_app.config.types import FilePath, Table, distinct, only_with, topic_le
 _LOCAL: Final = "127.0.0.1"
 _SCHEMES: Final = {"mqtts": 8883, "ssl": 8883, "tls": 8883, "wss": 443, "https": 443, "ws": 80, "http": 80}
 """Scheme of a broker's URL -> its usual port; 1883 for all others."""
+_LONGEST_TEXT: Final = 65535
 _ENCRYPTED: Final = ("mqtts", "ssl", "tls", "wss", "https")
 
 
@@ -27,6 +28,8 @@ def host_problem(host: str) -> str:
         return "must not be empty"
     if re.search(r"\s", host):
         return f'has a blank; write "{"".join(host.rpartition("@")[2].split())}"'
+    if not host.isprintable():
+        return "has a character that cannot be shown, which no name or address has"
     if "://" in host:
         return _url_problem(host)
     if "@" in host:
@@ -44,8 +47,10 @@ def host_problem(host: str) -> str:
 def _url_problem(url: str) -> str:
     try:
         parts = urlsplit(url)
-        host, port, scheme = parts.hostname or "", parts.port, parts.scheme.lower()
+        host, port, scheme = parts.hostname, parts.port, parts.scheme.lower()
     except ValueError:
+        host = None
+    if not host:
         return "is a URL; write the name or address alone, and the port as mqtt.port"
     keys = [f'host = "{host}"', f"port = {port or _SCHEMES.get(scheme, 1883)}"]
     keys += ["tls = true"] if scheme in _ENCRYPTED else []
@@ -70,7 +75,14 @@ def _host(value: str) -> str:
     return value
 
 
+def _text(value: str) -> str:
+    if "\0" in value or len(value.encode()) > _LONGEST_TEXT:
+        raise ValueError(f"must have no NUL character and at most {_LONGEST_TEXT} bytes, as all texts of MQTT")
+    return value
+
+
 Host = Annotated[str, AfterValidator(_host)]
+Text = Annotated[str, AfterValidator(_text)]
 
 
 class MqttConfig(Table):
@@ -96,13 +108,13 @@ class MqttConfig(Table):
     keepalive_s: int = Field(
         default=30, ge=5, le=600, description="A broker that is silent for longer is taken for lost, s."
     )
-    client_id: str | None = Field(
+    client_id: Text | None = Field(
         default=None,
         min_length=1,
         description="MQTT client id, of no other client; edge-app-SITE.DEVICE without it.",
         examples=["edge-app-demo-site.demo-device"],
     )
-    username: str | None = Field(default=None, min_length=1, description="User name.", examples=["demo-device"])
+    username: Text | None = Field(default=None, min_length=1, description="User name.", examples=["demo-device"])
     password: SecretStr | None = Field(
         default=None,
         description="Password; better from EDGE_APP_MQTT_PASSWORD, a systemd credential mqtt_password or a file.",

@@ -143,8 +143,8 @@ class CommandDesk:
 
     def _queue(self, to: ReplyTo, text: str) -> None:
         self._replies.append(_Waiting(Message(to.topic, text.encode(), qos=1, correlation=to.correlation)))
-        if len(self._replies) > _MOST:
-            self._replies = self._replies[-_MOST:]
+        if len(self._replies) > _MOST:  # the broker's answer to one in flight is still to come
+            self._replies.remove(next(one for one in self._replies if not one.in_flight))
 
     def _ping(self, identifier: str) -> str:
         numbers = self._outbox.numbers(self._device.site, self._device.device)

@@ -17,6 +17,7 @@ import cv2
 from edge_app.errors import SourceError
 from edge_app.records import Image
 from edge_app.sources.diagnosis import stream_address, why_no_camera, why_no_server, why_no_stream
+from edge_app.sources.edit_list import shown_share
 from edge_app.sources.live import RETRY_S, LiveSource
 from edge_app.sources.rotation import rotated
 from edge_app.system.files import utf8_name
@@ -39,11 +40,14 @@ _opening = threading.Lock()
 
 
 class Capture:
-    """Opened cv2.VideoCapture whose first picture has been grabbed already; used by one thread."""
+    """Opened cv2.VideoCapture whose first picture has been grabbed already; used by one thread.
 
-    def __init__(self, capture: cv2.VideoCapture, rotation: int) -> None:
+    shown: share of the pictures in the file that it shows, 0..1.
+    """
+
+    def __init__(self, capture: cv2.VideoCapture, rotation: int, shown: float = 1.0) -> None:
         self._capture = capture
-        self._rotation = rotation
+        self._rotation, self._shown = rotation, shown
         self._first = True
 
     def grab(self) -> bool:
@@ -72,7 +76,7 @@ class Capture:
     def promised_frames(self) -> int:
         """Number of frames that the container promises, 0 when unknown; often not exact."""
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        return int(count) if math.isfinite(count) and count > 0 else 0
+        return round(count * self._shown) if math.isfinite(count) and count > 0 else 0
 
     def close(self) -> None:
         self._capture.release()
@@ -97,7 +101,7 @@ def open_file(path: Path, rotation: int = 0) -> Capture:
         raise SourceError(f"{path} is no video, or one that was cut off before it was complete: try to play it.")
     if not capture.grab():
         raise SourceError(_why_no_picture(path, capture))
-    opened = Capture(capture, rotation)
+    opened = Capture(capture, rotation, shown_share(path))
     if _begins_as_picture(path) and not _has_second_picture(path):
         opened.close()
         raise SourceError(f"{path} is a picture, not a video: give the name of a recording.")

@@ -25,6 +25,8 @@ from tests.support.config_cases import problems, read
         ("u:secret@broker.example", "has a login; give it as mqtt.username and mqtt.password"),
         ("broker.example/mqtt", 'has a path; write "broker.example"'),
         ("a:b:c", "is neither a name nor an address"),
+        *((f"{scheme}://", "is a URL; write the name or address alone") for scheme in ("mqtt", "tcp", "wss")),
+        *((f"bro{odd}ker", "has a character that cannot be shown") for odd in "\0\x07\x7f\u200b\u202e"),
         ("", "must not be empty"),
         (" ", "must not be empty"),
     ],
@@ -73,3 +75,10 @@ def test_several_hosts_of_a_cluster(toml: Path) -> None:
 def test_transport_and_prefix(toml: Path, text: str, told: str) -> None:
     (problem,) = problems(toml, f"[mqtt]\n{text}")
     assert problem.startswith(told)
+
+
+@pytest.mark.parametrize("key", ["client_id", "username"])
+@pytest.mark.parametrize("value", ["a\\u0000b", "\u00e9" * 32768], ids=["NUL", "65,536 bytes"])
+def test_a_text_that_mqtt_cannot_carry_is_told_by_its_key(toml: Path, key: str, value: str) -> None:
+    (problem,) = problems(toml, f'[mqtt]\n{key} = "{value}"')
+    assert problem == f"mqtt.{key}: must have no NUL character and at most 65535 bytes, as all texts of MQTT"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import resource
 import struct
 from collections.abc import Iterator
@@ -174,6 +175,23 @@ def test_a_flood_is_read_without_holding_up_the_counts(state: State, broker: Hos
     publisher = state.publisher(broker.port, timing=TIMING, rate=1e6)
     settle(publisher, lambda: publisher.delivered == 10)
     assert broker.connections == 1
+
+
+def test_a_flood_of_commands_that_are_answered_late_ends_nothing(state: State, broker: HostileBroker) -> None:
+    """More replies wait than are kept, while the oldest of them are in flight."""
+    state.close_intervals(2)
+    times = {"at": "2027-01-15T08:00:00Z", "expires": "2027-01-15T08:00:00Z"}
+    texts = (json.dumps({"schema": "edge-app/command/1", "id": f"city-{n}", **times}) for n in range(1_200))
+    broker.brings = b"".join(publish(f"{COMMANDS}/ping", text.encode(), qos=1) for text in texts)
+    broker.delay = 0.5
+    publisher = state.publisher(broker.port, timing=TIMING)
+    settle(publisher, lambda: any("/replies/" in topic for topic in broker.topics()))
+    settle(publisher, lambda: len(publisher._desk._replies) == 1_000)
+    broker.delay = 0.0
+    settle(publisher, lambda: not publisher._desk._replies)
+    last = [one.payload for one in broker.received if "/replies/" in one.topic][-1]
+    assert json.loads(last)["id"] == "city-1199"
+    assert (broker.connections, publisher.delivered) == (1, 2)
 
 
 def test_a_broker_that_takes_nothing_and_sends_on_is_left(broker: HostileBroker) -> None:

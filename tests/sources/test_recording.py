@@ -12,6 +12,7 @@ import pytest
 from edge_app.errors import SourceEnded, SourceError
 from edge_app.records import Frame
 from edge_app.sources import probe
+from edge_app.sources.edit_list import shown_share
 from edge_app.sources.recording import Recording
 from edge_app.sources.recording_series import RecordingSeries
 from tests.support.shared import SHARED
@@ -138,15 +139,45 @@ def test_a_file_without_time_stamps_counts_frames(video: Path, tmp_path: Path) -
 
 
 @needs_ffmpeg
-def test_frames_hidden_by_an_edit_list_do_not_count_as_cut_off(video: Path, tmp_path: Path) -> None:
-    h264 = ffmpeg(video, "-c:v", "libx264", "-g", "25", to=tmp_path / "h264.mp4")
-    trimmed = ffmpeg(h264, "-c", "copy", to=tmp_path / "edit.mp4", start=0.2)
+@pytest.mark.parametrize("hidden", [5, 20, 45])
+@pytest.mark.parametrize("name", ["edit.mp4", "edit.mov"])
+def test_frames_hidden_by_an_edit_list_do_not_count_as_cut_off(
+    video: Path, tmp_path: Path, name: str, hidden: int
+) -> None:
+    """What cutting without encoding again leaves: all pictures from the key frame before the cut on."""
+    h264 = ffmpeg(video, "-c:v", "libx264", "-g", "50", to=tmp_path / "h264.mp4")
+    trimmed = ffmpeg(h264, "-c", "copy", to=tmp_path / name, start=hidden / 25)
     source = Recording(trimmed)
     frames = read_all(source)
     assert frames[0].monotonic == 0.0
-    assert number_of(frames[0].image) == 5
-    assert len(frames) == 45
+    assert number_of(frames[0].image) == hidden
+    assert len(frames) == 50 - hidden
+    assert source.frames_expected == pytest.approx(50 - hidden, abs=1)
     assert source.status.detail == ""
+
+
+@needs_ffmpeg
+def test_a_file_with_an_edit_list_that_was_cut_off_is_still_reported(video: Path, tmp_path: Path) -> None:
+    even = ("-c:v", "libx264", "-g", "50", "-vf", "noise=alls=30:allf=t")
+    h264 = ffmpeg(video, *even, to=tmp_path / "h264.mp4")
+    trimmed = ffmpeg(h264, "-c", "copy", "-movflags", "+faststart", to=tmp_path / "edit.mp4", start=0.4)
+    source = Recording(cut_off(trimmed, 0.6, tmp_path / "half.mp4"))
+    assert len(read_all(source)) < 35
+    assert "of 1.6 s: only that part was read" in source.status.detail
+
+
+@needs_ffmpeg
+def test_boxes_that_are_damaged_end_nothing(video: Path, tmp_path: Path) -> None:
+    trimmed = ffmpeg(video, "-c:v", "libx264", "-movflags", "+faststart", to=tmp_path / "h264.mp4")
+    whole = ffmpeg(trimmed, "-c", "copy", "-movflags", "+faststart", to=tmp_path / "edit.mp4", start=1.0).read_bytes()
+    assert shown_share(tmp_path / "edit.mp4") == pytest.approx(0.5, abs=0.03)
+    rng, damaged = np.random.default_rng(4), tmp_path / "damaged.mp4"
+    for _ in range(100):
+        for kind in (b"moov", b"mvhd", b"hdlr", b"mdhd", b"elst"):
+            at = whole.index(kind) + rng.choice([-4, 4, 12, 20])
+            data = whole[:at] + rng.bytes(int(rng.integers(1, 5))) + whole[at + 4 :]
+            damaged.write_bytes(data[: rng.integers(0, len(data))] if rng.random() < 0.3 else data)
+            assert 0.0 <= shown_share(damaged) <= 1.0
 
 
 @needs_ffmpeg
