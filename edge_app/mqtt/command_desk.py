@@ -35,7 +35,8 @@ class _Waiting:
 class CommandDesk:
     """Commands of one device. It belongs to the publishing thread.
 
-    Attributes: `job` is the `resend` at work, `ignored` the number of messages that were no commands.
+    Attributes: `job` is the `resend` at work, `ignored` the number of messages that were no commands, `dropped` that of
+    replies for which there was no room.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class CommandDesk:
         self._targets: list[ReplyTo] = []
         self._own = self._resumed = False
         self.job: Resend | None = None
-        self.ignored = 0
+        self.ignored = self.dropped = 0
 
     def receive(self, message: Message) -> None:
         """Take a message that came in; none ever raises."""
@@ -68,6 +69,11 @@ class CommandDesk:
         except StoreError as error:
             log.warning("%s", error)
             self._refuse(outcome, "failed", "The state folder cannot be used at the moment.")
+
+    @property
+    def limit(self) -> str:
+        """One sentence on replies that were dropped, empty when none was."""
+        return f"{self.dropped} replies to commands were dropped, since {_MOST:,} waited" if self.dropped else ""
 
     def replies(self) -> list[tuple[Message, Callable[[str], None]]]:
         """Return the replies to publish now, each with what is to be called with the broker's answer."""
@@ -145,6 +151,7 @@ class CommandDesk:
         self._replies.append(_Waiting(Message(to.topic, text.encode(), qos=1, correlation=to.correlation)))
         if len(self._replies) > _MOST:  # the broker's answer to one in flight is still to come
             self._replies.remove(next(one for one in self._replies if not one.in_flight))
+            self.dropped += 1
 
     def _ping(self, identifier: str) -> str:
         numbers = self._outbox.numbers(self._device.site, self._device.device)

@@ -135,7 +135,7 @@ class Publisher:
     @property
     def limits(self) -> tuple[str, ...]:
         """Return one sentence for each kind of message that cannot be delivered, with the reason."""
-        others = (self._subscription, *self._configs.limits, *self._session.limits)
+        others = (self._subscription, self._desk.limit, *self._configs.limits, *self._session.limits)
         return (*self._held_back.limits, *(sentence for sentence in others if sentence))
 
     @property

@@ -191,6 +191,7 @@ def test_a_flood_of_commands_that_are_answered_late_ends_nothing(state: State, b
     settle(publisher, lambda: not publisher._desk._replies)
     last = [one.payload for one in broker.received if "/replies/" in one.topic][-1]
     assert json.loads(last)["id"] == "city-1199"
+    assert "200 replies to commands were dropped, since 1,000 waited" in publisher.limits
     assert (broker.connections, publisher.delivered) == (1, 2)
 
 
