@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Final
 
 from edge_app.detectors.gate import BICYCLES
 from models.registry.benchmark import CYCLISTS, FOLDS
@@ -12,7 +13,8 @@ from models.registry.gate_input import GateInput
 from models.registry.policy import Policy
 from models.registry.rule_result import RuleResult, at_least, at_most, fact, not_part, not_worse
 
-_BICYCLE = "bicycle"
+_ANEW: Final = "a city's policy is written anew by `models.registry template --replace`"
+_BICYCLE: Final = "bicycle"
 
 
 def bicycles(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
@@ -33,7 +35,8 @@ def bicycles(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
         return
     bounds = policy.cyclists
     if bounds is None:
-        yield fact(rule, "all", False, "the policy has no table [cyclists]: write one, or say why not in not_part")
+        says = f"the policy has no table [cyclists]: write one, or say why not in not_part; {_ANEW}"
+        yield fact(rule, "all", False, says)
         return
     cyclists, riders = (_together(gate_input, what) for what in ("bicycles", "motorcycles"))
     found = None if riders is None else riders.total() - riders["nothing"]
@@ -68,7 +71,7 @@ def folds(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
         yield not_part("folds", "all", why)
         return
     if not policy.folds:
-        says = f'the policy has no table [folds]: write one, or say why not in benchmark.not_part."{FOLDS}"'
+        says = f'the policy has no table [folds]: write one, or say why not in benchmark.not_part."{FOLDS}"; {_ANEW}'
         yield fact("folds", "all", False, says)
         return
     found = gate_input.folds
