@@ -11,18 +11,22 @@ VENV := .venv/bin/python
 CACHES := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke models wheel lock archive clean
+.PHONY: help demo test test-servers lint smoke models wheel lock archive clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name what; do printf '  make %-13s %s\n' "$$name" "$$what"; done
 
 demo: ## the main job: a rendered street, detected, counted, published over MQTT
 	@sh deploy/prepare.sh demo
 	@.venv/bin/edge-app demo $(DEMO_ARGS)
 
-test: lint ## ruff, mypy and all tests, some against real programs that apt brings
-	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not alone")
-	$(if $(PYTEST_ARGS),,$(VENV) -m pytest -m alone)
+test: lint ## ruff, mypy and the tests, some against real programs that apt brings
+	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not alone and not servers")
+	$(if $(PYTEST_ARGS),,$(VENV) -m pytest -m "alone and not servers")
+
+test-servers: ## tests of what runs in a city: the detector as a service, and its page in a browser
+	@sh deploy/prepare.sh test
+	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m servers)
 
 lint: ## ruff, mypy and the layers of the packages
 	@sh deploy/prepare.sh test

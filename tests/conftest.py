@@ -13,7 +13,8 @@ from hypothesis import settings
 from edge_app.system.redaction import forget_secrets
 from tests.support.brokers import Mosquitto, mosquitto
 
-settings.register_profile("any machine", deadline=None)  # how long an example takes says how busy the machine is
+# No deadline: how long an example takes says how busy the machine is. Tests that need more examples say so.
+settings.register_profile("any machine", deadline=None, max_examples=50)
 settings.load_profile("any machine")
 
 

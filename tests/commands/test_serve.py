@@ -16,6 +16,8 @@ from edge_app.serve.client import Client
 from tests.support.paths import ROOT
 from tests.support.pictures import encoded, street_picture
 
+pytestmark = pytest.mark.servers
+
 COMMAND = (sys.executable, "-m", "edge_app.cli", "serve", "--port", "0", "--engines", "1")
 
 

@@ -13,6 +13,8 @@ from edge_app.serve.access import SCOPES, new_token, parse_tokens
 from tests.support.pictures import encoded, street_picture
 from tests.support.serving import Serving, serving
 
+pytestmark = pytest.mark.servers
+
 PAGE = "https://map.example"
 
 

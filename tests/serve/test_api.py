@@ -17,6 +17,8 @@ from edge_app.serve.pictures import KINDS
 from tests.support.pictures import encoded, png_bomb, street_picture
 from tests.support.serving import Serving, serving
 
+pytestmark = pytest.mark.servers
+
 PICTURE = street_picture()
 JPEG = encoded(PICTURE)
 

@@ -17,6 +17,8 @@ from edge_app.serve.problems import RefusalError
 from tests.support.pictures import encoded, street_picture
 from tests.support.serving import Serving, serving
 
+pytestmark = pytest.mark.servers
+
 JPEG = encoded(street_picture())
 
 

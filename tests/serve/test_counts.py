@@ -21,6 +21,8 @@ from tests.support.preview_cases import wait_for
 from tests.support.serving import Serving, serving
 from tests.support.streets import small_street
 
+pytestmark = pytest.mark.servers
+
 LINE = "quay:0.45,0.6,0.45,0.97"
 
 

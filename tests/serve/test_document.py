@@ -20,6 +20,8 @@ from tests.support.pictures import encoded, street_picture
 from tests.support.serving import Serving, serving
 from tests.support.streets import small_street
 
+pytestmark = pytest.mark.servers
+
 TEXT = (ROOT / "docs/serve.md").read_text("utf-8")
 ADDRESS = f"http://127.0.0.1:{_PORT}"
 

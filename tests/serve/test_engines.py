@@ -11,6 +11,8 @@ import pytest
 from edge_app.serve.engines import Engines
 from edge_app.serve.problems import RefusalError
 
+pytestmark = pytest.mark.servers
+
 
 @contextmanager
 def blocked(room: int) -> Iterator[tuple[Engines, threading.Event]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_app.serve.fair_queue import FairQueue
+
+pytestmark = pytest.mark.servers
 
 
 def test_a_client_with_one_item_waits_for_one_of_another() -> None:

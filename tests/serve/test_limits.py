@@ -11,6 +11,8 @@ import pytest
 from tests.support.pictures import encoded, street_picture
 from tests.support.serving import Serving, serving
 
+pytestmark = pytest.mark.servers
+
 JPEG = encoded(street_picture(60))
 
 

@@ -15,7 +15,7 @@ from tests.support.pictures import encoded, street_picture
 from tests.support.serving import Serving, serving
 from tests.support.streets import small_street
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (apt install chromium)")
+pytestmark = [pytest.mark.servers, pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (apt install chromium)")]
 JPEG = encoded(street_picture())
 SHOWN = "document.querySelector('#pictures article p')?.textContent"
 

@@ -18,6 +18,8 @@ from edge_app.serve.pictures import KINDS, PictureLimits, decode
 from edge_app.serve.problems import RefusalError
 from tests.support.pictures import encoded, png_bomb
 
+pytestmark = pytest.mark.servers
+
 LIMITS = PictureLimits()
 LOSSLESS = tuple(kind for kind in KINDS if kind != "JPEG")
 RNG = np.random.default_rng(1)

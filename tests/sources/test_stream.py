@@ -101,7 +101,7 @@ def test_a_server_that_freezes_is_noticed_and_resumes() -> None:
         server.thaw()
         wait_for_status(source, lambda status: status.state == "ok")
         assert read_frames(source, 5)
-        assert source.status.reconnects in (1, 2)  # a busy machine can miss the first 0.4 s of the server again
+        assert source.status.reconnects >= 1  # a busy machine can miss the first 0.4 s of the server again
 
 
 @needs_rtsp
