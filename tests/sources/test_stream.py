@@ -83,7 +83,7 @@ def test_a_server_may_be_killed_and_started_again_with_another_size() -> None:
         assert "stopped sending" in wait_until_lost(source)
         with RtspServer(width=640, height=352, port=first.port):
             after = read_frames(source, 5)
-        status = source.status
+            status = source.status
     assert status.detail == ""  # it is back
     assert [frame.size for frame in (before[-1], after[-1])] == [(320, 240), (640, 352)]
     assert after[0].index > before[-1].index
