@@ -18,15 +18,6 @@ settings.register_profile("any machine", deadline=None, max_examples=50)
 settings.load_profile("any machine")
 
 
-LONG = ("trials", "commands", "deploy", "monitoring", "sources", "mqtt", "web")
-"""Folders with tests that take long, one by one: begun last, one of them would keep the others waiting at the end."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the folders of LONG."""
-    items.sort(key=lambda item: next((i for i, name in enumerate(LONG) if f"tests/{name}/" in item.nodeid), len(LONG)))
-
-
 @pytest.fixture(autouse=True)
 def _logging_restored() -> Iterator[None]:
     """Restore logging, exception hooks and secrets: a command run in this process changes them."""
