@@ -71,8 +71,13 @@ def _pause_s(answer: httpx.Response | None) -> float | None:
         return 1.0
     if answer.status_code not in _BUSY:
         return None
+    named = _retry_after_s(answer)
+    return 1.0 if named is None else min(_LONGEST_PAUSE_S, float(named))
+
+
+def _retry_after_s(answer: httpx.Response) -> int | None:
     named = answer.headers.get("retry-after", "")
-    return min(_LONGEST_PAUSE_S, float(named)) if named.isdecimal() else 1.0
+    return int(named) if named.isdecimal() else None
 
 
 def _checked(answer: httpx.Response) -> bytes:
@@ -83,8 +88,7 @@ def _checked(answer: httpx.Response) -> bytes:
         sentence = Problem.model_validate_json(answer.content).detail
     except ValidationError:
         sentence = f"the service answered {answer.status_code} without a reason"
-    named = answer.headers.get("retry-after", "")
-    raise RefusalError(HTTPStatus(answer.status_code), sentence, int(named) if named.isdecimal() else None)
+    raise RefusalError(HTTPStatus(answer.status_code), sentence, _retry_after_s(answer))
 
 
 def _unreachable(url: str, error: httpx.TransportError) -> ServeError:

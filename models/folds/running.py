@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -121,8 +121,8 @@ class _One:
         splits.write(self.folder / "split.json", divided, "python -m models.folds")
         model = self._trained(call)
         figures = judge(model, self.shards, description.held_back(self.folds, self.entries)[self.fold])
-        made = FoldResult(**{**_fields(wanted), "figures": figures})
-        replace_file(file, json_bytes({"schema": SCHEMA, **asdict(made)}, indent=1))
+        made = replace(wanted, figures=figures)
+        _write(file, made)
         show(f"{self.path.stem} {self.fold} seed {self.seed}: {text(figures)}")
         return made
 
@@ -154,7 +154,7 @@ def measure(
     for name in names:
         figures = judge(model, folders, back[name])
         made = FoldResult(model.stem, {}, name, 0, _pictures(entries), code(_CODE), figures)
-        replace_file(out / model.stem / f"{name}-0" / _ENDS, json_bytes({"schema": SCHEMA, **asdict(made)}, indent=1))
+        _write(out / model.stem / f"{name}-0" / _ENDS, made)
         show(f"{model.stem} {name}: {text(figures)}")
 
 
@@ -196,8 +196,8 @@ def _same(file: Path, wanted: FoldResult) -> FoldResult | None:
     return known
 
 
-def _fields(one: FoldResult) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in FoldResult.__slots__}
+def _write(file: Path, one: FoldResult) -> None:
+    replace_file(file, json_bytes({"schema": SCHEMA, **asdict(one)}, indent=1))
 
 
 def _pictures(entries: Sequence[Entry]) -> str:
