@@ -19,7 +19,6 @@ import numpy as np
 from edge_app.app import build_detector
 from edge_app.config.model import Config
 from edge_app.console.terminal import bar, stdout, table
-from edge_app.errors import SourceEnded
 from edge_app.offline.scoring import read_truth
 from edge_app.records import Frame, Line
 from edge_app.sources import Source
@@ -27,6 +26,7 @@ from edge_app.sources.recording import Recording
 from edge_app.sources.street.street import Street
 from tests.support.scripted import Scripted, pipeline
 from tests.support.trajectories import Observation
+from tests.trials.detected import read
 
 EVERY: Final = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
 COVERED: Final = 0.95
@@ -51,15 +51,6 @@ class Replayed:
     counted: int
     coverage: float
     slow: bool
-
-
-def read(source: Source) -> Iterator[Frame]:
-    """Yield every frame of a source that never waits."""
-    try:
-        while frame := source.read(1.0):
-            yield frame
-    except SourceEnded:
-        return
 
 
 def detected(name: str, line: Line, source: Source, expected: int) -> Road:
