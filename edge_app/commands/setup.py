@@ -88,7 +88,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     secrets = path.parent / "credentials"  # where the systemd unit takes them from, so the check must too
     if secrets.is_dir():
         os.environ.setdefault("CREDENTIALS_DIRECTORY", str(secrets))
-    return check.main(argparse.Namespace(config=str(path)), stop)
+    return check.main(argparse.Namespace(config=path, no_sandbox=False), stop)
 
 
 def _answers(arguments: argparse.Namespace) -> dict[str, str]:

@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
         print(answer.decode())
     else:
         _print(status)
-    return int(bool(wrong(status)))
+    return int(bool(status.wrong))
 
 
 def _not_running(file: Path, config: Config) -> str:
@@ -64,13 +64,6 @@ def _not_running(file: Path, config: Config) -> str:
     )
 
 
-def wrong(status: DeviceStatus) -> list[str]:
-    """Return what keeps the device from counting and delivering, one sentence each, the gravest first."""
-    found = [status.why_not] if not status.counting else []
-    found += [status.health.problem, *status.health.limits]
-    return list(dict.fromkeys(sentence for sentence in found if sentence))
-
-
 def _print(status: DeviceStatus) -> None:
     from rich.padding import Padding
     from rich.table import Table
@@ -78,10 +71,10 @@ def _print(status: DeviceStatus) -> None:
 
     from edge_app.console.terminal import counts_table, stdout
 
-    out, problems = stdout(), wrong(status)
+    out = stdout()
     state = ("counting", "bold green") if status.counting else ("NOT counting", "bold red")
     out.print(Text.assemble((f"{status.site}/{status.device}  ", "bold"), state))
-    for sentence in problems:
+    for sentence in status.wrong:
         out.print(Padding(Text(sentence, style="yellow"), (0, 0, 0, 2)))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)

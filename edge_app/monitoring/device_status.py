@@ -65,6 +65,12 @@ class DeviceStatus(Payload):
     lines: Sequence[LineStatus]
     health: Health
 
+    @property
+    def wrong(self) -> list[str]:
+        """Return what keeps the device from counting and delivering, one sentence each, the gravest first."""
+        found = [*([] if self.counting else [self.why_not]), self.health.problem, *self.health.limits]
+        return list(dict.fromkeys(sentence for sentence in found if sentence))
+
 
 class StatusReport:
     """State of the running device, from the figures of its components.
