@@ -20,7 +20,7 @@ def settings(command: list[str]) -> list[str]:
 
 
 def test_everything_that_the_service_may_and_may_not_do_is_taken_over() -> None:
-    drop_in = "# /etc/systemd/system/edge-app@.service.d/override.conf\n[Service]\nIPAddressAllow=localhost \\\n  192.0.2.10\n"
+    drop_in = "# /etc/systemd/override.conf\n[Service]\nIPAddressAllow=localhost \\\n  192.0.2.10\n"
     made = unit.sandboxed(TEMPLATE + drop_in, "north", "edge-app-check-1", ["edge-app", "check"])
     assert made[0] == "systemd-run"
     assert made[-3:] == ["--", "edge-app", "check"]
