@@ -287,7 +287,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         publisher = build_publisher(
             config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock
         )
-        notes = StatusText(source, pipeline, publisher, lambda: running.frames)
+        notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
         preview = build_preview(config, notes, main)
         harvest = extras.harvester(config, device)
         addresses = " or ".join(str(to) for to in build_endpoints(config))

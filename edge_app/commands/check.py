@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edge_app.commands._options import INSTALLED, add_installed_config, installed_config
+from edge_app.commands._options import INSTALLED, add_installed_config, installed_config, unit_of
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -54,15 +54,14 @@ def _check_in_sandbox(file: Path, stop: threading.Event) -> int | None:
     file = file.resolve()
     if os.geteuid() != 0 or file.parent != INSTALLED.parent:
         return None
-    instance = "" if file == INSTALLED else file.stem
-    unit = f"edge-app@{instance}.service" if instance else "edge-app.service"
+    unit = f"{unit_of(file)}.service"
     text = installed_unit(unit)
     if not text:
         return None
     name, user = f"edge-app-check-{os.getpid()}", user_of(text)
     print(f"{'ok':<6}sandbox: checked as {unit} runs, as the user {user}.", flush=True)
     program = [sys.executable, "-I", "-m", "edge_app", "check", "--no-sandbox", "--config", str(file)]
-    with subprocess.Popen(sandboxed(text, instance, name, program)) as process:
+    with subprocess.Popen(sandboxed(text, file.stem, name, program)) as process:
         while process.poll() is None:
             if stop.wait(0.1):
                 subprocess.run(("systemctl", "stop", name), capture_output=True, check=False)

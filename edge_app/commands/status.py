@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edge_app.commands._options import add_installed_config, installed_config
+from edge_app.commands._options import add_installed_config, installed_config, unit_of
 from edge_app.errors import PreviewError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
 
 
 def _not_running(file: Path, config: Config) -> str:
-    unit = "edge-app" if file.stem == "edge-app" else f"edge-app@{file.stem}"
+    unit = unit_of(file)
     return (
         f"NOT RUNNING: no service uses {config.store.folder.absolute()}. `systemctl status {unit}` says why, "
         f"`sudo systemctl start {unit}` starts it."
