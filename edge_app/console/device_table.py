@@ -92,7 +92,7 @@ class DeviceEntry:
 
     def named(self, line: str) -> bool:
         """Return True when a direction of the line has a name of its own."""
-        return bool(self.meta) and any(known.id == line and known.names for known in self.meta.lines)
+        return any(known.id == line and known.names for known in (self.meta.lines if self.meta else ()))
 
     def names(self, line: str) -> Mapping[Direction, str]:
         """Return the names of the two directions of a line."""
