@@ -35,7 +35,7 @@ from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Connected
 from edge_app.mqtt.identity import client_id_of
 from edge_app.mqtt.session import probe as probe_broker
-from edge_app.preview.rtsp import choose_encoder
+from edge_app.preview.rtsp import choose_encoder, viewer_command
 from edge_app.preview.snapshot_socket import request_broker_problem, request_status
 from edge_app.records import Frame
 from edge_app.sources import Source, SourceStatus
@@ -206,7 +206,8 @@ def check_preview(config: Config) -> Finding:
         return Finding("FAIL", "preview", _sentence(error).removeprefix("preview: "))
     viewers = f"{p.username} with the password" if p.password else "whoever is on this device"
     url = f"rtsp://{f'[{p.address}]' if ':' in p.address else p.address}:{p.port}/annotated and /plain"
-    return Finding("ok", "preview", f"{url}, encoded by {encoder}, for {viewers}.")
+    command = viewer_command(p.address, p.port, p.username if p.password else None)
+    return Finding("ok", "preview", f"{url}, encoded by {encoder}, for {viewers}. Watch with: {command}")
 
 
 def _check_broker(config: Config) -> Finding:
