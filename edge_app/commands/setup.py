@@ -59,8 +59,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     Raises ConfigError: with every error of the answers; nothing is written then.
     """
     path: Path = arguments.config
-    if path.exists() and not arguments.force:
-        raise ConfigError(f"{path} exists already: edit it, or replace it with --force")
+    _refuse_place(path, force=arguments.force)
     setup = _asked(arguments, path)
     _write(path, setup, arguments.state)
     show(f"edge-app: wrote {path}")
@@ -74,12 +73,23 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     return code
 
 
+def _refuse_place(path: Path, *, force: bool) -> None:
+    """Raise ConfigError where the file cannot be written: before the questions, not after them."""
+    if path.exists() and not force:
+        raise ConfigError(f"{path} exists already: edit it, or replace it with --force")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder {folder}: install the program first, or choose another --config")
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"{path} cannot be written by this user: put sudo before the command, or choose --config")
+
+
 def _show_next(path: Path) -> None:
     if path == INSTALLED:
         steps = {
-            "sudo ./install.sh install --offline": "starts the service, in the folder of the archive",
-            "sudo edge-app lines": "a page on which the line is drawn on the live picture",
-            "sudo edge-app status": "whether it counts and delivers",
+            "sudo ./install.sh install --offline": "starts the service (archive's folder)",
+            "sudo edge-app lines": "draw the line on the live picture",
+            "sudo edge-app status": "tells whether it counts",
         }
     else:
         steps = {

@@ -19,7 +19,7 @@ from edge_app.system.redaction import redacted
 
 _FRESH_S: Final = 10.0
 """A device that has processed no frame for so long is not counting."""
-_RATE_S: Final = 10.0
+_RATE_S: Final = 5.0
 
 
 class IntervalStatus(Payload):
