@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -109,7 +108,7 @@ class _One:
 
     def result(self, show: Callable[[str], None], call: Callable[[Command], None]) -> FoldResult:
         wanted = FoldResult(
-            self.path.stem, self.settings, self.fold, self.seed, _pictures(self.entries), code(_CODE), {}
+            self.path.stem, self.settings, self.fold, self.seed, labelled.fingerprint(self.entries), code(_CODE), {}
         )
         file = self.folder / _ENDS
         if known := _same(file, wanted):
@@ -153,7 +152,7 @@ def measure(
     back = description.held_back(folds, entries)
     for name in names:
         figures = judge(model, folders, back[name])
-        made = FoldResult(model.stem, {}, name, 0, _pictures(entries), code(_CODE), figures)
+        made = FoldResult(model.stem, {}, name, 0, labelled.fingerprint(entries), code(_CODE), figures)
         _write(out / model.stem / f"{name}-0" / _ENDS, made)
         show(f"{model.stem} {name}: {text(figures)}")
 
@@ -198,8 +197,3 @@ def _same(file: Path, wanted: FoldResult) -> FoldResult | None:
 
 def _write(file: Path, one: FoldResult) -> None:
     replace_file(file, json_bytes({"schema": SCHEMA, **asdict(one)}, indent=1))
-
-
-def _pictures(entries: Sequence[Entry]) -> str:
-    lines = sorted(f"{entry.name} {entry.sha256}" for entry in entries)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
