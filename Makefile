@@ -21,10 +21,9 @@ demo: ## the main job: a rendered street, detected, counted, published over MQTT
 	@.venv/bin/edge-app demo $(DEMO_ARGS)
 
 test: lint ## ruff, mypy and the tests, some against real programs that apt brings
-	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not alone and not servers")
-	$(if $(PYTEST_ARGS),,$(VENV) -m pytest -m "alone and not servers")
+	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not servers" --ignore tests/serve)
 
-test-servers: ## tests of what runs in a city: the detector as a service, and its page in a browser
+test-servers: ## tests of what runs in a city: the detector as a service; and the other passes through pages in a browser
 	@sh deploy/prepare.sh test
 	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m servers)
 

@@ -40,7 +40,9 @@ def road(second: int) -> Image:
 
 def states_of(monitor: ViewMonitor, begin: int, seconds: int, alteration: Alteration = as_is) -> list[ViewState]:
     """Show the altered road once a second and return the states."""
-    return [monitor.update(small_grey(alteration(road(s % REPEATS_S))), float(s)) for s in range(begin, begin + seconds)]
+    return [
+        monitor.update(small_grey(alteration(road(s % REPEATS_S))), float(s)) for s in range(begin, begin + seconds)
+    ]
 
 
 @pytest.fixture(scope="module")
