@@ -224,7 +224,7 @@ def test_all_parts_fit(tmp_path: Path, broker: Mosquitto) -> None:
         *("configuration", "clock", "state folder", "broker", "model", "gate", "classes", "config", "source", "speed"),
         "line road",
     ]
-    assert {finding.level for finding in found.values()} == {"ok"}
+    assert [finding.sentence for finding in found.values() if finding.level != "ok"] == []
     assert "accepts us with MQTT 5" in found["broker"].sentence
     config = load(tmp_path / "edge-app.toml", {})
     assert found["config"].sentence.startswith(counting_hash(config, MANIFEST.sha256)[:12])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
 
@@ -46,10 +46,11 @@ def states_of(monitor: ViewMonitor, begin: int, seconds: int, alteration: Altera
 
 
 @pytest.fixture(scope="module")
-def learnt() -> ViewMonitor:
+def learnt() -> Iterator[ViewMonitor]:
     monitor = ViewMonitor()
     assert not [state for state in states_of(monitor, 0, LEARN_S) if state.flags]
-    return monitor
+    yield monitor
+    road.cache_clear()
 
 
 @pytest.fixture
@@ -94,10 +95,10 @@ def test_the_night_is_dark_and_not_blind(monitor: ViewMonitor) -> None:
 
 
 def test_a_slow_dusk_to_black_is_no_cover() -> None:
-    monitor, noise = ViewMonitor(), np.random.default_rng(1).normal(4, 2, (360, 640, 3))
+    monitor, noise = ViewMonitor(), np.random.default_rng(1).normal(4, 2, (360, 640, 3)).astype(np.float32)
 
     def dusk(light: float) -> Alteration:
-        return lambda image: np.clip(image * light + noise, 0, 255).astype(np.uint8)
+        return lambda image: np.clip(image * np.float32(light) + noise, 0, 255).astype(np.uint8)
 
     fading: list[ViewState] = []
     for second in range(0, 600, 2):
