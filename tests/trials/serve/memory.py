@@ -19,7 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
 
+from edge_app.records import Image
 from tests.support.pictures import encoded, png_bomb, street_picture
 from tests.trials.serve.program import Program, program
 
@@ -40,7 +42,7 @@ class Request:
 
 def honest() -> list[Request]:
     """Return requests that are answered: small pictures of each kind, in a form, in a batch, drawn; most are lighter."""
-    picture = cv2.resize(street_picture(), (320, 180), interpolation=cv2.INTER_AREA)
+    picture = _small()
     kinds = [encoded(picture, kind) for kind in ("JPEG", "PNG", "WEBP", "BMP")]
     turned = encoded(picture, "JPEG", turn=6)
     return [
@@ -57,7 +59,7 @@ def honest() -> list[Request]:
 
 def hostile(chance: random.Random) -> list[Request]:
     """Return requests that are refused, or that break off."""
-    jpeg = encoded(cv2.resize(street_picture(), (320, 180), interpolation=cv2.INTER_AREA))
+    jpeg = encoded(_small())
     damaged = [bytearray(jpeg) for _ in range(5)]
     for one in damaged:
         for _ in range(20):
@@ -92,6 +94,10 @@ def hostile(chance: random.Random) -> list[Request]:
         Request(raw=b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 8000),
         Request(raw=head + b"Content-Length: %d\r\n\r\n" % len(jpeg) + jpeg),  # leaves before its answer
     ]
+
+
+def _small() -> Image:
+    return np.asarray(cv2.resize(street_picture(), (320, 180), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _form(files: Sequence[bytes]) -> bytes:
