@@ -89,13 +89,13 @@ def test_the_page_runs_them(service: Serving, tmp_path: Path, width: int, height
     browser.wait_for("document.querySelectorAll('article').length")
     paths = service.http.get("/openapi.json").json()["paths"]
     assert browser.run("document.querySelectorAll('article').length") == sum(map(len, paths.values()))
-    browser.click("#predict button")
-    browser.wait_for("document.querySelector('#predict .answer pre')")
-    assert browser.run("document.querySelector('#predict .answer p').textContent").startswith("200")
-    assert '"class"' in browser.run("document.querySelector('#predict .answer pre').textContent")
-    browser.click("#predict_batch button")
-    browser.wait_for("/^200/.test(document.querySelector('#predict_batch .answer p')?.textContent)")
-    assert "confidence=0.2" in browser.run("document.querySelector('#predict .curl').textContent")
+    browser.click("#call-predict button")
+    browser.wait_for("!!document.querySelector('#call-predict .answer pre')")
+    assert browser.run("document.querySelector('#call-predict .answer p').textContent").startswith("200")
+    assert '"class"' in browser.run("document.querySelector('#call-predict .answer pre').textContent")
+    browser.click("#call-predict_batch button")
+    browser.wait_for("/^200/.test(document.querySelector('#call-predict_batch .answer p')?.textContent)")
+    assert "confidence=0.2" in browser.run("document.querySelector('#call-predict .curl').textContent")
     assert browser.run("document.documentElement.scrollWidth <= innerWidth")
     elsewhere = "performance.getEntriesByType('resource').map(one => one.name).filter(one => !one.startsWith(location.origin))"
     assert [one for one in browser.run(elsewhere) if not one.startswith(("data:", "blob:"))] == []

@@ -136,7 +136,7 @@ function cardOf(path, method, call, components) {
     out.replaceChildren(made("p", { className: "problem", textContent: error.message }));
   });
   const title = made("h2", {}, made("span", { className: "method", textContent: method }), " ", path);
-  const card = made("article", { id: call.operationId, oninput: update }, title, made("p", { textContent: call.summary }));
+  const card = made("article", { id: `call-${call.operationId}`, oninput: update }, title, made("p", { textContent: call.summary }));
   card.append(...fields.map((field) => field.row));
   if (call.requestBody) {
     const link = made("a", { href: body.url, download: "", textContent: body.summary.toLowerCase() });

@@ -11,19 +11,23 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from urllib.request import urlopen
 
 from tests.support.paths import ROOT
 from tests.trials.serve.program import Program, program
 
 
-def schemathesis(service: Program, examples: int, seed: int, *options: str) -> subprocess.CompletedProcess[str]:
+def schemathesis(url: str, examples: int, seed: int, *options: str) -> subprocess.CompletedProcess[str]:
     """Run schemathesis against a service and return what it says. examples: cases for each call at most."""
-    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/openapi.json", "--checks", "all"]
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", "--checks", "all"]
     command += ["--max-examples", str(examples), "--seed", str(seed), "--continue-on-failure", "--no-color"]
     command += ["--suppress-health-check", "all", "--request-timeout", "120"]
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.trials.serve.strategies", "PYTHONPATH": str(ROOT)}
-    return subprocess.run([*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as folder:  # it keeps what it learns in the folder where it is started
+        return subprocess.run(
+            [*command, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
 
 
 def looked_at(service: Program) -> int:
@@ -41,7 +45,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     with program() as service:
-        done = schemathesis(service, given.examples, given.seed)
+        done = schemathesis(service.url, given.examples, given.seed)
         pictures = looked_at(service)
     report = (line[:300] for line in (done.stdout + done.stderr).splitlines())  # bodies are long
     print(*report, f"{pictures} pictures were looked at", sep="\n")
