@@ -1,4 +1,4 @@
-"""What the examples of the OpenAPI document send: a rendered street as picture, clip and form, made when first asked for."""
+"""A rendered street as picture, clip and form: what the examples of the OpenAPI document send, made when asked for."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class Jobs:
             return "there is no such job: it never was, or its time is over"
         elsewhere = f'the instance "{named[1]}"' if named[1] else "an instance without a name"
         asked = f'"{self._instance}"' if self._instance else "one without a name"
-        return f"this job is on {elsewhere}, and {asked} was asked: let the load balancer tell them apart by the address"
+        return f"this job is on {elsewhere}, and {asked} was asked: have the load balancer go by the address"
 
     def of_client(self, client: str) -> Sequence[Job]:
         """Return the jobs of a client, the newest first."""

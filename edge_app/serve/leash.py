@@ -82,8 +82,8 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Check the clip and become the command; return an exit code only where the clip is refused."""
+def main(arguments: Sequence[str]) -> None:
+    """Check the clip and become the command. Raises SystemExit: where the clip is refused."""
     parent, pixels, minutes, rate = map(int, arguments[:4])
     _tie_to(parent)
     _limit_memory()
@@ -92,9 +92,9 @@ def main(arguments: Sequence[str]) -> int:
         ClipLimits(pixels, minutes, rate).check(clip)
     except EdgeAppError as error:
         print(f"edge-app: {error}", file=sys.stderr)
-        return _REFUSED
+        sys.exit(_REFUSED)
     os.execv(sys.executable, [sys.executable, *command])
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

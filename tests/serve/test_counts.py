@@ -238,7 +238,7 @@ def test_a_video_is_told_by_its_first_bytes(first: bytes, kind: str | None) -> N
     assert clip_kind(first) == kind
 
 
-def test_a_clip_beyond_the_limits_is_told(service: Serving, client: Client, clip: Path, tmp_path: Path) -> None:
+def test_a_clip_beyond_the_limits_is_told(client: Client, clip: Path, tmp_path: Path) -> None:
     path = tmp_path / "large.mp4"
     with VideoOut(path, 25.0, (1920, 1088)) as out:
         out.write(np.zeros((1088, 1920, 3), np.uint8))

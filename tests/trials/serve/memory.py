@@ -41,7 +41,7 @@ class Request:
 
 
 def honest() -> list[Request]:
-    """Return requests that are answered: small pictures of each kind, in a form, in a batch, drawn; most are lighter."""
+    """Return requests that are answered: small pictures of each kind, in a form, in a batch, drawn; others."""
     picture = _small()
     kinds = [encoded(picture, kind) for kind in ("JPEG", "PNG", "WEBP", "BMP")]
     turned = encoded(picture, "JPEG", turn=6)

@@ -1,4 +1,4 @@
-"""Measure the service beside a bare loop: `python -m tests.trials.serve.speed [--pictures 2000] [--rounds 5] [--clients 8]`.
+"""Measure the service beside a bare loop: `python -m tests.trials.serve.speed [--pictures 2000] [--clients 8]`.
 
 CPU seconds a picture, in turns on one machine: a loop in one process that decodes, letterboxes, infers and decodes
 boxes; the same loop in as many processes as the service has engines, which get into each other's way as those do; and
