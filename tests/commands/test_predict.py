@@ -150,8 +150,21 @@ def test_through_a_service_the_boxes_are_the_same(folder: Path, tmp_path: Path) 
     from tests.support.serving import serving  # FastAPI, which takes long to import: not for everybody who collects
 
     with serving() as service:
-        arguments = ["predict", str(folder), "--out", str(remote), "--draw", str(tmp_path / "drawn")]
-        assert cli.main([*arguments, "--url", service.url]) == 1
+        arguments = [
+            "predict",
+            str(folder),
+            "--out",
+            str(remote),
+            "--draw",
+            str(tmp_path / "drawn"),
+            "--url",
+            service.url,
+        ]
+        assert predict.main(cli._parser().parse_args(arguments), _StopsAfter(2)) == 1
+        assert not remote.exists()
+        assert len((tmp_path / "remote.csv.part").read_text().splitlines()) == 3
+        assert cli.main(arguments) == 1
+    assert not (tmp_path / "remote.csv.part").exists()
     assert remote.read_text() == local.read_text()
     assert {path.name for path in (tmp_path / "drawn").rglob("*.jpg")} == {"a.jpg", "b.png.jpg", "c.webp.jpg"}
 
