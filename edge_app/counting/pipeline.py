@@ -3,10 +3,10 @@
 A frame is prepared and counted in the thread of the pipeline, and in between an engine detects in it, perhaps in
 another thread: `stages` lets the engines work on some frames while others are prepared and counted.
 
-A frame in which nothing moves goes without the engine: it is still. Whether a frame is, is decided twice. When it is
-prepared, `motion` compares it with the background. When its turn to be counted comes, the tracker may know of a vehicle
-on its way, and then the engine must see the frame after all. Both depend on the frames before alone, never on how fast
-an engine is, so that the same frames give the same crossings.
+A frame in which nothing moves goes without the engine: it is still, and is not even scaled for it. Whether a frame is,
+is decided twice. When it is prepared, `motion` compares it with the background. When its turn to be counted comes, the
+tracker may know of a vehicle on its way, and then the engine must see the frame after all. Both depend on the frames
+before alone, never on how fast an engine is, so that the same frames give the same crossings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from edge_app.counting.line_counter import LineCounter
 from edge_app.counting.looks import Looks
-from edge_app.counting.motion import SQUARE, Motion, Seen
+from edge_app.counting.motion import Motion, Seen, squares
 from edge_app.counting.stage_times import StageTimes
 from edge_app.counting.strides import Strides
 from edge_app.counting.tracker import Tracker
@@ -35,6 +35,7 @@ from edge_app.records import (
     FloatArray,
     Frame,
     FrameResult,
+    Image,
     Line,
     LineCrossing,
     Region,
@@ -59,18 +60,24 @@ for so many in any case keeps what `motion` learns independent of the number and
 class PreparedFrame:
     """A frame between the stages: given to an engine in one thread, then counted in another.
 
-    picture: input of the engine. corner: x, y px of the frame at which the picture begins.
-    spent: s of work for its detections so far. number: of this frame, from 0. seen: what moves in it; None where that
-    is not asked. outputs: of the engine, None before, and for a frame that goes without it.
+    box: x0, y0, x1, y1 px, the part of the frame that is watched. number: of this frame, from 0. seen: what moves in
+    it; None where that is not asked. picture: input of the engine; None before, and for a frame that goes without it.
+    outputs: of the engine, likewise. spent: s of work for its detections so far.
     """
 
     frame: Frame
-    picture: Picture
-    corner: tuple[int, int]
-    spent: float
+    box: tuple[int, int, int, int]
     number: int
     seen: Seen | None = None
+    picture: Picture | None = None
     outputs: Outputs | None = None
+    spent: float = 0.0
+
+    @property
+    def watched(self) -> Image:
+        """Return the part of the frame that is watched, uint8 (H, W, 3) BGR."""
+        x0, y0, x1, y1 = self.box
+        return self.frame.image[y0:y1, x0:x1]
 
     @property
     def still(self) -> bool:
@@ -78,7 +85,8 @@ class PreparedFrame:
         return self.seen is not None and self.seen.still
 
     def infer(self, engine: Engine) -> None:
-        """Let an engine detect in the picture. Raises DetectorError."""
+        """Let an engine detect in the picture, which the pipeline must have scaled. Raises DetectorError."""
+        assert self.picture is not None
         began = perf_counter()
         self.outputs = engine.infer(self.picture)
         self.spent += perf_counter() - began
@@ -140,23 +148,26 @@ class Pipeline:
         """Take one frame through all steps in this thread: `prepare`, `infer`, `count`. Raises DetectorError."""
         prepared = self.prepare(frame)
         if self.must_infer(prepared):
+            self.scale(prepared)
             prepared.infer(self.detector.engines[0])
         return self.count(prepared)
 
     def prepare(self, frame: Frame) -> PreparedFrame:
-        """Cut and scale a frame to the input of an engine, and look for motion in it; call it in order of the frames.
+        """Look for motion in a frame; call it in order of the frames.
 
         At most _LAG frames may be prepared and not counted yet.
         """
-        began = perf_counter()
-        x0, y0, x1, y1 = region_px(self._region, frame.size)
-        uncut = (x0, y0, x1, y1) == (0, 0, *frame.size)
-        picture = self.detector.prepare(frame.image if uncut else frame.image[y0:y1, x0:x1])
-        prepared = PreparedFrame(frame, picture, (x0, y0), perf_counter() - began, self._prepared)
+        prepared = PreparedFrame(frame, region_px(self._region, frame.size), self._prepared)
         self._prepared += 1
         if self._motion is not None:
             self._look_for_motion(prepared, self._motion)
         return prepared
+
+    def scale(self, prepared: PreparedFrame) -> None:
+        """Cut and scale a frame to the input of an engine: only one that an engine is to see needs it."""
+        began = perf_counter()
+        prepared.picture = self.detector.prepare(prepared.watched)
+        prepared.spent += perf_counter() - began
 
     def must_infer(self, prepared: PreparedFrame) -> bool:
         """Return whether an engine must see a frame before it is counted; call it when all before it are counted.
@@ -198,16 +209,18 @@ class Pipeline:
             lesson = self._lessons.popleft()
             later = (one.vehicles for one in self._lessons if one.number <= prepared.number - _LAG)
             motion.learn(lesson.seen, np.concatenate([lesson.vehicles, *later]))
-        prepared.seen = motion.look(prepared.picture.brightness(SQUARE), prepared.frame.monotonic)
+        prepared.seen = motion.look(squares(prepared.watched), prepared.frame.monotonic)
         self.times.add("motion", perf_counter() - began)
 
     def _note_vehicles(self, prepared: PreparedFrame) -> None:
         """Keep what a counted frame teaches about the background: what no vehicle in motion covers."""
         if prepared.seen is None:
             return
-        driving = self._tracker.driving() - np.tile(prepared.corner, 2).astype(np.float32)
-        squares = prepared.picture.to_input(driving) / np.float32(SQUARE)
-        self._lessons.append(_Lesson(prepared.number, prepared.seen, squares))
+        x0, y0, x1, y1 = prepared.box
+        height, width = prepared.seen.change.shape
+        driving = self._tracker.driving() - np.array([x0, y0, x0, y0], np.float32)
+        driving *= np.array([width / (x1 - x0), height / (y1 - y0)] * 2, np.float32)
+        self._lessons.append(_Lesson(prepared.number, prepared.seen, driving))
 
     def _build_line_counters(self, size: tuple[int, int]) -> None:
         """Place the lines in px: they are given in parts of the frame, and a camera may return with another size."""
@@ -225,11 +238,13 @@ class Pipeline:
 
     def _detections(self, prepared: PreparedFrame) -> Detections:
         """Decode the outputs of the engine into boxes in px of the frame."""
+        assert prepared.picture is not None
         assert prepared.outputs is not None
         found = self.detector.decode(prepared.picture, prepared.outputs)
-        if prepared.corner == (0, 0):
+        x0, y0 = prepared.box[:2]
+        if (x0, y0) == (0, 0):
             return found
-        return Detections(found.boxes + np.tile(prepared.corner, 2).astype(np.float32), found.scores, found.classes)
+        return Detections(found.boxes + np.array([x0, y0, x0, y0], np.float32), found.scores, found.classes)
 
     def _crossings(self, frame: Frame, tracks: Tracks) -> tuple[Crossing, ...]:
         """Return the crossings of counted classes that this frame confirms, in the order of the lines."""

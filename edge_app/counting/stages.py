@@ -135,6 +135,7 @@ class Stages:
             self._infer(job)
 
     def _infer(self, job: _Job) -> None:
+        self._pipeline.scale(job.prepared)
         self._busy = self._busy + 1 if any(not other.done for other in self._in_progress) else 0
         if self._busy >= _ALWAYS_BUSY:
             self._call_engine()

@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 
 from edge_app.counting.line_counter import LineCounter
-from edge_app.counting.motion import SQUARE, Motion
+from edge_app.counting.motion import Motion, squares
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.stage_times import Percentiles, StageTimes
 from edge_app.counting.tracker import Tracker
@@ -132,7 +132,7 @@ def measure(
         side_by_side_ratio=median(a / b for a, b in zip(turns.pipeline, turns.side_by_side, strict=True)),
         stages=pipeline.times.percentiles(),
         crowd=crowd(),
-        still=still((source.status.width, source.status.height), detector),
+        still=still((source.status.width, source.status.height)),
         rss_mb=rss,
     )
 
@@ -209,14 +209,13 @@ def crowd() -> Percentiles:
     return times.percentiles()["crowd"]
 
 
-def still(size: tuple[int, int], detector: TfliteDetector) -> Percentiles:
-    """Return the times, ms, of preparing frames of this width and height, px, and of looking for motion in them."""
+def still(size: tuple[int, int]) -> Percentiles:
+    """Return the times, ms, of looking for motion in frames of this width and height, px."""
     random, motion, times = np.random.default_rng(1), Motion(), StageTimes()
     image = random.integers(0, 255, (size[1], size[0], 3), np.uint8)
     for index in range(_STILL_FRAMES):
         began = perf_counter()
-        squares = detector.prepare(image).brightness(SQUARE)
-        motion.learn(motion.look(squares, index / _CROWD_RATE), np.empty((0, 4), np.float32))
+        motion.learn(motion.look(squares(image), index / _CROWD_RATE), np.empty((0, 4), np.float32))
         times.add("still", perf_counter() - began)
     return times.percentiles()["still"]
 
