@@ -219,8 +219,8 @@ def by_what(config: Config) -> dict[str, Finding]:
 def test_all_parts_fit(tmp_path: Path, short: Path, broker: Mosquitto) -> None:
     found = by_what(configured(tmp_path, short, f"[mqtt]\nport = {broker.port}"))
     assert list(found) == [
-        *("configuration", "clock", "state folder", "broker", "model", "gate", "classes", "config", "source", "speed"),
-        "line road",
+        *("configuration", "clock", "state folder", "broker", "model", "second look", "gate", "classes", "config"),
+        *("source", "speed", "line road"),
     ]
     assert {finding.level for finding in found.values()} == {"ok"}
     assert "accepts us with MQTT 5" in found["broker"].sentence

@@ -7,6 +7,8 @@ A frame in which nothing moves goes without the engine: it is still, and is not 
 is decided twice. When it is prepared, `motion` compares it with the background. When its turn to be counted comes, the
 tracker may know of a vehicle on its way, and then the engine must see the frame after all. Both depend on the frames
 before alone, never on how fast an engine is, so that the same frames give the same crossings.
+
+Where vehicles at the lines are small, an engine also sees the parts of the frame around them (`second_look`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 from edge_app.counting.line_counter import LineCounter
 from edge_app.counting.looks import Looks
 from edge_app.counting.motion import Motion, Seen, squares
+from edge_app.counting.second_look import Box, SecondLook, merged
 from edge_app.counting.stage_times import StageTimes
 from edge_app.counting.strides import Strides
 from edge_app.counting.tracker import Tracker
@@ -46,7 +49,7 @@ from edge_app.records import (
 _INDEX_S = 10.0
 """Longest time, s, between a crossing and its confirmation."""
 
-COUNTING_REVISION: Final = 3
+COUNTING_REVISION: Final = 4
 """Raised whenever detector handling, tracker or line counters count the same pictures differently: intervals counted by
 another revision are told apart by their `config`."""
 
@@ -61,23 +64,19 @@ class PreparedFrame:
     """A frame between the stages: given to an engine in one thread, then counted in another.
 
     box: x0, y0, x1, y1 px, the part of the frame that is watched. number: of this frame, from 0. seen: what moves in
-    it; None where that is not asked. picture: input of the engine; None before, and for a frame that goes without it.
-    outputs: of the engine, likewise. spent: s of work for its detections so far.
+    it; None where that is not asked. parts: of the frame, seen at full detail as well. pictures: inputs of the engine,
+    that of `box` and of each part; none before, and for a frame that goes without it. outputs: of the engine, likewise.
+    spent: s of work for its detections so far.
     """
 
     frame: Frame
-    box: tuple[int, int, int, int]
+    box: Box
     number: int
     seen: Seen | None = None
-    picture: Picture | None = None
-    outputs: Outputs | None = None
+    parts: tuple[Box, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    outputs: tuple[Outputs, ...] = ()
     spent: float = 0.0
-
-    @property
-    def watched(self) -> Image:
-        """Return the part of the frame that is watched, uint8 (H, W, 3) BGR."""
-        x0, y0, x1, y1 = self.box
-        return self.frame.image[y0:y1, x0:x1]
 
     @property
     def still(self) -> bool:
@@ -85,10 +84,9 @@ class PreparedFrame:
         return self.seen is not None and self.seen.still
 
     def infer(self, engine: Engine) -> None:
-        """Let an engine detect in the picture, which the pipeline must have scaled. Raises DetectorError."""
-        assert self.picture is not None
+        """Let an engine detect in the pictures, which the pipeline must have scaled. Raises DetectorError."""
         began = perf_counter()
-        self.outputs = engine.infer(self.picture)
+        self.outputs = tuple(engine.infer(picture) for picture in self.pictures)
         self.spent += perf_counter() - began
 
 
@@ -108,6 +106,7 @@ class Pipeline:
     band: half-width of the dead band around a line, in box extents across the line.
     region: the only part of the frame that the detector receives, so that vehicles are larger; None for all of it.
     motion: tells which frames are still; None lets the engines see every frame.
+    second_look: tells which parts are to be seen at full detail as well; None for none.
     """
 
     def __init__(
@@ -120,10 +119,11 @@ class Pipeline:
         band: float,
         region: Region | None = None,
         motion: Motion | None = None,
+        second_look: SecondLook | None = None,
     ) -> None:
         self.detector, self._tracker, self._lines = detector, tracker, tuple(lines)
         self._counted = frozenset(classes)
-        self._band, self._region, self._motion = band, region, motion
+        self._band, self._region, self._motion, self._second_look = band, region, motion, second_look
         self._lessons: deque[_Lesson] = deque()
         self._prepared = 0
         self._newest = Detections.empty()
@@ -161,12 +161,20 @@ class Pipeline:
         self._prepared += 1
         if self._motion is not None:
             self._look_for_motion(prepared, self._motion)
+        if self._second_look is not None:
+            prepared.parts = self._second_look.parts(prepared.box, frame.size, prepared.number - _LAG)
         return prepared
 
-    def scale(self, prepared: PreparedFrame) -> None:
-        """Cut and scale a frame to the input of an engine: only one that an engine is to see needs it."""
+    def scale(self, prepared: PreparedFrame, *, once: bool = False) -> None:
+        """Cut and scale a frame to the input of an engine: only one that an engine is to see needs it.
+
+        once: leave the parts out, since no engine has the time for them.
+        """
         began = perf_counter()
-        prepared.picture = self.detector.prepare(prepared.watched)
+        prepared.parts = () if once else prepared.parts
+        prepared.pictures = tuple(
+            self.detector.prepare(_cut(prepared.frame, box)) for box in (prepared.box, *prepared.parts)
+        )
         prepared.spent += perf_counter() - began
 
     def must_infer(self, prepared: PreparedFrame) -> bool:
@@ -184,7 +192,7 @@ class Pipeline:
         if frame.size != self._size:
             self._build_line_counters(frame.size)
         began = perf_counter()
-        searched = prepared.outputs is not None
+        searched = bool(prepared.outputs)
         if searched:
             self._newest = self._detections(prepared)
         detections = self._newest
@@ -209,18 +217,20 @@ class Pipeline:
             lesson = self._lessons.popleft()
             later = (one.vehicles for one in self._lessons if one.number <= prepared.number - _LAG)
             motion.learn(lesson.seen, np.concatenate([lesson.vehicles, *later]))
-        prepared.seen = motion.look(squares(prepared.watched), prepared.frame.monotonic)
+        prepared.seen = motion.look(squares(_cut(prepared.frame, prepared.box)), prepared.frame.monotonic)
         self.times.add("motion", perf_counter() - began)
 
     def _note_vehicles(self, prepared: PreparedFrame) -> None:
-        """Keep what a counted frame teaches about the background: what no vehicle in motion covers."""
-        if prepared.seen is None:
-            return
-        x0, y0, x1, y1 = prepared.box
-        height, width = prepared.seen.change.shape
-        driving = self._tracker.driving() - np.array([x0, y0, x0, y0], np.float32)
-        driving *= np.array([width / (x1 - x0), height / (y1 - y0)] * 2, np.float32)
-        self._lessons.append(_Lesson(prepared.number, prepared.seen, driving))
+        """Keep what a counted frame teaches: the background that no vehicle in motion covers, and vehicles' sizes."""
+        driving, x0, y0 = self._tracker.driving(), *prepared.box[:2]
+        if self._second_look is not None and prepared.outputs:
+            scale = prepared.pictures[0].scale
+            self._second_look.note(prepared.number, driving, prepared.frame.size, scale)
+        if prepared.seen is not None:
+            height, width = prepared.seen.change.shape
+            squares_per_px = width / (prepared.box[2] - x0), height / (prepared.box[3] - y0)
+            vehicles = (driving - np.array([x0, y0] * 2, np.float32)) * np.array(squares_per_px * 2, np.float32)
+            self._lessons.append(_Lesson(prepared.number, prepared.seen, vehicles))
 
     def _build_line_counters(self, size: tuple[int, int]) -> None:
         """Place the lines in px: they are given in parts of the frame, and a camera may return with another size."""
@@ -238,13 +248,13 @@ class Pipeline:
 
     def _detections(self, prepared: PreparedFrame) -> Detections:
         """Decode the outputs of the engine into boxes in px of the frame."""
-        assert prepared.picture is not None
-        assert prepared.outputs is not None
-        found = self.detector.decode(prepared.picture, prepared.outputs)
-        x0, y0 = prepared.box[:2]
-        if (x0, y0) == (0, 0):
-            return found
-        return Detections(found.boxes + np.array([x0, y0, x0, y0], np.float32), found.scores, found.classes)
+        whole, *looks = (
+            _moved(self.detector.decode(picture, outputs), box)
+            for picture, outputs, box in zip(
+                prepared.pictures, prepared.outputs, (prepared.box, *prepared.parts), strict=True
+            )
+        )
+        return merged(whole, looks, prepared.parts, prepared.box) if looks else whole
 
     def _crossings(self, frame: Frame, tracks: Tracks) -> tuple[Crossing, ...]:
         """Return the crossings of counted classes that this frame confirms, in the order of the lines."""
@@ -277,3 +287,16 @@ class Pipeline:
             direction=DIRECTIONS[found.direction],
             score=float(tracks.scores[found.row]),
         )
+
+
+def _cut(frame: Frame, box: Box) -> Image:
+    """Return a part of a frame, uint8 (H, W, 3) BGR."""
+    x0, y0, x1, y1 = box
+    return frame.image if box == (0, 0, *frame.size) else frame.image[y0:y1, x0:x1]
+
+
+def _moved(found: Detections, box: Box) -> Detections:
+    """Return detections in a part of a frame in px of the frame."""
+    if box[:2] == (0, 0):
+        return found
+    return Detections(found.boxes + np.tile(box[:2], 2).astype(np.float32), found.scores, found.classes)

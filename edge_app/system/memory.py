@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Final
 
 _MADV_DONTNEED: Final = 4
-_MAPPING: Final = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ [1-9]\d*\s+/[^\n]*\n((?:[A-Z][^\n]*\n)+)", re.MULTILINE)
+_MAPPING: Final = re.compile(
+    r"^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ [1-9]\d*\s+/[^\n]*\n((?:[A-Z][^\n]*\n)+)", re.MULTILINE
+)
 """Mapping of a file, for the process alone, that is never written, and what the system tells of it."""
 _UNWRITTEN: Final = re.compile(r"^Anonymous: +0 kB$", re.MULTILINE)
 """Line about a mapping whose pages are all those of its file. Others the loader has written before it closed them."""
