@@ -221,8 +221,8 @@ def test_all_parts_fit(tmp_path: Path, broker: Mosquitto) -> None:
     video = write_video(tmp_path / "slow.mp4", range(10), rate=8.0)
     found = by_what(configured(tmp_path, video, f"[mqtt]\nport = {broker.port}"))
     assert list(found) == [
-        *("configuration", "clock", "state folder", "broker", "model", "gate", "classes", "config", "source", "speed"),
-        "line road",
+        *("configuration", "clock", "state folder", "broker", "model", "second look", "gate", "classes", "config"),
+        *("source", "speed", "line road"),
     ]
     assert [finding.sentence for finding in found.values() if finding.level != "ok"] == []
     assert "accepts us with MQTT 5" in found["broker"].sentence
