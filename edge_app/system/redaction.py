@@ -1,9 +1,9 @@
 """Remove logins and passwords from everything that is shown: log records, error messages, health, URLs.
 
 Two rules work together. A secret of the configuration (`keep_secret`) is replaced by *** in every spelling that was
-registered; one of a few letters, which every sentence has in it, only where a password stands. And every URL is cut to the parts that cannot hold a login: cameras take it in front of the host, in the
-query or anywhere in the path, and nothing in a path says that it is a password. So only path segments that cameras are
-known to use for streams are shown.
+registered; one of a few letters, which other words have in them too, only where a password stands. And every URL is cut
+to the parts that cannot hold a login: cameras take it in front of the host, in the query or anywhere in the path, and
+nothing in a path says that it is a password. So only path segments that cameras are known to use for streams are shown.
 """
 
 from __future__ import annotations
