@@ -26,6 +26,7 @@ from edge_app.app import (
 )
 from edge_app.config.lint import lint
 from edge_app.config.model import Config
+from edge_app.counting.second_look import most_parts
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import BrokerError, ConfigError, DetectorError, PreviewError, SourceEnded, SourceError
@@ -272,6 +273,12 @@ def _check_detector(config: Config, stack: ExitStack) -> Generator[Finding, None
         f"{p50:.1f} ms (p95 {p95:.1f} ms); {engines} at a time."
     )
     yield Finding("ok", "model", sentence)
+    if parts := most_parts(build_lines(config)) if config.detector.second_look else 0:
+        sentence = (
+            f"where vehicles at the lines are small, a frame takes {1 + parts} inferences instead of one, "
+            f"{(1 + parts) * p50:.1f} ms; detector.second_look = false switches this off."
+        )
+        yield Finding("ok", "second look", sentence)
     yield check_gate(detector.manifest, allowed=config.detector.allow_unproven)
     own = with_classes(config, detector.manifest)
     yield check_classes(own.counting.classes, detector.manifest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -214,21 +215,23 @@ def by_what(config: Config) -> dict[str, Finding]:
     return {finding.what: finding for finding in findings(config, threading.Event())}
 
 
-@pytest.mark.alone  # a busy machine is slower than the camera, and the check says so
 @needs_mosquitto
-def test_all_parts_fit(tmp_path: Path, short: Path, broker: Mosquitto) -> None:
-    found = by_what(configured(tmp_path, short, f"[mqtt]\nport = {broker.port}"))
+def test_all_parts_fit(tmp_path: Path, broker: Mosquitto) -> None:
+    """The camera is a slow one: with it a busy machine keeps up too, else the check says that it does not."""
+    video = write_video(tmp_path / "slow.mp4", range(10), rate=8.0)
+    found = by_what(configured(tmp_path, video, f"[mqtt]\nport = {broker.port}"))
     assert list(found) == [
-        *("configuration", "clock", "state folder", "broker", "model", "gate", "classes", "config", "source", "speed"),
-        "line road",
+        *("configuration", "clock", "state folder", "broker", "model", "second look", "gate", "classes", "config"),
+        *("source", "speed", "line road"),
     ]
-    assert {finding.level for finding in found.values()} == {"ok"}
+    assert [finding.sentence for finding in found.values() if finding.level != "ok"] == []
     assert "accepts us with MQTT 5" in found["broker"].sentence
     config = load(tmp_path / "edge-app.toml", {})
     assert found["config"].sentence.startswith(counting_hash(config, MANIFEST.sha256)[:12])
     assert "input of 512x288" in found["model"].sentence
-    assert "file, 160x120 at 2" in found["source"].sentence  # 25 frames/s, as measured
-    assert list(tmp_path.iterdir()) == [tmp_path / "edge-app.toml"]  # no file is left that another user could not use
+    assert re.search(r"file, 160x120 at [78]\.", found["source"].sentence)  # 8 frames/s, as measured
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"edge-app.toml", "slow.mp4"}  # no file is left that another user could not use
 
 
 @needs_mosquitto
