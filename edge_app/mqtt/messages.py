@@ -70,9 +70,7 @@ class CountsMessage(Payload):
     totals: Mapping[str, DirectionCounts] = Field(
         description="Counts under this installation, of every class that it has counted; they never decrease"
     )
-    seq: Number = Field(
-        description="Number of the interval on its line under its installation, from 1, without gaps"
-    )
+    seq: Number = Field(description="Number of the interval on its line under its installation, from 1, without gaps")
     boot_id: Boot
     coverage: float = Field(ge=0, le=1, description="Share of end - start in which no vehicle could pass unseen")
     frames: Number = Field(description="Frames that were processed")
@@ -187,12 +185,8 @@ class Health(Payload):
     late_crossings: Number = Field(
         default=0, description="Crossings since the start that came too late for their own interval"
     )
-    moved: Number = Field(
-        default=0, description="Former name of late_crossings; goes with version 0.2 of the program"
-    )
-    skipped: Number = Field(
-        default=0, description="Intervals missed since the start that were too many to be made up"
-    )
+    moved: Number = Field(default=0, description="Former name of late_crossings; goes with version 0.2 of the program")
+    skipped: Number = Field(default=0, description="Intervals missed since the start that were too many to be made up")
     temperature_c: float | None = Field(default=None, description="Of the processor")
     memory_mb: float | None = Field(default=None, description="Resident memory of this program")
     memory_available_mb: float | None = Field(default=None, description="Memory that programs may still take")
