@@ -385,4 +385,4 @@ def _rows_without(wanted: NDArray[np.bool_], excluded: NDArray[np.intp]) -> NDAr
     """Return the rows where `wanted` is True, without the excluded ones."""
     left = wanted.copy()
     left[excluded] = False
-    return left.nonzero()[0]
+    return np.flatnonzero(left)
