@@ -53,6 +53,7 @@ def test_check_reports_address_and_viewers() -> None:
     open_here = Config(preview=PreviewConfig(enabled=True, address="::1"))
     assert "rtsp://[::1]:8554/annotated" in checks.check_preview(open_here).sentence
     assert "whoever is on this device" in checks.check_preview(open_here).sentence
+    assert "ffplay -rtsp_transport tcp rtsp://[::1]:8554/annotated" in checks.check_preview(open_here).sentence
     absent = Config(preview=PreviewConfig(enabled=True, encoder="nvv4l2h264enc"))
     if checks.check_preview(absent).level != "ok":  # a Jetson has it
         assert "there is no H.264 encoder (nvv4l2h264enc)" in checks.check_preview(absent).sentence
