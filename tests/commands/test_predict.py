@@ -19,7 +19,6 @@ from edge_app.records import LABELS, VEHICLES
 from models.data.formats import yolo
 from models.data.problems import Problems
 from tests.support.pictures import encoded, street_picture
-from tests.support.serving import serving
 
 CONFIDENCE = "0.15"
 
@@ -148,6 +147,8 @@ def test_a_mistake_is_one_sentence(
 def test_through_a_service_the_boxes_are_the_same(folder: Path, tmp_path: Path) -> None:
     local, remote = tmp_path / "local.csv", tmp_path / "remote.csv"
     assert cli.main(["predict", str(folder), "--out", str(local)]) == 1
+    from tests.support.serving import serving  # FastAPI, which takes long to import: not for everybody who collects
+
     with serving() as service:
         arguments = [
             "predict",
@@ -169,6 +170,8 @@ def test_through_a_service_the_boxes_are_the_same(folder: Path, tmp_path: Path) 
 
 
 def test_a_service_that_lacks_the_model_is_told(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from tests.support.serving import serving
+
     with serving() as service:
         assert cli.main(["predict", str(folder), "--url", service.url, "--model", "other"]) == 2
     assert "the service has ssdlite" in capfd.readouterr().err

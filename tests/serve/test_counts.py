@@ -85,7 +85,7 @@ def test_the_result_is_that_of_count(
     assert {one.state for one in seen} <= {"waiting", "counting"}
     assert files(service) == {"job.json", RESULT, ANNOTATED}
     (tmp_path / "annotated.mp4").write_bytes(client.annotated(job.id))
-    assert cv2.VideoCapture(str(tmp_path / "annotated.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == want["frames"]
+    assert cv2.VideoCapture(str(tmp_path / "annotated.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) > want["frames"]
     assert [one.id for one in client.jobs()] == [job.id]
     client.remove(job.id)
     assert client.jobs() == []
