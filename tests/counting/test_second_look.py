@@ -7,10 +7,12 @@ import pytest
 
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.second_look import Box, SecondLook, merged, most_parts
+from edge_app.counting.stages import Stages
 from edge_app.counting.tracker import Tracker
 from edge_app.detectors import Outputs
 from edge_app.detectors.letterbox import Picture, letterbox
 from edge_app.records import LABELS, Detections, FloatArray, Frame, Image, Line
+from edge_app.system.threads import Latest
 from tests.support.scripted import COUNTED, NOON
 from tests.support.trajectories import BAND
 
@@ -166,3 +168,17 @@ def test_a_vehicle_that_is_too_small_for_the_network_is_counted_by_its_second_lo
         crossings += len(pipeline.process(Frame(image, index, NOON + index / 15, index / 15)).crossings)
     assert crossings == counted
     assert detector.engine.calls == 60 * (1 + second)
+
+
+@pytest.mark.parametrize(("recording", "inferences"), [(False, [2, 1]), (True, [2, 2])], ids=["live", "recording"])
+def test_a_live_frame_that_finds_the_engine_at_work_goes_without_its_parts(
+    recording: bool, inferences: list[int]
+) -> None:
+    """Neither engine thread runs here, so that the first frame stays at work."""
+    slot, line = Latest[Frame](), Line("main", (0.5, 0.7), (0.5, 0.3))
+    pipeline = Pipeline(SpotDetector(), Tracker(), [line], COUNTED, band=BAND, second_look=SecondLook([line]))
+    stages = Stages(slot, pipeline, lambda name, fault: pytest.fail(f"{name}: {fault!r}"), load_all=recording)
+    for index in range(2):
+        slot.put(Frame(np.zeros((360, 640, 3), np.uint8), index, NOON + index / 15, index / 15))
+        assert stages.next(0) is None
+    assert [len(job.prepared.pictures) for job in stages._in_progress] == inferences
