@@ -14,7 +14,7 @@ from models.common.files import json_bytes, replace_file
 from models.cycle.running import Stopped
 from models.folds import description, running
 from models.folds.collecting import collect
-from models.folds.table import table
+from models.folds.table import slices, table
 
 PROGRAM: Final = "python -m models.folds"
 ROADS: Final = Path(__file__).with_name("roads.toml")
@@ -55,7 +55,7 @@ def _run(args: argparse.Namespace) -> None:
         content = json_bytes(collect(results, args.candidate, args.baseline), indent=1)
         args.collect.parent.mkdir(parents=True, exist_ok=True)
         replace_file(args.collect, content)
-    print(table(results))
+    print("\n\n".join(part for part in (table(results), slices(results)) if part))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from models.common.wording import first_fault
 from models.data import splits
 from models.data.shards import Entry
 from models.data.splits import Split
+from models.evaluation.light import Light
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -35,12 +36,23 @@ class Fold(_Part):
     validation: tuple[str, ...] = Field(min_length=1)
 
 
+class Slice(_Part):
+    """Pictures of a kind. light: as guessed from a picture. cameras: patterns of names, where no picture can tell."""
+
+    light: tuple[Light, ...] = ()
+    cameras: tuple[str, ...] = ()
+
+
 class Folds(_Part):
-    """fold: name -> fold. never: licences whose pictures judge where they are held back, and never teach."""
+    """fold: name -> fold. never: licences whose pictures judge where they are held back, and never teach.
+
+    slice: name -> pictures of a kind that are shown apart in each fold. They are part of it all the same.
+    """
 
     schema_: str = Field(alias="schema", pattern=f"^{SCHEMA}$")
     never: tuple[str, ...] = ()
     fold: dict[str, Fold] = Field(min_length=2)
+    slice: dict[str, Slice] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _apart(self) -> Folds:

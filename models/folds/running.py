@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +17,9 @@ from models.cycle.step import Command
 from models.data import shards, splits
 from models.data.shards import Entry
 from models.evaluation import labelled
-from models.evaluation.detection import precisions
 from models.folds import description
 from models.folds.description import Folds
+from models.folds.judging import Figure, Figures, judge
 
 SCHEMA: Final = "edge-app/fold/1"
 _CODE: Final = ("models/training", "models/conversion", "models/data", "models/evaluation", "models/common")
@@ -28,19 +27,11 @@ _ENDS: Final = "figures.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One class on what a fold holds back. boxes: labelled, 1 or more."""
-
-    boxes: int
-    ap50: float
-
-
-@dataclass(frozen=True, slots=True)
 class FoldResult:
     """A recipe on one fold.
 
     recipe: its name. settings: what it says, as `--set` takes it. pictures: sha256 over names and bytes of all that
-    were there. code: sha256 of the program's files. figures: class -> figure.
+    were there. code: sha256 of the program's files. figures: class -> figure. slices: name -> the same of a part.
     """
 
     recipe: str
@@ -49,7 +40,8 @@ class FoldResult:
     seed: int
     pictures: str
     code: str
-    figures: dict[str, Figure]
+    figures: Figures
+    slices: dict[str, Figures] = field(default_factory=dict)
 
 
 def recipe(path: Path) -> dict[str, Any]:
@@ -109,7 +101,7 @@ class _One:
 
     def result(self, show: Callable[[str], None], call: Callable[[Command], None]) -> FoldResult:
         wanted = FoldResult(
-            self.path.stem, self.settings, self.fold, self.seed, _pictures(self.entries), code(_CODE), {}
+            self.path.stem, self.settings, self.fold, self.seed, labelled.fingerprint(self.entries), code(_CODE), {}
         )
         file = self.folder / _ENDS
         if known := _same(file, wanted):
@@ -120,8 +112,9 @@ class _One:
         divided = description.split(self.folds, self.fold, self.entries)
         splits.write(self.folder / "split.json", divided, "python -m models.folds")
         model = self._trained(call)
-        figures = judge(model, self.shards, description.held_back(self.folds, self.entries)[self.fold])
-        made = replace(wanted, figures=figures)
+        back = description.held_back(self.folds, self.entries)[self.fold]
+        figures, slices = judge(model, self.shards, back, self.folds.slice)
+        made = replace(wanted, figures=figures, slices=slices)
         _write(file, made)
         show(f"{self.path.stem} {self.fold} seed {self.seed}: {text(figures)}")
         return made
@@ -136,12 +129,6 @@ class _One:
         return next((self.folder / "exported").glob("*.tflite"))
 
 
-def judge(model: Path, folders: Sequence[Path], cameras: set[str]) -> dict[str, Figure]:
-    """Return class -> figure of a detector file on the pictures of these cameras, as one set."""
-    shown = labelled.from_shards(list(folders), splits.Split((), (), tuple(sorted(cameras))))
-    return {label: Figure(found.n, found.ap50) for label, found in precisions(model, shown).items() if found.n}
-
-
 def measure(
     folds: Folds, names: Sequence[str], model: Path, folders: Sequence[Path], out: Path, show: Callable[[str], None]
 ) -> None:
@@ -152,13 +139,14 @@ def measure(
     entries = [entry for folder in folders for entry in shards.read_index(folder).entries]
     back = description.held_back(folds, entries)
     for name in names:
-        figures = judge(model, folders, back[name])
-        made = FoldResult(model.stem, {}, name, 0, _pictures(entries), code(_CODE), figures)
+        figures, slices = judge(model, folders, back[name], folds.slice)
+        pictures = labelled.fingerprint(entries)
+        made = FoldResult(model.stem, {}, name, 0, pictures, code(_CODE), figures, slices)
         _write(out / model.stem / f"{name}-0" / _ENDS, made)
         show(f"{model.stem} {name}: {text(figures)}")
 
 
-def text(figures: dict[str, Figure]) -> str:
+def text(figures: Figures) -> str:
     """Return the figures in a line."""
     return ", ".join(f"{label} {one.ap50:.3f} ({one.boxes})" for label, one in figures.items())
 
@@ -169,10 +157,14 @@ def read(file: Path) -> FoldResult:
         content = json.loads(file.read_text("utf-8"))
         if content.pop("schema") != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")
-        figures = {label: Figure(int(row["boxes"]), float(row["ap50"])) for label, row in content["figures"].items()}
-        return FoldResult(**{**content, "figures": figures})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        slices = {name: _figures(rows) for name, rows in content.get("slices", {}).items()}
+        return FoldResult(**{**content, "figures": _figures(content["figures"]), "slices": slices})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BuildError(f"{file} is no result of a fold: {error}.") from error
+
+
+def _figures(rows: dict[str, Any]) -> Figures:
+    return {label: Figure(int(row["boxes"]), float(row["ap50"])) for label, row in rows.items()}
 
 
 def found(out: Path) -> list[FoldResult]:
@@ -198,8 +190,3 @@ def _same(file: Path, wanted: FoldResult) -> FoldResult | None:
 
 def _write(file: Path, one: FoldResult) -> None:
     replace_file(file, json_bytes({"schema": SCHEMA, **asdict(one)}, indent=1))
-
-
-def _pictures(entries: Sequence[Entry]) -> str:
-    lines = sorted(f"{entry.name} {entry.sha256}" for entry in entries)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

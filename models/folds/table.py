@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -59,6 +59,13 @@ def table(results: Sequence[FoldResult]) -> str:
                 cells = [f"{mean.by_fold[fold]:.3f}" if fold in mean.by_fold else _NOTHING for fold in folds]
                 rows.append([name, label, *cells, f"**{mean.ap50:.3f}**", spread, str(seeds)])
     return markdown.table(["recipe", "class", *folds, "mean", "spread", "seeds"], rows)
+
+
+def slices(results: Sequence[FoldResult]) -> str:
+    """Return such a table of each slice; "" when none was judged."""
+    names = sorted({name for one in results for name in one.slices})
+    parts = [[replace(one, figures=one.slices.get(name, {})) for one in results] for name in names]
+    return "\n\n".join(f"{name}:\n\n{table(mine)}" for name, mine in zip(names, parts, strict=True))
 
 
 def _mean(results: Sequence[FoldResult], label: str) -> Mean:

@@ -135,6 +135,7 @@ def test_shapes_drawn_with_the_mouse_are_saved_and_counted_with(
 
 
 @needs_chromium
+@pytest.mark.servers  # a second pass through the page
 def test_a_finger_draws_and_moves_and_the_findings_follow(open_page: Callable[..., Page], tmp_path: Path) -> None:
     with open_page(400, 800, touch=True) as page:
         page.draw((0.005, 0.4), (0.005, 0.9))

@@ -16,8 +16,9 @@ from models.data import shards
 from models.data.shards import Entry
 from models.folds import collecting, description, running
 from models.folds.__main__ import ROADS, main
-from models.folds.running import Figure, FoldResult
-from models.folds.table import means, table
+from models.folds.judging import Figure
+from models.folds.running import FoldResult
+from models.folds.table import means, slices, table
 from tests.support.annotated import entry as entry_of
 from tests.support.annotated import sample
 from tests.support.paths import ARTEFACTS
@@ -31,6 +32,10 @@ validation = ["south-1"]
 [fold.south]
 test = ["south-*"]
 validation = ["north-1"]
+[slice.second]
+cameras = ["*-2"]
+[slice.night]
+light = ["night"]
 """
 MODEL = ARTEFACTS / "ssdlite_mobilenet_v2_300x300.tflite"
 
@@ -110,6 +115,7 @@ def test_each_training_is_made_once_and_judged_by_what_was_held_back(
     first = running.run(*arguments, print, call)
     assert ran == [(word, f"{place}-1") for place in ("north", "south") for word in ("train", "export")]
     assert first[0].figures["car"].boxes == 2, "the pictures of the north judge the fold that holds them back"
+    assert first[0].slices["second"]["car"].boxes == 1, "one camera of two"
     assert running.run(*arguments, print, call) == first
     assert len(ran) == 4
     recipe.write_text('{"steps": 4}')
@@ -134,6 +140,14 @@ def test_the_mean_is_over_folds_with_enough_boxes_and_its_spread_over_seeds() ->
     assert mean.by_fold == pytest.approx({"a": 0.45, "b": 0.65})
     assert mean.spread == pytest.approx(0.0707, abs=1e-4)
     assert "| plain | car | 0.450 | 0.650 | - | **0.550** | 0.071 | 2 |" in table(results)
+
+
+def test_slices_have_tables_of_their_own_and_the_same_rule_of_enough_boxes() -> None:
+    results = [replace(result("a", 1, 90, 0.4), slices={"night": {"car": Figure(40, 0.25), "bus": Figure(3, 0.9)}})]
+    assert "night:" in slices(results)
+    assert "| plain | car | 0.250 | **0.250** | - | 1 |" in slices(results)
+    assert "bus" not in slices(results), "3 boxes say nothing"
+    assert not slices([result("a", 1, 90, 0.4)])
 
 
 def test_a_result_that_is_none_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
