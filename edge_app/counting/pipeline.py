@@ -161,7 +161,7 @@ class Pipeline:
         self._prepared += 1
         if self._motion is not None:
             self._look_for_motion(prepared, self._motion)
-        if self._second_look is not None:
+        if self._second_look is not None and not (prepared.seen is not None and prepared.seen.routine):
             prepared.parts = self._second_look.parts(prepared.box, frame.size, prepared.number - _LAG)
         return prepared
 

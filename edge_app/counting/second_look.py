@@ -28,6 +28,8 @@ _LARGE: Final = 32.0
 as it is, since boxes of other sizes from one frame to the next mislead the tracker."""
 _KNOWN: Final = 10
 """Boxes at the lines after which it is known whether vehicles are small; until then they are taken to be."""
+_TRIES: Final = 100
+"""Searched frames without so many boxes after which vehicles are no longer taken to be small: nothing drives there."""
 _NEWEST: Final = 200
 """Boxes that are remembered."""
 _LONG: Final = 0.42
@@ -49,10 +51,10 @@ class SecondLook:
         self._lines = tuple(lines)
         self._sizes: deque[float] = deque(maxlen=_NEWEST)
         self._noted: deque[tuple[int, list[float]]] = deque()
-        self._pays = True
+        self._pays, self._tried = True, 0
 
     def note(self, number: int, vehicles: FloatArray, size: tuple[int, int], scale: float) -> None:
-        """Note the vehicles of a frame.
+        """Note the vehicles of a frame that was searched.
 
         number: of the frame. vehicles: float32 (N, 4), boxes px of those that drive. size: width and height of the
         frame, px. scale: px of the network's input per px of the frame.
@@ -61,8 +63,7 @@ class SecondLook:
         near = np.zeros(len(vehicles), np.bool_)
         for line in self._lines:
             near |= _distances(boxes.centres(vehicles), line, size) <= sides
-        if near.any():
-            self._noted.append((number, (sides[near] * np.float32(scale)).tolist()))
+        self._noted.append((number, (sides[near] * np.float32(scale)).tolist()))
 
     def parts(self, watched: Box, size: tuple[int, int], known: int) -> tuple[Box, ...]:
         """Return the parts of a frame that are to be seen as well, none where that does not pay.
@@ -72,8 +73,11 @@ class SecondLook:
         """
         while self._noted and self._noted[0][0] <= known:
             self._sizes.extend(self._noted.popleft()[1])
+            self._tried += 1
             if len(self._sizes) >= _KNOWN:
                 self._pays = float(np.median(self._sizes)) < (_LARGE if self._pays else _SMALL)
+            elif self._tried >= _TRIES:
+                self._pays = False
         return _parts(self._lines, watched, size) if self._pays else ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge_app.counting.motion import Motion
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.second_look import Box, SecondLook, merged, most_parts
 from edge_app.counting.stages import Stages
@@ -77,12 +78,15 @@ def test_between_small_and_large_it_stays_as_it_is() -> None:
     assert [seen[number] for number in (19, 219, 419, 619)] == [True, False, False, True]
 
 
-def test_vehicles_far_from_the_lines_teach_nothing() -> None:
-    look = SecondLook([SHORT])
-    for number in range(20):
-        look.note(number, box_at_line(100.0) + np.float32(300), SIZE, 0.4)
-        look.note(number, np.empty((0, 4), np.float32), SIZE, 0.4)
-    assert look.parts(WHOLE, SIZE, known=20)
+def test_where_nothing_drives_at_the_lines_parts_are_seen_for_a_hundred_searches_only() -> None:
+    look, far = SecondLook([SHORT]), box_at_line(100.0) + np.float32(300)
+    for number in range(100):
+        look.note(number, far, SIZE, 0.4)
+    assert look.parts(WHOLE, SIZE, known=98)
+    assert not look.parts(WHOLE, SIZE, known=99)
+    for number in range(100, 110):
+        look.note(number, box_at_line(40.0), SIZE, 0.4)
+    assert look.parts(WHOLE, SIZE, known=109)
 
 
 PART: Box = (320, 180, 960, 540)
@@ -168,6 +172,19 @@ def test_a_vehicle_that_is_too_small_for_the_network_is_counted_by_its_second_lo
         crossings += len(pipeline.process(Frame(image, index, NOON + index / 15, index / 15)).crossings)
     assert crossings == counted
     assert detector.engine.calls == 60 * (1 + second)
+
+
+def test_an_empty_road_is_seen_once_every_two_seconds_without_parts() -> None:
+    line = Line("main", (0.5, 0.7), (0.5, 0.3))
+    detector, look = SpotDetector(), SecondLook([line])
+    pipeline = Pipeline(detector, Tracker(), [line], COUNTED, band=BAND, motion=Motion(), second_look=look)
+    for number in range(10):
+        look.note(-10 + number, box_at_line(20.0), (1280, 720), 0.4)  # small vehicles were here before
+    image, calls = np.full((360, 640, 3), 90, np.uint8), []
+    for index in range(15 * 12):
+        pipeline.process(Frame(image, index, NOON + index / 15, index / 15))
+        calls.append(detector.engine.calls)
+    assert calls[-1] - calls[15 * 6] == 3
 
 
 @pytest.mark.parametrize(("recording", "inferences"), [(False, [2, 1]), (True, [2, 2])], ids=["live", "recording"])
