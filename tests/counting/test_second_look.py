@@ -45,7 +45,7 @@ def cars(*found: tuple[float, float, float, float, float]) -> Detections:
 def test_parts_lie_on_the_lines_and_within_what_is_watched(
     lines: list[Line], watched: Box, expected: list[Box]
 ) -> None:
-    assert list(SecondLook(lines).parts(watched, SIZE, known=-1)) == expected
+    assert list(SecondLook(lines).parts(watched, SIZE, known=-1, time=0.0)) == expected
 
 
 def test_no_more_than_four_parts_are_seen_however_many_lines_there_are() -> None:
@@ -63,8 +63,8 @@ def test_parts_are_seen_only_where_vehicles_at_the_lines_are_small(side: float, 
     look = SecondLook([SHORT])
     for number in range(20):
         look.note(number, box_at_line(side), SIZE, 0.4)
-    assert look.parts(WHOLE, SIZE, known=8)  # nine boxes are not enough yet
-    assert bool(look.parts(WHOLE, SIZE, known=9)) is pays
+    assert look.parts(WHOLE, SIZE, known=8, time=0.0)  # nine boxes are not enough yet
+    assert bool(look.parts(WHOLE, SIZE, known=9, time=0.0)) is pays
 
 
 def test_between_small_and_large_it_stays_as_it_is() -> None:
@@ -74,19 +74,17 @@ def test_between_small_and_large_it_stays_as_it_is() -> None:
     seen = []
     for number, side in enumerate(sides):
         look.note(number, box_at_line(side), SIZE, 0.4)
-        seen.append(bool(look.parts(WHOLE, SIZE, known=number)))
+        seen.append(bool(look.parts(WHOLE, SIZE, known=number, time=0.0)))
     assert [seen[number] for number in (19, 219, 419, 619)] == [True, False, False, True]
 
 
-def test_where_nothing_drives_at_the_lines_parts_are_seen_for_a_hundred_searches_only() -> None:
+def test_where_nothing_drives_at_the_lines_parts_are_seen_for_half_a_minute() -> None:
     look, far = SecondLook([SHORT]), box_at_line(100.0) + np.float32(300)
-    for number in range(100):
-        look.note(number, far, SIZE, 0.4)
-    assert look.parts(WHOLE, SIZE, known=98)
-    assert not look.parts(WHOLE, SIZE, known=99)
-    for number in range(100, 110):
-        look.note(number, box_at_line(40.0), SIZE, 0.4)
-    assert look.parts(WHOLE, SIZE, known=109)
+    seen = []
+    for number in range(50):
+        look.note(number, far if number < 40 else box_at_line(40.0), SIZE, 0.4)
+        seen.append(bool(look.parts(WHOLE, SIZE, known=number, time=float(number))))
+    assert (seen.index(False), seen.index(True, 31)) == (31, 49)  # ten small vehicles bring it back
 
 
 PART: Box = (320, 180, 960, 540)
