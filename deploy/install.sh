@@ -28,6 +28,9 @@ fail() {
     exit "${2:-1}"
 }
 
+# Else it would end in the middle, with the new release started and nobody there to go back.
+case $healthy_s in '' | *[!0-9]*) fail "HEALTHY_S is '$healthy_s': give whole seconds, such as 120" 2 ;; esac
+
 # --- the system beneath
 
 # plugins-bad parses H.264; ugly and bad encode it where no hardware does (Raspberry Pi 5, Orin Nano, a PC).
