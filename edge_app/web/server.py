@@ -1,4 +1,4 @@
-"""Serve the page on which lines are drawn, on loopback, to whoever has the token. Uses the standard library alone."""
+"""Serve the local page, on loopback, to whoever has the token. Uses the standard library alone."""
 
 from __future__ import annotations
 
@@ -12,20 +12,16 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from edge_app.errors import EdgeAppError
 from edge_app.system.threads import start_thread
 from edge_app.web.bounded_server import BoundedServer
+from edge_app.web.languages import choose_language, messages_json
+from edge_app.web.live_pictures import KIND, LivePictures
+from edge_app.web.page_files import read_page_file
 
-_FOLDER: Final = Path(__file__).parent / "page"
-_STATIC: Final = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-}
 _OWN_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 _LONGEST_BODY: Final = 200_000
 _HEADERS: Final = {
@@ -42,14 +38,16 @@ Route: TypeAlias = Callable[[Any], Mapping[str, Any]]
 class Routes:
     """Functions that answer the page's requests.
 
-    picture: returns a JPEG. state: called with None. check and save: called with the JSON value that the page sent.
-    The last three return what is sent back as JSON. An EdgeAppError that one of them raises is shown to the person.
+    picture: returns a JPEG to draw on. live: the pictures that are only looked at. get: path -> what answers with JSON;
+    called with the values in the address. post: the same, called with the JSON value that the page sent. files: path ->
+    what returns name and content of a CSV file. An EdgeAppError that one of them raises is shown to the person.
     """
 
     picture: Callable[[], bytes]
-    state: Route
-    check: Route
-    save: Route
+    live: LivePictures
+    get: Mapping[str, Route]
+    post: Mapping[str, Route]
+    files: Mapping[str, Callable[[Any], tuple[str, bytes]]]
 
 
 class PageServer:
@@ -92,19 +90,25 @@ class _Handler(BaseHTTPRequestHandler):
         address = self._address()
         if not self._authorised(parse_qs(address.query)):
             return
-        if address.path in _STATIC:
-            name, kind = _STATIC[address.path]
-            self._send(HTTPStatus.OK, kind, (_FOLDER / name).read_bytes())
+        values = {name: given[-1] for name, given in parse_qs(address.query).items()}
+        if file := read_page_file(address.path):
+            self._send(HTTPStatus.OK, *file)
+        elif address.path == "/messages.json":
+            language = choose_language(self.headers.get("Accept-Language", ""), self._cookie("language"))
+            self._send(HTTPStatus.OK, "application/json", messages_json(language))
         elif address.path == "/picture.jpg":
-            self._answer(lambda: (self.routes.picture(), "image/jpeg"))
-        elif address.path == "/state":
-            self._answer(lambda: _json(self.routes.state(None)))
+            self._answer(lambda: ("image/jpeg", self.routes.picture()))
+        elif address.path == "/live.mjpeg":
+            self._stream()
+        elif address.path in self.routes.get:
+            self._answer(lambda: _json(self.routes.get[address.path](values)))
+        elif address.path in self.routes.files:
+            self._answer_file(lambda: self.routes.files[address.path](values))
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "There is no such page.")
 
     def do_POST(self) -> None:
-        routes = {"/check": self.routes.check, "/save": self.routes.save}
-        path = self._address().path
+        path, routes = self._address().path, self.routes.post
         if not self._authorised({}) or not self._from_own_page():
             return
         length = self.headers.get("Content-Length", "")
@@ -138,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
         The token must be in the address, or in the cookie that the first visit sets. The host must be a name of this
         machine: otherwise a foreign name that resolves to loopback could reach the page (DNS rebinding).
         """
-        given = [*query.get("token", []), self._cookie()]
+        given = [*query.get("token", []), self._cookie("token")]
         if self._host() in _OWN_HOSTS and any(hmac.compare_digest(one.encode(), self.token.encode()) for one in given):
             return True
         self._refuse(HTTPStatus.FORBIDDEN, "Open the address that `edge-app lines` has printed, with its token.")
@@ -159,35 +163,64 @@ class _Handler(BaseHTTPRequestHandler):
             return urlsplit(f"//{self.headers.get('Host', '')}").hostname
         return None
 
-    def _cookie(self) -> str:
+    def _cookie(self, name: str) -> str:
         with contextlib.suppress(CookieError):
-            morsel = SimpleCookie(self.headers.get("Cookie", "")).get("token")
+            morsel = SimpleCookie(self.headers.get("Cookie", "")).get(name)
             return morsel.value if morsel else ""
         return ""
 
-    def _answer(self, make: Callable[[], tuple[bytes, str]]) -> None:
+    def _answer(self, make: Callable[[], tuple[str, bytes]]) -> None:
         try:
-            body, kind = make()
+            kind, body = make()
         except EdgeAppError as error:
             self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, *str(error).splitlines())
         else:
             self._send(HTTPStatus.OK, kind, body)
 
+    def _answer_file(self, make: Callable[[], tuple[str, bytes]]) -> None:
+        try:
+            name, body = make()
+        except EdgeAppError as error:
+            self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, *str(error).splitlines())
+        else:
+            disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+            self._send(HTTPStatus.OK, "text/csv; charset=utf-8", body, disposition)
+
+    def _stream(self) -> None:
+        """Send live pictures until the viewer leaves or the stream is over."""
+        live = self.routes.live
+        if not live.enter():
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many people watch at the moment.")
+            return
+        try:
+            live.newest()
+            self.close_connection = True
+            with contextlib.suppress(ConnectionError, TimeoutError):  # the viewer has left
+                self._send_head(HTTPStatus.OK, {"Content-Type": KIND})
+                for part in live.stream():
+                    self.wfile.write(part)
+        except EdgeAppError as error:
+            self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, *str(error).splitlines())
+        finally:
+            live.leave()
+
     def _refuse(self, status: HTTPStatus, *problems: str) -> None:
         self.close_connection = True
         self._send(status, "application/json", json.dumps({"problems": problems}).encode())
 
-    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+    def _send(self, status: HTTPStatus, kind: str, body: bytes, more: Mapping[str, str] | None = None) -> None:
+        headers = {"Content-Type": kind, "Content-Length": str(len(body)), **(more or {})}
+        if status == HTTPStatus.OK and kind.startswith("text/html"):
+            headers["Set-Cookie"] = f"token={self.token}; HttpOnly; SameSite=Strict; Path=/"
         with contextlib.suppress(ConnectionError, TimeoutError):  # the client has left
-            self.send_response(status)
-            for name, value in _HEADERS.items():
-                self.send_header(name, value)
-            if status == HTTPStatus.OK and kind.startswith("text/html"):
-                self.send_header("Set-Cookie", f"token={self.token}; HttpOnly; SameSite=Strict; Path=/")
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
+            self._send_head(status, headers)
             self.wfile.write(body)
+
+    def _send_head(self, status: HTTPStatus, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in (*_HEADERS.items(), *headers.items()):
+            self.send_header(name, value)
+        self.end_headers()
 
     def log_message(self, *_: Any) -> None:
         """Log no request: its address holds the token."""
@@ -198,5 +231,5 @@ def _is_acceptable(length: str) -> bool:
     return length.isascii() and length.isdecimal() and len(length) < 10 and int(length) <= _LONGEST_BODY
 
 
-def _json(value: Mapping[str, Any]) -> tuple[bytes, str]:
-    return json.dumps(value).encode(), "application/json"
+def _json(value: Mapping[str, Any]) -> tuple[str, bytes]:
+    return "application/json", json.dumps(value).encode()
