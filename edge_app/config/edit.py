@@ -110,8 +110,8 @@ def _refuse_overridden(path: Path) -> None:
     later = {origins[key]: key for key in keys if origins.get(key, LAYERS[0]) != LAYERS[0]}
     for layer, key in later.items():
         raise ConfigError(
-            f"{path}: {key} of the layer {layer} is used, so what is drawn into this file would not be: draw where that "
-            f"layer is made, or remove {layer_path(path, layer)}"
+            f"{path}: {key} of the layer {layer} is used, so what is drawn into this file would not be: draw where "
+            f"that layer is made, or remove {layer_path(path, layer)}"
         )
 
 

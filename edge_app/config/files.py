@@ -73,12 +73,16 @@ def parse_file(file: LayerFile) -> Layer:
 def _later_layer(file: LayerFile, data: dict[str, Any]) -> Layer:
     head = data.pop(_HEAD, None)
     if not isinstance(head, dict) or not _is_head(head):
-        raise ConfigError(f"{file.path}: is no layer of a configuration: [{_HEAD}] with revision, author and at is missing")
+        raise ConfigError(
+            f"{file.path}: is no layer of a configuration: [{_HEAD}] with revision, author and at is missing"
+        )
     at = datetime.fromisoformat(head["at"].replace("Z", "+00:00")).timestamp()
     layer = Layer(file.name, data, tuple(head.get("unset", ())), str(head["revision"]), head["author"], at)
     refused = refused_keys(layer)
     if refused:
-        raise ConfigError(f"{file.path}: may not set {', '.join(refused)}: that is for {file.path.name.split('.')[0]}.toml")
+        raise ConfigError(
+            f"{file.path}: may not set {', '.join(refused)}: that is for {file.path.name.split('.')[0]}.toml"
+        )
     return layer
 
 

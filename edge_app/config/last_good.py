@@ -127,7 +127,10 @@ def _told(
         f"{layer.name} {layer.revision} of {datetime.fromtimestamp(layer.at, timezone.utc):%Y-%m-%d %H:%M} UTC"
         for layer in layers
     )
-    problems = [*error.problems, f"configuration: counting goes on with the last good one ({used}): correct the present one"]
+    problems = [
+        *error.problems,
+        f"configuration: counting goes on with the last good one ({used}): correct the present one",
+    ]
     return Chosen(validated_layers(layers, folder, environment, camera=True), layers, files, problems)
 
 

@@ -27,7 +27,11 @@ def _report(layers: Sequence[Layer]) -> Iterator[Told]:
     merged = merge(layers)
     for layer in layers[1:]:
         keys = [key for key, used in merged.origins.items() if used == layer.name]
-        yield "ok", f"layer {layer.name}", f"revision {layer.revision} by {layer.author}, {_day(layer)}: {_listed(keys)}."
+        yield (
+            "ok",
+            f"layer {layer.name}",
+            f"revision {layer.revision} by {layer.author}, {_day(layer)}: {_listed(keys)}.",
+        )
     by_name = {layer.name: layer for layer in layers}
     for one in merged.conflicts:
         ignored, used = by_name[one.ignored], by_name[one.used]
@@ -59,8 +63,12 @@ def table(layers: Sequence[Layer]) -> str:
     """Return one line for each key that a layer sets, then one for each layer, as text without values: no secrets."""
     merged = merge(layers)
     width = max((len(key) for key in merged.origins), default=0)
-    keys = [f"{key:<{width}}  {merged.origins[key]}{_ignored(key, merged)}" for key in sorted(merged.origins, key=_order)]
-    return "\n".join([*keys, "", *(f"{one.name}: revision {one.revision} by {one.author}, {_day(one)}" for one in layers)])
+    keys = [
+        f"{key:<{width}}  {merged.origins[key]}{_ignored(key, merged)}" for key in sorted(merged.origins, key=_order)
+    ]
+    return "\n".join(
+        [*keys, "", *(f"{one.name}: revision {one.revision} by {one.author}, {_day(one)}" for one in layers)]
+    )
 
 
 def _ignored(key: str, merged: Merged) -> str:
@@ -93,5 +101,3 @@ def public_tables(merged: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: detector[key] for key in _DETECTOR if key in detector} if isinstance(detector, Mapping) else {}
     shown = {name: merged[name] for name in PUBLIC if name in merged}
     return {**shown, "detector": own, "source": {"kind": "street" if kind == "street" else "camera"}}
-
-

@@ -39,6 +39,8 @@ def ask(keeper: Path, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if isinstance(error, ConfigError):
             raise
         why = f"{keeper}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
-        raise ResourceError(f"the configuration cannot be saved or read now, the keeper does not answer ({why})") from error
+        raise ResourceError(
+            f"the configuration cannot be saved or read now, the keeper does not answer ({why})"
+        ) from error
     if wait_s:
         raise ResourceError("the configuration keeper has ended without an answer: its journal says why")

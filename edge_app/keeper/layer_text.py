@@ -15,7 +15,9 @@ _KEY: Final = re.compile(r"[a-z_]{1,40}")
 _LONGEST_TEXT: Final = 200
 _MOST: Final = 100
 """Lines, masks, or points of a mask."""
-_TITLE: Final = "# Written by the page of this device, which replaces it at its next save. To drop it: delete this file.\n"
+_TITLE: Final = (
+    "# Written by the page of this device, which replaces it at its next save. To drop it: delete this file.\n"
+)
 
 
 def page_layer(drawing: Any, *, revision: int, author: str, at: float) -> str:
@@ -27,7 +29,11 @@ def page_layer(drawing: Any, *, revision: int, author: str, at: float) -> str:
     if not isinstance(drawing, Mapping) or set(drawing) != {"lines", "region", "masks"}:
         raise _wrong("must have lines, region and masks")
     lines, region, masks = drawing["lines"], drawing["region"], drawing["masks"]
-    head = {"revision": revision, "author": _text(author), "at": f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"}
+    head = {
+        "revision": revision,
+        "author": _text(author),
+        "at": f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+    }
     tables = [_table("[layer]", head | ({"unset": ["detector.region"]} if region is None else {}))]
     if region is not None:
         tables.append(_table("[detector]", {"region": _numbers(region, 4)}))
@@ -79,7 +85,10 @@ def _text(value: Any) -> str:
 
 def _table(title: str, values: Mapping[str, Any]) -> str:
     # JSON's texts, numbers and lists are TOML too, as long as no character needs an escape that TOML lacks.
-    return "".join(f"{part}\n" for part in (title, *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())))
+    return "".join(
+        f"{part}\n"
+        for part in (title, *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()))
+    )
 
 
 def _wrong(why: str) -> ConfigError:

@@ -116,7 +116,10 @@ def test_what_the_page_saved_is_used_and_paths_start_at_the_same_folder(installe
         (HEAD.replace("7", '"x"') + QUAY, "is no layer of a configuration"),
         (HEAD.replace("2026-11-30T12:00:00Z", "noon") + QUAY, "is no layer of a configuration"),
         (f'{HEAD}[mqtt]\nhost = "evil.example"\n', "may not set mqtt.host: that is for edge-app.toml"),
-        (f"{HEAD}[detector]\nregion = [0.5, 0, 0.2, 1]\n", "with left < right and top < bottom (set by the layer page)"),
+        (
+            f"{HEAD}[detector]\nregion = [0.5, 0, 0.2, 1]\n",
+            "with left < right and top < bottom (set by the layer page)",
+        ),
         (f'{HEAD}[[lines]]\nid = "quay"\nstart = [2, 0]\nend = [0, 0]\n', "must be at most 1, not 2 (set by the layer"),
     ],
 )
