@@ -1,4 +1,7 @@
-"""Write the layer of the page as TOML. Root calls this with what another program sends, so it takes known shapes alone."""
+"""Write the layer of the page as TOML.
+
+Root calls this with what another program sends, so it takes known shapes alone.
+"""
 
 from __future__ import annotations
 
@@ -79,16 +82,14 @@ def _number(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > _LONGEST_TEXT or not value.isprintable():
-        raise _wrong(f"has a text that is too long or has characters that cannot be shown")
+        raise _wrong("has a text that is too long or has characters that cannot be shown")
     return value
 
 
 def _table(title: str, values: Mapping[str, Any]) -> str:
     # JSON's texts, numbers and lists are TOML too, as long as no character needs an escape that TOML lacks.
-    return "".join(
-        f"{part}\n"
-        for part in (title, *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()))
-    )
+    rows = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    return "".join(f"{row}\n" for row in (title, *rows))
 
 
 def _wrong(why: str) -> ConfigError:

@@ -142,7 +142,7 @@ class Keeper:
         if done.returncode:
             problems = [line.removeprefix("edge-app: ") for line in done.stderr.splitlines() if line.strip()]
             raise ConfigError(*(problems or [f"the check of the configuration ended with {done.returncode}"]))
-        return done.stdout
+        return str(done.stdout)
 
     def _write(self, text: str) -> None:
         """Write the layer with the group of the configuration, so that the service can read it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_the_last_layer_that_sets_a_key_wins_and_others_are_told(layers: list[La
     }
     told = {(one.key, one.ignored) for one in merged.conflicts}
     for key, found in setters.items():
-        different = [name for (name, value), (_, later) in zip(found, found[1:], strict=False) if value != later]
+        different = [name for (name, value), (_, later) in pairwise(found) if value != later]
         assert {(key, name) for name in different} == {pair for pair in told if pair[0] == key}
 
 

@@ -82,13 +82,13 @@ def keeper(folder: Path, path: Path | None = None, page_user: str | None = None)
 
 
 def _serve(listener: socket.socket, command: Sequence[str], environment: dict[str, str]) -> None:
-    children = []
+    children: list[subprocess.Popen[bytes]] = []
     while True:
         try:
             connection = listener.accept()[0]
         except OSError:
             break
         with connection:
-            children.append(subprocess.Popen(command, stdin=connection, env=environment, cwd="/"))
+            children.append(subprocess.Popen(command, stdin=connection.fileno(), env=environment, cwd="/"))
     for child in children:
         child.wait(60)
