@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Run the service; return 0 after SIGTERM, SIGINT or the end of a recording, and raise every other end."""
+    from edge_app import __version__
     from edge_app.app import service
     from edge_app.config.exposure import exposed_configuration
     from edge_app.config.lint import lint
@@ -29,6 +30,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     config = load_service(arguments.config)
     keep_secret(*config.secrets)
     logs.setup(config.log.level, config.log.format, queued=True)
+    log.info("starting", extra={"version": __version__, "configuration": str(Path(arguments.config).absolute())})
     for finding in [*exposed_configuration(config, Path(arguments.config)), *lint(config)]:
         log.warning(finding)
     with private_files(), service(config) as running:
