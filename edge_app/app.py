@@ -25,6 +25,7 @@ from edge_app.counting.tracker import Tracker, TrackerSettings
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
+from edge_app.monitoring.device_status import StatusReport
 from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.mqtt.connection import MAX_PACKET
 from edge_app.mqtt.encoding import encode_counts
@@ -248,6 +249,18 @@ def broker_problem(publisher: Publisher) -> str:
     return problem or ("" if publisher.connected else "not connected yet: try again in a few seconds")
 
 
+def _start_facts(config: Config, device: Device, model: str, lines: Sequence[Line]) -> dict[str, object]:
+    """Return what the journal says of a service that starts: enough to know later what counted, and how."""
+    return {
+        "version": device.version,
+        "device": f"{device.site}/{device.device}",
+        "source": config.source.kind,
+        "lines": len(lines),
+        "model": f"{model} {device.model[:12]}",
+        "config": device.config[:12],
+    }
+
+
 @contextmanager
 def service(config: Config, source: Source | None = None) -> Iterator[Service]:
     """Build everything that `edge-app run` needs, yield the service, and free it all in reverse order.
@@ -277,14 +290,26 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         notes = StatusText(source, pipeline, publisher, lambda: running.frames)
         preview = build_preview(config, notes, main)
         harvest = extras.harvester(config, device)
+        addresses = " or ".join(str(to) for to in build_endpoints(config))
+        status = StatusReport(own_report := HealthReport(), device, detector.manifest.name, addresses, lines)
         running = Service(
-            source, pipeline, ledger, publisher, harvest=harvest, quality=quality, clock=clock, on_result=preview.update
+            source,
+            pipeline,
+            ledger,
+            publisher,
+            harvest=harvest,
+            quality=quality,
+            clock=clock,
+            on_result=preview.update,
+            status=status.text,
         )
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}
-        report.components = Components(source, pipeline, ledger, quality, publisher, running, folder, certificates)
-        stack.enter_context(extras.snapshot_server(folder, preview, lambda: broker_problem(publisher)))
+        report.components = own_report.components = Components(
+            source, pipeline, ledger, quality, publisher, running, folder, certificates
+        )
+        stack.enter_context(extras.snapshot_server(folder, preview, lambda: broker_problem(publisher), status.json))
         stack.enter_context(extras.broadcast(config, preview))
         stack.enter_context(extras.metrics(config, device, report.components, lines))
-        log.info("watching", extra={"source": config.source.kind, "lines": len(lines), "model": device.model[:12]})
+        log.info("watching", extra=_start_facts(config, device, detector.manifest.name, lines))
         yield running

@@ -36,6 +36,7 @@ from edge_app.commands import (
     serve,
     setup,
     snapshot,
+    status,
     watch,
 )
 from edge_app.errors import ConfigError, DetectorError, EdgeAppError
@@ -53,6 +54,7 @@ COMMANDS: Final = {
     "harvest": harvest,
     "setup": setup,
     "check": check,
+    "status": status,
     "bench": bench,
     "watch": watch,
     "snapshot": snapshot,

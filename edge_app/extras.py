@@ -74,13 +74,17 @@ def broadcast(config: Config, preview: Preview) -> AbstractContextManager[object
 
 
 def snapshot_server(
-    folder: Path, preview: Preview, broker_problem: Callable[[], str] = lambda: ""
+    folder: Path,
+    preview: Preview,
+    broker_problem: Callable[[], str] = lambda: "",
+    status: Callable[[], str] = lambda: "{}",
 ) -> AbstractContextManager[object]:
     """Return the snapshot socket in the state folder as a context.
 
-    broker_problem: returns the reason why counts do not reach the broker, "" when they do.
+    broker_problem: returns the reason why counts do not reach the broker, "" when they do. status: returns the state of
+    the device, JSON.
     """
-    return SnapshotServer(folder, preview, broker_problem)
+    return SnapshotServer(folder, preview, broker_problem, status)
 
 
 def metrics(

@@ -56,7 +56,8 @@ class Service:
     wall, monotonic: return the time, UTC s, and s of a clock that never steps. harvest: observes every frame after it
     was counted; None where no frames are kept. quality: gives the quality flags of each frame; None for no flags.
     clock: keeps the told time.
-    on_result: called in the counting thread with every result after its crossings are on disk.
+    on_result: called in the counting thread with every result after its crossings are on disk. status: returns one line
+    on the state of the device for systemd; called about once a second.
     """
 
     def __init__(
@@ -74,9 +75,10 @@ class Service:
         quality: QualityMonitor | None = None,
         clock: SteadyClock | None = None,
         on_result: Callable[[FrameResult], None] = lambda _result: None,
+        status: Callable[[], str] = lambda: "",
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
-        self._harvest, self._quality, self._on_result = harvest, quality, on_result
+        self._harvest, self._quality, self._on_result, self._status = harvest, quality, on_result, status
         self._deadlines, self._wall, self._monotonic = deadlines, wall, monotonic
         self._clock, self._doubted = clock or SteadyClock(), False
         self._slow: frozenset[str] = frozenset()
@@ -110,8 +112,9 @@ class Service:
             worker.start()
         notify("READY=1")
         period = min(_WAIT_S, (watchdog_interval() or 60.0) / 3)
-        waits = round(_STARTED_S / period)
+        waits, told = round(_STARTED_S / period), ""
         while not stop.wait(period) and not self._over.is_set():
+            told = self._tell_status(told)
             if self.heart.age("frame") < _STALE_S:
                 notify("WATCHDOG=1")
             waits -= 1
@@ -123,6 +126,16 @@ class Service:
         join_all(self._workers, self._deadlines.join + self._deadlines.drain)
         if self._fault is not None:
             raise self._fault
+
+    def _tell_status(self, before: str) -> str:
+        """Tell systemd the state of the device where it is another one than `before`, and return it."""
+        try:
+            status = self._status()
+        except (OSError, MemoryError):  # told again in a second
+            return before
+        if status != before:
+            notify(f"STATUS={status}")
+        return status
 
     def _failed(self, name: str, fault: BaseException) -> None:
         if isinstance(fault, EdgeAppError):

@@ -11,6 +11,8 @@ from edge_app.system.clock import ClockMonitor
 
 log = logging.getLogger(__name__)
 
+_UNSYNCED = "no time service has set the clock: intervals may lie at a wrong time until one does"
+
 
 class QualityMonitor:
     """Monitor of view and clock. One thread calls `flags`, any thread may read the rest.
@@ -23,6 +25,7 @@ class QualityMonitor:
         self._view_monitor, self._clock = view, clock
         self._always: frozenset[Quality] = frozenset({"synthetic"} if synthetic else ())
         self._view = ViewState()
+        self._clock_doubted = False
         self.raised: frozenset[Quality] = frozenset()
         """All flags of the last counted frame, that of the clock included."""
 
@@ -31,7 +34,7 @@ class QualityMonitor:
         monitor = self._view_monitor
         if monitor is not None and monitor.is_due(frame.monotonic):
             self._set_view(monitor.update(small_grey(frame.image), frame.monotonic))
-        clock: frozenset[Quality] = frozenset({"clock_unsynced"} if self.unsynced else ())
+        clock: frozenset[Quality] = frozenset({"clock_unsynced"} if self._note_clock() else ())
         self.raised = self._view.flags | clock | self._always
         return self.raised
 
@@ -41,14 +44,26 @@ class QualityMonitor:
         return bool(self._clock and self._clock.unsynced)
 
     @property
-    def view_flags(self) -> tuple[Quality, ...]:
-        """Return the present flags of the view, in order of name."""
-        return tuple(sorted(self._view.flags))
+    def present(self) -> tuple[Quality, ...]:
+        """Return the present flags of view and clock, in order of name."""
+        return tuple(sorted(self._view.flags | ({"clock_unsynced"} if self.unsynced else set())))
 
     @property
     def problem(self) -> str:
-        """Return the faults of the view in one sentence; empty when there are none."""
-        return self._view.problem
+        """Return the faults of the view, else of the clock, in one sentence; empty when there are none.
+
+        The counts of a rendered street are invented anyway, at whatever time.
+        """
+        return self._view.problem or (_UNSYNCED if self.unsynced and not self._always else "")
+
+    def _note_clock(self) -> bool:
+        """Return True while no time service has set the clock, and log when that changes."""
+        before, self._clock_doubted = self._clock_doubted, self.unsynced
+        if self._clock_doubted and not before:
+            log.warning(_UNSYNCED)
+        elif before and not self._clock_doubted:
+            log.info("a time service has set the clock")
+        return self._clock_doubted
 
     def _set_view(self, view: ViewState) -> None:
         before, self._view = self._view.flags, view

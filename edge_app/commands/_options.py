@@ -18,6 +18,8 @@ from edge_app.system.files import open_descriptor, write_atomic
 if TYPE_CHECKING:
     from edge_app.config.model import Config
 
+INSTALLED: Final = Path("/etc/edge-app/edge-app.toml")
+"""Configuration of an installed device."""
 MIDDLE: Final = "middle:0.02,0.5,0.98,0.5"
 """The line that is used when none is given: across the middle of the picture."""
 _TRIED_BYTES: Final = 65_536
@@ -42,6 +44,36 @@ def _rate(text: str) -> float:
     if not 0.1 <= rate <= 1000:
         raise argparse.ArgumentTypeError(f"must be 0.1 to 1000 frames/s, not {text}")
     return rate
+
+
+def add_installed_config(parser: argparse.ArgumentParser, use: str = "TOML file") -> None:
+    """Add the option --config, which an installed device does not need. use: what the file is for."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"{use} (default: {INSTALLED}, where it exists)")
+
+
+def installed_config(given: Path | None) -> Path:
+    """Return the configuration file to use, with its secrets within reach as the service has them.
+
+    given: of --config; None takes that of the installed device.
+    Raises ConfigError: when there is neither.
+    """
+    if given is None:
+        if not os.path.lexists(INSTALLED):
+            raise ConfigError(
+                f"no device is installed here ({INSTALLED} is absent): name a configuration with --config FILE; "
+                "`edge-app config` prints one to begin with"
+            )
+        given = INSTALLED
+    secrets = credentials_folder(given)
+    if os.access(secrets, os.R_OK | os.X_OK):
+        os.environ.setdefault("CREDENTIALS_DIRECTORY", str(secrets))
+    return given
+
+
+def credentials_folder(config: Path) -> Path:
+    """Return the folder from which the unit of this configuration takes its secrets."""
+    name = config.resolve().stem
+    return config.resolve().parent / ("credentials" if name == INSTALLED.stem else f"credentials-{name}")
 
 
 def load_config(path: str | None, lines: Sequence[str], model: Path | None = None) -> Config:

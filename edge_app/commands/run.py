@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Run the service; return 0 after SIGTERM, SIGINT or the end of a recording, and raise every other end."""
+    from edge_app import __version__
     from edge_app.config.exposure import exposed_configuration
     from edge_app.config.last_good import choose, kept_in
     from edge_app.config.lint import lint
@@ -38,6 +39,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     config = chosen.config
     keep_secret(*config.secrets)
     logs.setup(config.log.level, config.log.format, queued=True)
+    log.info("starting", extra={"version": __version__, "configuration": str(path.absolute())})
     for problem in chosen.problems:
         log.error(problem)
     for finding in [*exposed_configuration(config, path), *lint(config)]:

@@ -19,7 +19,10 @@ from edge_app.config.model import Config
 from edge_app.errors import ConfigError, StoreError
 from edge_app.system.files import write_atomic
 
-_NAMES: Final = ("left_to_right", "right_to_left")
+_TEXTS: Final = (
+    *("left_to_right", "right_to_left", "road"),
+    *("left_to_right_bearing_deg", "right_to_left_bearing_deg"),  # they turn with the line
+)
 _DIGITS: Final = 4
 """Decimals of a coordinate in 0..1: a fifth of a pixel at 2000 px."""
 _DRAWN: Final = (("lines",), ("detector", "region"), ("privacy", "masks"))
@@ -144,8 +147,8 @@ def _set_lines(document: tomlkit.TOMLDocument, lines: Sequence[Mapping[str, Any]
     for line in lines:
         table = tables.pop(str(line.get("id")), None) or tomlkit.table()
         wanted: dict[str, Any] = {"id": line.get("id"), **{end: _rounded(line.get(end)) for end in ("start", "end")}}
-        for key, value in (wanted | {name: line.get(name) or None for name in _NAMES}).items():
-            if value is None:
+        for key, value in (wanted | {key: line[key] for key in _TEXTS if key in line}).items():
+            if value in (None, ""):
                 table.pop(key, None)
             elif table.get(key) != value:
                 table[key] = value

@@ -77,7 +77,7 @@ class HealthReport:
             memory_available_mb=_rounded(device.available_mb),
             disk_free_mb=_rounded(device.disk_free_mb),
             source=self._source(),
-            quality=components.quality.view_flags,
+            quality=components.quality.present,
             installation=ledger.installation,
             newest_seq=ledger.newest_seq,
             limits=[redacted(limit) for limit in (*components.publisher.limits, *self._storage(), *_missing_log())],
@@ -93,7 +93,7 @@ class HealthReport:
     def problem(self) -> str:
         """The gravest problem as one sentence, empty without any.
 
-        Lost data come first, then data that are not delivered, a certificate that ends, and the camera's view.
+        Lost data come first, then data that are not delivered, a certificate that ends, then view and clock.
         """
         components = self.components
         return (

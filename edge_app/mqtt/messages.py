@@ -196,7 +196,7 @@ class Health(Payload):
     memory_available_mb: float | None = Field(default=None, description="Memory that programs may still take")
     disk_free_mb: float | None = Field(default=None, description="Free space where counts are stored")
     source: SourceHealth = Field(description="The camera")
-    quality: Sequence[Flag] = Field(default=(), description="Flags raised now for the camera's view")
+    quality: Sequence[Flag] = Field(default=(), description="Flags raised now for the camera's view and the clock")
     installation: Installation = ""
     newest_seq: Mapping[str, NonNegativeInt] = Field(
         default_factory=dict, description="Newest number of each line under the installation"

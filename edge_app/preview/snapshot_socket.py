@@ -1,7 +1,8 @@
-"""Hand out single pictures of the running service through a Unix socket in the state folder, for its user alone.
+"""Hand out single pictures and the state of the running service through a Unix socket, for its user alone.
 
 A request is one line, "annotated WIDTH" or "plain WIDTH"; the answer is "J" and a JPEG, or "E" and one sentence.
-To "broker" the answer is "B" and the reason why counts do not reach the broker, empty when they do.
+To "broker" the answer is "B" and the reason why counts do not reach the broker, empty when they do; to "status" it is
+"S" and the state of the device, JSON.
 """
 
 from __future__ import annotations
@@ -35,12 +36,19 @@ class SnapshotServer:
     """Server of the snapshot socket, serving pictures of `preview` within the context.
 
     folder: the state folder; while no socket can be created in it, and when it has been made again, this is tried every
-    few seconds. broker_problem: returns the reason why counts do not reach the broker, "" when they do.
+    few seconds. broker_problem: returns the reason why counts do not reach the broker, "" when they do. status: returns
+    the state of the device, JSON.
     """
 
-    def __init__(self, folder: Path, preview: Preview, broker_problem: Callable[[], str] = lambda: "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        preview: Preview,
+        broker_problem: Callable[[], str] = lambda: "",
+        status: Callable[[], str] = lambda: "{}",
+    ) -> None:
         self._preview, self._folder, self._path = preview, folder, folder / NAME
-        self._broker_problem = broker_problem
+        self._broker_problem, self._status = broker_problem, status
         self._stop = threading.Event()
         self._listener: socket.socket | None = None
         self._faults = Faults("snapshots")
@@ -110,6 +118,8 @@ class SnapshotServer:
     def _answer(self, request: bytes) -> bytes:
         if request.strip() == b"broker":
             return b"B" + self._broker_problem().encode()
+        if request.strip() == b"status":
+            return self._answer_status()
         kind, _, width = request.decode("ascii", "replace").strip().partition(" ")
         if kind not in ("annotated", "plain") or not width.isascii() or not width.isdecimal():
             return b'EA request is "annotated WIDTH" or "plain WIDTH".'
@@ -121,29 +131,28 @@ class SnapshotServer:
             log.exception("a snapshot failed")
             return b"EThe service failed to draw a picture; its log says why."
 
+    def _answer_status(self) -> bytes:
+        try:
+            return b"S" + self._status().encode()
+        except Exception:  # a fault here must not end the server
+            log.exception("the state of the device cannot be told")
+            return b"EThe service failed to tell its state; its log says why."
+
 
 def request_snapshot(folder: Path, *, annotated: bool, width: int = 3840) -> bytes | None:
     """Return a JPEG from the service that uses this state folder, at most `width` px wide; None when none runs.
 
     Raises PreviewError: when the service has no picture, or when the socket belongs to another user.
     """
-    answer = bytearray()
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, _short_path(folder) as short:
-            sock.settimeout(_ANSWER_S)
-            sock.connect(str(short / NAME))
-            sock.sendall(f"{'annotated' if annotated else 'plain'} {width}\n".encode())
-            while part := sock.recv(65_536):
-                answer += part
-    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-        return None
-    except PermissionError as error:
-        raise PreviewError(f"{folder / NAME} belongs to the service: run this as its user, or with sudo") from error
-    except OSError as error:
-        raise PreviewError(f"the running service gave no picture within {_ANSWER_S:g} s ({error})") from error
-    if answer[:1] != b"J":
-        raise PreviewError(answer[1:].decode("utf-8", "replace") or "the running service gave no picture")
-    return bytes(answer[1:])
+    return _request(folder, f"{'annotated' if annotated else 'plain'} {width}", b"J")
+
+
+def request_status(folder: Path) -> bytes | None:
+    """Return the state of the device as JSON from the service that uses this state folder; None when none runs.
+
+    Raises PreviewError: when the service does not tell it, or when the socket belongs to another user.
+    """
+    return _request(folder, "status", b"S")
 
 
 def request_broker_problem(folder: Path) -> str | None:
@@ -152,15 +161,31 @@ def request_broker_problem(folder: Path) -> str | None:
     Return None when no service runs, and when it cannot be asked: an older one, or one of another user.
     """
     try:
+        answer = _request(folder, "broker", b"B")
+    except PreviewError:
+        return None
+    return None if answer is None else answer.decode("utf-8", "replace")
+
+
+def _request(folder: Path, request: str, kind: bytes) -> bytes | None:
+    """Return what follows the letter `kind` in the answer of the running service; None when none runs."""
+    answer = bytearray()
+    try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, _short_path(folder) as short:
             sock.settimeout(_ANSWER_S)
             sock.connect(str(short / NAME))
-            sock.sendall(b"broker\n")
-            with sock.makefile("rb") as stream:
-                answer = stream.read()
-    except OSError:
+            sock.sendall(f"{request}\n".encode())
+            while part := sock.recv(65_536):
+                answer += part
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         return None
-    return answer[1:].decode("utf-8", "replace") if answer[:1] == b"B" else None
+    except PermissionError as error:
+        raise PreviewError(f"{folder / NAME} belongs to the service: run this as its user, or with sudo") from error
+    except OSError as error:
+        raise PreviewError(f"the running service gave no answer within {_ANSWER_S:g} s ({error})") from error
+    if answer[:1] != kind:
+        raise PreviewError(answer[1:].decode("utf-8", "replace") or "the running service gave no answer")
+    return bytes(answer[1:])
 
 
 @contextlib.contextmanager

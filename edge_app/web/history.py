@@ -17,6 +17,10 @@ _HOUR_S: Final = 3600
 _RECENT_S: Final = 2 * 3600.0
 """Intervals are kept singly so long; of older ones only the sums are."""
 _LEAST_BIN_S: Final = 60
+_CLOSES_S: Final = 30
+"""An interval is closed, and on disk, at the latest so long after its end."""
+_UNKNOWN: Final = 0.05
+"""Share of a bin that may be unseen before the bin is shown as unknown."""
 Key: TypeAlias = tuple[str, int]
 """Class, and index of the direction in DIRECTIONS."""
 
@@ -94,8 +98,10 @@ class History:
         hours, days = self._by_hour(line, today), []
         for n in reversed(range(LONGEST_DAYS)):
             day = today - timedelta(days=n)
-            days.append(_bin(*self.bounds(day), self._of_day(line, day), now))
-        return {"hour": list(self._last_hour(line, now)), "today": [_bin(*of, now) for of in hours], "week": days}
+            days.append((*self.bounds(day), self._of_day(line, day)))
+        length = self._length(line)
+        bins = {"hour": self._last_hour(line, now), "today": hours, "week": days}
+        return {name: [_bin(*one, now, length + _CLOSES_S) for one in of] for name, of in bins.items()}
 
     def day_of(self, at: float) -> date:
         """Return the day of a time, UTC s, where the device stands."""
@@ -124,17 +130,20 @@ class History:
         hours = [hour for (of, on, _), hour in self._hours.items() if (of, on) == (line, day)]
         return self._with_open(line, *self.bounds(day), hours)
 
-    def _last_hour(self, line: str, now: float) -> Iterator[dict[str, Any]]:
-        recent = self._recent.get(line, ())
-        length = max([_LEAST_BIN_S, *(math.ceil(interval.end - interval.start) for interval in recent)])
+    def _length(self, line: str) -> float:
+        """Return the length of an interval of late, s, at least that of the shortest bin."""
+        return max([_LEAST_BIN_S, *(math.ceil(one.end - one.start) for one in self._recent.get(line, ()))])
+
+    def _last_hour(self, line: str, now: float) -> Iterator[tuple[float, float, Sum]]:
+        recent, length = self._recent.get(line, ()), self._length(line)
         end = (now // length + 1) * length
-        for n in reversed(range(max(1, _HOUR_S // length))):
+        for n in reversed(range(max(1, int(_HOUR_S // length)))):
             start = end - (n + 1) * length
             inside = Sum()
             for interval in recent:
                 if start <= interval.start < start + length:
                     inside.add(interval)
-            yield _bin(start, start + length, self._with_open(line, start, start + length, [inside]), now)
+            yield start, start + length, self._with_open(line, start, start + length, [inside])
 
     def _with_open(self, line: str, begin: float, end: float, sums: Iterable[Sum]) -> Sum:
         """Return the total of the sums and of the open intervals' crossings in this time."""
@@ -203,17 +212,22 @@ def day_rows(
                     yield edges[0], edges[1], line, name, label, of_line.counts[label, n], round(of_line.covered_s, 1)
 
 
-def _bin(start: float, end: float, total: Sum, now: float) -> dict[str, Any]:
-    """Return a bin as the page reads it; `coverage` is null for one of which nothing is told."""
+def _bin(start: float, end: float, total: Sum, now: float, open_s: float) -> dict[str, Any]:
+    """Return a bin as the page reads it: times in ms, counts by class and direction.
+
+    open_s: the newest time, of which nothing is told yet. `coverage` is null where nothing is told at all; `unknown` is
+    true where vehicles can have passed uncounted: no vehicles and no picture are never confused.
+    """
     counts: dict[str, list[int]] = {}
     for (label, direction), n in total.counts.items():
         counts.setdefault(label, [0, 0])[direction] += n
-    told = total.told_s > 0
+    over = max(0.0, min(end, now) - start)
+    closed = over if end <= now - open_s else max(0.0, over - open_s)
     return {
         "start": round(start * 1000),
         "end": round(end * 1000),
         "counts": counts,
-        "coverage": round(min(1.0, total.covered_s / total.told_s), 3) if told else None,
-        "told": round(min(1.0, total.told_s / max(1.0, min(end, now) - start)), 3) if start < now else None,
+        "coverage": round(min(1.0, total.covered_s / total.told_s), 3) if total.told_s > 0 else None,
+        "unknown": closed - total.covered_s > _UNKNOWN * closed,
         "quality": sorted(total.quality),
     }

@@ -6,8 +6,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from edge_app.counting.line_counter import LineCounter
 from edge_app.counting.pipeline import Pipeline
 from edge_app.drawing import scene
 from edge_app.drawing.overlay import Trails
@@ -23,6 +25,23 @@ _WAIT_S: Final = 0.5
 _JOIN_S: Final = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The tracks of one frame. at, time: s, of this machine's clock and of the frame's."""
+
+    at: float
+    time: float
+    tracks: Tracks
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """Vehicles that passed a line in the last `seconds`, by direction as in DIRECTIONS."""
+
+    counts: tuple[int, int]
+    seconds: float
+
+
 class LiveView:
     """Source and pipeline in a thread of their own, running within the context.
 
@@ -32,7 +51,7 @@ class LiveView:
     def __init__(self, open_source: Callable[[], Source], pipeline: Pipeline, privacy: Privacy) -> None:
         self._open_source, self._pipeline, self._privacy = open_source, pipeline, privacy
         self._lock = threading.Lock()
-        self._recent: deque[tuple[float, Tracks]] = deque()
+        self._recent: deque[_Moment] = deque()
         self._newest: FrameResult | None = None
         self.problem = ""
         """One sentence while there is no picture."""
@@ -62,15 +81,35 @@ class LiveView:
             recent, newest = list(self._recent), self._newest
         if newest is None or len(recent) < 2:
             return []
-        lasted = recent[-1][0] - recent[0][0]
+        lasted = recent[-1].at - recent[0].at
         findings = []
         for line in lines:
             observer = LineObserver(line, newest.frame.size)
-            for _, tracks in recent:
-                if len(tracks):
-                    observer.update(tracks)
+            for moment in recent:
+                if len(moment.tracks):
+                    observer.update(moment.tracks)
             findings += check_line(observer, view, (len(recent) - 1) / max(lasted, 1e-3), lasted)
         return findings
+
+    def crossed(self, lines: Sequence[Line], band: float) -> dict[str, Crossed]:
+        """Return line id -> what the service would have counted there in the last minute.
+
+        band: half-width of the dead band, in box extents.
+        """
+        with self._lock:
+            recent, newest = list(self._recent), self._newest
+        if newest is None or len(recent) < 2:
+            return {}
+        width, height = newest.frame.size
+        found = {}
+        for line in lines:
+            ends = [(x * width, y * height) for x, y in (line.start, line.end)]
+            counter, counts = LineCounter(*ends, band=band), [0, 0]
+            for moment in recent:
+                for crossing in counter.update(moment.tracks, moment.time):
+                    counts[crossing.direction] += 1
+            found[line.id] = Crossed((counts[0], counts[1]), recent[-1].at - recent[0].at)
+        return found
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -101,8 +140,10 @@ class LiveView:
             if self._newest and self._newest.frame.size != result.frame.size:
                 self._recent.clear()  # those tracks are in px of another size
             self._newest = result
-            self._recent.append((now, result.tracks))
-            while self._recent and now - self._recent[0][0] > _REMEMBERED_S:
+            if self._recent and result.frame.monotonic < self._recent[-1].time:
+                self._recent.clear()  # a recording has begun again
+            self._recent.append(_Moment(now, result.frame.monotonic, result.tracks))
+            while self._recent and now - self._recent[0].at > _REMEMBERED_S:
                 self._recent.popleft()
 
     def _failed(self, _name: str, fault: BaseException) -> None:

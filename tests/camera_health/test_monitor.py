@@ -128,6 +128,6 @@ def test_flags_of_a_frame_come_from_view_and_clock(caplog: pytest.LogCaptureFixt
     for second in range(2, 8):
         show(float(second))
     assert show(8.0) == {"dark", "blind"}
-    assert quality.view_flags == ("blind", "dark")
+    assert quality.present == ("blind", "dark")
     assert "covers the lens" in quality.problem
     assert "covers the lens" in caplog.text

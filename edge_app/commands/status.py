@@ -1,0 +1,133 @@
+"""`edge-app status`: tell whether the running service counts and delivers, as text or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from edge_app.commands._options import add_installed_config, installed_config
+from edge_app.errors import PreviewError
+
+if TYPE_CHECKING:
+    from edge_app.config.model import Config
+    from edge_app.monitoring.device_status import DeviceStatus, LineStatus
+    from edge_app.mqtt.messages import DirectionCounts
+    from edge_app.records import Counts
+
+HELP = "tell whether the service counts and delivers; exit 0 when it does, 1 when not, 3 when none runs"
+
+NOT_RUNNING: Final = 3
+"""Exit code of `systemctl status` for a service that does not run."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_installed_config(parser, "TOML file of the service")
+    parser.add_argument("--json", action="store_true", help="print everything that is known, for another program")
+
+
+def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
+    """Print the state; return 0, 1 when something is wrong, 3 when no service runs.
+
+    Raises ConfigError, and PreviewError when the service may not be asked.
+    """
+    from edge_app.config.load import load
+    from edge_app.console.terminal import stdout
+    from edge_app.monitoring.device_status import DeviceStatus
+    from edge_app.preview.snapshot_socket import request_status
+
+    file = installed_config(arguments.config)
+    config = load(file)
+    answer = request_status(config.store.folder)
+    if answer is None:
+        stdout().print(_not_running(file, config), soft_wrap=True)
+        return NOT_RUNNING
+    try:
+        status = DeviceStatus.model_validate_json(answer)
+    except ValueError as error:
+        raise PreviewError("the running service is of another release: restart it") from error
+    if arguments.json:
+        print(answer.decode())
+    else:
+        _print(status)
+    return int(bool(wrong(status)))
+
+
+def _not_running(file: Path, config: Config) -> str:
+    unit = "edge-app" if file.stem == "edge-app" else f"edge-app@{file.stem}"
+    return (
+        f"NOT RUNNING: no service uses {config.store.folder.absolute()}. `systemctl status {unit}` says why, "
+        f"`sudo systemctl start {unit}` starts it."
+    )
+
+
+def wrong(status: DeviceStatus) -> list[str]:
+    """Return what keeps the device from counting and delivering, one sentence each, the gravest first."""
+    found = [status.why_not] if not status.counting else []
+    found += [status.health.problem, *status.health.limits]
+    return list(dict.fromkeys(sentence for sentence in found if sentence))
+
+
+def _print(status: DeviceStatus) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    from edge_app.console.terminal import counts_table, stdout
+
+    out, problems = stdout(), wrong(status)
+    state = ("counting", "bold green") if status.counting else ("NOT counting", "bold red")
+    out.print(Text.assemble((f"{status.site}/{status.device}  ", "bold"), state))
+    for sentence in problems:
+        out.print(Padding(Text(sentence, style="yellow"), (0, 0, 0, 2)))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    for name, text in _facts(status, datetime.now(timezone.utc)):
+        facts.add_row(name, text)
+    out.print(facts)
+    for line in status.lines:
+        names = [line.names.get("left_to_right", "left to right"), line.names.get("right_to_left", "right to left")]
+        out.print(f"\nline {line.id}:   > {names[0]}   < {names[1]}", style="bold")
+        out.print(_interval(line), style="dim")
+        since = counts_table(line.id, _plain(line.since_start), names)
+        since.title = "since the start of the service"
+        out.print(since)
+
+
+def _facts(status: DeviceStatus, now: datetime) -> Iterator[tuple[str, str]]:
+    from edge_app.console.tables import age
+
+    health = status.health
+    inference = f", inference {health.inference_ms.p50:.0f} ms" if health.inference_ms else ""
+    size = f", {health.source.width}x{health.source.height}" if health.source.width else ""
+    yield "camera", f"{health.source.state}{size}, {health.frames_per_s:.1f} frames/s{inference}"
+    yield "broker", f"{status.broker}, {'connected' if status.connected else 'not connected'}, {health.unsent} unsent"
+    yield "flags", ", ".join(status.quality) or "none"
+    yield "clock", f"{now:%Y-%m-%d %H:%M:%S} UTC, {'set by a time service' if status.clock_set else 'NOT set'}"
+    for name, end in status.certificates.items():
+        yield "certificate", f"of the {name}, ends on {end:%Y-%m-%d}"
+    heat = "" if health.temperature_c is None else f"{health.temperature_c:.0f} degC, "
+    disk = "" if health.disk_free_mb is None else f", {health.disk_free_mb:.0f} MB of disk are free"
+    memory = "" if health.memory_mb is None else f"{health.memory_mb:.0f} MB of memory"
+    yield "board", f"{heat}{memory}{disk}"
+    yield "running", f"{age(health.uptime_s)}, edge-app {status.version}"
+    yield "model", f"{status.model_name} {status.model}, config {status.config}"
+
+
+def _interval(line: LineStatus) -> str:
+    newest = line.newest
+    if newest is None:
+        return "no interval has ended yet"
+    seen = {label: n for label, n in newest.counts.items() if n.left_to_right or n.right_to_left}
+    counts = ", ".join(f"{label} {n.left_to_right}> {n.right_to_left}<" for label, n in seen.items()) or "no vehicle"
+    flags = f", {', '.join(newest.quality)}" if newest.quality else ""
+    span = f"{newest.start:%H:%M:%S} to {newest.end:%H:%M:%S} UTC"
+    return f"{span}: {counts}; coverage {int(newest.coverage * 100)} %{flags}"
+
+
+def _plain(counts: Mapping[str, DirectionCounts]) -> Counts:
+    return {label: {"left_to_right": n.left_to_right, "right_to_left": n.right_to_left} for label, n in counts.items()}

@@ -1,0 +1,155 @@
+"""Tell how the device is at this moment: as a record for `edge-app status`, and as one line for systemd."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Final, Literal
+
+from pydantic import Field
+
+from edge_app.monitoring.certificate import ends_at
+from edge_app.monitoring.health_report import HealthReport
+from edge_app.mqtt.identity import Device
+from edge_app.mqtt.messages import DirectionCounts, Flag, Health, Payload
+from edge_app.records import Counts, Direction, IntervalCounts, Line
+from edge_app.system.rate_meter import RateMeter
+from edge_app.system.redaction import redacted
+
+_FRESH_S: Final = 10.0
+"""A device that has processed no frame for so long is not counting."""
+_RATE_S: Final = 10.0
+
+
+class IntervalStatus(Payload):
+    """A closed interval of one line."""
+
+    start: datetime
+    end: datetime
+    counts: Mapping[str, DirectionCounts]
+    coverage: float
+    quality: Sequence[Flag] = ()
+
+
+class LineStatus(Payload):
+    """A counting line: its newest closed interval, and what was counted since the start of the program."""
+
+    id: str
+    names: Mapping[Direction, str] = Field(default_factory=dict)
+    newest: IntervalStatus | None = None
+    since_start: Mapping[str, DirectionCounts] = Field(default_factory=dict)
+
+
+class DeviceStatus(Payload):
+    """State of a running device.
+
+    counting: fresh frames of the source are processed. why_not: one sentence where it is not. broker: its addresses.
+    certificates: name -> end of validity. clock_set: a time service has set the clock.
+    """
+
+    schema_id: Literal["edge-app/device-status/1"] = Field(default="edge-app/device-status/1", alias="schema")
+    site: str
+    device: str
+    version: str
+    model: str
+    model_name: str
+    config: str
+    counting: bool
+    why_not: str = ""
+    broker: str
+    connected: bool
+    clock_set: bool
+    quality: Sequence[Flag] = ()
+    certificates: Mapping[str, datetime] = Field(default_factory=dict)
+    lines: Sequence[LineStatus]
+    health: Health
+
+
+class StatusReport:
+    """State of the running device, from the figures of its components.
+
+    One thread calls `text`, another one `json`. health: a report that nothing else asks. broker: its addresses.
+    """
+
+    def __init__(self, health: HealthReport, device: Device, model: str, broker: str, lines: Sequence[Line]) -> None:
+        self._health, self._device, self._model, self._broker = health, device, model, broker
+        self._lines = tuple(lines)
+        self._rate = RateMeter(over_s=_RATE_S, started=time.monotonic())
+
+    def text(self) -> str:
+        """Return one line on whether the device counts and delivers, without secrets."""
+        components = self._health.components
+        rate = self._rate.update(components.service.frames, time.monotonic())
+        vehicles = sum(_sum(by_class) for by_class in components.service.totals.by_line.copy().values())
+        why_not, unsent = self._why_not(), components.publisher.unsent
+        counting = f"NOT counting: {why_not}" if why_not else f"counting, {rate:.1f} frames/s"
+        problem = self._health.problem
+        broker = "connected" if components.publisher.connected else "not connected"
+        parts = [counting, f"{vehicles} vehicles since the start", f"broker {broker}, {unsent} unsent"]
+        return redacted("; ".join([*parts, *([problem] if problem and problem != why_not else [])]))
+
+    def json(self) -> str:
+        """Return a `DeviceStatus` as JSON, without secrets."""
+        components, device = self._health.components, self._device
+        health = self._health.health().model_copy(update={"frames_per_s": round(self._rate.value, 2)})
+        why_not, newest = self._why_not(), components.ledger.newest
+        status = DeviceStatus(
+            site=device.site,
+            device=device.device,
+            version=device.version,
+            model=device.model[:12],
+            model_name=self._model,
+            config=device.config[:12],
+            counting=not why_not,
+            why_not=redacted(why_not),
+            broker=self._broker,
+            connected=components.publisher.connected,
+            clock_set=not components.quality.unsynced,
+            quality=sorted(components.quality.raised),
+            certificates=self._certificates(),
+            lines=[self._line(line, newest.get(line.id)) for line in self._lines],
+            health=health,
+        )
+        return status.model_dump_json(by_alias=True)
+
+    def _why_not(self) -> str:
+        """Return why no vehicle can be counted now, "" when it can."""
+        source, age = self._health.components.source.status, self._health.components.service.heart.age("frame")
+        if source.state != "ok" and age > 1.0:
+            return source.detail or f"the source is {source.state}"
+        if age > _FRESH_S:
+            return "no frame was processed yet" if age == float("inf") else f"no frame was processed for {age:.0f} s"
+        return ""
+
+    def _line(self, line: Line, newest: IntervalCounts | None) -> LineStatus:
+        totals = self._health.components.service.totals.by_line.get(line.id, {})
+        return LineStatus(
+            id=line.id,
+            names=line.names,
+            newest=_interval(newest) if newest else None,
+            since_start=_direction_counts(totals),
+        )
+
+    def _certificates(self) -> dict[str, datetime]:
+        ends = {}
+        for name, file in self._health.components.certificates.items():
+            try:
+                ends[name] = datetime.fromtimestamp(ends_at(file), timezone.utc)
+            except ValueError:  # `problem` of the health report says so
+                continue
+        return ends
+
+
+def _interval(counts: IntervalCounts) -> IntervalStatus:
+    start, end = (datetime.fromtimestamp(at, timezone.utc) for at in (counts.start, counts.end))
+    by_class = _direction_counts(counts.counts)
+    return IntervalStatus(start=start, end=end, counts=by_class, coverage=counts.coverage, quality=counts.quality)
+
+
+def _direction_counts(counts: Counts) -> dict[str, DirectionCounts]:
+    return {label: DirectionCounts.model_validate(by_direction) for label, by_direction in dict(counts).items()}
+
+
+def _sum(counts: Counts) -> int:
+    return sum(n for by_direction in dict(counts).values() for n in by_direction.values())

@@ -1,0 +1,84 @@
+"""Test `edge-app status` and the line for systemd against a real service."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_app import cli
+from edge_app.commands import _options
+from edge_app.config.load import load
+from tests.support.brokers import free_port
+from tests.support.preview_cases import running_service, wait_for
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("device")
+    lines = (
+        '[device]\nsite = "harbour"\ndevice = "pole-7"\n[source]\nkind = "street"\nfps = 5.0\n',
+        f'[mqtt]\nport = {free_port()}\n[store]\nfolder = "state"\n[counting]\ninterval_s = 10\n',
+    )
+    (made / "edge-app.toml").write_text("".join(lines))
+    return made
+
+
+@pytest.fixture(scope="module")
+def told(folder: Path) -> Iterator[list[str]]:
+    """Run the service; yield what systemd is told of it."""
+    patch, received = pytest.MonkeyPatch(), list[str]()
+    patch.setattr("edge_app.service.notify", received.append)
+    with running_service(load(folder / "edge-app.toml", {})):
+        wait_for(lambda: any("STATUS=counting" in text for text in received), 60)
+        yield received
+    patch.undo()
+
+
+def status(folder: Path, *arguments: str) -> int:
+    return cli.main(["status", "--config", str(folder / "edge-app.toml"), *arguments])
+
+
+def test_a_counting_service_whose_broker_is_away(
+    folder: Path, told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(folder) == 1  # nothing is delivered
+    out = capsys.readouterr().out
+    assert "harbour/pole-7  counting" in out
+    assert "connection refused" in out
+    assert "ok, 1280x720" in out
+    assert "street" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert [text for text in told if text.startswith("STATUS=counting, ") and "broker not connected" in text]
+
+
+def test_everything_as_json(folder: Path, told: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    del told
+    assert status(folder, "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["counting"] is True
+    assert found["lines"][0]["names"] == {"left_to_right": "eastbound", "right_to_left": "westbound"}
+    assert found["quality"][-1] == "synthetic"
+
+
+def test_no_service(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "edge-app.toml"
+    monkeypatch.setattr(_options, "INSTALLED", file)
+    assert cli.main(["status"]) == 2
+    assert "no device is installed here" in capsys.readouterr().err
+    file.write_text('[source]\nkind = "street"\n')
+    assert cli.main(["status"]) == 3
+    assert "NOT RUNNING" in capsys.readouterr().out
+
+
+def test_the_secrets_of_the_installed_device_are_within_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setattr(_options, "INSTALLED", tmp_path / "edge-app.toml")
+    (tmp_path / "edge-app.toml").touch()
+    (tmp_path / "credentials").mkdir()
+    assert _options.installed_config(None) == tmp_path / "edge-app.toml"
+    assert os.environ.pop("CREDENTIALS_DIRECTORY") == str(tmp_path / "credentials")
+    assert _options.credentials_folder(tmp_path / "north.toml") == tmp_path / "credentials-north"
