@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from edge_app.config.files import LayerFile, layer_path, parse_file, parse_files, read_files
 from edge_app.config.last_good import choose, kept_in
 from edge_app.config.layer_report import as_json, public_tables
 from edge_app.config.layers import LAYERS, Layer, merge
 from edge_app.config.load import validated_layers
+from edge_app.config.page import PageConfig
 from edge_app.errors import ConfigError
 
 
@@ -30,7 +33,21 @@ def shown(path: Path, environment: Mapping[str, str] = os.environ) -> dict[str, 
     except ConfigError as error:
         chosen = choose(path, kept_in(environment), environment)
         layers, problems = chosen.layers, [*error.problems, *chosen.problems[-1:]]
-    return {**as_json(layers), "problems": list(problems), "tables": public_tables(merge(layers).tables)}
+    tables = merge(layers).tables
+    return {
+        **as_json(layers),
+        "problems": list(problems),
+        "tables": public_tables(tables),
+        "page": _page_settings(tables.get("page", {})),
+    }
+
+
+def _page_settings(table: Any) -> dict[str, Any]:
+    """Return where the page is served; on loopback where the file says something that is not valid."""
+    try:
+        return PageConfig.model_validate(table).model_dump()
+    except ValidationError:
+        return PageConfig().model_dump()
 
 
 def new_problems(path: Path, text: bytes, name: str = "page", environment: Mapping[str, str] = os.environ) -> list[str]:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from edge_app.config.types import OwnAddress, Table
+from edge_app.system.networks import is_own_network
 
-_OWN_NETWORKS: Final = tuple(
-    ip_network(text)
-    for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1", "fc00::/7")
-)
-"""RFC 1918, 3927 and 4193. 100.64.0.0/10 (RFC 6598) is not among them: it is the provider's side of a SIM card."""
 _INTERFACE: Final = re.compile(r"[A-Za-z0-9._-]{1,15}")
 LOOPBACK: Final = "127.0.0.1"
-
-
-def is_own_network(address: str) -> bool:
-    """Return whether an IP address is loopback or of a private network, and not reachable from the internet."""
-    return any(ip_address(address) in network for network in _OWN_NETWORKS)
 
 
 def _own_network(value: str) -> str:

@@ -205,7 +205,9 @@ class PasswordAccess:
             secret, session = self._sessions.begin(asked.peer, self._clock())
         log.info("a login", extra={"peer": asked.peer})
         longest = int(LONGEST_S)
-        return Decision(cookies=(_cookie(_SESSION, secret, longest, "HttpOnly; "), _cookie(_CSRF, session.csrf, longest)))
+        return Decision(
+            cookies=(_cookie(_SESSION, secret, longest, "HttpOnly; "), _cookie(_CSRF, session.csrf, longest))
+        )
 
     def _session(self, asked: Asked) -> Session | None:
         secret = asked.cookie(_SESSION)

@@ -7,7 +7,8 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final, TypeAlias
@@ -41,7 +42,8 @@ class Routes:
 
     picture: returns a JPEG to draw on. live: the pictures that are only looked at. get: path -> what answers with JSON;
     called with the values in the address. post: the same, called with the JSON value that the page sent. files: path ->
-    what returns name and content of a CSV file. An EdgeAppError that one of them raises is shown to the person.
+    what returns name and content of a CSV file. post_from: as post, also called with the address of the person; these
+    go before those of post. An EdgeAppError that one of them raises is shown to the person.
     """
 
     picture: Callable[[], bytes]
@@ -49,6 +51,7 @@ class Routes:
     get: Mapping[str, Route]
     post: Mapping[str, Route]
     files: Mapping[str, Callable[[Any], tuple[str, bytes]]]
+    post_from: Mapping[str, Callable[[Any, str], Mapping[str, Any]]] = field(default_factory=dict)
 
 
 _LOOPBACK: Final = Listen("127.0.0.1")
@@ -61,9 +64,7 @@ class PageServer:
     plain on loopback by default. Raises OSError when the port is taken.
     """
 
-    def __init__(
-        self, routes: Routes, port: int = 0, access: Access | None = None, listen: Listen = _LOOPBACK
-    ) -> None:
+    def __init__(self, routes: Routes, port: int = 0, access: Access | None = None, listen: Listen = _LOOPBACK) -> None:
         self._access = access or TokenAccess()
         handler = type("Handler", (_Handler,), {"routes": routes, "access": self._access})
         self._server = PageListener(listen, port, handler)
@@ -131,7 +132,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, "There is no such page.")
 
     def do_POST(self) -> None:
-        address, routes = self._address(), self.routes.post
+        address = self._address()
+        peer = str(self.client_address[0])
+        by_person = {path: partial(_told, route, peer) for path, route in self.routes.post_from.items()}
+        routes: Mapping[str, Route] = {**self.routes.post, **by_person}
         asked, path = self._asked(address._replace(query="")), address.path
         if path != "/login" and self._decided(asked) is None:
             return
@@ -253,6 +257,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Log no request: its address holds the token."""
+
+
+def _told(route: Callable[[Any, str], Mapping[str, Any]], peer: str, data: Any) -> Mapping[str, Any]:
+    return route(data, peer)
 
 
 def _is_acceptable(length: str, longest: int) -> bool:
