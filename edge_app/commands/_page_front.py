@@ -26,7 +26,6 @@ def serve(folder: Path, keeper: Path, reader: Path, stop: threading.Event) -> No
     Raises ConfigError: without password or certificate. Raises PreviewError: when the network is lost.
     """
     from edge_app.system import logging as logs
-    from edge_app.system.systemd import notify
     from edge_app.web.access import PasswordAccess
     from edge_app.web.listener import tls_context
 
@@ -37,7 +36,6 @@ def serve(folder: Path, keeper: Path, reader: Path, stop: threading.Event) -> No
     if server is None:
         return
     with server:
-        notify("READY=1")
         log.info("page", extra={"port": server.port})
         while not stop.wait(1.0) and server.fault is None:
             pass

@@ -35,15 +35,23 @@ def set_password(folder: Path, config: Path) -> None:
         raise ConfigError(f"{folder} cannot be written ({error.strerror}): run this with sudo") from error
     if not _has_content(folder / "page_cert"):
         _make(folder, config)
-    print("The password is set. It is used from the next start on: sudo systemctl enable edge-app-page")
-    print("then: sudo systemctl restart edge-app-page")
+    print("The password is set. To use it: sudo systemctl enable edge-app-page && sudo systemctl restart edge-app-page")
     tell(folder, config)
+
+
+def introduce(folder: Path, config: Path) -> None:
+    """Make a missing certificate, and tell a person how to get to the page. Raises ConfigError, ResourceError."""
+    if not _has_content(folder / "page_cert"):
+        _make(folder, config)
+    tell(folder, config)
+    if not _has_content(folder / "page_password"):
+        print("It has no password yet, and is not served before: sudo edge-app page --password")
 
 
 def renew(folder: Path, config: Path) -> None:
     """Make a new certificate and tell its fingerprint. Raises ConfigError, ResourceError."""
     _make(folder, config)
-    print("A new certificate is made. It is used from the next start on: sudo systemctl restart edge-app-page")
+    print("A new certificate is made. To use it: sudo systemctl restart edge-app-page")
     tell(folder, config)
 
 

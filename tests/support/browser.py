@@ -29,7 +29,8 @@ os.execv(sys.argv[3], sys.argv[3:])
 class Browser:
     """A browser with one page of `width` x `height` px.
 
-    touch: input comes from fingers instead of a mouse, as on a phone. flags: further options of Chromium. errors: uncaught exceptions of the page.
+    touch: input comes from fingers instead of a mouse, as on a phone. flags: further options of Chromium. errors:
+    uncaught exceptions of the page.
     """
 
     def __init__(
