@@ -60,7 +60,7 @@ def test_exposure_is_low(name: str) -> None:
 @pytest.mark.parametrize("name", SOCKETS)
 def test_only_the_page_reaches_the_sockets(name: str, tmp_path: Path) -> None:
     for unit in NAMES:
-        _installed(unit, tmp_path)
+        _installed(unit, tmp_path).rename(tmp_path / unit)
     socket = tmp_path / name
     socket.write_text((UNITS / name).read_text("utf-8"))
     assert _analyze("verify", str(socket)).stderr == ""
