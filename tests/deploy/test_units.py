@@ -32,6 +32,8 @@ def _installed(name: str, folder: Path) -> Path:
     text = re.sub(r"/opt/\S+/bin/(edge-app|python)", "/bin/true", text)
     path = folder / name.replace("@", "@front")
     path.write_text(text)
+    for socket in SOCKETS:  # services name them
+        (folder / socket).write_text((UNITS / socket).read_text("utf-8"))
     return path
 
 
@@ -61,9 +63,7 @@ def test_exposure_is_low(name: str) -> None:
 def test_only_the_page_reaches_the_sockets(name: str, tmp_path: Path) -> None:
     for unit in NAMES:
         _installed(unit, tmp_path).rename(tmp_path / unit)
-    socket = tmp_path / name
-    socket.write_text((UNITS / name).read_text("utf-8"))
-    assert _analyze("verify", str(socket)).stderr == ""
+    assert _analyze("verify", str(tmp_path / name)).stderr == ""
     assert {"SocketUser=root", "SocketGroup=edge-app-page", "SocketMode=0660"} <= set(_settings(name))
 
 
