@@ -72,6 +72,7 @@ PURE = {
     "harvest.selection": {"records", "harvest"},
     "harvest.voc": {"harvest"},
     "camera_health.measures": {"records"},
+    "config.layers": set[str](),
     "camera_health.monitor": {"records", "camera_health.measures"},
     "web.history": {"records", "storage.past_intervals"},
 }
@@ -112,8 +113,8 @@ VENDORS = {
     "uvicorn": "serve.server",
     "python_multipart": "serve.multipart",
     "httpx": "serve.client",
-    "tomllib": "config.load",
-    "tomli": "config.load",
+    "tomllib": "config.files",
+    "tomli": "config.files",
 }
 """Vendor library -> pattern of the one module that may import it; no module needs to."""
 MAY_DRAW = re.compile(

@@ -31,6 +31,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """
     from edge_app.checks import findings
     from edge_app.config.exposure import exposed_configuration
+    from edge_app.config.layer_report import report
     from edge_app.config.load import load_service
     from edge_app.config.model import Config
     from edge_app.console.terminal import stdout
@@ -44,7 +45,8 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     out, failed = stdout(), False
     sentences = exposed_configuration(config, Path(arguments.config)) if arguments.config else []
     exposed = (Finding("warn", *sentence.split(": ", 1)) for sentence in sentences)
-    for finding in chain(exposed, findings(config, stop)):
+    layers = (Finding(*told) for told in report(Path(arguments.config))) if arguments.config else ()
+    for finding in chain(layers, exposed, findings(config, stop)):
         out.print(_wrapped(finding), soft_wrap=True)
         failed |= finding.level == "FAIL"
     if stop.is_set():

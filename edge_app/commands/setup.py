@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from edge_app.commands import check
 from edge_app.commands._options import parse_line
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, ResourceError
 
 HELP = "ask for site, device, camera, line and broker, write the configuration and check it"
 
@@ -83,12 +83,24 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         raise ConfigError(f"{path} exists already: edit it, or replace it with --force")
     _write(path, _text(_answers(arguments), arguments.state))
     print(f"edge-app: wrote {path}", file=sys.stderr)
+    secrets = path.parent / "credentials"  # where the systemd unit takes them from, so the check must too
+    if secrets.is_dir():
+        _tell_page(secrets, path)
     if arguments.no_check:
         return 0
-    secrets = path.parent / "credentials"  # where the systemd unit takes them from, so the check must too
     if secrets.is_dir():
         os.environ.setdefault("CREDENTIALS_DIRECTORY", str(secrets))
     return check.main(argparse.Namespace(config=str(path)), stop)
+
+
+def _tell_page(secrets: Path, config: Path) -> None:
+    """Print how to get to the page; a device without `openssl` is set up all the same."""
+    from edge_app.commands._page_secrets import introduce
+
+    try:
+        introduce(secrets, config)
+    except (ConfigError, ResourceError) as error:
+        print(f"edge-app: no page: {error}", file=sys.stderr)
 
 
 def _answers(arguments: argparse.Namespace) -> dict[str, str]:

@@ -12,7 +12,9 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Array, Table
 
-from edge_app.config.load import validated, why_unreadable
+from edge_app.config.files import layer_path, parse_files, read_files, why_unreadable
+from edge_app.config.layers import LAYERS, merge
+from edge_app.config.load import validated
 from edge_app.config.model import Config
 from edge_app.errors import ConfigError, StoreError
 from edge_app.system.files import write_atomic
@@ -23,6 +25,7 @@ _TEXTS: Final = (
 )
 _DIGITS: Final = 4
 """Decimals of a coordinate in 0..1: a fifth of a pixel at 2000 px."""
+_DRAWN: Final = (("lines",), ("detector", "region"), ("privacy", "masks"))
 _PLACEHOLDER: Final = [{"id": "a", "start": [0.1, 0.5], "end": [0.9, 0.5]}]
 
 
@@ -43,7 +46,7 @@ class Drawing:
 class ConfigText:
     """Configuration file that is being edited.
 
-    Raises ConfigError: when it cannot be read or is no TOML.
+    Raises ConfigError: when it cannot be read or is no TOML, or when a later layer sets what is drawn.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,6 +57,7 @@ class ConfigText:
         except (OSError, ValueError, RecursionError, TOMLKitError) as error:
             why = str(error) if isinstance(error, TOMLKitError) else why_unreadable(error)
             raise ConfigError(f"{path}: cannot be edited: {why}") from error
+        _refuse_overridden(self.path)
 
     @property
     def version(self) -> str:
@@ -100,6 +104,18 @@ class ConfigText:
             raise StoreError(f"cannot write {self.path}: {error.strerror or error}") from error
         self._text = text
         return config
+
+
+def _refuse_overridden(path: Path) -> None:
+    """Raise ConfigError when a later layer sets what is drawn: what is saved to the file would not be used."""
+    origins = merge(parse_files(read_files(path))).origins
+    keys = [".".join(key) for key in _DRAWN]
+    later = {origins[key]: key for key in keys if origins.get(key, LAYERS[0]) != LAYERS[0]}
+    for layer, key in later.items():
+        raise ConfigError(
+            f"{path}: {key} of the layer {layer} is used, so what is drawn into this file would not be: draw where "
+            f"that layer is made, or remove {layer_path(path, layer)}"
+        )
 
 
 def _round(value: Any) -> Any:

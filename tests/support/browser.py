@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,13 @@ os.execv(sys.argv[3], sys.argv[3:])
 class Browser:
     """A browser with one page of `width` x `height` px.
 
-    touch: input comes from fingers instead of a mouse, as on a phone. errors: uncaught exceptions of the page.
+    touch: input comes from fingers instead of a mouse, as on a phone. flags: further options of Chromium. errors:
+    uncaught exceptions of the page.
     """
 
-    def __init__(self, folder: Path, width: int = 1280, height: int = 720, *, touch: bool = False) -> None:
+    def __init__(
+        self, folder: Path, width: int = 1280, height: int = 720, *, touch: bool = False, flags: Sequence[str] = ()
+    ) -> None:
         assert CHROMIUM
         self._touch, self._last_id, self._buffer = touch, 0, b""
         ours_in, theirs_out = os.pipe()
@@ -40,7 +44,7 @@ class Browser:
         # With --remote-debugging-pipe Chromium reads commands from descriptor 3 and writes answers to 4.
         command = [sys.executable, "-c", _EXEC_ON_3_AND_4, str(theirs_in), str(theirs_out), CHROMIUM, "--headless=new"]
         command += ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"]
-        command += [f"--user-data-dir={folder}", "--remote-debugging-pipe", f"--window-size={width},{height}"]
+        command += [*flags, f"--user-data-dir={folder}", "--remote-debugging-pipe", f"--window-size={width},{height}"]
         self._child = subprocess.Popen(
             [*command, "about:blank"],
             pass_fds=(theirs_in, theirs_out),

@@ -4,7 +4,9 @@ import { sum } from "./chart.js";
 import { crossedText, findingText, makeCard, paragraph } from "./cards.js";
 import { distance } from "./geometry.js";
 import { Hand } from "./hand.js";
+import { showLayers } from "./layers.js";
 import { t } from "./messages.js";
+import { followSave } from "./outcome.js";
 import { call } from "./requests.js";
 import { Restart } from "./restart.js";
 import { drawShapes } from "./sheet.js";
@@ -45,6 +47,7 @@ export class LinesView {
       this.tell(error.message, "bad");
       return;
     }
+    showLayers($("layers"), this.state);
     this.shapes = new Shapes(this.state);
     if (this.shapes.restoreDraft()) this.tell(t("save.draft"), "");
     this.hand.choose(this.shapes.ofKind("line").length ? "none" : "line");
@@ -187,13 +190,25 @@ export class LinesView {
   async save() {
     const sent = this.shapes.json();
     try {
-      const { saved } = await call("save", sent);
+      const { saved, following } = await call("save", sent);
+      if (following) return await this.keepSaved(sent);
       this.shapes.setSaved(sent);
       this.tell(`${t("save.done", { file: saved })} ${this.status.answer?.status ? t("save.restart") : ""}`, "good");
       $("lines-restart").hidden = false;
       this.listShapes();
     } catch (error) { this.tell(error.message, "bad"); }
     this.changed();
+  }
+
+  // Where the device itself restarts the service: what does not start is not kept.
+  async keepSaved(sent) {
+    this.shapes.setSaved(sent);
+    const kept = await followSave((text, kind) => this.tell(text, kind));
+    this.state = await call("state");
+    if (!kept) this.shapes.setSaved(new Shapes(this.state).json());
+    showLayers($("layers"), this.state);
+    this.listShapes();
+    return this.changed();
   }
 
   async refresh() {

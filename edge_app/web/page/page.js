@@ -1,5 +1,6 @@
 // Start the page: texts, the choice of the language, and the view that the address names.
 
+import { addLogout } from "./logout.js";
 import { chooseLanguage, language, loadMessages, t } from "./messages.js";
 import { element } from "./requests.js";
 import { StatusView } from "./status.js";
@@ -23,6 +24,7 @@ async function start() {
   $("language").append(...Object.entries(names).map(([value, name]) => element("option", { value, textContent: name, lang: value })));
   $("language").value = language();
   $("language").onchange = () => chooseLanguage($("language").value);
+  addLogout(document.querySelector("header"));
   const status = new StatusView(), views = { status, lines: new LinesView(status) };
   window.addEventListener("hashchange", () => show(views));
   show(views);
