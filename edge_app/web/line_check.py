@@ -207,6 +207,4 @@ def _too_small(what: str, height: float, view: DetectorView) -> list[Finding]:
 def _too_fast(what: str, speed: float, rate: float) -> list[Finding]:
     if speed * LEAST_FRAMES <= rate:
         return []
-    return [
-        finding("warn", what, "fast", frames=f"{rate / speed:.1f}", rate=f"{rate:.1f}", least=f"{LEAST_FRAMES:g}")
-    ]
+    return [finding("warn", what, "fast", frames=f"{rate / speed:.1f}", rate=f"{rate:.1f}", least=f"{LEAST_FRAMES:g}")]

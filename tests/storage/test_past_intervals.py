@@ -57,7 +57,9 @@ def test_each_interval_comes_once_whether_it_waits_or_is_delivered(tmp_path: Pat
     seen += [interval.start for interval in read(past)]
     assert seen == [NOON + 60 * n for n in range(6)]
     ledger.record(NOON + 361, [crossing(NOON + 361)], 0)
-    assert [(one.line, one.label, one.direction) for one in past.open_crossings()] == [("north", "car", "left_to_right")]
+    assert [(one.line, one.label, one.direction) for one in past.open_crossings()] == [
+        ("north", "car", "left_to_right")
+    ]
     outbox.close()
     ledger.close(NOON + 362)
 

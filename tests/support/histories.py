@@ -1,4 +1,7 @@
-"""Fill a state folder with delivered intervals, as a device has them after some days: python -m tests.support.histories FOLDER."""
+"""Fill a state folder with delivered intervals, as a device has them after some days.
+
+By hand: python -m tests.support.histories FOLDER
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import sys
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from edge_app.storage.sqlite import FILE
 from edge_app.system.clock import rfc3339
 from tests.support.ledger_cases import open_ledger
 
-CLASSES = ("car", "motorcycle", "bus", "truck")
+SHARES = {"car": 0.7, "motorcycle": 0.16, "bus": 0.04, "truck": 0.1}
 
 
 def payload(line: str, start: float, counts: Mapping[str, Sequence[int]], **more: Any) -> dict[str, Any]:
@@ -50,18 +54,19 @@ def week(line: str, now: float, *, days: float = 8.0, seed: int = 3) -> list[dic
     begin = int(now // 60) * 60 - int(days * 1440) * 60
     for start in range(begin, int(now // 60) * 60 - 60, 60):
         hour = start / 3600 % 24
-        flow = 1 + 9 * math.exp(-((hour - 7.5) ** 2) / 3) + 7 * math.exp(-((hour - 16.5) ** 2) / 5) + 2 * (6 < hour < 21)
+        rush = 9 * math.exp(-((hour - 7.5) ** 2) / 3) + 7 * math.exp(-((hour - 16.5) ** 2) / 5)
+        flow = 1 + rush + 2 * (6 < hour < 21)
         lost = 2 * 86_400 < now - start < 2 * 86_400 + 5 * 3600
-        share = {"car": 0.7, "motorcycle": 0.16, "bus": 0.04, "truck": 0.1}
-        counts = {c: [0 if lost else int(chance.random() * 2 * flow * p + chance.random()) for _ in range(2)] for c, p in share.items()}
+        counts = {
+            label: [0 if lost else int(chance.random() * 2 * flow * part + chance.random()) for _ in range(2)]
+            for label, part in SHARES.items()
+        }
         more: dict[str, Any] = {"coverage": 0.0, "quality": ["blind"]} if lost else {}
         rows.append(payload(line, start, counts, **more))
     return rows
 
 
 def _seconds(text: str) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 

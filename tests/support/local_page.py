@@ -43,9 +43,7 @@ class LocalPage:
         with ExitStack() as stack:
             command = (sys.executable, "-m", "edge_app.cli", "lines", "--config", str(config))
             environ = {**os.environ, **(environment or {})}
-            self._child = stack.enter_context(
-                subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
-            )
+            self._child = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ))
             stack.callback(self._child.kill)
             assert self._child.stdout is not None
             self.url = self._child.stdout.readline().split()[-1]

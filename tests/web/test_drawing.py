@@ -42,6 +42,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # --- in the browser
 
+
 @pytest.fixture
 def open_page(street: Path, tmp_path: Path) -> Callable[..., LocalPage]:
     """Return a function that opens the page for a configuration without lines, with a recording as the camera."""
@@ -111,7 +112,9 @@ def test_a_finger_draws_and_moves_and_the_findings_follow(open_page: Callable[..
 
 @needs_chromium
 @pytest.mark.servers
-def test_what_was_drawn_is_undone_moved_turned_and_not_lost(open_page: Callable[..., LocalPage], tmp_path: Path) -> None:
+def test_a_drawing_is_undone_moved_turned_and_not_lost(
+    open_page: Callable[..., LocalPage], tmp_path: Path
+) -> None:
     with open_page() as page:
         browser, lines = page.browser, "document.querySelectorAll('.shape.line').length"
         assert not browser.run("document.getElementById('empty').hidden")

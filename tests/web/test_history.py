@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge_app.records import DIRECTIONS
+from edge_app.records import DIRECTIONS, Counts
 from edge_app.storage.past_intervals import OpenCrossing, PastInterval
 from edge_app.web.history import History, day_rows
 
@@ -17,7 +17,7 @@ NOON = datetime(2026, 11, 30, 12, tzinfo=timezone.utc).timestamp()
 
 def minute(at: float, n: int = 1, *, line: str = "quay", coverage: float = 1.0, **more: object) -> PastInterval:
     """Return a minute with n cars from left to right."""
-    counts = {"car": {"left_to_right": n, "right_to_left": 0}}
+    counts: Counts = {"car": {"left_to_right": n, "right_to_left": 0}}
     quality = tuple(str(flag) for flag in more.get("quality", ()))  # type: ignore[attr-defined]
     return PastInterval(str(more.get("installation", "a")), line, at, at + 60, counts, coverage, quality)
 
