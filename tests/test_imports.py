@@ -74,6 +74,7 @@ PURE = {
     "camera_health.measures": {"records"},
     "config.layers": set[str](),
     "camera_health.monitor": {"records", "camera_health.measures"},
+    "web.history": {"records", "storage.past_intervals"},
 }
 """Modules without clock, threads, files or network, and the modules of ours that each may import."""
 CALCULATION = {
@@ -84,6 +85,7 @@ CALCULATION = {
 GRANTED = {
     "offline.scoring": {"json", "pathlib"},  # read_truth
     "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
+    "web.history": {"datetime"},  # days of a time zone; it reads no clock
     "system.names": {"unicodedata"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing

@@ -112,7 +112,7 @@ class StatusPage:
         """Restart the service. Raises PreviewError, with the command to type, when this user may not."""
         systemctl = shutil.which("systemctl")
         wrong = f"this page may not restart the service; type: {self._command}"
-        if systemctl is None or not Path("/run/systemd/system").exists():
+        if systemctl is None:
             raise PreviewError(wrong)
         command = [systemctl, "--no-ask-password", "restart", self._unit]
         try:

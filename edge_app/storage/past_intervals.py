@@ -106,10 +106,12 @@ class PastIntervals:
 
     def _read_new(self, reader: Reader) -> Iterator[PastInterval]:
         with reader:  # the outbox first, as in `between`
-            for self._queued, key, interval in _waiting(reader, self._queued):
+            for number, key, interval in _waiting(reader, self._queued):
+                self._queued = number
                 self._ahead.add(key)
                 yield interval
-            for self._archived, key, interval in _archived(reader, self._archived):
+            for number, key, interval in _archived(reader, self._archived):
+                self._archived = number
                 if key in self._ahead:
                     self._ahead.discard(key)
                 else:
@@ -148,10 +150,11 @@ def _waiting(reader: Reader, after: int) -> Iterator[tuple[int, tuple[str, str, 
 def _intervals(reader: Reader, sql: str, after: int) -> Iterator[tuple[int, tuple[str, str, int], PastInterval]]:
     """Yield number, key and content of the rows with a number above `after`; a damaged one is left out."""
     while rows := reader.rows(sql, after, _AT_ONCE):
-        for after, installation, line, seq, payload in rows:  # noqa: B020, PLW2901  # the next rows come after it
+        for number, installation, line, seq, payload in rows:
             interval = _parsed(installation, line, payload)
             if interval is not None:
-                yield after, (installation, line, seq), interval
+                yield number, (installation, line, seq), interval
+        after = rows[-1][0]
 
 
 def _parsed(installation: str, line: str, payload: bytes) -> PastInterval | None:

@@ -60,6 +60,7 @@ class History:
         self._hours: dict[tuple[str, date, int], Sum] = {}
         self._recent: dict[str, deque[PastInterval]] = defaultdict(deque)
         self._open: Sequence[OpenCrossing] = ()
+        self._bounds: dict[date, tuple[float, float]] = {}
 
     def add(self, interval: PastInterval) -> None:
         """Take a closed interval, in the order of delivery; of overlapping ones `replaced_by` says which count."""
@@ -83,6 +84,7 @@ class History:
         """Drop what no chart shows any more. now: UTC s."""
         first = self.day_of(now) - timedelta(days=LONGEST_DAYS)
         self._hours = {key: hour for key, hour in self._hours.items() if key[1] >= first}
+        self._bounds = {day: bounds for day, bounds in self._bounds.items() if day >= first}
         for recent in self._recent.values():
             while recent and recent[0].start < now - _RECENT_S:
                 recent.popleft()
@@ -109,8 +111,10 @@ class History:
 
     def bounds(self, day: date) -> tuple[float, float]:
         """Return begin and end of a day, UTC s."""
-        begin, end = (datetime.combine(day + timedelta(days=n), time(), self._zone).timestamp() for n in (0, 1))
-        return begin, end
+        if day not in self._bounds:
+            begin, end = (datetime.combine(day + timedelta(days=n), time(), self._zone).timestamp() for n in (0, 1))
+            self._bounds[day] = begin, end
+        return self._bounds[day]
 
     def _hour_of(self, interval: PastInterval) -> Sum:
         day = self.day_of(interval.start)

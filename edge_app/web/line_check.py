@@ -54,14 +54,14 @@ class Finding:
     level: Level
     what: str
     sentence: str
-    key: str = field(default="", compare=False)
-    values: Mapping[str, str] = field(default_factory=dict, compare=False)
+    key: str = field(default="", compare=False, kw_only=True)
+    values: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
 
 
 def finding(level: Level, what: str, key: str, **values: str) -> Finding:
     """Return a finding whose sentence is a text of the page, `finding.KEY`."""
     name = f"finding.{key}"
-    return Finding(level, what, messages("en")[name].format(**values), name, values)
+    return Finding(level, what, messages("en")[name].format(**values), key=name, values=values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ def check_line(observer: LineObserver, view: DetectorView, rate: float, seconds:
     what = f"line {observer.line.id}"
     findings = _outside(what, observer.line, view.region) + _hidden(what, observer, seconds)
     if not observer.heights:
-        return [*findings, finding("ok", what, "quiet", seconds=f"{seconds:.0f}")] if not findings else findings
+        return findings or [finding("ok", what, "quiet", seconds=f"{seconds:.0f}")]
     height = _typical(observer.heights) * view.scale(*observer.size)
     speed = _typical(observer.speeds)
     findings += _too_small(what, height, view)
@@ -207,6 +207,4 @@ def _too_small(what: str, height: float, view: DetectorView) -> list[Finding]:
 def _too_fast(what: str, speed: float, rate: float) -> list[Finding]:
     if speed * LEAST_FRAMES <= rate:
         return []
-    return [
-        finding("warn", what, "fast", frames=f"{rate / speed:.1f}", rate=f"{rate:.1f}", least=f"{LEAST_FRAMES:g}")
-    ]
+    return [finding("warn", what, "fast", frames=f"{rate / speed:.1f}", rate=f"{rate:.1f}", least=f"{LEAST_FRAMES:g}")]

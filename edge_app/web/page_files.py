@@ -14,8 +14,8 @@ def read_page_file(path: str) -> tuple[str, bytes] | None:
 
     path: as in the address, such as /page.css; / is the page itself.
     """
-    name = path.removeprefix("/") or "index.html"
-    if name not in _names():
+    name = "index.html" if path == "/" else path[1:]
+    if path[:1] != "/" or name not in _names():
         return None
     return f"{_KINDS[Path(name).suffix]}; charset=utf-8", (_FOLDER / name).read_bytes()
 

@@ -96,6 +96,21 @@ class Browser:
                 self._pointer("move", tuple(a + (b - a) * part for a, b in zip(before, after, strict=True)))
         self._pointer("up", points[-1])
 
+    def press(self, key: str, *held: str) -> None:
+        """Press a key while others are held: Control, Shift."""
+        modifiers = sum({"Control": 2, "Shift": 8}[one] for one in held)
+        for kind in ("rawKeyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers)
+
+    def pinch(self, centre: tuple[float, float], before: float, after: float) -> None:
+        """Put two fingers on the page, at first `before` px apart, and move them `after` px apart."""
+        (x, y), steps = centre, 4
+        for n in range(steps + 1):
+            half = (before + (after - before) * n / steps) / 2
+            points = [{"x": x - half, "y": y, "id": 0}, {"x": x + half, "y": y, "id": 1}]
+            self._call("Input.dispatchTouchEvent", type="touchMove" if n else "touchStart", touchPoints=points)
+        self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
     def close(self) -> None:
         self._child.kill()
         self._child.wait()

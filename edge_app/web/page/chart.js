@@ -5,7 +5,7 @@ import { svg } from "./requests.js";
 import { number, t } from "./messages.js";
 
 export const CLASSES = ["car", "motorcycle", "bus", "truck", "bicycle"];
-const HEIGHT = 190, LEFT = 38, TOP = 22, BOTTOM = 24, RIGHT = 6;
+const HEIGHT = 200, TOP = 22, BOTTOM = 42, RIGHT = 6, DIGIT = 8.5; // px
 
 export function sum(bins, direction) {
   return bins.reduce((all, bin) => all + inDirection(bin, direction), 0);
@@ -26,9 +26,10 @@ function inDirection(bin, n) { return Object.values(bin.counts).reduce((all, cou
 // bins: as the server sends them. names: of the two directions. label: (bin) -> text below it, "" for none.
 // chosen: (bin) -> called for the bin that is pointed at.
 export function drawChart(sheet, bins, { names, label, describe, chosen }) {
-  const width = Math.max(240, sheet.clientWidth), plot = width - LEFT - RIGHT, step = plot / bins.length;
   const most = [0, 1].map((n) => Math.max(0, ...bins.map((bin) => inDirection(bin, n))));
   const top = nice(most[0]), bottom = nice(most[1]), inside = HEIGHT - TOP - BOTTOM;
+  const width = Math.max(240, sheet.clientWidth), left = 10 + DIGIT * number(Math.max(top, bottom)).length;
+  const step = (width - left - RIGHT) / bins.length;
   const scale = inside / (top + bottom), middle = TOP + top * scale;
   sheet.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
   sheet.setAttribute("height", HEIGHT);
@@ -36,11 +37,11 @@ export function drawChart(sheet, bins, { names, label, describe, chosen }) {
   sheet.setAttribute("aria-label", describe);
   sheet.replaceChildren();
   for (const [value, y] of [[top, TOP], [0, middle], [bottom, HEIGHT - BOTTOM]]) {
-    sheet.append(svg("line", { x1: LEFT, x2: width - RIGHT, y1: y, y2: y, class: value ? "grid" : "axis" }));
-    sheet.append(svg("text", { x: LEFT - 6, y: y + 4, "text-anchor": "end", class: "scale" }, number(value)));
+    sheet.append(svg("line", { x1: left, x2: width - RIGHT, y1: y, y2: y, class: value ? "grid" : "axis" }));
+    sheet.append(svg("text", { x: left - 6, y: y + 4, "text-anchor": "end", class: "scale" }, number(value)));
   }
   bins.forEach((bin, n) => {
-    const x = LEFT + n * step, gap = step > 6 ? Math.min(4, step * 0.2) : 0.6;
+    const x = left + n * step, gap = step > 6 ? Math.min(4, step * 0.2) : 0.6;
     if (bin.unknown) sheet.append(svg("rect", { x, y: TOP, width: step, height: inside, class: "unknown" }));
     for (const [direction, sign] of [[0, -1], [1, 1]]) {
       let y = middle;
@@ -53,11 +54,11 @@ export function drawChart(sheet, bins, { names, label, describe, chosen }) {
       }
     }
     const text = label(bin, n);
-    if (text) sheet.append(svg("text", { x: x + step / 2, y: HEIGHT - 6, "text-anchor": "middle", class: "scale" }, text));
+    if (text) sheet.append(svg("text", { x: x + step / 2, y: HEIGHT - BOTTOM + 16, "text-anchor": "middle", class: "scale" }, text));
   });
-  names.forEach((name, n) => sheet.append(svg("text", { x: LEFT + 4, y: n ? HEIGHT - BOTTOM - 6 : 15, class: "direction" }, `${n ? "▼" : "▲"} ${name}`)));
+  names.forEach((name, n) => sheet.append(svg("text", { x: left, y: n ? HEIGHT - 5 : 15, class: "direction" }, `${n ? "▼" : "▲"} ${name}`)));
   sheet.onpointermove = sheet.onpointerdown = (event) => {
-    const n = Math.floor((event.offsetX * width / sheet.clientWidth - LEFT) / step);
+    const n = Math.floor((event.offsetX * width / sheet.clientWidth - left) / step);
     if (bins[n]) chosen(bins[n]);
   };
 }

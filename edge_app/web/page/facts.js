@@ -65,7 +65,7 @@ function clockText({ now, zone, status }) {
 function certificates(ends, { now, zone }) {
   const all = Object.entries(ends);
   if (!all.length) return [t("value.no_certificate"), "ok"];
-  const text = all.map(([name, end]) => t("value.certificate", { name, day: clock(end, zone, { dateStyle: "medium" }) }));
+  const text = all.map(([name, end]) => t("value.certificate", { name: known(`certificate.${name}`) ? t(`certificate.${name}`) : name, day: clock(end, zone, { dateStyle: "medium" }) }));
   const first = Math.min(...all.map(([, end]) => Date.parse(end)));
   return [text.join(", "), first < now ? "bad" : first < now + 30 * DAY_MS ? "warn" : "ok"];
 }

@@ -1,7 +1,7 @@
 // Points, lines and rectangles on the picture. Points are x, y in 0..1 of it, as in the configuration; `size` is its
 // width and height on the screen, px, in which a hand measures.
 
-const SNAP_TO = 15, SNAP_WITHIN = 4; // degrees
+const SNAP_TO = 15, SNAP_WITHIN = 2; // degrees
 
 export function clamp(value) { return Math.min(1, Math.max(0, value)); }
 

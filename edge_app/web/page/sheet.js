@@ -21,7 +21,7 @@ export function drawShapes(sheet, shapes, size, { chosen, turning }) {
     if (shape.kind === "mask" && !open) common.fill = "rgba(10, 10, 14, .72)";
     if (shape.kind === "region") common["stroke-dasharray"] = "9 7";
     sheet.append(svg(name, { ...common, stroke: colour, "stroke-width": strong ? 4 : 3 }));
-    if (shape.kind === "line") drawDirections(sheet, shape, size);
+    if (shape.kind === "line") drawDirections(sheet, shape, size, strong || all.filter((one) => one.kind === "line").length === 1);
     for (const [x, y] of shape.points) sheet.append(svg("circle", { cx: x * w, cy: y * h, r: strong ? 10 : 8, fill: colour, stroke: DARK, "stroke-width": 2 }));
     drawLabel(sheet, shape, size, shape === turning);
   }
@@ -38,7 +38,8 @@ function drawLabel(sheet, shape, size, turning) {
 
 // Seen by somebody who stands at the first point and looks to the second. Y points down, so the arrow from left to
 // right is the line turned clockwise.
-function drawDirections(sheet, shape, { w, h }) {
+// named: beside their names, for which there is no room beside every line.
+function drawDirections(sheet, shape, { w, h }, named) {
   const [[x0, y0], [x1, y1]] = shape.points, dx = (x1 - x0) * w, dy = (y1 - y0) * h, length = Math.hypot(dx, dy) || 1;
   for (const [part, sign, way] of [[.4, 1, "left_to_right"], [.6, -1, "right_to_left"]]) {
     const nx = -dy / length * sign, ny = dx / length * sign, x = x0 * w + dx * part, y = y0 * h + dy * part;
@@ -46,6 +47,7 @@ function drawDirections(sheet, shape, { w, h }) {
     const points = [tip, [neck[0] - ny * 8, neck[1] + nx * 8], [neck[0] + ny * 8, neck[1] - nx * 8]].map((p) => p.join(",")).join(" ");
     for (const [stroke, width] of [[DARK, 7], ["#fff", 4]]) sheet.append(svg("line", { x1: x, y1: y, x2: neck[0], y2: neck[1], stroke, "stroke-width": width }));
     sheet.append(svg("polygon", { points, fill: "#fff", stroke: DARK, "stroke-width": 1.5 }));
+    if (!named) continue;
     const side = nx > .3 ? "start" : nx < -.3 ? "end" : "middle";
     place(sheet, svg("text", { x: tip[0] + nx * 8, y: tip[1] + ny * 14 + 4, "text-anchor": side }, shape[way] || t(`direction.${way}`)), w);
   }

@@ -61,7 +61,9 @@ export class StatusView {
     $("banner").className = state;
     $("state").textContent = t(`state.${state}`);
     $("why").textContent = because(answer, state);
-    $("facts").replaceChildren(...facts(answer).flatMap(([name, value, level]) => [
+    const all = facts(answer), look = all.filter(([name, , level]) => name !== "problem" && level !== "ok").map(([name]) => t(`fact.${name}`));
+    $("look").textContent = look.length ? t("state.look", { facts: look.join(", ") }) : "";
+    $("facts").replaceChildren(...all.flatMap(([name, value, level]) => [
       element("dt", { className: level, textContent: t(`fact.${name}`) }),
       element("dd", { className: level }, element("span", { className: "mark", ariaLabel: t(level === "ok" ? "fact.ok" : "fact.look"), role: "img" }), value),
     ]));

@@ -59,6 +59,7 @@ export class Zoom {
 
   fit() {
     const { w, h } = this.size(), { clientWidth, clientHeight } = this.place;
+    if (!w || !h) return; // not in sight at the moment
     this.centre = [[w, clientWidth], [h, clientHeight]].map(([whole, seen], n) => {
       const half = Math.min(0.5, seen / whole / 2);
       return Math.min(1 - half, Math.max(half, this.centre[n]));
