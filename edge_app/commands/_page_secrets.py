@@ -67,7 +67,7 @@ def tell(folder: Path, config: Path) -> None:
 
 def page_url(config: Path) -> str:
     """Return where the page is served, as far as the configuration tells; it may be broken or missing."""
-    from edge_app.config.candidate import shown
+    from edge_app.config.proposal import shown
     from edge_app.system.networks import address_of
 
     try:
@@ -84,7 +84,7 @@ def page_url(config: Path) -> str:
 
 
 def _make(folder: Path, config: Path) -> None:
-    from edge_app.config.candidate import shown
+    from edge_app.config.proposal import shown
     from edge_app.web.own_certificate import make_certificate, write_certificate
 
     name = socket.gethostname().partition(".")[0] or "edge-app"

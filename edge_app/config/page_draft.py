@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_app.config.candidate import shown
+from edge_app.config.proposal import shown
 from edge_app.config.edit import Drawing
 from edge_app.config.load import validated
 from edge_app.config.model import Config
