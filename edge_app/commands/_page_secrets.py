@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import socket
@@ -89,10 +90,8 @@ def _make(folder: Path, config: Path) -> None:
 
     name = socket.gethostname().partition(".")[0] or "edge-app"
     addresses = ["127.0.0.1"]
-    try:
+    with contextlib.suppress(ConfigError):  # without a configuration, a certificate without the address is as good
         addresses = list(dict.fromkeys([*addresses, shown(config)["page"]["address"]]))
-    except ConfigError:
-        pass  # the device has no configuration yet; a certificate without the address is as good
     certificate, key = make_certificate([f"{name}.local", name, "localhost"], addresses)
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
