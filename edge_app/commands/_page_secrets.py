@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
+from edge_app.commands._options import credentials_folder
 from edge_app.errors import ConfigError
 
 
@@ -17,7 +18,7 @@ def folder_of(given: Path | None, config: Path) -> Path:
     if given is not None:
         return given
     from_systemd = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(from_systemd) if from_systemd else config.parent / "credentials"
+    return Path(from_systemd) if from_systemd else credentials_folder(config)
 
 
 def set_password(folder: Path, config: Path) -> None:
