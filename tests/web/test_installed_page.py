@@ -51,7 +51,7 @@ def test_a_technician_logs_in_draws_saves_and_leaves(box: Box, tmp_path: Path) -
         assert line.start[0] == pytest.approx(0.45, abs=0.02)
         assert "lines" not in box.config.read_text(), "the file of the person stays as it was"
         browser.click("#logout")
-        browser.wait_for("document.getElementById('password')")
+        browser.wait_for("document.getElementById('password') !== null")
         assert browser.run("fetch('state').then((answer) => answer.status)") == 401
         assert not browser.errors
     finally:
