@@ -23,6 +23,9 @@ AXE = next(
 )
 """axe-core, which judges how well people can use a page; None where it is not installed."""
 
+BEGINS_S = _ENDS_S = 60.0
+"""Longest time for the program to begin, and to end, on a busy machine."""
+
 
 class LocalPage:
     """`edge-app lines` in a process of its own, with its page open in a browser.
@@ -51,12 +54,12 @@ class LocalPage:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             stack.callback(self.browser.close)
             self.browser.open(f"{self.url}#{view}")
-            self.browser.wait_for("document.getElementById('language')?.options.length")
+            self.browser.wait_for("document.getElementById('language')?.options.length", BEGINS_S)
             self._stack = stack.pop_all()
 
     def wait_for_picture(self) -> None:
         """Wait until there is a picture to draw on."""
-        self.browser.wait_for("document.getElementById('waiting').hidden")
+        self.browser.wait_for("document.getElementById('waiting')?.hidden", BEGINS_S)
 
     def show(self, view: str) -> None:
         self.browser.run(f"location.hash = '{view}'")
@@ -71,7 +74,7 @@ class LocalPage:
         self.browser.click(f"[data-tool={name}]")
 
     def save(self) -> None:
-        self.browser.wait_for("!document.getElementById('save').disabled")
+        self.browser.wait_for("!document.getElementById('save').disabled", BEGINS_S)
         self.browser.click("#save")
         self.browser.wait_for("document.getElementById('saved').className === 'good'")
 
@@ -89,8 +92,8 @@ class LocalPage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        errors = self.browser.errors
-        self._child.terminate()
-        assert self._child.wait(15) == 0
-        self._stack.close()
+        with self._stack:
+            errors = self.browser.errors
+            self._child.terminate()
+            assert self._child.wait(_ENDS_S) == 0
         assert not errors
