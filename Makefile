@@ -24,7 +24,7 @@ test: lint ## ruff, mypy and the tests, some against real programs that apt brin
 	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not alone and not servers")
 	$(if $(PYTEST_ARGS),,$(VENV) -m pytest -m "alone and not servers")
 
-test-servers: ## tests of what runs in a city: the detector as a service, and its page in a browser
+test-servers: ## tests of servers: the detector as a service, and the pages in a browser
 	@sh deploy/prepare.sh test
 	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m servers)
 

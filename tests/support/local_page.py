@@ -13,14 +13,8 @@ from typing import Any
 
 from tests.support.browser import Browser
 
-AXE = next(
-    (
-        path
-        for folder in (os.environ.get("EDGE_APP_AXE", ""), "/usr/share/nodejs/axe-core", "build/axe-core/package")
-        if folder and (path := Path(folder) / "axe.min.js").exists()
-    ),
-    None,
-)
+_AXE = Path(os.environ.get("EDGE_APP_AXE", f"{sys.prefix}/share/axe.min.js"))
+AXE = _AXE if _AXE.exists() else None
 """axe-core, which judges how well people can use a page; None where it is not installed."""
 
 BEGINS_S = _ENDS_S = 60.0

@@ -104,7 +104,7 @@ def test_the_state_counts_and_picture_are_shown(device: Device, size: tuple[int,
         assert page.browser.run(wide) == 0
 
 
-@pytest.mark.skipif(not AXE, reason="needs axe-core (npm pack axe-core, see deploy/prepare.sh)")
+@pytest.mark.skipif(not AXE, reason="needs axe-core (deploy/prepare.sh test fetches it where npm is)")
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_people_of_all_kinds_can_use_it(device: Device, size: tuple[int, int]) -> None:
     with device.open(size) as page:
