@@ -26,6 +26,10 @@ os.execv(sys.argv[3], sys.argv[3:])
 """Program that puts two descriptors on 3 and 4 and becomes the command in its arguments."""
 
 
+class Navigated(AssertionError):
+    """The page was loaded anew while a script ran."""
+
+
 class Browser:
     """A browser with one page of `width` x `height` px.
 
@@ -75,10 +79,12 @@ class Browser:
     def wait_for(self, script: str, within: float = 15.0) -> Any:
         """Evaluate an expression until it is true, and return its value; fail after `within` seconds."""
         deadline = time.monotonic() + within
-        while not (value := self.run(script)):
+        while True:
+            with suppress(Navigated):
+                if value := self.run(script):
+                    return value
             assert time.monotonic() < deadline, f"not in time: {script}; {self.errors}"
             time.sleep(0.05)
-        return value
 
     def click(self, selector: str) -> None:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
@@ -140,6 +146,8 @@ class Browser:
             if received.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(str(received["params"]["exceptionDetails"]))
             if received.get("id") == self._last_id:
+                if "navigated" in received.get("error", {}).get("message", ""):
+                    raise Navigated(received["error"]["message"])
                 assert "error" not in received, received["error"]
                 return received["result"]
 
