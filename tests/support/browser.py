@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 """Program that puts two descriptors on 3 and 4 and becomes the command in its arguments."""
 
 
-class Navigated(AssertionError):
+class NavigatedError(AssertionError):
     """The page was loaded anew while a script ran."""
 
 
@@ -80,7 +81,7 @@ class Browser:
         """Evaluate an expression until it is true, and return its value; fail after `within` seconds."""
         deadline = time.monotonic() + within
         while True:
-            with suppress(Navigated):
+            with suppress(NavigatedError):
                 if value := self.run(script):
                     return value
             assert time.monotonic() < deadline, f"not in time: {script}; {self.errors}"
@@ -147,7 +148,7 @@ class Browser:
                 self.errors.append(str(received["params"]["exceptionDetails"]))
             if received.get("id") == self._last_id:
                 if "navigated" in received.get("error", {}).get("message", ""):
-                    raise Navigated(received["error"]["message"])
+                    raise NavigatedError(received["error"]["message"])
                 assert "error" not in received, received["error"]
                 return received["result"]
 

@@ -124,7 +124,7 @@ def test_it_speaks_the_language_that_was_chosen(device: Device) -> None:
     chooser, missing = "document.getElementById('language')", "document.body.innerText.match(/[a-z]+\\.[a-z_]+/g) || []"
     with device.open(PHONE) as page:
         for language in NAMES:
-            page.browser.run(f"{chooser}.value = '{language}'; {chooser}.onchange()")
+            page.browser.run(f"{chooser}.value = '{language}'; setTimeout({chooser}.onchange)")
             counting = messages(language)["state.counting"]
             page.browser.wait_for(f"document.getElementById('state')?.textContent === '{counting}'", BEGINS_S)
             assert page.browser.run("document.documentElement.lang") == language
