@@ -8,6 +8,8 @@ export PYTHON
 export PATH := $(PATH):/usr/sbin:/sbin
 
 VENV := .venv/bin/python
+# Marked `servers` as a whole, and not imported by the four processes of `make test`: FastAPI takes each a second.
+NOT_HERE := --ignore tests/serve --ignore tests/commands/test_serve.py
 CACHES := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .DEFAULT_GOAL := help
@@ -21,10 +23,9 @@ demo: ## the main job: a rendered street, detected, counted, published over MQTT
 	@.venv/bin/edge-app demo $(DEMO_ARGS)
 
 test: lint ## ruff, mypy and the tests, some against real programs that apt brings
-	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not alone and not servers")
-	$(if $(PYTEST_ARGS),,$(VENV) -m pytest -m "alone and not servers")
+	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not servers" $(NOT_HERE))
 
-test-servers: ## tests of servers: the detector as a service, and the pages in a browser
+test-servers: ## tests of what runs in a city: the detector as a service; and the other passes through pages in a browser
 	@sh deploy/prepare.sh test
 	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m servers)
 

@@ -16,7 +16,7 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cd /
-opt=/opt/edge-app etc=/etc/edge-app state=/var/lib/edge-app units=/etc/systemd/system
+opt=/opt/edge-app etc=/etc/edge-app state=/var/lib/edge-app units=/etc/systemd/system bin=/usr/local/bin
 healthy_s=${HEALTHY_S:-120}
 
 say() {
@@ -109,6 +109,17 @@ build_release() {
 
 UNITS='edge-app.service edge-app@.service edge-app-page.service edge-app-reader.socket edge-app-reader.service edge-app-keeper.socket edge-app-keeper@.service'
 
+# A program of the same name that somebody else has put there stays.
+command_link() {
+    target=$(readlink $bin/edge-app || true)
+    if [ -e $bin/edge-app ] && [ "$target" != $opt/current/bin/edge-app ]; then
+        say "$bin/edge-app is not ours and stays; the program is $opt/current/bin/edge-app"
+        return
+    fi
+    install -d -m 755 $bin
+    ln -sfn $opt/current/bin/edge-app $bin/edge-app
+}
+
 unit_files() {
     [ -d "$here/systemd" ] && from=$here/systemd || from=$here/../systemd
     for unit in $UNITS; do cp "$from/$unit" $units/; done
@@ -166,8 +177,9 @@ do_install() {
     release=$(build_release)
     unit_files
     point current "$release"
+    command_link
     if [ ! -e $etc/edge-app.toml ]; then
-        say "installed. Now: sudo $opt/current/bin/edge-app setup"
+        say "installed. Now: sudo edge-app setup"
         say "then run this command again: it starts the service and waits until it counts"
         return
     fi
@@ -199,6 +211,7 @@ do_rollback() {
 do_uninstall() {
     systemctl disable --now --quiet edge-app.service edge-app-page.service edge-app-reader.socket edge-app-reader.service \
         edge-app-keeper.socket 2>/dev/null || true
+    [ "$(readlink $bin/edge-app || true)" != $opt/current/bin/edge-app ] || rm -f $bin/edge-app
     rm -rf $opt
     for unit in $UNITS; do rm -f "$units/$unit"; done
     systemctl daemon-reload

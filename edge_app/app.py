@@ -21,6 +21,7 @@ from edge_app.camera_health.quality import QualityMonitor
 from edge_app.config.model import Config
 from edge_app.counting.motion import Motion
 from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
+from edge_app.counting.second_look import SecondLook
 from edge_app.counting.tracker import Tracker, TrackerSettings
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
@@ -107,14 +108,16 @@ def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
     settings = TrackerSettings(
         strong=config.detector.score, association_radius=t.gate, confirm_s=t.confirm_s, lost_s=t.lost_s
     )
+    lines = build_lines(config)
     return Pipeline(
         detector,
         Tracker(settings),
-        build_lines(config),
+        lines,
         counting.classes,
         band=counting.dead_band,
         region=config.detector.region,
         motion=Motion() if config.detector.motion else None,
+        second_look=SecondLook(lines) if config.detector.second_look else None,
     )
 
 
@@ -287,7 +290,7 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         publisher = build_publisher(
             config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock
         )
-        notes = StatusText(source, pipeline, publisher, lambda: running.frames)
+        notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
         preview = build_preview(config, notes, main)
         harvest = extras.harvester(config, device)
         addresses = " or ".join(str(to) for to in build_endpoints(config))

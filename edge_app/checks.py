@@ -26,16 +26,18 @@ from edge_app.app import (
 )
 from edge_app.config.lint import lint
 from edge_app.config.model import Config
+from edge_app.counting.second_look import most_parts
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import BrokerError, ConfigError, DetectorError, PreviewError, SourceEnded, SourceError
 from edge_app.harvest.folder import folder_problem
+from edge_app.monitoring.device_status import DeviceStatus
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Connected
 from edge_app.mqtt.identity import client_id_of
 from edge_app.mqtt.session import probe as probe_broker
-from edge_app.preview.rtsp import choose_encoder
-from edge_app.preview.snapshot_socket import request_broker_problem
+from edge_app.preview.rtsp import choose_encoder, viewer_command
+from edge_app.preview.snapshot_socket import request_broker_problem, request_status
 from edge_app.records import Frame
 from edge_app.sources import Source, SourceStatus
 from edge_app.sources import probe as probe_source
@@ -53,6 +55,8 @@ _OBSERVE_S: Final = 6.0
 _INFERENCES: Final = 20
 _BYTES_AN_INTERVAL: Final = 1100
 """Size of a stored interval on disk, index included."""
+_LEAST_FREE_MB: Final = 20.0
+"""Room, MB, below which the database of a running service can soon not grow any more."""
 _TEN_YEARS_S: Final = 10 * 365 * 86_400
 
 
@@ -66,6 +70,8 @@ def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
     running_pid = _running_pid(config.store.folder)
     if configuration.level != "FAIL":
         yield check_state_folder(config.store.folder, config.store.max_intervals, running_pid, config.store.keep_mb)
+    if running_pid:
+        yield from _check_service(config.store.folder)
     if config.harvest.enabled:
         yield check_harvest(config)
     if config.preview.enabled:
@@ -132,7 +138,7 @@ def check_state_folder(folder: Path, max_intervals: int, running_pid: str | None
     """
     what = "state folder"
     if running_pid:
-        return Finding("ok", what, f"{folder} is in use, the service is running (pid {running_pid}).")
+        return _check_used_folder(folder, running_pid)
     # os.path.exists is also False for a name that is too long, or below a folder that may not be read.
     existing = next(parent for parent in (folder, *folder.absolute().parents) if os.path.exists(parent))  # noqa: PTH110
     try:
@@ -152,6 +158,31 @@ def check_state_folder(folder: Path, max_intervals: int, running_pid: str | None
         )
         return Finding("warn", what, sentence)
     return Finding("ok", what, f"{folder} can be written, {free:.0f} MB are free.")
+
+
+def _check_used_folder(folder: Path, running_pid: str) -> Finding:
+    """Check the folder of a running service, which alone may write there: its disk may be full all the same."""
+    used, free = f"{folder} is in use, the service is running (pid {running_pid})", readings(folder).disk_free_mb
+    if free is not None and free < _LEAST_FREE_MB:
+        sentence = f"{used}, but its disk has only {free:.1f} MB free, and counts need room: free some space."
+        return Finding("FAIL", "state folder", sentence)
+    return Finding("ok", "state folder", f"{used}{'' if free is None else f', {free:.0f} MB are free'}.")
+
+
+def _check_service(folder: Path) -> Iterator[Finding]:
+    """Yield what the running service says of itself: the disk, the camera, the clock and the broker as it sees them."""
+    try:
+        answer = request_status(folder)
+        status = DeviceStatus.model_validate_json(answer or b"")
+    except (PreviewError, ValueError):
+        return  # of another user, or of an older release
+    wrong = status.wrong
+    if not wrong:
+        yield Finding("ok", "service", f"it counts, {status.health.frames_per_s:.1f} frames/s.")
+    for sentence in wrong:
+        yield Finding(
+            "FAIL" if not status.counting and sentence == wrong[0] else "warn", "service", _sentence(sentence)
+        )
 
 
 def check_harvest(config: Config) -> Finding:
@@ -176,7 +207,8 @@ def check_preview(config: Config) -> Finding:
         return Finding("FAIL", "preview", _sentence(error).removeprefix("preview: "))
     viewers = f"{p.username} with the password" if p.password else "whoever is on this device"
     url = f"rtsp://{f'[{p.address}]' if ':' in p.address else p.address}:{p.port}/annotated and /plain"
-    return Finding("ok", "preview", f"{url}, encoded by {encoder}, for {viewers}.")
+    command = viewer_command(p.address, p.port, p.username if p.password else None)
+    return Finding("ok", "preview", f"{url}, encoded by {encoder}, for {viewers}. Watch with: {command}")
 
 
 def _check_broker(config: Config) -> Finding:
@@ -272,6 +304,12 @@ def _check_detector(config: Config, stack: ExitStack) -> Generator[Finding, None
         f"{p50:.1f} ms (p95 {p95:.1f} ms); {engines} at a time."
     )
     yield Finding("ok", "model", sentence)
+    if parts := most_parts(build_lines(config)) if config.detector.second_look else 0:
+        sentence = (
+            f"where vehicles at the lines are small, a frame takes {1 + parts} inferences instead of one, "
+            f"{(1 + parts) * p50:.1f} ms; detector.second_look = false switches this off."
+        )
+        yield Finding("ok", "second look", sentence)
     yield check_gate(detector.manifest, allowed=config.detector.allow_unproven)
     own = with_classes(config, detector.manifest)
     yield check_classes(own.counting.classes, detector.manifest)

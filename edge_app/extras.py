@@ -18,7 +18,7 @@ from edge_app.harvest.picture import Redaction
 from edge_app.monitoring.health_report import Components
 from edge_app.mqtt.identity import Device
 from edge_app.preview.live import Broadcast, Preview
-from edge_app.preview.rtsp import RtspServer, Stream
+from edge_app.preview.rtsp import RtspServer, Stream, viewer_command
 from edge_app.preview.snapshot_socket import SnapshotServer
 from edge_app.records import Line
 
@@ -69,7 +69,9 @@ def broadcast(config: Config, preview: Preview) -> AbstractContextManager[object
     except (OSError, MemoryError) as error:
         log.error("%s; counting goes on without a preview", error)
         return nullcontext()
-    log.info("preview", extra={"port": server.port, "password": login is not None, "encoder": server.encoder})
+    command = viewer_command(p.address, server.port, login[0] if login else None)
+    about = {"port": server.port, "password": login is not None, "encoder": server.encoder, "watch": command}
+    log.info("preview", extra=about)
     return Broadcast(preview, server, annotated, plain)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -32,7 +33,10 @@ from edge_app.system import logging as logs
 from edge_app.system.threads import Worker
 from edge_app.web.line_check import LEAST_FRAMES, DetectorView, Finding, LineObserver, check_line, check_rate
 from tests.support.brokers import Mosquitto, eventually, free_port, mosquitto, needs_mosquitto
+from tests.support.disks import fill_disk, small_disk
 from tests.support.videos import write_video
+
+__all__ = ["small_disk"]  # a fixture
 
 LINE = Line("road", (0.0, 0.5), (1.0, 0.5))
 SIZE = (1280, 720)
@@ -226,21 +230,23 @@ def by_what(config: Config) -> dict[str, Finding]:
     return {finding.what: finding for finding in findings(config, threading.Event())}
 
 
-@pytest.mark.alone  # a busy machine is slower than the camera, and the check says so
 @needs_mosquitto
-def test_all_parts_fit(tmp_path: Path, short: Path, broker: Mosquitto) -> None:
-    found = by_what(configured(tmp_path, short, f"[mqtt]\nport = {broker.port}"))
+def test_all_parts_fit(tmp_path: Path, broker: Mosquitto) -> None:
+    """The camera is a slow one: with it a busy machine keeps up too, else the check says that it does not."""
+    video = write_video(tmp_path / "slow.mp4", range(10), rate=8.0)
+    found = by_what(configured(tmp_path, video, f"[mqtt]\nport = {broker.port}"))
     assert list(found) == [
-        *("configuration", "clock", "state folder", "broker", "model", "gate", "classes", "config", "source", "speed"),
-        "line road",
+        *("configuration", "clock", "state folder", "broker", "model", "second look", "gate", "classes", "config"),
+        *("source", "speed", "line road"),
     ]
-    assert {finding.level for finding in found.values()} == {"ok"}
+    assert [finding.sentence for finding in found.values() if finding.level != "ok"] == []
     assert "accepts us with MQTT 5" in found["broker"].sentence
     config = load(tmp_path / "edge-app.toml", {})
     assert found["config"].sentence.startswith(counting_hash(config, MANIFEST.sha256)[:12])
     assert "input of 512x288" in found["model"].sentence
-    assert "file, 160x120 at 2" in found["source"].sentence  # 25 frames/s, as measured
-    assert list(tmp_path.iterdir()) == [tmp_path / "edge-app.toml"]  # no file is left that another user could not use
+    assert re.search(r"file, 160x120 at [78]\.", found["source"].sentence)  # 8 frames/s, as measured
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"edge-app.toml", "slow.mp4"}  # no file is left that another user could not use
 
 
 @needs_mosquitto
@@ -354,6 +360,14 @@ def test_too_little_disk_space_is_a_warning(tmp_path: Path) -> None:
     assert check_state_folder(tmp_path, 1000, None, keep_mb=1e12).level == "warn"
 
 
+def test_a_full_disk_is_a_failure_while_the_service_runs(small_disk: Path) -> None:
+    (small_disk / "ledger.lock").touch()
+    fill_disk(small_disk)
+    found = check_state_folder(small_disk, 1000, "4711")
+    assert found.level == "FAIL"
+    assert "only 0.0 MB free" in found.sentence
+
+
 # --- the command
 
 
@@ -373,14 +387,16 @@ def call(*arguments: str, stop: threading.Event | None = None) -> int:
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize(("level", "code"), [("ok", 0), ("warn", 0), ("FAIL", 1)])
 def test_exit_code_and_width(
-    level: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    level: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def two_findings(_config: Config, _stop: threading.Event) -> Iterator[Finding]:
         yield Finding("ok", "clock", "12:00.")
         yield Finding(level, "a part", "a long sentence [that] goes on " * 8 + "/a/path" * 30)  # type: ignore[arg-type]
 
     monkeypatch.setattr(checks, "findings", two_findings)
-    assert call() == code
+    path = tmp_path / "edge-app.toml"
+    path.write_text('[source]\nkind = "street"\n')
+    assert call("--config", str(path)) == code
     first, *rest = capsys.readouterr().out.splitlines()
     assert first == "ok    clock: 12:00."
     assert rest[0].startswith(f"{level:<5} a part: a long sentence [that] goes")

@@ -4,6 +4,7 @@
 #   ca.sh init    DIR                a new authority in DIR (an encrypted disk: whoever has DIR/ca.key owns all devices)
 #   ca.sh server  DIR HOST           DIR/server.pem and .key for the broker; HOST is a name or an address
 #   ca.sh enrol   DIR SITE DEVICE    DIR/issued/SITE.DEVICE.pem and .key: certificate "SITE/DEVICE"
+#   ca.sh enrol   DIR SITE DEVICE BROKER   also ....p12: all that `edge-app setup` needs, under a password that is shown
 #   ca.sh reader  DIR NAME           DIR/issued/reader.NAME.pem and .key: certificate "reader.NAME", reads everything
 #   ca.sh control DIR NAME           the same, "control.NAME": it may also send commands to every device
 #   ca.sh bridge  DIR NAME           the same, "bridge.NAME": a depot's broker
@@ -23,7 +24,7 @@ fail() {
 }
 
 usage() {
-    sed -n '4,11s/^# *//p' "$0" >&2
+    sed -n '4,12s/^# *//p' "$0" >&2
     exit 2
 }
 
@@ -49,6 +50,13 @@ site() {
 host() {
     case $1 in
     '' | -* | *[!A-Za-z0-9.:-]*) fail "\"$(shown "$1")\" is no host name and no address" ;;
+    esac
+}
+
+# HOST or HOST:PORT
+broker() {
+    case $1 in
+    '' | -* | *[!]A-Za-z0-9.:[-]*) fail "\"$(shown "$1")\" is no broker: write HOST or HOST:PORT" ;;
     esac
 }
 
@@ -141,6 +149,18 @@ server() {
     issue "$1" "$dir/server" server
 }
 
+# enrolment SITE DEVICE BROKER: one file for the way to the device. Who finds it needs the password too, so that goes
+# another way. The label carries what a certificate has no place for.
+enrolment() {
+    file=$dir/issued/$1.$2
+    password=$(openssl rand -hex 10 | sed 's/...../&-/g; s/-$//')
+    printf '%s\n' "$password" >"$dir/password"
+    quietly pkcs12 -export -inkey "$file.key" -in "$file.pem" -certfile "$dir/ca.pem" -name "edge-app $1/$2 $3" \
+        -keypbe AES-256-CBC -certpbe AES-256-CBC -macalg sha256 -iter 100000 -passout "file:$dir/password" -out "$file.p12"
+    rm "$dir/password"
+    echo "wrote $file.p12 for edge-app setup; its password, which must travel another way: $password" >&2
+}
+
 # Columns of index.txt, by tabs: V or R, end, revoked at, serial, file, subject. openssl 3 writes a slash in it as \/.
 revoke() {
     serials=$(awk -F '\t' -v name="/CN=$1" '{ gsub(/\\/, "", $6) } $1 == "V" && $6 == name { print $4 }' "$dir/index.txt")
@@ -167,6 +187,7 @@ esac
 case $command:$# in
 init:0) init ;;
 server:1) host "$1" && server "$1" ;;
+enrol:3) site "$1" && slug "$2" && broker "$3" && issue "$1/$2" "$dir/issued/$1.$2" client && enrolment "$1" "$2" "$3" ;;
 enrol:2) site "$1" && slug "$2" && issue "$1/$2" "$dir/issued/$1.$2" client ;;
 reader:1 | control:1 | bridge:1) slug "$1" && issue "$command.$1" "$dir/issued/$command.$1" client ;;
 revoke:1) user "$1" && revoke "$1" ;;

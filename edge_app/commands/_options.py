@@ -70,6 +70,12 @@ def installed_config(given: Path | None) -> Path:
     return given
 
 
+def unit_of(config: Path) -> str:
+    """Return the name of the systemd unit that runs this configuration of an installed device."""
+    name = config.resolve().stem
+    return "edge-app" if name == INSTALLED.stem else f"edge-app@{name}"
+
+
 def credentials_folder(config: Path) -> Path:
     """Return the folder from which the unit of this configuration takes its secrets."""
     name = config.resolve().stem

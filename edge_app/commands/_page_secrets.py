@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import socket
 import sys
 from pathlib import Path
 
+from edge_app.commands._options import credentials_folder
 from edge_app.errors import ConfigError
 
 
@@ -16,7 +18,7 @@ def folder_of(given: Path | None, config: Path) -> Path:
     if given is not None:
         return given
     from_systemd = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(from_systemd) if from_systemd else config.parent / "credentials"
+    return Path(from_systemd) if from_systemd else credentials_folder(config)
 
 
 def set_password(folder: Path, config: Path) -> None:
@@ -67,7 +69,7 @@ def tell(folder: Path, config: Path) -> None:
 
 def page_url(config: Path) -> str:
     """Return where the page is served, as far as the configuration tells; it may be broken or missing."""
-    from edge_app.config.candidate import shown
+    from edge_app.config.proposal import shown
     from edge_app.system.networks import address_of
 
     try:
@@ -84,15 +86,13 @@ def page_url(config: Path) -> str:
 
 
 def _make(folder: Path, config: Path) -> None:
-    from edge_app.config.candidate import shown
+    from edge_app.config.proposal import shown
     from edge_app.web.own_certificate import make_certificate, write_certificate
 
     name = socket.gethostname().partition(".")[0] or "edge-app"
     addresses = ["127.0.0.1"]
-    try:
+    with contextlib.suppress(ConfigError):  # without a configuration, a certificate without the address is as good
         addresses = list(dict.fromkeys([*addresses, shown(config)["page"]["address"]]))
-    except ConfigError:
-        pass  # the device has no configuration yet; a certificate without the address is as good
     certificate, key = make_certificate([f"{name}.local", name, "localhost"], addresses)
     try:
         folder.mkdir(mode=0o700, exist_ok=True)

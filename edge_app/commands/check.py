@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import textwrap
 import threading
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from edge_app.commands._options import INSTALLED, add_installed_config, installed_config, unit_of
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -17,11 +21,17 @@ if TYPE_CHECKING:
 
 HELP = "print every configuration error, then check camera, model, broker, disk and lines"
 
+_SANDBOX_FAILED: Final = 200
 _STYLES: Final = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", metavar="FILE", help="TOML file; without it the defaults are checked")
+    add_installed_config(parser, "TOML file to check")
+    parser.add_argument(
+        "--no-sandbox",
+        action="store_true",
+        help="check as the user who calls, not as the unit of the installed device will run",
+    )
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
@@ -29,23 +39,53 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
     Raises ConfigError: with every error of the configuration.
     """
+    file = installed_config(arguments.config)
+    code = None if arguments.no_sandbox else _check_in_sandbox(file, stop)
+    return _check(file, stop) if code is None else code
+
+
+def _check_in_sandbox(file: Path, stop: threading.Event) -> int | None:
+    """Check as the unit of this configuration runs; return the exit code, None where there is no such unit.
+
+    A camera that root may open, or a file that root may read, is out of the service's reach all the same.
+    """
+    from edge_app.system.unit import installed_unit, sandboxed, user_of
+
+    file = file.resolve()
+    if os.geteuid() != 0 or file.parent != INSTALLED.parent:
+        return None
+    unit = f"{unit_of(file)}.service"
+    text = installed_unit(unit)
+    if not text:
+        return None
+    name, user = f"edge-app-check-{os.getpid()}", user_of(text)
+    print(f"{'ok':<6}sandbox: checked as {unit} runs, as the user {user}.", flush=True)
+    program = [sys.executable, "-I", "-m", "edge_app", "check", "--no-sandbox", "--config", str(file)]
+    with subprocess.Popen(sandboxed(text, file.stem, name, program)) as process:
+        while process.poll() is None:
+            if stop.wait(0.1):
+                subprocess.run(("systemctl", "stop", name), capture_output=True, check=False)
+    if process.returncode >= _SANDBOX_FAILED:  # systemd.exec(5): what went wrong before the program began
+        print(f"{'FAIL':<6}sandbox: {unit} cannot start (status {process.returncode}): journalctl -u {name} says why.")
+    return min(process.returncode, 1)
+
+
+def _check(file: Path, stop: threading.Event) -> int:
     from edge_app.checks import findings
     from edge_app.config.exposure import exposed_configuration
     from edge_app.config.layer_report import report
     from edge_app.config.load import load_service
-    from edge_app.config.model import Config
     from edge_app.console.terminal import stdout
     from edge_app.system import logging as logs
     from edge_app.system.redaction import keep_secret
     from edge_app.web.line_check import Finding
 
-    config = load_service(arguments.config) if arguments.config else Config()
+    config = load_service(file)
     keep_secret(*config.secrets)
     logs.setup("critical")  # the findings say what the adapters would warn about
     out, failed = stdout(), False
-    sentences = exposed_configuration(config, Path(arguments.config)) if arguments.config else []
-    exposed = (Finding("warn", *sentence.split(": ", 1)) for sentence in sentences)
-    layers = (Finding(*told) for told in report(Path(arguments.config))) if arguments.config else ()
+    exposed = (Finding("warn", *sentence.split(": ", 1)) for sentence in exposed_configuration(config, file))
+    layers = (Finding(*told) for told in report(file))
     for finding in chain(layers, exposed, findings(config, stop)):
         out.print(_wrapped(finding), soft_wrap=True)
         failed |= finding.level == "FAIL"

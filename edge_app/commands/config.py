@@ -44,9 +44,9 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
 
 
 def _layers(arguments: argparse.Namespace) -> int:
-    from edge_app.config.candidate import new_problems, shown
     from edge_app.config.files import parse_files, read_files
     from edge_app.config.layer_report import table
+    from edge_app.config.proposal import new_problems, shown
     from edge_app.errors import ConfigError
 
     path: Path = arguments.layers

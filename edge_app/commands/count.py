@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 import threading
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,19 @@ from edge_app.commands._options import add_fps, json_text, load_config, try_outp
 from edge_app.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
+    from edge_app.config.model import Config
+    from edge_app.drawing.annotated_video import Annotator
     from edge_app.offline.replay import Replay
-    from edge_app.records import FrameResult, Line
+    from edge_app.records import Frame, FrameResult, Line
+    from edge_app.sources.recording import Recording
+    from edge_app.sources.recording_series import RecordingSeries
+    from edge_app.system.threads import Latest
 
 _FIRST_YEAR, _LAST_YEAR = 1900, 9000
 """Bounds of --start: days are added to it."""
+
+_WAIT_S = 0.5
+_PICTURES = (".jpg", ".jpeg", ".png")
 
 HELP = "count a recording, or several in a row: every frame, the same events each time"
 
@@ -53,6 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--annotate", metavar="OUT.mp4", type=Path, help="write a video with boxes, lines and totals")
     parser.add_argument(
+        "--thumbnail", metavar="OUT.jpg", type=Path, help="write the annotated picture with most vehicles, JPEG or PNG"
+    )
+    parser.add_argument("--title", help="title in video and thumbnail (default: site and device, or the file's name)")
+    parser.add_argument(
         "--progress", action="store_true", help="tell the progress as JSON lines on stderr, for another program"
     )
 
@@ -82,7 +95,9 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     config = load_config(arguments.config, arguments.line, arguments.model)
     lines = build_lines(config)
     _refuse_overwriting(arguments)
-    for path in (arguments.out, arguments.csv):
+    if arguments.thumbnail and arguments.thumbnail.suffix.lower() not in _PICTURES:
+        raise ConfigError(f"--thumbnail {arguments.thumbnail}: its name must end in .jpg or .png")
+    for path in (arguments.out, arguments.csv, arguments.thumbnail):
         if path:
             try_output(path)
     bins = Bins(arguments.bins or 15, arguments.start, config.tracker.lost_s)
@@ -91,19 +106,21 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         stack.callback(source.close)
         pipeline = build_pipeline(config, detector := build_detector(config))
         classes = with_classes(config, detector.manifest).counting.classes
-        annotated = stack.enter_context(_Annotated(arguments.annotate, source.rate, lines, classes))
-        expected = source.frames_expected
+        annotated = stack.enter_context(_Annotated(arguments, lines, classes, _title(arguments, config)))
+        expected = source.frames_expected * (2 if annotated.wanted else 1)  # counted, then drawn
         shown: AbstractContextManager[ProgressLines | Bar] = (
             ProgressLines(expected) if arguments.progress else bar(_task(arguments.videos), expected)
         )
         progress = stack.enter_context(shown)
 
         def on_frame(result: FrameResult) -> None:
-            annotated.write(result)
+            annotated.observe(result)
             bins.observe(result.frame.monotonic)
             progress.forward(f"frame {result.frame.index}")
 
         counted = replay.count_recording(source, pipeline, stop, on_frame)
+        if not stop.is_set():
+            annotated.draw(lambda: build_recording(config, arguments.videos, arguments.fps), progress.forward)
     bins.finish(1 / source.rate)
     texts = {}
     if arguments.out:
@@ -123,7 +140,8 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if counted.warning:
         stderr().print(counted.warning)
     if stop.is_set():
-        stderr().print("Interrupted: the counts are those of the part before.")
+        drawn = "; nothing was drawn" if annotated.wanted else ""
+        stderr().print(f"Interrupted: the counts are those of the part before{drawn}.")
     for problem in problems:
         stderr().print(f"edge-app: {problem}.")
     return int(stop.is_set() or bool(problems))
@@ -152,9 +170,9 @@ def _print_span(recordings: int, start: datetime | None, seconds: float) -> None
 def _refuse_overwriting(arguments: argparse.Namespace) -> None:
     if arguments.bins and not arguments.csv:
         raise ConfigError("--bins: give the file for them with --csv BINS.csv")
-    outputs = [path for path in (arguments.out, arguments.csv, arguments.annotate) if path]
+    outputs = [path for path in (arguments.out, arguments.csv, arguments.annotate, arguments.thumbnail) if path]
     if len({path.resolve() for path in outputs}) < len(outputs):
-        raise ConfigError("--out, --csv and --annotate: two of them name the same file; give each its own")
+        raise ConfigError("--out, --csv, --annotate and --thumbnail: two of them name the same file; give each its own")
     for path in outputs:
         if path.exists() and any(video.exists() and path.samefile(video) for video in arguments.videos):
             raise ConfigError(f"{path} is the recording itself; give the output another name")
@@ -164,31 +182,72 @@ def _task(videos: Sequence[Path]) -> str:
     return videos[0].name if len(videos) == 1 else f"{len(videos)} recordings"
 
 
+def _title(arguments: argparse.Namespace, config: Config) -> str:
+    if arguments.title is not None:
+        return str(arguments.title)
+    return f"{config.device.site}/{config.device.device}" if arguments.config else _task(arguments.videos)
+
+
+def _clock(start: datetime | None, seconds: float) -> str:
+    """Return a time of the recording for people: of the day where that is known, else since its beginning."""
+    if start is not None:
+        return f"{start + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}"
+    hours, minutes = divmod(int(seconds) // 60, 60)
+    return f"{hours}:{minutes:02}:{int(seconds) % 60:02}" if hours else f"{minutes}:{seconds % 60:04.1f}"
+
+
 class _Annotated:
-    """Annotated video beside the counting, which goes on when the video cannot be written any more.
+    """Annotated video and thumbnail beside the counting, which goes on when they cannot be written any more."""
 
-    path: None writes no video.
-    """
+    def __init__(
+        self, arguments: argparse.Namespace, lines: Sequence[Line], classes: Sequence[str], title: str
+    ) -> None:
+        from edge_app.drawing.annotated_video import Annotator, Captions
 
-    def __init__(self, path: Path | None, fps: float, lines: Sequence[Line], classes: Sequence[str]) -> None:
-        from edge_app.drawing.annotated_video import Annotator
-
-        self._video = Annotator(path, fps, lines, classes) if path else None
         self.problems: list[str] = []
+        self.wanted = bool(arguments.annotate or arguments.thumbnail)
+        self._annotator: Annotator | None = None
+        captions = Captions(title, partial(_clock, arguments.start))
+        if self.wanted:
+            with self._told():
+                self._annotator = Annotator(arguments.annotate, arguments.thumbnail, lines, classes, captions)
 
-    def write(self, result: FrameResult) -> None:
-        if self._video is not None and not self.problems:
-            try:
-                self._video.write(result)
-            except SourceError as error:
-                self.problems.append(str(error))
+    def observe(self, result: FrameResult) -> None:
+        if self._annotator is not None and not self.problems:
+            with self._told():
+                self._annotator.observe(result)
+
+    def draw(self, reopen: Callable[[], Recording | RecordingSeries], step: Callable[[], None]) -> None:
+        """Draw what was observed, on the frames of the recording. reopen: opens it once more."""
+        from edge_app.counting.stage_times import StageTimes
+        from edge_app.offline.replay import decoded
+
+        if self._annotator is None or self.problems:
+            return
+        with self._told():
+            source = reopen()
+            with decoded(source, StageTimes()) as frames:
+                self._annotator.draw(iter(partial(_next, frames), None), source.rate, step)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except SourceError as error:
+            self.problems.append(str(error))
 
     def __enter__(self) -> _Annotated:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._video is not None:
-            try:
-                self._video.close()
-            except SourceError as error:
-                self.problems = self.problems or [str(error)]
+        if self._annotator is not None:
+            self._annotator.close()
+
+
+def _next(frames: Latest[Frame]) -> Frame | None:
+    """Return the next frame, None at the end."""
+    while not frames.finished:
+        frame = frames.get(_WAIT_S)
+        if frame is not None:
+            return frame
+    return None

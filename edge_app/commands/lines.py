@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import threading
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from edge_app.commands._options import INSTALLED, add_installed_config, installed_config
 from edge_app.errors import ConfigError, PreviewError
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ _WIDTH: Final = 1280
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="TOML file to draw into")
+    add_installed_config(parser, "TOML file to draw into")
     parser.add_argument("--port", type=int, default=0, help="port of the page on 127.0.0.1 (default: a free one)")
 
 
@@ -43,7 +45,9 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.system.redaction import keep_secret
     from edge_app.web.server import PageServer
 
-    text = ConfigText(arguments.config)
+    file = installed_config(arguments.config)
+    text = ConfigText(file)
+    _refuse_unwritable(file)
     config = text.config()
     keep_secret(*config.secrets)
     logs.setup("error")
@@ -62,6 +66,15 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         stdout().print(f"From another computer: first {tunnel}. Ctrl-C ends the page.", soft_wrap=True)
         stop.wait()
     return 0
+
+
+def _refuse_unwritable(file: Path) -> None:
+    """Raise ConfigError where a drawing could not be saved: whoever has drawn for an hour hears of it too late."""
+    if not os.access(file.resolve(), os.W_OK) or not os.access(file.resolve().parent, os.W_OK):
+        option = "" if file == INSTALLED else f" --config {file}"
+        raise ConfigError(
+            f"{file} may not be written by this user, so no drawing could be saved: sudo edge-app lines{option}"
+        )
 
 
 def _service_has_camera(config: Config) -> bool:

@@ -6,6 +6,7 @@ import argparse
 import logging
 import math
 import os
+import re
 import shlex
 import subprocess
 import threading
@@ -65,9 +66,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder", metavar="DIR", type=Path, default=Path("state/serve"), help="folder of the jobs (state/serve)"
     )
+    parser.add_argument(
+        "--instance",
+        metavar="NAME",
+        type=_instance,
+        help="name of this one behind a load balancer, a-z and 0-9: the addresses of its jobs begin with it",
+    )
     parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="clips counted at once (1)")
     parser.add_argument("--keep-hours", type=_count, default=24, metavar="H", help="how long results are kept (24)")
     parser.add_argument("--max-clip-mb", type=_count, default=500, metavar="MB", help="largest clip, 10^6 bytes (500)")
+    parser.add_argument("--max-clip-megapixels", type=_count, default=9, metavar="N", help="of a frame, 10^6 px (9)")
+    parser.add_argument("--max-clip-minutes", type=_count, default=120, metavar="M", help="longest clip (120)")
     parser.add_argument("--max-minutes", type=_count, default=60, metavar="M", help="longest time to count a clip (60)")
     parser.add_argument(
         "--idle-exit", type=_count, metavar="M", help="end when for so many minutes nobody asked for boxes or counts"
@@ -81,6 +90,12 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text[:6]) <= 10_000:
         raise argparse.ArgumentTypeError(f"must be 1 to 10000, not {text}")
     return int(text)
+
+
+def _instance(text: str) -> str:
+    if not re.fullmatch("[a-z0-9]{1,20}", text):
+        raise argparse.ArgumentTypeError(f"must be 1 to 20 of a-z and 0-9, not {text}")
+    return text
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
@@ -137,11 +152,12 @@ def _clips(arguments: argparse.Namespace, models: Mapping[str, Path], stack: Exi
     from edge_app.serve.bodies import BodyLimits
     from edge_app.serve.counting import Counting
     from edge_app.serve.jobs import Jobs
+    from edge_app.serve.leash import ClipLimits
     from edge_app.serve.uploads import Clips
 
     lock = lock_folder(arguments.folder)
     stack.callback(os.close, lock)
-    jobs = Jobs(arguments.folder / "jobs", arguments.keep_hours * 3600.0)
+    jobs = Jobs(arguments.folder / "jobs", arguments.keep_hours * 3600.0, instance=arguments.instance or "")
     counting = Counting(
         jobs,
         models,
@@ -149,6 +165,7 @@ def _clips(arguments: argparse.Namespace, models: Mapping[str, Path], stack: Exi
         each=_JOBS_EACH,
         room=_JOBS,
         longest_s=arguments.max_minutes * 60.0,
+        limits=ClipLimits(arguments.max_clip_megapixels * 1_000_000, arguments.max_clip_minutes),
     )
     stack.callback(counting.close)
     limits = BodyLimits(arguments.max_clip_mb * 1_000_000, _UPLOAD_S)

@@ -4,69 +4,49 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
-import re
 import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlsplit
 
 from edge_app.commands import check
-from edge_app.commands._options import parse_line
+from edge_app.commands._answers import is_address, source_table, tables_of, toml_of
+from edge_app.commands._options import INSTALLED, credentials_folder
+from edge_app.commands._questions import QUESTIONS, ask, read_line, show
 from edge_app.errors import ConfigError, ResourceError
+
+if TYPE_CHECKING:
+    from edge_app.commands._enrolment import Enrolment
+    from edge_app.sources.discovery import FoundCamera
 
 HELP = "ask for site, device, camera, line and broker, write the configuration and check it"
 
 _MODE: Final = 0o640  # the URL of a camera may contain its login
+_SECRET: Final = 0o600
+_ENROLLED: Final = ("site", "device", "broker", "ca", "cert", "key", "username")
+"""Questions that an enrolment file answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """One setting that is asked for.
+@dataclass(slots=True)
+class _Setup:
+    """Everything that is about to be written. secrets: name of a credential -> text. files: path -> public text."""
 
-    flag: its option on the command line. text: the question. default: what an empty answer means, None when an answer
-    is required. keys: beginnings of the keys of the configuration that its answer gives.
-    """
-
-    flag: str
-    text: str
-    default: str | None = ""
-    keys: tuple[str, ...] = ()
-
-
-_QUESTIONS: Final = (
-    _Question("site", "Site, such as harbour (a-z, 0-9, hyphen)", None, ("device.site",)),
-    _Question("device", "Device, unique within the site, such as pole-7", None, ("device.device",)),
-    _Question(
-        "source",
-        "Camera: /dev/video0, an rtsp:// or http:// address, a video file, or street",
-        "/dev/video0",
-        ("source.",),
-    ),
-    _Question("line", "Counting line ID:x0,y0,x1,y1 in 0..1 of the picture", "main:0.1,0.6,0.9,0.6", ("lines",)),
-    _Question("broker", "Broker, HOST or HOST:PORT", None, ("mqtt.host", "mqtt.port")),
-    _Question("ca", "Authority of the broker, a PEM file; empty: the system's, - for no encryption"),
-    _Question("cert", "Certificate of this device, a PEM file; empty: none"),
-    _Question("key", "Its key; empty: the service's credential mqtt_key"),
-    _Question("username", "User name at the broker; empty: none", "", ("mqtt.username",)),
-)
+    answers: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    files: dict[Path, str] = field(default_factory=dict)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    for question in _QUESTIONS:
+    for question in QUESTIONS:
         parser.add_argument(f"--{question.flag}", help=question.text)
     parser.add_argument(
-        "--config",
-        type=Path,
-        default=Path("/etc/edge-app/edge-app.toml"),
-        metavar="FILE",
-        help="TOML file to write (%(default)s)",
+        "--config", type=Path, default=INSTALLED, metavar="FILE", help="TOML file to write (%(default)s)"
     )
     parser.add_argument("--state", default="/var/lib/edge-app", help="state folder, holds the counts (%(default)s)")
     parser.add_argument("--force", action="store_true", help="replace a configuration that exists")
@@ -79,184 +59,217 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     Raises ConfigError: with every error of the answers; nothing is written then.
     """
     path: Path = arguments.config
-    if path.exists() and not arguments.force:
-        raise ConfigError(f"{path} exists already: edit it, or replace it with --force")
-    _write(path, _text(_answers(arguments), arguments.state))
-    print(f"edge-app: wrote {path}", file=sys.stderr)
-    secrets = path.parent / "credentials"  # where the systemd unit takes them from, so the check must too
-    if secrets.is_dir():
-        _tell_page(secrets, path)
-    if arguments.no_check:
-        return 0
-    if secrets.is_dir():
-        os.environ.setdefault("CREDENTIALS_DIRECTORY", str(secrets))
-    return check.main(argparse.Namespace(config=str(path)), stop)
+    _refuse_place(path, force=arguments.force)
+    setup = _asked(arguments, path)
+    _write(path, setup, arguments.state)
+    show(f"edge-app: wrote {path}")
+    code = 0
+    if not arguments.no_check:
+        # Where the service takes its secrets from, so the check must too.
+        if credentials_folder(path).is_dir():
+            os.environ.setdefault("CREDENTIALS_DIRECTORY", str(credentials_folder(path)))
+        code = check.main(argparse.Namespace(config=path, no_sandbox=False), stop)
+    if credentials_folder(path).is_dir():
+        _show_page(path)
+    _show_next(path)
+    return code
 
 
-def _tell_page(secrets: Path, config: Path) -> None:
+def _show_page(config: Path) -> None:
     """Print how to get to the page; a device without `openssl` is set up all the same."""
     from edge_app.commands._page_secrets import introduce
 
     try:
-        introduce(secrets, config)
+        introduce(credentials_folder(config), config)
     except (ConfigError, ResourceError) as error:
-        print(f"edge-app: no page: {error}", file=sys.stderr)
+        show(f"edge-app: no page: {error}")
 
 
-def _answers(arguments: argparse.Namespace) -> dict[str, str]:
-    """Return flag -> answer: from the command line, else asked on a terminal, else the default.
-
-    Raises ConfigError: for required answers without a terminal to ask on.
-    """
-    given = {question.flag: getattr(arguments, question.flag) for question in _QUESTIONS}
-    if not sys.stdin.isatty():
-        missing = [q.flag for q in _QUESTIONS if q.default is None and given[q.flag] is None]
-        if missing:
-            raise ConfigError(*(f"--{flag} is needed where there is no terminal to ask on" for flag in missing))
-        return {q.flag: q.default or "" if given[q.flag] is None else given[q.flag] for q in _QUESTIONS}
-    answers: dict[str, str] = {}
-    for question in _QUESTIONS:
-        answer: str | None = given[question.flag]
-        if answer is None:
-            answer = _ask(question, answers) if _is_needed(question, answers) else ""
-        answers[question.flag] = answer
-    return answers
+def _refuse_place(path: Path, *, force: bool) -> None:
+    """Raise ConfigError where the file cannot be written: before the questions, not after them."""
+    if path.exists() and not force:
+        raise ConfigError(f"{path} exists already: edit it, or replace it with --force")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder {folder}: install the program first, or choose another --config")
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"{path} cannot be written by this user: put sudo before the command, or choose --config")
 
 
-def _is_needed(question: _Question, answers: dict[str, str]) -> bool:
-    """Return False for a certificate without encryption, and a key without a certificate."""
-    if question.flag == "cert":
-        return answers["ca"] != "-"
-    return question.flag != "key" or bool(answers["cert"])
-
-
-def _ask(question: _Question, before: dict[str, str]) -> str:
-    """Ask until the answer is one that the configuration takes. before: the answers so far."""
-    while True:
-        print(f"{question.text}{f' [{question.default}]' if question.default else ''}: ", end="", file=sys.stderr)
-        answer = sys.stdin.readline()
-        if not answer:
-            raise ConfigError("setup was stopped before the last answer; nothing was written")
-        if answer.strip() or question.default is not None:
-            chosen = answer.strip() or question.default or ""
-            problem = _problem(question, chosen, before)
-            if not problem:
-                return chosen
-            print(problem, file=sys.stderr)
-
-
-def _problem(question: _Question, answer: str, before: dict[str, str]) -> str:
-    """Return one sentence on what is wrong with an answer, empty when nothing is: the rules are the configuration's."""
-    from edge_app.config.load import validated
-
-    harmless = {"site": "site", "device": "device", "source": "street", "line": "main:0,0,1,1", "broker": "localhost"}
-    answers = {q.flag: harmless.get(q.flag, "") for q in _QUESTIONS} | before | {question.flag: answer}
-    try:
-        tables = _tables(answers, "/")
-    except ConfigError as error:  # names the option, which nobody has typed
-        return _sentence(str(error).partition(": ")[2])
-    try:
-        validated(tables, Path.cwd())
-    except ConfigError as error:
-        own = [text.partition(": ")[2] for text in error.problems if text.startswith(question.keys)]
-        return _sentence(own[0]) if question.keys and own else ""
-    return ""
-
-
-def _sentence(problem: str) -> str:
-    from edge_app.system.names import clean
-    from edge_app.system.redaction import redacted
-
-    return clean(redacted(f"This {problem}."))
-
-
-def _text(answers: dict[str, str], state: str) -> str:
-    tables = _tables(answers, state)
-    (line,) = tables.pop("lines")
-    parts = [_table(f"[{name}]", values) for name, values in tables.items()]
-    return "\n".join([*parts, _table("[[lines]]", line)])
-
-
-def _tables(answers: dict[str, str], state: str) -> dict[str, Any]:
-    return {
-        "device": {"site": answers["site"], "device": answers["device"]},
-        "source": _source(answers["source"]),
-        "mqtt": _mqtt(answers),
-        "store": {"folder": state},
-        "lines": [parse_line(answers["line"])],
-    }
-
-
-def _table(title: str, values: dict[str, object]) -> str:
-    # JSON's strings, numbers and lists are valid TOML too
-    return "\n".join(
-        [title, *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()), ""]
+def _show_next(path: Path) -> None:
+    if path == INSTALLED:
+        steps = {
+            "sudo ./install.sh install --offline": "starts the service (archive's folder)",
+            "sudo edge-app lines": "draw the line on the live picture",
+            "sudo edge-app status": "tells whether it counts",
+        }
+    else:
+        steps = {
+            f"edge-app lines --config {path}": "a page on which the line is drawn",
+            f"edge-app run --config {path}": "counts",
+        }
+    print(
+        "\nNext:",
+        *(f"  {command:<{max(map(len, steps))}}  {does}" for command, does in steps.items()),
+        sep="\n",
+        file=sys.stderr,
     )
 
 
-def _source(text: str) -> dict[str, object]:
-    if text == "street":
-        return {"kind": "street"}
-    if "://" in text:
-        return {"kind": "stream", "url": text}
-    if text.startswith("/dev/"):
-        return {"kind": "camera", "device": text}
-    return {"kind": "file", "path": str(Path(text).absolute()), "loop": True}
+# --- the answers
 
 
-def _mqtt(answers: dict[str, str]) -> dict[str, object]:
-    tls = answers["ca"] != "-"
-    host, port = _host_and_port(answers["broker"])
-    files = {"ca_file": answers["ca"] if tls else "", "cert_file": answers["cert"], "key_file": answers["key"]}
-    absolute = {key: str(Path(file).absolute()) for key, file in files.items() if file}
-    login = {"username": answers["username"]} if answers["username"] else {}
-    return {"host": host, "port": int(port or (8883 if tls else 1883)), "tls": tls, **absolute, **login}
+def _asked(arguments: argparse.Namespace, path: Path) -> _Setup:
+    """Return the answers: from the command line, else asked on a terminal, else the defaults.
+
+    Raises ConfigError: for required answers without a terminal to ask on, or a wrong enrolment file.
+    """
+    given = {question.flag: getattr(arguments, question.flag.replace("-", "_")) for question in QUESTIONS}
+    terminal, setup = sys.stdin.isatty(), _Setup()
+    if terminal and given["enrolment"] is None:
+        given["enrolment"] = read_line(f"{QUESTIONS[0].text}:")
+    if given["enrolment"]:
+        _take_over(_enrolment(Path(given["enrolment"]), terminal), setup, given, path)
+    if not terminal:
+        missing = [q.flag for q in QUESTIONS if q.default is None and given[q.flag] is None]
+        if missing:
+            raise ConfigError(*(f"--{flag} is needed where there is no terminal to ask on" for flag in missing))
+        setup.answers = {q.flag: q.default or "" if given[q.flag] is None else given[q.flag] for q in QUESTIONS}
+        return setup
+    for question in QUESTIONS:
+        answer = given[question.flag]
+        if answer is None:
+            cameras = _cameras() if question.flag == "source" else ()
+            answer = ask(question, setup.answers, cameras) if _is_needed(question.flag, setup.answers) else ""
+        setup.answers[question.flag] = answer
+        _follow_up(question.flag, setup)
+    return setup
 
 
-def _host_and_port(broker: str) -> tuple[str, str]:
-    """Return host and port, empty when it is not given. Raises ConfigError: without repeating a login."""
-    if "://" in broker:
-        host, port = _of_url(broker)
-        also = (
-            " (for WebSockets, set mqtt.transport in the file afterwards)" if broker.startswith(("ws", "http")) else ""
-        )
-        raise ConfigError(f"--broker: is a URL; write {host}{f':{port}' if port else ''}{also}")
-    bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", broker)
-    if bracketed or broker.count(":") > 1:  # an IPv6 address
-        host, port = (bracketed[1], bracketed[2] or "") if bracketed else (broker, "")
-    else:
-        host, _, port = broker.partition(":")
-    if not host or (port and not port.isdecimal()) or (broker.endswith(":") and not broker.endswith("::")):
-        raise ConfigError(f"--broker {broker}: must be HOST or HOST:PORT, such as broker.example.org:8883")
-    return host, port
+def _enrolment(file: Path, terminal: bool) -> Enrolment:
+    from edge_app.commands._enrolment import read_enrolment
+
+    password = os.environ.get("EDGE_APP_ENROLMENT_PASSWORD")
+    while True:
+        if password is None and not terminal:
+            raise ConfigError("the password of the enrolment file is needed in EDGE_APP_ENROLMENT_PASSWORD")
+        typed = read_line(f"Password of {file.name}:", secret=True) if password is None else password
+        try:
+            return read_enrolment(file, typed)
+        except ConfigError as error:
+            if not terminal or password is not None or not str(error).startswith("this is not the password"):
+                raise
+            show(f"{error}.")
 
 
-def _of_url(url: str) -> tuple[str, str]:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "HOST", parts.port
-    except ValueError:
-        return "HOST", "PORT"
-    return (f"[{host}]" if ":" in host else host), str(port or "")
+def _take_over(enrolment: Enrolment, setup: _Setup, given: dict[str, str | None], path: Path) -> None:
+    """Answer questions by the enrolment file; an option on the command line goes before it."""
+    folder, name = path.absolute().parent, f"{enrolment.site}.{enrolment.device}"
+    ca, cert = folder / f"{name}.ca.pem", folder / f"{name}.pem"
+    found = (enrolment.site, enrolment.device, enrolment.broker, str(ca), str(cert), "", "")
+    for flag, answer in zip(_ENROLLED, found, strict=True):
+        given[flag] = answer if given[flag] is None else given[flag]
+    setup.files = {ca: enrolment.authority, cert: enrolment.certificate}
+    setup.secrets["mqtt_key"] = enrolment.key
+    show(f"This is {enrolment.site}/{enrolment.device}, and reports to {enrolment.broker}.")
 
 
-def _write(path: Path, text: str) -> None:
-    """Write the configuration in one step, and only when it is valid as the service will read it.
+def _cameras() -> Sequence[FoundCamera]:
+    """Look for cameras and show a numbered list of them."""
+    from edge_app.sources.discovery import found_cameras
 
-    Raises ConfigError: for invalid settings, or when the file cannot be written.
+    show("Looking for cameras ...")
+    cameras = found_cameras()
+    for n, camera in enumerate(cameras, 1):
+        show(f"  {n}  {camera.source}  ({camera.name})")
+    if not cameras:
+        show("  none found on this device, and no ONVIF camera answers in its networks")
+    return cameras
+
+
+def _is_needed(flag: str, answers: Mapping[str, str]) -> bool:
+    """Return False for a login that no camera asks for, a certificate without encryption, a key without one."""
+    if flag == "camera-user":
+        source = answers["source"]
+        return source_table(source)["kind"] == "stream" and "@" not in source
+    if flag == "cert":
+        return answers["ca"] != "-"
+    return flag != "key" or bool(answers["cert"])
+
+
+def _follow_up(flag: str, setup: _Setup) -> None:
+    """Ask what an answer makes necessary: the password of a user, or the stream of a camera at an address."""
+    answers, password = setup.answers, {"camera-user": "source_password", "username": "mqtt_password"}.get(flag)
+    if password and answers[flag] and f"EDGE_APP_{password.upper()}" not in os.environ:
+        setup.secrets[password] = read_line("Its password:", secret=True)
+    if flag == "camera-user" and source_table(answers["source"])["kind"] == "stream":
+        answers["source"] = _stream(answers, setup.secrets.get("source_password", ""))
+
+
+def _stream(answers: dict[str, str], password: str) -> str:
+    """Return the address of the camera's stream: found where only that of the camera is known, and tried."""
+    from edge_app.sources.diagnosis import why_no_server
+    from edge_app.sources.discovery import stream_of
+
+    source, user = answers["source"], answers["camera-user"]
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}" if user else ""
+    if is_address(source):
+        show(f"Asking {source} for its stream ...")
+        found = stream_of(source, login)
+        if found:
+            show(f"  {found}")
+            return found
+        source = f"rtsp://{source}/"
+    url = urlsplit(source)._replace(netloc=f"{login}@{urlsplit(source).netloc}").geturl() if login else source
+    problem = why_no_server(url, 3.0) if source.startswith(("rtsp:", "http:")) else ""
+    if not problem:
+        return source
+    show(problem)
+    question = next(question for question in QUESTIONS if question.flag == "source")
+    return ask(type(question)("source", "Enter keeps it, or another address", source, question.keys), answers)
+
+
+# --- the files
+
+
+def _write(path: Path, setup: _Setup, state: str) -> None:
+    """Write configuration, certificates and secrets, and only when they are valid as the service will read them.
+
+    Raises ConfigError: for invalid settings, or when a file cannot be written.
     """
     from edge_app.config.load import load
     from edge_app.system.files import write_atomic
 
+    tables, places = tables_of(setup.answers, state), _places(path, setup.secrets)
+    for name, file in places.items():
+        if file.parent != credentials_folder(path):  # nobody hands them over there: the configuration names them
+            table, key = ("mqtt", "key_file") if name == "mqtt_key" else (name.split("_")[0], "password_file")
+            tables[table].setdefault(key, str(file))
+    text = toml_of(tables)
     try:
         with _beside(path) as draft:
             draft.write_text(text, "utf-8")
-            load(draft, _service_environment(text, draft.parent))
+            load(draft, _service_environment(text, draft.parent, setup.secrets))
+        for name, file in places.items():
+            write_atomic(file, _with_line_end(setup.secrets[name]), mode=_SECRET)
+        for file, content in setup.files.items():
+            write_atomic(file, content, mode=0o644)
         write_atomic(path, text, mode=_MODE)
         with contextlib.suppress(LookupError, PermissionError):  # the group exists only on an installed device
             shutil.chown(path, group="edge-app")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror}); run as root, or choose --config") from error
+
+
+def _places(path: Path, secrets: Mapping[str, str]) -> dict[str, Path]:
+    """Return where each secret goes: to the credentials of the unit, or beside the configuration without a unit."""
+    folder = credentials_folder(path)
+    beside = {name: path.absolute().with_name(f"{path.stem}.{name}") for name in secrets}
+    return {name: folder / name for name in secrets} if folder.is_dir() else beside
+
+
+def _with_line_end(text: str) -> str:
+    return text if text.endswith("\n") else f"{text}\n"
 
 
 @contextlib.contextmanager
@@ -266,9 +279,10 @@ def _beside(path: Path) -> Iterator[Path]:
         yield Path(folder) / path.name
 
 
-def _service_environment(text: str, folder: Path) -> dict[str, str]:
-    """Return the environment, with a stand-in for the key when the service gets its key as a credential."""
+def _service_environment(text: str, folder: Path, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment, with stand-ins for secrets that the service gets and that are not written yet."""
+    passwords = {f"EDGE_APP_{name.upper()}": text for name, text in secrets.items() if name.endswith("password")}
     if "cert_file" not in text or "key_file" in text:
-        return dict(os.environ)
+        return {**os.environ, **passwords}
     (folder / "mqtt_key").write_text("-\n")
-    return {**os.environ, "CREDENTIALS_DIRECTORY": str(folder)}
+    return {**os.environ, **passwords, "CREDENTIALS_DIRECTORY": str(folder)}

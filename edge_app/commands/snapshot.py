@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from edge_app.commands._options import add_installed_config, installed_config
 from edge_app.errors import ConfigError, SourceEnded, SourceError, StoreError
 from edge_app.system.files import write_atomic
 
@@ -27,7 +28,7 @@ _FIRST_FRAME_S: Final = 15.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", metavar="FILE", help="TOML file; without it the picture is of the rendered street")
+    add_installed_config(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("snapshot.jpg"), metavar="FILE", help="JPEG to write (default: %(default)s)"
     )
@@ -41,7 +42,6 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     Raises ConfigError, PreviewError, SourceError, DetectorError and StoreError.
     """
     from edge_app.config.load import load
-    from edge_app.config.model import Config
     from edge_app.console.terminal import stdout
     from edge_app.drawing.jpeg import jpeg
     from edge_app.preview.snapshot_socket import request_snapshot
@@ -50,7 +50,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
     if arguments.width < 64:
         raise ConfigError("--width: must be at least 64 px")
-    config = load(arguments.config) if arguments.config else Config()
+    config = load(installed_config(arguments.config))
     keep_secret(*config.secrets)
     logs.setup("error")
     annotated, origin = not arguments.plain, "running service"

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edge_app.commands._options import add_installed_config, installed_config
+from edge_app.commands._options import add_installed_config, installed_config, unit_of
 from edge_app.errors import PreviewError
 
 if TYPE_CHECKING:
@@ -53,22 +53,15 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
         print(answer.decode())
     else:
         _print(status)
-    return int(bool(wrong(status)))
+    return int(bool(status.wrong))
 
 
 def _not_running(file: Path, config: Config) -> str:
-    unit = "edge-app" if file.stem == "edge-app" else f"edge-app@{file.stem}"
+    unit = unit_of(file)
     return (
         f"NOT RUNNING: no service uses {config.store.folder.absolute()}. `systemctl status {unit}` says why, "
         f"`sudo systemctl start {unit}` starts it."
     )
-
-
-def wrong(status: DeviceStatus) -> list[str]:
-    """Return what keeps the device from counting and delivering, one sentence each, the gravest first."""
-    found = [status.why_not] if not status.counting else []
-    found += [status.health.problem, *status.health.limits]
-    return list(dict.fromkeys(sentence for sentence in found if sentence))
 
 
 def _print(status: DeviceStatus) -> None:
@@ -78,10 +71,10 @@ def _print(status: DeviceStatus) -> None:
 
     from edge_app.console.terminal import counts_table, stdout
 
-    out, problems = stdout(), wrong(status)
+    out = stdout()
     state = ("counting", "bold green") if status.counting else ("NOT counting", "bold red")
     out.print(Text.assemble((f"{status.site}/{status.device}  ", "bold"), state))
-    for sentence in problems:
+    for sentence in status.wrong:
         out.print(Padding(Text(sentence, style="yellow"), (0, 0, 0, 2)))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)

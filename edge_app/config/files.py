@@ -114,6 +114,8 @@ def why_unreadable(error: Exception) -> str:
         return "no such file; `edge-app config` prints an example to begin with"
     if isinstance(error, IsADirectoryError):
         return "is a folder, not a file"
+    if isinstance(error, PermissionError):
+        return "may not be read by this user: put sudo before the command"
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror}"
     if isinstance(error, UnicodeDecodeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
@@ -12,6 +13,9 @@ from edge_app.config.types import Point
 
 EDGE: Final = 0.02
 """Width of the border, in 0..1 of the frame, in which a line would count vehicles that are only half in the picture."""
+
+SHORTEST: Final = 0.05
+"""Length of a line in 0..1 of the picture below which it is shorter than the smallest car that a detector finds."""
 
 _STEPS: Final = 1000
 """Steps along a line at which it is tried against the masks."""
@@ -50,8 +54,18 @@ def lint(config: Config) -> list[str]:
 
 
 def lint_lines(config: Config) -> list[str]:
-    """Return one sentence for each counting line that will probably miss vehicles: at an edge, or under a mask."""
-    return _lines_at_edge(config) + _masked_lines(config)
+    """Return one sentence for each counting line that will probably miss vehicles: tiny, at an edge, under a mask."""
+    return _tiny_lines(config) + _lines_at_edge(config) + _masked_lines(config)
+
+
+def _tiny_lines(config: Config) -> list[str]:
+    lengths = {line.id: math.dist(line.start, line.end) for line in config.lines}
+    return [
+        f"lines[{name}]: is only {length * 100:.1f} % of the picture long, and vehicles whose centre passes beside it "
+        "are not counted; draw it across all lanes"
+        for name, length in lengths.items()
+        if length < SHORTEST
+    ]
 
 
 def _lines_at_edge(config: Config) -> list[str]:

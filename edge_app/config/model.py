@@ -87,6 +87,10 @@ class DetectorConfig(Table):
     motion: bool = Field(
         default=True, description="Detect only while something moves, and every two seconds; false: in every frame."
     )
+    second_look: bool = Field(
+        default=True,
+        description="Detect in parts around the lines as well, where vehicles at them are small; false: never.",
+    )
 
     @field_validator("weak_score")
     @classmethod
@@ -308,7 +312,7 @@ _COUNTING: Final[Any] = {
         "rotation",
         "frozen_s",
     },
-    "detector": {"score", "weak_score", "same_iou", "any_iou", "region", "motion"},
+    "detector": {"score", "weak_score", "same_iou", "any_iou", "region", "motion", "second_look"},
     "tracker": True,
     "lines": True,
     "counting": True,

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_app.config.candidate import shown
 from edge_app.config.edit import Drawing
 from edge_app.config.load import validated
 from edge_app.config.model import Config
+from edge_app.config.proposal import shown
 
 _PLACEHOLDER = [{"id": "a", "start": [0.1, 0.5], "end": [0.9, 0.5]}]
 
@@ -62,5 +62,7 @@ class PageDraft:
         }
 
     def _line(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        saved = next((one for one in self._tables.get("lines", ()) if one.get("id") == line.get("id")), {})
+        saved: Mapping[str, Any] = next(
+            (one for one in self._tables.get("lines", ()) if one.get("id") == line.get("id")), {}
+        )
         return {key: value for key, value in {**saved, **line}.items() if value not in (None, "")}

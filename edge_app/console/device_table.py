@@ -90,6 +90,10 @@ class DeviceEntry:
         """Return the entry of a line, a new one for an unknown line."""
         return self.lines.setdefault(name, LineEntry(self._keep))
 
+    def named(self, line: str) -> bool:
+        """Return True when a direction of the line has a name of its own."""
+        return any(known.id == line and known.names for known in (self.meta.lines if self.meta else ()))
+
     def names(self, line: str) -> Mapping[Direction, str]:
         """Return the names of the two directions of a line."""
         lines = self.meta.lines if self.meta else ()

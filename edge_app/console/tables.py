@@ -116,8 +116,17 @@ def _devices(devices: DeviceTable, now: datetime, fitted: Columns) -> Renderable
     for (site, name), device in sorted(devices.entries.items()):
         parts += [Text(), device_head(f"{site}/{name}", device, *_device_state(device, now))]
         parts += [Text(f"  {problem}", style="yellow") for problem in problems(device)]
+        told = (name for name in sorted(device.lines) if device.named(name) or len(name) > fitted.line)
+        parts += [_directions(name, device) for name in told]
         parts += [_newest(device, fitted)] if device.lines else []
     return Group(*parts)
+
+
+def _directions(name: str, device: DeviceEntry) -> Text:
+    """Return one line with the whole id of a line and the names of its directions."""
+    names = device.names(name)
+    both = "   ".join(f"{sign} {clean(names[direction])}" for direction, sign in SIGNS.items())
+    return Text(f"  {clean(name)}:  {both}", style="dim", overflow="fold")
 
 
 def _newest(device: DeviceEntry, fitted: Columns) -> Table:

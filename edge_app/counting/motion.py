@@ -9,7 +9,7 @@ noise: Wren et al., "Pfinder", 1997; the fourth power in place of the variance i
 
 When in doubt the answer is that the picture must be searched: before the background is known, after the view changed,
 for a while after the last motion, and once in a while in any case. Pure: no clock, no I/O; times are in seconds and
-lengths in squares of the network's input, so the same values hold at any frame rate and resolution.
+lengths in squares, as many in every picture, so the same values hold at any frame rate and resolution.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge_app.records import FloatArray
+from edge_app.records import FloatArray, Image
 
-SQUARE: Final = 4
-"""Side of a square, px of the network's input; the smallest vehicles that it finds cover two by two."""
+_SQUARES: Final = (128, 72)
+"""Most columns and rows of squares; the smallest vehicles that the network finds cover two by two."""
+_ENOUGH: Final = 4
+"""Rows of px in a square whose mean is as good as that of all."""
 _HOLD_S: Final = 0.5
 """Time, s, for which pictures are searched after the last motion."""
 _BEAT_S: Final = 2.0
@@ -59,14 +61,30 @@ _BRIEF_S: Final = 0.1
 class Seen:
     """A picture as motion sees it: what of it is learnt once it is known whether a vehicle drives there.
 
-    brightness: float32 (h, w), logarithm of the squares' brightness. change: float32 (h, w), how much each square and
-    its neighbours differ from the background. time: s. still: nothing moves, and the picture need not be searched.
+    brightness: float32 (h, w), logarithm of the squares' brightness. change: float32 (h, w), fourth power of how much
+    each square and its neighbours differ from the background. time: s. still: nothing moves, and the picture need not
+    be searched.
     """
 
     brightness: FloatArray
     change: FloatArray
     time: float
     still: bool
+
+
+def squares(image: Image) -> FloatArray:
+    """Return float32 (h, w): the mean brightness, 0..255, of each square of an image, uint8 (H, W, 3) BGR.
+
+    It is taken from the frame itself, so that a frame in which nothing moves is never scaled for the network.
+    """
+    height, width = image.shape[:2]
+    scale = min(_SQUARES[0] / width, _SQUARES[1] / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    grey = cv2.cvtColor(image[::2] if height >= 2 * _ENOUGH * size[1] else image, cv2.COLOR_BGR2GRAY)
+    while grey.shape[1] >= 2 * size[0] and grey.shape[0] >= 2 * size[1]:  # several times as fast as all at once
+        grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    means: FloatArray = cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return means
 
 
 class Motion:
@@ -87,7 +105,7 @@ class Motion:
         brightness = np.log(squares + np.float32(_DARK))
         if brightness.shape != self._background.shape:
             self._begin(brightness, time)
-        change = self._lasting(self._difference(brightness), time)
+        change = np.square(np.square(self._lasting(self._difference(brightness), time)))
         if self._usual_s < _LEARN_S or self._moves(change):
             self._moved_at = time
         still = time - self._moved_at > _HOLD_S and 0 <= time - self._searched_at < _BEAT_S
@@ -105,19 +123,20 @@ class Motion:
             return
         elapsed, self._learnt_at = max(0.0, seen.time - self._learnt_at), seen.time
         follow = np.float32(_share(elapsed, min(_BACKGROUND_S, self._background_s)))
-        self._background += follow * _outside(vehicles, seen.change.shape) * (seen.brightness - self._background)
+        step = follow * (seen.brightness - self._background)
+        self._background += step * _outside(vehicles, step.shape) if len(vehicles) else step
         self._background_s += elapsed
         if not len(vehicles):
-            most = np.minimum(seen.change**4, _MOTION**4 * self._usual)
+            most = np.minimum(seen.change, np.float32(_MOTION**4) * self._usual)
             self._usual += np.float32(_share(elapsed, min(_USUAL_S, self._usual_s))) * (most - self._usual)
             np.maximum(self._usual, _LEAST**4, out=self._usual)
             self._usual_s += elapsed
 
     def _moves(self, change: FloatArray) -> bool:
         """Return whether a change is motion: far from usual in one place, or everywhere."""
-        strongest = _parts(change**4 / self._usual).max(axis=1) ** 0.25
-        common = float(np.median(strongest))
-        return common > _EVERYWHERE or float(strongest.max()) > max(_MOTION, _APART * common)
+        strongest = np.sort(_parts(change / self._usual).max(axis=1) ** 0.25).tolist()
+        common = (strongest[_PARTS**2 // 2 - 1] + strongest[_PARTS**2 // 2]) / 2
+        return bool(common > _EVERYWHERE or strongest[-1] > max(_MOTION, _APART * common))
 
     def _begin(self, brightness: FloatArray, time: float) -> None:
         self._background, self._before = brightness.copy(), np.zeros_like(brightness)

@@ -3,10 +3,12 @@
 A frame is prepared and counted in the thread of the pipeline, and in between an engine detects in it, perhaps in
 another thread: `stages` lets the engines work on some frames while others are prepared and counted.
 
-A frame in which nothing moves goes without the engine: it is still. Whether a frame is, is decided twice. When it is
-prepared, `motion` compares it with the background. When its turn to be counted comes, the tracker may know of a vehicle
-on its way, and then the engine must see the frame after all. Both depend on the frames before alone, never on how fast
-an engine is, so that the same frames give the same crossings.
+A frame in which nothing moves goes without the engine: it is still, and is not even scaled for it. Whether a frame is,
+is decided twice. When it is prepared, `motion` compares it with the background. When its turn to be counted comes, the
+tracker may know of a vehicle on its way, and then the engine must see the frame after all. Both depend on the frames
+before alone, never on how fast an engine is, so that the same frames give the same crossings.
+
+Where vehicles at the lines are small, an engine also sees the parts of the frame around them (`second_look`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ import numpy as np
 
 from edge_app.counting.line_counter import LineCounter
 from edge_app.counting.looks import Looks
-from edge_app.counting.motion import SQUARE, Motion, Seen
+from edge_app.counting.motion import Motion, Seen, squares
+from edge_app.counting.second_look import Box, SecondLook, merged
 from edge_app.counting.stage_times import StageTimes
 from edge_app.counting.strides import Strides
 from edge_app.counting.tracker import Tracker
@@ -35,6 +38,7 @@ from edge_app.records import (
     FloatArray,
     Frame,
     FrameResult,
+    Image,
     Line,
     LineCrossing,
     Region,
@@ -45,7 +49,7 @@ from edge_app.records import (
 _INDEX_S = 10.0
 """Longest time, s, between a crossing and its confirmation."""
 
-COUNTING_REVISION: Final = 3
+COUNTING_REVISION: Final = 4
 """Raised whenever detector handling, tracker or line counters count the same pictures differently: intervals counted by
 another revision are told apart by their `config`."""
 
@@ -59,18 +63,20 @@ for so many in any case keeps what `motion` learns independent of the number and
 class PreparedFrame:
     """A frame between the stages: given to an engine in one thread, then counted in another.
 
-    picture: input of the engine. corner: x, y px of the frame at which the picture begins.
-    spent: s of work for its detections so far. number: of this frame, from 0. seen: what moves in it; None where that
-    is not asked. outputs: of the engine, None before, and for a frame that goes without it.
+    box: x0, y0, x1, y1 px, the part of the frame that is watched. number: of this frame, from 0. seen: what moves in
+    it; None where that is not asked. parts: of the frame, seen at full detail as well. pictures: inputs of the engine,
+    that of `box` and of each part; none before, and for a frame that goes without it. outputs: of the engine, likewise.
+    spent: s of work for its detections so far.
     """
 
     frame: Frame
-    picture: Picture
-    corner: tuple[int, int]
-    spent: float
+    box: Box
     number: int
     seen: Seen | None = None
-    outputs: Outputs | None = None
+    parts: tuple[Box, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    outputs: tuple[Outputs, ...] = ()
+    spent: float = 0.0
 
     @property
     def still(self) -> bool:
@@ -78,9 +84,9 @@ class PreparedFrame:
         return self.seen is not None and self.seen.still
 
     def infer(self, engine: Engine) -> None:
-        """Let an engine detect in the picture. Raises DetectorError."""
+        """Let an engine detect in the pictures, which the pipeline must have scaled. Raises DetectorError."""
         began = perf_counter()
-        self.outputs = engine.infer(self.picture)
+        self.outputs = tuple(engine.infer(picture) for picture in self.pictures)
         self.spent += perf_counter() - began
 
 
@@ -100,6 +106,7 @@ class Pipeline:
     band: half-width of the dead band around a line, in box extents across the line.
     region: the only part of the frame that the detector receives, so that vehicles are larger; None for all of it.
     motion: tells which frames are still; None lets the engines see every frame.
+    second_look: tells which parts are to be seen at full detail as well; None for none.
     """
 
     def __init__(
@@ -112,10 +119,11 @@ class Pipeline:
         band: float,
         region: Region | None = None,
         motion: Motion | None = None,
+        second_look: SecondLook | None = None,
     ) -> None:
         self.detector, self._tracker, self._lines = detector, tracker, tuple(lines)
         self._counted = frozenset(classes)
-        self._band, self._region, self._motion = band, region, motion
+        self._band, self._region, self._motion, self._second_look = band, region, motion, second_look
         self._lessons: deque[_Lesson] = deque()
         self._prepared = 0
         self._newest = Detections.empty()
@@ -140,23 +148,34 @@ class Pipeline:
         """Take one frame through all steps in this thread: `prepare`, `infer`, `count`. Raises DetectorError."""
         prepared = self.prepare(frame)
         if self.must_infer(prepared):
+            self.scale(prepared)
             prepared.infer(self.detector.engines[0])
         return self.count(prepared)
 
     def prepare(self, frame: Frame) -> PreparedFrame:
-        """Cut and scale a frame to the input of an engine, and look for motion in it; call it in order of the frames.
+        """Look for motion in a frame; call it in order of the frames.
 
         At most _LAG frames may be prepared and not counted yet.
         """
-        began = perf_counter()
-        x0, y0, x1, y1 = region_px(self._region, frame.size)
-        uncut = (x0, y0, x1, y1) == (0, 0, *frame.size)
-        picture = self.detector.prepare(frame.image if uncut else frame.image[y0:y1, x0:x1])
-        prepared = PreparedFrame(frame, picture, (x0, y0), perf_counter() - began, self._prepared)
+        prepared = PreparedFrame(frame, region_px(self._region, frame.size), self._prepared)
         self._prepared += 1
         if self._motion is not None:
             self._look_for_motion(prepared, self._motion)
+        if self._second_look is not None:
+            prepared.parts = self._second_look.parts(prepared.box, frame.size, prepared.number - _LAG)
         return prepared
+
+    def scale(self, prepared: PreparedFrame, *, once: bool = False) -> None:
+        """Cut and scale a frame to the input of an engine: only one that an engine is to see needs it.
+
+        once: leave the parts out, since no engine has the time for them.
+        """
+        began = perf_counter()
+        prepared.parts = () if once else prepared.parts
+        prepared.pictures = tuple(
+            self.detector.prepare(_cut(prepared.frame, box)) for box in (prepared.box, *prepared.parts)
+        )
+        prepared.spent += perf_counter() - began
 
     def must_infer(self, prepared: PreparedFrame) -> bool:
         """Return whether an engine must see a frame before it is counted; call it when all before it are counted.
@@ -173,7 +192,7 @@ class Pipeline:
         if frame.size != self._size:
             self._build_line_counters(frame.size)
         began = perf_counter()
-        searched = prepared.outputs is not None
+        searched = bool(prepared.outputs)
         if searched:
             self._newest = self._detections(prepared)
         detections = self._newest
@@ -198,16 +217,20 @@ class Pipeline:
             lesson = self._lessons.popleft()
             later = (one.vehicles for one in self._lessons if one.number <= prepared.number - _LAG)
             motion.learn(lesson.seen, np.concatenate([lesson.vehicles, *later]))
-        prepared.seen = motion.look(prepared.picture.brightness(SQUARE), prepared.frame.monotonic)
+        prepared.seen = motion.look(squares(_cut(prepared.frame, prepared.box)), prepared.frame.monotonic)
         self.times.add("motion", perf_counter() - began)
 
     def _note_vehicles(self, prepared: PreparedFrame) -> None:
-        """Keep what a counted frame teaches about the background: what no vehicle in motion covers."""
-        if prepared.seen is None:
-            return
-        driving = self._tracker.driving() - np.tile(prepared.corner, 2).astype(np.float32)
-        squares = prepared.picture.to_input(driving) / np.float32(SQUARE)
-        self._lessons.append(_Lesson(prepared.number, prepared.seen, squares))
+        """Keep what a counted frame teaches: the background that no vehicle in motion covers, and vehicles' sizes."""
+        driving, x0, y0 = self._tracker.driving(), *prepared.box[:2]
+        if self._second_look is not None and prepared.outputs:
+            scale = prepared.pictures[0].scale
+            self._second_look.note(prepared.number, driving, prepared.frame.size, scale)
+        if prepared.seen is not None:
+            height, width = prepared.seen.change.shape
+            squares_per_px = width / (prepared.box[2] - x0), height / (prepared.box[3] - y0)
+            vehicles = (driving - np.array([x0, y0] * 2, np.float32)) * np.array(squares_per_px * 2, np.float32)
+            self._lessons.append(_Lesson(prepared.number, prepared.seen, vehicles))
 
     def _build_line_counters(self, size: tuple[int, int]) -> None:
         """Place the lines in px: they are given in parts of the frame, and a camera may return with another size."""
@@ -225,11 +248,13 @@ class Pipeline:
 
     def _detections(self, prepared: PreparedFrame) -> Detections:
         """Decode the outputs of the engine into boxes in px of the frame."""
-        assert prepared.outputs is not None
-        found = self.detector.decode(prepared.picture, prepared.outputs)
-        if prepared.corner == (0, 0):
-            return found
-        return Detections(found.boxes + np.tile(prepared.corner, 2).astype(np.float32), found.scores, found.classes)
+        whole, *looks = (
+            _moved(self.detector.decode(picture, outputs), box)
+            for picture, outputs, box in zip(
+                prepared.pictures, prepared.outputs, (prepared.box, *prepared.parts), strict=True
+            )
+        )
+        return merged(whole, looks, prepared.parts, prepared.box) if looks else whole
 
     def _crossings(self, frame: Frame, tracks: Tracks) -> tuple[Crossing, ...]:
         """Return the crossings of counted classes that this frame confirms, in the order of the lines."""
@@ -262,3 +287,16 @@ class Pipeline:
             direction=DIRECTIONS[found.direction],
             score=float(tracks.scores[found.row]),
         )
+
+
+def _cut(frame: Frame, box: Box) -> Image:
+    """Return a part of a frame, uint8 (H, W, 3) BGR."""
+    x0, y0, x1, y1 = box
+    return frame.image if box == (0, 0, *frame.size) else frame.image[y0:y1, x0:x1]
+
+
+def _moved(found: Detections, box: Box) -> Detections:
+    """Return detections in a part of a frame in px of the frame."""
+    if box[:2] == (0, 0):
+        return found
+    return Detections(found.boxes + np.tile(box[:2], 2).astype(np.float32), found.scores, found.classes)

@@ -43,7 +43,7 @@ class _Job:
     @property
     def is_unseen(self) -> bool:
         """True for a frame that no engine has had."""
-        return self.fault is None and self.prepared.outputs is None
+        return self.fault is None and not self.prepared.outputs
 
 
 class Stages:
@@ -51,7 +51,8 @@ class Stages:
 
     One thread calls `next`; the builder of this object starts and joins the `workers`.
     failed: called when a worker itself dies; an exception of an engine comes out of `next` instead.
-    load_all: load all engines at once, as for a recording, which is counted as fast as they can.
+    load_all: load all engines at once, as for a recording, which is counted as fast as they can. Without it a frame
+    that finds an engine at work is seen once, without its parts.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Stages:
         self._frames, self._pipeline = frames, pipeline
         engines = pipeline.detector.engines
         self._called = [threading.Event() for _ in engines]
-        self._busy = 0
+        self._busy, self._live = 0, not load_all
         self._closed = False
         self._todo: SimpleQueue[_Job | None] = SimpleQueue()
         self._in_progress: deque[_Job] = deque()
@@ -135,7 +136,9 @@ class Stages:
             self._infer(job)
 
     def _infer(self, job: _Job) -> None:
-        self._busy = self._busy + 1 if any(not other.done for other in self._in_progress) else 0
+        behind = any(not other.done for other in self._in_progress)
+        self._pipeline.scale(job.prepared, once=behind and self._live)
+        self._busy = self._busy + 1 if behind else 0
         if self._busy >= _ALWAYS_BUSY:
             self._call_engine()
         job.done = False

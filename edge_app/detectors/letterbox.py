@@ -31,19 +31,6 @@ class Picture:
         scaled: FloatArray = shifted / np.float32(self.scale)
         return scaled.clip(0, np.array([self.width, self.height, self.width, self.height], np.float32))
 
-    def to_input(self, boxes: FloatArray) -> FloatArray:
-        """Return boxes, float32 (N, 4) px of the original, in px of the input."""
-        moved: FloatArray = boxes * np.float32(self.scale)
-        moved += np.array([self.left, self.top, self.left, self.top], np.float32)
-        return moved
-
-    def brightness(self, side: int) -> FloatArray:
-        """Return float32 (h / side, w / side), 0..255: the mean brightness of each square of `side` px of the input."""
-        height, width = self.pixels.shape[1] // side, self.pixels.shape[2] // side
-        squares = cv2.resize(self.pixels[0], (width, height), interpolation=cv2.INTER_AREA)
-        grey: FloatArray = cv2.cvtColor(squares, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        return grey
-
 
 def letterbox(image: Image, width: int, height: int, pad: int, detail: float = 1.0) -> Picture:
     """Return an image, uint8 (H, W, 3) BGR of any size, in an input of `width` x `height` px, centred on grey `pad`.

@@ -1,52 +1,127 @@
-"""Write a counted recording as a video for people: overlay on every frame, running totals, lines that light up."""
+"""Draw a counted recording for people: a video with overlay and closing card, and one picture of it.
+
+Everything is drawn after all is counted: only then it is known in which corner the panel hides least of the traffic.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import Final
+
+import cv2
 
 from edge_app.counting.running_totals import RunningTotals
-from edge_app.drawing.overlay import LineGlow, Trails, draw
+from edge_app.drawing.overlay import LineGlow, Trails, closing_card, draw, emptiest_corner
+from edge_app.drawing.panel_place import TrafficMap
+from edge_app.drawing.result_log import ResultLog
 from edge_app.drawing.video_file import VideoOut
-from edge_app.records import FrameResult, Line
+from edge_app.errors import SourceError
+from edge_app.records import Frame, FrameResult, Image, Line
+from edge_app.system.files import write_atomic
+
+_CARD_S: Final = 4.0
+"""Time for which the closing card is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """Texts of a recording. title: what it is. clock: returns the time of day, or since the start, for s since then."""
+
+    title: str
+    clock: Callable[[float], str]
+
+    def span(self, seconds: float) -> str:
+        """Return begin and end of what was counted. seconds: since the start."""
+        begin, end = self.clock(0.0), self.clock(seconds)
+        day, _, _time = begin.rpartition(" ")
+        return f"{begin} to {end.removeprefix(f'{day} ')}"  # the day only once
 
 
 class Annotator:
-    """Annotated video of the results of a recording.
+    """Collects the results of a recording, and draws them when they are complete.
 
-    A context manager: the file is complete when it ends.
-    path: the video, opened with the first frame and of its size. fps: frames per second of the recording.
-    Raises SourceError: when the video cannot be written.
+    video, thumbnail: files to write, None for none. Raises SourceError: when there is no room for temporary files.
     """
 
-    def __init__(self, path: Path, fps: float, lines: Sequence[Line], classes: Sequence[str]) -> None:
-        self._path, self._fps, self._lines = path, fps, lines
-        self._video: VideoOut | None = None
-        self._trails, self._glow = Trails(), LineGlow()
-        self._totals = RunningTotals(lines, classes)
+    def __init__(
+        self,
+        video: Path | None,
+        thumbnail: Path | None,
+        lines: Sequence[Line],
+        classes: Sequence[str],
+        captions: Captions,
+    ) -> None:
+        self._video, self._thumbnail, self._lines, self._classes = video, thumbnail, lines, classes
+        self._captions, self._log, self._traffic = captions, ResultLog(), TrafficMap()
+        self._final = RunningTotals(lines, classes)
+        self._fullest, self._shown, self._end = (0, 0.0), 0, 0.0
 
-    def write(self, result: FrameResult) -> None:
-        """Draw one result and append it to the video."""
-        frame, tracks = result.frame, result.tracks
-        self._totals.add(result.crossings)
-        self._glow.add(result.crossings, frame.monotonic)
-        if self._video is None:
-            self._video = VideoOut(self._path, self._fps, frame.size)
-        self._trails.add(tracks, frame.monotonic)
-        clock = f"{int(frame.monotonic) // 60}:{frame.monotonic % 60:04.1f}"
-        glow, totals = self._glow.at(frame.monotonic), self._totals.by_line
-        self._video.write(draw(frame.image, tracks, self._lines, totals, self._trails, clock=clock, glow=glow))
+    def observe(self, result: FrameResult) -> None:
+        """Keep the result of the next frame. Raises SourceError: when there is no room for temporary files."""
+        self._log.add(result)
+        self._traffic.add(result.tracks.boxes, result.frame.size)
+        self._final.add(result.crossings)
+        self._end = result.frame.monotonic
+        boxes = result.tracks.boxes[result.tracks.seen]
+        fullest = len(boxes), float(((boxes[:, 2:] - boxes[:, :2]).prod(axis=1)).sum())
+        if fullest > self._fullest:  # most vehicles, and of such frames the one in which they are largest
+            self._fullest, self._shown = fullest, result.frame.index
+
+    def draw(self, frames: Iterable[Frame], fps: float, step: Callable[[], None]) -> None:
+        """Draw the frames of the recording, read once more. step: called after each.
+
+        Raises SourceError: when a file cannot be written.
+        """
+        video: VideoOut | None = None
+        card: Image | None = None
+        try:
+            for frame, picture in self._pictures(frames):
+                if self._video is not None:
+                    video = video or VideoOut(self._video, fps, frame.size)
+                    video.write(picture)
+                if self._thumbnail is not None and frame.index == self._shown:
+                    self._write_thumbnail(self._thumbnail, picture)
+                card = frame.image
+                step()
+            if video is not None and card is not None:
+                card = closing_card(card, self._lines, self._final.by_line, **self._texts(self._end))
+                for _ in range(round(_CARD_S * fps)):
+                    video.write(card)
+        finally:
+            self.close()
+            if video is not None:
+                video.close()
 
     def close(self) -> None:
-        """Complete the file. Raises SourceError: when it could not be written."""
-        if self._video is not None:
-            self._video.close()
+        self._log.close()
 
-    def __enter__(self) -> Annotator:
-        return self
+    def _pictures(self, frames: Iterable[Frame]) -> Iterable[tuple[Frame, Image]]:
+        trails, glow, totals, corner = Trails(), LineGlow(), RunningTotals(self._lines, self._classes), None
+        for frame, (index, tracks, crossings) in zip(frames, self._log, strict=False):
+            if frame.index != index:
+                raise SourceError("the recording has changed while it was counted: no video of it can be drawn")
+            now = frame.monotonic
+            texts = {"title": self._captions.title, "clock": self._captions.clock(now)}
+            corner = corner or emptiest_corner(frame.size, self._lines, self._final.by_line, self._traffic, **texts)
+            totals.add(crossings)
+            glow.add(crossings, now)
+            trails.add(tracks, now)
+            lit = glow.at(now)
+            yield (
+                frame,
+                draw(frame.image, tracks, self._lines, totals.by_line, trails, glow=lit, corner=corner, **texts),
+            )
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def _texts(self, end: float) -> dict[str, str]:
+        return {"title": self._captions.title, "clock": self._captions.span(end)}
+
+    def _write_thumbnail(self, path: Path, picture: Image) -> None:
+        try:
+            ok, encoded = cv2.imencode(path.suffix, picture)
+            if not ok:
+                raise SourceError(f"cannot write {path}: it cannot be encoded")
+            write_atomic(path, encoded.tobytes())
+        except OSError as error:
+            raise SourceError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.drawing import shapes, totals_panel
+from edge_app.drawing.panel_place import CORNERS, Corner, TrafficMap, corner_box
 from edge_app.drawing.shapes import DARK, LIGHT, Colour
-from edge_app.drawing.totals_panel import Row
+from edge_app.drawing.totals_panel import Layout, Row
 from edge_app.records import DIRECTIONS, LABELS, Counts, Crossing, Direction, FloatArray, Image, Line, Tracks
 
 COLOURS: Final[Mapping[str, Colour]] = {
@@ -27,6 +28,8 @@ COLOURS: Final[Mapping[str, Colour]] = {
     "person": (200, 200, 200),
 }
 _GLOW: Final[Colour] = (120, 235, 140)
+_LARGEST_CARD, _LEAST_CARD = 2.0, 0.3
+"""Scales of the closing card: as that of the panel, and below which nothing can be read."""
 _SIGNS: Final[Mapping[Direction, int]] = {"left_to_right": 1, "right_to_left": -1}
 Totals: TypeAlias = Mapping[str, Counts]
 """Mapping line id -> class -> direction -> n."""
@@ -95,11 +98,14 @@ def draw(
     clock: str = "",
     notes: Sequence[str] = (),
     glow: Mapping[str, float] | None = None,
+    title: str = "",
+    corner: Corner | None = None,
 ) -> Image:
     """Return a new picture of the same size with everything drawn on it.
 
     image: uint8 (H, W, 3), BGR. tracks, trails: in px of it. totals: line id -> class -> direction -> n.
-    clock, notes: short texts above the table. glow: line id -> brightness of the line, 0..1.
+    title, clock, notes: short texts above the table. glow: line id -> brightness of the line, 0..1. corner: of the
+    table; without one, that furthest from the lines.
     """
     canvas: Image = image.copy()
     scale = _scale_of(image)
@@ -111,7 +117,9 @@ def draw(
         _draw_vehicle(canvas, tracks, row, scale)
     for line in lines:
         _draw_directions(canvas, line, totals.get(line.id, {}), scale)
-    _draw_panel(canvas, lines, totals, [Row(clock, bold=True)] * bool(clock) + [Row(note) for note in notes], scale)
+    rows = panel_rows(lines, totals, _towards_of(canvas, lines), title=title, clock=clock, notes=notes)
+    if rows:
+        totals_panel.draw(canvas, rows, _points_along(canvas, lines), scale, corner)
     return canvas
 
 
@@ -232,13 +240,74 @@ def _draw_sign(canvas: Image, text: str, at: NDArray[np.float64], towards: NDArr
     shapes.write(canvas, text, x + pad, y + pad + height, height, DARK, bold=True)
 
 
-def _draw_panel(canvas: Image, lines: Sequence[Line], totals: Totals, head: Sequence[Row], scale: float) -> None:
-    rows = list(head)
-    for line in lines:
-        towards = [_towards(canvas, line, direction) for direction in DIRECTIONS]
-        rows += totals_panel.rows_of(line, totals.get(line.id, {}), towards, COLOURS)
-    if rows:
-        along = np.linspace(0, 1, 16)[:, None]
-        ends = [_ends(canvas, line) for line in lines]
-        avoid = np.concatenate([a + (b - a) * along for a, b in ends]) if ends else np.empty((0, 2))
-        totals_panel.draw(canvas, rows, avoid, scale)
+def panel_rows(
+    lines: Sequence[Line],
+    totals: Totals,
+    towards: Sequence[Sequence[NDArray[np.float64]]],
+    *,
+    title: str = "",
+    clock: str = "",
+    notes: Sequence[str] = (),
+    both: bool = False,
+) -> list[Row]:
+    """Return the rows of the panel.
+
+    towards: of each line, unit vectors of DIRECTIONS in the picture. both: with a column for both directions.
+    """
+    head = [Row(text, bold=True) for text in (title, clock) if text]
+    if title and clock:
+        head[1] = Row(clock)
+    rows = [*head, *(Row(note) for note in notes)]
+    for line, directions in zip(lines, towards, strict=True):
+        rows += totals_panel.rows_of(line, totals.get(line.id, {}), directions, COLOURS, both=both)
+    return rows
+
+
+def _towards_of(canvas: Image, lines: Sequence[Line]) -> list[list[NDArray[np.float64]]]:
+    return [[_towards(canvas, line, direction) for direction in DIRECTIONS] for line in lines]
+
+
+def _points_along(canvas: Image, lines: Sequence[Line]) -> NDArray[np.float64]:
+    along = np.linspace(0, 1, 16)[:, None]
+    ends = [_ends(canvas, line) for line in lines]
+    return np.concatenate([a + (b - a) * along for a, b in ends]) if ends else np.empty((0, 2))
+
+
+def emptiest_corner(
+    size: tuple[int, int], lines: Sequence[Line], totals: Totals, traffic: TrafficMap, *, title: str, clock: str
+) -> Corner:
+    """Return the corner in which the panel hides least of the traffic; of equal ones that furthest from the lines.
+
+    size: width and height of the pictures, px. totals: those of the end, which take most room. clock: a longest one.
+    """
+    canvas = np.empty((size[1], size[0], 3), np.uint8)
+    scale, towards = _scale_of(canvas), _towards_of(canvas, lines)
+    sizes = totals_panel.layout_of(panel_rows(lines, totals, towards, title=title, clock=clock), scale)
+    points = _points_along(canvas, lines)
+
+    def worth(corner: Corner) -> tuple[float, float]:
+        box = corner_box(corner, size, (sizes.width, sizes.height), sizes.pad)
+        return -traffic.hidden(box, size), totals_panel.distance(points, box) if len(points) else 0.0
+
+    return max(CORNERS, key=worth)
+
+
+def closing_card(image: Image, lines: Sequence[Line], totals: Totals, *, title: str, clock: str) -> Image:
+    """Return a picture with the totals in its middle, as large as they fit, in front of `image` out of focus.
+
+    image: uint8 (H, W, 3) BGR. title, clock: what was counted, and when.
+    """
+    canvas: Image = image.copy()
+    size = canvas.shape[1], canvas.shape[0]
+    shapes.blur(canvas, (0, 0, *size), radius=0, grain=max(2, size[1] // 24))
+    rows = panel_rows(lines, totals, _towards_of(canvas, lines), title=title, clock=clock, both=True)
+    scale = _scale_of(canvas) * _LARGEST_CARD
+    while not _fits(sizes := totals_panel.layout_of(rows, scale), size) and scale > _LEAST_CARD:
+        scale *= 0.9
+    left, top = (size[0] - sizes.width) // 2, (size[1] - sizes.height) // 2
+    totals_panel.draw_at(canvas, rows, (left, top, left + sizes.width, top + sizes.height), sizes, scale)
+    return canvas
+
+
+def _fits(sizes: Layout, size: tuple[int, int]) -> bool:
+    return sizes.width <= 0.9 * size[0] and sizes.height <= 0.9 * size[1]

@@ -6,6 +6,7 @@ out.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -22,6 +23,10 @@ Box: TypeAlias = tuple[int, int, int, int]
 
 DARK: Final[Colour] = (28, 22, 18)
 LIGHT: Final[Colour] = (246, 246, 242)
+_LETTERS: Final = str.maketrans(
+    {"ß": "ss", "đ": "d", "Đ": "D", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "ł": "l", "Ł": "L", "\u2013": "-"}
+)
+"""Letters that are no letter of ASCII with an accent."""
 _SHIFT: Final = 4
 """Fractional bits of coordinates: without them slow objects would jump from pixel to pixel."""
 
@@ -100,14 +105,25 @@ def arrow(image: Image, tail: ArrayLike, tip: ArrayLike, colour: Colour, thickne
     cv2.fillPoly(image, [_fixed(outline)], colour, cv2.LINE_AA, _SHIFT)
 
 
+def plain_letters(text: str) -> str:
+    """Return a text in the letters that OpenCV's fonts have, those of ASCII: without accents, "Süden" as "Suden"."""
+    if text.isascii():
+        return text
+    decomposed = unicodedata.normalize("NFKD", text.translate(_LETTERS))
+    return "".join(c if c.isascii() else "?" for c in decomposed if not unicodedata.combining(c))
+
+
 def text_width(text: str, height: int, *, bold: bool = False) -> int:
     """Return the width, px, of a text whose capitals are `height` px high."""
-    return int(cv2.getTextSize(text, _face(bold), _scale(height, bold), 1)[0][0])
+    return int(cv2.getTextSize(plain_letters(text), _face(bold), _scale(height, bold), 1)[0][0])
 
 
 def write(image: Image, text: str, x: int, base: int, height: int, colour: Colour, *, bold: bool = False) -> None:
     """Write a text from x on, on the base line at y = base, with capitals `height` px high."""
-    cv2.putText(image, text, (x, base), _face(bold), _scale(height, bold), colour, 1, cv2.LINE_AA)
+    thickness = max(1, height // 10)  # else large letters would be hairlines
+    scale = _scale(height - 2 * (thickness - 1), bold)
+    base -= thickness - 1
+    cv2.putText(image, plain_letters(text), (x, base), _face(bold), scale, colour, thickness, cv2.LINE_AA)
 
 
 def _face(bold: bool) -> int:

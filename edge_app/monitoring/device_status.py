@@ -19,7 +19,7 @@ from edge_app.system.redaction import redacted
 
 _FRESH_S: Final = 10.0
 """A device that has processed no frame for so long is not counting."""
-_RATE_S: Final = 10.0
+_RATE_S: Final = 5.0
 
 
 class IntervalStatus(Payload):
@@ -64,6 +64,12 @@ class DeviceStatus(Payload):
     certificates: Mapping[str, datetime] = Field(default_factory=dict)
     lines: Sequence[LineStatus]
     health: Health
+
+    @property
+    def wrong(self) -> list[str]:
+        """Return what keeps the device from counting and delivering, one sentence each, the gravest first."""
+        found = [*([] if self.counting else [self.why_not]), self.health.problem, *self.health.limits]
+        return list(dict.fromkeys(sentence for sentence in found if sentence))
 
 
 class StatusReport:

@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 
 from edge_app.counting.line_counter import LineCounter
-from edge_app.counting.motion import SQUARE, Motion
+from edge_app.counting.motion import Motion, squares
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.stage_times import Percentiles, StageTimes
 from edge_app.counting.tracker import Tracker
@@ -48,6 +48,7 @@ STREET_S: Final = 10.0
 """Length of the recorded street, s."""
 _WARM_UP_S: Final = 0.2
 _STILL_FRAMES: Final = 200
+_PART_FRAMES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Throughput:
     stages: times of the frames; "latency" is from the slot to the crossings.
     crowd: times of tracking and counting CROWD vehicles together.
     still: times of a frame in which nothing moves, after decoding.
+    part: times of a second look at one part of a frame.
     rss_mb: resident memory of the pipeline alone, MB of 10^6 bytes.
     """
 
@@ -74,6 +76,7 @@ class Throughput:
     stages: Mapping[str, Percentiles]
     crowd: Percentiles
     still: Percentiles
+    part: Percentiles
     rss_mb: float
 
 
@@ -132,7 +135,8 @@ def measure(
         side_by_side_ratio=median(a / b for a, b in zip(turns.pipeline, turns.side_by_side, strict=True)),
         stages=pipeline.times.percentiles(),
         crowd=crowd(),
-        still=still((source.status.width, source.status.height), detector),
+        still=still((source.status.width, source.status.height)),
+        part=part((source.status.width, source.status.height), detector),
         rss_mb=rss,
     )
 
@@ -209,16 +213,25 @@ def crowd() -> Percentiles:
     return times.percentiles()["crowd"]
 
 
-def still(size: tuple[int, int], detector: TfliteDetector) -> Percentiles:
-    """Return the times, ms, of preparing frames of this width and height, px, and of looking for motion in them."""
+def still(size: tuple[int, int]) -> Percentiles:
+    """Return the times, ms, of looking for motion in frames of this width and height, px."""
     random, motion, times = np.random.default_rng(1), Motion(), StageTimes()
     image = random.integers(0, 255, (size[1], size[0], 3), np.uint8)
     for index in range(_STILL_FRAMES):
         began = perf_counter()
-        squares = detector.prepare(image).brightness(SQUARE)
-        motion.learn(motion.look(squares, index / _CROWD_RATE), np.empty((0, 4), np.float32))
+        motion.learn(motion.look(squares(image), index / _CROWD_RATE), np.empty((0, 4), np.float32))
         times.add("still", perf_counter() - began)
     return times.percentiles()["still"]
+
+
+def part(size: tuple[int, int], detector: TfliteDetector) -> Percentiles:
+    """Return the times, ms, of one engine for a part, half as wide and high, of frames of this width and height, px."""
+    image, times = np.full((size[1] // 2, size[0] // 2, 3), 128, np.uint8), StageTimes()
+    for _ in range(_PART_FRAMES):
+        began = perf_counter()
+        detector.detect(image)
+        times.add("part", perf_counter() - began)
+    return times.percentiles()["part"]
 
 
 def _crowd_detections() -> Iterator[Detections]:

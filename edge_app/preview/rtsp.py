@@ -1,18 +1,22 @@
 """Serve live pictures over RTSP with gst-rtsp-server: the only module of the preview that knows GStreamer.
 
 Pictures are pushed at the rate of whoever draws them, and never wait: a viewer that is slow, frozen or dead loses
-pictures of its own only. While nobody watches, nothing is encoded and no picture is requested. Only RTP within the RTSP
-connection is offered: it passes firewalls and ssh tunnels, and the end of a viewer is noticed at once.
+pictures of its own only. While nobody watches, nothing is encoded and no picture is requested. On loopback, where ssh
+tunnels end, only RTP within the RTSP connection is offered: a viewer that asks for UDP first would wait in vain at the
+other end of the tunnel. In a network it may be UDP too.
 """
 
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any, Final
+from urllib.parse import quote
 
 from edge_app.errors import PreviewError
 from edge_app.records import Image
@@ -101,6 +105,17 @@ def choose_encoder(wanted: str = "auto") -> str:
     raise PreviewError(f"preview: there is no H.264 encoder ({', '.join(names)}); apt install {PACKAGES}")
 
 
+def viewer_command(address: str, port: int, username: str | None) -> str:
+    """Return the command that shows the annotated stream, to be typed where the viewer is.
+
+    address, port: where the server listens. username: None without a login; the password is to be filled in.
+    """
+    own = ip_address(address)
+    host = socket.gethostname() if own.is_unspecified else f"[{address}]" if own.version == 6 else address
+    login = f"{quote(username, safe='')}:PASSWORD@" if username else ""
+    return f"ffplay -rtsp_transport tcp rtsp://{login}{host}:{port}/annotated"
+
+
 class RtspServer:
     """RTSP server of some streams, serving until `close`.
 
@@ -118,6 +133,7 @@ class RtspServer:
         login: tuple[str, str] | None = None,
         encoder: str = "auto",
     ) -> None:
+        self._udp = not ip_address(address).is_loopback
         self._gst, self._rtsp, self._server, self._video, self._glib = _gst()
         self.encoder, self._streams = choose_encoder(encoder), tuple(streams)
         self._lock = threading.Lock()
@@ -171,7 +187,8 @@ class RtspServer:
     def _factory(self, stream: Stream, login: tuple[str, str] | None) -> Any:
         factory = self._server.RTSPMediaFactory()
         factory.set_shared(True)
-        factory.set_protocols(self._rtsp.RTSPLowerTrans.TCP)
+        both = self._rtsp.RTSPLowerTrans.TCP | self._rtsp.RTSPLowerTrans.UDP
+        factory.set_protocols(both if self._udp else self._rtsp.RTSPLowerTrans.TCP)
         factory.set_launch(self._launch(stream))
         factory.connect("media-configure", self._on_media_configured, stream)
         if login:

@@ -23,11 +23,20 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from edge_app import __version__
-from edge_app.serve import page_files
+from edge_app.serve import examples, page_files
 from edge_app.serve.access import Access, Client
 from edge_app.serve.answers import CONFIDENCE, LEAST_CONFIDENCE, Batch, Health, Models, NamedAnswer, Prediction, Problem
 from edge_app.serve.bodies import BodyLimits, Budget, in_memory
-from edge_app.serve.description import BINARY, CLIP_BODY, LINE, MOST_PICTURES, ONE_PICTURE, PROBLEMS, SEVERAL_PICTURES
+from edge_app.serve.description import (
+    BINARY,
+    CLIP_BODY,
+    JOB_LINKS,
+    LINE_FORMAT,
+    MOST_PICTURES,
+    ONE_PICTURE,
+    PROBLEMS,
+    SEVERAL_PICTURES,
+)
 from edge_app.serve.engines import Engines
 from edge_app.serve.entrance import Entrance, problem_of
 from edge_app.serve.jobs import ANNOTATED, RESULT, Job, Jobs, Wanted
@@ -46,10 +55,10 @@ Model = Annotated[str, Query(description="Name of a model from /models; without 
 Lines = Annotated[
     Sequence[str],
     Query(
-        description="Counting line as ID:x0,y0,x1,y1 in 0..1; may be repeated.",
+        description="Counting line as ID:x0,y0,x1,y1 in 0..1; may be repeated, each with an id of its own.",
         max_length=16,
-        json_schema_extra={"items": {"type": "string", "pattern": LINE}},
-        examples=[["main:0.1,0.6,0.9,0.6"]],
+        json_schema_extra={"items": {"type": "string", "format": LINE_FORMAT}, "uniqueItems": True},
+        examples=[["main:0.5,0.95,0.5,0.4"]],
     ),
 ]
 Form = Annotated[Literal["json", "image"], Query(description="JSON, or the picture with its boxes drawn, as JPEG.")]
@@ -83,7 +92,9 @@ def build_api(service: Service) -> FastAPI:
         title="Vehicle detector",
         version=__version__,
         summary="Pictures in, boxes of vehicles out.",
+        docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     _add_page(api)
     _add_pictures(api, service)
@@ -117,6 +128,17 @@ def _add_page(api: FastAPI) -> None:
         if content is None:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         return Response(content, media_type=page_files.KINDS[name], headers=page_files.HEADERS)
+
+    @api.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return await page("docs.html")
+
+    @api.get("/examples/{name}", include_in_schema=False)
+    async def example(request: Request) -> Response:
+        if request.url.path not in examples.PATHS:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        content, kind = await asyncio.to_thread(examples.example, request.url.path)
+        return Response(content, media_type=kind)
 
 
 def _add_pictures(api: FastAPI, service: Service) -> None:
@@ -176,7 +198,7 @@ def _add_counts(api: FastAPI, clips: Clips) -> None:
         "/counts",
         status_code=HTTPStatus.ACCEPTED,
         summary="Count a clip, as a job",
-        responses={507: {"description": "The disk is full."}, **PROBLEMS},
+        responses={202: {"links": JOB_LINKS}, 507: {"description": "The disk is full."}, **PROBLEMS},
         openapi_extra=CLIP_BODY,
     )
     async def count(

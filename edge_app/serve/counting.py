@@ -1,7 +1,7 @@
 """Count the clips of jobs, each in a process of its own: `edge-app count`, whose result is handed out as it is.
 
 A clip that crashes or hangs a decoder ends that process alone, its memory is free again afterwards, and a job that is
-cancelled is simply stopped.
+cancelled is simply stopped. The process ends with the service, also with one that is killed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from typing import Final
 
 from edge_app.serve.fair_queue import FairQueue
 from edge_app.serve.jobs import ANNOTATED, CLIP, RESULT, Job, Jobs
+from edge_app.serve.leash import ClipLimits, leashed
 from edge_app.serve.problems import RefusalError
 from edge_app.system.threads import Worker, join_all
 
@@ -39,13 +39,21 @@ class Counting:
     """Threads that count the clips of jobs in turns.
 
     jobs: where they are kept. models: .tflite files by name. at_once: clips counted at a time. each: most jobs of one
-    client that are not over; room: of all. longest_s: time after which a count is given up.
+    client that are not over; room: of all. longest_s: time after which a count is given up. limits: of a clip.
     """
 
     def __init__(
-        self, jobs: Jobs, models: Mapping[str, Path], *, at_once: int, each: int, room: int, longest_s: float
+        self,
+        jobs: Jobs,
+        models: Mapping[str, Path],
+        *,
+        at_once: int,
+        each: int,
+        room: int,
+        longest_s: float,
+        limits: ClipLimits,
     ) -> None:
-        self._jobs, self._models = jobs, models
+        self._jobs, self._models, self._limits = jobs, models, limits
         self._each, self._room, self._longest_s = each, room, longest_s
         self._queue: FairQueue[str] = FairQueue(room)
         self._changed = threading.Condition()
@@ -152,11 +160,12 @@ class Counting:
 
     def _command(self, job: Job, folder: Path) -> list[str]:
         (clip,) = (folder / CLIP).iterdir()
-        command = [sys.executable, "-m", "edge_app.cli", "count", str(clip), "--progress"]
+        command = ["-m", "edge_app.cli", "count", str(clip), "--progress"]
         command += ["--out", str(folder / RESULT), "--model", str(self._models[job.wanted.model])]
         for line in job.wanted.lines:
             command += ["--line", line]
-        return command + (["--annotate", str(folder / ANNOTATED)] if job.wanted.annotate else [])
+        command += ["--annotate", str(folder / ANNOTATED)] if job.wanted.annotate else []
+        return leashed(self._limits, clip, command)
 
     def _read_progress(self, job: str, line: str) -> bool:
         try:

@@ -5,17 +5,26 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
+from edge_app.serve import examples
 from edge_app.serve.answers import Problem
 from edge_app.serve.entrance import PROBLEM_KIND
 
 MOST_PICTURES: Final = 64
 """Pictures in one batch."""
-_CLIP_KINDS: Final = ("video/mp4", "video/quicktime", "video/x-matroska", "video/webm", "video/x-msvideo", "video/mpeg")
-LINE: Final = r"^([a-z0-9-]+:)?-?[0-9.]+(,-?[0-9.]+){3}$"
-"""Form of a counting line; its values are checked as those of `count` are."""
-_PICTURE_KINDS: Final = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
+CLIP_KINDS: Final = ("video/mp4", "video/quicktime", "video/x-matroska", "video/webm", "video/x-msvideo", "video/mpeg")
+LINE_FORMAT: Final = "counting-line"
+"""JSON Schema has no such format: a pattern cannot say that both ends must differ, or that ids must."""
+PICTURE_KINDS: Final = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
 _ANY: Final = {"type": "string", "format": "binary"}
 BINARY: Final = {**_ANY, "minLength": 1}
+_PARTS: Final = {"encoding": {"picture": {"contentType": ", ".join(PICTURE_KINDS)}}}
+
+
+def _street(path: str) -> dict[str, Any]:
+    """Return the example of a body, which the service itself hands out."""
+    return {"examples": {"street": {"summary": "A rendered street", "externalValue": path}}}
+
+
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     int(status): {"description": text, "content": {PROBLEM_KIND: {"schema": Problem.model_json_schema()}}}
     for status, text in (
@@ -36,9 +45,11 @@ ONE_PICTURE: Final = {
         "required": True,
         "description": "The picture as the body, or as the first file of a form.",
         "content": {
-            **{kind: {"schema": BINARY} for kind in _PICTURE_KINDS},
+            **{kind: {"schema": BINARY} for kind in PICTURE_KINDS},
+            "image/jpeg": {"schema": BINARY, **_street(examples.PICTURE)},
             "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"picture": BINARY}, "required": ["picture"]}
+                "schema": {"type": "object", "properties": {"picture": BINARY}, "required": ["picture"]},
+                **_PARTS,
             },
         },
     }
@@ -52,10 +63,17 @@ SEVERAL_PICTURES: Final = {
                 "schema": {
                     "type": "object",
                     "properties": {
-                        "picture": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+                        "picture": {
+                            "type": "array",
+                            "items": BINARY,
+                            "minItems": 1,
+                            "maxItems": MOST_PICTURES,
+                        }
                     },
                     "required": ["picture"],
-                }
+                },
+                **_PARTS,
+                **_street(examples.FORM),
             }
         },
     }
@@ -64,6 +82,14 @@ CLIP_BODY: Final = {
     "requestBody": {
         "required": True,
         "description": "The clip itself: MP4, QuickTime, Matroska, WebM, AVI or MPEG.",
-        "content": {kind: {"schema": BINARY} for kind in _CLIP_KINDS},
+        "content": {
+            **{kind: {"schema": BINARY} for kind in CLIP_KINDS},
+            "video/mp4": {"schema": BINARY, **_street(examples.CLIP)},
+        },
     }
 }
+JOB_LINKS: Final = {
+    name: {"operationId": name, "parameters": {"job": "$response.body#/id"}}
+    for name in ("state", "result", "annotated", "remove")
+}
+"""What can be asked about a job, by the id in the answer that made it."""

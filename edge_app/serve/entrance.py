@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final
 
+from edge_app.serve import examples
 from edge_app.serve.access import Access
 from edge_app.serve.answers import Problem
 from edge_app.serve.metrics import Metrics
@@ -21,7 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 PROBLEM_KIND: Final = "application/problem+json"
-OPEN: Final = (*PATHS, "/health", "/health/live", "/health/ready", "/docs", "/openapi.json")
+OPEN: Final = (*PATHS, *examples.PATHS, "/health", "/health/live", "/health/ready", "/openapi.json")
 """Paths that tell nothing of anybody's pictures and need no token."""
 _DRAIN_S: Final = 1.0
 """Longest time for which the rest of a refused body is read."""

@@ -1,8 +1,10 @@
-"""A bounded queue that gives its clients turns, whatever each of them sends. Pure: its owner locks it.
+"""A bounded queue that gives its clients equal time, whatever each of them sends. Pure: its owner locks it.
 
-Turns go round robin over clients. When it is full, the newest item of the client with the most waiting makes room,
-unless that is the newcomer's own client ("longest queue drop", Suter et al., "Buffer management schemes for supporting
-TCP in gigabit routers with per-flow queueing", 1999).
+Next is the client that was given the least time; between equals turns go round robin. A client that was away begins
+with the least of the others, so that nobody saves time up (virtual time as in start-time fair queueing, Goyal et al.,
+1997). When it is full, the newest item of the client with the most waiting makes room, unless that is the newcomer's
+own client ("longest queue drop", Suter et al., "Buffer management schemes for supporting TCP in gigabit routers with
+per-flow queueing", 1999).
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ class FairQueue(Generic[T]):
         self._room = room
         self._waiting: OrderedDict[str, deque[T]] = OrderedDict()
         self._length = 0
+        self._given: dict[str, float] = {}
+        self._least = 0.0
 
     def __len__(self) -> int:
         return self._length
@@ -33,7 +37,10 @@ class FairQueue(Generic[T]):
                 return item
             dropped = self._waiting[longest].pop()
             self._length -= 1
-        self._waiting.setdefault(client, deque()).append(item)
+        if client not in self._waiting:
+            self._waiting[client] = deque()
+            self._given[client] = max(self._given.get(client, 0.0), self._least)
+        self._waiting[client].append(item)
         self._length += 1
         return dropped
 
@@ -52,9 +59,17 @@ class FairQueue(Generic[T]):
         """Return the next item of the client whose turn it is; None when nothing waits."""
         if not self._waiting:
             return None
-        client, items = self._waiting.popitem(last=False)
+        client = min(self._waiting, key=self._given.__getitem__)  # of equals the first: the others came later
+        self._least = self._given[client]
+        items = self._waiting.pop(client)
         item = items.popleft()
         if items:
             self._waiting[client] = items  # at the end: the others come first
         self._length -= 1
+        for name in [name for name, given in self._given.items() if given < self._least and name not in self._waiting]:
+            del self._given[name]  # it would begin with the least anyway
         return item
+
+    def charge(self, client: str, seconds: float) -> None:
+        """Note the time that a client was given; a negative one corrects an estimate."""
+        self._given[client] = self._given.get(client, self._least) + seconds

@@ -34,7 +34,10 @@ CLIP: Final = "clip"
 """Folder with the clip alone."""
 _RECORD: Final = "job.json"
 _OVER: Final = ("done", "failed", "lost")
-_ID: Final = re.compile(r"[0-9a-f]{24}")
+_ID: Final = re.compile(r"(?:([a-z0-9]{1,20})-)?[0-9a-f]{24}")
+"""Name of the instance, where there are several, and a random number."""
+_KEPT: Final = 100
+"""Jobs of one client that are over and kept; for more the oldest go before their time."""
 _LOST: Final = "the service was restarted before this clip was counted: send it again"
 
 
@@ -75,12 +78,15 @@ class Job(Answer):
 class Jobs:
     """All jobs of a service, in memory and on disk; every thread may call every method.
 
-    folder: of the jobs alone, made if absent. keep_s: how long results are kept. clock: UTC s.
-    Raises ServeError: when the folder cannot be used.
+    folder: of the jobs alone, made if absent. keep_s: how long results are kept. clock: UTC s. instance: 1 to 20 of
+    a-z and 0-9, the beginning of every id, by which a load balancer finds this service among others; "" for a single
+    one. Raises ServeError: when the folder cannot be used.
     """
 
-    def __init__(self, folder: Path, keep_s: float, clock: Callable[[], float] = time.time) -> None:
-        self._folder, self._keep_s, self._clock = folder, keep_s, clock
+    def __init__(
+        self, folder: Path, keep_s: float, clock: Callable[[], float] = time.time, *, instance: str = ""
+    ) -> None:
+        self._folder, self._keep_s, self._clock, self._instance = folder, keep_s, clock, instance
         self._jobs: dict[str, Job] = {}
         self._lock = threading.RLock()
         try:
@@ -95,7 +101,7 @@ class Jobs:
 
     def new_id(self) -> str:
         """Return the id of a job to come, with a folder for its clip. Raises OSError."""
-        made = secrets.token_hex(12)
+        made = f"{self._instance}-{secrets.token_hex(12)}".removeprefix("-")
         (self._folder / made / CLIP).mkdir(mode=0o700, parents=True)
         return made
 
@@ -122,8 +128,16 @@ class Jobs:
         with self._lock:
             found = self._jobs.get(job)
         if found is None or found.client != client:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such job: it never was, or its time is over")
+            raise RefusalError(HTTPStatus.NOT_FOUND, self._why_none(job))
         return found
+
+    def _why_none(self, job: str) -> str:
+        named = _ID.fullmatch(job)
+        if named is None or (named[1] or "") == self._instance:
+            return "there is no such job: it never was, or its time is over"
+        elsewhere = f'the instance "{named[1]}"' if named[1] else "an instance without a name"
+        asked = f'"{self._instance}"' if self._instance else "one without a name"
+        return f"this job is on {elsewhere}, and {asked} was asked: have the load balancer go by the address"
 
     def of_client(self, client: str) -> Sequence[Job]:
         """Return the jobs of a client, the newest first."""
@@ -166,6 +180,9 @@ class Jobs:
             ended = {"state": state, "problem": problem, "seconds_left": None}
             self._keep(found.model_copy(update={**ended, "expires_at": self._clock() + self._keep_s}))
             self._remove_clip(job, results=state == "done")
+            over = [one.id for one in self.of_client(found.client) if one.over]
+        for old in over[_KEPT:]:
+            self.discard(old)
 
     def expire(self) -> None:
         """Remove the jobs whose time is over."""

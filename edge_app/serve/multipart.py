@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from edge_app.serve.problems import RefusalError
+
+FIELD: Final = "picture"
+"""A field of this name is a file also where its sender names none, as RFC 7578 (4.2) allows."""
 
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # whoever sends what is broken is told
 
@@ -96,7 +100,7 @@ class _Collector:
     def _end(self) -> None:
         options = parse_options_header(self._headers.get(b"content-disposition", b""))[1]
         name, file = (options.get(key, b"").decode("utf-8", "replace") for key in (b"name", b"filename"))
-        self.parts.append(Part(name, file, bytes(self._content)))
+        self.parts.append(Part(name, file or name * (name == FIELD), bytes(self._content)))
 
     def _on_end(self) -> None:
         self.ended = True

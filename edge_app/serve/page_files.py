@@ -1,4 +1,4 @@
-"""The page at `/`: its files and the headers that keep it from loading anything else."""
+"""The pages at `/` and `/docs`: their files and the headers that keep them from loading anything else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ KINDS: Final = {
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
+    "docs.html": "text/html; charset=utf-8",
+    "docs.js": "text/javascript; charset=utf-8",
 }
 HEADERS: Final = {
     "content-security-policy": (
@@ -18,9 +20,9 @@ HEADERS: Final = {
     ),
     "referrer-policy": "no-referrer",
 }
-PATHS: Final = ("/", "/page/page.css", "/page/page.js")
+PATHS: Final = ("/", "/docs", "/page/page.css", "/page/page.js", "/page/docs.js")
 
 
 def read(name: str) -> bytes | None:
-    """Return a file of the page; None when there is none of this name."""
+    """Return a file of the pages; None when there is none of this name."""
     return (_FOLDER / name).read_bytes() if name in KINDS else None

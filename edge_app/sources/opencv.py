@@ -63,6 +63,12 @@ class Capture:
         return rotated(image, self._rotation)  # type: ignore[arg-type]  # stubs lack uint8
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height that the container promises, px, before the rotation."""
+        width, height = (self._capture.get(name) for name in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        return round(width), round(height)
+
+    @property
     def stamp(self) -> float:
         """Container time of the grabbed picture, s."""
         return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0

@@ -190,3 +190,12 @@ def _library() -> Any:
             "--system-site-packages."
         ) from error
     return Picamera2
+
+
+def present() -> list[tuple[int, str]]:
+    """Return number and name of each camera on a ribbon cable; none where picamera2 is missing or finds none."""
+    try:
+        infos = _library().global_camera_info()
+    except (SourceError, RuntimeError, OSError):
+        return []
+    return [(int(info["Num"]), str(info["Model"])) for info in infos if "/usb@" not in str(info.get("Id", ""))]

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Final
 
 _MADV_DONTNEED: Final = 4
-_CODE: Final = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ [1-9]\d*\s+/", re.MULTILINE)
-"""Mapping of a file that may be run and never written: its pages are those of the file."""
+_MAPPING: Final = re.compile(
+    r"^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ [1-9]\d*\s+/[^\n]*\n((?:[A-Z][^\n]*\n)+)", re.MULTILINE
+)
+"""Mapping of a file, for the process alone, that is never written, and what the system tells of it."""
+_UNWRITTEN: Final = re.compile(r"^Anonymous: +0 kB$", re.MULTILINE)
+"""Line about a mapping whose pages are all those of its file. Others the loader has written before it closed them."""
 
 _MB: Final = 1 << 20
 _KEEP: Final = ((-1, 256 * _MB), (-2, 16 * _MB), (-3, 32 * _MB))
@@ -18,9 +22,9 @@ _KEEP: Final = ((-1, 256 * _MB), (-2, 16 * _MB), (-3, 32 * _MB))
 
 
 def release_startup_memory() -> None:
-    """Return free memory of the heap to the system, and unmap the program code; what is run again is mapped again.
+    """Return free memory of the heap to the system, and unmap code and constants; what is used again is mapped again.
 
-    The libraries have tens of MB of code, of which a running service uses a third. Their pages stay in the page cache,
+    The libraries have tens of MB of them, of which a running service uses a third. Their pages stay in the page cache,
     which the system may then shrink. Does nothing where the C library offers neither.
     """
     library = ctypes.CDLL(None)
@@ -28,7 +32,7 @@ def release_startup_memory() -> None:
         library.malloc_trim(0)
     if hasattr(library, "madvise"):
         library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        for begin, end in _code():
+        for begin, end in _read_only():
             library.madvise(begin, end - begin, _MADV_DONTNEED)
 
 
@@ -44,11 +48,12 @@ def keep_freed_memory() -> None:
             library.mallopt(parameter, value)
 
 
-def _code() -> Iterator[tuple[int, int]]:
-    """Yield begin and end of each mapping of program code; none where the system does not tell."""
+def _read_only() -> Iterator[tuple[int, int]]:
+    """Yield begin and end of each mapping whose pages are those of its file; none where the system does not tell."""
     try:
-        maps = Path("/proc/self/maps").read_text(errors="replace")
+        mappings = Path("/proc/self/smaps").read_text(errors="replace")
     except OSError:
         return
-    for begin, end in _CODE.findall(maps):
-        yield int(begin, 16), int(end, 16)
+    for begin, end, facts in _MAPPING.findall(mappings):
+        if _UNWRITTEN.search(facts):
+            yield int(begin, 16), int(end, 16)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import cv2
 import numpy as np
@@ -37,6 +37,16 @@ _PLACES: Final = np.array([SCORED.index(name) if name in SCORED else NOT_SCORED 
 _SAME_SHAPE: Final = 0.01
 _SAME_LABEL: Final = 0.9
 """IoU of a label with the place where it was marked as wrong; marks are rounded."""
+
+
+class Listed(Protocol):
+    """A picture or its line in an index. sha256: of the encoded file."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +138,7 @@ def checked(picture: Picture) -> Picture | None:
     )
 
 
-def fingerprint(found: Sequence[Picture]) -> str:
+def fingerprint(found: Iterable[Listed]) -> str:
     """Return the sha256 over names and pictures: two evaluations with the same one used the same set."""
     lines = sorted(f"{picture.name} {picture.sha256}" for picture in found)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

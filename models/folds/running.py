@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +16,7 @@ from models.cycle.state import alone
 from models.cycle.step import Command
 from models.data import shards, splits
 from models.data.shards import Entry
+from models.evaluation import labelled
 from models.folds import description
 from models.folds.description import Folds
 from models.folds.judging import Figure, Figures, judge
@@ -101,7 +101,7 @@ class _One:
 
     def result(self, show: Callable[[str], None], call: Callable[[Command], None]) -> FoldResult:
         wanted = FoldResult(
-            self.path.stem, self.settings, self.fold, self.seed, _pictures(self.entries), code(_CODE), {}
+            self.path.stem, self.settings, self.fold, self.seed, labelled.fingerprint(self.entries), code(_CODE), {}
         )
         file = self.folder / _ENDS
         if known := _same(file, wanted):
@@ -140,7 +140,8 @@ def measure(
     back = description.held_back(folds, entries)
     for name in names:
         figures, slices = judge(model, folders, back[name], folds.slice)
-        made = FoldResult(model.stem, {}, name, 0, _pictures(entries), code(_CODE), figures, slices)
+        pictures = labelled.fingerprint(entries)
+        made = FoldResult(model.stem, {}, name, 0, pictures, code(_CODE), figures, slices)
         _write(out / model.stem / f"{name}-0" / _ENDS, made)
         show(f"{model.stem} {name}: {text(figures)}")
 
@@ -189,8 +190,3 @@ def _same(file: Path, wanted: FoldResult) -> FoldResult | None:
 
 def _write(file: Path, one: FoldResult) -> None:
     replace_file(file, json_bytes({"schema": SCHEMA, **asdict(one)}, indent=1))
-
-
-def _pictures(entries: Sequence[Entry]) -> str:
-    lines = sorted(f"{entry.name} {entry.sha256}" for entry in entries)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import cache
 
 import cv2
 import numpy as np
@@ -17,31 +19,44 @@ from tests.trials import view as view_trial
 from tests.trials.view import Alteration, as_is
 
 LEARN_S = 40
+REPEATS_S = 80
+"""Seconds after which the same pictures come again, so that each is drawn once."""
 
 
-def road(second: float) -> Image:
+@cache
+def road(second: int) -> Image:
     """Draw 640 x 360 px: houses, kerbs and trees that stay, a car that is elsewhere each second, and noise."""
     scenery = np.random.default_rng(3)
     image = np.full((360, 640, 3), 110, np.uint8)
     for _ in range(60):
         x, y, w, h = (int(v) for v in scenery.integers((0, 0, 10, 10), (600, 320, 60, 50)))
         cv2.rectangle(image, (x, y), (x + w, y + h), tuple(int(v) for v in scenery.integers(30, 230, 3)), -1)
-    cv2.rectangle(image, (int(second * 97 % 640), 200), (int(second * 97 % 640) + 90, 250), (20, 20, 200), -1)
-    noise = np.random.default_rng(round(second * 10))
-    return np.clip(image + noise.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+    cv2.rectangle(image, (second * 97 % 640, 200), (second * 97 % 640 + 90, 250), (20, 20, 200), -1)
+    noise = np.random.default_rng(10 * second)
+    drawn = np.clip(image + noise.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+    drawn.flags.writeable = False  # it is shown again
+    return drawn
 
 
 def states_of(monitor: ViewMonitor, begin: int, seconds: int, alteration: Alteration = as_is) -> list[ViewState]:
     """Show the altered road once a second and return the states."""
-    return [monitor.update(small_grey(alteration(road(s))), float(s)) for s in range(begin, begin + seconds)]
+    return [
+        monitor.update(small_grey(alteration(road(s % REPEATS_S))), float(s)) for s in range(begin, begin + seconds)
+    ]
+
+
+@pytest.fixture(scope="module")
+def learnt() -> Iterator[ViewMonitor]:
+    monitor = ViewMonitor()
+    assert not [state for state in states_of(monitor, 0, LEARN_S) if state.flags]
+    yield monitor
+    road.cache_clear()
 
 
 @pytest.fixture
-def monitor() -> ViewMonitor:
+def monitor(learnt: ViewMonitor) -> ViewMonitor:
     """Return a monitor that has learnt the road."""
-    monitor = ViewMonitor()
-    assert not [state for state in states_of(monitor, 0, LEARN_S) if state.flags]
-    return monitor
+    return deepcopy(learnt)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +95,10 @@ def test_the_night_is_dark_and_not_blind(monitor: ViewMonitor) -> None:
 
 
 def test_a_slow_dusk_to_black_is_no_cover() -> None:
-    monitor, noise = ViewMonitor(), np.random.default_rng(1).normal(4, 2, (360, 640, 3))
+    monitor, noise = ViewMonitor(), np.random.default_rng(1).normal(4, 2, (360, 640, 3)).astype(np.float32)
 
     def dusk(light: float) -> Alteration:
-        return lambda image: np.clip(image * light + noise, 0, 255).astype(np.uint8)
+        return lambda image: np.clip(image * np.float32(light) + noise, 0, 255).astype(np.uint8)
 
     fading: list[ViewState] = []
     for second in range(0, 600, 2):

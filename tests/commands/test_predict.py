@@ -19,7 +19,6 @@ from edge_app.records import LABELS, VEHICLES
 from models.data.formats import yolo
 from models.data.problems import Problems
 from tests.support.pictures import encoded, street_picture
-from tests.support.serving import serving
 
 CONFIDENCE = "0.15"
 
@@ -148,14 +147,31 @@ def test_a_mistake_is_one_sentence(
 def test_through_a_service_the_boxes_are_the_same(folder: Path, tmp_path: Path) -> None:
     local, remote = tmp_path / "local.csv", tmp_path / "remote.csv"
     assert cli.main(["predict", str(folder), "--out", str(local)]) == 1
+    from tests.support.serving import serving  # FastAPI, which takes long to import: not for everybody who collects
+
     with serving() as service:
-        arguments = ["predict", str(folder), "--out", str(remote), "--draw", str(tmp_path / "drawn")]
-        assert cli.main([*arguments, "--url", service.url]) == 1
+        arguments = [
+            "predict",
+            str(folder),
+            "--out",
+            str(remote),
+            "--draw",
+            str(tmp_path / "drawn"),
+            "--url",
+            service.url,
+        ]
+        assert predict.main(cli._parser().parse_args(arguments), _StopsAfter(2)) == 1
+        assert not remote.exists()
+        assert len((tmp_path / "remote.csv.part").read_text().splitlines()) == 3
+        assert cli.main(arguments) == 1
+    assert not (tmp_path / "remote.csv.part").exists()
     assert remote.read_text() == local.read_text()
     assert {path.name for path in (tmp_path / "drawn").rglob("*.jpg")} == {"a.jpg", "b.png.jpg", "c.webp.jpg"}
 
 
 def test_a_service_that_lacks_the_model_is_told(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from tests.support.serving import serving
+
     with serving() as service:
         assert cli.main(["predict", str(folder), "--url", service.url, "--model", "other"]) == 2
     assert "the service has ssdlite" in capfd.readouterr().err

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import pty
+import select
 import subprocess
 import sys
 import threading
@@ -14,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from edge_app.cli import _parser
+from edge_app.commands._answers import source_table
 from edge_app.config.load import load
 from edge_app.errors import ConfigError
 from edge_app.mqtt.embedded_broker import HOST
 from tests.support.brokers import Authority, free_port, needs_openssl
+from tests.support.city import City
 
 NEEDED = ("--site", "harbour", "--device", "pole-7", "--broker", "broker.example.org")
 
@@ -31,6 +34,13 @@ def setup(path: Path, *arguments: str) -> int:
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("sys.stdin", io.StringIO())  # no terminal
     return tmp_path / "edge-app.toml"
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> City:
+    city = City(tmp_path_factory.mktemp("city"))
+    city.run("init")
+    return city
 
 
 def test_options_alone_are_enough(path: Path) -> None:
@@ -92,19 +102,114 @@ def test_a_configuration_is_overwritten_only_with_force(path: Path) -> None:
     assert setup(path, *NEEDED, "--force") == 0
 
 
-def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
-    path = tmp_path / "edge-app.toml"
-    ours, theirs = pty.openpty()
-    command = (sys.executable, "-m", "edge_app.cli", "setup", "--config", str(path), "--no-check")
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE) as process:
-        os.write(ours, b"\nharbour\npole-7\nstreet\n\nbroker.example.org:1884\n-\n\n")
-        _, stderr = process.communicate(timeout=30)
-    os.close(ours)
-    os.close(theirs)
-    assert process.returncode == 0, stderr
-    assert stderr.decode().count("Site, such as") == 2  # an empty answer is no site
+class Wizard:
+    """`setup` on a real terminal: each answer is typed only when its question is to be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._ours, theirs = pty.openpty()
+        command = (sys.executable, "-m", "edge_app.cli", "setup", "--config", str(path), "--no-check")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_APP_")}
+        self._process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=environment
+        )
+        os.close(theirs)
+        self.shown, self._read = "", 0
+
+    def answer(self, question: str, text: str) -> None:
+        self._wait_for(question)
+        os.write(self._ours, f"{text}\n".encode())
+
+    def end(self) -> int:
+        code = self._process.wait(30)
+        with contextlib.suppress(OSError):  # the terminal is gone
+            while part := os.read(self._ours, 4096):
+                self.shown += part.decode()
+        os.close(self._ours)
+        return code
+
+    def _wait_for(self, question: str) -> None:
+        while question not in self.shown[self._read :]:
+            assert select.select([self._ours], [], [], 30)[0], f"not asked: {question}\n{self.shown}"
+            self.shown += os.read(self._ours, 4096).decode()
+        self._read = self.shown.index(question, self._read) + len(question)
+
+
+def test_each_question_is_shown_when_it_is_asked(tmp_path: Path) -> None:
+    path, port = tmp_path / "edge-app.toml", free_port()
+    wizard = Wizard(path)
+    wizard.answer("Enrolment file", "")
+    wizard.answer("Site, such as", "")
+    wizard.answer("Site, such as", "harbour")  # an empty answer is no site
+    wizard.answer("Device, unique", "pole-7")
+    wizard.answer("Camera: a number", "/dev/video9")
+    wizard.answer("There is no camera /dev/video9", "street")
+    wizard.answer("Counting line", "")
+    wizard.answer("Broker, HOST", f"{HOST}:{port}")
+    wizard.answer(f"Nothing answers at {HOST}, port {port}", "")  # Enter keeps it
+    wizard.answer("Authority", "-")
+    wizard.answer("User name at the broker", "pole-7")
+    wizard.answer("Its password:", "not to be seen")
+    assert wizard.end() == 0, wizard.shown
+    assert "not to be seen" not in wizard.shown
     config = load(path, {})
-    assert (config.device.device, config.source.kind, config.mqtt.port) == ("pole-7", "street", 1884)
+    assert (config.device.device, config.source.kind, config.mqtt.port) == ("pole-7", "street", port)
+    assert config.mqtt.password is not None
+    assert config.mqtt.password.get_secret_value() == "not to be seen"
+    assert (tmp_path / "edge-app.mqtt_password").stat().st_mode & 0o777 == 0o600
+
+
+@needs_openssl
+@pytest.mark.parametrize("installed", [True, False])
+def test_an_enrolment_file_answers_half_of_the_questions(
+    installed: bool, path: Path, city: City, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = city.ca("enrol", "harbour", "pole-7", "broker.example.org:8884")
+    file, password = city.folder / "issued/harbour.pole-7.p12", done.stderr.split()[-1]
+    if installed:
+        (path.parent / "credentials").mkdir()
+    monkeypatch.setenv("EDGE_APP_ENROLMENT_PASSWORD", "wrong")
+    with pytest.raises(ConfigError, match="this is not the password of"):
+        setup(path, "--enrolment", str(file))
+    assert not path.exists()
+    monkeypatch.setenv("EDGE_APP_ENROLMENT_PASSWORD", password)
+    assert setup(path, "--enrolment", str(file), "--source", "street") == 0
+    key = path.parent / ("credentials/mqtt_key" if installed else "edge-app.mqtt_key")
+    assert key.read_bytes() == (city.folder / "issued/harbour.pole-7.key").read_bytes()
+    assert key.stat().st_mode & 0o777 == 0o600
+    config = load(path, {"CREDENTIALS_DIRECTORY": str(key.parent)} if installed else {})
+    assert (config.device.site, config.mqtt.host, config.mqtt.port) == ("harbour", "broker.example.org", 8884)
+    assert config.mqtt.ca_file is not None
+    assert config.mqtt.ca_file.read_bytes() == (city.folder / "ca.pem").read_bytes()
+    assert config.mqtt.key_file == key
+    assert password not in capsys.readouterr().err
+
+
+@needs_openssl
+def test_what_is_no_enrolment_is_told(path: Path, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_APP_ENROLMENT_PASSWORD", "x")
+    for file, sentence in ((city.folder / "ca.pem", "no enrolment file"), (city.folder / "none.p12", "is no file")):
+        with pytest.raises(ConfigError, match=sentence):
+            setup(path, "--enrolment", str(file))
+    monkeypatch.delenv("EDGE_APP_ENROLMENT_PASSWORD")
+    with pytest.raises(ConfigError, match="EDGE_APP_ENROLMENT_PASSWORD"):
+        setup(path, "--enrolment", str(city.folder / "none.p12"))
+
+
+@pytest.mark.parametrize(
+    ("text", "table"),
+    [
+        ("picamera", {"kind": "picamera", "device": "0"}),
+        ("picamera:1", {"kind": "picamera", "device": "1"}),
+        ("jetson-csi", {"kind": "gstreamer", "pipeline": "jetson-csi", "device": "0"}),
+        ("192.0.2.10", {"kind": "stream", "url": "rtsp://192.0.2.10/"}),
+        ("192.0.2.10:8554", {"kind": "stream", "url": "rtsp://192.0.2.10:8554/"}),
+        ("[2001:db8::1]", {"kind": "stream", "url": "rtsp://[2001:db8::1]/"}),
+        ("0", {"kind": "camera", "device": "0"}),
+        ("/road.mp4", {"kind": "file", "path": "/road.mp4", "loop": True}),
+    ],
+)
+def test_what_people_call_a_camera_is_understood(text: str, table: dict[str, object]) -> None:
+    assert source_table(text) == table
 
 
 @pytest.mark.parametrize(
@@ -134,7 +239,9 @@ def test_a_wrong_answer_is_asked_for_again_at_once(
 ) -> None:
     right = {"site": "harbour", "device": "pole-7", "source": "street", "line": "", "broker": "[::1]:1884", "ca": "-"}
     typed = [text for name, answer in {**right, "username": ""}.items() for text in (*[wrong] * (name == flag), answer)]
-    terminal = io.StringIO("\n".join([*typed, ""]))
+    typed.insert(typed.index("[::1]:1884") + 1, "")  # nothing answers there; Enter keeps it
+    monkeypatch.setattr("edge_app.sources.discovery.found_cameras", list)
+    terminal = io.StringIO("\n".join(["", *typed, ""]))
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", terminal)
     assert setup(path) == 0

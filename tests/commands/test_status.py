@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app import cli
+from edge_app import checks, cli
 from edge_app.commands import _options
 from edge_app.config.load import load
 from tests.support.brokers import free_port
@@ -82,3 +82,11 @@ def test_the_secrets_of_the_installed_device_are_within_reach(tmp_path: Path, mo
     assert _options.installed_config(None) == tmp_path / "edge-app.toml"
     assert os.environ.pop("CREDENTIALS_DIRECTORY") == str(tmp_path / "credentials")
     assert _options.credentials_folder(tmp_path / "north.toml") == tmp_path / "credentials-north"
+
+
+def test_check_tells_what_the_running_service_says(folder: Path, told: list[str]) -> None:
+    del told
+    found = list(checks._check_service(folder / "state"))
+    assert [finding.level for finding in found] == ["warn"]
+    assert "connection refused" in found[0].sentence
+    assert list(checks._check_service(folder)) == []  # none runs there

@@ -164,6 +164,11 @@ def test_lint_names_lines_at_the_edge_and_no_others(toml: Path) -> None:
     assert [finding.split(":")[0] for finding in lint(above)] == ["lines[main]"]
 
 
+def test_lint_names_a_tiny_line(toml: Path) -> None:
+    tiny = '[[lines]]\nid = "tiny"\nstart = [0.5, 0.5]\nend = [0.53, 0.52]\n'
+    assert [finding.split(":")[0] for finding in lint(read(toml, LINE + tiny))] == ["lines[tiny]"]
+
+
 def test_lint_names_an_unencrypted_password_and_a_port_without_tls(toml: Path) -> None:
     login = '[mqtt]\nhost = "broker.example"\nusername = "u"\npassword = "p"\n'
     assert [finding.split(":")[0] for finding in lint(read(toml, login))] == ["mqtt.tls"]

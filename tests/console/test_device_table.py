@@ -222,3 +222,11 @@ def test_clean_text_has_no_commands(text: str) -> None:
 )
 def test_age(seconds: float, words: str) -> None:
     assert age(seconds) == words
+
+
+def test_watch_names_directions_and_shows_whole_ids() -> None:
+    long = "quay-road-at-the-northern-harbour"
+    table = device_table(status("online"), meta(), counts(1), counts(1, line=long))
+    text = shown(watch_view(table, at(61), "broker", "", connected=True))
+    assert "north:  > to town   < right to left" in text
+    assert f"{long}:  > left to right" in text

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_app.counting.motion import Motion
+from edge_app.counting.motion import Motion, squares
 from edge_app.records import FloatArray
 
 RATES = [5.0, 15.0, 60.0]
@@ -207,3 +207,32 @@ def test_a_clock_that_steps_back_is_no_reason_to_rest() -> None:
     motion = Motion()
     still(noisy(lambda _time: ROAD), 20, motion=motion)
     assert not motion.look(ROAD, 3.0).still
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1280, 720), (72, 128)),
+        ((640, 352), (70, 128)),
+        ((800, 600), (72, 96)),
+        ((90, 160), (72, 40)),
+        ((8, 3), (48, 128)),
+    ],
+)
+def test_squares_keep_the_shape_of_the_picture_and_its_brightness(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    """As many squares as fit into 128 x 72, each the mean of its px: the left half is bright, the right one dark."""
+    width, height = size
+    image = np.full((height, width, 3), 40, np.uint8)
+    image[:, : width // 2] = 200
+    found = squares(image)
+    assert found.shape == expected
+    assert found.dtype == np.float32
+    assert float(found[:, : expected[1] // 2 - 8].min()) == pytest.approx(200, abs=1)
+    assert float(found[:, expected[1] // 2 + 8 :].max()) == pytest.approx(40, abs=1)
+
+
+def test_noise_of_single_px_is_averaged_in_squares() -> None:
+    noise = np.random.default_rng(4).normal(120, 20, (720, 1280, 1)).clip(0, 255).astype(np.uint8)
+    assert squares(np.repeat(noise, 3, axis=2)).std() < 20 / 6  # at least half of the 100 px of a square count

@@ -25,7 +25,7 @@ ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for rule in RULES}
 DEVICE = {"site": "harbour", "device": "pole-7"}
 TARGET = DEVICE | {"instance": "10.8.0.7:9120", "job": "edge-app"}
 LENGTH = 2000
-"""Samples of each series, one a minute."""
+"""Samples of each series, one a minute; promtool gets as many of them as a fault needs."""
 needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="needs promtool: sh deploy/prepare.sh test brings it")
 
 
@@ -202,7 +202,8 @@ def filled_in(text: str, labels: Mapping[str, str]) -> str:
 
 def rule_test(name: str, fault: Fault) -> dict[str, Any]:
     """Return a promtool test that checks every alert, so that none can fire unnoticed."""
-    series = {**HEALTHY, **fault.series}
+    length = fault.minutes + 10
+    series = {one: samples.replace(f"x{LENGTH}", f"x{length}") for one, samples in {**HEALTHY, **fault.series}.items()}
     checks = []
     for alert, rule in ALERTS.items():
         labels = fault.expected.get(alert)

@@ -14,8 +14,10 @@ from edge_app.service import Deadlines
 from tests.support.paths import ROOT
 
 UNITS = ROOT / "systemd"
-NAMES = ("edge-app.service", "edge-app@.service", "edge-app-serve.service", "edge-app-page.service")
-NAMES += ("edge-app-reader.service", "edge-app-keeper@.service")
+NAMES = (
+    *("edge-app.service", "edge-app@.service", "edge-app-serve.service"),
+    *("edge-app-page.service", "edge-app-reader.service", "edge-app-keeper@.service"),
+)
 SOCKETS = ("edge-app-reader.socket", "edge-app-keeper.socket")
 needs_systemd = pytest.mark.skipif(
     not shutil.which("systemd-analyze"), reason="needs systemd-analyze: apt install systemd"

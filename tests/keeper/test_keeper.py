@@ -159,6 +159,7 @@ def test_only_the_page_and_root_are_answered(folder: Path, capfd: pytest.Capture
     assert "user 65534 has asked and was refused" in capfd.readouterr().err
 
 
+@pytest.mark.servers
 def test_what_is_shown_holds_no_secret_and_a_bad_drawing_is_refused(folder: Path) -> None:
     with keeper(folder) as place:
         (shown,) = ask(place, {"do": "show"})

@@ -28,7 +28,7 @@ __all__ = ["rig", "small_disk"]  # fixtures
 
 CONFIG = """
 device = {{ site = "test-site", device = "scraped" }}
-source = {{ kind = "street", width = 640, height = 360, fps = 10.0, flow = [30.0, 30.0] }}
+source = {{ kind = "street", width = 640, height = 360, fps = 6.0, flow = [30.0, 30.0] }}
 detector = {{ threads = 1 }}
 counting = {{ interval_s = 10 }}
 mqtt = {{ port = {mqtt} }}

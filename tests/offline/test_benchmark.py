@@ -34,7 +34,7 @@ def test_json_has_all_figures(short: Path, capsys: pytest.CaptureFixture[str]) -
     found = json.loads(capsys.readouterr().out)
     assert (found["video"], found["size"], found["interpreter_threads"]) == (str(short), [160, 120], 1)
     assert set(found["stages"]) == {"decode", "detect", "track", "count", "latency"}
-    for took in (*found["stages"].values(), found["crowd"], found["still"]):
+    for took in (*found["stages"].values(), found["crowd"], found["still"], found["part"]):
         assert 0 < took["p50"] <= took["p95"]
     # Each frame needs an inference, so its rate cannot be much higher; and at 160x120 the rest costs little beside it.
     assert 0.1 < found["ratio"] < 2
@@ -49,6 +49,7 @@ def test_the_table_fits_80_columns(short: Path, capsys: pytest.CaptureFixture[st
     assert "of 2 bare interpreters side by side" in out
     assert "track + count, 30 vehicles" in out
     assert "a still frame, without decoding" in out
+    assert "a second look at one part" in out
     assert all(len(line) <= 80 for line in out.splitlines())
     assert "\033" not in out
 

@@ -18,27 +18,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
-from edge_app import checks, cli
-from edge_app.commands.snapshot import from_source
-from edge_app.config.load import load
+from edge_app import cli
 from edge_app.config.model import Config, LineConfig, MqttConfig, StoreConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig
 from edge_app.config.source import SourceConfig
-from edge_app.drawing.scene import Privacy, plain
-from edge_app.errors import ConfigError, PreviewError, SourceError
+from edge_app.errors import PreviewError
 from edge_app.mqtt.embedded_broker import HOST, embedded
 from edge_app.preview import snapshot_socket
 from edge_app.preview.rtsp import RtspServer, Stream
-from edge_app.records import LABELS, Detections, Frame, FrameResult, Tracks
 from edge_app.service import Service
-from edge_app.sources import open_source
 from tests.support.brokers import free_port
 from tests.support.preview_cases import needs_gstreamer, rtsp_picture, running_service, wait_for
 
-pytestmark = pytest.mark.alone  # encoders, viewers and a service at once, and frame rates that are asserted
 MASK = ((0.0, 0.0), (0.2, 0.3))
+RATE = 10.0
+"""Of the street, frames/s."""
 PASSWORD = "a secret, with/signs"
 
 
@@ -65,6 +61,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     servers: list[RtspServer] = []
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         config = Config(
+            source=SourceConfig(kind="street", fps=RATE),
             mqtt=MqttConfig(host=HOST, port=stack.enter_context(embedded())),
             store=StoreConfig(folder=tmp_path_factory.mktemp("service") / "state"),
             privacy=PrivacyConfig(masks=(MASK,)),
@@ -163,20 +160,22 @@ def test_a_later_viewer_gets_a_key_frame_at_once(running: Running) -> None:
 
 @needs_gstreamer
 def test_a_frozen_viewer_changes_nothing_for_counting_and_for_others(running: Running) -> None:
-    def rate(seconds: float) -> float:
-        before = running.service.frames
-        time.sleep(seconds)
-        return (running.service.frames - before) / seconds
+    def seconds_for_two_of_the_street(within: float) -> float:
+        began, frames = time.monotonic(), running.service.frames
+        wait_for(lambda: running.service.frames >= frames + 2 * RATE, within)
+        return time.monotonic() - began
 
     with viewer(running.url("plain")) as frozen, viewer(running.url("plain")) as other:
         wait_for(lambda: running.watched == ["/plain"])
+        before = seconds_for_two_of_the_street(30.0)
         frozen.send_signal(signal.SIGSTOP)
         time.sleep(1.0)
-        assert rate(3.0) > 7, "of the street's 15 frames/s, on a machine with other work"
+        for _ in range(2):
+            seconds_for_two_of_the_street(3 * before)  # a machine with other work is slower now and then
         assert rtsp_picture(running.url("plain")).shape == (720, 1280, 3)
         assert other.poll() is None
     wait_for(lambda: not running.watched)
-    assert rate(1.0) > 7
+    seconds_for_two_of_the_street(3 * before)
 
 
 @needs_gstreamer
@@ -227,100 +226,25 @@ def test_damaged_requests_are_refused_and_the_server_goes_on(running: Running) -
 
 
 @needs_gstreamer
-def test_a_taken_port_is_one_sentence(running: Running) -> None:
-    with pytest.raises(PreviewError, match=f"cannot listen on 127.0.0.1:{running.config.preview.port}"):
-        RtspServer([Stream("/a", 5)], port=running.config.preview.port)
-
-
-def test_a_snapshot_without_a_service_opens_the_source(tmp_path: Path) -> None:
-    path = tmp_path / "edge-app.toml"
-    path.write_text("[privacy]\nmasks = [[[0, 0], [0.2, 0.3]]]\n")
-    out = tmp_path / "now.jpg"
-    assert cli.main(["snapshot", "--config", str(path), "--out", str(out), "--width", "640"]) == 0
-    image = cv2.imread(str(out))
-    assert image is not None
-    assert image.shape == (360, 640, 3)
-
-
-def test_a_snapshot_of_the_source_is_made_however_long_the_machine_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture that is too old to be live is still the wanted one here."""
-    monkeypatch.setattr("edge_app.preview.live._STALE_S", 0.0)
-    picture = from_source(Config(), threading.Event(), annotated=True, width=640)
-    assert picture is not None
-    assert picture.shape == (360, 640, 3)
-
-
-def test_an_impossible_snapshot_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "edge-app.toml"
-    path.write_text('[source]\nkind = "file"\npath = "no.mp4"\n[[lines]]\nid = "a"\nstart = [0, 0]\nend = [1, 1]\n')
-    assert cli.main(["snapshot", "--config", str(path)]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
-    assert cli.main(["snapshot", "--width", "3"]) == 2
-    with pytest.raises(SourceError):
-        open_source("file", path=tmp_path / "no.mp4")
-
-
-@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "::"])
-def test_only_loopback_needs_no_password(address: str) -> None:
-    with pytest.raises(ValidationError, match="give username and password"):
-        Config(preview=PreviewConfig(enabled=True, address=address))
-    Config(preview=PreviewConfig(enabled=False, address=address))
-    preview = PreviewConfig(enabled=True, address=address, username="a", password=SecretStr("b"))
-    assert Config(preview=preview).secrets == ("b",)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ('address = "road"', "preview.address: must be an IP address"),
-        ('password = "x"', "preview.password: is used only together with username"),
-        ('username = "x"\npassword = ""', "preview.password: must not be empty"),
-        ("rate = 0", "preview.rate: must be at least 1"),
-        ("with = 640", 'preview.with: unknown key (did you mean "width"?)'),
-    ],
-)
-def test_a_wrong_setting_is_reported_with_its_key(tmp_path: Path, text: str, sentence: str) -> None:
-    path = tmp_path / "edge-app.toml"
-    path.write_text(f"[preview]\n{text}\n")
-    with pytest.raises(ConfigError) as refused:
-        load(path, {})
-    assert refused.value.problems[0].startswith(sentence)
-
-
-def test_the_password_comes_from_the_environment(tmp_path: Path) -> None:
-    path = tmp_path / "edge-app.toml"
-    path.write_text('[preview]\nusername = "tech"\n')
-    assert load(path, {"EDGE_APP_PREVIEW_PASSWORD": "b4d"}).preview.password == SecretStr("b4d")
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_viewer_in_the_network_may_use_udp(transport: str, tmp_path: Path) -> None:
+    stream = Stream("/annotated", 10, (160, 120))
+    server = RtspServer([stream], address="0.0.0.0", port=0, login=("tech", "pass"))
+    url, still = f"rtsp://tech:pass@127.0.0.1:{server.port}/annotated", tmp_path / "still.png"
+    command = ("ffmpeg", "-v", "error", "-rtsp_transport", transport, "-i", url, "-frames:v", "1", str(still))
+    with subprocess.Popen(command) as viewer:
+        while viewer.poll() is None:
+            server.push(stream, np.full((120, 160, 3), 200, np.uint8))
+            time.sleep(0.05)
+    server.close()
+    assert viewer.returncode == 0
+    assert cv2.imread(str(still)).mean() > 150
 
 
 @needs_gstreamer
-def test_check_reports_address_and_viewers() -> None:
-    open_here = Config(preview=PreviewConfig(enabled=True, address="::1"))
-    assert "rtsp://[::1]:8554/annotated" in checks.check_preview(open_here).sentence
-    assert "whoever is on this device" in checks.check_preview(open_here).sentence
-    absent = Config(preview=PreviewConfig(enabled=True, encoder="nvv4l2h264enc"))
-    if checks.check_preview(absent).level != "ok":  # a Jetson has it
-        assert "there is no H.264 encoder (nvv4l2h264enc)" in checks.check_preview(absent).sentence
-
-
-def test_pixelation_hides_people_plates_and_everything_outside_the_region() -> None:
-    noise = np.random.default_rng(1).integers(0, 255, (360, 640, 3), np.uint8)
-    boxes = np.array([[100, 200, 140, 300], [300, 200, 420, 280]], np.float32)
-    found = Detections(boxes, np.ones(2, np.float32), np.array([LABELS.index("person"), 0], np.int16))
-    result = FrameResult(Frame(noise, 0, 0.0, 0.0), found, Tracks.empty())
-    shown = plain(result, 640, Privacy(pixelate=True, region=(0.0, 0.25, 1.0, 1.0)))
-
-    def coarse(x0: int, y0: int, x1: int, y1: int) -> bool:
-        """Return whether hardly a pixel differs from its neighbour."""
-        part = shown[y0:y1, x0:x1].astype(int)
-        return bool((np.abs(np.diff(part, axis=1)).sum(axis=2) == 0).mean() > 0.75)
-
-    assert coarse(100, 200, 140, 300), "the whole person"
-    assert coarse(300, 236, 420, 280), "the part with the plate"
-    assert coarse(0, 0, 640, 86), "outside of the region"
-    assert np.array_equal(shown[95:190], noise[95:190])
-    assert np.array_equal(shown[202:230, 300:420], noise[202:230, 300:420]), "the wind screen"
-    assert np.array_equal(plain(result, 640, Privacy()), noise)
+def test_a_taken_port_is_one_sentence(running: Running) -> None:
+    with pytest.raises(PreviewError, match=f"cannot listen on 127.0.0.1:{running.config.preview.port}"):
+        RtspServer([Stream("/a", 5)], port=running.config.preview.port)
 
 
 @needs_gstreamer

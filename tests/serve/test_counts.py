@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import httpx
+import numpy as np
+import psutil
 import pytest
 
 from edge_app import cli
 from edge_app.drawing.video_file import VideoOut
+from edge_app.errors import SourceError
 from edge_app.serve.access import new_token, parse_tokens
 from edge_app.serve.client import Client
 from edge_app.serve.clips import clip_kind
 from edge_app.serve.jobs import ANNOTATED, CLIP, RESULT, Job, Jobs, Wanted
+from edge_app.serve.leash import ClipLimits
 from edge_app.serve.problems import RefusalError
+from tests.support.paths import ROOT
 from tests.support.preview_cases import wait_for
 from tests.support.serving import Serving, serving
 from tests.support.streets import small_street
@@ -77,7 +85,7 @@ def test_the_result_is_that_of_count(
     assert {one.state for one in seen} <= {"waiting", "counting"}
     assert files(service) == {"job.json", RESULT, ANNOTATED}
     (tmp_path / "annotated.mp4").write_bytes(client.annotated(job.id))
-    assert cv2.VideoCapture(str(tmp_path / "annotated.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == want["frames"]
+    assert cv2.VideoCapture(str(tmp_path / "annotated.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) > want["frames"]
     assert [one.id for one in client.jobs()] == [job.id]
     client.remove(job.id)
     assert client.jobs() == []
@@ -228,3 +236,61 @@ def test_results_go_when_their_time_is_over(tmp_path: Path) -> None:
 )
 def test_a_video_is_told_by_its_first_bytes(first: bytes, kind: str | None) -> None:
     assert clip_kind(first) == kind
+
+
+def test_a_clip_beyond_the_limits_is_told(client: Client, clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "large.mp4"
+    with VideoOut(path, 25.0, (1920, 1088)) as out:
+        out.write(np.zeros((1088, 1920, 3), np.uint8))
+    job = client.wait(client.count(path, [LINE]).id, every_s=0.05)
+    assert job.state == "failed"
+    assert job.problem == "large.mp4 has frames of 1920x1088 px and at most 2,000,000 px are decoded: scale it down"
+    client.remove(job.id)
+    with pytest.raises(SourceError, match=r"promises 15 frames/s and at most 10 are counted"):
+        ClipLimits(rate=10).check(clip)
+    with pytest.raises(SourceError, match=r"promises 0 minutes and at most 0 are counted"):
+        ClipLimits(minutes=0).check(clip)
+
+
+def test_a_count_ends_with_the_service_that_is_killed(clip: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edge_app.cli", "serve", "--port", "0", "--folder", str(tmp_path / "serve")]
+    with psutil.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stderr is not None
+        url = next(found[0] for line in process.stderr if (found := re.search(r"http://[\d.:]+", line)))
+        with Client(url) as client:
+            job = client.count(clip, [LINE], annotate=True)
+            wait_for(lambda: client.job(job.id).done > 0, within=60)
+        (count,) = process.children()
+        process.kill()
+        process.wait()
+        wait_for(lambda: not count.is_running() or count.status() == psutil.STATUS_ZOMBIE)
+    after = Jobs(tmp_path / "serve/jobs", 3600.0)
+    assert [one.state for one in after.of_client("127.0.0.1")] == ["lost"]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file() and path.parent.name == job.id] == ["job.json"]
+
+
+def test_a_jobs_address_names_its_instance(clip: Path, tmp_path: Path) -> None:
+    with serving(folder=tmp_path / "a", instance="a") as one, serving(folder=tmp_path / "b", instance="b") as other:
+        answer = one.http.post(f"/counts?line={LINE}", content=clip.read_bytes())
+        address = answer.headers["location"]
+        assert address.startswith("/counts/a-")
+        assert one.http.get(address).status_code == 200
+        refused = other.http.get(address)
+        assert refused.status_code == 404
+        assert refused.json()["detail"].startswith('this job is on the instance "a", and "b" was asked')
+        assert one.http.delete(address).status_code == 204
+        assert one.http.get(address).json()["detail"].startswith("there is no such job")
+
+
+def test_no_client_keeps_more_than_a_hundred_results(tmp_path: Path) -> None:
+    now = 1000.0
+    jobs = Jobs(tmp_path, 3600.0, clock=lambda: now)
+    made = []
+    for _ in range(102):
+        now += 1
+        made.append(jobs.new_id())
+        jobs.add(made[-1], "me", Wanted(name="clip.mp4"))
+        jobs.begin(made[-1])
+        jobs.end(made[-1], "failed", "damaged")
+    assert [job.id for job in jobs.of_client("me")] == made[:1:-1]
+    assert len(list(tmp_path.iterdir())) == 100

@@ -70,6 +70,31 @@ def test_a_flood_of_one_client_neither_delays_nor_refuses_another() -> None:
     assert order == ["flood", "other", "flood", "flood"]
 
 
+def test_large_work_of_one_client_leaves_an_engine_to_others() -> None:
+    now, order = [0.0], []
+    engines, held, release = Engines(2, 100, lambda: now[0]), threading.Event(), threading.Event()
+
+    def large(_number: int) -> None:
+        order.append("large")
+        now[0] += 100.0
+        release.wait(30)
+
+    release.set()
+    engines.submit("large", large).result(30)  # so much is expected of its next ones
+    release.clear()
+    holders = [engines.submit("holder", lambda _number: held.wait(30)) for _ in range(2)]
+    many = [engines.submit("large", large) for _ in range(4)]
+    few = [engines.submit("small", lambda _number: order.append("small")) for _ in range(3)]
+    held.set()
+    for one in (*holders, *few):
+        one.result(30)
+    assert order.count("large") <= 2  # the one before, and one of the four
+    release.set()
+    for one in many:
+        one.result(30)
+    engines.close()
+
+
 def test_cancelled_work_is_never_begun() -> None:
     done: list[int] = []
     with blocked(room=4) as (engines, free):

@@ -28,6 +28,33 @@ def test_a_full_queue_refuses_its_longest_client_and_makes_room_for_others() -> 
     assert [queue.take() for _ in range(4)] == ["many 0", "one 0", "many 1", None]
 
 
+def test_clients_get_equal_time_and_not_equal_turns() -> None:
+    queue: FairQueue[str] = FairQueue(100)
+    for _ in range(30):
+        queue.put("large", "large")
+        queue.put("small", "small")
+    costs, order = {"large": 0.5, "small": 0.1}, []
+    for _ in range(24):
+        order.append(client := queue.take() or "")
+        queue.charge(client, costs[client])
+    assert order.count("small") == 5 * order.count("large")
+
+
+def test_time_is_not_saved_up_by_a_client_that_is_away() -> None:
+    queue: FairQueue[str] = FairQueue(100)
+    for _ in range(40):
+        queue.put("busy", "busy")
+    for _ in range(20):
+        queue.charge(queue.take() or "", 1.0)
+    for _ in range(20):
+        queue.put("back", "back")
+    order = []
+    for _ in range(10):
+        order.append(client := queue.take() or "")
+        queue.charge(client, 1.0)
+    assert order.count("back") <= 6
+
+
 @given(st.integers(1, 6), st.lists(st.one_of(st.none(), st.sampled_from("abc")), max_size=80))
 def test_every_item_is_taken_or_given_back_once_and_in_order(room: int, steps: list[str | None]) -> None:
     queue: FairQueue[tuple[str, int]] = FairQueue(room)

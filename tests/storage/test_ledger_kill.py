@@ -13,7 +13,7 @@ from typing import Any
 from tests.support.ledger_cases import NOON, cars, open_ledger, payloads
 from tests.support.paths import ROOT
 
-KILLS = int(os.environ.get("EDGE_APP_KILLS", "20"))
+KILLS = int(os.environ.get("EDGE_APP_KILLS", "10"))
 
 
 def lines_of_killed_run(folder: Path, begin: float, after_lines: int) -> list[str]:

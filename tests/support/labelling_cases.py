@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -125,6 +127,24 @@ def nothing(_pictures: Mapping[str, Opened]) -> None:
     """Look, and change nothing."""
 
 
+@cache
+def _sent(form: str) -> dict[str, bytes]:
+    """Return name -> content of every file of a set, its report and what was sent; a report takes a second."""
+    made = [
+        sample("a", 1, [HERE, NEARLY, THERE], [0, 3, 1], camera="x"),
+        sample("c", 3, [HERE], [0], camera="x"),
+        sample("night/b", 2, [HERE, HERE, THERE], [0, 0, OTHER], camera="x"),
+        sample("d", 4, camera="x"),
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shards.write(folder / "shards", made, per_shard=2)
+        assert run("report", folder / "shards", "--out", folder / "report") == 0
+        words = ("--report", folder / "report", "--format", form, "--out", folder / "sent")
+        assert run("doubtful", folder / "shards", *words) == 0
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 class City:
     """A set of four pictures, of which two have two labels in one place; those were sent to a labelling program.
 
@@ -134,15 +154,10 @@ class City:
     def __init__(self, folder: Path, form: str) -> None:
         self.folder, self.form = folder, form
         self.shards, self.sent, self.corrections = folder / "shards", folder / "sent", folder / "corrections"
-        made = [
-            sample("a", 1, [HERE, NEARLY, THERE], [0, 3, 1], camera="x"),
-            sample("c", 3, [HERE], [0], camera="x"),
-            sample("night/b", 2, [HERE, HERE, THERE], [0, 0, OTHER], camera="x"),
-            sample("d", 4, camera="x"),
-        ]
-        shards.write(self.shards, made, per_shard=2)
-        assert run("report", self.shards, "--out", folder / "report") == 0
-        self.send()
+        for name, content in _sent(form).items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
     def send(self, *more: str) -> None:
         """Send what is in doubt."""

@@ -18,6 +18,7 @@ from edge_app.serve.bodies import BodyLimits, Budget
 from edge_app.serve.counting import Counting
 from edge_app.serve.engines import Engines
 from edge_app.serve.jobs import Jobs
+from edge_app.serve.leash import ClipLimits
 from edge_app.serve.metrics import Metrics
 from edge_app.serve.pictures import PictureLimits
 from edge_app.serve.predictor import Predictor
@@ -51,6 +52,7 @@ def serving(
     connections: int = 50,
     head_s: float = 10.0,
     folder: Path | None = None,
+    instance: str = "",
 ) -> Iterator[Serving]:
     """Serve the production model with one engine within the context. folder: of the jobs, None for no jobs."""
     with ExitStack() as stack:
@@ -65,7 +67,7 @@ def serving(
             budget=Budget(budget),
             most_bytes=most_bytes,
             body_s=body_s,
-            clips=_clips(folder, detector, stack) if folder else None,
+            clips=_clips(folder, instance, detector, stack) if folder else None,
         )
         server = Server(build_api(service), "127.0.0.1", 0, connections=connections, head_s=head_s)
         stack.enter_context(server)
@@ -73,8 +75,9 @@ def serving(
         yield Serving(server.port, http, engines, service.clips)
 
 
-def _clips(folder: Path, detector: TfliteDetector, stack: ExitStack) -> Clips:
-    jobs, name = Jobs(folder, keep_s=3600.0), detector.manifest.name
-    counting = Counting(jobs, {name: detector.path}, at_once=1, each=2, room=8, longest_s=100.0)
+def _clips(folder: Path, instance: str, detector: TfliteDetector, stack: ExitStack) -> Clips:
+    jobs, name = Jobs(folder, keep_s=3600.0, instance=instance), detector.manifest.name
+    models, limits = {name: detector.path}, ClipLimits(2_000_000, minutes=1, rate=120)
+    counting = Counting(jobs, models, at_once=1, each=2, room=8, longest_s=100.0, limits=limits)
     stack.callback(counting.close)
     return Clips(jobs, counting, BodyLimits(20_000_000, 30.0), [name], lambda lines: load_config(None, lines))

@@ -88,7 +88,7 @@ def _between(a: Point, b: Point, u: float) -> Point:
 
 
 Array: TypeAlias = NDArray[np.float64]
-_Row: TypeAlias = tuple[Array, Array, float, int]
+_Row: TypeAlias = tuple[Point, Point, float, int]
 """Centre, size, score and index of the class."""
 
 
@@ -127,7 +127,8 @@ class Sensor:
     def _observation(self, vehicles: Sequence[Vehicle], time: float, rng: np.random.Generator) -> Detections:
         rows = [row for vehicle in vehicles for row in self._rows(vehicle, time, rng)]
         for _ in range(rng.poisson(self.false)):
-            rows.append((rng.random(2), rng.uniform(0.03, 0.15, 2), rng.uniform(0.15, 0.5), int(rng.integers(4))))
+            (x, y), (width, height) = rng.random(2).tolist(), rng.uniform(0.03, 0.15, 2).tolist()
+            rows.append(((x, y), (width, height), rng.uniform(0.15, 0.5), int(rng.integers(4))))
         return self._detections(rows)
 
     def _rows(self, vehicle: Vehicle, time: float, rng: np.random.Generator) -> list[_Row]:
@@ -135,16 +136,20 @@ class Sensor:
 
         Always draws the same number of random values, so that scenes that differ a little stay comparable.
         """
-        shift, grow = rng.normal(0, self.noise, (2, 2)).clip(-0.3, 0.3)
-        missed, flipped, doubled = rng.random(3) < (self.missed, self.flipped, self.doubled)
-        score, wrong = rng.uniform(*self.scores), int(rng.integers(4))
-        if missed or not vehicle.is_visible_at(time):
+        right, down, wider, higher = (
+            min(max(self.noise * drawn, -0.3), 0.3) for drawn in rng.standard_normal(4).tolist()
+        )
+        missed, flipped, doubled, share = rng.random(4).tolist()
+        wrong = int(rng.integers(4))
+        if missed < self.missed or not vehicle.is_visible_at(time):
             return []
-        size = np.array(vehicle.size)
-        centre = np.array(vehicle.path(time)) + shift * size
-        label = wrong if flipped else LABELS.index(vehicle.label)
-        second = (centre + size * (0.22, 0), size * (0.55, 0.9), score * 0.8, label)
-        return [(centre, size * (1 + grow), score, label), second][: 1 + bool(doubled)]
+        (x, y), (width, height), (least, most) = vehicle.path(time), vehicle.size, self.scores
+        x, y, score = x + right * width, y + down * height, least + (most - least) * share
+        label = wrong if flipped < self.flipped else LABELS.index(vehicle.label)
+        box = ((x, y), (width * (1 + wider), height * (1 + higher)), score, label)
+        if doubled >= self.doubled:
+            return [box]
+        return [box, ((x + 0.22 * width, y), (0.55 * width, 0.9 * height), score * 0.8, label)]
 
     def _detections(self, rows: Iterable[_Row]) -> Detections:
         columns = tuple(zip(*rows, strict=True))

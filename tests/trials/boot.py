@@ -179,6 +179,13 @@ def trial(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
     machine.boot()
     yield "survives a reboot", f"processes frames after {wait(machine.works, 90):.0f} s"
 
+    # By the name in PATH, as root, and as the unit's user within its sandbox.
+    told, checked = machine.run("edge-app", "status"), machine.run("edge-app", "check")
+    assert "test-site/trial  counting" in told.stdout, told.stdout + told.stderr
+    assert "checked as edge-app.service runs, as the user edge-app" in checked.stdout, checked.stdout + checked.stderr
+    assert "counting" in machine.value("StatusText")
+    yield "tells its state and is checked in its sandbox", machine.value("StatusText")
+
     old = machine.release()
     done = install(machine, "/usb")
     assert done.returncode == 0, done.stderr
@@ -201,6 +208,7 @@ def trial(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
     machine.run("sh", "/usb/install.sh", "uninstall")
     assert machine.value("LoadState") == "not-found"
     assert list((tree / "var/lib/edge-app").iterdir())
+    assert not (tree / "usr/local/bin/edge-app").is_symlink()
     yield "is removed, counts are kept", ""
 
 

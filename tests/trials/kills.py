@@ -34,7 +34,7 @@ STOPS = 0.2
 BUSY, EMPTY = (30.0, 30.0), (0.0, 0.0)
 CONFIG = """
 device = {{ site = "test-site", device = "survivor" }}
-source = {{ kind = "street", width = 640, height = 360, fps = 10.0, seed = {seed}, flow = {flow} }}
+source = {{ kind = "street", width = 640, height = 360, fps = {rate}, seed = {seed}, flow = {flow} }}
 detector = {{ threads = 1 }}
 counting = {{ interval_s = {interval_s} }}
 mqtt = {{ port = {port} }}
@@ -48,7 +48,8 @@ class Plan:
     """Plan of a trial.
 
     app_kills, broker_kills: number of SIGKILLs of program and broker. longest_s: longest run of the program, s.
-    pause_s: longest time between two outages of the broker, s. report: gets sentences about the progress.
+    pause_s: longest time between two outages of the broker, s. rate: of the camera, frames/s.
+    report: gets sentences about the progress.
     """
 
     app_kills: int
@@ -56,6 +57,7 @@ class Plan:
     seed: int = 2026
     longest_s: float = 8.0
     pause_s: float = 12.0
+    rate: float = 10.0
     report: Callable[[str], None] = field(default=lambda _text: None)
 
 
@@ -89,8 +91,8 @@ class Trial:
 
     def _start_program(self, flow: tuple[float, float]) -> None:
         self._starts += 1
-        port = self._relay.port
-        self._program.start(CONFIG.format(seed=self._starts, flow=list(flow), interval_s=INTERVAL_S, port=port))
+        values = {"seed": self._starts, "flow": list(flow), "rate": self._plan.rate}
+        self._program.start(CONFIG.format(**values, interval_s=INTERVAL_S, port=self._relay.port))
 
     def _read(self) -> bool:
         message = self._reader.read(0.02)

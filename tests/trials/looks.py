@@ -61,10 +61,8 @@ def detected(name: str, line: Line, source: Source, expected: int) -> Road:
         for frame in read(source):
             if black.shape != frame.image.shape:
                 black = np.zeros_like(frame.image)
-            picture = detector.prepare(frame.image)
-            detections = detector.decode(picture, detector.engines[0].infer(picture))
             frames.append(Frame(black, frame.index, frame.captured_at, frame.monotonic))
-            observations.append(Observation(frame.monotonic, detections))
+            observations.append(Observation(frame.monotonic, detector.detect(frame.image)))
             progress.forward()
     detector.close()
     return Road(name, line, frames, observations)

@@ -22,8 +22,8 @@ RIGHT = "left_to_right"
 @needs_mosquitto
 @pytest.mark.timeout(180)
 def test_counts_survive_kills_and_outages(tmp_path: Path) -> None:
-    evidence = survive(tmp_path, Plan(app_kills=3, broker_kills=1, longest_s=5.0, pause_s=5.0))
-    assert evidence.killed == 3
+    evidence = survive(tmp_path, Plan(app_kills=2, broker_kills=1, longest_s=5.0, pause_s=5.0, rate=6.0))
+    assert evidence.killed == 2
     assert [finding for finding in check(evidence) if not finding.held] == []
 
 

@@ -112,9 +112,7 @@ def test_a_finger_draws_and_moves_and_the_findings_follow(open_page: Callable[..
 
 @needs_chromium
 @pytest.mark.servers
-def test_a_drawing_is_undone_moved_turned_and_not_lost(
-    open_page: Callable[..., LocalPage], tmp_path: Path
-) -> None:
+def test_a_drawing_is_undone_moved_turned_and_not_lost(open_page: Callable[..., LocalPage], tmp_path: Path) -> None:
     with open_page() as page:
         browser, lines = page.browser, "document.querySelectorAll('.shape.line').length"
         assert not browser.run("document.getElementById('empty').hidden")

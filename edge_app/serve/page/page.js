@@ -9,10 +9,12 @@ const byId = (id) => document.getElementById(id);
 const pictures = []; // {file, bitmap, canvas, text, prediction}
 let clip = null; // {file, url, job}
 
-function say(text, bad = false) {
-  byId("status").textContent = text;
-  byId("status").className = bad ? "bad" : "";
+function say(text, bad = false, where = "status") {
+  byId(where).textContent = text;
+  byId(where).className = bad ? "bad" : "";
 }
+
+const sayOfClip = (text, bad = false) => say(text, bad, "clip-status");
 
 async function ask(path, options = {}) {
   const token = byId("token").value.trim();
@@ -44,6 +46,8 @@ async function predict(file) {
 const threshold = () => Number(byId("threshold").value);
 const shownBoxes = (prediction) => prediction.boxes.filter((box) => box.score >= threshold());
 
+const named = (n, name) => `${n} ${name}${n === 1 ? "" : name === "bus" ? "es" : "s"}`;
+
 function draw(picture) {
   if (!picture.prediction) return;
   const { canvas, bitmap, prediction } = picture;
@@ -51,9 +55,10 @@ function draw(picture) {
   canvas.height = prediction.height;
   const pen = canvas.getContext("2d");
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  const size = Math.max(12, canvas.width / 55);
+  const scale = canvas.width / (canvas.clientWidth || canvas.width); // small screens get larger letters
+  const size = Math.max(12, canvas.width / 55, 12 * scale);
   pen.font = `600 ${size}px system-ui, sans-serif`;
-  pen.lineWidth = Math.max(2, canvas.width / 420);
+  pen.lineWidth = Math.max(2, canvas.width / 420, 2 * scale);
   const boxes = shownBoxes(prediction);
   for (const box of [...boxes].reverse()) {
     const [x0, y0, x1, y1] = box.px;
@@ -67,7 +72,7 @@ function draw(picture) {
   }
   const counted = {};
   for (const box of boxes) counted[box.class] = (counted[box.class] ?? 0) + 1;
-  const parts = Object.entries(counted).map(([name, n]) => `${n} ${name}`);
+  const parts = Object.entries(counted).map(([name, n]) => named(n, name));
   picture.text.textContent = `${parts.join(", ") || "no vehicle"} · ${prediction.ms.total.toFixed(0)} ms`;
   canvas.setAttribute("aria-label", `${picture.file.name}: ${parts.join(", ") || "no vehicle"}`);
 }
@@ -139,6 +144,8 @@ byId("threshold").oninput = () => {
   pictures.forEach(draw);
 };
 
+window.onresize = () => pictures.forEach(draw);
+
 // --- a clip
 
 const ends = () => ["x0", "y0", "x1", "y1"].map((id) => Number(byId(id).value));
@@ -167,6 +174,8 @@ function addClip(file) {
   clip = { file, url: URL.createObjectURL(file), job: null };
   byId("video").src = `${clip.url}#t=0.1`;
   byId("clip").hidden = false;
+  byId("clip-name").textContent = file.name;
+  sayOfClip("");
   byId("result").replaceChildren();
   showLine();
 }
@@ -178,7 +187,7 @@ byId("count").onclick = async () => {
   byId("progress").removeAttribute("value");
   byId("result").replaceChildren();
   try {
-    say("sending the clip");
+    sayOfClip("sending the clip");
     let job = await (await ask(`counts?${about}`, { method: "POST", body: clip.file })).json();
     clip.job = job.id;
     byId("cancel").hidden = false;
@@ -187,20 +196,20 @@ byId("count").onclick = async () => {
       job = await (await ask(`counts/${job.id}`)).json();
       if (job.of) byId("progress").value = job.done / job.of;
       const left = job.seconds_left === null ? "" : `, ${Math.ceil(job.seconds_left)} s left`;
-      say(`${job.state}${left}`);
+      sayOfClip(`${job.state}${left}`);
     }
     if (job.state !== "done") throw new Error(job.problem);
     await showResult(job.id);
-    say("counted");
+    sayOfClip("counted");
   } catch (error) {
-    say(error.message, true);
+    sayOfClip(error.message, true);
   } finally {
     byId("count").disabled = false;
     byId("cancel").hidden = byId("progress").hidden = true;
   }
 };
 
-byId("cancel").onclick = () => ask(`counts/${clip.job}`, { method: "DELETE" }).catch((error) => say(error.message, true));
+byId("cancel").onclick = () => ask(`counts/${clip.job}`, { method: "DELETE" }).catch((error) => sayOfClip(error.message, true));
 
 async function showResult(job) {
   const blob = await (await ask(`counts/${job}/result`)).blob();
@@ -218,10 +227,12 @@ async function showResult(job) {
   }
   const button = (text, act) => Object.assign(document.createElement("button"), { type: "button", textContent: text, onclick: act });
   const annotated = async () => download(await (await ask(`counts/${job}/annotated`)).blob(), "annotated.mp4");
+  const sides = "Left and right are those of somebody who stands where the line begins and looks along it.";
   byId("result").replaceChildren(
     table,
+    Object.assign(document.createElement("p"), { className: "muted", textContent: sides }),
     button("Download result", () => download(blob, "result.json")), " ",
-    button("Download annotated video", () => annotated().catch((error) => say(error.message, true))),
+    button("Download annotated video", () => annotated().catch((error) => sayOfClip(error.message, true))),
   );
 }
 

@@ -1,4 +1,4 @@
-"""Measure the service beside a bare loop: `python -m tests.trials.serve [--pictures 2000] [--rounds 5] [--clients 8]`.
+"""Measure the service beside a bare loop: `python -m tests.trials.serve.speed [--pictures 2000] [--clients 8]`.
 
 CPU seconds a picture, in turns on one machine: a loop in one process that decodes, letterboxes, infers and decodes
 boxes; the same loop in as many processes as the service has engines, which get into each other's way as those do; and
@@ -10,25 +10,17 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import socket
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from statistics import median, quantiles
-from urllib.request import urlopen
 
 import cv2
 import numpy as np
-import psutil
 
 from edge_app.detectors.tflite import TfliteDetector
-from edge_app.serve.client import Client
 from tests.support.pictures import encoded, street_picture
-from tests.support.preview_cases import wait_for
+from tests.trials.serve.program import Program, program
 
 
 def bare_cpu_s(content: bytes, pictures: int) -> float:
@@ -41,45 +33,21 @@ def bare_cpu_s(content: bytes, pictures: int) -> float:
     return (time.process_time() - began) / pictures
 
 
-@contextmanager
-def service(port: int, engines: int) -> Iterator[psutil.Process]:
-    """Run `edge-app serve` within the context and yield its process."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "edge_app.cli", "serve", "--port", str(port), "--folder", folder]
-        process = psutil.Popen([*command, "--engines", str(engines)], stderr=subprocess.DEVNULL)
-        try:
-            wait_for(lambda: _answers(port), within=60)
-            yield process
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/health/ready") as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def served(
-    process: psutil.Process, port: int, content: bytes, pictures: int, clients: int
-) -> tuple[float, float, list[float]]:
+def served(service: Program, content: bytes, pictures: int, clients: int) -> tuple[float, float, list[float]]:
     """Return CPU seconds a picture, pictures a second, and the time of each request, s."""
     times: list[float] = []
 
     def ask(number: int) -> None:
-        with Client(f"http://127.0.0.1:{port}") as client:
+        with service.client() as client:
             for _ in range(number):
                 began = time.perf_counter()
                 client.predict(content)
                 times.append(time.perf_counter() - began)
 
-    before, began = process.cpu_times(), time.perf_counter()
+    before, began = service.process.cpu_times(), time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(ask, [pictures // clients] * clients))
-    after, wall = process.cpu_times(), time.perf_counter() - began
+    after, wall = service.process.cpu_times(), time.perf_counter() - began
     cpu = after.user + after.system - before.user - before.system
     return cpu / len(times), len(times) / wall, times
 
@@ -94,15 +62,13 @@ def main() -> int:
     arguments = parser.parse_args()
     n: int = arguments.engines
     content, each = encoded(street_picture()), arguments.pictures // arguments.rounds
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     bare, beside, ours, rates, times = [], [], [], [], []
-    with service(port, n) as process, multiprocessing.get_context("spawn").Pool(n) as other:
-        served(process, port, content, 2 * arguments.clients, arguments.clients)  # the first ones are slow
+    with program("--engines", str(n)) as service, multiprocessing.get_context("spawn").Pool(n) as other:
+        served(service, content, 2 * arguments.clients, arguments.clients)  # the first ones are slow
         for _ in range(arguments.rounds):
             bare.append(other.apply(bare_cpu_s, (content, each)))
             beside.append(sum(other.starmap(bare_cpu_s, [(content, each // n)] * n, chunksize=1)) / n)
-            cpu, rate, took = served(process, port, content, each, arguments.clients)
+            cpu, rate, took = served(service, content, each, arguments.clients)
             ours.append(cpu)
             rates.append(rate)
             times += took

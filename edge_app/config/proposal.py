@@ -55,9 +55,9 @@ def new_problems(path: Path, text: bytes, name: str = "page", environment: Mappi
 
     text: of the layer that is to be saved. Raises ConfigError: when it is no layer, or no other layer can be read.
     """
-    candidate = parse_file(LayerFile(name, layer_path(path, name), text))
+    proposed = parse_file(LayerFile(name, layer_path(path, name), text))
     others = [file for file in read_files(path) if file.name != name]
-    with_it = sorted([*parse_files(others), candidate], key=lambda layer: LAYERS.index(layer.name))
+    with_it = sorted([*parse_files(others), proposed], key=lambda layer: LAYERS.index(layer.name))
     before = _present_problems(path, environment)
     return [problem for problem in _problems(with_it, path.parent, environment) if problem not in before]
 
