@@ -186,7 +186,9 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._path, self.file_id = path, _file_id(path)
-        uri = f"{path.resolve().as_uri()}?mode=ro"
+        # Without these files no service runs, and SQLite would make them, which it may not in a read-only folder.
+        in_use = all(path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-shm"))
+        uri = f"{path.resolve().as_uri()}?mode=ro{'' if in_use else '&immutable=1'}"
         self._sqlite = sqlite3.connect(uri, uri=True, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
 
     @classmethod

@@ -22,7 +22,11 @@ from edge_app.web.line_check import DetectorView, Finding, LineObserver, check_l
 
 _REMEMBERED_S: Final = 60.0
 _WAIT_S: Final = 0.5
-_JOIN_S: Final = 5.0
+_JOIN_S: Final = 15.0
+_IDLE_S: Final = 0.1
+_WATCHED_S: Final = 90.0
+"""The road is watched for so long after somebody asked for it: else a page that is left open would cost as much as
+counting does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Crossed:
 
 
 class LiveView:
-    """Source and pipeline in a thread of their own, running within the context.
+    """Source and pipeline in a thread of their own, running within the context while somebody asks for what they see.
 
     open_source: opens the source; called again when a recording is over or the source failed.
     """
@@ -53,6 +57,7 @@ class LiveView:
         self._lock = threading.Lock()
         self._recent: deque[_Moment] = deque()
         self._newest: FrameResult | None = None
+        self._wanted_until = 0.0
         self.problem = ""
         """One sentence while there is no picture."""
         self._worker = Worker("live-view", self._run, self._failed)
@@ -69,16 +74,14 @@ class LiveView:
 
         Raises PreviewError: before the first picture.
         """
-        with self._lock:
-            newest = self._newest
+        newest, _ = self._now()
         if newest is None:
             raise PreviewError(self.problem or "waiting for the first picture")
         return scene.annotated(newest, width, self._privacy, Captions((), {}), Trails())
 
     def check_lines(self, lines: Sequence[Line], view: DetectorView) -> list[Finding]:
         """Return what the last minute shows about lines, which may have been drawn only now."""
-        with self._lock:
-            recent, newest = list(self._recent), self._newest
+        newest, recent = self._now()
         if newest is None or len(recent) < 2:
             return []
         lasted = recent[-1].at - recent[0].at
@@ -96,8 +99,7 @@ class LiveView:
 
         band: half-width of the dead band, in box extents.
         """
-        with self._lock:
-            recent, newest = list(self._recent), self._newest
+        newest, recent = self._now()
         if newest is None or len(recent) < 2:
             return {}
         width, height = newest.frame.size
@@ -111,8 +113,26 @@ class LiveView:
             found[line.id] = Crossed((counts[0], counts[1]), recent[-1].at - recent[0].at)
         return found
 
+    def _now(self) -> tuple[FrameResult | None, list[_Moment]]:
+        """Return the newest picture and the last minute, and go on watching."""
+        with self._lock:
+            self._wanted_until = time.monotonic() + _WATCHED_S
+            return self._newest, list(self._recent)
+
+    def _is_wanted(self) -> bool:
+        """Return whether somebody looks; what was seen before nobody did is forgotten."""
+        with self._lock:
+            if time.monotonic() < self._wanted_until:
+                return True
+            self._newest = None
+            self._recent.clear()
+            return False
+
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
+            if not self._is_wanted():
+                stop.wait(_IDLE_S)
+                continue
             source: Source | None = None
             try:
                 source = self._open_source()
@@ -127,7 +147,7 @@ class LiveView:
                     source.close()
 
     def _follow(self, source: Source, stop: threading.Event) -> None:
-        while not stop.is_set():
+        while not stop.is_set() and self._is_wanted():
             frame = source.read(_WAIT_S)
             if frame is None:
                 self.problem = source.status.detail

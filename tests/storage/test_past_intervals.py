@@ -91,6 +91,14 @@ def test_a_damaged_interval_is_left_out_and_a_damaged_file_is_one_sentence(tmp_p
         PastIntervals(tmp_path).open_crossings()
 
 
+def test_reading_leaves_nothing_in_the_folder(tmp_path: Path) -> None:
+    """Files that root's page made would keep the service's own user out; a reader's folder may be read-only."""
+    archive(tmp_path, rows(3), now=NOON + 600)
+    before = sorted(tmp_path.iterdir())
+    assert len(read(PastIntervals(tmp_path))) == 3
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_a_replaced_file_is_read_from_the_beginning(tmp_path: Path) -> None:
     archive(tmp_path, rows(3), now=NOON + 600)
     past = PastIntervals(tmp_path)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ for end, number in zip(ends, (3, 4)):
 os.execv(sys.argv[3], sys.argv[3:])
 """
 """Program that puts two descriptors on 3 and 4 and becomes the command in its arguments."""
+
+
+class NavigatedError(AssertionError):
+    """The page was loaded anew while a script ran."""
 
 
 class Browser:
@@ -75,10 +80,12 @@ class Browser:
     def wait_for(self, script: str, within: float = 15.0) -> Any:
         """Evaluate an expression until it is true, and return its value; fail after `within` seconds."""
         deadline = time.monotonic() + within
-        while not (value := self.run(script)):
+        while True:
+            with suppress(NavigatedError):
+                if value := self.run(script):
+                    return value
             assert time.monotonic() < deadline, f"not in time: {script}; {self.errors}"
             time.sleep(0.05)
-        return value
 
     def click(self, selector: str) -> None:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
@@ -140,6 +147,8 @@ class Browser:
             if received.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(str(received["params"]["exceptionDetails"]))
             if received.get("id") == self._last_id:
+                if "navigated" in received.get("error", {}).get("message", ""):
+                    raise NavigatedError(received["error"]["message"])
                 assert "error" not in received, received["error"]
                 return received["result"]
 

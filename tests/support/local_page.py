@@ -13,15 +13,12 @@ from typing import Any
 
 from tests.support.browser import Browser
 
-AXE = next(
-    (
-        path
-        for folder in (os.environ.get("EDGE_APP_AXE", ""), "/usr/share/nodejs/axe-core", "build/axe-core/package")
-        if folder and (path := Path(folder) / "axe.min.js").exists()
-    ),
-    None,
-)
+_AXE = Path(os.environ.get("EDGE_APP_AXE", f"{sys.prefix}/share/axe.min.js"))
+AXE = _AXE if _AXE.exists() else None
 """axe-core, which judges how well people can use a page; None where it is not installed."""
+
+BEGINS_S = _ENDS_S = 60.0
+"""Longest time for the program to begin, and to end, on a busy machine."""
 
 
 class LocalPage:
@@ -51,12 +48,12 @@ class LocalPage:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             stack.callback(self.browser.close)
             self.browser.open(f"{self.url}#{view}")
-            self.browser.wait_for("document.getElementById('language')?.options.length")
+            self.browser.wait_for("document.getElementById('language')?.options.length", BEGINS_S)
             self._stack = stack.pop_all()
 
     def wait_for_picture(self) -> None:
         """Wait until there is a picture to draw on."""
-        self.browser.wait_for("document.getElementById('waiting').hidden")
+        self.browser.wait_for("document.getElementById('waiting')?.hidden", BEGINS_S)
 
     def show(self, view: str) -> None:
         self.browser.run(f"location.hash = '{view}'")
@@ -71,7 +68,7 @@ class LocalPage:
         self.browser.click(f"[data-tool={name}]")
 
     def save(self) -> None:
-        self.browser.wait_for("!document.getElementById('save').disabled")
+        self.browser.wait_for("!document.getElementById('save').disabled", BEGINS_S)
         self.browser.click("#save")
         self.browser.wait_for("document.getElementById('saved').className === 'good'")
 
@@ -89,8 +86,8 @@ class LocalPage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        errors = self.browser.errors
-        self._child.terminate()
-        assert self._child.wait(15) == 0
-        self._stack.close()
+        with self._stack:
+            errors = self.browser.errors
+            self._child.terminate()
+            assert self._child.wait(_ENDS_S) == 0
         assert not errors
