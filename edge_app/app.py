@@ -265,10 +265,11 @@ def _start_facts(config: Config, device: Device, model: str, lines: Sequence[Lin
 
 
 @contextmanager
-def service(config: Config, source: Source | None = None) -> Iterator[Service]:
+def service(config: Config, source: Source | None = None, *, file: str = "") -> Iterator[Service]:
     """Build everything that `edge-app run` needs, yield the service, and free it all in reverse order.
 
-    source: an open source to use instead of the configured one; it is closed here too.
+    source: an open source to use instead of the configured one; it is closed here too. file: name of the configuration
+    file, for the log.
     Raises StoreError, DetectorError, SourceError and ConfigError, each in one sentence.
     """
     with ExitStack() as stack:
@@ -314,5 +315,5 @@ def service(config: Config, source: Source | None = None) -> Iterator[Service]:
         stack.enter_context(extras.snapshot_server(folder, preview, lambda: broker_problem(publisher), status.json))
         stack.enter_context(extras.broadcast(config, preview))
         stack.enter_context(extras.metrics(config, device, report.components, lines))
-        log.info("watching", extra=_start_facts(config, device, detector.manifest.name, lines))
+        log.info("watching", extra={**_start_facts(config, device, detector.manifest.name, lines), "file": file})
         yield running

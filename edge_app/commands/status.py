@@ -75,7 +75,7 @@ def _print(status: DeviceStatus) -> None:
     state = ("counting", "bold green") if status.counting else ("NOT counting", "bold red")
     out.print(Text.assemble((f"{status.site}/{status.device}  ", "bold"), state))
     for sentence in status.wrong:
-        out.print(Padding(Text(sentence, style="yellow"), (0, 0, 0, 2)))
+        out.print(Padding(sentence, (0, 0, 0, 2), style="yellow"))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()

@@ -14,12 +14,14 @@ from edge_app.monitoring.health_report import HealthReport
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import DirectionCounts, Flag, Health, Payload
 from edge_app.records import Counts, Direction, IntervalCounts, Line
+from edge_app.system.names import clean
 from edge_app.system.rate_meter import RateMeter
 from edge_app.system.redaction import redacted
 
 _FRESH_S: Final = 10.0
 """A device that has processed no frame for so long is not counting."""
 _RATE_S: Final = 5.0
+_LONGEST: Final = 400
 
 
 class IntervalStatus(Payload):
@@ -93,7 +95,9 @@ class StatusReport:
         problem = self._health.problem
         broker = "connected" if components.publisher.connected else "not connected"
         parts = [counting, f"{vehicles} vehicles since the start", f"broker {broker}, {unsent} unsent"]
-        return redacted("; ".join([*parts, *([problem] if problem and problem != why_not else [])]))
+        sentence = "; ".join([*parts, *([problem] if problem and problem != why_not else [])])
+        # A line end from a foreign text, such as a broker's reason, would begin another setting for systemd.
+        return clean(redacted(sentence))[:_LONGEST]
 
     def json(self) -> str:
         """Return a `DeviceStatus` as JSON, without secrets."""

@@ -6,12 +6,19 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from edge_app import checks, cli
 from edge_app.commands import _options
 from edge_app.config.load import load
+from edge_app.counting.running_totals import RunningTotals
+from edge_app.monitoring.device_status import StatusReport
+from edge_app.mqtt.identity import Device
+from edge_app.sources import SourceStatus
+from edge_app.system.threads import Heartbeats
 from tests.support.brokers import free_port
 from tests.support.preview_cases import running_service, wait_for
 
@@ -90,3 +97,16 @@ def test_check_tells_what_the_running_service_says(folder: Path, told: list[str]
     assert [finding.level for finding in found] == ["warn"]
     assert "connection refused" in found[0].sentence
     assert list(checks._check_service(folder)) == []  # none runs there
+
+
+def test_no_foreign_text_becomes_a_setting_for_systemd() -> None:
+    """A broker's reason is foreign: a line end in it would begin another setting."""
+    publisher = SimpleNamespace(connected=False, unsent=0)
+    service = SimpleNamespace(frames=0, totals=RunningTotals(), heart=Heartbeats())
+    source = SimpleNamespace(status=SourceStatus("lost", detail="gone\nMAINPID=1"))
+    components = SimpleNamespace(publisher=publisher, service=service, source=source)
+    health: Any = SimpleNamespace(components=components, problem="refused\nWATCHDOG=1 \x1b[2J" + "x" * 9999)
+    text = StatusReport(health, Device("a", "b", "c", "d"), "model", "broker", ()).text()
+    assert text.startswith("NOT counting: gone MAINPID=1; 0 vehicles")
+    assert text.isprintable()
+    assert len(text) <= 400
