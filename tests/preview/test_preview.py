@@ -226,16 +226,18 @@ def test_damaged_requests_are_refused_and_the_server_goes_on(running: Running) -
 
 
 @needs_gstreamer
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
-def test_a_viewer_in_the_network_may_use_udp(transport: str, tmp_path: Path) -> None:
+def test_a_viewer_in_the_network_may_use_udp(tmp_path: Path) -> None:
     stream = Stream("/annotated", 10, (160, 120))
     server = RtspServer([stream], address="0.0.0.0", port=0, login=("tech", "pass"))
     url, still = f"rtsp://tech:pass@127.0.0.1:{server.port}/annotated", tmp_path / "still.png"
-    command = ("ffmpeg", "-v", "error", "-rtsp_transport", transport, "-i", url, "-frames:v", "1", str(still))
+    command = ("ffmpeg", "-v", "error", "-rtsp_transport", "udp", "-i", url, "-frames:v", "1", str(still))
+    deadline = time.monotonic() + 60
     with subprocess.Popen(command) as viewer:
         while viewer.poll() is None:
             server.push(stream, np.full((120, 160, 3), 200, np.uint8))
             time.sleep(0.05)
+            if time.monotonic() > deadline:
+                viewer.kill()
     server.close()
     assert viewer.returncode == 0
     assert cv2.imread(str(still)).mean() > 150
