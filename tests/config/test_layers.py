@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_app import cli
 from edge_app.config.files import layer_path
 from edge_app.config.last_good import choose, keep, last_good
 from edge_app.config.layers import LAYERS, MAY_SET, Layer, best_that_fits, merge, refused_keys
@@ -183,6 +184,18 @@ def test_without_a_last_good_one_every_problem_is_told(installed: Path, kept: Pa
     with pytest.raises(ConfigError, match="prot"):
         choose(installed, kept)
     assert last_good(installed, kept) is None
+
+
+def test_status_is_told_of_a_service_that_counts_with_the_last_good_one(
+    installed: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.write_text(FILE + "[mqtt]\nprot = 3\n")
+    assert cli.main(["status", "--config", str(installed)]) == 2
+    monkeypatch.setenv("STATE_DIRECTORY", str(kept))
+    assert cli.main(["status", "--config", str(installed)]) == 3  # none runs
+    told = capsys.readouterr()
+    assert "configuration: mqtt.prot: unknown key" in told.err
+    assert "NOT RUNNING" in told.out
 
 
 def test_the_last_good_one_of_another_file_is_not_taken(installed: Path, kept: Path) -> None:

@@ -18,7 +18,7 @@ from edge_app.config.load import load
 from edge_app.errors import ConfigError
 from edge_app.offline.benchmark import record_street
 from tests.support.browser import CHROMIUM
-from tests.support.local_page import LocalPage
+from tests.support.local_page import BEGINS_S, LocalPage
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (apt install chromium)")
 PHONE = (390, 844)
@@ -73,8 +73,8 @@ def test_shapes_drawn_with_the_mouse_are_saved_and_counted_with(
             page.draw(corner)
         page.tool("region")
         page.draw((0.0, 0.4), (1.0, 1.0))
-        page.browser.wait_for("document.querySelector('.shape.line .ok')?.textContent.includes('seen near it')")
-        page.browser.wait_for("/^[1-9].* crossed/.test(document.querySelector('.shape.line .crossed').textContent)")
+        crossed = "document.querySelector('.shape.line .crossed').textContent"
+        page.browser.wait_for(f"/^[1-9].* crossed this line.* to the port/.test({crossed})", BEGINS_S)
         page.save()
     assert path.read_text().startswith('# my pole\n[source]\nkind = "file"  # for now\n')
     config = load(path)
@@ -220,7 +220,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.fixed_dictionaries({"lines": st.lists(JSON, max_size=3), "region": JSON, "masks": JSON}) | JSON)
 def test_any_request_gives_a_valid_configuration_or_clear_errors(folder: Path, data: Any) -> None:
     try:
