@@ -49,6 +49,8 @@ class LocalPage:
             stack.callback(self.browser.close)
             self.browser.open(f"{self.url}#{view}")
             self.browser.wait_for("document.getElementById('language')?.options.length", BEGINS_S)
+            if view == "lines":
+                self.wait_for_picture()
             self._stack = stack.pop_all()
 
     def wait_for_picture(self) -> None:

@@ -50,9 +50,7 @@ def open_page(street: Path, tmp_path: Path) -> Callable[..., LocalPage]:
     path.write_text(f'# my pole\n[source]\nkind = "file"  # for now\npath = "{street}"\nloop = true\n')
 
     def opened(**options: Any) -> LocalPage:
-        page = LocalPage(path, tmp_path / "profile", **options)
-        page.wait_for_picture()
-        return page
+        return LocalPage(path, tmp_path / "profile", **options)
 
     return opened
 
