@@ -28,6 +28,9 @@ fail() {
     exit "${2:-1}"
 }
 
+# Else it would end in the middle, with the new release started and nobody there to go back.
+case $healthy_s in '' | *[!0-9]*) fail "HEALTHY_S is '$healthy_s': give whole seconds, such as 120" 2 ;; esac
+
 # --- the system beneath
 
 # plugins-bad parses H.264; ugly and bad encode it where no hardware does (Raspberry Pi 5, Orin Nano, a PC).
@@ -59,12 +62,14 @@ accounts() {
     for group in video render; do getent group $group >/dev/null || groupadd --system $group; done
     getent passwd edge-app >/dev/null ||
         useradd --system --user-group --home-dir $state --no-create-home --shell /usr/sbin/nologin edge-app
+    getent passwd edge-app-page >/dev/null ||
+        useradd --system --user-group --home-dir / --no-create-home --shell /usr/sbin/nologin edge-app-page
 }
 
 folders() {
     install -d -m 755 $opt $opt/releases $etc
     install -d -m 700 $etc/credentials
-    for secret in mqtt_password mqtt_key source_password preview_password; do
+    for secret in mqtt_password mqtt_key source_password preview_password page_password page_cert page_key; do
         [ -e $etc/credentials/$secret ] || install -m 600 /dev/null $etc/credentials/$secret
     done
 }
@@ -105,6 +110,8 @@ build_release() {
     echo "$release"
 }
 
+UNITS='edge-app.service edge-app@.service edge-app-page.service edge-app-reader.socket edge-app-reader.service edge-app-keeper.socket edge-app-keeper@.service'
+
 # A program of the same name that somebody else has put there stays.
 command_link() {
     target=$(readlink $bin/edge-app || true)
@@ -118,9 +125,16 @@ command_link() {
 
 unit_files() {
     [ -d "$here/systemd" ] && from=$here/systemd || from=$here/../systemd
-    cp "$from"/edge-app.service "$from"/edge-app@.service $units/
+    for unit in $UNITS; do cp "$from/$unit" $units/; done
     # not so in the image of a card that is prepared elsewhere
     [ ! -d /run/systemd/system ] || systemctl daemon-reload
+}
+
+# The sockets cost nothing until somebody opens the page, which runs only after `edge-app page --password`.
+page_units() {
+    systemctl enable --quiet --now edge-app-keeper.socket edge-app-reader.socket || say "the page cannot save or read: systemctl status edge-app-keeper.socket"
+    [ ! -s $etc/credentials/page_password ] || systemctl enable --quiet edge-app-page.service
+    systemctl try-restart edge-app-reader.service edge-app-page.service || true
 }
 
 # --- health
@@ -173,6 +187,7 @@ do_install() {
         return
     fi
     systemctl enable --quiet edge-app.service
+    page_units
     if start_and_check; then
         [ -z "$before" ] || point previous "$before"
         forget_old
@@ -197,13 +212,16 @@ do_rollback() {
 }
 
 do_uninstall() {
-    systemctl disable --now --quiet edge-app.service 2>/dev/null || true
+    systemctl disable --now --quiet edge-app.service edge-app-page.service edge-app-reader.socket edge-app-reader.service \
+        edge-app-keeper.socket 2>/dev/null || true
     [ "$(readlink $bin/edge-app || true)" != $opt/current/bin/edge-app ] || rm -f $bin/edge-app
-    rm -rf $opt $units/edge-app.service $units/edge-app@.service
+    rm -rf $opt
+    for unit in $UNITS; do rm -f "$units/$unit"; done
     systemctl daemon-reload
     if [ "${1:-}" = --purge ]; then
         rm -rf $etc $state
         userdel edge-app 2>/dev/null || true
+        userdel edge-app-page 2>/dev/null || true
         say "everything is gone, counts and secrets included"
     else
         say "the program is gone; $etc and $state are kept (uninstall --purge removes them)"

@@ -122,6 +122,22 @@ unpack_promtool() {
     return $got
 }
 
+# axe-core judges how well all people can use the pages; npm checks the archive's hash.
+fetch_axe() {
+    [ ! -f .venv/share/axe.min.js ] || return 0
+    command -v npm >/dev/null 2>&1 && unpack_axe && return 0
+    say "missing, so the test of who can use the pages is skipped: axe-core; to have it: sudo apt install npm"
+}
+
+unpack_axe() {
+    say "fetching axe-core, which judges the pages, into .venv/share"
+    box=$(mktemp -d)
+    (cd "$box" && npm pack --silent axe-core@4.14.1 >/dev/null 2>&1 && tar xzf axe-core-*.tgz package/axe.min.js) </dev/null &&
+        mkdir -p .venv/share && cp "$box/package/axe.min.js" .venv/share/axe.min.js && got=0 || got=1
+    rm -rf "$box"
+    return $got
+}
+
 # --- Python
 
 # fits PYTHON BELOW: runs, is 3.10 or newer and older than 3.BELOW
@@ -184,6 +200,7 @@ test)
     install_for_tests
     install test .venv 15 --system-site-packages
     fetch_promtool
+    fetch_axe
     cp .venv/.installed-test .venv/.installed-demo # the extra "test" contains "demo"
     ;;
 models)

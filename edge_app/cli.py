@@ -31,6 +31,7 @@ from edge_app.commands import (
     evaluate,
     harvest,
     lines,
+    page,
     predict,
     run,
     serve,
@@ -59,6 +60,7 @@ COMMANDS: Final = {
     "watch": watch,
     "snapshot": snapshot,
     "lines": lines,
+    "page": page,
     "config": config,
 }
 _WRONG_PATH: Final = {

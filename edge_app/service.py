@@ -40,6 +40,8 @@ _STALE_S = 30.0
 
 _STARTED_S = 10.0
 """Time, s, after which the start is over, and what only the start needed is given back."""
+_ENOUGH_S = 60.0
+"""Time, s, for which frames must come often enough before that is logged: a busy machine would fill the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Service:
         self._harvest, self._quality, self._on_result, self._status = harvest, quality, on_result, status
         self._deadlines, self._wall, self._monotonic = deadlines, wall, monotonic
         self._clock, self._doubted = clock or SteadyClock(), False
-        self._slow: frozenset[str] = frozenset()
+        self._slow: dict[str, float] = {}
         self.heart = heart or Heartbeats()
         self.frames = self.frames_still = 0
         self.totals = RunningTotals()
@@ -221,7 +223,7 @@ class Service:
         frame, crossings = result.frame, result.crossings
         unstored = self._ledger.unstored
         quality = self._flags(frame)
-        self._note_slow(result.slow)
+        self._note_slow(result.slow, frame.monotonic)
         self._ledger.record(frame.captured_at, crossings, dropped, quality, unseen=result.unseen, slow=result.slow)
         self.frames += 1
         self.frames_still += result.still
@@ -258,13 +260,14 @@ class Service:
                 faults.note(fault)
                 stop.wait(PAUSE_S)
 
-    def _note_slow(self, slow: frozenset[str]) -> None:
-        """Log the lines for which frames have become too rare, or are so no more."""
-        before, self._slow = self._slow, slow
-        for line in sorted(slow - before):
+    def _note_slow(self, slow: frozenset[str], now: float) -> None:
+        """Log the lines for which frames have become too rare, or come often enough again. now: monotonic s."""
+        for line in sorted(slow - self._slow.keys()):
             log.warning("frames come too rarely for the traffic at line %s: vehicles can pass unseen", line)
-        for line in sorted(before - slow):
+        self._slow |= dict.fromkeys(slow, now)
+        for line in [line for line, last in self._slow.items() if now - last >= _ENOUGH_S]:
             log.info("frames come often enough again for the traffic at line %s", line)
+            del self._slow[line]
 
 
 def _log_crossing(crossing: Crossing, *, stored: bool) -> None:

@@ -79,9 +79,9 @@ def test_a_line_that_is_well_placed() -> None:
     (finding,) = line_findings(observer)
     # 200 of 1280 px are 80 of 512; 200 px at 300 px/s take 0.67 s, which is ten frames
     assert finding.level == "ok"
-    assert (
-        "1 vehicle seen there in 6 s, 80 px high in the model's input, 10 frames per vehicle length" in finding.sentence
-    )
+    seen = "vehicles seen near it in 6 s: 1, 80 px high in the model's input, 10 frames per vehicle length"
+    assert seen in finding.sentence
+    assert (finding.key, finding.values["height"]) == ("finding.good", "80")
 
 
 def test_no_vehicle_at_the_line_is_no_failure() -> None:
@@ -169,6 +169,18 @@ def test_a_waiting_vehicle_counts_no_more_than_others() -> None:
 def test_a_line_outside_the_region_of_interest(region: Region, warned: bool) -> None:
     found = line_findings(LineObserver(LINE, SIZE), region=region)
     assert ("lies in detector.region" in found[0].sentence) is warned
+
+
+@pytest.mark.parametrize(("hidden", "warned"), [(1, False), (2, False), (4, True)])
+def test_a_post_that_hides_vehicles_is_a_warning(hidden: int, warned: bool) -> None:
+    """One or two vehicles may be hidden by others; where most are, something stands there."""
+    observer = LineObserver(LINE, SIZE)
+    for track in range(5):
+        for frame in range(6):
+            one = tracks((640, 360, 200, 300), seen=track >= hidden or frame == 0)
+            observer.update(replace(one, ids=np.array([track])))
+    sentences = [finding.sentence for finding in line_findings(observer)]
+    assert any("4 of 5 were hardly seen there" in sentence for sentence in sentences) is warned
 
 
 def test_a_source_faster_than_the_model() -> None:

@@ -75,7 +75,9 @@ PURE = {
     "harvest.selection": {"records", "harvest"},
     "harvest.voc": {"harvest"},
     "camera_health.measures": {"records"},
+    "config.layers": set[str](),
     "camera_health.monitor": {"records", "camera_health.measures"},
+    "web.history": {"records", "storage.past_intervals"},
 }
 """Modules without clock, threads, files or network, and the modules of ours that each may import."""
 CALCULATION = {
@@ -86,6 +88,7 @@ CALCULATION = {
 GRANTED = {
     "offline.scoring": {"json", "pathlib"},  # read_truth
     "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
+    "web.history": {"datetime"},  # days of a time zone; it reads no clock
     "system.names": {"unicodedata"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing
@@ -113,8 +116,8 @@ VENDORS = {
     "uvicorn": "serve.server",
     "python_multipart": "serve.multipart",
     "httpx": "serve.client",
-    "tomllib": "config.load",
-    "tomli": "config.load",
+    "tomllib": "config.files",
+    "tomli": "config.files",
 }
 """Vendor library -> pattern of the one module that may import it; no module needs to."""
 MAY_DRAW = re.compile(

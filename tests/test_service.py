@@ -5,6 +5,7 @@ Threads are held and released by events; nothing sleeps.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,35 @@ def test_frames_under_way_while_the_clock_is_set_are_counted_by_the_time_that_is
     assert crossing.at == pytest.approx(NOON + 2.0 + (step if lasting else 0.0), abs=0.12)
     assert case.ledger.late_crossings == 0
     assert any("clock_stepped" in interval.quality for interval in case.ledger.open)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "told"),
+    [
+        ((0.1,) * 60, []),
+        ((*(0.1,) * 8, *(0.5, 0.5, 0.5, 0.1, 0.1, 0.1) * 5), ["rarely"]),
+        ((*(0.5,) * 8, *(0.1,) * 6, 61.0, 0.1), ["rarely", "often enough"]),
+    ],
+    ids=["never", "again and again", "no more"],
+)
+def test_frames_are_too_rare_by_the_clock_that_never_steps_and_that_is_logged_once_a_minute_at_most(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, gaps: tuple[float, ...], told: list[str]
+) -> None:
+    """The clock of the system is set with every frame."""
+    caplog.set_level("INFO")
+    case, stop, now = Case(tmp_path, wall=lambda: wall[-1], monotonic=lambda: now[-1]), threading.Event(), [100.0]
+    wall, steps = [NOON], itertools.cycle([3600.0, -3600.0, 86_400.0, -7200.0])
+    worker = Worker("service", lambda _stop: case.service.run(stop), lambda _name, fault: pytest.fail(repr(fault)))
+    worker.start()
+    for frame, gap in zip(case.frames, gaps, strict=False):
+        now.append(now[-1] + gap)
+        wall.append(NOON + next(steps))
+        put(case, replace(frame, captured_at=wall[-1], monotonic=now[-1]))
+    stop.set()
+    assert worker.join(LONG)
+    said = [record.message for record in caplog.records if record.message.startswith("frames come")]
+    assert len(said) == len(told)
+    assert all(words in message for words, message in zip(told, said, strict=True))
 
 
 def put(case: Case, frame: Frame) -> None:

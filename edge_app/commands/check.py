@@ -73,6 +73,7 @@ def _check_in_sandbox(file: Path, stop: threading.Event) -> int | None:
 def _check(file: Path, stop: threading.Event) -> int:
     from edge_app.checks import findings
     from edge_app.config.exposure import exposed_configuration
+    from edge_app.config.layer_report import report
     from edge_app.config.load import load_service
     from edge_app.console.terminal import stdout
     from edge_app.system import logging as logs
@@ -84,7 +85,8 @@ def _check(file: Path, stop: threading.Event) -> int:
     logs.setup("critical")  # the findings say what the adapters would warn about
     out, failed = stdout(), False
     exposed = (Finding("warn", *sentence.split(": ", 1)) for sentence in exposed_configuration(config, file))
-    for finding in chain(exposed, findings(config, stop)):
+    layers = (Finding(*told) for told in report(file))
+    for finding in chain(layers, exposed, findings(config, stop)):
         out.print(_wrapped(finding), soft_wrap=True)
         failed |= finding.level == "FAIL"
     if stop.is_set():

@@ -1,4 +1,4 @@
-"""`edge-app lines`: serve a page on this machine on which lines, region and masks are drawn on the live picture."""
+"""`edge-app lines`: serve the local page, which shows the state of the device and on which its lines are drawn."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import argparse
 import os
 import threading
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from edge_app.commands._options import INSTALLED, add_installed_config, installed_config, unit_of
+from edge_app.commands._options import INSTALLED, add_installed_config, installed_config
 from edge_app.errors import ConfigError, PreviewError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge_app.web.line_check import Finding
     from edge_app.web.live_view import LiveView
 
-HELP = "serve a page on which lines, region and masks are drawn on the live picture and saved to the configuration"
+HELP = "serve the local page: whether the device counts, and its lines, drawn on the live picture"
 
 _WIDTH: Final = 1280
 
@@ -109,20 +109,30 @@ class _Page:
         self._saving = threading.Lock()
 
     def routes(self) -> Any:
+        from edge_app.commands._page_status import StatusPage, paths
+        from edge_app.web.live_pictures import LivePictures
         from edge_app.web.server import Routes
 
-        return Routes(self.picture, self.state, self.check, self.save)
+        status = StatusPage(self._text.path, lambda: self._config, self.own_picture)
+        get, post, files = paths(status)
+        edit = {"/check": self.check, "/save": self.save}
+        return Routes(self.picture, LivePictures(status.live), {"/state": self.state, **get}, {**edit, **post}, files)
+
+    def own_picture(self, width: int) -> bytes:
+        """Return a picture that this page's own view of the road gives. Raises PreviewError without one."""
+        from edge_app.drawing.jpeg import jpeg
+
+        if self._live_view is None:
+            raise PreviewError("the service that had the camera has ended: start edge-app lines again")
+        return jpeg(self._live_view.picture(width))
 
     def picture(self) -> bytes:
-        from edge_app.drawing.jpeg import jpeg
         from edge_app.preview.snapshot_socket import request_snapshot
 
         if self._live_view is not None:
-            return jpeg(self._live_view.picture(_WIDTH))
+            return self.own_picture(_WIDTH)
         picture = request_snapshot(self._config.store.folder, annotated=False, width=_WIDTH)
-        if picture is None:
-            raise PreviewError("the service that had the camera has ended: start edge-app lines again")
-        return picture
+        return self.own_picture(_WIDTH) if picture is None else picture
 
     def state(self, _: Any) -> dict[str, Any]:
         c = self._config
@@ -136,33 +146,39 @@ class _Page:
     def check(self, data: Any) -> dict[str, Any]:
         """Return the findings about a drawing: errors first, then warnings, then what is well placed.
 
-        Each names the line that it is about, "" for none.
+        Each names the line that it is about, "" for none. `crossed` has the vehicles that passed each line of late.
         """
-        drawing, errors = parse_drawing(data), list[dict[str, str]]()
+        drawing, errors = parse_drawing(data), list[dict[str, Any]]()
         try:
             _, config = self._text.with_drawing(drawing)
         except ConfigError as error:
-            errors = [_problem_finding("FAIL", problem) for problem in error.problems]
+            errors = [_problem_finding(problem) for problem in error.problems]
             try:  # the valid lines are checked all the same
                 _, config = self._text.with_drawing(replace(drawing, lines=_valid_lines(drawing.lines)))
             except ConfigError:
-                return {"findings": errors}
-        return {"findings": [*errors, *_lint_lines(config), *self._measured(config)]}
+                return {"findings": errors, "crossed": {}}
+        findings = [*errors, *_lint_lines(config), *self._measured(config)]
+        return {"findings": findings, "crossed": self._crossed(config)}
 
     def save(self, data: Any) -> dict[str, Any]:
         with self._saving:
             self._config = self._text.save(parse_drawing(data))
-        path = self._text.path
-        restart = f": sudo systemctl restart {unit_of(path)}" if path.parent == INSTALLED.parent else ""
-        return {"saved": f"Saved to {path}. A running service uses it from its next start on{restart}."}
+        return {"saved": str(self._text.path)}
 
-    def _measured(self, config: Config) -> list[dict[str, str]]:
+    def _crossed(self, config: Config) -> dict[str, Any]:
         from edge_app.app import build_lines
-        from edge_app.web.line_check import DetectorView
+
+        if self._live_view is None or not config.lines:
+            return {}
+        found = self._live_view.crossed(build_lines(config), config.counting.dead_band)
+        return {line: {"counts": one.counts, "seconds": round(one.seconds)} for line, one in found.items()}
+
+    def _measured(self, config: Config) -> list[dict[str, Any]]:
+        from edge_app.app import build_lines
+        from edge_app.web.line_check import DetectorView, finding
 
         if self._live_view is None:
-            sentence = "stop the service to have vehicles measured too; it has the camera now."
-            return [_problem_finding("ok", f"measuring: {sentence}")]
+            return [_as_json(finding("ok", "measuring", "unmeasured"))]
         lines = build_lines(config) if config.lines else ()
         view = DetectorView(config.detector.region, self._detector.manifest)
         return [_as_json(finding) for finding in self._live_view.check_lines(lines, view)]
@@ -181,7 +197,7 @@ def parse_drawing(data: Any) -> Drawing:
     lines, region, masks = data.get("lines"), data.get("region"), data.get("masks")
     if not isinstance(lines, list) or not isinstance(masks, list):
         raise wrong
-    if not _is_list(lines, lambda line: isinstance(line, dict) and _is_list(list(line.values()), _is_text_or_point)):
+    if not _is_list(lines, lambda line: isinstance(line, dict) and _is_list(list(line.values()), _is_value)):
         raise wrong
     if region is not None and not _is_list(region, _is_number):
         raise wrong
@@ -217,23 +233,30 @@ def _is_point(value: Any) -> bool:
     return _is_list(value, _is_number) and len(value) == 2
 
 
-def _is_text_or_point(value: Any) -> bool:
-    return value is None or _is_point(value) or (isinstance(value, str) and len(value) <= 200 and value.isprintable())
+def _is_value(value: Any) -> bool:
+    """Return whether a key of a line may have this value: a text, a point, or a bearing."""
+    text = isinstance(value, str) and len(value) <= 200 and value.isprintable()
+    return value is None or text or _is_number(value) or _is_point(value)
 
 
-def _lint_lines(config: Config) -> list[dict[str, str]]:
-    from edge_app.config.lint import lint
+def _lint_lines(config: Config) -> list[dict[str, Any]]:
+    from edge_app.config.lint import is_at_edge, masked_share
+    from edge_app.web.line_check import finding
 
-    return [_problem_finding("warn", sentence) for sentence in lint(config) if sentence.startswith("lines[")]
+    found = [finding("warn", f"line {line.id}", "edge") for line in config.lines if is_at_edge(line, config)]
+    for line in config.lines:
+        if share := masked_share(line.start, line.end, config.privacy.masks):
+            found.append(finding("warn", f"line {line.id}", "masked", share=f"{max(share, 0.01) * 100:.0f}"))
+    return [_as_json(one) for one in found]
 
 
-def _problem_finding(level: str, problem: str) -> dict[str, str]:
-    """Return a sentence such as "lines[main].end: must be ..." as a finding for the page."""
+def _problem_finding(problem: str) -> dict[str, Any]:
+    """Return a sentence such as "lines[main].end: must be ..." as a failure for the page."""
     what, _, sentence = problem.partition(": ")
     line = what.partition("[")[2].partition("]")[0]
-    return {"level": level, "line": line, "what": what, "sentence": sentence}
+    return {"level": "FAIL", "line": line, "what": what, "sentence": sentence, "key": "", "values": {}}
 
 
-def _as_json(finding: Finding) -> dict[str, str]:
+def _as_json(finding: Finding) -> dict[str, Any]:
     line = finding.what.removeprefix("line ") if finding.what.startswith("line ") else ""
-    return {"level": finding.level, "line": line, "what": finding.what, "sentence": finding.sentence}
+    return {**asdict(finding), "line": line}

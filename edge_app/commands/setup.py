@@ -19,7 +19,7 @@ from edge_app.commands import check
 from edge_app.commands._answers import is_address, source_table, tables_of, toml_of
 from edge_app.commands._options import INSTALLED, credentials_folder
 from edge_app.commands._questions import QUESTIONS, ask, read_line, show
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, ResourceError
 
 if TYPE_CHECKING:
     from edge_app.commands._enrolment import Enrolment
@@ -69,8 +69,20 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         if credentials_folder(path).is_dir():
             os.environ.setdefault("CREDENTIALS_DIRECTORY", str(credentials_folder(path)))
         code = check.main(argparse.Namespace(config=path, no_sandbox=False), stop)
+    if credentials_folder(path).is_dir():
+        _show_page(path)
     _show_next(path)
     return code
+
+
+def _show_page(config: Path) -> None:
+    """Print how to get to the page; a device without `openssl` is set up all the same."""
+    from edge_app.commands._page_secrets import introduce
+
+    try:
+        introduce(credentials_folder(config), config)
+    except (ConfigError, ResourceError) as error:
+        show(f"edge-app: no page: {error}")
 
 
 def _refuse_place(path: Path, *, force: bool) -> None:

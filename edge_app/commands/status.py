@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_app.commands._options import add_installed_config, installed_config, unit_of
-from edge_app.errors import PreviewError
+from edge_app.errors import ConfigError, PreviewError
 
 if TYPE_CHECKING:
     from edge_app.config.model import Config
@@ -34,13 +35,14 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
 
     Raises ConfigError, and PreviewError when the service may not be asked.
     """
-    from edge_app.config.load import load
     from edge_app.console.terminal import stdout
     from edge_app.monitoring.device_status import DeviceStatus
     from edge_app.preview.snapshot_socket import request_status
 
     file = installed_config(arguments.config)
-    config = load(file)
+    config, problems = _used(file)
+    for problem in problems:
+        print(f"configuration: {problem}", file=sys.stderr)
     answer = request_status(config.store.folder)
     if answer is None:
         stdout().print(_not_running(file, config), soft_wrap=True)
@@ -53,7 +55,24 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
         print(answer.decode())
     else:
         _print(status)
-    return int(bool(status.wrong))
+    return int(bool(status.wrong or problems))
+
+
+def _used(file: Path) -> tuple[Config, Sequence[str]]:
+    """Return the configuration that the service uses, and what is wrong with the present one where that is not it.
+
+    Raises ConfigError: when neither can be used.
+    """
+    from edge_app.config.last_good import kept_in, last_good
+    from edge_app.config.load import load
+
+    try:
+        return load(file), ()
+    except ConfigError as error:
+        good = last_good(file, kept_in() or Path("/var/lib", unit_of(file).replace("@", "-")))
+        if good is None:
+            raise
+        return good.config, (*error.problems, "the service counts with the last good one: correct the present one")
 
 
 def _not_running(file: Path, config: Config) -> str:

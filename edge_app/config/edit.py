@@ -12,14 +12,20 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Array, Table
 
-from edge_app.config.load import validated, why_unreadable
+from edge_app.config.files import layer_path, parse_files, read_files, why_unreadable
+from edge_app.config.layers import LAYERS, merge
+from edge_app.config.load import validated
 from edge_app.config.model import Config
 from edge_app.errors import ConfigError, StoreError
 from edge_app.system.files import write_atomic
 
-_NAMES: Final = ("left_to_right", "right_to_left")
+_TEXTS: Final = (
+    *("left_to_right", "right_to_left", "road"),
+    *("left_to_right_bearing_deg", "right_to_left_bearing_deg"),  # they turn with the line
+)
 _DIGITS: Final = 4
 """Decimals of a coordinate in 0..1: a fifth of a pixel at 2000 px."""
+_DRAWN: Final = (("lines",), ("detector", "region"), ("privacy", "masks"))
 _PLACEHOLDER: Final = [{"id": "a", "start": [0.1, 0.5], "end": [0.9, 0.5]}]
 
 
@@ -40,7 +46,7 @@ class Drawing:
 class ConfigText:
     """Configuration file that is being edited.
 
-    Raises ConfigError: when it cannot be read or is no TOML.
+    Raises ConfigError: when it cannot be read or is no TOML, or when a later layer sets what is drawn.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,6 +57,7 @@ class ConfigText:
         except (OSError, ValueError, RecursionError, TOMLKitError) as error:
             why = str(error) if isinstance(error, TOMLKitError) else why_unreadable(error)
             raise ConfigError(f"{path}: cannot be edited: {why}") from error
+        _refuse_overridden(self.path)
 
     @property
     def version(self) -> str:
@@ -99,6 +106,18 @@ class ConfigText:
         return config
 
 
+def _refuse_overridden(path: Path) -> None:
+    """Raise ConfigError when a later layer sets what is drawn: what is saved to the file would not be used."""
+    origins = merge(parse_files(read_files(path))).origins
+    keys = [".".join(key) for key in _DRAWN]
+    later = {origins[key]: key for key in keys if origins.get(key, LAYERS[0]) != LAYERS[0]}
+    for layer, key in later.items():
+        raise ConfigError(
+            f"{path}: {key} of the layer {layer} is used, so what is drawn into this file would not be: draw where "
+            f"that layer is made, or remove {layer_path(path, layer)}"
+        )
+
+
 def _round(value: Any) -> Any:
     return round(float(value), _DIGITS) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
@@ -128,8 +147,8 @@ def _set_lines(document: tomlkit.TOMLDocument, lines: Sequence[Mapping[str, Any]
     for line in lines:
         table = tables.pop(str(line.get("id")), None) or tomlkit.table()
         wanted: dict[str, Any] = {"id": line.get("id"), **{end: _rounded(line.get(end)) for end in ("start", "end")}}
-        for key, value in (wanted | {name: line.get(name) or None for name in _NAMES}).items():
-            if value is None:
+        for key, value in (wanted | {key: line[key] for key in _TEXTS if key in line}).items():
+            if value in (None, ""):
                 table.pop(key, None)
             elif table.get(key) != value:
                 table[key] = value

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from edge_app.config.exposure import exposed_secrets
-from edge_app.config.model import Config
+from edge_app.config.model import Config, LineConfig
 from edge_app.config.types import Point
 
 EDGE: Final = 0.02
@@ -69,14 +69,19 @@ def _tiny_lines(config: Config) -> list[str]:
 
 
 def _lines_at_edge(config: Config) -> list[str]:
-    x0, y0, x1, y1 = config.detector.region or (0.0, 0.0, 1.0, 1.0)
     area = "the frame" if config.detector.region is None else "detector.region"
     return [
         f"lines[{line.id}]: lies at the very edge of {area} or outside of it, where vehicles are seen only in part; "
         "move it inwards"
         for line in config.lines
-        if _at_edge(line.start[0], line.end[0], x0, x1) or _at_edge(line.start[1], line.end[1], y0, y1)
+        if is_at_edge(line, config)
     ]
+
+
+def is_at_edge(line: LineConfig, config: Config) -> bool:
+    """Return whether a line lies at the very edge of what the detector sees, or outside of it."""
+    x0, y0, x1, y1 = config.detector.region or (0.0, 0.0, 1.0, 1.0)
+    return _at_edge(line.start[0], line.end[0], x0, x1) or _at_edge(line.start[1], line.end[1], y0, y1)
 
 
 def _at_edge(a: float, b: float, low: float, high: float) -> bool:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from edge_app.config.files import parse_files, read_files
+from edge_app.config.layers import LAYERS, Layer, Merged, merge
 from edge_app.config.model import NO_LINES, TABLES, Config
 from edge_app.config.secrets import expand_url, fill_key, fill_secrets
 from edge_app.config.source import name_source
 from edge_app.config.wording import describe_error, own_errors
 from edge_app.errors import ConfigError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]  # not installed from Python 3.11 on
-
 
 def load(path: Path | str, environment: Mapping[str, str] = os.environ) -> Config:
-    """Return the configuration in a TOML file; relative paths in it start at the file's folder.
+    """Return the configuration in a TOML file and its later layers; relative paths in them start at the file's folder.
 
     Secrets come from `environment` (EDGE_APP_MQTT_PASSWORD, EDGE_APP_SOURCE_PASSWORD, EDGE_APP_PREVIEW_PASSWORD), from
     the systemd credentials mqtt_password and so on, from a password_file or from the file itself, in this order; the
@@ -31,13 +27,33 @@ def load(path: Path | str, environment: Mapping[str, str] = os.environ) -> Confi
     Raises ConfigError: with every problem that was found.
     """
     path = Path(path)
-    return validated(_read(path), path.parent, environment)
+    return validated_layers(parse_files(read_files(path)), path.parent, environment)
 
 
 def load_service(path: Path | str, environment: Mapping[str, str] = os.environ) -> Config:
     """Return the configuration of a service, which must name its camera; otherwise like `load`."""
     path = Path(path)
-    return validated(_read(path), path.parent, environment, camera=True)
+    return validated_layers(parse_files(read_files(path)), path.parent, environment, camera=True)
+
+
+def validated_layers(
+    layers: Sequence[Layer], folder: Path, environment: Mapping[str, str] = os.environ, *, camera: bool = False
+) -> Config:
+    """Return the configuration that layers make; otherwise like `validated`. An error names the layer it comes from."""
+    if len(layers) == 1:
+        return validated(layers[0].tables, folder, environment, camera=camera)
+    merged = merge(layers)
+    try:
+        return validated(merged.tables, folder, environment, camera=camera)
+    except ConfigError as error:
+        raise ConfigError(*(_with_layer(problem, merged) for problem in error.problems)) from error.__cause__
+
+
+def _with_layer(problem: str, merged: Merged) -> str:
+    """Return the problem with the layer that has set its key, where that is not the file."""
+    key = problem.partition(":")[0].partition("[")[0]
+    layer = merged.origins.get(key, LAYERS[0])
+    return problem if layer == LAYERS[0] else f"{problem} (set by the layer {layer})"
 
 
 def validated(
@@ -60,32 +76,3 @@ def validated(
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     return config
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        data: dict[str, Any] = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-        return data
-    except (OSError, ValueError, RecursionError, MemoryError) as error:
-        raise ConfigError(f"{path}: {why_unreadable(error)}") from error
-
-
-def why_unreadable(error: Exception) -> str:
-    """Return why a configuration file cannot be read, as the end of a sentence."""
-    if isinstance(error, FileNotFoundError):
-        return "no such file; `edge-app config` prints an example to begin with"
-    if isinstance(error, IsADirectoryError):
-        return "is a folder, not a file"
-    if isinstance(error, PermissionError):
-        return "may not be read by this user: put sudo before the command"
-    if isinstance(error, OSError):
-        return f"cannot be read: {error.strerror}"
-    if isinstance(error, UnicodeDecodeError):
-        return f"is not UTF-8 text (byte {error.start}); save it as UTF-8"
-    if isinstance(error, RecursionError):
-        return "has brackets within brackets, deeper than any key needs"
-    if isinstance(error, MemoryError):
-        return "is larger than the free memory"
-    if "digits" in str(error):  # Python converts no longer ones
-        return "has a number of thousands of digits"
-    return f"is not valid TOML: {error}"

@@ -20,6 +20,7 @@ from edge_app.config.camera_health import ViewConfig
 from edge_app.config.harvest import HarvestConfig
 from edge_app.config.monitoring import HomeAssistantConfig, MetricsConfig
 from edge_app.config.mqtt import MqttConfig as MqttConfig
+from edge_app.config.page import PageConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig
 from edge_app.config.source import SourceConfig
 from edge_app.config.types import FilePath, Fraction, Point, Slug, Table, distinct
@@ -242,6 +243,7 @@ class Config(Table):
     store: StoreConfig = StoreConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     preview: PreviewConfig = PreviewConfig()
+    page: PageConfig = PageConfig()
     harvest: HarvestConfig = HarvestConfig()
     view: ViewConfig = ViewConfig()
     metrics: MetricsConfig = MetricsConfig()

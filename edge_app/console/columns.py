@@ -25,6 +25,8 @@ _DIGITS: Final = 3
 _NOTE_WIDTHS: Final = (14, 8)
 """Width of the notes: the longest flag, and where that does not fit, a flag in two parts."""
 _LABEL_WIDTHS: Final = (99, 5, 3)
+_LEAST_CLASS_WIDTH: Final = 4
+"""Two figures of one digit, and the space between them and behind them."""
 
 
 class Fitted:
@@ -61,7 +63,7 @@ class Columns:
             made.add_column("\nline", width=self.line, no_wrap=True, overflow="ellipsis")
         made.add_column("\nfrom UTC", width=_TIME_WIDTH, no_wrap=True)
         for label in self.classes:
-            header = f"{_shortened(clean(label), self._width(label))}\n{self._pair(label, *SIGNS.values())}"
+            header = f"{shortened(clean(label), self._width(label))}\n{self._pair(label, *SIGNS.values())}"
             made.add_column(header, justify="right", width=self._width(label), no_wrap=True)
         made.add_column("\ncover", justify="right", width=_COVER_WIDTH, no_wrap=True)
         more = f"and {self.left_out} class{'es' * (self.left_out > 1)}" if self.left_out else ""
@@ -118,8 +120,8 @@ def _largest(classes: Sequence[str], figures: Iterable[_Table]) -> dict[str, int
 
 
 def _with_fewer_classes(room: int, narrow: Columns) -> Columns:
-    made = narrow
-    for left_out in range(len(narrow.classes)):
+    made, fit = narrow, room // _LEAST_CLASS_WIDTH  # no more of them fit, however many a message names
+    for left_out in range(max(0, len(narrow.classes) - max(1, fit)), len(narrow.classes)):
         kept = narrow.classes[: len(narrow.classes) - left_out]
         made = Columns(
             min(narrow.line, _LEAST_LINE_WIDTH),
@@ -132,5 +134,6 @@ def _with_fewer_classes(room: int, narrow: Columns) -> Columns:
     return made
 
 
-def _shortened(text: str, width: int) -> str:
+def shortened(text: str, width: int) -> str:
+    """Return a text of at most `width` characters."""
     return text if len(text) <= width else f"{text[: width - 1]}…"

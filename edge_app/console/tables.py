@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edge_app.console.columns import SIGNS, Columns, Fitted, columns
+from edge_app.console.columns import SIGNS, Columns, Fitted, columns, shortened
 from edge_app.console.device_table import DeviceEntry, DeviceTable, LineEntry, Update
 from edge_app.mqtt.messages import CountsMessage, DirectionCounts, Health, Status
 from edge_app.system.names import clean
@@ -18,6 +18,8 @@ from edge_app.system.names import clean
 _STYLES: Final = {"online": "green", "stopped": "yellow", "offline": "bold red"}
 _GOOD_COVERAGE: Final = 0.95
 """From this coverage on, counts of zero mean an empty road."""
+_FLAGS, _FLAG_WIDTH, _SENTENCE = 12, 40, 500
+"""Most flags, and characters of a flag and of a sentence: one device must not take the screen from all others."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -39,7 +41,8 @@ def notes(counts: CountsMessage, missing: int = 0) -> list[str]:
     vehicles = sum(n.left_to_right + n.right_to_left for n in counts.counts.values())
     found = ["no camera"] if counts.coverage == 0 else []
     found += ["no traffic"] if vehicles == 0 and counts.coverage >= _GOOD_COVERAGE else []
-    found += [clean(flag) for flag in counts.quality]
+    found += [shortened(clean(flag), _FLAG_WIDTH) for flag in counts.quality[:_FLAGS]]
+    found += [f"{len(counts.quality) - _FLAGS} more"] if len(counts.quality) > _FLAGS else []
     found += ["late"] if counts.late else []
     return found + ([f"missing {missing}"] if missing else [])
 
@@ -160,7 +163,7 @@ def problems(device: DeviceEntry) -> Iterator[str]:
     """Yield the problems that an online device reports; an offline one's are outdated."""
     if device.health and is_online(device):
         source = device.health.source
-        yield from (clean(text) for text in (device.health.problem, source.detail) if text)
+        yield from (shortened(clean(text), _SENTENCE) for text in (device.health.problem, source.detail) if text)
         if source.state not in ("ok", "opening") and not source.detail:
             yield f"source: {clean(source.state)}"
 

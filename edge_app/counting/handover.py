@@ -96,9 +96,13 @@ def _longest(length: float, speed: float) -> float:
     return min(LONGEST_S, _HIDDEN_S + 2 * _UNSEEN * length / max(speed, 1.0))
 
 
-def are_cut(sides: FloatArray, whole: FloatArray) -> NDArray[np.bool_]:
-    """Return bool (N,): whether boxes of these widths and heights (N, 2), px, may show only a part of the whole."""
-    cut: NDArray[np.bool_] = np.any(sides <= np.float32(_CUT) * whole, axis=1)
+def are_cut(sides: FloatArray, whole: FloatArray, courses: FloatArray) -> NDArray[np.bool_]:
+    """Return bool (N,): whether boxes may show only a part of their vehicles, seen along the courses of these.
+
+    sides, whole: widths and heights of the boxes and of whole vehicles, (N, 2) px. courses: (N, 2) px/s.
+    """
+    longer = np.abs(courses) * (sides - np.float32(_CUT) * whole)
+    cut: NDArray[np.bool_] = longer[:, 0] + longer[:, 1] <= 0
     return cut
 
 

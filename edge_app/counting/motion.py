@@ -63,13 +63,14 @@ class Seen:
 
     brightness: float32 (h, w), logarithm of the squares' brightness. change: float32 (h, w), fourth power of how much
     each square and its neighbours differ from the background. time: s. still: nothing moves, and the picture need not
-    be searched.
+    be searched. routine: nothing moves, but the last search was too long ago.
     """
 
     brightness: FloatArray
     change: FloatArray
     time: float
     still: bool
+    routine: bool
 
 
 def squares(image: Image) -> FloatArray:
@@ -108,10 +109,10 @@ class Motion:
         change = np.square(np.square(self._lasting(self._difference(brightness), time)))
         if self._usual_s < _LEARN_S or self._moves(change):
             self._moved_at = time
-        still = time - self._moved_at > _HOLD_S and 0 <= time - self._searched_at < _BEAT_S
-        if not still:
+        moves, lately = time - self._moved_at <= _HOLD_S, 0 <= time - self._searched_at < _BEAT_S
+        if moves or not lately:
             self._searched_at = time
-        return Seen(brightness, change, time, still)
+        return Seen(brightness, change, time, still=not moves and lately, routine=not moves and not lately)
 
     def learn(self, seen: Seen, vehicles: FloatArray) -> None:
         """Take a picture as background, apart from its vehicles; call it for each in order.

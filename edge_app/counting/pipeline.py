@@ -162,7 +162,9 @@ class Pipeline:
         if self._motion is not None:
             self._look_for_motion(prepared, self._motion)
         if self._second_look is not None:
-            prepared.parts = self._second_look.parts(prepared.box, frame.size, prepared.number - _LAG)
+            known, time = prepared.number - _LAG, frame.monotonic
+            parts = self._second_look.parts(prepared.box, frame.size, known, time)
+            prepared.parts = () if prepared.seen is not None and prepared.seen.routine else parts
         return prepared
 
     def scale(self, prepared: PreparedFrame, *, once: bool = False) -> None:

@@ -8,6 +8,7 @@ or two vehicles. Pure: no clock, no I/O; what is learnt depends on the frames be
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -28,6 +29,8 @@ _LARGE: Final = 32.0
 as it is, since boxes of other sizes from one frame to the next mislead the tracker."""
 _KNOWN: Final = 10
 """Boxes at the lines after which it is known whether vehicles are small; until then they are taken to be."""
+_UNKNOWN_S: Final = 30.0
+"""Time, s, without so many boxes after which vehicles are no longer taken to be small: hardly anything drives there."""
 _NEWEST: Final = 200
 """Boxes that are remembered."""
 _LONG: Final = 0.42
@@ -49,10 +52,10 @@ class SecondLook:
         self._lines = tuple(lines)
         self._sizes: deque[float] = deque(maxlen=_NEWEST)
         self._noted: deque[tuple[int, list[float]]] = deque()
-        self._pays = True
+        self._pays, self._began = True, math.inf
 
     def note(self, number: int, vehicles: FloatArray, size: tuple[int, int], scale: float) -> None:
-        """Note the vehicles of a frame.
+        """Note the vehicles of a frame that was searched.
 
         number: of the frame. vehicles: float32 (N, 4), boxes px of those that drive. size: width and height of the
         frame, px. scale: px of the network's input per px of the frame.
@@ -64,16 +67,19 @@ class SecondLook:
         if near.any():
             self._noted.append((number, (sides[near] * np.float32(scale)).tolist()))
 
-    def parts(self, watched: Box, size: tuple[int, int], known: int) -> tuple[Box, ...]:
+    def parts(self, watched: Box, size: tuple[int, int], known: int, time: float) -> tuple[Box, ...]:
         """Return the parts of a frame that are to be seen as well, none where that does not pay.
 
         watched: the part of the frame that is watched at all. size: width and height of the frame, px. known: number of
-        the newest frame whose vehicles may be used.
+        the newest frame whose vehicles may be used. time: of the frame, s.
         """
         while self._noted and self._noted[0][0] <= known:
             self._sizes.extend(self._noted.popleft()[1])
             if len(self._sizes) >= _KNOWN:
                 self._pays = float(np.median(self._sizes)) < (_LARGE if self._pays else _SMALL)
+        self._began = min(self._began, time)
+        if len(self._sizes) < _KNOWN and time - self._began > _UNKNOWN_S:
+            self._pays = False
         return _parts(self._lines, watched, size) if self._pays else ()
 
 

@@ -9,6 +9,7 @@ sqrt(width * height) of the track itself. Pure: no clock, no I/O.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,19 @@ _LATELY_S = 0.3
 """Time, s, for which the last box of a track still tells where its vehicle is."""
 
 
+class _Motion(NamedTuple):
+    """Motion of N tracks after a detection. speed, px/s, is the length of velocity, far, px, that of shift.
+
+    size: (N,), box size, px. shift: (N, 2), from the origin, px. velocity: (N, 2), px/s.
+    """
+
+    size: FloatArray
+    shift: FloatArray
+    far: FloatArray
+    velocity: FloatArray
+    speed: FloatArray
+
+
 class Tracker:
     """Tracks of one camera; give it the detections of every frame in order of time."""
 
@@ -89,12 +103,12 @@ class Tracker:
         kalman.predict(table.position, table.velocity, table.variance, time - last)
         hidden = last - table.last_seen > self._patience()
         strong = detections.scores >= self.settings.strong
-        tracks, found = self._associate(np.flatnonzero(~hidden), detections, np.flatnonzero(strong))
+        tracks, found = self._associate((~hidden).nonzero()[0], detections, strong.nonzero()[0])
         rest = _rows_without(~hidden & (table.hits > 1), tracks)
-        more_tracks, more_found = self._associate(rest, detections, np.flatnonzero(~strong))
+        more_tracks, more_found = self._associate(rest, detections, (~strong).nonzero()[0])
         new = _rows_without(strong, found)
         self._correct(np.concatenate([tracks, more_tracks]), np.concatenate([found, more_found]), detections, time)
-        stood = np.flatnonzero(hidden & table.stands)
+        stood = (hidden & table.stands).nonzero()[0]
         if len(stood):
             new = self._find_hidden(stood, new, detections, time)
         self._hold_standing(time)
@@ -152,64 +166,66 @@ class Tracker:
 
     def _correct(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
         table = self._table
-        whole, scores = self._whole_boxes(tracks, detections.boxes[found], time), detections.scores[found]
-        self._correct_motion(tracks, whole, time)
-        self._note_edges(tracks, detections.boxes[found], time)
-        self._restart_turned(tracks)
+        if not len(tracks):
+            return
+        ago = table.last_seen[tracks] - time
+        whole, scores = self._whole_boxes(tracks, detections.boxes[found], ago, time), detections.scores[found]
+        motion = self._correct_motion(tracks, whole, ago)
+        self._follow_course(tracks, motion, ago)
+        self._note_edges(tracks, detections.boxes[found], ago, time)
+        self._restart_turned(tracks, motion)
         table.votes[tracks, detections.classes[found]] += vote_weights(scores, whole)
         table.evidence[tracks] += scores
         table.hits[tracks] += 1
         table.last_seen[tracks] = time
-        self._hand_over(self._confirm(tracks, time), time)
+        self._hand_over(self._confirm(tracks, motion, time), time)
 
-    def _correct_motion(self, tracks: NDArray[np.intp], found: FloatArray, time: float) -> None:
+    def _correct_motion(self, tracks: NDArray[np.intp], found: FloatArray, ago: NDArray[np.float64]) -> _Motion:
         table = self._table
         variance, gain, rate = kalman.corrected(table.variance[tracks])
-        error = boxes.centres(found) - table.position[tracks]
-        table.position[tracks] += gain * error
-        table.velocity[tracks] += rate * error
-        table.variance[tracks] = variance
-        follow = 1 - np.exp((table.last_seen[tracks] - time) / _SIZE_S).astype(np.float32)
-        table.size[tracks] += follow[:, None] * (boxes.sides(found) - table.size[tracks])
-        self._follow_course(tracks, time)
-        decay = np.exp((table.last_seen[tracks] - time) / _PATH_S).astype(np.float32)
-        step = boxes.lengths(table.position[tracks] - table.last_position[tracks])
+        before = table.position[tracks]
+        error = boxes.centres(found) - before
+        position, velocity = before + gain * error, table.velocity[tracks] + rate * error
+        sides = table.size[tracks]
+        sides += (1 - np.exp(ago / _SIZE_S).astype(np.float32))[:, None] * (boxes.sides(found) - sides)
+        decay, step = np.exp(ago / _PATH_S).astype(np.float32), boxes.lengths(position - table.last_position[tracks])
         table.path_length[tracks] = decay * table.path_length[tracks] + step
-        table.last_position[tracks] = table.position[tracks]
+        table.variance[tracks], table.velocity[tracks], table.size[tracks] = variance, velocity, sides
+        table.position[tracks] = table.last_position[tracks] = position
+        shift = position - table.origin[tracks]
+        return _Motion(boxes.sizes(sides), shift, boxes.lengths(shift), velocity, boxes.lengths(velocity))
 
-    def _follow_course(self, tracks: NDArray[np.intp], time: float) -> None:
-        table = self._table
-        moves = boxes.lengths(table.velocity[tracks]) > MOVING * boxes.sizes(table.size[tracks])
-        follow = moves * (1 - np.exp((table.last_seen[tracks] - time) / _COURSE_S)).astype(np.float32)
-        table.course[tracks] += follow[:, None] * (table.velocity[tracks] - table.course[tracks])
+    def _follow_course(self, tracks: NDArray[np.intp], motion: _Motion, ago: NDArray[np.float64]) -> None:
+        follow = (motion.speed > MOVING * motion.size) * (1 - np.exp(ago / _COURSE_S)).astype(np.float32)
+        course = self._table.course[tracks]
+        self._table.course[tracks] = course + follow[:, None] * (motion.velocity - course)
 
-    def _restart_turned(self, tracks: NDArray[np.intp]) -> None:
+    def _restart_turned(self, tracks: NDArray[np.intp], motion: _Motion) -> None:
         """Forget the past of a track that now drives back to where it came from.
 
         Seldom has the vehicle turned round; nearly always a vehicle in the opposite direction has taken over the track
         of one that was hidden or left the picture, and its class must not be outvoted by the earlier vehicle.
         """
-        table = self._table
-        shift, velocity = table.position[tracks] - table.origin[tracks], table.velocity[tracks]
-        size, far, fast = boxes.sizes(table.size[tracks]), boxes.lengths(shift), boxes.lengths(velocity)
+        table, size, shift, far, velocity, fast = self._table, *motion
         against = shift[:, 0] * velocity[:, 0] + shift[:, 1] * velocity[:, 1] < -np.float32(0.5) * far * fast
-        turned = tracks[against & (far > size) & (fast > MOVING * size)]
-        table.origin[turned] = table.position[turned]
-        table.path_length[turned] = 0
-        table.votes[turned] = 0
+        has_turned = against & (far > size) & (fast > MOVING * size)
+        if has_turned.any():
+            turned = tracks[has_turned]
+            table.origin[turned] = table.position[turned]
+            far[has_turned] = table.path_length[turned] = 0
+            table.votes[turned] = 0
 
-    def _note_edges(self, tracks: NDArray[np.intp], found: FloatArray, time: float) -> None:
+    def _note_edges(self, tracks: NDArray[np.intp], found: FloatArray, ago: NDArray[np.float64], time: float) -> None:
         table = self._table
-        elapsed = np.maximum(time - table.last_seen[tracks], 1e-3).astype(np.float32)[:, None]
+        elapsed = np.maximum(-ago, 1e-3).astype(np.float32)[:, None]
         follow = np.where(table.hits[tracks, None] > 1, 1 - np.exp(-elapsed / handover.EDGE_S), np.float32(1))
-        speeds = (found - table.box[tracks]) / elapsed
-        table.edge_speeds[tracks] += follow * (speeds - table.edge_speeds[tracks])
+        edge_speeds, whole = table.edge_speeds[tracks], table.whole[tracks]
+        table.edge_speeds[tracks] = edge_speeds + follow * ((found - table.box[tracks]) / elapsed - edge_speeds)
         table.box[tracks] = found
-        sides = boxes.sides(found)
+        growth = boxes.sides(found) - whole
         moves = (table.stays_since[tracks] == time)[:, None]  # what stands stays as long as it is
-        larger = sides > table.whole[tracks]
-        follow = np.where(larger, 1 - np.exp(-elapsed / _SIZE_S), 1 - np.exp(-elapsed * moves / handover.WHOLE_S))
-        table.whole[tracks] += follow * (sides - table.whole[tracks])
+        shrinks = 1 - np.exp(-elapsed * moves / handover.WHOLE_S)
+        table.whole[tracks] = whole + np.where(growth > 0, 1 - np.exp(-elapsed / _SIZE_S), shrinks) * growth
 
     def _hand_over(self, new: NDArray[np.intp], time: float) -> None:
         """Let tracks that are confirmed just now continue those of vehicles that went behind something, or stood there.
@@ -233,10 +249,13 @@ class Tracker:
         rear = np.flatnonzero(others & (table.ids == table.front_of[row]))
         if len(rear) and handover.are_one(self._part(rear[0]), table.box[row], time):
             return int(rear[0])
-        recent = table.first_seen[row] - table.last_seen <= handover.LONGEST_S
-        part, lost = self._part(row), np.flatnonzero(others & ~table.stands & recent).tolist()
-        off = [handover.misfit(self._part(old), part, time) for old in lost]
-        nearest = min(zip(off, lost, strict=True), default=(np.inf, 0))
+        unseen = table.first_seen[row] - table.last_seen
+        # `misfit` is slow. A whole vehicle that was detected after the new track began went behind nothing.
+        cut = handover.are_cut(boxes.sides(table.box), table.whole, table.course)
+        lost = others & ~table.stands & (unseen <= handover.LONGEST_S) & (cut | (unseen > 0))
+        part, rows = self._part(row), np.flatnonzero(lost).tolist()
+        off = [handover.misfit(self._part(old), part, time) for old in rows]
+        nearest = min(zip(off, rows, strict=True), default=(np.inf, 0))
         return nearest[1] if nearest[0] < np.inf else None
 
     def _part(self, row: int) -> handover.Part:
@@ -244,15 +263,15 @@ class Tracker:
         times = float(table.last_seen[row]), float(table.first_seen[row])
         return handover.Part(table.box[row], table.edge_speeds[row], table.whole[row], table.course[row], *times)
 
-    def _confirm(self, tracks: NDArray[np.intp], time: float) -> NDArray[np.intp]:
+    def _confirm(self, tracks: NDArray[np.intp], motion: _Motion, time: float) -> NDArray[np.intp]:
         """Confirm tracks of these rows that move like a vehicle; return the rows of those that were not before."""
         table = self._table
         s = self.settings
-        before = table.confirmed[tracks]
-        displacement = boxes.lengths(table.position[tracks] - table.origin[tracks])
+        before, size, displacement = table.confirmed[tracks], motion.size, motion.far
+        if before.all():
+            return tracks[:0]
         mean = table.evidence[tracks] / table.hits[tracks].astype(np.float32)
         required = s.displacement + _DOUBT * np.maximum(0, np.float32(0.5) - mean)
-        size = boxes.sizes(table.size[tracks])
         waits = ~before & (displacement < s.displacement / 2 * size)
         table.born[tracks[waits]] = np.maximum(table.born[tracks[waits]], time - _WAITING_S)
         table.confirmed[tracks] |= (
@@ -281,7 +300,9 @@ class Tracker:
         on_vehicles: NDArray[np.bool_] = np.any(before & (share >= _INSIDE), axis=1)
         return on_vehicles
 
-    def _whole_boxes(self, tracks: NDArray[np.intp], found: FloatArray, time: float) -> FloatArray:
+    def _whole_boxes(
+        self, tracks: NDArray[np.intp], found: FloatArray, ago: NDArray[np.float64], time: float
+    ) -> FloatArray:
         """Return the boxes, whole where only a part of a standing vehicle shows; note which tracks stand."""
         table = self._table
         stands, hidden = table.stands[tracks], standing.partly_hidden(found, table.place[tracks])
@@ -290,7 +311,7 @@ class Tracker:
         moved = tracks[~stays]
         table.place[moved], table.stays_since[moved] = found[~stays], time
         table.stands[tracks] = stands = time - table.stays_since[tracks] >= standing.STANDS_S
-        follow = 1 - np.exp((table.last_seen[tracks] - time) / standing.PLACE_S).astype(np.float32)
+        follow = 1 - np.exp(ago / standing.PLACE_S).astype(np.float32)
         table.place[tracks] += (follow * ~hidden)[:, None] * (found - table.place[tracks])
         whole: FloatArray = np.where((stands & hidden)[:, None], table.place[tracks], found)
         return whole
@@ -345,7 +366,7 @@ class Tracker:
         table.start(new, detections, time)
         if not len(new):
             return
-        cut = handover.are_cut(boxes.sides(table.box), table.whole)
+        cut = handover.are_cut(boxes.sides(table.box), table.whole, table.course)
         for old in np.flatnonzero(cut & table.confirmed & (table.last_seen == time)).tolist():
             part = self._part(old)
             for row in range(before, len(table)):
@@ -354,6 +375,8 @@ class Tracker:
 
     def _drop_lost(self, time: float) -> None:
         table = self._table
+        if (table.last_seen == time).all():
+            return
         limit = np.where(table.stands, standing.HIDDEN_S, self._patience() + table.confirmed * handover.LONGEST_S)
         table.keep(time - table.last_seen <= limit)
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from edge_app.mqtt.identity import CONTRACT
@@ -28,6 +28,8 @@ Boot: TypeAlias = Annotated[str, Field(description="Changes at every start of th
 Time: TypeAlias = Annotated[AwareDatetime, Field(description="When this was written, UTC")]
 Version: TypeAlias = Annotated[str, Field(description="Of the program")]
 Hash: TypeAlias = Annotated[str, Field(description="First 12 hexadecimal digits of a SHA-256, or empty")]
+Number: TypeAlias = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""Whole number that every JSON parser keeps exactly."""
 Seconds: TypeAlias = Annotated[int | float, BeforeValidator(_without_fraction), Field(gt=0)]
 Installation: TypeAlias = Annotated[
     str, Field(pattern=r"^([0-9a-f]{8})?$", description="Changes when seq and totals begin anew, and only then")
@@ -48,8 +50,8 @@ class Payload(BaseModel):
 class DirectionCounts(Payload):
     """Vehicles of one class by direction, left and right as seen from the line's start towards its end."""
 
-    left_to_right: NonNegativeInt = Field(description="Vehicles")
-    right_to_left: NonNegativeInt = Field(description="Vehicles")
+    left_to_right: Number = Field(description="Vehicles")
+    right_to_left: Number = Field(description="Vehicles")
 
 
 class CountsMessage(Payload):
@@ -68,13 +70,11 @@ class CountsMessage(Payload):
     totals: Mapping[str, DirectionCounts] = Field(
         description="Counts under this installation, of every class that it has counted; they never decrease"
     )
-    seq: NonNegativeInt = Field(
-        description="Number of the interval on its line under its installation, from 1, without gaps"
-    )
+    seq: Number = Field(description="Number of the interval on its line under its installation, from 1, without gaps")
     boot_id: Boot
     coverage: float = Field(ge=0, le=1, description="Share of end - start in which no vehicle could pass unseen")
-    frames: NonNegativeInt = Field(description="Frames that were processed")
-    dropped: NonNegativeInt = Field(description="Frames that came and were not processed")
+    frames: Number = Field(description="Frames that were processed")
+    dropped: Number = Field(description="Frames that came and were not processed")
     quality: Sequence[Flag] = Field(description="What makes these counts doubtful; empty when nothing does")
     late: bool = Field(description="First offered to the broker more than one interval after its end")
     model: Hash
@@ -155,10 +155,10 @@ class SourceHealth(Payload):
     """State of the camera. `detail` is one sentence about its present fault, empty without one."""
 
     state: str = Field(description="opening, ok, frozen, lost or ended")
-    width: NonNegativeInt = Field(default=0, description="px; 0 until known")
-    height: NonNegativeInt = Field(default=0, description="px; 0 until known")
-    reconnects: NonNegativeInt = Field(default=0, description="Times since the start that it was opened again")
-    repeated: NonNegativeInt = Field(default=0, description="Frames since the start that equal the one before")
+    width: Number = Field(default=0, description="px; 0 until known")
+    height: Number = Field(default=0, description="px; 0 until known")
+    reconnects: Number = Field(default=0, description="Times since the start that it was opened again")
+    repeated: Number = Field(default=0, description="Frames since the start that equal the one before")
     detail: str = Field(default="", description="One sentence; empty when all is well")
 
 
@@ -169,28 +169,24 @@ class Health(Payload):
     at: Time
     uptime_s: float = Field(default=0, description="Since the start of the program")
     frames_per_s: float = Field(description="Frames that were processed")
-    frames_dropped: NonNegativeInt = Field(description="Frames since the start that came and were not processed")
+    frames_dropped: Number = Field(description="Frames since the start that came and were not processed")
     still_share: float = Field(
         default=0, ge=0, le=1, description="Share of the processed frames in which nothing moved: no inference"
     )
     inference_ms: Percentiles | None = Field(default=None, description="Time of an inference; null before the first")
-    unsent: NonNegativeInt = Field(description="Closed intervals waiting for the broker's acknowledgement")
-    lost: NonNegativeInt = Field(
+    unsent: Number = Field(description="Closed intervals waiting for the broker's acknowledgement")
+    lost: Number = Field(
         default=0, description="Intervals dropped unsent since the state folder was made: queue or disk full"
     )
-    unstored: NonNegativeInt = Field(default=0, description="Crossings in memory that are not on disk yet")
-    duplicates: NonNegativeInt = Field(
+    unstored: Number = Field(default=0, description="Crossings in memory that are not on disk yet")
+    duplicates: Number = Field(
         default=0, description="Second tracks on a vehicle that was just counted; not counted again"
     )
-    late_crossings: NonNegativeInt = Field(
+    late_crossings: Number = Field(
         default=0, description="Crossings since the start that came too late for their own interval"
     )
-    moved: NonNegativeInt = Field(
-        default=0, description="Former name of late_crossings; goes with version 0.2 of the program"
-    )
-    skipped: NonNegativeInt = Field(
-        default=0, description="Intervals missed since the start that were too many to be made up"
-    )
+    moved: Number = Field(default=0, description="Former name of late_crossings; goes with version 0.2 of the program")
+    skipped: Number = Field(default=0, description="Intervals missed since the start that were too many to be made up")
     temperature_c: float | None = Field(default=None, description="Of the processor")
     memory_mb: float | None = Field(default=None, description="Resident memory of this program")
     memory_available_mb: float | None = Field(default=None, description="Memory that programs may still take")
@@ -198,7 +194,7 @@ class Health(Payload):
     source: SourceHealth = Field(description="The camera")
     quality: Sequence[Flag] = Field(default=(), description="Flags raised now for the camera's view and the clock")
     installation: Installation = ""
-    newest_seq: Mapping[str, NonNegativeInt] = Field(
+    newest_seq: Mapping[str, Number] = Field(
         default_factory=dict, description="Newest number of each line under the installation"
     )
     limits: Sequence[str] = Field(default=(), description="What cannot be delivered and why, one sentence each")

@@ -177,6 +177,50 @@ class Connection:
             self._sqlite.close()
 
 
+class Reader:
+    """Connection that only reads the file of a service that may be running, within the context.
+
+    In WAL mode a reader keeps no writer waiting. Each statement is a transaction of its own. `file_id` is another one
+    when the file was replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.file_id = path, _file_id(path)
+        # Without these files no service runs, and SQLite would make them, which it may not in a read-only folder.
+        in_use = all(path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-shm"))
+        uri = f"{path.resolve().as_uri()}?mode=ro{'' if in_use else '&immutable=1'}"
+        self._sqlite = sqlite3.connect(uri, uri=True, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+
+    @classmethod
+    def open(cls, folder: Path) -> Reader | None:
+        """Open the file in a state folder; return None when there is none. Raises StoreError when it cannot be read."""
+        try:
+            return cls(folder / FILE)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, sqlite3.Error) as error:
+            raise _unreadable(folder / FILE, error) from error
+
+    def rows(self, sql: str, *values: Any) -> list[Any]:
+        """Run a query and return all its rows. Raises StoreError."""
+        try:
+            return self._sqlite.execute(sql, values).fetchall()
+        except (sqlite3.Error, OSError, UnicodeDecodeError, MemoryError) as error:
+            raise _unreadable(self._path, error) from error
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(sqlite3.Error):
+            self._sqlite.close()
+
+
+def _unreadable(path: Path, error: BaseException) -> StoreError:
+    reason = getattr(error, "strerror", None) or str(error) or "out of memory"
+    return StoreError(f"{path} cannot be read ({reason}): use the service's user, or sudo")
+
+
 def _file_id(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino

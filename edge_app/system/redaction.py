@@ -1,9 +1,9 @@
 """Remove logins and passwords from everything that is shown: log records, error messages, health, URLs.
 
 Two rules work together. A secret of the configuration (`keep_secret`) is replaced by *** in every spelling that was
-registered. And every URL is cut to the parts that cannot hold a login: cameras take it in front of the host, in the
-query or anywhere in the path, and nothing in a path says that it is a password. So only path segments that cameras are
-known to use for streams are shown.
+registered; one of a few letters, which other words have in them too, only where a password stands. And every URL is cut
+to the parts that cannot hold a login: cameras take it in front of the host, in the query or anywhere in the path, and
+nothing in a path says that it is a password. So only path segments that cameras are known to use for streams are shown.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ _NUMBER: Final = re.compile(r"\d{1,3}")
 """A number behind a known segment, as in /Streaming/Channels/101."""
 _HARMLESS: Final = re.compile(r"(?i)(?:channel|ch|stream|subtype|profile)=\d{1,3}(?:\.sdp)?")
 """Settings in a path that stay visible, so that two streams of a camera can be distinguished."""
+_SHORT: Final = 4
+"""Number of characters below which a secret may be a part of any word."""
+_PASSWORD: Final = r"(?<![A-Za-z])(?i:pass|passwd|password|passphrase|pwd|pw)[\"'\\]*\s*[=:]\s*[\"'\\]*"
+"""What stands in front of a password that is written out as a setting."""
 _secrets: set[str] = set()
 
 
@@ -47,8 +51,14 @@ def forget_secrets() -> None:
 def redacted(text: str) -> str:
     """Return the text without registered secrets, and with every URL in it redacted."""
     for secret in sorted(_secrets, key=len, reverse=True):  # longest first: one may be a part of another
-        text = text.replace(secret, MASK)
+        text = text.replace(secret, MASK) if len(secret) >= _SHORT else _without_short(secret, text)
     return _URL.sub(_redact_match, text)
+
+
+def _without_short(secret: str, text: str) -> str:
+    """Return the text without a short secret where a password may stand: behind a setting's name, and in a login."""
+    word = re.escape(secret)
+    return re.sub(rf"({_PASSWORD}){word}(?!\w)|(:){word}(?=@)", rf"\1\2{MASK}", text)
 
 
 def redacted_url(url: str) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 class BoundedServer(ThreadingHTTPServer):
     """HTTP server with a limit on the number of its connections and on the duration of each.
 
-    connections: most connections at a time; further ones are closed at once. total_s: longest duration of one, from
-    its acceptance to the end of the answer, s. A handler's `timeout` limits each read, not their sum: a client that
-    sends a byte now and then would keep a thread for ever. Raises OSError when the port is taken.
+    connections: most connections at a time; further ones are closed at once. each: most of them from one address, so
+    that others get in while one keeps all of its own busy; as many as there are by default. total_s: longest duration
+    of one, from its acceptance to the end of the answer, s. A handler's `timeout` limits each read, not their sum: a
+    client that sends a byte now and then would keep a thread for ever. Raises OSError when the port is taken.
     """
 
     daemon_threads = True
@@ -26,19 +27,23 @@ class BoundedServer(ThreadingHTTPServer):
         handler: type[BaseHTTPRequestHandler],
         *,
         connections: int = 16,
+        each: int | None = None,
         total_s: float = 20.0,
     ) -> None:
-        self._connections, self._total_s = connections, total_s
+        self._connections, self._each, self._total_s = connections, each or connections, total_s
         self._accepted_at: dict[Any, float] = {}
+        self._peers: dict[Any, str] = {}
         self._lock = threading.Lock()
         super().__init__(address, handler)
 
-    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002  # as the base class has it
+    def verify_request(self, request: Any, client_address: Any) -> bool:
         """Return whether one more connection is allowed, and record its time if so."""
+        peer = str(client_address[0])
         with self._lock:
-            if len(self._accepted_at) >= self._connections:
+            own = sum(other == peer for other in self._peers.values())
+            if len(self._accepted_at) >= self._connections or own >= self._each:
                 return False
-            self._accepted_at[request] = time.monotonic()
+            self._accepted_at[request], self._peers[request] = time.monotonic(), peer
             return True
 
     def service_actions(self) -> None:
@@ -48,10 +53,12 @@ class BoundedServer(ThreadingHTTPServer):
             expired = [request for request, at in self._accepted_at.items() if now - at > self._total_s]
             for request in expired:
                 with contextlib.suppress(OSError):  # it is ending by itself at this moment
-                    request.shutdown(socket.SHUT_RDWR)
+                    # That of SSLSocket would let the handler's thread go on without encryption for a moment.
+                    socket.socket.shutdown(request, socket.SHUT_RDWR)
 
     def shutdown_request(self, request: Any) -> None:
         """Remove a connection from the record, then end it: a client that sees the end may connect again at once."""
         with self._lock:
             self._accepted_at.pop(request, None)
+            self._peers.pop(request, None)
         super().shutdown_request(request)

@@ -1,4 +1,4 @@
-"""Check counting lines by what a few seconds of real frames show (the measured part of the line check). Pure.
+"""Check counting lines by what a few seconds of real frames show (the measured part of the line check).
 
 A line is well placed where vehicles are large enough for the detector, appear in enough frames on their way across,
 and where the detector sees the line at all.
@@ -6,6 +6,7 @@ and where the detector sees the line at all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, Literal, TypeAlias
@@ -14,6 +15,7 @@ import numpy as np
 
 from edge_app.detectors.manifest import Manifest
 from edge_app.records import Line, Region, Tracks
+from edge_app.web.languages import messages
 
 Level: TypeAlias = Literal["ok", "warn", "FAIL"]
 
@@ -27,6 +29,11 @@ _LEAST_INSIDE: Final = 0.5
 """Least share of a line that must lie in the detector's region."""
 
 
+_HIDDEN: Final = 0.5
+"""Share of its frames near the line in which a vehicle is not seen, and of the vehicles for which that holds, from
+which on something stands before the line."""
+_LEAST_HIDDEN: Final = 3
+"""Fewest vehicles for that: one may be hidden by another."""
 _MOVING: Final = 0.3
 """Own lengths/s from which a vehicle drives; the box of one that stands moves a little in any direction."""
 _ALONG: Final = 0.35
@@ -40,12 +47,21 @@ are to be counted."""
 class Finding:
     """One line of `edge-app check`.
 
-    what: the part that was checked. sentence: one sentence about it.
+    what: the part that was checked. sentence: one sentence about it. key, values: of the same sentence in the page's
+    languages (`messages/`), empty where it is in English alone.
     """
 
     level: Level
     what: str
     sentence: str
+    key: str = field(default="", compare=False, kw_only=True)
+    values: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
+
+
+def finding(level: Level, what: str, key: str, **values: str) -> Finding:
+    """Return a finding whose sentence is a text of the page, `finding.KEY`."""
+    name = f"finding.{key}"
+    return Finding(level, what, messages("en")[name].format(**values), key=name, values=values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +92,8 @@ class DetectorView:
 class LineObserver:
     """Sizes and speeds of the vehicles near one line.
 
-    size: width and height of the frames, px. heights: track id -> height in px, one value a frame. speeds: track id ->
+    size: width and height of the frames, px. heights: track id -> height in px, one value a frame. seen: track id ->
+    whether it was detected, one value a frame, those in which it is only predicted included. speeds: track id ->
     speed across the line in own lengths/s, one value a frame. angles: track id -> sine of the angle between the line
     and the way of the vehicle, one value for each frame in which it drives.
     """
@@ -84,6 +101,7 @@ class LineObserver:
     line: Line
     size: tuple[int, int]
     heights: dict[int, list[float]] = field(default_factory=dict)
+    seen: dict[int, list[bool]] = field(default_factory=dict)
     speeds: dict[int, list[float]] = field(default_factory=dict)
     angles: dict[int, list[float]] = field(default_factory=dict)
 
@@ -96,8 +114,10 @@ class LineObserver:
         relative = tracks.centroids - start
         extent = (tracks.boxes[:, 2:] - tracks.boxes[:, :2]) @ np.abs(across)
         position = relative @ along / length
-        near = tracks.seen & (np.abs(relative @ across) < extent) & (position >= 0) & (position <= 1)
+        near = (np.abs(relative @ across) < extent) & (position >= 0) & (position <= 1)
         for row in np.flatnonzero(near).tolist():
+            self.seen.setdefault(int(tracks.ids[row]), []).append(bool(tracks.seen[row]))
+        for row in np.flatnonzero(near & tracks.seen).tolist():
             track = int(tracks.ids[row])
             self.heights.setdefault(track, []).append(float(tracks.boxes[row, 3] - tracks.boxes[row, 1]))
             sideways = abs(float(tracks.velocities[row] @ across))
@@ -112,6 +132,12 @@ class LineObserver:
         along = [median(of_one) < _ALONG for of_one in self.angles.values()]
         return bool(along) and sum(along) >= _MOST * len(along)
 
+    @property
+    def hidden(self) -> int:
+        """Number of vehicles that were hardly seen near the line, 0 when most were: a post or a tree stands there."""
+        hidden = [sum(of_one) < _HIDDEN * len(of_one) for of_one in self.seen.values()]
+        return sum(hidden) if sum(hidden) >= max(_LEAST_HIDDEN, _HIDDEN * len(hidden)) else 0
+
 
 def check_line(observer: LineObserver, view: DetectorView, rate: float, seconds: float) -> list[Finding]:
     """Return the findings about one line.
@@ -119,25 +145,20 @@ def check_line(observer: LineObserver, view: DetectorView, rate: float, seconds:
     rate: frames/s that were really processed. seconds: how long the line was observed.
     """
     what = f"line {observer.line.id}"
-    findings = _outside(what, observer.line, view.region)
+    findings = _outside(what, observer.line, view.region) + _hidden(what, observer, seconds)
     if not observer.heights:
-        sentence = f"no moving vehicle came near it within {seconds:.0f} s; check again while there is traffic."
-        return [*findings, Finding("ok", what, sentence)]
+        return findings or [finding("ok", what, "quiet", seconds=f"{seconds:.0f}")]
     height = _typical(observer.heights) * view.scale(*observer.size)
     speed = _typical(observer.speeds)
     findings += _too_small(what, height, view)
     if observer.is_along_traffic:
-        sentence = "vehicles drive along this line, not across it; draw it across the road."
-        return [*findings, Finding("warn", what, sentence)]
+        return [*findings, finding("warn", what, "along")]
     findings += _too_fast(what, speed, rate)
     if findings:
         return findings
-    n = len(observer.heights)
-    sentence = (
-        f"{n} vehicle{'s' * (n > 1)} seen there in {seconds:.0f} s, {height:.0f} px high in the model's input, "
-        f"{rate / max(speed, 0.1):.0f} frames per vehicle length."
-    )
-    return [Finding("ok", what, sentence)]
+    frames = f"{rate / max(speed, 0.1):.0f}"
+    seen = {"n": str(len(observer.heights)), "seconds": f"{seconds:.0f}", "height": f"{height:.0f}", "frames": frames}
+    return [finding("ok", what, "good", **seen)]
 
 
 def check_rate(source: float, model: float) -> Finding:
@@ -160,10 +181,7 @@ def _outside(what: str, line: Line, region: Region | None) -> list[Finding]:
     inside = _share_inside(line, region) if region else 1.0
     if inside >= _LEAST_INSIDE:
         return []
-    sentence = (
-        f"only {inside * 100:.0f} % of it lies in detector.region, and nothing is detected outside: widen the region."
-    )
-    return [Finding("warn", what, sentence)]
+    return [finding("warn", what, "outside", share=f"{inside * 100:.0f}")]
 
 
 def _share_inside(line: Line, region: Region) -> float:
@@ -172,22 +190,21 @@ def _share_inside(line: Line, region: Region) -> float:
     return float(inside.mean())
 
 
+def _hidden(what: str, observer: LineObserver, seconds: float) -> list[Finding]:
+    n = observer.hidden
+    if not n:
+        return []
+    return [finding("warn", what, "hidden", n=str(n), all=str(len(observer.seen)), seconds=f"{seconds:.0f}")]
+
+
 def _too_small(what: str, height: float, view: DetectorView) -> list[Finding]:
     if height >= view.smallest:
         return []
-    model = view.manifest.input
-    sentence = (
-        f"vehicles are {height:.0f} px high there in the model's {model.width}x{model.height} input, and below "
-        f"{view.smallest:.0f} px many are missed: move the line nearer, zoom in or set detector.region."
-    )
-    return [Finding("warn", what, sentence)]
+    size = f"{view.manifest.input.width}x{view.manifest.input.height}"
+    return [finding("warn", what, "small", height=f"{height:.0f}", input=size, least=f"{view.smallest:.0f}")]
 
 
 def _too_fast(what: str, speed: float, rate: float) -> list[Finding]:
     if speed * LEAST_FRAMES <= rate:
         return []
-    sentence = (
-        f"vehicles move by their own length within {rate / speed:.1f} frames at {rate:.1f} frames/s, and below "
-        f"{LEAST_FRAMES:g} frames some are lost on the way: raise the frame rate or move the line further off."
-    )
-    return [Finding("warn", what, sentence)]
+    return [finding("warn", what, "fast", frames=f"{rate / speed:.1f}", rate=f"{rate:.1f}", least=f"{LEAST_FRAMES:g}")]

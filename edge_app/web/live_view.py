@@ -6,8 +6,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from edge_app.counting.line_counter import LineCounter
 from edge_app.counting.pipeline import Pipeline
 from edge_app.drawing import scene
 from edge_app.drawing.overlay import Trails
@@ -20,11 +22,32 @@ from edge_app.web.line_check import DetectorView, Finding, LineObserver, check_l
 
 _REMEMBERED_S: Final = 60.0
 _WAIT_S: Final = 0.5
-_JOIN_S: Final = 5.0
+_JOIN_S: Final = 15.0
+_IDLE_S: Final = 0.1
+_WATCHED_S: Final = 90.0
+"""The road is watched for so long after somebody asked for it: else a page that is left open would cost as much as
+counting does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The tracks of one frame. at, time: s, of this machine's clock and of the frame's."""
+
+    at: float
+    time: float
+    tracks: Tracks
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """Vehicles that passed a line in the last `seconds`, by direction as in DIRECTIONS."""
+
+    counts: tuple[int, int]
+    seconds: float
 
 
 class LiveView:
-    """Source and pipeline in a thread of their own, running within the context.
+    """Source and pipeline in a thread of their own, running within the context while somebody asks for what they see.
 
     open_source: opens the source; called again when a recording is over or the source failed.
     """
@@ -32,8 +55,9 @@ class LiveView:
     def __init__(self, open_source: Callable[[], Source], pipeline: Pipeline, privacy: Privacy) -> None:
         self._open_source, self._pipeline, self._privacy = open_source, pipeline, privacy
         self._lock = threading.Lock()
-        self._recent: deque[tuple[float, Tracks]] = deque()
+        self._recent: deque[_Moment] = deque()
         self._newest: FrameResult | None = None
+        self._wanted_until = 0.0
         self.problem = ""
         """One sentence while there is no picture."""
         self._worker = Worker("live-view", self._run, self._failed)
@@ -50,30 +74,65 @@ class LiveView:
 
         Raises PreviewError: before the first picture.
         """
-        with self._lock:
-            newest = self._newest
+        newest, _ = self._now()
         if newest is None:
             raise PreviewError(self.problem or "waiting for the first picture")
         return scene.annotated(newest, width, self._privacy, Captions((), {}), Trails())
 
     def check_lines(self, lines: Sequence[Line], view: DetectorView) -> list[Finding]:
         """Return what the last minute shows about lines, which may have been drawn only now."""
-        with self._lock:
-            recent, newest = list(self._recent), self._newest
+        newest, recent = self._now()
         if newest is None or len(recent) < 2:
             return []
-        lasted = recent[-1][0] - recent[0][0]
+        lasted = recent[-1].at - recent[0].at
         findings = []
         for line in lines:
             observer = LineObserver(line, newest.frame.size)
-            for _, tracks in recent:
-                if len(tracks):
-                    observer.update(tracks)
+            for moment in recent:
+                if len(moment.tracks):
+                    observer.update(moment.tracks)
             findings += check_line(observer, view, (len(recent) - 1) / max(lasted, 1e-3), lasted)
         return findings
 
+    def crossed(self, lines: Sequence[Line], band: float) -> dict[str, Crossed]:
+        """Return line id -> what the service would have counted there in the last minute.
+
+        band: half-width of the dead band, in box extents.
+        """
+        newest, recent = self._now()
+        if newest is None or len(recent) < 2:
+            return {}
+        width, height = newest.frame.size
+        found = {}
+        for line in lines:
+            ends = [(x * width, y * height) for x, y in (line.start, line.end)]
+            counter, counts = LineCounter(*ends, band=band), [0, 0]
+            for moment in recent:
+                for crossing in counter.update(moment.tracks, moment.time):
+                    counts[crossing.direction] += 1
+            found[line.id] = Crossed((counts[0], counts[1]), recent[-1].at - recent[0].at)
+        return found
+
+    def _now(self) -> tuple[FrameResult | None, list[_Moment]]:
+        """Return the newest picture and the last minute, and go on watching."""
+        with self._lock:
+            self._wanted_until = time.monotonic() + _WATCHED_S
+            return self._newest, list(self._recent)
+
+    def _is_wanted(self) -> bool:
+        """Return whether somebody looks; what was seen before nobody did is forgotten."""
+        with self._lock:
+            if time.monotonic() < self._wanted_until:
+                return True
+            self._newest = None
+            self._recent.clear()
+            return False
+
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
+            if not self._is_wanted():
+                stop.wait(_IDLE_S)
+                continue
             source: Source | None = None
             try:
                 source = self._open_source()
@@ -88,7 +147,7 @@ class LiveView:
                     source.close()
 
     def _follow(self, source: Source, stop: threading.Event) -> None:
-        while not stop.is_set():
+        while not stop.is_set() and self._is_wanted():
             frame = source.read(_WAIT_S)
             if frame is None:
                 self.problem = source.status.detail
@@ -101,8 +160,10 @@ class LiveView:
             if self._newest and self._newest.frame.size != result.frame.size:
                 self._recent.clear()  # those tracks are in px of another size
             self._newest = result
-            self._recent.append((now, result.tracks))
-            while self._recent and now - self._recent[0][0] > _REMEMBERED_S:
+            if self._recent and result.frame.monotonic < self._recent[-1].time:
+                self._recent.clear()  # a recording has begun again
+            self._recent.append(_Moment(now, result.frame.monotonic, result.tracks))
+            while self._recent and now - self._recent[0].at > _REMEMBERED_S:
                 self._recent.popleft()
 
     def _failed(self, _name: str, fault: BaseException) -> None:

@@ -192,6 +192,32 @@ def test_metrics_on_the_network_must_be_allowed_and_are_warned_of(toml: Path) ->
     assert read(toml, '[metrics]\naddress = "0.0.0.0"').metrics.enabled is False
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('address = "0.0.0.0"', "is every network of this device, that of a SIM card too"),
+        ('address = "::"', "is every network of this device"),
+        ('address = "203.0.113.7"', "203.0.113.7 is a public address"),
+        ('address = "100.64.0.7"', "100.64.0.7 is a public address"),
+        ('address = "2001:db8::1"', "2001:db8::1 is a public address"),
+        ('address = "pole"', "must be an IP address of this device"),
+        ('address = "10.0.0.1"\ninterface = "wlan0"', "give one of the two"),
+        ('interface = "wlan0/../x"', "page.interface: "),
+    ],
+)
+def test_the_page_is_never_served_to_a_foreign_network(toml: Path, text: str, problem: str) -> None:
+    (found,) = problems(toml, f"[page]\n{text}")
+    assert found.startswith("page.")
+    assert problem in found
+
+
+def test_the_page_may_be_served_to_a_private_network(toml: Path) -> None:
+    for address in ("127.0.0.1", "::1", "10.1.2.3", "172.31.0.1", "192.168.4.1", "169.254.1.1", "fd00::1"):
+        assert read(toml, f'[page]\naddress = "{address}"').page.address == address
+    assert read(toml, '[page]\ninterface = "wlan0"').page.interface == "wlan0"
+    assert read(toml, "").page.address == "127.0.0.1"
+
+
 @pytest.mark.parametrize("prefix", ["", "/a", "a/", "a//b", "a/+", "#", "$SYS", "a b", "a\\u0000"])
 def test_a_discovery_prefix_is_a_topic(toml: Path, prefix: str) -> None:
     (problem,) = problems(toml, f'[homeassistant]\nprefix = "{prefix}"')
@@ -304,7 +330,7 @@ def test_a_rendered_street_is_told(toml: Path) -> None:
     assert not any("NO CAMERA" in finding for finding in lint(read(toml, '[source]\nkind = "camera"\n' + LINE)))
 
 
-REPORTING = ("device", "mqtt", "store", "preview", "harvest", "view", "metrics", "homeassistant", "log")
+REPORTING = ("device", "mqtt", "store", "preview", "page", "harvest", "view", "metrics", "homeassistant", "log")
 """Tables none of whose keys changes a count."""
 NOT_COUNTED = {
     "source": {

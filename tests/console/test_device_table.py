@@ -86,6 +86,43 @@ def test_no_message_ends_the_program(topic: str, payload: bytes) -> None:
     assert shown(watch_view(table, at(0), "broker", "", connected=True))
 
 
+HUGE = 10**4299
+"""Longest number that Python reads from a text, within a factor of ten; its sums are too long to be written."""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [{"seq": 1}, {"seq": 9 * HUGE + HUGE - 1, "start": "2026-01-01T00:00:00Z"}, {"seq": 9 * HUGE}],
+        [{"counts": {"car": {"left_to_right": HUGE, "right_to_left": HUGE}}}],
+        [{"counts": {f"x{n}": {"left_to_right": 1, "right_to_left": 1} for n in range(400)}}],
+        [{"counts": {"x" * 100_000: {"left_to_right": 1, "right_to_left": 1}}}],
+        [{"quality": ["f" * 100_000, *["g\x1b[2J\u202e"] * 20_000]}],
+        [{"start": "0001-01-01T00:00:00+23:59"}, {"start": "9999-12-31T23:59:59-23:59"}],
+        [{"coverage": float("nan")}, {"interval_s": float("inf")}, {"seq": 1e300}],
+    ],
+    ids=["seq", "figures", "many classes", "a long class", "flags", "years", "no numbers"],
+)
+def test_one_hostile_device_leaves_room_for_the_others(changes: list[dict[str, object]]) -> None:
+    plain = json.loads(counts(1).payload)
+    hostile = [
+        Message(f"{DEVICE.prefix}/counts/north", json.dumps({**plain, "id": str(number), **change}).encode())
+        for number, change in enumerate(changes)
+    ]
+    other = Device("delft", "cam-2", "boot", "0.1.0")
+    table = device_table(status("online"), counts(1, device=other), *hostile)
+    screen = shown(watch_view(table, at(0), "broker", "", connected=True))
+    assert row(screen, "delft/cam-2")
+    assert len(screen.splitlines()) <= 60
+    assert max(map(len, screen.splitlines())) <= 80
+    assert all(line_text(update) for message in hostile if (update := DeviceTable(PREFIX).add(message)))
+
+
+def test_a_long_complaint_of_a_device_is_cut() -> None:
+    screen = shown(devices_view(device_table(status("online"), health(problem="no " * 100_000)), at(0)))
+    assert len(screen.splitlines()) <= 20
+
+
 @pytest.mark.parametrize("topic", ["snapshot", "meta/0123456789ab", "commands/resend", "replies/resend", "new/a/b"])
 @pytest.mark.parametrize("payload", [b"\xff\xd8", b"", b"{}"])
 def test_topics_that_bring_no_counts_are_no_fault(topic: str, payload: bytes) -> None:

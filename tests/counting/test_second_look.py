@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge_app.counting.motion import Motion
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.second_look import Box, SecondLook, merged, most_parts
+from edge_app.counting.stages import Stages
 from edge_app.counting.tracker import Tracker
 from edge_app.detectors import Outputs
 from edge_app.detectors.letterbox import Picture, letterbox
 from edge_app.records import LABELS, Detections, FloatArray, Frame, Image, Line
+from edge_app.system.threads import Latest
 from tests.support.scripted import COUNTED, NOON
 from tests.support.trajectories import BAND
 
@@ -42,7 +45,7 @@ def cars(*found: tuple[float, float, float, float, float]) -> Detections:
 def test_parts_lie_on_the_lines_and_within_what_is_watched(
     lines: list[Line], watched: Box, expected: list[Box]
 ) -> None:
-    assert list(SecondLook(lines).parts(watched, SIZE, known=-1)) == expected
+    assert list(SecondLook(lines).parts(watched, SIZE, known=-1, time=0.0)) == expected
 
 
 def test_no_more_than_four_parts_are_seen_however_many_lines_there_are() -> None:
@@ -60,8 +63,8 @@ def test_parts_are_seen_only_where_vehicles_at_the_lines_are_small(side: float, 
     look = SecondLook([SHORT])
     for number in range(20):
         look.note(number, box_at_line(side), SIZE, 0.4)
-    assert look.parts(WHOLE, SIZE, known=8)  # nine boxes are not enough yet
-    assert bool(look.parts(WHOLE, SIZE, known=9)) is pays
+    assert look.parts(WHOLE, SIZE, known=8, time=0.0)  # nine boxes are not enough yet
+    assert bool(look.parts(WHOLE, SIZE, known=9, time=0.0)) is pays
 
 
 def test_between_small_and_large_it_stays_as_it_is() -> None:
@@ -71,16 +74,17 @@ def test_between_small_and_large_it_stays_as_it_is() -> None:
     seen = []
     for number, side in enumerate(sides):
         look.note(number, box_at_line(side), SIZE, 0.4)
-        seen.append(bool(look.parts(WHOLE, SIZE, known=number)))
+        seen.append(bool(look.parts(WHOLE, SIZE, known=number, time=0.0)))
     assert [seen[number] for number in (19, 219, 419, 619)] == [True, False, False, True]
 
 
-def test_vehicles_far_from_the_lines_teach_nothing() -> None:
-    look = SecondLook([SHORT])
-    for number in range(20):
-        look.note(number, box_at_line(100.0) + np.float32(300), SIZE, 0.4)
-        look.note(number, np.empty((0, 4), np.float32), SIZE, 0.4)
-    assert look.parts(WHOLE, SIZE, known=20)
+def test_where_nothing_drives_at_the_lines_parts_are_seen_for_half_a_minute() -> None:
+    look, far = SecondLook([SHORT]), box_at_line(100.0) + np.float32(300)
+    seen = []
+    for number in range(50):
+        look.note(number, far if number < 40 else box_at_line(40.0), SIZE, 0.4)
+        seen.append(bool(look.parts(WHOLE, SIZE, known=number, time=float(number))))
+    assert (seen.index(False), seen.index(True, 31)) == (31, 49)  # ten small vehicles bring it back
 
 
 PART: Box = (320, 180, 960, 540)
@@ -166,3 +170,30 @@ def test_a_vehicle_that_is_too_small_for_the_network_is_counted_by_its_second_lo
         crossings += len(pipeline.process(Frame(image, index, NOON + index / 15, index / 15)).crossings)
     assert crossings == counted
     assert detector.engine.calls == 60 * (1 + second)
+
+
+def test_an_empty_road_is_seen_once_every_two_seconds_without_parts() -> None:
+    line = Line("main", (0.5, 0.7), (0.5, 0.3))
+    detector, look = SpotDetector(), SecondLook([line])
+    pipeline = Pipeline(detector, Tracker(), [line], COUNTED, band=BAND, motion=Motion(), second_look=look)
+    for number in range(10):
+        look.note(-10 + number, box_at_line(20.0), (1280, 720), 0.4)  # small vehicles were here before
+    image, calls = np.full((360, 640, 3), 90, np.uint8), []
+    for index in range(15 * 12):
+        pipeline.process(Frame(image, index, NOON + index / 15, index / 15))
+        calls.append(detector.engine.calls)
+    assert calls[-1] - calls[15 * 6] == 3
+
+
+@pytest.mark.parametrize(("recording", "inferences"), [(False, [2, 1]), (True, [2, 2])], ids=["live", "recording"])
+def test_a_live_frame_that_finds_the_engine_at_work_goes_without_its_parts(
+    recording: bool, inferences: list[int]
+) -> None:
+    """Neither engine thread runs here, so that the first frame stays at work."""
+    slot, line = Latest[Frame](), Line("main", (0.5, 0.7), (0.5, 0.3))
+    pipeline = Pipeline(SpotDetector(), Tracker(), [line], COUNTED, band=BAND, second_look=SecondLook([line]))
+    stages = Stages(slot, pipeline, lambda name, fault: pytest.fail(f"{name}: {fault!r}"), load_all=recording)
+    for index in range(2):
+        slot.put(Frame(np.zeros((360, 640, 3), np.uint8), index, NOON + index / 15, index / 15))
+        assert stages.next(0) is None
+    assert [len(job.prepared.pictures) for job in stages._in_progress] == inferences

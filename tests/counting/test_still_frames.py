@@ -272,7 +272,7 @@ def test_a_real_clip_gives_the_same_crossings_with_and_without_motion() -> None:
     results: list[list[FrameResult]] = []
     for motion in (True, False):
         line = {"id": "main", "start": (0.0, 0.5), "end": (1.0, 0.5)}
-        config = Config.model_validate({"lines": [line], "detector": {"motion": motion}})
+        config = Config.model_validate({"lines": [line], "detector": {"motion": motion, "second_look": False}})
         counts = build_pipeline(config, build_detector(config))
         source, found = Recording(SHARED / "clips" / "intel_car-detection.mp4", fps_limit=6.0), []
         try:

@@ -59,11 +59,30 @@ def test_root_runs_no_file_of_the_callers_folder(tmp_path: Path) -> None:
     assert not (here / "ran").exists(), (here / "ran").read_text()
 
 
-def test_a_wrong_call_shows_the_usage_from_any_folder(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "deploy/install.sh", tmp_path)
-    done = subprocess.run(("sh", "install.sh", "x"), cwd=tmp_path, capture_output=True, text=True, timeout=10)
+@pytest.mark.parametrize("name", ["plain", "a b", "-rf", "x[1]#@*", "it's \"$(touch ran)`touch ran`", "line\nbreak"])
+def test_a_wrong_call_shows_the_usage_from_any_folder(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    script = shutil.copy(ROOT / "deploy/install.sh", folder)
+    for call, cwd in ((script, tmp_path), ("install.sh", folder)):
+        done = subprocess.run(("sh", call, "x"), cwd=cwd, capture_output=True, text=True, timeout=10)
+        assert done.returncode == 2
+        assert "install.sh uninstall [--purge]" in done.stderr
+    assert not list(tmp_path.rglob("ran"))
+
+
+@pytest.mark.parametrize("seconds", ["abc", "1.5", "12 0", "0x10", "-5"])
+def test_a_wrong_time_is_told_before_anything_is_done(seconds: str) -> None:
+    """Later the new release would run, and nobody would go back; here it stands before the check of the call itself."""
+    done = subprocess.run(
+        ("sh", ROOT / "deploy/install.sh", "x"),
+        env={"HEALTHY_S": seconds},
+        capture_output=True,
+        text=True,
+        timeout=10,
+    )
     assert done.returncode == 2
-    assert "install.sh uninstall [--purge]" in done.stderr
+    assert done.stderr == f"install: HEALTHY_S is '{seconds}': give whole seconds, such as 120\n"
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,11 @@ from edge_app.service import Deadlines
 from tests.support.paths import ROOT
 
 UNITS = ROOT / "systemd"
-NAMES = ("edge-app.service", "edge-app@.service", "edge-app-serve.service")
+NAMES = (
+    *("edge-app.service", "edge-app@.service", "edge-app-serve.service"),
+    *("edge-app-page.service", "edge-app-reader.service", "edge-app-keeper@.service"),
+)
+SOCKETS = ("edge-app-reader.socket", "edge-app-keeper.socket")
 needs_systemd = pytest.mark.skipif(
     not shutil.which("systemd-analyze"), reason="needs systemd-analyze: apt install systemd"
 )
@@ -26,9 +31,11 @@ def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 def _installed(name: str, folder: Path) -> Path:
     """Return a copy of the unit that `verify` accepts where the program is not installed: only its path differs."""
     text = (UNITS / name).read_text("utf-8")
-    text = re.sub(r"/opt/\S+/bin/edge-app", "/bin/true", text)
+    text = re.sub(r"/opt/\S+/bin/(edge-app|python)", "/bin/true", text)
     path = folder / name.replace("@", "@front")
     path.write_text(text)
+    for socket in SOCKETS:  # services name them
+        (folder / socket).write_text((UNITS / socket).read_text("utf-8"))
     return path
 
 
@@ -51,6 +58,32 @@ def test_exposure_is_low(name: str) -> None:
     """The threshold is given in tenths: 20 is an exposure of 2.0."""
     done = _analyze("security", "--offline=true", "--threshold=20", str(UNITS / name))
     assert done.returncode == 0, done.stdout[-200:]
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", SOCKETS)
+def test_only_the_page_reaches_the_sockets(name: str, tmp_path: Path) -> None:
+    for unit in NAMES:
+        _installed(unit, tmp_path).rename(tmp_path / unit)
+    assert _analyze("verify", str(tmp_path / name)).stderr == ""
+    assert {"SocketUser=root", "SocketGroup=edge-app-page", "SocketMode=0660"} <= set(_settings(name))
+
+
+def test_the_installer_knows_every_unit_of_a_device() -> None:
+    listed = re.search(r"^UNITS='([^']*)'", (ROOT / "deploy/install.sh").read_text("utf-8"), re.MULTILINE)
+    assert listed
+    assert set(listed[1].split()) == {path.name for path in UNITS.iterdir()} - {"edge-app-serve.service"}
+
+
+def test_the_keeper_and_the_page_are_started_with_options_that_exist() -> None:
+    for name, command in (("edge-app-keeper@.service", "edge_app.keeper"), ("edge-app-page.service", "edge_app.cli")):
+        (line,) = [line for line in _settings(name) if line.startswith("ExecStart=")]
+        used = set(re.findall(r"--[a-z-]+", line))
+        arguments = ["page"] if command == "edge_app.cli" else []
+        done = subprocess.run(
+            (sys.executable, "-m", command, *arguments, "--help"), cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
+        assert used <= set(re.findall(r"--[a-z-]+", done.stdout))
 
 
 def _settings(name: str) -> list[str]:

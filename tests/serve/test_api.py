@@ -57,6 +57,10 @@ def test_a_form_gives_what_a_raw_body_gives(service: Serving) -> None:
     raw = service.http.post("/predict", content=JPEG).json()
     form = service.http.post("/predict", files={"anything": ("x.txt", JPEG, "text/plain")}).json()
     assert {**form, "ms": None} == {**raw, "ms": None}
+    head = b'--b\r\nContent-Disposition: form-data; name="picture"\r\n\r\n'  # whose sender names no file
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+    nameless = service.http.post("/predict", content=head + JPEG + b"\r\n--b--\r\n", headers=kind).json()
+    assert {**nameless, "ms": None} == {**raw, "ms": None}
 
 
 def test_the_confidence_is_the_lowest_score(service: Serving) -> None:

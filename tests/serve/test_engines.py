@@ -86,7 +86,9 @@ def test_large_work_of_one_client_leaves_an_engine_to_others() -> None:
     many = [engines.submit("large", large) for _ in range(4)]
     few = [engines.submit("small", lambda _number: order.append("small")) for _ in range(3)]
     held.set()
-    for one in (*holders, *few):
+    for holder in holders:
+        assert holder.result(30)
+    for one in few:
         one.result(30)
     assert order.count("large") <= 2  # the one before, and one of the four
     release.set()

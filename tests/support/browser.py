@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,13 +27,20 @@ os.execv(sys.argv[3], sys.argv[3:])
 """Program that puts two descriptors on 3 and 4 and becomes the command in its arguments."""
 
 
+class NavigatedError(AssertionError):
+    """The page was loaded anew while a script ran."""
+
+
 class Browser:
     """A browser with one page of `width` x `height` px.
 
-    touch: input comes from fingers instead of a mouse, as on a phone. errors: uncaught exceptions of the page.
+    touch: input comes from fingers instead of a mouse, as on a phone. flags: further options of Chromium. errors:
+    uncaught exceptions of the page.
     """
 
-    def __init__(self, folder: Path, width: int = 1280, height: int = 720, *, touch: bool = False) -> None:
+    def __init__(
+        self, folder: Path, width: int = 1280, height: int = 720, *, touch: bool = False, flags: Sequence[str] = ()
+    ) -> None:
         assert CHROMIUM
         self._touch, self._last_id, self._buffer = touch, 0, b""
         ours_in, theirs_out = os.pipe()
@@ -40,7 +49,7 @@ class Browser:
         # With --remote-debugging-pipe Chromium reads commands from descriptor 3 and writes answers to 4.
         command = [sys.executable, "-c", _EXEC_ON_3_AND_4, str(theirs_in), str(theirs_out), CHROMIUM, "--headless=new"]
         command += ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"]
-        command += [f"--user-data-dir={folder}", "--remote-debugging-pipe", f"--window-size={width},{height}"]
+        command += [*flags, f"--user-data-dir={folder}", "--remote-debugging-pipe", f"--window-size={width},{height}"]
         self._child = subprocess.Popen(
             [*command, "about:blank"],
             pass_fds=(theirs_in, theirs_out),
@@ -71,10 +80,12 @@ class Browser:
     def wait_for(self, script: str, within: float = 15.0) -> Any:
         """Evaluate an expression until it is true, and return its value; fail after `within` seconds."""
         deadline = time.monotonic() + within
-        while not (value := self.run(script)):
+        while True:
+            with suppress(NavigatedError):
+                if value := self.run(script):
+                    return value
             assert time.monotonic() < deadline, f"not in time: {script}; {self.errors}"
             time.sleep(0.05)
-        return value
 
     def click(self, selector: str) -> None:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
@@ -91,6 +102,21 @@ class Browser:
             for part in (0.5, 1.0):
                 self._pointer("move", tuple(a + (b - a) * part for a, b in zip(before, after, strict=True)))
         self._pointer("up", points[-1])
+
+    def press(self, key: str, *held: str) -> None:
+        """Press a key while others are held: Control, Shift."""
+        modifiers = sum({"Control": 2, "Shift": 8}[one] for one in held)
+        for kind in ("rawKeyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers)
+
+    def pinch(self, centre: tuple[float, float], before: float, after: float) -> None:
+        """Put two fingers on the page, at first `before` px apart, and move them `after` px apart."""
+        (x, y), steps = centre, 4
+        for n in range(steps + 1):
+            half = (before + (after - before) * n / steps) / 2
+            points = [{"x": x - half, "y": y, "id": 0}, {"x": x + half, "y": y, "id": 1}]
+            self._call("Input.dispatchTouchEvent", type="touchMove" if n else "touchStart", touchPoints=points)
+        self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def close(self) -> None:
         self._child.kill()
@@ -121,6 +147,8 @@ class Browser:
             if received.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(str(received["params"]["exceptionDetails"]))
             if received.get("id") == self._last_id:
+                if "navigated" in received.get("error", {}).get("message", ""):
+                    raise NavigatedError(received["error"]["message"])
                 assert "error" not in received, received["error"]
                 return received["result"]
 

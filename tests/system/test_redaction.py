@@ -78,6 +78,24 @@ def test_a_registered_secret_is_masked_until_it_is_forgotten() -> None:
     assert redacted(PASSWORD) == PASSWORD
 
 
+@pytest.mark.parametrize("secret", ["a", "e", "1", "ab", "a.b", "\\1", "in"])
+def test_a_short_password_is_masked_where_a_password_stands_and_in_no_word(secret: str) -> None:
+    said = "camera rtsp://192.0.2.1/ch1 sends 1280 x 720 in a main loop, tab a.b \\1, at 12:01: bypass=1"
+    places = {
+        f"Unauthorized viewer:{secret}@192.0.2.1": "Unauthorized viewer:***@192.0.2.1",
+        f"user-id=viewer user-pw={secret} ! rtspsrc": "user-id=viewer user-pw=*** ! rtspsrc",
+        f"password = '{secret}'": "password = '***'",
+        f'{{"PASSWORD": "{secret}", "port": 1}}': '{"PASSWORD": "***", "port": 1}',
+        f"rtsp://viewer:{secret}@192.0.2.1/ch1": "rtsp://192.0.2.1/ch1",
+    }
+    keep_secret(secret)
+    try:
+        assert redacted(said) == said
+        assert {place: redacted(place) for place in places} == places
+    finally:
+        forget_secrets()
+
+
 @pytest.mark.parametrize("url", IN_PATH)
 def test_a_camera_password_is_in_no_log_line_no_thread_name_and_no_status(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,7 @@ import pytest
 
 from edge_app.errors import PreviewError
 from edge_app.web.bounded_server import BoundedServer
+from edge_app.web.live_pictures import MOST_VIEWERS, LivePictures
 from edge_app.web.server import PageServer, Routes
 
 
@@ -29,7 +30,20 @@ def server() -> Iterator[PageServer]:
     def refuse(_: Any) -> dict[str, Any]:
         raise PreviewError("not now")
 
-    with PageServer(Routes(lambda: b"JPEG", state, state, refuse)) as running:
+    def day(values: Any) -> tuple[str, bytes]:
+        if "date" not in values:
+            raise PreviewError("which day?")
+        return f"{values['date']}.csv", b"start,end\r\n"
+
+    with PageServer(
+        Routes(
+            lambda: b"JPEG",
+            LivePictures(lambda: b"LIVE"),
+            {"/state": state},
+            {"/check": state, "/save": refuse},
+            {"/day.csv": day},
+        )
+    ) as running:
         yield running
 
 
@@ -49,11 +63,20 @@ def ask(
     return result
 
 
-@pytest.mark.parametrize("path", ["/", "/page.js", "/picture.jpg", "/state", "/nowhere"])
+PATHS = ("/", "/page.js", "/messages.json", "/picture.jpg", "/live.mjpeg", "/state", "/day.csv?date=x", "/nowhere")
+
+
+@pytest.fixture(autouse=True)
+def short_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_app.web.live_pictures._LASTS_S", 0.01)
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_without_the_token_every_request_is_refused(server: PageServer, path: str) -> None:
     assert ask(server, path, token=False)[0] == 403
-    assert ask(server, f"{path}?token=wrong", token=False)[0] == 403
-    assert ask(server, f"{path}?token=", Cookie="token=")[0] == 403
+    more = "&" if "?" in path else "?"
+    assert ask(server, f"{path}{more}token=wrong", token=False)[0] == 403
+    assert ask(server, f"{path}{more}token=", Cookie="token=")[0] == 403
     assert ask(server, path, Host="road.example.org")[0] == 403
     assert ask(server, path, Host="[")[0] == 403
     assert ask(server, path)[0] == (404 if path == "/nowhere" else 200)
@@ -131,6 +154,36 @@ def test_no_request_makes_it_print_a_traceback(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    "path", ["/server.py", "/../server.py", "/page/page.js", "/.", "/index.html/", "/%2e%2e/server.py"]
+)
+def test_no_address_leads_out_of_the_folder_of_the_page(server: PageServer, path: str) -> None:
+    assert ask(server, path)[0] == 404
+
+
+def test_the_language_is_that_of_the_browser_or_the_one_that_was_chosen(server: PageServer) -> None:
+    token = parse_qs(urlsplit(server.url).query)["token"][0]
+    assert b'"language": "de"' in ask(server, "/messages.json", Accept_Language="de-AT,en;q=0.7")[1]
+    both = f"token={token}; language=vi"
+    assert b'"language": "vi"' in ask(server, "/messages.json", Cookie=both, Accept_Language="de")[1]
+
+
+def test_a_file_has_a_name_and_a_mistake_is_one_sentence(server: PageServer) -> None:
+    assert ask(server, "/day.csv?date=2026-11-30") == (200, b"start,end\r\n")
+    assert ask(server, "/day.csv") == (422, b'{"problems": ["which day?"]}')
+
+
+def test_live_pictures_are_for_few_at_a_time(server: PageServer) -> None:
+    live = server._server.RequestHandlerClass.routes.live  # type: ignore[attr-defined]
+    assert b"LIVE" in ask(server, "/live.mjpeg")[1]
+    for _ in range(MOST_VIEWERS):
+        assert live.enter()
+    assert ask(server, "/live.mjpeg")[0] == 503
+    for _ in range(MOST_VIEWERS):
+        live.leave()
+    assert ask(server, "/live.mjpeg")[0] == 200
+
+
 # --- limits
 
 
@@ -203,7 +256,7 @@ def test_the_page_has_these_limits(server: PageServer) -> None:
 
 
 def test_closing_the_page_frees_its_port(server: PageServer) -> None:
-    other = PageServer(Routes(bytes, lambda _: {}, lambda _: {}, lambda _: {}))
+    other = PageServer(Routes(bytes, LivePictures(bytes), {"/state": lambda _: {}}, {}, {}))
     with other:
         assert ask(other, "/state")[0] == 200
     with pytest.raises(OSError, match="refused"):

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import cache
 from multiprocessing.synchronize import Event
 from statistics import median, quantiles
@@ -98,24 +98,24 @@ def connections(port: int, _token: str, stop: Event) -> None:
 
 def hold(port: int, number: int, first: bytes, more: bytes, stop: Event) -> None:
     """Keep so many connections open; send `first` on each, and `more` every second."""
-    with ExitStack() as stack:
-        stack.callback(lambda: [one.close() for one in made])
-        made: list[socket.socket] = []
-        while not stop.wait(1.0):
-            for one in list(made):
-                try:
-                    one.sendall(more)
-                    gone = more == b"" and _closed(one)
-                except OSError:
-                    gone = True
-                if gone:
-                    made.remove(one)
-                    one.close()
-            while len(made) < number:
-                with suppress(OSError):
-                    one = socket.create_connection(("127.0.0.1", port), 5)
-                    made.append(one)
-                    one.sendall(first)
+    made: list[socket.socket] = []
+    while not stop.wait(1.0):
+        for one in list(made):
+            try:
+                one.sendall(more)
+                gone = more == b"" and _closed(one)
+            except OSError:
+                gone = True
+            if gone:
+                made.remove(one)
+                one.close()
+        while len(made) < number:
+            with suppress(OSError):
+                one = socket.create_connection(("127.0.0.1", port), 5)
+                made.append(one)
+                one.sendall(first)
+    for one in made:
+        one.close()
 
 
 def _closed(one: socket.socket) -> bool:

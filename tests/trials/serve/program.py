@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,8 @@ def program(*options: str, clients: tuple[str, ...] = ()) -> Iterator[Program]:
         try:
             yield Program(process, _url(process), {name: token for name, (token, _) in made.items()})
         finally:
-            process.terminate()
+            with suppress(psutil.NoSuchProcess):  # a trial has ended it already
+                process.terminate()
             process.communicate()
 
 

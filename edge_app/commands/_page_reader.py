@@ -1,0 +1,77 @@
+"""Read configuration, counts and pictures for the page, as the service's user; no network reaches this program."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from edge_app.commands.lines import _Page, parse_drawing
+from edge_app.errors import ConfigError, PreviewError
+
+if TYPE_CHECKING:
+    from edge_app.config.edit import ConfigText
+    from edge_app.config.page_draft import PageDraft
+    from edge_app.detectors.tflite import TfliteDetector
+
+log = logging.getLogger(__name__)
+
+_IDLE_S: Final = 15 * 60.0
+"""It ends when nobody has looked for so long; systemd starts it again at the next request."""
+
+
+def read(config: Path, state: Path, place: Path, stop: threading.Event) -> None:
+    """Answer the page until a stop, or until nobody has asked for a while. Raises PreviewError without a socket."""
+    from edge_app.config.page_draft import PageDraft
+    from edge_app.system import logging as logs
+    from edge_app.web.remote import RouteServer, inherited_or_bound
+
+    logs.setup("info")
+    page = ReaderPage(PageDraft(config, state))
+    try:
+        listener = inherited_or_bound(place)
+    except OSError as error:
+        raise PreviewError(f"{place} cannot be used ({error.strerror})") from error
+    with RouteServer(page.routes(), listener) as server:
+        while not stop.wait(1.0):
+            if time.monotonic() - server.last_asked > _IDLE_S:
+                break
+
+
+class ReaderPage(_Page):
+    """Answers about an installed device. "/save" returns what is to be saved; the keeper saves it."""
+
+    def __init__(self, draft: PageDraft) -> None:
+        from edge_app.config.model import Config
+
+        self._draft, self._problems = draft, list[str]()
+        # The service has the camera, so no network is loaded and nothing is measured here.
+        detector = cast("TfliteDetector", None)
+        super().__init__(cast("ConfigText", draft), Config(), detector, live_view=None)
+        self._read()
+
+    def own_picture(self, width: int) -> bytes:
+        """Raise PreviewError: pictures come from the service alone."""
+        del width
+        raise PreviewError("no picture: the service does not run, or has none yet")
+
+    def state(self, data: Any) -> dict[str, Any]:
+        """Return what is saved, which layer each value comes from, and what is wrong with the configuration."""
+        self._read()
+        return {**super().state(data), **self._draft.facts, "problems": self._problems}
+
+    def save(self, data: Any) -> dict[str, Any]:
+        """Return the drawing as the keeper takes it. Raises ConfigError: when it is not valid."""
+        drawing = parse_drawing(data)
+        self._draft.with_drawing(drawing)
+        return {"drawing": self._draft.completed(drawing), "base": self._draft.revision, "file": str(self._draft.path)}
+
+    def _read(self) -> None:
+        """Read the configuration again: the keeper or a person may have changed it."""
+        try:
+            self._config = self._draft.config()
+            self._problems = list(self._draft.facts.get("problems", ()))
+        except ConfigError as error:
+            self._problems = list(error.problems)

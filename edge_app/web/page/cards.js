@@ -1,0 +1,56 @@
+// One card for each shape: its name, its directions, what the server finds about it, and what is done with it.
+
+import { number, t, known } from "./messages.js";
+import { element } from "./requests.js";
+
+// A finding of the server in the page's language.
+export function findingText({ key, values, sentence, what }) {
+  const text = key && known(key) ? t(key, values) : sentence || what;
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+export function paragraph(finding) {
+  return element("p", { className: `finding ${finding.level}`, textContent: findingText(finding) });
+}
+
+// shape: a line, region or mask. act: {choose, edit, done, remove, flip}, called with the shape.
+export function makeCard(shape, act) {
+  const remove = element("button", { type: "button", className: "remove", textContent: t("shape.delete"), onclick: () => act.remove(shape) });
+  const buttons = element("div", { className: "buttons" }, remove);
+  const card = element("div", { className: `shape ${shape.kind}` }, element("div", { className: "head" }, element("strong", { textContent: t(`shape.${shape.kind}`) }), buttons));
+  if (shape.kind === "line") {
+    buttons.prepend(element("button", { type: "button", className: "flip", textContent: t("shape.flip"), onclick: () => act.flip(shape) }));
+    const id = element("small", { className: "id" });
+    const tellId = () => { id.textContent = shape.id ? t(shape.kept ? "shape.id_stays" : "shape.id", { id: shape.id }) : t("shape.no_name"); };
+    tellId();
+    card.append(
+      field("name", shape.name, t("shape.name"), t("shape.example_name"), (text) => { act.rename(shape, text); tellId(); }, act),
+      id,
+      field("left_to_right", shape.left_to_right, t("shape.left_to_right"), t("shape.example_a"), (text) => { shape.left_to_right = text.trim() || null; act.edit(); }, act),
+      field("right_to_left", shape.right_to_left, t("shape.right_to_left"), t("shape.example_b"), (text) => { shape.right_to_left = text.trim() || null; act.edit(); }, act),
+    );
+  }
+  card.append(element("p", { className: "crossed" }), element("div", { className: "findings" }));
+  card.onpointerdown = () => act.choose(shape);
+  card.onfocusin = () => act.choose(shape);
+  return card;
+}
+
+function field(key, value, name, example, changed, act) {
+  const input = element("input", { value: value || "", placeholder: example, autocomplete: "off", spellcheck: false, maxLength: 64 });
+  input.dataset.key = key;
+  input.oninput = () => changed(input.value);
+  input.onchange = () => act.done();
+  return element("label", {}, element("span", { textContent: name }), input);
+}
+
+// The vehicles that crossed this line, of late or, where the page measures nothing, today by the service.
+export function crossedText(shape, crossed, today) {
+  const names = ["left_to_right", "right_to_left"].map((way) => shape[way] || t(`direction.${way}`));
+  const told = crossed || (shape.kept && today);
+  if (!told) return "";
+  const [a, b] = told.counts;
+  const values = { n: number(a + b), seconds: told.seconds, a: number(a), b: number(b), first: names[0], second: names[1] };
+  if (!crossed) return t("shape.crossed_today", values);
+  return t(a + b ? "shape.crossed" : "shape.crossed_none", values);
+}

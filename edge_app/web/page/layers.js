@@ -1,0 +1,30 @@
+// Which layer of the configuration the drawing comes from, and which values of others are not used. Only where the
+// page saves to a layer of its own.
+
+import { clock, known, t } from "./messages.js";
+import { element } from "./requests.js";
+
+const DRAWN = { lines: "layers.lines", "detector.region": "layers.region", "privacy.masks": "layers.masks" };
+
+export function showLayers(place, state) {
+  place.replaceChildren();
+  if (!state.layers) return;
+  for (const problem of state.problems) place.append(element("p", { className: "finding FAIL", textContent: problem }));
+  if (state.layers.length < 2) return;
+  const byName = Object.fromEntries(state.layers.map((layer) => [layer.name, layer]));
+  const rows = Object.entries(DRAWN).filter(([key]) => key in state.origins).map(([key, text]) => {
+    const layer = byName[state.origins[key]];
+    return element("li", { textContent: t("layers.row", { what: t(text), layer: nameOf(layer.name), revision: layer.revision,
+      author: layer.author, at: day(layer.at) }) });
+  });
+  for (const one of state.conflicts) rows.push(element("li", { className: one.ignored_is_newer ? "warn" : "", textContent:
+    t(one.ignored_is_newer ? "layers.newer" : "layers.conflict", { what: t(DRAWN[one.key] || one.key),
+      used: nameOf(one.used), ignored: nameOf(one.ignored) }) }));
+  const warned = state.conflicts.some((one) => one.ignored_is_newer);
+  place.append(element("details", { open: warned }, element("summary", { textContent: t("layers.title") }),
+    element("ul", {}, ...rows)));
+}
+
+function nameOf(layer) { return known(`layers.${layer}`) ? t(`layers.${layer}`) : layer; }
+
+function day(at) { return clock(at * 1000, "UTC", { dateStyle: "short", timeStyle: "short", hourCycle: undefined }) + " UTC"; }

@@ -1,0 +1,246 @@
+// The view on which lines, region and masks are drawn over the live picture.
+
+import { sum } from "./chart.js";
+import { crossedText, findingText, makeCard, paragraph } from "./cards.js";
+import { distance } from "./geometry.js";
+import { Hand } from "./hand.js";
+import { showLayers } from "./layers.js";
+import { t } from "./messages.js";
+import { followSave } from "./outcome.js";
+import { call } from "./requests.js";
+import { Restart } from "./restart.js";
+import { drawShapes } from "./sheet.js";
+import { Shapes } from "./shapes.js";
+import { Zoom } from "./zoom.js";
+
+const CHECK_MS = 200, CHECK_AGAIN_MS = 3000, PICTURE_MS = 250, NO_PICTURE_MS = 1000;
+const $ = (id) => document.getElementById(id);
+
+export class LinesView {
+  constructor(status) {
+    this.status = status;
+    this.visible = this.started = false;
+    this.requests = 0;
+    this.chosen = null;
+    this.cards = new Map();
+    this.zoom = new Zoom($("stage"), [$("picture"), $("sheet")], () => { $("whole").hidden = !this.zoom.zoomed; this.draw(); });
+    this.hand = new Hand($("sheet"), this);
+    this.restart = new Restart($("lines-restart"), status);
+    $("lines-restart").hidden = true;
+    $("whole").onclick = () => this.zoom.reset();
+    $("save").onclick = () => this.save();
+    $("undo").onclick = () => this.step("undo");
+    $("redo").onclick = () => this.step("redo");
+    for (const button of document.querySelectorAll("#tools [data-tool]")) button.onclick = () => this.hand.choose(this.hand.tool === button.dataset.tool ? "none" : button.dataset.tool);
+    document.addEventListener("keydown", (event) => { if (this.visible) this.onKey(event); });
+  }
+
+  async show() {
+    this.visible = true;
+    this.zoom.fit();
+    if (this.started) return;
+    this.started = true;
+    try {
+      this.state = await call("state");
+    } catch (error) {
+      this.started = false;
+      this.tell(error.message, "bad");
+      return;
+    }
+    showLayers($("layers"), this.state);
+    this.shapes = new Shapes(this.state);
+    if (this.shapes.restoreDraft()) this.tell(t("save.draft"), "");
+    this.hand.choose(this.shapes.ofKind("line").length ? "none" : "line");
+    this.listShapes();
+    this.changed();
+    this.refresh();
+    setInterval(() => { if (this.visible && !document.hidden && !this.hand.busy) this.check(); }, CHECK_AGAIN_MS); // passing vehicles change the findings
+  }
+
+  hide() { this.visible = false; }
+
+  // --- the drawing, by hand, keys and cards
+
+  get size() { return { w: $("sheet").clientWidth, h: $("sheet").clientHeight }; }
+
+  draw() {
+    if (!this.shapes) return;
+    const { drawn, turning } = this.hand;
+    drawShapes($("sheet"), [...this.shapes.all, ...(drawn ? [drawn] : [])], this.size, { chosen: this.chosen, turning });
+    $("empty").hidden = this.shapes.all.length > 0 || Boolean(drawn) || !$("waiting").hidden;
+  }
+
+  choose(shape) {
+    this.chosen = shape;
+    for (const [other, card] of this.cards) card.classList.toggle("chosen", other === shape);
+    this.draw();
+  }
+
+  add(kind, points) {
+    const shape = this.shapes.add(kind, points);
+    this.hand.choose("none");
+    this.listShapes();
+    this.choose(shape);
+    this.done();
+  }
+
+  remove(shape) {
+    this.shapes.remove(shape);
+    if (this.chosen === shape) this.chosen = null;
+    this.listShapes();
+    this.done();
+  }
+
+  step(name) {
+    this.shapes[name]();
+    this.chosen = null;
+    this.listShapes();
+    this.changed();
+  }
+
+  // A change is complete: it can be undone.
+  done() {
+    this.shapes.commit();
+    this.changed();
+  }
+
+  onKey(event) {
+    const typing = event.target.matches("input, select, textarea"), letter = event.key.toLowerCase();
+    if (event.key === "Escape") this.hand.choose("none");
+    else if (typing) return;
+    else if ((event.ctrlKey || event.metaKey) && letter === "z") this.step(event.shiftKey ? "redo" : "undo");
+    else if ((event.ctrlKey || event.metaKey) && letter === "y") this.step("redo");
+    else if (this.chosen && (event.key === "Delete" || event.key === "Backspace")) this.remove(this.chosen);
+    else if (this.chosen && event.key.startsWith("Arrow") && event.target === $("sheet")) this.hand.nudge(event.key, event.shiftKey ? 10 : 1);
+    else return;
+    event.preventDefault();
+  }
+
+  listShapes() {
+    const act = {
+      choose: (shape) => { if (this.chosen !== shape) this.choose(shape); },
+      edit: () => { this.draw(); this.changed(); },
+      rename: (shape, name) => { this.shapes.rename(shape, name); this.draw(); this.changed(); },
+      done: () => this.done(),
+      remove: (shape) => this.remove(shape),
+      flip: (shape) => { this.shapes.flip(shape); this.draw(); this.done(); },
+    };
+    this.cards = new Map(this.shapes.all.map((shape) => [shape, makeCard(shape, act)]));
+    $("shapes").replaceChildren(...this.cards.values());
+    this.showFindings();
+    this.choose(this.chosen);
+  }
+
+  // --- what the server says
+
+  changed() {
+    $("undo").disabled = !this.shapes.canUndo;
+    $("redo").disabled = !this.shapes.canRedo;
+    if (this.shapes.changed) $("lines-restart").hidden = true;
+    this.showRefusal();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.check(), CHECK_MS);
+  }
+
+  async check() {
+    const request = ++this.requests;
+    try {
+      const found = await call("check", this.shapes.json());
+      if (request !== this.requests) return; // a newer request is under way
+      this.found = found;
+    } catch (error) {
+      this.found = { findings: [{ level: "FAIL", what: error.message, sentence: error.message, line: "" }], crossed: {} };
+    }
+    this.showFindings();
+    this.showRefusal();
+  }
+
+  showFindings() {
+    const { findings, crossed } = this.found || { findings: [], crossed: {} }, lines = this.shapes.ofKind("line");
+    const owner = (finding) => lines.find((line, n) => finding.line && (line.id === finding.line || String(n + 1) === finding.line));
+    for (const [shape, card] of this.cards) {
+      const own = findings.filter((one) => owner(one) === shape || (shape.kind === "region" && one.what === "detector.region"));
+      card.querySelector(".findings").replaceChildren(...own.map(paragraph));
+      if (shape.kind === "line") card.querySelector(".crossed").textContent = crossedText(shape, crossed[shape.id], this.today(shape.id));
+    }
+    $("general").replaceChildren(...findings.filter((one) => !owner(one) && one.what !== "detector.region").map(paragraph));
+  }
+
+  today(id) {
+    const line = this.status.lines.find((one) => one.id === id);
+    return line && { counts: [sum(line.today, 0), sum(line.today, 1)] };
+  }
+
+  // The reason why the drawing cannot be saved stands beside the button, wherever the page is scrolled to.
+  showRefusal() {
+    const names = this.shapes.ofKind("line").map((line) => line.id), twice = names.find((name, n) => name && names.indexOf(name) !== n);
+    const failed = (this.found?.findings || []).filter((one) => one.level === "FAIL").map(findingText);
+    const reasons = names.includes("") ? [t("shape.no_name")] : twice ? [t("shape.same_name", { name: twice })] : failed;
+    const { changed } = this.shapes, refused = reasons.length > 0 && (changed || this.shapes.all.length > 0);
+    $("refusal").textContent = refused && changed ? `${t("save.refused")} ${reasons[0]}` : "";
+    $("save").disabled = !changed || reasons.length > 0;
+    if (changed && !$("saved").textContent) this.tell(t("save.unsaved"), "");
+  }
+
+  tell(text, kind) {
+    $("saved").textContent = text;
+    $("saved").className = kind;
+  }
+
+  async save() {
+    const sent = this.shapes.json();
+    try {
+      const { saved, following } = await call("save", sent);
+      if (following) return await this.keepSaved(sent);
+      this.shapes.setSaved(sent);
+      this.tell(`${t("save.done", { file: saved })} ${this.status.answer?.status ? t("save.restart") : ""}`, "good");
+      $("lines-restart").hidden = false;
+      this.listShapes();
+    } catch (error) { this.tell(error.message, "bad"); }
+    this.changed();
+  }
+
+  // Where the device itself restarts the service: what does not start is not kept.
+  async keepSaved(sent) {
+    this.shapes.setSaved(sent);
+    const kept = await followSave((text, kind) => this.tell(text, kind));
+    this.state = await call("state");
+    if (!kept) this.shapes.setSaved(new Shapes(this.state).json());
+    showLayers($("layers"), this.state);
+    this.listShapes();
+    return this.changed();
+  }
+
+  async refresh() {
+    for (;;) {
+      let wait = PICTURE_MS;
+      if (this.visible && !document.hidden) wait = await this.loadPicture() ? PICTURE_MS : NO_PICTURE_MS;
+      await new Promise((done) => { setTimeout(done, wait); });
+    }
+  }
+
+  async loadPicture() {
+    const next = new Image();
+    try {
+      const answer = await fetch("picture.jpg");
+      if (!answer.ok) throw new Error((await answer.json()).problems.join("\n"));
+      next.src = URL.createObjectURL(await answer.blob());
+      await next.decode();
+    } catch (error) {
+      $("waiting").hidden = false;
+      $("waiting").textContent = error.message;
+      this.draw();
+      return false;
+    }
+    const old = $("picture").src, first = !$("waiting").hidden;
+    $("picture").src = next.src;
+    if (old) URL.revokeObjectURL(old);
+    $("waiting").hidden = true;
+    this.zoom.ratio = next.naturalWidth / next.naturalHeight;
+    this.zoom.fit();
+    if (first) this.draw();
+    return true;
+  }
+
+  isNear(a, b, reach) { return distance(a, b, this.size) <= reach; }
+}

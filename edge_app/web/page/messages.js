@@ -1,0 +1,40 @@
+// Texts of the page in the language of the browser, or in the one that was chosen.
+
+let texts = {};
+let chosen = "en";
+
+export async function loadMessages() {
+  const answer = await (await fetch("messages.json")).json();
+  ({ texts } = answer);
+  chosen = answer.language;
+  document.documentElement.lang = chosen;
+  for (const [attribute, set] of [
+    ["data-t", (node, text) => { node.textContent = text; }],
+    ["data-t-label", (node, text) => node.setAttribute("aria-label", text)],
+    ["data-t-title", (node, text) => { node.title = text; }],
+    ["data-t-alt", (node, text) => { node.alt = text; }],
+  ]) for (const node of document.querySelectorAll(`[${attribute}]`)) set(node, t(node.getAttribute(attribute)));
+  return answer.names;
+}
+
+export function language() { return chosen; }
+
+export function chooseLanguage(name) {
+  document.cookie = `language=${name}; SameSite=Strict; Path=/; Max-Age=31536000`;
+  location.reload();
+}
+
+// The text of a key, with {name} replaced by values.
+export function t(key, values = {}) {
+  return (texts[key] || key).replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
+}
+
+export function known(key) { return key in texts; }
+
+export function number(value, digits = 0) {
+  return new Intl.NumberFormat(chosen, { maximumFractionDigits: digits }).format(value);
+}
+
+export function clock(at, zone, options = { hour: "2-digit", minute: "2-digit" }) {
+  return new Intl.DateTimeFormat(chosen, { timeZone: zone, hourCycle: "h23", ...options }).format(new Date(at));
+}

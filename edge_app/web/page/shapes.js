@@ -1,0 +1,130 @@
+// The drawing: lines, region and masks, what was undone, and a draft that a reload does not lose.
+
+const DRAFT = "edge-app drawing", MOST_UNDO = 100;
+const KEYS = ["left_to_right", "right_to_left", "left_to_right_bearing_deg", "right_to_left_bearing_deg"];
+
+// A name as an id of topics and files: "Hafen Straße" -> "hafen-strasse".
+export function toId(name) {
+  const plain = name.replace(/ß/g, "ss").replace(/[đĐ]/g, "d").replace(/[øØ]/g, "o").replace(/[æÆ]/g, "ae");
+  return plain.normalize("NFD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 64).replace(/-+$/, "");
+}
+
+export class Shapes {
+  // state: what the server keeps: lines, region, masks.
+  constructor(state) {
+    this.all = [
+      ...state.lines.map((line) => ({ ...line, kind: "line", name: line.road || line.id, kept: true, points: [line.start, line.end] })),
+      ...(state.region ? [{ kind: "region", points: [state.region.slice(0, 2), state.region.slice(2)] }] : []),
+      ...state.masks.map((points) => ({ kind: "mask", points })),
+    ];
+    this.saved = this.json();
+    this.undone = [];
+    this.before = [this.snapshot()];
+  }
+
+  // Bring back a draft of before a reload; returns whether there was one.
+  restoreDraft() {
+    const draft = sessionStorage.getItem(DRAFT);
+    if (!draft || draft === this.snapshot()) return false;
+    try { this.all = JSON.parse(draft); } catch { return false; }
+    this.before.push(draft);
+    return this.changed;
+  }
+
+  get changed() { return this.json() !== this.saved; }
+  get canUndo() { return this.before.length > 1; }
+  get canRedo() { return this.undone.length > 0; }
+
+  ofKind(kind) { return this.all.filter((shape) => shape.kind === kind); }
+
+  add(kind, points) {
+    if (kind === "region") this.all = this.all.filter((shape) => shape.kind !== "region");
+    const shape = { kind, points };
+    if (kind === "line") this.rename(shape, this.freeName());
+    this.all.push(shape);
+    return shape;
+  }
+
+  remove(shape) { this.all = this.all.filter((other) => other !== shape); }
+
+  // A new line's id follows its name; that of a saved one stays, so that its counts go on.
+  rename(shape, name) {
+    shape.name = name;
+    if (!shape.kept) shape.id = toId(name);
+    const label = name.trim();
+    shape.road = label === shape.id ? null : label;
+  }
+
+  // Turn a line round: what was left to right is now the other way, and so are the bearings; the names stay.
+  flip(shape) {
+    shape.points = [shape.points[1], shape.points[0]];
+    [shape.left_to_right_bearing_deg, shape.right_to_left_bearing_deg] = [shape.right_to_left_bearing_deg, shape.left_to_right_bearing_deg];
+  }
+
+  freeName() {
+    const taken = new Set(this.all.map((shape) => shape.id));
+    for (let n = 1; ; n++) if (!taken.has(`line-${n}`)) return `line-${n}`;
+  }
+
+  // Note that a change is complete, so that it can be undone.
+  commit() {
+    const now = this.snapshot();
+    if (now === this.before.at(-1)) return;
+    this.before.push(now);
+    this.before.splice(1, Math.max(0, this.before.length - MOST_UNDO));
+    this.undone = [];
+    this.keep(now);
+  }
+
+  undo() {
+    if (!this.canUndo) return;
+    this.undone.push(this.before.pop());
+    this.take(this.before.at(-1));
+  }
+
+  redo() {
+    if (!this.canRedo) return;
+    this.before.push(this.undone.pop());
+    this.take(this.before.at(-1));
+  }
+
+  // Note that the server has what is drawn; sent: the JSON that was sent, which may be older than the drawing.
+  setSaved(sent) {
+    this.saved = sent;
+    for (const line of this.ofKind("line")) line.kept = true;
+    this.keep(this.snapshot());
+  }
+
+  // The drawing as the server takes it.
+  json() {
+    const region = this.ofKind("region")[0];
+    return JSON.stringify({
+      lines: this.ofKind("line").map((line) => ({
+        id: line.id, start: line.points[0], end: line.points[1], road: line.road || null,
+        ...Object.fromEntries(KEYS.map((key) => [key, line[key] ?? null])),
+      })),
+      region: region ? rectangle(region) : null,
+      masks: this.ofKind("mask").map((mask) => mask.points),
+    });
+  }
+
+  snapshot() {
+    return JSON.stringify(this.all.map(({ kind, points, id, name, road, kept, ...rest }) => ({
+      kind, points, id, name, road, kept, ...Object.fromEntries(KEYS.map((key) => [key, rest[key]])),
+    })));
+  }
+
+  take(snapshot) {
+    const kept = new Set(this.ofKind("line").filter((line) => line.kept).map((line) => line.id));
+    this.all = JSON.parse(snapshot).map((shape) => ({ ...shape, kept: shape.kept || kept.has(shape.id) }));
+    this.keep(snapshot);
+  }
+
+  keep(snapshot) {
+    try { if (this.changed) sessionStorage.setItem(DRAFT, snapshot); else sessionStorage.removeItem(DRAFT); } catch { /* the browser keeps nothing */ }
+  }
+}
+
+function rectangle({ points: [[a, b], [c, d]] }) {
+  return [Math.min(a, c), Math.min(b, d), Math.max(a, c), Math.max(b, d)];
+}

@@ -1,0 +1,61 @@
+// Draw shapes over the picture.
+
+import { angle, corners } from "./geometry.js";
+import { t } from "./messages.js";
+import { svg } from "./requests.js";
+
+const COLOURS = { line: "#ffd84a", region: "#5cc8ff", mask: "#ff6b9d" };
+const DARK = "#0b0f13";
+
+// shapes: those that exist and the one that is being drawn. chosen: drawn stronger. turning: a line whose angle is told.
+export function drawShapes(sheet, shapes, size, { chosen, turning }) {
+  sheet.replaceChildren();
+  const { w, h } = size;
+  const all = ["region", "mask", "line"].flatMap((kind) => shapes.filter((shape) => shape.kind === kind)); // lines on top
+  for (const shape of all) {
+    const colour = COLOURS[shape.kind], strong = shape === chosen, open = shape.kind === "line" || shape.unfinished;
+    const points = corners(shape).map(([x, y]) => `${x * w},${y * h}`).join(" ");
+    const common = { points, fill: "none", "stroke-linejoin": "round", "stroke-linecap": "round" };
+    const name = open ? "polyline" : "polygon";
+    sheet.append(svg(name, { ...common, stroke: DARK, "stroke-width": strong ? 8 : 6 }));
+    if (shape.kind === "mask" && !open) common.fill = "rgba(10, 10, 14, .72)";
+    if (shape.kind === "region") common["stroke-dasharray"] = "9 7";
+    sheet.append(svg(name, { ...common, stroke: colour, "stroke-width": strong ? 4 : 3 }));
+    if (shape.kind === "line") drawDirections(sheet, shape, size, strong || all.filter((one) => one.kind === "line").length === 1);
+    for (const [x, y] of shape.points) sheet.append(svg("circle", { cx: x * w, cy: y * h, r: strong ? 10 : 8, fill: colour, stroke: DARK, "stroke-width": 2 }));
+    drawLabel(sheet, shape, size, shape === turning);
+  }
+}
+
+function drawLabel(sheet, shape, size, turning) {
+  const { w, h } = size;
+  if (shape.unfinished) return;
+  const degrees = turning ? `  ${t("shape.angle", { degrees: angle(shape.points, size) })}` : "";
+  const text = shape.kind === "line" ? `${shape.name || ""}${degrees}` : t(`shape.${shape.kind}`);
+  const [x, y] = shape.kind === "line" ? shape.points[0] : corners(shape).reduce((a, b) => (b[1] < a[1] ? b : a));
+  place(sheet, svg("text", { x: x * w + 14, y: Math.max(18, Math.min(h - 8, y * h - 12)) }, text), w);
+}
+
+// Seen by somebody who stands at the first point and looks to the second. Y points down, so the arrow from left to
+// right is the line turned clockwise.
+// named: beside their names, for which there is no room beside every line.
+function drawDirections(sheet, shape, { w, h }, named) {
+  const [[x0, y0], [x1, y1]] = shape.points, dx = (x1 - x0) * w, dy = (y1 - y0) * h, length = Math.hypot(dx, dy) || 1;
+  for (const [part, sign, way] of [[.4, 1, "left_to_right"], [.6, -1, "right_to_left"]]) {
+    const nx = -dy / length * sign, ny = dx / length * sign, x = x0 * w + dx * part, y = y0 * h + dy * part;
+    const tip = [x + nx * 34, y + ny * 34], neck = [x + nx * 22, y + ny * 22];
+    const points = [tip, [neck[0] - ny * 8, neck[1] + nx * 8], [neck[0] + ny * 8, neck[1] - nx * 8]].map((p) => p.join(",")).join(" ");
+    for (const [stroke, width] of [[DARK, 7], ["#fff", 4]]) sheet.append(svg("line", { x1: x, y1: y, x2: neck[0], y2: neck[1], stroke, "stroke-width": width }));
+    sheet.append(svg("polygon", { points, fill: "#fff", stroke: DARK, "stroke-width": 1.5 }));
+    if (!named) continue;
+    const side = nx > .3 ? "start" : nx < -.3 ? "end" : "middle";
+    place(sheet, svg("text", { x: tip[0] + nx * 8, y: tip[1] + ny * 14 + 4, "text-anchor": side }, shape[way] || t(`direction.${way}`)), w);
+  }
+}
+
+// Add a text and shift it so that it stays in the picture.
+function place(sheet, text, w) {
+  sheet.append(text);
+  const box = text.getBBox(), shift = Math.min(0, w - 4 - box.x - box.width) || Math.max(0, 4 - box.x);
+  if (shift) text.setAttribute("x", Number(text.getAttribute("x")) + shift);
+}
