@@ -50,7 +50,7 @@ def sandboxed(unit: str, instance: str, name: str, command: Sequence[str]) -> li
 def _settings(unit: str) -> Iterator[tuple[str, str]]:
     """Yield key and value of each setting in [Service] that says what the service may do, in order."""
     section = ""
-    for line in re.sub(r"\\\n\s*", " ", unit).splitlines():
+    for line in re.sub(r"\s*\\\n\s*", " ", unit).splitlines():
         if line.startswith("["):
             section = line.strip()
         key, is_setting, value = line.partition("=")
