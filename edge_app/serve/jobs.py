@@ -53,8 +53,8 @@ class Wanted(Answer):
 class Job(Answer):
     """One clip to count, as it is kept and answered. Times are UTC s.
 
-    client: whoever sent it. done, of: frames counted and expected; of is 0 while unknown. seconds_left: estimate.
-    problem: why there is no result. expires_at: when its results go.
+    client: whoever sent it. done, of: frames counted and expected, each twice where it is drawn too; of is 0 while unknown.
+    seconds_left: estimate. problem: why there is no result. expires_at: when its results go.
     """
 
     id: str
@@ -162,7 +162,7 @@ class Jobs:
             return begun
 
     def progress(self, job: str, done: int, of: int) -> None:
-        """Note how far a job is: frames counted and expected. It is not kept on disk."""
+        """Note how far a job is, see Job. It is not kept on disk."""
         with self._lock:
             found = self._jobs.get(job)
             if found is None or found.over or found.began_at is None:
