@@ -53,8 +53,8 @@ class Wanted(Answer):
 class Job(Answer):
     """One clip to count, as it is kept and answered. Times are UTC s.
 
-    client: whoever sent it. done, of: frames counted and expected, each twice where it is drawn too; of is 0 while unknown.
-    seconds_left: estimate. problem: why there is no result. expires_at: when its results go.
+    client: whoever sent it. done, of: frames counted and expected, each twice where it is drawn too; of is 0 while
+    unknown. seconds_left: estimate. problem: why there is no result. expires_at: when its results go.
     """
 
     id: str
