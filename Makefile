@@ -25,7 +25,7 @@ demo: ## the main job: a rendered street, detected, counted, published over MQTT
 test: lint ## ruff, mypy and the tests, some against real programs that apt brings
 	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not servers" $(NOT_HERE))
 
-test-servers: ## tests of what runs in a city: the detector as a service; and the other passes through pages in a browser
+test-servers: ## tests of the detector as a service, trials that kill brokers, other passes through pages in a browser
 	@sh deploy/prepare.sh test
 	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m servers)
 

@@ -15,6 +15,8 @@ from tests.support.brokers import needs_mosquitto
 from tests.support.invariants import Evidence, LoggedCrossing, Run, check
 from tests.trials.kills import Plan, survive
 
+pytestmark = pytest.mark.servers
+
 NOON = 1_800_000_000.0
 RIGHT = "left_to_right"
 

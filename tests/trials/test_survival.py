@@ -16,6 +16,8 @@ from tests.trials.survival import fuzz
 from tests.trials.survival.__main__ import ROWS
 from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
+pytestmark = pytest.mark.servers
+
 ELSEWHERE = ("kills", "camera", "soak", "broker", "copies", "changes", "quota", "chaos", "answers")
 """Rows whose short forms are test_kills.py, test_camera_faults.py, test_consumer.py, test_clock_steps.py and
 test_looks.py, or that take minutes even in short."""
