@@ -24,11 +24,15 @@ def ow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("ow")
 
 
+def _prepare(given: list[Path], out: Path | None, draw: Path | None) -> None:
+    part = part_of(out) if out else None
+    pictures, _ = list_pictures(given, [path for path in (out, draw, part) if path])
+    try_outputs(out, draw, given, pictures)
+
+
 def _refused(given: list[Path], out: Path | None = None, draw: Path | None = None) -> str:
     with pytest.raises(ConfigError) as refused:
-        part = [part_of(out)] if out else []
-        pictures, _ = list_pictures(given, [path for path in (out, draw, *part) if path])
-        try_outputs(out, draw, given, pictures)
+        _prepare(given, out, draw)
     assert len(refused.value.problems) == 1
     return refused.value.problems[0]
 
@@ -109,8 +113,9 @@ def test_a_name_that_is_no_utf8_can_be_written(ow: Path) -> None:
     pictures, _ = list_pictures([ow], [])
     assert [picture.name for picture in pictures] == ["a.jpg", "b\\xff.jpg"]
     box = {"class": "car", "score": 0.5, "px": (0, 0, 1, 1), "relative": (0, 0, 1, 1)}
+    ms = dict.fromkeys(("waiting", "decoding", "detecting", "total"), 1.0)
     prediction = Prediction.model_validate(
-        {"model": "m", "model_sha256": "0", "confidence": 0.2, "width": 2, "height": 2, "boxes": [box]}
+        {"model": "m", "model_sha256": "0", "width": 2, "height": 2, "boxes": [box], "ms": ms}
     )
     answers = [NamedAnswer(name=picture.name, prediction=prediction) for picture in pictures]
     assert "b\\xff.jpg" in (csv_text(answers).encode() + json_text(answers).encode()).decode()
