@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import threading
 import time
@@ -115,6 +116,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if arguments.new_token is not None:
         return _add_token(arguments)
     access = _access(arguments)
+    idle_command = _idle_command(arguments.idle_command)
     logs.setup(queued=True)
     keep_freed_memory()
     idle = Idle(arguments.idle_exit * 60.0 if arguments.idle_exit else math.inf)
@@ -144,7 +146,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
                 idle.used()
             if idle.over:
                 break
-    return 0 if stop.is_set() else _idle(arguments)
+    return 0 if stop.is_set() else _idle(arguments.idle_exit, idle_command)
 
 
 def _clips(arguments: argparse.Namespace, models: Mapping[str, Path], stack: ExitStack) -> Clips:
@@ -172,12 +174,22 @@ def _clips(arguments: argparse.Namespace, models: Mapping[str, Path], stack: Exi
     return Clips(jobs, counting, limits, list(models), lambda lines: load_config(None, lines))
 
 
-def _idle(arguments: argparse.Namespace) -> int:
+def _idle_command(text: str | None) -> list[str]:
+    """Return the words of a command, none without one. Raises ConfigError: when it cannot be run, now and not later."""
+    try:
+        words = shlex.split(text or "")
+    except ValueError as error:
+        raise ConfigError(f"--idle-command {text}: {str(error).lower()}; quote it as in a shell") from None
+    if text is not None and (not words or shutil.which(words[0]) is None):
+        program = words[0] if words else ""
+        raise ConfigError(f'--idle-command: there is no program "{program}" to run; give its whole path')
+    return words
+
+
+def _idle(minutes: int, command: list[str]) -> int:
     """Run the user's command after an idle time and return its exit code."""
-    log.info("nobody has asked for %d minutes", arguments.idle_exit)
-    if not arguments.idle_command:
-        return 0
-    return subprocess.run(shlex.split(arguments.idle_command), check=False).returncode
+    log.info("nobody has asked for %d minutes", minutes)
+    return subprocess.run(command, check=False).returncode if command else 0
 
 
 class Idle:

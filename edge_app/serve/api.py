@@ -384,16 +384,9 @@ async def _on_gone(_request: Request, _error: Exception) -> Response:
     return await _on_refusal(_request, RefusalError(HTTPStatus.BAD_REQUEST, "the body has ended too early"))
 
 
-async def _on_fault(_request: Request, _error: Exception) -> Response:
-    """Answer where the service itself is wrong; the server logs the fault, without the request."""
-    sentence = "the service has a fault, which its log describes: tell whoever runs it"
-    return await _on_refusal(_request, RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence))
-
-
 _HANDLERS: Final = {
     RefusalError: _on_refusal,
     RequestValidationError: _on_invalid,
     HTTPException: _on_http,
     ClientDisconnect: _on_gone,
-    Exception: _on_fault,
 }

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 import numpy as np
 
 from edge_app.drawing.jpeg import jpeg
 from edge_app.drawing.overlay import Trails, draw
+from edge_app.errors import StoreError
 from edge_app.records import LABELS, Image, Tracks
 from edge_app.serve.answers import Box
+from edge_app.serve.problems import RefusalError
 
 
 def drawn(image: Image, boxes: Sequence[Box]) -> bytes:
     """Return a picture, uint8 (H, W, 3) BGR, with its boxes as JPEG; the first box has number 1.
 
-    Raises StoreError: when it cannot be encoded.
+    Raises RefusalError: when it cannot be encoded, as where a side is longer than a JPEG's may be.
     """
-    return jpeg(draw(image, _tracks(boxes), (), {}, Trails()))
+    try:
+        return jpeg(draw(image, _tracks(boxes), (), {}, Trails()))
+    except StoreError as error:
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{error}: ask for JSON, or scale it down") from error
 
 
 def _tracks(boxes: Sequence[Box]) -> Tracks:

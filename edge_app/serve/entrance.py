@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
@@ -16,6 +17,8 @@ from edge_app.serve.metrics import Metrics
 from edge_app.serve.page_files import PATHS
 from edge_app.serve.problems import RefusalError
 
+log = logging.getLogger(__name__)
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -24,6 +27,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 PROBLEM_KIND: Final = "application/problem+json"
 OPEN: Final = (*PATHS, *examples.PATHS, "/health", "/health/live", "/health/ready", "/openapi.json")
 """Paths that tell nothing of anybody's pictures and need no token."""
+_FAULT: Final = "the service has a fault, which its log describes: tell whoever runs it"
 _DRAIN_S: Final = 1.0
 """Longest time for which the rest of a refused body is read."""
 _HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
@@ -40,17 +44,20 @@ class Entrance:
         self._app, self._access, self._metrics, self._activity = app, access, metrics, activity
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request. Raises whatever the application raises."""
+        """Answer one request. A fault of the service itself is logged without the request, and told.
+
+        Raises whatever the application raises in the middle of an answer: the server closes that connection.
+        """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began, body = time.perf_counter(), _Body(scope, receive)
-        status = HTTPStatus.INTERNAL_SERVER_ERROR.value  # unless an answer begins
+        status, begun = HTTPStatus.INTERNAL_SERVER_ERROR.value, False
 
         async def sent(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
                 if not body.complete:
                     await body.drain()
@@ -59,6 +66,11 @@ class Entrance:
 
         try:
             await self._admitted(scope, body.receive, sent)
+        except Exception:  # of any kind: here, where the headers of every answer go with it too
+            if begun:
+                raise
+            log.exception("a request has met a fault of the service")
+            await _send_problem(sent, RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, _FAULT))
         finally:
             route = getattr(scope.get("route"), "path", "") or "other"
             self._metrics.answered(route, status, time.perf_counter() - began)

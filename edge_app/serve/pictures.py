@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -35,7 +36,15 @@ _TURNS: Final[dict[int, Callable[[Image], object]]] = {
     8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
 _MOST_SCANS: Final = 64
-"""Scans of a progressive JPEG: encoders write about ten, and each costs a pass over all pixels."""
+"""Scans of a JPEG, however small."""
+_FULL_SCANS: Final = 10
+"""Scans of the largest picture, a pass over all its pixels each: as many as encoders of progressive JPEGs write."""
+_MARKER: Final = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
+"""Marker that is neither a stuffed byte nor a restart (ITU-T T.81, B.1.1)."""
+_SCAN: Final = 0xDA
+_END: Final = 0xD9
+_LONELY: Final = (0x01, 0xD8)
+"""Markers without a segment."""
 
 Pillow.MAX_IMAGE_PIXELS = None  # its limit warns through a process-wide filter; the one below is ours
 
@@ -128,12 +137,28 @@ def _refuse_bomb(header: _Header, content: bytes, limits: PictureLimits) -> None
             f"the picture has {header.width}x{header.height} px and at most {limits.pixels:,} are unpacked: scale it "
             "down",
         )
-    scans = content.count(b"\xff\xda") if header.kind == "JPEG" else 0
-    if scans > _MOST_SCANS:
+    most = min(_MOST_SCANS, _FULL_SCANS * limits.pixels // max(pixels, 1))
+    if header.kind == "JPEG" and _scans(content, most) > most:
         raise RefusalError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"the JPEG has {scans} scans and at most {_MOST_SCANS} are read: save it anew",
+            f"the JPEG has more than the {most} scans that are read at its size: save it anew",
         )
+
+
+def _scans(content: bytes, most: int) -> int:
+    """Return how many scans the first picture of a JPEG has, counted to one more than `most`.
+
+    Segments are stepped over, with the preview that EXIF may hold.
+    """
+    found, at = 0, 2
+    while found <= most and (marker := _MARKER.search(content, at)):
+        kind, at = marker[1][0], marker.end()
+        if kind == _END:
+            break
+        if kind not in _LONELY:
+            at += max(2, int.from_bytes(content[at : at + 2], "big"))
+        found += kind == _SCAN
+    return found
 
 
 def _unpacked(content: bytes) -> Image | None:

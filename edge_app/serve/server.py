@@ -23,7 +23,7 @@ from edge_app.system.threads import start_thread
 HEAD_S: Final = 10.0
 """Longest time from a connection, or from the answer before, to the end of a request's head."""
 _MOST_HEAD: Final = 32_768
-"""Bytes of a head."""
+"""Bytes of a head, or of what is no body between and behind chunks."""
 _ANSWER_S: Final = 30.0
 """Longest time for which a client may not read its answer."""
 CONNECTIONS: Final = 400
@@ -116,8 +116,16 @@ class _Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._head += len(data)
         super().data_received(data)
-        if self._in_head and self._head > _MOST_HEAD:
+        if self._head > _MOST_HEAD:
             self._give_up()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # else a trailer behind the last chunk, which nobody reads (RFC 9110, 6.5.1)
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._head = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         self._in_head = False

@@ -20,6 +20,8 @@ from edge_app.serve.problems import RefusalError
 
 _PIECE: Final = 1_000_000
 """Bytes that are written at once."""
+_MOST_NAME: Final = 100
+"""Bytes of a file's name; file systems take 143 or 255."""
 _UNSAFE: Final = re.compile(r"[^\w. -]+")
 
 
@@ -74,7 +76,7 @@ class Clips:
         if model not in self.models:
             known = ", ".join(self.models)
             raise RefusalError(HTTPStatus.NOT_FOUND, f'there is no model "{model[:80]}": ask for one of {known}')
-        name = _UNSAFE.sub("_", wanted.name)[-100:].lstrip(".- ") or "clip.mp4"
+        name = _UNSAFE.sub("_", wanted.name).encode()[-_MOST_NAME:].decode(errors="ignore").lstrip(".- ") or "clip.mp4"
         return wanted.model_copy(update={"model": model, "name": name})
 
 

@@ -102,6 +102,9 @@ def test_tokens_are_added_and_never_stored(tmp_path: Path, capsys: pytest.Captur
         (["--new-token", "x"], "--tokens FILE"),
         (["--queue", "0"], "1 to 10000"),
         (["--models", "nowhere.tflite"], "nowhere"),
+        (["--idle-command", "touch 'x"], "no closing quotation"),
+        (["--idle-command", "no-such-program x"], 'no program "no-such-program"'),
+        (["--idle-command", ""], "no program"),
     ],
 )
 def test_a_wrong_start_is_told(arguments: list[str], told: str, capfd: pytest.CaptureFixture[str]) -> None:

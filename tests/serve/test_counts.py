@@ -158,6 +158,14 @@ def test_a_name_cannot_leave_the_folder_of_its_job(service: Serving, clip: Path)
     wait_for(lambda: files(service) == set())
 
 
+def test_a_long_name_is_cut_by_its_bytes(service: Serving, clip: Path) -> None:
+    answer = service.http.post("/counts", params={"name": "\u6f22" * 95 + ".mp4"}, content=clip.read_bytes())
+    assert answer.status_code == 202
+    assert answer.json()["wanted"]["name"] == "\u6f22" * 32 + ".mp4"
+    assert service.http.delete(answer.headers["location"]).status_code == 204
+    wait_for(lambda: files(service) == set())
+
+
 def test_a_clip_whose_sender_leaves_is_not_kept(service: Serving, clip: Path) -> None:
     assert service.clips is not None
     counting = service.clips.counting

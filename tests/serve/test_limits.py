@@ -98,6 +98,24 @@ def test_an_endless_body_is_closed(service: Serving) -> None:
     assert answered(service)
 
 
+@pytest.mark.parametrize("begun", [b"0\r\n", b"0\r\na: ", b"5;e="])
+def test_what_is_no_body_behind_a_head_is_closed_when_it_does_not_end(service: Serving, begun: bytes) -> None:
+    chunked = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    piece, sent = (b"a: b\r\n" if begun.endswith(b"\n") else b"vvvvvv") * 5_000, 0
+    with connection(service, chunked + begun) as made, pytest.raises(ConnectionError):
+        for sent in range(0, 60_000_000, len(piece)):  # noqa: B007
+            made.sendall(piece)
+    assert sent < 20_000_000, "what the kernel's buffers hold, and no more"
+    assert answered(service)
+
+
+def test_a_trailer_behind_the_last_chunk_is_ignored(service: Serving) -> None:
+    chunked = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b"%x\r\n%s\r\n0\r\nX-Checksum: 1\r\n\r\n" % (len(JPEG), JPEG)
+    with connection(service, chunked + body) as made:
+        assert b" 200 " in everything(made).partition(b"\r\n")[0]
+
+
 def test_an_endless_body_behind_an_answer_is_closed(service: Serving) -> None:
     asked = head("9" * 12, "/health").replace(b"POST", b"GET")
     with connection(service, asked) as made, pytest.raises(ConnectionError):

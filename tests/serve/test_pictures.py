@@ -105,6 +105,22 @@ def test_a_jpeg_with_hundreds_of_scans_is_refused() -> None:
         decode(file.getvalue()[:-2] + (b"\xff\xda" + scan[:-2]) * 200 + b"\xff\xd9", LIMITS)
 
 
+def test_the_larger_a_jpeg_the_fewer_scans_it_may_have() -> None:
+    file = io.BytesIO()
+    Pillow.fromarray(IMAGE).save(file, "JPEG", progressive=True)
+    whole = file.getvalue()
+    scan = b"\xff\xda" + whole.rpartition(b"\xff\xda")[2][:-2]
+    pixels = PictureLimits(pixels=IMAGE.shape[0] * IMAGE.shape[1])
+    assert decode(whole, pixels).shape == IMAGE.shape, "ten scans, as encoders write them"
+    preview = b"\xff\xe1" + (2 + 20 * len(scan)).to_bytes(2, "big") + scan * 20
+    assert decode(whole[:2] + preview + whole[2:] + scan * 20, pixels).shape == IMAGE.shape, "beside the picture"
+    more = whole[:-2] + scan * 3 + b"\xff\xd9"
+    assert decode(more, LIMITS).shape == IMAGE.shape
+    with pytest.raises(RefusalError, match="more than the 10 scans") as refused:
+        decode(more, pixels)
+    assert refused.value.status == 422
+
+
 @pytest.mark.parametrize(
     ("content", "status"),
     [(b"", 400), (b"GIF89a" + bytes(50), 415), (b"<svg/>", 415), (b"%PDF-1.4", 415), (bytes(300), 415)],
