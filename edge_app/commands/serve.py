@@ -225,7 +225,7 @@ def _add_token(arguments: argparse.Namespace) -> int:
     before = path.read_text("utf-8") if path.exists() else ""
     if arguments.new_token in (client.name for client in clients_of(before).values()):
         raise ConfigError(
-            f"--new-token {arguments.new_token}: {path} has a token of this name; choose another, or remove its line first"
+            f"--new-token {arguments.new_token}: {path} has this name; choose another, or remove its line first"
         )
     write_atomic(path, before + ("\n" if before and not before.endswith("\n") else "") + line + "\n", mode=0o600)
     print(token)

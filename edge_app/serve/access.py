@@ -100,7 +100,7 @@ def new_token(name: str, scopes: Collection[str]) -> tuple[str, str]:
     """Return a new token and its line for the file of tokens. Raises ConfigError: for a wrong name or scope."""
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f'--new-token "{name}": a name is 1 to 64 of A-Z, a-z, 0-9, ".", "_" and "-", and begins with one of the first'
+            f'--new-token "{name}": a name is 1 to 64 of A-Z, a-z, 0-9, ".", "_" and "-", the first no sign'
         )
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:

@@ -100,7 +100,7 @@ def test_tokens_are_added_and_never_stored(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["planner"], "has a token of this name"),
+        (["planner"], "has this name"),
         (["met ric"], '--new-token "met ric": a name is'),
         (["x", "--scopes", "foo"], '--scopes: "foo" is no scope'),
     ],
