@@ -46,6 +46,13 @@ def _rate(text: str) -> float:
     return rate
 
 
+def listening_port(text: str) -> int:
+    """Return a port to listen on, 0 for a free one. Raises ArgumentTypeError: for what is none."""
+    if not text.isdecimal() or len(text) > 5 or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"must be 0 to 65535, 0 for a free one, not {text}")
+    return int(text)
+
+
 def add_installed_config(parser: argparse.ArgumentParser, use: str = "TOML file") -> None:
     """Add the option --config, which an installed device does not need. use: what the file is for."""
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"{use} (default: {INSTALLED}, where it exists)")

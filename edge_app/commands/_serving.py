@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _AHEAD: Final = 2
 """Pictures under way for each engine."""
+_TOKEN: Final = "EDGE_APP_TOKEN"
 _AT_ONCE: Final = 4
 """Requests at a time to a service."""
 
@@ -58,9 +60,18 @@ def remote_eye(url: str, wish: Wish, stack: ExitStack) -> Eye:
     """Return an eye of a service. wish.model: a name that it has. Raises ServeError, RefusalError."""
     from edge_app.serve.client import Client
     from edge_app.serve.predictor import Found
+    from edge_app.serve.problems import RefusalError
 
-    client = stack.enter_context(Client(url, os.environ.get("EDGE_APP_TOKEN", "")))
-    models = {model.name: model.sha256 for model in client.models()}
+    client = stack.enter_context(Client(url, os.environ.get(_TOKEN, "")))
+    try:
+        models = {model.name: model.sha256 for model in client.models()}
+    except RefusalError as refused:
+        if refused.status != HTTPStatus.UNAUTHORIZED:
+            raise
+        why = "is not known to the service" if os.environ.get(_TOKEN) else "is empty, and the service needs a token"
+        raise ConfigError(
+            f"--url {url}: the environment variable {_TOKEN} {why}; put one of its tokens there"
+        ) from None
     if not models:
         raise ServeError(f"the service at {url} has no model")
     if wish.model and wish.model not in models:

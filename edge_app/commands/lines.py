@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from edge_app.commands._options import INSTALLED, add_installed_config, installed_config
+from edge_app.commands._options import INSTALLED, add_installed_config, installed_config, listening_port
 from edge_app.errors import ConfigError, PreviewError
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ _WIDTH: Final = 1280
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_installed_config(parser, "TOML file to draw into")
-    parser.add_argument("--port", type=int, default=0, help="port of the page on 127.0.0.1 (default: a free one)")
+    parser.add_argument(
+        "--port", type=listening_port, default=0, help="port of the page on 127.0.0.1 (default: a free one)"
+    )
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
@@ -57,7 +59,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         page = _Page(text, config, detector, live_view)
         try:
             server = PageServer(page.routes(), arguments.port)
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise PreviewError(f"--port {arguments.port}: cannot be used ({error}); choose another") from error
         stack.enter_context(server)
         stdout().print(f"Draw on {server.url}", soft_wrap=True)

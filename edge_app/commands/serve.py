@@ -17,13 +17,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edge_app.commands._options import load_config
+from edge_app.commands._options import listening_port, load_config
 from edge_app.commands._serving import build_detectors, serve_extra
 from edge_app.errors import ConfigError, ServeError
 from edge_app.storage.folder_lock import lock_folder
 
 if TYPE_CHECKING:
-    from edge_app.serve.access import Access, Client
+    from edge_app.serve.access import Access
     from edge_app.serve.uploads import Clips
 
 HELP = "answer over HTTP: a picture or a clip in, boxes or counts out"
@@ -45,7 +45,9 @@ _BUDGET: Final = 16
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others than loopback need --tokens")
-    parser.add_argument("--port", type=int, default=_PORT, help=f"port to listen on, 0 for a free one ({_PORT})")
+    parser.add_argument(
+        "--port", type=listening_port, default=_PORT, help=f"port to listen on, 0 for a free one ({_PORT})"
+    )
     parser.add_argument(
         "--models",
         metavar="MODEL.tflite",
@@ -214,27 +216,18 @@ def _url(host: str, port: int) -> str:
 
 def _access(arguments: argparse.Namespace) -> Access:
     from edge_app.serve.access import Access, is_loopback
+    from edge_app.serve.token_file import TokenFile
 
     if not arguments.tokens and not is_loopback(arguments.host):
         raise ConfigError(
             f"--host {arguments.host} can be reached by others: make tokens with --tokens FILE --new-token NAME first, "
             "and put TLS before it (docs/serve.md)"
         )
-    return Access(_tokens(arguments.tokens) if arguments.tokens else None, tuple(arguments.origin))
-
-
-def _tokens(path: Path) -> Mapping[str, Client]:
-    from edge_app.serve.access import parse_tokens
-
-    try:
-        return parse_tokens(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ConfigError(f"cannot read the tokens in {path}: {why}; add one with --new-token NAME") from error
+    return Access(TokenFile(arguments.tokens) if arguments.tokens else None, tuple(arguments.origin))
 
 
 def _add_token(arguments: argparse.Namespace) -> int:
-    from edge_app.serve.access import new_token
+    from edge_app.serve.access import clients_of, new_token
     from edge_app.system.files import write_atomic
 
     if not arguments.tokens:
@@ -242,6 +235,10 @@ def _add_token(arguments: argparse.Namespace) -> int:
     token, line = new_token(arguments.new_token, arguments.scopes.split(","))
     path: Path = arguments.tokens
     before = path.read_text("utf-8") if path.exists() else ""
+    if arguments.new_token in (client.name for client in clients_of(before).values()):
+        raise ConfigError(
+            f"--new-token {arguments.new_token}: {path} has this name; choose another, or remove its line first"
+        )
     write_atomic(path, before + ("\n" if before and not before.endswith("\n") else "") + line + "\n", mode=0o600)
     print(token)
     return 0

@@ -58,11 +58,16 @@ class Access:
             self._refuse_foreign(headers)
             return Client(peer, frozenset(SCOPES))
         kind, _, token = headers.get("authorization", "").partition(" ")
-        known = self.tokens.get(digest(token.strip())) if kind.lower() == "bearer" else None
-        if known is None:
+        if kind.lower() != "bearer" or not token.strip():
             raise RefusalError(
                 HTTPStatus.UNAUTHORIZED,
                 "a token is needed: send `Authorization: Bearer TOKEN` with one of this service",
+            )
+        known = self.tokens.get(digest(token.strip()))
+        if known is None:
+            raise RefusalError(
+                HTTPStatus.UNAUTHORIZED,
+                "this token is not known: send one of this service, or have whoever runs it make one with --new-token",
             )
         return known
 
@@ -93,16 +98,29 @@ def digest(token: str) -> str:
 
 def new_token(name: str, scopes: Collection[str]) -> tuple[str, str]:
     """Return a new token and its line for the file of tokens. Raises ConfigError: for a wrong name or scope."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f'--new-token "{name}": a name is 1 to 64 of A-Z, a-z, 0-9, ".", "_" and "-", the first no sign'
+        )
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown:
+        raise ConfigError(f'--scopes: "{unknown[0]}" is no scope; choose of {", ".join(SCOPES)}, with commas between')
     token = secrets.token_urlsafe(32)
-    line = f"{name} {','.join(scopes)} {digest(token)}"
-    parse_tokens(line)
-    return token, line
+    return token, f"{name} {','.join(scopes)} {digest(token)}"
 
 
 def parse_tokens(text: str) -> dict[str, Client]:
+    """Return the clients of a file as `clients_of`. Raises ConfigError: as that, and when there is no token at all."""
+    clients = clients_of(text)
+    if not clients:
+        raise ConfigError("the file of tokens holds none: add one with --new-token NAME")
+    return clients
+
+
+def clients_of(text: str) -> dict[str, Client]:
     """Return the clients by the hash of their token. text: lines `NAME SCOPE,SCOPE SHA256`; # begins a comment.
 
-    Raises ConfigError: for a line of another form, and when there is no token at all.
+    Raises ConfigError: for a line of another form.
     """
     clients: dict[str, Client] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -116,8 +134,6 @@ def parse_tokens(text: str) -> dict[str, Client]:
         if unknown:
             raise ConfigError(f'tokens, line {number}: "{unknown[0]}" is no scope; there are {", ".join(SCOPES)}')
         clients[words[2]] = Client(words[0], frozenset(scopes))
-    if not clients:
-        raise ConfigError("the file of tokens holds none: add one with --new-token NAME")
     return clients
 
 

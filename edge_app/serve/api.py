@@ -55,7 +55,8 @@ Model = Annotated[str, Query(description="Name of a model from /models; without 
 Lines = Annotated[
     Sequence[str],
     Query(
-        description="Counting line as ID:x0,y0,x1,y1 in 0..1; may be repeated, each with an id of its own.",
+        description="Counting line as ID:x0,y0,x1,y1 in 0..1; may be repeated, each with an id of its own. "
+        "Without one the clip is counted on the line `middle`, across the middle of the picture.",
         max_length=16,
         json_schema_extra={"items": {"type": "string", "format": LINE_FORMAT}, "uniqueItems": True},
         examples=[["main:0.5,0.95,0.5,0.4"]],

@@ -6,13 +6,15 @@
 
 A service that is busy is asked again after the seconds that it names, and one that cannot be reached after a second.
 Every method raises RefusalError: when the service refuses; ServeError: when it cannot be reached, or answers with
-something else. A clip is sent again only while it cannot have been taken: a second job would count it twice.
+something else. One that takes a file raises OSError: when it cannot be read; TypeError: for what is neither content nor
+a path. A clip is sent again only while it cannot have been taken: a second job would count it twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +39,9 @@ _JOBS: Final = TypeAdapter(list[Job])
 _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.WriteError, httpx.WriteTimeout)
 """Faults before the end of a body: the service cannot have taken it."""
 
+Picture = bytes | bytearray | memoryview | str | Path
+"""Content of a picture, or the path of its file."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Call:
@@ -50,23 +55,30 @@ class _Call:
     clip: Path | None = None
 
 
-def _predict(picture: bytes | Path, model: str, confidence: float, form: str) -> _Call:
+def _predict(picture: Picture, model: str, confidence: float, form: str) -> _Call:
     params = {"model": model, "confidence": confidence, "format": form}
     return _Call("POST", "/predict", params, content=_content(picture))
 
 
-def _batch(pictures: Mapping[str, bytes | Path], model: str, confidence: float) -> _Call:
+def _batch(pictures: Mapping[str, Picture], model: str, confidence: float) -> _Call:
     files = [("picture", (name, _content(picture))) for name, picture in pictures.items()]
     return _Call("POST", "/predict/batch", {"model": model, "confidence": confidence}, files=files)
 
 
-def _count(clip: Path, lines: Sequence[str], model: str, annotate: bool) -> _Call:
+def _count(clip: str | Path, lines: Sequence[str], model: str, annotate: bool) -> _Call:
+    if isinstance(lines, str):
+        raise TypeError('lines is a list: ["main:0.5,0.95,0.5,0.4"]')
+    clip = Path(clip)
     params = {"line": list(lines), "name": clip.name, "model": model, "annotate": annotate}
     return _Call("POST", "/counts", params, clip=clip)
 
 
-def _content(picture: bytes | Path) -> bytes:
-    return picture.read_bytes() if isinstance(picture, Path) else picture
+def _content(picture: Picture) -> bytes:
+    if isinstance(picture, (str, Path)):
+        return Path(picture).read_bytes()
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return bytes(picture)
+    raise TypeError(f"a picture is its bytes or the path of its file, not {type(picture).__name__}")
 
 
 def _pause_s(call: _Call, answer: httpx.Response | None, fault: httpx.RequestError | None) -> float | None:
@@ -121,12 +133,16 @@ def _unreachable(url: str, call: _Call, error: httpx.RequestError) -> ServeError
 
 
 def _settings(url: str, token: str, timeout_s: float) -> dict[str, Any]:
+    """Return the settings of a client. Raises ConfigError: for what is no URL of HTTP, or no token."""
     if not all("!" <= sign <= "~" for sign in token):
         raise ConfigError("the token (EDGE_APP_TOKEN) has a space or a sign that no token has: copy it again")
+    if not re.match("https?://[^/]", url, re.IGNORECASE):
+        hint = "begin with http:// or https://" if "://" in url else f"write http://{url}"
+        raise ConfigError(f'"{url}" is no address of a service: {hint}')
     try:
         httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ConfigError(f"{url} is no address of a service ({error}): write it as http://127.0.0.1:8765") from error
+        raise ConfigError(f'"{url}" is no address of a service: {str(error).lower()}') from error
     headers = {"authorization": f"Bearer {token}"} if token else {}
     return {"base_url": url, "headers": headers, "timeout": timeout_s}
 
@@ -135,7 +151,7 @@ class Client:
     """Client for programs without an event loop; a context manager.
 
     url: of the service. token: one of its tokens, "" for none. timeout_s: longest silence. tries: of each request.
-    sleep: waits between them.
+    sleep: waits between them. Raises ServeError: when the URL is none of HTTP.
     """
 
     def __init__(
@@ -150,16 +166,16 @@ class Client:
         self._url, self._tries, self._sleep = url, tries, sleep
         self._http = httpx.Client(**_settings(url, token, timeout_s))
 
-    def predict(self, picture: bytes | Path, *, model: str = "", confidence: float = CONFIDENCE) -> Prediction:
+    def predict(self, picture: Picture, *, model: str = "", confidence: float = CONFIDENCE) -> Prediction:
         """Return the boxes of a picture."""
         return _valid(Prediction.model_validate_json, self._send(_predict(picture, model, confidence, "json")))
 
-    def draw(self, picture: bytes | Path, *, model: str = "", confidence: float = CONFIDENCE) -> bytes:
+    def draw(self, picture: Picture, *, model: str = "", confidence: float = CONFIDENCE) -> bytes:
         """Return a picture with its boxes drawn, as JPEG."""
         return self._send(_predict(picture, model, confidence, "image"))
 
     def predict_batch(
-        self, pictures: Mapping[str, bytes | Path], *, model: str = "", confidence: float = CONFIDENCE
+        self, pictures: Mapping[str, Picture], *, model: str = "", confidence: float = CONFIDENCE
     ) -> tuple[NamedAnswer, ...]:
         """Return an answer or a problem for each picture, by name and in their order."""
         return _valid(Batch.model_validate_json, self._send(_batch(pictures, model, confidence))).answers
@@ -168,7 +184,7 @@ class Client:
         """Return the models, the default first."""
         return _valid(Models.model_validate_json, self._send(_Call("GET", "/models"))).models
 
-    def count(self, clip: Path, lines: Sequence[str], *, model: str = "", annotate: bool = False) -> Job:
+    def count(self, clip: str | Path, lines: Sequence[str], *, model: str = "", annotate: bool = False) -> Job:
         """Send a clip to be counted and return its job. lines: as "ID:x0,y0,x1,y1" in 0..1 of the picture."""
         return _valid(Job.model_validate_json, self._send(_count(clip, lines, model, annotate)))
 
@@ -248,16 +264,16 @@ class AsyncClient:
         self._url, self._tries, self._sleep = url, tries, sleep
         self._http = httpx.AsyncClient(**_settings(url, token, timeout_s))
 
-    async def predict(self, picture: bytes | Path, *, model: str = "", confidence: float = CONFIDENCE) -> Prediction:
+    async def predict(self, picture: Picture, *, model: str = "", confidence: float = CONFIDENCE) -> Prediction:
         """Return the boxes of a picture."""
         return _valid(Prediction.model_validate_json, await self._send(_predict(picture, model, confidence, "json")))
 
-    async def draw(self, picture: bytes | Path, *, model: str = "", confidence: float = CONFIDENCE) -> bytes:
+    async def draw(self, picture: Picture, *, model: str = "", confidence: float = CONFIDENCE) -> bytes:
         """Return a picture with its boxes drawn, as JPEG."""
         return await self._send(_predict(picture, model, confidence, "image"))
 
     async def predict_batch(
-        self, pictures: Mapping[str, bytes | Path], *, model: str = "", confidence: float = CONFIDENCE
+        self, pictures: Mapping[str, Picture], *, model: str = "", confidence: float = CONFIDENCE
     ) -> tuple[NamedAnswer, ...]:
         """Return an answer or a problem for each picture, by name and in their order."""
         return _valid(Batch.model_validate_json, await self._send(_batch(pictures, model, confidence))).answers
@@ -266,7 +282,7 @@ class AsyncClient:
         """Return the models, the default first."""
         return _valid(Models.model_validate_json, await self._send(_Call("GET", "/models"))).models
 
-    async def count(self, clip: Path, lines: Sequence[str], *, model: str = "", annotate: bool = False) -> Job:
+    async def count(self, clip: str | Path, lines: Sequence[str], *, model: str = "", annotate: bool = False) -> Job:
         """Send a clip to be counted and return its job. lines: as "ID:x0,y0,x1,y1" in 0..1 of the picture."""
         return _valid(Job.model_validate_json, await self._send(_count(clip, lines, model, annotate)))
 

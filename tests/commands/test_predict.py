@@ -169,6 +169,19 @@ def test_through_a_service_the_boxes_are_the_same(folder: Path, tmp_path: Path) 
     assert {path.name for path in (tmp_path / "drawn").rglob("*.jpg")} == {"a.jpg", "b.png.jpg", "c.webp.jpg"}
 
 
+@pytest.mark.parametrize(("token", "told"), [("", "is empty"), ("no", "is not known")])
+def test_a_token_that_is_absent_or_wrong_is_told(
+    token: str, told: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from edge_app.serve.access import new_token, parse_tokens
+    from tests.support.serving import serving
+
+    monkeypatch.setenv("EDGE_APP_TOKEN", token)
+    with serving(tokens=parse_tokens(new_token("me", ["predict"])[1])) as service:
+        assert cli.main(["predict", str(folder), "--url", service.url]) == 2
+    assert f"EDGE_APP_TOKEN {told}" in capfd.readouterr().err
+
+
 def test_a_service_that_lacks_the_model_is_told(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from tests.support.serving import serving
 

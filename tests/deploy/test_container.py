@@ -54,7 +54,7 @@ def test_compose_runs_it_read_only_and_on_loopback() -> None:
     assert service["ports"] == [f"127.0.0.1:{_PORT}:{_PORT}"]
     assert (FOLDER / service["build"]["context"]).resolve() == ROOT
     assert (ROOT / service["build"]["dockerfile"]).is_file()
-    assert {volume.split(":")[1] for volume in service["volumes"]} == {value("VOLUME"), "/etc/edge-app/tokens"}
+    assert {volume.split(":")[1] for volume in service["volumes"]} == {value("VOLUME"), "/etc/edge-app"}
 
 
 @pytest.mark.skipif(

@@ -9,7 +9,9 @@ import pytest
 
 from edge_app import cli
 from edge_app.errors import ConfigError
-from edge_app.serve.access import SCOPES, new_token, parse_tokens
+from edge_app.serve.access import SCOPES, Access, new_token, parse_tokens
+from edge_app.serve.problems import RefusalError
+from edge_app.serve.token_file import TokenFile
 from tests.support.pictures import encoded, street_picture
 from tests.support.serving import Serving, serving
 
@@ -37,9 +39,10 @@ def test_a_token_may_do_what_its_scopes_say() -> None:
             assert measured.status_code == (200 if scope == "metrics" else 403)
             if scope != "predict":
                 assert f'"only-{scope}" lacks the scope predict' in predicted.json()["detail"]
-        for wrong in ({}, {"authorization": "Bearer no"}, {"authorization": f"Basic {tokens['predict'][0]}"}):
-            refused = service.http.post("/predict", content=picture, headers=wrong)
+        for wrong, why in ((None, "needed"), ("Bearer no", "not known"), (f"Basic {tokens['predict'][0]}", "needed")):
+            refused = service.http.post("/predict", content=picture, headers={"authorization": wrong} if wrong else {})
             assert refused.status_code == 401
+            assert why in refused.json()["detail"]
             assert refused.headers["www-authenticate"] == "Bearer"
         assert service.http.get("/health/ready").status_code == 200
 
@@ -97,7 +100,59 @@ def test_tokens_are_added_and_never_stored(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["planner"], "has this name"),
+        (["met ric"], '--new-token "met ric": a name is'),
+        (["x", "--scopes", "foo"], '--scopes: "foo" is no scope'),
+    ],
+)
+def test_a_wrong_new_token_is_told(
+    arguments: list[str], told: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(new_token("planner", ["predict"])[1])
+    before = file.read_text()
+    assert cli.main(["serve", "--tokens", str(file), "--new-token", *arguments]) == 2
+    assert told in capfd.readouterr().err
+    assert file.read_text() == before
+
+
+def test_a_change_of_the_file_holds_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "tokens"
+    (first, one), (second, two) = (new_token(name, ["predict"]) for name in ("planner", "office"))
+    file.write_text(one)
+    access = Access(TokenFile(file))
+
+    def known() -> list[bool]:
+        found = []
+        for token in (first, second):
+            try:
+                access.client({"authorization": f"Bearer {token}"}, "192.0.2.1")
+            except RefusalError:
+                found.append(False)
+            else:
+                found.append(True)
+        return found
+
+    assert known() == [True, False]
+    file.write_text(f"{one}\n{two}\n")
+    assert known() == [True, True]
+    file.write_text(f"{two}\n{one[:50]}")  # half a line
+    assert known() == [True, True]
+    assert "stay as they were" in caplog.text
+    file.unlink()
+    assert known() == [True, True]
+    file.write_text(f"{two}\n")
+    assert known() == [False, True]
+    file.write_text("# nobody\n")
+    assert known() == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
         (["--host", "0.0.0.0"], "make tokens"),
+        (["--port", "99999"], "must be 0 to 65535"),
+        (["--port", "-1"], "must be 0 to 65535"),
         (["--tokens", "nowhere"], "cannot read the tokens"),
         (["--new-token", "x"], "--tokens FILE"),
         (["--queue", "0"], "1 to 10000"),

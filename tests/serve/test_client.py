@@ -34,10 +34,14 @@ def test_sync_and_async_give_the_same(service: Serving, tmp_path: Path) -> None:
     with Client(service.url) as client:
         one, drawn, models = client.predict(path, confidence=0.3), client.draw(JPEG), client.models()
         batch = client.predict_batch({"a": path, "b": b"none"})
+        assert client.predict(str(path), confidence=0.3).boxes == one.boxes
+        with pytest.raises(TypeError, match="not int"):
+            client.predict(7)  # type: ignore[arg-type]
 
     async def the_same() -> None:
         async with AsyncClient(service.url) as other:
             assert (await other.predict(JPEG, confidence=0.3)).boxes == one.boxes
+            assert (await other.predict(str(path), confidence=0.3)).boxes == one.boxes
             assert await other.draw(JPEG) == drawn
             assert await other.models() == models
             assert [answer.problem for answer in await other.predict_batch({"a": JPEG, "b": b"none"})] == [
@@ -125,6 +129,20 @@ def test_it_gives_up_in_the_end_and_says_why(busy: tuple[str, list[int]]) -> Non
         with pytest.raises(RefusalError, match="answered 404"):
             client.models()
     assert waits == [7.0]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("127.0.0.1:8765", "write http://127.0.0.1:8765"),
+        ("ftp://detector.example", "begin with http"),
+        ("http://127.0.0.1:x", "no address of a service"),
+    ],
+)
+def test_what_is_no_url_is_told(url: str, told: str) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ConfigError, match=told):
+            kind(url)
 
 
 def test_a_service_that_is_not_there_is_told() -> None:

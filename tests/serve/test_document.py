@@ -72,13 +72,29 @@ def test_the_examples_for_curl_run(service: Serving, folder: Path) -> None:
     assert service.http.get("/counts").json() == []
 
 
-def test_the_example_in_python_runs(service: Serving, folder: Path) -> None:
-    (block,) = blocks("python")
-    command = (sys.executable, "-c", block.replace(ADDRESS, service.url))
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl: apt install curl")
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"no video", "this is no clip"), (b"\0\0\0\x18ftypmp42" + bytes(5000), '"state":"failed"')]
+)
+def test_the_loop_for_a_job_ends_when_it_goes_wrong(service: Serving, folder: Path, content: bytes, told: str) -> None:
+    (folder / "street.mp4").write_bytes(content)
+    script = next(block for block in blocks("sh") if "/counts" in block).replace(ADDRESS, service.url)
+    done = subprocess.run(("sh", "-eu"), input=script, text=True, capture_output=True, cwd=folder, timeout=60)
+    assert told in done.stdout
+    assert service.http.get("/counts").json() == []
+
+
+def test_the_examples_in_python_run(service: Serving, folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=100)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(("car", "truck", "bus", "motorcycle", "bicycle"))
+    outputs = []
+    for block in blocks("python"):
+        command = (sys.executable, "-c", block.replace(ADDRESS, service.url))
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=100)
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout)
+    assert outputs[0].startswith(("car", "truck", "bus", "motorcycle", "bicycle"))
+    assert "{'main': {" in outputs[1]
+    assert service.http.get("/counts").json() == []
 
 
 def test_every_route_is_in_the_table(service: Serving) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -102,9 +102,10 @@ def test_an_endless_body_is_closed(service: Serving) -> None:
 def test_what_is_no_body_behind_a_head_is_closed_when_it_does_not_end(service: Serving, begun: bytes) -> None:
     chunked = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     piece, sent = (b"a: b\r\n" if begun.endswith(b"\n") else b"vvvvvv") * 5_000, 0
-    with connection(service, chunked + begun) as made, pytest.raises(ConnectionError):
-        for sent in range(0, 60_000_000, len(piece)):  # noqa: B007
+    with connection(service, chunked + begun) as made, suppress(ConnectionError):
+        while sent < 60_000_000:
             made.sendall(piece)
+            sent += len(piece)
     assert sent < 20_000_000, "what the kernel's buffers hold, and no more"
     assert answered(service)
 

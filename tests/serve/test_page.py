@@ -63,9 +63,10 @@ def test_what_is_no_picture_is_told(browser: Browser) -> None:
     browser.wait_for(f"/this is no picture/.test({SHOWN} ?? '')")
     seen = "[...document.querySelectorAll('button, canvas')].filter(one => one.checkVisibility()).map(one => one.id)"
     assert browser.run(seen) == ["save"]  # nothing to download, nothing to cancel
+    browser.wait_for("byId('status').textContent === '0 of 1 pictures done, 1 failed'")
 
 
-def test_a_clip_is_counted_on_the_line_that_was_drawn(browser: Browser, tmp_path: Path) -> None:
+def test_a_clip_is_counted_on_the_line_that_was_drawn(browser: Browser, service: Serving, tmp_path: Path) -> None:
     street = small_street(seconds=1)
     with VideoOut(tmp_path / "clip.mp4", street.status.rate, (640, 360)) as out:
         for _ in range(round(street.status.rate)):
@@ -85,6 +86,10 @@ def test_a_clip_is_counted_on_the_line_that_was_drawn(browser: Browser, tmp_path
     browser.wait_for("!!document.querySelector('#result table') || byId('clip-status').className", within=60)
     assert browser.run("byId('clip-status').textContent") == "counted"
     assert "car" in browser.run("byId('result').textContent")
+    assert browser.run("byId('arrow').getAttribute('d')").startswith("M")
+    browser.run("[...document.querySelectorAll('#result button')].find(one => one.textContent === 'Remove').click()")
+    browser.wait_for("byId('clip-status').textContent === 'removed from the service'")
+    assert service.http.get("/counts").json() == []
 
 
 def test_everything_has_a_name_for_those_who_cannot_see(browser: Browser) -> None:

@@ -3,6 +3,7 @@
 
 const LEAST = 0.05; // the service gives all boxes from here on; the slider only hides
 const POLL_MS = 1000;
+const ARROW_PX = 16;
 const COLOURS = { car: "#5cb8de", motorcycle: "#faa85c", bus: "#ba92de", truck: "#7ac88a", bicycle: "#ecdc6e" };
 
 const byId = (id) => document.getElementById(id);
@@ -65,10 +66,12 @@ function draw(picture) {
     const text = `${box.class} ${box.score.toFixed(2)}`;
     pen.strokeStyle = pen.fillStyle = COLOURS[box.class] ?? "#c8c8c8";
     pen.strokeRect(x0, y0, x1 - x0, y1 - y0);
-    const top = y0 > 1.4 * size ? y0 - 1.4 * size : y0;
-    pen.fillRect(x0, top, pen.measureText(text).width + size, 1.4 * size);
+    const wide = pen.measureText(text).width + size;
+    const left = Math.max(0, Math.min(x0, canvas.width - wide));
+    const top = y0 > 1.4 * size ? y0 - 1.4 * size : Math.max(0, y0);
+    pen.fillRect(left, top, wide, 1.4 * size);
     pen.fillStyle = "#16202a";
-    pen.fillText(text, x0 + size / 2, top + 1.05 * size);
+    pen.fillText(text, left + size / 2, top + 1.05 * size);
   }
   const counted = {};
   for (const box of boxes) counted[box.class] = (counted[box.class] ?? 0) + 1;
@@ -120,7 +123,8 @@ async function lookAtAll(waiting) {
   };
   await Promise.all([next(), next(), next(), next()]);
   const done = pictures.filter((picture) => picture.prediction).length;
-  say(`${done} of ${pictures.length} pictures done`);
+  const failed = pictures.filter((picture) => picture.text.className === "problem").length;
+  say(`${done} of ${pictures.length} pictures done${failed ? `, ${failed} failed` : ""}`, failed > 0);
 }
 
 function download(blob, name) {
@@ -144,14 +148,26 @@ byId("threshold").oninput = () => {
   pictures.forEach(draw);
 };
 
-window.onresize = () => pictures.forEach(draw);
+window.onresize = () => {
+  pictures.forEach(draw);
+  showLine();
+};
 
 // --- a clip
 
 const ends = () => ["x0", "y0", "x1", "y1"].map((id) => Number(byId(id).value));
 
 function showLine() {
+  const [x0, y0, x1, y1] = ends();
   ["x1", "y1", "x2", "y2"].forEach((name, n) => byId("line").setAttribute(name, ends()[n]));
+  byId("start").setAttribute("d", `M${x0} ${y0}l0.0001 0`); // of no length: its round ends are the dot
+  const { width, height } = byId("sheet").getBoundingClientRect(); // the sheet is stretched, so angles are of the screen
+  const angle = Math.atan2((y1 - y0) * height, (x1 - x0) * width);
+  const [left, right] = [2.6, -2.6].map((turn) => {
+    const [dx, dy] = [Math.cos(angle + turn), Math.sin(angle + turn)];
+    return `${x1 + (ARROW_PX * dx) / (width || 1)} ${y1 + (ARROW_PX * dy) / (height || 1)}`;
+  });
+  byId("arrow").setAttribute("d", x0 === x1 && y0 === y1 ? "" : `M${left}L${x1} ${y1}L${right}`);
 }
 
 function place(event, ids) {
@@ -168,6 +184,7 @@ byId("sheet").onpointerdown = (event) => {
 };
 byId("sheet").onpointermove = (event) => { if (event.buttons) place(event, ["x1", "y1"]); };
 ["x0", "y0", "x1", "y1"].forEach((id) => { byId(id).oninput = showLine; });
+byId("video").onloadedmetadata = showLine;
 
 function addClip(file) {
   if (clip) URL.revokeObjectURL(clip.url);
@@ -227,12 +244,18 @@ async function showResult(job) {
   }
   const button = (text, act) => Object.assign(document.createElement("button"), { type: "button", textContent: text, onclick: act });
   const annotated = async () => download(await (await ask(`counts/${job}/annotated`)).blob(), "annotated.mp4");
+  const remove = async () => {
+    await ask(`counts/${job}`, { method: "DELETE" });
+    byId("result").replaceChildren();
+    sayOfClip("removed from the service");
+  };
   const sides = "Left and right are those of somebody who stands where the line begins and looks along it.";
   byId("result").replaceChildren(
     table,
     Object.assign(document.createElement("p"), { className: "muted", textContent: sides }),
     button("Download result", () => download(blob, "result.json")), " ",
-    button("Download annotated video", () => annotated().catch((error) => sayOfClip(error.message, true))),
+    button("Download annotated video", () => annotated().catch((error) => sayOfClip(error.message, true))), " ",
+    button("Remove", () => remove().catch((error) => sayOfClip(error.message, true))),
   );
 }
 
