@@ -8,6 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from edge_app.serve.bodies import Budget
+from edge_app.serve.problems import RefusalError
 from tests.support.pictures import encoded, street_picture
 from tests.support.serving import Serving, serving
 
@@ -19,7 +21,7 @@ JPEG = encoded(street_picture(60))
 @pytest.fixture(scope="module")
 def service() -> Iterator[Serving]:
     """Return a service with short limits. Three seconds are ample for an honest request on a busy machine."""
-    with serving(connections=20, head_s=3.0, body_s=3.0, most_bytes=2_000_000, budget=3_000_000) as running:
+    with serving(connections=20, head_s=3.0, body_s=3.0, most_bytes=2_000_000, budget=6_000_000) as running:
         yield running
 
 
@@ -133,6 +135,36 @@ def test_bodies_that_come_slowly_share_one_budget(service: Serving) -> None:
         assert refused.headers["retry-after"] == "2"
     while not answered(service):  # the budget is given back when both have gone
         pass
+
+
+@pytest.mark.parametrize("wish", [b"Upgrade\r\nUpgrade: h2c", b"Upgrade, HTTP2-Settings\r\nUpgrade: h2c"])
+def test_a_wish_for_another_protocol_is_ignored_and_the_body_read(service: Serving, wish: bytes) -> None:
+    asked = head(len(JPEG)).replace(b"\r\n\r\n", b"\r\nConnection: " + wish + b"\r\n\r\n")
+    last = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with connection(service, asked + JPEG[:500]) as made:
+        made.sendall(JPEG[500:] + last)
+        got = everything(made)
+    assert got.count(b"HTTP/1.1 200 ") == 2
+    assert b'"boxes"' in got
+
+
+def test_a_large_body_that_comes_slowly_gives_way_after_a_while() -> None:
+    now = 0.0
+    budget = Budget(100, clock=lambda: now)
+    slow = budget.begin("a")
+    budget.add(slow, bytes(50))
+    with pytest.raises(RefusalError, match="at once"):
+        budget.add(budget.begin("a"), bytes(1))  # half is the most for one client
+    other, new = budget.begin("b"), budget.begin("c")
+    budget.add(other, bytes(45))
+    with pytest.raises(RefusalError, match="at once"):
+        budget.add(new, bytes(10))
+    now = 5.0
+    budget.add(new, bytes(10))
+    assert (len(slow.body), len(other.body), len(new.body)) == (0, 45, 10)
+    with pytest.raises(RefusalError, match="at once"):
+        budget.add(slow, bytes(1))
+    budget.add(budget.begin("c"), bytes(40))
 
 
 @pytest.mark.parametrize(
