@@ -146,9 +146,9 @@ def read_line(prompt: str, *, secret: bool = False) -> str:
 
     Raises ConfigError: when the terminal is closed instead.
     """
-    # A prompt ends no line, so nothing else would flush it.
-    print(f"{_wrapped(prompt)} ", end="", file=sys.stderr, flush=True)
-    with _without_echo() if secret else contextlib.nullcontext():
+    with _without_echo() if secret else contextlib.nullcontext():  # before it is asked, or a quick answer is shown
+        # A prompt ends no line, so nothing else would flush it.
+        print(f"{_wrapped(prompt)} ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
     if not line:
         raise ConfigError("setup was stopped before the last answer; nothing was written")
@@ -165,8 +165,8 @@ def _without_echo() -> Iterator[None]:
         return
     hidden = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
     try:
-        termios.tcsetattr(terminal, termios.TCSAFLUSH, hidden)
+        termios.tcsetattr(terminal, termios.TCSADRAIN, hidden)
         yield
     finally:
-        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
         print(file=sys.stderr, flush=True)  # the line end that was typed was not shown either

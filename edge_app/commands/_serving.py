@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, ServeError
 from edge_app.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def remote_eye(url: str, wish: Wish, stack: ExitStack) -> Eye:
 
     client = stack.enter_context(Client(url, os.environ.get("EDGE_APP_TOKEN", "")))
     models = {model.name: model.sha256 for model in client.models()}
+    if not models:
+        raise ServeError(f"the service at {url} has no model")
     if wish.model and wish.model not in models:
         raise ConfigError(f"--model {wish.model}: the service has {', '.join(models)}")
     pool = stack.enter_context(ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="request"))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_app.commands._options import try_output
+from edge_app.commands._pictures import list_pictures, try_outputs
 from edge_app.commands._serving import Eye, local_eye, remote_eye, serve_extra
-from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge_app.serve.answers import NamedAnswer
@@ -58,75 +57,27 @@ def confidence(text: str) -> float:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Look at every picture and write the boxes; return 1 when some could not be read or the run was interrupted."""
     with serve_extra("predict"):
+        from edge_app.console.terminal import stderr
         from edge_app.serve import outputs
         from edge_app.serve.answers import CONFIDENCE
         from edge_app.serve.predictor import Wish
 
     wish = Wish(arguments.model or "", arguments.confidence or CONFIDENCE, draw=arguments.draw is not None)
-    pictures = list(_pictures(arguments.pictures, [arguments.out, arguments.draw]))
-    if arguments.out:
-        _try(arguments.out, pictures)
+    out, draw = arguments.out, arguments.draw
+    part = outputs.part_of(out) if out else None
+    pictures, amiss = list_pictures(arguments.pictures, [path for path in (out, part, draw) if path])
+    try_outputs(out, draw, arguments.pictures, pictures)
+    for sentence in amiss:
+        stderr().print(sentence)
     with ExitStack() as stack:
         eye = remote_eye(arguments.url, wish, stack) if arguments.url else local_eye(wish, stack)
-        settings = {"model": eye.model_sha256, "confidence": wish.confidence, "draw": str(arguments.draw)}
-        journal = stack.enter_context(outputs.Journal(_part(arguments.out), settings)) if arguments.out else None
-        answers = _look(pictures, eye, journal, arguments.draw, stop)
+        settings = {"model": eye.model_sha256, "confidence": wish.confidence, "draw": str(draw)}
+        journal = stack.enter_context(outputs.Journal(part, settings)) if part else None
+        answers = _look(pictures, eye, journal, draw, stop)
         if journal and not stop.is_set():
-            outputs.write(arguments.out, answers)
+            outputs.write(out, answers)
             journal.done()
-    return _print(answers, len(pictures), arguments.out, interrupted=stop.is_set())
-
-
-def _part(out: Path) -> Path:
-    return out.with_name(f"{out.name}.part")
-
-
-def _pictures(given: Sequence[Path], outputs: Sequence[Path | None]) -> Iterator[PictureFile]:
-    """Yield the pictures to look at, those of a folder in the order of their names, none from the outputs' folders.
-
-    Raises ConfigError: for a path that is not there, a name that is there twice, and nothing to look at.
-    """
-    from edge_app.serve.outputs import PictureFile
-
-    left_out = [path.resolve() for path in outputs if path]
-    names: dict[str, Path] = {}
-    for path in given:
-        if not path.exists():
-            raise ConfigError(f"{path} is not there: name a picture or a folder")
-        for file in sorted(_files(path, left_out)):
-            name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-            if name in names:
-                raise ConfigError(f"{names[name]} and {file} have one name: look at their folders one after the other")
-            names[name] = file
-            stat = file.stat()
-            yield PictureFile(name, file, stat.st_size, stat.st_mtime_ns)
-    if not names:
-        raise ConfigError(f"{', '.join(map(str, given))}: there is no file in it")
-
-
-def _files(path: Path, left_out: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files of a folder and those below, without hidden ones; or the file itself."""
-    if not path.is_dir():
-        yield path
-        return
-    for file in path.rglob("*"):
-        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-        resolved = file.resolve()
-        if file.is_file() and not hidden and not any(out == resolved or out in resolved.parents for out in left_out):
-            yield file
-
-
-def _try(out: Path, pictures: Sequence[PictureFile]) -> None:
-    """Refuse an output that cannot be written, before the work. Raises ConfigError, StoreError."""
-    from edge_app.serve.outputs import kind_of
-
-    if kind_of(out) != "yolo":
-        try_output(out)
-        return
-    stems = Counter(Path(picture.name).with_suffix("").as_posix() for picture in pictures)
-    twice = [stem for stem, n in stems.items() if n > 1]
-    if twice:
-        raise ConfigError(f'--out {out}: several pictures are called "{twice[0]}", for one label: rename one')
+    return max(int(bool(amiss)), _print(answers, len(pictures), out, interrupted=stop.is_set()))
 
 
 def _look(
@@ -198,7 +149,9 @@ def _problem(name: str, sentence: str) -> NamedAnswer:
 
 
 def _write_drawn(folder: Path, name: str, jpeg: bytes) -> None:
-    path = folder / (name if name.lower().endswith((".jpg", ".jpeg")) else f"{name}.jpg")
+    from edge_app.serve.outputs import drawn_path
+
+    path = drawn_path(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(jpeg)
 

@@ -5,7 +5,8 @@
             print(box.label, box.score, box.px)
 
 A service that is busy is asked again after the seconds that it names, and one that cannot be reached after a second.
-Every method raises RefusalError: when the service refuses; ServeError: when it cannot be reached.
+Every method raises RefusalError: when the service refuses; ServeError: when it cannot be reached, or answers with
+something else. A clip is sent again only while it cannot have been taken: a second job would count it twice.
 """
 
 from __future__ import annotations
@@ -18,20 +19,23 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from edge_app.errors import ServeError
+from edge_app.errors import ConfigError, ServeError
 from edge_app.serve.answers import CONFIDENCE, Batch, ModelAnswer, Models, NamedAnswer, Prediction, Problem
 from edge_app.serve.jobs import Job
 from edge_app.serve.problems import RefusalError
 
+_T = TypeVar("_T")
 _BUSY: Final = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
 _LONGEST_PAUSE_S: Final = 60.0
 _PIECE: Final = 1_000_000
 _JOBS: Final = TypeAdapter(list[Job])
+_UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.WriteError, httpx.WriteTimeout)
+"""Faults before the end of a body: the service cannot have taken it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,16 @@ def _content(picture: bytes | Path) -> bytes:
     return picture.read_bytes() if isinstance(picture, Path) else picture
 
 
-def _pause_s(answer: httpx.Response | None) -> float | None:
-    """Return the wait before another try; None when another one is of no use. answer: None when there was none."""
+def _pause_s(call: _Call, answer: httpx.Response | None, fault: httpx.RequestError | None) -> float | None:
+    """Return the wait before another try; None when another one is of no use, or could begin a second job.
+
+    answer: None when there was none, but a fault.
+    """
     if answer is None:
-        return 1.0
-    if answer.status_code not in _BUSY:
-        return None
+        return 1.0 if not call.clip or isinstance(fault, _UNSENT) else None
     named = _retry_after_s(answer)
+    if answer.status_code not in _BUSY or (call.clip and named is None):
+        return None
     return 1.0 if named is None else min(_LONGEST_PAUSE_S, float(named))
 
 
@@ -88,15 +95,38 @@ def _checked(answer: httpx.Response) -> bytes:
         sentence = Problem.model_validate_json(answer.content).detail
     except ValidationError:
         sentence = f"the service answered {answer.status_code} without a reason"
-    raise RefusalError(HTTPStatus(answer.status_code), sentence, _retry_after_s(answer))
+    try:
+        status = HTTPStatus(answer.status_code)
+    except ValueError:  # such as 520 of a proxy
+        status = HTTPStatus.BAD_GATEWAY
+    raise RefusalError(status, sentence, _retry_after_s(answer))
 
 
-def _unreachable(url: str, error: httpx.TransportError) -> ServeError:
+def _valid(read: Callable[[bytes], _T], body: bytes) -> _T:
+    """Return what an answer says. Raises ServeError: when it is not of this service."""
+    try:
+        return read(body)
+    except ValueError as error:
+        raise ServeError("the address answers with something else than `edge-app serve` does: is it right?") from error
+
+
+def _unreachable(url: str, call: _Call, error: httpx.RequestError) -> ServeError:
     why = str(error) or type(error).__name__
+    if call.clip and not isinstance(error, _UNSENT):
+        return ServeError(
+            f"the service at {url} has not answered for {call.clip} ({why.lower()}): it may have a job for it, so look "
+            "at the jobs before the clip is sent again"
+        )
     return ServeError(f"the service at {url} cannot be reached ({why.lower()}): is it running there?")
 
 
 def _settings(url: str, token: str, timeout_s: float) -> dict[str, Any]:
+    if not all("!" <= sign <= "~" for sign in token):
+        raise ConfigError("the token (EDGE_APP_TOKEN) has a space or a sign that no token has: copy it again")
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"{url} is no address of a service ({error}): write it as http://127.0.0.1:8765") from error
     headers = {"authorization": f"Bearer {token}"} if token else {}
     return {"base_url": url, "headers": headers, "timeout": timeout_s}
 
@@ -122,7 +152,7 @@ class Client:
 
     def predict(self, picture: bytes | Path, *, model: str = "", confidence: float = CONFIDENCE) -> Prediction:
         """Return the boxes of a picture."""
-        return Prediction.model_validate_json(self._send(_predict(picture, model, confidence, "json")))
+        return _valid(Prediction.model_validate_json, self._send(_predict(picture, model, confidence, "json")))
 
     def draw(self, picture: bytes | Path, *, model: str = "", confidence: float = CONFIDENCE) -> bytes:
         """Return a picture with its boxes drawn, as JPEG."""
@@ -132,23 +162,23 @@ class Client:
         self, pictures: Mapping[str, bytes | Path], *, model: str = "", confidence: float = CONFIDENCE
     ) -> tuple[NamedAnswer, ...]:
         """Return an answer or a problem for each picture, by name and in their order."""
-        return Batch.model_validate_json(self._send(_batch(pictures, model, confidence))).answers
+        return _valid(Batch.model_validate_json, self._send(_batch(pictures, model, confidence))).answers
 
     def models(self) -> tuple[ModelAnswer, ...]:
         """Return the models, the default first."""
-        return Models.model_validate_json(self._send(_Call("GET", "/models"))).models
+        return _valid(Models.model_validate_json, self._send(_Call("GET", "/models"))).models
 
     def count(self, clip: Path, lines: Sequence[str], *, model: str = "", annotate: bool = False) -> Job:
         """Send a clip to be counted and return its job. lines: as "ID:x0,y0,x1,y1" in 0..1 of the picture."""
-        return Job.model_validate_json(self._send(_count(clip, lines, model, annotate)))
+        return _valid(Job.model_validate_json, self._send(_count(clip, lines, model, annotate)))
 
     def job(self, job: str) -> Job:
         """Return how far a job is. job: its id."""
-        return Job.model_validate_json(self._send(_Call("GET", f"/counts/{job}")))
+        return _valid(Job.model_validate_json, self._send(_Call("GET", f"/counts/{job}")))
 
     def jobs(self) -> list[Job]:
         """Return the jobs of this client, the newest first."""
-        return _JOBS.validate_json(self._send(_Call("GET", "/counts")))
+        return _valid(_JOBS.validate_json, self._send(_Call("GET", "/counts")))
 
     def remove(self, job: str) -> None:
         """Cancel a job if it is not over, and remove it with its results."""
@@ -163,7 +193,7 @@ class Client:
 
     def result(self, job: str) -> dict[str, Any]:
         """Return the result of a job, as `edge-app count --out` writes it."""
-        found: dict[str, Any] = json.loads(self._send(_Call("GET", f"/counts/{job}/result")))
+        found: dict[str, Any] = _valid(json.loads, self._send(_Call("GET", f"/counts/{job}/result")))
         return found
 
     def annotated(self, job: str) -> bytes:
@@ -185,21 +215,21 @@ class Client:
     def _send(self, call: _Call) -> bytes:
         for left in reversed(range(self._tries)):
             answer, fault = self._try(call)
-            pause = _pause_s(answer)
+            pause = _pause_s(call, answer, fault)
             if answer is not None and (pause is None or not left):
                 return _checked(answer)
-            if fault is not None and not left:
-                raise _unreachable(self._url, fault) from fault
+            if fault is not None and (pause is None or not left):
+                raise _unreachable(self._url, call, fault) from fault
             self._sleep(pause or 0.0)
         raise AssertionError("the last try returns or raises")
 
-    def _try(self, call: _Call) -> tuple[httpx.Response | None, httpx.TransportError | None]:
+    def _try(self, call: _Call) -> tuple[httpx.Response | None, httpx.RequestError | None]:
         content = _pieces(call.clip) if call.clip else call.content
         try:
             return self._http.request(
                 call.method, call.path, params=call.params, content=content, files=call.files
             ), None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return None, error
 
 
@@ -220,7 +250,7 @@ class AsyncClient:
 
     async def predict(self, picture: bytes | Path, *, model: str = "", confidence: float = CONFIDENCE) -> Prediction:
         """Return the boxes of a picture."""
-        return Prediction.model_validate_json(await self._send(_predict(picture, model, confidence, "json")))
+        return _valid(Prediction.model_validate_json, await self._send(_predict(picture, model, confidence, "json")))
 
     async def draw(self, picture: bytes | Path, *, model: str = "", confidence: float = CONFIDENCE) -> bytes:
         """Return a picture with its boxes drawn, as JPEG."""
@@ -230,23 +260,23 @@ class AsyncClient:
         self, pictures: Mapping[str, bytes | Path], *, model: str = "", confidence: float = CONFIDENCE
     ) -> tuple[NamedAnswer, ...]:
         """Return an answer or a problem for each picture, by name and in their order."""
-        return Batch.model_validate_json(await self._send(_batch(pictures, model, confidence))).answers
+        return _valid(Batch.model_validate_json, await self._send(_batch(pictures, model, confidence))).answers
 
     async def models(self) -> tuple[ModelAnswer, ...]:
         """Return the models, the default first."""
-        return Models.model_validate_json(await self._send(_Call("GET", "/models"))).models
+        return _valid(Models.model_validate_json, await self._send(_Call("GET", "/models"))).models
 
     async def count(self, clip: Path, lines: Sequence[str], *, model: str = "", annotate: bool = False) -> Job:
         """Send a clip to be counted and return its job. lines: as "ID:x0,y0,x1,y1" in 0..1 of the picture."""
-        return Job.model_validate_json(await self._send(_count(clip, lines, model, annotate)))
+        return _valid(Job.model_validate_json, await self._send(_count(clip, lines, model, annotate)))
 
     async def job(self, job: str) -> Job:
         """Return how far a job is. job: its id."""
-        return Job.model_validate_json(await self._send(_Call("GET", f"/counts/{job}")))
+        return _valid(Job.model_validate_json, await self._send(_Call("GET", f"/counts/{job}")))
 
     async def jobs(self) -> list[Job]:
         """Return the jobs of this client, the newest first."""
-        return _JOBS.validate_json(await self._send(_Call("GET", "/counts")))
+        return _valid(_JOBS.validate_json, await self._send(_Call("GET", "/counts")))
 
     async def remove(self, job: str) -> None:
         """Cancel a job if it is not over, and remove it with its results."""
@@ -261,7 +291,7 @@ class AsyncClient:
 
     async def result(self, job: str) -> dict[str, Any]:
         """Return the result of a job, as `edge-app count --out` writes it."""
-        found: dict[str, Any] = json.loads(await self._send(_Call("GET", f"/counts/{job}/result")))
+        found: dict[str, Any] = _valid(json.loads, await self._send(_Call("GET", f"/counts/{job}/result")))
         return found
 
     async def annotated(self, job: str) -> bytes:
@@ -283,21 +313,21 @@ class AsyncClient:
     async def _send(self, call: _Call) -> bytes:
         for left in reversed(range(self._tries)):
             answer, fault = await self._try(call)
-            pause = _pause_s(answer)
+            pause = _pause_s(call, answer, fault)
             if answer is not None and (pause is None or not left):
                 return _checked(answer)
-            if fault is not None and not left:
-                raise _unreachable(self._url, fault) from fault
+            if fault is not None and (pause is None or not left):
+                raise _unreachable(self._url, call, fault) from fault
             await self._sleep(pause or 0.0)
         raise AssertionError("the last try returns or raises")
 
-    async def _try(self, call: _Call) -> tuple[httpx.Response | None, httpx.TransportError | None]:
+    async def _try(self, call: _Call) -> tuple[httpx.Response | None, httpx.RequestError | None]:
         content = _pieces_async(call.clip) if call.clip else call.content
         try:
             return await self._http.request(
                 call.method, call.path, params=call.params, content=content, files=call.files
             ), None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return None, error
 
 

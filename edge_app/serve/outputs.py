@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,24 @@ def kind_of(out: Path) -> Kind:
     if out.is_dir() or not out.suffix:
         return "yolo"
     raise ConfigError(f"--out {out}: name a .json or .csv file, or a folder for YOLO labels")
+
+
+def label_path(folder: Path, name: str) -> Path:
+    """Return where the YOLO labels of a picture are written. name: that of its `PictureFile`."""
+    return (folder / "labels" / name).with_suffix(".txt")
+
+
+def drawn_path(folder: Path, name: str) -> Path:
+    """Return where a picture with its boxes is written, which is a JPEG. name: that of its `PictureFile`."""
+    return folder / (name if name.lower().endswith((".jpg", ".jpeg")) else f"{name}.jpg")
+
+
+def part_of(out: Path) -> Path:
+    """Return where the journal of an output is kept. Raises ConfigError: for a path that has nothing beside it."""
+    named = out if out.name and out.name != ".." else Path(os.path.realpath(out))
+    if not named.name:
+        raise ConfigError(f"--out {out}: name a folder in it")
+    return named.with_name(f"{named.name}.part")
 
 
 def write(out: Path, answers: Sequence[NamedAnswer]) -> None:
@@ -76,7 +95,7 @@ def _write_yolo(folder: Path, answers: Sequence[NamedAnswer]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "classes.txt", "\n".join(VEHICLES) + "\n")
     for name, prediction in _predictions(answers):
-        path = (folder / "labels" / name).with_suffix(".txt")
+        path = label_path(folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(_yolo_line(box) for box in prediction.boxes), "utf-8")
 

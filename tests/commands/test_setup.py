@@ -120,12 +120,11 @@ class Wizard:
         os.write(self._ours, f"{text}\n".encode())
 
     def end(self) -> int:
-        code = self._process.wait(30)
         with contextlib.suppress(OSError):  # the terminal is gone
-            while part := os.read(self._ours, 4096):
+            while select.select([self._ours], [], [], 30)[0] and (part := os.read(self._ours, 4096)):
                 self.shown += part.decode()
-        os.close(self._ours)
-        return code
+        os.close(self._ours)  # a further question is answered by the end of the terminal
+        return self._process.wait(30)
 
     def _wait_for(self, question: str) -> None:
         while question not in self.shown[self._read :]:

@@ -136,8 +136,9 @@ def test_an_empty_road_has_no_crossings() -> None:
 
 
 def clip_pipeline(line: Line) -> tuple[TfliteDetector, Pipeline]:
-    """Return the detector and the pipeline that the program has by default."""
-    config = Config.model_validate({"lines": [{"id": line.id, "start": line.start, "end": line.end}]})
+    """Return the detector and the pipeline that the program has by default, without the second look's time."""
+    lines = [{"id": line.id, "start": line.start, "end": line.end}]
+    config = Config.model_validate({"lines": lines, "detector": {"second_look": False}})
     detector = build_detector(config)
     return detector, build_pipeline(config, detector)
 

@@ -16,7 +16,7 @@ from edge_app.app import service
 from edge_app.config.harvest import HarvestConfig
 from edge_app.config.lint import lint
 from edge_app.config.load import load
-from edge_app.config.model import Config, MqttConfig, StoreConfig
+from edge_app.config.model import Config, DetectorConfig, MqttConfig, StoreConfig
 from edge_app.config.preview import PrivacyConfig
 from edge_app.errors import ConfigError, StoreError
 from edge_app.harvest.folder import HarvestFolder, is_harvest
@@ -48,6 +48,7 @@ def serve(folder: Path, clip: Path, table: HarvestConfig, *masks: Any) -> int:
             store=StoreConfig(folder=folder / "state"),
             privacy=PrivacyConfig(masks=masks),
             harvest=table,
+            detector=DetectorConfig(second_look=False),
         )
         running = stack.enter_context(service(config, Recording(clip, start_at=max(NOON, time.time()), fps_limit=RATE)))
         running.run(threading.Event())
@@ -151,7 +152,7 @@ def test_the_command_keeps_the_same_frames_of_a_recording_each_time(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "edge-app.toml"  # with a high score, so that there are unsure detections in any case
-    config.write_text(f"[detector]\nscore = 0.8\n{LINE}")
+    config.write_text(f"[detector]\nscore = 0.8\nsecond_look = false\n{LINE}")
     for folder in ("one", "two"):
         assert call(street, "--out", tmp_path / folder, "--every", "1", "--config", config) == 0
     one, two = (pictures(tmp_path / folder) for folder in ("one", "two"))
@@ -171,7 +172,7 @@ def test_the_command_takes_masks_and_quota_from_a_configuration(
 ) -> None:
     path = tmp_path / "edge-app.toml"
     path.write_text(
-        "[detector]\nscore = 0.8\n[harvest]\nevery_s = 1.0\nframes_per_day = 1\n"
+        "[detector]\nscore = 0.8\nsecond_look = false\n[harvest]\nevery_s = 1.0\nframes_per_day = 1\n"
         f"[privacy]\nmasks = [[[0.0, 0.0], [1.0, 0.5]]]\n{LINE}"
     )
     assert call(street, "--out", tmp_path / "out", "--config", path) == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.errors import ServeError
+from edge_app.errors import ConfigError, ServeError
 from edge_app.serve.client import AsyncClient, Client
 from edge_app.serve.problems import RefusalError
 from tests.support.pictures import encoded, street_picture
@@ -59,13 +59,24 @@ class _Busy(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         status = self.answers.pop(0)
-        body = b'{"models": []}' if status == 200 else b"busy"
+        body = {200: b'{"models": []}', 203: b"<html>"}.get(status, b"busy")
         self.send_response(status)
         if status == 503:
             self.send_header("Retry-After", "7")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        """Take a clip in chunks, and answer unless the status is 0."""
+        while size := int(self.rfile.readline(), 16):
+            self.rfile.read(size + 2)
+        self.rfile.readline()
+        if self.answers[0]:
+            self.do_GET()
+        else:
+            self.answers.pop(0)
+        self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""
@@ -124,3 +135,37 @@ def test_a_service_that_is_not_there_is_told() -> None:
     with nowhere, pytest.raises(ServeError, match="cannot be reached"):
         nowhere.models()
     assert waits == [1.0, 1.0]
+
+
+def test_a_clip_is_not_sent_again_when_its_answer_is_lost(busy: tuple[str, list[int]], tmp_path: Path) -> None:
+    url, answers = busy
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"clip")
+    waits: list[float] = []
+
+    async def count() -> None:
+        async with AsyncClient(url) as other:
+            await other.count(clip, [])
+
+    answers += [503, 0, 0, 200]
+    with Client(url, sleep=waits.append) as client, pytest.raises(ServeError, match="look at the jobs"):
+        client.count(clip, [])
+    assert waits == [7.0]
+    with pytest.raises(ServeError, match="look at the jobs"):
+        asyncio.run(count())
+    assert answers == [200]
+
+
+def test_what_is_no_service_is_told(busy: tuple[str, list[int]]) -> None:
+    url, answers = busy
+    answers += [203, 520]
+    with Client(url) as client:
+        with pytest.raises(ServeError, match="something else"):
+            client.models()
+        with pytest.raises(RefusalError, match="answered 520"):
+            client.models()
+    with pytest.raises(ConfigError, match="is no address of a service"):
+        Client("http://[::1")
+    with pytest.raises(ConfigError, match="EDGE_APP_TOKEN") as refused:
+        Client(url, "sécret")
+    assert "cret" not in str(refused.value)
