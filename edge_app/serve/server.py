@@ -87,7 +87,7 @@ def _listening(host: str, port: int) -> socket.socket:
         raise ServeError(f"cannot listen on {host}:{port} ({why}); choose another --host or --port") from error
 
 
-class _Parser(httptools.HttpRequestParser):  # type: ignore[misc]
+class _Parser(httptools.HttpRequestParser):
     """Parser that reads a request to change the protocol as one of HTTP/1.1, with its body (RFC 9110, 7.8).
 
     httptools takes what follows the head for another protocol; so the head is read again without the wish.
@@ -97,11 +97,14 @@ class _Parser(httptools.HttpRequestParser):  # type: ignore[misc]
         super().__init__(protocol)
         self._protocol = protocol
 
-    def feed_data(self, data: bytes) -> None:
-        try:
-            super().feed_data(data)
-        except httptools.HttpParserUpgrade as wish:
-            self.feed_data(self._protocol.head_without_upgrade() + data[wish.args[0] :])
+    def feed_data(self, data: Any) -> None:
+        while True:
+            try:
+                return super().feed_data(data)
+            except httptools.HttpParserUpgrade as wish:
+                if not self._protocol.wishes_upgrade:  # CONNECT
+                    raise
+                data = self._protocol.head_without_upgrade() + data[wish.args[0] :]
 
 
 class _Protocol(HttpToolsProtocol):
@@ -113,7 +116,7 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.parser, self._upgrade = _Parser(self), False
+        self.parser, self.wishes_upgrade = _Parser(self), False
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         self._in_head, self._head, self._timer = True, 0, self.loop.call_later(self.head_s, self._give_up)
         self._stalled: asyncio.TimerHandle | None = None
@@ -155,15 +158,15 @@ class _Protocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def on_headers_complete(self) -> None:
-        self._upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
-        if self._upgrade:
+        self.wishes_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self.wishes_upgrade:
             return
         self._in_head = False
         self._timer.cancel()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        if self._upgrade:
+        if self.wishes_upgrade:
             return
         self._in_head, self._head = True, 0
         super().on_message_complete()
