@@ -19,12 +19,14 @@ SCOPES: Final = ("predict", "counts", "metrics")
 """What a token may allow: pictures (and the list of models), clips, and /metrics."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_LOCAL: Final = "127.0.0.1"
+"""Name of all clients where no tokens are used: any program of this machine may take any address of loopback."""
 _OWN_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Whoever asks. name: of its token, or its address where no tokens are used."""
+    """Whoever asks. name: of its token, or one for all where no tokens are used."""
 
     name: str
     scopes: frozenset[str]
@@ -49,14 +51,14 @@ class Access:
     tokens: Mapping[str, Client] | None = None
     origins: Collection[str] = field(default_factory=tuple)
 
-    def client(self, headers: Mapping[str, str], peer: str) -> Client:
-        """Return who sends a request. headers: by lower-case name. peer: address of the other side.
+    def client(self, headers: Mapping[str, str]) -> Client:
+        """Return who sends a request. headers: by lower-case name.
 
         Raises RefusalError: for a missing or unknown token, a foreign host or a foreign page.
         """
         if self.tokens is None:
             self._refuse_foreign(headers)
-            return Client(peer, frozenset(SCOPES))
+            return Client(_LOCAL, frozenset(SCOPES))
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token.strip():
             raise RefusalError(

@@ -9,14 +9,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse
+from fastapi.responses import StreamingResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -44,6 +45,7 @@ from edge_app.serve.metrics import KIND, Metrics
 from edge_app.serve.multipart import Part, is_multipart, parts_of
 from edge_app.serve.predictor import Found, Predictor, Wish
 from edge_app.serve.problems import RefusalError
+from edge_app.serve.results import open_result
 from edge_app.serve.uploads import Clips
 
 log = logging.getLogger(__name__)
@@ -95,6 +97,7 @@ def build_api(service: Service) -> FastAPI:
         summary="Pictures in, boxes of vehicles out.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would send others on to a foreign Host
         generate_unique_id_function=lambda route: route.name,
     )
     _add_page(api)
@@ -112,13 +115,26 @@ def build_api(service: Service) -> FastAPI:
     )
     if service.access.origins:
         api.add_middleware(
-            CORSMiddleware,
+            _Origins,
             allow_origins=list(service.access.origins),
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["authorization", "content-type"],
             expose_headers=["location", "retry-after"],
         )
     return api
+
+
+class _Origins(CORSMiddleware):
+    """CORS whose refusals are problems too."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        answer = super().preflight_response(request_headers)
+        if answer.status_code < HTTPStatus.BAD_REQUEST:
+            return answer
+        sentence = "a page may not ask this: start the service with its --origin, or ask as /docs says"
+        body, headers = problem_of(RefusalError(HTTPStatus.BAD_REQUEST, sentence))
+        kept = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        return Response(body, HTTPStatus.BAD_REQUEST, {**kept, **headers})
 
 
 def _add_page(api: FastAPI) -> None:
@@ -158,13 +174,10 @@ def _add_pictures(api: FastAPI, service: Service) -> None:
     ) -> Response:
         client = _client(request, "predict")
         kind = request.headers.get("content-type", "")
-        body = await _body(request, one, service.budget)
-        try:
+        async with _body(request, one, service.budget, client) as body:
             content = _first_file(body, kind) if is_multipart(kind) else bytes(body)
             wish = Wish(model, confidence, draw=format == "image")
             found = await _unless_gone(request, predictor.submit(client.name, content, wish))
-        finally:
-            service.budget.give_back(len(body))
         metrics.predicted(len(found.prediction.boxes))
         if found.jpeg is not None:
             return Response(found.jpeg, media_type="image/jpeg")
@@ -183,14 +196,11 @@ def _add_pictures(api: FastAPI, service: Service) -> None:
             raise RefusalError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a batch is a form: send the pictures as multipart/form-data"
             )
-        body = await _body(request, several, service.budget)
-        try:
+        async with _body(request, several, service.budget, client) as body:
             parts = [part for part in parts_of(body, kind, MOST_PICTURES) if part.file]
             if not parts:
                 raise RefusalError(HTTPStatus.BAD_REQUEST, "the form holds no file: send pictures as files")
             answers = await _each(request, service, client, parts, Wish(model, confidence))
-        finally:
-            service.budget.give_back(len(body))
         return Response(Batch(answers=answers).model_dump_json(exclude_none=True), media_type="application/json")
 
 
@@ -239,28 +249,28 @@ def _add_counts(api: FastAPI, clips: Clips) -> None:
         summary="The result, exactly as of `edge-app count --out`",
         responses={**PROBLEMS, 200: {"content": {"application/json": {}}}, 409: {"description": "It is not done."}},
     )
-    async def result(request: Request, job: str) -> FileResponse:
-        return FileResponse(_file(request, clips.jobs, job, RESULT), media_type="application/json")
+    async def result(request: Request, job: str) -> StreamingResponse:
+        return await _file(request, clips.jobs, job, RESULT, "application/json")
 
     @api.get(
         "/counts/{job}/annotated",
         summary="The annotated video, where it was asked for",
         responses={**PROBLEMS, 200: {"content": {"video/mp4": {"schema": BINARY}}}, 409: {"description": "Not done."}},
     )
-    async def annotated(request: Request, job: str) -> FileResponse:
-        return FileResponse(_file(request, clips.jobs, job, ANNOTATED), media_type="video/mp4")
+    async def annotated(request: Request, job: str) -> StreamingResponse:
+        return await _file(request, clips.jobs, job, ANNOTATED, "video/mp4")
 
 
-def _file(request: Request, jobs: Jobs, job: str, name: str) -> Path:
-    """Return a result of a job. Raises RefusalError: when there is none."""
+async def _file(request: Request, jobs: Jobs, job: str, name: str, kind: str) -> StreamingResponse:
+    """Answer with a result of a job. Raises RefusalError: when there is none."""
     found = jobs.get(job, _client(request, "counts").name)
     if found.state != "done":
         why = found.problem or f"it is {found.state}: ask again later"
         raise RefusalError(HTTPStatus.CONFLICT, f"the job has no result, {why}")
-    path = jobs.folder(job) / name
-    if not path.is_file():
+    if name == ANNOTATED and not found.wanted.annotate:
         raise RefusalError(HTTPStatus.NOT_FOUND, "no annotated video was asked for: send the clip with annotate=true")
-    return path
+    opened = await asyncio.to_thread(open_result, jobs.folder(job) / name, request.headers.get("range"))
+    return StreamingResponse(opened.pieces(), opened.status, opened.headers, kind)
 
 
 def _add_state(api: FastAPI, service: Service) -> None:
@@ -299,8 +309,10 @@ def _client(request: Request, scope: str) -> Client:
     return client
 
 
-async def _body(request: Request, limits: BodyLimits, budget: Budget) -> bytearray:
-    return await in_memory(request.stream(), limits, request.headers.get("content-length"), budget)
+def _body(
+    request: Request, limits: BodyLimits, budget: Budget, client: Client
+) -> AbstractAsyncContextManager[bytearray]:
+    return in_memory(request.stream(), limits, request.headers.get("content-length"), budget, client.name)
 
 
 def _first_file(body: bytearray, kind: str) -> bytes:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from edge_app.serve.problems import RefusalError
 
 _PAUSE_S = 10.0
 """Longest silence in the middle of a body."""
+_OWN_S = 3.0
+"""Time for which a body keeps its room whatever others need: 80 MB at 200 Mbit/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +25,60 @@ class BodyLimits:
     seconds: float
 
 
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A body in memory. client: its sender. since: when it began, s. comes: more may arrive. lost: it gave way."""
+
+    client: str
+    since: float
+    body: bytearray = field(default_factory=bytearray)
+    comes: bool = True
+    lost: bool = False
+
+
 class Budget:
-    """Bytes that all bodies in memory may have together."""
+    """Bytes that all bodies in memory may have together; one client may have half of them.
 
-    def __init__(self, total: int) -> None:
-        self._left = total
+    A body that has been arriving for longer than `_OWN_S` gives way when others need its room: the one with the
+    largest product of bytes and time. clock: s, never steps.
+    """
 
-    def take(self, size: int) -> None:
-        """Take so many bytes. Raises RefusalError: when they are not left."""
-        if size > self._left:
-            raise RefusalError(
-                HTTPStatus.SERVICE_UNAVAILABLE, "too many pictures are being sent at once: send this one again", 2
-            )
-        self._left -= size
+    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._total, self._clock = total, clock
+        self._held: list[_Held] = []
 
-    def give_back(self, size: int) -> None:
-        """Return bytes that were taken."""
-        self._left += size
+    def begin(self, client: str) -> _Held:
+        """Return a place for a body; `end` gives its room back."""
+        self._held.append(_Held(client, self._clock()))
+        return self._held[-1]
+
+    def end(self, held: _Held) -> None:
+        """Give back the room of a body."""
+        self._held.remove(held)
+
+    def add(self, held: _Held, piece: bytes) -> None:
+        """Add a piece to a body. Raises RefusalError: when there is no room, or the body had to give way."""
+        if held.lost:
+            raise _no_room()
+        mine = [one for one in self._held if one.client == held.client]
+        self._make_room(held, mine, self._total // 2 - len(piece))
+        self._make_room(held, self._held, self._total - len(piece))
+        held.body += piece
+
+    def _make_room(self, asking: _Held, among: list[_Held], most: int) -> None:
+        now = self._clock()
+        while sum(len(one.body) for one in among) > most:
+            slow = [one for one in among if one.comes and one.body and now - one.since > _OWN_S]
+            largest = max(slow, key=lambda one: len(one.body) * (now - one.since), default=asking)
+            if largest is asking:
+                raise _no_room()
+            largest.lost = True
+            largest.body = bytearray()  # now, and not when its sender goes on
+
+
+def _no_room() -> RefusalError:
+    sentence = "too many pictures are being sent at once: send this one again"
+    return RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, sentence, 2)
 
 
 async def timed(stream: AsyncIterator[bytes], limits: BodyLimits, announced: str | None) -> AsyncIterator[bytes]:
@@ -64,22 +104,24 @@ async def timed(stream: AsyncIterator[bytes], limits: BodyLimits, announced: str
         yield piece
 
 
+@asynccontextmanager
 async def in_memory(
-    stream: AsyncIterator[bytes], limits: BodyLimits, announced: str | None, budget: Budget
-) -> bytearray:
-    """Return a whole body; the caller gives its length back to the budget when it is done with it.
+    stream: AsyncIterator[bytes], limits: BodyLimits, announced: str | None, budget: Budget, client: str
+) -> AsyncIterator[bytearray]:
+    """Give a whole body within the context; it has its room of the budget until then. client: its sender.
 
     Raises RefusalError: as `timed`, and when the budget is spent.
     """
-    body = bytearray()
+    held = budget.begin(client)
     try:
         async for piece in timed(stream, limits, announced):
-            budget.take(len(piece))
-            body += piece
-    except BaseException:
-        budget.give_back(len(body))
-        raise
-    return body
+            budget.add(held, piece)
+        if held.lost:
+            raise _no_room()
+        held.comes = False
+        yield held.body
+    finally:
+        budget.end(held)
 
 
 def _too_long(limits: BodyLimits) -> RefusalError:

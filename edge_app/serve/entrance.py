@@ -79,8 +79,7 @@ class Entrance:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if scope["path"] not in OPEN:
             try:
-                peer = scope["client"][0] if scope.get("client") else "local"
-                scope.setdefault("state", {})["client"] = self._access.client(headers, peer)
+                scope.setdefault("state", {})["client"] = self._access.client(headers)
             except RefusalError as refused:
                 await _send_problem(send, refused)
                 return

@@ -14,6 +14,7 @@ import socket
 import threading
 from typing import Any, ClassVar, Final
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -86,6 +87,26 @@ def _listening(host: str, port: int) -> socket.socket:
         raise ServeError(f"cannot listen on {host}:{port} ({why}); choose another --host or --port") from error
 
 
+class _Parser(httptools.HttpRequestParser):
+    """Parser that reads a request to change the protocol as one of HTTP/1.1, with its body (RFC 9110, 7.8).
+
+    httptools takes what follows the head for another protocol; so the head is read again without the wish.
+    """
+
+    def __init__(self, protocol: _Protocol) -> None:
+        super().__init__(protocol)
+        self._protocol = protocol
+
+    def feed_data(self, data: Any) -> None:
+        while True:
+            try:
+                return super().feed_data(data)
+            except httptools.HttpParserUpgrade as wish:
+                if not self._protocol.wishes_upgrade:  # CONNECT
+                    raise
+                data = self._protocol.head_without_upgrade() + data[wish.args[0] :]
+
+
 class _Protocol(HttpToolsProtocol):
     """One connection. open: all of the server, the oldest first."""
 
@@ -95,6 +116,8 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.parser, self.wishes_upgrade = _Parser(self), False
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         self._in_head, self._head, self._timer = True, 0, self.loop.call_later(self.head_s, self._give_up)
         self._stalled: asyncio.TimerHandle | None = None
         if len(self.open) >= self.most:
@@ -127,12 +150,24 @@ class _Protocol(HttpToolsProtocol):
         self._head = 0
         super().on_body(body)
 
+    def head_without_upgrade(self) -> bytes:
+        """Return the head that was read, without Upgrade."""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
     def on_headers_complete(self) -> None:
+        self.wishes_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self.wishes_upgrade:
+            return
         self._in_head = False
         self._timer.cancel()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        if self.wishes_upgrade:
+            return
         self._in_head, self._head = True, 0
         super().on_message_complete()
 

@@ -69,6 +69,15 @@ def test_a_foreign_page_is_refused_unless_it_is_on_the_list(open_service: Servin
     assert "access-control-allow-origin" not in http.get("/health", headers={"origin": "https://evil.example"}).headers
 
 
+def test_a_refused_preflight_is_told_and_no_address_redirects(open_service: Serving) -> None:
+    asked = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+    refused = open_service.http.options("/predict", headers=asked)
+    assert (refused.status_code, refused.headers["content-type"]) == (400, "application/problem+json")
+    assert "--origin" in refused.json()["detail"]
+    assert "access-control-allow-origin" not in refused.headers
+    assert open_service.http.get("/models/").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

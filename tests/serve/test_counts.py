@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -24,6 +25,7 @@ from edge_app.serve.clips import clip_kind
 from edge_app.serve.jobs import ANNOTATED, CLIP, RESULT, Job, Jobs, Wanted
 from edge_app.serve.leash import ClipLimits
 from edge_app.serve.problems import RefusalError
+from edge_app.serve.results import open_result
 from tests.support.paths import ROOT
 from tests.support.preview_cases import wait_for
 from tests.support.serving import Serving, serving
@@ -288,6 +290,42 @@ def test_a_jobs_address_names_its_instance(clip: Path, tmp_path: Path) -> None:
         assert refused.json()["detail"].startswith('this job is on the instance "a", and "b" was asked')
         assert one.http.delete(address).status_code == 204
         assert one.http.get(address).json()["detail"].startswith("there is no such job")
+
+
+@pytest.mark.parametrize(
+    ("asked", "got"),
+    [
+        (None, b"0123456789"),
+        ("bytes=2-4", b"234"),
+        ("bytes=7-", b"789"),
+        ("bytes=-3", b"789"),
+        ("bytes=8-99", b"89"),
+        ("bytes=4-2", b"0123456789"),
+        ("bytes=0-1,3-4", b"0123456789"),
+        ("metres=1-2", b"0123456789"),
+    ],
+)
+def test_a_result_is_sent_though_it_is_removed_meanwhile(tmp_path: Path, asked: str | None, got: bytes) -> None:
+    path = tmp_path / RESULT
+    path.write_bytes(b"0123456789")
+    opened = open_result(path, asked)
+    path.unlink()
+
+    async def sent() -> bytes:
+        return b"".join([piece async for piece in opened.pieces()])
+
+    assert asyncio.run(sent()) == got
+    assert opened.headers["content-length"] == str(len(got))
+    assert ("content-range" in opened.headers) == (len(got) < 10)
+    with pytest.raises(RefusalError, match="removed meanwhile"):
+        open_result(path, asked)
+
+
+def test_a_range_behind_the_end_is_told(tmp_path: Path) -> None:
+    (tmp_path / RESULT).write_bytes(b"0123456789")
+    with pytest.raises(RefusalError, match="10 bytes") as refused:
+        open_result(tmp_path / RESULT, "bytes=10-")
+    assert refused.value.status == 416
 
 
 def test_no_client_keeps_more_than_a_hundred_results(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import pytest
 
+from edge_app.serve.bodies import Budget
+from edge_app.serve.problems import RefusalError
 from tests.support.pictures import encoded, street_picture
 from tests.support.serving import Serving, serving
 
@@ -19,7 +21,7 @@ JPEG = encoded(street_picture(60))
 @pytest.fixture(scope="module")
 def service() -> Iterator[Serving]:
     """Return a service with short limits. Three seconds are ample for an honest request on a busy machine."""
-    with serving(connections=20, head_s=3.0, body_s=3.0, most_bytes=2_000_000, budget=3_000_000) as running:
+    with serving(connections=20, head_s=3.0, body_s=3.0, most_bytes=2_000_000, budget=6_000_000) as running:
         yield running
 
 
@@ -101,12 +103,9 @@ def test_an_endless_body_is_closed(service: Serving) -> None:
 @pytest.mark.parametrize("begun", [b"0\r\n", b"0\r\na: ", b"5;e="])
 def test_what_is_no_body_behind_a_head_is_closed_when_it_does_not_end(service: Serving, begun: bytes) -> None:
     chunked = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-    piece, sent = (b"a: b\r\n" if begun.endswith(b"\n") else b"vvvvvv") * 5_000, 0
-    with connection(service, chunked + begun) as made, suppress(ConnectionError):
-        while sent < 60_000_000:
-            made.sendall(piece)
-            sent += len(piece)
-    assert sent < 20_000_000, "what the kernel's buffers hold, and no more"
+    piece = (b"a: b\r\n" if begun.endswith(b"\n") else b"vvvvvv") * 5_000
+    with connection(service, chunked + begun) as made, pytest.raises(ConnectionError):
+        send_for_ever(made, piece)
     assert answered(service)
 
 
@@ -136,6 +135,36 @@ def test_bodies_that_come_slowly_share_one_budget(service: Serving) -> None:
         pass
 
 
+@pytest.mark.parametrize("wish", [b"Upgrade\r\nUpgrade: h2c", b"Upgrade, HTTP2-Settings\r\nUpgrade: h2c"])
+def test_a_wish_for_another_protocol_is_ignored_and_the_body_read(service: Serving, wish: bytes) -> None:
+    asked = head(len(JPEG)).replace(b"\r\n\r\n", b"\r\nConnection: " + wish + b"\r\n\r\n")
+    last = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with connection(service, asked + JPEG[:500]) as made:
+        made.sendall(JPEG[500:] + last)
+        got = everything(made)
+    assert got.count(b"HTTP/1.1 200 ") == 2
+    assert b'"boxes"' in got
+
+
+def test_a_large_body_that_comes_slowly_gives_way_after_a_while() -> None:
+    now = 0.0
+    budget = Budget(100, clock=lambda: now)
+    slow = budget.begin("a")
+    budget.add(slow, bytes(50))
+    with pytest.raises(RefusalError, match="at once"):
+        budget.add(budget.begin("a"), bytes(1))  # half is the most for one client
+    other, new = budget.begin("b"), budget.begin("c")
+    budget.add(other, bytes(45))
+    with pytest.raises(RefusalError, match="at once"):
+        budget.add(new, bytes(10))
+    now = 5.0
+    budget.add(new, bytes(10))
+    assert (len(slow.body), len(other.body), len(new.body)) == (0, 45, 10)
+    with pytest.raises(RefusalError, match="at once"):
+        budget.add(slow, bytes(1))
+    budget.add(budget.begin("c"), bytes(40))
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -145,6 +174,8 @@ def test_bodies_that_come_slowly_share_one_budget(service: Serving) -> None:
         b"BREW / HTTP/1.1\r\n\r\n",
         b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
         b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: a\r\n\r\n" * 2_000,
         b"GET /models HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
         b"GET /models HTTP/1.1\r\nAuthorization: \xff\xfe\r\nHost: \xe4\r\n\r\n",
     ],
