@@ -135,7 +135,7 @@ def test_a_change_of_the_file_holds_at_once(tmp_path: Path, caplog: pytest.LogCa
         found = []
         for token in (first, second):
             try:
-                access.client({"authorization": f"Bearer {token}"}, "192.0.2.1")
+                access.client({"authorization": f"Bearer {token}"})
             except RefusalError:
                 found.append(False)
             else:
