@@ -1,4 +1,4 @@
-"""Listen and speak HTTP/1.1 within limits. The only file that imports uvicorn.
+"""Listen and speak HTTP/1.1 within limits. The only file that imports uvicorn and httptools.
 
 uvicorn alone waits for ever for the head of a request, reads an endless body behind a refusal, and takes as many
 connections as come. Here a connection is closed when its head takes too long or is too long, when its body goes on
