@@ -17,6 +17,8 @@ from edge_app.records import DIRECTIONS
 from tests.support.metrics_cases import PROMTOOL, Rig, Series, rig
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.servers  # Prometheus judges minutes of every fault
+
 __all__ = ["rig"]  # a fixture
 
 FOLDER = ROOT / "deploy" / "prometheus"
