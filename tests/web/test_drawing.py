@@ -133,7 +133,7 @@ def test_a_drawing_is_undone_moved_turned_and_not_lost(open_page: Callable[..., 
         page.save()
         browser.run("location.reload()")
         browser.wait_for("document.querySelector('.shape.line .id')?.textContent.includes('hafen-strasse (stays')")
-        assert browser.run("document.getElementById('save').disabled")
+        browser.wait_for("document.getElementById('save')?.disabled")
     (line,) = load(tmp_path / "edge-app.toml").lines
     assert (line.id, line.road, line.left_to_right) == ("hafen-strasse", "Hafen Straße", "to the port")
     assert (*line.start, *line.end) == pytest.approx((0.5, 0.95, 0.5, 0.55), abs=0.01)
