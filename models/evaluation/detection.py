@@ -165,9 +165,14 @@ def precisions(model: Path, shown: Sequence[Picture]) -> Mapping[str, ClassResul
 
     Raises BuildError or DetectorError: when a picture or the model cannot be used.
     """
+    return coco.evaluate(observed(model, shown))
+
+
+def observed(model: Path, shown: Sequence[Picture]) -> list[Observation]:
+    """Return what one model sees in each picture, computed on one thread. Raises: see precisions."""
     found = open_detector(model, DetectorConfig(), threads=1)
     try:
-        return coco.evaluate(observe([found], shown)[0])
+        return observe([found], shown)[0]
     finally:
         found.close()
 

@@ -11,13 +11,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.config.model import DetectorConfig
 from models.data import splits
 from models.evaluation import coco, curves, labelled
 from models.evaluation.coco import ClassResult
-from models.evaluation.detection import ALL_SIZES
+from models.evaluation.detection import ALL_SIZES, observed
 from models.evaluation.labelled import Picture
-from models.evaluation.observations import Observation, observe, open_detector
+from models.evaluation.observations import Observation
 from models.folds.description import Slice
 
 
@@ -42,11 +41,7 @@ def judge(
     Raises BuildError or DetectorError: when a picture or the model cannot be used.
     """
     shown = labelled.from_shards(list(folders), splits.Split((), (), tuple(sorted(cameras))))
-    found = open_detector(model, DetectorConfig(), threads=1)
-    try:
-        observations = observe([found], shown)[0]
-    finally:
-        found.close()
+    observations = observed(model, shown)
     classes = coco.evaluate(observations)
     chosen = {name: _chosen(one, shown, observations) for name, one in slices.items()}
     whole = {label: Figure(one.n, one.ap50) for label, one in classes.items() if one.n}
