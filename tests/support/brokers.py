@@ -59,6 +59,8 @@ class Mosquitto:
         lines = ("user root", "log_type all", f"listener {self.port} {HOST}", *(settings or ("allow_anonymous true",)))
         if config is None:
             self._config.write_text("\n".join(lines) + "\n")
+        # A listener for WebSockets opens after the others.
+        self._ports = {self.port} | {int(line.split()[1]) for line in settings if line.startswith("listener ")}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -70,7 +72,9 @@ class Mosquitto:
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self._log.read_text()
-        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 1):
+        with contextlib.suppress(OSError):
+            for port in self._ports:
+                socket.create_connection((HOST, port), 1).close()
             return True
         time.sleep(0.01)
         return False
