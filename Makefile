@@ -4,6 +4,8 @@
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 export PYTHON
+# Where bytecode is not kept, every program that a test starts compiles the project anew: two minutes of the tests.
+unexport PYTHONDONTWRITEBYTECODE
 # Debian keeps mosquitto in /usr/sbin, which a plain user does not have in PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 
@@ -23,11 +25,11 @@ demo: ## the main job: a rendered street, detected, counted, published over MQTT
 	@.venv/bin/edge-app demo $(DEMO_ARGS)
 
 test: lint ## ruff, mypy and the tests, some against real programs that apt brings
-	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not servers" $(NOT_HERE))
+	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not servers and not long" $(NOT_HERE))
 
-test-servers: ## tests of the detector as a service, trials that kill brokers, other passes through pages in a browser
+test-servers: ## tests of the detector as a service, with other servers, with more passes in a browser, and the long ones
 	@sh deploy/prepare.sh test
-	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m servers)
+	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "servers or long")
 
 lint: ## ruff, mypy and the layers of the packages
 	@sh deploy/prepare.sh test

@@ -94,6 +94,7 @@ def test_the_night_is_dark_and_not_blind(monitor: ViewMonitor) -> None:
     assert flags <= {"dark"}
 
 
+@pytest.mark.long
 def test_a_slow_dusk_to_black_is_no_cover() -> None:
     monitor, noise = ViewMonitor(), np.random.default_rng(1).normal(4, 2, (360, 640, 3)).astype(np.float32)
 
@@ -122,6 +123,7 @@ def test_a_fault_of_two_seconds_is_not_flagged(monitor: ViewMonitor, alteration:
     ]
 
 
+@pytest.mark.long
 def test_a_view_that_stays_moved_is_not_learnt(monitor: ViewMonitor) -> None:
     assert states_of(monitor, LEARN_S, 300, view_trial.moved(0.06, 0))[-1].flags == {"moved"}
 

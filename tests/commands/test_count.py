@@ -21,6 +21,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return record_street(tmp_path_factory.mktemp("video") / "street.mp4")
 
 
+@pytest.mark.long
 def test_recordings_in_a_row_with_a_time_of_day_as_json_and_csv(street: Path, tmp_path: Path) -> None:
     out, bins, config = tmp_path / "result.json", tmp_path / "bins.csv", tmp_path / "config.toml"
     config.write_text("[source]\nfps_limit = 7.5\n")

@@ -20,6 +20,8 @@ from models.data.formats import yolo
 from models.data.problems import Problems
 from tests.support.pictures import encoded, street_picture
 
+pytestmark = pytest.mark.long
+
 CONFIDENCE = "0.15"
 
 

@@ -104,6 +104,7 @@ class TestLineCounter:
         assert sum(steps) == clear[-1] - (walk[0] >= 100)
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_number_of_vehicles() -> None:
     """5,000 vehicles, 25 at a time: after the last no more is stored than after the first 2,500."""
     sensor, line, tracker = Sensor(fps=10), Line("l", (0, 0.5), (1, 0.5)), Tracker()

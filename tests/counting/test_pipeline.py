@@ -158,6 +158,7 @@ def counted(line: Line, clip: str, first: float = inf) -> list[tuple[int, Crossi
     return found
 
 
+@pytest.mark.long
 @needs("clips")
 @needs("truth")
 @pytest.mark.skipif(not default_model().exists(), reason=f"no {default_model().name}: build it, see models/")

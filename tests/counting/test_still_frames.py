@@ -263,6 +263,7 @@ def test_doubtful_tracks_take_no_numbers() -> None:
     assert numbers == [{1}, {1}]
 
 
+@pytest.mark.long
 @needs("clips")
 def test_a_real_clip_gives_the_same_crossings_with_and_without_motion() -> None:
     """A car park with four cars and an exposure that follows them: a part of it is still."""

@@ -104,6 +104,7 @@ def test_an_exchanged_model_file_does_not_fit_its_record(tmp_path: Path) -> None
         load(path)
 
 
+@pytest.mark.long
 def test_count_and_bench_accept_a_candidate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, clip = write_model(tmp_path, candidate_manifest()), write_video(tmp_path / "short.mp4", range(10))
     count = cli._parser().parse_args(["count", str(clip), "--model", str(model), "--out", str(tmp_path / "out.json")])

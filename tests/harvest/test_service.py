@@ -148,6 +148,7 @@ def call(*arguments: str | Path, stop: threading.Event | None = None) -> int:
     return int(parsed.main(parsed, stop or threading.Event()))
 
 
+@pytest.mark.long
 def test_the_command_keeps_the_same_frames_of_a_recording_each_time(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +168,7 @@ def test_the_command_keeps_the_same_frames_of_a_recording_each_time(
     assert len((tmp_path / "one").glob("*/harvest.jsonl").__next__().read_text().splitlines()) == len(one)
 
 
+@pytest.mark.long
 def test_the_command_takes_masks_and_quota_from_a_configuration(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

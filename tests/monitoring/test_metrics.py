@@ -61,6 +61,7 @@ def answers(port: int) -> bool:
     return False
 
 
+@pytest.mark.long
 @needs_mosquitto
 @pytest.mark.timeout(240)
 def test_a_running_service_is_scraped(program: Program, tmp_path: Path) -> None:

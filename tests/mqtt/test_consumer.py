@@ -75,6 +75,7 @@ def drive(publisher: Publisher, until: Callable[[], object]) -> None:
     eventually(turn, 60.0)
 
 
+@pytest.mark.long
 @needs_mosquitto
 @pytest.mark.timeout(180)
 def test_it_has_every_interval_once_however_broker_and_consumer_are_killed(state: State, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def command(identifier: str) -> Message:
     return Message(f"{DEVICE.prefix}/commands/resend", json.dumps(document).encode(), 1)
 
 
+@pytest.mark.long
 @needs_mosquitto
 @pytest.mark.timeout(120)
 def test_a_device_that_is_killed_answers_every_command_after_its_restart(state: State, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from edge_app.offline.benchmark import crowd, record_street
 from edge_app.sources import open_source
 from tests.support.videos import write_video
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -158,6 +158,7 @@ def test_a_later_viewer_gets_a_key_frame_at_once(running: Running) -> None:
             assert 5 in kinds, f"no key frame, only {kinds}"
 
 
+@pytest.mark.long
 @needs_gstreamer
 def test_a_frozen_viewer_changes_nothing_for_counting_and_for_others(running: Running) -> None:
     def seconds_for_two_of_the_street(within: float) -> float:

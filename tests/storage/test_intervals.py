@@ -293,6 +293,7 @@ changes = st.tuples(
 )
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=60)
 @given(st.lists(changes, min_size=50, max_size=50), st.sampled_from([0.5, 0.9]))
 def test_every_vehicle_is_in_an_interval_that_contains_its_time_over_50_changes(

@@ -19,6 +19,8 @@ from models.cycle.step import Command
 from tests.support.cycle_cases import HEAD, REST, SET, SETS, Scripted, city
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.long
+
 
 def test_pictures_are_really_imported_and_split(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = city(tmp_path)

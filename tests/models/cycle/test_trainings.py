@@ -19,6 +19,8 @@ from models.training.options import parser
 from models.training.weights import save
 from tests.support.cycle_cases import HEAD, REST, SETS, Scripted, city
 
+pytestmark = pytest.mark.long
+
 TRAINING = REST.replace("[training]\n", '[training]\nmlflow = "mlflow.sqlite"\n')
 OPTIONAL = """[search]
 trials = 3

@@ -19,6 +19,8 @@ from tests.support.labelling_cases import HERE, THERE, City, Opened, run
 from tests.support.paths import ARTEFACTS
 from tests.support.street_sets import doubtful_street
 
+pytestmark = pytest.mark.long
+
 MODEL = ARTEFACTS / "ssdlite_mobilenet_v2_512x288.tflite"
 FORMS = ("cvat", "labelstudio")
 

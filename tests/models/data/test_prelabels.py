@@ -22,6 +22,8 @@ from tests.support.annotated import encoded
 from tests.support.paths import ARTEFACTS
 from tests.support.street_sets import frames
 
+pytestmark = pytest.mark.long
+
 MODEL = ARTEFACTS / "ssdlite_mobilenet_v2_512x288.tflite"
 OURS = ["--origin", "the tests", "--licence", "MIT", "--camera", "one"]
 

@@ -16,6 +16,8 @@ from tests.support.paths import ARTEFACTS, ROOT
 from tests.support.shared import SHARED, needs
 from tests.support.street_sets import doubtful_street
 
+pytestmark = pytest.mark.long
+
 MODEL = ARTEFACTS / "ssdlite_mobilenet_v2_512x288.tflite"
 PUBLISHED = ARTEFACTS / "published" / "coco_640x384.tflite"
 """Riders are persons, which our own training no longer teaches."""

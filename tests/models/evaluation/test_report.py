@@ -27,6 +27,8 @@ from tests.support.paths import ARTEFACTS
 from tests.support.registry_cases import folds_json
 from tests.support.rendered_road import Road, render, save
 
+pytestmark = pytest.mark.long
+
 MODEL, OTHER = ARTEFACTS / "ssdlite_mobilenet_v2_512x288.tflite", ARTEFACTS / "ssdlite_mobilenet_v2_300x300.tflite"
 needs_models = pytest.mark.skipif(
     not (MODEL.exists() and OTHER.exists()), reason="the detector files of models/artefacts are missing"

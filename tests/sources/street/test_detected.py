@@ -27,6 +27,7 @@ def detector() -> TfliteDetector:
     return TfliteDetector(MODEL, threads=1, score=0.35)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flow", [(30.0, 0.0), (0.0, 30.0)], ids=["near lane", "far lane"])
 @pytest.mark.parametrize("light", ["day", "dusk"])
 def test_every_class_is_detected_near_the_line(light: Literal["day", "dusk"], flow: tuple[float, float]) -> None:
