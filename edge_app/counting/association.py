@@ -21,6 +21,7 @@ _BACK: Final = 0.15
 """Distance, box sizes, by which a moving vehicle may fall back from its last detection; further is another vehicle."""
 MOVING: Final = 0.5
 """Speed, box sizes/s, from which a vehicle has a direction."""
+_NONE: Final = np.empty(0, np.intp)
 _SIZE_COST, _CLASS_COST, _UNCONFIRMED_COST = 0.4, 0.2, 0.2
 """Costs of a pair beside its distance: per unit of log size ratio, of another class, and of an unconfirmed track."""
 
@@ -34,43 +35,47 @@ def associate(
     radius: float,
     max_radius: float,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return pairs of rows of tracks and rows of detections: nearest first, each used once.
+    """Return pairs of rows of tracks and rows of detections, each used once: the cheapest pairs there are.
 
     tracks, found: the rows that may be paired. radius, max_radius: longest distance, box sizes, to a track whose speed
     is well known, and to any.
     """
     if not len(found) or not len(tracks):
-        return np.empty(0, np.intp), np.empty(0, np.intp)
+        return _NONE, _NONE
     centres, sides = boxes.centres(detections.boxes[found]), boxes.sides(detections.boxes[found])
-    own = table.size[tracks]
+    own, doubt = table.size[tracks], 2 * np.sqrt(table.variance[tracks, 0])
     larger = np.maximum(own[:, None], sides[None])
     shift = (centres[None] - table.position[tracks][:, None]) / larger
     distance = np.hypot(shift[..., 0], shift[..., 1])
-    ratios = np.abs(np.log(sides[None] / own[:, None]))
-    ratio = np.maximum(ratios[..., 0], ratios[..., 1])
     # A track undetected for a while may be further off; a new one has no known speed yet.
-    reach = radius + 2 * np.sqrt(table.variance[tracks, 0])
-    near = distance <= np.minimum(reach, max_radius)[:, None]
-    fits = near & (ratio <= _LARGEST_RATIO) & ~_jumps_back(table, tracks, centres, larger)
-    rows, columns = np.divmod(np.flatnonzero(fits), len(found))  # a third of what nonzero() takes in two dimensions
+    near = (distance <= np.minimum(radius + doubt, max_radius)[:, None]).ravel().nonzero()[0]
+    rows, columns = near // len(found), near % len(found)
+    ratios = np.abs(np.log(sides[columns] / own[rows]))
+    ratio = np.maximum(ratios[:, 0], ratios[:, 1])
+    back = _jumps_back(table, tracks[rows], centres[columns], larger.reshape(-1, 2)[near], doubt[rows])
+    fits = ((ratio <= _LARGEST_RATIO) & ~back).nonzero()[0]
+    rows, columns = rows[fits], columns[fits]
+    if len({*rows.tolist()}) == len(fits) == len({*columns.tolist()}):  # each has one alone, as nearly always
+        return tracks[rows], found[columns]
     votes = table.votes[tracks]
     share = votes[rows, detections.classes[found[columns]]] / votes.sum(axis=1)[rows]
-    cost = distance[rows, columns] + _SIZE_COST * ratio[rows, columns] + _CLASS_COST * (1 - share)
+    cost = distance.ravel()[near[fits]] + _SIZE_COST * ratio[fits] + _CLASS_COST * (1 - share)
     order = np.argsort(cost + _UNCONFIRMED_COST * ~table.confirmed[tracks[rows]], kind="stable")
     pairs = greedy(rows[order].tolist(), columns[order].tolist())
     return tracks[pairs[0]], found[pairs[1]]
 
 
 def _jumps_back(
-    table: TrackTable, tracks: NDArray[np.intp], centres: FloatArray, scale: FloatArray
+    table: TrackTable, tracks: NDArray[np.intp], centres: FloatArray, scale: FloatArray, doubt: FloatArray
 ) -> NDArray[np.bool_]:
-    """Return bool (tracks, detections), True where the pair would mean that a moving vehicle jumped backwards."""
+    """Return bool (N,), True for each pair that would mean that a moving vehicle jumped backwards.
+
+    tracks, centres, scale: of the pairs. doubt: box sizes by which the place may be off.
+    """
     velocity = table.velocity[tracks] / table.size[tracks]
-    speed = np.hypot(velocity[:, 0], velocity[:, 1])[:, None]
-    shift = (centres[None] - table.last_position[tracks][:, None]) / scale
-    forward = shift[..., 0] * velocity[:, :1] + shift[..., 1] * velocity[:, 1:]
-    back = _BACK + 2 * np.sqrt(table.variance[tracks, 0])[:, None]  # more where its place is uncertain
-    jumps_back: NDArray[np.bool_] = (speed > MOVING) & (forward < -back * speed)
+    speed = boxes.lengths(velocity)
+    forward = (centres - table.last_position[tracks]) / scale * velocity
+    jumps_back: NDArray[np.bool_] = (speed > MOVING) & (forward[:, 0] + forward[:, 1] < -(_BACK + doubt) * speed)
     return jumps_back
 
 
