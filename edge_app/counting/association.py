@@ -6,17 +6,19 @@ yet. The cheapest pair of all is taken first.
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.counting import boxes
 from edge_app.counting.track_table import TrackTable
-from edge_app.records import Detections, FloatArray
+from edge_app.records import Detections
 
-_LARGEST_RATIO: Final = np.float32(np.log(2.5))
-"""Logarithm of the largest change of width or height from one frame to the next."""
+_LARGEST_RATIO: Final = 2.5
+"""Largest change of width or height from one frame to the next."""
 _BACK: Final = 0.15
 """Distance, box sizes, by which a moving vehicle may fall back from its last detection; further is another vehicle."""
 MOVING: Final = 0.5
@@ -44,39 +46,46 @@ def associate(
         return _NONE, _NONE
     centres, sides = boxes.centres(detections.boxes[found]), boxes.sides(detections.boxes[found])
     own, doubt = table.size[tracks], 2 * np.sqrt(table.variance[tracks, 0])
-    larger = np.maximum(own[:, None], sides[None])
-    shift = (centres[None] - table.position[tracks][:, None]) / larger
+    shift = (centres[None] - table.position[tracks][:, None]) / np.maximum(own[:, None], sides[None])
     distance = np.hypot(shift[..., 0], shift[..., 1])
     # A track undetected for a while may be further off; a new one has no known speed yet.
     near = (distance <= np.minimum(radius + doubt, max_radius)[:, None]).ravel().nonzero()[0]
-    rows, columns = near // len(found), near % len(found)
-    ratios = np.abs(np.log(sides[columns] / own[rows]))
-    ratio = np.maximum(ratios[:, 0], ratios[:, 1])
-    back = _jumps_back(table, tracks[rows], centres[columns], larger.reshape(-1, 2)[near], doubt[rows])
-    fits = ((ratio <= _LARGEST_RATIO) & ~back).nonzero()[0]
-    rows, columns = rows[fits], columns[fits]
-    if len({*rows.tolist()}) == len(fits) == len({*columns.tolist()}):  # each has one alone, as nearly always
-        return tracks[rows], found[columns]
-    votes = table.votes[tracks]
-    share = votes[rows, detections.classes[found[columns]]] / votes.sum(axis=1)[rows]
-    cost = distance.ravel()[near[fits]] + _SIZE_COST * ratio[fits] + _CLASS_COST * (1 - share)
-    order = np.argsort(cost + _UNCONFIRMED_COST * ~table.confirmed[tracks[rows]], kind="stable")
-    pairs = greedy(rows[order].tolist(), columns[order].tolist())
-    return tracks[pairs[0]], found[pairs[1]]
+    known = (array.tolist() for array in (own, table.last_position[tracks], table.velocity[tracks], doubt))
+    before, now = list(map(_Before, *known)), list(zip(centres.tolist(), sides.tolist(), strict=True))
+    pairs = [divmod(pair, len(found)) for pair in near.tolist()]
+    pairs = [(row, column) for row, column in pairs if before[row].may_be(*now[column])]
+    rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
+    if len({*rows}) < len(pairs) or len({*columns}) < len(pairs):  # seldom: nearly always each has one alone
+        cost = distance[rows, columns] + _SIZE_COST * np.abs(np.log(sides[columns] / own[rows])).max(axis=1)
+        votes = table.votes[tracks]
+        share = votes[rows, detections.classes[found[columns]]] / votes.sum(axis=1)[rows]
+        cost = cost + _CLASS_COST * (1 - share) + _UNCONFIRMED_COST * ~table.confirmed[tracks[rows]]
+        order = np.argsort(cost, kind="stable").tolist()
+        rows, columns = greedy([rows[i] for i in order], [columns[i] for i in order])
+    return tracks[rows], found[columns]
 
 
-def _jumps_back(
-    table: TrackTable, tracks: NDArray[np.intp], centres: FloatArray, scale: FloatArray, doubt: FloatArray
-) -> NDArray[np.bool_]:
-    """Return bool (N,), True for each pair that would mean that a moving vehicle jumped backwards.
+class _Before(NamedTuple):
+    """A track as it was last detected. size: px, last_position: px, velocity: px/s; doubt: of its place, box sizes."""
 
-    tracks, centres, scale: of the pairs. doubt: box sizes by which the place may be off.
-    """
-    velocity = table.velocity[tracks] / table.size[tracks]
-    speed = boxes.lengths(velocity)
-    forward = (centres - table.last_position[tracks]) / scale * velocity
-    jumps_back: NDArray[np.bool_] = (speed > MOVING) & (forward[:, 0] + forward[:, 1] < -(_BACK + doubt) * speed)
-    return jumps_back
+    size: list[float]
+    last_position: list[float]
+    velocity: list[float]
+    doubt: float
+
+    def may_be(self, centre: Sequence[float], sides: Sequence[float]) -> bool:
+        """Return whether a box near by may be of this vehicle: it neither changes its size nor jumps backwards."""
+        (own_width, own_height), (width, height) = self.size, sides
+        small, large = 1 / _LARGEST_RATIO, _LARGEST_RATIO
+        if not (small <= width / own_width <= large and small <= height / own_height <= large):
+            return False
+        across, down = self.velocity[0] / own_width, self.velocity[1] / own_height
+        speed = math.hypot(across, down)
+        if speed <= MOVING:
+            return True
+        x = (centre[0] - self.last_position[0]) / max(own_width, width)
+        y = (centre[1] - self.last_position[1]) / max(own_height, height)
+        return x * across + y * down >= -(_BACK + self.doubt) * speed
 
 
 def greedy(rows: list[int], columns: list[int]) -> tuple[list[int], list[int]]:

@@ -117,16 +117,16 @@ class TrackTable(Measures):
 
     def tracks(self, rows: NDArray[np.intp], time: float) -> Tracks:
         """Return these rows as the record that leaves the tracker."""
-        position = self.position[rows]
+        of = self.of(rows)
         return Tracks(
             ids=self.numbers[rows],
-            boxes=boxes.around(position, self.size[rows]),
-            centroids=position,
-            velocities=self.velocity[rows],
-            classes=self.votes[rows].argmax(axis=1).astype(np.int16),
-            scores=(self.evidence[rows] / self.hits[rows]).astype(np.float32),
+            boxes=boxes.around(of.position, of.size),
+            centroids=of.position,
+            velocities=of.velocity,
+            classes=of.votes.argmax(axis=1).astype(np.int16),
+            scores=(of.evidence / self.hits[rows]).astype(np.float32),
             seen=self.last_seen[rows] == time,
-            origins=self.origin[rows],
+            origins=of.origin,
             born=self.born[rows],
             first_seen=self.first_seen[rows],
         )

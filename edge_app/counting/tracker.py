@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge_app.counting import boxes, handover, kalman, standing
 from edge_app.counting.association import MOVING, associate, greedy
 from edge_app.counting.track_table import Measures, TrackTable, vote_weights
-from edge_app.records import Detections, FloatArray, Tracks
+from edge_app.records import LABELS, Detections, FloatArray, Tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ _LATELY_S = 0.3
 _KNOWN_S: Final = np.array([standing.PLACE_S, _SIZE_S, _PATH_S, _COURSE_S])[:, None]
 _EDGES_S: Final = np.array([handover.EDGE_S, _SIZE_S, handover.WHOLE_S], np.float32)
 """Time constants, s, that are needed together."""
+_ONE_EACH: Final = np.eye(len(LABELS), dtype=np.float32)
 _NOTHING: Final = Tracks.empty()
 
 
@@ -158,15 +159,16 @@ class Tracker:
         """Continue tracks with detections and drop those that are lost; return the strong detections that are left."""
         table = self._table
         kalman.predict(table.position, table.velocity, table.variance, time - last)
-        hidden = last - table.last_seen > self._patience()
-        tracks, found = self._associate((~hidden).nonzero()[0], detections, strong.nonzero()[0])
-        new = _rows_without(strong, found)
-        if len(tracks) < len(table) and not strong.all():
-            rest = _rows_without(~hidden & (table.hits > 1), tracks)
+        shows = last - table.last_seen <= self._patience()
+        shown, clear = shows.nonzero()[0], strong.nonzero()[0]
+        tracks, found = self._associate(shown, detections, clear)
+        new = _without(clear, found)
+        if len(tracks) < len(shown) and len(clear) < len(detections):
+            rest = _without((shows & (table.hits > 1)).nonzero()[0], tracks)
             more = self._associate(rest, detections, (~strong).nonzero()[0])
             tracks, found = np.concatenate([tracks, more[0]]), np.concatenate([found, more[1]])
         self._correct(tracks, found, detections, time)
-        if len(stood := (hidden & table.stands).nonzero()[0]):
+        if len(shown) < len(shows) and len(stood := (~shows & table.stands).nonzero()[0]):
             new = self._find_hidden(stood, new, detections, time)
         self._leave_unseen(time)
         return new
@@ -194,7 +196,7 @@ class Tracker:
         seen.course += (motion.drives * (1 - known[3]).astype(np.float32))[:, None] * (seen.velocity - seen.course)
         _note_edges(seen, now, ago, table.hits[tracks] == 1, table.stays_since[tracks] == time)
         _restart_turned(seen, motion)
-        seen.votes[np.arange(len(tracks)), detections.classes[found]] += vote_weights(scores, whole)
+        seen.votes += vote_weights(scores, whole)[:, None] * _ONE_EACH[detections.classes[found]]
         seen.evidence += scores
         table.values[tracks] = seen.values
         table.hits[tracks] += 1
@@ -408,8 +410,7 @@ def _restart_turned(seen: Measures, motion: _Motion) -> None:
         seen.votes[turned] = 0
 
 
-def _rows_without(wanted: NDArray[np.bool_], excluded: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the rows where `wanted` is True, without the excluded ones."""
-    left = wanted.copy()
-    left[excluded] = False
-    return np.flatnonzero(left)
+def _without(rows: NDArray[np.intp], excluded: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the rows that are not excluded; they are few."""
+    without = {*excluded.tolist()}
+    return np.array([row for row in rows.tolist() if row not in without], np.intp)
