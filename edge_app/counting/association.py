@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.counting import boxes
-from edge_app.counting.track_table import TrackTable
+from edge_app.counting.track_table import TrackTable, in_columns
 from edge_app.records import Detections
 
 _LARGEST_RATIO: Final = 2.5
@@ -44,8 +44,9 @@ def associate(
     """
     if not len(found) or not len(tracks):
         return _NONE, _NONE
-    centres, sides = boxes.centres(detections.boxes[found]), boxes.sides(detections.boxes[found])
-    own, doubt = table.size[tracks], 2 * np.sqrt(table.variance[tracks, 0])
+    boxes_found = in_columns(detections.boxes, found)
+    centres, sides = boxes.centres(boxes_found), boxes.sides(boxes_found)
+    own, doubt = table.size[tracks], np.float32(2) * np.sqrt(table.variance[tracks, 0])
     shift = (centres[None] - table.position[tracks][:, None]) / np.maximum(own[:, None], sides[None])
     distance = np.hypot(shift[..., 0], shift[..., 1])
     # A track undetected for a while may be further off; a new one has no known speed yet.

@@ -18,7 +18,7 @@ def centres(boxes: FloatArray) -> FloatArray:
 
 def around(centres: FloatArray, sides: FloatArray) -> FloatArray:
     """Return float32 (N, 4), px: the boxes with these centres, (N, 2), and widths and heights, (N, 2)."""
-    half, found = sides / 2, np.empty((len(centres), 4), np.float32)
+    half, found = sides / np.float32(2), np.empty((len(centres), 4), np.float32)
     np.subtract(centres, half, out=found[:, :2])
     np.add(centres, half, out=found[:, 2:])
     return found

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_app.records import FloatArray
 
-_MEASURED: Final = 0.06**2
+_MEASURED: Final = np.float32(0.06**2)
 _ACCELERATION: Final = 4.0
 _FIRST_SPEED: Final = 4.0**2
 UNKNOWN: Final = np.array([_MEASURED, 0, _FIRST_SPEED], np.float32)
@@ -26,10 +26,10 @@ RETURNED: Final = np.array([0.3**2, 0, _FIRST_SPEED], np.float32)
 
 def predict(position: FloatArray, velocity: FloatArray, variance: FloatArray, elapsed: float) -> None:
     """Move positions (N, 2), px, on with their velocities (N, 2), px/s, in place. elapsed: s."""
-    t = float(np.float32(elapsed))  # a plain number is multiplied faster
+    t = np.float32(elapsed)
     position += velocity * t
     of_position, of_both, of_velocity = variance.T
-    of_position += 2 * t * of_both + t * t * of_velocity + _ACCELERATION * float(np.float32(t) ** 3) / 3
+    of_position += 2 * t * of_both + t * t * of_velocity + _ACCELERATION * t**3 / 3
     of_both += t * of_velocity + _ACCELERATION * t * t / 2
     of_velocity += _ACCELERATION * t
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_app.counting import boxes, handover, kalman, standing
 from edge_app.counting.association import MOVING, associate, greedy
-from edge_app.counting.track_table import Measures, TrackTable, vote_weights
+from edge_app.counting.track_table import Measures, TrackTable, in_columns, vote_weights
 from edge_app.records import LABELS, Detections, FloatArray, Tracks
 
 
@@ -187,7 +187,7 @@ class Tracker:
     def _correct(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
         if not len(tracks):
             return
-        table, now, scores = self._table, detections.boxes[found], detections.scores[found]
+        table, now, scores = self._table, in_columns(detections.boxes, found), detections.scores[found]
         seen, ago = table.of(tracks), table.last_seen[tracks] - time
         known = np.exp(ago / _KNOWN_S)
         place, size, path, _ = known.astype(np.float32)
@@ -196,7 +196,7 @@ class Tracker:
         seen.course += (motion.drives * (1 - known[3]).astype(np.float32))[:, None] * (seen.velocity - seen.course)
         _note_edges(seen, now, ago, table.hits[tracks] == 1, table.stays_since[tracks] == time)
         _restart_turned(seen, motion)
-        seen.votes += vote_weights(scores, whole)[:, None] * _ONE_EACH[detections.classes[found]]
+        seen.votes += vote_weights(scores, whole)[:, None] * in_columns(_ONE_EACH, detections.classes[found])
         seen.evidence += scores
         table.values[tracks] = seen.values
         table.hits[tracks] += 1
