@@ -21,7 +21,7 @@ _LARGEST_RATIO: Final = 2.5
 """Largest change of width or height from one frame to the next."""
 _BACK: Final = 0.15
 """Distance, box sizes, by which a moving vehicle may fall back from its last detection; further is another vehicle."""
-MOVING: Final = 0.5
+MOVING: Final = np.float32(0.5)
 """Speed, box sizes/s, from which a vehicle has a direction."""
 _NONE: Final = np.empty(0, np.intp)
 _SIZE_COST, _CLASS_COST, _UNCONFIRMED_COST = 0.4, 0.2, 0.2

@@ -82,7 +82,7 @@ class TrackTable(Measures):
         }
         for name, values in rows.items():
             setattr(self, name, np.concatenate([getattr(self, name), values]))
-        super().__init__(np.concatenate([self.values, _first(found, detections).values]))
+        super().__init__(np.concatenate([self.values.T, _first(found, detections).values.T], axis=1).T)
         self._next_id += n
 
     def number(self, rows: NDArray[np.intp]) -> None:

@@ -190,17 +190,18 @@ class Tracker:
         table, now, scores = self._table, in_columns(detections.boxes, found), detections.scores[found]
         seen, ago = table.of(tracks), table.last_seen[tracks] - time
         known = np.exp(ago / _KNOWN_S)
-        place, size, path, _ = known.astype(np.float32)
-        whole = self._whole_boxes(tracks, seen, now, 1 - place, time)
-        motion = _correct_motion(seen, whole, 1 - size, path)
-        seen.course += (motion.drives * (1 - known[3]).astype(np.float32))[:, None] * (seen.velocity - seen.course)
-        _note_edges(seen, now, ago, table.hits[tracks] == 1, table.stays_since[tracks] == time)
+        place, size = 1 - known[:2].astype(np.float32)
+        path, course = known[2].astype(np.float32), (1 - known[3]).astype(np.float32)
+        whole = self._whole_boxes(tracks, seen, now, place, time)
+        motion = _correct_motion(seen, whole, size, path)
+        seen.course += (motion.drives * course)[:, None] * (seen.velocity - seen.course)
+        hits = table.hits[tracks]
+        _note_edges(seen, now, ago, hits == 1, table.stays_since[tracks] == time)
         _restart_turned(seen, motion)
         seen.votes += vote_weights(scores, whole)[:, None] * in_columns(_ONE_EACH, detections.classes[found])
         seen.evidence += scores
         table.values[tracks] = seen.values
-        table.hits[tracks] += 1
-        table.last_seen[tracks] = time
+        table.hits[tracks], table.last_seen[tracks] = hits + 1, time
         self._hand_over(self._confirm(tracks, motion, time), time)
 
     def _hand_over(self, new: NDArray[np.intp], time: float) -> None:
