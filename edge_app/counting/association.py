@@ -14,15 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.counting import boxes
-from edge_app.counting.track_table import TrackTable, in_columns
+from edge_app.counting.measures import MOVING, in_columns
+from edge_app.counting.track_table import TrackTable
 from edge_app.records import Detections
 
 _LARGEST_RATIO: Final = 2.5
 """Largest change of width or height from one frame to the next."""
 _BACK: Final = 0.15
 """Distance, box sizes, by which a moving vehicle may fall back from its last detection; further is another vehicle."""
-MOVING: Final = np.float32(0.5)
-"""Speed, box sizes/s, from which a vehicle has a direction."""
 _NONE: Final = np.empty(0, np.intp)
 _SIZE_COST, _CLASS_COST, _UNCONFIRMED_COST = 0.4, 0.2, 0.2
 """Costs of a pair beside its distance: per unit of log size ratio, of another class, and of an unconfirmed track."""

@@ -10,33 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.counting import boxes, kalman
-from edge_app.records import Detections, FloatArray, Tracks
+from edge_app.counting import boxes
+from edge_app.counting.measures import OF_MOTION, VALUES, Measures, first, in_columns
+from edge_app.records import Detections, Tracks
 
-
-class Measures:
-    """What is measured of N tracks, float32 (N, 1 to 6) px and s: columns of one array, read and written at once.
-
-    The array is in Fortran's order: numpy calculates several times as fast where each column lies in one piece.
-    position, velocity, variance: of the centre, as filtered (`kalman`). size: width and height, smoothed.
-    course: px/s, smoothed velocity while it moved, also of a vehicle that stands by now.
-    origin: where it began to move. last_position: at the last detection. path_length: (N,), of late.
-    evidence: (N,), sum of the scores of its detections. votes: their weights by class.
-    place: its box where it has stayed. box: of the last detection. edge_speeds: of its four edges, px/s.
-    whole: largest width and height of late.
-    """
-
-    def __init__(self, values: FloatArray) -> None:
-        self.values = values
-        self.position, self.velocity, self.size = values[:, 0:2], values[:, 2:4], values[:, 4:6]
-        self.variance, self.course, self.origin = values[:, 6:9], values[:, 9:11], values[:, 11:13]
-        self.last_position, self.path_length, self.evidence = values[:, 13:15], values[:, 15], values[:, 16]
-        self.votes, self.box, self.place = values[:, 17:23], values[:, 23:27], values[:, 27:31]
-        self.edge_speeds, self.whole = values[:, 31:35], values[:, 35:37]
-
-
-_VALUES, _OF_MOTION = 37, 23
-"""Number of columns, and of those in front that say how the vehicle moves and what it is."""
 _BESIDE = (
     *("ids", "numbers", "hits", "front_of", "first_seen", "born", "last_seen", "stays_since"),
     *("confirmed", "stands"),
@@ -55,7 +32,7 @@ class TrackTable(Measures):
     """
 
     def __init__(self) -> None:
-        super().__init__(np.empty((0, _VALUES), np.float32, "F"))
+        super().__init__(np.empty((0, VALUES), np.float32, "F"))
         self._next_id = self._next_number = 1
         self.ids, self.numbers, self.hits, self.front_of = (np.empty(0, np.int64) for _ in range(4))
         self.first_seen, self.born, self.last_seen, self.stays_since = (np.empty(0, np.float64) for _ in range(4))
@@ -82,7 +59,7 @@ class TrackTable(Measures):
         }
         for name, values in rows.items():
             setattr(self, name, np.concatenate([getattr(self, name), values]))
-        super().__init__(np.concatenate([self.values.T, _first(found, detections).values.T], axis=1).T)
+        super().__init__(np.concatenate([self.values.T, first(found, detections).values.T], axis=1).T)
         self._next_id += n
 
     def number(self, rows: NDArray[np.intp]) -> None:
@@ -92,7 +69,7 @@ class TrackTable(Measures):
 
     def renew(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
         """Begin unconfirmed tracks anew with these detections, except for what is known of where and since when."""
-        self.values[tracks, :_OF_MOTION] = _first(found, detections).values[:, :_OF_MOTION]
+        self.values[tracks, :OF_MOTION] = first(found, detections).values[:, :OF_MOTION]
         self.born[tracks] = self.last_seen[tracks] = time
         self.hits[tracks] = 1
 
@@ -131,31 +108,3 @@ class TrackTable(Measures):
             born=self.born[rows],
             first_seen=self.first_seen[rows],
         )
-
-
-def in_columns(values: FloatArray, rows: NDArray[np.intp]) -> FloatArray:
-    """Return these rows of an array (N, M), in Fortran's order."""
-    taken: FloatArray = values.T.take(rows, axis=1).T
-    return taken
-
-
-def vote_weights(scores: FloatArray, found: FloatArray) -> FloatArray:
-    """Return the weight of each detection in the class vote: a near vehicle shows its class better than a far one.
-
-    scores: (N,), found: boxes (N, 4), px.
-    """
-    weights: FloatArray = scores * boxes.sizes(boxes.sides(found))
-    return weights
-
-
-def _first(found: NDArray[np.intp], detections: Detections) -> Measures:
-    """Return what is measured of tracks that consist of one detection each."""
-    n, places, scores = len(found), detections.boxes[found], detections.scores[found]
-    first = Measures(np.zeros((n, _VALUES), np.float32, "F"))
-    first.position[:] = first.origin[:] = first.last_position[:] = boxes.centres(places)
-    first.size[:] = first.whole[:] = boxes.sides(places)
-    first.variance[:] = kalman.UNKNOWN
-    first.evidence[:] = scores
-    first.votes[np.arange(n), detections.classes[found]] = vote_weights(scores, places)
-    first.box[:] = first.place[:] = places
-    return first

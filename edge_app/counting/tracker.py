@@ -9,14 +9,15 @@ sqrt(width * height) of the track itself. Pure: no clock, no I/O.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.counting import boxes, handover, kalman, standing
-from edge_app.counting.association import MOVING, associate, greedy
-from edge_app.counting.track_table import Measures, TrackTable, in_columns, vote_weights
+from edge_app.counting import boxes, handover, kalman, measures, standing
+from edge_app.counting.association import associate, greedy
+from edge_app.counting.measures import Measures, Motion, in_columns, vote_weights
+from edge_app.counting.track_table import TrackTable
 from edge_app.records import LABELS, Detections, FloatArray, Tracks
 
 
@@ -48,8 +49,6 @@ class TrackerSettings:
     coast_s: float = 0.5
 
 
-_SIZE_S = 0.15
-"""Time constant, s, of a track's width and height."""
 _COURSE_S = 0.5
 """Time constant, s, of a track's course: the last boxes of a vehicle that goes behind something point anywhere."""
 _PATH_S = 2.0
@@ -70,23 +69,10 @@ _LATELY_S = 0.3
 """Time, s, for which the last box of a track still tells where its vehicle is."""
 
 
-_KNOWN_S: Final = np.array([standing.PLACE_S, _SIZE_S, _PATH_S, _COURSE_S])[:, None]
-_EDGES_S: Final = np.array([handover.EDGE_S, _SIZE_S, handover.WHOLE_S], np.float32)
+_KNOWN_S: Final = np.array([standing.PLACE_S, measures.SIZE_S, _PATH_S, _COURSE_S])[:, None]
 """Time constants, s, that are needed together."""
 _ONE_EACH: Final = np.eye(len(LABELS), dtype=np.float32)
 _NOTHING: Final = Tracks.empty()
-
-
-class _Motion(NamedTuple):
-    """Motion of N tracks after a detection, float32 (N,).
-
-    size: box size, px. far: distance from the origin, px. speed: px/s. drives: bool, fast enough to have a direction.
-    """
-
-    size: FloatArray
-    far: FloatArray
-    speed: FloatArray
-    drives: NDArray[np.bool_]
 
 
 class Tracker:
@@ -193,11 +179,11 @@ class Tracker:
         place, size = 1 - known[:2].astype(np.float32)
         path, course = known[2].astype(np.float32), (1 - known[3]).astype(np.float32)
         whole = self._whole_boxes(tracks, seen, now, place, time)
-        motion = _correct_motion(seen, whole, size, path)
+        motion = measures.correct(seen, whole, size, path)
         seen.course += (motion.drives * course)[:, None] * (seen.velocity - seen.course)
         hits = table.hits[tracks]
-        _note_edges(seen, now, ago, hits == 1, table.stays_since[tracks] == time)
-        _restart_turned(seen, motion)
+        measures.note_edges(seen, now, ago, hits == 1, table.stays_since[tracks] == time)
+        measures.restart_turned(seen, motion)
         seen.votes += vote_weights(scores, whole)[:, None] * in_columns(_ONE_EACH, detections.classes[found])
         seen.evidence += scores
         table.values[tracks] = seen.values
@@ -240,7 +226,7 @@ class Tracker:
         times = float(table.last_seen[row]), float(table.first_seen[row])
         return handover.Part(table.box[row], table.edge_speeds[row], table.whole[row], table.course[row], *times)
 
-    def _confirm(self, tracks: NDArray[np.intp], motion: _Motion, time: float) -> NDArray[np.intp]:
+    def _confirm(self, tracks: NDArray[np.intp], motion: Motion, time: float) -> NDArray[np.intp]:
         """Confirm tracks of these rows that move like a vehicle; return the rows of those that were not before."""
         table = self._table
         s = self.settings
@@ -361,54 +347,6 @@ class Tracker:
             for row in range(before, len(table)):
                 if handover.is_ahead(part, table.box[row]):
                     table.front_of[row] = table.ids[old]
-
-
-def _correct_motion(seen: Measures, found: FloatArray, follow: FloatArray, decay: FloatArray) -> _Motion:
-    """Correct place, velocity and size by boxes (N, 4), px; return the motion.
-
-    follow: (N,), how far the size goes to that of a box. decay: (N,), share of the path that still counts.
-    """
-    gain, rate = kalman.correct(seen.variance)
-    error = boxes.centres(found) - seen.position
-    seen.position += gain * error
-    seen.velocity += rate * error
-    seen.size += follow[:, None] * (boxes.sides(found) - seen.size)
-    seen.path_length *= decay
-    seen.path_length += boxes.lengths(seen.position - seen.last_position)
-    seen.last_position[:] = seen.position
-    size, speed = boxes.sizes(seen.size), boxes.lengths(seen.velocity)
-    return _Motion(size, boxes.lengths(seen.position - seen.origin), speed, speed > MOVING * size)
-
-
-def _note_edges(
-    seen: Measures, found: FloatArray, ago: NDArray[np.float64], second: NDArray[np.bool_], moves: NDArray[np.bool_]
-) -> None:
-    """Note how fast the edges of boxes (N, 4), px, move, and how large the vehicles are.
-
-    second: it is the second detection. moves: it has left its place; what stands stays as large as it is.
-    """
-    elapsed = np.maximum(-ago, 1e-3).astype(np.float32)[:, None]
-    edge, grown, shrunk = (1 - np.exp(-elapsed / _EDGES_S)).T[..., None]
-    edge[second] = 1
-    seen.edge_speeds += edge * ((found - seen.box) / elapsed - seen.edge_speeds)
-    seen.box[:] = found
-    growth = boxes.sides(found) - seen.whole
-    seen.whole += np.where(growth > 0, grown, shrunk * moves[:, None]) * growth
-
-
-def _restart_turned(seen: Measures, motion: _Motion) -> None:
-    """Forget the past of a track that now drives back to where it came from.
-
-    Seldom has the vehicle turned round; nearly always a vehicle in the opposite direction has taken over the track
-    of one that was hidden or left the picture, and its class must not be outvoted by the earlier vehicle.
-    """
-    along = (seen.position - seen.origin) * seen.velocity
-    against = along[:, 0] + along[:, 1] < -np.float32(0.5) * motion.far * motion.speed
-    turned = against & (motion.far > motion.size) & motion.drives
-    if turned.any():
-        seen.origin[turned] = seen.position[turned]
-        motion.far[turned] = seen.path_length[turned] = 0
-        seen.votes[turned] = 0
 
 
 def _without(rows: NDArray[np.intp], excluded: NDArray[np.intp]) -> NDArray[np.intp]:
