@@ -31,11 +31,15 @@ VEHICLES: Final = ("car", "motorcycle", "bus", "truck", "bicycle")
 DIRECTIONS: Final[tuple[Direction, Direction]] = ("left_to_right", "right_to_left")
 
 
-def _check(name: str, array: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
+_UINT8, _INT16, _INT64 = np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.int64)
+_FLOAT32, _FLOAT64, _BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)
+
+
+def _check(name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> None:
+    if type(array) is np.ndarray and array.dtype is dtype and array.shape == shape:
+        return  # nearly always, and a dozen arrays are checked for each frame
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
-        raise TypeError(f"{name} must be a numpy array of {dtype.__name__}, not {getattr(array, 'dtype', type(array))}")
-    if array.shape == shape:  # nearly always, and a dozen arrays are checked for each frame
-        return
+        raise TypeError(f"{name} must be a numpy array of {dtype}, not {getattr(array, 'dtype', type(array))}")
     if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape, strict=True)):
         raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
 
@@ -55,7 +59,7 @@ class Frame:
     monotonic: float
 
     def __post_init__(self) -> None:
-        _check("image", self.image, np.uint8, (None, None, 3))
+        _check("image", self.image, _UINT8, (None, None, 3))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,9 +80,9 @@ class Detections:
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
-        _check("boxes", self.boxes, np.float32, (n, 4))
-        _check("scores", self.scores, np.float32, (n,))
-        _check("classes", self.classes, np.int16, (n,))
+        _check("boxes", self.boxes, _FLOAT32, (n, 4))
+        _check("scores", self.scores, _FLOAT32, (n,))
+        _check("classes", self.classes, _INT16, (n,))
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -115,16 +119,16 @@ class Tracks:
 
     def __post_init__(self) -> None:
         m = len(self.ids)
-        _check("ids", self.ids, np.int64, (m,))
-        _check("boxes", self.boxes, np.float32, (m, 4))
-        _check("centroids", self.centroids, np.float32, (m, 2))
-        _check("velocities", self.velocities, np.float32, (m, 2))
-        _check("classes", self.classes, np.int16, (m,))
-        _check("scores", self.scores, np.float32, (m,))
-        _check("seen", self.seen, np.bool_, (m,))
-        _check("origins", self.origins, np.float32, (m, 2))
-        _check("born", self.born, np.float64, (m,))
-        _check("first_seen", self.first_seen, np.float64, (m,))
+        _check("ids", self.ids, _INT64, (m,))
+        _check("boxes", self.boxes, _FLOAT32, (m, 4))
+        _check("centroids", self.centroids, _FLOAT32, (m, 2))
+        _check("velocities", self.velocities, _FLOAT32, (m, 2))
+        _check("classes", self.classes, _INT16, (m,))
+        _check("scores", self.scores, _FLOAT32, (m,))
+        _check("seen", self.seen, _BOOL, (m,))
+        _check("origins", self.origins, _FLOAT32, (m, 2))
+        _check("born", self.born, _FLOAT64, (m,))
+        _check("first_seen", self.first_seen, _FLOAT64, (m,))
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -16,6 +16,14 @@ def centres(boxes: FloatArray) -> FloatArray:
     return found
 
 
+def around(centres: FloatArray, sides: FloatArray) -> FloatArray:
+    """Return float32 (N, 4), px: the boxes with these centres, (N, 2), and widths and heights, (N, 2)."""
+    half, found = sides / np.float32(2), np.empty((len(centres), 4), np.float32)
+    np.subtract(centres, half, out=found[:, :2])
+    np.add(centres, half, out=found[:, 2:])
+    return found
+
+
 def sides(boxes: FloatArray) -> FloatArray:
     """Return float32 (N, 2), px: widths and heights of boxes (N, 4), at least 1."""
     found: FloatArray = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)

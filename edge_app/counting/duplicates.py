@@ -88,8 +88,8 @@ class DuplicateFilter:
 
     def observe(self, tracks: Tracks, time: float) -> None:
         """Remember the boxes of the tracks detected in this frame. time: monotonic s."""
-        seen = tracks.seen
-        self._history.append((time, dict(zip(tracks.ids[seen].tolist(), tracks.boxes[seen].tolist(), strict=True))))
+        rows = zip(tracks.ids.tolist(), tracks.boxes.tolist(), tracks.seen.tolist(), strict=True)
+        self._history.append((time, {track: box for track, box, seen in rows if seen}))
         while time - self._history[0][0] > _HISTORY_S:
             self._history.popleft()
 

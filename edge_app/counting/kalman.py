@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_app.records import FloatArray
 
-_MEASURED: Final = 0.06**2
+_MEASURED: Final = np.float32(0.06**2)
 _ACCELERATION: Final = 4.0
 _FIRST_SPEED: Final = 4.0**2
 UNKNOWN: Final = np.array([_MEASURED, 0, _FIRST_SPEED], np.float32)
@@ -34,13 +34,16 @@ def predict(position: FloatArray, velocity: FloatArray, variance: FloatArray, el
     of_velocity += _ACCELERATION * t
 
 
-def corrected(variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the variance after a detection, and what its distance from the prediction is multiplied with.
+def correct(variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Correct the variance in place by a detection; return what its distance from the prediction is multiplied with.
 
     Gain (N, 1) gives the correction of the position, rate (N, 1), 1/s, that of the velocity.
     """
     position, both, velocity = variance.T
     total = position + _MEASURED
     gain, rate = position / total, both / total
-    left = np.stack([(1 - gain) * position, (1 - gain) * both, velocity - rate * both], axis=1)
-    return left, gain[:, None], rate[:, None]
+    velocity -= rate * both
+    left = 1 - gain
+    position *= left
+    both *= left
+    return gain[:, None], rate[:, None]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_app.counting.duplicates import DuplicateFilter
 from edge_app.counting.standing import HIDDEN_S
@@ -91,14 +90,14 @@ class LineCounter:
     """
 
     def __init__(self, start: tuple[float, float], end: tuple[float, float], *, band: float) -> None:
-        self._start = np.array(start, np.float64)
-        vector = np.array(end, np.float64) - self._start
-        self._length = float(np.hypot(*vector))
-        self._along = vector / self._length
-        self._across = np.array([-self._along[1], self._along[0]])
+        vector = np.array(end, np.float64) - start
+        self._start, self._length = start, float(np.hypot(*vector))
+        along = vector / self._length
+        across = np.array([-along[1], along[0]])
+        self._along, self._across = along.tolist(), across.tolist()
         self._band = band
         self._memories: dict[int, _TrackMemory] = {}
-        self._duplicates = DuplicateFilter(self._along, self._across)
+        self._duplicates = DuplicateFilter(along, across)
         self._first_update = float("inf")
 
     @property
@@ -113,20 +112,19 @@ class LineCounter:
         """
         self._first_update = min(self._first_update, time)
         self._duplicates.observe(tracks, time)
-        distance, along = self._locate(tracks.centroids)
-        extent = np.abs((tracks.boxes[:, 2:] - tracks.boxes[:, :2]) @ np.abs(self._across))
-        clear = np.abs(distance) > self._band * extent
-        self._remember_new(tracks, distance, along, extent, time)
         crossings = []
-        columns = (tracks.ids, distance, along, clear, tracks.seen)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        for row, (track, d, u, is_clear, is_seen) in enumerate(rows):
+        columns = (tracks.ids, tracks.centroids, tracks.boxes, tracks.seen)
+        rows = zip(*(column.tolist() for column in columns), strict=True)  # plain numbers: faster for so few tracks
+        for row, (track, centre, box, is_seen) in enumerate(rows):
+            (distance, along), extent = self._locate(*centre), self._extent(*box)
+            if track not in self._memories:
+                self._memories[track] = self._new_memory(tracks, row, distance, along, extent, time)
             memory = self._memories[track]
             # A predicted place may complete a passage that was detected, but never begin one.
             if not is_seen and memory.crossed_at is None:
                 continue
-            memory.move(d, u, time)
-            crossing = memory.leave_band(row) if is_clear else None
+            memory.move(distance, along, time)
+            crossing = memory.leave_band(row) if abs(distance) > self._band * extent else None
             if crossing and self._duplicates.accept(crossing, memory.position * self._length, tracks, time):
                 crossings.append(crossing)
         self._forget(time)
@@ -134,32 +132,20 @@ class LineCounter:
 
     def lies_between(self, first: tuple[float, float], last: tuple[float, float]) -> bool:
         """Return whether the straight way from one point, px, to another passes the segment."""
-        (a, b), (along_a, along_b) = self._locate(np.array([first, last], np.float32))
+        (a, along_a), (b, along_b) = self._locate(*first), self._locate(*last)
         if (a >= 0) == (b >= 0):
             return False
         return bool(0.0 <= along_a + a / (a - b) * (along_b - along_a) <= 1.0)
 
-    def _remember_new(
-        self,
-        tracks: Tracks,
-        distance: NDArray[np.float64],
-        along: NDArray[np.float64],
-        extent: NDArray[np.float64],
-        time: float,
-    ) -> None:
-        """Remember the tracks of this frame that are new, from their first detection on."""
-        new = [row for row, track in enumerate(tracks.ids.tolist()) if track not in self._memories]
-        if not new:
-            return
-        first, first_along = self._locate(tracks.origins)
-        for row in new:
-            start = float(first[row])
-            memory = _TrackMemory(start, float(first_along[row]), float(tracks.born[row]), 1 if start >= 0 else -1)
-            if self._may_have_crossed(memory, float(tracks.first_seen[row]), float(extent[row])):
-                memory.assume_crossing(
-                    float(distance[row]), float(along[row]), time, float(extent[row]), self._first_update
-                )
-            self._memories[int(tracks.ids[row])] = memory
+    def _new_memory(
+        self, tracks: Tracks, row: int, distance: float, along: float, extent: float, time: float
+    ) -> _TrackMemory:
+        """Return the memory of a track that is new in this frame, from its first detection on."""
+        first, first_along = self._locate(*tracks.origins[row].tolist())
+        memory = _TrackMemory(first, first_along, float(tracks.born[row]), 1 if first >= 0 else -1)
+        if self._may_have_crossed(memory, float(tracks.first_seen[row]), extent):
+            memory.assume_crossing(distance, along, time, extent, self._first_update)
+        return memory
 
     def _may_have_crossed(self, memory: _TrackMemory, first_seen: float, extent: float) -> bool:
         """Return whether a new track may have crossed the line before its first detection.
@@ -176,7 +162,12 @@ class LineCounter:
         if len(self._memories) > _MANY_TRACKS:
             self._memories = {track: m for track, m in self._memories.items() if time - m.time <= _FORGET_S}
 
-    def _locate(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the signed distances from the line in px, and the positions along it in 0..1 of its length."""
-        relative = points - self._start
-        return relative @ self._across, relative @ self._along / self._length
+    def _locate(self, x: float, y: float) -> tuple[float, float]:
+        """Return a point's signed distance from the line in px, and its position along it in 0..1 of its length."""
+        right, down = x - self._start[0], y - self._start[1]
+        (across_x, across_y), (along_x, along_y) = self._across, self._along
+        return right * across_x + down * across_y, (right * along_x + down * along_y) / self._length
+
+    def _extent(self, x0: float, y0: float, x1: float, y1: float) -> float:
+        """Return the extent of a box across the line, px."""
+        return abs((x1 - x0) * abs(self._across[0]) + (y1 - y0) * abs(self._across[1]))

@@ -57,6 +57,7 @@ another revision are told apart by their `config`."""
 _LAG: Final = 16
 """Number of frames after which the vehicles of one are known for sure: eight engines have two each in progress. To wait
 for so many in any case keeps what `motion` learns independent of the number and the speed of the engines."""
+_NOTHING: Final = Detections.empty()
 
 
 @dataclass(slots=True)
@@ -202,7 +203,7 @@ class Pipeline:
         tracks = self._tracker.update(detections, frame.monotonic) if searched else self._tracker.rest(frame.monotonic)
         tracked = perf_counter()
         crossings = self._crossings(frame, tracks)
-        self._note_untracked(detections if searched else Detections.empty(), frame.monotonic)
+        self._note_untracked(detections if searched else _NOTHING, frame.monotonic)
         unseen = frozenset(line for line, looks in self._looks.items() if not looks.look(frame.monotonic))
         slow = frozenset(line for line, looks in self._looks.items() if looks.too_rare)
         counted = perf_counter()
@@ -224,6 +225,8 @@ class Pipeline:
 
     def _note_vehicles(self, prepared: PreparedFrame) -> None:
         """Keep what a counted frame teaches: the background that no vehicle in motion covers, and vehicles' sizes."""
+        if self._second_look is None and prepared.seen is None:
+            return
         driving, x0, y0 = self._tracker.driving(), *prepared.box[:2]
         if self._second_look is not None and prepared.outputs:
             scale = prepared.pictures[0].scale

@@ -34,21 +34,17 @@ _SMALLEST = np.float32(0.2)
 """Smallest share of its width or height that shows when a standing vehicle is detected again."""
 
 
-def stays(boxes: FloatArray, places: FloatArray) -> NDArray[np.bool_]:
-    """Return bool (N,): whether each box (N, 4) px can be a vehicle that still stands at its place (N, 4) px."""
-    sides = places[:, 2:] - places[:, :2]
+def judged(boxes: FloatArray, places: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return for each box (N, 4) px and its place (N, 4) px two answers, bool (N,).
+
+    Whether it can be a vehicle that still stands there, and whether it shows only a part of that vehicle.
+    """
+    sides, own = places[:, 2:] - places[:, :2], boxes[:, 2:] - boxes[:, :2]
     margin = _MARGIN * sides
     inside = (boxes[:, :2] >= places[:, :2] - margin) & (boxes[:, 2:] <= places[:, 2:] + margin)
-    whole = (boxes[:, 2:] - boxes[:, :2] >= _WHOLE * sides).any(axis=1)
-    staying: NDArray[np.bool_] = inside.all(axis=1) & whole
-    return staying
-
-
-def partly_hidden(boxes: FloatArray, places: FloatArray) -> NDArray[np.bool_]:
-    """Return bool (N,): whether each box (N, 4) px shows only a part of the vehicle at its place (N, 4) px."""
-    sides = places[:, 2:] - places[:, :2]
-    hidden: NDArray[np.bool_] = (boxes[:, 2:] - boxes[:, :2] < _SHRUNK * sides).any(axis=1)
-    return hidden
+    whole, part = own >= _WHOLE * sides, own < _SHRUNK * sides
+    staying: NDArray[np.bool_] = inside[:, 0] & inside[:, 1] & (whole[:, 0] | whole[:, 1])
+    return staying, part[:, 0] | part[:, 1]
 
 
 def covered(boxes: FloatArray, places: FloatArray) -> FloatArray:

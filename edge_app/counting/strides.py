@@ -29,6 +29,8 @@ _SAME_SIZE: Final = 1.5
 _SHORTEST_S: Final = 0.07
 """Time, s, between two looks below which no vehicle is too fast."""
 
+_NO_PAIRS: Final[FloatRows] = np.empty((0, 6))
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -48,20 +50,16 @@ class Strides:
     def __init__(self, reach: float) -> None:
         self._reach = reach
         self._time = -math.inf
-        self._last: FloatRows = np.empty((0, 5))
-        self._pairs: FloatRows = np.empty((0, 6))
+        self._last = Detections.empty()
+        self._pairs = _NO_PAIRS
 
     def update(self, found: Detections, time: float) -> list[Passage]:
         """Return the vehicles that the last three looks have shown once each. time: of this look, monotonic s."""
-        clear = found.scores >= _CLEAR
-        boxes = found.boxes[clear].astype(np.float64)
-        sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
-        now = np.column_stack([(boxes[:, :2] + boxes[:, 2:]) / 2, sizes, found.classes[clear]])
         elapsed, self._time = time - self._time, time
-        before, self._last = self._last, now
-        earlier, self._pairs = self._pairs, np.empty((0, 6))
-        if elapsed >= _SHORTEST_S and len(now) and len(before):
-            self._pairs = self._paired(now, before, elapsed)
+        before, self._last = self._last, found
+        earlier, self._pairs = self._pairs, _NO_PAIRS
+        if elapsed >= _SHORTEST_S and len(found) and len(before):
+            self._pairs = self._paired(_clear(found), _clear(before), elapsed)
         return _continued(self._pairs, earlier)
 
     def _paired(self, now: FloatRows, before: FloatRows, elapsed: float) -> FloatRows:
@@ -74,6 +72,14 @@ class Strides:
         rows, columns = np.nonzero(alone[:, None] & left[None] & same & (distance <= _LONGEST))
         stride = distance[rows, columns]
         return np.column_stack([now[rows, :2], before[columns, :2], stride, np.full(len(rows), elapsed)])
+
+
+def _clear(found: Detections) -> FloatRows:
+    """Return rows of centre, width, height and class of the detections that are surely vehicles."""
+    clear = found.scores >= _CLEAR
+    boxes = found.boxes[clear].astype(np.float64)
+    sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
+    return np.column_stack([(boxes[:, :2] + boxes[:, 2:]) / 2, sizes, found.classes[clear]])
 
 
 def _continued(pairs: FloatRows, earlier: FloatRows) -> list[Passage]:

@@ -9,15 +9,16 @@ sqrt(width * height) of the track itself. Pure: no clock, no I/O.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.counting import boxes, handover, kalman, standing
-from edge_app.counting.association import MOVING, associate, greedy
-from edge_app.counting.track_table import TrackTable, vote_weights
-from edge_app.records import Detections, FloatArray, Tracks
+from edge_app.counting import boxes, handover, kalman, measures, standing
+from edge_app.counting.association import associate, greedy
+from edge_app.counting.measures import Measures, Motion, in_columns, vote_weights
+from edge_app.counting.track_table import TrackTable
+from edge_app.records import LABELS, Detections, FloatArray, Tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,6 @@ class TrackerSettings:
     coast_s: float = 0.5
 
 
-_SIZE_S = 0.15
-"""Time constant, s, of a track's width and height."""
 _COURSE_S = 0.5
 """Time constant, s, of a track's course: the last boxes of a vehicle that goes behind something point anywhere."""
 _PATH_S = 2.0
@@ -70,17 +69,10 @@ _LATELY_S = 0.3
 """Time, s, for which the last box of a track still tells where its vehicle is."""
 
 
-class _Motion(NamedTuple):
-    """Motion of N tracks after a detection. speed, px/s, is the length of velocity, far, px, that of shift.
-
-    size: (N,), box size, px. shift: (N, 2), from the origin, px. velocity: (N, 2), px/s.
-    """
-
-    size: FloatArray
-    shift: FloatArray
-    far: FloatArray
-    velocity: FloatArray
-    speed: FloatArray
+_KNOWN_S: Final = np.array([standing.PLACE_S, measures.SIZE_S, _PATH_S, _COURSE_S])[:, None]
+"""Time constants, s, that are needed together."""
+_ONE_EACH: Final = np.eye(len(LABELS), dtype=np.float32)
+_NOTHING: Final = Tracks.empty()
 
 
 class Tracker:
@@ -97,23 +89,11 @@ class Tracker:
 
     def update(self, detections: Detections, time: float) -> Tracks:
         """Return the confirmed tracks after a frame at `time`, s of a clock that never steps back."""
-        table = self._table
-        last = time if self._time is None else self._time
-        self._time = time = max(time, last)  # time that stands or steps back is no time passed
-        kalman.predict(table.position, table.velocity, table.variance, time - last)
-        hidden = last - table.last_seen > self._patience()
+        last, time = self._go_on(time)
         strong = detections.scores >= self.settings.strong
-        tracks, found = self._associate((~hidden).nonzero()[0], detections, strong.nonzero()[0])
-        rest = _rows_without(~hidden & (table.hits > 1), tracks)
-        more_tracks, more_found = self._associate(rest, detections, (~strong).nonzero()[0])
-        new = _rows_without(strong, found)
-        self._correct(np.concatenate([tracks, more_tracks]), np.concatenate([found, more_found]), detections, time)
-        stood = (hidden & table.stands).nonzero()[0]
-        if len(stood):
-            new = self._find_hidden(stood, new, detections, time)
-        self._hold_standing(time)
-        self._drop_lost(time)
-        self._start(self._without_ghosts(new, detections, time), detections, time)
+        new = self._continue(detections, strong, last, time) if len(self._table) else strong.nonzero()[0]
+        if len(new):
+            self._start(self._without_ghosts(new, detections, time), detections, time)
         return self._confirmed_tracks(time)
 
     def rest(self, time: float) -> Tracks:
@@ -125,15 +105,13 @@ class Tracker:
         as in any other frame. No track begins.
         """
         table = self._table
-        last = time if self._time is None else self._time
-        self._time = time = max(time, last)
+        last, time = self._go_on(time)
         there = table.last_seen == last
         place = table.position[there], table.variance[there]
         kalman.predict(table.position, table.velocity, table.variance, time - last)
         table.position[there], table.variance[there] = place
         table.last_seen[there] = time
-        self._hold_standing(time)
-        self._drop_lost(time)
+        self._leave_unseen(time)
         return self._confirmed_tracks(time)
 
     def expects_motion(self, time: float) -> bool:
@@ -143,6 +121,8 @@ class Tracker:
         begun to move. One that has stayed where it appeared is no vehicle in motion.
         """
         table = self._table
+        if not len(table):
+            return False
         left = boxes.lengths(table.position - table.origin) >= self.settings.displacement / 2 * boxes.sizes(table.size)
         open_ = table.confirmed | left | (time - table.first_seen <= _WAITING_S)
         return bool((open_ & ~table.stands & (time - table.last_seen <= self._patience())).any())
@@ -151,12 +131,38 @@ class Tracker:
         """Return the boxes, float32 (N, 4) px, of the vehicles that drive: confirmed, not standing, not lost."""
         table, time = self._table, self._time or 0.0
         rows = np.flatnonzero(table.confirmed & ~table.stands & (time - table.last_seen <= self.settings.lost_s))
-        position, half = table.position[rows], table.size[rows] / 2
-        return np.concatenate([position - half, position + half], axis=1)
+        return boxes.around(table.position[rows], table.size[rows])
+
+    def _go_on(self, time: float) -> tuple[float, float]:
+        """Return the times, s, of the frame before and of this one."""
+        last = time if self._time is None else self._time
+        self._time = max(time, last)  # time that stands or steps back is no time passed
+        return last, self._time
+
+    def _continue(
+        self, detections: Detections, strong: NDArray[np.bool_], last: float, time: float
+    ) -> NDArray[np.intp]:
+        """Continue tracks with detections and drop those that are lost; return the strong detections that are left."""
+        table = self._table
+        kalman.predict(table.position, table.velocity, table.variance, time - last)
+        shows = last - table.last_seen <= self._patience()
+        shown, clear = shows.nonzero()[0], strong.nonzero()[0]
+        tracks, found = self._associate(shown, detections, clear)
+        new = _without(clear, found)
+        if len(tracks) < len(shown) and len(clear) < len(detections):
+            rest = _without((shows & (table.hits > 1)).nonzero()[0], tracks)
+            more = self._associate(rest, detections, (~strong).nonzero()[0])
+            tracks, found = np.concatenate([tracks, more[0]]), np.concatenate([found, more[1]])
+        self._correct(tracks, found, detections, time)
+        if len(shown) < len(shows) and len(stood := (~shows & table.stands).nonzero()[0]):
+            new = self._find_hidden(stood, new, detections, time)
+        self._leave_unseen(time)
+        return new
 
     def _confirmed_tracks(self, time: float) -> Tracks:
         table = self._table
-        return table.tracks(np.flatnonzero(table.confirmed & (time - table.last_seen <= self.settings.coast_s)), time)
+        rows = np.flatnonzero(table.confirmed & (time - table.last_seen <= self.settings.coast_s))
+        return table.tracks(rows, time) if len(rows) else _NOTHING
 
     def _associate(
         self, tracks: NDArray[np.intp], detections: Detections, found: NDArray[np.intp]
@@ -165,67 +171,24 @@ class Tracker:
         return associate(self._table, tracks, detections, found, radius=radius, max_radius=largest)
 
     def _correct(self, tracks: NDArray[np.intp], found: NDArray[np.intp], detections: Detections, time: float) -> None:
-        table = self._table
         if not len(tracks):
             return
-        ago = table.last_seen[tracks] - time
-        whole, scores = self._whole_boxes(tracks, detections.boxes[found], ago, time), detections.scores[found]
-        motion = self._correct_motion(tracks, whole, ago)
-        self._follow_course(tracks, motion, ago)
-        self._note_edges(tracks, detections.boxes[found], ago, time)
-        self._restart_turned(tracks, motion)
-        table.votes[tracks, detections.classes[found]] += vote_weights(scores, whole)
-        table.evidence[tracks] += scores
-        table.hits[tracks] += 1
-        table.last_seen[tracks] = time
+        table, now, scores = self._table, in_columns(detections.boxes, found), detections.scores[found]
+        seen, ago = table.of(tracks), table.last_seen[tracks] - time
+        known = np.exp(ago / _KNOWN_S)
+        place, size = 1 - known[:2].astype(np.float32)
+        path, course = known[2].astype(np.float32), (1 - known[3]).astype(np.float32)
+        whole = self._whole_boxes(tracks, seen, now, place, time)
+        motion = measures.correct(seen, whole, size, path)
+        seen.course += (motion.drives * course)[:, None] * (seen.velocity - seen.course)
+        hits = table.hits[tracks]
+        measures.note_edges(seen, now, ago, hits == 1, table.stays_since[tracks] == time)
+        measures.restart_turned(seen, motion)
+        seen.votes += vote_weights(scores, whole)[:, None] * in_columns(_ONE_EACH, detections.classes[found])
+        seen.evidence += scores
+        table.values[tracks] = seen.values
+        table.hits[tracks], table.last_seen[tracks] = hits + 1, time
         self._hand_over(self._confirm(tracks, motion, time), time)
-
-    def _correct_motion(self, tracks: NDArray[np.intp], found: FloatArray, ago: NDArray[np.float64]) -> _Motion:
-        table = self._table
-        variance, gain, rate = kalman.corrected(table.variance[tracks])
-        before = table.position[tracks]
-        error = boxes.centres(found) - before
-        position, velocity = before + gain * error, table.velocity[tracks] + rate * error
-        sides = table.size[tracks]
-        sides += (1 - np.exp(ago / _SIZE_S).astype(np.float32))[:, None] * (boxes.sides(found) - sides)
-        decay, step = np.exp(ago / _PATH_S).astype(np.float32), boxes.lengths(position - table.last_position[tracks])
-        table.path_length[tracks] = decay * table.path_length[tracks] + step
-        table.variance[tracks], table.velocity[tracks], table.size[tracks] = variance, velocity, sides
-        table.position[tracks] = table.last_position[tracks] = position
-        shift = position - table.origin[tracks]
-        return _Motion(boxes.sizes(sides), shift, boxes.lengths(shift), velocity, boxes.lengths(velocity))
-
-    def _follow_course(self, tracks: NDArray[np.intp], motion: _Motion, ago: NDArray[np.float64]) -> None:
-        follow = (motion.speed > MOVING * motion.size) * (1 - np.exp(ago / _COURSE_S)).astype(np.float32)
-        course = self._table.course[tracks]
-        self._table.course[tracks] = course + follow[:, None] * (motion.velocity - course)
-
-    def _restart_turned(self, tracks: NDArray[np.intp], motion: _Motion) -> None:
-        """Forget the past of a track that now drives back to where it came from.
-
-        Seldom has the vehicle turned round; nearly always a vehicle in the opposite direction has taken over the track
-        of one that was hidden or left the picture, and its class must not be outvoted by the earlier vehicle.
-        """
-        table, size, shift, far, velocity, fast = self._table, *motion
-        against = shift[:, 0] * velocity[:, 0] + shift[:, 1] * velocity[:, 1] < -np.float32(0.5) * far * fast
-        has_turned = against & (far > size) & (fast > MOVING * size)
-        if has_turned.any():
-            turned = tracks[has_turned]
-            table.origin[turned] = table.position[turned]
-            far[has_turned] = table.path_length[turned] = 0
-            table.votes[turned] = 0
-
-    def _note_edges(self, tracks: NDArray[np.intp], found: FloatArray, ago: NDArray[np.float64], time: float) -> None:
-        table = self._table
-        elapsed = np.maximum(-ago, 1e-3).astype(np.float32)[:, None]
-        follow = np.where(table.hits[tracks, None] > 1, 1 - np.exp(-elapsed / handover.EDGE_S), np.float32(1))
-        edge_speeds, whole = table.edge_speeds[tracks], table.whole[tracks]
-        table.edge_speeds[tracks] = edge_speeds + follow * ((found - table.box[tracks]) / elapsed - edge_speeds)
-        table.box[tracks] = found
-        growth = boxes.sides(found) - whole
-        moves = (table.stays_since[tracks] == time)[:, None]  # what stands stays as long as it is
-        shrinks = 1 - np.exp(-elapsed * moves / handover.WHOLE_S)
-        table.whole[tracks] = whole + np.where(growth > 0, 1 - np.exp(-elapsed / _SIZE_S), shrinks) * growth
 
     def _hand_over(self, new: NDArray[np.intp], time: float) -> None:
         """Let tracks that are confirmed just now continue those of vehicles that went behind something, or stood there.
@@ -263,7 +226,7 @@ class Tracker:
         times = float(table.last_seen[row]), float(table.first_seen[row])
         return handover.Part(table.box[row], table.edge_speeds[row], table.whole[row], table.course[row], *times)
 
-    def _confirm(self, tracks: NDArray[np.intp], motion: _Motion, time: float) -> NDArray[np.intp]:
+    def _confirm(self, tracks: NDArray[np.intp], motion: Motion, time: float) -> NDArray[np.intp]:
         """Confirm tracks of these rows that move like a vehicle; return the rows of those that were not before."""
         table = self._table
         s = self.settings
@@ -301,19 +264,23 @@ class Tracker:
         return on_vehicles
 
     def _whole_boxes(
-        self, tracks: NDArray[np.intp], found: FloatArray, ago: NDArray[np.float64], time: float
+        self, tracks: NDArray[np.intp], seen: Measures, found: FloatArray, follow: FloatArray, time: float
     ) -> FloatArray:
-        """Return the boxes, whole where only a part of a standing vehicle shows; note which tracks stand."""
+        """Return the boxes, whole where only a part of a standing vehicle shows; note which tracks stand.
+
+        follow: (N,), how far the place goes to a box.
+        """
         table = self._table
-        stands, hidden = table.stands[tracks], standing.partly_hidden(found, table.place[tracks])
+        stands, since = table.stands[tracks], table.stays_since[tracks]
+        stays, hidden = standing.judged(found, seen.place)
         # Only what stood before is hidden now; a vehicle that drives behind something, or out of the picture, moves.
-        stays = standing.stays(found, table.place[tracks]) & (stands | ~hidden)
-        moved = tracks[~stays]
-        table.place[moved], table.stays_since[moved] = found[~stays], time
-        table.stands[tracks] = stands = time - table.stays_since[tracks] >= standing.STANDS_S
-        follow = 1 - np.exp(ago / standing.PLACE_S).astype(np.float32)
-        table.place[tracks] += (follow * ~hidden)[:, None] * (found - table.place[tracks])
-        whole: FloatArray = np.where((stands & hidden)[:, None], table.place[tracks], found)
+        moved = ~stays | hidden & ~stands
+        np.copyto(seen.place, found, where=moved[:, None])
+        since[moved] = time
+        stands = time - since >= standing.STANDS_S
+        table.stands[tracks], table.stays_since[tracks] = stands, since
+        seen.place += (follow * ~hidden)[:, None] * (found - seen.place)
+        whole: FloatArray = np.where((stands & hidden)[:, None], seen.place, found)
         return whole
 
     def _without_ghosts(self, new: NDArray[np.intp], detections: Detections, time: float) -> NDArray[np.intp]:
@@ -330,13 +297,21 @@ class Tracker:
         on_seen = standing.covered(found, table.box[table.last_seen == time]) >= _ON_SEEN
         return new[~doubtful | ~(on_standing | on_seen)]
 
-    def _hold_standing(self, time: float) -> None:
-        """Leave standing vehicles that are hidden where they stand: the last that was seen of them may have moved."""
+    def _leave_unseen(self, time: float) -> None:
+        """Leave standing vehicles that are hidden where they stand, and drop tracks that are undetected for too long.
+
+        The last that was seen of a standing vehicle may have moved.
+        """
         table = self._table
-        held = table.stands & (table.last_seen < time)
+        unseen = table.last_seen < time
+        if not unseen.any():
+            return
+        held = table.stands & unseen
         if held.any():
             table.position[held], table.size[held] = boxes.centres(table.place[held]), boxes.sides(table.place[held])
             table.velocity[held] = 0
+        limit = np.where(table.stands, standing.HIDDEN_S, self._patience() + table.confirmed * handover.LONGEST_S)
+        table.keep(time - table.last_seen <= limit)
 
     def _find_hidden(
         self, hidden: NDArray[np.intp], new: NDArray[np.intp], detections: Detections, time: float
@@ -373,16 +348,8 @@ class Tracker:
                 if handover.is_ahead(part, table.box[row]):
                     table.front_of[row] = table.ids[old]
 
-    def _drop_lost(self, time: float) -> None:
-        table = self._table
-        if (table.last_seen == time).all():
-            return
-        limit = np.where(table.stands, standing.HIDDEN_S, self._patience() + table.confirmed * handover.LONGEST_S)
-        table.keep(time - table.last_seen <= limit)
 
-
-def _rows_without(wanted: NDArray[np.bool_], excluded: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the rows where `wanted` is True, without the excluded ones."""
-    left = wanted.copy()
-    left[excluded] = False
-    return np.flatnonzero(left)
+def _without(rows: NDArray[np.intp], excluded: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the rows that are not excluded; they are few."""
+    without = {*excluded.tolist()}
+    return np.array([row for row in rows.tolist() if row not in without], np.intp)
