@@ -48,8 +48,10 @@ def steps(file: Path) -> list[tuple[str, str]]:
 def build(file: Path, tree: Path) -> None:
     """Carry out the steps that make the image. Raises OSError: when one fails."""
     bare_tree.make(tree, "x86_64")
-    (tree / "usr/local/bin/python").unlink(missing_ok=True)
-    (tree / "usr/local/bin/python").symlink_to("/usr/bin/python3")
+    python = tree / "usr/local/bin/python"
+    python.parent.mkdir(parents=True, exist_ok=True)
+    python.unlink(missing_ok=True)
+    python.symlink_to("/usr/bin/python3")
     for name in ("opt/edge-app", "data"):
         shutil.rmtree(tree / name, ignore_errors=True)
     for path in ("/etc/resolv.conf", "/etc/pip.conf", os.environ.get("PIP_CERT", "")):  # as an engine passes them on
