@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from edge_app.serve.bodies import Budget
+from edge_app.serve.bodies import BodyLimits, Budget, timed
 from edge_app.serve.problems import RefusalError
 from tests.support.pictures import encoded, street_picture
 from tests.support.raw_http import connection, everything, head, problem
@@ -53,9 +54,8 @@ def test_a_head_that_does_not_end_is_closed(service: Serving) -> None:
 
 
 def test_a_head_that_is_too_long_is_closed(service: Serving) -> None:
-    with connection(service.port, b"GET /models HTTP/1.1\r\n") as made:
-        with pytest.raises(ConnectionError):
-            send_for_ever(made, b"X-A: " + b"y" * 1000 + b"\r\n")
+    with connection(service.port, b"GET /models HTTP/1.1\r\n") as made, pytest.raises(ConnectionError):
+        send_for_ever(made, b"X-A: " + b"y" * 1000 + b"\r\n")
     assert answered(service)
 
 
@@ -102,16 +102,19 @@ def test_an_endless_body_behind_an_answer_is_closed(service: Serving) -> None:
     assert answered(service)
 
 
-def test_bodies_that_come_slowly_share_one_budget(service: Serving) -> None:
+def test_bodies_that_come_slowly_share_one_budget() -> None:
     with ExitStack() as stack:
+        service = stack.enter_context(serving(most_bytes=2_000_000, budget=6_000_000))
+        senders = stack.enter_context(ExitStack())
         for _ in range(2):
-            stack.enter_context(connection(service.port, head(1_900_000) + bytes(1_400_000)))
+            senders.enter_context(connection(service.port, head(1_900_000) + bytes(1_400_000)))
         refused = service.http.post("/predict", content=JPEG + bytes(1_500_000))
         while refused.status_code != 503:  # until both bodies have arrived
             refused = service.http.post("/predict", content=JPEG + bytes(1_500_000))
         assert refused.headers["retry-after"] == "2"
-    while not answered(service):  # the budget is given back when both have gone
-        pass
+        senders.close()
+        while not answered(service):  # the budget is given back when both have gone
+            pass
 
 
 @pytest.mark.parametrize("wish", [b"Upgrade\r\nUpgrade: h2c", b"Upgrade, HTTP2-Settings\r\nUpgrade: h2c"])
@@ -123,6 +126,38 @@ def test_a_wish_for_another_protocol_is_ignored_and_the_body_read(service: Servi
         got = everything(made)
     assert got.count(b"HTTP/1.1 200 ") == 2
     assert b'"boxes"' in got
+
+
+@pytest.mark.parametrize(
+    ("every_s", "piece", "comes_s"),
+    [
+        (9.0, 1, 30.0),  # a byte now and then holds its place for half a minute
+        (1.0, 19_000, 600.0),  # 30 s and 19/20 of it
+        (1.0, 21_000, 1000.0),  # until all of it has come
+        (100.0, 10_000_000, 3600.0),
+    ],
+)
+def test_a_body_must_come_with_a_least_rate(every_s: float, piece: int, comes_s: float) -> None:
+    now = 0.0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal now
+        while now < 1000.0 or piece > 1_000_000:
+            now += every_s
+            yield bytes(piece)
+
+    async def take() -> None:
+        limits = BodyLimits(10**12, 3600.0, rate=20_000.0)
+        async for _ in timed(body(), limits, None, clock=lambda: now):
+            pass
+
+    if comes_s == 1000.0:
+        asyncio.run(take())
+    else:
+        with pytest.raises(RefusalError, match="too slowly") as refused:
+            asyncio.run(take())
+        assert refused.value.status == 408
+    assert comes_s <= now < comes_s + 2 * every_s
 
 
 def test_a_large_body_that_comes_slowly_gives_way_after_a_while() -> None:
