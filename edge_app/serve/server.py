@@ -212,7 +212,7 @@ class _Protocol(HttpToolsProtocol):
             self._stalled.cancel()
             self._stalled = None
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (the name is uvicorn's, and so is its English)
         """Tell that this is no HTTP. uvicorn calls it, also for what the methods above raise."""
         self._refuse(
             self._why
