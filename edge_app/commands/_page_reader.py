@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edge_app.config.edit import ConfigText
     from edge_app.config.page_draft import PageDraft
     from edge_app.detectors.tflite import TfliteDetector
+    from edge_app.web.line_check import Finding
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,12 @@ class ReaderPage(_Page):
         drawing = parse_drawing(data)
         self._draft.with_drawing(drawing)
         return {"drawing": self._draft.completed(drawing), "base": self._draft.revision, "file": str(self._draft.path)}
+
+    def _unmeasured(self) -> Finding:
+        """Return why no vehicles are measured here, and where they are."""
+        from edge_app.web.line_check import finding
+
+        return finding("ok", "measuring", "service_counts")
 
     def _read(self) -> None:
         """Read the configuration again: the keeper or a person may have changed it."""

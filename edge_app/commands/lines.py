@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import threading
 from contextlib import ExitStack, closing
@@ -177,13 +178,19 @@ class _Page:
 
     def _measured(self, config: Config) -> list[dict[str, Any]]:
         from edge_app.app import build_lines
-        from edge_app.web.line_check import DetectorView, finding
+        from edge_app.web.line_check import DetectorView
 
         if self._live_view is None:
-            return [_as_json(finding("ok", "measuring", "unmeasured"))]
+            return [_as_json(self._unmeasured())]
         lines = build_lines(config) if config.lines else ()
         view = DetectorView(config.detector.region, self._detector.manifest)
         return [_as_json(finding) for finding in self._live_view.check_lines(lines, view)]
+
+    def _unmeasured(self) -> Finding:
+        """Return why no vehicles are measured, and what to do to have it done."""
+        from edge_app.web.line_check import finding
+
+        return finding("ok", "measuring", "unmeasured")
 
 
 def parse_drawing(data: Any) -> Drawing:
@@ -242,11 +249,13 @@ def _is_value(value: Any) -> bool:
 
 
 def _lint_lines(config: Config) -> list[dict[str, Any]]:
-    from edge_app.config.lint import is_at_edge, masked_share
+    from edge_app.config.lint import SHORTEST, is_at_edge, masked_share
     from edge_app.web.line_check import finding
 
     found = [finding("warn", f"line {line.id}", "edge") for line in config.lines if is_at_edge(line, config)]
     for line in config.lines:
+        if (length := math.dist(line.start, line.end)) < SHORTEST:
+            found.append(finding("warn", f"line {line.id}", "tiny", share=f"{length * 100:.1f}"))
         if share := masked_share(line.start, line.end, config.privacy.masks):
             found.append(finding("warn", f"line {line.id}", "masked", share=f"{max(share, 0.01) * 100:.0f}"))
     return [_as_json(one) for one in found]

@@ -7,7 +7,7 @@ import { Hand } from "./hand.js";
 import { showLayers } from "./layers.js";
 import { t } from "./messages.js";
 import { followSave } from "./outcome.js";
-import { call } from "./requests.js";
+import { ask, call } from "./requests.js";
 import { Restart } from "./restart.js";
 import { drawShapes } from "./sheet.js";
 import { Shapes } from "./shapes.js";
@@ -81,6 +81,7 @@ export class LinesView {
     this.hand.choose("none");
     this.listShapes();
     this.choose(shape);
+    this.cards.get(shape).scrollIntoView({ block: "nearest" }); // its name is what comes next
     this.done();
   }
 
@@ -159,7 +160,8 @@ export class LinesView {
     const { findings, crossed } = this.found || { findings: [], crossed: {} }, lines = this.shapes.ofKind("line");
     const owner = (finding) => lines.find((line, n) => finding.line && (line.id === finding.line || String(n + 1) === finding.line));
     for (const [shape, card] of this.cards) {
-      const own = findings.filter((one) => owner(one) === shape || (shape.kind === "region" && one.what === "detector.region"));
+      // Without a name nothing else about a line is told: the card asks for one.
+      const own = shape.id === "" ? [] : findings.filter((one) => owner(one) === shape || (shape.kind === "region" && one.what === "detector.region"));
       card.querySelector(".findings").replaceChildren(...own.map(paragraph));
       if (shape.kind === "line") card.querySelector(".crossed").textContent = crossedText(shape, crossed[shape.id], this.today(shape.id));
     }
@@ -222,9 +224,7 @@ export class LinesView {
   async loadPicture() {
     const next = new Image();
     try {
-      const answer = await fetch("picture.jpg");
-      if (!answer.ok) throw new Error((await answer.json()).problems.join("\n"));
-      next.src = URL.createObjectURL(await answer.blob());
+      next.src = URL.createObjectURL(await (await ask("picture.jpg")).blob());
       await next.decode();
     } catch (error) {
       $("waiting").hidden = false;
