@@ -138,12 +138,15 @@ class _Page:
         return self.own_picture(_WIDTH) if picture is None else picture
 
     def state(self, _: Any) -> dict[str, Any]:
+        """Return what is saved now, and its version, which a later `save` names as its base. Raises ConfigError."""
+        self._read()
         c = self._config
         return {
             "file": str(self._text.path),
             "lines": [line.model_dump(mode="json") for line in c.lines],
             "region": c.detector.region,
             "masks": c.privacy.masks,
+            "base": self._text.version,
         }
 
     def check(self, data: Any) -> dict[str, Any]:
@@ -164,9 +167,20 @@ class _Page:
         return {"findings": findings, "crossed": self._crossed(config)}
 
     def save(self, data: Any) -> dict[str, Any]:
+        """Save a drawing. Raises ConfigError: when it is not valid, or when its base is not what is saved now."""
         with self._saving:
+            if base_of(data) != self._text.version:
+                raise ConfigError("somebody else has saved meanwhile: load the page again")
             self._config = self._text.save(parse_drawing(data))
         return {"saved": str(self._text.path)}
+
+    def _read(self) -> None:
+        """Read the file again: a person may have changed it."""
+        from edge_app.config.edit import ConfigText
+
+        with self._saving:
+            text = ConfigText(self._text.path)
+            self._text, self._config = text, text.config()
 
     def _crossed(self, config: Config) -> dict[str, Any]:
         from edge_app.app import build_lines
@@ -191,6 +205,11 @@ class _Page:
         from edge_app.web.line_check import finding
 
         return finding("ok", "measuring", "unmeasured")
+
+
+def base_of(data: Any) -> Any:
+    """Return the version that somebody has drawn on, from the JSON value that the page sends; None without one."""
+    return data.get("base") if isinstance(data, dict) else None
 
 
 def parse_drawing(data: Any) -> Drawing:

@@ -49,7 +49,9 @@ export class LinesView {
     }
     showLayers($("layers"), this.state);
     this.shapes = new Shapes(this.state);
-    if (this.shapes.restoreDraft()) this.tell(t("save.draft"), "");
+    const draft = this.shapes.restoreDraft();
+    if (draft) this.tell(t(draft === "older" ? "save.draft_older" : "save.draft"), draft === "older" ? "bad" : "");
+    else if (this.state.layers) this.followOlder();
     this.hand.choose(this.shapes.ofKind("line").length ? "none" : "line");
     this.listShapes();
     this.changed();
@@ -192,22 +194,32 @@ export class LinesView {
   async save() {
     const sent = this.shapes.json();
     try {
-      const { saved, following } = await call("save", sent);
-      if (following) return await this.keepSaved(sent);
-      this.shapes.setSaved(sent);
+      const { saved, following, revision } = await call("save", JSON.stringify({ ...JSON.parse(sent), base: this.shapes.base }));
+      if (following) return await this.keepSaved(sent, revision);
+      this.state = await call("state");
+      this.shapes.setSaved(sent, this.state.base);
       this.tell(`${t("save.done", { file: saved })} ${this.status.answer?.status ? t("save.restart") : ""}`, "good");
       $("lines-restart").hidden = false;
       this.listShapes();
-    } catch (error) { this.tell(error.message, "bad"); }
+    } catch (error) {
+      const now = await call("state").catch(() => this.state);
+      this.tell(now.base === this.shapes.base ? error.message : t("save.older"), "bad");
+    }
     this.changed();
   }
 
+  // After a reload in the middle of a save: tell how it goes on.
+  async followOlder() {
+    const { step } = await call("outcome").catch(() => ({}));
+    if (step === "restarting") await this.keepSaved(this.shapes.json());
+  }
+
   // Where the device itself restarts the service: what does not start is not kept.
-  async keepSaved(sent) {
-    this.shapes.setSaved(sent);
+  async keepSaved(sent, base) {
+    this.shapes.setSaved(sent, base);
     const kept = await followSave((text, kind) => this.tell(text, kind));
     this.state = await call("state");
-    if (!kept) this.shapes.setSaved(new Shapes(this.state).json());
+    this.shapes.setSaved(kept ? sent : new Shapes(this.state).json(), this.state.base);
     showLayers($("layers"), this.state);
     this.listShapes();
     return this.changed();
