@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 HELP = "serve the local page: whether the device counts, and its lines, drawn on the live picture"
 
 _WIDTH: Final = 1280
+_MOST: Final = 100
+"""Lines, masks, or corners of a mask, as the configuration keeper takes them."""
+_LONGEST_TEXT: Final = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -215,7 +218,8 @@ def base_of(data: Any) -> Any:
 def parse_drawing(data: Any) -> Drawing:
     """Return the drawing from the JSON value that the page sends.
 
-    Raises ConfigError: for a value that the page of this version never sends.
+    Raises ConfigError: for a name with characters that cannot be shown, for more shapes than anybody draws, and for a
+    value that the page of this version never sends.
     """
     from edge_app.config.edit import Drawing
 
@@ -225,8 +229,13 @@ def parse_drawing(data: Any) -> Drawing:
     lines, region, masks = data.get("lines"), data.get("region"), data.get("masks")
     if not isinstance(lines, list) or not isinstance(masks, list):
         raise wrong
+    if max(len(lines), len(masks), *(len(mask) for mask in masks if isinstance(mask, list))) > _MOST:
+        raise ConfigError(f"there are more than {_MOST} lines, masks or corners of a mask")
     if not _is_list(lines, lambda line: isinstance(line, dict) and _is_list(list(line.values()), _is_value)):
         raise wrong
+    texts = [text for line in lines for text in line.values() if isinstance(text, str)]
+    if not all(len(text) <= _LONGEST_TEXT and text.isprintable() for text in texts):
+        raise ConfigError(f"a name has more than {_LONGEST_TEXT} characters, or some that cannot be shown")
     if region is not None and not _is_list(region, _is_number):
         raise wrong
     if not _is_list(masks, lambda mask: _is_list(mask, _is_point)):
@@ -263,8 +272,7 @@ def _is_point(value: Any) -> bool:
 
 def _is_value(value: Any) -> bool:
     """Return whether a key of a line may have this value: a text, a point, or a bearing."""
-    text = isinstance(value, str) and len(value) <= 200 and value.isprintable()
-    return value is None or text or _is_number(value) or _is_point(value)
+    return value is None or isinstance(value, str) or _is_number(value) or _is_point(value)
 
 
 def _lint_lines(config: Config) -> list[dict[str, Any]]:

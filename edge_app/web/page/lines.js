@@ -159,13 +159,13 @@ export class LinesView {
   }
 
   showFindings() {
-    const { findings, crossed } = this.found || { findings: [], crossed: {} }, lines = this.shapes.ofKind("line");
+    const { findings } = this.found || { findings: [] }, crossed = new Map(Object.entries(this.found?.crossed || {})), lines = this.shapes.ofKind("line");
     const owner = (finding) => lines.find((line, n) => finding.line && (line.id === finding.line || String(n + 1) === finding.line));
     for (const [shape, card] of this.cards) {
       // Without a name nothing else about a line is told: the card asks for one.
       const own = shape.id === "" ? [] : findings.filter((one) => owner(one) === shape || (shape.kind === "region" && one.what === "detector.region"));
       card.querySelector(".findings").replaceChildren(...own.map(paragraph));
-      if (shape.kind === "line") card.querySelector(".crossed").textContent = crossedText(shape, crossed[shape.id], this.today(shape.id));
+      if (shape.kind === "line") card.querySelector(".crossed").textContent = crossedText(shape, crossed.get(shape.id), this.today(shape.id));
     }
     $("general").replaceChildren(...findings.filter((one) => !owner(one) && one.what !== "detector.region").map(paragraph));
   }

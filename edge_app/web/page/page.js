@@ -8,7 +8,7 @@ import { LinesView } from "./lines.js";
 const $ = (id) => document.getElementById(id);
 
 function show(views) {
-  const name = location.hash.slice(1) in views ? location.hash.slice(1) : "status";
+  const name = Object.hasOwn(views, location.hash.slice(1)) ? location.hash.slice(1) : "status";
   for (const [other, view] of Object.entries(views)) {
     $(`${other}-view`).hidden = other !== name;
     document.querySelector(`nav a[href="#${other}"]`).setAttribute("aria-current", other === name ? "page" : "false");
