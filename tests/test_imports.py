@@ -127,7 +127,7 @@ MAY_DRAW = re.compile(
     r"|counting\.motion|serve\.pictures"
 )
 """The modules that work on pictures: only these may import cv2."""
-ON_TOP = re.compile(r"app|extras|checks|cli|__main__|config(\..+)?|commands(\..+)?")
+ON_TOP = re.compile(r"app|extras|checks(\..+)?|cli|__main__|config(\..+)?|commands(\..+)?")
 """The modules that may import the configuration."""
 NEVER = {"models", "tensorflow", "tensorflow_cpu", "keras", "tests", "torch"}
 

@@ -186,5 +186,7 @@ def _revision_of(text: bytes | None) -> int:
 
 
 def _no(error: object) -> Reply:
+    if isinstance(error, OSError) and not isinstance(error, EdgeAppError):
+        error = f"the configuration cannot be saved ({error.strerror})"
     problems = error.problems if isinstance(error, ConfigError) else [str(error)]
     return {"ok": False, "step": "refused", "problems": list(problems)}
