@@ -43,11 +43,17 @@ for release in "$@"; do
         -r "deploy/locks/python-$release.txt"
 done
 # the documents too: a technician without internet reads them
-cp -r systemd deploy/install.sh deploy/edge-app.example.toml LICENSE NOTICE README.md CHANGELOG.md CONTRIBUTING.md docs "$folder"
+cp -r systemd deploy/install.sh deploy/releases.sh deploy/edge-app.example.toml LICENSE NOTICE README.md CHANGELOG.md \
+    CONTRIBUTING.md docs "$folder"
 mkdir -p "$folder/models/artefacts" "$folder/deploy"
 cp models/README.md models/MODEL_CARD.md "$folder/models"
 cp -r models/artefacts/card "$folder/models/artefacts"
-cp deploy/README.md "$folder/deploy"
+# and the city's broker is set up with what lies here
+cp -r deploy/README.md deploy/broker deploy/prometheus "$folder/deploy"
+echo "$arch" >"$folder/processor"
+echo "$*" >"$folder/pythons"
+# install.sh compares: a stick that is drawn too early leaves half a file
+(cd "$folder" && find . -type f ! -name SHA256SUMS -exec sha256sum {} + | LC_ALL=C sort -k 2 >SHA256SUMS)
 archive=dist/edge-app-$version-$arch.tar.gz
 # Root unpacks it: the files must belong to root there, not to the user with the number of the builder.
 tar -czf "$archive.new" --sort=name --owner=0 --group=0 --numeric-owner --mode=u+rw,go-w \

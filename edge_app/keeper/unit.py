@@ -52,6 +52,11 @@ class Unit:
         self._run("reset-failed", self.name)
         self._run("restart", "--no-block", self.name)
 
+    def start(self) -> None:
+        """Ask systemd to start it, without waiting. Raises ResourceError: when it does not take the order."""
+        self._run("reset-failed", self.name)
+        self._run("start", "--no-block", self.name)
+
     def comes_up(self, before: int = 0) -> bool:
         """Wait until it runs, and return whether it goes on as one process. before: pid that is to end."""
         end = self.monotonic() + self.within_s
