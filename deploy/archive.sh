@@ -43,7 +43,7 @@ for release in "$@"; do
         -r "deploy/locks/python-$release.txt"
 done
 # the documents too: a technician without internet reads them
-cp -r systemd deploy/install.sh deploy/releases.sh deploy/edge-app.example.toml LICENSE NOTICE README.md CHANGELOG.md \
+cp -r systemd deploy/install.sh deploy/releases.sh deploy/slim.py deploy/edge-app.example.toml LICENSE NOTICE README.md CHANGELOG.md \
     CONTRIBUTING.md docs "$folder"
 mkdir -p "$folder/models/artefacts" "$folder/deploy"
 cp models/README.md models/MODEL_CARD.md "$folder/models"

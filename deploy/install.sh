@@ -111,12 +111,14 @@ build_release() {
     fi
     # what apt built with numpy 1, as picamera2's simplejpeg on Debian 12, does not load beside numpy 2
     $python -I -c 'import sys; sys.exit(sys.version_info >= (3, 12))' && set -- "$@" 'numpy<2'
-    "$release/bin/python" -I -m pip install --quiet --disable-pip-version-check "$@" >&2 </dev/null || {
+    "$release/bin/python" -I -m pip install --quiet --no-compile --disable-pip-version-check "$@" >&2 </dev/null || {
         rm -rf "$release"
         fail "pip could not install the program; its message is above, and what was installed before is untouched"
     }
+    # shellcheck disable=SC2046
+    $python -I "$here/slim.py" "$release" $(current) || say "the release could not be made smaller"
     "$release/bin/python" -I "$release/bin/edge-app" --help >/dev/null || fail "the new release does not start; what was installed before is untouched"
-    cp -r "$here/install.sh" "$here/releases.sh" "$(unit_folder)" "$release/"
+    cp -r "$here/install.sh" "$here/releases.sh" "$here/slim.py" "$(unit_folder)" "$release/"
     rm -f "$release/systemd/edge-app-serve.service" # never on a device
     identity >"$release/identity"
     sync -f "$release"

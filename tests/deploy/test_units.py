@@ -117,6 +117,13 @@ def test_the_unit_has_what_the_program_relies_on() -> None:
     assert Deadlines().drain + Deadlines().join < stop
 
 
+def test_cameras_of_a_jetson_are_reached() -> None:
+    """By the socket of their daemon, which is absent elsewhere, and through devices that only NVIDIA's kernel has."""
+    settings = set(_settings(NAMES[0]))
+    assert {"PrivateTmp=yes", "BindPaths=-/tmp/argus_socket", "DeviceAllow=/dev/nvmap rw"} <= settings
+    assert {"DeviceAllow=/dev/host1x-fence rw", "DeviceAllow=/dev/nvgpu/igpu0/ctrl rw"} <= settings
+
+
 def test_each_relaxation_has_its_reason() -> None:
     text = (UNITS / NAMES[0]).read_text("utf-8")
     for key in ("PrivateDevices=yes", "PrivateNetwork=yes", "PrivateUsers=yes", "ProcSubset=pid", "ProtectClock=yes"):

@@ -123,7 +123,7 @@ class Device:
         folder = self.folder / "opt" / name
         (folder / "wheels").mkdir(parents=True)
         shutil.copytree(ROOT / "systemd", folder / "systemd")
-        for script in ("install.sh", "releases.sh"):
+        for script in ("install.sh", "releases.sh", "slim.py"):
             shutil.copy(ROOT / "deploy" / script, folder)
         (folder / "processor").write_text("x86_64\n")
         (folder / "pythons").write_text("3.11 3.13\n")
