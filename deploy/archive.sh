@@ -3,8 +3,9 @@
 #
 # ARCH is aarch64 (default) or x86_64; PYTHON the versions it is for, by default 3.10 (JetPack 6; not for x86_64, for which
 # the runtime has no such wheel), 3.11 (Bookworm) and 3.13 (Trixie). Writes dist/edge-app-VERSION-ARCH.tar.gz: the program
-# with its model, every wheel it needs, the units, the installer, the licence and the documents; and dist/SHA256SUMS. On
-# the device: tar xf, then `sudo ./install.sh install`.
+# with its model, every wheel it needs, the units, the installer, the broker's tools, the licence, the documents and a
+# checksum of each file; and dist/SHA256SUMS, which it signs with RELEASE_KEY, a file with a private key, where one is
+# named. On the device: tar xf, then `sudo ./install.sh install`.
 #
 # Every package must have the version and one of the hashes in deploy/locks, or nothing is written; deploy/lock.sh renews
 # them.
@@ -60,4 +61,5 @@ tar -czf "$archive.new" --sort=name --owner=0 --group=0 --numeric-owner --mode=u
     --transform "s,^\.,edge-app-$version-$arch," -C "$folder" .
 mv "$archive.new" "$archive"
 (cd dist && sha256sum edge-app-*.tar.gz >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
+[ -z "${RELEASE_KEY:-}" ] || openssl pkeyutl -sign -rawin -inkey "$RELEASE_KEY" -in dist/SHA256SUMS -out dist/SHA256SUMS.sig
 echo "$archive"

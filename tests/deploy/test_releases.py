@@ -180,3 +180,74 @@ def test_every_camera_is_removed(device: Device, purge: bool) -> None:
     left = {folder.name for folder in (device.folder / "var/lib").iterdir()}
     assert left == ({"edge-app-serve"} if purge else {"edge-app", "edge-app-north", "edge-app-serve"})
     assert (device.folder / "etc/edge-app").exists() is not purge
+
+
+# --- a release that was sent
+
+
+def sent(device: Device, name: str, *, listed: str = "edge-app-0.2.0-x86_64.tar.gz") -> Path:
+    """Sign an archive with a new key, which the device knows, and put it where the keeper's unit looks."""
+    folder = device.folder / "var/lib/edge-app/update"
+    folder.mkdir(parents=True)
+    script = """set -e
+    openssl genpkey -algorithm ed25519 -out "$1/key"
+    openssl pkey -in "$1/key" -pubout -out "$1/etc/edge-app/release.pub"
+    tar -czf release.tar.gz -C "$1/opt" "$2"
+    echo "$(sha256sum <release.tar.gz | cut -d' ' -f1)  $3" >SHA256SUMS
+    openssl pkeyutl -sign -rawin -inkey "$1/key" -in SHA256SUMS -out SHA256SUMS.sig"""
+    subprocess.run(("sh", "-c", script, "sh", device.folder, name, listed), cwd=folder, check=True)
+    return folder
+
+
+def update(device: Device) -> tuple[int, str]:
+    device.fake("faster", "20")
+    done = device.run("sh", "/opt/edge-app/current/install.sh", "update")
+    return done.returncode, (device.folder / "opt/edge-app/outcome").read_text().strip()
+
+
+def test_a_signed_release_is_installed(device: Device) -> None:
+    device.archive("new")
+    folder = sent(device, "new")
+    assert update(device) == (0, "kept")
+    assert device.used() == "new"
+    assert not folder.exists(), "it is not offered again"
+    assert update(device)[1].startswith("failed: no release has been sent")
+
+
+@pytest.mark.long
+def test_a_signed_release_that_crashes_goes_back(device: Device) -> None:
+    device.archive("new", first="refuses")
+    sent(device, "new")
+    assert update(device) == (3, "back: edge-app.service does not start")
+    assert device.used() == "old"
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("key", "this device takes no releases from others"),
+        ("sums", "the release is not signed with the key of this device"),
+        ("archive", "the release is not one of those that were signed"),
+        ("older", "the release is 0.0.9, older than the 0.1.0 that is installed"),
+        ("link", "no release has been sent"),
+    ],
+)
+@pytest.mark.long
+def test_what_is_not_signed_is_refused(device: Device, fault: str, told: str) -> None:
+    device.archive("new")
+    older = {"listed": "edge-app-0.0.9-x86_64.tar.gz"} if fault == "older" else {}
+    folder = sent(device, "new", **older)
+    if fault == "key":
+        (device.folder / "etc/edge-app/release.pub").unlink()
+    elif fault == "sums":
+        (folder / "SHA256SUMS").write_text((folder / "SHA256SUMS").read_text() + "x\n")
+    elif fault == "archive":
+        with (folder / "release.tar.gz").open("ab") as file:
+            file.write(b"x")
+    elif fault == "link":
+        (folder / "release.tar.gz").rename(folder / "elsewhere")
+        (folder / "release.tar.gz").symlink_to("elsewhere")
+    code, outcome = update(device)
+    assert (code, device.used()) == (1, "old")
+    assert outcome.startswith(f"failed: {told}")
+    assert not (device.folder / "opt/edge-app/update").exists()
