@@ -125,7 +125,7 @@ def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
 
 
 def build_speed_meter(config: Config) -> SpeedMeter | None:
-    """Build the meter of speeds, None without a calibration. Raises ConfigError: when no plane follows from it."""
+    """Build the meter of speeds, None without a geometry. Raises ConfigError: when no plane follows from it."""
     g = config.geometry
     try:
         if g.rectangle is not None and g.sides_m is not None:

@@ -27,12 +27,12 @@ _USUAL: Final = (1280, 720)
 _FOCAL: Final = (0.4, 8.0)
 """Range of focal lengths, in widths of the frame."""
 _FLAT: Final = 0.01
-"""Smallest area of the largest triangle of calibration points, as a share of the square of their longest distance."""
+"""Smallest area of the largest triangle of the given points, as a share of the square of their longest distance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Calibration of a camera: points in 0..1 of the frame, and their places on the road, m; see GroundPlane."""
+    """Points in 0..1 of the frame and their places on the road, m, from which the plane follows; see GroundPlane."""
 
     picture: tuple[tuple[float, float], ...]
     road: tuple[tuple[float, float], ...]
@@ -101,7 +101,7 @@ class GroundPlane:
 def of_rectangle(
     corners: Sequence[tuple[float, float]], sides: tuple[float, float], distortion: float = 0.0
 ) -> Geometry:
-    """Return the calibration by a rectangle on the road.
+    """Return the geometry that follows from a rectangle on the road.
 
     corners: four, one after the other, in 0..1 of the frame. sides: m, from the first corner to the second and from
     there to the third. Raises GeometryError: corners that are no picture of a rectangle.

@@ -4,7 +4,7 @@ The slope is that of Theil and Sen, which a few wrong boxes do not move (P. K. S
 coefficient based on Kendall's tau, Journal of the American Statistical Association 63, 1968). Its error follows from
 the scatter around it; boxes of successive frames err alike, so that they count as fewer (G. V. Bayley and J. M.
 Hammersley: The "effective" number of independent observations in an autocorrelated time series, 1946). The errors of
-the calibration and of the vehicle's size come on top.
+the geometry and of the vehicle's size come on top.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def measure(
     """Return the speed of one vehicle at a time, None where there are too few looks for one.
 
     times: (N,), s of the camera's clock, rising. boxes: (N, 4), px, each whole in the frame. scale_error: returns the
-    share by which the calibration may be wrong at a place, m, along a way.
+    share by which the geometry may be wrong at a place, m, along a way.
     """
     near = np.abs(times - time) <= AROUND_S
     times, boxes = times[near] - time, boxes[near]

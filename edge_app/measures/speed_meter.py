@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.measures.calibration import scale_error
+from edge_app.measures.scale_error import scale_error
 from edge_app.measures.ground import Geometry, GroundPlane
 from edge_app.measures.speed import AROUND_S, Speed, measure
 from edge_app.records import Crossing, FloatArray, Frame, FrameResult
@@ -46,7 +46,7 @@ class SpeedMeter:
     def observe(self, result: FrameResult) -> list[Measured]:
         """Take the result of every frame; return the crossings of half a second ago, in order, with their speeds.
 
-        Raises GeometryError: when no plane follows from the calibration.
+        Raises GeometryError: when no plane follows from the geometry.
         """
         frame = result.frame
         done = list(self.finish()) if self._plane is not None and self._plane.size != frame.size else []

@@ -1,4 +1,4 @@
-"""Test the plane of the road against a camera whose pose is known, and calibrations from which none follows."""
+"""Test the plane of the road against a camera whose pose is known, and geometries from which none follows."""
 
 from __future__ import annotations
 

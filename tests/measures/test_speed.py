@@ -1,4 +1,4 @@
-"""Test speeds of solids that pass under cameras of many kinds, with the errors of detectors and of calibrations."""
+"""Test speeds of solids that pass under cameras of many kinds, with the errors of detectors and of people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_app.measures import footprint
-from edge_app.measures.calibration import scale_error
+from edge_app.measures.scale_error import scale_error
 from edge_app.measures.speed import measure, slope
 from edge_app.measures.speed_sums import SpeedSums, percentile
 from tests.support.road_passages import VIEWS, passages
@@ -67,7 +67,7 @@ def test_boxes_at_the_horizon_have_no_place() -> None:
     assert measure(0.0, one.times, high, "car", one.plane, scale_error) is None
 
 
-def test_a_calibration_far_away_is_worse() -> None:
+def test_lengths_far_from_the_marks_are_worse() -> None:
     plane = next(passages(VIEWS["near, along the road, 1280x720 at 25/s"], 1, seed=2)).plane
     within, beyond = (scale_error(plane, np.array([1.75, y]), np.array([0, 1.0])) for y in (5.0, 60.0))
     assert 0.02 < within < 0.03

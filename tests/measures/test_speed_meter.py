@@ -112,7 +112,7 @@ def test_looks_are_forgotten() -> None:
     assert not meter._looks
 
 
-def test_a_calibration_without_a_plane_is_told_with_its_table() -> None:
+def test_a_geometry_without_a_plane_is_told_with_its_table() -> None:
     crossed = {"rectangle": [(0.3, 0.8), (0.6, 0.5), (0.6, 0.8), (0.4, 0.5)], "sides_m": (3.5, 12.0)}
     with pytest.raises(ConfigError, match=r"^geometry: the corners"):
         build_speed_meter(Config.model_validate({"source": {"kind": "street"}, "geometry": crossed}))
@@ -125,9 +125,9 @@ def test_a_calibration_without_a_plane_is_told_with_its_table() -> None:
 def test_the_shipped_detector_measures_the_rendered_street(width: int, height: int, fps: float) -> None:
     street, view = Street(width=width, height=height, fps=fps, seconds=30, seed=5), View(width, height)
     marks = [view.project(x, distance) for x, distance in ((-3, 16.5), (3, 16.5), (3, 23), (-3, 23))]
-    calibration = {"rectangle": [(x / width, y / height) for x, y in marks], "sides_m": (6.0, 6.5)}
+    geometry = {"rectangle": [(x / width, y / height) for x, y in marks], "sides_m": (6.0, 6.5)}
     config = Config.model_validate(
-        {"source": {"kind": "street"}, "detector": {"second_look": False}, "geometry": calibration}
+        {"source": {"kind": "street"}, "detector": {"second_look": False}, "geometry": geometry}
     )
     meter, pipeline = build_speed_meter(config), build_pipeline(config, build_detector(config))
     assert meter is not None

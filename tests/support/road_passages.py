@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.measures.calibration import scale_error
+from edge_app.measures.scale_error import scale_error
 from edge_app.measures.ground import GroundPlane
 from edge_app.measures.speed import Speed, measure
 from tests.support.road_camera import SOLIDS, Array, RoadCamera, Solid, box
@@ -57,7 +57,7 @@ VIEWS: Mapping[str, RoadView] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Passage:
-    """One vehicle at the line at time 0. kmh: its true speed there. plane: as a person calibrated it.
+    """One vehicle at the line at time 0. kmh: its true speed there. plane: as a person marked and measured it.
 
     times: s, boxes: float32 (N, 4) px, of the looks at it; heading: on the road.
     """
@@ -80,7 +80,7 @@ def passages(
 ) -> Iterator[Passage]:
     """Yield vehicles of all classes; some brake and some accelerate, by up to 1.5 m/s2.
 
-    each: number of vehicles after which the camera is calibrated anew, with a person's errors.
+    each: number of vehicles after which a person marks and measures anew, with errors.
     """
     rng = np.random.default_rng(seed)
     labels = ("car", "car", "car", "motorcycle", "bus", "truck")

@@ -1,4 +1,4 @@
-"""Measure speeds of vehicles whose true speed is known, with calibrations as wrong as a person's.
+"""Measure speeds of vehicles whose true speed is known, with geometries as wrong as a person's.
 
     python -m tests.trials.speeds [--vehicles 1200] [--percentiles 100]
 
@@ -57,7 +57,7 @@ def row(found: Sequence[Passage], band: tuple[float, float]) -> Row:
 
 
 def percentile_errors(view: RoadView, trials: int, seed: int) -> Array:
-    """Return the error of the 85th percentile of 200 vehicles, as a share, of each calibration."""
+    """Return the error of the 85th percentile of 200 vehicles, as a share, of each geometry."""
     found = []
     for trial in range(trials):
         group = list(passages(view, 200, seed + trial, each=200, kmh=(25.0, 65.0)))
@@ -70,7 +70,7 @@ def percentile_errors(view: RoadView, trials: int, seed: int) -> Array:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vehicles", type=int, default=1200, help="a view (default 1200)")
-    parser.add_argument("--percentiles", type=int, default=100, help="calibrations a view (default 100)")
+    parser.add_argument("--percentiles", type=int, default=100, help="geometries a view (default 100)")
     arguments = parser.parse_args()
     for name, view in VIEWS.items():
         print(name)
@@ -83,7 +83,7 @@ def main() -> None:
                 f"{one.within:.0%} within the stated error"
             )
         errors = percentile_errors(view, arguments.percentiles, seed=1000)
-        print(f"  85th percentile of 200 vehicles: {np.mean(np.abs(errors) <= 0.03):.0%} of calibrations within 3 %")
+        print(f"  85th percentile of 200 vehicles: {np.mean(np.abs(errors) <= 0.03):.0%} of geometries within 3 %")
         for way, places in WAYS.items():
             shares = [np.hypot(*slope(p.times, places(p))) * 3.6 / p.kmh - 1 for p in found if len(p.times) > 9]
             print(f"  {way}: mean {np.nanmean(shares):+.1%}, deviation {np.nanstd(shares):.1%}")

@@ -1,4 +1,4 @@
-"""Tell how far speeds at a place may be wrong because the calibration is: it leaves no residual that would show it.
+"""Tell how far speeds at a place may be wrong because the geometry is: four points leave no residual.
 
 Each marked point may be off by a part of the picture and each measured length by a share; what a small change of each
 does to the scale at the place is added up as squares (first-order propagation of errors).
