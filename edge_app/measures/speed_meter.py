@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.measures.scale_error import scale_error
 from edge_app.measures.ground import Geometry, GroundPlane
+from edge_app.measures.scale_error import scale_error
 from edge_app.measures.speed import AROUND_S, Speed, measure
 from edge_app.records import Crossing, FloatArray, Frame, FrameResult
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.measures.scale_error import scale_error
 from edge_app.measures.ground import GroundPlane
+from edge_app.measures.scale_error import scale_error
 from edge_app.measures.speed import Speed, measure
 from tests.support.road_camera import SOLIDS, Array, RoadCamera, Solid, box
 
