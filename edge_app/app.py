@@ -124,8 +124,11 @@ def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
     )
 
 
-def build_speed_meter(config: Config) -> SpeedMeter | None:
-    """Build the meter of speeds, None without a geometry. Raises ConfigError: when no plane follows from it."""
+def build_geometry(config: Config) -> Geometry | None:
+    """Return where points of the picture lie on the road, None where that is not given.
+
+    Raises ConfigError: when no plane follows from it, or a line lies beyond.
+    """
     g = config.geometry
     try:
         if g.rectangle is not None and g.sides_m is not None:
@@ -137,7 +140,13 @@ def build_speed_meter(config: Config) -> SpeedMeter | None:
         geometry.refuse_beyond(build_lines(config))
     except GeometryError as error:
         raise ConfigError(f"geometry: {error}") from error
-    return SpeedMeter(geometry)
+    return geometry
+
+
+def build_speed_meter(config: Config) -> SpeedMeter | None:
+    """Build the meter of speeds, None without a geometry. Raises ConfigError: as `build_geometry` does."""
+    geometry = build_geometry(config)
+    return SpeedMeter(geometry) if geometry else None
 
 
 def build_quality(config: Config, source: Source) -> QualityMonitor:

@@ -48,6 +48,7 @@ PURE = {
     "counting.duplicates": {"records"},
     "measures.ground": {"records", "errors"},
     "measures.scale_error": {"measures", "measures.ground"},
+    "measures.expected": {"records", "measures", "measures.ground", "measures.scale_error", "measures.speed"},
     "measures.footprint": {"measures", "measures.ground"},
     "measures.speed": {"measures", "measures.footprint", "measures.ground"},
     "measures.speed_meter": {"records", "measures.scale_error", "measures.ground", "measures.speed"},

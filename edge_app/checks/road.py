@@ -11,13 +11,23 @@ from typing import Final
 
 import numpy as np
 
-from edge_app.app import build_detector, build_lines, build_pipeline, build_source, counting_hash, with_classes
+from edge_app.app import (
+    build_detector,
+    build_geometry,
+    build_lines,
+    build_pipeline,
+    build_source,
+    counting_hash,
+    with_classes,
+)
 from edge_app.checks.sentence import as_sentence
 from edge_app.config.model import Config
 from edge_app.counting.second_look import most_parts
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
-from edge_app.errors import DetectorError, SourceEnded, SourceError
+from edge_app.errors import ConfigError, DetectorError, SourceEnded, SourceError
+from edge_app.measures.expected import KMH, expected_error
+from edge_app.measures.speed import WORST
 from edge_app.records import Frame
 from edge_app.sources import Source, SourceStatus, probe
 from edge_app.web.line_check import DetectorView, Finding, LineObserver, check_line, check_rate
@@ -44,6 +54,7 @@ def check_pipeline(config: Config, stop: threading.Event, *, running: bool) -> I
         source, rate = opened
         at_once = min(len(detector.engines), os.cpu_count() or 1)
         yield check_rate(rate, at_once * 1e3 / inference_ms)
+        yield from check_speeds(config, (source.status.width, source.status.height), rate)
         yield from _check_lines(config, detector, source)
 
 
@@ -77,6 +88,24 @@ def _check_detector(config: Config, stack: ExitStack) -> Generator[Finding, None
     digits = counting_hash(own, detector.manifest.sha256)[:12]
     yield Finding("ok", "config", f"{digits} is what meta and every interval in counts name as config.")
     return detector, p50
+
+
+def check_speeds(config: Config, size: tuple[int, int], rate: float) -> Iterator[Finding]:
+    """Yield the error to expect of speeds at each line, where a geometry is given. size: px. rate: frames/s."""
+    try:
+        geometry = build_geometry(config)
+    except ConfigError as error:
+        yield Finding("FAIL", "geometry", as_sentence(str(error).removeprefix("geometry: ")))
+        return
+    if geometry is None:
+        return
+    for line in build_lines(config):
+        error_share = expected_error(geometry, line, size, rate)
+        sentence = f'speeds at "{line.id}" will be off by about {error_share:.0%} at {KMH:.0f} km/h'
+        if error_share > WORST:
+            yield Finding("warn", "speed", f"{sentence}: mark a larger rectangle nearer to the line, or move the line.")
+        else:
+            yield Finding("ok", "speed", f"{sentence} (one standard deviation).")
 
 
 def _inference_ms(detector: TfliteDetector) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from edge_app.config.types import Point, Table
 
 _CORNERS: Final = 4
+_FAR_M: Final = 500.0
 _Side = Annotated[float, Field(ge=0.3, le=200)]
 
 
@@ -55,6 +56,8 @@ class GeometryConfig(Table):
             raise ValueError(f"needs at least four points, but has {len(value)}")
         if any(not (0 <= x <= 1 and 0 <= y <= 1) for x, y, _, _ in value):
             raise ValueError("x and y of each point must be in 0..1 of the picture")
+        if any(not (abs(right) <= _FAR_M and abs(ahead) <= _FAR_M) for _, _, right, ahead in value):
+            raise ValueError(f"places of points must lie within {_FAR_M:.0f} m")
         return value
 
     @property

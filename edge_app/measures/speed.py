@@ -28,7 +28,7 @@ _SHORTEST_S: Final = 0.2
 WORST: Final = 0.10
 WORST_KMH: Final = 3.0
 """A speed whose error is above both is not told: share of it, and km/h."""
-_SHAPE: Final = 0.018
+SHAPE: Final = 0.018
 """Standard deviation of a speed, as a share, since a vehicle is not of the size and the shape that its class has in the
 middle: found on solids of other sizes (tests/support/road_camera.py)."""
 _KMH: Final = 3.6
@@ -82,7 +82,7 @@ def measure(
     if speed == 0.0:
         return Speed(0.0, 0.0)
     rest = (at @ way) / speed - speed * times
-    share = float(np.hypot(scale_error(plane, np.median(at, axis=0), way), _SHAPE))
+    share = float(np.hypot(scale_error(plane, np.median(at, axis=0), way), SHAPE))
     return Speed(speed * _KMH, float(np.hypot(_slope_error(times, rest), speed * share)) * _KMH)
 
 

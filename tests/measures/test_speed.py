@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from edge_app.measures import footprint
+from edge_app.measures.expected import expected_error
+from edge_app.measures.ground import Geometry
 from edge_app.measures.scale_error import scale_error
 from edge_app.measures.speed import measure, slope
 from edge_app.measures.speed_sums import SpeedSums, percentile
+from edge_app.records import Line
 from tests.support.road_passages import VIEWS, passages
 from tests.trials.speeds import BANDS, WAYS, row
 
@@ -91,3 +94,13 @@ def test_a_percentile_lies_within_its_bin() -> None:
     assert percentile(Counter({30: 10, 40: 10}), 0.5) == 32
     assert percentile(Counter({30: 10, 40: 10}), 0.75) == 41
     assert np.isnan(percentile(Counter(), 0.85))
+
+
+def test_the_expected_error_grows_with_distance_and_falls_with_the_rate() -> None:
+    plane = next(passages(VIEWS["near, along the road, 1280x720 at 25/s"], 1, seed=2)).plane
+    points = (tuple((float(x), float(y)) for x, y in array) for array in (plane.picture, plane.road))
+    geometry = Geometry(*points)  # type: ignore[arg-type]
+    near, far = Line("near", (0.3, 0.7), (0.7, 0.7)), Line("far", (0.45, 0.06), (0.55, 0.06))
+    assert 0.02 < expected_error(geometry, near, plane.size, 15.0) < 0.05
+    assert expected_error(geometry, far, plane.size, 15.0) > 0.1
+    assert expected_error(geometry, near, plane.size, 5.0) > expected_error(geometry, near, plane.size, 25.0)
