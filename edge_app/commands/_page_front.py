@@ -29,7 +29,7 @@ def serve(folder: Path, keeper: Path, reader: Path, stop: threading.Event) -> No
     from edge_app.web.access import PasswordAccess
     from edge_app.web.listener import tls_context
 
-    logs.setup("info")
+    logs.setup("info", queued=True)
     access = PasswordAccess(_stored(folder / "page_password"))
     tls = tls_context(folder / "page_cert", folder / "page_key")
     server = _started(keeper, reader, access, tls, stop)

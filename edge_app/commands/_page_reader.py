@@ -29,7 +29,7 @@ def read(config: Path, state: Path, place: Path, stop: threading.Event) -> None:
     from edge_app.system import logging as logs
     from edge_app.web.remote import RouteServer, inherited_or_bound
 
-    logs.setup("info")
+    logs.setup("info", queued=True)
     page = ReaderPage(PageDraft(config, state))
     try:
         listener = inherited_or_bound(place)

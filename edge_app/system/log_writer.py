@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import stat
 import threading
 import time
 from collections import deque
@@ -87,4 +89,28 @@ class LogWriter:
 
     def _write(self, data: bytes) -> None:
         while data:
-            data = data[os.write(self._file, data) :]
+            try:
+                data = data[os.write(self._file, data) :]
+            except BlockingIOError:
+                select.select((), (self._file,), ())
+
+
+def own_stderr() -> int:
+    """Make descriptor 2 one that never blocks, and return another for stderr as it was.
+
+    Libraries in C write their warnings to it themselves, such as OpenCV about a broken picture: with a stderr that
+    nobody reads they would stop the thread that called them. What it does not take of theirs is lost.
+    """
+    before = os.dup(_STDERR)
+    if stat.S_ISREG(os.fstat(_STDERR).st_mode):  # never blocks, and two descriptions would write over one another
+        return before
+    try:
+        # A description of its own, since that of a terminal is the shell's too.
+        own = os.open(f"/proc/self/fd/{_STDERR}", os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:  # a socket, such as the journal's, or a pipe of another user: no shell shares it
+        if not os.isatty(_STDERR):
+            os.set_blocking(_STDERR, False)
+        return before
+    os.dup2(own, _STDERR)
+    os.close(own)
+    return before

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
-from edge_app.system.log_writer import LogWriter
+from edge_app.system.log_writer import LogWriter, own_stderr
 from edge_app.system.redaction import redacted
 
 Format = Literal["auto", "human", "json"]
@@ -42,7 +42,7 @@ def setup(level: str = "info", style: Format = "auto", *, queued: bool = False) 
     handler.setFormatter(_TextFormatter(colour=_wants_colour()) if human else _json_formatter())
     handler.addFilter(_redact_record)
     global _queue  # there is one stderr, as there is one logging.root
-    _queue = LogWriter(handler.gap) if queued else None
+    _queue = LogWriter(handler.gap, own_stderr()) if queued else None
     logging.root.handlers = [handler]
     logging.root.setLevel(level.upper())
     logging.captureWarnings(True)

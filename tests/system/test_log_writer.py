@@ -106,6 +106,42 @@ def test_the_program_ends_also_when_nobody_reads(ending: str) -> None:
     assert done.returncode in (0, 1, 2)
 
 
+BROKEN_PICTURES = """
+import cv2, logging, numpy as np
+from edge_app.system import logging as logs
+logs.setup("info", queued=True)
+broken = cv2.imencode(".png", np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8))[1]
+broken[len(broken) // 2 :][:9] ^= 255
+for n in range(3000):
+    cv2.imdecode(broken, cv2.IMREAD_COLOR)
+logging.info("x" * 100)
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_libraries_that_write_to_stderr_themselves_do_not_wait_either(kind: str) -> None:
+    """OpenCV says of each broken picture that it is, and a full pipe held the thread that had decoded it for ever."""
+    reading, writing = os.pipe() if kind == "pipe" else (end.detach() for end in socket.socketpair())
+    try:
+        command = (sys.executable, "-c", BROKEN_PICTURES)
+        ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=writing, timeout=60, check=True)
+        assert ran.stdout == b"done\n"
+        assert b"libpng" in os.read(reading, 65536), "as long as somebody reads it is shown"
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_file_as_stderr_has_every_line(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        command = (sys.executable, "-c", BROKEN_PICTURES.replace("3000", "3"))
+        subprocess.run(command, stdout=subprocess.PIPE, stderr=log, timeout=60, check=True)
+    text = (tmp_path / "log").read_text()
+    assert text.count("libpng") == 3
+    assert text.count("x" * 100) == 1
+
+
 def test_the_service_counts_while_nobody_reads_its_stderr(tmp_path: Path) -> None:
     with full_pipe() as (reading, writing):
         path = config(
