@@ -71,7 +71,8 @@ _LATELY_S = 0.3
 
 _KNOWN_S: Final = np.array([standing.PLACE_S, measures.SIZE_S, _PATH_S, _COURSE_S])[:, None]
 """Time constants, s, that are needed together."""
-_ONE_EACH: Final = np.eye(len(LABELS), dtype=np.float32)
+_ONE_EACH: Final[FloatArray] = np.eye(len(LABELS), dtype=np.float32)
+"""Row of votes for each class."""
 _NOTHING: Final = Tracks.empty()
 
 
