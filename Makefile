@@ -3,7 +3,7 @@
 
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
-export PYTHON
+export PYTHON RELEASE_KEY
 # Where bytecode is not kept, every program that a test starts compiles the project anew: two minutes of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 # Debian keeps mosquitto in /usr/sbin, which a plain user does not have in PATH.
@@ -54,9 +54,10 @@ lock: ## deploy/locks: choose the versions and hashes of an archive's packages a
 	@sh deploy/prepare.sh demo
 	@sh deploy/lock.sh
 
-archive: ## dist/: installs a 64-bit ARM device without internet
+archive: ## dist/: archives that install a device without internet, for 64-bit ARM and for PCs (RELEASE_KEY=FILE signs them)
 	@sh deploy/prepare.sh demo
 	@sh deploy/archive.sh aarch64
+	@sh deploy/archive.sh x86_64
 
 clean: ## remove environments, builds and caches; counts in state/ stay
 	rm -rf .venv .venv-models build dist *.egg-info $(CACHES)

@@ -3,8 +3,9 @@
 #
 # ARCH is aarch64 (default) or x86_64; PYTHON the versions it is for, by default 3.10 (JetPack 6; not for x86_64, for which
 # the runtime has no such wheel), 3.11 (Bookworm) and 3.13 (Trixie). Writes dist/edge-app-VERSION-ARCH.tar.gz: the program
-# with its model, every wheel it needs, the units, the installer, the licence and the documents; and dist/SHA256SUMS. On
-# the device: tar xf, then `sudo ./install.sh install`.
+# with its model, every wheel it needs, the units, the installer, the broker's tools, the licence, the documents and a
+# checksum of each file; and dist/SHA256SUMS, which it signs with RELEASE_KEY, a file with a private key, where one is
+# named. On the device: tar xf, then `sudo ./install.sh install`.
 #
 # Every package must have the version and one of the hashes in deploy/locks, or nothing is written; deploy/lock.sh renews
 # them.
@@ -43,15 +44,22 @@ for release in "$@"; do
         -r "deploy/locks/python-$release.txt"
 done
 # the documents too: a technician without internet reads them
-cp -r systemd deploy/install.sh deploy/edge-app.example.toml LICENSE NOTICE README.md CHANGELOG.md CONTRIBUTING.md docs "$folder"
+cp -r systemd deploy/install.sh deploy/releases.sh deploy/slim.py deploy/edge-app.example.toml LICENSE NOTICE README.md CHANGELOG.md \
+    CONTRIBUTING.md docs "$folder"
 mkdir -p "$folder/models/artefacts" "$folder/deploy"
 cp models/README.md models/MODEL_CARD.md "$folder/models"
 cp -r models/artefacts/card "$folder/models/artefacts"
-cp deploy/README.md "$folder/deploy"
+# and the city's broker is set up with what lies here
+cp -r deploy/README.md deploy/broker deploy/prometheus "$folder/deploy"
+echo "$arch" >"$folder/processor"
+echo "$*" >"$folder/pythons"
+# install.sh compares: a stick that is drawn too early leaves half a file
+(cd "$folder" && find . -type f ! -name SHA256SUMS -exec sha256sum {} + | LC_ALL=C sort -k 2 >SHA256SUMS)
 archive=dist/edge-app-$version-$arch.tar.gz
 # Root unpacks it: the files must belong to root there, not to the user with the number of the builder.
 tar -czf "$archive.new" --sort=name --owner=0 --group=0 --numeric-owner --mode=u+rw,go-w \
     --transform "s,^\.,edge-app-$version-$arch," -C "$folder" .
 mv "$archive.new" "$archive"
 (cd dist && sha256sum edge-app-*.tar.gz >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
+[ -z "${RELEASE_KEY:-}" ] || openssl pkeyutl -sign -rawin -inkey "$RELEASE_KEY" -in dist/SHA256SUMS -out dist/SHA256SUMS.sig
 echo "$archive"

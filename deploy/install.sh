@@ -2,6 +2,7 @@
 # Puts the counter on a device, renews it or takes it away; a second run changes nothing that is right already.
 #
 #   install.sh install [--offline]   a new release beside the old one; one that is not healthy in time goes back
+#   install.sh start                 what is installed, and waits until it counts
 #   install.sh rollback              the release before
 #   install.sh uninstall [--purge]   the program; with --purge also configuration, secrets and counts
 #
@@ -16,22 +17,27 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cd /
-opt=/opt/edge-app etc=/etc/edge-app state=/var/lib/edge-app units=/etc/systemd/system bin=/usr/local/bin
 healthy_s=${HEALTHY_S:-120}
-
-say() {
-    echo "install: $*" >&2
-}
-
-fail() {
-    say "$1"
-    exit "${2:-1}"
-}
+[ -f "$here/releases.sh" ] || { echo "install: releases.sh is missing beside $0: copy the whole folder" >&2 && exit 1; }
+. "$here/releases.sh"
 
 # Else it would end in the middle, with the new release started and nobody there to go back.
 case $healthy_s in '' | *[!0-9]*) fail "HEALTHY_S is '$healthy_s': give whole seconds, such as 120" 2 ;; esac
 
 # --- the system beneath
+
+# An archive is for one processor and some Pythons. A 32-bit system may run on a 64-bit kernel, so Python is asked.
+check_archive() {
+    [ -d "$here/wheels" ] || return 0
+    for_processor=$(cat "$here/processor") for_pythons=$(cat "$here/pythons")
+    has=$(/usr/bin/python3 -I -c 'import sys, sysconfig
+print((sysconfig.get_config_var("MULTIARCH") or "-").partition("-")[0], "%d.%d" % sys.version_info[:2])') ||
+        fail "there is no Python here: apt-get install python3 python3-venv"
+    [ "${has% *}" = "$for_processor" ] || fail "this archive is for the processor $for_processor, and this system is for ${has% *}: take the archive for that"
+    case " $for_pythons " in *" ${has#* } "*) ;; *) fail "this archive is for Python $for_pythons, and this system has ${has#* }" ;; esac
+    (cd "$here" && sha256sum --check --quiet --strict SHA256SUMS >&2) ||
+        fail "the archive is damaged: copy it again, and compare it with the SHA256SUMS that lies beside it"
+}
 
 # plugins-bad parses H.264; ugly and bad encode it where no hardware does (Raspberry Pi 5, Orin Nano, a PC).
 # picamera2 exists on Raspberry Pi OS alone.
@@ -74,16 +80,19 @@ folders() {
     done
 }
 
-# --- releases
+# --- a new release
 
-current() {
-    readlink $opt/current || true
-}
-
-# A link is replaced in one step, so that there is a program at every moment, also after a power cut.
-point() {
-    ln -sfn "$2" "$opt/$1.new"
-    mv -T "$opt/$1.new" "$opt/$1"
+# Prints what a release is made of, in one number: the same again is started and not built again.
+identity() {
+    {
+        /usr/bin/python3 -I -V
+        if [ -d "$here/wheels" ]; then
+            cat "$here/SHA256SUMS"
+        else
+            cd "$here/.."
+            find edge_app systemd deploy models/artefacts pyproject.toml -type f ! -name '*.pyc' -exec sha256sum {} + | sort
+        fi
+    } | sha256sum | cut -d' ' -f1
 }
 
 # Prints the folder of a new release, complete; a half one is never pointed to.
@@ -102,15 +111,19 @@ build_release() {
     fi
     # what apt built with numpy 1, as picamera2's simplejpeg on Debian 12, does not load beside numpy 2
     $python -I -c 'import sys; sys.exit(sys.version_info >= (3, 12))' && set -- "$@" 'numpy<2'
-    "$release/bin/python" -I -m pip install --quiet --disable-pip-version-check "$@" >&2 </dev/null || {
+    "$release/bin/python" -I -m pip install --quiet --no-compile --disable-pip-version-check "$@" >&2 </dev/null || {
         rm -rf "$release"
         fail "pip could not install the program; its message is above, and what was installed before is untouched"
     }
+    # shellcheck disable=SC2046
+    $python -I "$here/slim.py" "$release" $(current) || say "the release could not be made smaller"
     "$release/bin/python" -I "$release/bin/edge-app" --help >/dev/null || fail "the new release does not start; what was installed before is untouched"
+    cp -r "$here/install.sh" "$here/releases.sh" "$here/slim.py" "$(unit_folder)" "$release/"
+    rm -f "$release/systemd/edge-app-serve.service" # never on a device
+    identity >"$release/identity"
+    sync -f "$release"
     echo "$release"
 }
-
-UNITS='edge-app.service edge-app@.service edge-app-page.service edge-app-reader.socket edge-app-reader.service edge-app-keeper.socket edge-app-keeper@.service'
 
 # A program of the same name that somebody else has put there stays.
 command_link() {
@@ -123,114 +136,150 @@ command_link() {
     ln -sfn $opt/current/bin/edge-app $bin/edge-app
 }
 
-unit_files() {
-    [ -d "$here/systemd" ] && from=$here/systemd || from=$here/../systemd
-    for unit in $UNITS; do cp "$from/$unit" $units/; done
-    # not so in the image of a card that is prepared elsewhere
-    [ ! -d /run/systemd/system ] || systemctl daemon-reload
-}
-
 # The sockets cost nothing until somebody opens the page, which runs only after `edge-app page --password`.
-page_units() {
+enable_units() {
+    systemctl enable --quiet edge-app.service
     systemctl enable --quiet --now edge-app-keeper.socket edge-app-reader.socket || say "the page cannot save or read: systemctl status edge-app-keeper.socket"
     [ ! -s $etc/credentials/page_password ] || systemctl enable --quiet edge-app-page.service
-    systemctl try-restart edge-app-reader.service edge-app-page.service || true
-}
-
-# --- health
-
-value() {
-    systemctl show -P "$1" edge-app.service
-}
-
-# It pings only while it processes fresh frames: a ping from this life is the proof of all of the way.
-healthy() {
-    [ "$(value ActiveState)" = active ] || return 1
-    [ "$(value WatchdogTimestampMonotonic)" -gt $(($(value ExecMainStartTimestampMonotonic) + 5000000)) ]
-}
-
-wait_healthy() {
-    until=$(($(date +%s) + healthy_s))
-    while [ "$(date +%s)" -lt "$until" ]; do
-        if healthy; then return 0; fi
-        sleep 1
-    done
-    return 1
-}
-
-start_and_check() {
-    systemctl reset-failed edge-app.service 2>/dev/null || true
-    systemctl restart edge-app.service || true
-    wait_healthy
 }
 
 # --- commands
 
-forget_old() {
-    for release in "$opt"/releases/*; do
-        [ "$release" = "$(current)" ] || [ "$release" = "$(readlink $opt/previous || true)" ] || rm -rf "$release"
-    done
-}
-
 do_install() {
+    check_archive
+    is=$(identity)
+    if [ -n "$(current)" ] && [ "$is" = "$(cat "$(current)/identity" 2>/dev/null)" ]; then
+        say "this release is installed already"
+        do_start
+        return
+    fi
     if [ "${1:-}" = --offline ] || [ -d "$here/wheels" ]; then tell_missing; else apt_packages; fi
     accounts
     folders
-    before=$(current)
+    adopt_units
+    before=$(cat $trial/back 2>/dev/null || current)
     release=$(build_release)
-    unit_files
-    point current "$release"
-    command_link
-    if [ ! -e $etc/edge-app.toml ]; then
-        say "installed. Now: sudo edge-app setup"
-        say "then run this command again: it starts the service and waits until it counts"
-        return
-    fi
-    systemctl enable --quiet edge-app.service
-    page_units
-    if start_and_check; then
+    if [ -z "$before" ] || ! booted || [ -z "$(cameras)" ]; then
+        switch_to "$release"
         [ -z "$before" ] || point previous "$before"
         forget_old
-        say "the new release is healthy"
+        command_link
+        do_start
         return
     fi
-    [ -n "$before" ] || fail "installed, but not healthy after $healthy_s s: journalctl -u edge-app says why"
-    say "not healthy after $healthy_s s: going back to the release before"
-    point current "$before"
-    rm -rf "$release"
-    start_and_check || fail "the release before is not healthy either: journalctl -u edge-app says why"
-    fail "went back; journalctl -u edge-app says what was wrong" 3
+    begin_trial "$release" "$before"
+    command_link
+    await_outcome
+}
+
+# Starts what is installed, and waits until it counts.
+do_start() {
+    [ -n "$(current)" ] || fail "nothing is installed yet: sudo $0 install"
+    if [ ! -e $etc/edge-app.toml ]; then
+        say "installed. Now: sudo edge-app setup"
+        say "then: sudo $opt/current/install.sh start, which waits until it counts"
+    elif ! booted; then
+        say "installed; it starts with the device"
+        systemctl enable --quiet edge-app.service
+    else
+        enable_units
+        [ -e $trial/release ] || begin_trial "$(current)"
+        await_outcome
+    fi
 }
 
 do_rollback() {
-    before=$(readlink $opt/previous) || fail "there is no release before this one"
-    now=$(current)
-    point current "$before"
-    point previous "$now"
-    start_and_check || fail "the release before is not healthy: journalctl -u edge-app says why"
-    say "back at $(basename "$before")"
+    if [ -e $trial/back ]; then
+        systemctl stop $judge || true
+        take_back "on request"
+        systemctl start $judge
+    else
+        before=$(readlink $opt/previous) && [ -d "$before" ] || fail "there is no release before this one"
+        point previous "$(current)"
+        if booted; then begin_trial "$before"; else switch_to "$before"; fi
+    fi
+    ! booted || await_outcome
+    say "back at $(basename "$(current)")"
+}
+
+# Installs what lies in $sent: a release for which the holder of the city's key has signed. It is another user's folder,
+# so only copies are looked at, and nothing of it but three names.
+do_update() {
+    mkdir -p $opt
+    set +e
+    (set -e && update) 2>$opt/said
+    code=$?
+    set -e
+    cat $opt/said >&2
+    case $code:$(cat $outcome 2>/dev/null) in
+    0:* | 3:*) ;;
+    *) echo "failed: $(tail -n 1 $opt/said | sed 's/^install: //')" >$outcome ;;
+    esac
+    return $code
+}
+
+update() {
+    sent=$state/update key=$etc/release.pub box=$opt/update
+    echo installing >$outcome
+    [ -s $key ] || fail "this device takes no releases from others: it has no $key"
+    rm -rf $box
+    mkdir -m 700 $box
+    take SHA256SUMS 65536
+    take SHA256SUMS.sig 4096
+    openssl pkeyutl -verify -pubin -inkey $key -rawin -in $box/SHA256SUMS -sigfile $box/SHA256SUMS.sig >/dev/null 2>&1 ||
+        refuse "the release is not signed with the key of this device ($key)"
+    take release.tar.gz 1073741824
+    name=$(sed -n "s/^$(sha256sum <$box/release.tar.gz | cut -d' ' -f1)  \(edge-app-[0-9][0-9a-z.]*-[a-z0-9_]*\.tar\.gz\)$/\1/p" $box/SHA256SUMS)
+    [ -n "$name" ] || refuse "the release is not one of those that were signed"
+    # What was signed once stays signed, and somebody may keep an old one with a fault that is known.
+    now=$($opt/current/bin/edge-app --version | cut -d' ' -f2) new=$(echo "$name" | cut -d- -f3)
+    [ "$(printf '%s\n%s\n' "$now" "$new" | sort -V | tail -n 1)" = "$new" ] ||
+        refuse "the release is $new, older than the $now that is installed: older ones are installed by hand"
+    mkdir $box/release
+    tar -xzf $box/release.tar.gz -C $box/release --strip-components=1 --no-same-owner
+    rm -rf $box/release.tar.gz $sent
+    if sh $box/release/install.sh install --offline; then code=0; else code=$?; fi
+    rm -rf $box
+    return $code
+}
+
+# take NAME BYTES: copies a file that was sent, at most so much of it
+take() {
+    [ -f "$sent/$1" ] && [ ! -L "$sent/$1" ] && timeout 600 head -c "$2" "$sent/$1" >"$box/$1" ||
+        refuse "no release has been sent: $sent/$1 is absent"
+}
+
+refuse() {
+    rm -rf $box
+    fail "$1"
 }
 
 do_uninstall() {
-    systemctl disable --now --quiet edge-app.service edge-app-page.service edge-app-reader.socket edge-app-reader.service \
+    all=$(cameras)
+    systemctl disable --now --quiet $judge 2>/dev/null || true
+    # shellcheck disable=SC2086
+    systemctl disable --now --quiet $all edge-app-page.service edge-app-reader.socket edge-app-reader.service \
         edge-app-keeper.socket 2>/dev/null || true
     [ "$(readlink $bin/edge-app || true)" != $opt/current/bin/edge-app ] || rm -f $bin/edge-app
     rm -rf $opt
-    for unit in $UNITS; do rm -f "$units/$unit"; done
-    systemctl daemon-reload
+    for unit in $units/edge-app*; do [ "$unit" = $units/edge-app-serve.service ] || rm -f "$unit"; done
+    ! booted || systemctl daemon-reload
     if [ "${1:-}" = --purge ]; then
-        rm -rf $etc $state
+        ! getent passwd edge-app >/dev/null ||
+            find /var/lib -maxdepth 1 -name 'edge-app*' -user edge-app -exec rm -rf {} +
+        rm -rf $etc
+        rm -rf $of_root/edge-app.service.d $of_root/edge-app@*.service.d
         userdel edge-app 2>/dev/null || true
         userdel edge-app-page 2>/dev/null || true
-        say "everything is gone, counts and secrets included"
+        say "everything is gone, counts and secrets of every camera included"
     else
-        say "the program is gone; $etc and $state are kept (uninstall --purge removes them)"
+        say "the program is gone; $etc and the counts of every camera in /var/lib are kept (uninstall --purge removes them)"
     fi
 }
 
 case ${1:-}:${2:-} in
-install: | install:--offline | rollback: | uninstall: | uninstall:--purge) ;;
-*) sed -n '4,6s/^# *//p' "$here/$(basename -- "$0")" >&2 && exit 2 ;;
+install: | install:--offline | start: | rollback: | judge: | update: | uninstall: | uninstall:--purge) ;;
+*) sed -n '4,7s/^# *//p' "$here/$(basename -- "$0")" >&2 && exit 2 ;;
 esac
 [ "$(id -u)" = 0 ] || fail "must be run as root: sudo $0 $*"
 "do_$1" "${2:-}"

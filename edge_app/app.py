@@ -26,6 +26,9 @@ from edge_app.counting.tracker import Tracker, TrackerSettings
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
+from edge_app.errors import ConfigError, GeometryError
+from edge_app.measures.ground import Geometry, of_rectangle
+from edge_app.measures.speed_meter import SpeedMeter
 from edge_app.monitoring.device_status import StatusReport
 from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.mqtt.connection import MAX_PACKET
@@ -119,6 +122,31 @@ def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
         motion=Motion() if config.detector.motion else None,
         second_look=SecondLook(lines) if config.detector.second_look else None,
     )
+
+
+def build_geometry(config: Config) -> Geometry | None:
+    """Return where points of the picture lie on the road, None where that is not given.
+
+    Raises ConfigError: when no plane follows from it, or a line lies beyond.
+    """
+    g = config.geometry
+    try:
+        if g.rectangle is not None and g.sides_m is not None:
+            geometry = of_rectangle(g.rectangle, g.sides_m, g.distortion)
+        elif g.points:
+            geometry = Geometry(tuple(p[:2] for p in g.points), tuple(p[2:] for p in g.points), g.distortion)
+        else:
+            return None
+        geometry.refuse_beyond(build_lines(config))
+    except GeometryError as error:
+        raise ConfigError(f"geometry: {error}") from error
+    return geometry
+
+
+def build_speed_meter(config: Config) -> SpeedMeter | None:
+    """Build the meter of speeds, None without a geometry. Raises ConfigError: as `build_geometry` does."""
+    geometry = build_geometry(config)
+    return SpeedMeter(geometry) if geometry else None
 
 
 def build_quality(config: Config, source: Source) -> QualityMonitor:

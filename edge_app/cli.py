@@ -24,6 +24,7 @@ from typing import Final
 from edge_app import __version__
 from edge_app.commands import (
     bench,
+    camera,
     check,
     config,
     count,
@@ -54,6 +55,7 @@ COMMANDS: Final = {
     "serve": serve,
     "harvest": harvest,
     "setup": setup,
+    "camera": camera,
     "check": check,
     "status": status,
     "bench": bench,

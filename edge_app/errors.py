@@ -49,5 +49,9 @@ class BrokerError(EdgeAppError, ConnectionError):
     """The MQTT broker cannot be reached or refuses the connection."""
 
 
+class GeometryError(EdgeAppError, ValueError):
+    """No plane of the road follows from the calibration, or a line lies outside it."""
+
+
 class ResourceError(EdgeAppError, OSError):
     """The system lacks something at the moment (threads, memory): wait and try again."""

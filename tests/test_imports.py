@@ -46,6 +46,13 @@ PURE = {
     "counting.motion": {"records"},
     "counting.second_look": {"records", "counting", "counting.boxes"},
     "counting.duplicates": {"records"},
+    "measures.ground": {"records", "errors"},
+    "measures.scale_error": {"measures", "measures.ground"},
+    "measures.expected": {"records", "measures", "measures.ground", "measures.scale_error", "measures.speed"},
+    "measures.footprint": {"measures", "measures.ground"},
+    "measures.speed": {"measures", "measures.footprint", "measures.ground"},
+    "measures.speed_meter": {"records", "measures.scale_error", "measures.ground", "measures.speed"},
+    "measures.speed_sums": {"measures.speed_meter"},
     "storage.counts": {"records"},
     "storage.line_intervals": {"records", "storage.counts"},
     "storage.intervals": {"records", "storage.counts", "storage.line_intervals"},
@@ -94,6 +101,7 @@ GRANTED = {
     "system.names": {"unicodedata"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing
+    "measures.ground": {"cv2"},  # homographies
     "detectors.ssd": {"cv2"},  # its non-maximum suppression
     "drawing.scene": {"cv2"},  # resizing
     "detectors.letterbox": {"cv2"},  # resizing
@@ -124,10 +132,10 @@ VENDORS = {
 """Vendor library -> pattern of the one module that may import it; no module needs to."""
 MAY_DRAW = re.compile(
     r"(preview|drawing|sources)\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture|camera_health\.measures"
-    r"|counting\.motion|serve\.pictures"
+    r"|counting\.motion|measures\.ground|serve\.pictures"
 )
-"""The modules that work on pictures: only these may import cv2."""
-ON_TOP = re.compile(r"app|extras|checks|cli|__main__|config(\..+)?|commands(\..+)?")
+"""The modules that work on pictures and their geometry: only these may import cv2."""
+ON_TOP = re.compile(r"app|extras|checks(\..+)?|cli|__main__|config(\..+)?|commands(\..+)?")
 """The modules that may import the configuration."""
 NEVER = {"models", "tensorflow", "tensorflow_cpu", "keras", "tests", "torch"}
 

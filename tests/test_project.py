@@ -134,12 +134,23 @@ def test_the_archive_carries_the_licence_and_the_documents(tmp_path: Path) -> No
     python = tmp_path / "python"
     python.write_text(PYTHON_STAND_IN)
     python.chmod(0o755)
-    done = run("sh", tmp_path / "deploy/archive.sh", cwd=tmp_path, PYTHON=str(python))
+    key = tmp_path / "release.key"
+    assert run("openssl", "genpkey", "-algorithm", "ed25519", "-out", key, cwd=tmp_path).returncode == 0
+    done = run("sh", tmp_path / "deploy/archive.sh", cwd=tmp_path, PYTHON=str(python), RELEASE_KEY=str(key))
     assert done.returncode == 0, done.stderr
     with tarfile.open(tmp_path / done.stdout.strip()) as archive:
+        archive.extractall(tmp_path / "unpacked")
         held = {name.partition("/")[2] for name in archive.getnames()}
     pages = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "docs").rglob("*.md")}
-    assert {"LICENSE", "NOTICE", "README.md", "install.sh", "systemd/edge-app.service", *pages} <= held
+    scripts = {"install.sh", "releases.sh", "slim.py", "deploy/broker/ca.sh", "deploy/broker/acl"}
+    assert {"LICENSE", "NOTICE", "README.md", "systemd/edge-app.service", *scripts, *pages} <= held
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    assert (unpacked / "processor").read_text() == "aarch64\n"
+    sums = (unpacked / "SHA256SUMS").read_text().splitlines()
+    assert len(sums) == sum(path.is_file() for path in unpacked.rglob("*")) - 1
+    assert run("sha256sum", "--check", "--quiet", "SHA256SUMS", cwd=unpacked).returncode == 0
+    signed = ("-rawin", "-inkey", key, "-in", "dist/SHA256SUMS", "-sigfile", "dist/SHA256SUMS.sig")
+    assert run("openssl", "pkeyutl", "-verify", *signed, cwd=tmp_path).returncode == 0
     dead = [
         (page, link)
         for page in sorted(name for name in held if name.endswith(".md"))

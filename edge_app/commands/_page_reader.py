@@ -8,13 +8,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from edge_app.commands.lines import _Page, parse_drawing
+from edge_app.commands.lines import _Page, base_of, parse_drawing
 from edge_app.errors import ConfigError, PreviewError
 
 if TYPE_CHECKING:
     from edge_app.config.edit import ConfigText
     from edge_app.config.page_draft import PageDraft
     from edge_app.detectors.tflite import TfliteDetector
+    from edge_app.web.line_check import Finding
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +60,22 @@ class ReaderPage(_Page):
 
     def state(self, data: Any) -> dict[str, Any]:
         """Return what is saved, which layer each value comes from, and what is wrong with the configuration."""
-        self._read()
         return {**super().state(data), **self._draft.facts, "problems": self._problems}
 
     def save(self, data: Any) -> dict[str, Any]:
-        """Return the drawing as the keeper takes it. Raises ConfigError: when it is not valid."""
+        """Return the drawing as the keeper takes it. Raises ConfigError: when it is not valid.
+
+        The base is the revision that this person has drawn on: the keeper refuses an old one.
+        """
         drawing = parse_drawing(data)
         self._draft.with_drawing(drawing)
-        return {"drawing": self._draft.completed(drawing), "base": self._draft.revision, "file": str(self._draft.path)}
+        return {"drawing": self._draft.completed(drawing), "base": base_of(data), "file": str(self._draft.path)}
+
+    def _unmeasured(self) -> Finding:
+        """Return why no vehicles are measured here, and where they are."""
+        from edge_app.web.line_check import finding
+
+        return finding("ok", "measuring", "service_counts")
 
     def _read(self) -> None:
         """Read the configuration again: the keeper or a person may have changed it."""

@@ -71,7 +71,7 @@ def _check_in_sandbox(file: Path, stop: threading.Event) -> int | None:
 
 
 def _check(file: Path, stop: threading.Event) -> int:
-    from edge_app.checks import findings
+    from edge_app.checks.findings import findings
     from edge_app.config.exposure import exposed_configuration
     from edge_app.config.layer_report import report
     from edge_app.config.load import load_service

@@ -18,6 +18,7 @@ from edge_app.errors import ConfigError, SourceError
 if TYPE_CHECKING:
     from edge_app.config.model import Config
     from edge_app.drawing.annotated_video import Annotator
+    from edge_app.measures.speed_meter import Measured
     from edge_app.offline.replay import Replay
     from edge_app.records import Frame, FrameResult, Line
     from edge_app.sources.recording import Recording
@@ -85,7 +86,14 @@ def _time_of_day(text: str) -> datetime:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Count, write the results and print the totals; return 0, or 1 when interrupted before the end."""
-    from edge_app.app import build_detector, build_lines, build_pipeline, build_recording, with_classes
+    from edge_app.app import (
+        build_detector,
+        build_lines,
+        build_pipeline,
+        build_recording,
+        build_speed_meter,
+        with_classes,
+    )
     from edge_app.config.lint import lint_lines
     from edge_app.console.terminal import Bar, ProgressLines, bar, stderr
     from edge_app.offline import replay
@@ -102,6 +110,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
             try_output(path)
     bins = Bins(arguments.bins or 15, arguments.start, config.tracker.lost_s)
     with ExitStack() as stack:
+        meter, measured = build_speed_meter(config), list["Measured"]()
         source = build_recording(config, arguments.videos, arguments.fps)
         stack.callback(source.close)
         pipeline = build_pipeline(config, detector := build_detector(config))
@@ -116,21 +125,28 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         def on_frame(result: FrameResult) -> None:
             annotated.observe(result)
             bins.observe(result.frame.monotonic)
+            if meter is not None:
+                measured.extend(meter.observe(result))
             progress.forward(f"frame {result.frame.index}")
 
         counted = replay.count_recording(source, pipeline, stop, on_frame)
         if not stop.is_set():
             annotated.draw(lambda: build_recording(config, arguments.videos, arguments.fps), progress.forward)
     bins.finish(1 / source.rate)
+    if meter is not None:
+        measured += meter.finish()
     texts = {}
     if arguments.out:
         parts = source.parts if isinstance(source, RecordingSeries) else ()
         found = replay.result(arguments.videos[0], counted, lines, classes, detector.manifest, pipeline.times)
+        found = replay.with_speeds(found, measured) if meter is not None else found
         texts[arguments.out] = json_text(replay.with_times(found, arguments.start, parts))
     if arguments.csv:
         texts[arguments.csv] = csv_text(bins.rows(counted.crossings, lines, classes))
     problems = [*write_results(texts), *annotated.problems]  # written before anything is printed, which may fail too
     _print_totals(counted, lines, classes)
+    if meter is not None:
+        _print_speeds(measured)
     if len(arguments.videos) > 1 or arguments.start:
         _print_span(len(arguments.videos), arguments.start, bins.seen_s)
     if not arguments.config and not arguments.line:
@@ -155,6 +171,19 @@ def _print_totals(counted: Replay, lines: Sequence[Line], classes: Sequence[str]
     for line in lines:
         out.print(counts_table(line.id, by_line[line.id], list(direction_names(line).values())))
     out.print(f"{counted.frames} frames in {counted.wall_s:.1f} s, {counted.frames / counted.wall_s:.0f} frames/s")
+
+
+def _print_speeds(measured: Sequence[Measured]) -> None:
+    from edge_app.console.terminal import stdout
+    from edge_app.measures.speed_sums import by_line, percentile
+
+    for line, classes in by_line(measured).items():
+        for label, ways in classes.items():
+            for way, sums in ways.items():
+                told = "no speed measured"
+                if sums.n:
+                    told = f"mean {sums.sum / sums.n:.0f} km/h, 85 % up to {percentile(sums.bins, 0.85):.0f} km/h"
+                stdout().print(f"{line}, {label}, {way}: {told} ({sums.n} of {sums.n + sums.unmeasured} vehicles)")
 
 
 def _print_span(recordings: int, start: datetime | None, seconds: float) -> None:

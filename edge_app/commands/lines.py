@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import threading
 from contextlib import ExitStack, closing
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 HELP = "serve the local page: whether the device counts, and its lines, drawn on the live picture"
 
 _WIDTH: Final = 1280
+_MOST: Final = 100
+"""Lines, masks, or corners of a mask, as the configuration keeper takes them."""
+_LONGEST_TEXT: Final = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,12 +141,15 @@ class _Page:
         return self.own_picture(_WIDTH) if picture is None else picture
 
     def state(self, _: Any) -> dict[str, Any]:
+        """Return what is saved now, and its version, which a later `save` names as its base. Raises ConfigError."""
+        self._read()
         c = self._config
         return {
             "file": str(self._text.path),
             "lines": [line.model_dump(mode="json") for line in c.lines],
             "region": c.detector.region,
             "masks": c.privacy.masks,
+            "base": self._text.version,
         }
 
     def check(self, data: Any) -> dict[str, Any]:
@@ -163,9 +170,20 @@ class _Page:
         return {"findings": findings, "crossed": self._crossed(config)}
 
     def save(self, data: Any) -> dict[str, Any]:
+        """Save a drawing. Raises ConfigError: when it is not valid, or when its base is not what is saved now."""
         with self._saving:
+            if base_of(data) != self._text.version:
+                raise ConfigError("somebody else has saved meanwhile: load the page again")
             self._config = self._text.save(parse_drawing(data))
         return {"saved": str(self._text.path)}
+
+    def _read(self) -> None:
+        """Read the file again: a person may have changed it."""
+        from edge_app.config.edit import ConfigText
+
+        with self._saving:
+            text = ConfigText(self._text.path)
+            self._text, self._config = text, text.config()
 
     def _crossed(self, config: Config) -> dict[str, Any]:
         from edge_app.app import build_lines
@@ -177,19 +195,31 @@ class _Page:
 
     def _measured(self, config: Config) -> list[dict[str, Any]]:
         from edge_app.app import build_lines
-        from edge_app.web.line_check import DetectorView, finding
+        from edge_app.web.line_check import DetectorView
 
         if self._live_view is None:
-            return [_as_json(finding("ok", "measuring", "unmeasured"))]
+            return [_as_json(self._unmeasured())]
         lines = build_lines(config) if config.lines else ()
         view = DetectorView(config.detector.region, self._detector.manifest)
         return [_as_json(finding) for finding in self._live_view.check_lines(lines, view)]
+
+    def _unmeasured(self) -> Finding:
+        """Return why no vehicles are measured, and what to do to have it done."""
+        from edge_app.web.line_check import finding
+
+        return finding("ok", "measuring", "unmeasured")
+
+
+def base_of(data: Any) -> Any:
+    """Return the version that somebody has drawn on, from the JSON value that the page sends; None without one."""
+    return data.get("base") if isinstance(data, dict) else None
 
 
 def parse_drawing(data: Any) -> Drawing:
     """Return the drawing from the JSON value that the page sends.
 
-    Raises ConfigError: for a value that the page of this version never sends.
+    Raises ConfigError: for a name with characters that cannot be shown, for more shapes than anybody draws, and for a
+    value that the page of this version never sends.
     """
     from edge_app.config.edit import Drawing
 
@@ -199,8 +229,13 @@ def parse_drawing(data: Any) -> Drawing:
     lines, region, masks = data.get("lines"), data.get("region"), data.get("masks")
     if not isinstance(lines, list) or not isinstance(masks, list):
         raise wrong
+    if max(len(lines), len(masks), *(len(mask) for mask in masks if isinstance(mask, list))) > _MOST:
+        raise ConfigError(f"there are more than {_MOST} lines, masks or corners of a mask")
     if not _is_list(lines, lambda line: isinstance(line, dict) and _is_list(list(line.values()), _is_value)):
         raise wrong
+    texts = [text for line in lines for text in line.values() if isinstance(text, str)]
+    if not all(len(text) <= _LONGEST_TEXT and text.isprintable() for text in texts):
+        raise ConfigError(f"a name has more than {_LONGEST_TEXT} characters, or some that cannot be shown")
     if region is not None and not _is_list(region, _is_number):
         raise wrong
     if not _is_list(masks, lambda mask: _is_list(mask, _is_point)):
@@ -237,16 +272,17 @@ def _is_point(value: Any) -> bool:
 
 def _is_value(value: Any) -> bool:
     """Return whether a key of a line may have this value: a text, a point, or a bearing."""
-    text = isinstance(value, str) and len(value) <= 200 and value.isprintable()
-    return value is None or text or _is_number(value) or _is_point(value)
+    return value is None or isinstance(value, str) or _is_number(value) or _is_point(value)
 
 
 def _lint_lines(config: Config) -> list[dict[str, Any]]:
-    from edge_app.config.lint import is_at_edge, masked_share
+    from edge_app.config.lint import SHORTEST, is_at_edge, masked_share
     from edge_app.web.line_check import finding
 
     found = [finding("warn", f"line {line.id}", "edge") for line in config.lines if is_at_edge(line, config)]
     for line in config.lines:
+        if (length := math.dist(line.start, line.end)) < SHORTEST:
+            found.append(finding("warn", f"line {line.id}", "tiny", share=f"{length * 100:.1f}"))
         if share := masked_share(line.start, line.end, config.privacy.masks):
             found.append(finding("warn", f"line {line.id}", "masked", share=f"{max(share, 0.01) * 100:.0f}"))
     return [_as_json(one) for one in found]

@@ -39,6 +39,8 @@ _JOBS_EACH: Final = 8
 """The same of one client."""
 _UPLOAD_S: Final = 3600.0
 """Longest time for a clip to arrive."""
+_UPLOAD_RATE: Final = 20_000.0
+"""Bytes/s with which it must arrive, after a while."""
 _BUDGET: Final = 16
 """Largest pictures that may be in memory at once."""
 
@@ -172,7 +174,7 @@ def _clips(arguments: argparse.Namespace, models: Mapping[str, Path], stack: Exi
         limits=ClipLimits(arguments.max_clip_megapixels * 1_000_000, arguments.max_clip_minutes),
     )
     stack.callback(counting.close)
-    limits = BodyLimits(arguments.max_clip_mb * 1_000_000, _UPLOAD_S)
+    limits = BodyLimits(arguments.max_clip_mb * 1_000_000, _UPLOAD_S, _UPLOAD_RATE)
     return Clips(jobs, counting, limits, list(models), lambda lines: load_config(None, lines))
 
 

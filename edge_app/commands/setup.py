@@ -69,7 +69,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         if credentials_folder(path).is_dir():
             os.environ.setdefault("CREDENTIALS_DIRECTORY", str(credentials_folder(path)))
         code = check.main(argparse.Namespace(config=path, no_sandbox=False), stop)
-    if credentials_folder(path).is_dir():
+    if credentials_folder(path).is_dir() and credentials_folder(path).name == "credentials":  # it serves no other
         _show_page(path)
     _show_next(path)
     return code
@@ -99,9 +99,14 @@ def _refuse_place(path: Path, *, force: bool) -> None:
 def _show_next(path: Path) -> None:
     if path == INSTALLED:
         steps = {
-            "sudo ./install.sh install --offline": "starts the service (archive's folder)",
+            "sudo /opt/edge-app/current/install.sh start": "starts it, and waits until it counts",
             "sudo edge-app lines": "draw the line on the live picture",
             "sudo edge-app status": "tells whether it counts",
+        }
+    elif path.parent == INSTALLED.parent:
+        steps = {
+            f"sudo edge-app lines --config {path}": "draw the line on the live picture",
+            "sudo edge-app camera list": "state, memory and processor time of each camera",
         }
     else:
         steps = {

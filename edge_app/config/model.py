@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 
 from edge_app.config.camera_health import ViewConfig
+from edge_app.config.geometry import GeometryConfig
 from edge_app.config.harvest import HarvestConfig
 from edge_app.config.monitoring import HomeAssistantConfig, MetricsConfig
 from edge_app.config.mqtt import MqttConfig as MqttConfig
@@ -239,6 +240,7 @@ class Config(Table):
     tracker: TrackerConfig = TrackerConfig()
     lines: tuple[LineConfig, ...] = Field(default=(), strict=False, validate_default=True)
     counting: CountingConfig = CountingConfig()
+    geometry: GeometryConfig = GeometryConfig()
     mqtt: MqttConfig = MqttConfig()
     store: StoreConfig = StoreConfig()
     privacy: PrivacyConfig = PrivacyConfig()

@@ -39,7 +39,7 @@ class PageDraft:
         return made.model_copy(update={"lines": ()})
 
     @property
-    def revision(self) -> int:
+    def version(self) -> int:
         """Revision of the page's layer; 0 where there is none."""
         return next((int(one["revision"]) for one in self.facts.get("layers", ()) if one["name"] == "page"), 0)
 

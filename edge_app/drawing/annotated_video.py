@@ -62,6 +62,7 @@ class Annotator:
         """Keep the result of the next frame. Raises SourceError: when there is no room for temporary files."""
         self._log.add(result)
         self._traffic.add(result.tracks.boxes, result.frame.size)
+        self._traffic.look(result.frame.image)
         self._final.add(result.crossings)
         self._end = result.frame.monotonic
         boxes = result.tracks.boxes[result.tracks.seen]

@@ -285,9 +285,10 @@ def emptiest_corner(
     sizes = totals_panel.layout_of(panel_rows(lines, totals, towards, title=title, clock=clock), scale)
     points = _points_along(canvas, lines)
 
-    def worth(corner: Corner) -> tuple[float, float]:
+    def worth(corner: Corner) -> tuple[float, float, float]:
         box = corner_box(corner, size, (sizes.width, sizes.height), sizes.pad)
-        return -traffic.hidden(box, size), totals_panel.distance(points, box) if len(points) else 0.0
+        vehicles, moves = traffic.hidden(box, size)
+        return -vehicles, -moves, totals_panel.distance(points, box) if len(points) else 0.0
 
     return max(CORNERS, key=worth)
 

@@ -15,12 +15,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from edge_app.errors import ConfigError, EdgeAppError, ResourceError
 from edge_app.keeper.layer_text import page_layer
+from edge_app.keeper.releases import Releases
 from edge_app.keeper.unit import Unit
 from edge_app.system.files import write_atomic
 
@@ -35,7 +36,7 @@ class Keeper:
     """What the keeper works on.
 
     config: the file of the service. state: its state folder, where it notes the last good configuration. unit: the
-    service. user: whom the service runs as, and so the check; None for the keeper's own user.
+    service. user: whom the service runs as, and so the check; None for the keeper's own user. releases: of the device.
     """
 
     config: Path
@@ -43,6 +44,7 @@ class Keeper:
     unit: Unit
     user: str | None = None
     clock: Callable[[], float] = time.time
+    releases: Releases = field(default_factory=Releases)
 
     @property
     def layer(self) -> Path:
@@ -50,7 +52,7 @@ class Keeper:
         return self.config.with_name(f"{self.config.stem}.page.toml")
 
     def answers(self, request: Mapping[str, Any]) -> Iterator[Reply]:
-        """Yield the answers to a request, in which "ok" tells success; "show" and "check" have one, others two."""
+        """Yield the answers to a request, in which "ok" tells success; the last one is the end of it."""
         kind = request.get("do")
         try:
             if kind == "show":
@@ -64,8 +66,14 @@ class Keeper:
             elif kind == "restart":
                 with self._alone():
                     yield from self._restart()
+            elif kind == "releases":
+                yield {"ok": True, **self.releases.shown()}
+            elif kind in ("install", "rollback"):
+                with self._alone():
+                    yield from self.releases.change(kind)
             else:
-                yield _no(ConfigError('a request is "show", "check", "save" or "restart"'))
+                known = '"show", "check", "save", "restart", "releases", "install" or "rollback"'
+                yield _no(ConfigError(f"a request is {known}"))
         except (EdgeAppError, OSError) as error:
             yield _no(error)
 
@@ -186,5 +194,7 @@ def _revision_of(text: bytes | None) -> int:
 
 
 def _no(error: object) -> Reply:
+    if isinstance(error, OSError) and not isinstance(error, EdgeAppError):
+        error = f"the configuration cannot be saved ({error.strerror})"
     problems = error.problems if isinstance(error, ConfigError) else [str(error)]
     return {"ok": False, "step": "refused", "problems": list(problems)}

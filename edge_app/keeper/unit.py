@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
-from edge_app.errors import ResourceError
-
-_COMMAND_S: Final = 120.0
+from edge_app.system.unit import systemctl
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +38,20 @@ class Unit:
 
     def state(self) -> UnitState:
         """Return its state. Raises ResourceError: when systemd does not tell it."""
-        shown = self._run("show", "--property=ActiveState,MainPID", self.name)
+        shown = systemctl("show", "--property=ActiveState,MainPID", self.name)
         values = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
         pid = values.get("MainPID", "0")
         return UnitState(values.get("ActiveState", "unknown"), int(pid) if pid.isdecimal() else 0)
 
     def restart(self) -> None:
         """Ask systemd to stop and start it, without waiting. Raises ResourceError: when it does not take the order."""
-        self._run("reset-failed", self.name)
-        self._run("restart", "--no-block", self.name)
+        systemctl("reset-failed", self.name)
+        systemctl("restart", "--no-block", self.name)
+
+    def start(self) -> None:
+        """Ask systemd to start it, without waiting. Raises ResourceError: when it does not take the order."""
+        systemctl("reset-failed", self.name)
+        systemctl("start", "--no-block", self.name)
 
     def comes_up(self, before: int = 0) -> bool:
         """Wait until it runs, and return whether it goes on as one process. before: pid that is to end."""
@@ -68,20 +69,3 @@ class Unit:
                 return True
             self.sleep(0.5)
         return False
-
-    def _run(self, *arguments: str) -> str:
-        try:
-            done = subprocess.run(
-                ("systemctl", "--no-pager", *arguments),
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_COMMAND_S,
-                stdin=subprocess.DEVNULL,
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            raise ResourceError(f"systemctl {arguments[0]} {self.name} cannot be run ({error})") from error
-        if done.returncode and arguments[0] != "reset-failed":
-            why = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]
-            raise ResourceError(f"systemctl {arguments[0]} {self.name} failed: {why[0]}")
-        return done.stdout

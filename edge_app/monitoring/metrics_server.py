@@ -1,4 +1,4 @@
-"""Serve one text over HTTP/1.1 at /metrics from a single daemon thread; standard library only.
+"""Serve one text over HTTP at /metrics, by the same bounded server as the local page.
 
 prometheus_client has a server too, but it starts a thread for each connection, without limit and without time-out:
 clients that send nothing would use up the unit's TasksMax, which the counting threads need.
@@ -6,31 +6,28 @@ clients that send nothing would use up the unit's TasksMax, which the counting t
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from http.server import BaseHTTPRequestHandler
+from typing import Any, ClassVar, Final
 
 from edge_app.errors import MetricsError
+from edge_app.system.bounded_server import BoundedServer
 from edge_app.system.threads import start_thread
 
 log = logging.getLogger(__name__)
 
 _PATH: Final = "/metrics"
-_MAX_REQUEST: Final = 8192
-"""Bytes of a request; asyncio's reader refuses a longer one."""
 _TIMEOUT_S: Final = 5.0
 """Limit for a whole request and its answer."""
 _MAX_CLIENTS: Final = 16
-"""Connections served at a time; more wait in the kernel's queue."""
-_ACCEPT_PAUSE_S: Final = 0.02
-"""Wait from one connection to the next, so that a flood of them takes no time from the counting threads."""
+"""Connections at a time; further ones are closed at once, and Prometheus asks again."""
+_PAUSE_S: Final = 0.02
 _CACHE_S: Final = 0.5
 """Age up to which a text is served again: making one takes time from the counting threads."""
 
@@ -38,138 +35,107 @@ _CACHE_S: Final = 0.5
 class MetricsServer:
     """HTTP server that runs while it is entered as a context.
 
-    text: makes the text to serve; called in the server's thread. kind: its media type.
+    text: makes the text to serve; called in one thread at a time. kind: its media type.
     address, port: where to listen; port 0 takes a free one, `port` is the actual one.
     Raises MetricsError: when it cannot listen there.
     """
 
     def __init__(self, text: Callable[[], bytes], kind: str, *, address: str = "127.0.0.1", port: int = 0) -> None:
-        self._text, self._kind = text, kind
-        self._cached, self._cached_at = b"", -_CACHE_S
-        self._fault = ""
-        self._clients: set[asyncio.Task[None]] = set()
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        handler = type("Handler", (_Handler,), {"text": _Cached(text), "kind": kind})
         try:
-            self._listener = socket.create_server((address, port), family=family)
+            self._server = BoundedServer(
+                (address, port), handler, connections=_MAX_CLIENTS, total_s=_TIMEOUT_S, pause_s=_PAUSE_S
+            )
         except OSError as error:
             raise MetricsError(
                 f"no metrics: cannot listen on {address}:{port} ({os.strerror(error.errno or 0)}); set metrics.port to "
                 "a free one and metrics.address to one of this device"
             ) from error
-        self._listener.setblocking(False)
-        self.port: int = self._listener.getsockname()[1]
-        self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
+        self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._main, name="metrics", daemon=True)
+
+    @property
+    def clients(self) -> int:
+        """Number of connections that are open now."""
+        return self._server.open_connections
 
     def __enter__(self) -> MetricsServer:
         start_thread(self._thread)
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has failed
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(_TIMEOUT_S)
-        self._listener.close()
+        self._server.shutdown()
+        self._server.server_close()
 
     def _main(self) -> None:
         try:
-            self._loop.run_until_complete(self._serve())
+            self._server.serve_forever(0.2)
         except Exception:  # counting goes on without metrics; Prometheus sees that scrapes fail
             log.exception("metrics are no longer served")
-        finally:
-            self._loop.close()
 
-    async def _serve(self) -> None:
-        accept_task = asyncio.create_task(self._accept_clients())
-        stop_task = asyncio.create_task(self._stop.wait())
-        await asyncio.wait((accept_task, stop_task), return_when=asyncio.FIRST_COMPLETED)
-        for task in (accept_task, stop_task, *self._clients):
-            task.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
-        with contextlib.suppress(asyncio.CancelledError):
-            await accept_task
 
-    async def _accept_clients(self) -> None:
-        free = asyncio.Semaphore(_MAX_CLIENTS)
-        while True:
-            await free.acquire()
-            connection, _ = await self._accept()
-            client = asyncio.create_task(self._handle(connection))
-            self._clients.add(client)
-            client.add_done_callback(self._clients.discard)
-            client.add_done_callback(lambda _: free.release())
-            await asyncio.sleep(_ACCEPT_PAUSE_S)
+class _Cached:
+    """The newest text, made at most twice a second."""
 
-    async def _accept(self) -> tuple[socket.socket, object]:
-        while True:
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make, self._lock = make, threading.Lock()
+        self._text, self._at, self._fault = b"", -_CACHE_S, ""
+
+    def get(self) -> bytes | None:
+        """Return the text; None when it cannot be made, which is logged once."""
+        with self._lock:
+            if time.monotonic() - self._at < _CACHE_S:
+                return self._text
             try:
-                return await self._loop.sock_accept(self._listener)
-            except OSError as error:  # the client has left already, or the process has no file descriptor left
-                log.debug("a connection was not made: %s", error)
-                await asyncio.sleep(1.0)
+                self._text = self._make()
+            except Exception as fault:  # one metric that cannot be read now must not end the server
+                if repr(fault) != self._fault:
+                    self._fault = repr(fault)
+                    log.exception("metrics cannot be gathered")
+                return None
+            self._at = time.monotonic()
+            return self._text
 
-    async def _handle(self, connection: socket.socket) -> None:
-        try:
-            reader, writer = await asyncio.open_connection(sock=connection, limit=_MAX_REQUEST)
-        except OSError:
-            connection.close()
-            return
-        try:
-            await asyncio.wait_for(self._answer(reader, writer), _TIMEOUT_S)
-        except (OSError, asyncio.TimeoutError):
-            pass  # the client has left, sent no full request or does not read the answer
-        finally:
-            writer.transport.abort()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-        except asyncio.LimitOverrunError:
-            status, body, head_only = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"", False
-        except asyncio.IncompleteReadError:
-            return
+class _Handler(BaseHTTPRequestHandler):
+    text: ClassVar[_Cached]
+    kind: ClassVar[str]
+    timeout = _TIMEOUT_S
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "edge-app", ""
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):  # the client has left, sent no full request or does not read the answer
+            super().handle()
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] != _PATH:
+            self.send_error(HTTPStatus.NOT_FOUND)
+        elif (text := self.text.get()) is None:
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
         else:
-            status, body, head_only = self._route(head)
-        writer.write(_response(status, self._kind, body, head_only=head_only))
-        writer.close()
-        await writer.wait_closed()  # returns when everything is sent
+            self._send(HTTPStatus.OK, self.kind, text)
 
-    def _route(self, head: bytes) -> tuple[HTTPStatus, bytes, bool]:
-        """Return status, body and True for a HEAD request, whose answer has no body."""
-        parts = head.partition(b"\r\n")[0].split(b" ")
-        if len(parts) != 3 or not parts[2].startswith(b"HTTP/1."):
-            return HTTPStatus.BAD_REQUEST, b"", False
-        method, path = parts[0], parts[1].partition(b"?")[0]
-        if path != _PATH.encode():
-            return HTTPStatus.NOT_FOUND, b"", False
-        if method not in (b"GET", b"HEAD"):
-            return HTTPStatus.METHOD_NOT_ALLOWED, b"", False
-        return (*self._metrics(), method == b"HEAD")
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
-    def _metrics(self) -> tuple[HTTPStatus, bytes]:
-        if time.monotonic() - self._cached_at < _CACHE_S:
-            return HTTPStatus.OK, self._cached
-        try:
-            self._cached = self._text()
-        except Exception as fault:  # one metric that cannot be read now must not end the server
-            if repr(fault) != self._fault:
-                self._fault = repr(fault)
-                log.exception("metrics cannot be gathered")
-            return HTTPStatus.INTERNAL_SERVER_ERROR, b""
-        self._cached_at = time.monotonic()
-        return HTTPStatus.OK, self._cached
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Send a refusal in one line, without anything of the request."""
+        del message, explain
+        status = HTTPStatus(code)
+        text = f"{status.value} {status.phrase}; metrics are at {_PATH}\n"
+        self._send(status, "text/plain; charset=utf-8", text.encode())
 
+    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.close_connection = True
+        self.request_version = self.protocol_version  # an unreadable request is answered with a head, too
+        self.send_response(status)
+        headers = {"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"}
+        for name, value in (headers | {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
-def _response(status: HTTPStatus, kind: str, body: bytes, *, head_only: bool) -> bytes:
-    if status != HTTPStatus.OK:
-        kind, body = "text/plain; charset=utf-8", f"{status.value} {status.phrase}; metrics are at {_PATH}\n".encode()
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}",
-        f"Content-Type: {kind}",
-        f"Content-Length: {len(body)}",
-        *(["Allow: GET, HEAD"] if status == HTTPStatus.METHOD_NOT_ALLOWED else []),
-        "Cache-Control: no-store",
-        "X-Content-Type-Options: nosniff",
-        "Connection: close",
-    )
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + (b"" if head_only else body)
+    def log_message(self, *_: Any) -> None:
+        """Log no request."""

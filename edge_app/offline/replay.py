@@ -20,6 +20,8 @@ from edge_app.counting.stage_times import StageTimes
 from edge_app.counting.stages import Stages
 from edge_app.detectors.manifest import Manifest
 from edge_app.errors import SourceEnded
+from edge_app.measures.speed_meter import Measured
+from edge_app.measures.speed_sums import by_line
 from edge_app.records import Counts, Crossing, Frame, FrameResult, Line
 from edge_app.sources.recording import Recording
 from edge_app.sources.recording_series import Part, RecordingSeries
@@ -176,6 +178,22 @@ def result(
             },
         },
     }
+
+
+def with_speeds(found: dict[str, Any], measured: Sequence[Measured]) -> dict[str, Any]:
+    """Return the content of a result file with the speed of each event, null where it is not known, and their sums."""
+    speeds = {(m.crossing.line, m.crossing.track_id, m.crossing.frame): m.speed for m in measured}
+
+    def told(event: dict[str, Any]) -> dict[str, Any]:
+        speed = speeds.get((event["line"], event["track"], event["frame"]))
+        kmh, error = (round(speed.kmh, 1), round(speed.error_kmh, 1)) if speed else (None, None)
+        return {**event, "speed_kmh": kmh, "speed_error_kmh": error}
+
+    sums = {
+        line: {label: {way: one.as_fields() for way, one in ways.items()} for label, ways in classes.items()}
+        for line, classes in by_line(measured).items()
+    }
+    return {**found, "events": [told(event) for event in found["events"]], "speed": sums}
 
 
 def with_times(found: dict[str, Any], start: datetime | None, parts: Sequence[Part]) -> dict[str, Any]:

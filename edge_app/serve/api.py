@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Final, Literal
 
@@ -26,14 +26,14 @@ from starlette.routing import Match
 from edge_app import __version__
 from edge_app.serve import examples, page_files
 from edge_app.serve.access import Access, Client
-from edge_app.serve.answers import CONFIDENCE, LEAST_CONFIDENCE, Batch, Health, Models, NamedAnswer, Prediction, Problem
+from edge_app.serve.answers import CONFIDENCE, LEAST_CONFIDENCE, Batch, Health, Models, Prediction
+from edge_app.serve.asked import answer_each, files_of, first_file, unless_gone
 from edge_app.serve.bodies import BodyLimits, Budget, in_memory
 from edge_app.serve.description import (
     BINARY,
     CLIP_BODY,
     JOB_LINKS,
     LINE_FORMAT,
-    MOST_PICTURES,
     ONE_PICTURE,
     PROBLEMS,
     SEVERAL_PICTURES,
@@ -42,8 +42,8 @@ from edge_app.serve.engines import Engines
 from edge_app.serve.entrance import Entrance, problem_of
 from edge_app.serve.jobs import ANNOTATED, RESULT, Job, Jobs, Wanted
 from edge_app.serve.metrics import KIND, Metrics
-from edge_app.serve.multipart import Part, is_multipart, parts_of
-from edge_app.serve.predictor import Found, Predictor, Wish
+from edge_app.serve.multipart import is_multipart
+from edge_app.serve.predictor import Predictor, Wish
 from edge_app.serve.problems import RefusalError
 from edge_app.serve.results import open_result
 from edge_app.serve.uploads import Clips
@@ -87,6 +87,11 @@ class Service:
     body_s: float = 30.0
     clips: Clips | None = None
     activity: Callable[[], None] = field(default=lambda: None)
+
+    @property
+    def health(self) -> Health:
+        """Whether it takes work: every thread runs, and it does not stop."""
+        return Health(alive=True, ready=self.engines.healthy and (self.clips is None or self.clips.counting.healthy))
 
 
 def build_api(service: Service) -> FastAPI:
@@ -175,9 +180,9 @@ def _add_pictures(api: FastAPI, service: Service) -> None:
         client = _client(request, "predict")
         kind = request.headers.get("content-type", "")
         async with _body(request, one, service.budget, client) as body:
-            content = _first_file(body, kind) if is_multipart(kind) else bytes(body)
+            content = first_file(body, kind) if is_multipart(kind) else bytes(body)
             wish = Wish(model, confidence, draw=format == "image")
-            found = await _unless_gone(request, predictor.submit(client.name, content, wish))
+            found = await unless_gone(request.receive, predictor.submit(client.name, content, wish))
         metrics.predicted(len(found.prediction.boxes))
         if found.jpeg is not None:
             return Response(found.jpeg, media_type="image/jpeg")
@@ -197,10 +202,11 @@ def _add_pictures(api: FastAPI, service: Service) -> None:
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a batch is a form: send the pictures as multipart/form-data"
             )
         async with _body(request, several, service.budget, client) as body:
-            parts = [part for part in parts_of(body, kind, MOST_PICTURES) if part.file]
-            if not parts:
-                raise RefusalError(HTTPStatus.BAD_REQUEST, "the form holds no file: send pictures as files")
-            answers = await _each(request, service, client, parts, Wish(model, confidence))
+            submit = partial(predictor.submit, client.name, wish=Wish(model, confidence))
+            answers = await answer_each(request.receive, files_of(body, kind), submit, service.engines.threads)
+        for answer in answers:
+            if answer.prediction:
+                metrics.predicted(len(answer.prediction.boxes))
         return Response(Batch(answers=answers).model_dump_json(exclude_none=True), media_type="application/json")
 
 
@@ -281,21 +287,22 @@ def _add_state(api: FastAPI, service: Service) -> None:
 
     @api.get("/health", summary="Whether the service lives, and whether it takes work")
     async def health() -> Health:
-        return Health(alive=True, ready=service.engines.healthy)
+        return service.health
 
     @api.get("/health/live", summary="200 while the service lives")
     async def live() -> Health:
-        return Health(alive=True, ready=service.engines.healthy)
+        return service.health
 
     @api.get(
         "/health/ready",
         summary="200 while it takes work, else 503",
-        responses={503: {"model": Health, "description": "It takes no work: an engine has failed or it stops."}},
+        responses={503: {"model": Health, "description": "It takes no work: a thread has failed or it stops."}},
     )
     async def ready(response: Response) -> Health:
-        if not service.engines.healthy:
+        found = service.health
+        if not found.ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-        return Health(alive=True, ready=service.engines.healthy)
+        return found
 
     @api.get("/metrics", summary="Figures for Prometheus", responses={**PROBLEMS, 200: {"content": {KIND: {}}}})
     async def metrics(request: Request) -> Response:
@@ -313,55 +320,6 @@ def _body(
     request: Request, limits: BodyLimits, budget: Budget, client: Client
 ) -> AbstractAsyncContextManager[bytearray]:
     return in_memory(request.stream(), limits, request.headers.get("content-length"), budget, client.name)
-
-
-def _first_file(body: bytearray, kind: str) -> bytes:
-    for part in parts_of(body, kind, MOST_PICTURES):
-        if part.file:
-            return part.content
-    raise RefusalError(HTTPStatus.BAD_REQUEST, "the form holds no file: send the picture as a file")
-
-
-async def _each(
-    request: Request, service: Service, client: Client, parts: list[Part], wish: Wish
-) -> tuple[NamedAnswer, ...]:
-    """Return an answer for each picture; no more are under way at once than there are engines."""
-    room = asyncio.Semaphore(service.engines.threads)
-
-    async def answer(part: Part) -> NamedAnswer:
-        async with room:
-            try:
-                found = await _unless_gone(request, service.predictor.submit(client.name, part.content, wish))
-            except RefusalError as refused:
-                return NamedAnswer(name=part.file, problem=_problem(refused))
-        service.metrics.predicted(len(found.prediction.boxes))
-        return NamedAnswer(name=part.file, prediction=found.prediction)
-
-    return tuple(await asyncio.gather(*map(answer, parts)))
-
-
-def _problem(refused: RefusalError) -> Problem:
-    return Problem(title=refused.status.phrase, status=refused.status.value, detail=refused.sentence)
-
-
-async def _unless_gone(request: Request, begun: Future[Found]) -> Found:
-    """Wait for a result; one that nobody will read any more is taken out of the queue."""
-    waiting = asyncio.wrap_future(begun)
-    gone = asyncio.ensure_future(_left(request))
-    try:
-        await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
-            raise RefusalError(HTTPStatus.BAD_REQUEST, "the client has left")
-        return waiting.result()
-    finally:
-        gone.cancel()
-        waiting.cancel()
-
-
-async def _left(request: Request) -> None:
-    """Return when the client has closed its connection."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _on_refusal(_request: Request, error: Exception) -> Response:

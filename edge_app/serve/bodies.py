@@ -13,16 +13,26 @@ from edge_app.serve.problems import RefusalError
 
 _PAUSE_S = 10.0
 """Longest silence in the middle of a body."""
+_EARLY_S = 30.0
+"""Time for which a body may come at any rate: connections begin slowly."""
 _OWN_S = 3.0
 """Time for which a body keeps its room whatever others need: 80 MB at 200 Mbit/s."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """What one body may be. bytes: its length. seconds: from its first byte to its last."""
+    """What one body may be. bytes: its length. seconds: from its first byte to its last.
+
+    rate: bytes/s that it must have come with on average, from `_EARLY_S` on; a byte now and then would hold its place.
+    """
 
     bytes: int
     seconds: float
+    rate: float = 0.0
+
+    def ends_s(self, got: int) -> float:
+        """Return after how many seconds a body ends of which so many bytes have come."""
+        return min(self.seconds, _EARLY_S + got / self.rate) if self.rate else self.seconds
 
 
 @dataclass(slots=True, eq=False)
@@ -81,17 +91,23 @@ def _no_room() -> RefusalError:
     return RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, sentence, 2)
 
 
-async def timed(stream: AsyncIterator[bytes], limits: BodyLimits, announced: str | None) -> AsyncIterator[bytes]:
-    """Yield the pieces of a body. announced: its Content-Length, if it has one.
+async def timed(
+    stream: AsyncIterator[bytes],
+    limits: BodyLimits,
+    announced: str | None,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[bytes]:
+    """Yield the pieces of a body. announced: its Content-Length, if it has one. clock: s, never steps.
 
     Raises RefusalError: when it is too long, takes too long, or stops coming.
     """
     if announced is not None and announced.isdecimal() and len(announced) < 20 and int(announced) > limits.bytes:
         raise _too_long(limits)
-    end, got = time.monotonic() + limits.seconds, 0
+    began, got = clock(), 0
     while True:
+        left_s = began + limits.ends_s(got) - clock()
         try:
-            piece = await asyncio.wait_for(anext(stream, None), min(_PAUSE_S, end - time.monotonic()))
+            piece = await asyncio.wait_for(anext(stream, None), min(_PAUSE_S, left_s))
         except asyncio.TimeoutError:
             raise RefusalError(
                 HTTPStatus.REQUEST_TIMEOUT, "the body comes too slowly: send it again over a faster connection"

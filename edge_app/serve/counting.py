@@ -31,6 +31,7 @@ _NICE: Final = 10
 """Pictures that somebody waits for come before clips."""
 _STOP_S: Final = 10.0
 """Time that a process has to end by itself."""
+_NOT_NOW: Final = "the service could not begin to count this clip: send it again later"
 _TIDY_S: Final = 30.0
 """Time between two looks for jobs whose results go."""
 
@@ -60,7 +61,9 @@ class Counting:
         self._uploads: list[str] = []
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._stopping = False
-        self._workers = [Worker(f"jobs {n + 1}", self._run, _failed) for n in range(at_once)]
+        self.healthy = True
+        """False when a thread has met a fault and ended, so that clips are no longer counted."""
+        self._workers = [Worker(f"jobs {n + 1}", self._run, self._failed) for n in range(at_once)]
         for worker in self._workers:
             worker.start()
 
@@ -128,14 +131,20 @@ class Counting:
         job = self._jobs.begin(waiting) if waiting else None
         if job is None:
             return None
-        self._running[job.id] = process = subprocess.Popen(
-            self._command(job, self._jobs.folder(job.id)),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
+        try:
+            process = subprocess.Popen(
+                self._command(job, self._jobs.folder(job.id)),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+        except OSError as error:  # no memory, no more processes or files, or somebody has removed the clip
+            log.error("a clip cannot be counted: %s", error.strerror)
+            self._jobs.end(job.id, "failed", _NOT_NOW)
+            return None
+        self._running[job.id] = process
         return job, process
 
     def _follow(self, job: Job, process: subprocess.Popen[str]) -> None:
@@ -159,7 +168,7 @@ class Counting:
         self._end(job, folder, process.returncode, self._too_long() if late.is_set() else _why(last, folder))
 
     def _command(self, job: Job, folder: Path) -> list[str]:
-        (clip,) = (folder / CLIP).iterdir()
+        clip = folder / CLIP / job.wanted.name
         command = ["-m", "edge_app.cli", "count", str(clip), "--progress"]
         command += ["--out", str(folder / RESULT), "--model", str(self._models[job.wanted.model])]
         for line in job.wanted.lines:
@@ -181,6 +190,10 @@ class Counting:
         else:
             self._jobs.end(job.id, "failed", why)
 
+    def _failed(self, name: str, fault: BaseException) -> None:
+        self.healthy = False
+        log.error("%s has ended: clips are no longer counted", name, exc_info=fault)
+
     def _too_long(self) -> str:
         return f"counting took longer than {self._longest_s / 60:.0f} minutes: send a shorter clip"
 
@@ -200,7 +213,3 @@ def _why(last: deque[str], folder: Path) -> str:
     told = [line.removeprefix("edge-app: ") for line in last if line.startswith("edge-app: ")]
     sentence = told[-1] if told else "the clip cannot be counted: it may be damaged; play it to see"
     return sentence.replace(f"{folder / CLIP}/", "")
-
-
-def _failed(name: str, fault: BaseException) -> None:
-    log.error("%s has ended: clips are no longer counted", name, exc_info=fault)

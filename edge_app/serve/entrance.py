@@ -28,6 +28,7 @@ PROBLEM_KIND: Final = "application/problem+json"
 OPEN: Final = (*PATHS, *examples.PATHS, "/health", "/health/live", "/health/ready", "/openapi.json")
 """Paths that tell nothing of anybody's pictures and need no token."""
 _FAULT: Final = "the service has a fault, which its log describes: tell whoever runs it"
+_STOPS: Final = "the service is stopping: ask again in a few seconds"
 _DRAIN_S: Final = 1.0
 """Longest time for which the rest of a refused body is read."""
 _HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
@@ -66,6 +67,10 @@ class Entrance:
 
         try:
             await self._admitted(scope, body.receive, sent)
+        except asyncio.CancelledError:  # the server stops and has waited for long enough
+            if not begun:
+                body.complete = True  # nobody waits for the rest of it any more
+                await _send_problem(sent, RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, _STOPS, 5))
         except Exception:  # of any kind: here, where the headers of every answer go with it too
             if begun:
                 raise
@@ -125,9 +130,19 @@ def problem_of(refused: RefusalError) -> tuple[bytes, dict[str, str]]:
     return body.encode(), headers
 
 
-async def _send_problem(send: Send, refused: RefusalError) -> None:
+def raw_problem(refused: RefusalError) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Return a refusal as headers and body for who sends it himself, with those that go with every answer."""
+    encoded, body = _encoded(refused)
+    return [*encoded, *_HEADERS], body
+
+
+def _encoded(refused: RefusalError) -> tuple[list[tuple[bytes, bytes]], bytes]:
     body, headers = problem_of(refused)
     encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    encoded.append((b"content-length", str(len(body)).encode()))
+    return [*encoded, (b"content-length", str(len(body)).encode())], body
+
+
+async def _send_problem(send: Send, refused: RefusalError) -> None:
+    encoded, body = _encoded(refused)
     await send({"type": "http.response.start", "status": int(refused.status), "headers": encoded})
     await send({"type": "http.response.body", "body": body})

@@ -121,6 +121,8 @@ class Jobs:
         """Remove a job with all its files."""
         with self._lock:
             self._jobs.pop(job, None)
+        with suppress(OSError):  # first: a service that is killed in between must not find a job without its result
+            (self._folder / job / _RECORD).unlink(missing_ok=True)
         shutil.rmtree(self._folder / job, ignore_errors=True)
 
     def get(self, job: str, client: str) -> Job:
@@ -167,7 +169,8 @@ class Jobs:
             found = self._jobs.get(job)
             if found is None or found.over or found.began_at is None:
                 return
-            left = (of - done) * (self._clock() - found.began_at) / done if of >= done > 0 else None
+            passed = max(0.0, self._clock() - found.began_at)  # the clock may have been set back
+            left = (of - done) * passed / done if of >= done > 0 else None
             self._jobs[job] = found.model_copy(update={"done": done, "of": of, "seconds_left": left})
 
     def end(self, job: str, state: State, problem: str | None = None) -> None:

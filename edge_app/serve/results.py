@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 from collections.abc import AsyncIterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from edge_app.serve.problems import RefusalError
+
+log = logging.getLogger(__name__)
 
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _PIECE: Final = 262_144
@@ -55,12 +58,16 @@ class Opened:
 def open_result(path: Path, asked: str | None) -> Opened:
     """Open a file. asked: the header Range; what is not one range of bytes is ignored (RFC 9110, 14.2).
 
-    Raises RefusalError: when the file has gone, or ends before the range begins.
+    Raises RefusalError: when the file has gone, cannot be read, or ends before the range begins.
     """
     try:
         file = path.open("rb")
     except FileNotFoundError:
         raise RefusalError(HTTPStatus.NOT_FOUND, "the job has been removed meanwhile") from None
+    except OSError as error:
+        log.error("a result cannot be read: %s", error.strerror)
+        sentence = "the service cannot read the result: its disk fails, tell whoever runs it"
+        raise RefusalError(HTTPStatus.INSUFFICIENT_STORAGE, sentence) from error
     size = os.fstat(file.fileno()).st_size
     start, stop = _span(asked or "", size)
     if start >= stop and size:

@@ -1,8 +1,10 @@
 """Listen and speak HTTP/1.1 within limits. The only file that imports uvicorn and httptools.
 
 uvicorn alone waits for ever for the head of a request, reads an endless body behind a refusal, and takes as many
-connections as come. Here a connection is closed when its head takes too long or is too long, when its body goes on
-after the answer, when it does not read its answer, and, where all are taken, when it has been sending for the longest.
+connections and pipelined requests as come. Here a connection is closed when its head takes too long or is too long,
+when its body goes on after the answer, when it does not read its answer, when it asks on and on without waiting for
+answers, and, where all connections are taken, when it has been sending for the longest. Whoever can still read it is
+told why.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import logging
 import os
 import socket
 import threading
+from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 import httptools
@@ -19,12 +22,16 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from edge_app.errors import ServeError
+from edge_app.serve.entrance import raw_problem
+from edge_app.serve.problems import RefusalError
 from edge_app.system.threads import start_thread
 
 HEAD_S: Final = 10.0
 """Longest time from a connection, or from the answer before, to the end of a request's head."""
 _MOST_HEAD: Final = 32_768
 """Bytes of a head, or of what is no body between and behind chunks."""
+_PIPELINED: Final = 8
+"""Requests of a connection that wait for the answer before (RFC 9112, 9.3.2)."""
 _ANSWER_S: Final = 30.0
 """Longest time for which a client may not read its answer."""
 CONNECTIONS: Final = 400
@@ -118,10 +125,11 @@ class _Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.parser, self.wishes_upgrade = _Parser(self), False
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-        self._in_head, self._head, self._timer = True, 0, self.loop.call_later(self.head_s, self._give_up)
+        self._in_head, self._head, self._timer = True, 0, self.loop.call_later(self.head_s, self._head_is_late)
+        self._why: RefusalError | None = None
         self._stalled: asyncio.TimerHandle | None = None
         if len(self.open) >= self.most:
-            next((one for one in self.open if one.sending), self)._give_up()
+            self._one_to_close()._give_up()
         self.open[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -130,6 +138,11 @@ class _Protocol(HttpToolsProtocol):
         if self._stalled:
             self._stalled.cancel()
         super().connection_lost(exc)
+
+    def _one_to_close(self) -> _Protocol:
+        """Return the connection that gives way: one that sends, else one that does not read, else the new one."""
+        stalled = next((one for one in self.open if one._stalled), self)
+        return next((one for one in self.open if one.sending), stalled)
 
     @property
     def sending(self) -> bool:
@@ -140,6 +153,7 @@ class _Protocol(HttpToolsProtocol):
         self._head += len(data)
         super().data_received(data)
         if self._head > _MOST_HEAD:
+            self._refuse(_too_long())
             self._give_up()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -158,9 +172,15 @@ class _Protocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def on_headers_complete(self) -> None:
+        """Begin a request. What is raised here ends the parsing, and uvicorn calls `send_400_response`."""
         self.wishes_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if self.wishes_upgrade:
             return
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > _MOST_HEAD:
+            self._why = _too_long()
+            raise self._why
+        if len(self.pipeline) >= _PIPELINED:
+            raise RefusalError(HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once: wait for their answers")
         self._in_head = False
         self._timer.cancel()
         super().on_headers_complete()
@@ -172,12 +192,15 @@ class _Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        newest = not self.pipeline  # else the request that was answered had come as a whole
         super().on_response_complete()
+        if not newest:
+            return
         if self.cycle.more_body:
             self._give_up()
-        elif not self.transport.is_closing() and not self.pipeline:
+        elif not self.transport.is_closing():
             self._timer.cancel()
-            self._timer = self.loop.call_later(self.head_s, self._give_up)
+            self._timer = self.loop.call_later(self.head_s, self._head_is_late)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -189,6 +212,40 @@ class _Protocol(HttpToolsProtocol):
             self._stalled.cancel()
             self._stalled = None
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (the name is uvicorn's, and so is its English)
+        """Tell that this is no HTTP. uvicorn calls it, also for what the methods above raise."""
+        self._refuse(
+            self._why
+            or RefusalError(HTTPStatus.BAD_REQUEST, "this is no request in HTTP/1.1: its head or a chunk is broken")
+        )
+
+    def _head_is_late(self) -> None:
+        if self._head:  # else it has asked nothing, and waits for no answer
+            self._refuse(
+                RefusalError(HTTPStatus.REQUEST_TIMEOUT, "the head of the request comes too slowly: send it again")
+            )
+        self._give_up()
+
+    def _refuse(self, why: RefusalError) -> None:
+        """Tell why the connection ends and close it; where an answer is due first, close it behind that one."""
+        if self.transport.is_closing():
+            return
+        due = self.cycle is not None and not self.cycle.response_complete
+        if self.pipeline or (due and (self.cycle.response_started or not self.cycle.more_body)):
+            self.cycle.keep_alive = False
+            return
+        head, body = raw_problem(why)
+        lines = [*self.server_state.default_headers, *head, (b"connection", b"close")]
+        status = f"HTTP/1.1 {why.status.value} {why.status.phrase}\r\n".encode()
+        self.transport.write(status + b"".join(b"%s: %s\r\n" % line for line in lines) + b"\r\n" + body)
+        self.transport.close()
+
     def _give_up(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.abort()
+
+
+def _too_long() -> RefusalError:
+    return RefusalError(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head has more than {_MOST_HEAD:,} bytes: send fewer headers"
+    )

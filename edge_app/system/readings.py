@@ -1,4 +1,4 @@
-"""Read the sensors of the board: temperature, memory, disk, and the age of this process.
+"""Read the sensors of the board: temperature, memory, disk, the age of this process, and what others use.
 
 A figure that cannot be read is None: neither a missing file in /proc nor what a driver writes there is a reason to stop
 counting.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,35 @@ def _read(figure: Callable[[], float | None]) -> float | None:
         return figure()
     except Exception:  # of any kind: a file of /proc or of a driver may be missing, forbidden, or hold anything
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUse:
+    """What a process uses. memory_mb: resident memory, MB. cpu: processor time as a share of one core."""
+
+    memory_mb: float
+    cpu: float
+
+
+def process_use(
+    pids: Sequence[int], over_s: float = 1.0, sleep: Callable[[float], None] = time.sleep
+) -> dict[int, ProcessUse]:
+    """Return what these processes use, measured for over_s s together; one that ends meanwhile is left out."""
+    begun = {pid: used for pid in pids if (used := _read(lambda pid=pid: _cpu_s(pid))) is not None}
+    if begun:
+        sleep(over_s)
+    found = {}
+    for pid, before in begun.items():
+        after = _read(lambda pid=pid: _cpu_s(pid))
+        memory = _read(lambda pid=pid: psutil.Process(pid).memory_info().rss / _MB)
+        if after is not None and memory is not None:
+            found[pid] = ProcessUse(memory, (after - before) / over_s)
+    return found
+
+
+def _cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def process_age_s() -> float | None:

@@ -1,4 +1,4 @@
-"""Run a command in the sandbox of an installed systemd unit: as its user, with its devices, files and credentials."""
+"""Ask systemd about units, and run a command in the sandbox of one: as its user, with its devices and credentials."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from edge_app.errors import ResourceError
+
 _BOOTED: Final = Path("/run/systemd/system")
 """Exists where systemd runs the machine. Source: sd_booted(3)."""
 _OWN: Final = re.compile(
@@ -17,6 +19,27 @@ _OWN: Final = re.compile(
 )
 """Settings of a service that say how it is started, kept and stopped, not what it may do."""
 _SECONDS: Final = 10.0
+_COMMAND_S: Final = 120.0
+
+
+def systemctl(*arguments: str) -> str:
+    """Run systemctl and return what it prints. Raises ResourceError: when it cannot be run, or does not do it."""
+    told = f"systemctl {arguments[0]} {arguments[-1]}"
+    try:
+        done = subprocess.run(
+            ("systemctl", "--no-pager", *arguments),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_COMMAND_S,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ResourceError(f"{told} cannot be run ({error})") from error
+    if done.returncode and arguments[0] != "reset-failed":
+        why = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]
+        raise ResourceError(f"{told} failed: {why[0]}")
+    return done.stdout
 
 
 def installed_unit(name: str) -> str:

@@ -26,7 +26,7 @@ OWN_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 _SESSION: Final = "__Host-session"
 _CSRF: Final = "__Host-csrf"
 """The prefix makes a browser refuse the cookie of another host or of a page without TLS (RFC 6265bis, 4.1.3)."""
-_PUBLIC: Final = ("/page.css", "/login.css", "/login.js", "/messages.js", "/messages.json", "/requests.js")
+_PUBLIC: Final = ("/page.css", "/login.css", "/login.js", "/messages.js", "/messages.json")
 """What the login page is made of."""
 _WAITING: Final = 4
 """Logins that may wait for their turn: comparing one takes time and memory, so it is done one at a time."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_app.errors import ConfigError
-from edge_app.web.bounded_server import BoundedServer
+from edge_app.system.bounded_server import BoundedServer
 
 _HANDSHAKE_S: Final = 8.0
 _CONNECTIONS: Final = 32
@@ -54,18 +54,13 @@ class PageListener(BoundedServer):
     def __init__(self, listen: Listen, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         self._listen = listen
         self._index = _index_of(listen.interface)
-        self.address_family = socket.AF_INET6 if ":" in listen.address else socket.AF_INET
         super().__init__((listen.address, port), handler, connections=_CONNECTIONS, each=_EACH)
 
     def server_bind(self) -> None:
         """Bind to the address and, if one is given, to the network interface: Linux takes nothing from another then."""
         if self._listen.interface:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._listen.interface.encode() + b"\0")
-        # HTTPServer.server_bind would look the address up in the domain name system, which may take long
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        super().server_bind()
 
     def get_request(self) -> tuple[Any, Any]:
         """Accept a connection, without a handshake: another thread may wait for that."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.checks import findings
+from edge_app.checks.findings import findings
 from edge_app.config.load import load
 from edge_app.sources import opencv
 from edge_app.sources.diagnosis import why_no_camera

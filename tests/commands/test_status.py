@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from edge_app import checks, cli
+from edge_app import cli
+from edge_app.checks.device import check_service
 from edge_app.commands import _options
 from edge_app.config.load import load
 from edge_app.counting.running_totals import RunningTotals
@@ -93,10 +94,10 @@ def test_the_secrets_of_the_installed_device_are_within_reach(tmp_path: Path, mo
 
 def test_check_tells_what_the_running_service_says(folder: Path, told: list[str]) -> None:
     del told
-    found = list(checks._check_service(folder / "state"))
+    found = list(check_service(folder / "state"))
     assert [finding.level for finding in found] == ["warn"]
     assert "connection refused" in found[0].sentence
-    assert list(checks._check_service(folder)) == []  # none runs there
+    assert list(check_service(folder)) == []  # none runs there
 
 
 def test_no_foreign_text_becomes_a_setting_for_systemd() -> None:

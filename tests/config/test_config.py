@@ -244,6 +244,7 @@ def test_the_commented_keys_of_the_example_are_valid(toml: Path) -> None:
         "source.path",  # the kind is camera
         "source.url",
         "source.pipeline",
+        "geometry.points",  # given beside a rectangle
         "source.password_file",  # given beside a password, and the file does not exist
         "mqtt.path",  # the transport is tcp
         "mqtt.password_file",
@@ -330,7 +331,19 @@ def test_a_rendered_street_is_told(toml: Path) -> None:
     assert not any("NO CAMERA" in finding for finding in lint(read(toml, '[source]\nkind = "camera"\n' + LINE)))
 
 
-REPORTING = ("device", "mqtt", "store", "preview", "page", "harvest", "view", "metrics", "homeassistant", "log")
+REPORTING = (
+    "device",
+    "geometry",
+    "mqtt",
+    "store",
+    "preview",
+    "page",
+    "harvest",
+    "view",
+    "metrics",
+    "homeassistant",
+    "log",
+)
 """Tables none of whose keys changes a count."""
 NOT_COUNTED = {
     "source": {

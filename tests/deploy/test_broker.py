@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.checks import findings
+from edge_app.checks.findings import findings
 from edge_app.config.load import load
 from edge_app.drawing.scene import Privacy
 from edge_app.errors import BrokerError

@@ -69,7 +69,7 @@ def test_its_steps_make_a_service_in_a_bare_tree(tmp_path: Path) -> None:
     subprocess.run(wheel, cwd=ROOT, check=True)
     tree, data, tokens = ROOT / "build/container", tmp_path / "data", tmp_path / "tokens"
     container_tree.build(FOLDER / "Containerfile", tree)
-    token, line = new_token("me", ["predict"])
+    token, line = new_token("me", ["predict", "counts"])
     tokens.write_text(line)
     tokens.chmod(0o644)
     data.mkdir()
@@ -78,4 +78,5 @@ def test_its_steps_make_a_service_in_a_bare_tree(tmp_path: Path) -> None:
     assert "written" not in told
     assert value("USER") in told.splitlines()
     assert "3 boxes" in told, told
+    assert "40 frames done" in told, told
     assert "ended 0" in told, told

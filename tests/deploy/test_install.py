@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -42,7 +43,12 @@ def test_root_runs_no_file_of_the_callers_folder(tmp_path: Path) -> None:
         (here / "bin" / name).write_text(f'#!/bin/sh\necho {name} >>"{here}/ran"\nexec /usr/bin/{name} "$@"\n')
         (here / "bin" / name).chmod(0o755)
     (archive / "wheels").mkdir(parents=True)
-    shutil.copy(ROOT / "deploy/install.sh", archive)
+    for name in ("install.sh", "releases.sh"):
+        shutil.copy(ROOT / "deploy" / name, archive)
+    (archive / "processor").write_text(platform.machine())
+    (archive / "pythons").write_text(" ".join(f"3.{minor}" for minor in range(9, 20)))
+    done = subprocess.run(("sha256sum", "processor"), cwd=archive, capture_output=True, text=True, check=True)
+    (archive / "SHA256SUMS").write_text(done.stdout)
     shutil.copytree("/etc", tmp_path / "etc", symlinks=True, ignore_dangling_symlinks=True)
     # its changes are gone with the namespace
     own = 'mount --bind "$1" /etc && mount -t tmpfs -o size=64k none /opt && mount -t tmpfs none /var/log'
@@ -64,6 +70,7 @@ def test_a_wrong_call_shows_the_usage_from_any_folder(tmp_path: Path, name: str)
     folder = tmp_path / name
     folder.mkdir()
     script = shutil.copy(ROOT / "deploy/install.sh", folder)
+    shutil.copy(ROOT / "deploy/releases.sh", folder)
     for call, cwd in ((script, tmp_path), ("install.sh", folder)):
         done = subprocess.run(("sh", call, "x"), cwd=cwd, capture_output=True, text=True, timeout=10)
         assert done.returncode == 2

@@ -13,7 +13,7 @@ import pytest
 
 from edge_app import cli
 from edge_app.app import counting_hash, service, with_classes
-from edge_app.checks import check_classes, check_gate
+from edge_app.checks.road import check_classes, check_gate
 from edge_app.config.model import Config, CountingConfig, DetectorConfig
 from edge_app.detectors.manifest import COUNTED, Manifest, default_model, load, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector

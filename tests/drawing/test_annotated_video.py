@@ -41,6 +41,17 @@ def test_a_vehicle_that_stands_all_day_is_worth_more_than_one_that_passes() -> N
     assert emptiest_corner(size, [], {}, traffic, title="A", clock="0:00") == (True, False)
 
 
+def test_lights_that_no_detector_sees_are_not_hidden_either() -> None:
+    """Of corners without a vehicle the panel takes one in which nothing moves, even if the line is nearer."""
+    traffic, size = TrafficMap(), (640, 360)
+    for n in range(6):
+        image = np.full((360, 640, 3), 20, np.uint8)
+        image[:, : 20 * n] = 200  # what is passed grows from the left
+        image[:40, 600 - 20 * n :] = 200
+        traffic.look(image)
+    assert emptiest_corner(size, [LINE], {}, traffic, title="A", clock="0:00") == (True, True)
+
+
 def test_what_is_drawn_of_each_frame_is_kept() -> None:
     image, found = picture(64, 36), tracks((1, 2, 30, 20), (5, 6, 7, 8), label="bus", seen=False, first=2**40)
     crossing = Crossing(1.0, 4, 2**40, "bus", "main", "left_to_right", 0.5)

@@ -11,8 +11,9 @@ from typing import Any, Final
 import cv2
 import pytest
 
-from edge_app import checks, cli
+from edge_app import cli
 from edge_app.app import service
+from edge_app.checks.device import check_harvest
 from edge_app.config.harvest import HarvestConfig
 from edge_app.config.lint import lint
 from edge_app.config.load import load
@@ -131,13 +132,13 @@ def test_harvesting_without_masks_is_a_warning(tmp_path: Path) -> None:
 
 def test_check_reports_the_limits_and_creates_no_folder(tmp_path: Path) -> None:
     config = configured(tmp_path, "enabled = true", "masks = [[[0, 0], [1, 0.2]]]")
-    found = checks.check_harvest(config)
+    found = check_harvest(config)
     assert found.level == "ok"
     assert "100 frames and 50 MB a day" in found.sentence
     assert "30 days, behind 1 mask." in found.sentence
     assert not (tmp_path / "harvest").exists()
     (tmp_path / "harvest").write_text("in the way")
-    assert checks.check_harvest(config).level == "FAIL"
+    assert check_harvest(config).level == "FAIL"
 
 
 # --- the command

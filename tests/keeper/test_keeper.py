@@ -19,8 +19,12 @@ from edge_app.config.load import load
 from edge_app.errors import ConfigError, ResourceError
 from edge_app.keeper.client import ask
 from edge_app.keeper.layer_text import page_layer
+from edge_app.keeper.saving import Keeper
 from edge_app.keeper.unit import Unit, UnitState
+from tests.support.disks import fill_disk, small_disk
 from tests.support.keeper_socket import keeper, systemctl
+
+__all__ = ["small_disk"]  # a fixture
 
 LINE = {"id": "quay", "start": [0.5, 0.1], "end": [0.5, 0.9], "left_to_right": "zur Brücke", "road": None}
 DRAWING: dict[str, Any] = {"lines": [LINE], "region": None, "masks": [[[0.0, 0.0], [0.3, 0.4]]]}
@@ -157,6 +161,31 @@ def test_only_the_page_and_root_are_answered(folder: Path, capfd: pytest.Capture
                 os._exit(len(sock.recv(100)))
         assert os.waitpid(child, 0)[1] == 0
     assert "user 65534 has asked and was refused" in capfd.readouterr().err
+
+
+class Stopped(Unit):
+    """A service that does not run."""
+
+    def state(self) -> UnitState:
+        return UnitState("inactive", 0)
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(small_disk: Path, folder: Path) -> None:
+    config = small_disk / "edge-app.toml"
+    config.write_text('[source]\nkind = "street"\n')
+    saving = Keeper(config, folder / "state", Stopped("edge-app"))
+    list(saving.answers({"do": "save", "base": 0, "drawing": DRAWING}))
+    before = saving.layer.read_text()
+    filler = fill_disk(small_disk)
+    (answer,) = saving.answers({"do": "save", "base": 1, "drawing": {**DRAWING, "masks": []}})
+    assert (answer["step"], answer["problems"]) == (
+        "refused",
+        ["the configuration cannot be saved (No space left on device)"],
+    )
+    assert saving.layer.read_text() == before
+    filler.unlink()
+    (saved, _) = saving.answers({"do": "save", "base": 1, "drawing": {**DRAWING, "masks": []}})
+    assert saved["revision"] == 2
 
 
 @pytest.mark.servers

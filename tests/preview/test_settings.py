@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from edge_app import checks
+from edge_app.checks.device import check_preview
 from edge_app.config.load import load
 from edge_app.config.model import Config
 from edge_app.config.preview import PreviewConfig
@@ -51,9 +51,9 @@ def test_the_password_comes_from_the_environment(tmp_path: Path) -> None:
 @needs_gstreamer
 def test_check_reports_address_and_viewers() -> None:
     open_here = Config(preview=PreviewConfig(enabled=True, address="::1"))
-    assert "rtsp://[::1]:8554/annotated" in checks.check_preview(open_here).sentence
-    assert "whoever is on this device" in checks.check_preview(open_here).sentence
-    assert "ffplay -rtsp_transport tcp rtsp://[::1]:8554/annotated" in checks.check_preview(open_here).sentence
+    assert "rtsp://[::1]:8554/annotated" in check_preview(open_here).sentence
+    assert "whoever is on this device" in check_preview(open_here).sentence
+    assert "ffplay -rtsp_transport tcp rtsp://[::1]:8554/annotated" in check_preview(open_here).sentence
     absent = Config(preview=PreviewConfig(enabled=True, encoder="nvv4l2h264enc"))
-    if checks.check_preview(absent).level != "ok":  # a Jetson has it
-        assert "there is no H.264 encoder (nvv4l2h264enc)" in checks.check_preview(absent).sentence
+    if check_preview(absent).level != "ok":  # a Jetson has it
+        assert "there is no H.264 encoder (nvv4l2h264enc)" in check_preview(absent).sentence

@@ -23,7 +23,7 @@ mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && mount -t proc proc "$
 mount -t tmpfs tmpfs "$0/tmp" && mount --bind "$DATA" "$0$VOLUME" && ip link set lo up
 mount --bind "$TOKENS" "$0/etc/edge-app/tokens"
 inside() { chroot --userspec="$OWNER" "$0" "$@"; }
-inside "$@" & service=$!
+chroot --userspec="$OWNER" "$0" "$@" & service=$!
 for n in $(seq 120); do sleep 1; inside sh -c "$HEALTH" 2>/dev/null && break; done
 inside sh -c "$HEALTH" && echo healthy
 inside sh -c 'touch /opt/edge-app/x 2>/dev/null && echo written; id -u'
@@ -31,11 +31,16 @@ inside /opt/edge-app/bin/python -c "$ASK"
 kill $service; wait $service; echo ended $?
 """
 _ASK = """
-import json, os, urllib.request
-about = dict(data=urllib.request.urlopen("http://127.0.0.1:8765/examples/street.jpg").read())
-asked = urllib.request.Request("http://127.0.0.1:8765/predict", **about,
-                               headers={"Authorization": "Bearer " + os.environ["TOKEN"]})
-print(len(json.load(urllib.request.urlopen(asked))["boxes"]), "boxes")
+import json, os, time, urllib.request
+def ask(path, body=None):
+    token = {"Authorization": "Bearer " + os.environ["TOKEN"]}
+    return urllib.request.urlopen(urllib.request.Request("http://127.0.0.1:8765" + path, body, token)).read()
+print(len(json.loads(ask("/predict", ask("/examples/street.jpg")))["boxes"]), "boxes")
+job = json.loads(ask("/counts?annotate=true", ask("/examples/street.mp4")))
+while job["state"] in ("waiting", "counting"):
+    time.sleep(1)
+    job = json.loads(ask("/counts/" + job["id"]))
+print(json.loads(ask("/counts/" + job["id"] + "/result"))["frames"], "frames", job["state"])
 """
 
 
@@ -48,8 +53,11 @@ def steps(file: Path) -> list[tuple[str, str]]:
 def build(file: Path, tree: Path) -> None:
     """Carry out the steps that make the image. Raises OSError: when one fails."""
     bare_tree.make(tree, "x86_64")
-    (tree / "usr/local/bin/python").unlink(missing_ok=True)
-    (tree / "usr/local/bin/python").symlink_to("/usr/bin/python3")
+    python = tree / "usr/local/bin/python"
+    python.parent.mkdir(parents=True, exist_ok=True)
+    python.unlink(missing_ok=True)
+    python.symlink_to("/usr/bin/python3")
+    subprocess.run(("chroot", str(tree), "userdel", "edge-app"), capture_output=True, check=False)  # of an earlier run
     for name in ("opt/edge-app", "data"):
         shutil.rmtree(tree / name, ignore_errors=True)
     for path in ("/etc/resolv.conf", "/etc/pip.conf", os.environ.get("PIP_CERT", "")):  # as an engine passes them on
@@ -86,5 +94,5 @@ def run(file: Path, tree: Path, data: Path, tokens: Path, token: str) -> str:
     }
     command = [*json.loads(told["ENTRYPOINT"]), *json.loads(told["CMD"])]
     enter = ("unshare", "--net", "--mount", "sh", "-c", _RUN, str(tree))
-    done = subprocess.run((*enter, *command), env=environment, capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run((*enter, *command), env=environment, capture_output=True, text=True, timeout=600, check=False)
     return done.stdout + done.stderr

@@ -141,6 +141,22 @@ def test_a_drawing_is_undone_moved_turned_and_not_lost(open_page: Callable[..., 
 
 @needs_chromium
 @pytest.mark.servers
+def test_a_hostile_name_is_a_text_and_breaks_nothing(open_page: Callable[..., LocalPage], tmp_path: Path) -> None:
+    """Markup, marks that turn the direction of writing, and the name of something that each object of a script has."""
+    with open_page() as page:
+        page.draw((0.45, 0.6), (0.45, 0.97))
+        page.browser.type("[data-key=left_to_right]", "<img src=x onerror=document.title=1>")
+        page.browser.type("[data-key=name]", "con\u202estr\u200buctor\u00a0")
+        page.browser.wait_for("document.querySelector('.shape .id').textContent.includes('constructor')")
+        page.browser.wait_for("/crossed this line/.test(document.querySelector('.crossed').textContent)", BEGINS_S)
+        assert page.browser.run("document.querySelectorAll('#shapes img, #sheet img').length") == 0
+        page.save()
+    (line,) = load(tmp_path / "edge-app.toml").lines
+    assert (line.id, line.left_to_right) == ("constructor", "<img src=x onerror=document.title=1>")
+
+
+@needs_chromium
+@pytest.mark.servers
 def test_two_fingers_zoom_and_draw_nothing(open_page: Callable[..., LocalPage]) -> None:
     with open_page(size=PHONE, touch=True) as page:
         width = "document.getElementById('sheet').clientWidth"
@@ -207,6 +223,21 @@ def test_an_unreadable_file_is_one_sentence(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "bad.toml").write_text("[source\n")
     assert cli.main(["lines", "--config", str(tmp_path / "bad.toml")]) == 2
     assert capsys.readouterr().err.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("drawing", "problem"),
+    [
+        ({"lines": [LINE | {"road": "x" * 201}], "masks": []}, "a name has more than 200 characters"),
+        ({"lines": [LINE | {"road": "\u202eevil"}], "masks": []}, "some that cannot be shown"),
+        ({"lines": [LINE] * 101, "masks": []}, "more than 100 lines"),
+        ({"lines": [], "masks": [[[0, 0]] * 101]}, "corners of a mask"),
+        ({"lines": [{"id": {}}], "masks": []}, "reload the page"),
+    ],
+)
+def test_more_than_a_person_draws_is_refused_in_words(drawing: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        parse_drawing({"region": None, **drawing})
 
 
 # --- arbitrary requests

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from edge_app.errors import PreviewError
-from edge_app.web.bounded_server import BoundedServer
+from edge_app.system.bounded_server import BoundedServer
 from edge_app.web.live_pictures import MOST_VIEWERS, LivePictures
 from edge_app.web.server import PageServer, Routes
 

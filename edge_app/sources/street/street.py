@@ -131,6 +131,16 @@ class Street:
                     crossings.append(self._crossing(vehicle, line, *passing))
         return sorted(crossings, key=lambda crossing: crossing.at)
 
+    def speeds(self, until: float) -> dict[int, float]:
+        """Return the speed, m/s, of every vehicle that is seen before `until`, s after frame 0, by its number."""
+        found = {}
+        for lane, traffic in zip(self._lanes, self._traffic(), strict=True):
+            for vehicle in traffic:
+                if vehicle.passes - lane.reach / vehicle.speed >= until:
+                    break
+                found[vehicle.number] = vehicle.speed
+        return found
+
     def _make_lanes(self, flow: tuple[float, float]) -> tuple[Lane, ...]:
         margin = max(model.length for model in self._models) / 2 + 1.0
         return tuple(

@@ -39,10 +39,13 @@ export function makeCard(shape, act) {
 function field(key, value, name, example, changed, act) {
   const input = element("input", { value: value || "", placeholder: example, autocomplete: "off", spellcheck: false, maxLength: 64 });
   input.dataset.key = key;
-  input.oninput = () => changed(input.value);
+  input.oninput = () => changed(printable(input.value));
   input.onchange = () => act.done();
   return element("label", {}, element("span", { textContent: name }), input);
 }
+
+// A text without what cannot be seen, as marks that turn the direction of writing: pasted, not typed.
+function printable(text) { return text.replace(/[\p{Z}]/gu, " ").replace(/\p{C}/gu, ""); }
 
 // The vehicles that crossed this line, of late or, where the page measures nothing, today by the service.
 export function crossedText(shape, crossed, today) {

@@ -7,7 +7,7 @@ import { Hand } from "./hand.js";
 import { showLayers } from "./layers.js";
 import { t } from "./messages.js";
 import { followSave } from "./outcome.js";
-import { call } from "./requests.js";
+import { ask, call } from "./requests.js";
 import { Restart } from "./restart.js";
 import { drawShapes } from "./sheet.js";
 import { Shapes } from "./shapes.js";
@@ -49,7 +49,9 @@ export class LinesView {
     }
     showLayers($("layers"), this.state);
     this.shapes = new Shapes(this.state);
-    if (this.shapes.restoreDraft()) this.tell(t("save.draft"), "");
+    const draft = this.shapes.restoreDraft();
+    if (draft) this.tell(t(draft === "older" ? "save.draft_older" : "save.draft"), draft === "older" ? "bad" : "");
+    else if (this.state.layers) this.followOlder();
     this.hand.choose(this.shapes.ofKind("line").length ? "none" : "line");
     this.listShapes();
     this.changed();
@@ -81,6 +83,7 @@ export class LinesView {
     this.hand.choose("none");
     this.listShapes();
     this.choose(shape);
+    this.cards.get(shape).scrollIntoView({ block: "nearest" }); // its name is what comes next
     this.done();
   }
 
@@ -156,12 +159,13 @@ export class LinesView {
   }
 
   showFindings() {
-    const { findings, crossed } = this.found || { findings: [], crossed: {} }, lines = this.shapes.ofKind("line");
+    const { findings } = this.found || { findings: [] }, crossed = new Map(Object.entries(this.found?.crossed || {})), lines = this.shapes.ofKind("line");
     const owner = (finding) => lines.find((line, n) => finding.line && (line.id === finding.line || String(n + 1) === finding.line));
     for (const [shape, card] of this.cards) {
-      const own = findings.filter((one) => owner(one) === shape || (shape.kind === "region" && one.what === "detector.region"));
+      // Without a name nothing else about a line is told: the card asks for one.
+      const own = shape.id === "" ? [] : findings.filter((one) => owner(one) === shape || (shape.kind === "region" && one.what === "detector.region"));
       card.querySelector(".findings").replaceChildren(...own.map(paragraph));
-      if (shape.kind === "line") card.querySelector(".crossed").textContent = crossedText(shape, crossed[shape.id], this.today(shape.id));
+      if (shape.kind === "line") card.querySelector(".crossed").textContent = crossedText(shape, crossed.get(shape.id), this.today(shape.id));
     }
     $("general").replaceChildren(...findings.filter((one) => !owner(one) && one.what !== "detector.region").map(paragraph));
   }
@@ -190,22 +194,32 @@ export class LinesView {
   async save() {
     const sent = this.shapes.json();
     try {
-      const { saved, following } = await call("save", sent);
-      if (following) return await this.keepSaved(sent);
-      this.shapes.setSaved(sent);
+      const { saved, following, revision } = await call("save", JSON.stringify({ ...JSON.parse(sent), base: this.shapes.base }));
+      if (following) return await this.keepSaved(sent, revision);
+      this.state = await call("state");
+      this.shapes.setSaved(sent, this.state.base);
       this.tell(`${t("save.done", { file: saved })} ${this.status.answer?.status ? t("save.restart") : ""}`, "good");
       $("lines-restart").hidden = false;
       this.listShapes();
-    } catch (error) { this.tell(error.message, "bad"); }
+    } catch (error) {
+      const now = await call("state").catch(() => this.state);
+      this.tell(now.base === this.shapes.base ? error.message : t("save.older"), "bad");
+    }
     this.changed();
   }
 
+  // After a reload in the middle of a save: tell how it goes on.
+  async followOlder() {
+    const { step } = await call("outcome").catch(() => ({}));
+    if (step === "restarting") await this.keepSaved(this.shapes.json());
+  }
+
   // Where the device itself restarts the service: what does not start is not kept.
-  async keepSaved(sent) {
-    this.shapes.setSaved(sent);
+  async keepSaved(sent, base) {
+    this.shapes.setSaved(sent, base);
     const kept = await followSave((text, kind) => this.tell(text, kind));
     this.state = await call("state");
-    if (!kept) this.shapes.setSaved(new Shapes(this.state).json());
+    this.shapes.setSaved(kept ? sent : new Shapes(this.state).json(), this.state.base);
     showLayers($("layers"), this.state);
     this.listShapes();
     return this.changed();
@@ -222,9 +236,7 @@ export class LinesView {
   async loadPicture() {
     const next = new Image();
     try {
-      const answer = await fetch("picture.jpg");
-      if (!answer.ok) throw new Error((await answer.json()).problems.join("\n"));
-      next.src = URL.createObjectURL(await answer.blob());
+      next.src = URL.createObjectURL(await (await ask("picture.jpg")).blob());
       await next.decode();
     } catch (error) {
       $("waiting").hidden = false;

@@ -1,6 +1,8 @@
 // Show live pictures: a stream of JPEGs (multipart/x-mixed-replace), read here, so that its end is noticed and the next
 // one asked for. A page that nobody looks at asks for none.
 
+import { ask } from "./requests.js";
+
 const PAUSE_MS = 1500;
 const utf8 = new TextDecoder();
 
@@ -25,8 +27,7 @@ export class LivePicture {
     while (this.wanted && !document.hidden) {
       try {
         this.abort = new AbortController();
-        const answer = await fetch("live.mjpeg", { signal: this.abort.signal });
-        if (!answer.ok) throw new Error((await answer.json()).problems.join("\n"));
+        const answer = await ask("live.mjpeg", { signal: this.abort.signal });
         await this.read(answer.body.getReader());
       } catch (error) {
         if (error.name === "AbortError") break;

@@ -1,7 +1,6 @@
 // The login page: send the password, and say in words why it was not taken.
 
-import { chooseLanguage, language, loadMessages, t } from "./messages.js";
-import { element } from "./requests.js";
+import { loadMessages, t } from "./messages.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -42,11 +41,7 @@ function show() {
 async function start() {
   document.querySelector("form").onsubmit = logIn;
   $("show").onclick = show;
-  const names = await loadMessages();
-  document.title = t("page.title");
-  $("language").append(...Object.entries(names).map(([value, name]) => element("option", { value, textContent: name, lang: value })));
-  $("language").value = language();
-  $("language").onchange = () => chooseLanguage($("language").value);
+  await loadMessages();
 }
 
 start().catch((error) => { $("problem").textContent = error.message; });

@@ -3,6 +3,7 @@
 let texts = {};
 let chosen = "en";
 
+// Put the texts into the page, and all languages into its choice.
 export async function loadMessages() {
   const answer = await (await fetch("messages.json")).json();
   ({ texts } = answer);
@@ -14,14 +15,18 @@ export async function loadMessages() {
     ["data-t-title", (node, text) => { node.title = text; }],
     ["data-t-alt", (node, text) => { node.alt = text; }],
   ]) for (const node of document.querySelectorAll(`[${attribute}]`)) set(node, t(node.getAttribute(attribute)));
-  return answer.names;
+  document.title = t("page.title");
+  offerLanguages(answer.names);
 }
 
-export function language() { return chosen; }
-
-export function chooseLanguage(name) {
-  document.cookie = `language=${name}; SameSite=Strict; Path=/; Max-Age=31536000`;
-  location.reload();
+function offerLanguages(names) {
+  const choice = document.getElementById("language");
+  choice.append(...Object.entries(names).map(([value, name]) => Object.assign(new Option(name, value), { lang: value })));
+  choice.value = chosen;
+  choice.onchange = () => {
+    document.cookie = `language=${choice.value}; SameSite=Strict; Path=/; Max-Age=31536000`;
+    location.reload();
+  };
 }
 
 // The text of a key, with {name} replaced by values.

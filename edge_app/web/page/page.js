@@ -1,15 +1,14 @@
-// Start the page: texts, the choice of the language, and the view that the address names.
+// Start the page: texts, and the view that the address names.
 
 import { addLogout } from "./logout.js";
-import { chooseLanguage, language, loadMessages, t } from "./messages.js";
-import { element } from "./requests.js";
+import { loadMessages } from "./messages.js";
 import { StatusView } from "./status.js";
 import { LinesView } from "./lines.js";
 
 const $ = (id) => document.getElementById(id);
 
 function show(views) {
-  const name = location.hash.slice(1) in views ? location.hash.slice(1) : "status";
+  const name = Object.hasOwn(views, location.hash.slice(1)) ? location.hash.slice(1) : "status";
   for (const [other, view] of Object.entries(views)) {
     $(`${other}-view`).hidden = other !== name;
     document.querySelector(`nav a[href="#${other}"]`).setAttribute("aria-current", other === name ? "page" : "false");
@@ -19,11 +18,7 @@ function show(views) {
 }
 
 async function start() {
-  const names = await loadMessages();
-  document.title = t("page.title");
-  $("language").append(...Object.entries(names).map(([value, name]) => element("option", { value, textContent: name, lang: value })));
-  $("language").value = language();
-  $("language").onchange = () => chooseLanguage($("language").value);
+  await loadMessages();
   addLogout(document.querySelector("header"));
   const status = new StatusView(), views = { status, lines: new LinesView(status) };
   window.addEventListener("hashchange", () => show(views));

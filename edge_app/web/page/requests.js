@@ -1,12 +1,20 @@
 // Requests to the server of this page. Each returns JSON, or throws an Error with the sentences of the server.
 
+import { t } from "./messages.js";
+
 export async function call(path, body) {
   const headers = { "Content-Type": "application/json", "X-CSRF-Token": cookie("__Host-csrf") };
-  const answer = await fetch(path, body === undefined ? {} : { method: "POST", headers, body });
-  if (answer.status === 401 && path !== "login") location.reload(); // the session is over: log in, then go on
-  const data = await answer.json();
-  if (!answer.ok) throw new Error(data.problems.join("\n"));
-  return data;
+  return (await ask(path, body === undefined ? {} : { method: "POST", headers, body })).json();
+}
+
+// The answer itself, where it is no JSON.
+export async function ask(path, options = {}) {
+  const answer = await fetch(path, options).catch((error) => {
+    throw error.name === "AbortError" ? error : new Error(t("login.unreachable"));
+  });
+  if (answer.status === 401) location.reload(); // the session is over: log in, then go on
+  if (!answer.ok) throw new Error((await answer.json()).problems.join("\n"));
+  return answer;
 }
 
 // The value of a cookie that scripts may read, "" without it.

@@ -17,18 +17,22 @@ export class Shapes {
       ...(state.region ? [{ kind: "region", points: [state.region.slice(0, 2), state.region.slice(2)] }] : []),
       ...state.masks.map((points) => ({ kind: "mask", points })),
     ];
+    this.base = state.base;
     this.saved = this.json();
     this.undone = [];
     this.before = [this.snapshot()];
   }
 
-  // Bring back a draft of before a reload; returns whether there was one.
+  // Bring back a draft of before a reload; returns "" without one, "older" where somebody has saved since, or "draft".
   restoreDraft() {
-    const draft = sessionStorage.getItem(DRAFT);
-    if (!draft || draft === this.snapshot()) return false;
-    try { this.all = JSON.parse(draft); } catch { return false; }
-    this.before.push(draft);
-    return this.changed;
+    let draft;
+    try {
+      draft = JSON.parse(sessionStorage.getItem(DRAFT));
+      if (!draft || draft.snapshot === this.snapshot()) return "";
+      this.all = JSON.parse(draft.snapshot);
+    } catch { return ""; }
+    this.before.push(draft.snapshot);
+    return !this.changed ? "" : draft.base === this.base ? "draft" : "older";
   }
 
   get changed() { return this.json() !== this.saved; }
@@ -88,9 +92,11 @@ export class Shapes {
     this.take(this.before.at(-1));
   }
 
-  // Note that the server has what is drawn; sent: the JSON that was sent, which may be older than the drawing.
-  setSaved(sent) {
+  // Note that the server has what is drawn; sent: the JSON that was sent, which may be older than the drawing. base: the
+  // version that it has now.
+  setSaved(sent, base = this.base) {
     this.saved = sent;
+    this.base = base;
     for (const line of this.ofKind("line")) line.kept = true;
     this.keep(this.snapshot());
   }
@@ -121,7 +127,7 @@ export class Shapes {
   }
 
   keep(snapshot) {
-    try { if (this.changed) sessionStorage.setItem(DRAFT, snapshot); else sessionStorage.removeItem(DRAFT); } catch { /* the browser keeps nothing */ }
+    try { if (this.changed) sessionStorage.setItem(DRAFT, JSON.stringify({ base: this.base, snapshot })); else sessionStorage.removeItem(DRAFT); } catch { /* the browser keeps nothing */ }
   }
 }
 

@@ -44,12 +44,20 @@ export class StatusView {
           take(await call(path));
           $("lost").hidden = true;
         } catch (error) {
-          $("lost").textContent = t("page.lost", { why: error.message });
-          $("lost").hidden = false;
+          this.showLost(error.message);
         }
       }
       await new Promise((done) => { setTimeout(done, every); });
     }
+  }
+
+  // What was true before the connection was lost must not look as if it were true now.
+  showLost(why) {
+    $("lost").textContent = t("page.lost", { why });
+    $("lost").hidden = false;
+    $("banner").className = "unknown";
+    $("state").textContent = t("state.unknown");
+    for (const id of ["why", "look"]) $(id).textContent = "";
   }
 
   showStatus(answer) {
@@ -58,10 +66,12 @@ export class StatusView {
     const { status } = answer;
     const state = status ? (status.counting ? "counting" : "not_counting") : answer.problem ? "unknown" : "not_running";
     $("device").textContent = `${answer.site} / ${answer.device}`;
-    $("banner").className = state;
     $("state").textContent = t(`state.${state}`);
     $("why").textContent = because(answer, state);
-    const all = facts(answer), look = all.filter(([name, , level]) => name !== "problem" && level !== "ok").map(([name]) => t(`fact.${name}`));
+    const all = facts(answer);
+    $("banner").className = state;
+    $("banner").dataset.trouble = String(all.some(([, , level]) => level === "bad"));
+    const look = all.filter(([name, , level]) => name !== "problem" && level !== "ok").map(([name]) => t(`fact.${name}`));
     $("look").textContent = look.length ? t("state.look", { facts: look.join(", ") }) : "";
     $("facts").replaceChildren(...all.flatMap(([name, value, level]) => [
       element("dt", { className: level, textContent: t(`fact.${name}`) }),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 class BoundedServer(ThreadingHTTPServer):
@@ -16,7 +19,8 @@ class BoundedServer(ThreadingHTTPServer):
     connections: most connections at a time; further ones are closed at once. each: most of them from one address, so
     that others get in while one keeps all of its own busy; as many as there are by default. total_s: longest duration
     of one, from its acceptance to the end of the answer, s. A handler's `timeout` limits each read, not their sum: a
-    client that sends a byte now and then would keep a thread for ever. Raises OSError when the port is taken.
+    client that sends a byte now and then would keep a thread for ever. pause_s: wait from one connection to the next,
+    so that a flood of them leaves time to the other threads of the process. Raises OSError when the port is taken.
     """
 
     daemon_threads = True
@@ -29,12 +33,27 @@ class BoundedServer(ThreadingHTTPServer):
         connections: int = 16,
         each: int | None = None,
         total_s: float = 20.0,
+        pause_s: float = 0.0,
     ) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._pause_s = pause_s
         self._connections, self._each, self._total_s = connections, each or connections, total_s
         self._accepted_at: dict[Any, float] = {}
         self._peers: dict[Any, str] = {}
         self._lock = threading.Lock()
         super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Bind to the address. HTTPServer would look its name up in the domain name system, which may take long."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    @property
+    def open_connections(self) -> int:
+        """Number of connections that are answered now."""
+        return len(self._accepted_at)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Return whether one more connection is allowed, and record its time if so."""
@@ -47,7 +66,8 @@ class BoundedServer(ThreadingHTTPServer):
             return True
 
     def service_actions(self) -> None:
-        """End the connections that last too long; `serve_forever` calls this a few times a second."""
+        """End the connections that last too long; `serve_forever` calls this after each and a few times a second."""
+        time.sleep(self._pause_s)
         with self._lock:
             now = time.monotonic()
             expired = [request for request, at in self._accepted_at.items() if now - at > self._total_s]
@@ -62,3 +82,8 @@ class BoundedServer(ThreadingHTTPServer):
             self._accepted_at.pop(request, None)
             self._peers.pop(request, None)
         super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log a fault in an answer, or that no thread could be started for it; the server goes on."""
+        del request, client_address
+        log.exception("a request was not answered")

@@ -1,0 +1,301 @@
+# Read by install.sh: which release is in use, how it is changed, judged and taken back. Every release carries both files.
+#
+# A release is a folder with everything that belongs together: program, environment, units, this file. `current` is a
+# link to it; its units are copied to where systemd looks (`systemctl enable` would follow links into one release). A
+# switch that a power cut has halved is made again at the boot, by the judge.
+#
+# A new release is on trial. Its judge is a unit of its own, so a lost connection or a power cut does not end it, and it
+# runs from the folder of the trial, so no fault of a unit in the new release can keep it from going back. It counts
+# crashes itself: StartLimitBurst in the unit would leave a device whose camera is dead without a service, and OnFailure
+# does not see a crash after which systemd starts the service again.
+# shellcheck shell=sh disable=SC2154
+
+opt=/opt/edge-app etc=/etc/edge-app state=/var/lib/edge-app bin=/usr/local/bin
+units=/usr/local/lib/systemd/system
+of_root=/etc/systemd/system
+trial=$opt/trial outcome=$opt/outcome judge=edge-app-trial.service
+crashes_most=3
+trial_s=600
+
+say() {
+    echo "install: $*" >&2
+}
+
+fail() {
+    say "$1"
+    exit "${2:-1}"
+}
+
+# --- releases
+
+current() {
+    readlink $opt/current || true
+}
+
+# A link is replaced in one step, so that there is a program at every moment, also after a power cut.
+point() {
+    ln -sfn "$2" "$opt/$1.new"
+    mv -T "$opt/$1.new" "$opt/$1"
+}
+
+booted() {
+    [ -d /run/systemd/system ]
+}
+
+# switch_to RELEASE: program and units
+switch_to() {
+    install -d -m 755 $units
+    for unit in "$1"/systemd/*; do
+        case ${unit##*/} in $judge) ;; *) put_unit "$unit" ;; esac
+    done
+    for unit in $units/edge-app*; do
+        case ${unit##*/} in $judge | edge-app-serve.service) continue ;; esac
+        [ -e "$1/systemd/${unit##*/}" ] || rm -f "$unit"
+    done
+    sync -f $units
+    point current "$1"
+    ! booted || systemctl daemon-reload
+}
+
+put_unit() {
+    cp "$1" "$units/${1##*/}.new"
+    mv -T "$units/${1##*/}.new" "$units/${1##*/}"
+}
+
+# Earlier installers copied the units to /etc/systemd/system: they become part of the release to which they belong.
+adopt_units() {
+    release=$(current)
+    [ -n "$release" ] && [ ! -d "$release/systemd" ] || return 0
+    rm -rf "$release/systemd.new"
+    mkdir "$release/systemd.new"
+    for unit in $of_root/edge-app.service $of_root/edge-app@.service $of_root/edge-app-page.service \
+        $of_root/edge-app-reader.* $of_root/edge-app-keeper*.*; do
+        [ ! -f "$unit" ] || [ -L "$unit" ] || cp "$unit" "$release/systemd.new/"
+    done
+    mv -T "$release/systemd.new" "$release/systemd"
+    for unit in "$release"/systemd/*; do
+        name=$(basename "$unit")
+        rm -f "$of_root/$name"
+        for link in $of_root/*.wants/"${name%%@*}"*; do
+            [ "$(readlink "$link" || true)" != "$of_root/$name" ] || ln -sfn "$units/$name" "$link"
+        done
+    done
+    switch_to "$release"
+}
+
+# Two releases stay, and one that is on trial.
+forget_old() {
+    for release in $opt/releases/*; do
+        case $release in
+        "$(current)" | "$(readlink $opt/previous || true)" | "$(cat $trial/back 2>/dev/null)") ;;
+        *) rm -rf "$release" ;;
+        esac
+    done
+}
+
+# --- cameras: the unit edge-app.service, and edge-app@NAME.service for each further one
+
+# Prints those that shall run: that systemd starts at boot, or that run now.
+cameras() {
+    {
+        for link in $of_root/*.wants/edge-app.service $of_root/*.wants/edge-app@*.service; do
+            [ ! -L "$link" ] || basename "$link"
+        done
+        systemctl list-units --plain --no-legend --state=active,activating edge-app.service 'edge-app@*.service' \
+            2>/dev/null | cut -d' ' -f1
+    } | sort -u
+}
+
+# look UNIT: asks systemd about it once, for the functions below; only plain words get through to eval
+look() {
+    LoadState='' ActiveState='' SubState='' Result='' InvocationID='' started=0 pinged=0
+    eval "$(systemctl show -p LoadState -p ActiveState -p SubState -p Result -p InvocationID \
+        -p ExecMainStartTimestampMonotonic -p WatchdogTimestampMonotonic "$1" |
+        sed -n 's/^ExecMainStart.*=/started=/; s/^Watchdog.*=/pinged=/; /^[A-Za-z]*=[0-9a-z-]*$/p')"
+}
+
+# It pings only while it processes fresh frames: a ping from this life is the proof of all of the way.
+counts() {
+    [ "$ActiveState" = active ] && [ "$pinged" -gt $((started + 5000000)) ]
+}
+
+# A dead camera looks like a hang: systemd ends the service for it, and that is no fault of the release.
+crashed() {
+    case $ActiveState:$SubState in *:auto-restart* | failed:*) ;; *) return 1 ;; esac
+    case $Result in success | watchdog) return 1 ;; esac
+}
+
+# Neither a mistake in the configuration (exit 2) nor a unit that systemd refuses mends itself.
+hopeless() {
+    [ "$LoadState" != loaded ] || [ "$ActiveState" = failed ]
+}
+
+# Whole seconds that no change of the clock touches.
+seconds() {
+    cut -d. -f1 /proc/uptime
+}
+
+# start_cameras [all]: with `all` those too that count; remembers in $trial/lives the lives that end with it
+start_cameras() {
+    mkdir -p $trial/lives
+    for camera in $(cat $trial/cameras); do
+        look "$camera"
+        : >"$trial/lives/$camera"
+        [ "${1:-}" = all ] || ! counts || continue
+        echo "$InvocationID" >"$trial/lives/$camera"
+        systemctl reset-failed "$camera" 2>/dev/null || true
+        systemctl restart --no-block "$camera" || true
+    done
+}
+
+# Notes each crashed life of the camera that was looked at once, and succeeds at the third.
+crashed_too_often() {
+    lives=$trial/crashes/$camera
+    if crashed && ! grep -qx "$InvocationID" "$lives" 2>/dev/null; then
+        mkdir -p $trial/crashes
+        echo "$InvocationID" >>"$lives"
+    fi
+    [ -e "$lives" ] && [ "$(wc -l <"$lives")" -ge $crashes_most ] || return 1
+    reason="$camera has crashed $crashes_most times"
+}
+
+# Succeeds when all count that have to, within the time that they have; else tells why in $reason.
+wait_healthy() {
+    begin=$(seconds)
+    while :; do
+        waiting=
+        for camera in $(cat $trial/cameras); do
+            look "$camera"
+            ! crashed_too_often || return 1
+            if [ "$InvocationID" = "$(cat "$trial/lives/$camera" 2>/dev/null)" ] && [ "$LoadState" = loaded ]; then
+                waiting="$waiting $camera"
+            elif hopeless; then
+                reason="$camera does not start" && return 1
+            elif grep -qx "$camera" $trial/blind; then
+                [ $(($(seconds) - begin)) -ge 15 ] || waiting="$waiting $camera"
+            else
+                counts || waiting="$waiting $camera"
+            fi
+        done
+        [ -n "$waiting" ] || return 0
+        reason="not counting after $healthy_s s:$waiting"
+        [ $(($(seconds) - begin)) -lt "$healthy_s" ] || return 1
+        sleep 1
+    done
+}
+
+# --- the trial
+
+# Beside install.sh in an archive and in a release, beside its folder in a repository.
+unit_folder() {
+    if [ -d "$here/systemd" ]; then echo "$here/systemd"; else echo "$here/../systemd"; fi
+}
+
+# begin_trial RELEASE [BACK]: has a release judged that goes back to BACK, or stays where there is nothing to go back to
+begin_trial() {
+    rm -rf $trial.new
+    mkdir -m 755 $trial.new
+    echo "$1" >$trial.new/release
+    [ -z "${2:-}" ] || echo "$2" >$trial.new/back
+    echo "$healthy_s" >$trial.new/healthy_s
+    cameras >$trial.new/cameras
+    # Those that run and do not count, as with a dead camera, need not count with the new release either.
+    for camera in $(cat $trial.new/cameras); do
+        look "$camera"
+        if [ -n "${2:-}" ] && [ "$ActiveState" = active ] && ! counts; then echo "$camera"; fi
+    done >$trial.new/blind
+    cp "$here/install.sh" "$here/releases.sh" $trial.new/
+    systemctl stop $judge 2>/dev/null || true
+    rm -rf $trial
+    mv -T $trial.new $trial
+    sync -f $opt
+    echo judging >$outcome
+    install -d -m 755 $units $of_root/multi-user.target.wants
+    put_unit "$(unit_folder)/$judge"
+    ln -sfn $units/$judge $of_root/multi-user.target.wants/$judge
+    systemctl daemon-reload
+    systemctl start $judge
+}
+
+end_trial() {
+    echo "$1" >$outcome.new
+    mv $outcome.new $outcome
+    rm -f $units/$judge $of_root/multi-user.target.wants/$judge
+    rm -rf $trial
+    ! booted || systemctl daemon-reload
+}
+
+# take_back WHY: makes the release before the one that is on trial, with nothing left to go back to
+take_back() {
+    say "$1: going back to the release before"
+    echo "$1" >$trial/why
+    rm -rf $trial/crashes $trial/began $trial/counts $trial/lives
+    : >$trial/blind
+    mv $trial/back $trial/release
+    echo judging >$outcome
+}
+
+# What the judge's unit runs, again after a reboot.
+do_judge() {
+    while [ -e $trial/release ]; do judge_once; done
+}
+
+judge_once() {
+    release=$(cat $trial/release) healthy_s=$(cat $trial/healthy_s) reason=
+    why=$(cat $trial/why 2>/dev/null || true)
+    if [ ! -e $trial/began ]; then
+        if [ "$(current)" = "$release" ]; then
+            start_cameras
+        else
+            switch_to "$release"
+            start_cameras all
+            systemctl restart edge-app-keeper.socket edge-app-reader.socket 2>/dev/null || true
+            systemctl try-restart edge-app-reader.service edge-app-page.service 2>/dev/null || true
+        fi
+        touch $trial/began
+    fi
+    if [ -e $trial/counts ] || wait_healthy; then
+        if [ -e $trial/back ] && ! watch; then
+            take_back "$reason"
+            return
+        fi
+        [ ! -e $trial/back ] || point previous "$(cat $trial/back)"
+        end_trial "${why:+back: }${why:-kept}"
+    elif [ -e $trial/back ]; then
+        take_back "$reason"
+        return
+    else
+        end_trial "failed: ${why:+$why; and with the release before: }$reason"
+    fi
+    forget_old
+}
+
+# Succeeds when no camera has crashed too often by the end of the trial.
+watch() {
+    touch $trial/counts
+    echo counts >$outcome
+    begin=$(seconds)
+    while [ $(($(seconds) - begin)) -lt $trial_s ]; do
+        for camera in $(cat $trial/cameras); do
+            look "$camera"
+            ! crashed_too_often || return 1
+        done
+        sleep 2 # a crash can be seen for RestartSec=5
+    done
+}
+
+# Waits for the judge's word on what begin_trial has begun, and ends with it.
+await_outcome() {
+    while [ "$(cat $outcome)" = judging ]; do
+        [ -e $trial/release ] && ! systemctl is-active --quiet $judge && [ "$(cat $outcome)" = judging ] &&
+            fail "the judge of the release has ended: journalctl -u $judge says why"
+        sleep 1
+    done
+    told=$(cat $outcome)
+    case $told in
+    kept | "back: on request") say "counting" ;;
+    counts) say "counting; for $((trial_s / 60)) minutes a third crash still brings the release before back" ;;
+    back:*) fail "went back to the release before: ${told#back: }; journalctl -u edge-app says more" 3 ;;
+    *) fail "${told#failed: }; journalctl -u edge-app says more" ;;
+    esac
+}

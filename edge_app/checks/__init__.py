@@ -1,0 +1,1 @@
+"""What `edge-app check` asks of a configuration and of the device."""

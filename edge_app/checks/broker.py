@@ -1,0 +1,76 @@
+"""Check whether the broker takes this device, without disconnecting the service that runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edge_app.app import build_endpoints
+from edge_app.checks.sentence import as_sentence
+from edge_app.config.model import Config
+from edge_app.errors import BrokerError, ConfigError
+from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Connected
+from edge_app.mqtt.identity import client_id_of
+from edge_app.mqtt.session import probe
+from edge_app.preview.snapshot_socket import request_broker_problem
+from edge_app.web.line_check import Finding
+
+_BROKER_S: Final = 5.0
+
+
+def check_broker(config: Config, *, running: bool) -> Finding:
+    """Try the broker, or ask the service that has the connection. running: a service uses this configuration."""
+    return _ask_service(config) if may_disconnect_service(config, running=running) else _try_broker(config)
+
+
+def _try_broker(config: Config) -> Finding:
+    """Try each address of the broker; the service needs one of them."""
+    d, m = config.device, config.mqtt
+    # An id of its own: with the service's id the broker would disconnect the running service.
+    client_id = f"{m.client_id or client_id_of(d.site, d.device)}-check"
+    accepted: list[tuple[Endpoint, Connected]] = []
+    problems: list[str] = []
+    for to in build_endpoints(config):
+        try:
+            accepted.append((to, probe(to, client_id, protocol=m.protocol, timeout_s=_BROKER_S)))
+        except (BrokerError, ConfigError) as error:
+            problems.append(as_sentence(error).removeprefix("broker "))
+    if not accepted:
+        return Finding("FAIL", "broker", " ".join(problems))
+    old = [to for to, found in accepted if found.protocol != "5"]
+    sentences = [f"{', '.join(str(to) for to, _ in accepted)} accept{'s' * (len(accepted) == 1)} us with MQTT "]
+    sentences[0] += f"{', '.join(dict.fromkeys(found.protocol for _, found in accepted))}."
+    if old:
+        why = "in which a broker does not report a forbidden topic: prefer a broker with MQTT 5"
+        sentences.append(f"{old[0]} has only MQTT {accepted[0][1].protocol}, {why}.")
+    limits = dict.fromkeys(limit for _, found in accepted for limit in found.limits.sentences())
+    sentences += [*problems, *(f"{limit[0].upper()}{limit[1:]}." for limit in limits)]
+    return Finding("ok" if len(sentences) == 1 else "warn", "broker", " ".join(sentences))
+
+
+def may_disconnect_service(config: Config, *, running: bool) -> bool:
+    """Return True when a connection of the check could end that of the service.
+
+    A broker may bind client ids to certificates or user names (mosquitto's use_username_as_clientid): then an id of
+    its own does not help. Where the lock may not be read, a service may be running.
+    """
+    unreadable = False
+    try:
+        (config.store.folder / "ledger.lock").open("rb").close()
+    except OSError as error:
+        unreadable = isinstance(error, PermissionError)
+    return bool(config.mqtt.cert_file or config.mqtt.username) and (running or unreadable)
+
+
+def _ask_service(config: Config) -> Finding:
+    problem = request_broker_problem(config.store.folder)
+    if problem is None:
+        sentence = "the running service has the connection; stop it to check the broker, or run this as its user."
+        return Finding("warn", "broker", sentence)
+    if problem:
+        return Finding("FAIL", "broker", f"the running service says: {as_sentence(problem.removeprefix('broker '))}")
+    return Finding("ok", "broker", f"the running service is connected to {_addresses(config)}.")
+
+
+def _addresses(config: Config) -> str:
+    return " or ".join(str(to) for to in build_endpoints(config))

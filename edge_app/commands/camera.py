@@ -1,0 +1,189 @@
+"""`edge-app camera`: add, list and remove the further cameras of a device, each a service edge-app@NAME of its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from edge_app.commands import setup
+from edge_app.commands._options import INSTALLED, credentials_folder, unit_of
+from edge_app.commands._questions import QUESTIONS, show
+from edge_app.errors import ConfigError, ResourceError
+from edge_app.keeper.unit import Unit, UnitState
+from edge_app.system.unit import systemctl
+
+HELP = "add, list and remove the cameras of this device; list shows the memory and the processor time of each"
+
+STATES: Final = Path("/var/lib")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+_TAKEN: Final = (INSTALLED.stem, "serve")
+"""The first camera, and the detector as a service, which keeps its jobs in /var/lib/edge-app-serve."""
+_SECRETS: Final = ("mqtt_password", "mqtt_key", "source_password", "preview_password")
+
+
+@dataclass(frozen=True, slots=True)
+class _Camera:
+    """One row of the list. memory_mb: resident; cpu: share of one core; both None where none runs."""
+
+    name: str
+    device: str
+    source: str
+    state: str
+    memory_mb: float | None
+    cpu: float | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add = actions.add_parser("add", help="ask for the settings of a further camera, as `setup` does, and start it")
+    add.add_argument("name", metavar="NAME", help="name of the camera on this device, such as north")
+    for question in QUESTIONS:
+        add.add_argument(f"--{question.flag}", help=question.text)
+    add.add_argument("--no-check", action="store_true", help="do not try camera and broker first")
+    listed = actions.add_parser("list", help="state, memory and processor time of each camera, measured for a second")
+    listed.add_argument("--json", action="store_true", help="for another program")
+    remove = actions.add_parser("remove", help="stop a further camera for good")
+    remove.add_argument("name", metavar="NAME")
+    remove.add_argument("--purge", action="store_true", help="also remove its configuration, secrets and counts")
+
+
+def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    """Return 0, or what the check of an added camera returns.
+
+    Raises ConfigError: for a wrong name or settings. ResourceError: when systemd does not do what is needed.
+    """
+    if arguments.action == "list":
+        return _list(as_json=arguments.json)
+    if not _NAME.fullmatch(arguments.name) or arguments.name in _TAKEN:
+        raise ConfigError(
+            f"a camera cannot be called {arguments.name}: choose up to 31 of a-z, 0-9 and hyphen, other than "
+            f"{' and '.join(_TAKEN)}"
+        )
+    if os.geteuid() != 0:
+        raise ConfigError(f"must be run as root: sudo edge-app camera {arguments.action} {arguments.name}")
+    config = INSTALLED.with_name(f"{arguments.name}.toml")
+    return _add(config, arguments, stop) if arguments.action == "add" else _remove(config, purge=arguments.purge)
+
+
+def _add(config: Path, arguments: argparse.Namespace, stop: threading.Event) -> int:
+    secrets = credentials_folder(config)
+    secrets.mkdir(mode=0o700, exist_ok=True)
+    for name in _SECRETS:
+        (secrets / name).touch(mode=0o600)
+    code = 0
+    if config.exists():
+        show(f"edge-app: {config} exists already and is used")
+    else:
+        os.environ["CREDENTIALS_DIRECTORY"] = str(secrets)
+        told = vars(arguments) | {"config": config, "state": str(_state(config)), "force": False}
+        code = setup.main(argparse.Namespace(**told), stop)
+    _refuse_twin(config)
+    systemctl("enable", "--quiet", unit_of(config))
+    systemctl("restart", unit_of(config))
+    show(f"edge-app: {unit_of(config)} is started; `sudo edge-app status --config {config}` tells whether it counts")
+    return code
+
+
+def _refuse_twin(config: Path) -> None:
+    """Raise ConfigError where another camera has the same site and device: their counts could not be told apart."""
+    for other in _configs():
+        if other != config and _identity(other) == _identity(config) != "":
+            raise ConfigError(
+                f"{config} has the same site and device as {other}: give it a device of its own, then "
+                f"`sudo edge-app camera add {config.stem}` again"
+            )
+
+
+def _remove(config: Path, *, purge: bool) -> int:
+    state, secrets = _state(config), credentials_folder(config)
+    if not (config.exists() or state.exists()):
+        raise ConfigError(f"there is no camera {config.stem}: `edge-app camera list` shows those that there are")
+    systemctl("disable", "--quiet", "--now", unit_of(config))
+    if not purge:
+        show(f"edge-app: {config.stem} is stopped; {config}, {secrets} and {state} are kept (--purge removes them)")
+        return 0
+    for file in (config, *(config.with_name(f"{config.stem}.{layer}.toml") for layer in ("page", "office"))):
+        file.unlink(missing_ok=True)
+    for folder in (secrets, state):
+        shutil.rmtree(folder, ignore_errors=True)
+    show(f"edge-app: everything of {config.stem} is gone, counts and secrets included")
+    return 0
+
+
+def _list(*, as_json: bool) -> int:
+    cameras = _cameras(_configs())
+    if as_json:
+        print(json.dumps([asdict(camera) for camera in cameras], indent=1))
+        return 0
+    from edge_app.console.terminal import stdout, table
+
+    shown = table("camera", "site/device", "source", "state", "memory", "processor")
+    for camera in cameras:
+        memory = "" if camera.memory_mb is None else f"{camera.memory_mb:.0f} MB"
+        share = "" if camera.cpu is None else f"{camera.cpu * 100:.0f} % of a core"
+        shown.add_row(camera.name, camera.device, camera.source, camera.state, memory, share)
+    stdout().print(shown)
+    if not cameras:
+        print(f"edge-app: no camera is configured in {INSTALLED.parent}: sudo edge-app setup", file=sys.stderr)
+    return 0
+
+
+def _configs() -> list[Path]:
+    """Return the configurations of the cameras of this device, the first camera first."""
+    # the later layers of a configuration have a dot in the stem
+    found = [file for file in INSTALLED.parent.glob("*.toml") if "." not in file.stem]
+    return sorted(found, key=lambda file: (file != INSTALLED, file.stem))
+
+
+def _cameras(configs: Sequence[Path]) -> list[_Camera]:
+    from edge_app.system.readings import process_use
+
+    units = [_unit(config) for config in configs]
+    used = process_use([unit.pid for unit in units if unit.pid])
+    rows = []
+    for config, unit in zip(configs, units, strict=True):
+        use = used.get(unit.pid)
+        device, source = _identity(config), _source(config)
+        row = (None, None) if use is None else (round(use.memory_mb, 1), round(use.cpu, 3))
+        rows.append(_Camera(config.stem, device, source, unit.active, *row))
+    return rows
+
+
+def _unit(config: Path) -> UnitState:
+    try:
+        return Unit(unit_of(config)).state()
+    except ResourceError:  # no systemd
+        return UnitState("unknown", 0)
+
+
+def _identity(config: Path) -> str:
+    """Return site/device of a configuration, "" where it cannot be read."""
+    device = _tables(config).get("device", {})
+    return f"{device.get('site', '')}/{device.get('device', '')}" if device else ""
+
+
+def _source(config: Path) -> str:
+    return str(_tables(config).get("source", {}).get("kind", ""))
+
+
+def _tables(config: Path) -> dict[str, dict[str, object]]:
+    """Return the tables as they stand in the file: whether its secrets can be read does not matter here."""
+    from edge_app.config.files import parse_files, read_files
+
+    try:
+        return dict(parse_files(read_files(config)[:1])[0].tables)
+    except ConfigError:
+        return {}
+
+
+def _state(config: Path) -> Path:
+    return STATES / unit_of(config).replace("@", "-")

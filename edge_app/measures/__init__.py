@@ -1,0 +1,1 @@
+"""What is measured of vehicles beside their number. Pure: no clock, no I/O."""

@@ -1,0 +1,108 @@
+"""Measure the speed of a vehicle at a line: the slope of its place on the road over the second around it.
+
+The slope is that of Theil and Sen, which a few wrong boxes do not move (P. K. Sen: Estimates of the regression
+coefficient based on Kendall's tau, Journal of the American Statistical Association 63, 1968). Its error follows from
+the scatter around it; boxes of successive frames err alike, so that they count as fewer (G. V. Bayley and J. M.
+Hammersley: The "effective" number of independent observations in an autocorrelated time series, 1946). The errors of
+the geometry and of the vehicle's size come on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.measures import footprint
+from edge_app.measures.ground import GroundPlane, Points
+
+AROUND_S: Final = 0.5
+"""Time, s, before and after the line that is looked at."""
+_FEWEST: Final = 5
+"""Fewest looks from which a speed is told."""
+_SHORTEST_S: Final = 0.2
+"""Shortest time, s, between the first and the last of them."""
+WORST: Final = 0.10
+WORST_KMH: Final = 3.0
+"""A speed whose error is above both is not told: share of it, and km/h."""
+SHAPE: Final = 0.018
+"""Standard deviation of a speed, as a share, since a vehicle is not of the size and the shape that its class has in the
+middle: found on solids of other sizes (tests/support/road_camera.py)."""
+_KMH: Final = 3.6
+_MAD: Final = 1.4826
+_MOST_ALIKE: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Speed of one vehicle at a line, km/h. error: one standard deviation."""
+
+    kmh: float
+    error_kmh: float
+
+    @property
+    def measured(self) -> bool:
+        """False where the error is too large to tell the speed."""
+        return self.error_kmh <= max(WORST * self.kmh, WORST_KMH)
+
+
+def measure(
+    time: float,
+    times: NDArray[np.float64],
+    boxes: NDArray[np.float32],
+    label: str,
+    plane: GroundPlane,
+    scale_error: Callable[[GroundPlane, Points, Points], float],
+) -> Speed | None:
+    """Return the speed of one vehicle at a time, None where there are too few looks for one.
+
+    times: (N,), s of the camera's clock, rising. boxes: (N, 4), px, each whole in the frame. scale_error: returns the
+    share by which the geometry may be wrong at a place, m, along a way.
+    """
+    near = np.abs(times - time) <= AROUND_S
+    times, boxes = times[near] - time, boxes[near]
+    edges = plane.on_road(np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1))
+    below = np.isfinite(edges).all(axis=1)
+    times, boxes = times[below], boxes[below]
+    if not _enough(times):
+        return None
+    heading = slope(times, edges[below])
+    if not np.hypot(*heading) > 0:
+        return None
+    at = footprint.places(plane, boxes, label, heading)
+    known = np.isfinite(at).all(axis=1)
+    times, at = times[known], at[known]
+    if not _enough(times):
+        return None
+    way = slope(times, at)
+    speed = float(np.hypot(*way))
+    if speed == 0.0:
+        return Speed(0.0, 0.0)
+    rest = (at @ way) / speed - speed * times
+    share = float(np.hypot(scale_error(plane, np.median(at, axis=0), way), SHAPE))
+    return Speed(speed * _KMH, float(np.hypot(_slope_error(times, rest), speed * share)) * _KMH)
+
+
+def _enough(times: NDArray[np.float64]) -> bool:
+    return len(times) >= _FEWEST and bool(times[-1] - times[0] >= _SHORTEST_S)
+
+
+def slope(times: NDArray[np.float64], at: Points) -> Points:
+    """Return the change of a place, m/s: (2,), the median of the slopes between any two looks."""
+    first, second = np.triu_indices(len(times), 1)
+    return np.asarray(np.median((at[second] - at[first]) / (times[second] - times[first])[:, None], axis=0), np.float64)
+
+
+def _slope_error(times: NDArray[np.float64], rest: NDArray[np.float64]) -> float:
+    """Return the standard deviation of a slope, m/s, from what remains beside the straight line, m."""
+    rest = rest - np.median(rest)
+    spread = _MAD * float(np.median(np.abs(rest)))
+    power = float((rest**2).sum())
+    alike = float((rest[1:] * rest[:-1]).sum()) / power if power else 0.0
+    alike += (2 + 4 * alike) / len(rest)  # a straight line fitted to few looks hides a part of it
+    alike = min(max(alike, 0.0), _MOST_ALIKE)
+    centred = times - times.mean()
+    return spread * float(np.sqrt((1 + alike) / (1 - alike) / (centred**2).sum()))

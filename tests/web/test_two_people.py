@@ -1,0 +1,85 @@
+"""Two people draw at once: what one has saved is never overwritten by another who has not seen it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from edge_app.commands._page_reader import ReaderPage
+from edge_app.commands.lines import _Page
+from edge_app.config.edit import ConfigText
+from edge_app.config.page_draft import PageDraft
+from edge_app.errors import ConfigError
+from edge_app.keeper.saving import Keeper
+from edge_app.keeper.unit import Unit, UnitState
+
+LINE = {"id": "quay", "start": [0.5, 0.6], "end": [0.5, 0.98]}
+MINE, THEIRS = ({"lines": [LINE | {"road": name}], "region": None, "masks": []} for name in ("mine", "theirs"))
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    path = tmp_path / "edge-app.toml"
+    path.write_text('[device]\nsite = "harbour"\n[source]\nkind = "street"\n')
+    return path
+
+
+def own_page(toml: Path) -> _Page:
+    text = ConfigText(toml)
+    return _Page(text, text.config(), cast("Any", None), live_view=None)
+
+
+def test_whoever_has_not_seen_what_was_saved_does_not_replace_it(toml: Path) -> None:
+    page = own_page(toml)
+    first, second = page.state(None)["base"], page.state(None)["base"]
+    page.save(MINE | {"base": first})
+    with pytest.raises(ConfigError, match="somebody else has saved meanwhile"):
+        page.save(THEIRS | {"base": second})
+    with pytest.raises(ConfigError, match="somebody else has saved meanwhile"):
+        page.save(THEIRS)
+    assert "mine" in toml.read_text()
+    page.save(THEIRS | {"base": page.state(None)["base"]})
+    assert "theirs" in toml.read_text()
+
+
+def test_a_page_that_is_loaded_again_has_what_a_person_has_typed_into_the_file(toml: Path) -> None:
+    page = own_page(toml)
+    base = page.state(None)["base"]
+    toml.write_text(toml.read_text() + '[[lines]]\nid = "typed"\nstart = [0.1, 0.5]\nend = [0.9, 0.5]\n')
+    with pytest.raises(ConfigError, match="load the page again"):
+        page.save(MINE | {"base": base})
+    assert [line["id"] for line in page.state(None)["lines"]] == ["typed"]
+    page.save(MINE | {"base": page.state(None)["base"]})
+
+
+class Stopped(Unit):
+    """A service that does not run."""
+
+    def state(self) -> UnitState:
+        return UnitState("inactive", 0)
+
+
+@pytest.fixture
+def keeper(toml: Path) -> Keeper:
+    (toml.parent / "state").mkdir()
+    return Keeper(toml, toml.parent / "state", Stopped("edge-app"))
+
+
+@pytest.mark.usefixtures("keeper")
+def test_the_reader_hands_on_what_a_person_has_drawn_on(toml: Path) -> None:
+    """The keeper compares it with what is saved; the reader itself has always read the newest."""
+    reader = ReaderPage(PageDraft(toml, toml.parent / "state"))
+    base = reader.state(None)["base"]
+    toml.with_name("edge-app.page.toml").write_text(
+        '[layer]\nrevision = 1\nauthor = "page"\nat = "2026-11-30T12:00:00Z"\n'
+    )
+    assert reader.state(None)["base"] == 1
+    assert reader.save(MINE | {"base": base})["base"] == 0
+
+
+def test_a_change_waits_for_no_other_one(keeper: Keeper) -> None:
+    with keeper._alone():
+        (answer,) = keeper.answers({"do": "save", "base": 0, "drawing": MINE})
+    assert (answer["step"], answer["problems"]) == ("refused", ["another change is under way: try again in a minute"])
