@@ -122,8 +122,8 @@ def restart_turned(seen: Measures, motion: Motion) -> None:
     """
     along = (seen.position - seen.origin) * seen.velocity
     against = along[:, 0] + along[:, 1] < -np.float32(0.5) * motion.far * motion.speed
-    turned = against & (motion.far > motion.size) & motion.drives
-    if turned.any():
+    turned = (against & (motion.far > motion.size) & motion.drives).nonzero()[0]
+    if len(turned):
         seen.origin[turned] = seen.position[turned]
         motion.far[turned] = seen.path_length[turned] = 0
         seen.votes[turned] = 0
