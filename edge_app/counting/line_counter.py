@@ -94,7 +94,8 @@ class LineCounter:
         self._start, self._length = start, float(np.hypot(*vector))
         along = vector / self._length
         across = np.array([-along[1], along[0]])
-        self._along, self._across = along.tolist(), across.tolist()
+        self._along: tuple[float, float] = tuple(along.tolist())
+        self._across: tuple[float, float] = tuple(across.tolist())
         self._band = band
         self._memories: dict[int, _TrackMemory] = {}
         self._duplicates = DuplicateFilter(along, across)

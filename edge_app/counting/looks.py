@@ -78,6 +78,7 @@ class Looks:
         self.longest_s = self._bridged_s()
 
     def _bridged_s(self) -> float:
-        unknown = [_UNKNOWN] * (_ENOUGH - len(self._speeds))
-        fast = float(np.quantile([*self._speeds, *unknown], _FAST))
+        speeds = sorted([*self._speeds, *[_UNKNOWN] * (_ENOUGH - len(self._speeds))])
+        # As np.quantile does it, in a tenth of its time.
+        fast = float(np.interp(_FAST * (len(speeds) - 1), range(len(speeds)), speeds))
         return min(self._lost_s, self._safe / max(fast, _EPSILON_S))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,14 +53,14 @@ class Motion(NamedTuple):
     drives: NDArray[np.bool_]
 
 
-def in_columns(values: FloatArray, rows: NDArray[np.intp]) -> FloatArray:
+def in_columns(values: FloatArray, rows: NDArray[np.integer[Any]]) -> FloatArray:
     """Return these rows of an array (N, M), in Fortran's order."""
     taken: FloatArray = values.T.take(rows, axis=1).T
     return taken
 
 
 def first(found: NDArray[np.intp], detections: Detections) -> Measures:
-    """Return what is measured of tracks that consist of one detection each."""
+    """Return what is measured of tracks that consist of one of these detections each."""
     n, places, scores = len(found), detections.boxes[found], detections.scores[found]
     first = Measures(np.zeros((n, VALUES), np.float32, "F"))
     first.position[:] = first.origin[:] = first.last_position[:] = boxes.centres(places)
@@ -122,8 +122,8 @@ def restart_turned(seen: Measures, motion: Motion) -> None:
     """
     along = (seen.position - seen.origin) * seen.velocity
     against = along[:, 0] + along[:, 1] < -np.float32(0.5) * motion.far * motion.speed
-    turned = against & (motion.far > motion.size) & motion.drives
-    if turned.any():
+    turned = (against & (motion.far > motion.size) & motion.drives).nonzero()[0]
+    if len(turned):
         seen.origin[turned] = seen.position[turned]
         motion.far[turned] = seen.path_length[turned] = 0
         seen.votes[turned] = 0

@@ -71,7 +71,8 @@ _LATELY_S = 0.3
 
 _KNOWN_S: Final = np.array([standing.PLACE_S, measures.SIZE_S, _PATH_S, _COURSE_S])[:, None]
 """Time constants, s, that are needed together."""
-_ONE_EACH: Final = np.eye(len(LABELS), dtype=np.float32)
+_ONE_EACH: Final[FloatArray] = np.eye(len(LABELS), dtype=np.float32)
+"""Row of votes for each class."""
 _NOTHING: Final = Tracks.empty()
 
 
@@ -130,7 +131,7 @@ class Tracker:
     def driving(self) -> FloatArray:
         """Return the boxes, float32 (N, 4) px, of the vehicles that drive: confirmed, not standing, not lost."""
         table, time = self._table, self._time or 0.0
-        rows = np.flatnonzero(table.confirmed & ~table.stands & (time - table.last_seen <= self.settings.lost_s))
+        rows = (table.confirmed & ~table.stands & (time - table.last_seen <= self.settings.lost_s)).nonzero()[0]
         return boxes.around(table.position[rows], table.size[rows])
 
     def _go_on(self, time: float) -> tuple[float, float]:
@@ -148,7 +149,7 @@ class Tracker:
         shows = last - table.last_seen <= self._patience()
         shown, clear = shows.nonzero()[0], strong.nonzero()[0]
         tracks, found = self._associate(shown, detections, clear)
-        new = _without(clear, found)
+        new = _without(clear, found) if len(found) < len(clear) else clear[:0]
         if len(tracks) < len(shown) and len(clear) < len(detections):
             rest = _without((shows & (table.hits > 1)).nonzero()[0], tracks)
             more = self._associate(rest, detections, (~strong).nonzero()[0])
@@ -161,7 +162,7 @@ class Tracker:
 
     def _confirmed_tracks(self, time: float) -> Tracks:
         table = self._table
-        rows = np.flatnonzero(table.confirmed & (time - table.last_seen <= self.settings.coast_s))
+        rows = (table.confirmed & (time - table.last_seen <= self.settings.coast_s)).nonzero()[0]
         return table.tracks(rows, time) if len(rows) else _NOTHING
 
     def _associate(
@@ -186,7 +187,7 @@ class Tracker:
         measures.restart_turned(seen, motion)
         seen.votes += vote_weights(scores, whole)[:, None] * in_columns(_ONE_EACH, detections.classes[found])
         seen.evidence += scores
-        table.values[tracks] = seen.values
+        table.values.T[:, tracks] = seen.values.T
         table.hits[tracks], table.last_seen[tracks] = hits + 1, time
         self._hand_over(self._confirm(tracks, motion, time), time)
 
@@ -206,9 +207,10 @@ class Tracker:
         others = table.confirmed & (table.ids != table.ids[row])
         alike = table.votes[:, table.votes[row].argmax()] > 0
         standing_there = np.flatnonzero(others & alike & table.stands & (table.last_seen < time))
-        fit = standing.returns(table.box[[row]], table.place[standing_there])[0]
-        if fit.any():
-            return int(standing_there[fit.argmax()])
+        if len(standing_there):
+            fit = standing.returns(table.box[[row]], table.place[standing_there])[0]
+            if fit.any():
+                return int(standing_there[fit.argmax()])
         rear = np.flatnonzero(others & (table.ids == table.front_of[row]))
         if len(rear) and handover.are_one(self._part(rear[0]), table.box[row], time):
             return int(rear[0])
@@ -231,7 +233,7 @@ class Tracker:
         table = self._table
         s = self.settings
         before, size, displacement = table.confirmed[tracks], motion.size, motion.far
-        if before.all():
+        if len(before.nonzero()[0]) == len(before):
             return tracks[:0]
         mean = table.evidence[tracks] / table.hits[tracks].astype(np.float32)
         required = s.displacement + _DOUBT * np.maximum(0, np.float32(0.5) - mean)
@@ -280,7 +282,8 @@ class Tracker:
         stands = time - since >= standing.STANDS_S
         table.stands[tracks], table.stays_since[tracks] = stands, since
         seen.place += (follow * ~hidden)[:, None] * (found - seen.place)
-        whole: FloatArray = np.where((stands & hidden)[:, None], seen.place, found)
+        whole = found.copy(order="F")
+        np.copyto(whole, seen.place, where=(stands & hidden)[:, None])
         return whole
 
     def _without_ghosts(self, new: NDArray[np.intp], detections: Detections, time: float) -> NDArray[np.intp]:
@@ -303,11 +306,11 @@ class Tracker:
         The last that was seen of a standing vehicle may have moved.
         """
         table = self._table
-        unseen = table.last_seen < time
-        if not unseen.any():
+        unseen = (table.last_seen < time).nonzero()[0]
+        if not len(unseen):
             return
-        held = table.stands & unseen
-        if held.any():
+        held = unseen[table.stands[unseen]]
+        if len(held):
             table.position[held], table.size[held] = boxes.centres(table.place[held]), boxes.sides(table.place[held])
             table.velocity[held] = 0
         limit = np.where(table.stands, standing.HIDDEN_S, self._patience() + table.confirmed * handover.LONGEST_S)

@@ -165,7 +165,15 @@ def test_a_problem_with_a_strange_name_is_one_line(tmp_path: Path, capsys: pytes
 # --- standard streams that are not there
 
 
-@pytest.mark.parametrize(("closed", "code"), [("2>&-", 0), (">&-", 0), ("2>/dev/full", 1), ("<&- >&- 2>&-", 0)])
+@pytest.mark.parametrize(
+    ("closed", "code"),
+    [
+        pytest.param("2>&-", 0, marks=pytest.mark.long),
+        pytest.param(">&-", 0, marks=pytest.mark.long),
+        ("2>/dev/full", 1),
+        ("<&- >&- 2>&-", 0),
+    ],
+)
 def test_streams_that_are_closed_or_full_cost_no_result(tmp_path: Path, closed: str, code: int) -> None:
     video, out = write_video(tmp_path / "road.mp4", range(5)), tmp_path / "result.json"
     command = f'"{sys.executable}" -m edge_app count "{video}" --out "{out}" {closed}'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from math import cos, pi, sin
 from random import Random
 
@@ -30,11 +31,12 @@ LINE = Line("middle", (0.1, 0.5), (0.9, 0.5))
 """Horizontal: moving down is left_to_right."""
 BACKWARDS = Line("middle", LINE.end, LINE.start)
 OTHER: dict[Direction, Direction] = {"left_to_right": "right_to_left", "right_to_left": "left_to_right"}
-RATES = (5.0, 10.0, 30.0, 60.0)
+RATES = (5.0, 10.0, 30.0)
+FAST = 60.0
 SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080))
 sensors = st.builds(
     lambda size, fps, noise, seed: Sensor(size[0], size[1], fps=fps, noise=noise, seed=seed),
-    st.sampled_from(SIZES), st.sampled_from(RATES), st.floats(0, 0.04), st.integers(0, 2**16),
+    st.sampled_from(SIZES), st.sampled_from((*RATES, FAST)), st.floats(0, 0.04), st.integers(0, 2**16),
 )  # fmt: skip
 
 
@@ -73,7 +75,7 @@ def crossing_vehicle(angle: float, middle: float, duration: float, bend: float =
     return curved((middle - dx, 0.5 - dy), via, (middle + dx, 0.5 + dy), 0.0, duration)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(
     sensor=sensors,
     angle=st.one_of(st.floats(0.4, pi - 0.4), st.floats(pi + 0.4, 2 * pi - 0.4)),
@@ -87,8 +89,7 @@ def test_one_vehicle_counts_once(sensor: Sensor, angle: float, middle: float, du
         assert_same_crossings(count(sensor.observe([vehicle], duration), LINE, sensor=sensor), [vehicle], LINE, sensor)
 
 
-@pytest.mark.parametrize(("size", "fps"), [*zip(SIZES, RATES, strict=True), *zip(SIZES, reversed(RATES), strict=True)])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("size", "fps", "seed"), [*zip(SIZES, (*RATES, FAST), (1, 2, 1, 2), strict=True)])
 def test_heavy_traffic_counts_exactly(size: tuple[int, int], fps: float, seed: int) -> None:
     vehicles, sensor = traffic(seed), Sensor(size[0], size[1], fps=fps, noise=0.03, missed=0.05, flipped=0.1, seed=seed)
     counted = count(sensor.observe(vehicles, 15), LINE, sensor=sensor)
@@ -105,7 +106,7 @@ def test_false_boxes_cost_almost_nothing(seed: int) -> None:
     assert all(abs(found[d] - true[d]) <= 0.05 * true.total() for d in DIRECTIONS)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(seed=st.integers(0, 2**16), factor=st.sampled_from([0.25, 0.5, 2.0, 3.0]))
 def test_resolution_does_not_change_crossings(seed: int, factor: float) -> None:
     vehicles, sensor = traffic(seed, 8), Sensor(1280, 720, noise=0.03, missed=0.1, seed=seed)
@@ -115,7 +116,7 @@ def test_resolution_does_not_change_crossings(seed: int, factor: float) -> None:
     assert [c.time for c in a] == pytest.approx([c.time for c in b], abs=0.01)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(seed=st.integers(0, 2**16), keep=st.sampled_from([2, 3, 4]))
 def test_frame_rate_does_not_change_counts(seed: int, keep: int) -> None:
     vehicles, sensor = traffic(seed, 8), Sensor(fps=30, noise=0.03, seed=seed)
@@ -125,7 +126,7 @@ def test_frame_rate_does_not_change_counts(seed: int, keep: int) -> None:
     assert every == some
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(seed=st.integers(0, 2**16))
 def test_reversing_a_line_swaps_directions(seed: int) -> None:
     sensor = Sensor(noise=0.03, seed=seed)
@@ -135,7 +136,7 @@ def test_reversing_a_line_swaps_directions(seed: int) -> None:
     assert [(c.track, OTHER[c.direction]) for c in forwards] == [(c.track, c.direction) for c in backwards]
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(seed=st.integers(0, 2**16), angle=st.floats(-0.8, 0.8))
 def test_a_mirrored_scene_swaps_directions(seed: int, angle: float) -> None:
     upright, sensor = Line("upright", (0.5, 0.95), (0.5, 0.05)), Sensor(noise=0.03, seed=seed)
@@ -155,7 +156,7 @@ def counted_directions(vehicles: list[Vehicle], sensor: Sensor, line: Line = LIN
     return [c.direction for c in count(sensor.observe(vehicles, seconds), line, sensor=sensor)]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(sensor=sensors, noise=st.floats(0, 0.05), y=st.floats(0.45, 0.55), missed=st.floats(0, 0.5))
 def test_a_box_trembling_on_the_line_counts_nothing(sensor: Sensor, noise: float, y: float, missed: float) -> None:
     parked = straight((0.5, y), (0.5, y), 0, 5)
@@ -177,7 +178,7 @@ STOPS: dict[str, tuple[list[float], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("fps", RATES)
+@pytest.mark.parametrize("fps", [5.0, 30.0])
 @pytest.mark.parametrize("case", STOPS)
 def test_a_vehicle_that_stops_or_turns_at_the_line(case: str, fps: float) -> None:
     places, expected = STOPS[case]
@@ -186,8 +187,7 @@ def test_a_vehicle_that_stops_or_turns_at_the_line(case: str, fps: float) -> Non
     assert counted_directions([vehicle], Sensor(fps=fps, noise=noise)) == expected
 
 
-@pytest.mark.parametrize("waits", [1.0, 5.0, 30.0])
-@pytest.mark.parametrize("y", [0.2, 0.4, 0.46, 0.48])
+@pytest.mark.parametrize(("y", "waits"), [*product((0.2, 0.4, 0.46, 0.48), (1.0, 5.0)), (0.46, 30.0)])
 @pytest.mark.parametrize("noise", [0.01, 0.03])
 def test_a_vehicle_first_seen_standing_counts_when_it_goes(noise: float, y: float, waits: float) -> None:
     """A queue stands before the line when the device starts: waiting adds nothing to path length or displacement."""
@@ -210,7 +210,7 @@ def test_driving_round_the_end_of_a_line_is_no_crossing(fps: float) -> None:
     assert counted_directions([round_it], Sensor(fps=fps), Line("short", (0.1, 0.5), (0.6, 0.5))) == []
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(sensor=sensors, duration=st.floats(2.5, 5), before=st.floats(0.05, 0.55))
 def test_a_gap_of_detections_over_the_line_counts_once(sensor: Sensor, duration: float, before: float) -> None:
     begin = duration / 2 - before
@@ -218,7 +218,7 @@ def test_a_gap_of_detections_over_the_line_counts_once(sensor: Sensor, duration:
     assert counted_directions([vehicle], sensor) == ["left_to_right"]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(fps=st.floats(5, 8), phase=st.floats(0, 1), seed=st.integers(0, 2**16))
 def test_a_jump_over_the_line_between_two_frames_counts(fps: float, phase: float, seed: int) -> None:
     """At 3.6 box sizes/s no frame has the vehicle within a third of its size from the line."""
@@ -235,7 +235,7 @@ def _is_on_the_line(observation: Observation, sensor: Sensor) -> bool:
 
 
 @pytest.mark.parametrize("fps", RATES)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_two_boxes_on_one_vehicle_count_once(fps: float, seed: int) -> None:
     vehicles = [down(1.5 * n, 1.5 * n + 3) for n in range(6)]
     sensor = Sensor(fps=fps, doubled=0.9, noise=0.02, seed=seed)
@@ -278,7 +278,7 @@ def test_two_vehicles_that_meet_on_the_line_count_once_in_each_direction(fps: fl
     assert sorted(counted_directions([down(), up], Sensor(fps=fps, noise=0.03))) == ["left_to_right", "right_to_left"]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_several_lines_count_independently(seed: int) -> None:
     lines = [Line(f"at-{y}", (0.05, y), (0.95, y + 0.03)) for y in (0.3, 0.5, 0.6)]
     vehicles, sensor = traffic(seed, 10), Sensor(noise=0.03, seed=seed)

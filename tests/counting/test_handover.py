@@ -26,7 +26,7 @@ def directions(vehicles: list[Vehicle], sensor: Sensor, width: float, middle: fl
     return [crossing.direction for crossing in count(shown, LINE, sensor=sensor)]
 
 
-@pytest.mark.parametrize("fps", [8, 15, 30])
+@pytest.mark.parametrize("fps", [8, 20])
 @pytest.mark.parametrize("seconds", [3.0, 6.0])
 @pytest.mark.parametrize(
     ("width", "middle"), [(0.2, 0.5), (0.4, 0.48), (0.8, 0.5), (0.8, 0.53), (1.2, 0.5), (1.5, 0.5)]
@@ -65,12 +65,11 @@ def test_a_vehicle_that_goes_back_behind_a_post_and_one_that_comes_out_later_do_
 
 @pytest.mark.parametrize("at", [-0.3, 0.0, 0.3])
 @pytest.mark.parametrize("post_at", [-0.15, 0.0, 0.15])
-@pytest.mark.parametrize("fps", [10, 20])
-def test_a_vehicle_that_stops_behind_a_post_is_not_two(at: float, post_at: float, fps: float) -> None:
+def test_a_vehicle_that_stops_behind_a_post_is_not_two(at: float, post_at: float) -> None:
     """at: where it stops, in lengths beyond the line; post_at: the post, in lengths beyond its middle."""
     place = 0.5 + at * LENGTH
     vehicle = driven((0.0, (-0.1, 0.5)), (3.0, (place, 0.5)), (6.0, (place, 0.5)), (9.0, (1.1, 0.5)))
-    found = directions([replace(vehicle, size=(LENGTH, 0.12))], Sensor(fps=fps), 0.15, place + post_at * LENGTH)
+    found = directions([replace(vehicle, size=(LENGTH, 0.12))], Sensor(fps=12), 0.15, place + post_at * LENGTH)
     assert found == ["left_to_right"]
 
 
@@ -108,7 +107,7 @@ def test_a_vehicle_that_is_hidden_completely_for_nearly_a_second_counts(
 
 @pytest.mark.parametrize("at", [-0.2, 0.0])
 @pytest.mark.parametrize("post_at", [-0.15, 0.0, 0.15])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_vehicle_that_a_post_cuts_in_two_counts_once_though_its_boxes_join_and_part(
     at: float, post_at: float, seed: int
 ) -> None:

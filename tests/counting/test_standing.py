@@ -44,7 +44,7 @@ def stops(times: tuple[float, float], *, acceleration: float, beyond: float, unt
 
 @pytest.mark.parametrize("acceleration", [GENTLE, BRISK])
 @pytest.mark.parametrize("beyond", BEYOND)
-@pytest.mark.parametrize(("fps", "noise", "missed"), [(5, 0.02, 0.0), (30, 0.03, 0.1), (15, 0.04, 0.6)])
+@pytest.mark.parametrize(("fps", "noise", "missed"), [(5, 0.02, 0.0), (15, 0.03, 0.1), (10, 0.04, 0.6)])
 def test_a_vehicle_parked_beyond_the_line_does_not_count_when_it_leaves(
     beyond: float, acceleration: float, fps: float, noise: float, missed: float
 ) -> None:
@@ -54,8 +54,8 @@ def test_a_vehicle_parked_beyond_the_line_does_not_count_when_it_leaves(
 
 
 @pytest.mark.parametrize("acceleration", [GENTLE, BRISK])
-@pytest.mark.parametrize("beyond", [-0.7, -0.3, -0.1, 0.03, *BEYOND])
-@pytest.mark.parametrize(("leaves_after_lorry", "fps"), [(-0.5, 5), (0.0, 10), (2.0, 15)])
+@pytest.mark.parametrize("beyond", [-0.7, -0.1, 0.03, 0.1, 0.2, 0.5])
+@pytest.mark.parametrize(("leaves_after_lorry", "fps"), [(-0.5, 5), (0.0, 8), (2.0, 12)])
 def test_a_vehicle_that_is_hidden_where_it_stands_counts_once(
     beyond: float, acceleration: float, leaves_after_lorry: float, fps: float
 ) -> None:
@@ -101,7 +101,7 @@ def test_a_standing_vehicle_is_forgotten_after_a_while() -> None:
 
 
 @pytest.mark.parametrize("fps", [5, 15])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_doubtful_boxes_on_a_standing_queue_count_nothing(fps: float, seed: int) -> None:
     """Now and then the detector sees a part of one car, or two as one, with a score of 0.2 to 0.3."""
     sensor, rng = Sensor(fps=fps, seed=seed), np.random.default_rng(seed)

@@ -17,7 +17,7 @@ from tests.support.trajectories import Observation, Sensor, Vehicle, driven, str
 
 Row: TypeAlias = tuple[tuple[float, ...], float, int]
 """Box, score and class."""
-RATES = (5.0, 10.0, 30.0, 60.0)
+RATES = (5.0, 10.0, 30.0)
 ACROSS = straight((0.1, 0.5), (0.9, 0.5), 0.0, 4.0)
 """A vehicle at two box sizes a second."""
 
@@ -32,7 +32,7 @@ def centre(tracks: Tracks, sensor: Sensor) -> tuple[float, float]:
     return place[0] / sensor.width, place[1] / sensor.height
 
 
-@pytest.mark.parametrize("fps", RATES)
+@pytest.mark.parametrize("fps", [*RATES, 60.0])
 @pytest.mark.parametrize("size", [(320, 240), (1920, 1080)])
 def test_one_vehicle_is_one_track_near_the_truth(size: tuple[int, int], fps: float) -> None:
     sensor = Sensor(size[0], size[1], fps=fps, noise=0.03, missed=0.1, flipped=0.1)
@@ -59,7 +59,7 @@ def test_a_track_is_confirmed_soon_with_place_and_time_of_its_first_detection(fp
     assert tracks.origins.tolist() == [pytest.approx([0.1 * 1280, 0.5 * 720])]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(
     fps=st.sampled_from(RATES), noise=st.floats(0, 0.05), missed=st.floats(0, 0.8), low=st.floats(0.2, 0.9),
     seed=st.integers(0, 2**16),
@@ -69,7 +69,7 @@ def test_a_parked_vehicle_is_never_confirmed(fps: float, noise: float, missed: f
     assert not ids(track(sensor.observe([straight((0.5, 0.5), (0.5, 0.5), 0, 6)], 6)))
 
 
-@pytest.mark.parametrize("stands", [1.0, 5.0, 60.0])
+@pytest.mark.parametrize("stands", [1.0, 5.0, 30.0])
 def test_a_vehicle_first_seen_standing_is_confirmed_when_it_leaves(stands: float) -> None:
     leaves = driven((0.0, (0.2, 0.5)), (stands, (0.2, 0.5)), (stands + 3, (0.9, 0.5)))
     observations = Sensor().observe([leaves], stands + 3)
@@ -99,7 +99,7 @@ def test_an_undetected_track_coasts_and_then_is_hidden() -> None:
     assert len(shown[2.5]) == 0
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(seed=st.integers(0, 2**16), label=st.sampled_from(["car", "motorcycle", "bus", "truck"]))
 def test_single_wrong_classes_do_not_change_the_class(seed: int, label: str) -> None:
     sensor = Sensor(fps=15, flipped=0.15, seed=seed)
@@ -204,7 +204,7 @@ boxes = st.builds(
 rows = st.lists(st.tuples(boxes, st.floats(0.125, 1, width=32), st.integers(0, len(LABELS) - 1)), max_size=8)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(rows, st.sampled_from([0.0, 0.01, 0.1, 1.0, 100.0])), max_size=20))
 def test_any_detections_give_valid_tracks(sequence: list[tuple[list[Row], float]]) -> None:
     """Boxes anywhere, sizes of zero, and clocks that stand still or leap: finite numbers, ids never used twice."""

@@ -25,6 +25,12 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(tmp_path_factory.mktemp("videos") / "road.mp4", range(50))
 
 
+@pytest.fixture(scope="module")
+def h264(video: Path) -> Path:
+    """Return the video in H.264 with a single key frame, the first."""
+    return ffmpeg(video, "-c:v", "libx264", "-g", "50", to=video.with_name("h264.mp4"))
+
+
 def read_all(source: Recording | RecordingSeries) -> list[Frame]:
     frames = []
     try:
@@ -142,10 +148,9 @@ def test_a_file_without_time_stamps_counts_frames(video: Path, tmp_path: Path) -
 @pytest.mark.parametrize("hidden", [5, 20, 45])
 @pytest.mark.parametrize("name", ["edit.mp4", "edit.mov"])
 def test_frames_hidden_by_an_edit_list_do_not_count_as_cut_off(
-    video: Path, tmp_path: Path, name: str, hidden: int
+    h264: Path, tmp_path: Path, name: str, hidden: int
 ) -> None:
     """What cutting without encoding again leaves: all pictures from the key frame before the cut on."""
-    h264 = ffmpeg(video, "-c:v", "libx264", "-g", "50", to=tmp_path / "h264.mp4")
     trimmed = ffmpeg(h264, "-c", "copy", to=tmp_path / name, start=hidden / 25)
     source = Recording(trimmed)
     frames = read_all(source)
@@ -172,7 +177,7 @@ def test_boxes_that_are_damaged_end_nothing(video: Path, tmp_path: Path) -> None
     whole = ffmpeg(trimmed, "-c", "copy", "-movflags", "+faststart", to=tmp_path / "edit.mp4", start=1.0).read_bytes()
     assert shown_share(tmp_path / "edit.mp4") == pytest.approx(0.5, abs=0.03)
     rng, damaged = np.random.default_rng(4), tmp_path / "damaged.mp4"
-    for _ in range(100):
+    for _ in range(40):
         for kind in (b"moov", b"mvhd", b"hdlr", b"mdhd", b"elst"):
             at = whole.index(kind) + rng.choice([-4, 4, 12, 20])
             data = whole[:at] + rng.bytes(int(rng.integers(1, 5))) + whole[at + 4 :]

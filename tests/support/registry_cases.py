@@ -24,7 +24,7 @@ from models.lineage.records import Lineage as Record
 from models.registry import operations
 from models.registry.collect import parse_folds
 from models.registry.comparison import parse_comparison
-from models.registry.figures import parse_evaluation
+from models.registry.figures import Evaluation, parse_evaluation
 from models.registry.gate_input import GateInput, Production
 from models.registry.lineage import parse_lineage
 from models.registry.operations import adopt
@@ -193,13 +193,13 @@ def comparison_json(
     candidate: bytes = CANDIDATE,
     production: bytes = PRODUCTION,
     counts: Json | None = None,
-    measured: Json | None = None,
+    measured: Evaluation | None = None,
 ) -> Json:
     """Return the comparison of a candidate with production.
 
     counts: evaluation whose counts production has in it. measured: evaluation whose pictures and clips both saw.
     """
-    seen = parse_evaluation(measured or evaluation_json())
+    seen = measured or parse_evaluation(evaluation_json())
     return {
         "schema": "edge-app/comparison/1",
         "candidate": sha256(candidate),
@@ -240,7 +240,7 @@ def gate_input(
     if production:
         one = replace(one, production=Production(FILE, sha256(PRODUCTION), 1000, parse_evaluation(production)))
     if comparison or measured or production:
-        compared = comparison or comparison_json(counts=production, measured=measured)
+        compared = comparison or comparison_json(counts=production, measured=one.evaluation)
         one = replace(one, comparison=parse_comparison(compared))
     return replace(one, folds=parse_folds(folds)) if folds else one
 
@@ -271,16 +271,16 @@ def paths_in(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ..
 
 
 def without(content: Json, path: tuple[Any, ...]) -> Json:
-    """Return the document without the value at a path."""
-    made = copy.deepcopy(content)
-    del at(made, path[:-1])[path[-1]]
-    return made
+    """Return the document without the value at a path; the rest is shared with it."""
+    parent = copy.copy(at(content, path[:-1]))
+    del parent[path[-1]]
+    return with_value(content, path[:-1], parent) if path[:-1] else parent
 
 
 def with_value(content: Json, path: tuple[Any, ...], value: object) -> Json:
-    """Return the document with another value at a path."""
-    made = copy.deepcopy(content)
-    at(made, path[:-1])[path[-1]] = value
+    """Return the document with another value at a path; the rest is shared with it."""
+    made, (key, *rest) = copy.copy(content), path
+    made[key] = with_value(content[key], tuple(rest), value) if rest else value
     return made
 
 

@@ -51,7 +51,7 @@ def measured(model: bytes, *, clips: bool = False) -> Json:
 
 def compared(*, clips: bool) -> Json:
     """Return the comparison of the candidate with production; without clips there are no counts."""
-    found = comparison_json(measured=measured(CANDIDATE, clips=clips))
+    found = comparison_json(measured=parse_evaluation(measured(CANDIDATE, clips=clips)))
     return found if clips else found | {"baseline_counts": None}
 
 
@@ -147,7 +147,7 @@ def evaluations(change: Any) -> GateInput:
     return gate_input(
         change(evaluation_json()),
         production=change(evaluation_json(PRODUCTION)),
-        comparison=comparison_json(measured=change(evaluation_json())),
+        comparison=comparison_json(measured=parse_evaluation(change(evaluation_json()))),
     )
 
 

@@ -401,7 +401,7 @@ def changed(content: Json, by: list[float]) -> Json:
 
 
 @given(first=steps, loss=losses, gain=st.floats(-0.1, 0.1), lost=st.floats(0, 0.1), larger=st.integers(0, 300))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_worse_figures_pass_no_further_rule(
     first: list[float], loss: list[float], gain: float, lost: float, larger: int
 ) -> None:
@@ -425,7 +425,7 @@ def refused_ones() -> list[GateInput]:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 def test_removing_figures_from_one_that_is_refused_never_lets_it_pass(data: st.DataObject) -> None:
     assert failed(data.draw(st.sampled_from(refused_ones())))
     bad = with_value(evaluation_json(), (*SET, "classes", "car", "ap50"), 0.1)
@@ -435,7 +435,7 @@ def test_removing_figures_from_one_that_is_refused_never_lets_it_pass(data: st.D
 
 
 @given(st.text(max_size=30) | st.sampled_from(["CC-BY-SA-4.0", "GPL-3.0", "apache-2.0", "CC BY 4.0", "MIT "]))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 def test_only_a_named_licence_is_one(licence: str) -> None:
     one = gate_input(manifest=with_value(manifest_json(), ("origin", "training", "data", 0, "licence"), licence))
     assert (failed(one) == set()) == (licence in POLICY.licences)
