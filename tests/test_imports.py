@@ -81,6 +81,7 @@ PURE = {
     },
     "serve.fair_queue": set[str](),
     "serve.clips": set[str](),
+    "serve.picture_parts": set[str](),
     "harvest.selection": {"records", "harvest"},
     "harvest.voc": {"harvest"},
     "camera_health.measures": {"records"},
@@ -106,6 +107,7 @@ GRANTED = {
     "drawing.scene": {"cv2"},  # resizing
     "detectors.letterbox": {"cv2"},  # resizing
     "harvest.voc": {"xml"},
+    "serve.picture_parts": {"re", "struct", "zlib"},  # bytes in, bytes out
     "camera_health.measures": {"cv2"},  # resizing and smoothing
 }
 """Further libraries, by the pure module that may import them."""

@@ -6,8 +6,6 @@ Pillow reads the header, OpenCV decodes, as on a device. The module touches no f
 from __future__ import annotations
 
 import io
-import logging
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,13 +17,10 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from edge_app.records import Image
+from edge_app.serve.picture_parts import Parts, is_overfull, needed_parts, orientation
 from edge_app.serve.problems import RefusalError
 
 KINDS: Final = ("JPEG", "PNG", "WEBP", "BMP")
-_JPEG_KINDS: Final = ("JPEG", "MPO")
-"""MPO is a JPEG with further pictures behind it, as telephones write them."""
-_ORIENTATION: Final = 0x0112
-"""EXIF tag: how the picture must be turned to be upright, 1 to 8 (EXIF 2.32, 4.6.4 A)."""
 _TURNS: Final[dict[int, Callable[[Image], object]]] = {
     2: lambda image: cv2.flip(image, 1),
     3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
@@ -39,16 +34,8 @@ _MOST_SCANS: Final = 64
 """Scans of a JPEG, however small."""
 _FULL_SCANS: Final = 10
 """Scans of the largest picture, a pass over all its pixels each: as many as encoders of progressive JPEGs write."""
-_MARKER: Final = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
-"""Marker that is neither a stuffed byte nor a restart (ITU-T T.81, B.1.1)."""
-_SCAN: Final = 0xDA
-_END: Final = 0xD9
-_LONELY: Final = (0x01, 0xD8)
-"""Markers without a segment."""
 
 Pillow.MAX_IMAGE_PIXELS = None  # its limit warns through a process-wide filter; the one below is ours
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +67,10 @@ def decode(content: bytes, limits: PictureLimits) -> Image:
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"the picture has {len(content):,} bytes and at most {limits.bytes:,} are taken: send a smaller one",
         )
-    header = _read_header(content)
-    _refuse_bomb(header, content, limits)
-    image = _unpacked(content)
+    parts = _parts(content)
+    header = _read_header(parts)
+    _refuse_bomb(header, parts, limits)
+    image = _unpacked(parts.pixels)
     if image is None or image.shape != (header.height, header.width, 3):
         raise RefusalError(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"the {header.kind} is broken or cut off: send the complete file"
@@ -91,13 +79,20 @@ def decode(content: bytes, limits: PictureLimits) -> Image:
     return image if turn is None else np.ascontiguousarray(turn(image), np.uint8)
 
 
-def _read_header(content: bytes) -> _Header:
+def _parts(content: bytes) -> Parts:
     if not content:
         raise RefusalError(HTTPStatus.BAD_REQUEST, "there is no picture: the file is empty")
     try:
-        with Pillow.open(io.BytesIO(content), formats=KINDS) as picture:
-            kind = "JPEG" if picture.format in _JPEG_KINDS else str(picture.format)
-            return _Header(kind, picture.width, picture.height, _turn_of(picture, content))
+        return needed_parts(content)
+    except ValueError as error:
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, f"the picture has {error}: save it anew") from None
+
+
+def _read_header(parts: Parts) -> _Header:
+    try:
+        with Pillow.open(io.BytesIO(parts.header), formats=KINDS) as picture:
+            exif = parts.exif or picture.info.get("exif", b"").removeprefix(b"Exif\0\0")
+            return _Header(str(picture.format), picture.width, picture.height, orientation(exif))
     except UnidentifiedImageError:
         raise RefusalError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "this is no picture: send a JPEG, PNG, WebP or BMP"
@@ -108,28 +103,7 @@ def _read_header(content: bytes) -> _Header:
         ) from None
 
 
-def _turn_of(picture: Pillow.Image, content: bytes) -> int:
-    """Return the EXIF orientation, 1 without one. Pillow's own getexif() would unpack a PNG, bombs included."""
-    block = picture.info.get("exif") or _exif_behind_pixels(content)
-    try:
-        exif = Pillow.Exif()
-        exif.load(block)
-        turn = exif.get(_ORIENTATION, 1)
-    except Exception as fault:  # of any kind: EXIF that nobody can read must not cost the picture
-        log.debug("EXIF cannot be read: %s", type(fault).__name__)
-        return 1
-    return turn if isinstance(turn, int) else 1
-
-
-def _exif_behind_pixels(content: bytes) -> bytes:
-    """Return the content of a PNG's chunk eXIf wherever it stands (PNG, third edition, 11.3.4.5); b"" without one."""
-    name = content.rfind(b"eXIf")
-    start, length = name + 4, int.from_bytes(content[max(0, name - 4) : max(0, name)], "big")
-    block = content[start : start + length]
-    return block if name > 0 and block[:4] in (b"II*\0", b"MM\0*") else b""
-
-
-def _refuse_bomb(header: _Header, content: bytes, limits: PictureLimits) -> None:
+def _refuse_bomb(header: _Header, parts: Parts, limits: PictureLimits) -> None:
     pixels = header.width * header.height
     if pixels > limits.pixels:
         raise RefusalError(
@@ -138,27 +112,15 @@ def _refuse_bomb(header: _Header, content: bytes, limits: PictureLimits) -> None
             "down",
         )
     most = min(_MOST_SCANS, _FULL_SCANS * limits.pixels // max(pixels, 1))
-    if header.kind == "JPEG" and _scans(content, most) > most:
+    if header.kind == "JPEG" and parts.scans > most:
         raise RefusalError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"the JPEG has more than the {most} scans that are read at its size: save it anew",
         )
-
-
-def _scans(content: bytes, most: int) -> int:
-    """Return how many scans the first picture of a JPEG has, counted to one more than `most`.
-
-    Segments are stepped over, with the preview that EXIF may hold.
-    """
-    found, at = 0, 2
-    while found <= most and (marker := _MARKER.search(content, at)):
-        kind, at = marker[1][0], marker.end()
-        if kind == _END:
-            break
-        if kind not in _LONELY:
-            at += max(2, int.from_bytes(content[at : at + 2], "big"))
-        found += kind == _SCAN
-    return found
+    if header.kind == "PNG" and is_overfull(parts, header.width, header.height):
+        raise RefusalError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "the PNG holds far more data than its pixels need: save it anew"
+        )
 
 
 def _unpacked(content: bytes) -> Image | None:

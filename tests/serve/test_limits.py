@@ -67,8 +67,9 @@ def test_a_body_that_stops_coming_is_told_and_closed(service: Serving) -> None:
     assert b"too slowly" in got
 
 
-def test_an_announced_length_that_is_too_long_is_told_at_once(service: Serving) -> None:
-    with connection(service.port, head("9" * 18)) as made:
+@pytest.mark.parametrize("length", ["9" * 18, str(2**64 - 1)])
+def test_an_announced_length_that_is_too_long_is_told_at_once(service: Serving, length: str) -> None:
+    with connection(service.port, head(length)) as made:
         assert b" 413 " in everything(made).partition(b"\r\n")[0]
 
 

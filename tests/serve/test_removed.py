@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -152,3 +153,18 @@ def test_a_request_that_is_under_way_at_the_stop_is_told(
         assert problem(everything(made)) == (503, "the service is stopping: ask again in a few seconds")
     assert not [record for record in caplog.records if record.exc_info], caplog.text
     assert all(record.levelno < logging.ERROR or "exceeded" in record.message for record in caplog.records)
+
+
+def test_readers_that_do_not_read_lock_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_app.serve.server._ANSWER_S", 1000.0)
+    with serving(folder=tmp_path, connections=3) as service, ExitStack() as stack:
+        assert service.clips is not None
+        asked = f"GET /counts/{done(service.clips.jobs)}/annotated HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        readers = [stack.enter_context(connection(service.port, asked)) for _ in range(3)]
+        assert all(one.recv(1000).startswith(b"HTTP/1.1 200 ") for one in readers)
+        health = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        got = b""
+        while not got:  # until the service has noticed that they do not read
+            with connection(service.port, health) as made:
+                got = everything(made)
+        assert got.startswith(b"HTTP/1.1 200 ")

@@ -50,15 +50,21 @@ def encoded(image: Image, kind: str = "JPEG", turn: int = 1) -> bytes:
 
 def png_bomb(side: int) -> bytes:
     """Return a black PNG of `side` x `side` px, a thousandth of that in bytes."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    chunks = chunk(b"IHDR", header), chunk(b"IDAT", _packed_zeros((side + 1) * side)), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    return png(side, png_chunk(b"IDAT", packed_zeros((side + 1) * side)))
 
 
-def _packed_zeros(size: int) -> bytes:
+def png(side: int, *chunks: bytes) -> bytes:
+    """Return a grey PNG of `side` x `side` px with these chunks between its first and its last."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    return b"".join([b"\x89PNG\r\n\x1a\n", header, *chunks, png_chunk(b"IEND", b"")])
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """Return one chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def packed_zeros(size: int) -> bytes:
+    """Return at least so many zeros, packed as in a PNG."""
     packer, piece = zlib.compressobj(1), bytes(1_000_000)
     return b"".join(packer.compress(piece) for _ in range(size // len(piece) + 1)) + packer.flush()
