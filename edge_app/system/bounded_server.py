@@ -28,6 +28,8 @@ class BoundedServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128
+    """Connections that wait to be accepted. With the usual five a burst of others keeps a person out for seconds."""
 
     def __init__(
         self,
