@@ -13,7 +13,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from edge_app.errors import StoreError
@@ -25,6 +24,7 @@ from edge_app.mqtt.events import Acked, Connected, Event, Lost, Message, Subscri
 from edge_app.mqtt.health_size import fitting
 from edge_app.mqtt.held_back import HeldBack
 from edge_app.mqtt.identity import Device
+from edge_app.mqtt.in_flight import InFlight, Sent
 from edge_app.mqtt.messages import Health, Meta
 from edge_app.mqtt.presence import BirthMessage, status
 from edge_app.mqtt.resend import Resend
@@ -44,21 +44,6 @@ _RESEND_RATE: Final = 10.0
 """Intervals of the archive that are offered again in a second."""
 _RESERVE: Final = 5
 """Messages in flight that `resend` leaves to new intervals."""
-
-
-@dataclass(frozen=True, slots=True)
-class _InFlight:
-    """Message that the broker has not answered yet.
-
-    key: of the interval in the outbox that it carries, None for other messages.
-    required: True when its refusal keeps the interval in the outbox; `latest` may be refused without that.
-    on_answer: called with the broker's reason for refusing it, empty when it has accepted it.
-    """
-
-    topic: str
-    key: int | None = None
-    required: bool = False
-    on_answer: Callable[[str], object] | None = None
 
 
 class Publisher:
@@ -110,10 +95,8 @@ class Publisher:
         self._pace = rate
         self._store_retry_s = store_retry_s
         self._utc, self._clock = utc, clock
-        self._in_flight: dict[int, _InFlight] = {}
-        self._awaiting: dict[int, set[int]] = {}  # key of a sent interval -> tokens of its messages in flight
-        self._acknowledged: list[int] = []  # keys of intervals that are to be deleted from the outbox
         self._held_back = HeldBack(refused_retry_s, clock)
+        self._in_flight = InFlight(self._held_back)
         self._configs = ConfigTexts(outbox.memory, device, meta)
         self._desk = CommandDesk(device, outbox, meta, installation, utc)
         self._resend_due = clock()
@@ -190,7 +173,7 @@ class Publisher:
             self.step(0.05)
         if self._session.connected:
             token = self._publish(status(self._device, "stopped", self._utc(), self._installation()))
-            while token in self._in_flight and self._clock() < end:
+            while self._in_flight.has(token) and self._clock() < end:
                 for event in self._session.poll(0.05):
                     self._handle(event)
         self._session.close()
@@ -214,12 +197,11 @@ class Publisher:
             self._subscription = (
                 f"broker refuses the subscription to {event.topic} ({event.reason}): no commands arrive"
             )
-        elif isinstance(event, Acked) and event.token in self._in_flight:
-            self._settle(event.token, self._in_flight.pop(event.token), event.refused)
+        elif isinstance(event, Acked):
+            self._in_flight.settle(event.token, event.refused)
 
     def _forget_in_flight(self) -> None:
-        self._in_flight.clear()
-        self._awaiting.clear()
+        self._in_flight.forget()
         self._configs.lost()
         self._desk.lost()
 
@@ -253,7 +235,7 @@ class Publisher:
         on_answer: Callable[[str], object] | None = None,
     ) -> int:
         token = self._session.publish(message)
-        self._in_flight[token] = _InFlight(message.topic, key, required, on_answer)
+        self._in_flight.add(token, Sent(message.topic, key, required, on_answer))
         return token
 
     def _publish_health(self) -> None:
@@ -269,24 +251,6 @@ class Publisher:
         # Health is of no use to a subscriber that was away for longer than this; the broker need not keep it.
         expires_s = math.ceil(10 * self._health_s)
         return Message(f"{self._device.prefix}/health", encode(health).encode(), expires_s=expires_s)
-
-    def _settle(self, token: int, sent: _InFlight, refused: str) -> None:
-        """Use the broker's answer: an interval is delivered when all its messages are answered and counts accepted."""
-        self._held_back.note(sent.topic, refused)
-        if sent.on_answer is not None:
-            try:
-                sent.on_answer(refused)
-            except StoreError as error:  # what could not be noted is done once more
-                log.warning("%s", error)
-        if sent.key is None or token not in self._awaiting.get(sent.key, ()):
-            return
-        self._awaiting[sent.key].remove(token)
-        if refused and sent.required:
-            del self._awaiting[sent.key]
-            self._held_back.hold(sent.topic, sent.key)
-        elif not self._awaiting[sent.key]:
-            del self._awaiting[sent.key]
-            self._acknowledged.append(sent.key)
 
     def _process_outbox(self) -> None:
         if self._clock() < self._store_due:
@@ -315,9 +279,9 @@ class Publisher:
                 log.warning("%s", error)
 
     def _delete_acknowledged(self) -> None:
-        while self._acknowledged:
-            self._outbox.delete(self._acknowledged[0])
-            del self._acknowledged[0]
+        while self._in_flight.acknowledged:
+            self._outbox.delete(self._in_flight.acknowledged[0])
+            del self._in_flight.acknowledged[0]
             self.delivered += 1
 
     def _send_due(self) -> None:
@@ -337,7 +301,7 @@ class Publisher:
                 return
             if row.end > self._utc():
                 self._held_back.wait_for_end(row.key)
-            elif row.key not in self._awaiting and not self._send(row):
+            elif not self._in_flight.carries(row.key) and not self._send(row):
                 return
             self._cursor = row.key
         if len(rows) == _PAGE:
@@ -358,11 +322,11 @@ class Publisher:
         sealed = self._outbox.seal(row.key, late) if row.late is None else row.late
         payload = with_late(row.payload, sealed).encode()
         self._allowance -= 1
-        self._awaiting[row.key] = {self._publish(Message(topic, payload, qos=1), row.key, required=True)}
+        self._publish(Message(topic, payload, qos=1), row.key, required=True)
         if self._is_latest(row, prefix):
             latest = Message(f"{prefix}/latest/{row.line}", payload, qos=1, retained=True)
             self._outbox.memory.note_retained(row.line)
-            self._awaiting[row.key].add(self._publish(latest, row.key))
+            self._publish(latest, row.key)
         return True
 
     def _is_latest(self, row: Outgoing, prefix: str) -> bool:
@@ -409,6 +373,6 @@ class Publisher:
             message = Message(f"{self._device.prefix}/counts/{job.args.line}", kept.payload, qos=1)
             token = self._publish(message)
             job.offered(token)
-            self._in_flight[token] = _InFlight(message.topic, on_answer=lambda no: job.answered(token, no))
+            self._in_flight.add(token, Sent(message.topic, on_answer=lambda no: job.answered(token, no)))
             self._resend_due = self._clock() + 1 / _RESEND_RATE
             self._wait = min(self._wait, 1 / _RESEND_RATE)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Final
 
 log = logging.getLogger(__name__)
+
+_LEAVE_S: Final = 5.0
+"""Longest wait for the answers that are being made when the server is closed."""
 
 
 class BoundedServer(ThreadingHTTPServer):
@@ -24,6 +28,8 @@ class BoundedServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128
+    """Connections that wait to be accepted. With the usual five a burst of others keeps a person out for seconds."""
 
     def __init__(
         self,
@@ -40,7 +46,7 @@ class BoundedServer(ThreadingHTTPServer):
         self._connections, self._each, self._total_s = connections, each or connections, total_s
         self._accepted_at: dict[Any, float] = {}
         self._peers: dict[Any, str] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
@@ -68,10 +74,23 @@ class BoundedServer(ThreadingHTTPServer):
     def service_actions(self) -> None:
         """End the connections that last too long; `serve_forever` calls this after each and a few times a second."""
         time.sleep(self._pause_s)
+        self._end(before=time.monotonic() - self._total_s)
+
+    def server_close(self) -> None:
+        """Close the port, end all connections, and wait for their threads.
+
+        A thread that is within OpenCV when the interpreter ends takes the process down: a C++ library cannot be
+        unwound as Python does it with daemon threads.
+        """
+        super().server_close()
+        self._end(before=math.inf)
         with self._lock:
-            now = time.monotonic()
-            expired = [request for request, at in self._accepted_at.items() if now - at > self._total_s]
-            for request in expired:
+            self._lock.wait_for(lambda: not self._accepted_at, _LEAVE_S)
+
+    def _end(self, before: float) -> None:
+        """End the connections that were accepted before a time, s of the monotonic clock."""
+        with self._lock:
+            for request in [request for request, at in self._accepted_at.items() if at < before]:
                 with contextlib.suppress(OSError):  # it is ending by itself at this moment
                     # That of SSLSocket would let the handler's thread go on without encryption for a moment.
                     socket.socket.shutdown(request, socket.SHUT_RDWR)
@@ -81,6 +100,7 @@ class BoundedServer(ThreadingHTTPServer):
         with self._lock:
             self._accepted_at.pop(request, None)
             self._peers.pop(request, None)
+            self._lock.notify_all()
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

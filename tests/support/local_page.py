@@ -21,6 +21,14 @@ BEGINS_S = _ENDS_S = 60.0
 """Longest time for the program to begin, and to end, on a busy machine."""
 
 
+def violations(browser: Browser) -> list[Any]:
+    """Return what axe-core finds wrong with a page as it is now: rule and elements."""
+    assert AXE
+    browser.run(f"{AXE.read_text('utf-8')};0")
+    found = "axe.run(document).then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html)]))"
+    return list(browser.run(found))
+
+
 class LocalPage:
     """`edge-app lines` in a process of its own, with its page open in a browser.
 
@@ -78,11 +86,7 @@ class LocalPage:
         return str(self.browser.run(f"document.querySelector('{selector}').innerText"))
 
     def violations(self) -> list[Any]:
-        """Return what axe-core finds wrong with the page as it is now: rule and elements."""
-        assert AXE
-        self.browser.run(f"{AXE.read_text('utf-8')};0")
-        found = "axe.run(document).then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html)]))"
-        return list(self.browser.run(found))
+        return violations(self.browser)
 
     def __enter__(self) -> LocalPage:
         return self

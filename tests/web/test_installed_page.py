@@ -10,6 +10,7 @@ import pytest
 from edge_app.config.load import load
 from tests.support.box import PASSWORD, Box
 from tests.support.browser import CHROMIUM, Browser
+from tests.support.local_page import AXE, violations
 
 pytestmark = [
     pytest.mark.servers,
@@ -32,6 +33,7 @@ def test_a_technician_logs_in_draws_saves_and_leaves(box: Box, tmp_path: Path) -
         browser.type("#password", "wrong password")
         browser.click("#enter")
         browser.wait_for("document.getElementById('problem').textContent === 'That is not the password.'")
+        assert not AXE or violations(browser) == []
         browser.type("#password", PASSWORD)
         browser.click("#enter")
         browser.wait_for("document.getElementById('state')?.textContent === 'Counting'", 30.0)

@@ -87,6 +87,7 @@ def test_the_state_counts_and_picture_are_shown(device: Device, size: tuple[int,
         page.browser.wait_for("!document.getElementById('live-picture').hidden", BEGINS_S)
         page.browser.wait_for("document.querySelectorAll('#chart-hour .bar').length > 30", BEGINS_S)
         assert page.text("#state") == "Counting"
+        assert page.browser.run("document.getElementById('banner').dataset.trouble") == "true", "the broker is away"
         assert "rendered street, no camera" in page.text("#facts")
         assert "NOT connected to 127.0.0.1:1" in page.text("#facts")
         assert "to the port" in page.text("#today")
@@ -154,3 +155,7 @@ def test_the_service_is_restarted_and_comes_back_and_its_absence_is_told(device:
         assert "sudo systemctl start edge-app" in page.text("#why")
         device.start()
         wait_for_state(page, "counting")
+        page.browser.run("window.fetch = () => Promise.reject(new TypeError('Failed to fetch')); 0")
+        wait_for_state(page, "unknown")
+        assert "Is this phone still in its network?" in page.text("#lost")
+        assert page.text("#why") == ""

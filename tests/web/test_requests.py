@@ -249,6 +249,32 @@ def test_a_client_that_sends_single_bytes_is_disconnected(head: bytes) -> None:
         assert 0.25 < time.monotonic() - began < 5
 
 
+def test_closing_waits_for_the_answer_that_is_being_made() -> None:
+    """A thread within a C++ library must not meet the end of the interpreter."""
+    began, release, closed_ = threading.Event(), threading.Event(), threading.Event()
+
+    class Held(_Slow):
+        def do_GET(self) -> None:
+            began.set()
+            release.wait(10)
+
+    def close() -> None:
+        held.shutdown()
+        held.server_close()
+        closed_.set()
+
+    held = BoundedServer(("127.0.0.1", 0), Held)
+    threading.Thread(target=held.serve_forever, args=(0.02,)).start()
+    with socket.create_connection(("127.0.0.1", held.server_port), 5) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert began.wait(5)
+        threading.Thread(target=close).start()
+        assert not closed_.wait(0.2)
+        release.set()
+        assert closed_.wait(5)
+        assert held.open_connections == 0
+
+
 def test_the_page_has_these_limits(server: PageServer) -> None:
     assert isinstance(server._server, BoundedServer)
     assert 6 <= server._server._connections <= 32, "a browser opens six"

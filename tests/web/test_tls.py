@@ -165,6 +165,7 @@ def test_one_address_gets_its_share_of_connections(secrets_folder: Path) -> None
         verified = [listener.verify_request(_Fake(), ("192.168.4.66", number)) for number in range(20)]
         assert verified.count(True) == 12
         assert listener.verify_request(_Fake(), ("192.168.4.20", 1))
+        listener._accepted_at.clear()
 
 
 class _Fake:
@@ -185,6 +186,7 @@ def test_a_connection_to_a_public_address_is_refused() -> None:
     with PageListener(Listen("127.0.0.1", is_allowed=is_own_network), 0, _Handler) as listener:
         assert not listener.verify_request(Public(), ("192.168.4.20", 1))
         assert listener.verify_request(_Fake(), ("192.168.4.20", 1))
+        listener._accepted_at.clear()
 
 
 def test_it_listens_on_one_interface_and_not_on_one_that_is_missing() -> None:

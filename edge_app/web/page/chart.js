@@ -54,7 +54,7 @@ export function drawChart(sheet, bins, { names, label, describe, chosen }) {
       }
     }
     const text = label(bin, n);
-    if (text) sheet.append(svg("text", { x: x + step / 2, y: HEIGHT - BOTTOM + 16, "text-anchor": "middle", class: "scale" }, text));
+    if (text) sheet.append(svg("text", { x: x + step / 2, y: HEIGHT - BOTTOM + 19, "text-anchor": "middle", class: "scale" }, text));
   });
   names.forEach((name, n) => sheet.append(svg("text", { x: left, y: n ? HEIGHT - 5 : 15, class: "direction" }, `${n ? "▼" : "▲"} ${name}`)));
   sheet.onpointermove = sheet.onpointerdown = (event) => {
