@@ -144,7 +144,8 @@ def test_a_release_that_cannot_be_built_changes_nothing(device: Device) -> None:
 @pytest.mark.parametrize(
     ("has", "told"),
     [
-        ("arm 3.11", "this archive is for the processor x86_64, and this system is for arm"),
+        ("aarch64 3.11", "this archive is for the processor x86_64, and this system is for aarch64"),
+        ("arm 3.11", "this archive is for the processor x86_64: a 32-bit ARM is installed with internet"),
         ("x86_64 3.12", "this archive is for Python 3.11 3.13, and this system has 3.12"),
     ],
 )
@@ -154,6 +155,22 @@ def test_another_machine_is_told_in_a_sentence(device: Device, has: str, told: s
     done = device.install("new")
     assert (done.returncode, device.releases()) == (1, 1)
     assert done.stderr.startswith(f"install: {told}")
+
+
+def test_32_bit_arm_is_told_what_it_needs(tmp_path: Path) -> None:
+    device = Device(tmp_path)
+    shutil.rmtree(device.archive("repository") / "wheels")
+    for has, ready, told in (
+        ("arm 3.13", False, "only Python 3.10 and 3.11 (Bookworm) can be used, and this is 3.13"),
+        ("arm 3.11", False, "apt-get install python3-numpy python3-opencv"),
+        ("arm 3.11", True, "this 32-bit system runs on a 64-bit kernel"),
+    ):
+        device.fake("processor", has)
+        if ready:
+            device.fake("opencv", "")
+        done = device.install("repository")
+        assert done.returncode == 1
+        assert told in done.stderr
 
 
 def test_a_damaged_archive_is_told(device: Device) -> None:

@@ -15,6 +15,7 @@ from tests.support.paths import ROOT
 _PYTHON = """#!/bin/sh
 case "$*" in
 *sysconfig*) cat /run/fake/processor ;;
+*"import cv2"*) [ -e /run/fake/opencv ] ;;
 *" -V" | *--version) echo "Python 3.11.2" ;;
 *" -m venv "*)
     for folder; do :; done
