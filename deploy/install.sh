@@ -174,7 +174,7 @@ do_install() {
     accounts
     folders
     adopt_units
-    before=$(cat $trial/back 2>/dev/null || current)
+    before=$(cat $probation/back 2>/dev/null || current)
     release=$(build_release)
     if [ -z "$before" ] || ! booted || [ -z "$(cameras)" ]; then
         switch_to "$release"
@@ -184,7 +184,7 @@ do_install() {
         do_start
         return
     fi
-    begin_trial "$release" "$before"
+    begin_probation "$release" "$before"
     command_link
     await_outcome
 }
@@ -200,20 +200,20 @@ do_start() {
         systemctl enable --quiet edge-app.service
     else
         enable_units
-        [ -e $trial/release ] || begin_trial "$(current)"
+        [ -e $probation/release ] || begin_probation "$(current)"
         await_outcome
     fi
 }
 
 do_rollback() {
-    if [ -e $trial/back ]; then
+    if [ -e $probation/back ]; then
         systemctl stop $judge || true
         take_back "on request"
         systemctl start $judge
     else
         before=$(readlink $opt/previous) && [ -d "$before" ] || fail "there is no release before this one"
         point previous "$(current)"
-        if booted; then begin_trial "$before"; else switch_to "$before"; fi
+        if booted; then begin_probation "$before"; else switch_to "$before"; fi
     fi
     ! booted || await_outcome
     say "back at $(basename "$(current)")"

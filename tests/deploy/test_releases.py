@@ -46,8 +46,8 @@ def test_a_good_release_is_kept_with_its_units_and_the_one_before_stays(device: 
     device.fake("faster", "20")
     done = device.install("new")
     assert (done.returncode, device.used(), device.releases()) == (0, "new", 2), done.stderr
-    assert not (device.units / "edge-app-trial.service").exists()
-    assert not (device.wants / "edge-app-trial.service").is_symlink()
+    assert not (device.units / "edge-app-probation.service").exists()
+    assert not (device.wants / "edge-app-probation.service").is_symlink()
     done = device.install("new", "rollback")
     assert (done.returncode, device.used(), device.releases()) == (0, "old", 2), done.stderr
     done = device.install("new", "rollback")
@@ -96,8 +96,8 @@ def test_after_a_power_cut_the_judge_goes_on(device: Device, at_s: int) -> None:
     now = int((device.folder / "uptime").read_text().split(".")[0])
     device.fake("power-cut", str(now + at_s))
     device.install("new")
-    assert (device.wants / "edge-app-trial.service").is_symlink(), "the boot starts it"
-    done = device.run("sh", "/opt/edge-app/trial/install.sh", "judge")
+    assert (device.wants / "edge-app-probation.service").is_symlink(), "the boot starts it"
+    done = device.run("sh", "/opt/edge-app/probation/install.sh", "judge")
     assert (done.returncode, device.used()) == (0, "old"), done.stderr
 
 
@@ -106,13 +106,13 @@ def test_a_switch_that_was_halved_is_made_again(device: Device) -> None:
     device.archive("new")
     device.fake("power-cut", "0")
     device.install("new")
-    (device.folder / "opt/edge-app/trial/began").unlink()
+    (device.folder / "opt/edge-app/probation/began").unlink()
     shutil.copy(device.folder / "opt/old/systemd/edge-app.service", device.units)
     link = device.folder / "opt/edge-app/current"
     link.unlink()
-    link.symlink_to((device.folder / "opt/edge-app/trial/back").read_text().strip())
+    link.symlink_to((device.folder / "opt/edge-app/probation/back").read_text().strip())
     device.fake("faster", "20")
-    done = device.run("sh", "/opt/edge-app/trial/install.sh", "judge")
+    done = device.run("sh", "/opt/edge-app/probation/install.sh", "judge")
     assert (done.returncode, device.used()) == (0, "new"), done.stderr
 
 
