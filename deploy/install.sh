@@ -26,17 +26,34 @@ case $healthy_s in '' | *[!0-9]*) fail "HEALTHY_S is '$healthy_s': give whole se
 
 # --- the system beneath
 
-# An archive is for one processor and some Pythons. A 32-bit system may run on a 64-bit kernel, so Python is asked.
-check_archive() {
-    [ -d "$here/wheels" ] || return 0
-    for_processor=$(cat "$here/processor") for_pythons=$(cat "$here/pythons")
+# A 32-bit system may run on a 64-bit kernel, so Python is asked what its packages must be for.
+check_system() {
     has=$(/usr/bin/python3 -I -c 'import sys, sysconfig
 print((sysconfig.get_config_var("MULTIARCH") or "-").partition("-")[0], "%d.%d" % sys.version_info[:2])') ||
         fail "there is no Python here: apt-get install python3 python3-venv"
-    [ "${has% *}" = "$for_processor" ] || fail "this archive is for the processor $for_processor, and this system is for ${has% *}: take the archive for that"
-    case " $for_pythons " in *" ${has#* } "*) ;; *) fail "this archive is for Python $for_pythons, and this system has ${has#* }" ;; esac
+    if [ -d "$here/wheels" ]; then
+        check_archive "${has% *}" "${has#* }"
+    elif [ "${has% *}" = arm ]; then
+        check_32_bit "${has#* }"
+    fi
+}
+
+check_archive() {
+    for_processor=$(cat "$here/processor") for_pythons=$(cat "$here/pythons")
+    [ "$1" != arm ] || fail "this archive is for the processor $for_processor: a 32-bit ARM is installed with internet, from the repository"
+    [ "$1" = "$for_processor" ] || fail "this archive is for the processor $for_processor, and this system is for $1: take the archive for that"
+    case " $for_pythons " in *" $2 "*) ;; *) fail "this archive is for Python $for_pythons, and this system has $2" ;; esac
     (cd "$here" && sha256sum --check --quiet --strict SHA256SUMS >&2) ||
         fail "the archive is damaged: copy it again, and compare it with the SHA256SUMS that lies beside it"
+}
+
+# There are no wheels of numpy and OpenCV for it, and of the runtime only for Pythons up to 3.11.
+check_32_bit() {
+    case $1 in 3.1[01]) ;; *) fail "on 32-bit ARM only Python 3.10 and 3.11 (Bookworm) can be used, and this is $1: take a 64-bit system" ;; esac
+    /usr/bin/python3 -I -c 'import cv2, numpy' 2>/dev/null ||
+        fail "on 32-bit ARM the system's own numpy and OpenCV are used: apt-get install python3-numpy python3-opencv, then this again"
+    [ "$(uname -m)" = armv7l ] ||
+        fail "this 32-bit system runs on a 64-bit kernel, for which pip would take other packages: set arm_64bit=0 in /boot/firmware/config.txt and restart, or better take a 64-bit system"
 }
 
 # plugins-bad parses H.264; ugly and bad encode it where no hardware does (Raspberry Pi 5, Orin Nano, a PC).
@@ -146,7 +163,7 @@ enable_units() {
 # --- commands
 
 do_install() {
-    check_archive
+    check_system
     is=$(identity)
     if [ -n "$(current)" ] && [ "$is" = "$(cat "$(current)/identity" 2>/dev/null)" ]; then
         say "this release is installed already"
@@ -157,7 +174,7 @@ do_install() {
     accounts
     folders
     adopt_units
-    before=$(cat $trial/back 2>/dev/null || current)
+    before=$(cat $probation/back 2>/dev/null || current)
     release=$(build_release)
     if [ -z "$before" ] || ! booted || [ -z "$(cameras)" ]; then
         switch_to "$release"
@@ -167,7 +184,7 @@ do_install() {
         do_start
         return
     fi
-    begin_trial "$release" "$before"
+    begin_probation "$release" "$before"
     command_link
     await_outcome
 }
@@ -183,20 +200,20 @@ do_start() {
         systemctl enable --quiet edge-app.service
     else
         enable_units
-        [ -e $trial/release ] || begin_trial "$(current)"
+        [ -e $probation/release ] || begin_probation "$(current)"
         await_outcome
     fi
 }
 
 do_rollback() {
-    if [ -e $trial/back ]; then
+    if [ -e $probation/back ]; then
         systemctl stop $judge || true
         take_back "on request"
         systemctl start $judge
     else
         before=$(readlink $opt/previous) && [ -d "$before" ] || fail "there is no release before this one"
         point previous "$(current)"
-        if booted; then begin_trial "$before"; else switch_to "$before"; fi
+        if booted; then begin_probation "$before"; else switch_to "$before"; fi
     fi
     ! booted || await_outcome
     say "back at $(basename "$(current)")"

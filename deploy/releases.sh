@@ -4,8 +4,8 @@
 # link to it; its units are copied to where systemd looks (`systemctl enable` would follow links into one release). A
 # switch that a power cut has halved is made again at the boot, by the judge.
 #
-# A new release is on trial. Its judge is a unit of its own, so a lost connection or a power cut does not end it, and it
-# runs from the folder of the trial, so no fault of a unit in the new release can keep it from going back. It counts
+# A new release is on probation. Its judge is a unit of its own, so a lost connection or a power cut does not end it, and it
+# runs from the folder of the probation, so no fault of a unit in the new release can keep it from going back. It counts
 # crashes itself: StartLimitBurst in the unit would leave a device whose camera is dead without a service, and OnFailure
 # does not see a crash after which systemd starts the service again.
 # shellcheck shell=sh disable=SC2154
@@ -13,9 +13,9 @@
 opt=/opt/edge-app etc=/etc/edge-app state=/var/lib/edge-app bin=/usr/local/bin
 units=/usr/local/lib/systemd/system
 of_root=/etc/systemd/system
-trial=$opt/trial outcome=$opt/outcome judge=edge-app-trial.service
+probation=$opt/probation outcome=$opt/outcome judge=edge-app-probation.service
 crashes_most=3
-trial_s=600
+probation_s=600
 
 say() {
     echo "install: $*" >&2
@@ -83,11 +83,11 @@ adopt_units() {
     switch_to "$release"
 }
 
-# Two releases stay, and one that is on trial.
+# Two releases stay, and one that is on probation.
 forget_old() {
     for release in $opt/releases/*; do
         case $release in
-        "$(current)" | "$(readlink $opt/previous || true)" | "$(cat $trial/back 2>/dev/null)") ;;
+        "$(current)" | "$(readlink $opt/previous || true)" | "$(cat $probation/back 2>/dev/null)") ;;
         *) rm -rf "$release" ;;
         esac
     done
@@ -135,14 +135,14 @@ seconds() {
     cut -d. -f1 /proc/uptime
 }
 
-# start_cameras [all]: with `all` those too that count; remembers in $trial/lives the lives that end with it
+# start_cameras [all]: with `all` those too that count; remembers in $probation/lives the lives that end with it
 start_cameras() {
-    mkdir -p $trial/lives
-    for camera in $(cat $trial/cameras); do
+    mkdir -p $probation/lives
+    for camera in $(cat $probation/cameras); do
         look "$camera"
-        : >"$trial/lives/$camera"
+        : >"$probation/lives/$camera"
         [ "${1:-}" = all ] || ! counts || continue
-        echo "$InvocationID" >"$trial/lives/$camera"
+        echo "$InvocationID" >"$probation/lives/$camera"
         systemctl reset-failed "$camera" 2>/dev/null || true
         systemctl restart --no-block "$camera" || true
     done
@@ -150,9 +150,9 @@ start_cameras() {
 
 # Notes each crashed life of the camera that was looked at once, and succeeds at the third.
 crashed_too_often() {
-    lives=$trial/crashes/$camera
+    lives=$probation/crashes/$camera
     if crashed && ! grep -qx "$InvocationID" "$lives" 2>/dev/null; then
-        mkdir -p $trial/crashes
+        mkdir -p $probation/crashes
         echo "$InvocationID" >>"$lives"
     fi
     [ -e "$lives" ] && [ "$(wc -l <"$lives")" -ge $crashes_most ] || return 1
@@ -164,14 +164,14 @@ wait_healthy() {
     begin=$(seconds)
     while :; do
         waiting=
-        for camera in $(cat $trial/cameras); do
+        for camera in $(cat $probation/cameras); do
             look "$camera"
             ! crashed_too_often || return 1
-            if [ "$InvocationID" = "$(cat "$trial/lives/$camera" 2>/dev/null)" ] && [ "$LoadState" = loaded ]; then
+            if [ "$InvocationID" = "$(cat "$probation/lives/$camera" 2>/dev/null)" ] && [ "$LoadState" = loaded ]; then
                 waiting="$waiting $camera"
             elif hopeless; then
                 reason="$camera does not start" && return 1
-            elif grep -qx "$camera" $trial/blind; then
+            elif grep -qx "$camera" $probation/blind; then
                 [ $(($(seconds) - begin)) -ge 15 ] || waiting="$waiting $camera"
             else
                 counts || waiting="$waiting $camera"
@@ -184,30 +184,30 @@ wait_healthy() {
     done
 }
 
-# --- the trial
+# --- the probation
 
 # Beside install.sh in an archive and in a release, beside its folder in a repository.
 unit_folder() {
     if [ -d "$here/systemd" ]; then echo "$here/systemd"; else echo "$here/../systemd"; fi
 }
 
-# begin_trial RELEASE [BACK]: has a release judged that goes back to BACK, or stays where there is nothing to go back to
-begin_trial() {
-    rm -rf $trial.new
-    mkdir -m 755 $trial.new
-    echo "$1" >$trial.new/release
-    [ -z "${2:-}" ] || echo "$2" >$trial.new/back
-    echo "$healthy_s" >$trial.new/healthy_s
-    cameras >$trial.new/cameras
+# begin_probation RELEASE [BACK]: has a release judged that goes back to BACK, or stays where there is nothing to go back to
+begin_probation() {
+    rm -rf $probation.new
+    mkdir -m 755 $probation.new
+    echo "$1" >$probation.new/release
+    [ -z "${2:-}" ] || echo "$2" >$probation.new/back
+    echo "$healthy_s" >$probation.new/healthy_s
+    cameras >$probation.new/cameras
     # Those that run and do not count, as with a dead camera, need not count with the new release either.
-    for camera in $(cat $trial.new/cameras); do
+    for camera in $(cat $probation.new/cameras); do
         look "$camera"
         if [ -n "${2:-}" ] && [ "$ActiveState" = active ] && ! counts; then echo "$camera"; fi
-    done >$trial.new/blind
-    cp "$here/install.sh" "$here/releases.sh" $trial.new/
+    done >$probation.new/blind
+    cp "$here/install.sh" "$here/releases.sh" $probation.new/
     systemctl stop $judge 2>/dev/null || true
-    rm -rf $trial
-    mv -T $trial.new $trial
+    rm -rf $probation
+    mv -T $probation.new $probation
     sync -f $opt
     echo judging >$outcome
     install -d -m 755 $units $of_root/multi-user.target.wants
@@ -217,33 +217,33 @@ begin_trial() {
     systemctl start $judge
 }
 
-end_trial() {
+end_probation() {
     echo "$1" >$outcome.new
     mv $outcome.new $outcome
     rm -f $units/$judge $of_root/multi-user.target.wants/$judge
-    rm -rf $trial
+    rm -rf $probation
     ! booted || systemctl daemon-reload
 }
 
-# take_back WHY: makes the release before the one that is on trial, with nothing left to go back to
+# take_back WHY: makes the release before the one that is on probation, with nothing left to go back to
 take_back() {
     say "$1: going back to the release before"
-    echo "$1" >$trial/why
-    rm -rf $trial/crashes $trial/began $trial/counts $trial/lives
-    : >$trial/blind
-    mv $trial/back $trial/release
+    echo "$1" >$probation/why
+    rm -rf $probation/crashes $probation/began $probation/counts $probation/lives
+    : >$probation/blind
+    mv $probation/back $probation/release
     echo judging >$outcome
 }
 
 # What the judge's unit runs, again after a reboot.
 do_judge() {
-    while [ -e $trial/release ]; do judge_once; done
+    while [ -e $probation/release ]; do judge_once; done
 }
 
 judge_once() {
-    release=$(cat $trial/release) healthy_s=$(cat $trial/healthy_s) reason=
-    why=$(cat $trial/why 2>/dev/null || true)
-    if [ ! -e $trial/began ]; then
+    release=$(cat $probation/release) healthy_s=$(cat $probation/healthy_s) reason=
+    why=$(cat $probation/why 2>/dev/null || true)
+    if [ ! -e $probation/began ]; then
         if [ "$(current)" = "$release" ]; then
             start_cameras
         else
@@ -252,31 +252,31 @@ judge_once() {
             systemctl restart edge-app-keeper.socket edge-app-reader.socket 2>/dev/null || true
             systemctl try-restart edge-app-reader.service edge-app-page.service 2>/dev/null || true
         fi
-        touch $trial/began
+        touch $probation/began
     fi
-    if [ -e $trial/counts ] || wait_healthy; then
-        if [ -e $trial/back ] && ! watch; then
+    if [ -e $probation/counts ] || wait_healthy; then
+        if [ -e $probation/back ] && ! watch; then
             take_back "$reason"
             return
         fi
-        [ ! -e $trial/back ] || point previous "$(cat $trial/back)"
-        end_trial "${why:+back: }${why:-kept}"
-    elif [ -e $trial/back ]; then
+        [ ! -e $probation/back ] || point previous "$(cat $probation/back)"
+        end_probation "${why:+back: }${why:-kept}"
+    elif [ -e $probation/back ]; then
         take_back "$reason"
         return
     else
-        end_trial "failed: ${why:+$why; and with the release before: }$reason"
+        end_probation "failed: ${why:+$why; and with the release before: }$reason"
     fi
     forget_old
 }
 
-# Succeeds when no camera has crashed too often by the end of the trial.
+# Succeeds when no camera has crashed too often by the end of the probation.
 watch() {
-    touch $trial/counts
+    touch $probation/counts
     echo counts >$outcome
     begin=$(seconds)
-    while [ $(($(seconds) - begin)) -lt $trial_s ]; do
-        for camera in $(cat $trial/cameras); do
+    while [ $(($(seconds) - begin)) -lt $probation_s ]; do
+        for camera in $(cat $probation/cameras); do
             look "$camera"
             ! crashed_too_often || return 1
         done
@@ -284,17 +284,17 @@ watch() {
     done
 }
 
-# Waits for the judge's word on what begin_trial has begun, and ends with it.
+# Waits for the judge's word on what begin_probation has begun, and ends with it.
 await_outcome() {
     while [ "$(cat $outcome)" = judging ]; do
-        [ -e $trial/release ] && ! systemctl is-active --quiet $judge && [ "$(cat $outcome)" = judging ] &&
+        [ -e $probation/release ] && ! systemctl is-active --quiet $judge && [ "$(cat $outcome)" = judging ] &&
             fail "the judge of the release has ended: journalctl -u $judge says why"
         sleep 1
     done
     told=$(cat $outcome)
     case $told in
     kept | "back: on request") say "counting" ;;
-    counts) say "counting; for $((trial_s / 60)) minutes a third crash still brings the release before back" ;;
+    counts) say "counting; for $((probation_s / 60)) minutes a third crash still brings the release before back" ;;
     back:*) fail "went back to the release before: ${told#back: }; journalctl -u edge-app says more" 3 ;;
     *) fail "${told#failed: }; journalctl -u edge-app says more" ;;
     esac

@@ -111,9 +111,18 @@ def suppress(
     if not len(boxes):
         return np.empty(0, np.intp)
     rectangles = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    keep = np.asarray(
-        cv2.dnn.NMSBoxesBatched(rectangles, scores, classes.astype(np.int32), 0.0, same_iou),  # type: ignore[arg-type]
-        np.intp,
-    )
+    keep = np.asarray(_strongest_of_each_class(rectangles, scores, classes, same_iou), np.intp)
     final = cv2.dnn.NMSBoxes(rectangles[keep], scores[keep], 0.0, any_iou)  # type: ignore[arg-type]
     return keep[np.asarray(final, np.intp)]
+
+
+def _strongest_of_each_class(
+    rectangles: FloatArray, scores: FloatArray, classes: NDArray[np.intp], same_iou: float
+) -> Sequence[int]:
+    if hasattr(cv2.dnn, "NMSBoxesBatched"):
+        return cv2.dnn.NMSBoxesBatched(rectangles, scores, classes.astype(np.int32), 0.0, same_iou)  # type: ignore[arg-type]
+    # Before 4.7, as Debian 12 has it for 32-bit ARM: as that function does, classes are moved apart.
+    apart = float((rectangles[:, :2] + rectangles[:, 2:]).max()) + 1.0
+    moved = rectangles.copy()
+    moved[:, :2] += classes[:, np.newaxis] * apart
+    return cv2.dnn.NMSBoxes(moved, scores, 0.0, same_iou)  # type: ignore[arg-type]

@@ -1,1 +1,1 @@
-"""Configuration keeper: the one small program that runs as root and saves what the page asks for."""
+"""Configuration keeper: the one small program of root, which saves what the page asks for and has releases changed."""

@@ -49,7 +49,7 @@ def main() -> int:
 def _answer(page: socket.socket, keeper: Keeper, request: dict[str, Any]) -> None:
     """Send the answers; a page that has gone must not stop a change that has begun."""
     for answer in keeper.answers(request):
-        if request.get("do") not in ("show", "check"):
+        if request.get("do") not in ("show", "check", "releases"):
             _log(f"{request.get('do')}: {json.dumps(answer)}")
         try:
             page.sendall(json.dumps(answer).encode() + b"\n")

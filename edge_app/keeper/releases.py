@@ -32,15 +32,15 @@ class Releases:
     monotonic: Callable[[], float] = time.monotonic
 
     def shown(self) -> dict[str, Any]:
-        """Return the names of the release in use, the one before and the one on trial ("" for none), and the outcome.
+        """Return the names of the release in use, the one before, the one on probation ("" for none), and the outcome.
 
-        The outcome is that of the last trial: "kept", "back: WHY", "failed: WHY"; or the step of the present one.
+        The outcome is that of the last probation: "kept", "back: WHY", "failed: WHY"; or the step of the present one.
         """
-        trial = self._text("trial/release")
+        probation = self._text("probation/release")
         return {
             "current": self._name("current"),
             "previous": self._name("previous"),
-            "trial": Path(trial).name if trial else "",
+            "probation": Path(probation).name if probation else "",
             "outcome": self._text("outcome"),
         }
 

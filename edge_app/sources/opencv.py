@@ -32,6 +32,8 @@ _SHORT_ANALYSIS_US = 500_000
 _LARGE_PX = 1920 * 1080
 """Up to this many pixels one thread decodes a video faster than it is counted; several threads cost a third more of the
 processor, and each keeps pictures of its own."""
+_ONE_THREAD = [cv2.CAP_PROP_N_THREADS, 1] if hasattr(cv2, "CAP_PROP_N_THREADS") else []
+"""Before 4.7, as Debian 12 has it for 32-bit ARM, OpenCV cannot be told."""
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
 """First bytes of JPEG, PNG, BMP and TIFF; those of WebP are looked for apart."""
 _STAYS = 3
@@ -118,7 +120,7 @@ def _open_video(path: Path) -> cv2.VideoCapture:
     # An absolute path keeps FFmpeg from taking a colon in the name for a protocol. For a name that is no UTF-8 OpenCV
     # ends the process (SIGSEGV).
     with _ffmpeg_options(""), utf8_name(path) as name:
-        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, _ONE_THREAD)
         if _is_large(capture):
             capture.open(name, cv2.CAP_FFMPEG)
     return capture
@@ -202,7 +204,7 @@ def open_url(
             raise SourceError(fault)
         options = f"rtsp_transport;{way}|timeout;{round(read_timeout_s * 1e6)}"
         with _ffmpeg_options(options + (f"|analyzeduration;{_SHORT_ANALYSIS_US}" if quick else "")):
-            capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*times, cv2.CAP_PROP_N_THREADS, 1])
+            capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*times, *_ONE_THREAD])
             if _is_large(capture):
                 capture.open(url, cv2.CAP_FFMPEG, times)
         if capture.grab():

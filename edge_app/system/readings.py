@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -31,7 +32,7 @@ def readings(folder: Path) -> Readings:
     """Read temperature, memory of this process and of the machine, and free space on the disk that holds `folder`."""
     return Readings(
         cpu_celsius=_read(_cpu_celsius),
-        rss_mb=_read(lambda: psutil.Process().memory_info().rss / _MB),
+        rss_mb=_read(_rss_mb),
         available_mb=_read(lambda: psutil.virtual_memory().available / _MB),
         disk_free_mb=_read(lambda: psutil.disk_usage(str(folder)).free / _MB),
     )
@@ -56,13 +57,12 @@ def process_use(
     pids: Sequence[int], over_s: float = 1.0, sleep: Callable[[float], None] = time.sleep
 ) -> dict[int, ProcessUse]:
     """Return what these processes use, measured for over_s s together; one that ends meanwhile is left out."""
-    begun = {pid: used for pid in pids if (used := _read(lambda pid=pid: _cpu_s(pid))) is not None}
+    begun = {pid: used for pid in pids if (used := _read(partial(_cpu_s, pid))) is not None}
     if begun:
         sleep(over_s)
     found = {}
     for pid, before in begun.items():
-        after = _read(lambda pid=pid: _cpu_s(pid))
-        memory = _read(lambda pid=pid: psutil.Process(pid).memory_info().rss / _MB)
+        after, memory = _read(partial(_cpu_s, pid)), _read(partial(_rss_mb, pid))
         if after is not None and memory is not None:
             found[pid] = ProcessUse(memory, (after - before) / over_s)
     return found
@@ -71,6 +71,10 @@ def process_use(
 def _cpu_s(pid: int) -> float:
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
+
+
+def _rss_mb(pid: int | None = None) -> float:
+    return float(psutil.Process(pid).memory_info().rss / _MB)
 
 
 def process_age_s() -> float | None:

@@ -108,5 +108,6 @@ def test_another_user_is_told_to_use_sudo(etc: Path, monkeypatch: pytest.MonkeyP
 def test_processor_time_is_a_share_of_a_core_and_who_ends_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     told = {1: iter([2.0, 3.0]), 2: iter([5.0])}
     monkeypatch.setattr(readings, "_cpu_s", lambda pid: next(told[pid]))
+    monkeypatch.setattr(readings, "_rss_mb", lambda _: 100.0)
     used = readings.process_use([1, 2], 4.0, sleep=lambda _: None)
     assert {pid: use.cpu for pid, use in used.items()} == {1: 0.25}

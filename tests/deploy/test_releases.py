@@ -46,8 +46,8 @@ def test_a_good_release_is_kept_with_its_units_and_the_one_before_stays(device: 
     device.fake("faster", "20")
     done = device.install("new")
     assert (done.returncode, device.used(), device.releases()) == (0, "new", 2), done.stderr
-    assert not (device.units / "edge-app-trial.service").exists()
-    assert not (device.wants / "edge-app-trial.service").is_symlink()
+    assert not (device.units / "edge-app-probation.service").exists()
+    assert not (device.wants / "edge-app-probation.service").is_symlink()
     done = device.install("new", "rollback")
     assert (done.returncode, device.used(), device.releases()) == (0, "old", 2), done.stderr
     done = device.install("new", "rollback")
@@ -96,8 +96,8 @@ def test_after_a_power_cut_the_judge_goes_on(device: Device, at_s: int) -> None:
     now = int((device.folder / "uptime").read_text().split(".")[0])
     device.fake("power-cut", str(now + at_s))
     device.install("new")
-    assert (device.wants / "edge-app-trial.service").is_symlink(), "the boot starts it"
-    done = device.run("sh", "/opt/edge-app/trial/install.sh", "judge")
+    assert (device.wants / "edge-app-probation.service").is_symlink(), "the boot starts it"
+    done = device.run("sh", "/opt/edge-app/probation/install.sh", "judge")
     assert (done.returncode, device.used()) == (0, "old"), done.stderr
 
 
@@ -106,13 +106,13 @@ def test_a_switch_that_was_halved_is_made_again(device: Device) -> None:
     device.archive("new")
     device.fake("power-cut", "0")
     device.install("new")
-    (device.folder / "opt/edge-app/trial/began").unlink()
+    (device.folder / "opt/edge-app/probation/began").unlink()
     shutil.copy(device.folder / "opt/old/systemd/edge-app.service", device.units)
     link = device.folder / "opt/edge-app/current"
     link.unlink()
-    link.symlink_to((device.folder / "opt/edge-app/trial/back").read_text().strip())
+    link.symlink_to((device.folder / "opt/edge-app/probation/back").read_text().strip())
     device.fake("faster", "20")
-    done = device.run("sh", "/opt/edge-app/trial/install.sh", "judge")
+    done = device.run("sh", "/opt/edge-app/probation/install.sh", "judge")
     assert (done.returncode, device.used()) == (0, "new"), done.stderr
 
 
@@ -144,7 +144,8 @@ def test_a_release_that_cannot_be_built_changes_nothing(device: Device) -> None:
 @pytest.mark.parametrize(
     ("has", "told"),
     [
-        ("arm 3.11", "this archive is for the processor x86_64, and this system is for arm"),
+        ("aarch64 3.11", "this archive is for the processor x86_64, and this system is for aarch64"),
+        ("arm 3.11", "this archive is for the processor x86_64: a 32-bit ARM is installed with internet"),
         ("x86_64 3.12", "this archive is for Python 3.11 3.13, and this system has 3.12"),
     ],
 )
@@ -154,6 +155,22 @@ def test_another_machine_is_told_in_a_sentence(device: Device, has: str, told: s
     done = device.install("new")
     assert (done.returncode, device.releases()) == (1, 1)
     assert done.stderr.startswith(f"install: {told}")
+
+
+def test_32_bit_arm_is_told_what_it_needs(tmp_path: Path) -> None:
+    device = Device(tmp_path)
+    shutil.rmtree(device.archive("repository") / "wheels")
+    for has, ready, told in (
+        ("arm 3.13", False, "only Python 3.10 and 3.11 (Bookworm) can be used, and this is 3.13"),
+        ("arm 3.11", False, "apt-get install python3-numpy python3-opencv"),
+        ("arm 3.11", True, "this 32-bit system runs on a 64-bit kernel"),
+    ):
+        device.fake("processor", has)
+        if ready:
+            device.fake("opencv", "")
+        done = device.install("repository")
+        assert done.returncode == 1
+        assert told in done.stderr
 
 
 def test_a_damaged_archive_is_told(device: Device) -> None:

@@ -18,7 +18,7 @@ NAMES = (
     *("edge-app.service", "edge-app@.service", "edge-app-serve.service"),
     *("edge-app-page.service", "edge-app-reader.service", "edge-app-keeper@.service"),
 )
-UNCONFINED = ("edge-app-trial.service", "edge-app-release@.service")
+UNCONFINED = ("edge-app-probation.service", "edge-app-release@.service")
 """They run the installer, which writes programs and units."""
 SOCKETS = ("edge-app-reader.socket", "edge-app-keeper.socket")
 needs_systemd = pytest.mark.skipif(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -130,6 +131,17 @@ def indices_kept(
 ) -> list[int]:
     rows = suppress(boxes, np.array(scores, np.float32), np.array(classes, np.intp), same, other)
     return [int(row) for row in rows]
+
+
+def test_an_opencv_before_4_7_keeps_the_same_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    corners = rng.uniform(0, 900, (300, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(5, 300, (300, 2))], axis=1).astype(np.float32)
+    scores, classes = rng.permutation(300) / 300, rng.integers(0, 4, 300)
+    kept = indices_kept(boxes, scores.tolist(), classes.tolist(), 0.3, 0.9)
+    monkeypatch.delattr(cv2.dnn, "NMSBoxesBatched")
+    assert indices_kept(boxes, scores.tolist(), classes.tolist(), 0.3, 0.9) == kept
+    assert 50 < len(kept) < 290
 
 
 class TestSuppression:

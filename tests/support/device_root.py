@@ -15,6 +15,7 @@ from tests.support.paths import ROOT
 _PYTHON = """#!/bin/sh
 case "$*" in
 *sysconfig*) cat /run/fake/processor ;;
+*"import cv2"*) [ -e /run/fake/opencv ] ;;
 *" -V" | *--version) echo "Python 3.11.2" ;;
 *" -m venv "*)
     for folder; do :; done
@@ -78,7 +79,7 @@ enable)
     done ;;
 disable) for name; do rm -f "/run/fake/life-$name" "/etc/systemd/system/multi-user.target.wants/$name"; done ;;
 restart) for name; do case $name in edge-app.service | edge-app@*) start "$name" ;; esac; done ;;
-start) [ "$unit" != edge-app-trial.service ] || sh /opt/edge-app/trial/install.sh judge || true ;;
+start) [ "$unit" != edge-app-probation.service ] || sh /opt/edge-app/probation/install.sh judge || true ;;
 is-active) exit 1 ;;
 esac
 """

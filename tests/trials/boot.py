@@ -34,6 +34,7 @@ counting = { interval_s = 10 }
 store = { folder = "/var/lib/edge-app" }
 """
 UNIT = "edge-app.service"
+SECOND = "edge-app@second.service"
 
 
 class Machine:
@@ -72,16 +73,24 @@ class Machine:
             with contextlib.suppress(psutil.TimeoutExpired):
                 self._nspawn.wait(20)
 
-    def value(self, name: str) -> str:
-        return self.run("systemctl", "show", "-P", name, UNIT).stdout.strip()
+    def cut_power(self) -> None:
+        assert self._nspawn is not None
+        for process in (*self._nspawn.children(recursive=True), self._nspawn):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._nspawn.wait(20)
 
-    def number(self, name: str) -> int:
-        return int(self.value(name) or 0)
+    def value(self, name: str, unit: str = UNIT) -> str:
+        return self.run("systemctl", "show", "-P", name, unit).stdout.strip()
 
-    def works(self) -> bool:
-        """Return True when the service pings systemd, which it does only while it processes new frames."""
-        started, pinged = self.number("ExecMainStartTimestampMonotonic"), self.number("WatchdogTimestampMonotonic")
-        return self.value("ActiveState") == "active" and pinged > started + 5_000_000
+    def number(self, name: str, unit: str = UNIT) -> int:
+        return int(self.value(name, unit) or 0)
+
+    def works(self, unit: str = UNIT) -> bool:
+        """Return True when a service pings systemd, which it does only while it processes new frames."""
+        started = self.number("ExecMainStartTimestampMonotonic", unit)
+        pinged = self.number("WatchdogTimestampMonotonic", unit)
+        return self.value("ActiveState", unit) == "active" and pinged > started + 5_000_000
 
     def release(self) -> str:
         return self.run("readlink", "/opt/edge-app/current").stdout.strip()
@@ -105,18 +114,32 @@ def install(machine: Machine, folder: str, **environment: str) -> subprocess.Com
 
 
 def prepare(tree: Path, archive: Path) -> None:
-    """Unpack the archive as from a USB stick, and make a second one whose program fails as soon as it should count."""
-    for name in ("usb", "usb-broken"):
+    """Unpack the archive as from a USB stick, and make others of it: a next one, and two that are broken.
+
+    The program of /usb-crash fails as soon as it should count; systemd cannot start the units of /usb-unit.
+    """
+    for name in ("usb", "usb-next", "usb-crash", "usb-unit"):
         shutil.rmtree(tree / name, ignore_errors=True)
-    (tree / "usb").mkdir()
     with tarfile.open(archive) as packed:
-        packed.extractall(tree / "usb")
-    (unpacked,) = (tree / "usb").iterdir()
-    for part in list(unpacked.iterdir()):
-        part.rename(tree / "usb" / part.name)
-    shutil.copytree(tree / "usb", tree / "usb-broken")
-    (wheel,) = (tree / "usb-broken" / "wheels").glob("edge_app-*.whl")
+        packed.extractall(tree / "unpacked")
+    (unpacked,) = (tree / "unpacked").iterdir()
+    unpacked.rename(tree / "usb")
+    (tree / "unpacked").rmdir()
+    for name in ("usb-next", "usb-crash", "usb-unit"):
+        shutil.copytree(tree / "usb", tree / name)
+    change_unit(tree / "usb-next", "[Unit]", "# next\n[Unit]")
+    change_unit(tree / "usb-unit", "[Service]", "[Service]\nRootDirectory=/nowhere")
+    (wheel,) = (tree / "usb-crash" / "wheels").glob("edge_app-*.whl")
     break_wheel(wheel)
+    for name in ("usb-next", "usb-crash", "usb-unit"):
+        sums = "find . -type f ! -name SHA256SUMS -exec sha256sum {} + >../sums && mv ../sums SHA256SUMS"
+        subprocess.run(("sh", "-c", sums), cwd=tree / name, check=True)
+
+
+def change_unit(folder: Path, old: str, new: str) -> None:
+    for name in (UNIT, "edge-app@.service"):
+        file = folder / "systemd" / name
+        file.write_text(file.read_text().replace(old, new, 1))
 
 
 def break_wheel(wheel: Path) -> None:
@@ -141,7 +164,7 @@ def trial(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
     done = install(machine, "/usb")
     assert done.returncode == 0, done.stderr
     (tree / "etc/edge-app/edge-app.toml").write_text(CONFIG)
-    done = install(machine, "/usb")
+    done = machine.run("sh", "/opt/edge-app/current/install.sh", "start")
     assert done.returncode == 0, done.stderr + machine.run("journalctl", "-u", UNIT, "-n", "20").stdout
     yield "installs offline and becomes healthy", done.stderr.strip().splitlines()[-1]
 
@@ -186,30 +209,64 @@ def trial(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
     assert "counting" in machine.value("StatusText")
     yield "tells its state and is checked in its sandbox", machine.value("StatusText")
 
-    old = machine.release()
+    yield from releases(machine, tree)
+
+
+def releases(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
+    """Add a second camera, then change the release of both in every way."""
+    settings = ("--site", "test-site", "--device", "second", "--source", "street", "--broker", "127.0.0.1")
+    done = machine.run("edge-app", "camera", "add", "second", *settings, "--no-check")
+    assert done.returncode == 0, done.stderr
+    wait(lambda: machine.works(SECOND), 60)
+    listed = json.loads(machine.run("edge-app", "camera", "list", "--json").stdout)
+    assert [camera["name"] for camera in listed] == ["edge-app", "second"]
+    used = ", ".join(f"{camera['memory_mb']:.0f} MB and {camera['cpu'] * 100:.0f} % of a core" for camera in listed)
+    yield "a second camera counts beside the first", used
+
+    first = machine.release()
     done = install(machine, "/usb")
-    assert done.returncode == 0, done.stderr
-    assert machine.release() != old
-    yield "is upgraded", done.stderr.strip().splitlines()[-1]
+    assert (done.returncode, machine.release()) == (0, first), done.stderr
+    yield "the same archive installs nothing", done.stderr.strip().splitlines()[0]
 
-    old = machine.release()
-    began = time.monotonic()
-    done = install(machine, "/usb-broken")  # with the two minutes that it has on a device
-    took = time.monotonic() - began
-    assert (done.returncode, machine.release()) == (3, old), done.stderr
-    assert machine.works()
-    yield "returns from a broken release by itself", f"works again {took:.0f} s after the installation began"
+    for folder, why in (("/usb-crash", "has crashed 3 times"), ("/usb-unit", "")):
+        began = time.monotonic()
+        done = install(machine, folder)
+        assert (done.returncode, machine.release()) == (3, first), done.stderr
+        assert why in done.stderr
+        wait(lambda: machine.works() and machine.works(SECOND), 60)
+        assert "nowhere" not in (tree / "usr/local/lib/systemd/system" / UNIT).read_text()
+        yield f"returns from {folder} by itself", f"{time.monotonic() - began:.0f} s after the installation began"
 
-    done = machine.run("sh", "/usb/install.sh", "rollback")
+    done = install(machine, "/usb-next")
     assert done.returncode == 0, done.stderr
-    assert machine.release() != old
-    yield "returns on request", done.stderr.strip().splitlines()[-1]
+    assert machine.release() != first
+    assert machine.works(SECOND)
+    sizes = machine.run("du", "-sm", first, machine.release()).stdout.split()
+    yield "is upgraded with every camera", f"{done.stderr.strip().splitlines()[-1]}; {sizes[0]} MB, then {sizes[2]} MB"
+
+    machine.cut_power()
+    machine.boot()
+    wait(lambda: machine.works() and machine.works(SECOND), 90)
+    assert machine.value("ActiveState", "edge-app-probation.service") == "active"
+    yield "a power cut does not end the probation", machine.run("cat", "/opt/edge-app/outcome").stdout.strip()
+
+    ask = "from edge_app.keeper.client import ask; from pathlib import Path\n"
+    ask += "for told in ask(Path('/run/edge-app-keeper.sock'), {'do': 'rollback'}): print(told['step'])"
+    done = machine.run("/opt/edge-app/current/bin/python", "-I", "-c", ask)
+    assert done.stdout.split()[-1:] == ["counting"], done.stdout + done.stderr
+    assert machine.release() == first
+    yield "the keeper goes back on request", done.stdout.split()[-1]
 
     machine.run("sh", "/usb/install.sh", "uninstall")
-    assert machine.value("LoadState") == "not-found"
+    assert {machine.value("LoadState", unit) for unit in (UNIT, SECOND)} == {"not-found"}
+    assert machine.run("pgrep", "-f", "edge-app run").returncode != 0
     assert list((tree / "var/lib/edge-app").iterdir())
     assert not (tree / "usr/local/bin/edge-app").is_symlink()
     yield "is removed, counts are kept", ""
+
+    machine.run("sh", "/usb/install.sh", "uninstall", "--purge")
+    assert not [*(tree / "var/lib").glob("edge-app*"), *(tree / "etc").glob("edge-app*")]
+    yield "purge removes those of every camera", ""
 
 
 def main() -> int:
