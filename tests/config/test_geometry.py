@@ -8,7 +8,7 @@ import pytest
 
 from edge_app.config.load import load
 from edge_app.errors import ConfigError
-from tests.config.test_config import LINE
+from tests.support.config_cases import LINE
 
 CORNERS = "rectangle = [[0.35, 0.8], [0.65, 0.8], [0.58, 0.5], [0.42, 0.5]]\n"
 POINT = "[0.1, 0.2, 0.0, 0.0]"
