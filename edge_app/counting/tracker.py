@@ -282,7 +282,7 @@ class Tracker:
         stands = time - since >= standing.STANDS_S
         table.stands[tracks], table.stays_since[tracks] = stands, since
         seen.place += (follow * ~hidden)[:, None] * (found - seen.place)
-        whole = found.copy(order="F")
+        whole: FloatArray = found.copy(order="F")
         np.copyto(whole, seen.place, where=(stands & hidden)[:, None])
         return whole
 
