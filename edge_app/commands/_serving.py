@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from edge_app.serve.predictor import Found, Wish
 
 
+MOST_BYTES: Final = 1_000_000_000
+"""Largest picture of one's own, which may be larger than those of strangers; a larger file is not read at all."""
+_MOST_PIXELS: Final = 400_000_000
 _AHEAD: Final = 2
 """Pictures under way for each engine."""
 _TOKEN: Final = "EDGE_APP_TOKEN"
@@ -49,8 +52,7 @@ def local_eye(wish: Wish, stack: ExitStack) -> Eye:
     detectors = build_detectors([Path(wish.model)] if wish.model else [], threads)
     engines = Engines(threads, 2 * _AHEAD * threads)
     stack.callback(engines.close)
-    # Pictures of one's own may be larger than those of strangers.
-    predictor = Predictor(detectors, engines, PictureLimits(1_000_000_000, 400_000_000))
+    predictor = Predictor(detectors, engines, PictureLimits(MOST_BYTES, _MOST_PIXELS))
     (detector,) = detectors.values()
     ask = replace(wish, model="")
     return Eye(lambda content: predictor.submit("predict", content, ask), _AHEAD * threads, detector.manifest.sha256)

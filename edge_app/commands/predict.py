@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_app.commands._pictures import list_pictures, try_outputs
-from edge_app.commands._serving import Eye, local_eye, remote_eye, serve_extra
+from edge_app.commands._serving import MOST_BYTES, Eye, local_eye, remote_eye, serve_extra
 
 if TYPE_CHECKING:
     from edge_app.serve.answers import NamedAnswer
@@ -110,6 +110,10 @@ def _look(
 
 
 def _begun(picture: PictureFile, eye: Eye) -> NamedAnswer | Future[Found]:
+    if picture.size > MOST_BYTES:
+        return _problem(
+            picture.name, f"it has {picture.size:,} bytes and at most {MOST_BYTES:,} are read: name a smaller one"
+        )
     try:
         return eye.submit(picture.path.read_bytes())
     except OSError as error:

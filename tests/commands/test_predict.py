@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -190,3 +191,17 @@ def test_a_service_that_lacks_the_model_is_told(folder: Path, capfd: pytest.Capt
     with serving() as service:
         assert cli.main(["predict", str(folder), "--url", service.url, "--model", "other"]) == 2
     assert "the service has ssdlite" in capfd.readouterr().err
+
+
+def test_a_file_that_is_too_large_is_told_unread(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = tmp_path / "huge.jpg"
+    huge.touch()
+    os.truncate(huge, 20_000_000_000)  # of holes; to read it would end this test
+    whole = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: whole(path) if path != huge else pytest.fail("it is read"))
+    out = tmp_path / "boxes.json"
+    assert cli.main(["predict", str(huge), str(folder / "a.jpg"), "--out", str(out)]) == 1
+    assert "has 20,000,000,000 bytes and at most" in " ".join(capfd.readouterr().err.split())
+    assert [bool(answer.get("prediction")) for answer in json.loads(out.read_text())["pictures"]] == [False, True]
