@@ -115,6 +115,7 @@ identity() {
 # Prints the folder of a new release, complete; a half one is never pointed to.
 build_release() {
     release=$opt/releases/$(date -u +%Y%m%d-%H%M%S)
+    while [ -e "$release" ]; do release=$release-again; done # a clock that was not set tells a time twice
     python=/usr/bin/python3
     $python -I -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$python is older than 3.10"
     $python -I -m venv --system-site-packages "$release" >&2 || {
@@ -134,7 +135,10 @@ build_release() {
     }
     # shellcheck disable=SC2046
     $python -I "$here/slim.py" "$release" $(current) || say "the release could not be made smaller"
-    "$release/bin/python" -I "$release/bin/edge-app" --help >/dev/null || fail "the new release does not start; what was installed before is untouched"
+    "$release/bin/python" -I "$release/bin/edge-app" --help >/dev/null || {
+        rm -rf "$release"
+        fail "the new release does not start; what was installed before is untouched"
+    }
     cp -r "$here/install.sh" "$here/releases.sh" "$here/slim.py" "$(unit_folder)" "$release/"
     rm -f "$release/systemd/edge-app-serve.service" # never on a device
     identity >"$release/identity"

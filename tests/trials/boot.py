@@ -192,10 +192,9 @@ def trial(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
     config = tree / "etc/edge-app/edge-app.toml"
     config.write_text(CONFIG.replace("fps", "fsp"))
     machine.run("systemctl", "start", UNIT)
-    wait(lambda: machine.value("ActiveState") == "failed", 30)
-    assert machine.number("ExecMainStatus") == 2
+    took = wait(machine.works, 60)
     config.write_text(CONFIG)
-    yield "a wrong configuration is not retried", f"exit 2, {machine.value('ActiveState')}"
+    yield "a wrong configuration is replaced by the last good one", f"processes frames after {took:.0f} s"
 
     machine.run("systemctl", "reset-failed", UNIT)
     machine.power_off()
