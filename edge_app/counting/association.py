@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.counting import boxes
-from edge_app.counting.measures import MOVING, in_columns
+from edge_app.counting.estimates import MOVING, in_columns
 from edge_app.counting.track_table import TrackTable
 from edge_app.records import Detections
 

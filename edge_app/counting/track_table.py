@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.counting import boxes
-from edge_app.counting.measures import OF_MOTION, VALUES, Measures, first, in_columns
+from edge_app.counting.estimates import OF_MOTION, VALUES, Estimates, first, in_columns
 from edge_app.records import Detections, Tracks
 
 _BESIDE = (
@@ -21,7 +21,7 @@ _BESIDE = (
 """Arrays of a table beside these, of other types."""
 
 
-class TrackTable(Measures):
+class TrackTable(Estimates):
     """Tracks alive, confirmed or not; times are in s.
 
     ids: in the order in which they began. numbers: under which they leave the tracker, 0 until confirmed.
@@ -41,9 +41,9 @@ class TrackTable(Measures):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def of(self, rows: NDArray[np.intp]) -> Measures:
+    def of(self, rows: NDArray[np.intp]) -> Estimates:
         """Return a copy of what is measured of these tracks."""
-        return Measures(in_columns(self.values, rows))
+        return Estimates(in_columns(self.values, rows))
 
     def start(self, found: NDArray[np.intp], detections: Detections, time: float) -> None:
         """Start a track for each of these detections."""

@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.counting import boxes, handover, kalman, measures, standing
+from edge_app.counting import boxes, estimates, handover, kalman, standing
 from edge_app.counting.association import associate, greedy
-from edge_app.counting.measures import Measures, Motion, in_columns, vote_weights
+from edge_app.counting.estimates import Estimates, Motion, in_columns, vote_weights
 from edge_app.counting.track_table import TrackTable
 from edge_app.records import LABELS, Detections, FloatArray, Tracks
 
@@ -69,7 +69,7 @@ _LATELY_S = 0.3
 """Time, s, for which the last box of a track still tells where its vehicle is."""
 
 
-_KNOWN_S: Final = np.array([standing.PLACE_S, measures.SIZE_S, _PATH_S, _COURSE_S])[:, None]
+_KNOWN_S: Final = np.array([standing.PLACE_S, estimates.SIZE_S, _PATH_S, _COURSE_S])[:, None]
 """Time constants, s, that are needed together."""
 _ONE_EACH: Final[FloatArray] = np.eye(len(LABELS), dtype=np.float32)
 """Row of votes for each class."""
@@ -180,11 +180,11 @@ class Tracker:
         place, size = 1 - known[:2].astype(np.float32)
         path, course = known[2].astype(np.float32), (1 - known[3]).astype(np.float32)
         whole = self._whole_boxes(tracks, seen, now, place, time)
-        motion = measures.correct(seen, whole, size, path)
+        motion = estimates.correct(seen, whole, size, path)
         seen.course += (motion.drives * course)[:, None] * (seen.velocity - seen.course)
         hits = table.hits[tracks]
-        measures.note_edges(seen, now, ago, hits == 1, table.stays_since[tracks] == time)
-        measures.restart_turned(seen, motion)
+        estimates.note_edges(seen, now, ago, hits == 1, table.stays_since[tracks] == time)
+        estimates.restart_turned(seen, motion)
         seen.votes += vote_weights(scores, whole)[:, None] * in_columns(_ONE_EACH, detections.classes[found])
         seen.evidence += scores
         table.values.T[:, tracks] = seen.values.T
@@ -266,7 +266,7 @@ class Tracker:
         return on_vehicles
 
     def _whole_boxes(
-        self, tracks: NDArray[np.intp], seen: Measures, found: FloatArray, follow: FloatArray, time: float
+        self, tracks: NDArray[np.intp], seen: Estimates, found: FloatArray, follow: FloatArray, time: float
     ) -> FloatArray:
         """Return the boxes, whole where only a part of a standing vehicle shows; note which tracks stand.
 

@@ -20,7 +20,7 @@ _EDGES_S: Final = np.array([handover.EDGE_S, SIZE_S, handover.WHOLE_S], np.float
 """Time constants, s, that are needed together."""
 
 
-class Measures:
+class Estimates:
     """What is measured of N tracks, float32 (N, 1 to 6) px and s: columns of one array, read and written at once.
 
     The array is in Fortran's order: numpy calculates several times as fast where each column lies in one piece.
@@ -59,10 +59,10 @@ def in_columns(values: FloatArray, rows: NDArray[np.integer[Any]]) -> FloatArray
     return taken
 
 
-def first(found: NDArray[np.intp], detections: Detections) -> Measures:
+def first(found: NDArray[np.intp], detections: Detections) -> Estimates:
     """Return what is measured of tracks that consist of one of these detections each."""
     n, places, scores = len(found), detections.boxes[found], detections.scores[found]
-    first = Measures(np.zeros((n, VALUES), np.float32, "F"))
+    first = Estimates(np.zeros((n, VALUES), np.float32, "F"))
     first.position[:] = first.origin[:] = first.last_position[:] = boxes.centres(places)
     first.size[:] = first.whole[:] = boxes.sides(places)
     first.variance[:] = kalman.UNKNOWN
@@ -81,7 +81,7 @@ def vote_weights(scores: FloatArray, found: FloatArray) -> FloatArray:
     return weights
 
 
-def correct(seen: Measures, found: FloatArray, follow: FloatArray, decay: FloatArray) -> Motion:
+def correct(seen: Estimates, found: FloatArray, follow: FloatArray, decay: FloatArray) -> Motion:
     """Correct place, velocity and size by boxes (N, 4), px; return the motion.
 
     follow: (N,), how far the size goes to that of a box. decay: (N,), share of the path that still counts.
@@ -99,7 +99,7 @@ def correct(seen: Measures, found: FloatArray, follow: FloatArray, decay: FloatA
 
 
 def note_edges(
-    seen: Measures, found: FloatArray, ago: NDArray[np.float64], second: NDArray[np.bool_], moves: NDArray[np.bool_]
+    seen: Estimates, found: FloatArray, ago: NDArray[np.float64], second: NDArray[np.bool_], moves: NDArray[np.bool_]
 ) -> None:
     """Note how fast the edges of boxes (N, 4), px, move, and how large the vehicles are.
 
@@ -114,7 +114,7 @@ def note_edges(
     seen.whole += np.where(growth > 0, grown, shrunk * moves[:, None]) * growth
 
 
-def restart_turned(seen: Measures, motion: Motion) -> None:
+def restart_turned(seen: Estimates, motion: Motion) -> None:
     """Forget the past of a track that now drives back to where it came from.
 
     Seldom has the vehicle turned round; nearly always a vehicle in the opposite direction has taken over the track
