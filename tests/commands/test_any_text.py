@@ -140,6 +140,7 @@ def test_a_result_is_written_before_it_is_printed(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out.json").read_text())["frames"] == 5
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_up_costs_the_annotated_video_and_not_the_counts(
     small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

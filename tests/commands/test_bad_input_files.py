@@ -65,6 +65,7 @@ def test_a_recording_without_frames(call: Call, tmp_path: Path) -> None:
     assert "holds no picture" in one_sentence(err) or "is no video" in err
 
 
+@pytest.mark.long
 def test_a_video_that_ends_in_the_middle_is_counted_as_far_as_it_goes(call: Call, tmp_path: Path) -> None:
     complete = write_video(tmp_path / "complete.avi", range(100), codec="MJPG")
     result = tmp_path / "result.json"

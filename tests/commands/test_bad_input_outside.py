@@ -93,6 +93,7 @@ def test_a_wrong_rtsp_password(tmp_path: Path, plain: Mosquitto) -> None:
 # --- lines
 
 
+@pytest.mark.long
 @needs_mosquitto
 def test_a_line_at_the_edge_is_a_warning(tmp_path: Path, plain: Mosquitto, short: Path) -> None:
     edge = LINE.replace("0.5]", "0.99]")
@@ -161,6 +162,7 @@ def until(process: subprocess.Popen[str], text: str) -> None:
     pytest.fail(f"the service ended before it logged {text!r}")
 
 
+@pytest.mark.long
 @needs_mosquitto
 def test_a_second_instance_on_the_same_state_folder(tmp_path: Path, plain: Mosquitto) -> None:
     with running(tmp_path, f"[mqtt]\nport = {plain.port}") as first:

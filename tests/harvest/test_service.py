@@ -56,6 +56,7 @@ def serve(folder: Path, clip: Path, table: HarvestConfig, *masks: Any) -> int:
         return running.frames
 
 
+@pytest.mark.long
 def test_by_default_no_frame_is_written(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert not Config().harvest.enabled

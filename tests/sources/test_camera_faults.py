@@ -57,6 +57,7 @@ def test_a_camera_that_is_away_for_three_seconds_is_missing_from_the_coverage() 
     assert camera.interval.observed_s < lasted - 2.5
 
 
+@pytest.mark.long
 def test_a_camera_that_restarts_every_second_comes_back_every_time() -> None:
     server = RtspServer()
     with watched(server.url) as camera:
@@ -94,6 +95,7 @@ def test_a_repeated_picture_gives_no_coverage_after_the_limit() -> None:
         assert camera.interval.observed_s == observed_s < 2.5
 
 
+@pytest.mark.long
 def test_a_black_picture_is_covered_but_flagged_dark_and_blind() -> None:
     with RtspServer(BLACK) as server, watched(server.url, frozen_s=60.0) as camera:
         connect(camera)
@@ -103,6 +105,7 @@ def test_a_black_picture_is_covered_but_flagged_dark_and_blind() -> None:
     assert "covers the lens" in camera.quality.problem
 
 
+@pytest.mark.long
 def test_a_changing_picture_is_not_flagged() -> None:
     with RtspServer(NOISE) as server, watched(server.url) as camera:
         connect(camera)

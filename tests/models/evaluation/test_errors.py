@@ -110,6 +110,7 @@ def test_excused_detections_cost_nothing() -> None:
     assert gained["missed"]["car"] == pytest.approx(1 - coco.evaluate([seen])["car"].ap50) == pytest.approx(50 / 101)
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=80)
 @given(st.lists(scenes, min_size=1, max_size=4))
 def test_hits_are_cocos_hits_and_no_fix_costs_anything(observations: list[Observation]) -> None:
