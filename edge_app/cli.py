@@ -41,7 +41,7 @@ from edge_app.commands import (
     status,
     watch,
 )
-from edge_app.errors import ConfigError, DetectorError, EdgeAppError
+from edge_app.errors import ConfigError, DetectorError, EdgeAppError, reason_of
 from edge_app.system.names import clean
 from edge_app.system.redaction import redacted
 from edge_app.system.threads import is_passing_cause
@@ -98,12 +98,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         if error.filename is not None and error.errno in _WRONG_PATH:
-            problem = f"{error.filename} cannot be used ({(error.strerror or str(error)).lower()})"
+            problem = f"{error.filename} cannot be used ({reason_of(error)})"
             return _print_problems([problem], _WRONG_PATH[error.errno])
         if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EBADF):
             raise
         _discard_output()
-        return _print_problems([f"the output cannot be written ({(error.strerror or str(error)).lower()})"], 1)
+        return _print_problems([f"the output cannot be written ({reason_of(error)})"], 1)
 
 
 def _open_standard_streams() -> None:

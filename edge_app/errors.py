@@ -55,3 +55,8 @@ class GeometryError(EdgeAppError, ValueError):
 
 class ResourceError(EdgeAppError, OSError):
     """The system lacks something at the moment (threads, memory): wait and try again."""
+
+
+def reason_of(error: OSError) -> str:
+    """Return why the system refused something, within a sentence."""
+    return (error.strerror or str(error)).lower()

@@ -13,7 +13,7 @@ from typing import Final
 
 from edge_app.checks.sentence import as_sentence
 from edge_app.config.model import Config
-from edge_app.errors import ConfigError, PreviewError
+from edge_app.errors import ConfigError, PreviewError, reason_of
 from edge_app.harvest.folder import folder_problem
 from edge_app.monitoring.device_status import DeviceStatus
 from edge_app.preview.rtsp import choose_encoder, viewer_command
@@ -92,7 +92,7 @@ def check_state_folder(folder: Path, max_intervals: int, running_pid: str | None
         with tempfile.TemporaryFile(dir=existing, buffering=0) as file:
             file.write(bytes(65_536))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         sentence = f"{folder} cannot be used ({reason} at {existing}): give it room and write access, or name another."
         return Finding("FAIL", what, sentence)
     free, needed = readings(existing).disk_free_mb or 0.0, max_intervals * _BYTES_AN_INTERVAL / 1e6 + keep_mb

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from edge_app.errors import ConfigError, StoreError
+from edge_app.errors import ConfigError, StoreError, reason_of
 from edge_app.system.files import open_descriptor, write_atomic
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def try_output(path: Path) -> None:
             if file.write(bytes(_TRIED_BYTES)) < _TRIED_BYTES:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
-        problem = f"cannot write {path}: {(error.strerror or str(error)).lower()}; choose another folder"
+        problem = f"cannot write {path}: {reason_of(error)}; choose another folder"
         mistake = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
         raise (ConfigError if mistake else StoreError)(problem) from error
 
@@ -171,7 +171,7 @@ def write_results(texts: Mapping[Path, str]) -> list[str]:
         try:
             write_atomic(path, text)
         except OSError as error:
-            problem = f"cannot write {path}: {(error.strerror or str(error)).lower()}"
+            problem = f"cannot write {path}: {reason_of(error)}"
             problems.append(f"{problem}; the result is {_written_elsewhere(text, path.suffix)}")
     return problems
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_app.commands._options import try_output
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
     from edge_app.serve.outputs import PictureFile
@@ -35,8 +35,10 @@ def list_pictures(given: Sequence[Path], outputs: Sequence[Path]) -> tuple[list[
                 status = file.stat()
             except OSError as error:
                 if not folder:
-                    raise ConfigError(f"{path} is not there ({_reason(error)}): name a picture or a folder") from error
-                amiss.append(f"{file} cannot be read ({_reason(error)})")
+                    raise ConfigError(
+                        f"{path} is not there ({reason_of(error)}): name a picture or a folder"
+                    ) from error
+                amiss.append(f"{file} cannot be read ({reason_of(error)})")
                 continue
             if not stat.S_ISREG(status.st_mode):  # to open a pipe waits for whoever writes into it
                 if not folder:
@@ -80,7 +82,7 @@ def _files(path: Path, left_out: Sequence[Path], amiss: list[str]) -> Iterator[P
     """Yield the files below a folder, without hidden ones; add a sentence for each folder that cannot be read."""
 
     def tell(error: OSError) -> None:
-        amiss.append(f"{error.filename} cannot be read ({_reason(error)}): its pictures are missing")
+        amiss.append(f"{error.filename} cannot be read ({reason_of(error)}): its pictures are missing")
 
     top = Path(os.path.realpath(path))
     below = [out for out in left_out if top in out.parents]
@@ -101,7 +103,7 @@ def _try_folder(option: str, folder: Path, given: Sequence[Path]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{option} {folder}: it cannot be made ({_reason(error)}); name another folder") from error
+        raise ConfigError(f"{option} {folder}: it cannot be made ({reason_of(error)}); name another folder") from error
     try_output(folder / "classes.txt")
 
 
@@ -137,7 +139,3 @@ def _identity(path: Path) -> tuple[int, int]:
 def _shown(name: str) -> str:
     """Return a file name, which in Linux is bytes, as text that can be written: a byte that is no UTF-8 as \\xNN."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from edge_app.commands._pictures import list_pictures, try_outputs
 from edge_app.commands._serving import MOST_BYTES, Eye, local_eye, remote_eye, serve_extra
+from edge_app.errors import reason_of
 
 if TYPE_CHECKING:
     from edge_app.serve.answers import NamedAnswer
@@ -117,7 +118,7 @@ def _begun(picture: PictureFile, eye: Eye) -> NamedAnswer | Future[Found]:
     try:
         return eye.submit(picture.path.read_bytes())
     except OSError as error:
-        return _problem(picture.name, f"it cannot be read ({(error.strerror or str(error)).lower()})")
+        return _problem(picture.name, f"it cannot be read ({reason_of(error)})")
 
 
 def _finished(

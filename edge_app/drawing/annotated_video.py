@@ -17,7 +17,7 @@ from edge_app.drawing.overlay import LineGlow, Trails, closing_card, draw, empti
 from edge_app.drawing.panel_place import TrafficMap
 from edge_app.drawing.result_log import ResultLog
 from edge_app.drawing.video_file import VideoOut
-from edge_app.errors import SourceError
+from edge_app.errors import SourceError, reason_of
 from edge_app.records import Frame, FrameResult, Image, Line
 from edge_app.system.files import write_atomic
 
@@ -125,4 +125,4 @@ class Annotator:
                 raise SourceError(f"cannot write {path}: it cannot be encoded")
             write_atomic(path, encoded.tobytes())
         except OSError as error:
-            raise SourceError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
+            raise SourceError(f"cannot write {path}: {reason_of(error)}") from error

@@ -17,7 +17,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from edge_app.errors import StoreError
+from edge_app.errors import StoreError, reason_of
 from edge_app.system.files import write_atomic
 from edge_app.system.readings import readings
 
@@ -87,9 +87,7 @@ class HarvestFolder:
             _append(batch / "harvest.jsonl", line.encode())
             _append(batch / "ImageSets" / "Main" / "default.txt", f"{name}\n".encode())
         except OSError as error:
-            raise StoreError(
-                f"cannot keep a frame in {self._folder}: {(error.strerror or str(error)).lower()}"
-            ) from error
+            raise StoreError(f"cannot keep a frame in {self._folder}: {reason_of(error)}") from error
         _, frames, used = self._usage(day)
         self._used = day, frames + 1, used + len(picture) + len(annotation)
         return path
@@ -117,7 +115,7 @@ class HarvestFolder:
             self._folder.chmod(0o700)
             write_atomic(self._folder / _MARK, b"", mode=0o600)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
             raise StoreError(
                 f"the harvest folder {self._folder} cannot be used ({reason}): name another one"
             ) from error
@@ -164,7 +162,7 @@ def folder_problem(folder: Path) -> str | None:
         if folder.exists() and any(folder.iterdir()) and not is_harvest(folder):
             return "holds other files, and old ones are deleted there: name a new folder"
     except OSError as error:
-        return f"cannot be read ({(error.strerror or str(error)).lower()}): name another one"
+        return f"cannot be read ({reason_of(error)}): name another one"
     return None
 
 

@@ -51,7 +51,7 @@ def places(plane: GroundPlane, boxes: NDArray[np.float32], label: str, heading: 
     The two equations are solved by Newton's method with differences, all looks at once.
     """
     flat, up = _corners(SOLIDS[label], heading)
-    wanted = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1).astype(np.float64)
+    wanted = lower_edges(boxes)
     found = plane.on_road(wanted)
     for _ in range(_STEPS):
         base = _shown(plane, found, flat, up)
@@ -64,6 +64,11 @@ def places(plane: GroundPlane, boxes: NDArray[np.float32], label: str, heading: 
         step[known] = np.linalg.solve(change[known], (wanted - base)[known][..., None])[..., 0]
         found = found + step
     return found
+
+
+def lower_edges(boxes: NDArray[np.float32]) -> Points:
+    """Return the px of the middle of the lower edge of boxes (N, 4) px: (N, 2)."""
+    return np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1).astype(np.float64)
 
 
 def _corners(solid: Solid, heading: Points) -> tuple[Points, NDArray[np.float64]]:

@@ -43,11 +43,6 @@ class Speed:
     kmh: float
     error_kmh: float
 
-    @property
-    def measured(self) -> bool:
-        """False where the error is too large to tell the speed."""
-        return self.error_kmh <= max(WORST * self.kmh, WORST_KMH)
-
 
 def measure(
     time: float,
@@ -57,14 +52,14 @@ def measure(
     plane: GroundPlane,
     scale_error: Callable[[GroundPlane, Points, Points], float],
 ) -> Speed | None:
-    """Return the speed of one vehicle at a time, None where there are too few looks for one.
+    """Return the speed of one vehicle at a time, None where looks are too few or the error is too large to tell it.
 
     times: (N,), s of the camera's clock, rising. boxes: (N, 4), px, each whole in the frame. scale_error: returns the
     share by which the geometry may be wrong at a place, m, along a way.
     """
     near = np.abs(times - time) <= AROUND_S
     times, boxes = times[near] - time, boxes[near]
-    edges = plane.on_road(np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1))
+    edges = plane.on_road(footprint.lower_edges(boxes))
     below = np.isfinite(edges).all(axis=1)
     times, boxes = times[below], boxes[below]
     if not _enough(times):
@@ -83,7 +78,8 @@ def measure(
         return Speed(0.0, 0.0)
     rest = (at @ way) / speed - speed * times
     share = float(np.hypot(scale_error(plane, np.median(at, axis=0), way), SHAPE))
-    return Speed(speed * _KMH, float(np.hypot(_slope_error(times, rest), speed * share)) * _KMH)
+    kmh, error = speed * _KMH, float(np.hypot(_slope_error(times, rest), speed * share)) * _KMH
+    return Speed(kmh, error) if error <= max(WORST * kmh, WORST_KMH) else None
 
 
 def _enough(times: NDArray[np.float64]) -> bool:

@@ -49,8 +49,9 @@ class SpeedMeter:
         Raises GeometryError: when no plane follows from the geometry.
         """
         frame = result.frame
-        done = list(self.finish()) if self._plane is not None and self._plane.size != frame.size else []
-        if self._plane is None or done or self._plane.size != frame.size:
+        done: list[Measured] = []
+        if self._plane is None or self._plane.size != frame.size:
+            done += self.finish()  # none wait before the first frame
             self._plane, self._looks = self._geometry.plane(frame.size), {}
         if not result.still:
             self._keep(result)
@@ -87,7 +88,7 @@ class SpeedMeter:
             return Measured(crossing, None)
         times = np.array([time for time, _ in looks])
         boxes = np.array([box for _, box in looks], np.float32)
-        return Measured(crossing, _told(measure(moment, times, boxes, crossing.label, self._plane, scale_error)))
+        return Measured(crossing, measure(moment, times, boxes, crossing.label, self._plane, scale_error))
 
     def _forget(self, now: float) -> None:
         for looks in self._looks.values():
@@ -100,10 +101,6 @@ class SpeedMeter:
 def _moment(frame: Frame, crossing: Crossing) -> float:
     """Return the monotonic s of a crossing."""
     return frame.monotonic - (frame.captured_at - crossing.at)
-
-
-def _told(speed: Speed | None) -> Speed | None:
-    return speed if speed is not None and speed.measured else None
 
 
 def _overlaps(tracks: FloatArray, found: FloatArray) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from edge_app.errors import ConfigError, StoreError
+from edge_app.errors import ConfigError, StoreError, reason_of
 from edge_app.records import VEHICLES
 from edge_app.serve.answers import Box, NamedAnswer, Prediction
 from edge_app.system.files import write_atomic
@@ -177,4 +177,4 @@ def _key(picture: PictureFile) -> str:
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"cannot write {path}: {(error.strerror or str(error)).lower()}; choose another folder for --out")
+    return StoreError(f"cannot write {path}: {reason_of(error)}; choose another folder for --out")

@@ -9,7 +9,7 @@ import os
 import stat
 from pathlib import Path
 
-from edge_app.errors import ConfigError, StoreError
+from edge_app.errors import ConfigError, StoreError, reason_of
 
 _NAME = "ledger.lock"
 
@@ -90,4 +90,4 @@ def _make_private(folder: Path) -> None:
 def _unusable(folder: Path, error: OSError) -> StoreError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     remedy = "make room on its disk" if full else "make it writable, or name another folder"
-    return StoreError(f"The state folder {folder} cannot be used ({(error.strerror or str(error)).lower()}): {remedy}")
+    return StoreError(f"The state folder {folder} cannot be used ({reason_of(error)}): {remedy}")

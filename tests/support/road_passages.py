@@ -71,8 +71,7 @@ class Passage:
 
     def measure(self) -> Speed | None:
         """Return its speed as the product measures it, None where it tells none."""
-        speed = measure(0.0, self.times, self.boxes, self.solid.label, self.plane, scale_error)
-        return speed if speed and speed.measured else None
+        return measure(0.0, self.times, self.boxes, self.solid.label, self.plane, scale_error)
 
 
 def passages(
