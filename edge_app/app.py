@@ -195,11 +195,14 @@ def build_session(config: Config, device: Device, installation: Callable[[], str
     )
 
 
-def build_device(config: Config, detector: TfliteDetector) -> Device:
-    """Return the device's identity in messages, with a new boot id for each start of the program."""
+def build_device(config: Config, model: str) -> Device:
+    """Return the device's identity in messages, with a new boot id for each start of the program.
+
+    model: SHA-256 of the detector file.
+    """
     d = config.device
     boot_id = secrets.token_hex(6)
-    model = detector.manifest.sha256
+
     return Device(d.site, d.device, boot_id, __version__, model, counting_hash(config, model), config.mqtt.prefix)
 
 
@@ -309,7 +312,7 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
         source = mask_source(source, config.privacy.masks) if source else build_source(config, main)
         stack.callback(source.close)
         lines, pipeline = build_lines(config), build_pipeline(config, detector)
-        device, folder, report = build_device(config, detector), config.store.folder, HealthReport()
+        device, folder, report = build_device(config, detector.manifest.sha256), config.store.folder, HealthReport()
         ledger = build_ledger(config, device, lines)
         session = build_session(config, device, lambda: ledger.installation)
         outbox = Outbox(folder, Keep(config.store.keep_days * 86_400.0, config.store.keep_mb), ledger.standby)
