@@ -125,7 +125,7 @@ VENDORS = {
     "PIL": "serve.pictures",
     "fastapi": "serve.api",
     "starlette": "serve.api",
-    "uvicorn": "serve.server",
+    "uvicorn": "http.server",
     "python_multipart": "serve.multipart",
     "httpx": "serve.client",
     "tomllib": "config.files",

@@ -11,10 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from edge_app.city.records import Gap
+from edge_app.city.records import Gap, LineName
 
 DeviceName: TypeAlias = tuple[str, str]
 """Site and device, as in topics."""
+_Key: TypeAlias = tuple[LineName, str, int]
+"""Line, installation and first number of a gap."""
+
 MOST_NUMBERS: Final = 1_440
 """Numbers that a device takes in one command (docs/mqtt.md)."""
 
@@ -49,7 +52,7 @@ class Asking:
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._asked: dict[DeviceName, tuple[str, Gap, float]] = {}
-        self._rest: dict[tuple[object, ...], _Rest] = {}
+        self._rest: dict[_Key, _Rest] = {}
         self._heard: dict[DeviceName, float] = {}
         self._pinged: dict[DeviceName, float] = {}
 
@@ -62,7 +65,7 @@ class Asking:
         """Return what to ask for now, cut to what one command takes; tell `asked` of each."""
         limits, chosen = self._limits, list[Gap]()
         self._asked = {name: asked for name, asked in self._asked.items() if now < asked[2]}
-        room, busy, seen = limits.devices - len(self._asked), set(self._asked), set[tuple[object, ...]]()
+        room, busy, seen = limits.devices - len(self._asked), set(self._asked), set[_Key]()
         for gap in gaps:
             key = gap.name, gap.installation, gap.first
             seen.add(key)
@@ -97,8 +100,7 @@ class Asking:
             self._asked.pop(device, None)
             self._pinged.pop(device, None)
             for key, rest in self._rest.items():
-                name = key[0]
-                if isinstance(name, tuple) and name[:2] == device:
+                if key[0][:2] == device:
                     rest.pause, rest.until = self._limits.again_s, min(rest.until, now + self._limits.on_its_way_s)
 
     def silent(self, now: float) -> Sequence[DeviceName]:

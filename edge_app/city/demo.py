@@ -33,9 +33,12 @@ from edge_app.system.threads import start_thread
 log = logging.getLogger(__name__)
 
 INTERVAL_S: Final = 10
-_YEAR: Final = 3
-"""Counters with a year of history; the others have two weeks."""
+_RECENT_DAYS: Final = 57
+"""History of every counter: what the page of a street shows."""
+_YEAR_OF: Final = 3
+"""Counters with a year of it."""
 _BATCH: Final = 2_000
+_DAY_S: Final = 86_400
 
 
 @contextmanager
@@ -105,18 +108,17 @@ def _drive(devices: Sequence[SimulatedDevice], stop: threading.Event) -> None:
 
 
 def _remember(engine: Engine, stop: threading.Event) -> None:
-    """Store what the counters have told before, as if it had come over the broker; the newest streets first."""
+    """Store what the counters have told before, as if it had come over the broker: first what a page shows."""
     storing, now = Storing(), int(time.time())
-    for number, counter in enumerate(counters()):
-        batch: list[Interval] = []
-        for interval in history(counter, 365 if number < _YEAR else 14, now):
-            batch.append(interval)
-            if len(batch) == _BATCH:
-                _store(engine, storing, batch)
-                batch = []
+    recent = now - _RECENT_DAYS * _DAY_S
+    parts = [(counter, recent, now) for counter in counters()]
+    parts += [(counter, now - 365 * _DAY_S, recent) for counter in counters()[:_YEAR_OF]]
+    for counter, begin, end in parts:
+        intervals = list(history(counter, begin, end))
+        for at in range(0, len(intervals), _BATCH):
             if stop.is_set():
                 return
-        _store(engine, storing, batch)
+            _store(engine, storing, intervals[at : at + _BATCH])
 
 
 def _store(engine: Engine, storing: Storing, batch: Sequence[Interval]) -> None:

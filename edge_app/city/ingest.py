@@ -44,8 +44,10 @@ _PENDING: Final = "pending"
 class Inbox(Protocol):
     """Connection to whatever delivers the messages of devices."""
 
-    problem: str
-    """One sentence, empty while there is a connection."""
+    @property
+    def problem(self) -> str:
+        """One sentence, empty while there is a connection."""
+        ...
 
     def read(self, most: int, timeout: float) -> Sequence[Message]:
         """Return what has come, at most so many, after at most about `timeout` seconds."""

@@ -99,5 +99,7 @@ def _vector(counts: Mapping[str, DirectionCounts], most: int) -> Vector:
 
 
 def _others(counts: Mapping[str, DirectionCounts]) -> str:
-    unknown = {name: ways.model_dump(include=set(DIRECTIONS)) for name, ways in counts.items() if name not in VEHICLES}
+    unknown = {
+        name: {way: getattr(ways, way) for way in DIRECTIONS} for name, ways in counts.items() if name not in VEHICLES
+    }
     return json.dumps(unknown, sort_keys=True) if unknown else ""

@@ -24,7 +24,7 @@ from edge_app.serve.client import Client
 from edge_app.serve.clips import clip_kind
 from edge_app.serve.jobs import ANNOTATED, CLIP, RESULT, Job, Jobs, Wanted
 from edge_app.serve.leash import ClipLimits
-from edge_app.serve.problems import RefusalError
+from edge_app.http.problems import RefusalError
 from edge_app.serve.results import open_result
 from tests.support.paths import ROOT
 from tests.support.preview_cases import wait_for

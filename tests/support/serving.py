@@ -22,7 +22,7 @@ from edge_app.serve.leash import ClipLimits
 from edge_app.serve.metrics import Metrics
 from edge_app.serve.pictures import PictureLimits
 from edge_app.serve.predictor import Predictor
-from edge_app.serve.server import Server
+from edge_app.http.server import Server
 from edge_app.serve.uploads import Clips
 
 

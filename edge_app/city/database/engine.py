@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any, Final
@@ -9,10 +10,25 @@ from typing import Any, Final
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, Table, create_engine, event, text
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Engine,
+    String,
+    Subquery,
+    Table,
+    column,
+    create_engine,
+    event,
+    func,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.types import TypeEngine
 
 from edge_app.errors import ConfigError, StoreError
 
@@ -77,6 +93,23 @@ def put(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]],
     statement = make(table)
     values = {name: statement.excluded[name] for name in changed}
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), rows)
+
+
+def wanted(connection: Connection, names: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> Subquery:
+    """Return rows of values as something to join with. names: column -> type; every row has a value for each.
+
+    They go to the database as one value, so that the statement around them is compiled once for any number of rows.
+    """
+    if connection.dialect.name == "postgresql":
+        columns = [literal([row[at] for row in rows], postgresql.ARRAY(kind)) for at, kind in enumerate(names.values())]
+        table = func.unnest(*columns).table_valued(*(column(name, kind) for name, kind in names.items()), name="given")
+        return select(table.render_derived()).subquery("wanted")
+    each = func.json_each(literal(json.dumps(rows), String)).table_valued(column("value", JSON), name="given")
+    values = [
+        func.json_extract(each.c.value, f"$[{at}]", type_=kind).label(name)
+        for at, (name, kind) in enumerate(names.items())
+    ]
+    return select(*values).subquery("wanted")
 
 
 def make_room(connection: Connection, days: Iterable[int]) -> None:

@@ -12,16 +12,15 @@ from sqlalchemy import (
     Text,
     and_,
     case,
-    column,
     delete,
     func,
     or_,
     select,
     tuple_,
-    values,
 )
 
 from edge_app.city.calendar import STEPS, Step, step_around, zone
+from edge_app.city.database import engine
 from edge_app.city.database.engine import put
 from edge_app.city.database.tables import ATTACHMENT, DIRTY, INTERVAL, LINE, QUARTER, SETTINGS, SITE, STEP
 from edge_app.city.overlaps import Piece
@@ -74,7 +73,7 @@ def _pieces(
     connection: Connection, quarters: Sequence[tuple[int, int]]
 ) -> tuple[dict[tuple[int, int], list[Piece]], dict[tuple[int, int], set[tuple[str, str]]]]:
     """Return the intervals that touch each quarter, and under which model and config those that begin in it counted."""
-    wanted = values(column("line_id", BigInteger), column("quarter", BigInteger), name="wanted").data(list(quarters)).cte("wanted")
+    wanted = engine.wanted(connection, {"line_id": BigInteger(), "quarter": BigInteger()}, quarters)
     touching = and_(
         INTERVAL.c.line_id == wanted.c.line_id,
         INTERVAL.c.start < wanted.c.quarter + QUARTER_S,
@@ -146,9 +145,7 @@ def _sites_of(connection: Connection, lines: Collection[int]) -> Mapping[int, Se
 
 
 def _roll_step(connection: Connection, step: Step, targets: Sequence[tuple[str, int, int]]) -> None:
-    wanted = values(
-        column("site_id", Text), column("begin", BigInteger), column("finish", BigInteger), name="wanted"
-    ).data(list(targets)).cte("wanted")
+    wanted = engine.wanted(connection, {"site_id": Text(), "begin": BigInteger(), "finish": BigInteger()}, targets)
     if step == "hour":
         summed = _of_quarters(wanted)
     else:

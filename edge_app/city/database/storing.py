@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, select, tuple_, update
 
 from edge_app.city.database.engine import DAY_S, insert_new, make_room
 from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, LINE, POISON, SERIES, SETTINGS
@@ -97,8 +97,8 @@ class Storing:
     def _key(self, interval: Interval) -> tuple[int, int, Any]:
         return self._lines[interval.name], interval.start, interval.id
 
-    def _known(self, connection: Connection, intervals: Iterable[Interval]) -> dict[Any, Row[Any]]:
-        found: dict[Any, Row[Any]] = {}
+    def _known(self, connection: Connection, intervals: Iterable[Interval]) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
         keys = [self._key(i) for i in intervals]
         for at in range(0, len(keys), 500):  # SQLite takes no more variables at once
             condition = tuple_(INTERVAL.c.line_id, INTERVAL.c.start, INTERVAL.c.id).in_(keys[at : at + 500])
@@ -119,10 +119,9 @@ class Storing:
             .with_for_update()
         ):
             told[row.id] = Spans(tuple(span) for span in row.told), row.longest_s
-        for row in connection.execute(
-            select(SERIES.c.id, SERIES.c.ranges).where(SERIES.c.id.in_(series)).order_by(SERIES.c.id).with_for_update()
-        ):
-            numbers[row.id] = Numbers(Range(a, b, tuple(before), tuple(after)) for a, b, before, after in row.ranges)
+        of_series = select(SERIES.c.id, SERIES.c.ranges).where(SERIES.c.id.in_(series)).order_by(SERIES.c.id)
+        for key, ranges in connection.execute(of_series.with_for_update()):
+            numbers[key] = Numbers(Range(a, b, tuple(before), tuple(after)) for a, b, before, after in ranges)
         return told, numbers
 
     def _note(
@@ -215,7 +214,7 @@ def keep_aside(connection: Connection, topic: str, payload: bytes, why: str, arr
     connection.execute(POISON.insert(), row)
 
 
-def _same(known: Row[Any], row: Mapping[str, Any]) -> bool:
+def _same(known: Any, row: Mapping[str, Any]) -> bool:
     return (
         all(getattr(known, column) == row[column] for column in _SAME) and abs(known.coverage - row["coverage"]) < 1e-4
     )

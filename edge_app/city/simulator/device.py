@@ -15,7 +15,8 @@ from edge_app.city.simulator.traffic import Street
 from edge_app.config.model import Config
 from edge_app.mqtt.messages import Health, SourceHealth
 from edge_app.records import DIRECTIONS, VEHICLES, Crossing
-from edge_app.storage.outbox import Keep, Outbox
+from edge_app.storage.archive import Keep
+from edge_app.storage.outbox import Outbox
 from edge_app.system.clock import SteadyClock
 from edge_app.system.threads import start_thread
 
@@ -54,7 +55,8 @@ class SimulatedDevice:
             lambda: self._ledger.installation,
             SteadyClock(lambda: False),
         )
-        self._thread = threading.Thread(target=self.publisher.run, args=(self._stop,), name=device.client_id, daemon=True)
+        run = self.publisher.run
+        self._thread = threading.Thread(target=run, args=(self._stop,), name=device.client_id, daemon=True)
         start_thread(self._thread)
 
     def turn(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -65,22 +66,21 @@ def counters() -> list[Counter]:
     return made
 
 
-def history(counter: Counter, days: int, until: int) -> Iterator[Interval]:
-    """Yield what a counter has told in the days before `until`, in quarters of an hour, oldest first.
+def history(counter: Counter, begin: int, end: int) -> Iterator[Interval]:
+    """Yield what a counter has told between two times, in quarters of an hour, oldest first. begin, end: UTC s.
 
-    They belong to an installation of its own, as after a change of the device. until: UTC s.
+    They belong to an installation of their own, as after a change of the device.
     """
     name = LineName(counter.district, counter.device, counter.line)
-    totals, until = NONE, until // _QUARTER_S * _QUARTER_S
-    first = until - days * 86_400
-    for seq, start in enumerate(range(first, until, _QUARTER_S), start=1):
+    begin, end, totals = begin // _QUARTER_S * _QUARTER_S, end // _QUARTER_S * _QUARTER_S, NONE
+    for seq, start in enumerate(range(begin, end, _QUARTER_S), start=1):
         blind = _is_blind(counter, start)
         counts = NONE if blind else counter.street.vehicles(start, start + _QUARTER_S)
         totals = added(totals, counts)
         yield Interval(
             id=uuid.uuid5(uuid.NAMESPACE_URL, f"{'/'.join(name)} {start}"),
             name=name,
-            installation="0000c0de",
+            installation=f"{zlib.crc32(str(begin).encode()):08x}",
             seq=seq,
             start=start,
             end=start + _QUARTER_S,
@@ -89,15 +89,10 @@ def history(counter: Counter, days: int, until: int) -> Iterator[Interval]:
             coverage=0.0 if blind else 0.9991,
             frames=0 if blind else 13_500,
             dropped=0,
-            settings=Settings("0" * 12, _config(start, until), "0" * 12, float(_QUARTER_S), "blind" if blind else ""),
+            settings=Settings("0" * 12, "5eed5eed0001", "0" * 12, float(_QUARTER_S), "blind" if blind else ""),
         )
 
 
 def _is_blind(counter: Counter, start: int) -> bool:
     night, hour = divmod(start, 86_400)
     return (night * 31 + len(counter.road) * 7) % _NIGHTS_OFF == 0 and 3_600 <= hour < 10_800
-
-
-def _config(start: int, until: int) -> str:
-    """The line was drawn anew a hundred days ago: a break that the page marks."""
-    return "5eed5eed0001" if start < until - 100 * 86_400 else "5eed5eed0002"
