@@ -92,12 +92,21 @@ class Worker:
         self._inbox, self._engine, self._root = inbox, engine, root
         self._asking, self._on_stored, self._utc, self._clock = asking, on_stored, utc, clock
         self._storing = Storing()
+        self._fault: Exception | None = None
         self._ask_at = self._roll_at = 0.0
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Work until `stop` returns True."""
-        while not stop():
-            self.turn()
+        """Work until `stop` returns True; the body of a thread. A fault ends it and is kept for `raise_fault`."""
+        try:
+            while not stop():
+                self.turn()
+        except Exception as error:
+            self._fault = error
+
+    def raise_fault(self) -> None:
+        """Raise the fault that has ended `run`, if one has."""
+        if self._fault is not None:
+            raise self._fault
 
     def turn(self) -> None:
         """Take one batch, and do what is due. While the database fails nothing is acknowledged."""

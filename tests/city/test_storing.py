@@ -151,7 +151,8 @@ def make_site(engine: Engine, time_zone: str = "Europe/Amsterdam") -> str:
             time_zone=time_zone,
         )
         note_meta(connection, (NAME.site, NAME.device), meta, START, {NAME.line: Storing().line(connection, NAME)})
-        return connection.execute(select(SITE.c.id)).scalar_one()
+        site: str = connection.execute(select(SITE.c.id)).scalar_one()
+        return site
 
 
 def cars(engine: Engine, site: str, step: str, start: int = 0, end: int = 2**40) -> list[tuple[int, int]]:

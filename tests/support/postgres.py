@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for tests: a folder of its own, a free port of loopback, killed and started again at will."""
+"""A real PostgreSQL server for tests: a folder of its own, a free port of loopback, killed and started at will."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.brokers import HOST, eventually, free_port
+from edge_app.mqtt.embedded_broker import HOST
+from tests.support.brokers import eventually, free_port
 
 
 def _folder_of_programs() -> Path | None:

@@ -38,7 +38,7 @@ class SimulatedDevice:
         self._config, self._streets, self._utc = config, streets, utc
         self._stop, self._stack = threading.Event(), ExitStack()
         self._done: dict[str, int] = {}
-        self._frames = 0
+        self._frames = self._counted = 0
         self._waiting: list[Crossing] = []
         device = build_device(config, MODEL)
         self._ledger = build_ledger(config, device, build_lines(config))
@@ -70,8 +70,20 @@ class SimulatedDevice:
             self._done[line] = second
         self._frames += 1
         crossings, self._waiting = self._waiting, []
+        self._counted += len(crossings)
         self._ledger.record(now, crossings, 0)
         self._ledger.tick(now)
+
+    @property
+    def closed(self) -> int:
+        """Intervals that were closed so far."""
+        return sum(self._ledger.newest_seq.values())
+
+    @property
+    def vehicles(self) -> int:
+        """Vehicles in the intervals that were closed so far; only while no `turn` runs."""
+        still = sum(sum(ways.values()) for interval in self._ledger.open for ways in interval.counts.values())
+        return self._counted - still
 
     def close(self) -> None:
         """Stop as a device stops: deliver for a moment, say goodbye."""
