@@ -17,7 +17,6 @@ from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import AwareDatetime
-from sqlalchemy import Connection, Engine
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from edge_app import __version__
@@ -25,6 +24,7 @@ from edge_app.city import telling
 from edge_app.city.answers import Counts, Devices, SiteAnswer, Sites, Usual, Whole
 from edge_app.city.calendar import step_around, zone
 from edge_app.city.database import reading
+from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.reading import AnyStep, Site
 from edge_app.city.live import Live
 from edge_app.web.languages import choose_language, messages_json
@@ -52,7 +52,7 @@ StepQuery = Annotated[Literal["quarter", "hour", "day", "month"], Query(descript
 class City:
     """What the routes work with. local: only names of this machine are answered. utc: UTC s."""
 
-    engine: Engine
+    database: Database
     live: Live
     local: bool = True
     utc: Callable[[], float] = field(default=time.time)
@@ -91,18 +91,18 @@ def build_api(city: City) -> FastAPI:
 def _add_data(api: FastAPI, city: City) -> None:
     @api.get("/api/v1/sites", summary="All sites with their state")
     def sites() -> Sites:
-        with city.engine.connect() as connection:
+        with city.database.connect() as connection:
             found = reading.read_sites(connection)
         return Sites(sites=[telling.site_of(one, city.utc()) for one in found])
 
     @api.get("/api/v1/sites/{site}", summary="One site")
     def site(site: SiteId) -> SiteAnswer:
-        with city.engine.connect() as connection:
+        with city.database.connect() as connection:
             return telling.site_of(_site(connection, site), city.utc())
 
     @api.get("/api/v1/sites/{site}/counts", summary="Counts of a site by steps of its own time")
     def counts(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Counts:
-        with city.engine.connect() as connection:
+        with city.database.connect() as connection:
             one = _site(connection, site)
             totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
         tz = zone(one.row.time_zone)
@@ -116,7 +116,7 @@ def _add_data(api: FastAPI, city: City) -> None:
         responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
     )
     def counts_csv(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Response:
-        with city.engine.connect() as connection:
+        with city.database.connect() as connection:
             one = _site(connection, site)
             totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
         lines = telling.csv_of(site, totals, step, zone(one.row.time_zone))
@@ -126,17 +126,17 @@ def _add_data(api: FastAPI, city: City) -> None:
 
     @api.get("/api/v1/sites/{site}/usual", summary="The usual day of a site, for the weekday of a time")
     def usual(site: SiteId, at: Annotated[AwareDatetime, Query(description="A time of the day to compare")]) -> Usual:
-        with city.engine.connect() as connection:
+        with city.database.connect() as connection:
             return _usual(connection, _site(connection, site), at)
 
     @api.get("/api/v1/devices", summary="All devices and what they last said of themselves")
     def devices() -> Devices:
-        with city.engine.connect() as connection:
+        with city.database.connect() as connection:
             return Devices(devices=[telling.device_of(row) for row in reading.read_devices(connection)])
 
     @api.get("/api/v1/gaps", summary="What is missing, what contradicts, what was kept aside")
     def gaps() -> Whole:
-        with city.engine.connect() as connection:
+        with city.database.connect() as connection:
             return telling.whole_of(
                 reading.read_series(connection),
                 reading.read_contradictions(connection),

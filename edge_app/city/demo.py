@@ -10,10 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine
-
 from edge_app.city.asking import Asking
-from edge_app.city.database.engine import open_database
+from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing
 from edge_app.city.ingest import Worker, topics
@@ -42,32 +40,32 @@ _DAY_S: Final = 86_400
 
 
 @contextmanager
-def running(folder: Path, *, on_stored: Callable[[Sequence[Interval]], None] = lambda _: None) -> Iterator[Engine]:
+def running(folder: Path, *, on_stored: Callable[[Sequence[Interval]], None] = lambda _: None) -> Iterator[Database]:
     """Run everything but the page within the context and yield the database.
 
     folder: for the database and the state of the devices. on_stored: gets every batch of new intervals.
     Raises BrokerError, StoreError.
     """
     with ExitStack() as stack:
-        engine = open_database(f"sqlite:///{folder / 'city.sqlite3'}")
-        stack.callback(engine.dispose)
+        database = open_database(f"sqlite:///{folder / 'city.sqlite3'}")
+        stack.callback(database.close)
         port = stack.enter_context(embedded())
         stop = threading.Event()
         session = Session(
             Endpoint(HOST, port), "edge-app-city-1", timing=Timing(session_expiry=3600, by_hand=True, keepalive=30)
         )
         inbox = MqttInbox(session, topics(ROOT))
-        worker = Worker(inbox, engine, ROOT, asking=Asking(), on_stored=on_stored)
+        worker = Worker(inbox, database, ROOT, asking=Asking(), on_stored=on_stored)
         devices = [_device(counter, port, folder / counter.device) for counter in counters()]
         threads = [
             threading.Thread(target=worker.run, args=(stop.is_set,), name="ingest", daemon=True),
             threading.Thread(target=_drive, args=(devices, stop), name="traffic", daemon=True),
-            threading.Thread(target=_remember, args=(engine, stop), name="history", daemon=True),
+            threading.Thread(target=_remember, args=(database, stop), name="history", daemon=True),
         ]
         for thread in threads:
             start_thread(thread)
         try:
-            yield engine
+            yield database
         finally:
             stop.set()
             for thread in threads:
@@ -107,7 +105,7 @@ def _drive(devices: Sequence[SimulatedDevice], stop: threading.Event) -> None:
             device.turn()
 
 
-def _remember(engine: Engine, stop: threading.Event) -> None:
+def _remember(database: Database, stop: threading.Event) -> None:
     """Store what the counters have told before, as if it had come over the broker: first what a page shows."""
     storing, now = Storing(), int(time.time())
     recent = now - _RECENT_DAYS * _DAY_S
@@ -118,11 +116,11 @@ def _remember(engine: Engine, stop: threading.Event) -> None:
         for at in range(0, len(intervals), _BATCH):
             if stop.is_set():
                 return
-            _store(engine, storing, intervals[at : at + _BATCH])
+            _store(database, storing, intervals[at : at + _BATCH])
 
 
-def _store(engine: Engine, storing: Storing, batch: Sequence[Interval]) -> None:
-    with engine.begin() as connection:
+def _store(database: Database, storing: Storing, batch: Sequence[Interval]) -> None:
+    with database.begin() as connection:
         storing.store(connection, batch, time.time())
-    with engine.begin() as connection:
+    with database.begin() as connection:
         roll_up(connection)

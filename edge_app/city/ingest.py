@@ -15,16 +15,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
-
 from edge_app.city.asking import Asking, DeviceName
 from edge_app.city.database import fleet, missing
-from edge_app.city.database.engine import reason
+from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
 from edge_app.city.reading import UnreadableError, read_counts, read_payload
 from edge_app.city.records import Gap, Interval, LineName
+from edge_app.errors import StoreError
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.messages import CommandMessage, ConfigMeta, Health, Meta, ReplyMessage, Status
@@ -80,7 +78,7 @@ class Worker:
     def __init__(
         self,
         inbox: Inbox,
-        engine: Engine,
+        database: Database,
         root: str,
         *,
         asking: Asking | None = None,
@@ -89,7 +87,7 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tally = Tally()
-        self._inbox, self._engine, self._root = inbox, engine, root
+        self._inbox, self._database, self._root = inbox, database, root
         self._asking, self._on_stored, self._utc, self._clock = asking, on_stored, utc, clock
         self._storing = Storing()
         self._fault: Exception | None = None
@@ -116,9 +114,9 @@ class Worker:
                 self._take(batch)
                 self._inbox.acknowledge(batch)
             self._do_due()
-        except SQLAlchemyError as error:
+        except StoreError as error:
             self._storing.forget()
-            problem = f"the database cannot be used ({reason(error)}): what has come waits at the broker"
+            problem = f"{error}: what has come waits at the broker"
             if problem != self.tally.database_problem:
                 log.warning("%s", problem)
             self.tally.database_problem = problem
@@ -139,7 +137,7 @@ class Worker:
 
     def _take(self, batch: Sequence[Message]) -> None:
         arrived, intervals, others = self._utc(), list[Interval](), list[tuple[Message, list[str]]]()
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             for message in batch:
                 levels = message.topic[len(self._root) + 1 :].split("/")
                 try:
@@ -227,12 +225,12 @@ class Worker:
     def _do_due(self) -> None:
         now = self._clock()
         if now >= self._roll_at:
-            with self._engine.begin() as connection:
+            with self._database.begin() as connection:
                 rolled = roll_up(connection)
             self._roll_at = now + _ROLL_EVERY_S if rolled < 2_000 else now
         if self._asking and now >= self._ask_at:
             self._ask_at = now + _ASK_EVERY_S
-            with self._engine.connect() as connection:
+            with self._database.connect() as connection:
                 chosen = self._asking.choose(missing.find_gaps(connection), now)
             for gap in chosen:
                 self._ask(self._asking, gap, now)

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from edge_app.app import endpoints_of
 from edge_app.city.asking import Asking
 from edge_app.city.config import CityConfig, database_url
-from edge_app.city.database.engine import open_database
+from edge_app.city.database.engine import Database, open_database
 from edge_app.city.ingest import Worker, topics
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.records import Interval
@@ -24,14 +22,14 @@ from edge_app.system.threads import start_thread
 _STOP_S = 10.0
 
 
-def open_configured(config: CityConfig, folder: Path) -> Engine:
+def open_configured(config: CityConfig, folder: Path) -> Database:
     """Return the configured database. folder: of the configuration's file. Raises ConfigError, StoreError."""
     return open_database(database_url(config.database, folder))
 
 
 @contextmanager
 def ingesting(
-    config: CityConfig, engine: Engine, on_stored: Callable[[Sequence[Interval]], None] = lambda _: None
+    config: CityConfig, database: Database, on_stored: Callable[[Sequence[Interval]], None] = lambda _: None
 ) -> Iterator[Worker]:
     """Run one worker in a thread within the context. on_stored: gets every batch of new intervals.
 
@@ -46,7 +44,7 @@ def ingesting(
     )
     root = root_below(mqtt.prefix)
     inbox = MqttInbox(session, topics(root, share="edge-app-city" if ingest.shared else ""))
-    worker = Worker(inbox, engine, root, asking=Asking() if ingest.ask else None, on_stored=on_stored)
+    worker = Worker(inbox, database, root, asking=Asking() if ingest.ask else None, on_stored=on_stored)
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop.is_set,), name="ingest", daemon=True)
     start_thread(thread)

@@ -9,8 +9,6 @@ from datetime import datetime, timezone
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row
-
 from edge_app.city.answers import (
     Aside,
     Contradicted,
@@ -117,7 +115,7 @@ def _state(site: Site, now: float) -> tuple[State, str]:
     return "counting", ""
 
 
-def device_of(row: Row[Any]) -> DeviceAnswer:
+def device_of(row: Any) -> DeviceAnswer:
     """Return a device with its last health."""
     health: Mapping[str, Any] = row.health
     return DeviceAnswer(
@@ -136,9 +134,9 @@ def device_of(row: Row[Any]) -> DeviceAnswer:
 
 
 def whole_of(
-    series: Iterable[tuple[Row[Any], list[tuple[int, int]]]],
-    contradictions: Iterable[Row[Any]],
-    poison: Iterable[Row[Any]],
+    series: Iterable[tuple[Any, list[tuple[int, int]]]],
+    contradictions: Iterable[Any],
+    poison: Iterable[Any],
 ) -> Whole:
     """Return what is missing, what contradicts and what was kept aside."""
     gaps = []

@@ -14,9 +14,8 @@ from edge_app.commands._options import listening_port
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from edge_app.city.config import CityConfig
+    from edge_app.city.database.engine import Database
     from edge_app.city.live import Live
 
 HELP = "the city side: counts of all devices, kept whole and shown; `city demo` runs a city in one process"
@@ -70,8 +69,8 @@ def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
     live = Live()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-app-city-")))
-        engine = stack.enter_context(running(folder, on_stored=live.tell))
-        address = stack.enter_context(_page(engine, live, "127.0.0.1", arguments.port))
+        database = stack.enter_context(running(folder, on_stored=live.tell))
+        address = stack.enter_context(_page(database, live, "127.0.0.1", arguments.port))
         print(
             f"A city with twenty counters runs inside this program. Open {address}\n"
             "Its vehicles are drawn from curves; what they counted before comes in over minutes. Ctrl-C ends it.",
@@ -93,11 +92,11 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     logs.setup("info")
     live = Live()
     with ExitStack() as stack:
-        engine = open_configured(config, arguments.config.parent)
-        stack.callback(engine.dispose)
-        worker = stack.enter_context(ingesting(config, engine, live.tell))
+        database = open_configured(config, arguments.config.parent)
+        stack.callback(database.close)
+        worker = stack.enter_context(ingesting(config, database, live.tell))
         if arguments.kind == "serve":
-            address = stack.enter_context(_page(engine, live, config.page.host, config.page.port))
+            address = stack.enter_context(_page(database, live, config.page.host, config.page.port))
             print(f"The page is at {address}", flush=True)
         while not stop.wait(_LOOK_S):
             worker.raise_fault()
@@ -117,12 +116,12 @@ def _with_worker(config: CityConfig, name: str) -> CityConfig:
 
 
 @contextmanager
-def _page(engine: Engine, live: Live, host: str, port: int) -> Iterator[str]:
+def _page(database: Database, live: Live, host: str, port: int) -> Iterator[str]:
     """Serve page and API within the context and yield their address. Raises ServeError."""
     from edge_app.city.api import City, build_api
     from edge_app.http.server import Server
 
-    with Server(build_api(City(engine, live)), host, port) as server:
+    with Server(build_api(City(database, live)), host, port) as server:
         yield f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
 
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
 
-from edge_app.city.database.engine import open_database
+from edge_app.city.database.engine import Database, open_database
 from tests.support.postgres import PROGRAMS, Postgres, postgres
 
 
@@ -21,20 +20,14 @@ def postgres_server() -> Iterator[Postgres]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database of each kind."""
     if request.param == "sqlite":
-        made = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+        url = f"sqlite:///{tmp_path / 'city.sqlite3'}"
     else:
-        server: Postgres = request.getfixturevalue("postgres_server")
-        made = open_database(server.url)
-        made.dispose()
-        with made.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
-        made.dispose()
-        made = open_database(server.url)
+        url = request.getfixturevalue("postgres_server").emptied()
+    made = open_database(url)
     try:
         yield made
     finally:
-        made.dispose()
+        made.close()

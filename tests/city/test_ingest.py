@@ -13,10 +13,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 
 from edge_app.city.asking import Asking, Limits
-from edge_app.city.database.engine import open_database
+from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.missing import find_gaps
 from edge_app.city.database.tables import CONTRADICTION, INTERVAL, POISON, SITE
 from edge_app.city.ingest import Worker, topics
@@ -68,21 +68,21 @@ def driving(devices: Sequence[SimulatedDevice]) -> Iterator[threading.Event]:
         thread.join(10)
 
 
-def stored(engine: Engine) -> tuple[int, int]:
+def stored(database: Database) -> tuple[int, int]:
     """Return intervals and vehicles in the database."""
-    with engine.connect() as connection:
+    with database.connect() as connection:
         vehicles = sum(INTERVAL.c[name] for name in COLUMNS)
         many, total = connection.execute(select(func.count(), func.sum(vehicles)).select_from(INTERVAL)).one()
         return many, total or 0
 
 
-def whole(engine: Engine) -> bool:
-    with engine.connect() as connection:
+def whole(database: Database) -> bool:
+    with database.connect() as connection:
         return not list(find_gaps(connection))
 
 
-def contradictions(engine: Engine) -> list[str]:
-    with engine.connect() as connection:
+def contradictions(database: Database) -> list[str]:
+    with database.connect() as connection:
         return list(connection.execute(select(CONTRADICTION.c.what)).scalars())
 
 
@@ -96,7 +96,7 @@ def told(devices: Sequence[SimulatedDevice]) -> tuple[int, int]:
 def test_after_kills_of_worker_broker_and_database_nothing_is_missing_or_double(
     tmp_path: Path, postgres_server: Postgres
 ) -> None:
-    engine = open_database(postgres_server.url)
+    database = open_database(postgres_server.emptied())
     chance = random.Random(11)
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(tmp_path, "allow_anonymous true", "persistence true"))
@@ -120,10 +120,10 @@ def test_after_kills_of_worker_broker_and_database_nothing_is_missing_or_double(
             time.sleep(3.0)
         stack.callback(worker.wait, 10)
         stack.callback(worker.kill)
-        engine.dispose()
-        eventually(lambda: stored(engine) == told(devices) and whole(engine), 120.0)
-        assert contradictions(engine) == []
-    engine.dispose()
+        database.close()
+        eventually(lambda: stored(database) == told(devices) and whole(database), 120.0)
+        assert contradictions(database) == []
+    database.close()
 
 
 def start_worker(broker: Mosquitto, database: Postgres) -> subprocess.Popen[bytes]:
@@ -134,7 +134,7 @@ def start_worker(broker: Mosquitto, database: Postgres) -> subprocess.Popen[byte
 @pytest.mark.servers
 def test_what_was_lost_on_its_way_is_asked_for_and_what_is_no_message_is_kept_aside(tmp_path: Path) -> None:
     """A subscriber without a session misses what came while it was away; `resend` brings it."""
-    engine = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(tmp_path, "allow_anonymous true"))
         devices = [device(tmp_path, "pole-1", broker.port)]
@@ -145,17 +145,17 @@ def test_what_was_lost_on_its_way_is_asked_for_and_what_is_no_message_is_kept_as
             inbox = MqttInbox(reader, topics(ROOT))
             stack.callback(inbox.close)
             asking = Asking(Limits(on_its_way_s=1.0, again_s=1.0, longest_s=2.0, silence_s=2.0))
-            worker = Worker(inbox, engine, ROOT, asking=asking)
-            turn_until(worker, lambda: stored(engine)[0] > 2)
+            worker = Worker(inbox, database, ROOT, asking=asking)
+            turn_until(worker, lambda: stored(database)[0] > 2)
             publish(broker, f"{ROOT}/ring/pole-1/counts/main", b'{"schema": "edge-app/counts/1"}')
             publish(broker, f"{ROOT}/ring/pole-1/counts/main", b"\xff\x00")
-        turn_until(worker, lambda: stored(engine) == told(devices) and whole(engine))
+        turn_until(worker, lambda: stored(database) == told(devices) and whole(database))
         assert worker.tally.counts["asked"] >= 1
         assert worker.tally.counts["poison"] == 2
-    with engine.connect() as connection:
+    with database.connect() as connection:
         assert len(connection.execute(select(POISON)).all()) == 2
         assert connection.execute(select(SITE.c.road)).scalars().all() == ["Ring Road"]
-    engine.dispose()
+    database.close()
 
 
 def turn_until(worker: Worker, condition: Callable[[], bool]) -> None:

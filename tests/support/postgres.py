@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
+
 from edge_app.mqtt.embedded_broker import HOST
 from tests.support.brokers import eventually, free_port
 
@@ -42,6 +44,13 @@ class Postgres:
             os.chown(folder, account.pw_uid, account.pw_gid)
         self._run("initdb", "-D", str(self._folder), "-U", "counts", "-A", "trust", "--no-sync", "-E", "UTF8")
         self.start()
+
+    def emptied(self) -> str:
+        """Return the URL of its database, with nothing in it."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        return self.url
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from typing import Any, Final
 
@@ -12,7 +13,6 @@ from alembic.config import Config
 from alembic.util.exc import CommandError
 from sqlalchemy import (
     JSON,
-    Connection,
     Engine,
     String,
     Subquery,
@@ -25,6 +25,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy import Connection as Connection  # others name it by this module
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -37,8 +38,39 @@ _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+p
 _WAIT_S: Final = 10.0
 
 
-def open_database(url: str, *, workers: int = 4) -> Engine:
-    """Return the engine of a database, its tables raised to this release.
+class Database:
+    """A database whose tables are those of this release. Any thread may use it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Run a transaction within the context: committed at its end, undone by any exception. Raises StoreError."""
+        with _explained(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Read within the context. Raises StoreError."""
+        with _explained(), self._engine.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._engine.dispose()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(f"the database cannot be used ({reason(error)})") from error
+
+
+def open_database(url: str, *, workers: int = 4) -> Database:
+    """Return a database, its tables raised to this release.
 
     url: postgresql://USER@HOST/NAME or sqlite:///FILE. workers: connections at a time.
     Raises ConfigError: for a URL that names none of both. Raises StoreError: when it cannot be used.
@@ -65,7 +97,7 @@ def open_database(url: str, *, workers: int = 4) -> Engine:
         raise StoreError(f"database {where}: made by a newer release ({error}): install that one") from error
     except SQLAlchemyError as error:
         raise StoreError(f"database {where} cannot be used ({reason(error)})") from error
-    return engine
+    return Database(engine)
 
 
 def reason(error: SQLAlchemyError) -> str:
