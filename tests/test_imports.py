@@ -145,7 +145,7 @@ VENDORS = {
     "tomli": "config.files",
 }
 """Vendor library -> pattern of the one module that may import it; no module needs to."""
-OF_A_ROOM = {"sqlalchemy"}
+OF_A_ROOM = {"sqlalchemy", "alembic"}
 """Vendors that a whole room is written in; it hands out none of their types but the transaction."""
 MAY_DRAW = re.compile(
     r"(preview|drawing|sources)\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture|camera_health\.measures"
@@ -280,6 +280,7 @@ def test_every_foreign_import_is_a_stated_dependency() -> None:
     stated = {"ai_edge_litert", "tflite_runtime", "numpy", "cv2", "paho", "pydantic", "pydantic_core"}
     stated |= {"annotated_types", "tomli", "tomlkit", "rich", "psutil", "pythonjsonlogger", "iotcore"}
     stated |= {"prometheus_client", "PIL", "fastapi", "starlette", "uvicorn", "httptools", "python_multipart", "httpx"}
+    stated |= {"sqlalchemy", "alembic"}
     apt = {"gi", "picamera2"}
     names = {one.name for module in MODULES for one in imports(module) if not one.in_text}
     packages = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"edge_app"}

@@ -6,9 +6,9 @@ export async function showFleet(view) {
   document.title = text("city.fleet");
   const filter = element("input", { type: "search", "aria-label": text("city.search"), placeholder: text("city.search") });
   const body = element("tbody");
-  const heads = ["device", "device_state", "heard", "unsent", "temperature", "frames", "version", "problem"];
+  const heads = ["city.device", "city.device_state", "city.heard", "city.unsent", "city.temperature", "city.frames", "city.version", "city.problem"];
   view.append(element("h1", {}, text("city.fleet")), element("section", { class: "card" }, filter, element("div", { class: "scroll", tabindex: "0" },
-    element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: head === "problem" ? "text" : null }, text(`city.${head}`))))), body))));
+    element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: head === "city.problem" ? "text" : null }, text(head))))), body))));
   let devices = [];
   const draw = () => {
     const wanted = filter.value.trim().toLowerCase();

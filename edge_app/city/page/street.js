@@ -115,7 +115,7 @@ function classTable(site, steps) {
   const ways = ["left_to_right", "right_to_left"];
   const names = Object.keys(steps[0]?.counts ?? {});
   const sums = names.map((name) => [name, ...ways.map((way) => steps.reduce((sum, step) => sum + step.counts[name][way], 0))]);
-  const heads = ways.map((way) => site[way].name || text(`city.${way}`));
+  const heads = ways.map((way) => site[way].name || text(`direction.${way}`));
   const totals = [1, 2].map((at) => sums.reduce((sum, row) => sum + row[at], 0));
   return element("table", {}, element("caption", {}, text("city.classes_of_today")),
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, text("city.class")), heads.map((head) => element("th", { scope: "col" }, head)), element("th", { scope: "col" }, text("city.both")))),
