@@ -19,6 +19,7 @@ from edge_app import __version__, extras
 from edge_app.camera_health.monitor import ViewMonitor
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.config.model import Config
+from edge_app.config.mqtt import MqttConfig
 from edge_app.counting.motion import Motion
 from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
 from edge_app.counting.second_look import SecondLook
@@ -177,7 +178,11 @@ def build_announcement(config: Config, device: Device, lines: Sequence[Line]) ->
 
 def build_endpoints(config: Config) -> tuple[Endpoint, ...]:
     """Return the broker's addresses, in the order in which they are tried, with login and TLS files."""
-    m = config.mqtt
+    return endpoints_of(config.mqtt)
+
+
+def endpoints_of(m: MqttConfig) -> tuple[Endpoint, ...]:
+    """Return the addresses that a table [mqtt] gives."""
     tls = Tls(m.ca_file, m.cert_file, m.key_file) if m.tls else None
     password = m.password.get_secret_value() if m.password else ""
     way = m.transport, m.path or PATH
@@ -195,11 +200,14 @@ def build_session(config: Config, device: Device, installation: Callable[[], str
     )
 
 
-def build_device(config: Config, detector: TfliteDetector) -> Device:
-    """Return the device's identity in messages, with a new boot id for each start of the program."""
+def build_device(config: Config, model: str) -> Device:
+    """Return the device's identity in messages, with a new boot id for each start of the program.
+
+    model: SHA-256 of the detector file.
+    """
     d = config.device
     boot_id = secrets.token_hex(6)
-    model = detector.manifest.sha256
+
     return Device(d.site, d.device, boot_id, __version__, model, counting_hash(config, model), config.mqtt.prefix)
 
 
@@ -309,7 +317,7 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
         source = mask_source(source, config.privacy.masks) if source else build_source(config, main)
         stack.callback(source.close)
         lines, pipeline = build_lines(config), build_pipeline(config, detector)
-        device, folder, report = build_device(config, detector), config.store.folder, HealthReport()
+        device, folder, report = build_device(config, detector.manifest.sha256), config.store.folder, HealthReport()
         ledger = build_ledger(config, device, lines)
         session = build_session(config, device, lambda: ledger.installation)
         outbox = Outbox(folder, Keep(config.store.keep_days * 86_400.0, config.store.keep_mb), ledger.standby)
