@@ -11,7 +11,7 @@ from edge_app.errors import ConfigError
 from edge_app.system.clock import rfc3339
 
 ROOT: Final = "traffic/v1"
-CONTRACT: Final = "1.1"
+CONTRACT: Final = "1.2"
 """Version of the contract that the device keeps; one that does not name it keeps 1.0."""
 _NAME: Final = re.compile(r"[a-z0-9-]+")
 

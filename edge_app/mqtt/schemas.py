@@ -14,6 +14,8 @@ from edge_app.mqtt.messages import (
     CommandMessage,
     ConfigMeta,
     CountsMessage,
+    CrossingMessage,
+    FlowsMessage,
     Health,
     Meta,
     Payload,
@@ -84,6 +86,34 @@ _CHANNELS: Final = (
         "Only the newest closed interval",
         "The highest `seq` of the current installation; a late delivery never overwrites it. An empty payload takes it"
         " back when the line is no longer configured.",
+    ),
+    _Channel(
+        "flows",
+        "flows",
+        FlowsMessage,
+        1,
+        False,
+        "Turning flows of a junction, one message for each closed interval",
+        "Only where lines are arms of a junction (`enters`). Delivered as `counts` are, with a `seq` of its own;"
+        " `resend` closes its gaps as those of line `_flows`.",
+    ),
+    _Channel(
+        "latest_flows",
+        "latest/_flows",
+        FlowsMessage,
+        1,
+        True,
+        "Only the newest closed interval of `flows`",
+        "As `latest` of a line.",
+    ),
+    _Channel(
+        "crossings",
+        "crossings/{line}",
+        CrossingMessage,
+        0,
+        False,
+        "Each crossing, within a second of its confirmation; off unless `mqtt.crossings` is on",
+        "Never stored: one that is lost does not come again. Count by `counts`.",
     ),
     _Channel(
         "health",
