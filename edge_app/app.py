@@ -66,7 +66,7 @@ def build_lines(config: Config) -> tuple[Line, ...]:
 
         return (Street.line,)
     return tuple(
-        Line(line.id, line.start, line.end, line.names, line.road or "", line.bearings) for line in config.lines
+        Line(o.id, o.start, o.end, o.names, o.road or "", o.bearings, o.lanes, o.queue, o.enters) for o in config.lines
     )
 
 
@@ -247,7 +247,17 @@ def _line_meta(line: Line) -> LineMeta:
         for direction in DIRECTIONS
         if direction in line.names or direction in line.bearings
     }
-    return LineMeta(id=line.id, start=line.start, end=line.end, names=line.names, road=line.road, directions=directions)
+    return LineMeta(
+        id=line.id,
+        start=line.start,
+        end=line.end,
+        names=line.names,
+        road=line.road,
+        directions=directions,
+        lanes=line.lanes,
+        queue=line.queue,
+        enters=line.enters,
+    )
 
 
 def build_publisher(

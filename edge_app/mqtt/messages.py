@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from edge_app.mqtt.identity import CONTRACT
-from edge_app.records import Direction, Quality
+from edge_app.records import FLOWS, Direction, Quality
 
 State: TypeAlias = Literal["online", "stopped", "offline"]
 
@@ -270,6 +270,12 @@ class Meta(ConfigMeta):
 
     contract: Contract = CONTRACT
     installation: Installation = ""
+
+
+def lines_of(meta: ConfigMeta) -> frozenset[str]:
+    """Return the ids of all lines, and what stands for one of turning flows where lines are arms of a junction."""
+    flows = (FLOWS,) if any(line.enters for line in meta.lines) else ()
+    return frozenset((*(line.id for line in meta.lines), *flows))
 
 
 class Percentiles(Payload):

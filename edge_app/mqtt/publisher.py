@@ -25,10 +25,11 @@ from edge_app.mqtt.health_size import fitting
 from edge_app.mqtt.held_back import HeldBack
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.in_flight import InFlight, Sent
-from edge_app.mqtt.messages import Health, Meta
+from edge_app.mqtt.messages import Health, Meta, lines_of
 from edge_app.mqtt.presence import BirthMessage, status
 from edge_app.mqtt.resend import Resend
 from edge_app.mqtt.session import Session
+from edge_app.records import FLOWS
 from edge_app.storage.outbox import Outbox, Outgoing
 from edge_app.system.threads import PAUSE_S, Faults
 
@@ -90,6 +91,7 @@ class Publisher:
         self._session, self._outbox, self._device, self._meta, self._health = session, outbox, device, meta, health
         self._birth_messages = birth_messages
         self._installation, self._announced = installation, ""
+        self._told = lines_of(meta)
         self._health_s = min(interval_s, _HEALTH_S)
         self._window, self._rate, self._uniform = window, rate, uniform
         self._pace = rate
@@ -312,7 +314,7 @@ class Publisher:
         document = json.loads(row.payload)
         # A device that was renamed delivers what it counted under its former name where that belongs.
         prefix = self._device.prefix_of(document["site"], document["device"])
-        topic = f"{prefix}/counts/{row.line}"
+        topic = _topic(prefix, row.line)
         if self._held_back.holds(topic):
             return True
         if not self._configs.ready(prefix, row.config, self._publish):
@@ -332,15 +334,14 @@ class Publisher:
     def _is_latest(self, row: Outgoing, prefix: str) -> bool:
         """Return True for the highest number of a configured line under the present installation."""
         present = prefix == self._device.prefix and row.installation == self._installation()
-        configured = any(line.id == row.line for line in self._meta.lines)
-        return present and configured and row.seq == self._outbox.newest_seq(row.installation, row.line)
+        return present and row.line in self._told and row.seq == self._outbox.newest_seq(row.installation, row.line)
 
     def _take_back(self) -> None:
         """Remove the retained `latest` of lines that are no longer configured, once in a connection."""
         if self._taken_back:
             return
         self._taken_back = True
-        for line in set(self._outbox.memory.retained()) - {line.id for line in self._meta.lines}:
+        for line in set(self._outbox.memory.retained()) - self._told:
             message = Message(f"{self._device.prefix}/latest/{line}", b"", qos=1, retained=True)
             self._publish(message, on_answer=lambda no, line=line: None if no else self._forget(line))  # type: ignore[misc]
 
@@ -370,9 +371,13 @@ class Publisher:
             job.is_missing()
             self._wait = 0.0
         elif self._configs.ready(self._device.prefix, kept.config, self._publish, again=job):
-            message = Message(f"{self._device.prefix}/counts/{job.args.line}", kept.payload, qos=1)
+            message = Message(_topic(self._device.prefix, job.args.line), kept.payload, qos=1)
             token = self._publish(message)
             job.offered(token)
             self._in_flight.add(token, Sent(message.topic, on_answer=lambda no: job.answered(token, no)))
             self._resend_due = self._clock() + 1 / _RESEND_RATE
             self._wait = min(self._wait, 1 / _RESEND_RATE)
+
+
+def _topic(prefix: str, line: str) -> str:
+    return f"{prefix}/flows" if line == FLOWS else f"{prefix}/counts/{line}"
