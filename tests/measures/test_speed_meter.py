@@ -109,7 +109,7 @@ def test_looks_are_forgotten() -> None:
         Frame(np.zeros((720, 1280, 3), np.uint8), 0, START + 9, 109.0), Detections.empty(), Tracks.empty()
     )
     meter.observe(empty)
-    assert not meter._looks
+    assert not len(meter._looks)
 
 
 def test_a_geometry_without_a_plane_is_told_with_its_table() -> None:
