@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -224,6 +224,11 @@ class FrameResult:
     unseen: frozenset[str] = frozenset()
     slow: frozenset[str] = frozenset()
     still: bool = False
+
+    def at_media_time(self) -> FrameResult:
+        """Return the result with the frame's time by the camera's own clock, where that is known."""
+        frame = self.frame
+        return self if frame.media_s is None else replace(self, frame=replace(frame, monotonic=frame.media_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,10 @@ PURE = {
     "measures.speed": {"measures", "measures.footprint", "measures.ground"},
     "measures.speed_meter": {"records", "measures.scale_error", "measures.ground", "measures.speed"},
     "measures.speed_sums": {"measures.speed_meter"},
+    "measures.interval_sums": {
+        *("records", "measures.flows", "measures.ground", "measures.meters"),
+        *("measures.speed_meter", "measures.speed_sums"),
+    },
     "storage.counts": {"records"},
     "storage.line_intervals": {"records", "storage.counts"},
     "storage.intervals": {"records", "storage.counts", "storage.line_intervals"},

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel
 
 from edge_app.mqtt.identity import Device, interval_id
-from edge_app.mqtt.messages import CountsMessage, FlowsMessage, State, Status
-from edge_app.records import FLOWS, Counts, Sums
+from edge_app.mqtt.messages import CountsMessage, CrossingMessage, FlowsMessage, State, Status
+from edge_app.records import FLOWS, Counts, Crossing, Sums
 from edge_app.storage.archive import with_late as with_late
 from edge_app.system.clock import rfc3339
 
@@ -33,6 +33,25 @@ def encode_status(device: Device, state: State, at: float, installation: str = "
         "installation": installation,
     }
     return encode(Status.model_validate(fields))
+
+
+def encode_crossing(
+    device: Device, crossing: Crossing, speed: tuple[float, float] | None, lane: int | None
+) -> tuple[str, str]:
+    """Return topic and message of a crossing. speed: km/h, with its standard deviation; None where it is not known."""
+    fields = {
+        "site": device.site,
+        "device": device.device,
+        "line": crossing.line,
+        "at": rfc3339(round(crossing.at, 3)),
+        "class": crossing.label,
+        "direction": crossing.direction,
+        "score": round(crossing.score, 3),
+        "speed_kmh": None if speed is None else round(speed[0], 1),
+        "speed_error_kmh": None if speed is None else round(speed[1], 1),
+        "lane": None if lane is None else str(lane),
+    }
+    return f"{device.prefix}/crossings/{crossing.line}", encode(CrossingMessage.model_validate(fields))
 
 
 def encode_counts(device: Device, closed: ClosedInterval) -> str:

@@ -114,6 +114,7 @@ _CHANNELS: Final = (
         False,
         "Each crossing, within a second of its confirmation; off unless `mqtt.crossings` is on",
         "Never stored: one that is lost does not come again. Count by `counts`.",
+        expires="after ten seconds (MQTT 5)",
     ),
     _Channel(
         "health",

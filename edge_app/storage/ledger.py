@@ -42,6 +42,8 @@ from edge_app.storage.saved_state import Identity, JournalEntry, SavedState
 from edge_app.storage.sqlite import DamagedError, Standby
 
 SAVE_EVERY_S: Final = 1.0
+CLOSES_S: Final = 3.0
+"""Time, s, after its end at which an interval closes: no crossing is confirmed later."""
 CAPACITY: Final = 60 * 24 * 60
 """Rows of the outbox: 60 days of one line with intervals of a minute, 90 MB."""
 MEMORY_AFTER_S: Final = 10.0
@@ -69,7 +71,7 @@ class Ledger:
         *,
         names: tuple[str, str] = ("", ""),
         capacity: int = CAPACITY,
-        grace_s: float = 3.0,
+        grace_s: float = CLOSES_S,
         max_gap_s: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -155,7 +157,8 @@ class Ledger:
 
     def keep_under_way(self, line: str, sums: Sums) -> None:
         """Save with the newest open interval of a line what is to be added there if the program ends now."""
-        self._under_way = {line: sums} if sums else {}
+        before, self._under_way = self._under_way, {line: sums} if sums else {}
+        self._changed |= before != self._under_way
 
     def tick(self, now: float) -> None:
         """Close the intervals that are due and save; after a failure of the disk, try again.
