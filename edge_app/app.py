@@ -183,7 +183,7 @@ def build_preview(
 def build_announcement(config: Config, device: Device, lines: Sequence[Line]) -> Announcement:
     """Build the announcement to Home Assistant; switched off, it removes what was announced before."""
     h, c = config.homeassistant, config.counting
-    entities = entities_of(lines, c.classes, c.interval_s) if h.enabled else {}
+    entities = entities_of(lines, c.classes, c.interval_s, speeds=config.geometry.given) if h.enabled else {}
     return Announcement(device, entities, prefix=h.prefix, record_file=config.store.folder / ANNOUNCED)
 
 

@@ -73,7 +73,10 @@ def total(found: Sequence[Summed], line: str, *, since: float = 0.0, until: floa
     return added
 
 
-THROUGH = [(55.0, 1, "north", "left_to_right"), (58.5, 1, "south", "right_to_left")]
+THROUGH: list[tuple[float, int, str, Direction]] = [
+    (55.0, 1, "north", "left_to_right"),
+    (58.5, 1, "south", "right_to_left"),
+]
 
 
 def test_a_way_through_the_junction_is_in_the_interval_in_which_it_ended() -> None:
