@@ -81,10 +81,10 @@ class Bins:
         return str(seconds) if self._midnight is None else (self._midnight + timedelta(seconds=seconds)).isoformat()
 
 
-def csv_text(rows: Iterable[Sequence[str | int | float]]) -> str:
-    """Return rows as CSV by RFC 4180 with HEADER as the first line."""
+def csv_text(rows: Iterable[Sequence[str | int | float]], header: Sequence[str] = HEADER) -> str:
+    """Return rows as CSV by RFC 4180 with the header as the first line."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(HEADER)
+    writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()
