@@ -28,11 +28,12 @@ from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
 from edge_app.errors import ConfigError, GeometryError
 from edge_app.measures.ground import Geometry, of_rectangle
-from edge_app.measures.speed_meter import SpeedMeter
+from edge_app.measures.interval_sums import GRACE_S, IntervalSums, closes_late, nothing
+from edge_app.measures.speed_meter import Measured, SpeedMeter
 from edge_app.monitoring.device_status import StatusReport
 from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.mqtt.connection import MAX_PACKET
-from edge_app.mqtt.encoding import encode_counts
+from edge_app.mqtt.encoding import encode_counts, encode_crossing
 from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
@@ -44,7 +45,7 @@ from edge_app.mqtt.session import Session
 from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
 from edge_app.preview.status_text import StatusText
-from edge_app.records import DIRECTIONS, Line
+from edge_app.records import DIRECTIONS, FLOWS, Line
 from edge_app.service import Service
 from edge_app.sources import Source, open_source
 from edge_app.sources.masks import mask_source
@@ -52,7 +53,7 @@ from edge_app.sources.recording import Recording
 from edge_app.sources.recording_series import RecordingSeries
 from edge_app.storage.archive import Keep
 from edge_app.storage.counts import Counting
-from edge_app.storage.ledger import Ledger
+from edge_app.storage.ledger import CLOSES_S, Ledger
 from edge_app.storage.outbox import Outbox
 from edge_app.system.clock import ClockMonitor, SteadyClock
 
@@ -66,7 +67,7 @@ def build_lines(config: Config) -> tuple[Line, ...]:
 
         return (Street.line,)
     return tuple(
-        Line(line.id, line.start, line.end, line.names, line.road or "", line.bearings) for line in config.lines
+        Line(o.id, o.start, o.end, o.names, o.road or "", o.bearings, o.lanes, o.queue, o.enters) for o in config.lines
     )
 
 
@@ -149,6 +150,17 @@ def build_speed_meter(config: Config) -> SpeedMeter | None:
     return SpeedMeter(geometry) if geometry else None
 
 
+def build_measures(config: Config, lines: Sequence[Line]) -> IntervalSums | None:
+    """Build what the service measures beside the count, None where nothing is configured.
+
+    Raises ConfigError: as `build_geometry` does.
+    """
+    geometry = build_geometry(config)
+    if nothing(lines, geometry) or config.mqtt.crossings:
+        return IntervalSums(lines, geometry, config.counting.interval_s)
+    return None
+
+
 def build_quality(config: Config, source: Source) -> QualityMonitor:
     """Build the monitor of quality flags; the clock is watched with live sources only."""
     v = config.view
@@ -212,14 +224,17 @@ def counting_hash(config: Config, model: str) -> str:
 def build_ledger(config: Config, device: Device, lines: Sequence[Line]) -> Ledger:
     """Open the ledger and lock the state folder for this process. Raises StoreError."""
     c, d = config.counting, config.device
+    measures = nothing(lines, build_geometry(config))
+    arms = [FLOWS] if FLOWS in measures else []
     return Ledger(
         config.store.folder,
-        [line.id for line in lines],
-        Counting(c.classes, c.interval_s, device.config[:12], device.model[:12]),
+        [*(line.id for line in lines), *arms],
+        Counting(c.classes, c.interval_s, device.config[:12], device.model[:12], measures),
         device.boot_id,
         partial(encode_counts, device),
         names=(d.site, d.device),
         capacity=config.store.max_intervals,
+        grace_s=GRACE_S if closes_late(lines) else CLOSES_S,
     )
 
 
@@ -247,7 +262,17 @@ def _line_meta(line: Line) -> LineMeta:
         for direction in DIRECTIONS
         if direction in line.names or direction in line.bearings
     }
-    return LineMeta(id=line.id, start=line.start, end=line.end, names=line.names, road=line.road, directions=directions)
+    return LineMeta(
+        id=line.id,
+        start=line.start,
+        end=line.end,
+        names=line.names,
+        road=line.road,
+        directions=directions,
+        lanes=line.lanes,
+        queue=line.queue,
+        enters=line.enters,
+    )
 
 
 def build_publisher(
@@ -272,6 +297,12 @@ def build_publisher(
         birth_messages=build_announcement(config, device, lines).birth_messages,
         utc=lambda: clock.at(time.time(), time.monotonic()),
     )
+
+
+def _announce(device: Device, publisher: Publisher, measured: Measured) -> None:
+    """Have a crossing published at once."""
+    speed = None if measured.speed is None else (measured.speed.kmh, measured.speed.error_kmh)
+    publisher.tell(*encode_crossing(device, measured.crossing, speed, measured.lane))
 
 
 def broker_problem(publisher: Publisher) -> str:
@@ -332,6 +363,8 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
             harvest=harvest,
             quality=quality,
             clock=clock,
+            measures=build_measures(config, lines),
+            on_measured=partial(_announce, device, publisher) if config.mqtt.crossings else lambda _: None,
             on_result=preview.update,
             status=status.text,
         )

@@ -87,6 +87,10 @@ PURE = {
     },
     "measures.speed_sums": {"measures.speed_meter"},
     "measures.track_looks": {"records"},
+    "measures.interval_sums": {
+        *("records", "measures.flows", "measures.ground", "measures.meters"),
+        *("measures.speed_meter", "measures.speed_sums"),
+    },
     "storage.counts": {"records"},
     "storage.line_intervals": {"records", "storage.counts"},
     "storage.intervals": {"records", "storage.counts", "storage.line_intervals"},

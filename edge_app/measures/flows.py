@@ -111,6 +111,15 @@ class Flows:
         self._done += (trip.flow for trip in self._trips.values())
         self._trips.clear()
 
+    def waiting(self) -> FlowSums:
+        """Return the sums of what `take` has not returned yet, as if every trip ended now."""
+        found = FlowSums()
+        for _, line, label in self._entered:
+            found.enter(line, label)
+        for flow in (*self._done, *(trip.flow for trip in self._trips.values())):
+            found.add(flow)
+        return found
+
     def take(self, until: float) -> FlowSums:
         """Return the sums of what is certain and happened before a time, s, and forget it."""
         found = FlowSums()
