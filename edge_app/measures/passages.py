@@ -130,9 +130,8 @@ class Passages:
         course.seen, course.ended = float(times[-1]), False
         if self._plane is not None and not self._reached(near[new], _REACH * SOLIDS[label].length + _BESIDE_M):
             return
-        _turn(
-            course, times, near, SOLIDS[label].length if self._plane else float((boxes[-1, 2:] - boxes[-1, :2]).max())
-        )
+        size = SOLIDS[label].length if self._plane else float((boxes[-1, 2:] - boxes[-1, :2]).max())
+        _turn(course, times, near, size)
         if self._plane is not None:
             if course.heading is None:
                 return

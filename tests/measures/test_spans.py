@@ -37,3 +37,7 @@ def test_spans_cover_what_any_of_them_covers(
 def test_spans_that_meet_are_one() -> None:
     assert len(of([(0, 2), (4, 6), (2, 4)])) == 1
     assert len(of([(0, 2), (4, 6)])) == 2
+    spans = Spans()
+    for step in range(10_000):
+        spans.add(step / 10, step / 10 + 0.1)
+    assert len(spans) == 1

@@ -1,4 +1,4 @@
-"""A road with two lanes that queue at a light, under cameras of several kinds: what headway, occupancy and queue are."""
+"""A road of two lanes with queues at a light, under cameras of several kinds, and its headways, occupancy and queue."""
 
 from __future__ import annotations
 
@@ -77,13 +77,6 @@ VIEWS: Mapping[str, LaneView] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LaneTruth:
-    """Truth of one lane. passages: s at which front came and rear left, in order. queue: standing vehicles, (N, 2)."""
-
-    passages: Sequence[tuple[float, float]]
-
-
 def traffic(view: LaneView, number: int, seed: int) -> list[Trip]:
     """Return vehicles that stop at a light two metres before the line, lane by lane."""
     rng = np.random.default_rng(seed)
@@ -109,11 +102,12 @@ def passages(view: LaneView, trips: Sequence[Trip]) -> list[list[tuple[float, fl
 
 
 def queue(view: LaneView, trips: Sequence[Trip], until: float, step: float = 0.1) -> tuple[float, float, int]:
-    """Return vehicle seconds, seconds with any, and the most vehicles that stood before the line."""
+    """Return vehicle seconds, seconds with any, and the most vehicles that stood with their front before the line."""
     times = np.arange(0, until, step)
     number = np.zeros(len(times), np.intp)
     for trip in trips:
-        inside = (trip.driven.places[:, 1] > view.at) & (trip.driven.places[:, 1] < view.queue_end)
+        fronts = trip.driven.places[:, 1] - trip.driven.solid.length / 2
+        inside = (fronts > view.at) & (fronts < view.queue_end)
         speeds = np.gradient(trip.along, trip.driven.times)
         stands = inside & (speeds < 3 / 3.6)
         number += np.interp(times, trip.driven.times, stands.astype(float), 0, 0) > 0.5

@@ -23,7 +23,7 @@ _NOTICED, _WHOLE = 0.35, 0.95
 """Share of a vehicle that must show, and from which on all of it does."""
 _MISSED = 0.03
 _ALIKE, _TREMBLE, _ROUNDED = 0.7, 0.012, 0.3
-_BEGIN = 100.0
+BEGIN = 100.0
 """Monotonic s of time 0."""
 
 
@@ -136,4 +136,4 @@ def watched(
     image = np.zeros((camera.height_px, camera.width, 3), np.uint8)
     through: Pipeline = pipeline(Scripted(answers), *lines, classes=COUNTED)
     for index, one in enumerate(answers):
-        yield through.process(Frame(image, index, NOON + one.time, _BEGIN + one.time))
+        yield through.process(Frame(image, index, NOON + one.time, BEGIN + one.time))
