@@ -21,6 +21,7 @@ from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.publisher import Publisher
+from edge_app.records import FLOWS
 from tests.support.brokers import (
     Mosquitto,
     collect,
@@ -105,6 +106,23 @@ def test_it_has_every_interval_once_however_broker_and_consumer_are_killed(state
     assert "ignored" not in said, said
     with closing(sqlite3.connect(tmp_path / "city.sqlite3")) as db:  # from the answer to its ping
         assert ("a", INSTALLATION) in db.execute("SELECT line, installation FROM newest").fetchall()
+
+
+@needs_mosquitto
+def test_it_stores_flows_and_asks_for_those_that_did_not_arrive(state: State, tmp_path: Path) -> None:
+    with mosquitto(tmp_path / "broker") as broker:
+        state.begin = PAST
+        publisher = state.publisher(broker.port)
+        state.close_intervals(2, line=FLOWS)
+        drive(publisher, lambda: len(state.outbox) == 0)
+        with consumer(tmp_path, broker.port):
+            state.close_intervals(1, line=FLOWS)
+            drive(publisher, lambda: [seq for seq, _ in stored(tmp_path)] == [1, 2, 3])
+        publisher.drain(1.0)
+    said = (tmp_path / "consumer.log").read_text()
+    assert "asked for" in said
+    assert "conflict" not in said
+    assert "ignored" not in said, said
 
 
 def soon(condition: Callable[[], object]) -> None:
