@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -195,13 +196,16 @@ class Service:
                         self._counting.clear()
                     elif stop.is_set():
                         break
+                    elif self._measures is not None:
+                        self._tell(self._measures.overdue())
                     self._add_measures(self._now())
                     self._ledger.tick(self._now())
                 except (OSError, MemoryError) as fault:  # the frame is dropped
                     self._counting.note(fault)
         finally:
             self._stages.close()
-            self._end_measures(self._now())
+            with suppress(OSError, MemoryError):
+                self._end_measures(self._now())
             self._ledger.close(self._now())
             if self._harvest is not None:
                 self._harvest.close()

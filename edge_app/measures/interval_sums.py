@@ -58,12 +58,16 @@ class IntervalSums:
 
         Raises GeometryError: when no plane follows from the geometry.
         """
-        frame, ended = result.frame, list[Measured]()
-        time = frame.monotonic if frame.media_s is None else frame.media_s
-        if self._until is None or self._clocked != (frame.media_s is not None):
-            ended = self._begin(time, clocked=frame.media_s is not None)
-        self._offset = frame.captured_at - time
-        return ended + self._meters.observe(result.at_media_time())
+        clocked, ended = result.frame.media_s is not None and self._geometry is not None, list[Measured]()
+        frame = (result := result.at_media_time() if clocked else result).frame
+        if self._until is None or self._clocked != clocked:
+            ended = self._begin(frame.monotonic, clocked=clocked)
+        self._offset = frame.captured_at - frame.monotonic
+        return ended + self._meters.observe(result)
+
+    def overdue(self) -> list[Measured]:
+        """Return the crossings that wait for looks, when no frames come, with what is known."""
+        return self._meters.overdue()
 
     def take(self, now: float) -> list[Summed]:
         """Return what is certain by this time, UTC s of the clock of the frames, and was not returned yet."""

@@ -91,6 +91,10 @@ class Meters:
         self._last = result.frame.monotonic
         return [self._with_lane(one) for one in done]
 
+    def overdue(self) -> list[Measured]:
+        """Return the crossings that wait for looks, with what is known."""
+        return [self._with_lane(one) for one in self._speeds.finish()]
+
     def finish(self) -> list[Measured]:
         """Return the crossings that wait for looks which will not come, and settle all that waits for more frames."""
         self._take_covers(self._passages.finish())

@@ -25,6 +25,7 @@ class CameraClock:
         self._known: deque[tuple[float, float]] = deque()
         self._newest = 0.0
         self._offset = 0.0
+        self._known_good = False
 
     def update(self, stamp: float | None, now: float) -> float | None:
         """Return the time of a picture by the camera's clock, s, near that of its arrival; None where it has none.
@@ -42,7 +43,7 @@ class CameraClock:
         while now - self._known[0][0] > _LONGEST_S:
             self._known.popleft()
         self._newest = stamp
+        limit = _DIFFERENCE * (2 if self._known_good else 1)  # one at the limit must not come and go
         arrived, since = now - self._known[0][0], stamp - self._known[0][1]
-        if arrived < _SHORTEST_S or abs(since / arrived - 1) > _DIFFERENCE:
-            return None
-        return stamp + self._offset
+        self._known_good = arrived >= _SHORTEST_S and abs(since / arrived - 1) <= limit
+        return stamp + self._offset if self._known_good else None

@@ -160,6 +160,16 @@ def test_a_mask_over_a_line_is_told_with_its_share(toml: Path, masks: str, share
     assert [sentence.split(" of it")[0] for sentence in found] == ([f"lines[main]: {share}"] if share else [])
 
 
+def test_lint_names_a_junction_of_one_arm_and_lanes_without_a_geometry(toml: Path) -> None:
+    other = LINE.replace('"main"', '"side"')
+    arm = 'enters = "left_to_right"\n'
+    (one,) = lint(read(toml, LINE + arm + other))
+    assert one.startswith("lines[main].enters: no other line is an arm")
+    assert lint(read(toml, LINE + arm + other + arm)) == []
+    (lanes,) = lint(read(toml, LINE + "lanes = []\n"))
+    assert lanes.startswith("lines[main].lanes: without [geometry]")
+
+
 def test_lint_names_lines_at_the_edge_and_no_others(toml: Path) -> None:
     edge = '[[lines]]\nid = "low"\nstart = [0.1, 0.99]\nend = [0.9, 1.0]\n'
     assert lint(read(toml, LINE)) == []

@@ -144,6 +144,13 @@ def test_mean_speeds_and_flows_are_told(rig: Rig) -> None:
     assert value(rig.now, "flows_total", to="side", **{"from": "main", "class": "car"}) == 3
 
 
+def test_health_says_why_speeds_are_not_measured(rig: Rig) -> None:
+    assert rig.report.health().limits == []
+    rig.case.service._measures_fault = "speeds are not measured: for a reason"
+    assert rig.report.health().limits == ["speeds are not measured: for a reason"]
+    assert rig.report.health().problem == ""
+
+
 def test_every_metric_exists_before_the_first_frame(rig: Rig) -> None:
     now = rig.now
     assert value(now, "frames_processed_total") == value(now, "last_frame_timestamp_seconds") == 0
