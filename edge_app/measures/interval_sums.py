@@ -18,6 +18,8 @@ junction."""
 _BEHIND_S: Final = GRACE_S - 0.5
 """Time, s, after which sums are taken."""
 _EVERY_S: Final = 1.0
+_PATIENCE_S: Final = 30.0
+"""Time, s, after which it is told that there is no clock of the camera: a dozen go by before one is known."""
 _JUST: Final = 1e-3
 """A moment, s, before the end of what is summed up."""
 
@@ -42,14 +44,14 @@ class IntervalSums:
         self._geometry, self._interval_s = geometry, interval_s
         self._meters = Meters(self._lines, None)
         self._clocked = False
-        self._offset = 0.0
+        self._offset = self._began = self._unclocked_s = 0.0
         self._until: float | None = None
         self._left: list[Summed] = []
 
     @property
     def problem(self) -> str:
         """One sentence on why nothing is measured that needs the geometry; empty when it is."""
-        if self._geometry is None or self._until is None or self._clocked:
+        if self._geometry is None or self._clocked or self._unclocked_s < _PATIENCE_S:
             return ""
         return "speeds are not measured: this source tells only when its pictures arrive, not when they were taken"
 
@@ -63,6 +65,7 @@ class IntervalSums:
         if self._until is None or self._clocked != clocked:
             ended = self._begin(frame.monotonic, clocked=clocked)
         self._offset = frame.captured_at - frame.monotonic
+        self._unclocked_s = 0.0 if clocked else frame.monotonic - self._began
         return ended + self._meters.observe(result)
 
     def overdue(self) -> list[Measured]:
@@ -97,7 +100,7 @@ class IntervalSums:
         ended, left = self.finish(time + self._offset) if self._until is not None else ([], [])
         self._left += left
         self._meters = Meters(self._lines, self._geometry if clocked else None)
-        self._clocked, self._until = clocked, time
+        self._clocked, self._until, self._began = clocked, time, time
         return ended
 
     def _taken(self, until: float) -> list[Summed]:

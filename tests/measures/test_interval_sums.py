@@ -105,9 +105,11 @@ def test_without_the_cameras_clock_nothing_is_measured_that_needs_it_and_the_rea
     sums = IntervalSums([NORTH], SQUARE, 60.0)
     assert sums.problem == ""
     found = run(sums, results(20.0, [], media=False))
+    assert sums.problem == ""
+    found += run(sums, results(40.0, [], media=False, begin=20.0))
     assert "only when its pictures arrive" in sums.problem
     assert "occupancy" not in total(found, "north")
-    found = run(sums, results(40.0, [], begin=20.0))
+    found = run(sums, results(60.0, [], begin=40.0))
     assert sums.problem == ""
     assert total(found, "north")["occupancy"]["1"]["seen_s"] == pytest.approx(14.4, abs=1.1)
 

@@ -20,8 +20,8 @@ def test_times_that_pass_as_fast_as_those_of_arrival_are_used_from_ten_seconds_o
     arrivals = [100 + at + tremble.uniform(0.0, 0.15) for at in taken]
     found = told([at + 7 for at in taken], arrivals)
     assert all(one is None for one in found[:140])
-    assert all(one is not None for one in found[160:])
-    steps = [after - before for before, after in itertools.pairwise(found[160:])]  # type: ignore[operator]
+    assert all(one is not None for one in found[200:])
+    steps = [after - before for before, after in itertools.pairwise(found[200:])]  # type: ignore[operator]
     assert max(abs(step - 1 / 15) for step in steps) < 1e-6, "the tremble of the network is not in them"
 
 
@@ -34,6 +34,13 @@ def test_a_reader_without_times_has_no_clock() -> None:
     arrivals = [index / 15 for index in range(900)]
     assert set(told([0.0] * 900, arrivals)) == {None}
     assert set(told([None] * 900, arrivals)) == {None}
+
+
+def test_a_stream_that_begins_with_pictures_of_before_has_a_clock() -> None:
+    """A server hands over the pictures since its last whole one all at once."""
+    arrivals = [max(index / 15, 30 / 15) for index in range(400)]
+    found = told([index / 15 for index in range(400)], arrivals)
+    assert found[250] is not None
 
 
 def test_a_clock_that_steps_back_is_judged_anew() -> None:
