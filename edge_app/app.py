@@ -29,7 +29,8 @@ from edge_app.drawing.scene import Privacy
 from edge_app.errors import ConfigError, GeometryError
 from edge_app.measures.ground import Geometry, of_rectangle
 from edge_app.measures.interval_sums import GRACE_S, IntervalSums, closes_late, nothing
-from edge_app.measures.speed_meter import Measured, SpeedMeter
+from edge_app.measures.meters import Meters
+from edge_app.measures.speed_meter import Measured
 from edge_app.monitoring.device_status import StatusReport
 from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.mqtt.connection import MAX_PACKET
@@ -144,10 +145,10 @@ def build_geometry(config: Config) -> Geometry | None:
     return geometry
 
 
-def build_speed_meter(config: Config) -> SpeedMeter | None:
-    """Build the meter of speeds, None without a geometry. Raises ConfigError: as `build_geometry` does."""
-    geometry = build_geometry(config)
-    return SpeedMeter(geometry) if geometry else None
+def build_meters(config: Config) -> Meters | None:
+    """Build the meters of a recording, None where nothing is measured. Raises ConfigError: as `build_geometry` does."""
+    geometry, lines = build_geometry(config), build_lines(config)
+    return Meters(lines, geometry) if nothing(lines, geometry) else None
 
 
 def build_measures(config: Config, lines: Sequence[Line]) -> IntervalSums | None:

@@ -96,6 +96,10 @@ PURE = {
     "storage.intervals": {"records", "storage.counts", "storage.line_intervals"},
     "offline.scoring": {"records", "errors", "system.names"},
     "offline.bins": {"records"},
+    "offline.measured": {
+        *("records", "offline.bins", "measures.flows", "measures.interval_sums", "measures.meters"),
+        *("measures.speed_meter", "measures.speed_sums"),
+    },
     "detectors.ssd": {"records"},
     "detectors.letterbox": {"records"},
     "drawing.overlay": {"records", "drawing", "drawing.panel_place", "drawing.shapes", "drawing.totals_panel"},

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from edge_app.measures.flows import FlowSums
 from edge_app.measures.ground import Geometry
-from edge_app.measures.meters import LineSums, MeasuredLine, Meters
+from edge_app.measures.meters import LineSums, Meters
 from edge_app.measures.speed_meter import Measured
 from edge_app.measures.speed_sums import SpeedSums
 from edge_app.records import FLOWS, FrameResult, Line, Sums, grid_end
@@ -40,7 +40,7 @@ class IntervalSums:
     """
 
     def __init__(self, lines: Sequence[Line], geometry: Geometry | None, interval_s: float) -> None:
-        self._lines = [MeasuredLine(line, line.lanes, line.queue, line.enters) for line in lines]
+        self._lines = tuple(lines)
         self._geometry, self._interval_s = geometry, interval_s
         self._meters = Meters(self._lines, None)
         self._clocked = False
@@ -93,7 +93,7 @@ class IntervalSums:
     @property
     def under_way(self) -> Sums:
         """What is to be added to FLOWS if the program ends now."""
-        return _flow_sums(self._meters.flows.waiting()) if self._meters.flows is not None else {}
+        return flow_sums(self._meters.flows.waiting()) if self._meters.flows is not None else {}
 
     def _begin(self, time: float, *, clocked: bool) -> list[Measured]:
         """Begin with the first frame, and with another clock; return crossings that were waiting."""
@@ -108,9 +108,9 @@ class IntervalSums:
         return self._sums(self._until, until)
 
     def _sums(self, until: float, at: float) -> list[Summed]:
-        found = {name: _line_sums(sums) for name, sums in self._meters.take(until).items()}
+        found = {name: line_sums(sums) for name, sums in self._meters.take(until).items()}
         if self._meters.flows is not None:
-            found[FLOWS] = _flow_sums(self._meters.flows.take(until))
+            found[FLOWS] = flow_sums(self._meters.flows.take(until))
         return [Summed(name, at - _JUST, sums) for name, sums in found.items() if sums]
 
 
@@ -146,7 +146,8 @@ def speed_of(measured: Measured) -> Sums:
     return {"speed": {measured.crossing.label: {measured.crossing.direction: fields}}}
 
 
-def _line_sums(sums: LineSums) -> Sums:
+def line_sums(sums: LineSums) -> Sums:
+    """Return headway, occupancy and queue of a line as a message has them, without what is nothing."""
     found: dict[str, Sums] = {}
     if sums.headway:
         found["headway"] = {str(lane): dict(bins) for lane, bins in sums.headway.items()}
@@ -160,7 +161,8 @@ def _line_sums(sums: LineSums) -> Sums:
     return found
 
 
-def _flow_sums(sums: FlowSums) -> Sums:
+def flow_sums(sums: FlowSums) -> Sums:
+    """Return turning flows as a message has them, without what is nothing."""
     parts: Mapping[str, Sums] = {
         "flows": {origin: {to: dict(n) for to, n in ways.items()} for origin, ways in sums.flows.items()},
         "entered": {line: dict(n) for line, n in sums.entered.items()},

@@ -16,26 +16,11 @@ from edge_app.measures.passages import Cover, Passages
 from edge_app.measures.queue import Queue, QueueSums
 from edge_app.measures.speed_meter import Measured, SpeedMeter, moment
 from edge_app.measures.track_looks import TrackLooks
-from edge_app.records import Crossing, Direction, FrameResult, Line
+from edge_app.records import Crossing, FrameResult, Line
 
 _WAIT_S: Final = 10.0
 """Longest time, s, after a crossing for which the arrival of the vehicle's front at the line is waited for: its middle,
 which crosses, lies above the road, so that it may come first."""
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredLine:
-    """What is to be measured at a line.
-
-    lanes: where they part, 0..1 of the way from start to end; empty for one lane, None for no headway and occupancy.
-    queue: corners, 0..1 of the frame, of the region in which vehicles queue; see Queue. enters: direction in which
-    vehicles enter the junction here; None where the line is no arm of one.
-    """
-
-    line: Line
-    lanes: tuple[float, ...] | None = None
-    queue: tuple[tuple[float, float], ...] | None = None
-    enters: Direction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +41,19 @@ class Meters:
     geometry: None measures no speed and no occupancy.
     """
 
-    def __init__(self, lines: Sequence[MeasuredLine], geometry: Geometry | None) -> None:
-        self._lines = {one.line.id: one for one in lines}
+    def __init__(self, lines: Sequence[Line], geometry: Geometry | None) -> None:
+        self._lines = {line.id: line for line in lines}
         self._looks = TrackLooks()
         self._speeds = SpeedMeter(geometry, self._looks)
         self._geometry, self._size = geometry, (0, 0)
-        self._lanes = {name: one.lanes for name, one in self._lines.items() if one.lanes is not None}
+        self._lanes = {name: line.lanes for name, line in self._lines.items() if line.lanes is not None}
         self._headways = {name: Headways() for name in self._lanes}
         self._occupancy = {name: Occupancy(len(lanes) + 1) for name, lanes in self._lanes.items() if geometry}
-        self._queues = {name: Queue(one.queue) for name, one in self._lines.items() if one.queue is not None}
+        self._queues = {name: Queue(line.queue) for name, line in self._lines.items() if line.queue is not None}
         self._passages = Passages(None, {})
         self._waiting: list[tuple[float, Crossing]] = []
         self._last: float | None = None
-        enters = {name: one.enters for name, one in self._lines.items() if one.enters is not None}
+        enters = {name: line.enters for name, line in self._lines.items() if line.enters is not None}
         self.flows = Flows(enters) if enters else None
 
     def observe(self, result: FrameResult) -> list[Measured]:
@@ -122,7 +107,7 @@ class Meters:
         """Place the lines in frames of another size, px; what was under way is lost."""
         self._size = size
         plane: GroundPlane | None = self._geometry.plane(size) if self._geometry else None
-        lines = {name: LaneLine(self._lines[name].line, lanes, size, plane) for name, lanes in self._lanes.items()}
+        lines = {name: LaneLine(self._lines[name], lanes, size, plane) for name, lanes in self._lanes.items()}
         self._take_covers(self._passages.finish())
         self._passages = Passages(plane, lines)
 

@@ -185,7 +185,7 @@ class Passages:
         lane = line.lane(first.position)
         if lane is None or abs(first.distance) > first.half or not pace:
             return
-        ago = (first.half + np.sign(pace) * first.distance) / abs(pace)
+        ago = (first.half + first.distance * (1 if pace > 0 else -1)) / abs(pace)
         if ago <= _GAP_S:
             course.arrivals[name] = Arrival(first.time - ago, lane)
             yield Cover(name, lane, first.time - ago, first.time)
@@ -200,7 +200,7 @@ class Passages:
                 lane, pace = self._lines[name].lane(last.position), course.pace[name]
                 if lane is None or abs(last.distance) > last.half or not pace:
                     continue
-                left = (last.half - np.sign(pace) * last.distance) / abs(pace)
+                left = (last.half - last.distance * (1 if pace > 0 else -1)) / abs(pace)
                 yield Cover(name, lane, last.time, last.time + min(left, _GAP_S))
         if any(now - course.seen > _FORGET_S for course in self._courses.values()):
             self._courses = {track: c for track, c in self._courses.items() if now - c.seen <= _FORGET_S}

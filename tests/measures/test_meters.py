@@ -25,7 +25,7 @@ def seen() -> tuple[list[list[tuple[float, float]]], list[FrameResult]]:
     view = VIEWS[NAME]
     trips = traffic(view, 8, 2)
     until = max(float(trip.driven.times[-1]) for trip in trips)
-    results = list(watched(view.camera, [trip.driven for trip in trips], [view.line().line], until, 2))
+    results = list(watched(view.camera, [trip.driven for trip in trips], [view.line()], until, 2))
     return passages(view, trips), results
 
 
@@ -89,7 +89,7 @@ def test_single_vehicles_are_measured_in_every_view(name: str) -> None:
     view = VIEWS[name]
     trips = traffic(view, 40, 1)
     until = max(float(trip.driven.times[-1]) for trip in trips)
-    results = list(watched(view.camera, [trip.driven for trip in trips], [view.line().line], until, 1))
+    results = list(watched(view.camera, [trip.driven for trip in trips], [view.line()], until, 1))
     errors = lanes.single(view, results, view.geometry(np.random.default_rng(1)), passages(view, trips))
     assert errors.told >= 0.9
     for found in (errors.headways, errors.covered):

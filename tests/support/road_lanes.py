@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_app.measures.ground import Geometry
-from edge_app.measures.meters import MeasuredLine
 from edge_app.records import Line
 from tests.support.road_camera import Array, RoadCamera
 from tests.support.road_traffic import Trip, crossed, drive, phases, straight_road
@@ -33,7 +32,7 @@ class LaneView:
         """Return the ends of the line on the road, m."""
         return np.array([(_EDGES[0], self.at), (_EDGES[-1], self.at)])
 
-    def line(self) -> MeasuredLine:
+    def line(self) -> Line:
         """Return the line with its lanes and the region of its queue."""
         size = np.array([self.camera.width, self.camera.height_px])
         middle = (_EDGES[1], self.at)
@@ -47,7 +46,7 @@ class LaneView:
             (_EDGES[0], self.queue_end),
         ]
         queue = tuple((float(x), float(y)) for x, y in np.clip(self._shown(np.array(region)) / size, 0, 1))
-        return MeasuredLine(Line("stop", (x0, y0), (x1, y1)), (share,), queue)
+        return Line("stop", (x0, y0), (x1, y1), lanes=(share,), queue=queue)
 
     @property
     def queue_end(self) -> float:

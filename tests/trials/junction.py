@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from edge_app.measures.flows import FlowSums
-from edge_app.measures.meters import MeasuredLine, Meters
+from edge_app.measures.meters import Meters
 from edge_app.records import FrameResult, Line
 from tests.support.road_camera import RoadCamera
 from tests.support.road_scene import watched
@@ -30,14 +30,14 @@ _AT, _SIDE, _UP = 7.5, 7.0, 1.2
 _GREEN_S, _CLEAR_S, _PER_S = 12.0, 4.0, 0.08
 
 
-def arms() -> tuple[MeasuredLine, ...]:
+def arms() -> tuple[Line, ...]:
     """Return the lines as a person draws them, across the middles of the vehicles; whoever enters goes to the right."""
     size, found = np.array([CAMERA.width, CAMERA.height_px]), []
     for name, out in zip(NAMES, ARMS, strict=True):
         right = np.array([out[1], -out[0]]) * _SIDE
         ends = np.stack([MIDDLE + out * _AT - right, MIDDLE + out * _AT + right])
         (x0, y0), (x1, y1) = (CAMERA.project(np.column_stack([ends, np.full(2, _UP)])) / size).tolist()
-        found.append(MeasuredLine(Line(name, (x0, y0), (x1, y1)), enters="left_to_right"))
+        found.append(Line(name, (x0, y0), (x1, y1), enters="left_to_right"))
     return tuple(found)
 
 
@@ -68,8 +68,7 @@ def run(vehicles: int, seed: int) -> tuple[Counter[tuple[str, str]], FlowSums]:
     rng = np.random.default_rng(seed)
     trips = drive(junction((10.0, 24.0)), vehicles, _PER_S, rng, green=phases(len(ARMS), _GREEN_S, _CLEAR_S))
     until = max(float(trip.driven.times[-1]) for trip in trips)
-    lines = [arm.line for arm in arms()]
-    return ways(trips), told(watched(CAMERA, [trip.driven for trip in trips], lines, until, seed))
+    return ways(trips), told(watched(CAMERA, [trip.driven for trip in trips], arms(), until, seed))
 
 
 def main() -> None:

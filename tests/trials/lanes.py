@@ -43,8 +43,8 @@ class Errors:
 def single(view: LaneView, results: Sequence[FrameResult], geometry: Geometry | None, true: Truth) -> Errors:
     """Return how far single vehicles are off."""
     size = (view.camera.width, view.camera.height_px)
-    plane, measured = geometry.plane(size) if geometry else None, view.line()
-    line = LaneLine(measured.line, measured.lanes or (), size, plane)
+    plane, drawn = geometry.plane(size) if geometry else None, view.line()
+    line = LaneLine(drawn, drawn.lanes or (), size, plane)
     following, looks = Passages(plane, {"stop": line}), TrackLooks()
     covers, fronts = [Spans() for _ in LANES], [set[float]() for _ in LANES]
     for result in results:
@@ -91,7 +91,7 @@ def report(name: str, vehicles: int, geometries: int, seed: int) -> None:
     view = VIEWS[name]
     trips = traffic(view, vehicles, seed)
     until = max(float(trip.driven.times[-1]) for trip in trips)
-    results = list(watched(view.camera, [trip.driven for trip in trips], [view.line().line], until, seed))
+    results = list(watched(view.camera, [trip.driven for trip in trips], [view.line()], until, seed))
     true = passages(view, trips)
     counted = sum(len(result.crossings) for result in results)
     print(f"{name}: {sum(map(len, true))} vehicles in {until:.0f} s, {counted} counted")
