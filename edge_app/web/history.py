@@ -23,7 +23,7 @@ _CLOSES_S: Final = 30
 """An interval is closed, and on disk, at the latest so long after its end."""
 _UNKNOWN: Final = 0.05
 """Share of a bin that may be unseen before the bin is shown as unknown."""
-SPEED_COLUMNS: Final = ("measured", "mean_kmh", "p85_kmh")
+SPEED_COLUMNS: Final = ("speed_n", "speed_mean_kmh", "speed_85_kmh")
 """Vehicles with a speed, its mean and its 85th percentile, km/h."""
 Key: TypeAlias = tuple[str, int]
 """Class, and index of the direction in DIRECTIONS."""
