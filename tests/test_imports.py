@@ -66,6 +66,7 @@ PURE = {
     "counting.running_totals": {"records"},
     "counting.stage_times": set[str](),
     "system.rate_meter": set[str](),
+    "system.layer_revision": set[str](),
     "system.names": set[str](),
     "counting.pipeline": {
         "records",
@@ -100,6 +101,7 @@ GRANTED = {
     "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
     "web.history": {"datetime"},  # days of a time zone; it reads no clock
     "system.names": {"unicodedata"},
+    "system.layer_revision": {"re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing
     "measures.ground": {"cv2"},  # homographies
