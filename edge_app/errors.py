@@ -6,7 +6,14 @@ for a person: what happened, where, and what to do.
 
 
 class EdgeAppError(Exception):
-    """Any fault that the product can explain to a person."""
+    """Any fault that the product can explain to a person.
+
+    code: names the fault where the local page says it in the person's language (`error.CODE` of its messages).
+    """
+
+    def __init__(self, *args: object, code: str = "") -> None:
+        super().__init__(*args)
+        self.code = code
 
 
 class ConfigError(EdgeAppError, ValueError):

@@ -56,7 +56,7 @@ class ReaderPage(_Page):
     def own_picture(self, width: int) -> bytes:
         """Raise PreviewError: pictures come from the service alone."""
         del width
-        raise PreviewError("no picture: the service does not run, or has none yet")
+        raise PreviewError("no picture: the service does not run, or has none yet", code="no_service")
 
     def state(self, data: Any) -> dict[str, Any]:
         """Return what is saved, which layer each value comes from, and what is wrong with the configuration."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import socket
 import sys
 from pathlib import Path
 
 from edge_app.commands._options import credentials_folder
+from edge_app.commands._questions import read_line
 from edge_app.errors import ConfigError
 
 
@@ -104,12 +104,8 @@ def _make(folder: Path, config: Path) -> None:
 def _asked() -> str:
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
-    try:
-        first = getpass.getpass("New password of the page: ")
-        again = getpass.getpass("Once more: ")
-    except (EOFError, KeyboardInterrupt) as error:
-        raise ConfigError("no password was given; nothing is changed") from error
-    if first != again:
+    first = read_line("New password of the page:", secret=True)
+    if first != read_line("Once more:", secret=True):
         raise ConfigError("the two passwords differ; nothing is changed")
     return first
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import sys
 import termios
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from edge_app.sources.discovery import FoundCamera
 
 _REACH_S: Final = 3.0
+_STOPPED: Final = "stopped before the last answer: nothing was written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +146,29 @@ def _wrapped(text: str) -> str:
 def read_line(prompt: str, *, secret: bool = False) -> str:
     """Show a prompt and return what is typed, without blanks around it. secret: what is typed is not shown.
 
-    Raises ConfigError: when the terminal is closed instead.
+    Raises ConfigError: when the terminal is closed instead, or Ctrl-C is pressed.
     """
-    with _without_echo() if secret else contextlib.nullcontext():  # before it is asked, or a quick answer is shown
+    # Without echo before it is asked, or a quick answer is shown.
+    with _until_ctrl_c(), _without_echo() if secret else contextlib.nullcontext():
         # A prompt ends no line, so nothing else would flush it.
         print(f"{_wrapped(prompt)} ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
     if not line:
-        raise ConfigError("setup was stopped before the last answer; nothing was written")
+        raise ConfigError(_STOPPED)
     return line.strip() if not secret else line.rstrip("\r\n")
+
+
+@contextlib.contextmanager
+def _until_ctrl_c() -> Iterator[None]:
+    """End a read by Ctrl-C, which elsewhere only asks the program to stop: a read would go on for ever."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        show("")
+        raise ConfigError(_STOPPED) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -131,10 +131,13 @@ def _asked(arguments: argparse.Namespace, path: Path) -> _Setup:
     """
     given = {question.flag: getattr(arguments, question.flag.replace("-", "_")) for question in QUESTIONS}
     terminal, setup = sys.stdin.isatty(), _Setup()
-    if terminal and given["enrolment"] is None:
-        given["enrolment"] = read_line(f"{QUESTIONS[0].text}:")
+    enrolment = None
     if given["enrolment"]:
-        _take_over(_enrolment(Path(given["enrolment"]), terminal), setup, given, path)
+        enrolment = _enrolment(Path(given["enrolment"]), terminal)
+    elif terminal and given["enrolment"] is None:
+        enrolment, given["enrolment"] = _asked_enrolment(), ""
+    if enrolment:
+        _take_over(enrolment, setup, given, path)
     if not terminal:
         missing = [q.flag for q in QUESTIONS if q.default is None and given[q.flag] is None]
         if missing:
@@ -149,6 +152,19 @@ def _asked(arguments: argparse.Namespace, path: Path) -> _Setup:
         setup.answers[question.flag] = answer
         _follow_up(question.flag, setup)
     return setup
+
+
+def _asked_enrolment() -> Enrolment | None:
+    """Return the enrolment of the file that a person names, None where there is none; ask again for a wrong one."""
+    while answer := read_line(f"{QUESTIONS[0].text}:"):
+        if not Path(answer).is_file():
+            show(f"There is no file {answer}.")
+            continue
+        try:
+            return _enrolment(Path(answer), terminal=True)
+        except ConfigError as error:
+            show(f"{error}.")
+    return None
 
 
 def _enrolment(file: Path, terminal: bool) -> Enrolment:
@@ -208,30 +224,46 @@ def _follow_up(flag: str, setup: _Setup) -> None:
     if password and answers[flag] and f"EDGE_APP_{password.upper()}" not in os.environ:
         setup.secrets[password] = read_line("Its password:", secret=True)
     if flag == "camera-user" and source_table(answers["source"])["kind"] == "stream":
-        answers["source"] = _stream(answers, setup.secrets.get("source_password", ""))
+        answers["source"] = _stream(setup)
 
 
-def _stream(answers: dict[str, str], password: str) -> str:
-    """Return the address of the camera's stream: found where only that of the camera is known, and tried."""
+def _stream(setup: _Setup) -> str:
+    """Return the address of the camera's stream, tried; ask for another login or address where it does not work."""
+    from edge_app.sources.diagnosis import is_about_login
+
+    while True:
+        source, problem = _tried(setup)
+        if not problem:
+            return source
+        if not is_about_login(problem):
+            show(problem)
+            question = next(question for question in QUESTIONS if question.flag == "source")
+            again = type(question)("source", "Enter keeps it, or another address", source, question.keys)
+            return ask(again, setup.answers)
+        show(f"{problem.rpartition(': ')[0]}.")
+        user = read_line("User name at the camera; Enter keeps what was typed:")
+        if not user:
+            return source
+        setup.answers["camera-user"] = user
+        setup.secrets["source_password"] = read_line("Its password:", secret=True)
+
+
+def _tried(setup: _Setup) -> tuple[str, str]:
+    """Return the address of the camera's stream, found where only that of the camera is known, and why it fails."""
     from edge_app.sources.diagnosis import why_no_server
     from edge_app.sources.discovery import stream_of
 
-    source, user = answers["source"], answers["camera-user"]
+    source, user = setup.answers["source"], setup.answers["camera-user"]
+    password = setup.secrets.get("source_password", os.environ.get("EDGE_APP_SOURCE_PASSWORD", ""))
     login = f"{quote(user, safe='')}:{quote(password, safe='')}" if user else ""
     if is_address(source):
         show(f"Asking {source} for its stream ...")
         found = stream_of(source, login)
         if found:
             show(f"  {found}")
-            return found
-        source = f"rtsp://{source}/"
+        source = found or f"rtsp://{source}/"
     url = urlsplit(source)._replace(netloc=f"{login}@{urlsplit(source).netloc}").geturl() if login else source
-    problem = why_no_server(url, 3.0) if source.startswith(("rtsp:", "http:")) else ""
-    if not problem:
-        return source
-    show(problem)
-    question = next(question for question in QUESTIONS if question.flag == "source")
-    return ask(type(question)("source", "Enter keeps it, or another address", source, question.keys), answers)
+    return source, why_no_server(url, 3.0) if source.startswith(("rtsp:", "http:")) else ""
 
 
 # --- the files

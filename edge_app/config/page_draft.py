@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.config.edit import Drawing
+from edge_app.config.files import layer_path
 from edge_app.config.load import validated
 from edge_app.config.model import Config
 from edge_app.config.proposal import shown
+from edge_app.system.layer_revision import revision_of
 
 _PLACEHOLDER = [{"id": "a", "start": [0.1, 0.5], "end": [0.9, 0.5]}]
 
@@ -24,12 +26,14 @@ class PageDraft:
         self.path, self._state = path, state
         self.facts: dict[str, Any] = {}
         self._tables: dict[str, Any] = {}
+        self._revision = 0
 
     def config(self) -> Config:
         """Read the layers again and return what they make; one without a line is valid, since lines are about to come.
 
         Raises ConfigError: when there is none that the service could use.
         """
+        self._revision = revision_of(_content(layer_path(self.path, "page")))
         facts = shown(self.path)
         self._tables = facts.pop("tables") | {"store": {"folder": str(self._state)}}
         self.facts = facts
@@ -40,8 +44,8 @@ class PageDraft:
 
     @property
     def version(self) -> int:
-        """Revision of the page's layer; 0 where there is none."""
-        return next((int(one["revision"]) for one in self.facts.get("layers", ()) if one["name"] == "page"), 0)
+        """Revision of the page's layer as its file was when it was last read; 0 where there is none."""
+        return self._revision
 
     def with_drawing(self, drawing: Drawing) -> tuple[str, Config]:
         """Return "" and the configuration with the drawing. Raises ConfigError: with every problem that it has."""
@@ -66,3 +70,10 @@ class PageDraft:
             (one for one in self._tables.get("lines", ()) if one.get("id") == line.get("id")), {}
         )
         return {key: value for key, value in {**saved, **line}.items() if value not in (None, "")}
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

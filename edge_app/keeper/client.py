@@ -40,7 +40,9 @@ def ask(keeper: Path, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             raise
         why = f"{keeper}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
         raise ResourceError(
-            f"the configuration cannot be saved or read now, the keeper does not answer ({why})"
+            f"the configuration cannot be saved or read now, the keeper does not answer ({why})", code="no_keeper"
         ) from error
     if wait_s:
-        raise ResourceError("the configuration keeper has ended without an answer: its journal says why")
+        raise ResourceError(
+            "the configuration keeper has ended without an answer: its journal says why", code="no_keeper"
+        )

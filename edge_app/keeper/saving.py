@@ -24,11 +24,11 @@ from edge_app.keeper.layer_text import page_layer
 from edge_app.keeper.releases import Releases
 from edge_app.keeper.unit import Unit
 from edge_app.system.files import write_atomic
+from edge_app.system.layer_revision import revision_of
 
 Reply = dict[str, Any]
 _CHECK_S: Final = 60.0
 _AUTHOR: Final = re.compile(r"page(, [0-9a-fA-F:.]{2,45})?")
-_REVISION: Final = re.compile(rb"^revision = (\d{1,9})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Keeper:
 
     def _save(self, request: Mapping[str, Any]) -> Iterator[Reply]:
         before = self.layer.read_bytes() if self.layer.exists() else None
-        revision = _revision_of(before)
+        revision = revision_of(before)
         if request.get("base") != revision:
             raise ConfigError("somebody else has saved meanwhile: load the page again")
         text = self._checked(request, revision + 1)
@@ -185,12 +185,6 @@ class Keeper:
             raise ResourceError("another change is under way: try again in a minute") from error
         finally:
             os.close(folder)
-
-
-def _revision_of(text: bytes | None) -> int:
-    """Return the revision in a layer of the page; 0 where there is none."""
-    found = _REVISION.search(text or b"")
-    return int(found[1]) if found else 0
 
 
 def _no(error: object) -> Reply:

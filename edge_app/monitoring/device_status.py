@@ -46,7 +46,8 @@ class LineStatus(Payload):
 class DeviceStatus(Payload):
     """State of a running device.
 
-    counting: fresh frames of the source are processed. why_not: one sentence where it is not. broker: its addresses.
+    counting: fresh frames of the source are processed. why_not: one sentence where it is not. problem_code: which kind
+    the problem of `health` is, as HealthReport names it. broker: its addresses.
     certificates: name -> end of validity. clock_set: a time service has set the clock.
     """
 
@@ -59,6 +60,7 @@ class DeviceStatus(Payload):
     config: str
     counting: bool
     why_not: str = ""
+    problem_code: str = ""
     broker: str
     connected: bool
     clock_set: bool
@@ -113,6 +115,7 @@ class StatusReport:
             config=device.config[:12],
             counting=not why_not,
             why_not=redacted(why_not),
+            problem_code=self._health.problem_code,
             broker=self._broker,
             connected=components.publisher.connected,
             clock_set=not components.quality.unsynced,

@@ -91,17 +91,28 @@ class HealthReport:
 
     @property
     def problem(self) -> str:
-        """The gravest problem as one sentence, empty without any.
+        """The gravest problem as one sentence, empty without any."""
+        return self._gravest()[1]
+
+    @property
+    def problem_code(self) -> str:
+        """Which problem that is: "store", "broker", "certificate", or a flag of view or clock; empty without any."""
+        return self._gravest()[0]
+
+    def _gravest(self) -> tuple[str, str]:
+        """Return code and sentence of the gravest problem.
 
         Lost data come first, then data that are not delivered, a certificate that ends, then view and clock.
         """
-        components = self.components
-        return (
-            components.ledger.problem
-            or components.publisher.problem
-            or expiry_warning(components.certificates.values(), time.time())
-            or components.quality.problem
+        components, quality = self.components, self.components.quality
+        view = (flag for flag in ("blind", "dark", "blurred", "moved") if flag in quality.present)
+        found = (
+            ("store", components.ledger.problem),
+            ("broker", components.publisher.problem),
+            ("certificate", expiry_warning(components.certificates.values(), time.time())),
+            (next(view, "clock_unsynced"), quality.problem),
         )
+        return next((one for one in found if one[1]), ("", ""))
 
     def _limits(self) -> tuple[str, ...]:
         components = self.components

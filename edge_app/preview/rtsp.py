@@ -21,6 +21,7 @@ from urllib.parse import quote
 from edge_app.errors import PreviewError
 from edge_app.records import Image
 from edge_app.system import libunwind
+from edge_app.system.redaction import PLACEHOLDER
 from edge_app.system.threads import start_thread
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ def viewer_command(address: str, port: int, username: str | None) -> str:
     """
     own = ip_address(address)
     host = socket.gethostname() if own.is_unspecified else f"[{address}]" if own.version == 6 else address
-    login = f"{quote(username, safe='')}:PASSWORD@" if username else ""
+    login = f"{quote(username, safe='')}:{PLACEHOLDER}@" if username else ""
     return f"ffplay -rtsp_transport tcp rtsp://{login}{host}:{port}/annotated"
 
 

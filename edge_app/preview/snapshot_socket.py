@@ -184,7 +184,8 @@ def _request(folder: Path, request: str, kind: bytes) -> bytes | None:
     except OSError as error:
         raise PreviewError(f"the running service gave no answer within {_ANSWER_S:g} s ({error})") from error
     if answer[:1] != kind:
-        raise PreviewError(answer[1:].decode("utf-8", "replace") or "the running service gave no answer")
+        told = answer[1:].decode("utf-8", "replace") or "the running service gave no answer"
+        raise PreviewError(told, code="no_picture" if kind == b"J" else "")
     return bytes(answer[1:])
 
 

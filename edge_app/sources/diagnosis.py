@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from edge_app.errors import SourceError
@@ -21,6 +22,7 @@ _REQUEST_BUFFERS = 0xC0145608  # VIDIOC_REQBUFS of linux/videodev2.h, a struct o
 _CAPTURE, _MMAP = 1, 1
 _UNAVAILABLE = 503
 _AGAIN_S = 0.5
+_LOGIN: Final = "source.username and source.password"
 
 
 def stream_address(url: str) -> SplitResult:
@@ -92,11 +94,16 @@ def why_no_server(url: str, timeout: float) -> str:
     return _status_sentence(shown, code, bool(parts.username))
 
 
+def is_about_login(sentence: str) -> bool:
+    """Return whether a sentence of `why_no_server` says that the server wants another user name or password."""
+    return f"{_LOGIN}." in sentence
+
+
 def _status_sentence(shown: str, code: int, with_login: bool) -> str:
     if code in (401, 403) and not with_login:
-        return f"{shown} wants a user name and a password: set source.username and source.password."
+        return f"{shown} wants a user name and a password: set {_LOGIN}."
     if code in (401, 403):
-        return f"{shown} refuses the user name or the password: check source.username and source.password."
+        return f"{shown} refuses the user name or the password: check {_LOGIN}."
     if code == 404:
         return f"{shown} has no such stream: check the path of the address."
     if code >= 400:

@@ -146,14 +146,15 @@ def stream_of(host: str, login: str = "", timeout: float = 2.0, paths: Sequence[
     """Return the RTSP address of a camera's main stream without its login, found by trying usual paths; "" for none.
 
     host: name or address, perhaps with a port. login: USER:PASSWORD, percent-encoded.
-    A camera that refuses the login is asked no further: it might lock the user out.
+    A camera that refuses the login is asked no further, since it might lock the user out: the address is the refused
+    one then.
     """
     for path in paths:
         split = urlsplit(f"rtsp://{f'{login}@' if login else ''}{host}{path}")
         code = _code(split, timeout)
-        if code == 200:
+        if code in (200, 401, 403):
             return f"rtsp://{host}{path}"
-        if code in (0, 401, 403):
+        if code == 0:
             return ""
     return ""
 

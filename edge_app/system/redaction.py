@@ -12,6 +12,8 @@ import re
 from typing import Final
 
 MASK: Final = "***"
+PLACEHOLDER: Final = "PASSWORD"
+"""What stands for a password in a command that a person completes; a login with it is shown."""
 CUT_LOGIN: Final = (
     "has a login with /, ? or # in it: give it as source.username and source.password, or write these characters as "
     "%2F, %3F and %23"
@@ -71,7 +73,8 @@ def redacted_url(url: str) -> str:
     if re.search(r"[?#/]", login):  # in the login, or in a path with "@": it is not clear where the host begins
         return f"{scheme}{separator}{MASK}"
     host, *segments = re.split(r"[?#]", address)[0].split("/")
-    return scheme + separator + "/".join([host, *_visible(segments)])
+    shown = f"{login}@" if login.endswith(f":{PLACEHOLDER}") else ""
+    return scheme + separator + shown + "/".join([host, *_visible(segments)])
 
 
 def has_cut_login(url: str) -> bool:

@@ -81,10 +81,11 @@ class RouteServer:
             request = json.loads(line)
             return self._content(str(request["kind"]), str(request["path"]), request["data"])
         except EdgeAppError as error:
-            return {"ok": False, "problems": str(error).splitlines()}, b""
+            return {"ok": False, "problems": str(error).splitlines(), "code": error.code}, b""
         except Exception:  # a fault in one answer must not end the server
             log.exception("the page cannot be answered")
-            return {"ok": False, "problems": ["The device failed to answer; its journal says why."]}, b""
+            problem = "The device failed to answer; its journal says why."
+            return {"ok": False, "problems": [problem], "code": "failed"}, b""
 
     def _content(self, kind: str, path: str, data: Any) -> tuple[dict[str, Any], bytes]:
         routes = self._routes
@@ -138,9 +139,10 @@ def _ask(place: Path, kind: str, path: str = "", data: Any = None) -> tuple[dict
                 content = stream.read()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no answer"
-        raise PreviewError(f"the device cannot be read now ({place.name}: {why or error}); try again") from error
+        problem = f"the device cannot be read now ({place.name}: {why or error}); try again"
+        raise PreviewError(problem, code="no_reader") from error
     if not head["ok"]:
-        raise PreviewError("\n".join(head["problems"]))
+        raise PreviewError("\n".join(head["problems"]), code=head["code"])
     return head, content
 
 

@@ -208,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             kind, body = make()
         except EdgeAppError as error:
-            self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, *str(error).splitlines())
+            self._explain(error)
         else:
             self._send(HTTPStatus.OK, kind, body)
 
@@ -216,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             name, body = make()
         except EdgeAppError as error:
-            self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, *str(error).splitlines())
+            self._explain(error)
         else:
             disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
             self._send(HTTPStatus.OK, "text/csv; charset=utf-8", body, disposition)
@@ -225,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Send live pictures until the viewer leaves or the stream is over."""
         live = self.routes.live
         if not live.enter():
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many people watch at the moment.")
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many people watch at the moment.", code="watched")
             return
         try:
             live.newest()
@@ -235,13 +235,18 @@ class _Handler(BaseHTTPRequestHandler):
                 for part in live.stream():
                     self.wfile.write(part)
         except EdgeAppError as error:
-            self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, *str(error).splitlines())
+            self._explain(error)
         finally:
             live.leave()
 
-    def _refuse(self, status: HTTPStatus, *problems: str) -> None:
+    def _explain(self, error: EdgeAppError) -> None:
+        self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, *str(error).splitlines(), code=error.code)
+
+    def _refuse(self, status: HTTPStatus, *problems: str, code: str = "") -> None:
         self.close_connection = True
-        self._send(status, "application/json", json.dumps({"problems": problems}).encode())
+        self._send(
+            status, "application/json", json.dumps({"problems": problems, **({"code": code} if code else {})}).encode()
+        )
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes, more: Mapping[str, str] | None = None) -> None:
         headers = {"Content-Type": kind, "Content-Length": str(len(body)), **(more or {})}

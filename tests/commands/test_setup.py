@@ -7,6 +7,7 @@ import io
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -119,6 +120,10 @@ class Wizard:
         self._wait_for(question)
         os.write(self._ours, f"{text}\n".encode())
 
+    def interrupt(self, question: str) -> None:
+        self._wait_for(question)
+        self._process.send_signal(signal.SIGINT)
+
     def end(self) -> int:
         with contextlib.suppress(OSError):  # the terminal is gone
             while select.select([self._ours], [], [], 30)[0] and (part := os.read(self._ours, 4096)):
@@ -136,7 +141,8 @@ class Wizard:
 def test_each_question_is_shown_when_it_is_asked(tmp_path: Path) -> None:
     path, port = tmp_path / "edge-app.toml", free_port()
     wizard = Wizard(path)
-    wizard.answer("Enrolment file", "")
+    wizard.answer("Enrolment file", "/no/such.p12")
+    wizard.answer("There is no file /no/such.p12", "")
     wizard.answer("Site, such as", "")
     wizard.answer("Site, such as", "harbour")  # an empty answer is no site
     wizard.answer("Device, unique", "pole-7")
@@ -155,6 +161,34 @@ def test_each_question_is_shown_when_it_is_asked(tmp_path: Path) -> None:
     assert config.mqtt.password is not None
     assert config.mqtt.password.get_secret_value() == "not to be seen"
     assert (tmp_path / "edge-app.mqtt_password").stat().st_mode & 0o777 == 0o600
+
+
+def test_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    wizard = Wizard(tmp_path / "edge-app.toml")
+    wizard.answer("Enrolment file", "")
+    wizard.interrupt("Site, such as")
+    assert wizard.end() == 2
+    assert "stopped before the last answer: nothing was written" in wizard.shown
+
+
+def test_a_login_that_the_camera_refuses_is_asked_for_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = "rtsp://192.0.2.9/live refuses the user name or the password: check source.username and source.password."
+    tried: list[str] = []
+
+    def answer(url: str, _: float) -> str:
+        tried.append(url)
+        return refused if len(tried) == 1 else ""
+
+    monkeypatch.setattr("edge_app.sources.diagnosis.why_no_server", answer)
+    terminal = io.StringIO("\n".join(["", "harbour", "pole-7", "viewer", "b4d", "viewer", "g00d", ""]))
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    options = ("--line", "main:0,0.5,1,0.5", "--broker", "127.0.0.1", "--ca", "-", "--username", "")
+    assert setup(path, "--source", "rtsp://192.0.2.9/live", *options) == 0
+    assert tried == ["rtsp://viewer:b4d@192.0.2.9/live", "rtsp://viewer:g00d@192.0.2.9/live"]
+    password = load(path, {}).source.password
+    assert password is not None
+    assert password.get_secret_value() == "g00d"
 
 
 @needs_openssl

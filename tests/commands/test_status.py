@@ -70,6 +70,7 @@ def test_everything_as_json(folder: Path, told: list[str], capsys: pytest.Captur
     assert found["counting"] is True
     assert found["lines"][0]["names"] == {"left_to_right": "eastbound", "right_to_left": "westbound"}
     assert found["quality"][-1] == "synthetic"
+    assert found["problem_code"] == "broker"
 
 
 def test_no_service(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

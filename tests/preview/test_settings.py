@@ -12,6 +12,7 @@ from edge_app.config.load import load
 from edge_app.config.model import Config
 from edge_app.config.preview import PreviewConfig
 from edge_app.errors import ConfigError
+from edge_app.system.redaction import redacted
 from tests.support.preview_cases import needs_gstreamer
 
 
@@ -54,6 +55,9 @@ def test_check_reports_address_and_viewers() -> None:
     assert "rtsp://[::1]:8554/annotated" in check_preview(open_here).sentence
     assert "whoever is on this device" in check_preview(open_here).sentence
     assert "ffplay -rtsp_transport tcp rtsp://[::1]:8554/annotated" in check_preview(open_here).sentence
+    login = PreviewConfig(enabled=True, address="192.0.2.1", username="tech nician", password=SecretStr("b4d"))
+    command = redacted(check_preview(Config(preview=login)).sentence)
+    assert "rtsp://tech%20nician:PASSWORD@192.0.2.1:8554/annotated" in command
     absent = Config(preview=PreviewConfig(enabled=True, encoder="nvv4l2h264enc"))
     if check_preview(absent).level != "ok":  # a Jetson has it
         assert "there is no H.264 encoder (nvv4l2h264enc)" in check_preview(absent).sentence

@@ -88,7 +88,9 @@ def test_nobody_answers() -> None:
     assert onvif_cameras(0.05, ("127.0.0.1", 9)) == []
 
 
-@pytest.mark.parametrize(("codes", "path"), [([404, 404, 200], "/third"), ([404, 401], ""), ([404, 404, 404], "")])
+@pytest.mark.parametrize(
+    ("codes", "path"), [([404, 404, 200], "/third"), ([404, 401], "/second"), ([404, 404, 404], "")]
+)
 def test_the_stream_of_an_address_is_found(codes: list[int], path: str) -> None:
     """A camera that refuses the login is asked no further."""
     asked: list[bytes] = []

@@ -20,7 +20,8 @@ PAGE = "\n".join(
     for path in sorted(folder.iterdir())
     if path.is_file()
 )
-CODE = "\n".join(path.read_text("utf-8") for path in (*WEB.glob("*.py"), *(ROOT / "edge_app/commands").glob("*.py")))
+ROOMS = ("web", "commands", "keeper", "preview")
+CODE = "\n".join(path.read_text("utf-8") for room in ROOMS for path in (ROOT / "edge_app" / room).glob("*.py"))
 FILES = (".js", ".css", ".csv", ".json", ".jpg", ".mjpeg")
 
 
@@ -52,6 +53,9 @@ def test_every_text_that_is_used_exists() -> None:
         *(f"class.{label}" for label in VEHICLES),
         *(f"direction.{direction}" for direction in DIRECTIONS),
         *(f"source.{state}" for state in ("opening", "ok", "frozen", "lost", "ended")),
+        *(f"why.{state}" for state in ("opening", "frozen", "lost", "ended", "no_frame")),
+        *(f"problem.{code}" for code in ("store", "broker", "dark", "blind", "blurred", "moved")),
+        *(f"error.{code}" for code in re.findall(r'code="(\w+)"', CODE)),
         *(f"{group}.{kind}" for group in ("tool", "hint", "shape") for kind in ("line", "region", "mask")),
     }
     assert not parts - set(messages("en"))

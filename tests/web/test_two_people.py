@@ -79,6 +79,19 @@ def test_the_reader_hands_on_what_a_person_has_drawn_on(toml: Path) -> None:
     assert reader.save(MINE | {"base": base})["base"] == 0
 
 
+@pytest.mark.parametrize("damaged", ["[layer]\nrevision = 7\nauthor = ", "\x00" * 20])
+def test_a_damaged_layer_is_replaced_by_the_next_save(keeper: Keeper, toml: Path, damaged: str) -> None:
+    (toml.parent / "state").mkdir(exist_ok=True)
+    keeper.layer.write_text(damaged)
+    reader = ReaderPage(PageDraft(toml, toml.parent / "state"))
+    shown = reader.state(None)
+    assert any("edge-app.page.toml" in problem for problem in shown["problems"])
+    ready = reader.save(MINE | {"base": shown["base"]})
+    (saved, stopped) = keeper.answers({"do": "save", "base": ready["base"], "drawing": ready["drawing"]})
+    assert (saved["step"], stopped["step"]) == ("saved", "stopped")
+    assert reader.state(None)["problems"] == []
+
+
 def test_a_change_waits_for_no_other_one(keeper: Keeper) -> None:
     with keeper._alone():
         (answer,) = keeper.answers({"do": "save", "base": 0, "drawing": MINE})

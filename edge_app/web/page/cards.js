@@ -1,12 +1,11 @@
 // One card for each shape: its name, its directions, what the server finds about it, and what is done with it.
 
 import { number, t, known } from "./messages.js";
-import { element } from "./requests.js";
+import { capital, element } from "./requests.js";
 
 // A finding of the server in the page's language.
 export function findingText({ key, values, sentence, what }) {
-  const text = key && known(key) ? t(key, values) : sentence || what;
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return capital(key && known(key) ? t(key, values) : sentence || what);
 }
 
 export function paragraph(finding) {

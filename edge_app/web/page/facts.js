@@ -1,15 +1,26 @@
 // What the page says about the device, from the answer to /status: [name, text, level], level ok, warn or bad.
 
 import { clock, known, number, t } from "./messages.js";
+import { capital } from "./requests.js";
 
 const LEAST_DISK_MB = 500, HOT_C = 80, SEEN = 0.95, DAY_MS = 86_400_000, CLOCK_APART_MS = 60_000;
 
-// The sentence below the state: why the device does not count, or what else is wrong.
+// Problems that the fact of another name tells in full.
+const TOLD_BELOW = ["clock_unsynced", "certificate"];
+
+// Why the device does not count, or what else is wrong: [in the person's language, what the service says about it].
 export function because(answer, state) {
   const { status } = answer;
-  if (state === "not_running") return t("state.not_running_do", { command: answer.command.replace("restart", "start") });
-  if (state === "unknown") return answer.problem;
-  return state === "not_counting" ? status.why_not : status.health.problem;
+  if (state === "not_running") return [t("state.not_running_do", { command: answer.command.replace("restart", "start") }), ""];
+  if (state === "unknown") return [capital(answer.problem), ""];
+  if (state === "counting") return problem(status);
+  const { source } = status.health;
+  return source.state === "ok" ? [t("why.no_frame"), ""] : [t(`why.${source.state}`), capital(source.detail)];
+}
+
+function problem({ health, problem_code: code }) {
+  if (!health.problem || TOLD_BELOW.includes(code)) return ["", ""];
+  return known(`problem.${code}`) ? [t(`problem.${code}`), capital(health.problem)] : [capital(health.problem), ""];
 }
 
 export function facts(answer) {
@@ -18,8 +29,8 @@ export function facts(answer) {
   if (!status) return [clockFact];
   const { health } = status;
   return [
-    ...(health.problem ? [["problem", health.problem, "bad"]] : []),
-    ...health.limits.map((limit) => ["problem", limit, "warn"]),
+    ...(problem(status)[0] ? [["problem", problem(status).join(" "), "bad"]] : []),
+    ...health.limits.map((limit) => ["problem", capital(limit), "warn"]),
     ["coverage", ...coverage(status.lines)],
     ["flags", status.quality.map(flagText).join(", ") || t("value.none"), status.quality.length ? "warn" : "ok"],
     ["broker", t(status.connected ? "value.connected" : "value.not_connected", { broker: status.broker }), status.connected ? "ok" : "bad"],
@@ -47,9 +58,9 @@ function coverage(lines) {
 }
 
 function camera({ source, frames_per_s: rate }) {
-  const size = `${source.width}×${source.height}`;
-  const text = t("value.camera", { state: t(`source.${source.state}`), size, rate: number(rate, 1) });
-  return source.detail ? `${text}. ${source.detail}` : text;
+  const state = t(`source.${source.state}`), size = `${source.width}×${source.height}`;
+  if (source.state === "ok") return t("value.camera", { state, size, rate: number(rate, 1) });
+  return source.detail ? `${state}. ${capital(source.detail)}` : state;
 }
 
 function free(megabytes) { return megabytes === null ? t("value.no_sensor") : t("value.free", { n: number(megabytes) }); }

@@ -9,7 +9,6 @@ const DRAWN = { lines: "layers.lines", "detector.region": "layers.region", "priv
 export function showLayers(place, state) {
   place.replaceChildren();
   if (!state.layers) return;
-  for (const problem of state.problems) place.append(element("p", { className: "finding FAIL", textContent: problem }));
   if (state.layers.length < 2) return;
   const byName = Object.fromEntries(state.layers.map((layer) => [layer.name, layer]));
   const rows = Object.entries(DRAWN).filter(([key]) => key in state.origins).map(([key, text]) => {
@@ -23,6 +22,22 @@ export function showLayers(place, state) {
   const warned = state.conflicts.some((one) => one.ignored_is_newer);
   place.append(element("details", { open: warned }, element("summary", { textContent: t("layers.title") }),
     element("ul", {}, ...rows)));
+}
+
+// What must be known before drawing: the configuration is damaged, or a later layer sets what is drawn here.
+export function showWarnings(place, state) {
+  const told = (text, level) => element("p", { className: `finding ${level}`, textContent: text });
+  const { problems = [], origins = {} } = state;
+  place.replaceChildren(
+    ...(problems.length ? [told(t("layers.wrong"), "FAIL"), ...problems.map((problem) => told(problem, "detail"))] : []),
+    ...Object.entries(DRAWN).filter(([key]) => origins[key] === "office")
+      .map(([key, text]) => told(t("layers.sets", { layer: nameOf("office"), what: t(text) }), "warn")));
+}
+
+// Why a saved drawing is not used, "" where it is.
+export function overruled({ conflicts = [] }) {
+  const [one] = conflicts.filter(({ ignored, key }) => ignored === "page" && key in DRAWN);
+  return one ? t("save.overruled", { layer: nameOf(one.used), what: t(DRAWN[one.key]) }) : "";
 }
 
 function nameOf(layer) { return known(`layers.${layer}`) ? t(`layers.${layer}`) : layer; }

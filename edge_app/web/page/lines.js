@@ -4,7 +4,7 @@ import { sum } from "./chart.js";
 import { crossedText, findingText, makeCard, paragraph } from "./cards.js";
 import { distance } from "./geometry.js";
 import { Hand } from "./hand.js";
-import { showLayers } from "./layers.js";
+import { overruled, showLayers, showWarnings } from "./layers.js";
 import { t } from "./messages.js";
 import { followSave } from "./outcome.js";
 import { ask, call } from "./requests.js";
@@ -47,7 +47,7 @@ export class LinesView {
       this.tell(error.message, "bad");
       return;
     }
-    showLayers($("layers"), this.state);
+    this.tellLayers();
     this.shapes = new Shapes(this.state);
     const draft = this.shapes.restoreDraft();
     if (draft) this.tell(t(draft === "older" ? "save.draft_older" : "save.draft"), draft === "older" ? "bad" : "");
@@ -167,7 +167,7 @@ export class LinesView {
       card.querySelector(".findings").replaceChildren(...own.map(paragraph));
       if (shape.kind === "line") card.querySelector(".crossed").textContent = crossedText(shape, crossed.get(shape.id), this.today(shape.id));
     }
-    $("general").replaceChildren(...findings.filter((one) => !owner(one) && one.what !== "detector.region").map(paragraph));
+    $("general").replaceChildren(...findings.filter((one) => !owner(one) && !["detector.region", "lines"].includes(one.what)).map(paragraph));
   }
 
   today(id) {
@@ -179,11 +179,16 @@ export class LinesView {
   showRefusal() {
     const names = this.shapes.ofKind("line").map((line) => line.id), twice = names.find((name, n) => name && names.indexOf(name) !== n);
     const failed = (this.found?.findings || []).filter((one) => one.level === "FAIL").map(findingText);
-    const reasons = names.includes("") ? [t("shape.no_name")] : twice ? [t("shape.same_name", { name: twice })] : failed;
+    const reasons = !names.length ? [t("shape.no_line")] : names.includes("") ? [t("shape.no_name")] : twice ? [t("shape.same_name", { name: twice })] : failed;
     const { changed } = this.shapes, refused = reasons.length > 0 && (changed || this.shapes.all.length > 0);
     $("refusal").textContent = refused && changed ? `${t("save.refused")} ${reasons[0]}` : "";
-    $("save").disabled = !changed || reasons.length > 0;
+    $("save").disabled = !changed || reasons.length > 0 || Boolean(this.saving);
     if (changed && !$("saved").textContent) this.tell(t("save.unsaved"), "");
+  }
+
+  tellLayers() {
+    showWarnings($("warnings"), this.state);
+    showLayers($("layers"), this.state);
   }
 
   tell(text, kind) {
@@ -193,6 +198,8 @@ export class LinesView {
 
   async save() {
     const sent = this.shapes.json();
+    this.tell(t("save.saving"), "busy");
+    this.saving = $("save").disabled = true;
     try {
       const { saved, following, revision } = await call("save", JSON.stringify({ ...JSON.parse(sent), base: this.shapes.base }));
       if (following) return await this.keepSaved(sent, revision);
@@ -204,6 +211,8 @@ export class LinesView {
     } catch (error) {
       const now = await call("state").catch(() => this.state);
       this.tell(now.base === this.shapes.base ? error.message : t("save.older"), "bad");
+    } finally {
+      this.saving = false;
     }
     this.changed();
   }
@@ -219,8 +228,14 @@ export class LinesView {
     this.shapes.setSaved(sent, base);
     const kept = await followSave((text, kind) => this.tell(text, kind));
     this.state = await call("state");
-    this.shapes.setSaved(kept ? sent : new Shapes(this.state).json(), this.state.base);
-    showLayers($("layers"), this.state);
+    const used = new Shapes(this.state), why = kept && overruled(this.state);
+    if (why) {
+      this.shapes = used;
+      this.chosen = null;
+      this.tell(why, "bad");
+    }
+    this.shapes.setSaved(kept && !why ? sent : used.json(), this.state.base);
+    this.tellLayers();
     this.listShapes();
     return this.changed();
   }
@@ -239,6 +254,7 @@ export class LinesView {
       next.src = URL.createObjectURL(await (await ask("picture.jpg")).blob());
       await next.decode();
     } catch (error) {
+      $("picture").classList.add("old");
       $("waiting").hidden = false;
       $("waiting").textContent = error.message;
       this.draw();
@@ -247,6 +263,7 @@ export class LinesView {
     const old = $("picture").src, first = !$("waiting").hidden;
     $("picture").src = next.src;
     if (old) URL.revokeObjectURL(old);
+    $("picture").classList.remove("old");
     $("waiting").hidden = true;
     this.zoom.ratio = next.naturalWidth / next.naturalHeight;
     this.zoom.fit();

@@ -41,6 +41,7 @@ function show() {
 async function start() {
   document.querySelector("form").onsubmit = logIn;
   $("show").onclick = show;
+  $("enter").disabled = false; // before that the browser itself would send the form
   await loadMessages();
 }
 

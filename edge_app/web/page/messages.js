@@ -40,6 +40,12 @@ export function number(value, digits = 0) {
   return new Intl.NumberFormat(chosen, { maximumFractionDigits: digits }).format(value);
 }
 
+// A day of the week in at most four letters: "Mon", and "T2" for "Thứ 2".
+export function weekday(at, zone) {
+  const short = clock(at, zone, { weekday: "short" });
+  return short.length <= 4 ? short : clock(at, zone, { weekday: "narrow" });
+}
+
 export function clock(at, zone, options = { hour: "2-digit", minute: "2-digit" }) {
   return new Intl.DateTimeFormat(chosen, { timeZone: zone, hourCycle: "h23", ...options }).format(new Date(at));
 }

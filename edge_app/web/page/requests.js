@@ -1,6 +1,6 @@
 // Requests to the server of this page. Each returns JSON, or throws an Error with the sentences of the server.
 
-import { t } from "./messages.js";
+import { known, t } from "./messages.js";
 
 export async function call(path, body) {
   const headers = { "Content-Type": "application/json", "X-CSRF-Token": cookie("__Host-csrf") };
@@ -13,9 +13,15 @@ export async function ask(path, options = {}) {
     throw error.name === "AbortError" ? error : new Error(t("login.unreachable"));
   });
   if (answer.status === 401) location.reload(); // the session is over: log in, then go on
-  if (!answer.ok) throw new Error((await answer.json()).problems.join("\n"));
+  if (!answer.ok) {
+    const { problems, code } = await answer.json();
+    throw new Error(known(`error.${code}`) ? t(`error.${code}`) : capital(problems.join("\n")));
+  }
   return answer;
 }
+
+// A sentence of the service, as it stands alone; one that begins with a key of the configuration stays as it is.
+export function capital(text) { return /^[a-z_]+[.[:]/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1); }
 
 // The value of a cookie that scripts may read, "" without it.
 export function cookie(name) {

@@ -106,11 +106,11 @@ export class Shapes {
     const region = this.ofKind("region")[0];
     return JSON.stringify({
       lines: this.ofKind("line").map((line) => ({
-        id: line.id, start: line.points[0], end: line.points[1], road: line.road || null,
+        id: line.id, start: rounded(line.points[0]), end: rounded(line.points[1]), road: line.road || null,
         ...Object.fromEntries(KEYS.map((key) => [key, line[key] ?? null])),
       })),
       region: region ? rectangle(region) : null,
-      masks: this.ofKind("mask").map((mask) => mask.points),
+      masks: this.ofKind("mask").map((mask) => mask.points.map(rounded)),
     });
   }
 
@@ -131,6 +131,9 @@ export class Shapes {
   }
 }
 
+// As exact as it is saved: what is checked is what is kept.
+function rounded(values) { return values.map((value) => Math.round(value * 1e4) / 1e4); }
+
 function rectangle({ points: [[a, b], [c, d]] }) {
-  return [Math.min(a, c), Math.min(b, d), Math.max(a, c), Math.max(b, d)];
+  return rounded([Math.min(a, c), Math.min(b, d), Math.max(a, c), Math.max(b, d)]);
 }

@@ -28,19 +28,19 @@ export function drawShapes(sheet, shapes, size, { chosen, turning }) {
 }
 
 function drawLabel(sheet, shape, size, turning) {
-  const { w, h } = size;
   if (shape.unfinished) return;
+  const { w, h } = size;
   const degrees = turning ? `  ${t("shape.angle", { degrees: angle(shape.points, size) })}` : "";
   const text = shape.kind === "line" ? `${shape.name || ""}${degrees}` : t(`shape.${shape.kind}`);
   const [x, y] = shape.kind === "line" ? shape.points[0] : corners(shape).reduce((a, b) => (b[1] < a[1] ? b : a));
-  place(sheet, svg("text", { x: x * w + 14, y: Math.max(18, Math.min(h - 8, y * h - 12)) }, text), w);
+  place(sheet, svg("text", { x: x * w + 14, y: y * h - 12 }, text), size);
 }
 
 // Seen by somebody who stands at the first point and looks to the second. Y points down, so the arrow from left to
 // right is the line turned clockwise.
 // named: beside their names, for which there is no room beside every line.
-function drawDirections(sheet, shape, { w, h }, named) {
-  const [[x0, y0], [x1, y1]] = shape.points, dx = (x1 - x0) * w, dy = (y1 - y0) * h, length = Math.hypot(dx, dy) || 1;
+function drawDirections(sheet, shape, size, named) {
+  const { w, h } = size, [[x0, y0], [x1, y1]] = shape.points, dx = (x1 - x0) * w, dy = (y1 - y0) * h, length = Math.hypot(dx, dy) || 1;
   for (const [part, sign, way] of [[.4, 1, "left_to_right"], [.6, -1, "right_to_left"]]) {
     const nx = -dy / length * sign, ny = dx / length * sign, x = x0 * w + dx * part, y = y0 * h + dy * part;
     const tip = [x + nx * 34, y + ny * 34], neck = [x + nx * 22, y + ny * 22];
@@ -48,14 +48,19 @@ function drawDirections(sheet, shape, { w, h }, named) {
     for (const [stroke, width] of [[DARK, 7], ["#fff", 4]]) sheet.append(svg("line", { x1: x, y1: y, x2: neck[0], y2: neck[1], stroke, "stroke-width": width }));
     sheet.append(svg("polygon", { points, fill: "#fff", stroke: DARK, "stroke-width": 1.5 }));
     if (!named) continue;
-    const side = nx > .3 ? "start" : nx < -.3 ? "end" : "middle";
-    place(sheet, svg("text", { x: tip[0] + nx * 8, y: tip[1] + ny * 14 + 4, "text-anchor": side }, shape[way] || t(`direction.${way}`)), w);
+    const beside = tip[1] > h - 18 || tip[1] < 18; // below or above the arrow there is no room
+    const side = beside || nx > .3 ? "start" : nx < -.3 ? "end" : "middle";
+    const at = beside ? { x: tip[0] + 14, y: tip[1] } : { x: tip[0] + nx * 8, y: tip[1] + ny * 14 + 4 };
+    place(sheet, svg("text", { ...at, "text-anchor": side }, shape[way] || t(`direction.${way}`)), size);
   }
 }
 
 // Add a text and shift it so that it stays in the picture.
-function place(sheet, text, w) {
+function place(sheet, text, { w, h }) {
   sheet.append(text);
-  const box = text.getBBox(), shift = Math.min(0, w - 4 - box.x - box.width) || Math.max(0, 4 - box.x);
-  if (shift) text.setAttribute("x", Number(text.getAttribute("x")) + shift);
+  const box = text.getBBox();
+  for (const [name, from, length, end] of [["x", box.x, box.width, w - 4], ["y", box.y, box.height, h]]) {
+    const shift = Math.min(0, end - from - length) || Math.max(0, 4 - from);
+    if (shift) text.setAttribute(name, Number(text.getAttribute(name)) + shift);
+  }
 }

@@ -3,7 +3,7 @@
 import { CLASSES, binText, byClass, drawChart, sum } from "./chart.js";
 import { facts, because } from "./facts.js";
 import { LivePicture } from "./live.js";
-import { clock, number, t } from "./messages.js";
+import { clock, number, t, weekday } from "./messages.js";
 import { call, element } from "./requests.js";
 import { Restart } from "./restart.js";
 
@@ -15,6 +15,7 @@ export class StatusView {
     this.live = new LivePicture($("live-picture"), (problem) => {
       $("live-waiting").hidden = !problem;
       $("live-waiting").textContent = problem;
+      $("live-picture").classList.toggle("old", Boolean(problem));
     });
     this.restart = new Restart($("service-restart"), this);
     this.visible = false;
@@ -57,7 +58,7 @@ export class StatusView {
     $("lost").hidden = false;
     $("banner").className = "unknown";
     $("state").textContent = t("state.unknown");
-    for (const id of ["why", "look"]) $(id).textContent = "";
+    for (const id of ["why", "detail", "look"]) $(id).textContent = "";
   }
 
   showStatus(answer) {
@@ -67,7 +68,7 @@ export class StatusView {
     const state = status ? (status.counting ? "counting" : "not_counting") : answer.problem ? "unknown" : "not_running";
     $("device").textContent = `${answer.site} / ${answer.device}`;
     $("state").textContent = t(`state.${state}`);
-    $("why").textContent = because(answer, state);
+    [$("why").textContent, $("detail").textContent] = because(answer, state);
     const all = facts(answer);
     $("banner").className = state;
     $("banner").dataset.trouble = String(all.some(([, , level]) => level === "bad"));
@@ -99,7 +100,7 @@ export class StatusView {
     const { line } = this;
     if (!line) return;
     const names = ["left_to_right", "right_to_left"].map((way) => line.directions[way] || t(`direction.${way}`));
-    const time = (at) => clock(at, this.zone), day = (at) => clock(at, this.zone, { weekday: "short" });
+    const time = (at) => clock(at, this.zone), day = (at) => weekday(at, this.zone);
     const date = (at) => clock(at, this.zone, { weekday: "short", day: "numeric", month: "numeric" });
     const every = (n, count) => n % Math.ceil(count / 6) === 0;
     const charts = {
