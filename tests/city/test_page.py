@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -49,16 +50,12 @@ def fill(database: Database, now: int) -> None:
     newest = [one for one in series(9, start=now // 60 * 60 - 540, installation="0c9e77a1") if one.seq != 4]
     with database.begin() as connection:
         Storing().store(connection, [*past[:700], *past[720:], *newest], float(now))
-        device, at = (NAME.site, NAME.device), changed_time(now)
+        device, at = (NAME.site, NAME.device), datetime.fromtimestamp(now, timezone.utc)
         note_status(connection, device, Status(state="online", at=at, boot_id="b", version="0.1.0"), now)
         source = SourceHealth(state="ok", width=1280, height=720)
         health = Health(at=at, frames_per_s=15.0, frames_dropped=0, unsent=3, temperature_c=48.0, source=source)
         note_health(connection, device, health, now)
     roll(database)
-
-
-def changed_time(now: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
 
 
 @pytest.mark.skipif(not AXE, reason="needs axe-core (deploy/prepare.sh test fetches it where npm is)")
