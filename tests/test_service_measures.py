@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from edge_app.mqtt.events import Message
 from edge_app.sources.street.street import Street
 from edge_app.sources.street.view import View
 from tests.support.brokers import collect, mosquitto, subscribed
+from tests.support.program import Program
 from tests.support.schemas import validate
 
 SIZE = 640, 360
@@ -110,3 +112,74 @@ def check_flows(flows: Sequence[Any]) -> None:
                 (entered if name == "entered" else left)[origin] += sum(n.values())
     assert left["west"] + left["east"] > 1
     assert all(left[arm] <= entered[arm] for arm in ("west", "east"))
+
+
+KILLED = """[source]
+kind = "street"
+width = 640
+height = 360
+fps = 10.0
+flow = [{flow}, {flow}]
+[detector]
+second_look = false
+[[lines]]
+id = "west"
+start = [0.35, 0.97]
+end = [0.35, 0.4]
+enters = "left_to_right"
+[[lines]]
+id = "east"
+start = [0.65, 0.97]
+end = [0.65, 0.4]
+enters = "right_to_left"
+[counting]
+interval_s = 10
+[mqtt]
+port = {port}
+[log]
+format = "json"
+"""
+
+
+@pytest.mark.long
+def test_flows_add_up_over_kills(tmp_path: Path) -> None:
+    """Who was under way at a kill is told as lost: over time entered = flows + entered_only, exactly."""
+    program, messages = Program(tmp_path / "device"), list[Message]()
+    with mosquitto(tmp_path / "broker") as broker, subscribed(broker.port, keep=600) as reader:
+        try:
+            for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
+                program.start(KILLED.format(port=broker.port, flow=20.0))
+                messages += collect(reader, lambda _: len(program.counted) > 6, 60.0)
+                program.signal(number)
+                messages += collect(reader, lambda _: program.has_ended(), 30.0)
+            ended = len(delivered(messages))
+            program.start(KILLED.format(port=broker.port, flow=0.0))  # an empty road, on which the interval ends
+            messages += collect(reader, lambda found: len(delivered(found)) > 2, 60.0)
+        finally:
+            program.close()
+    told = delivered(messages)
+    assert len(told) > ended
+    assert sorted(told) == list(range(1, len(told) + 1))
+    entered, left = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for one in told.values():
+        for origin, ways in one["flows"].items():
+            for classes in ways.values():
+                left += Counter({(origin, label): n for label, n in classes.items()})
+        entered += of_lines(one["entered"])
+        left += of_lines(one["entered_only"])
+    assert entered == left
+    assert entered.total() > 3
+    counted = Counter[tuple[str, str]]()
+    for line, direction in (("west", "left_to_right"), ("east", "right_to_left")):
+        for one in {one["seq"]: one for one in contents(messages, "counts", f"counts/{line}")}.values():
+            counted += Counter({(line, label): n[direction] for label, n in one["counts"].items()})
+    assert entered == counted, "a crossing is on disk with what it means for the flows"
+
+
+def delivered(messages: Sequence[Message]) -> dict[int, Any]:
+    """Return flows by their number."""
+    return {one["seq"]: one for one in contents(messages, "flows", "flows")}
+
+
+def of_lines(vehicles: Any) -> Counter[tuple[str, str]]:
+    return Counter({(line, label): n for line, classes in vehicles.items() for label, n in classes.items()})
