@@ -11,14 +11,22 @@ from typing import Any
 
 import pytest
 
-from edge_app.app import service
+from edge_app.app import build_lines, build_meta, service
 from edge_app.config.model import Config
+from edge_app.errors import GeometryError
+from edge_app.measures.interval_sums import IntervalSums
+from edge_app.measures.speed_meter import Measured
+from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Message
+from edge_app.mqtt.identity import Device
+from edge_app.records import FrameResult
 from edge_app.sources.street.street import Street
 from edge_app.sources.street.view import View
+from edge_app.system.threads import Worker
 from tests.support.brokers import collect, mosquitto, subscribed
 from tests.support.program import Program
 from tests.support.schemas import validate
+from tests.support.service_cases import Case
 
 SIZE = 640, 360
 
@@ -27,7 +35,7 @@ def configuration(folder: Path, port: int) -> Config:
     """Return a junction of two arms on the rendered street, with everything measured."""
     view = View(*SIZE)
     marks = [view.project(x, distance) for x, distance in ((-3, 16.5), (3, 16.5), (3, 23), (-3, 23))]
-    upright = {"lanes": [0.55], "queue": [[0.3, 0.3], [0.7, 0.9]]}
+    upright = {"lanes": [0.55], "queue": [[0.3, 0.45], [0.7, 0.9]]}
     return Config.model_validate(
         {
             "source": {"kind": "street"},
@@ -52,6 +60,37 @@ def street() -> Street:
 def contents(messages: Sequence[Message], channel: str, topic: str) -> list[Any]:
     """Return the payloads on a topic below the device's prefix, each valid."""
     return [validate(channel, one.payload) for one in messages if one.topic.split("/", 4)[4] == topic]
+
+
+class Unmeasurable(IntervalSums):
+    """Measures of a road that lies beyond the horizon of every picture."""
+
+    def observe(self, result: FrameResult) -> list[Measured]:
+        raise GeometryError(f"the line reaches the horizon in pictures of {result.frame.size[0]} px")
+
+
+def test_a_picture_in_which_nothing_can_be_measured_ends_the_measuring_alone(tmp_path: Path) -> None:
+    case = Case(tmp_path, live=False)
+    case.service._measures = Unmeasurable([], None, 60.0)
+
+    def feed(_stop: threading.Event) -> None:
+        for frame in case.frames:
+            case.camera.slot.put(frame)
+        case.camera.slot.close()
+
+    feeder = Worker("feed", feed, lambda _name, fault: pytest.fail(repr(fault)))
+    feeder.start()
+    case.service.run(threading.Event())
+    assert len(case.crossings) == 1
+    assert case.service.measures_problem.startswith("nothing is measured: the line reaches the horizon in pictures of")
+
+
+def test_meta_has_lanes_queues_and_arms_where_they_are_given(tmp_path: Path) -> None:
+    config = configuration(tmp_path, 1)
+    device = Device("demo-site", "demo-device", "boot", "0")
+    west, east = validate("meta", encode(build_meta(config, device, build_lines(config))))["lines"]
+    assert (west["lanes"], west["queue"], west["enters"]) == ([0.55], [[0.3, 0.45], [0.7, 0.9]], "left_to_right")
+    assert set(east) == {"id", "start", "end", "names", "road", "directions", "enters"}
 
 
 @pytest.mark.long
