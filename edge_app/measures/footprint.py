@@ -54,10 +54,11 @@ _BODY: Final = 0.6
 _NARROW: Final = 0.85
 """Height of the body beneath a roof, and width of the roof, as shares."""
 _STEPS: Final = 4
-_STEEP: Final = 2
+_STEEP: Final = 3
 """Number of steps, and of those in which the change of the picture is told anew."""
 _SMALL: Final = 0.05
 """Step, m, from which the change of the picture is told."""
+_NEAR: Final = np.array([(0, 0), (_SMALL, 0), (0, _SMALL)])[:, None]
 _BOX: Final = 0.02
 _BOX_PX: Final = 1.0
 """Standard deviations of width and height of a box, as a share of it and, besides, in px."""
@@ -76,11 +77,13 @@ def places(plane: GroundPlane, boxes: NDArray[np.float32], solid: Solid, heading
     corners, wanted = _corners(solid, heading), lower_edges(boxes)
     found = plane.on_road(wanted)
     for step in range(_STEPS):
-        base = _shown(plane, found, *corners)
-        if step < _STEEP:
-            right, ahead = ((_shown(plane, found + by, *corners) - base) / _SMALL for by in ((_SMALL, 0), (0, _SMALL)))
+        if step < _STEEP:  # three places at once: a call of numpy takes longer than its sums
+            base, right, ahead = _shown(plane, found + _NEAR, *corners)
+            right, ahead = (right - base) / _SMALL, (ahead - base) / _SMALL
             scale = right[:, 0] * ahead[:, 1] - right[:, 1] * ahead[:, 0]
             scale[~(np.abs(scale) > _FLAT)] = np.nan  # also above the horizon
+        else:
+            base = _shown(plane, found, *corners)
         rest = wanted - base
         way = rest[:, 0] * ahead[:, 1] - rest[:, 1] * ahead[:, 0], right[:, 0] * rest[:, 1] - right[:, 1] * rest[:, 0]
         found = found + np.stack(way, axis=1) / scale[:, None]
@@ -123,6 +126,11 @@ def _sizes(plane: GroundPlane, boxes: NDArray[np.float32], solid: Solid, heading
     return np.asarray(pixels.max(axis=1) - pixels.min(axis=1))
 
 
+def shown(plane: GroundPlane, middles: Points, solid: Solid, heading: Points) -> Points:
+    """Return the px of the middle of the lower edge of the boxes of a solid at places (N, 2) m: (N, 2)."""
+    return _shown(plane, middles, *_corners(solid, heading))
+
+
 def lower_edges(boxes: NDArray[np.float32]) -> Points:
     """Return the px of the middle of the lower edge of boxes (N, 4) px: (N, 2)."""
     return np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1).astype(np.float64)
@@ -144,7 +152,7 @@ def _corners(solid: Solid, heading: Points) -> tuple[Points, NDArray[np.float64]
 
 
 def _shown(plane: GroundPlane, middles: Points, flat: Points, up: NDArray[np.float64]) -> Points:
-    """Return the px of the middle and of the lower edge of solids at these places: (N, 2)."""
-    pixels = plane.in_picture(middles[:, None] + flat, up)
+    """Return the px of the middle and of the lower edge of solids at these places, (..., 2): (..., 2)."""
+    pixels = plane.in_picture(middles[..., None, :] + flat, up)
     x = pixels[..., 0]
-    return np.stack([(x.min(axis=1) + x.max(axis=1)) / 2, pixels[..., 1].max(axis=1)], axis=1)
+    return np.stack([(x.min(axis=-1) + x.max(axis=-1)) / 2, pixels[..., 1].max(axis=-1)], axis=-1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.measures.ground import GroundPlane
-from edge_app.measures.scale_error import scale_error
+from edge_app.measures.scale_error import speed_error
 from edge_app.measures.speed import Speed, measure
 from tests.support.road_camera import SOLIDS, Array, RoadCamera, Solid, box
 
@@ -71,7 +71,7 @@ class Passage:
 
     def measure(self) -> Speed | None:
         """Return its speed as the product measures it, None where it tells none."""
-        return measure(0.0, self.times, self.boxes, self.solid.label, self.plane, scale_error)
+        return measure(0.0, self.times, self.boxes, self.solid.label, self.plane, speed_error)
 
 
 def passages(
