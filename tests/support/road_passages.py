@@ -75,17 +75,24 @@ class Passage:
 
 
 def passages(
-    view: RoadView, number: int, seed: int, *, each: int = 1, kmh: tuple[float, float] = (8.0, 100.0)
+    view: RoadView,
+    number: int,
+    seed: int,
+    *,
+    each: int = 1,
+    kmh: tuple[float, float] = (8.0, 100.0),
+    lengths: float = 0.02,
 ) -> Iterator[Passage]:
     """Yield vehicles of all classes; some brake and some accelerate, by up to 1.5 m/s2.
 
-    each: number of vehicles after which a person marks and measures anew, with errors.
+    each: number of vehicles after which a person marks and measures anew, with errors. lengths: share by which lengths
+    are measured wrongly.
     """
     rng = np.random.default_rng(seed)
     labels = ("car", "car", "car", "motorcycle", "bus", "truck")
     for index in range(number):
         if index % each == 0:
-            plane = view.camera.plane(np.array(view.rectangle), rng)
+            plane = view.camera.plane(np.array(view.rectangle), rng, lengths)
         solids = SOLIDS[labels[rng.integers(len(labels))]]
         solid = solids[rng.integers(len(solids))]
         if solid.label != "motorcycle":
