@@ -75,7 +75,7 @@ PURE = {
         "measures.track_looks",
     },
     "measures.queue": {"records", "measures.footprint", "measures.ground"},
-    "measures.scale_error": {"measures", "measures.ground"},
+    "measures.scale_error": {"measures", "measures.footprint", "measures.ground"},
     "measures.spans": set[str](),
     "measures.speed": {"measures", "measures.footprint", "measures.ground"},
     "measures.speed_meter": {
