@@ -3,6 +3,7 @@
 
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+CITY_ARGS ?=
 export PYTHON RELEASE_KEY
 # Where bytecode is not kept, every program that a test starts compiles the project anew: two minutes of the tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -15,7 +16,7 @@ NOT_HERE := --ignore tests/serve --ignore tests/commands/test_serve.py
 CACHES := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-servers lint smoke models wheel lock archive clean
+.PHONY: help demo city test test-servers lint smoke models wheel lock archive clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name what; do printf '  make %-13s %s\n' "$$name" "$$what"; done
@@ -23,6 +24,10 @@ help: ## list these targets
 demo: ## the main job: a rendered street, detected, counted, published over MQTT
 	@sh deploy/prepare.sh demo
 	@.venv/bin/edge-app demo $(DEMO_ARGS)
+
+city: ## a whole city in one process: broker, twenty devices, database, page; CITY_ARGS="--port N"
+	@sh deploy/prepare.sh city
+	@.venv/bin/edge-app city demo $(CITY_ARGS)
 
 test: lint ## ruff, mypy and the tests, some against real programs that apt brings
 	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not servers and not long" $(NOT_HERE))
@@ -46,8 +51,8 @@ models: ## build the published weights as detector files into build/models (Tens
 	@sh deploy/prepare.sh models
 	.venv-models/bin/python -m models.conversion.build $(if $(IMAGES),--images "$(IMAGES)")
 
-wheel: ## dist/: the program with its default detector, for a device
-	@sh deploy/prepare.sh demo
+wheel: ## dist/: the program with its default detector, for a device, and the city side
+	@sh deploy/prepare.sh city
 	$(VENV) -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 lock: ## deploy/locks: choose the versions and hashes of an archive's packages anew

@@ -2,13 +2,13 @@
 # One archive that installs a device without internet: deploy/archive.sh [ARCH [PYTHON...]]
 #
 # ARCH is aarch64 (default) or x86_64; PYTHON the versions it is for, by default 3.10 (JetPack 6; not for x86_64, for which
-# the runtime has no such wheel), 3.11 (Bookworm) and 3.13 (Trixie). Writes dist/edge-app-VERSION-ARCH.tar.gz: the program
+# the runtime has no such wheel), 3.11 (Bookworm) and 3.13 (Trixie). Writes dist/edge-app-VERSION-ARCH.tar.xz: the program
 # with its model, every wheel it needs, the units, the installer, the broker's tools, the licence, the documents and a
 # checksum of each file; and dist/SHA256SUMS, which it signs with RELEASE_KEY, a file with a private key, where one is
 # named. On the device: tar xf, then `sudo ./install.sh install`.
 #
 # Every package must have the version and one of the hashes in deploy/locks, or nothing is written; deploy/lock.sh renews
-# them.
+# them. What a counter never loads is then taken out of the wheels (deploy/slim.py).
 set -eu
 cd "$(dirname "$0")/.."
 arch=${1:-aarch64}
@@ -43,6 +43,7 @@ for release in "$@"; do
         --platform "manylinux_2_27_$arch" --platform "manylinux_2_17_$arch" --platform "manylinux2014_$arch" \
         -r "deploy/locks/python-$release.txt"
 done
+"$python" -I deploy/slim.py --wheels "$folder/wheels"
 # the documents too: a technician without internet reads them
 cp -r systemd deploy/install.sh deploy/releases.sh deploy/slim.py deploy/edge-app.example.toml LICENSE NOTICE README.md CHANGELOG.md \
     CONTRIBUTING.md docs "$folder"
@@ -55,11 +56,11 @@ echo "$arch" >"$folder/processor"
 echo "$*" >"$folder/pythons"
 # install.sh compares: a stick that is drawn too early leaves half a file
 (cd "$folder" && find . -type f ! -name SHA256SUMS -exec sha256sum {} + | LC_ALL=C sort -k 2 >SHA256SUMS)
-archive=dist/edge-app-$version-$arch.tar.gz
+archive=dist/edge-app-$version-$arch.tar.xz
 # Root unpacks it: the files must belong to root there, not to the user with the number of the builder.
-tar -czf "$archive.new" --sort=name --owner=0 --group=0 --numeric-owner --mode=u+rw,go-w \
+tar -cJf "$archive.new" --sort=name --owner=0 --group=0 --numeric-owner --mode=u+rw,go-w \
     --transform "s,^\.,edge-app-$version-$arch," -C "$folder" .
 mv "$archive.new" "$archive"
-(cd dist && sha256sum edge-app-*.tar.gz >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
+(cd dist && sha256sum edge-app-*.tar.xz >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
 [ -z "${RELEASE_KEY:-}" ] || openssl pkeyutl -sign -rawin -inkey "$RELEASE_KEY" -in dist/SHA256SUMS -out dist/SHA256SUMS.sig
 echo "$archive"

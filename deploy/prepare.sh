@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes a fresh machine ready: deploy/prepare.sh demo|test|models|smoke
+# Makes a fresh machine ready: deploy/prepare.sh demo|city|test|models|smoke
 #
-# demo: .venv with the program and its embedded broker. test: the same with the test tools, and from apt the real
+# demo: .venv with the program and its embedded broker. city: the same with the city side and its page. test: the same with the test tools, and from apt the real
 # programs that tests run against. models: .venv-models with TensorFlow. smoke: the same with the test tools. A second run finds everything in place and
 # takes a fraction of a second. PYTHON=/path/to/python3 chooses the interpreter of a new environment.
 #
@@ -19,6 +19,7 @@ FOR_TESTS='mosquitto:the real MQTT broker; Debian also starts it as a service on
 openssl:certificates for the TLS tests
 ffmpeg:test videos and RTSP viewers
 chromium:one pass through the page on which lines are drawn
+postgresql:the database of the city side; Debian also starts it as a service on loopback
 strace:seeing when the store syncs to disk
 python3-gi:the RTSP server
 python3-gst-1.0:the RTSP server
@@ -138,6 +139,13 @@ unpack_axe() {
     return $got
 }
 
+# The libraries of the city's page are in the wheel; in a checkout npm brings them, once.
+fetch_page_libraries() {
+    .venv/bin/python deploy/page_libraries.py && return 0
+    [ "$1" = optional ] || fail "the page of the city needs npm once: sudo apt install npm, then run this again."
+    say "missing, so the tests of the city's page are skipped: its libraries; to have them: sudo apt install npm"
+}
+
 # --- Python
 
 # fits PYTHON BELOW: runs, is 3.10 or newer and older than 3.BELOW
@@ -196,12 +204,19 @@ case ${1:-} in
 demo)
     install demo .venv 15 --system-site-packages
     ;;
+city)
+    install city .venv 15 --system-site-packages
+    cp .venv/.installed-city .venv/.installed-demo # the extra "city" contains "demo"
+    command -v npm >/dev/null 2>&1 || apt_install npm || :
+    fetch_page_libraries needed
+    ;;
 test)
     install_for_tests
     install test .venv 15 --system-site-packages
     fetch_promtool
     fetch_axe
-    cp .venv/.installed-test .venv/.installed-demo # the extra "test" contains "demo"
+    fetch_page_libraries optional
+    for kind in demo city; do cp .venv/.installed-test ".venv/.installed-$kind"; done # "test" contains them
     ;;
 models)
     # TensorFlow 2.15, which imports the TF1 graph, ends with Python 3.11.
@@ -212,6 +227,6 @@ smoke)
     cp .venv-models/.installed-smoke .venv-models/.installed-models # the extra "smoke" contains "models"
     ;;
 *)
-    fail "say what for: deploy/prepare.sh demo, test, models or smoke"
+    fail "say what for: deploy/prepare.sh demo, city, test, models or smoke"
     ;;
 esac

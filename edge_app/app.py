@@ -19,6 +19,7 @@ from edge_app import __version__, extras
 from edge_app.camera_health.monitor import ViewMonitor
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.config.model import Config
+from edge_app.config.mqtt import MqttConfig
 from edge_app.counting.motion import Motion
 from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
 from edge_app.counting.second_look import SecondLook
@@ -28,11 +29,13 @@ from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
 from edge_app.errors import ConfigError, GeometryError
 from edge_app.measures.ground import Geometry, of_rectangle
-from edge_app.measures.speed_meter import SpeedMeter
+from edge_app.measures.interval_sums import GRACE_S, IntervalSums, closes_late, nothing
+from edge_app.measures.meters import Meters
+from edge_app.measures.speed_meter import Measured
 from edge_app.monitoring.device_status import StatusReport
 from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.mqtt.connection import MAX_PACKET
-from edge_app.mqtt.encoding import encode_counts
+from edge_app.mqtt.encoding import encode_counts, encode_crossing
 from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
@@ -44,7 +47,7 @@ from edge_app.mqtt.session import Session
 from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
 from edge_app.preview.status_text import StatusText
-from edge_app.records import DIRECTIONS, Line
+from edge_app.records import DIRECTIONS, FLOWS, Line
 from edge_app.service import Service
 from edge_app.sources import Source, open_source
 from edge_app.sources.masks import mask_source
@@ -52,7 +55,7 @@ from edge_app.sources.recording import Recording
 from edge_app.sources.recording_series import RecordingSeries
 from edge_app.storage.archive import Keep
 from edge_app.storage.counts import Counting
-from edge_app.storage.ledger import Ledger
+from edge_app.storage.ledger import CLOSES_S, Ledger
 from edge_app.storage.outbox import Outbox
 from edge_app.system.clock import ClockMonitor, SteadyClock
 
@@ -66,7 +69,7 @@ def build_lines(config: Config) -> tuple[Line, ...]:
 
         return (Street.line,)
     return tuple(
-        Line(line.id, line.start, line.end, line.names, line.road or "", line.bearings) for line in config.lines
+        Line(o.id, o.start, o.end, o.names, o.road or "", o.bearings, o.lanes, o.queue, o.enters) for o in config.lines
     )
 
 
@@ -143,10 +146,21 @@ def build_geometry(config: Config) -> Geometry | None:
     return geometry
 
 
-def build_speed_meter(config: Config) -> SpeedMeter | None:
-    """Build the meter of speeds, None without a geometry. Raises ConfigError: as `build_geometry` does."""
+def build_meters(config: Config) -> Meters | None:
+    """Build the meters of a recording, None where nothing is measured. Raises ConfigError: as `build_geometry` does."""
+    geometry, lines = build_geometry(config), build_lines(config)
+    return Meters(lines, geometry) if nothing(lines, geometry) else None
+
+
+def build_measures(config: Config, lines: Sequence[Line]) -> IntervalSums | None:
+    """Build what the service measures beside the count, None where nothing is configured.
+
+    Raises ConfigError: as `build_geometry` does.
+    """
     geometry = build_geometry(config)
-    return SpeedMeter(geometry) if geometry else None
+    if nothing(lines, geometry) or config.mqtt.crossings:
+        return IntervalSums(lines, geometry, config.counting.interval_s)
+    return None
 
 
 def build_quality(config: Config, source: Source) -> QualityMonitor:
@@ -171,13 +185,17 @@ def build_preview(
 def build_announcement(config: Config, device: Device, lines: Sequence[Line]) -> Announcement:
     """Build the announcement to Home Assistant; switched off, it removes what was announced before."""
     h, c = config.homeassistant, config.counting
-    entities = entities_of(lines, c.classes, c.interval_s) if h.enabled else {}
+    entities = entities_of(lines, c.classes, c.interval_s, speeds=config.geometry.given) if h.enabled else {}
     return Announcement(device, entities, prefix=h.prefix, record_file=config.store.folder / ANNOUNCED)
 
 
 def build_endpoints(config: Config) -> tuple[Endpoint, ...]:
     """Return the broker's addresses, in the order in which they are tried, with login and TLS files."""
-    m = config.mqtt
+    return endpoints_of(config.mqtt)
+
+
+def endpoints_of(m: MqttConfig) -> tuple[Endpoint, ...]:
+    """Return the addresses that a table [mqtt] gives."""
     tls = Tls(m.ca_file, m.cert_file, m.key_file) if m.tls else None
     password = m.password.get_secret_value() if m.password else ""
     way = m.transport, m.path or PATH
@@ -195,11 +213,14 @@ def build_session(config: Config, device: Device, installation: Callable[[], str
     )
 
 
-def build_device(config: Config, detector: TfliteDetector) -> Device:
-    """Return the device's identity in messages, with a new boot id for each start of the program."""
+def build_device(config: Config, model: str) -> Device:
+    """Return the device's identity in messages, with a new boot id for each start of the program.
+
+    model: SHA-256 of the detector file.
+    """
     d = config.device
     boot_id = secrets.token_hex(6)
-    model = detector.manifest.sha256
+
     return Device(d.site, d.device, boot_id, __version__, model, counting_hash(config, model), config.mqtt.prefix)
 
 
@@ -212,14 +233,17 @@ def counting_hash(config: Config, model: str) -> str:
 def build_ledger(config: Config, device: Device, lines: Sequence[Line]) -> Ledger:
     """Open the ledger and lock the state folder for this process. Raises StoreError."""
     c, d = config.counting, config.device
+    measures = nothing(lines, build_geometry(config))
+    arms = [FLOWS] if FLOWS in measures else []
     return Ledger(
         config.store.folder,
-        [line.id for line in lines],
-        Counting(c.classes, c.interval_s, device.config[:12], device.model[:12]),
+        [*(line.id for line in lines), *arms],
+        Counting(c.classes, c.interval_s, device.config[:12], device.model[:12], measures),
         device.boot_id,
         partial(encode_counts, device),
         names=(d.site, d.device),
         capacity=config.store.max_intervals,
+        grace_s=GRACE_S if closes_late(lines) else CLOSES_S,
     )
 
 
@@ -247,7 +271,17 @@ def _line_meta(line: Line) -> LineMeta:
         for direction in DIRECTIONS
         if direction in line.names or direction in line.bearings
     }
-    return LineMeta(id=line.id, start=line.start, end=line.end, names=line.names, road=line.road, directions=directions)
+    return LineMeta(
+        id=line.id,
+        start=line.start,
+        end=line.end,
+        names=line.names,
+        road=line.road,
+        directions=directions,
+        lanes=line.lanes,
+        queue=line.queue,
+        enters=line.enters,
+    )
 
 
 def build_publisher(
@@ -272,6 +306,12 @@ def build_publisher(
         birth_messages=build_announcement(config, device, lines).birth_messages,
         utc=lambda: clock.at(time.time(), time.monotonic()),
     )
+
+
+def _announce(device: Device, publisher: Publisher, measured: Measured) -> None:
+    """Have a crossing published at once."""
+    speed = None if measured.speed is None else (measured.speed.kmh, measured.speed.error_kmh)
+    publisher.tell(*encode_crossing(device, measured.crossing, speed, measured.lane))
 
 
 def broker_problem(publisher: Publisher) -> str:
@@ -309,7 +349,7 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
         source = mask_source(source, config.privacy.masks) if source else build_source(config, main)
         stack.callback(source.close)
         lines, pipeline = build_lines(config), build_pipeline(config, detector)
-        device, folder, report = build_device(config, detector), config.store.folder, HealthReport()
+        device, folder, report = build_device(config, detector.manifest.sha256), config.store.folder, HealthReport()
         ledger = build_ledger(config, device, lines)
         session = build_session(config, device, lambda: ledger.installation)
         outbox = Outbox(folder, Keep(config.store.keep_days * 86_400.0, config.store.keep_mb), ledger.standby)
@@ -332,6 +372,8 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
             harvest=harvest,
             quality=quality,
             clock=clock,
+            measures=build_measures(config, lines),
+            on_measured=partial(_announce, device, publisher) if config.mqtt.crossings else lambda _: None,
             on_result=preview.update,
             status=status.text,
         )

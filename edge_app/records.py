@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +21,8 @@ Quality: TypeAlias = Literal[
     "dark", "blind", "blurred", "moved", "clock_unsynced", "slow", "clock_stepped", "synthetic"
 ]
 Counts: TypeAlias = Mapping[str, Mapping[Direction, int]]
+Sums: TypeAlias = "Mapping[str, float | Sums]"
+"""Named sums, nested: each may be added up over intervals, but of one named `most` the maximum counts."""
 Region: TypeAlias = tuple[float, float, float, float]
 """A part of the frame: x0, y0, x1, y1 in 0..1 of its width and height."""
 
@@ -28,6 +30,8 @@ LABELS: Final = ("car", "motorcycle", "bus", "truck", "bicycle", "person")
 """Every class of the product; `classes` arrays index this tuple, whatever order a model's own labels have."""
 VEHICLES: Final = ("car", "motorcycle", "bus", "truck", "bicycle")
 """Labels that are tracked and may be counted."""
+FLOWS: Final = "_flows"
+"""Stands for a line where intervals of turning flows are numbered; no line can have this id."""
 DIRECTIONS: Final[tuple[Direction, Direction]] = ("left_to_right", "right_to_left")
 
 
@@ -51,12 +55,14 @@ class Frame:
     image: uint8 (H, W, 3), BGR.
     index: 0-based number since the source was opened, dropped frames included.
     captured_at: UTC s. monotonic: s of a clock that never steps; replay derives both from the media clock.
+    media_s: s of the camera's own clock, from any time on; None where only the time of arrival is known.
     """
 
     image: Image
     index: int
     captured_at: float
     monotonic: float
+    media_s: float | None = None
 
     def __post_init__(self) -> None:
         _check("image", self.image, _UINT8, (None, None, 3))
@@ -155,6 +161,9 @@ class Line:
     """A counting line in 0..1 of frame width and height, with optional names and bearings for its two directions.
 
     road: text for people. bearings: degrees, 0..359, clockwise from true north, the way the vehicles drive.
+    lanes: where they part, 0..1 of the way from start to end; None where they are not told apart. queue: corners of a
+    region, 0..1 of the frame: two opposite ones of a rectangle or those of a polygon. enters: direction in which
+    vehicles enter the junction; None where the line is no arm of one.
     """
 
     id: str
@@ -163,6 +172,9 @@ class Line:
     names: Mapping[Direction, str] = field(default_factory=dict)
     road: str = ""
     bearings: Mapping[Direction, int] = field(default_factory=dict)
+    lanes: tuple[float, ...] | None = None
+    queue: tuple[tuple[float, float], ...] | None = None
+    enters: Direction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +225,11 @@ class FrameResult:
     slow: frozenset[str] = frozenset()
     still: bool = False
 
+    def at_media_time(self) -> FrameResult:
+        """Return the result with the frame's time by the camera's own clock, where that is known."""
+        frame = self.frame
+        return self if frame.media_s is None else replace(self, frame=replace(frame, monotonic=frame.media_s))
+
 
 @dataclass(frozen=True, slots=True)
 class IntervalCounts:
@@ -223,6 +240,7 @@ class IntervalCounts:
     observed_s: seconds of the interval in which no vehicle could pass the line unseen.
     cut_at: UTC s at which a change of the configuration ended the interval before its time; None without one.
     config, model: hashes of the configuration and the model that counted; empty where they are not known.
+    measures: speed, headway, occupancy and queue, as in the message and only where configured; of FLOWS the flows.
     """
 
     line: str
@@ -236,6 +254,7 @@ class IntervalCounts:
     cut_at: float | None = None
     config: str = ""
     model: str = ""
+    measures: Sums = field(default_factory=dict)
 
     @property
     def end(self) -> float:

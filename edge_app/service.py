@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,11 +19,14 @@ from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.running_totals import RunningTotals
 from edge_app.counting.stages import Stages
-from edge_app.errors import EdgeAppError, SourceEnded
+from edge_app.errors import EdgeAppError, GeometryError, SourceEnded
 from edge_app.harvest.harvester import Harvester
+from edge_app.measures.interval_sums import IntervalSums, Summed, speed_of
+from edge_app.measures.speed_meter import Measured
 from edge_app.mqtt.publisher import Publisher
-from edge_app.records import Crossing, Frame, FrameResult, Quality
+from edge_app.records import FLOWS, Crossing, Frame, FrameResult, Quality, Sums
 from edge_app.sources import Source
+from edge_app.storage.counts import add_sums
 from edge_app.storage.ledger import Ledger
 from edge_app.system.clock import SETTLE_S, SteadyClock, rfc3339
 from edge_app.system.memory import release_startup_memory
@@ -57,7 +61,8 @@ class Service:
 
     wall, monotonic: return the time, UTC s, and s of a clock that never steps. harvest: observes every frame after it
     was counted; None where no frames are kept. quality: gives the quality flags of each frame; None for no flags.
-    clock: keeps the told time.
+    clock: keeps the told time. measures: measures beside the count; None for nothing. on_measured: called in the
+    counting thread with every crossing, its speed and its lane, half a second after it.
     on_result: called in the counting thread with every result after its crossings are on disk. status: returns one line
     on the state of the device for systemd; called about once a second.
     """
@@ -76,6 +81,8 @@ class Service:
         harvest: Harvester | None = None,
         quality: QualityMonitor | None = None,
         clock: SteadyClock | None = None,
+        measures: IntervalSums | None = None,
+        on_measured: Callable[[Measured], None] = lambda _measured: None,
         on_result: Callable[[FrameResult], None] = lambda _result: None,
         status: Callable[[], str] = lambda: "",
     ) -> None:
@@ -84,9 +91,11 @@ class Service:
         self._deadlines, self._wall, self._monotonic = deadlines, wall, monotonic
         self._clock, self._doubted = clock or SteadyClock(), False
         self._slow: dict[str, float] = {}
+        self._measures, self._on_measured, self._measures_fault = measures, on_measured, ""
         self.heart = heart or Heartbeats()
         self.frames = self.frames_still = 0
         self.totals = RunningTotals()
+        self.flows: Sums = {}
         self._slot: Latest[Frame] = Latest(lossless=not source.live)
         self._over = threading.Event()
         self._fault: BaseException | None = None
@@ -104,6 +113,11 @@ class Service:
     def dropped(self) -> int:
         """Frames that arrived but were never processed, because a newer one was there."""
         return self._slot.dropped + self._source.status.dropped + self._counting.count
+
+    @property
+    def measures_problem(self) -> str:
+        """One sentence on why something that is configured is not measured; empty when all is."""
+        return self._measures_fault or (self._measures.problem if self._measures else "")
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set, a recording is over or a thread fails.
@@ -182,11 +196,16 @@ class Service:
                         self._counting.clear()
                     elif stop.is_set():
                         break
+                    elif self._measures is not None:
+                        self._tell(self._measures.overdue())
+                    self._add_measures(self._now())
                     self._ledger.tick(self._now())
                 except (OSError, MemoryError) as fault:  # the frame is dropped
                     self._counting.note(fault)
         finally:
             self._stages.close()
+            with suppress(OSError, MemoryError):
+                self._end_measures(self._now())
             self._ledger.close(self._now())
             if self._harvest is not None:
                 self._harvest.close()
@@ -224,7 +243,8 @@ class Service:
         unstored = self._ledger.unstored
         quality = self._flags(frame)
         self._note_slow(result.slow, frame.monotonic)
-        self._ledger.record(frame.captured_at, crossings, dropped, quality, unseen=result.unseen, slow=result.slow)
+        unseen, slow = _with_flows(result.unseen), _with_flows(result.slow)
+        self._ledger.record(frame.captured_at, crossings, dropped, quality, unseen=unseen, slow=slow)
         self.frames += 1
         self.frames_still += result.still
         if self.frames == 1:
@@ -233,12 +253,47 @@ class Service:
         self.totals.add(crossings)
         for crossing in crossings:
             _log_crossing(crossing, stored=self._ledger.unstored <= unstored)
+        self._measure(result)
         try:
             self._on_result(result)
             if self._harvest is not None:
                 self._harvest.observe(result)
         except (OSError, MemoryError) as fault:
             self._viewing.note(fault)
+
+    def _measure(self, result: FrameResult) -> None:
+        if self._measures is None:
+            return
+        try:
+            self._tell(self._measures.observe(result))
+        except GeometryError as error:  # of a picture whose size nobody has expected
+            self._end_measures(result.frame.captured_at)
+            self._measures, self._measures_fault = None, f"nothing is measured: {error}"
+            log.error("%s", self._measures_fault)
+
+    def _tell(self, measured: Collection[Measured]) -> None:
+        for one in measured:
+            if sums := speed_of(one):
+                self._ledger.measure_crossing(one.crossing, sums)
+            self._on_measured(one)
+
+    def _add_measures(self, now: float) -> None:
+        if self._measures is not None:
+            self._add(self._measures.take(now))
+            self._ledger.keep_under_way(FLOWS, self._measures.under_way)
+
+    def _end_measures(self, now: float) -> None:
+        if self._measures is not None:
+            measured, rest = self._measures.finish(now)
+            self._tell(measured)
+            self._add(rest)
+            self._ledger.keep_under_way(FLOWS, {})
+
+    def _add(self, summed: Collection[Summed]) -> None:
+        for line, at, sums in summed:
+            self._ledger.measure(line, at, sums)
+            if line == FLOWS:
+                self.flows = add_sums(self.flows, sums)
 
     def _flags(self, frame: Frame) -> Collection[Quality]:
         """Return the quality flags of a frame; those of before when memory is short: no crossing waits for them."""
@@ -268,6 +323,11 @@ class Service:
         for line in [line for line, last in self._slow.items() if now - last >= _ENOUGH_S]:
             log.info("frames come often enough again for the traffic at line %s", line)
             del self._slow[line]
+
+
+def _with_flows(lines: frozenset[str]) -> frozenset[str]:
+    """Return the lines, and what stands for one of turning flows, which need all of them."""
+    return lines | {FLOWS} if lines else lines
 
 
 def _log_crossing(crossing: Crossing, *, stored: bool) -> None:

@@ -34,6 +34,7 @@ GAPS = """WITH known AS (SELECT site, device, line, installation, seq AS first, 
 OF_LINE = (
     "SELECT id, installation, seq, payload FROM interval WHERE NOT aside AND site = ? AND device = ? AND line = ? AND "
 )
+FLOWS = "_flows"  # stands for a line where turning flows are numbered
 ASK_EVERY_S, ON_ITS_WAY_S, SILENCE_S, PATIENCE_S, HIGHEST = 2.0, 30.0, 180.0, 600.0, 50_000_000
 asked, rest, heard = {}, {}, {}  # device: command, gap, until; gap: seconds, until; device: when
 
@@ -76,7 +77,9 @@ def store(db, device, line, i):
     installation = name(i["installation"]) if i.get("installation") else ""  # none in contract 1.0
     row = [name(i["id"]), *device, line, installation, number(i["seq"], 1)]
     row += [second(i["start"]), second(i["end"])]
-    need(row[7] - row[6], int, lambda length: 0 < length <= 86_400), sums(i["counts"]), sums(i["totals"])
+    need(row[7] - row[6], int, lambda length: 0 < length <= 86_400)
+    if line != FLOWS:  # the ways through a junction have neither
+        sums(i["counts"]), sums(i["totals"])
     for (known,) in db.execute("SELECT payload FROM interval WHERE id = ?", row[:1]):
         if json.loads(known) | {"late": 0} != i | {"late": 0}:
             show(db, row, row[0], f"conflict at %s: number {row[5]} has two contents under one id")
@@ -123,7 +126,7 @@ def compare(db, row, i):
 
 def is_sum(low, high):
     """Say whether totals rise by the counts, or by more where numbers between the two are missing."""
-    before, counts, after = sums(low["totals"]), sums(high["counts"]), sums(high["totals"])
+    before, counts, after = (sums(of.get(key, {})) for of, key in ((low, "totals"), (high, "counts"), (high, "totals")))
     more = [after.get(k, 0) - before.get(k, 0) - counts.get(k, 0) for k in before | counts | after]
     return min(more, default=0) >= 0 and (high["seq"] > low["seq"] + 1 or not any(more))
 
@@ -189,7 +192,11 @@ def note_status(_db, device, _, status):
             del rest[gap]
 
 
-HANDLERS = {"counts": store, "replies": note_reply, "health": note_health, "status": note_status}
+def store_flows(db, device, _, flows):
+    store(db, device, FLOWS, flows)
+
+
+HANDLERS = {"counts": store, "flows": store_flows, "replies": note_reply, "health": note_health, "status": note_status}
 
 
 def main(host, port, database, seconds, tls, prefix):
@@ -214,7 +221,7 @@ def main(host, port, database, seconds, tls, prefix):
             print(f"ignored, no message of the contract: {message.topic!r:.200} ({error!r:.200})", flush=True)
         client.ack(message.mid, message.qos)  # after it is stored
 
-    topics = [(f"{client.root}/+/+/{topic}", 1) for topic in ("counts/+", "replies/+", "status", "health")]
+    topics = [(f"{client.root}/+/+/{topic}", 1) for topic in ("counts/+", "flows", "replies/+", "status", "health")]
     client.on_connect = lambda client, *_: client.subscribe(topics)
     client.on_subscribe = lambda *_: print("subscribed", flush=True)
     client.on_message = on_message

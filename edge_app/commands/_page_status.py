@@ -91,8 +91,8 @@ class StatusPage:
 
         values: `date` as 2026-11-30, `minutes` one of MINUTES. Raises PreviewError for others.
         """
-        from edge_app.offline.bins import MINUTES, csv_text
-        from edge_app.web.history import day_rows
+        from edge_app.offline.bins import HEADER, MINUTES, csv_text
+        from edge_app.web.history import SPEED_COLUMNS, day_rows
 
         config = self._config()
         try:
@@ -105,7 +105,9 @@ class StatusPage:
         names = {line.id: {str(way): name for way, name in line.names.items()} for line in config.lines}
         with self._lock:
             intervals = self._past.between(begin, end, time.time())
-        text = csv_text(day_rows(intervals, (begin, end), minutes, self._zone, names))
+        rows = list(day_rows(intervals, (begin, end), minutes, self._zone, names))
+        columns = (*HEADER, *SPEED_COLUMNS) if rows and len(rows[0]) > len(HEADER) else HEADER
+        text = csv_text(rows, columns)
         return f"{config.device.site}-{config.device.device}-{day}.csv", text.encode()
 
     def restart(self, _: Any) -> dict[str, Any]:

@@ -60,9 +60,9 @@ def local_eye(wish: Wish, stack: ExitStack) -> Eye:
 
 def remote_eye(url: str, wish: Wish, stack: ExitStack) -> Eye:
     """Return an eye of a service. wish.model: a name that it has. Raises ServeError, RefusalError."""
+    from edge_app.http.problems import RefusalError
     from edge_app.serve.client import Client
     from edge_app.serve.predictor import Found
-    from edge_app.serve.problems import RefusalError
 
     client = stack.enter_context(Client(url, os.environ.get(_TOKEN, "")))
     try:

@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_app.commands import _measuring
+from edge_app.commands._measuring import Measuring, refuse_empty
 from edge_app.commands._options import add_fps, json_text, load_config, try_output, write_results
 from edge_app.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
     from edge_app.config.model import Config
     from edge_app.drawing.annotated_video import Annotator
-    from edge_app.measures.speed_meter import Measured
     from edge_app.offline.replay import Replay
     from edge_app.records import Frame, FrameResult, Line
     from edge_app.sources.recording import Recording
@@ -61,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bins", type=int, choices=(1, 5, 15, 60), metavar="MINUTES", help="length of a bin: 1, 5, 15 (default) or 60"
     )
+    _measuring.add_arguments(parser)
     parser.add_argument("--annotate", metavar="OUT.mp4", type=Path, help="write a video with boxes, lines and totals")
     parser.add_argument(
         "--thumbnail", metavar="OUT.jpg", type=Path, help="write the annotated picture with most vehicles, JPEG or PNG"
@@ -89,9 +91,9 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.app import (
         build_detector,
         build_lines,
+        build_meters,
         build_pipeline,
         build_recording,
-        build_speed_meter,
         with_classes,
     )
     from edge_app.config.lint import lint_lines
@@ -101,16 +103,17 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.sources.recording_series import RecordingSeries
 
     config = load_config(arguments.config, arguments.line, arguments.model)
-    lines = build_lines(config)
+    lines, meters = build_lines(config), build_meters(config)
     _refuse_overwriting(arguments)
+    refuse_empty(arguments, meters)
     if arguments.thumbnail and arguments.thumbnail.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--thumbnail {arguments.thumbnail}: its name must end in .jpg or .png")
-    for path in (arguments.out, arguments.csv, arguments.thumbnail):
+    for path in (arguments.out, arguments.csv, arguments.measures, arguments.flows, arguments.thumbnail):
         if path:
             try_output(path)
     bins = Bins(arguments.bins or 15, arguments.start, config.tracker.lost_s)
     with ExitStack() as stack:
-        meter, measured = build_speed_meter(config), list["Measured"]()
+        measuring = Measuring(meters, lines, speeds=config.geometry.given)
         source = build_recording(config, arguments.videos, arguments.fps)
         stack.callback(source.close)
         pipeline = build_pipeline(config, detector := build_detector(config))
@@ -125,28 +128,25 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         def on_frame(result: FrameResult) -> None:
             annotated.observe(result)
             bins.observe(result.frame.monotonic)
-            if meter is not None:
-                measured.extend(meter.observe(result))
+            measuring.observe(result)
             progress.forward(f"frame {result.frame.index}")
 
         counted = replay.count_recording(source, pipeline, stop, on_frame)
         if not stop.is_set():
             annotated.draw(lambda: build_recording(config, arguments.videos, arguments.fps), progress.forward)
     bins.finish(1 / source.rate)
-    if meter is not None:
-        measured += meter.finish()
+    measuring.finish(bins)
     texts = {}
     if arguments.out:
         parts = source.parts if isinstance(source, RecordingSeries) else ()
         found = replay.result(arguments.videos[0], counted, lines, classes, detector.manifest, pipeline.times)
-        found = replay.with_speeds(found, measured) if meter is not None else found
-        texts[arguments.out] = json_text(replay.with_times(found, arguments.start, parts))
+        texts[arguments.out] = json_text(replay.with_times(measuring.added(found), arguments.start, parts))
     if arguments.csv:
         texts[arguments.csv] = csv_text(bins.rows(counted.crossings, lines, classes))
+    texts.update(measuring.csv_texts(arguments, classes))
     problems = [*write_results(texts), *annotated.problems]  # written before anything is printed, which may fail too
     _print_totals(counted, lines, classes)
-    if meter is not None:
-        _print_speeds(measured)
+    measuring.print()
     if len(arguments.videos) > 1 or arguments.start:
         _print_span(len(arguments.videos), arguments.start, bins.seen_s)
     if not arguments.config and not arguments.line:
@@ -173,19 +173,6 @@ def _print_totals(counted: Replay, lines: Sequence[Line], classes: Sequence[str]
     out.print(f"{counted.frames} frames in {counted.wall_s:.1f} s, {counted.frames / counted.wall_s:.0f} frames/s")
 
 
-def _print_speeds(measured: Sequence[Measured]) -> None:
-    from edge_app.console.terminal import stdout
-    from edge_app.measures.speed_sums import by_line, percentile
-
-    for line, classes in by_line(measured).items():
-        for label, ways in classes.items():
-            for way, sums in ways.items():
-                told = "no speed measured"
-                if sums.n:
-                    told = f"mean {sums.sum / sums.n:.0f} km/h, 85 % up to {percentile(sums.bins, 0.85):.0f} km/h"
-                stdout().print(f"{line}, {label}, {way}: {told} ({sums.n} of {sums.n + sums.unmeasured} vehicles)")
-
-
 def _print_span(recordings: int, start: datetime | None, seconds: float) -> None:
     from edge_app.console.terminal import stdout
 
@@ -197,11 +184,12 @@ def _print_span(recordings: int, start: datetime | None, seconds: float) -> None
 
 
 def _refuse_overwriting(arguments: argparse.Namespace) -> None:
-    if arguments.bins and not arguments.csv:
+    tables = arguments.csv, arguments.measures, arguments.flows
+    if arguments.bins and not any((*tables, arguments.out)):
         raise ConfigError("--bins: give the file for them with --csv BINS.csv")
-    outputs = [path for path in (arguments.out, arguments.csv, arguments.annotate, arguments.thumbnail) if path]
+    outputs = [path for path in (arguments.out, *tables, arguments.annotate, arguments.thumbnail) if path]
     if len({path.resolve() for path in outputs}) < len(outputs):
-        raise ConfigError("--out, --csv, --annotate and --thumbnail: two of them name the same file; give each its own")
+        raise ConfigError("two options name the same file; give each its own")
     for path in outputs:
         if path.exists() and any(video.exists() and path.samefile(video) for video in arguments.videos):
             raise ConfigError(f"{path} is the recording itself; give the output another name")

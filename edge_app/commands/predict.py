@@ -126,8 +126,8 @@ def _finished(
 ) -> NamedAnswer:
     """Wait for a picture, keep its answer and its drawing, and tell its problem."""
     from edge_app.console.terminal import stderr
+    from edge_app.http.problems import RefusalError
     from edge_app.serve.answers import NamedAnswer
-    from edge_app.serve.problems import RefusalError
 
     answer = begun if isinstance(begun, NamedAnswer) else None
     if answer is None:
@@ -148,7 +148,8 @@ def _finished(
 
 
 def _problem(name: str, sentence: str) -> NamedAnswer:
-    from edge_app.serve.answers import NamedAnswer, Problem
+    from edge_app.http.problems import Problem
+    from edge_app.serve.answers import NamedAnswer
 
     return NamedAnswer(name=name, problem=Problem(title="not a picture", status=422, detail=sentence))
 

@@ -106,13 +106,13 @@ def _instance(text: str) -> str:
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Serve until a stop signal and return 0. Raises ConfigError, DetectorError, ServeError."""
     with serve_extra("serve"):
+        from edge_app.http.server import Server
         from edge_app.serve.api import Service, build_api
         from edge_app.serve.bodies import Budget
         from edge_app.serve.engines import Engines
         from edge_app.serve.metrics import Metrics
         from edge_app.serve.pictures import PictureLimits
         from edge_app.serve.predictor import Predictor
-        from edge_app.serve.server import Server
     from edge_app.system import logging as logs
     from edge_app.system.memory import keep_freed_memory
     from edge_app.system.systemd import notify

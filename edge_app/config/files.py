@@ -54,6 +54,11 @@ def read_files(path: Path) -> list[LayerFile]:
     return files
 
 
+def read_tables(path: Path) -> dict[str, Any]:
+    """Return the tables of a configuration that has no later layers. Raises ConfigError: when it cannot be used."""
+    return dict(parse_file(_read(path, LAYERS[0])).tables)
+
+
 def parse_files(files: Sequence[LayerFile]) -> list[Layer]:
     """Return the layers in files. Raises ConfigError: for the first that cannot be used."""
     return [parse_file(file) for file in files]

@@ -50,7 +50,21 @@ def lint(config: Config) -> list[str]:
         findings.append(
             "device.device: is still the default; two devices with one name disconnect each other from the broker"
         )
-    return findings + exposed_secrets(config)
+    return findings + _measures(config) + exposed_secrets(config)
+
+
+def _measures(config: Config) -> list[str]:
+    arms = [line.id for line in config.lines if line.enters]
+    findings = []
+    if len(arms) == 1:
+        findings.append(
+            f"lines[{arms[0]}].enters: no other line is an arm of the junction, so only vehicles that turn back are in "
+            "flows; give `enters` to each line over which vehicles enter or leave it"
+        )
+    lanes = [line.id for line in config.lines if line.lanes is not None]
+    if lanes and not config.geometry.given:
+        findings.append(f"lines[{lanes[0]}].lanes: without [geometry] headway is told, and no occupancy")
+    return findings
 
 
 def lint_lines(config: Config) -> list[str]:

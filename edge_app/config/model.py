@@ -24,7 +24,7 @@ from edge_app.config.mqtt import MqttConfig as MqttConfig
 from edge_app.config.page import PageConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig
 from edge_app.config.source import SourceConfig
-from edge_app.config.types import FilePath, Fraction, Point, Slug, Table, distinct
+from edge_app.config.types import Area, FilePath, Fraction, Point, Slug, Table, distinct
 from edge_app.records import Direction
 
 VehicleLabel: TypeAlias = Literal["car", "motorcycle", "bus", "truck", "bicycle"]
@@ -152,6 +152,34 @@ class LineConfig(Table):
     right_to_left_bearing_deg: int | None = Field(
         default=None, ge=0, le=359, description="The same for the other direction.", examples=[180]
     )
+    lanes: Annotated[tuple[float, ...], Field(strict=False)] | None = Field(
+        default=None,
+        max_length=15,
+        description="Where lanes part, in 0..1 of the way from start to end; [] for one lane. Lane 1 is at the start. "
+        "Headway is told for each lane, and with [geometry] occupancy.",
+        examples=[[0.5]],
+    )
+    queue: Area | None = Field(
+        default=None,
+        description="Part of the picture before the line in which standing vehicles are its queue: two corners of a "
+        "rectangle or the corners of a polygon, in 0..1.",
+        examples=[[[0.1, 0.3], [0.5, 0.55]]],
+    )
+    enters: Literal["left_to_right", "right_to_left"] | None = Field(
+        default=None,
+        description="Direction in which vehicles enter the junction over this line, an arm of it; for turning flows.",
+        examples=["left_to_right"],
+    )
+
+    @field_validator("lanes")
+    @classmethod
+    def _within_the_line(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        outside = [split for split in value or () if not 0 < split < 1]
+        if outside:
+            raise ValueError(f"a lane parts at {outside[0]:g}, outside the line: give numbers between 0 and 1")
+        if value and list(value) != sorted(set(value)):
+            raise ValueError("must rise from the line's start to its end, such as [0.33, 0.66]")
+        return value
 
     @field_validator("end")
     @classmethod
@@ -287,7 +315,9 @@ class Config(Table):
         return (*self.source.secrets, *self.preview.secrets, *([password.get_secret_value()] if password else []))
 
     def counting_settings(self, model: str, revision: int) -> dict[str, Any]:
-        """Return what changes a count, with defaults filled in: what `config` of an interval hashes.
+        """Return what changes a count or a measure, with defaults filled in: what `config` of an interval hashes.
+
+        Measures are among them only where they are configured.
 
         model: SHA-256 of the detector file. revision: of the code that counts.
         """
@@ -296,7 +326,21 @@ class Config(Table):
         if self.source.pipeline:  # it may hold a login, and this goes into messages
             data["source"]["pipeline"] = hashlib.sha256(self.source.pipeline.encode()).hexdigest()[:12]
         data["counting"]["classes"] = sorted(data["counting"]["classes"])
-        return {**data, "lines": sorted(lines, key=lambda line: str(line["id"])), "model": model, "revision": revision}
+        measured = {"measures": self._measured} if self._measured else {}
+        lines.sort(key=lambda line: str(line["id"]))
+        return {**data, "lines": lines, **measured, "model": model, "revision": revision}
+
+    @property
+    def _measured(self) -> dict[str, Any]:
+        """What is measured beside the count, and how; empty where nothing is."""
+        data = self.model_dump(mode="json", include={"geometry", "lines"})
+        lines = {
+            line["id"]: given
+            for line in data["lines"]
+            if (given := {key: line[key] for key in _MEASURED if line[key] is not None})
+        }
+        geometry = {"geometry": data["geometry"]} if self.geometry.given else {}
+        return {**geometry, **({"lines": lines} if lines else {})}
 
 
 _COUNTING: Final[Any] = {
@@ -321,6 +365,8 @@ _COUNTING: Final[Any] = {
     "privacy": {"masks"},
 }
 """Keys that change a count. Names, places, texts and the ways in which counts are reported are not among them."""
+_MEASURED: Final = ("lanes", "queue", "enters")
+"""Keys of a line that change what is measured beside the count, hashed with [geometry] where they are given."""
 
 TABLES: Final[Mapping[str, type[BaseModel]]] = {
     **{name: type(field.default) for name, field in Config.model_fields.items() if name != "lines"},

@@ -134,6 +134,10 @@ class MqttConfig(Table):
         default=None, description="Key of that certificate, PEM.", examples=["device.key"], validate_default=True
     )
 
+    crossings: bool = Field(
+        default=False, description="Publish each crossing at once too, on crossings/LINE with QoS 0; never stored."
+    )
+
     @field_validator("hosts")
     @classmethod
     def _instead_of_host(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:

@@ -5,19 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from edge_app.config.types import FilePath, OwnAddress, Point, Table, only_with
+from edge_app.config.types import Area, FilePath, OwnAddress, Table, only_with
 
-
-def _has_area(mask: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-    xs, ys = {x for x, _ in mask}, {y for _, y in mask}
-    if len(xs) < 2 or len(ys) < 2:
-        raise ValueError("a mask must have an area: two opposite corners of a rectangle, or the corners of a polygon")
-    return mask
-
-
-Mask = Annotated[tuple[Point, ...], Field(strict=False, min_length=2, max_length=100), AfterValidator(_has_area)]
 Side = Annotated[int, Field(ge=160, le=3840)]
 Rate = Annotated[float, Field(ge=1, le=60)]
 
@@ -25,7 +16,7 @@ Rate = Annotated[float, Field(ge=1, le=60)]
 class PrivacyConfig(Table):
     """Parts of the picture that nobody may see; masks apply to detector, preview, snapshots and harvest."""
 
-    masks: Annotated[tuple[Mask, ...], Field(strict=False)] = Field(
+    masks: Annotated[tuple[Area, ...], Field(strict=False)] = Field(
         default=(),
         description="Blackened before anything uses the frame: [[x, y], [x, y]] is a rectangle, more points are a "
         "polygon, in 0..1 of the picture.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,14 @@ from edge_app.errors import ConfigError
 from edge_app.system.threads import is_passing_cause
 
 
-def fill_secrets(tables: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Put the password of each login into its table; yield one sentence for each problem."""
-    for name in ("source", "mqtt", "preview"):
+def fill_secrets(
+    tables: dict[str, Any],
+    folder: Path,
+    environment: Mapping[str, str],
+    names: Sequence[str] = ("source", "mqtt", "preview"),
+) -> Iterator[str]:
+    """Put the password of each login into its table; yield one sentence for each problem. names: tables with one."""
+    for name in names:
         table = tables[name]
         # Without a user name a password is not used; a variable that happens to be set must not become an error.
         if not isinstance(table, dict) or "username" not in table:

@@ -88,10 +88,19 @@ def _topic_problem(value: str) -> str:
     return f"has more than {_LONGEST_LEVELS} characters" if len(value) > _LONGEST_LEVELS else "has a NUL character"
 
 
+def _has_area(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    xs, ys = {x for x, _ in points}, {y for _, y in points}
+    if len(xs) < 2 or len(ys) < 2:
+        raise ValueError("must have an area: two opposite corners of a rectangle, or the corners of a polygon")
+    return points
+
+
 OwnAddress = Annotated[str, AfterValidator(_own_address)]
 FilePath = Annotated[Path, Field(strict=False), BeforeValidator(not_empty), AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Point = Annotated[tuple[Fraction, Fraction], Field(strict=False)]
+Area = Annotated[tuple[Point, ...], Field(strict=False, min_length=2, max_length=100), AfterValidator(_has_area)]
+"""A part of the picture: two opposite corners of a rectangle, or the corners of a polygon."""
 TopicLevels = Annotated[str, AfterValidator(topic_levels)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
 

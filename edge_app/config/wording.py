@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from edge_app.config.model import TABLES
@@ -47,12 +48,14 @@ def own_errors(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     return [error for error in errors if error["type"] != "too_short" or error["loc"] not in refused]
 
 
-def describe_error(error: ErrorDetails, tables: Mapping[str, Any]) -> str:
-    """Return one sentence on an error. tables: the data that was validated."""
+def describe_error(
+    error: ErrorDetails, tables: Mapping[str, Any], known: Mapping[str, type[BaseModel]] = TABLES
+) -> str:
+    """Return one sentence on an error. tables: the data that was validated. known: every table by its name."""
     loc, kind = error["loc"], error["type"]
     where = _path(loc, tables)
     if kind == "extra_forbidden":
-        return f"{where}: unknown {'key' if len(loc) > 1 else 'table or key'}{_did_you_mean(loc)}"
+        return f"{where}: unknown {'key' if len(loc) > 1 else 'table or key'}{_did_you_mean(loc, known)}"
     if where == "lines" and kind == "tuple_type":
         return "lines: must be written [[lines]] with double brackets, once for each line"
     if kind == "missing" and isinstance(loc[-1], int):
@@ -90,9 +93,9 @@ def _found(error: ErrorDetails) -> str:
     return f", not {json.dumps(value, ensure_ascii=False)}" + (f' (did you mean "{near[0]}"?)' if near else "")
 
 
-def _did_you_mean(loc: tuple[int | str, ...]) -> str:
+def _did_you_mean(loc: tuple[int | str, ...], known: Mapping[str, type[BaseModel]]) -> str:
     key = str(loc[-1])
-    own = TABLES[str(loc[0])].model_fields if len(loc) > 1 else TABLES
-    near = [f"{name}.{key}" for name, model in TABLES.items() if key in model.model_fields]
+    own = known[str(loc[0])].model_fields if len(loc) > 1 else known
+    near = [f"{name}.{key}" for name, model in known.items() if key in model.model_fields]
     near += difflib.get_close_matches(key, own, 1, cutoff=0.7)
     return f' (did you mean "{near[0]}"?)' if near else ""

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.messages import CountsMessage, Health, Meta, Payload, Status
-from edge_app.records import DIRECTIONS, VEHICLES, Direction
+from edge_app.records import DIRECTIONS, FLOWS, VEHICLES, Direction
 
 _NAME: Final = re.compile(r"[a-z0-9-]+")
 _LINE_KINDS: Final = ("counts", "latest")
@@ -134,6 +134,8 @@ class DeviceTable:
     def add(self, message: Message) -> Update | None:
         """Note a message and return what it brings; None when it is known, cleared, unreadable or of another topic."""
         match message.topic.removeprefix(f"{self._prefix}/").split("/"):
+            case [_, _, "latest", line] if line == FLOWS:
+                return None
             case [site, device, "counts" | "latest", line] if _are_names(site, device, line):
                 return self._read(site, device, line, CountsMessage, message.payload)
             case [site, device, kind] if kind in _DEVICE_KINDS and _are_names(site, device):

@@ -55,7 +55,9 @@ def _line(line: Any) -> dict[str, Any]:
 def _value(value: Any) -> Any:
     if isinstance(value, str):
         return _text(value)
-    return _numbers(value, 2) if isinstance(value, list) else _number(value)
+    if not isinstance(value, list):
+        return _number(value)
+    return _points(value) if value and isinstance(value[0], list) else [_number(one) for one in _list(value)]
 
 
 def _points(mask: Any) -> list[list[float]]:

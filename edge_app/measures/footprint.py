@@ -8,7 +8,7 @@ the middle is moved over the road until its picture has the lower edge and the m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,51 +19,108 @@ from edge_app.measures.ground import GroundPlane, Points
 
 @dataclass(frozen=True, slots=True)
 class Solid:
-    """Size of a vehicle, m. wheels: distance of the first and the last wheel on the road. clear: bumper above it."""
+    """Size of a vehicle, m. wheels: distance of the first and the last wheel on the road. clear: bumper above it.
+
+    roof: share of the length that is as high as `height`; below 1 it is narrower than what is beneath, too.
+    """
 
     length: float
     width: float
     height: float
     wheels: float
     clear: float
+    roof: float = 1.0
 
 
 SOLIDS: Final[Mapping[str, Solid]] = {
-    "car": Solid(4.3, 1.8, 1.5, 3.2, 0.25),
-    "motorcycle": Solid(2.0, 0.7, 1.6, 1.9, 0.1),
+    "car": Solid(4.3, 1.8, 1.5, 3.2, 0.25, 0.6),
+    "motorcycle": Solid(2.0, 0.7, 1.6, 1.9, 0.1, 0.3),
     "bus": Solid(11.0, 2.5, 3.1, 8.5, 0.3),
     "truck": Solid(8.0, 2.4, 3.2, 6.0, 0.4),
-    "bicycle": Solid(1.8, 0.6, 1.7, 1.7, 0.1),
+    "bicycle": Solid(1.8, 0.6, 1.7, 1.7, 0.1, 0.3),
 }
 """What a vehicle of the class has in the middle; another size moves all places of a vehicle alike."""
 
+VARIETY: Final[Mapping[str, tuple[float, float, float]]] = {
+    "car": (0.13, 0.06, 0.10),
+    "motorcycle": (0.10, 0.15, 0.08),
+    "bus": (0.15, 0.03, 0.08),
+    "truck": (0.30, 0.06, 0.15),
+    "bicycle": (0.08, 0.15, 0.08),
+}
+"""How much length, width and height of the vehicles of a class differ: standard deviations, as shares."""
+
+_BODY: Final = 0.6
+_NARROW: Final = 0.85
+"""Height of the body beneath a roof, and width of the roof, as shares."""
 _STEPS: Final = 4
+_STEEP: Final = 2
+"""Number of steps, and of those in which the change of the picture is told anew."""
 _SMALL: Final = 0.05
 """Step, m, from which the change of the picture is told."""
+_BOX: Final = 0.02
+_BOX_PX: Final = 1.0
+"""Standard deviations of width and height of a box, as a share of it and, besides, in px."""
+_MOST: Final = 0.5
+"""Largest share by which a length may differ from that of the class."""
 _FLAT: Final = 1e-9
 """Area, px, of a square metre from which on a place is told by the picture."""
 
 
-def places(plane: GroundPlane, boxes: NDArray[np.float32], label: str, heading: Points) -> Points:
+def places(plane: GroundPlane, boxes: NDArray[np.float32], solid: Solid, heading: Points) -> Points:
     """Return the places, m, of the middle of a vehicle on the road; NaN where none is found.
 
     boxes: (N, 4) px, of one vehicle. heading: (2,), the way it drives on the road, of any length above 0.
     The two equations are solved by Newton's method with differences, all looks at once.
     """
-    flat, up = _corners(SOLIDS[label], heading)
-    wanted = lower_edges(boxes)
+    corners, wanted = _corners(solid, heading), lower_edges(boxes)
     found = plane.on_road(wanted)
-    for _ in range(_STEPS):
-        base = _shown(plane, found, flat, up)
-        change = np.stack(
-            [(_shown(plane, found + step, flat, up) - base) / _SMALL for step in ((_SMALL, 0), (0, _SMALL))], axis=2
-        )
-        scale = change[:, 0, 0] * change[:, 1, 1] - change[:, 0, 1] * change[:, 1, 0]
-        known = np.abs(scale) > _FLAT  # False for NaN, above the horizon
-        step = np.full_like(found, np.nan)
-        step[known] = np.linalg.solve(change[known], (wanted - base)[known][..., None])[..., 0]
-        found = found + step
+    for step in range(_STEPS):
+        base = _shown(plane, found, *corners)
+        if step < _STEEP:
+            right, ahead = ((_shown(plane, found + by, *corners) - base) / _SMALL for by in ((_SMALL, 0), (0, _SMALL)))
+            scale = right[:, 0] * ahead[:, 1] - right[:, 1] * ahead[:, 0]
+            scale[~(np.abs(scale) > _FLAT)] = np.nan  # also above the horizon
+        rest = wanted - base
+        way = rest[:, 0] * ahead[:, 1] - rest[:, 1] * ahead[:, 0], right[:, 0] * rest[:, 1] - right[:, 1] * rest[:, 0]
+        found = found + np.stack(way, axis=1) / scale[:, None]
     return found
+
+
+def fitted(plane: GroundPlane, boxes: NDArray[np.float32], label: str, heading: Points, wrong: float) -> Solid:
+    """Return the solid of a class with the length that fits the boxes of one vehicle, (N, 4) px.
+
+    wrong: share by which lengths on the plane may be wrong. Width and height of a box follow from length, width and
+    height of the vehicle, which in its class are known only so far: a linear estimate with these as prior (R. E.
+    Kalman: A new approach to linear filtering and prediction problems, 1960). Where a box tells nothing of the length,
+    it stays that of the class.
+    """
+    usual = SOLIDS[label]
+    base = _sizes(plane, boxes, usual, heading)
+    step = 0.05
+    other = (
+        replace(usual, length=usual.length * (1 + step), wheels=usual.wheels * (1 + step)),
+        replace(usual, width=usual.width * (1 + step)),
+        replace(usual, height=usual.height * (1 + step)),
+    )
+    change = np.stack([(_sizes(plane, boxes, solid, heading) - base) / step for solid in other], axis=2)
+    known = np.isfinite(change).all(axis=(1, 2))
+    if not known.any():
+        return usual
+    change, rest = change[known], (boxes[:, 2:] - boxes[:, :2])[known] - base[known]
+    prior = np.diag(np.square(VARIETY[label]))
+    noise = np.square(base[known]) * (_BOX**2 + wrong**2) + _BOX_PX**2
+    spread = change @ prior @ change.transpose(0, 2, 1) + noise[:, :, None] * np.eye(2)
+    longer = (prior[0] @ change.transpose(0, 2, 1))[:, None] @ np.linalg.solve(spread, rest[..., None])
+    share = 1 + min(max(float(np.median(longer)), -_MOST), _MOST)
+    return replace(usual, length=usual.length * share, wheels=usual.wheels * share)
+
+
+def _sizes(plane: GroundPlane, boxes: NDArray[np.float32], solid: Solid, heading: Points) -> Points:
+    """Return width and height, px, of the boxes that a solid would have where it fits these boxes best: (N, 2)."""
+    flat, up = _corners(solid, heading)
+    pixels = plane.in_picture(places(plane, boxes, solid, heading)[:, None] + flat, up)
+    return np.asarray(pixels.max(axis=1) - pixels.min(axis=1))
 
 
 def lower_edges(boxes: NDArray[np.float32]) -> Points:
@@ -74,8 +131,12 @@ def lower_edges(boxes: NDArray[np.float32]) -> Points:
 def _corners(solid: Solid, heading: Points) -> tuple[Points, NDArray[np.float64]]:
     """Return the corners of a solid around its middle: (M, 2) m on the road, and (M,) m above it."""
     half, side = solid.length / 2, solid.width / 2
-    local = [(x, y, up) for x in (-half, half) for y in (-side, side) for up in (solid.clear, solid.height)]
+    body = solid.height if solid.roof == 1 else _BODY * solid.height
+    local = [(x, y, up) for x in (-half, half) for y in (-side, side) for up in (solid.clear, body)]
     local += [(x, y, 0.0) for x in (-solid.wheels / 2, solid.wheels / 2) for y in (-side, side)]
+    if solid.roof < 1:
+        x, y = half * solid.roof, side * _NARROW
+        local += [(-x, -y, solid.height), (-x, y, solid.height), (x, -y, solid.height), (x, y, solid.height)]
     ahead = np.asarray(heading) / np.hypot(*heading)
     turn = np.stack([ahead, [-ahead[1], ahead[0]]])
     corners = np.array(local)

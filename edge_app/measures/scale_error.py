@@ -6,6 +6,7 @@ does to the scale at the place is added up as squares (first-order propagation o
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -26,11 +27,19 @@ def scale_error(plane: GroundPlane, place: Points, heading: Points) -> float:
     ahead = np.asarray(heading) / np.hypot(*heading)
     ends = plane.in_picture(np.stack([place - ahead / 2, place + ahead / 2]))
     total = 0.0
-    for picture, road in _changes(plane):
-        altered = GroundPlane(plane.picture + picture, plane.road + road, plane.size, distortion=plane.distortion)
+    for altered in _altered(plane):
         first, last = altered.on_road(ends)
         total += (float(np.hypot(*(last - first))) - 1.0) ** 2
     return float(np.sqrt(total)) if np.isfinite(total) else float("inf")
+
+
+@lru_cache(maxsize=2)
+def _altered(plane: GroundPlane) -> tuple[GroundPlane, ...]:
+    """Return the plane with each thing that may be wrong changed a little; a road has one plane for years."""
+    return tuple(
+        GroundPlane(plane.picture + picture, plane.road + road, plane.size, distortion=plane.distortion)
+        for picture, road in _changes(plane)
+    )
 
 
 def _changes(plane: GroundPlane) -> list[tuple[Points, Points]]:

@@ -67,7 +67,7 @@ def measure(
     heading = slope(times, edges[below])
     if not np.hypot(*heading) > 0:
         return None
-    at = footprint.places(plane, boxes, label, heading)
+    at = footprint.places(plane, boxes, footprint.SOLIDS[label], heading)
     known = np.isfinite(at).all(axis=1)
     times, at = times[known], at[known]
     if not _enough(times):

@@ -80,7 +80,7 @@ class HealthReport:
             quality=components.quality.present,
             installation=ledger.installation,
             newest_seq=ledger.newest_seq,
-            limits=[redacted(limit) for limit in (*components.publisher.limits, *self._storage(), *_missing_log())],
+            limits=[redacted(limit) for limit in self._limits() if limit],
             problem=redacted(self.problem),
         )
 
@@ -113,6 +113,11 @@ class HealthReport:
             (next(view, "clock_unsynced"), quality.problem),
         )
         return next((one for one in found if one[1]), ("", ""))
+
+    def _limits(self) -> tuple[str, ...]:
+        components = self.components
+        measures = components.service.measures_problem
+        return (*components.publisher.limits, *self._storage(), measures, *_missing_log())
 
     def _storage(self) -> list[str]:
         sentence = "the state folder cannot be used: what is not delivered is in memory alone, and a restart loses it"

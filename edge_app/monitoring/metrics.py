@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -27,7 +27,7 @@ from edge_app.errors import ConfigError
 from edge_app.monitoring.certificate import ends_at
 from edge_app.monitoring.health_report import Components
 from edge_app.mqtt.identity import Device
-from edge_app.records import DIRECTIONS, Quality
+from edge_app.records import DIRECTIONS, FLOWS, IntervalCounts, Quality, Sums
 from edge_app.sources import State
 from edge_app.system.readings import readings
 
@@ -117,6 +117,7 @@ class _MetricsCollector(Collector):
         for line, direction, label in self._flows:
             vehicles.add_metric([line, direction, label], totals.count(line, label, direction))
         yield vehicles
+        yield _flows_of(self._components.service.flows)
         duplicates = self._components.pipeline.duplicates
         yield _counter("duplicate_crossings", "Second tracks on a just counted vehicle, left out.", duplicates)
 
@@ -127,9 +128,18 @@ class _MetricsCollector(Collector):
             "Share of the last closed interval during which frames were processed.",
             labels=["line"],
         )
+        speed = GaugeMetricFamily(
+            "edge_app_interval_speed_meters_per_second",
+            "Mean speed at the line in the last closed interval; absent where no vehicle was measured.",
+            labels=["line", "direction"],
+        )
         for line, interval in ledger.newest.items():
-            coverage.add_metric([line], interval.coverage)
+            if line != FLOWS:
+                coverage.add_metric([line], interval.coverage)
+            for direction, kmh in _mean_speeds(interval):
+                speed.add_metric([line, direction], kmh / 3.6)
         yield coverage
+        yield speed
         fault = bool(ledger.problem or self._components.publisher.store_problem)
         yield _gauge("storage_fault", "1 while the state folder cannot be used.", fault)
         yield _counter("storage_damaged", "Times a damaged or missing database was replaced.", len(ledger.warnings))
@@ -171,6 +181,45 @@ class _MetricsCollector(Collector):
             yield _gauge("disk_free_bytes", "Free space on the disk of the state folder.", now.disk_free_mb * _MB)
         if now.available_mb is not None:
             yield _gauge("memory_available_bytes", "Available memory of the machine.", now.available_mb * _MB)
+
+
+def _mean_speeds(interval: IntervalCounts) -> Iterator[tuple[str, float]]:
+    """Yield each direction in which speeds were measured, with their mean, km/h."""
+    by_class = _below(interval.measures, "speed")
+    for direction in DIRECTIONS:
+        sums = [_below(by_class, label, direction) for label in by_class]
+        number = sum(_leaf(one, "n") for one in sums)
+        if number:
+            yield direction, sum(_leaf(one, "sum") for one in sums) / number
+
+
+def _flows_of(flows: Sums) -> Metric:
+    family = CounterMetricFamily(
+        "edge_app_flows", "Vehicles that went through the junction, by the lines of entry and exit.", labels=_WAY
+    )
+    ways = _below(flows, "flows")
+    for origin in ways:
+        for to in _below(ways, origin):
+            classes = _below(ways, origin, to)
+            for label in classes:
+                family.add_metric([origin, to, label], _leaf(classes, label))
+    return family
+
+
+def _below(sums: Sums, *names: str) -> Sums:
+    """Return the sums under these names; none where there are none."""
+    for name in names:
+        inner = sums.get(name)
+        sums = inner if isinstance(inner, Mapping) else {}
+    return sums
+
+
+def _leaf(sums: Sums, name: str) -> float:
+    value = sums.get(name, 0.0)
+    return value if isinstance(value, int | float) else 0.0
+
+
+_WAY = ("from", "to", "class")
 
 
 def _counter(name: str, text: str, value: float) -> Metric:

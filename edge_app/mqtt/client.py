@@ -154,6 +154,7 @@ class Client:
             protocol=_VERSIONS[protocol],
             transport=to.transport,
             reconnect_on_failure=False,
+            manual_ack=timing.by_hand,
         )
         client.largest = timing.max_packet
         client.connect_timeout = timing.connect
@@ -234,6 +235,10 @@ class Client:
         _, mid = self._paho.unsubscribe(topic)
         return mid or 0
 
+    def acknowledge(self, message: Message) -> None:
+        """Tell the broker that a message with a number of its own is stored: it need not send it again."""
+        self._paho.ack(message.unacknowledged, message.qos)
+
     def close(self, *, goodbye: bool) -> None:
         """Close the connection, with a DISCONNECT for a goodbye."""
         self._closed = True
@@ -312,4 +317,5 @@ class Client:
         answer_to = getattr(message.properties, "ResponseTopic", "")
         correlation = bytes(getattr(message.properties, "CorrelationData", b""))
         payload = bytes(message.payload)
-        self._handler.on_message(Message(topic, payload, message.qos, message.retain, 0, answer_to, correlation))
+        waits = message.mid if self._timing.by_hand and message.qos else 0
+        self._handler.on_message(Message(topic, payload, message.qos, message.retain, 0, answer_to, correlation, waits))

@@ -12,7 +12,7 @@ from edge_app.mqtt.commands import MAX_BYTES, Command, Ignored, Refused, ReplyTo
 from edge_app.mqtt.commands import resend_args as read_args
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import CONTRACT, Device
-from edge_app.mqtt.messages import Code, Meta
+from edge_app.mqtt.messages import Code, Meta, lines_of
 from edge_app.mqtt.resend import Resend
 from edge_app.storage.outbox import Outbox
 
@@ -156,7 +156,7 @@ class CommandDesk:
     def _ping(self, identifier: str) -> str:
         numbers = self._outbox.numbers(self._device.site, self._device.device)
         installation = self._installation()
-        lines = {line.id: (1, 0) for line in self._meta.lines} | numbers.get(installation, {})
+        lines = dict.fromkeys(sorted(lines_of(self._meta)), (1, 0)) | numbers.get(installation, {})
         result: dict[str, Any] = {
             "state": "online",
             "version": self._device.version,

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.messages import Code
+from edge_app.records import FLOWS
 from edge_app.system.clock import rfc3339
 
 MAX_BYTES: Final = 16_384
@@ -22,7 +23,7 @@ _NAME: Final = re.compile(r"[^\s+#/\0-\x1f\x7f-\x9f]{1,64}")
 _SCHEMA: Final = "edge-app/command/1"
 _REPLY: Final = "edge-app/reply/1"
 _ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
-_LINE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_LINE: Final = re.compile(rf"[a-z0-9][a-z0-9-]{{0,63}}|{FLOWS}")
 _INSTALLATION: Final = re.compile(r"[0-9a-f]{8}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 _LONGEST: Final = timedelta(days=1)

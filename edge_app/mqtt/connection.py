@@ -137,6 +137,13 @@ class Connection:
             self._queue.append(item)
             self._flush(client)
 
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """Acknowledge received messages. They must have come over this connection: numbers of another mean others."""
+        if self._client is not None and self.accepted:
+            for message in messages:
+                if message.unacknowledged:
+                    self._client.acknowledge(message)
+
     def close(self, *, goodbye: bool = True) -> None:
         """Close the connection; with a goodbye (DISCONNECT) the broker does not publish the last will."""
         client, self._client = self._client, None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
 from edge_app.mqtt.identity import Device, interval_id
-from edge_app.mqtt.messages import CountsMessage, State, Status
+from edge_app.mqtt.messages import CountsMessage, CrossingMessage, FlowsMessage, State, Status
+from edge_app.records import FLOWS, Counts, Crossing, Sums
 from edge_app.storage.archive import with_late as with_late
 from edge_app.system.clock import rfc3339
 
@@ -33,34 +35,81 @@ def encode_status(device: Device, state: State, at: float, installation: str = "
     return encode(Status.model_validate(fields))
 
 
+def encode_crossing(
+    device: Device, crossing: Crossing, speed: tuple[float, float] | None, lane: int | None
+) -> tuple[str, str]:
+    """Return topic and message of a crossing. speed: km/h, with its standard deviation; None where it is not known."""
+    fields = {
+        "site": device.site,
+        "device": device.device,
+        "line": crossing.line,
+        "at": rfc3339(round(crossing.at, 3)),
+        "class": crossing.label,
+        "direction": crossing.direction,
+        "score": round(crossing.score, 3),
+        "speed_kmh": None if speed is None else round(speed[0], 1),
+        "speed_error_kmh": None if speed is None else round(speed[1], 1),
+        "lane": None if lane is None else str(lane),
+    }
+    return f"{device.prefix}/crossings/{crossing.line}", encode(CrossingMessage.model_validate(fields))
+
+
 def encode_counts(device: Device, closed: ClosedInterval) -> str:
-    """Return the counts message without `late`, which is decided only when the interval is first sent."""
+    """Return the counts message, or that of flows, without `late`, which is decided when the interval is first sent."""
     counts = closed.counts
     if closed.names:
         device = replace(device, site=closed.names[0], device=closed.names[1])
-    message = CountsMessage.model_validate(
-        {
-            "id": interval_id(
-                device, counts.line, counts.start, counts.interval_s, closed.installation, closed.boot_id
-            ),
-            "site": device.site,
-            "device": device.device,
-            "line": counts.line,
-            "start": rfc3339(counts.start),
-            "end": rfc3339(counts.end),
-            "interval_s": counts.interval_s,
-            "installation": closed.installation,
-            "counts": counts.counts,
-            "totals": closed.totals,
-            "seq": closed.seq,
-            "boot_id": closed.boot_id,
-            "coverage": round(counts.coverage, 4),
-            "frames": counts.frames,
-            "dropped": counts.dropped,
-            "quality": counts.quality,
-            "late": False,
-            "model": counts.model or device.model[:12],
-            "config": counts.config or device.config[:12],
-        }
-    )
+    fields: dict[str, Any] = {
+        "id": interval_id(device, counts.line, counts.start, counts.interval_s, closed.installation, closed.boot_id),
+        "site": device.site,
+        "device": device.device,
+        "line": counts.line,
+        "start": rfc3339(counts.start),
+        "end": rfc3339(counts.end),
+        "interval_s": counts.interval_s,
+        "installation": closed.installation,
+        "seq": closed.seq,
+        "boot_id": closed.boot_id,
+        "coverage": round(counts.coverage, 4),
+        "frames": counts.frames,
+        "dropped": counts.dropped,
+        "quality": counts.quality,
+        "late": False,
+        "model": counts.model or device.model[:12],
+        "config": counts.config or device.config[:12],
+        **_rounded(counts.measures),
+    }
+    message: CountsMessage | FlowsMessage
+    if counts.line == FLOWS:
+        message = FlowsMessage.model_validate(fields)
+    else:
+        fields |= {"counts": counts.counts, "totals": closed.totals}
+        if "speed" in counts.measures:
+            fields["speed"] = _with_unmeasured(counts.counts, fields["speed"])
+        message = CountsMessage.model_validate(fields)
     return message.model_dump_json(by_alias=True, exclude={"late"})
+
+
+_DIGITS: Final = {"sum_inverse": 6}
+"""Decimal places of a sum; of others two."""
+
+
+def _rounded(sums: Sums) -> dict[str, Any]:
+    return {
+        name: _rounded(value) if isinstance(value, Mapping) else round(value, _DIGITS.get(name, 2))
+        for name, value in sums.items()
+    }
+
+
+def _with_unmeasured(counts: Counts, speed: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the sums of speeds of all that was counted: who has no speed is unmeasured, for whatever reason."""
+    found: dict[str, dict[str, Any]] = {}
+    for label, directions in counts.items():
+        for direction, counted in directions.items():
+            sums = {**_NO_SPEED, **speed.get(label, {}).get(direction, {})}
+            if counted:
+                found.setdefault(label, {})[direction] = {**sums, "unmeasured": counted - sums["n"]}
+    return found
+
+
+_NO_SPEED: Final = {"n": 0, "sum": 0.0, "sum_inverse": 0.0, "bins": {}}

@@ -32,6 +32,8 @@ class Message:
     expires_s: int = 0
     response_topic: str = ""
     correlation: bytes = b""
+    unacknowledged: int = 0
+    """Number under which a received message waits for `Session.acknowledge`; 0 for all others."""
 
     @property
     def packet_size(self) -> int:
@@ -106,6 +108,7 @@ class Timing:
         for a publisher, which has none.
     max_packet: bytes of the largest packet that the broker may send. MQTT 5 tells it; with 3.1.1 too a larger one ends
         the connection.
+    by_hand: received messages are acknowledged by `acknowledge`, when they are stored, and not when they arrive.
     """
 
     connect: float = 10.0
@@ -113,3 +116,4 @@ class Timing:
     ack: float = 20.0
     session_expiry: int = 0
     max_packet: int = LARGEST_PACKET
+    by_hand: bool = False

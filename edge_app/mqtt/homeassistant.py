@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, TypeAlias
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.presence import BirthMessage
-from edge_app.records import DIRECTIONS, Line
+from edge_app.records import DIRECTIONS, FLOWS, Line
 from edge_app.system.files import write_atomic
 
 log = logging.getLogger(__name__)
@@ -83,13 +83,43 @@ class Entity:
         return {key: value for key, value in options.items() if value}
 
 
-def entities_of(lines: Sequence[Line], classes: Collection[str], interval_s: float) -> dict[str, Entity]:
+def entities_of(
+    lines: Sequence[Line], classes: Collection[str], interval_s: float, *, speeds: bool = False
+) -> dict[str, Entity]:
     """Return all entities of a device by an id that is unique on it.
 
-    interval_s: seconds from one health message to the next.
+    interval_s: seconds from one health message to the next. speeds: they are measured.
     """
     counts = {key: entity for line in lines for key, entity in _line_entities(line, classes)}
-    return counts | dict(_health_entities(round(_EXPIRE_INTERVALS * interval_s)))
+    measured = {key: entity for line in lines for key, entity in _speed_entities(line)} if speeds else {}
+    flows = dict(_flow_entities([line.id for line in lines if line.enters]))
+    return counts | measured | flows | dict(_health_entities(round(_EXPIRE_INTERVALS * interval_s)))
+
+
+def _speed_entities(line: Line) -> Iterator[tuple[str, Entity]]:
+    for direction in DIRECTIONS:
+        name = f"{line.id} {line.names.get(direction, direction.replace('_', ' '))} speed"
+        mean = (
+            f"{{% set sums = value_json.get('speed', {{}}).values() | map(attribute='{direction}')"
+            " | select('defined') | list %}{% set n = sums | map(attribute='n') | sum %}"
+            "{{ (sums | map(attribute='sum') | sum / n) | round(1) if n else None }}"
+        )
+        kind = "speed"
+        yield (
+            f"{line.id}_{direction}_speed",
+            Entity(name, f"latest/{line.id}", mean, "sensor", "km/h", "measurement", kind, entity_category=""),
+        )
+
+
+def _flow_entities(arms: Sequence[str]) -> Iterator[tuple[str, Entity]]:
+    topic = f"latest/{FLOWS}"
+    for origin in arms:
+        for to in arms:
+            newest = f"{{{{ value_json.flows.get('{origin}', {{}}).get('{to}', {{}}).values() | sum }}}}"
+            yield (
+                f"flow_{origin}_{to}",
+                Entity(f"{origin} to {to}", topic, newest, "sensor", "vehicles", "measurement", entity_category=""),
+            )
 
 
 def _line_entities(line: Line, classes: Collection[str]) -> Iterator[tuple[str, Entity]]:

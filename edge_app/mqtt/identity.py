@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from edge_app.errors import ConfigError
+from edge_app.records import FLOWS
 from edge_app.system.clock import rfc3339
 
 ROOT: Final = "traffic/v1"
-CONTRACT: Final = "1.1"
+CONTRACT: Final = "1.2"
 """Version of the contract that the device keeps; one that does not name it keeps 1.0."""
 _NAME: Final = re.compile(r"[a-z0-9-]+")
 
@@ -59,6 +60,11 @@ class Device:
 def root_below(above: str) -> str:
     """Return the beginning of all topics. above: levels before traffic/v1, or empty."""
     return f"{above}/{ROOT}" if above else ROOT
+
+
+def interval_topic(prefix: str, line: str) -> str:
+    """Return the topic of the intervals of a line, or of turning flows. prefix: of the device."""
+    return f"{prefix}/flows" if line == FLOWS else f"{prefix}/counts/{line}"
 
 
 def client_id_of(site: str, device: str) -> str:

@@ -6,14 +6,20 @@ Subscribers may use the models too: they accept unknown keys, since version 1 of
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+)
 from pydantic.json_schema import SkipJsonSchema
 
 from edge_app.mqtt.identity import CONTRACT
-from edge_app.records import Direction, Quality
+from edge_app.records import FLOWS, Direction, Quality
 
 State: TypeAlias = Literal["online", "stopped", "offline"]
 
@@ -54,8 +60,55 @@ class DirectionCounts(Payload):
     right_to_left: Number = Field(description="Vehicles")
 
 
+class SpeedSums(Payload):
+    """Speeds of the vehicles of one class in one direction; `sum` / `n` is the time mean, `n` / `sum_inverse` the space
+    mean."""
+
+    n: Number = Field(description="Vehicles with a speed; added up")
+    unmeasured: Number = Field(description="Counted vehicles without one; added up")
+    sum: float = Field(ge=0, description="Of their speeds, km/h; added up")
+    sum_inverse: float = Field(ge=0, description="Of 1 / speed, h/km, speeds below 1 km/h as 1; added up")
+    bins: Mapping[str, Number] = Field(
+        description="Lower edge, km/h, of a bin 2 km/h wide -> vehicles; empty ones left out; added up"
+    )
+
+
+class Occupancy(Payload):
+    """Time for which a lane was covered at the line."""
+
+    occupied_s: float = Field(ge=0, description="Covered by the footprint of a vehicle; added up")
+    seen_s: float = Field(ge=0, description="Watched; added up")
+
+
+class Queue(Payload):
+    """Standing vehicles before the line, in the region that is its queue."""
+
+    vehicle_s: float = Field(ge=0, description="Sum over vehicles of the time that each stood; added up")
+    any_s: float = Field(ge=0, description="Time in which one at least stood; added up")
+    most: Number = Field(description="Largest number at one time; the maximum")
+
+
+def _not_given(value: object) -> bool:
+    return value is None
+
+
+def _may_lack(*keys: str) -> Callable[[dict[str, Any]], None]:
+    """Return what takes keys out of those that a schema requires: they are left out where they are not measured."""
+
+    def change(schema: dict[str, Any]) -> None:
+        schema["required"] = [key for key in schema["required"] if key not in keys]
+
+    return change
+
+
+MEASURES: Final = ("speed", "headway", "occupancy", "queue")
+"""Fields of `CountsMessage` that are there only where they are measured."""
+
+
 class CountsMessage(Payload):
     """One closed interval of one line; immutable, so the same `id` always means the same content."""
+
+    model_config = ConfigDict(json_schema_extra=_may_lack(*MEASURES))
 
     schema_id: Literal["edge-app/counts/1"] = Field(default="edge-app/counts/1", alias="schema")
     id: str = Field(description="Opaque; one content for each id, for ever")
@@ -79,6 +132,70 @@ class CountsMessage(Payload):
     late: bool = Field(description="First offered to the broker more than one interval after its end")
     model: Hash
     config: Hash = Field(description="Names the text in meta/{config}")
+    speed: Mapping[str, Mapping[Direction, SpeedSums]] | SkipJsonSchema[None] = Field(
+        default=None, exclude_if=_not_given, description="By class and direction; those without a vehicle are left out"
+    )
+    headway: Mapping[str, Mapping[str, Number]] | SkipJsonSchema[None] = Field(
+        default=None,
+        exclude_if=_not_given,
+        description="Lane -> largest headway, s (1, 2, 3, 5, 10, 30, above) -> vehicles; empty ones left out; added up",
+    )
+    occupancy: Mapping[str, Occupancy] | SkipJsonSchema[None] = Field(
+        default=None, exclude_if=_not_given, description="By lane"
+    )
+    queue: Queue | SkipJsonSchema[None] = Field(default=None, exclude_if=_not_given, description="Before the line")
+
+
+Vehicles: TypeAlias = Mapping[str, Mapping[str, Number]]
+
+
+class FlowsMessage(Payload):
+    """Turning flows of a junction in one closed interval; immutable, so the same `id` always means the same content."""
+
+    schema_id: Literal["edge-app/flows/1"] = Field(default="edge-app/flows/1", alias="schema")
+    id: str = Field(description="Opaque; one content for each id, for ever")
+    site: Name
+    device: Name
+    line: Literal["_flows"] = Field(default="_flows", description="As `resend` and `newest_seq` name it")
+    start: AwareDatetime = Field(description="Begin of the interval, UTC, included")
+    end: AwareDatetime = Field(description="End of the interval, UTC, not included")
+    interval_s: Seconds = Field(description="Configured length; end - start is shorter where the configuration changed")
+    installation: Installation = ""
+    flows: Mapping[str, Vehicles] = Field(
+        description="Line of the entry -> line of the exit -> class -> vehicles that left in this interval; added up"
+    )
+    entered: Vehicles = Field(description="Line -> class -> vehicles that entered in this interval; added up")
+    entered_only: Vehicles = Field(
+        description="Line -> class -> vehicles that entered, now or before, and were lost in this interval; added up"
+    )
+    left_only: Vehicles = Field(description="Line -> class -> vehicles that left and were not seen to enter; added up")
+    seq: Number = Field(description="Number of the interval under its installation, from 1, without gaps")
+    boot_id: Boot
+    coverage: float = Field(
+        ge=0, le=1, description="Share of end - start in which no vehicle could pass any arm unseen"
+    )
+    frames: Number = Field(description="Frames that were processed")
+    dropped: Number = Field(description="Frames that came and were not processed")
+    quality: Sequence[Flag] = Field(description="What makes these flows doubtful; empty when nothing does")
+    late: bool = Field(description="First offered to the broker more than one interval after its end")
+    model: Hash
+    config: Hash = Field(description="Names the text in meta/{config}")
+
+
+class CrossingMessage(Payload):
+    """One vehicle that has crossed a line, as soon as that is confirmed. It is not stored: counts go by `counts`."""
+
+    schema_id: Literal["edge-app/crossing/1"] = Field(default="edge-app/crossing/1", alias="schema")
+    site: Name
+    device: Name
+    line: str = Field(description="Id of the line, as in the topic")
+    at: AwareDatetime = Field(description="When its centre passed the line, UTC")
+    label: str = Field(alias="class", description="Class of the vehicle")
+    direction: Direction = Field(description="Seen from the line's start towards its end")
+    score: float = Field(ge=0, le=1, description="Mean score of its detections")
+    speed_kmh: float | None = Field(default=None, description="At the line, km/h; null where it is not known")
+    speed_error_kmh: float | None = Field(default=None, description="Its standard deviation, km/h")
+    lane: str | None = Field(default=None, description="Lane, from 1 at the line's start; null without `lanes`")
 
 
 class Status(Payload):
@@ -110,6 +227,8 @@ class DirectionMeta(Payload):
 class LineMeta(Payload):
     """A counting line: end points in 0..1 of the frame's width and height, and the names of its directions."""
 
+    model_config = ConfigDict(json_schema_extra=_may_lack("lanes", "queue", "enters"))
+
     id: str = Field(description="As in the topics")
     start: Point = Field(description="x and y")
     end: Point = Field(description="x and y")
@@ -117,6 +236,15 @@ class LineMeta(Payload):
     road: str = Field(default="", description="Text for people")
     directions: Mapping[Direction, DirectionMeta] = Field(
         default_factory=dict, description="Only those that have a name or a bearing"
+    )
+    lanes: Sequence[float] | SkipJsonSchema[None] = Field(
+        default=None, exclude_if=_not_given, description="Where lanes part, in 0..1 of the way from start to end"
+    )
+    queue: Sequence[Point] | SkipJsonSchema[None] = Field(
+        default=None, exclude_if=_not_given, description="Corners of the region of its queue"
+    )
+    enters: Direction | SkipJsonSchema[None] = Field(
+        default=None, exclude_if=_not_given, description="Direction in which vehicles enter the junction"
     )
 
 
@@ -142,6 +270,12 @@ class Meta(ConfigMeta):
 
     contract: Contract = CONTRACT
     installation: Installation = ""
+
+
+def lines_of(meta: ConfigMeta) -> frozenset[str]:
+    """Return the ids of all lines, and what stands for one of turning flows where lines are arms of a junction."""
+    flows = (FLOWS,) if any(line.enters for line in meta.lines) else ()
+    return frozenset((*(line.id for line in meta.lines), *flows))
 
 
 class Percentiles(Payload):

@@ -12,6 +12,7 @@ import math
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -23,9 +24,9 @@ from edge_app.mqtt.encoding import encode, with_late
 from edge_app.mqtt.events import Acked, Connected, Event, Lost, Message, SubscriptionRefused
 from edge_app.mqtt.health_size import fitting
 from edge_app.mqtt.held_back import HeldBack
-from edge_app.mqtt.identity import Device
+from edge_app.mqtt.identity import Device, interval_topic
 from edge_app.mqtt.in_flight import InFlight, Sent
-from edge_app.mqtt.messages import Health, Meta
+from edge_app.mqtt.messages import Health, Meta, lines_of
 from edge_app.mqtt.presence import BirthMessage, status
 from edge_app.mqtt.resend import Resend
 from edge_app.mqtt.session import Session
@@ -38,6 +39,10 @@ _IDLE_S: Final = 0.25
 """Longest time until a stop or a newly closed interval is noticed."""
 _PAGE: Final = 50
 """Intervals read from the outbox at a time."""
+_MOST_CROSSINGS: Final = 100
+"""Crossings that wait for the network; beyond it the oldest are dropped: whoever counts uses the intervals."""
+_CROSSING_S: Final = 10
+"""Time, s, for which a broker may keep a crossing."""
 _HEALTH_S: Final = 60.0
 """Longest time from one health message to the next."""
 _RESEND_RATE: Final = 10.0
@@ -90,6 +95,7 @@ class Publisher:
         self._session, self._outbox, self._device, self._meta, self._health = session, outbox, device, meta, health
         self._birth_messages = birth_messages
         self._installation, self._announced = installation, ""
+        self._told = lines_of(meta)
         self._health_s = min(interval_s, _HEALTH_S)
         self._window, self._rate, self._uniform = window, rate, uniform
         self._pace = rate
@@ -98,6 +104,7 @@ class Publisher:
         self._held_back = HeldBack(refused_retry_s, clock)
         self._in_flight = InFlight(self._held_back)
         self._configs = ConfigTexts(outbox.memory, device, meta)
+        self._crossings: deque[tuple[str, str]] = deque(maxlen=_MOST_CROSSINGS)
         self._desk = CommandDesk(device, outbox, meta, installation, utc)
         self._resend_due = clock()
         self._taken_back = False
@@ -130,6 +137,10 @@ class Publisher:
         """Number of accepted connections since the start."""
         return self._session.connections
 
+    def tell(self, topic: str, payload: str) -> None:
+        """Publish a crossing soon, unless the broker is away. Any thread may call it."""
+        self._crossings.append((topic, payload))
+
     def run(self, stop: threading.Event, drain_s: float = 5.0) -> None:
         """Publish until `stop` is set, then `drain`; the body of the publisher's thread."""
         faults = Faults("delivery")
@@ -155,6 +166,7 @@ class Publisher:
         for event in self._session.poll(min(timeout, self._wait)):
             self._handle(event)
         self._wait = timeout
+        self._tell_crossings()
         if self._session.connected and self._session.released():
             self._configs.lost()
             self._announce()
@@ -247,6 +259,12 @@ class Publisher:
             )
         )
 
+    def _tell_crossings(self) -> None:
+        while self._crossings:
+            topic, payload = self._crossings.popleft()
+            if self._session.connected:
+                self._publish(Message(topic, payload.encode(), expires_s=_CROSSING_S))
+
     def _health_message(self, health: Health) -> Message:
         # Health is of no use to a subscriber that was away for longer than this; the broker need not keep it.
         expires_s = math.ceil(10 * self._health_s)
@@ -312,7 +330,7 @@ class Publisher:
         document = json.loads(row.payload)
         # A device that was renamed delivers what it counted under its former name where that belongs.
         prefix = self._device.prefix_of(document["site"], document["device"])
-        topic = f"{prefix}/counts/{row.line}"
+        topic = interval_topic(prefix, row.line)
         if self._held_back.holds(topic):
             return True
         if not self._configs.ready(prefix, row.config, self._publish):
@@ -332,15 +350,14 @@ class Publisher:
     def _is_latest(self, row: Outgoing, prefix: str) -> bool:
         """Return True for the highest number of a configured line under the present installation."""
         present = prefix == self._device.prefix and row.installation == self._installation()
-        configured = any(line.id == row.line for line in self._meta.lines)
-        return present and configured and row.seq == self._outbox.newest_seq(row.installation, row.line)
+        return present and row.line in self._told and row.seq == self._outbox.newest_seq(row.installation, row.line)
 
     def _take_back(self) -> None:
         """Remove the retained `latest` of lines that are no longer configured, once in a connection."""
         if self._taken_back:
             return
         self._taken_back = True
-        for line in set(self._outbox.memory.retained()) - {line.id for line in self._meta.lines}:
+        for line in set(self._outbox.memory.retained()) - self._told:
             message = Message(f"{self._device.prefix}/latest/{line}", b"", qos=1, retained=True)
             self._publish(message, on_answer=lambda no, line=line: None if no else self._forget(line))  # type: ignore[misc]
 
@@ -370,7 +387,7 @@ class Publisher:
             job.is_missing()
             self._wait = 0.0
         elif self._configs.ready(self._device.prefix, kept.config, self._publish, again=job):
-            message = Message(f"{self._device.prefix}/counts/{job.args.line}", kept.payload, qos=1)
+            message = Message(interval_topic(self._device.prefix, job.args.line), kept.payload, qos=1)
             token = self._publish(message)
             job.offered(token)
             self._in_flight.add(token, Sent(message.topic, on_answer=lambda no: job.answered(token, no)))

@@ -128,6 +128,14 @@ class Session:
         """
         self._require_connection().subscribe(topics, fresh=fresh)
 
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """Acknowledge messages that came since the last `Connected` event (`Timing.by_hand`).
+
+        What is acknowledged too late, because the connection is lost, comes again.
+        """
+        if self._connection is not None:
+            self._connection.acknowledge(messages)
+
     def released(self) -> bool:
         """Return True once when something that was left out may be tried again."""
         return self._suspects.released()

@@ -51,21 +51,27 @@ class Bins:
             self._end_s = self._last_s + step_s
 
     def _cover(self, begin: float, end: float) -> None:
-        first, last = self._number(begin), self._number(end)
+        first, last = self.number(begin), self.number(end)
         for number in range(first, last + 1):
             bin_start = number * self._length_s - self._offset_s
             covered = min(end, bin_start + self._length_s) - max(begin, bin_start)
             if covered > _LEAST_S:
                 self._covered_s[number] += covered
 
-    def _number(self, at: float) -> int:
+    def number(self, at: float) -> int:
+        """Return the number of the bin that contains a time, s from the first frame."""
         return math.floor((at + self._offset_s) / self._length_s)
+
+    def spans(self) -> Iterator[tuple[int, float, str, str]]:
+        """Yield number, end in s from the first frame, and the texts of start and end of each bin, gaps included."""
+        for number in range(min(self._covered_s), max(self._covered_s) + 1) if self._covered_s else ():
+            yield number, (number + 1) * self._length_s - self._offset_s, self._text(number), self._text(number + 1)
 
     def rows(
         self, crossings: Iterable[Crossing], lines: Sequence[Line], classes: Sequence[str]
     ) -> Iterator[tuple[str, str, str, str, str, int, float]]:
         """Yield a row of HEADER for each bin, line, direction and class, zeros included."""
-        counts = Counter((self._number(c.at), c.line, c.direction, c.label) for c in crossings)
+        counts = Counter((self.number(c.at), c.line, c.direction, c.label) for c in crossings)
         numbers = [*self._covered_s, *(key[0] for key in counts)]
         for number in range(min(numbers), max(numbers) + 1) if numbers else ():
             covered = round(min(self._covered_s.get(number, 0.0), self._length_s), 1)
@@ -81,10 +87,10 @@ class Bins:
         return str(seconds) if self._midnight is None else (self._midnight + timedelta(seconds=seconds)).isoformat()
 
 
-def csv_text(rows: Iterable[Sequence[str | int | float]]) -> str:
-    """Return rows as CSV by RFC 4180 with HEADER as the first line."""
+def csv_text(rows: Iterable[Sequence[str | int | float]], header: Sequence[str] = HEADER) -> str:
+    """Return rows as CSV by RFC 4180 with the header as the first line."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(HEADER)
+    writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()

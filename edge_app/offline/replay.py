@@ -22,6 +22,7 @@ from edge_app.detectors.manifest import Manifest
 from edge_app.errors import SourceEnded
 from edge_app.measures.speed_meter import Measured
 from edge_app.measures.speed_sums import by_line
+from edge_app.offline.measured import MeasuredBin, speed_fields
 from edge_app.records import Counts, Crossing, Frame, FrameResult, Line
 from edge_app.sources.recording import Recording
 from edge_app.sources.recording_series import Part, RecordingSeries
@@ -180,20 +181,26 @@ def result(
     }
 
 
-def with_speeds(found: dict[str, Any], measured: Sequence[Measured]) -> dict[str, Any]:
-    """Return the content of a result file with the speed of each event, null where it is not known, and their sums."""
-    speeds = {(m.crossing.line, m.crossing.track_id, m.crossing.frame): m.speed for m in measured}
+def with_measures(
+    found: dict[str, Any], measured: Sequence[Measured], bins: Sequence[MeasuredBin], *, speeds: bool, lanes: bool
+) -> dict[str, Any]:
+    """Return the content of a result file with what was measured: of each event, null where not known, and in bins.
+
+    speeds, lanes: True where they are measured.
+    """
+    known = {(m.crossing.line, m.crossing.track_id, m.crossing.frame): m for m in measured}
 
     def told(event: dict[str, Any]) -> dict[str, Any]:
-        speed = speeds.get((event["line"], event["track"], event["frame"]))
-        kmh, error = (round(speed.kmh, 1), round(speed.error_kmh, 1)) if speed else (None, None)
-        return {**event, "speed_kmh": kmh, "speed_error_kmh": error}
+        one = known.get((event["line"], event["track"], event["frame"]))
+        if speeds:
+            speed = one.speed if one else None
+            kmh, error = (round(speed.kmh, 1), round(speed.error_kmh, 1)) if speed else (None, None)
+            event = {**event, "speed_kmh": kmh, "speed_error_kmh": error}
+        return {**event, "lane": one.lane if one else None} if lanes else event
 
-    sums = {
-        line: {label: {way: one.as_fields() for way, one in ways.items()} for label, ways in classes.items()}
-        for line, classes in by_line(measured).items()
-    }
-    return {**found, "events": [told(event) for event in found["events"]], "speed": sums}
+    sums = {line: speed_fields(classes) for line, classes in by_line(measured).items()}
+    found = {**found, "events": [told(event) for event in found["events"]]}
+    return {**found, **({"speed": sums} if speeds else {}), "measures": [one.fields() for one in bins]}
 
 
 def with_times(found: dict[str, Any], start: datetime | None, parts: Sequence[Part]) -> dict[str, Any]:

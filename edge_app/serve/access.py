@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from edge_app.errors import ConfigError
-from edge_app.serve.problems import RefusalError
+from edge_app.http.problems import RefusalError
 
 SCOPES: Final = ("predict", "counts", "metrics")
 """What a token may allow: pictures (and the list of models), clips, and /metrics."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge_app.detectors.manifest import Manifest
+from edge_app.http.problems import Problem
 from edge_app.records import LABELS, Detections
 
 LEAST_CONFIDENCE = 0.05
@@ -69,15 +70,6 @@ class Models(Answer):
     """All models of a service."""
 
     models: tuple[ModelAnswer, ...]
-
-
-class Problem(Answer):
-    """Why something was refused (RFC 9457). detail: one sentence that says what to do."""
-
-    type: Literal["about:blank"] = "about:blank"
-    title: str
-    status: int
-    detail: str
 
 
 class NamedAnswer(Answer):

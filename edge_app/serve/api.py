@@ -24,6 +24,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from edge_app import __version__
+from edge_app.http.problems import RefusalError, problem_of
 from edge_app.serve import examples, page_files
 from edge_app.serve.access import Access, Client
 from edge_app.serve.answers import CONFIDENCE, LEAST_CONFIDENCE, Batch, Health, Models, Prediction
@@ -39,12 +40,11 @@ from edge_app.serve.description import (
     SEVERAL_PICTURES,
 )
 from edge_app.serve.engines import Engines
-from edge_app.serve.entrance import Entrance, problem_of
+from edge_app.serve.entrance import Entrance
 from edge_app.serve.jobs import ANNOTATED, RESULT, Job, Jobs, Wanted
 from edge_app.serve.metrics import KIND, Metrics
 from edge_app.serve.multipart import is_multipart
 from edge_app.serve.predictor import Predictor, Wish
-from edge_app.serve.problems import RefusalError
 from edge_app.serve.results import open_result
 from edge_app.serve.uploads import Clips
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from http import HTTPStatus
 
-from edge_app.serve.answers import NamedAnswer, Problem
+from edge_app.http.problems import Problem, RefusalError
+from edge_app.serve.answers import NamedAnswer
 from edge_app.serve.description import MOST_PICTURES
 from edge_app.serve.entrance import Receive
 from edge_app.serve.multipart import Part, parts_of
 from edge_app.serve.predictor import Found
-from edge_app.serve.problems import RefusalError
 
 
 def files_of(body: bytearray, content_type: str) -> list[Part]:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from edge_app.serve.problems import RefusalError
+from edge_app.http.problems import RefusalError
 
 _PAUSE_S = 10.0
 """Longest silence in the middle of a body."""

@@ -27,9 +27,9 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from edge_app.errors import ConfigError, ServeError
-from edge_app.serve.answers import CONFIDENCE, Batch, ModelAnswer, Models, NamedAnswer, Prediction, Problem
+from edge_app.http.problems import Problem, RefusalError
+from edge_app.serve.answers import CONFIDENCE, Batch, ModelAnswer, Models, NamedAnswer, Prediction
 from edge_app.serve.jobs import Job
-from edge_app.serve.problems import RefusalError
 
 _T = TypeVar("_T")
 _BUSY: Final = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)

@@ -19,10 +19,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+from edge_app.http.problems import RefusalError
 from edge_app.serve.fair_queue import FairQueue
 from edge_app.serve.jobs import ANNOTATED, CLIP, RESULT, Job, Jobs
 from edge_app.serve.leash import ClipLimits, leashed
-from edge_app.serve.problems import RefusalError
 from edge_app.system.threads import Worker, join_all
 
 log = logging.getLogger(__name__)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
+from edge_app.http.problems import PROBLEM_KIND, Problem
 from edge_app.serve import examples
-from edge_app.serve.answers import Problem
-from edge_app.serve.entrance import PROBLEM_KIND
 
 MOST_PICTURES: Final = 64
 """Pictures in one batch."""

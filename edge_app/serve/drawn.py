@@ -10,9 +10,9 @@ import numpy as np
 from edge_app.drawing.jpeg import jpeg
 from edge_app.drawing.overlay import Trails, draw
 from edge_app.errors import StoreError
+from edge_app.http.problems import RefusalError
 from edge_app.records import LABELS, Image, Tracks
 from edge_app.serve.answers import Box
-from edge_app.serve.problems import RefusalError
 
 
 def drawn(image: Image, boxes: Sequence[Box]) -> bytes:

@@ -12,8 +12,8 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
+from edge_app.http.problems import RefusalError
 from edge_app.serve.fair_queue import FairQueue
-from edge_app.serve.problems import RefusalError
 from edge_app.system.threads import Worker, join_all
 
 T = TypeVar("T")

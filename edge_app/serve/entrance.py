@@ -10,12 +10,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final
 
+from edge_app.http.problems import ALWAYS, RefusalError, encoded_problem
 from edge_app.serve import examples
 from edge_app.serve.access import Access
-from edge_app.serve.answers import Problem
 from edge_app.serve.metrics import Metrics
 from edge_app.serve.page_files import PATHS
-from edge_app.serve.problems import RefusalError
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +23,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-PROBLEM_KIND: Final = "application/problem+json"
 OPEN: Final = (*PATHS, *examples.PATHS, "/health", "/health/live", "/health/ready", "/openapi.json")
 """Paths that tell nothing of anybody's pictures and need no token."""
 _FAULT: Final = "the service has a fault, which its log describes: tell whoever runs it"
 _STOPS: Final = "the service is stopping: ask again in a few seconds"
 _DRAIN_S: Final = 1.0
 """Longest time for which the rest of a refused body is read."""
-_HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class Entrance:
@@ -59,7 +56,7 @@ class Entrance:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+                message["headers"] = [*message.get("headers", ()), *ALWAYS]
                 if not body.complete:
                     await body.drain()
                     message["headers"].append((b"connection", b"close"))
@@ -118,31 +115,7 @@ class _Body:
                 await asyncio.wait_for(self.receive(), left)
 
 
-def problem_of(refused: RefusalError) -> tuple[bytes, dict[str, str]]:
-    """Return a refusal as the body and headers of an answer (RFC 9457)."""
-    status = HTTPStatus(refused.status)
-    body = Problem(title=status.phrase, status=status.value, detail=refused.sentence).model_dump_json()
-    headers = {"content-type": PROBLEM_KIND}
-    if refused.retry_after_s is not None:
-        headers["retry-after"] = str(refused.retry_after_s)
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers["www-authenticate"] = "Bearer"
-    return body.encode(), headers
-
-
-def raw_problem(refused: RefusalError) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Return a refusal as headers and body for who sends it himself, with those that go with every answer."""
-    encoded, body = _encoded(refused)
-    return [*encoded, *_HEADERS], body
-
-
-def _encoded(refused: RefusalError) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    body, headers = problem_of(refused)
-    encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    return [*encoded, (b"content-length", str(len(body)).encode())], body
-
-
 async def _send_problem(send: Send, refused: RefusalError) -> None:
-    encoded, body = _encoded(refused)
+    encoded, body = encoded_problem(refused)
     await send({"type": "http.response.start", "status": int(refused.status), "headers": encoded})
     await send({"type": "http.response.body", "body": body})

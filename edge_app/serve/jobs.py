@@ -21,8 +21,8 @@ from typing import Final, Literal
 from pydantic import ValidationError
 
 from edge_app.errors import ServeError
+from edge_app.http.problems import RefusalError
 from edge_app.serve.answers import Answer
-from edge_app.serve.problems import RefusalError
 from edge_app.system.files import write_atomic
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from edge_app.serve.problems import RefusalError
+from edge_app.http.problems import RefusalError
 
 FIELD: Final = "picture"
 """A field of this name is a file also where its sender names none, as RFC 7578 (4.2) allows."""

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
+from edge_app.http.problems import RefusalError
 from edge_app.records import Image
 from edge_app.serve.picture_parts import Parts, is_overfull, needed_parts, orientation
-from edge_app.serve.problems import RefusalError
 
 KINDS: Final = ("JPEG", "PNG", "WEBP", "BMP")
 _TURNS: Final[dict[int, Callable[[Image], object]]] = {

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from edge_app.detectors.tflite import TfliteDetector
+from edge_app.http.problems import RefusalError
 from edge_app.records import VEHICLES
 from edge_app.serve.answers import Milliseconds, ModelAnswer, Prediction, boxes_of, model_answer
 from edge_app.serve.drawn import drawn
 from edge_app.serve.engines import Engines
 from edge_app.serve.pictures import PictureLimits, decode
-from edge_app.serve.problems import RefusalError
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from edge_app.serve.problems import RefusalError
+from edge_app.http.problems import RefusalError
 
 log = logging.getLogger(__name__)
 

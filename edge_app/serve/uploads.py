@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from edge_app.errors import ConfigError
+from edge_app.http.problems import RefusalError
 from edge_app.serve.bodies import BodyLimits, timed
 from edge_app.serve.clips import ENOUGH, clip_kind
 from edge_app.serve.counting import Counting
 from edge_app.serve.jobs import CLIP, Job, Jobs, Wanted
-from edge_app.serve.problems import RefusalError
 
 _PIECE: Final = 1_000_000
 """Bytes that are written at once."""

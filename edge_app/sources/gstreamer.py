@@ -109,6 +109,12 @@ class Capture:
             buffer.unmap(data)
         return None if image is None else rotated(image, self._rotation)
 
+    @property
+    def stamp(self) -> float | None:
+        """Time of the sample in the pipeline, s; None where it has none."""
+        pts = self._sample.get_buffer().pts
+        return None if pts == self._gst.CLOCK_TIME_NONE else pts / 1e9
+
     def close(self) -> None:
         self._pipeline.set_state(self._gst.State.NULL)
 

@@ -17,6 +17,7 @@ from typing import Protocol
 from edge_app.errors import SourceEnded, SourceError
 from edge_app.records import Frame, Image
 from edge_app.sources import SourceStatus, State
+from edge_app.sources.camera_clock import CameraClock
 from edge_app.sources.pacing import RateLimit
 from edge_app.sources.repeats import Repeats
 from edge_app.system.rate_meter import RateMeter
@@ -45,6 +46,11 @@ class Capture(Protocol):
         """Return the grabbed picture, uint8 (H, W, 3) BGR, or None when it is broken."""
         ...
 
+    @property
+    def stamp(self) -> float | None:
+        """Time of the grabbed picture by the camera's own clock, s from any time on; None where it has none."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -61,7 +67,8 @@ class LiveSource:
     jitter.
     wall: UTC s. clock: s, never steps.
 
-    Frames carry the time of their arrival; `captured_at` follows the system's clock, also when that is set back.
+    Frames carry the time of their arrival, and that of the camera's own clock where it has one; `captured_at` follows
+    the system's clock, also when that is set back.
     """
 
     live = True
@@ -134,8 +141,9 @@ class LiveSource:
         frames = 0
         try:
             with closing(self._open_capture(failures)) as capture:
+                camera = CameraClock()
                 while not self._closing.is_set():
-                    frames += self._read_picture(capture, first=frames == 0)
+                    frames += self._read_picture(capture, camera, first=frames == 0)
         except _FrozenError as fault:
             self._new_needed = _NEW_AFTER_FROZEN
             self._note_fault("frozen", str(fault))
@@ -146,12 +154,13 @@ class LiveSource:
             self._note_fault("lost", f"{self._name} cannot be read now ({why}); it is tried again.")
         return frames > 0
 
-    def _read_picture(self, capture: Capture, *, first: bool) -> bool:
+    def _read_picture(self, capture: Capture, camera: CameraClock, *, first: bool) -> bool:
         """Read one picture; return True when it was delivered."""
         if not capture.grab():
             raise SourceError(f"{self._name} stopped sending pictures; it is opened again until it does.")
         now, at, index = self._clock(), self._wall(), self._index
         self._index += 1
+        media_s = camera.update(capture.stamp, now)
         self._status = replace(self._status, rate=self._rate.update(self._index, now))
         if not self._limit.due(now):
             self._status = replace(self._status, skipped=self._status.skipped + 1)
@@ -163,7 +172,7 @@ class LiveSource:
         self._check_frozen(image, now)
         if self._new_needed:
             return False
-        self._deliver(Frame(image, index, at, now), first)
+        self._deliver(Frame(image, index, at, now, media_s), first)
         return True
 
     def _check_frozen(self, image: Image, now: float) -> None:

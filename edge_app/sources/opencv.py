@@ -72,7 +72,7 @@ class Capture:
 
     @property
     def stamp(self) -> float:
-        """Container time of the grabbed picture, s."""
+        """Time of the grabbed picture in the file or the stream, s; 0 where it has none."""
         return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
 
     @property

@@ -106,6 +106,12 @@ class Capture:
         self._release()
         return rotated(np.ascontiguousarray(bgr[:height, :width]).astype(np.uint8, copy=False), self._rotation)
 
+    @property
+    def stamp(self) -> float | None:
+        """Time at which the sensor took the picture, s since the board was started; None where it does not tell."""
+        taken = self._request.get_metadata().get("SensorTimestamp")
+        return None if taken is None else taken / 1e9
+
     def close(self) -> None:
         self._release()
         try:

@@ -117,7 +117,7 @@ class Recording:
                     self._repeats.update(image, self._media_time)
                     self._status = replace(self._status, repeated=self._repeats.count)
                     image = mask_image(image, self._masks) if self._masks else image
-                    return Frame(image, index, self._start_at + self._media_time, self._media_time)
+                    return Frame(image, index, self._start_at + self._media_time, self._media_time, self._media_time)
                 self._count_omitted(broken=due)
 
     def _count_omitted(self, *, broken: bool) -> None:

@@ -63,7 +63,7 @@ class RecordingSeries:
                 if frame is None:
                     return None
                 at = self._start_s + frame.monotonic
-                return replace(frame, index=self._frames + frame.index, captured_at=at, monotonic=at)
+                return replace(frame, index=self._frames + frame.index, captured_at=at, monotonic=at, media_s=at)
 
     def close(self) -> None:
         """Close the open recording; may be called twice and from any thread."""

@@ -1,11 +1,11 @@
-"""Add up counts by class and direction, and know under which settings they were counted. Pure."""
+"""Add up counts and measures, and know under which settings they were counted. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from edge_app.records import DIRECTIONS, Counts, Direction, IntervalCounts
+from edge_app.records import DIRECTIONS, Counts, Direction, IntervalCounts, Sums
 
 
 def zero_counts(classes: Iterable[str]) -> dict[str, dict[Direction, int]]:
@@ -23,14 +23,32 @@ def add_counts(left: Counts, right: Counts) -> dict[str, dict[Direction, int]]:
     return total
 
 
+def add_sums(left: Sums, right: Sums) -> Sums:
+    """Return the sum of both, with the names of either; of `most` the maximum."""
+    total = dict(left)
+    for name, value in right.items():
+        before = total.get(name)
+        if isinstance(value, Mapping):
+            total[name] = add_sums(before if isinstance(before, Mapping) else {}, value)
+        elif isinstance(before, int | float):
+            total[name] = max(before, value) if name == "most" else before + value
+        else:
+            total[name] = value
+    return total
+
+
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """Settings of this run: classes, length of an interval in whole s, hashes of configuration and model."""
+    """Settings of this run: classes, length of an interval in whole s, hashes of configuration and model.
+
+    measures: line -> what is measured there, as sums of nothing.
+    """
 
     classes: Sequence[str]
     interval_s: float
     config: str = ""
     model: str = ""
+    measures: Mapping[str, Sums] = field(default_factory=dict)
 
     def covers(self, saved: IntervalCounts) -> bool:
         """Return True when the interval can go on in this run. One without a hash is of a release that kept none."""

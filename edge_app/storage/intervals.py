@@ -32,7 +32,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from edge_app.records import DIRECTIONS, Crossing, IntervalCounts, Quality
+from edge_app.records import DIRECTIONS, Crossing, IntervalCounts, Quality, Sums
 from edge_app.storage.counts import Counting
 from edge_app.storage.line_intervals import LineIntervals
 
@@ -121,6 +121,19 @@ class Intervals:
             if "clock_unsynced" in quality and interval.start < self._repeats_until:
                 interval.quality.add("clock_stepped")
         return tuple(self._count(crossing) for crossing in crossings)
+
+    def measure(self, line: str, at: float, sums: Sums) -> None:
+        """Add what was measured at a time to the interval that contains it, or to the oldest open one of its line."""
+        of = self._lines.get(line)
+        if of is not None and of.counting is not None and self._newest > -math.inf:
+            start = of.start_for(min(at, self._newest))
+            of.interval(start)
+            of.measure(start, sums)
+
+    def measure_in(self, line: str, start: float, sums: Sums) -> None:
+        """Add what was measured to the interval with this start, if that is still open."""
+        if line in self._lines:
+            self._lines[line].measure(start, sums)
 
     def joins(self, saved: IntervalCounts) -> bool:
         """Return True when an interval of an earlier run is the one that is open here."""

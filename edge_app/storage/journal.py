@@ -10,14 +10,14 @@ import json
 import math
 import zlib
 from collections.abc import Collection, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any, Final
 
 from edge_app.errors import StoreError
 from edge_app.records import Crossing, IntervalCounts
 from edge_app.storage.archive import KEPT_IN_MEMORY, add_lost, expire, move_to_archive
-from edge_app.storage.counts import add_counts, zero_counts
+from edge_app.storage.counts import add_counts, add_sums, zero_counts
 from edge_app.storage.folder_lock import ForeignFolderError
 from edge_app.storage.saved_state import EncodedInterval, Identity, JournalEntry, LineState, LostInterval, SavedState
 from edge_app.storage.schema import ADDED, APPLICATION_ID, PRUNE, TABLES, VERSION
@@ -235,19 +235,21 @@ class Journal:
         db.run_many("INSERT INTO crossing VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         db.run_many(_UPSERT_INTERVAL, map(_interval_row, open_intervals))
         db.run_many("INSERT OR IGNORE INTO open_interval VALUES (?, ?, ?, ?, ?)", map(_config_row, open_intervals))
+        measured = [(i.line, i.start, json.dumps(i.measures)) for i in open_intervals if i.measures]
+        db.run_many("INSERT OR REPLACE INTO measure VALUES (?, ?, ?)", measured)
 
     def _forget_closed(self, lines: Collection[str], open_intervals: Sequence[IntervalCounts]) -> None:
         """Remove what these lines have open in the file and not here: after a step back it may lie in the future."""
         for line in lines:
             starts = [interval.start for interval in open_intervals if interval.line == line]
-            for table in ("crossing", "interval", "open_interval"):
+            for table in _OPEN:
                 marks = ", ".join("?" * len(starts))
                 self._db.rows(f"DELETE FROM {table} WHERE line = ? AND start NOT IN ({marks})", line, *starts)
 
     def _forget_open(self, lines: Sequence[LineState]) -> None:
         """Remove the open intervals, and write the present numbers of these lines."""
         installation = str(self._db.value("SELECT value FROM about WHERE name = 'installation'"))
-        for table in ("crossing", "interval", "open_interval"):
+        for table in _OPEN:
             self._db.rows(f"DELETE FROM {table}")
         for state in lines:
             if state.seq:
@@ -282,13 +284,17 @@ class Journal:
         identity = Identity(str(about["installation"]), str(about.get("site", "")), str(about.get("device", "")))
         series = {line: (seq, totals) for line, seq, totals in db.rows(_SERIES, identity.installation)}
         configs = {(line, start): rest for line, start, *rest in db.rows("SELECT * FROM open_interval")}
+        measures = {(line, start): json.loads(sums) for line, start, sums in db.rows("SELECT * FROM measure")}
         return SavedState(
             identity=identity,
             last_key=int(db.value("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")),
             dropped=db.number("dropped"),
             lines=[_numbered(line, *series.get(line.line, (0, "{}"))) for line in lines],
             intervals=[
-                _interval(journal, configs.get((line, start), ("", "", "[]")), line, start, *rest)
+                replace(
+                    _interval(journal, configs.get((line, start), ("", "", "[]")), line, start, *rest),
+                    measures=add_sums({}, measures.get((line, start), {})),
+                )
                 for line, start, *rest in db.rows("SELECT * FROM interval ORDER BY start")
             ],
             journal=journal,
@@ -297,6 +303,8 @@ class Journal:
         )
 
 
+_OPEN: Final = ("crossing", "interval", "open_interval", "measure")
+"""Tables of open intervals, each with line and start."""
 _SERIES: Final = "SELECT line, seq, totals FROM series WHERE installation = ?"
 _UPSERT_INTERVAL: Final = (
     "INSERT INTO interval VALUES (?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (line, start) DO UPDATE SET"

@@ -24,12 +24,13 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from edge_app.errors import StoreError
-from edge_app.records import Crossing, IntervalCounts, Quality
-from edge_app.storage.counts import Counting
+from edge_app.records import Crossing, IntervalCounts, Quality, Sums
+from edge_app.storage.counts import Counting, add_sums
 from edge_app.storage.disk_fault import DiskFault
 from edge_app.storage.folder_lock import ForeignFolderError
 from edge_app.storage.intervals import Intervals
@@ -41,6 +42,8 @@ from edge_app.storage.saved_state import Identity, JournalEntry, SavedState
 from edge_app.storage.sqlite import DamagedError, Standby
 
 SAVE_EVERY_S: Final = 1.0
+CLOSES_S: Final = 3.0
+"""Time, s, after its end at which an interval closes: no crossing is confirmed later."""
 CAPACITY: Final = 60 * 24 * 60
 """Rows of the outbox: 60 days of one line with intervals of a minute, 90 MB."""
 MEMORY_AFTER_S: Final = 10.0
@@ -68,7 +71,7 @@ class Ledger:
         *,
         names: tuple[str, str] = ("", ""),
         capacity: int = CAPACITY,
-        grace_s: float = 3.0,
+        grace_s: float = CLOSES_S,
         max_gap_s: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,6 +89,7 @@ class Ledger:
         self._fault = DiskFault(clock)
         self._clock, self._ran_until = clock, clock()
         self._changed = self._unsynced = False
+        self._under_way: Mapping[str, Sums] = {}
         self._saved_at = self._synced_at = -math.inf
         try:
             saved = self._file.load()
@@ -137,6 +141,24 @@ class Ledger:
         if crossings:
             self._state.unstored += map(JournalEntry, starts, crossings)
             self._save(frame_at)
+
+    def measure(self, line: str, at: float, sums: Sums) -> None:
+        """Add what was measured at a time, UTC s, to the open interval of its line; saved within a second."""
+        self._intervals.measure(line, at, sums)
+        self._changed = True
+
+    def measure_crossing(self, crossing: Crossing, sums: Sums) -> None:
+        """Add what was measured of a recorded crossing to the interval that counts it, if that is still open."""
+        for entry in (*self._state.unstored, *reversed(self._state.stored)):
+            if entry.crossing == crossing:
+                self._intervals.measure_in(crossing.line, entry.start, sums)
+                self._changed = True
+                return
+
+    def keep_under_way(self, line: str, sums: Sums) -> None:
+        """Save with the newest open interval of a line what is to be added there if the program ends now."""
+        before, self._under_way = self._under_way, {line: sums} if sums else {}
+        self._changed |= before != self._under_way
 
     def tick(self, now: float) -> None:
         """Close the intervals that are due and save; after a failure of the disk, try again.
@@ -303,7 +325,7 @@ class Ledger:
         running_s = int(self._clock() - self._ran_until) if state.closed else 0
         dropped = journal.save(
             state.unstored,
-            self._intervals.open,
+            self._with_under_way(self._intervals.open),
             state.closed,
             lost=state.lost,
             running_s=running_s,
@@ -320,6 +342,15 @@ class Ledger:
         state.dropped = dropped
         state.last_key += len(state.closed)
         state.lost = []
+
+    def _with_under_way(self, intervals: Sequence[IntervalCounts]) -> Sequence[IntervalCounts]:
+        newest = {interval.line: interval.start for interval in sorted(intervals, key=lambda interval: interval.start)}
+        return [
+            replace(interval, measures=add_sums(interval.measures, self._under_way[interval.line]))
+            if interval.line in self._under_way and interval.start == newest[interval.line]
+            else interval
+            for interval in intervals
+        ]
 
     def _return_to_disk(self) -> None:
         try:

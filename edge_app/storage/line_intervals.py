@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from edge_app.records import Direction, IntervalCounts, Quality, grid_end, grid_start
-from edge_app.storage.counts import Counting, add_counts, zero_counts
+from edge_app.records import Direction, IntervalCounts, Quality, Sums, grid_end, grid_start
+from edge_app.storage.counts import Counting, add_counts, add_sums, zero_counts
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class _OpenInterval:
     frames: int = 0
     dropped: int = 0
     quality: set[Quality] = field(default_factory=set)
+    measures: Sums = field(default_factory=dict)
     own: bool = True
     """False when it was counted under another configuration than this run's."""
 
@@ -46,15 +47,17 @@ class _OpenInterval:
             cut,
             self.config,
             self.model,
+            self.measures,
         )
 
     def add(self, saved: IntervalCounts | _OpenInterval) -> None:
-        """Add the counts and observations of an interval."""
+        """Add the counts, observations and measures of an interval."""
         self.counts = add_counts(self.counts, saved.counts)
         self.observed_s += saved.observed_s
         self.frames += saved.frames
         self.dropped += saved.dropped
         self.quality.update(saved.quality)
+        self.measures = add_sums(self.measures, saved.measures)
 
 
 class LineIntervals:
@@ -95,8 +98,9 @@ class LineIntervals:
         config, model = (own.config, own.model) if own else (saved.config, saved.model)
         # A run that was killed soon after a change leaves both intervals open, and the first one not cut yet.
         end = min(saved.end, next_start)
+        measures = own.measures.get(self.line, {}) if own else {}
         self.open[saved.start] = _OpenInterval(
-            self.line, saved.start, end, saved.interval_s, config, model, counts, own=own is not None
+            self.line, saved.start, end, saved.interval_s, config, model, counts, measures=measures, own=own is not None
         )
         self.open[saved.start].add(saved)
 
@@ -169,6 +173,13 @@ class LineIntervals:
         for interval in self.open.values():
             interval.observed_s += max(0.0, min(end, interval.end) - max(begin, interval.start))
 
+    def measure(self, start: float, sums: Sums) -> bool:
+        """Add to the interval with this start; return False when it is not open."""
+        interval = self.open.get(start)
+        if interval is not None:
+            interval.measures = add_sums(interval.measures, sums)
+        return interval is not None
+
     def close(
         self, until: float, max_missed_s: float, jumps: Collection[tuple[float, float]]
     ) -> tuple[list[IntervalCounts], int]:
@@ -227,4 +238,7 @@ class LineIntervals:
 
 def _new(line: str, start: float, counting: Counting) -> _OpenInterval:
     end, counts = grid_end(start, counting.interval_s), zero_counts(counting.classes)
-    return _OpenInterval(line, start, end, counting.interval_s, counting.config, counting.model, counts)
+    measures = counting.measures.get(line, {})
+    return _OpenInterval(
+        line, start, end, counting.interval_s, counting.config, counting.model, counts, measures=measures
+    )

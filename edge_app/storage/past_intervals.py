@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from edge_app.records import Counts
+from edge_app.records import Counts, Sums
 from edge_app.storage.sqlite import Reader
 
 _AT_ONCE: Final = 500
@@ -27,7 +27,8 @@ _PAST_THE_END: Final = 300
 class PastInterval:
     """Counts of one line in one closed interval.
 
-    start, end: UTC s. counts: class -> direction -> n. coverage: 0..1. quality: its flags.
+    start, end: UTC s. counts: class -> direction -> n. coverage: 0..1. quality: its flags. speed: class -> direction ->
+    sums, as in the message; empty where none is measured.
     """
 
     installation: str
@@ -37,6 +38,7 @@ class PastInterval:
     counts: Counts
     coverage: float
     quality: tuple[str, ...]
+    speed: Sums = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,14 @@ def _parsed(installation: str, line: str, payload: bytes) -> PastInterval | None
         data: Any = json.loads(payload if payload[:1] == b"{" else zlib.decompress(payload))
         start, end = (datetime.fromisoformat(data[key].replace("Z", "+00:00")).timestamp() for key in ("start", "end"))
         return PastInterval(
-            installation, line, start, end, data["counts"], float(data["coverage"]), tuple(data["quality"])
+            installation,
+            line,
+            start,
+            end,
+            data["counts"],
+            float(data["coverage"]),
+            tuple(data["quality"]),
+            data.get("speed", {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
         return None

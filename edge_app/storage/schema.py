@@ -61,12 +61,19 @@ ADDED: Final = (
     "CREATE TABLE IF NOT EXISTS retained (line TEXT PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS command (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
     " topic TEXT NOT NULL, correlation BLOB NOT NULL, reply TEXT)",
+    # What was measured in an open interval beside the count, JSON: contract 1.2.
+    "CREATE TABLE IF NOT EXISTS measure (line TEXT, start REAL, sums TEXT NOT NULL, PRIMARY KEY (line, start))"
+    " WITHOUT ROWID",
     "INSERT OR IGNORE INTO about VALUES ('running_s', 0), ('archived_bytes', 0)",
 )
-"""Tables that contract 1.1 adds; 200 bytes are what a row of the archive takes beside its payload, indexes included."""
+"""Tables that contracts 1.1 and 1.2 add; 200 bytes are what a row of the archive takes beside its payload and with its
+indexes."""
 
 PRUNE: Final = (
     "DELETE FROM waiting WHERE key NOT IN (SELECT key FROM outbox)",
-    "DELETE FROM open_interval WHERE NOT EXISTS"
-    " (SELECT 1 FROM interval i WHERE i.line = open_interval.line AND i.start = open_interval.start)",
+    *(
+        f"DELETE FROM {table} WHERE NOT EXISTS"
+        f" (SELECT 1 FROM interval i WHERE i.line = {table}.line AND i.start = {table}.start)"
+        for table in ("open_interval", "measure")
+    ),
 )

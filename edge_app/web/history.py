@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Any, Final, TypeAlias
 
-from edge_app.records import DIRECTIONS
+from edge_app.measures.speed_sums import percentile
+from edge_app.records import DIRECTIONS, Sums
+from edge_app.storage.counts import add_sums
 from edge_app.storage.past_intervals import OpenCrossing, PastInterval
 
 LONGEST_DAYS: Final = 7
@@ -21,6 +23,8 @@ _CLOSES_S: Final = 30
 """An interval is closed, and on disk, at the latest so long after its end."""
 _UNKNOWN: Final = 0.05
 """Share of a bin that may be unseen before the bin is shown as unknown."""
+SPEED_COLUMNS: Final = ("speed_n", "speed_mean_kmh", "speed_85_kmh")
+"""Vehicles with a speed, its mean and its 85th percentile, km/h."""
 Key: TypeAlias = tuple[str, int]
 """Class, and index of the direction in DIRECTIONS."""
 
@@ -182,8 +186,10 @@ def day_rows(
     minutes: int,
     zone: tzinfo,
     names: dict[str, dict[str, str]],
-) -> Iterator[tuple[str, str, str, str, str, int, float]]:
+) -> Iterator[tuple[str | int | float, ...]]:
     """Yield the rows of a day as `count --csv` writes them: a bin, line, direction and class each, zeros included.
+
+    Where speeds were measured on that day, each has SPEED_COLUMNS too.
 
     intervals: in the order of delivery. bounds: begin and end of the day, UTC s. minutes: length of a bin; one bin is
     at least an interval long. names: line -> direction -> its name.
@@ -198,8 +204,12 @@ def day_rows(
             for old in replaced:
                 before.remove(old)
             before.append(interval)
+    speeds: dict[tuple[int, str], Sums] = defaultdict(dict)
     for interval in (interval for of_line in kept.values() for interval in of_line):
-        sums[int((interval.start - bounds[0]) // length), interval.line].add(interval)
+        key = int((interval.start - bounds[0]) // length), interval.line
+        sums[key].add(interval)
+        speeds[key] = add_sums(speeds[key], interval.speed)
+    measured = any(speeds.values())
     classes = list(dict.fromkeys(label for interval in intervals for label in interval.counts))
     lines = sorted({interval.line for interval in intervals})
     for number in sorted({number for number, _ in sums}):
@@ -213,7 +223,19 @@ def day_rows(
             for n, direction in enumerate(DIRECTIONS):
                 name = names.get(line, {}).get(direction, direction)
                 for label in classes:
-                    yield edges[0], edges[1], line, name, label, of_line.counts[label, n], round(of_line.covered_s, 1)
+                    counted, covered = of_line.counts[label, n], round(of_line.covered_s, 1)
+                    row: tuple[str | int | float, ...] = (*edges, line, name, label, counted, covered)
+                    yield (*row, *_speed_cells(speeds.get((number, line), {}), label, direction)) if measured else row
+
+
+def _speed_cells(speed: Sums, label: str, direction: str) -> tuple[int | float | str, ...]:
+    """Return the cells of SPEED_COLUMNS; means are empty where no vehicle was measured."""
+    sums: Any = speed
+    one = sums.get(label, {}).get(direction, {})
+    if not one.get("n"):
+        return 0, "", ""
+    bins = Counter({int(edge): n for edge, n in one["bins"].items()})
+    return one["n"], round(one["sum"] / one["n"], 1), round(percentile(bins, 0.85), 1)
 
 
 def _bin(start: float, end: float, total: Sum, now: float, open_s: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 
 from edge_app import cli
 from edge_app.offline.benchmark import record_street
+from edge_app.sources.street.view import View
 
 LINE = "quay:0.45,0.6,0.45,0.97"
 
@@ -57,6 +58,36 @@ def test_recordings_in_a_row_with_a_time_of_day_as_json_and_csv(street: Path, tm
     assert float(rows[0]["covered_s"]) == pytest.approx(5.0, abs=0.1)
 
 
+@pytest.mark.long
+def test_what_is_measured_is_in_the_files(street: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    view = View(1280, 720)
+    marks = [view.project(x, distance) for x, distance in ((-3, 16.5), (3, 16.5), (3, 23), (-3, 23))]
+    config, out = tmp_path / "config.toml", tmp_path / "result.json"
+    measures, flows = tmp_path / "measures.csv", tmp_path / "flows.csv"
+    config.write_text(
+        f"[geometry]\nrectangle = {[[x / 1280, y / 720] for x, y in marks]}\nsides_m = [6.0, 6.5]\n"
+        '[[lines]]\nid = "west"\nstart = [0.35, 0.97]\nend = [0.35, 0.36]\nlanes = [0.3]\nenters = "left_to_right"\n'
+        '[[lines]]\nid = "east"\nstart = [0.6, 0.97]\nend = [0.6, 0.36]\nenters = "right_to_left"\n'
+    )
+    files = ["--out", str(out), "--measures", str(measures), "--flows", str(flows)]
+    assert cli.main(["count", str(street), "--config", str(config), *files]) == 0
+    assert "from / to" in capfd.readouterr().out
+    result = json.loads(out.read_text())
+    at_west = [event for event in result["events"] if event["line"] == "west"]
+    assert any(event["speed_kmh"] for event in at_west)
+    lanes = {(event["direction"], event["lane"]) for event in at_west if event["lane"]}
+    assert lanes == {("left_to_right", 1), ("right_to_left", 2)}, "who drives to the right drives nearer"
+    (one,) = result["measures"]
+    assert one["lines"]["west"]["occupancy"]["1"]["occupied_s"] > 0
+    entered = sum(sum(n.values()) for n in one["entered"].values())
+    parts = [one.get("entered_only", {}), *one["flows"].values()]
+    assert entered == sum(sum(n.values()) for part in parts for n in part.values()) > 0
+    rows = list(csv.DictReader(io.StringIO(flows.read_text())))
+    assert len(rows) == 2 * 2 * 4
+    assert sum(int(row["count"]) for row in rows if row["from"] == row["to"]) == 0
+    assert any(row["measure"] == "speed_mean_kmh" for row in csv.DictReader(io.StringIO(measures.read_text())))
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
@@ -71,6 +102,8 @@ def test_recordings_in_a_row_with_a_time_of_day_as_json_and_csv(street: Path, tm
         (["--bins", "15"], "--csv BINS.csv"),
         (["--out", "same", "--csv", "same"], "same file"),
         (["--csv", "{video}"], "is the recording itself"),
+        (["--flows", "flows.csv"], "no line is an arm of a junction"),
+        (["--measures", "measures.csv"], "nothing is measured"),
     ],
 )
 def test_a_wrong_option_is_told_in_one_sentence(

@@ -202,15 +202,15 @@ def test_every_camera_is_removed(device: Device, purge: bool) -> None:
 # --- a release that was sent
 
 
-def sent(device: Device, name: str, *, listed: str = "edge-app-0.2.0-x86_64.tar.gz") -> Path:
+def sent(device: Device, name: str, *, listed: str = "edge-app-0.2.0-x86_64.tar.xz") -> Path:
     """Sign an archive with a new key, which the device knows, and put it where the keeper's unit looks."""
     folder = device.folder / "var/lib/edge-app/update"
     folder.mkdir(parents=True)
     script = """set -e
     openssl genpkey -algorithm ed25519 -out "$1/key"
     openssl pkey -in "$1/key" -pubout -out "$1/etc/edge-app/release.pub"
-    tar -czf release.tar.gz -C "$1/opt" "$2"
-    echo "$(sha256sum <release.tar.gz | cut -d' ' -f1)  $3" >SHA256SUMS
+    tar -cJf release.tar.xz -C "$1/opt" "$2"
+    echo "$(sha256sum <release.tar.xz | cut -d' ' -f1)  $3" >SHA256SUMS
     openssl pkeyutl -sign -rawin -inkey "$1/key" -in SHA256SUMS -out SHA256SUMS.sig"""
     subprocess.run(("sh", "-c", script, "sh", device.folder, name, listed), cwd=folder, check=True)
     return folder
@@ -252,18 +252,18 @@ def test_a_signed_release_that_crashes_goes_back(device: Device) -> None:
 @pytest.mark.long
 def test_what_is_not_signed_is_refused(device: Device, fault: str, told: str) -> None:
     device.archive("new")
-    older = {"listed": "edge-app-0.0.9-x86_64.tar.gz"} if fault == "older" else {}
+    older = {"listed": "edge-app-0.0.9-x86_64.tar.xz"} if fault == "older" else {}
     folder = sent(device, "new", **older)
     if fault == "key":
         (device.folder / "etc/edge-app/release.pub").unlink()
     elif fault == "sums":
         (folder / "SHA256SUMS").write_text((folder / "SHA256SUMS").read_text() + "x\n")
     elif fault == "archive":
-        with (folder / "release.tar.gz").open("ab") as file:
+        with (folder / "release.tar.xz").open("ab") as file:
             file.write(b"x")
     elif fault == "link":
-        (folder / "release.tar.gz").rename(folder / "elsewhere")
-        (folder / "release.tar.gz").symlink_to("elsewhere")
+        (folder / "release.tar.xz").rename(folder / "elsewhere")
+        (folder / "release.tar.xz").symlink_to("elsewhere")
     code, outcome = update(device)
     assert (code, device.used()) == (1, "old")
     assert outcome.startswith(f"failed: {told}")

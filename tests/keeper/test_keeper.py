@@ -48,7 +48,8 @@ drawings = st.fixed_dictionaries(
     {
         "lines": st.lists(
             st.dictionaries(
-                st.sampled_from(["id", "road", "start"]), texts | numbers | st.lists(numbers, min_size=2, max_size=2)
+                st.sampled_from(["id", "road", "start", "lanes", "queue"]),
+                texts | numbers | st.lists(numbers, max_size=4) | st.lists(st.tuples(numbers, numbers).map(list)),
             ),
             max_size=3,
         ),

@@ -66,7 +66,7 @@ def test_boxes_that_stand_have_no_speed_and_raise_nothing() -> None:
 def test_boxes_at_the_horizon_have_no_place() -> None:
     one = next(passages(VIEWS["near, along the road, 1280x720 at 25/s"], 1, seed=2))
     high = one.boxes - np.array([0, 1500, 0, 1500], np.float32)
-    assert np.isnan(footprint.places(one.plane, high, "car", one.heading)).all()
+    assert np.isnan(footprint.places(one.plane, high, footprint.SOLIDS["car"], one.heading)).all()
     assert measure(0.0, one.times, high, "car", one.plane, scale_error) is None
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from edge_app.app import build_detector, build_pipeline, build_speed_meter
+from edge_app.app import build_detector, build_meters, build_pipeline
 from edge_app.config.model import Config
 from edge_app.detectors.manifest import default_model
 from edge_app.errors import ConfigError, SourceEnded
@@ -109,14 +109,14 @@ def test_looks_are_forgotten() -> None:
         Frame(np.zeros((720, 1280, 3), np.uint8), 0, START + 9, 109.0), Detections.empty(), Tracks.empty()
     )
     meter.observe(empty)
-    assert not meter._looks
+    assert not len(meter._looks)
 
 
 def test_a_geometry_without_a_plane_is_told_with_its_table() -> None:
     crossed = {"rectangle": [(0.3, 0.8), (0.6, 0.5), (0.6, 0.8), (0.4, 0.5)], "sides_m": (3.5, 12.0)}
     with pytest.raises(ConfigError, match=r"^geometry: the corners"):
-        build_speed_meter(Config.model_validate({"source": {"kind": "street"}, "geometry": crossed}))
-    assert build_speed_meter(Config.model_validate({"source": {"kind": "street"}})) is None
+        build_meters(Config.model_validate({"source": {"kind": "street"}, "geometry": crossed}))
+    assert build_meters(Config.model_validate({"source": {"kind": "street"}})) is None
 
 
 @pytest.mark.long
@@ -129,7 +129,7 @@ def test_the_shipped_detector_measures_the_rendered_street(width: int, height: i
     config = Config.model_validate(
         {"source": {"kind": "street"}, "detector": {"second_look": False}, "geometry": geometry}
     )
-    meter, pipeline = build_speed_meter(config), build_pipeline(config, build_detector(config))
+    meter, pipeline = build_meters(config), build_pipeline(config, build_detector(config))
     assert meter is not None
     found: list[Measured] = []
     with suppress(SourceEnded):

@@ -132,6 +132,25 @@ def check_with_promtool(text: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_mean_speeds_and_flows_are_told(rig: Rig) -> None:
+    names = {name for name, _ in rig.now}
+    assert not {"edge_app_interval_speed_meters_per_second", "edge_app_flows_total"} & names
+    ledger, service = rig.case.ledger, rig.case.service
+    ledger.tick(NOON)
+    ledger.measure("main", NOON, {"speed": {"car": {"left_to_right": {"n": 2, "sum": 72.0}}}})
+    ledger.tick(NOON + 70)
+    service.flows = {"flows": {"main": {"side": {"car": 3}}}}
+    assert value(rig.now, "interval_speed_meters_per_second", line="main", direction="left_to_right") == 10.0
+    assert value(rig.now, "flows_total", to="side", **{"from": "main", "class": "car"}) == 3
+
+
+def test_health_says_why_speeds_are_not_measured(rig: Rig) -> None:
+    assert rig.report.health().limits == []
+    rig.case.service._measures_fault = "speeds are not measured: for a reason"
+    assert rig.report.health().limits == ["speeds are not measured: for a reason"]
+    assert rig.report.health().problem == ""
+
+
 def test_every_metric_exists_before_the_first_frame(rig: Rig) -> None:
     now = rig.now
     assert value(now, "frames_processed_total") == value(now, "last_frame_timestamp_seconds") == 0

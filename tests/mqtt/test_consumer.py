@@ -21,6 +21,7 @@ from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.publisher import Publisher
+from edge_app.records import FLOWS
 from tests.support.brokers import (
     Mosquitto,
     collect,
@@ -105,6 +106,46 @@ def test_it_has_every_interval_once_however_broker_and_consumer_are_killed(state
     assert "ignored" not in said, said
     with closing(sqlite3.connect(tmp_path / "city.sqlite3")) as db:  # from the answer to its ping
         assert ("a", INSTALLATION) in db.execute("SELECT line, installation FROM newest").fetchall()
+
+
+@needs_mosquitto
+def test_it_stores_flows_and_asks_for_those_that_did_not_arrive(state: State, tmp_path: Path) -> None:
+    with mosquitto(tmp_path / "broker") as broker:
+        state.begin = PAST
+        publisher = state.publisher(broker.port)
+        state.close_intervals(2, line=FLOWS)
+        drive(publisher, lambda: len(state.outbox) == 0)
+        with consumer(tmp_path, broker.port):
+            state.close_intervals(1, line=FLOWS)
+            drive(publisher, lambda: [seq for seq, _ in stored(tmp_path)] == [1, 2, 3])
+        publisher.drain(1.0)
+    said = (tmp_path / "consumer.log").read_text()
+    assert "asked for" in said
+    assert "conflict" not in said
+    assert "ignored" not in said, said
+
+
+def test_the_example_adds_measures_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example = runpy.run_path(str(ROOT / "docs/examples/measures.py"))
+    with closing(sqlite3.connect(tmp_path / "city.sqlite3")) as db, db:
+        db.execute("CREATE TABLE interval (id, site, device, line, seq, start, aside, payload)")
+        for seq, (line, message) in enumerate([("quay-road", "counts"), ("quay-road", "counts"), ("_flows", "flows")]):
+            row = seq, "harbour", "pole-7", line, seq, PAST, 0, json.dumps(EXAMPLES[message])
+            db.execute("INSERT INTO interval VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    example["main"](str(tmp_path / "city.sqlite3"))
+    assert [line.removeprefix("harbour/pole-7 ") for line in capsys.readouterr().out.splitlines()] == [
+        "quay-road: car left_to_right: 4 vehicles, mean 46.7, space mean 46.4, 85 % below 51.4 km/h, 2 not measured",
+        "quay-road: car right_to_left: 2 vehicles, mean 38.9, space mean 38.9, 85 % below 39.7 km/h, 0 not measured",
+        "quay-road: lane 1: headways up to s: 3: 2, above: 2",
+        "quay-road: lane 2: headways up to s: above: 2",
+        "quay-road: lane 1: occupied 1.9 % of 120 s",
+        "quay-road: lane 2: occupied 0.7 % of 120 s",
+        "quay-road: queue: at most 2, some vehicle for 28 s, in all 43 s",
+        "_flows: quay-road to bridge: 2 car",
+        "_flows: quay-road to quay-road: 1 car",
+    ]
+    example["main"](str(tmp_path / "city.sqlite3"), "2026-01-01T00:00:00Z")
+    assert capsys.readouterr().out == ""
 
 
 def soon(condition: Callable[[], object]) -> None:

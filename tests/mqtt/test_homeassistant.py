@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from edge_app.mqtt.events import Message
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, Entity, entities_of
 from edge_app.mqtt.messages import Health, Percentiles, SourceHealth
 from edge_app.mqtt.publisher import Publisher
-from edge_app.records import IntervalCounts, Line
+from edge_app.records import DIRECTIONS, FLOWS, IntervalCounts, Line
 from edge_app.storage.outbox import ClosedInterval
 from tests.support.brokers import collect, mosquitto, needs_mosquitto, password_file, subscribed
 from tests.support.publisher_cases import DEVICE, META, START, State, settle
@@ -74,6 +75,32 @@ def retained(port: int, topic: str = "homeassistant/#") -> dict[str, Any]:
         messages = collect(reader, lambda got: any(m.topic.endswith("/meta") for m in got))
         messages += [m for m in iter(lambda: reader.read(0.3), None) if m]
     return {m.topic: json.loads(m.payload) for m in messages if not m.topic.endswith("/meta")}
+
+
+def test_speeds_and_flows_are_announced_where_they_are_measured() -> None:
+    lines = [replace(NORTH, enters="left_to_right"), Line("south", (0, 0.9), (1, 0.9), enters="left_to_right")]
+    entities = entities_of(lines, CLASSES, 60.0, speeds=True)
+    assert set(entities) - set(entities_of([replace(one, enters=None) for one in lines], CLASSES, 60.0)) == {
+        *(f"{line}_{direction}_speed" for line in ("north", "south") for direction in DIRECTIONS),
+        *(f"flow_{origin}_{to}" for origin in ("north", "south") for to in ("north", "south")),
+    }
+    speed: Any = {
+        "car": {"left_to_right": {"n": 2, "sum": 80.0, "sum_inverse": 0.05, "bins": {"40": 2}}},
+        "bus": {"left_to_right": {"n": 1, "sum": 31.0, "sum_inverse": 0.03, "bins": {"30": 1}}},
+    }
+    counts: Any = COUNTS
+    interval = IntervalCounts("north", START, 60.0, counts, 45.0, 900, 0, measures={"speed": speed})
+    latest = encode_counts(DEVICE, ClosedInterval(interval, 7, counts, "boot"))
+    assert render(entities["north_left_to_right_speed"].value, latest) == "37.0"
+    assert render(entities["north_right_to_left_speed"].value, latest) == "None"
+    assert render(entities["north_left_to_right_speed"].value, published()["latest/north"]) == "None"
+    ways: Any = {"flows": {"north": {"south": {"car": 2, "bus": 1}}}, **{key: {} for key in OTHER_WAYS}}
+    flows = encode_counts(DEVICE, ClosedInterval(replace(interval, line=FLOWS, measures=ways), 1, {}, "boot"))
+    assert render(entities["flow_north_south"].value, flows) == "3"
+    assert render(entities["flow_south_north"].value, flows) == "0"
+
+
+OTHER_WAYS = ("entered", "entered_only", "left_only")
 
 
 def test_every_template_extracts_the_value_of_a_real_message() -> None:

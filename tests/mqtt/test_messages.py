@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,7 +17,7 @@ from edge_app.mqtt import encoding, identity, schemas
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import CountsMessage, Health, LineMeta, Location, Meta, SourceHealth, Status
-from edge_app.records import DIRECTIONS, VEHICLES, Counts, IntervalCounts
+from edge_app.records import DIRECTIONS, FLOWS, VEHICLES, Counts, IntervalCounts, Sums
 from edge_app.storage.outbox import ClosedInterval
 from tests.support.schemas import validate
 
@@ -57,6 +58,32 @@ def test_counts_match_the_contract_exactly() -> None:
         "config": "cdcdcdcdcdcd",
     }
     assert '"interval_s":60,' in payload
+
+
+def test_measures_are_there_where_they_are_measured_and_every_vehicle_is_in_them() -> None:
+    speed: Sums = {"car": {"left_to_right": {"n": 2, "sum": 91.234, "sum_inverse": 0.0439124, "bins": {"44": 2}}}}
+    measures: dict[str, Sums] = {"speed": speed, "queue": {"vehicle_s": 3.14159, "any_s": 2.0, "most": 2}}
+    counts: Counts = {"car": {"left_to_right": 3, "right_to_left": 1}, "bus": {"left_to_right": 0, "right_to_left": 0}}
+    interval = replace(closed(counts=counts).counts, measures=measures)
+    payload = encoding.with_late(encoding.encode_counts(DEVICE, replace(closed(), counts=interval)), False)
+    message = validate("counts", payload)
+    assert message["speed"] == {
+        "car": {
+            "left_to_right": {"n": 2, "unmeasured": 1, "sum": 91.23, "sum_inverse": 0.043912, "bins": {"44": 2}},
+            "right_to_left": {"n": 0, "unmeasured": 1, "sum": 0.0, "sum_inverse": 0.0, "bins": {}},
+        }
+    }
+    assert message["queue"] == {"vehicle_s": 3.14, "any_s": 2.0, "most": 2}
+    assert not {"headway", "occupancy"} & set(message)
+
+
+def test_flows_have_a_message_of_their_own() -> None:
+    flows: dict[str, Sums] = {"flows": {"a": {"b": {"car": 1}}}, "entered": {}, "entered_only": {}, "left_only": {}}
+    interval = IntervalCounts(FLOWS, NOON, 60.0, {}, 60.0, 900, 0, measures=flows)
+    payload = encoding.encode_counts(DEVICE, ClosedInterval(interval, 1, {}, "boot", "0123abcd"))
+    message = validate("flows", encoding.with_late(payload, True))
+    assert (message["flows"], message["seq"], message["late"]) == ({"a": {"b": {"car": 1}}}, 1, True)
+    assert not {"counts", "totals"} & set(message)
 
 
 def test_an_id_differs_in_all_that_tells_intervals_apart_and_never_changes() -> None:
@@ -208,6 +235,9 @@ def test_asyncapi_is_complete() -> None:
         f"{prefix}/meta/{{config}}": (1, True),
         f"{prefix}/counts/{{line}}": (1, False),
         f"{prefix}/latest/{{line}}": (1, True),
+        f"{prefix}/flows": (1, False),
+        f"{prefix}/latest/_flows": (1, True),
+        f"{prefix}/crossings/{{line}}": (0, False),
         f"{prefix}/health": (0, False),
         f"{prefix}/commands/{{command}}": (1, False),
         f"{prefix}/replies/{{command}}": (1, False),

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.mqtt.config_texts import ConfigTexts
+from edge_app.mqtt.encoding import encode_crossing
 from edge_app.mqtt.events import Message, Timing
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Subscriber
+from edge_app.records import FLOWS, Crossing
 from edge_app.storage.outbox import Outbox
 from tests.support.brokers import SHORT, eventually, mosquitto, needs_mosquitto, password_file, relay, subscribed
-from tests.support.publisher_cases import DEVICE, INSTALLATION, META, State, opened, settle, steps
+from tests.support.publisher_cases import DEVICE, INSTALLATION, META, START, State, opened, settle, steps
 from tests.support.schemas import validate
 
+ENTERS = "left_to_right"
 NOW = "2027-01-15T08:00:00Z"
 
 
@@ -93,7 +96,7 @@ def test_ping_tells_all_that_is_kept(state: State, port: int) -> None:
         assert answer["ok"] is True
         result = answer["result"]
         lines = {"a": {"first_seq": 1, "newest_seq": 3}, "b": {"first_seq": 1, "newest_seq": 0}}
-        assert (result["contract"], result["installation"], result["lines"]) == ("1.1", INSTALLATION, lines)
+        assert (result["contract"], result["installation"], result["lines"]) == ("1.2", INSTALLATION, lines)
         assert result["installations"] == {INSTALLATION: lines}
         state.close_intervals(1)
         found.until(lambda: len(state.outbox) == 0)
@@ -112,6 +115,43 @@ def test_resend_offers_the_same_bytes_again_and_names_the_rest(state: State, por
         assert [m for m in found.messages if "/latest/" in m.topic] == latest
         answer = found.ask(command("resend", "city-3", **numbers(1, 2, installation="ffffffff")))
         assert answer["result"] == {"sent": 0, "missing": [{"from_seq": 1, "to_seq": 2, "reason": "unknown"}]}
+
+
+def test_flows_are_delivered_and_offered_again_as_a_line_of_their_own(state: State, port: int) -> None:
+    junction = META.model_copy(update={"lines": [line.model_copy(update={"enters": ENTERS}) for line in META.lines]})
+    state.close_intervals(2)
+    state.close_intervals(3, line=FLOWS)
+    with city(state, port, meta=junction) as found:
+
+        def flows() -> list[bytes]:
+            return [m.payload for m in found.messages if m.topic == f"{DEVICE.prefix}/flows"]
+
+        first = flows()
+        assert [validate("flows", one)["seq"] for one in first] == [1, 2, 3]
+        assert found.ask(command("resend", "city-2", **numbers(2, 4, line=FLOWS)))["result"]["sent"] == 2
+        found.until(lambda: len(flows()) == 5)
+        assert flows()[3:] == first[1:]
+        (newest,) = [m.payload for m in found.messages if m.topic == f"{DEVICE.prefix}/latest/{FLOWS}"]
+        assert newest == first[2]
+        assert found.ask(command("ping", "city-3"))["result"]["lines"][FLOWS] == {"first_seq": 1, "newest_seq": 3}
+    with city(state, port) as found:  # no arms any more
+        found.until(lambda: any(m.topic.endswith(f"latest/{FLOWS}") and not m.payload for m in found.messages))
+
+
+def test_crossings_are_published_at_once_and_not_kept_for_a_broker_that_is_away(state: State, port: int) -> None:
+    crossing = Crossing(START, 7, 1, "car", "a", "left_to_right", 0.91234)
+    topic, payload = encode_crossing(DEVICE, crossing, (43.21, 2.0), 2)
+    with subscribed(port, f"{DEVICE.prefix}/#") as reader:
+        publisher = state.publisher(port)
+        publisher.tell(topic, payload)
+        steps(publisher, 1)  # not connected yet
+        found = City(reader, publisher)
+        found.until(lambda: state.session.connected)
+        publisher.tell(topic, payload)
+        found.until(lambda: any(m.topic == topic for m in found.messages))
+        publisher.drain(1.0)
+        (told,) = [validate("crossings", m.payload) for m in found.messages if m.topic == topic]
+    assert (told["speed_kmh"], told["lane"], told["score"], told["class"]) == (43.2, "2", 0.912, "car")
 
 
 def test_a_repeated_command_gets_the_same_reply_and_is_not_carried_out_again(state: State, port: int) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from edge_app import cli
 from edge_app.errors import ConfigError
+from edge_app.http.problems import RefusalError
 from edge_app.serve.access import SCOPES, Access, new_token, parse_tokens
-from edge_app.serve.problems import RefusalError
 from edge_app.serve.token_file import TokenFile
 from tests.support.pictures import encoded, street_picture
 from tests.support.serving import Serving, serving

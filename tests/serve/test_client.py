@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from edge_app.errors import ConfigError, ServeError
+from edge_app.http.problems import RefusalError
 from edge_app.serve.client import AsyncClient, Client
-from edge_app.serve.problems import RefusalError
 from tests.support.pictures import encoded, street_picture
 from tests.support.serving import Serving, serving
 

@@ -19,12 +19,12 @@ import pytest
 from edge_app import cli
 from edge_app.drawing.video_file import VideoOut
 from edge_app.errors import SourceError
+from edge_app.http.problems import RefusalError
 from edge_app.serve.access import new_token, parse_tokens
 from edge_app.serve.client import Client
 from edge_app.serve.clips import clip_kind
 from edge_app.serve.jobs import ANNOTATED, CLIP, RESULT, Job, Jobs, Wanted
 from edge_app.serve.leash import ClipLimits
-from edge_app.serve.problems import RefusalError
 from edge_app.serve.results import open_result
 from tests.support.paths import ROOT
 from tests.support.preview_cases import wait_for

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from edge_app.http.problems import RefusalError
 from edge_app.serve.engines import Engines
-from edge_app.serve.problems import RefusalError
 
 pytestmark = pytest.mark.servers
 

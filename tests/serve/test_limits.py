@@ -9,8 +9,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from edge_app.http.problems import RefusalError
 from edge_app.serve.bodies import BodyLimits, Budget, timed
-from edge_app.serve.problems import RefusalError
 from tests.support.pictures import encoded, street_picture
 from tests.support.raw_http import connection, everything, head, problem
 from tests.support.serving import Serving, serving

@@ -9,9 +9,9 @@ import zlib
 import numpy as np
 import pytest
 
+from edge_app.http.problems import RefusalError
 from edge_app.serve.picture_parts import is_overfull, needed_parts, orientation
 from edge_app.serve.pictures import PictureLimits, decode
-from edge_app.serve.problems import RefusalError
 from tests.support.pictures import encoded, packed_zeros, png, png_chunk
 
 SIDE = 10

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
+from edge_app.http.problems import RefusalError
 from edge_app.records import Image
 from edge_app.serve.pictures import KINDS, PictureLimits, decode
-from edge_app.serve.problems import RefusalError
 from tests.support.pictures import encoded, png_bomb
 
 pytestmark = pytest.mark.servers

@@ -145,7 +145,7 @@ def test_the_time_left_is_never_negative_though_the_clock_is_set_back(tmp_path: 
 def test_a_request_that_is_under_way_at_the_stop_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("edge_app.serve.server._STOP_S", 1)
+    monkeypatch.setattr("edge_app.http.server._STOP_S", 1)
     with serving() as service:
         made = connection(service.port, head(1000) + b"half a bo")
         service.http.get("/health")  # so the other has been read
@@ -156,7 +156,7 @@ def test_a_request_that_is_under_way_at_the_stop_is_told(
 
 
 def test_readers_that_do_not_read_lock_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_app.serve.server._ANSWER_S", 1000.0)
+    monkeypatch.setattr("edge_app.http.server._ANSWER_S", 1000.0)
     with serving(folder=tmp_path, connections=3) as service, ExitStack() as stack:
         assert service.clips is not None
         asked = f"GET /counts/{done(service.clips.jobs)}/annotated HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()

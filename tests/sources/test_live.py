@@ -63,6 +63,10 @@ class Script:
     def retrieve(self) -> Image | None:
         return self._image
 
+    @property
+    def stamp(self) -> float:
+        return self.now + 5000.0
+
     def close(self) -> None:
         self.closed += 1
 
@@ -206,3 +210,12 @@ def test_close_ends_a_long_wait_between_attempts() -> None:
     assert source.status.state == "ended"
     with pytest.raises(SourceEnded):
         source.read(0.0)
+
+
+def test_frames_carry_the_time_of_the_cameras_clock_once_that_is_known_to_be_right() -> None:
+    script = Script()
+    source = script.source()
+    frames = [show_and_read(script, source, float(at), at) for at in range(1, 15)]
+    assert [frame.media_s is None for frame in frames] == [True] * 10 + [False] * 4
+    assert frames[-1].media_s == frames[-1].monotonic
+    end(script, source)

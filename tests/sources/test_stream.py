@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 
 import pytest
 
@@ -165,3 +166,13 @@ def test_an_absent_camera_is_explained_and_gives_no_frame() -> None:
     with stream(url) as source:
         assert "Nothing listens" in wait_until_lost(source)
         assert source.read(0.0) is None
+
+
+@pytest.mark.long
+@needs_rtsp
+def test_a_stream_tells_the_cameras_clock_whatever_the_network_does() -> None:
+    with RtspServer(rate=15) as server, stream(server.url) as source:
+        frames = read_frames(source, 15 * 16, within=40.0)
+    times = [frame.media_s for frame in frames if frame.media_s is not None]
+    assert len(times) > 20
+    assert all(abs((after - before) * 15 - round((after - before) * 15)) < 0.01 for before, after in pairwise(times))

@@ -158,6 +158,9 @@ class Request:
         planes[:height, :width] = 40 + self._number % 150
         return planes
 
+    def get_metadata(self) -> dict[str, Any]:
+        return {"SensorTimestamp": time.monotonic_ns()}
+
     def release(self) -> None:
         self._count -= 1
         if self._count < 0:

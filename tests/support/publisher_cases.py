@@ -20,7 +20,7 @@ from edge_app.mqtt.messages import Health, LineMeta, Meta, SourceHealth
 from edge_app.mqtt.presence import will
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import ProtocolChoice, Session
-from edge_app.records import IntervalCounts
+from edge_app.records import FLOWS, IntervalCounts
 from edge_app.storage.journal import Journal
 from edge_app.storage.outbox import ClosedInterval, Outbox
 from edge_app.storage.saved_state import EncodedInterval, Identity, LineState, SavedState
@@ -67,8 +67,20 @@ class State:
         for _ in range(count):
             self._seq[line] = seq = self._seq[line] + 1
             start = self.begin + 60 * (seq - 1)
-            both = {"car": {"left_to_right": seq, "right_to_left": 0}}
-            interval = IntervalCounts(line, start, 60.0, both, 60.0, 900, 0, config=config)  # type: ignore[arg-type]
+            both: Any = {"car": {"left_to_right": seq, "right_to_left": 0}}
+            told = {"flows": {"a": {"b": {"car": seq}}}, "entered": {}, "entered_only": {}, "left_only": {}}
+            measures: dict[str, Any] = told if line == FLOWS else {}
+            interval = IntervalCounts(
+                line,
+                start,
+                60.0,
+                both,
+                60.0,
+                900,
+                0,
+                config=config,
+                measures=measures,
+            )
             totals = {"car": {"left_to_right": seq * (seq + 1) // 2, "right_to_left": 0}}
             payload = encode_counts(DEVICE, ClosedInterval(interval, seq, totals, "boot", INSTALLATION))  # type: ignore[arg-type]
             state = LineState(line, seq, totals, start, interval.end)  # type: ignore[arg-type]

@@ -34,15 +34,21 @@ class RoadCamera:
 
     def project(self, points: Array) -> Array:
         """Return the px of points (N, 3), m, in front of the camera."""
-        down, aside = np.radians(self.down), np.radians(self.aside)
-        forward = np.array([np.cos(down) * np.sin(aside), np.cos(down) * np.cos(aside), -np.sin(down)])
+        aside, forward, depth = np.radians(self.aside), self._forward(), self.depths(points)
         right = np.array([np.cos(aside), -np.sin(aside), 0.0])
         below = np.cross(forward, right)
         relative = points - (0, 0, self.height)
-        depth = relative @ forward
         assert (depth > 0).all()
         flat = np.stack([relative @ right, relative @ below], axis=1) / depth[:, None] * self.focal
         return self._distorted(flat) + np.array([self.width, self.height_px]) / 2
+
+    def depths(self, points: Array) -> Array:
+        """Return how far points (N, 3), m, lie in front of the camera: (N,), below 0 behind it."""
+        return np.asarray((points - (0, 0, self.height)) @ self._forward())
+
+    def _forward(self) -> Array:
+        down, aside = np.radians(self.down), np.radians(self.aside)
+        return np.array([np.cos(down) * np.sin(aside), np.cos(down) * np.cos(aside), -np.sin(down)])
 
     def _distorted(self, offset: Array) -> Array:
         radius = np.hypot(self.width, self.height_px) / 2

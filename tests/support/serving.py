@@ -11,6 +11,7 @@ import httpx
 
 from edge_app.commands._options import load_config
 from edge_app.detectors.tflite import TfliteDetector
+from edge_app.http.server import Server
 from edge_app.serve.access import Access, Client
 from edge_app.serve.answers import LEAST_CONFIDENCE
 from edge_app.serve.api import Service, build_api
@@ -22,7 +23,6 @@ from edge_app.serve.leash import ClipLimits
 from edge_app.serve.metrics import Metrics
 from edge_app.serve.pictures import PictureLimits
 from edge_app.serve.predictor import Predictor
-from edge_app.serve.server import Server
 from edge_app.serve.uploads import Clips
 
 

@@ -52,7 +52,7 @@ class Machine:
         self._nspawn = psutil.Popen(("systemd-nspawn", "-q", "-D", str(self._tree), *options), **quiet)
         wait(lambda: self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), 60)
 
-    def run(self, *command: str, timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout: float = 900.0) -> subprocess.CompletedProcess[str]:
         """Run a command within the container; while it boots, the command may fail."""
         assert self._nspawn is not None
         assert self._nspawn.poll() is None, "the container ended"

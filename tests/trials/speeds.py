@@ -24,7 +24,7 @@ from tests.support.road_passages import VIEWS, Passage, RoadView, passages
 
 BANDS = (0, 30), (30, 60), (60, 200)
 WAYS: dict[str, Callable[[Passage], Array]] = {
-    "solid of its class": lambda p: footprint.places(p.plane, p.boxes, p.solid.label, p.heading),
+    "solid of its class": lambda p: footprint.places(p.plane, p.boxes, footprint.SOLIDS[p.solid.label], p.heading),
     "lower edge": lambda p: p.plane.on_road(footprint.lower_edges(p.boxes)),
     "middle": lambda p: p.plane.on_road(
         np.stack([p.boxes[:, ::2].mean(axis=1), p.boxes[:, 1::2].mean(axis=1)], axis=1)

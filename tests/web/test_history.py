@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge_app.records import DIRECTIONS, Counts
+from edge_app.records import DIRECTIONS, Counts, Sums
 from edge_app.storage.past_intervals import OpenCrossing, PastInterval
-from edge_app.web.history import History, day_rows
+from edge_app.web.history import SPEED_COLUMNS, History, day_rows
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 30, 12, tzinfo=timezone.utc).timestamp()
@@ -102,3 +102,21 @@ def test_the_rows_of_a_day_have_zeros_names_and_what_was_seen() -> None:
         ("2026-11-30T23:45:00+01:00", "2026-12-01T00:00:00+01:00", "quay", "right_to_left", "car", 0, 60.0),
     ]
     assert list(day_rows([], bounds, 15, BERLIN, {})) == []
+
+
+def test_a_day_with_speeds_has_their_mean_and_percentile() -> None:
+    zone, begin = timezone.utc, datetime(2026, 6, 1, tzinfo=timezone.utc).timestamp()
+    counts: Counts = {"car": {"left_to_right": 4, "right_to_left": 0}}
+    speeds: list[Sums] = [
+        {"car": {"left_to_right": {"n": 2, "sum": 90.0, "bins": {"44": 2}}}},
+        {"car": {"left_to_right": {"n": 1, "sum": 51.0, "bins": {"50": 1}}}},
+        {},
+    ]
+    intervals = [
+        PastInterval("i", "main", begin + 60 * n, begin + 60 * n + 60, counts, 1.0, (), speed)
+        for n, speed in enumerate(speeds)
+    ]
+    ahead, back = day_rows(intervals, (begin, begin + 86_400), 15, zone, {})
+    assert ahead[5:] == (12, 180.0, 3, 47.0, 51.1)
+    assert back[5:] == (0, 180.0, 0, "", "")
+    assert len(SPEED_COLUMNS) == 3

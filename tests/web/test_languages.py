@@ -14,7 +14,12 @@ from edge_app.web.languages import NAMES, choose_language, messages
 from tests.support.paths import ROOT
 
 WEB = ROOT / "edge_app/web"
-PAGE = "\n".join(path.read_text("utf-8") for path in sorted((WEB / "page").iterdir()))
+PAGE = "\n".join(
+    path.read_text("utf-8")
+    for folder in (WEB / "page", ROOT / "edge_app/city/page")
+    for path in sorted(folder.iterdir())
+    if path.is_file()
+)
 ROOMS = ("web", "commands", "keeper", "preview")
 CODE = "\n".join(path.read_text("utf-8") for room in ROOMS for path in (ROOT / "edge_app" / room).glob("*.py"))
 FILES = (".js", ".css", ".csv", ".json", ".jpg", ".mjpeg")
@@ -29,7 +34,7 @@ def used() -> set[str]:
 
 def prefixes() -> set[str]:
     """Return the beginnings of the keys that the page puts together, as `class.${label}`."""
-    return set(re.findall(r"`([a-z]+\.)\$\{", PAGE))
+    return set(re.findall(r"`((?:[a-z]+\.)+)\$\{", PAGE))
 
 
 @pytest.mark.parametrize("language", NAMES)

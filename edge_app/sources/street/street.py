@@ -98,7 +98,7 @@ class Street:
             return None
         index, self._next, self._state = self._next, self._next + 1, "ok"
         at = index / self._fps
-        return Frame(self._render(index), index, self.start_at + at, (self._started or 0.0) + at)
+        return Frame(self._render(index), index, self.start_at + at, (self._started or 0.0) + at, at)
 
     def close(self) -> None:
         self._closed.set()

@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_app.errors import EdgeAppError
+from edge_app.http.problems import RefusalError
 from edge_app.serve.client import Client
 from edge_app.serve.examples import CLIP, PICTURE, example
-from edge_app.serve.problems import RefusalError
 from tests.support.paths import ROOT
 from tests.trials.serve.program import Program, program
 

@@ -22,8 +22,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from edge_app.errors import ServeError
-from edge_app.serve.entrance import raw_problem
-from edge_app.serve.problems import RefusalError
+from edge_app.http.problems import RefusalError, raw_problem
 from edge_app.system.threads import start_thread
 
 HEAD_S: Final = 10.0

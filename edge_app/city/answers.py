@@ -1,0 +1,135 @@
+"""What the city's API answers, as frozen models; the page reads the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+State: TypeAlias = Literal["counting", "blind", "slow", "late", "offline", "unknown"]
+
+
+class Answer(BaseModel):
+    """Part of an answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Way(Answer):
+    """One of the two directions of a site."""
+
+    name: Annotated[str, Field(description="Text for people, may be empty")]
+    bearing_deg: Annotated[int | None, Field(description="Where the vehicles drive to, clockwise from true north")]
+
+
+class SiteAnswer(Answer):
+    """A place at a road where vehicles are counted."""
+
+    id: str
+    road: str
+    lat: float | None
+    lon: float | None
+    time_zone: str
+    left_to_right: Way
+    right_to_left: Way
+    public: bool
+    state: State
+    state_reason: Annotated[str, Field(description="One sentence where the state is not `counting`")]
+    device: Annotated[str, Field(description="SITE/DEVICE as in topics, empty where none is attached")]
+    line: str
+    newest: Annotated[AwareDatetime | None, Field(description="Begin of the newest quarter of an hour with counts")]
+
+
+class Sites(Answer):
+    """All sites."""
+
+    sites: Sequence[SiteAnswer]
+
+
+class CountsOfStep(Answer):
+    """Vehicles of one step of time. Where `covered` is below 1 there were at least so many."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+    covered: Annotated[float, Field(ge=0, description="Share of the step in which no vehicle could pass unseen")]
+    flagged: Annotated[float, Field(ge=0, description="Share of the step with a quality flag")]
+    straddling_s: Annotated[int, Field(ge=0, description="Seconds of its intervals that lie beyond its end")]
+    counts: Annotated[Mapping[str, Mapping[str, int]], Field(description="By class and direction")]
+    flags: Annotated[Sequence[str], Field(description="Quality flags; only with steps of a quarter")]
+
+
+class Counts(Answer):
+    """Counts of a site. A step that is not named has no data: that is no zero."""
+
+    site: str
+    step: str
+    time_zone: str
+    steps: Sequence[CountsOfStep]
+
+
+class DeviceAnswer(Answer):
+    """A device and what it last said of itself."""
+
+    device: str
+    state: str
+    heard: AwareDatetime
+    version: str
+    contract: str
+    unsent: int | None
+    lost: int | None
+    temperature_c: float | None
+    frames_per_s: float | None
+    quality: Sequence[str]
+    problem: str
+
+
+class Devices(Answer):
+    """All devices."""
+
+    devices: Sequence[DeviceAnswer]
+
+
+class GapAnswer(Answer):
+    """Numbers of a line that are missing, or will never come."""
+
+    line: Annotated[str, Field(description="SITE/DEVICE/LINE as in topics")]
+    installation: str
+    first: int
+    last: int
+    state: Annotated[Literal["asked for", "lost"], Field(description="What is being done about it")]
+    reason: str
+
+
+class Contradicted(Answer):
+    """What does not fit in what a line has sent."""
+
+    line: str
+    kind: str
+    what: str
+    start: AwareDatetime
+    end: AwareDatetime
+
+
+class Aside(Answer):
+    """A message that no device of the contract sends."""
+
+    topic: str
+    reason: str
+    arrived: AwareDatetime
+
+
+class Whole(Answer):
+    """What is missing from the data, what contradicts, and what was kept aside."""
+
+    gaps: Sequence[GapAnswer]
+    contradictions: Sequence[Contradicted]
+    aside: Sequence[Aside]
+
+
+class Usual(Answer):
+    """The usual day of a site for one weekday: medians of quarters of an hour."""
+
+    days: Annotated[int, Field(description="Days of which it is made")]
+    seconds: Annotated[Sequence[int], Field(description="Second of the local day at which each quarter begins")]
+    vehicles: Sequence[float]

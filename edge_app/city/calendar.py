@@ -1,0 +1,42 @@
+"""Find the steps of a site's own time: hours, days and months where it lies. Pure: no clock, no I/O.
+
+A day has 23 or 25 hours where clocks are changed, and hours begin at half past where the offset has half an hour: steps
+are found in local time and told as UTC seconds, never counted in seconds.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, Literal, TypeAlias, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from edge_app.errors import ConfigError
+
+Step: TypeAlias = Literal["hour", "day", "month"]
+STEPS: Final[tuple[Step, ...]] = get_args(Step)
+_HOUR_S: Final = 3600
+
+
+def zone(name: str) -> ZoneInfo:
+    """Return a time zone by its IANA name. Raises ConfigError: when there is none of that name."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(f'time_zone: there is no "{name[:60]}"; give an IANA name such as Europe/Berlin') from None
+
+
+def step_around(at: int, step: Step, tz: ZoneInfo) -> tuple[int, int]:
+    """Return begin and end of the step that contains a time, UTC s."""
+    local = datetime.fromtimestamp(at, tz)
+    if step == "hour":
+        begin = at - local.minute * 60 - local.second
+        return begin, begin + _HOUR_S
+    day = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
+    if step == "day":
+        return _utc(day, tz), _utc(day + timedelta(days=1), tz)
+    first = day.replace(day=1)
+    return _utc(first, tz), _utc((first + timedelta(days=32)).replace(day=1), tz)
+
+
+def _utc(wall: datetime, tz: ZoneInfo) -> int:
+    return int(wall.replace(tzinfo=tz).timestamp())

@@ -1,0 +1,123 @@
+"""Configuration of the city side: city.toml as frozen models, with the words and rules of the device's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+
+from edge_app.config.files import read_tables
+from edge_app.config.mqtt import MqttConfig
+from edge_app.config.secrets import fill_secrets
+from edge_app.config.types import FilePath, OwnAddress, Slug, Table
+from edge_app.config.wording import describe_error, own_errors
+from edge_app.errors import ConfigError
+
+_SQLITE: Final = "sqlite:///"
+
+
+class DatabaseConfig(Table):
+    """Where counts are kept: PostgreSQL, or for a small town SQLite in one file."""
+
+    url: str = Field(
+        default="sqlite:///city.sqlite3",
+        description="postgresql://HOST:PORT/NAME, or sqlite:///FILE; without a login.",
+        examples=["postgresql://127.0.0.1:5432/counts"],
+    )
+    username: str | None = Field(default=None, min_length=1, description="User of PostgreSQL.", examples=["counts"])
+    password: SecretStr | None = Field(
+        default=None,
+        description="Password; better from EDGE_APP_DATABASE_PASSWORD, a systemd credential or a file.",
+        examples=["secret"],
+    )
+    password_file: FilePath | None = Field(
+        default=None, description="File that holds the password.", examples=["database.password"]
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _kind(cls, value: str) -> str:
+        if not value.startswith(("postgresql://", _SQLITE)):
+            raise ValueError("must begin with postgresql:// or sqlite:///")
+        if "@" in value:
+            raise ValueError("has a login; give it as database.username and database.password_file")
+        return value
+
+
+class IngestConfig(Table):
+    """How messages are taken from the broker."""
+
+    worker: Slug = Field(
+        default="1", description="Name of this worker; it stays the same, since the broker keeps messages for it."
+    )
+    shared: bool = Field(
+        default=False, description="Share the messages with other workers; the broker must know shared subscriptions."
+    )
+    session_s: int = Field(
+        default=7 * 86_400, ge=60, le=4_000_000, description="How long the broker keeps messages for a worker, s."
+    )
+    ask: bool = Field(default=True, description="Ask devices for what is missing; one worker is enough.")
+
+
+class PageConfig(Table):
+    """The page and the API. They ask for no login: let a proxy with logins and TLS stand before another address."""
+
+    host: OwnAddress = Field(default="127.0.0.1", description="Address of loopback to listen on.")
+    port: int = Field(default=8800, ge=0, le=65535, description="TCP port, 0 for a free one.")
+
+    @field_validator("host")
+    @classmethod
+    def _own_machine(cls, value: str) -> str:
+        if not ip_address(value).is_loopback:
+            raise ValueError("must be an address of loopback: the page asks for no login; put a proxy before it")
+        return value
+
+
+class CityConfig(Table):
+    """The whole configuration of the city side."""
+
+    mqtt: MqttConfig = MqttConfig()
+    database: DatabaseConfig = DatabaseConfig()
+    ingest: IngestConfig = IngestConfig()
+    page: PageConfig = PageConfig()
+
+
+TABLES: Final[Mapping[str, type[BaseModel]]] = {
+    "mqtt": MqttConfig,
+    "database": DatabaseConfig,
+    "ingest": IngestConfig,
+    "page": PageConfig,
+}
+
+
+def load(path: Path, environment: Mapping[str, str] = os.environ) -> CityConfig:
+    """Return the configuration in a TOML file; relative paths in it start at its folder.
+
+    Passwords come from EDGE_APP_MQTT_PASSWORD and EDGE_APP_DATABASE_PASSWORD, systemd credentials, a password_file or
+    the file itself, in this order. Raises ConfigError: with every problem that was found.
+    """
+    tables: dict[str, Any] = {name: {} for name in TABLES} | read_tables(path)
+    problems = list(fill_secrets(tables, path.parent, environment, ("mqtt", "database")))
+    try:
+        config = CityConfig.model_validate(tables, context={"folder": path.parent})
+    except ValidationError as error:
+        problems += [describe_error(one, tables, TABLES) for one in own_errors(error.errors(include_url=False))]
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+    return config
+
+
+def database_url(config: DatabaseConfig, folder: Path) -> str:
+    """Return the whole URL of a database, with its login. folder: where relative files start."""
+    if config.url.startswith(_SQLITE):
+        return f"{_SQLITE}{folder.absolute() / config.url.removeprefix(_SQLITE)}"
+    if config.username is None:
+        return config.url
+    kind, _, rest = config.url.partition("://")
+    password = f":{quote(config.password.get_secret_value(), safe='')}" if config.password else ""
+    return f"{kind}://{quote(config.username, safe='')}{password}@{rest}"

@@ -1,0 +1,170 @@
+"""Open the city's database: PostgreSQL at an address, or SQLite in one file. Only this file knows the dialects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.util.exc import CommandError
+from sqlalchemy import (
+    JSON,
+    Engine,
+    String,
+    Subquery,
+    Table,
+    column,
+    create_engine,
+    event,
+    func,
+    literal,
+    select,
+    text,
+)
+from sqlalchemy import Connection as Connection  # others name it by this module
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.types import TypeEngine
+
+from edge_app.errors import ConfigError, StoreError
+
+DAY_S: Final = 86_400
+_DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
+_WAIT_S: Final = 10.0
+
+
+class Database:
+    """A database whose tables are those of this release. Any thread may use it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Run a transaction within the context: committed at its end, undone by any exception. Raises StoreError."""
+        with _explained(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Read within the context. Raises StoreError."""
+        with _explained(), self._engine.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._engine.dispose()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(f"the database cannot be used ({reason(error)})") from error
+
+
+def open_database(url: str, *, workers: int = 4) -> Database:
+    """Return a database, its tables raised to this release.
+
+    url: postgresql://USER@HOST/NAME or sqlite:///FILE. workers: connections at a time.
+    Raises ConfigError: for a URL that names none of both. Raises StoreError: when it cannot be used.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.drivername.partition("+")[0] not in _DRIVERS:
+        raise ConfigError("database: must be postgresql://USER@HOST/NAME or sqlite:///FILE")
+    parsed = parsed.set(drivername=_DRIVERS[parsed.drivername.partition("+")[0]])
+    where = parsed.render_as_string(hide_password=True)
+    if parsed.drivername == "sqlite":
+        engine = create_engine(parsed, connect_args={"timeout": _WAIT_S})
+        event.listen(engine, "connect", _fast_and_safe)
+    else:
+        engine = create_engine(
+            parsed, pool_size=workers, pool_pre_ping=True, connect_args={"connect_timeout": int(_WAIT_S)}
+        )
+    try:
+        with engine.begin() as connection:
+            _migrate(connection)
+    except CommandError as error:
+        raise StoreError(f"database {where}: made by a newer release ({error}): install that one") from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"database {where} cannot be used ({reason(error)})") from error
+    return Database(engine)
+
+
+def reason(error: SQLAlchemyError) -> str:
+    """Return the database's own words for an error, on one line."""
+    words = str(error.orig) if isinstance(error, DBAPIError) and error.orig is not None else str(error)
+    return " ".join(words.split())[:300]
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows whose key is not there yet; return their number."""
+    if not rows:
+        return 0
+    if connection.dialect.name == "postgresql":
+        return connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows).rowcount
+    return connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows).rowcount
+
+
+def put(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, keep: Iterable[str] = ()) -> None:
+    """Insert rows, or change those with the same primary key. keep: columns that are not changed."""
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key]
+    changed = [name for name in rows[0] if name not in {*keys, *keep}]
+    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = make(table)
+    values = {name: statement.excluded[name] for name in changed}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), rows)
+
+
+def wanted(connection: Connection, names: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> Subquery:
+    """Return rows of values as something to join with. names: column -> type; every row has a value for each.
+
+    They go to the database as one value, so that the statement around them is compiled once for any number of rows.
+    """
+    if connection.dialect.name == "postgresql":
+        columns = [literal([row[at] for row in rows], postgresql.ARRAY(kind)) for at, kind in enumerate(names.values())]
+        table = func.unnest(*columns).table_valued(*(column(name, kind) for name, kind in names.items()), name="given")
+        return select(table.render_derived()).subquery("wanted")
+    each = func.json_each(literal(json.dumps(rows), String)).table_valued(column("value", JSON), name="given")
+    values = [
+        func.json_extract(each.c.value, f"$[{at}]", type_=kind).label(name)
+        for at, (name, kind) in enumerate(names.items())
+    ]
+    return select(*values).subquery("wanted")
+
+
+def make_room(connection: Connection, days: Iterable[int]) -> None:
+    """Make the partitions of days, where the database has partitions. days: their first seconds, UTC."""
+    if connection.dialect.name != "postgresql":
+        return
+    for day in sorted(set(days)):
+        name = f"interval_{day // DAY_S}"
+        if connection.execute(text("SELECT to_regclass(:name)"), {"name": name}).scalar() is None:
+            connection.execute(text("SELECT pg_advisory_xact_lock(7201)"))  # two workers make one once
+            bounds = f"FOR VALUES FROM ({day}) TO ({day + DAY_S})"
+            connection.execute(text(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF interval {bounds}"))
+
+
+def _fast_and_safe(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _migrate(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("edge_app.city") / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

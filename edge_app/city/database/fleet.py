@@ -1,0 +1,87 @@
+"""Keep what devices say of themselves, and make a site of each line that is new."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from edge_app.city.database.engine import insert_new, put
+from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, SITE
+from edge_app.mqtt.messages import ConfigMeta, Health, LineMeta, Meta, Status
+from edge_app.records import Direction
+
+_NEW = {"state": "unknown", "heard": 0, "version": "", "contract": "1.0", "health": {}, "meta": {}}
+
+
+def note_status(connection: Connection, device: tuple[str, str], status: Status, at: int) -> None:
+    """Note whether a device is online."""
+    _note(connection, device, at, state=status.state, version=status.version, contract=status.contract)
+
+
+def note_health(connection: Connection, device: tuple[str, str], health: Health, at: int) -> None:
+    """Note the health of a device."""
+    _note(connection, device, at, health=health.model_dump(mode="json", by_alias=True))
+
+
+def note_heard(connection: Connection, devices: Sequence[tuple[str, str]], at: int) -> None:
+    """Note that devices have sent something."""
+    for device in devices:
+        _note(connection, device, at)
+
+
+def note_config(connection: Connection, device: tuple[str, str], content: ConfigMeta) -> None:
+    """Keep the text of a `config` for ever, also when the device takes it back."""
+    row = dict(zip(("topic_site", "device"), device, strict=True))
+    put(
+        connection,
+        CONFIG,
+        [{**row, "config": content.config, "content": content.model_dump(mode="json", by_alias=True)}],
+    )
+
+
+def note_meta(connection: Connection, device: tuple[str, str], meta: Meta, at: int, lines: Mapping[str, int]) -> None:
+    """Note what a device counts. lines: the key of each of its lines; those without a site get one."""
+    _note(connection, device, at, meta=meta.model_dump(mode="json", by_alias=True), version=meta.version)
+    for line in meta.lines:
+        if line.id in lines:
+            _make_site(connection, device, meta, line, lines[line.id])
+
+
+def _note(connection: Connection, device: tuple[str, str], at: int, **values: Any) -> None:
+    row = dict(zip(("topic_site", "device"), device, strict=True))
+    insert_new(connection, DEVICE, [{**row, **_NEW}])
+    where = (DEVICE.c.topic_site == device[0]) & (DEVICE.c.device == device[1])
+    connection.execute(update(DEVICE).where(where).values(heard=at, **values))
+
+
+def _make_site(connection: Connection, device: tuple[str, str], meta: Meta, line: LineMeta, key: int) -> None:
+    attached = connection.execute(select(ATTACHMENT.c.site_id).where(ATTACHMENT.c.line_id == key).limit(1)).scalar()
+    if attached is None:
+        identifier = re.sub("[^a-z0-9-]+", "-", f"{device[0]}-{device[1]}-{line.id}".lower())
+        insert_new(
+            connection, SITE, [{"id": identifier, "public": False, "by_hand": False, **_described(device, meta, line)}]
+        )
+        connection.execute(ATTACHMENT.insert(), {"site_id": identifier, "line_id": key, "begins": 0, "turned": False})
+    else:
+        where = (SITE.c.id == attached) & SITE.c.by_hand.is_(False)
+        connection.execute(update(SITE).where(where).values(**_described(device, meta, line)))
+
+
+def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str, Any]:
+    return {
+        "road": line.road or f"{device[0]} / {device[1]} / {line.id}",
+        "lat": meta.location.lat if meta.location else None,
+        "lon": meta.location.lon if meta.location else None,
+        "time_zone": meta.time_zone,
+        **_direction(line, "left_to_right", "left"),
+        **_direction(line, "right_to_left", "right"),
+    }
+
+
+def _direction(line: LineMeta, direction: Direction, column: str) -> dict[str, Any]:
+    known = line.directions.get(direction)
+    name = (known.name if known else None) or line.names.get(direction) or ""
+    return {f"{column}_name": name, f"{column}_bearing": known.bearing_deg if known else None}

@@ -1,0 +1,170 @@
+"""Read what the page and the API show: sites with their state, and sums over steps of time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy import Connection, Row, and_, case, func, or_, select
+
+from edge_app.city.calendar import Step
+from edge_app.city.database.missing import gaps_of
+from edge_app.city.database.tables import (
+    ATTACHMENT,
+    CONTRADICTION,
+    DEVICE,
+    LINE,
+    POISON,
+    QUARTER,
+    SERIES,
+    SITE,
+    STEP,
+)
+from edge_app.city.records import COLUMNS, NONE, Vector, added
+from edge_app.city.sums import QUARTER_S
+
+AnyStep: TypeAlias = Literal["quarter"] | Step
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Sum of one step of a site. length_s: of the intervals that begin in it; covered_s: of that, seen."""
+
+    start: int
+    length_s: int
+    covered_s: float
+    flagged_s: int
+    straddling_s: int
+    counts: Vector
+    flags: Mapping[str, int] = field(default_factory=dict)
+    settings: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site as it is described, with what the device that counts there last said. newest: end of its newest quarter
+    with an interval, UTC s, 0 without any."""
+
+    row: Row[Any]
+    device: Row[Any] | None
+    line: str
+    newest: int
+
+
+def read_sites(connection: Connection, identifier: str | None = None) -> list[Site]:
+    """Return all sites by their id, or the one of this id."""
+    now_attached = and_(ATTACHMENT.c.site_id == SITE.c.id, ATTACHMENT.c.ends.is_(None))
+    of_line = select(func.max(QUARTER.c.start)).where(QUARTER.c.line_id == ATTACHMENT.c.line_id)
+    newest = of_line.scalar_subquery().label("newest")
+    statement = (
+        select(SITE, LINE.c.topic_site, LINE.c.device, LINE.c.name.label("line"), newest)
+        .outerjoin(ATTACHMENT, now_attached)
+        .outerjoin(LINE, LINE.c.id == ATTACHMENT.c.line_id)
+        .order_by(SITE.c.id)
+    )
+    if identifier is not None:
+        statement = statement.where(SITE.c.id == identifier)
+    devices = {(row.topic_site, row.device): row for row in connection.execute(select(DEVICE))}
+    found: dict[str, Site] = {}
+    for row in connection.execute(statement):
+        found.setdefault(row.id, Site(row, devices.get((row.topic_site, row.device)), row.line or "", row.newest or 0))
+    return list(found.values())
+
+
+def read_devices(connection: Connection) -> Sequence[Row[Any]]:
+    """Return all devices by their names."""
+    return connection.execute(select(DEVICE).order_by(DEVICE.c.topic_site, DEVICE.c.device)).all()
+
+
+def read_totals(connection: Connection, site: str, start: int, end: int, step: AnyStep) -> list[Total]:
+    """Return the sums of a site that begin in [start, end), UTC s, by time; steps without an interval are left out."""
+    if step == "quarter":
+        return _quarters(connection, site, start, end)
+    where = and_(STEP.c.site_id == site, STEP.c.step == step, STEP.c.start >= start, STEP.c.start < end)
+    return [
+        Total(
+            row.start,
+            row.length_s,
+            row.covered_s,
+            row.flagged_s,
+            row.straddling_s,
+            tuple(getattr(row, name) for name in COLUMNS),
+        )
+        for row in connection.execute(select(STEP).where(where).order_by(STEP.c.start))
+    ]
+
+
+def _quarters(connection: Connection, site: str, start: int, end: int) -> list[Total]:
+    attached = and_(
+        ATTACHMENT.c.line_id == QUARTER.c.line_id,
+        QUARTER.c.start >= ATTACHMENT.c.begins,
+        or_(ATTACHMENT.c.ends.is_(None), QUARTER.c.start < ATTACHMENT.c.ends),
+    )
+    pairs = [(name, COLUMNS[at ^ 1]) for at, name in enumerate(COLUMNS)]
+    counts = [case((ATTACHMENT.c.turned, QUARTER.c[other]), else_=QUARTER.c[name]).label(name) for name, other in pairs]
+    others = [column for column in QUARTER.c if column.name not in COLUMNS]
+    statement = (
+        select(*others, *counts)
+        .join(ATTACHMENT, attached)
+        .where(ATTACHMENT.c.site_id == site, QUARTER.c.start >= start, QUARTER.c.start < end, QUARTER.c.intervals > 0)
+        .order_by(QUARTER.c.start)
+    )
+    found: dict[int, Total] = {}
+    for row in connection.execute(statement):
+        before = found.get(row.start, Total(row.start, 0, 0.0, 0, 0, NONE))
+        found[row.start] = Total(
+            row.start,
+            before.length_s + row.length_s,
+            before.covered_s + row.covered_s,
+            before.flagged_s + row.flagged_s,
+            before.straddling_s + row.straddling_s,
+            added(before.counts, tuple(getattr(row, name) for name in COLUMNS)),
+            {flag: before.flags.get(flag, 0) + row.flags.get(flag, 0) for flag in {*before.flags, *row.flags}},
+            [*before.settings, *(tuple(one) for one in row.settings)],
+        )
+    return list(found.values())
+
+
+def read_series(connection: Connection) -> list[tuple[Row[Any], list[tuple[int, int]]]]:
+    """Return the series with numbers that are missing or gone, with their gaps."""
+    statement = (
+        select(LINE.c.topic_site, LINE.c.device, LINE.c.name, SERIES)
+        .join(LINE, LINE.c.id == SERIES.c.line_id)
+        .where(SERIES.c.installation != "")
+        .order_by(SERIES.c.line_id, SERIES.c.id)
+    )
+    found = ((row, list(gaps_of(row))) for row in connection.execute(statement))
+    return [(row, gaps) for row, gaps in found if gaps or row.gone]
+
+
+def read_contradictions(connection: Connection, most: int = 200) -> Sequence[Row[Any]]:
+    """Return the newest contradictions, newest first."""
+    statement = select(LINE.c.topic_site, LINE.c.device, LINE.c.name, CONTRADICTION).join(
+        LINE, LINE.c.id == CONTRADICTION.c.line_id
+    )
+    return connection.execute(statement.order_by(CONTRADICTION.c.id.desc()).limit(most)).all()
+
+
+def read_poison(connection: Connection, most: int = 200) -> Sequence[Row[Any]]:
+    """Return the newest messages that were kept aside, newest first."""
+    return connection.execute(select(POISON).order_by(POISON.c.id.desc()).limit(most)).all()
+
+
+def usual_day(days: Iterable[Mapping[int, Total]]) -> dict[int, float]:
+    """Return the median of vehicles by second of the day. days: second of the day -> its total, of like days before.
+
+    Only steps count that were seen nearly whole.
+    """
+    by_second: dict[int, list[int]] = defaultdict(list)
+    for day in days:
+        for second, total in day.items():
+            if total.covered_s >= 0.95 * QUARTER_S:
+                by_second[second].append(sum(total.counts))
+    return {second: float(_median(values)) for second, values in sorted(by_second.items())}
+
+
+def _median(values: Sequence[int]) -> float:
+    ordered, middle = sorted(values), len(values) // 2
+    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

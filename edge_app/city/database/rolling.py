@@ -1,0 +1,199 @@
+"""Add up what has changed: quarters of each line, then hours, days and months of each site in its own time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Text,
+    and_,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+)
+
+from edge_app.city.calendar import STEPS, Step, step_around, zone
+from edge_app.city.database import engine
+from edge_app.city.database.engine import put
+from edge_app.city.database.tables import ATTACHMENT, DIRTY, INTERVAL, LINE, QUARTER, SETTINGS, SITE, STEP
+from edge_app.city.overlaps import Piece
+from edge_app.city.records import COLUMNS
+from edge_app.city.sums import QUARTER_S, quarter_sum
+
+_AT_ONCE: Final = 400
+"""Quarters or steps of one question to the database; SQLite takes 32,766 values."""
+_MEASURES: Final = ("length_s", "covered_s", "flagged_s", "straddling_s")
+
+
+def roll_up(connection: Connection, most: int = 2_000) -> int:
+    """Add up at most so many changed quarters, within the transaction of `connection`; return their number.
+
+    Several workers may do so at once: what one has taken the others leave.
+    """
+    taken = select(DIRTY).order_by(DIRTY.c.line_id, DIRTY.c.start).limit(most).with_for_update(skip_locked=True)
+    dirty = [(row.line_id, row.start) for row in connection.execute(taken)]
+    for at in range(0, len(dirty), _AT_ONCE):
+        part = dirty[at : at + _AT_ONCE]
+        connection.execute(delete(DIRTY).where(tuple_(DIRTY.c.line_id, DIRTY.c.start).in_(part)))
+        _roll_quarters(connection, part)
+    _roll_steps(connection, dirty)
+    return len(dirty)
+
+
+def _roll_quarters(connection: Connection, quarters: Sequence[tuple[int, int]]) -> None:
+    pieces, settings = _pieces(connection, quarters)
+    rows = []
+    for line, start in quarters:
+        total = quarter_sum(pieces[line, start], start)
+        rows.append(
+            {
+                "line_id": line,
+                "start": start,
+                "covered_s": total.covered_s,
+                "length_s": total.length_s,
+                "straddling_s": total.straddling_s,
+                "intervals": total.intervals,
+                "flagged_s": total.flagged_s,
+                **dict(zip(COLUMNS, total.counts, strict=True)),
+                "flags": total.flags,
+                "settings": sorted(settings[line, start]),
+            }
+        )
+    put(connection, QUARTER, rows)
+
+
+def _pieces(
+    connection: Connection, quarters: Sequence[tuple[int, int]]
+) -> tuple[dict[tuple[int, int], list[Piece]], dict[tuple[int, int], set[tuple[str, str]]]]:
+    """Return the intervals that touch each quarter, and under which model and config those that begin in it counted."""
+    wanted = engine.wanted(connection, {"line_id": BigInteger(), "quarter": BigInteger()}, quarters)
+    touching = and_(
+        INTERVAL.c.line_id == wanted.c.line_id,
+        INTERVAL.c.start < wanted.c.quarter + QUARTER_S,
+        INTERVAL.c.start > wanted.c.quarter - LINE.c.longest_s,
+        INTERVAL.c.start + INTERVAL.c.length_s > wanted.c.quarter,
+        INTERVAL.c.aside.is_(False),
+        # A constant bound on both sides lets the planner leave out every partition but those of these days.
+        INTERVAL.c.start > min(start for _, start in quarters) - 86_400,
+        INTERVAL.c.start < max(start for _, start in quarters) + QUARTER_S,
+    )
+    rows = connection.execute(
+        select(wanted.c.quarter, INTERVAL, SETTINGS.c.flags, SETTINGS.c.model, SETTINGS.c.config)
+        .select_from(wanted)
+        .join(LINE, LINE.c.id == wanted.c.line_id)
+        .join(INTERVAL, touching)
+        .join(SETTINGS, SETTINGS.c.id == INTERVAL.c.settings_id)
+    )
+    pieces: dict[tuple[int, int], list[Piece]] = defaultdict(list)
+    settings: dict[tuple[int, int], set[tuple[str, str]]] = defaultdict(set)
+    for row in rows:
+        key = row.line_id, row.quarter
+        pieces[key].append(_piece(row))
+        if row.start >= row.quarter:
+            settings[key].add((row.model, row.config))
+    return pieces, settings
+
+
+def _piece(row: Any) -> Piece:
+    flags: str = row.flags
+    return Piece(
+        start=row.start,
+        end=row.start + row.length_s,
+        series=row.series_id,
+        order=row.arrived_ms,
+        stepped="clock_stepped" in flags.split(","),
+        counts=tuple(getattr(row, name) for name in COLUMNS),
+        coverage=row.coverage,
+        flags=flags,
+    )
+
+
+def _roll_steps(connection: Connection, quarters: Iterable[tuple[int, int]]) -> None:
+    sites = _sites_of(connection, {line for line, _ in quarters})
+    targets: dict[Step, set[tuple[str, int, int]]] = {step: set() for step in STEPS}
+    for line, start in quarters:
+        for site, time_zone in sites.get(line, ()):
+            for step in STEPS:
+                targets[step].add((site, *step_around(start, step, zone(time_zone))))
+    for step in STEPS:
+        wanted = sorted(targets[step])
+        for at in range(0, len(wanted), _AT_ONCE):
+            _roll_step(connection, step, wanted[at : at + _AT_ONCE])
+
+
+def roll_site(connection: Connection, site: str) -> None:
+    """Add a site up anew, because what is attached to it has changed."""
+    lines = select(ATTACHMENT.c.line_id).where(ATTACHMENT.c.site_id == site)
+    connection.execute(delete(STEP).where(STEP.c.site_id == site))
+    found = connection.execute(select(QUARTER.c.line_id, QUARTER.c.start).where(QUARTER.c.line_id.in_(lines)))
+    _roll_steps(connection, [(row.line_id, row.start) for row in found])
+
+
+def _sites_of(connection: Connection, lines: Collection[int]) -> Mapping[int, Sequence[tuple[str, str]]]:
+    found: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    statement = select(ATTACHMENT.c.line_id, SITE.c.id, SITE.c.time_zone).join(SITE, SITE.c.id == ATTACHMENT.c.site_id)
+    for row in connection.execute(statement.where(ATTACHMENT.c.line_id.in_(lines)).distinct()):
+        found[row.line_id].append((row.id, row.time_zone))
+    return found
+
+
+def _roll_step(connection: Connection, step: Step, targets: Sequence[tuple[str, int, int]]) -> None:
+    wanted = engine.wanted(connection, {"site_id": Text(), "begin": BigInteger(), "finish": BigInteger()}, targets)
+    if step == "hour":
+        summed = _of_quarters(wanted)
+    else:
+        finer: Step = "hour" if step == "day" else "day"
+        condition = and_(
+            STEP.c.site_id == wanted.c.site_id,
+            STEP.c.step == finer,
+            STEP.c.start >= wanted.c.begin,
+            STEP.c.start < wanted.c.finish,
+        )
+        sums = [func.sum(STEP.c[name]).label(name) for name in (*_MEASURES, *COLUMNS)]
+        summed = select(wanted.c.site_id, wanted.c.begin, *sums).select_from(wanted).join(STEP, condition)
+    rows = connection.execute(summed.group_by(wanted.c.site_id, wanted.c.begin)).mappings()
+    put(
+        connection,
+        STEP,
+        [
+            {
+                "site_id": row["site_id"],
+                "step": step,
+                "start": row["begin"],
+                **{name: int(row[name]) for name in ("length_s", "flagged_s", "straddling_s", *COLUMNS)},
+                "covered_s": float(row["covered_s"]),
+            }
+            for row in rows
+        ],
+    )
+
+
+def _of_quarters(wanted: Any) -> Any:
+    attached = and_(ATTACHMENT.c.site_id == wanted.c.site_id, ATTACHMENT.c.begins < wanted.c.finish)
+    within = and_(
+        QUARTER.c.line_id == ATTACHMENT.c.line_id,
+        QUARTER.c.start >= wanted.c.begin,
+        QUARTER.c.start < wanted.c.finish,
+        QUARTER.c.start >= ATTACHMENT.c.begins,
+        or_(ATTACHMENT.c.ends.is_(None), QUARTER.c.start < ATTACHMENT.c.ends),
+    )
+    # COLUMNS come in pairs, one for each direction.
+    pairs = [(name, COLUMNS[at ^ 1]) for at, name in enumerate(COLUMNS)]
+    sums = [
+        func.sum(case((ATTACHMENT.c.turned, QUARTER.c[other]), else_=QUARTER.c[name])).label(name)
+        for name, other in pairs
+    ]
+    measures = [func.sum(QUARTER.c[name]).label(name) for name in _MEASURES]
+    return (
+        select(wanted.c.site_id, wanted.c.begin, *measures, *sums)
+        .select_from(wanted)
+        .join(ATTACHMENT, attached)
+        .join(QUARTER, within)
+    )

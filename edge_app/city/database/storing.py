@@ -1,0 +1,224 @@
+"""Store batches of intervals exactly once, whatever comes twice, late or out of order.
+
+A batch is one transaction, committed before its messages are acknowledged. The rows of its series and lines are locked
+in the order of their keys, so several workers may store the same line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, bindparam, select, tuple_, update
+
+from edge_app.city.database.engine import DAY_S, insert_new, make_room
+from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, LINE, POISON, SERIES, SETTINGS
+from edge_app.city.numbers import Numbers, Range
+from edge_app.city.records import COLUMNS, Contradiction, Interval, LineName, Outcome, Settings
+from edge_app.city.spans import Spans
+from edge_app.city.sums import QUARTER_S
+
+_KEPT_CHARACTERS: Final = 16_384
+_SAME: Final = ("seq", "length_s", "frames", "dropped", "settings_id", "series_id", "others", *COLUMNS)
+
+
+class Storing:
+    """Storing of intervals; one object for each worker, since it remembers the keys of names."""
+
+    def __init__(self) -> None:
+        self._lines: dict[LineName, int] = {}
+        self._series: dict[tuple[int, str], int] = {}
+        self._settings: dict[Settings, int] = {}
+
+    def store(self, connection: Connection, intervals: Sequence[Interval], arrived: float) -> Outcome:
+        """Store intervals in the order in which they came, within the transaction of `connection`.
+
+        arrived: UTC s. Raises sqlalchemy.exc.SQLAlchemyError: and then nothing is stored.
+        """
+        outcome = Outcome()
+        self._learn(connection, intervals)
+        known = self._known(connection, intervals)
+        told, numbers = self._lock(connection, intervals)
+        arrived_ms, new, rows = round(arrived * 1000), dict[Any, Interval](), list[dict[str, Any]]()
+        for interval in intervals:
+            key, row = self._key(interval), self._row(interval, arrived_ms)
+            if key in known or key in new:
+                outcome.repeated += 1
+                if not (_same(known[key], row) if key in known else new[key] == interval):
+                    outcome.contradictions.append(_told(interval, "content", f"number {interval.seq} has two contents"))
+                continue
+            new[key] = interval
+            rows.append(row)
+            outcome.stored += 1
+            self._note(interval, told, numbers, outcome)
+        make_room(connection, {row["start"] // DAY_S * DAY_S for row in rows})
+        insert_new(connection, INTERVAL, rows)
+        self._unlock(connection, told, numbers)
+        insert_new(connection, DIRTY, [{"line_id": line, "start": start} for line, start in sorted(outcome.changed)])
+        self._tell(connection, outcome.contradictions, int(arrived))
+        return outcome
+
+    def line(self, connection: Connection, name: LineName) -> int:
+        """Return the key of a line, which is made where it is new."""
+        if name not in self._lines:
+            row = dict(zip(("topic_site", "device", "name"), name, strict=True))
+            insert_new(connection, LINE, [{**row, "told": [], "longest_s": 60}])
+            where = and_(*(LINE.c[column] == value for column, value in row.items()))
+            self._lines[name] = connection.execute(select(LINE.c.id).where(where)).scalar_one()
+        return self._lines[name]
+
+    def series(self, connection: Connection, name: LineName, installation: str) -> int:
+        """Return the key of a line under an installation, which is made where it is new."""
+        key = self.line(connection, name), installation
+        if key not in self._series:
+            row = {"line_id": key[0], "installation": installation}
+            insert_new(connection, SERIES, [{**row, "ranges": [], "gone": [], "newest_told": 0}])
+            where = and_(SERIES.c.line_id == key[0], SERIES.c.installation == installation)
+            self._series[key] = connection.execute(select(SERIES.c.id).where(where)).scalar_one()
+        return self._series[key]
+
+    def forget(self) -> None:
+        """Forget the keys that a transaction has made, after it was rolled back."""
+        self._lines.clear()
+        self._series.clear()
+        self._settings.clear()
+
+    def _learn(self, connection: Connection, intervals: Iterable[Interval]) -> None:
+        for name, installation in sorted({(i.name, i.installation) for i in intervals}):
+            self.series(connection, name, installation)
+        for settings in {i.settings for i in intervals} - self._settings.keys():
+            row = {
+                column: getattr(settings, column) for column in ("model", "config", "boot_id", "interval_s", "flags")
+            }
+            insert_new(connection, SETTINGS, [row])
+            where = and_(*(SETTINGS.c[column] == value for column, value in row.items()))
+            self._settings[settings] = connection.execute(select(SETTINGS.c.id).where(where)).scalar_one()
+
+    def _key(self, interval: Interval) -> tuple[int, int, Any]:
+        return self._lines[interval.name], interval.start, interval.id
+
+    def _known(self, connection: Connection, intervals: Iterable[Interval]) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+        keys = [self._key(i) for i in intervals]
+        for at in range(0, len(keys), 500):  # SQLite takes no more variables at once
+            condition = tuple_(INTERVAL.c.line_id, INTERVAL.c.start, INTERVAL.c.id).in_(keys[at : at + 500])
+            for row in connection.execute(select(INTERVAL).where(condition)):
+                found[row.line_id, row.start, row.id] = row
+        return found
+
+    def _lock(
+        self, connection: Connection, intervals: Iterable[Interval]
+    ) -> tuple[dict[int, tuple[Spans, int]], dict[int, Numbers]]:
+        lines = sorted({self._lines[i.name] for i in intervals})
+        series = sorted({self._series[self._lines[i.name], i.installation] for i in intervals if i.installation})
+        told, numbers = {}, {}
+        for row in connection.execute(
+            select(LINE.c.id, LINE.c.told, LINE.c.longest_s)
+            .where(LINE.c.id.in_(lines))
+            .order_by(LINE.c.id)
+            .with_for_update()
+        ):
+            told[row.id] = Spans(tuple(span) for span in row.told), row.longest_s
+        of_series = select(SERIES.c.id, SERIES.c.ranges).where(SERIES.c.id.in_(series)).order_by(SERIES.c.id)
+        for key, ranges in connection.execute(of_series.with_for_update()):
+            numbers[key] = Numbers(Range(a, b, tuple(before), tuple(after)) for a, b, before, after in ranges)
+        return told, numbers
+
+    def _note(
+        self,
+        interval: Interval,
+        told: dict[int, tuple[Spans, int]],
+        numbers: Mapping[int, Numbers],
+        outcome: Outcome,
+    ) -> None:
+        line = self._lines[interval.name]
+        if interval.installation:
+            of_series = numbers[self._series[line, interval.installation]]
+            if interval.seq in of_series:
+                outcome.contradictions.append(_told(interval, "number", f"number {interval.seq} was given twice"))
+            elif not of_series.add(interval.seq, interval.counts, interval.totals):
+                what = f"the totals of number {interval.seq} are not the sum of the counts"
+                outcome.contradictions.append(_told(interval, "totals", what))
+        if interval.aside:
+            outcome.aside += 1
+            outcome.contradictions.append(_told(interval, "future", f"number {interval.seq} ends in the future"))
+            return
+        spans, longest = told[line]
+        if spans.add(interval.start, interval.end):
+            outcome.contradictions.append(
+                _told(interval, "overlap", f"number {interval.seq} overlaps another interval")
+            )
+        told[line] = spans, max(longest, interval.end - interval.start)
+        outcome.changed.add((line, interval.start // QUARTER_S * QUARTER_S))
+        for later in range(interval.start // QUARTER_S + 1, (interval.end - 1) // QUARTER_S + 1):
+            outcome.changed.add((line, later * QUARTER_S))  # whose intervals this one may outdo
+
+    def _unlock(
+        self, connection: Connection, told: Mapping[int, tuple[Spans, int]], numbers: Mapping[int, Numbers]
+    ) -> None:
+        if told:
+            rows = [{"key": key, "spans": spans.spans, "longest": longest} for key, (spans, longest) in told.items()]
+            statement = update(LINE).where(LINE.c.id == bindparam("key"))
+            connection.execute(statement.values(told=bindparam("spans"), longest_s=bindparam("longest")), rows)
+        if numbers:
+            kept = [
+                {"key": key, "kept": [(r.first, r.last, r.before, r.after) for r in of_series.ranges]}
+                for key, of_series in numbers.items()
+            ]
+            statement = update(SERIES).where(SERIES.c.id == bindparam("key"))
+            connection.execute(statement.values(ranges=bindparam("kept")), kept)
+
+    def _row(self, interval: Interval, arrived_ms: int) -> dict[str, Any]:
+        line = self._lines[interval.name]
+        return {
+            "line_id": line,
+            "start": interval.start,
+            "id": interval.id,
+            "arrived_ms": arrived_ms,
+            "series_id": self._series[line, interval.installation],
+            "settings_id": self._settings[interval.settings],
+            "seq": interval.seq,
+            "length_s": interval.end - interval.start,
+            "frames": interval.frames,
+            "dropped": interval.dropped,
+            "coverage": interval.coverage,
+            "aside": interval.aside,
+            "others": interval.others or None,
+            **dict(zip(COLUMNS, interval.counts, strict=True)),
+        }
+
+    def _tell(self, connection: Connection, contradictions: Iterable[Contradiction], now: int) -> None:
+        rows = [
+            {
+                "line_id": self._lines[c.name],
+                "kind": c.kind,
+                "what": c.what,
+                "start": c.start,
+                "stop": c.end,
+                "found": now,
+            }
+            for c in contradictions
+        ]
+        insert_new(connection, CONTRADICTION, rows)
+
+
+def keep_aside(connection: Connection, topic: str, payload: bytes, why: str, arrived: float) -> None:
+    """Keep a message that cannot be read, with the reason."""
+    text = payload[:_KEPT_CHARACTERS].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    row = {
+        "topic": topic.replace("\0", "\\x00"),
+        "payload": text[:_KEPT_CHARACTERS],
+        "reason": why,
+        "arrived": int(arrived),
+    }
+    connection.execute(POISON.insert(), row)
+
+
+def _same(known: Any, row: Mapping[str, Any]) -> bool:
+    return (
+        all(getattr(known, column) == row[column] for column in _SAME) and abs(known.coverage - row["coverage"]) < 1e-4
+    )
+
+
+def _told(interval: Interval, kind: str, what: str) -> Contradiction:
+    return Contradiction(kind, interval.name, what, interval.start, interval.end)

@@ -1,0 +1,126 @@
+"""Run a whole city in one process: broker, twenty devices, ingest, database and page."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from edge_app.city.asking import Asking
+from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.rolling import roll_up
+from edge_app.city.database.storing import Storing
+from edge_app.city.ingest import Worker, topics
+from edge_app.city.mqtt_inbox import MqttInbox
+from edge_app.city.records import Interval
+from edge_app.city.simulator.device import SimulatedDevice
+from edge_app.city.simulator.town import TIME_ZONE, Counter, counters, history
+from edge_app.config.model import Config, CountingConfig, DeviceConfig, LineConfig, MqttConfig, StoreConfig
+from edge_app.mqtt.embedded_broker import HOST, embedded
+from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Timing
+from edge_app.mqtt.identity import ROOT
+from edge_app.mqtt.session import Session
+from edge_app.records import VEHICLES
+from edge_app.system.threads import start_thread
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S: Final = 10
+_RECENT_DAYS: Final = 57
+"""History of every counter: what the page of a street shows."""
+_YEAR_OF: Final = 3
+"""Counters with a year of it."""
+_BATCH: Final = 2_000
+_DAY_S: Final = 86_400
+
+
+@contextmanager
+def running(folder: Path, *, on_stored: Callable[[Sequence[Interval]], None] = lambda _: None) -> Iterator[Database]:
+    """Run everything but the page within the context and yield the database.
+
+    folder: for the database and the state of the devices. on_stored: gets every batch of new intervals.
+    Raises BrokerError, StoreError.
+    """
+    with ExitStack() as stack:
+        database = open_database(f"sqlite:///{folder / 'city.sqlite3'}")
+        stack.callback(database.close)
+        port = stack.enter_context(embedded())
+        stop = threading.Event()
+        session = Session(
+            Endpoint(HOST, port), "edge-app-city-1", timing=Timing(session_expiry=3600, by_hand=True, keepalive=30)
+        )
+        inbox = MqttInbox(session, topics(ROOT))
+        worker = Worker(inbox, database, ROOT, asking=Asking(), on_stored=on_stored)
+        devices = [_device(counter, port, folder / counter.device) for counter in counters()]
+        threads = [
+            threading.Thread(target=worker.run, args=(stop.is_set,), name="ingest", daemon=True),
+            threading.Thread(target=_drive, args=(devices, stop), name="traffic", daemon=True),
+            threading.Thread(target=_remember, args=(database, stop), name="history", daemon=True),
+        ]
+        for thread in threads:
+            start_thread(thread)
+        try:
+            yield database
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(10.0)
+            for device in devices:
+                device.close()
+            inbox.close()
+
+
+def _device(counter: Counter, port: int, folder: Path) -> SimulatedDevice:
+    folder.mkdir()
+    line = LineConfig(
+        id=counter.line,
+        start=(0.1, 0.6),
+        end=(0.9, 0.6),
+        road=counter.road,
+        left_to_right_bearing_deg=counter.bearing,
+        right_to_left_bearing_deg=(counter.bearing + 180) % 360,
+        left_to_right="into town",
+        right_to_left="out of town",
+    )
+    config = Config(
+        device=DeviceConfig(
+            site=counter.district, device=counter.device, lat=counter.lat, lon=counter.lon, time_zone=TIME_ZONE
+        ),
+        lines=(line,),
+        counting=CountingConfig(interval_s=INTERVAL_S, classes=VEHICLES),
+        mqtt=MqttConfig(host=HOST, port=port),
+        store=StoreConfig(folder=folder),
+    )
+    return SimulatedDevice(config, {counter.line: counter.street})
+
+
+def _drive(devices: Sequence[SimulatedDevice], stop: threading.Event) -> None:
+    while not stop.wait(1.0):
+        for device in devices:
+            device.turn()
+
+
+def _remember(database: Database, stop: threading.Event) -> None:
+    """Store what the counters have told before, as if it had come over the broker: first what a page shows."""
+    storing, now = Storing(), int(time.time())
+    recent = now - _RECENT_DAYS * _DAY_S
+    parts = [(counter, recent, now) for counter in counters()]
+    parts += [(counter, now - 365 * _DAY_S, recent) for counter in counters()[:_YEAR_OF]]
+    for counter, begin, end in parts:
+        intervals = list(history(counter, begin, end))
+        for at in range(0, len(intervals), _BATCH):
+            if stop.is_set():
+                return
+            _store(database, storing, intervals[at : at + _BATCH])
+
+
+def _store(database: Database, storing: Storing, batch: Sequence[Interval]) -> None:
+    with database.begin() as connection:
+        storing.store(connection, batch, time.time())
+    with database.begin() as connection:
+        roll_up(connection)

@@ -1,0 +1,264 @@
+"""Take messages of devices from a broker, store them, acknowledge what is stored, and ask for what is missing.
+
+A worker has one thread. It collects messages for a moment, stores them in one transaction and acknowledges them after
+its commit: a message of a batch that fails is never acknowledged, and comes again over the next connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final, Protocol
+
+from edge_app.city.asking import Asking, DeviceName
+from edge_app.city.database import fleet, missing
+from edge_app.city.database.engine import Connection, Database
+from edge_app.city.database.rolling import roll_up
+from edge_app.city.database.storing import Storing, keep_aside
+from edge_app.city.reading import UnreadableError, read_counts, read_payload
+from edge_app.city.records import Gap, Interval, LineName
+from edge_app.errors import StoreError
+from edge_app.mqtt.encoding import encode
+from edge_app.mqtt.events import Message
+from edge_app.mqtt.messages import CommandMessage, ConfigMeta, Health, Meta, ReplyMessage, Status
+
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 1_000
+_COLLECT_S: Final = 0.2
+"""Time for which a batch is collected, so that a slow stream costs few transactions."""
+_ASK_EVERY_S: Final = 2.0
+_ROLL_EVERY_S: Final = 5.0
+_PAUSE_S: Final = 2.0
+"""Wait after the database could not be used."""
+_PENDING: Final = "pending"
+
+
+class Inbox(Protocol):
+    """Connection to whatever delivers the messages of devices."""
+
+    @property
+    def problem(self) -> str:
+        """One sentence, empty while there is a connection."""
+        ...
+
+    def read(self, most: int, timeout: float) -> Sequence[Message]:
+        """Return what has come, at most so many, after at most about `timeout` seconds."""
+        ...
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """Tell the broker that messages are stored. Those of a former connection are left out: they come again."""
+        ...
+
+    def drop(self) -> None:
+        """End the connection, so that the broker sends again what was not acknowledged."""
+        ...
+
+    def send(self, message: Message) -> bool:
+        """Send a command; return whether there is a connection to send it over."""
+        ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a worker has done since its start."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    database_problem: str = ""
+
+
+class Worker:
+    """Ingest of one worker. root: beginning of all topics. utc, clock: UTC seconds and monotonic seconds."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        database: Database,
+        root: str,
+        *,
+        asking: Asking | None = None,
+        on_stored: Callable[[Sequence[Interval]], None] = lambda _: None,
+        utc: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tally = Tally()
+        self._inbox, self._database, self._root = inbox, database, root
+        self._asking, self._on_stored, self._utc, self._clock = asking, on_stored, utc, clock
+        self._storing = Storing()
+        self._fault: Exception | None = None
+        self._ask_at = self._roll_at = 0.0
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Work until `stop` returns True; the body of a thread. A fault ends it and is kept for `raise_fault`."""
+        try:
+            while not stop():
+                self.turn()
+        except Exception as error:
+            self._fault = error
+
+    def raise_fault(self) -> None:
+        """Raise the fault that has ended `run`, if one has."""
+        if self._fault is not None:
+            raise self._fault
+
+    def turn(self) -> None:
+        """Take one batch, and do what is due. While the database fails nothing is acknowledged."""
+        batch = self._collect()
+        try:
+            if batch:
+                self._take(batch)
+                self._inbox.acknowledge(batch)
+            self._do_due()
+        except StoreError as error:
+            self._storing.forget()
+            problem = f"{error}: what has come waits at the broker"
+            if problem != self.tally.database_problem:
+                log.warning("%s", problem)
+            self.tally.database_problem = problem
+            time.sleep(_PAUSE_S)
+            self._inbox.drop()
+        else:
+            self.tally.database_problem = ""
+
+    def _collect(self) -> list[Message]:
+        batch: list[Message] = []
+        end = self._clock() + _COLLECT_S
+        while len(batch) < _BATCH:
+            left = end - self._clock()
+            if left <= 0:
+                break
+            batch += self._inbox.read(_BATCH - len(batch), left)
+        return batch
+
+    def _take(self, batch: Sequence[Message]) -> None:
+        arrived, intervals, others = self._utc(), list[Interval](), list[tuple[Message, list[str]]]()
+        with self._database.begin() as connection:
+            for message in batch:
+                levels = message.topic[len(self._root) + 1 :].split("/")
+                try:
+                    if levels[2:3] == ["counts"] and len(levels) == 4:
+                        intervals.append(
+                            read_counts(LineName(levels[0], levels[1], levels[3]), message.payload, arrived)
+                        )
+                    else:
+                        others.append((message, levels))
+                except UnreadableError as error:
+                    self._refuse(connection, message, str(error), arrived)
+            outcome = self._storing.store(connection, intervals, arrived)
+            devices = {(i.name.site, i.name.device) for i in intervals}
+            fleet.note_heard(connection, sorted(devices), int(arrived))
+            for message, levels in others:
+                try:
+                    self._note(connection, message, levels, int(arrived))
+                except (UnreadableError, ValueError, KeyError, TypeError) as error:
+                    self._refuse(connection, message, str(error) or type(error).__name__, arrived)
+        now = self._clock()
+        for device in devices:
+            self._heard(device, now)
+        self.tally.counts.update(stored=outcome.stored, repeated=outcome.repeated, aside=outcome.aside)
+        self.tally.counts["contradictions"] += len(outcome.contradictions)
+        for contradiction in outcome.contradictions:
+            log.warning("%s: %s", "/".join(contradiction.name), contradiction.what)
+        self._on_stored(intervals)
+
+    def _refuse(self, connection: Connection, message: Message, why: str, arrived: float) -> None:
+        self.tally.counts["poison"] += 1
+        log.warning("kept aside, no message of the contract: %.200s (%.200s)", message.topic, why)
+        keep_aside(connection, message.topic, message.payload, why, arrived)
+
+    def _note(self, connection: Connection, message: Message, levels: Sequence[str], at: int) -> None:
+        site, device, kind, *below = levels
+        name = site, device
+        if not message.payload:  # takes back what was retained: what was seen stays true
+            return
+        if kind == "status" and not below:
+            status = read_payload(Status, message.payload)
+            fleet.note_status(connection, name, status, at)
+            self._heard(name, self._clock(), connected=status.state == "online")
+        elif kind == "health" and not below:
+            health = read_payload(Health, message.payload)
+            fleet.note_health(connection, name, health, at)
+            self._note_newest(connection, name, health.installation, health.newest_seq)
+            self._heard(name, self._clock())
+        elif kind == "meta" and below:
+            fleet.note_config(connection, name, read_payload(ConfigMeta, message.payload))
+        elif kind == "meta":
+            meta = read_payload(Meta, message.payload)
+            lines = {line.id: self._storing.line(connection, LineName(*name, line.id)) for line in meta.lines}
+            fleet.note_meta(connection, name, meta, at, lines)
+        elif kind == "replies" and len(below) == 1:
+            self._note_reply(connection, name, below[0], read_payload(ReplyMessage, message.payload))
+
+    def _note_newest(self, connection: Connection, device: DeviceName, installation: str, newest: Any) -> None:
+        for line, seq in newest.items():
+            if installation:
+                key = self._storing.series(connection, LineName(*device, line), installation)
+                missing.note_newest(connection, key, int(seq))
+
+    def _note_reply(self, connection: Connection, device: DeviceName, command: str, reply: ReplyMessage) -> None:
+        result = reply.result or {}
+        if command == "ping":
+            for installation, lines in result.get("installations", {}).items():
+                known = {line: about["newest_seq"] for line, about in lines.items()}
+                self._note_newest(connection, device, installation, known)
+            return
+        gap = self._asking.answered(device, reply.id) if self._asking and command == "resend" else None
+        if gap is None:
+            return
+        never = [
+            (max(gap.first, int(one["from_seq"])), min(gap.last, int(one["to_seq"])), str(one["reason"])[:40])
+            for one in result.get("missing", ())
+            if one["reason"] != _PENDING
+        ]
+        missing.note_gone(connection, self._storing.series(connection, gap.name, gap.installation), never)
+        self.tally.counts["gone"] += sum(last - first + 1 for first, last, _ in never)
+
+    def _heard(self, device: DeviceName, now: float, *, connected: bool = False) -> None:
+        if self._asking:
+            self._asking.heard(device, now, connected=connected)
+
+    def _do_due(self) -> None:
+        now = self._clock()
+        if now >= self._roll_at:
+            with self._database.begin() as connection:
+                rolled = roll_up(connection)
+            self._roll_at = now + _ROLL_EVERY_S if rolled < 2_000 else now
+        if self._asking and now >= self._ask_at:
+            self._ask_at = now + _ASK_EVERY_S
+            with self._database.connect() as connection:
+                chosen = self._asking.choose(missing.find_gaps(connection), now)
+            for gap in chosen:
+                self._ask(self._asking, gap, now)
+            for device in self._asking.silent(now):
+                self._command(device, "ping", {})
+
+    def _ask(self, asking: Asking, gap: Gap, now: float) -> None:
+        args = {
+            "line": gap.name.line,
+            "installation": gap.installation,
+            "from_seq": gap.first,
+            "to_seq": gap.last,
+        }
+        identifier = self._command((gap.name.site, gap.name.device), "resend", args)
+        if identifier:
+            asking.asked(gap, identifier, now)
+            self.tally.counts["asked"] += 1
+
+    def _command(self, device: DeviceName, command: str, args: Any) -> str:
+        """Send a command; return its id, empty when there is no connection."""
+        at = datetime.fromtimestamp(int(self._utc()), timezone.utc)
+        identifier = f"city-{secrets.token_hex(8)}"
+        body = CommandMessage(id=identifier, at=at, expires=at + timedelta(minutes=10), args=args)
+        topic = f"{self._root}/{device[0]}/{device[1]}/commands/{command}"
+        return identifier if self._inbox.send(Message(topic, encode(body).encode(), qos=1)) else ""
+
+
+def topics(root: str, *, share: str = "") -> tuple[str, ...]:
+    """Return the topic filters of a worker. share: name of the group of workers that share the counts."""
+    begin = f"$share/{share}/{root}" if share else root
+    return tuple(f"{begin}/+/+/{kind}" for kind in ("counts/+", "replies/+", "status", "meta", "meta/+", "health"))

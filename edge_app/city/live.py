@@ -1,0 +1,74 @@
+"""Hand new intervals from the thread that stores them to the pages that watch, without waiting for any of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Final
+
+from edge_app.city.records import Interval
+from edge_app.records import DIRECTIONS, VEHICLES
+
+_WAITING: Final = 200
+"""Events that a page may be behind; it misses what comes then, and reads the sums again anyway."""
+_QUIET_S: Final = 15.0
+"""After so long a comment is sent, so that a connection that is gone is noticed."""
+WATCHERS: Final = 200
+
+
+class Live:
+    """New intervals as server-sent events. Any thread may call `tell`."""
+
+    def __init__(self) -> None:
+        self._watching: dict[asyncio.Queue[str], asyncio.AbstractEventLoop] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether no further page may watch."""
+        return len(self._watching) >= WATCHERS
+
+    def tell(self, intervals: Sequence[Interval]) -> None:
+        """Tell of new intervals."""
+        if not self._watching:
+            return
+        texts = [_event(interval) for interval in intervals]
+        for queue, loop in list(self._watching.items()):
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(_offer, queue, texts)
+
+    async def events(self) -> AsyncIterator[str]:
+        """Yield events until whoever reads them goes away."""
+        queue: asyncio.Queue[str] = asyncio.Queue(_WAITING)
+        self._watching[queue] = asyncio.get_running_loop()
+        try:
+            yield ": here\n\n"
+            while True:
+                try:
+                    yield await asyncio.wait_for(queue.get(), _QUIET_S)
+                except asyncio.TimeoutError:
+                    yield ": quiet\n\n"
+        finally:
+            del self._watching[queue]
+
+
+def _offer(queue: asyncio.Queue[str], texts: Sequence[str]) -> None:
+    for text in texts:
+        with suppress(asyncio.QueueFull):
+            queue.put_nowait(text)
+
+
+def _event(interval: Interval) -> str:
+    by_way = [sum(interval.counts[side :: len(DIRECTIONS)]) for side in range(len(DIRECTIONS))]
+    by_class = [sum(interval.counts[at : at + 2]) for at in range(0, len(interval.counts), 2)]
+    content: dict[str, object] = {
+        "device": f"{interval.name.site}/{interval.name.device}",
+        "line": interval.name.line,
+        "start": interval.start,
+        "end": interval.end,
+        "coverage": interval.coverage,
+        **dict(zip(tuple[str, ...](DIRECTIONS), by_way, strict=True)),
+        "classes": dict(zip(VEHICLES, by_class, strict=True)),
+    }
+    return f"data: {json.dumps(content)}\n\n"

@@ -1,0 +1,50 @@
+"""Choose which of the intervals that overlap in time count, by the rules of docs/mqtt.md. Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from edge_app.city.records import Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What sums need of an interval. order: of arrival. stepped: it has the flag clock_stepped."""
+
+    start: int
+    end: int
+    series: int
+    order: int
+    stepped: bool
+    counts: Vector
+    coverage: float
+    flags: str = ""
+    others: str = ""
+
+
+def counting(pieces: Iterable[Piece]) -> list[Piece]:
+    """Return the pieces that count, by start.
+
+    Within an installation the first one received counts; between installations the one without clock_stepped, else the
+    later one. Where several overlap, the strongest are kept first.
+    """
+    ordered = sorted(pieces, key=lambda piece: (piece.start, piece.order))
+    if all(one.end <= other.start for one, other in itertools.pairwise(ordered)):
+        return ordered
+    kept: list[Piece] = []
+    for piece in sorted(_first_received(ordered), key=lambda p: (p.stepped, -p.order)):
+        if not any(piece.start < other.end and other.start < piece.end for other in kept):
+            kept.append(piece)
+    return sorted(kept, key=lambda piece: piece.start)
+
+
+def _first_received(pieces: Sequence[Piece]) -> list[Piece]:
+    kept: list[Piece] = []
+    for piece in sorted(pieces, key=lambda p: p.order):
+        if not any(
+            piece.series == other.series and piece.start < other.end and other.start < piece.end for other in kept
+        ):
+            kept.append(piece)
+    return kept

@@ -1,0 +1,58 @@
+// Choose the view by the address, and keep texts, navigation and language.
+import { load, text } from "/page/texts.js";
+import { showHome } from "/page/home.js";
+import { showStreet } from "/page/street.js";
+import { showFleet } from "/page/fleet.js";
+import { showGaps } from "/page/gaps.js";
+
+let leave = () => {};
+
+function route(path) {
+  const street = path.match(/^\/street\/([^/]+)$/);
+  if (street) return (view) => showStreet(view, decodeURIComponent(street[1]));
+  return { "/fleet": showFleet, "/gaps": showGaps }[path] ?? showHome;
+}
+
+async function show() {
+  leave();
+  leave = () => {};
+  const view = document.getElementById("view");
+  view.replaceChildren();
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.getAttribute("href") === location.pathname) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  const ended = await route(location.pathname)(view).catch(() => null); // `ask` has told why
+  leave = ended ?? leave;
+}
+
+export function go(path) {
+  history.pushState({}, "", path);
+  show().then(() => document.getElementById("view").focus({ preventScroll: true }));
+  scrollTo(0, 0);
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-view]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  go(link.getAttribute("href"));
+});
+addEventListener("popstate", show);
+
+async function speak(chosen) {
+  const known = await load(chosen);
+  for (const node of document.querySelectorAll("[data-text]")) node.textContent = text(node.dataset.text);
+  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", text(node.dataset.label));
+  const select = document.getElementById("language");
+  select.replaceChildren(...Object.entries(known.names).map(([code, name]) => new Option(name, code, false, code === known.language)));
+}
+
+document.getElementById("language").addEventListener("change", async (event) => {
+  localStorage.setItem("language", event.target.value);
+  await speak(event.target.value);
+  show();
+});
+
+await speak(localStorage.getItem("language") ?? "");
+show();

@@ -1,0 +1,28 @@
+// What is missing and what is being done about it, what contradicts, what was kept aside.
+import { ask } from "/page/requests.js";
+import { element, moment, number, text } from "/page/texts.js";
+
+export async function showGaps(view) {
+  document.title = text("city.gaps");
+  const body = element("div");
+  view.append(element("h1", {}, text("city.gaps")), body);
+  const refresh = async () => {
+    const { gaps, contradictions, aside } = await ask("/api/v1/gaps");
+    body.replaceChildren(
+      card("city.gaps_title", ["city.line", "city.numbers", "city.doing"], gaps.map((gap) => [gap.line, `${number(gap.first)}–${number(gap.last)}`,
+        gap.state === "lost" ? text("city.gap_lost", { reason: gap.reason }) : text("city.gap_asked")]), "city.no_gaps"),
+      card("city.contradictions", ["city.line", "city.what", "city.when"], contradictions.map((one) => [one.line, one.what, moment(one.start)]), "city.no_contradictions"),
+      card("city.aside", ["city.topic", "city.reason", "city.when"], aside.map((one) => [one.topic, one.reason, moment(one.arrived)]), "city.nothing_aside"),
+    );
+  };
+  await refresh();
+  const timer = setInterval(() => refresh().catch(() => {}), 10000);
+  return () => clearInterval(timer);
+}
+
+function card(title, heads, rows, none) {
+  if (!rows.length) return element("section", { class: "card" }, element("h2", {}, text(title)), element("p", { class: "muted" }, text(none)));
+  return element("section", { class: "card" }, element("h2", {}, text(title)), element("div", { class: "scroll", tabindex: "0" }, element("table", {},
+    element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: "text" }, text(head))))),
+    element("tbody", {}, rows.map((row) => element("tr", {}, row.map((cell) => element("td", { class: "text" }, cell))))))));
+}

@@ -1,0 +1,132 @@
+// One street: today against the usual day, the weeks before, classes by direction, what is missing, and a download.
+import uPlot from "/page/libraries/uplot.js";
+import { ask } from "/page/requests.js";
+import { element, language, moment, number, text } from "/page/texts.js";
+import { heatMap } from "/page/heat.js";
+import { watch } from "/page/live.js";
+
+const DAY = 86400;
+const WEEKS = 8;
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const all = (step) => Object.values(step.counts).reduce((sum, ways) => sum + ways.left_to_right + ways.right_to_left, 0);
+
+export async function showStreet(view, id) {
+  const site = await ask(`/api/v1/sites/${encodeURIComponent(id)}`);
+  document.title = site.road;
+  const body = element("div");
+  view.append(
+    element("div", { class: "row" }, element("h1", {}, site.road), element("span", { class: `state ${site.state}` }, text(`city.state.${site.state}`)),
+      element("span", { class: "muted end" }, [site.device, site.line].filter(Boolean).join(" / "))),
+    element("p", { class: "muted", hidden: !site.state_reason }, site.state_reason),
+    body,
+  );
+  let drawn = [];
+  const refresh = async () => {
+    const now = Date.now() / 1000;
+    const midnight = dayStart(now, site.time_zone);
+    const [today, usual, weeks] = await Promise.all([
+      counts(id, midnight, now + 1, "quarter"),
+      ask(`/api/v1/sites/${encodeURIComponent(id)}/usual?at=${rfc(now)}`),
+      counts(id, dayStart(midnight - (WEEKS * 7 - 1) * DAY + DAY / 2, site.time_zone), now + 1, "hour"),
+    ]);
+    drawn.forEach((one) => one.destroy());
+    drawn = draw(body, site, { today: today.steps, usual, weeks: weeks.steps, midnight, now });
+  };
+  await refresh();
+  const timer = setInterval(() => refresh().catch(() => {}), 30000);
+  const end = watch((interval) => {
+    if (`${interval.device}/${interval.line}` !== `${site.device}/${site.line}`) return;
+    const live = document.getElementById("live-now");
+    if (live) live.textContent = text("city.newest", { n: number(interval.left_to_right + interval.right_to_left), s: number(interval.end - interval.start) });
+  });
+  return () => { clearInterval(timer); end(); drawn.forEach((one) => one.destroy()); };
+}
+
+const rfc = (seconds) => encodeURIComponent(new Date(Math.round(seconds) * 1000).toISOString());
+const counts = (id, from, to, step) => ask(`/api/v1/sites/${encodeURIComponent(id)}/counts?from=${rfc(from)}&to=${rfc(to)}&step=${step}`);
+
+// Begin of the local day, UTC s: clocks may have been changed since.
+export function dayStart(at, timeZone) {
+  const parts = Object.fromEntries(new Intl.DateTimeFormat("en-GB", { timeZone, hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit",
+    hour: "2-digit", minute: "2-digit", second: "2-digit" }).formatToParts(new Date(at * 1000)).map((part) => [part.type, Number(part.value)]));
+  const guess = Math.floor(at) - parts.hour * 3600 - parts.minute * 60 - parts.second;
+  const wall = Number(new Intl.DateTimeFormat("en-GB", { timeZone, hourCycle: "h23", hour: "2-digit" }).format(new Date(guess * 1000)));
+  return wall === 0 ? guess : guess + (wall > 12 ? 24 - wall : -wall) * 3600;
+}
+
+function draw(body, site, data) {
+  const chart = element("div", { class: "chart" });
+  const seen = data.today.reduce((sum, step) => sum + step.covered * 900, 0);
+  const passed = Math.max(data.now - data.midnight, 1);
+  const share = Math.min(1, seen / passed);
+  body.replaceChildren(
+    element("div", { class: "tiles" },
+      tile(text(share < 0.995 ? "city.today_at_least" : "city.today"), number(data.today.reduce((sum, step) => sum + all(step), 0)), text("city.vehicles")),
+      tile(text("city.covered"), `${number(100 * share, 1)} %`, text("city.covered_of_today")),
+      tile(text("city.now"), element("span", { id: "live-now" }, text("city.waiting")), ""),
+    ),
+    element("section", { class: "card" }, element("div", { class: "row" }, element("h2", {}, text("city.today_and_usual")),
+      element("span", { class: "muted end" }, data.usual.days ? text("city.usual_of", { n: number(data.usual.days) }) : text("city.no_usual"))), chart,
+      element("p", { class: "legend" }, text("city.missing_is_no_zero"))),
+    element("section", { class: "card" }, element("h2", {}, text("city.classes")), element("div", { class: "scroll", tabindex: "0" }, classTable(site, data.today))),
+    element("section", { class: "card" }, element("h2", {}, text("city.weeks")), heatMap(data.weeks, site.time_zone, WEEKS, data.now)),
+    download(site, data),
+  );
+  return [dayChart(chart, site, data)];
+}
+
+function tile(title, value, below) {
+  return element("div", { class: "card" }, element("div", { class: "muted" }, title), element("div", { class: "big" }, value), element("div", { class: "muted" }, below));
+}
+
+function dayChart(box, site, data) {
+  const today = new Map(data.today.map((step) => [(Date.parse(step.start) / 1000 - data.midnight), step]));
+  const usual = new Map(data.usual.seconds.map((second, at) => [second, data.usual.vehicles[at]]));
+  const seconds = Array.from({ length: 96 }, (_, at) => at * 900);
+  const enough = (step) => step && step.covered >= 0.5;
+  const columns = [
+    seconds.map((second) => data.midnight + second),
+    seconds.map((second) => usual.get(second) ?? null),
+    // A rate: what was not seen is no zero, so a quarter that was seen by half stands for twice its vehicles.
+    seconds.map((second) => (enough(today.get(second)) ? all(today.get(second)) / today.get(second).covered : null)),
+    seconds.map((second) => (today.has(second) ? 100 * today.get(second).covered : second + 900 < data.now - data.midnight ? 0 : null)),
+  ];
+  const hour = new Intl.DateTimeFormat(language(), { timeZone: site.time_zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const axis = { stroke: colour("--muted"), grid: { stroke: colour("--border"), width: 1 }, ticks: { stroke: colour("--border") } };
+  const options = {
+    width: Math.max(280, box.clientWidth), height: 300,
+    tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), site.time_zone),
+    scales: { y: { range: (_, __, most) => [0, Math.max(10, most * 1.1)] }, seen: { range: [0, 700] } },
+    axes: [{ ...axis, values: (_, splits) => splits.map((at) => hour.format(new Date(at * 1000))) }, { ...axis, size: 56, values: (_, splits) => splits.map((n) => number(n)) }],
+    series: [
+      { label: text("city.time"), value: (_, at) => (at === null ? "–" : hour.format(new Date(at * 1000))) },
+      { label: text("city.usual"), stroke: colour("--usual"), width: 2, dash: [6, 4], value: (_, n) => number(n) },
+      { label: text("city.today_line"), stroke: colour("--today"), width: 3, spanGaps: false, value: (_, n) => number(n) },
+      { label: text("city.covered_percent"), scale: "seen", stroke: colour("--seen"), fill: `${colour("--seen")}44`, width: 1, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false }, value: (_, n) => number(n) },
+    ],
+  };
+  const plot = new uPlot(options, columns, box);
+  const size = new ResizeObserver(() => plot.setSize({ width: Math.max(280, box.clientWidth), height: 300 }));
+  size.observe(box);
+  return { destroy: () => { size.disconnect(); plot.destroy(); } };
+}
+
+function classTable(site, steps) {
+  const ways = ["left_to_right", "right_to_left"];
+  const names = Object.keys(steps[0]?.counts ?? {});
+  const sums = names.map((name) => [name, ...ways.map((way) => steps.reduce((sum, step) => sum + step.counts[name][way], 0))]);
+  const heads = ways.map((way) => site[way].name || text(`direction.${way}`));
+  const totals = [1, 2].map((at) => sums.reduce((sum, row) => sum + row[at], 0));
+  return element("table", {}, element("caption", {}, text("city.classes_of_today")),
+    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, text("city.class")), heads.map((head) => element("th", { scope: "col" }, head)), element("th", { scope: "col" }, text("city.both")))),
+    element("tbody", {}, sums.map(([name, a, b]) => element("tr", {}, element("th", { scope: "row" }, text(`class.${name}`)), [a, b, a + b].map((n) => element("td", {}, number(n))))),
+      element("tr", {}, element("th", { scope: "row" }, text("city.all")), [...totals, totals[0] + totals[1]].map((n) => element("td", {}, number(n))))));
+}
+
+function download(site, data) {
+  const from = data.midnight - (WEEKS * 7 - 1) * DAY;
+  const link = (step, begin, label) => element("a", { href: `/api/v1/sites/${encodeURIComponent(site.id)}/counts.csv?from=${rfc(begin)}&to=${rfc(data.now)}&step=${step}`, download: true }, label);
+  return element("section", { class: "card row" }, element("h2", {}, text("city.download")),
+    link("quarter", data.midnight, text("city.csv_today")), link("hour", from, text("city.csv_weeks", { n: number(WEEKS) })),
+    element("span", { class: "muted end" }, text("city.as_of", { at: moment(data.now * 1000, site.time_zone), zone: site.time_zone })));
+}

@@ -1,0 +1,35 @@
+// Texts of the page in the language of whoever reads it, and elements made with them.
+let known = { language: "en", names: {}, texts: {} };
+
+export async function load(language) {
+  known = await (await fetch(`/messages.json?language=${encodeURIComponent(language)}`)).json();
+  document.documentElement.lang = known.language;
+  return known;
+}
+
+export const language = () => known.language;
+
+export function text(key, values = {}) {
+  return (known.texts[key] ?? key).replace(/{(\w+)}/g, (whole, name) => values[name] ?? whole);
+}
+
+export function number(value, digits = 0) {
+  return value === null || value === undefined ? "–" : value.toLocaleString(known.language, { maximumFractionDigits: digits });
+}
+
+export function moment(value, timeZone, options = { dateStyle: "medium", timeStyle: "short" }) {
+  return new Intl.DateTimeFormat(known.language, { timeZone, ...options }).format(new Date(value));
+}
+
+// element("p", { class: "muted" }, "text", child): never HTML, so nothing that a device sends becomes code.
+export function element(name, attributes = {}, ...children) {
+  const made = name === "svg" || SVG.has(name) ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value === true ? "" : value);
+  }
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+const SVG = new Set(["rect", "text", "title", "defs", "pattern", "path", "g"]);

@@ -1,0 +1,105 @@
+"""Read messages of devices; what no device sends is refused with a reason and kept aside. Pure: no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, TypeVar
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from edge_app.city.records import Interval, LineName, Settings, Vector
+from edge_app.errors import EdgeAppError
+from edge_app.mqtt.messages import CountsMessage, DirectionCounts, Payload
+from edge_app.records import DIRECTIONS, VEHICLES
+
+AHEAD_S: Final = 300
+"""An interval that ends later than so after its arrival is set aside (docs/mqtt.md)."""
+_LONGEST_S: Final = 86_400
+_HIGHEST: Final = 50_000_000
+"""Numbers above cannot be: 95 years of minutes."""
+_MOST: Final = 2**31 - 1
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_M = TypeVar("_M", bound=Payload)
+
+
+class UnreadableError(EdgeAppError, ValueError):
+    """A message that no device of the contract sends."""
+
+
+def read_payload(model: type[_M], payload: bytes) -> _M:
+    """Return a message of this model. Raises UnreadableError."""
+    try:
+        return model.model_validate_json(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the message"
+        raise UnreadableError(f"{where}: {first['msg'][:200]}") from None
+
+
+def read_counts(name: LineName, payload: bytes, arrived: float) -> Interval:
+    """Return the interval of a message on `counts/{line}`.
+
+    name: of the topic. arrived: UTC s. Raises UnreadableError: for anything that no device sends.
+    """
+    message = read_payload(CountsMessage, payload)
+    if LineName(message.site, message.device, message.line) != name:
+        raise UnreadableError("site, device and line are not those of the topic")
+    if not _NAME.fullmatch(name.line):
+        raise UnreadableError(f"line: {name.line[:80]!r} is no name of a line")
+    start, end = _second(message.start, "start"), _second(message.end, "end")
+    if not 0 < end - start <= _LONGEST_S:
+        raise UnreadableError("end: an interval is longer than 0 s and at most a day")
+    if not 1 <= message.seq <= _HIGHEST:
+        raise UnreadableError(f"seq: must be 1 to {_HIGHEST}, not {message.seq}")
+    if not math.isfinite(message.interval_s) or max(message.frames, message.dropped) > _MOST:
+        raise UnreadableError("interval_s, frames or dropped: a number that no device reaches")
+    flags = ",".join(sorted({flag.replace(",", " ")[:40] for flag in message.quality}))
+    return Interval(
+        id=_identity(message.id),
+        name=name,
+        installation=message.installation,
+        seq=message.seq,
+        start=start,
+        end=end,
+        counts=_vector(message.counts, _MOST),
+        totals=_vector(message.totals, 2**53),
+        coverage=message.coverage,
+        frames=message.frames,
+        dropped=message.dropped,
+        settings=Settings(message.model, message.config, message.boot_id, float(message.interval_s), flags),
+        others=_others(message.counts),
+        aside=end > arrived + AHEAD_S,
+    )
+
+
+def _identity(text: str) -> UUID:
+    """Return an id as 16 bytes: that of every device of ours as it is, any other text as its hash."""
+    return UUID(text if _ID.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()[:32])
+
+
+def _second(at: datetime, key: str) -> int:
+    if at.microsecond:
+        raise UnreadableError(f"{key}: intervals begin and end at whole seconds")
+    return int(at.timestamp())
+
+
+def _vector(counts: Mapping[str, DirectionCounts], most: int) -> Vector:
+    known = [counts.get(name) for name in VEHICLES]
+    vector = tuple(getattr(ways, direction) if ways else 0 for ways in known for direction in DIRECTIONS)
+    if max(vector) > most:
+        raise UnreadableError(f"counts: {max(vector)} is more than any road has")
+    return vector
+
+
+def _others(counts: Mapping[str, DirectionCounts]) -> str:
+    unknown = {
+        name: {way: getattr(ways, way) for way in DIRECTIONS} for name, ways in counts.items() if name not in VEHICLES
+    }
+    return json.dumps(unknown, sort_keys=True) if unknown else ""

@@ -1,0 +1,100 @@
+"""Records that the rooms of the city side pass to each other. Times are whole UTC seconds since 1970."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeAlias
+from uuid import UUID
+
+from edge_app.records import DIRECTIONS, VEHICLES
+
+COLUMNS: Final = tuple(f"{name}_{direction}" for name in VEHICLES for direction in DIRECTIONS)
+"""Each class and direction, in the order of every vector of counts."""
+Vector: TypeAlias = tuple[int, ...]
+"""Vehicles by `COLUMNS`."""
+NONE: Final[Vector] = (0,) * len(COLUMNS)
+
+
+class LineName(NamedTuple):
+    """A counting line as its topic names it."""
+
+    site: str
+    device: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Under what an interval was counted. flags: quality flags, sorted, with commas."""
+
+    model: str
+    config: str
+    boot_id: str
+    interval_s: float
+    flags: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A closed interval of a line as a device has sent it.
+
+    id: of its content. installation: empty from a device of contract 1.0. others: classes that this release does not
+    know, as JSON, empty without any. aside: it ends in the future by the clock of the city, and counts nowhere.
+    """
+
+    id: UUID
+    name: LineName
+    installation: str
+    seq: int
+    start: int
+    end: int
+    counts: Vector
+    totals: Vector
+    coverage: float
+    frames: int
+    dropped: int
+    settings: Settings
+    others: str = ""
+    aside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """What does not fit in what one line has sent. kind: for programs. what: one sentence for people.
+
+    start, end: the time that it is about, UTC s.
+    """
+
+    kind: str
+    name: LineName
+    what: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Numbers of a series that are missing: `first` to `last`, both included."""
+
+    name: LineName
+    installation: str
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a batch."""
+
+    stored: int = 0
+    repeated: int = 0
+    aside: int = 0
+    contradictions: list[Contradiction] = field(default_factory=list)
+    changed: set[tuple[int, int]] = field(default_factory=set)
+    """Line and start of each quarter of an hour that has changed."""
+
+
+def added(one: Sequence[int], other: Sequence[int]) -> Vector:
+    """Return the sum of two vectors."""
+    return tuple(a + b for a, b in zip(one, other, strict=True))

@@ -1,0 +1,56 @@
+"""Put the parts of the city side together from its configuration."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge_app.app import endpoints_of
+from edge_app.city.asking import Asking
+from edge_app.city.config import CityConfig, database_url
+from edge_app.city.database.engine import Database, open_database
+from edge_app.city.ingest import Worker, topics
+from edge_app.city.mqtt_inbox import MqttInbox
+from edge_app.city.records import Interval
+from edge_app.mqtt.events import Timing
+from edge_app.mqtt.identity import root_below
+from edge_app.mqtt.session import Session
+from edge_app.system.threads import start_thread
+
+_STOP_S = 10.0
+
+
+def open_configured(config: CityConfig, folder: Path) -> Database:
+    """Return the configured database. folder: of the configuration's file. Raises ConfigError, StoreError."""
+    return open_database(database_url(config.database, folder))
+
+
+@contextmanager
+def ingesting(
+    config: CityConfig, database: Database, on_stored: Callable[[Sequence[Interval]], None] = lambda _: None
+) -> Iterator[Worker]:
+    """Run one worker in a thread within the context. on_stored: gets every batch of new intervals.
+
+    Raises ConfigError: when the TLS files cannot be used.
+    """
+    mqtt, ingest = config.mqtt, config.ingest
+    session = Session(
+        endpoints_of(mqtt),
+        mqtt.client_id or f"edge-app-city-{ingest.worker}",
+        protocol=mqtt.protocol,
+        timing=Timing(keepalive=mqtt.keepalive_s, session_expiry=ingest.session_s, by_hand=True),
+    )
+    root = root_below(mqtt.prefix)
+    inbox = MqttInbox(session, topics(root, share="edge-app-city" if ingest.shared else ""))
+    worker = Worker(inbox, database, root, asking=Asking() if ingest.ask else None, on_stored=on_stored)
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop.is_set,), name="ingest", daemon=True)
+    start_thread(thread)
+    try:
+        yield worker
+    finally:
+        stop.set()
+        thread.join(_STOP_S)
+        inbox.close()

@@ -1,0 +1,161 @@
+"""Put what was read into answers. Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from edge_app.city.answers import (
+    Aside,
+    Contradicted,
+    CountsOfStep,
+    DeviceAnswer,
+    GapAnswer,
+    SiteAnswer,
+    State,
+    Way,
+    Whole,
+)
+from edge_app.city.calendar import step_around
+from edge_app.city.database.reading import AnyStep, Site, Total
+from edge_app.city.sums import QUARTER_S
+from edge_app.records import DIRECTIONS, VEHICLES
+
+LATE_S: Final = 900
+"""A device that is online and has told nothing for so long is late."""
+_PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def moment(at: float) -> datetime:
+    """Return UTC seconds as a time."""
+    return datetime.fromtimestamp(at, timezone.utc)
+
+
+def end_of(total: Total, step: AnyStep, tz: ZoneInfo) -> int:
+    """Return the end of a step."""
+    return total.start + QUARTER_S if step == "quarter" else step_around(total.start, step, tz)[1]
+
+
+def counts_of(total: Total, step: AnyStep, tz: ZoneInfo) -> CountsOfStep:
+    """Return a step as the API tells it."""
+    end = end_of(total, step, tz)
+    length = end - total.start
+    counts: dict[str, dict[str, int]] = {name: {} for name in VEHICLES}
+    for (name, direction), many in zip(_PAIRS, total.counts, strict=True):
+        counts[name][direction] = many
+    return CountsOfStep(
+        start=moment(total.start),
+        end=moment(end),
+        covered=round(min(1.0, total.covered_s / length), 4),
+        flagged=round(min(1.0, total.flagged_s / length), 4),
+        straddling_s=total.straddling_s,
+        counts=counts,
+        flags=sorted(total.flags),
+    )
+
+
+def csv_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> Iterator[str]:
+    """Yield the lines of a CSV file: one a step, times with the offset of the site's own zone."""
+    yield _line(["site", "start", "end", "covered", "flagged", *(f"{name}_{way}" for name, way in _PAIRS), "vehicles"])
+    for total in totals:
+        told = counts_of(total, step, tz)
+        times = [at.astimezone(tz).isoformat() for at in (told.start, told.end)]
+        yield _line([_plain(site), *times, told.covered, told.flagged, *total.counts, sum(total.counts)])
+
+
+def _line(cells: Sequence[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue()
+
+
+def _plain(text: str) -> str:
+    """Return text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def site_of(site: Site, now: float) -> SiteAnswer:
+    """Return a site with its state at this time, UTC s."""
+    row, (state, why) = site.row, _state(site, now)
+    return SiteAnswer(
+        id=row.id,
+        road=row.road,
+        lat=row.lat,
+        lon=row.lon,
+        time_zone=row.time_zone,
+        left_to_right=Way(name=row.left_name, bearing_deg=row.left_bearing),
+        right_to_left=Way(name=row.right_name, bearing_deg=row.right_bearing),
+        public=row.public,
+        state=state,
+        state_reason=why,
+        device=f"{row.topic_site}/{row.device}" if row.device else "",
+        line=site.line,
+        newest=moment(site.newest) if site.newest else None,
+    )
+
+
+def _state(site: Site, now: float) -> tuple[State, str]:
+    device = site.device
+    if device is None:
+        return "unknown", "No device is attached."
+    quality = device.health.get("quality", ())
+    if device.state != "online":
+        return "offline", f"The device is {device.state}."
+    if "blind" in quality or device.health.get("source", {}).get("state", "ok") != "ok":
+        return "blind", device.health.get("problem") or "The camera sees nothing."
+    if "slow" in quality:
+        return "slow", "Frames come too rarely for the traffic."
+    if site.newest and now - site.newest > LATE_S + QUARTER_S:
+        return "late", "Nothing has come for a quarter of an hour."
+    return "counting", ""
+
+
+def device_of(row: Any) -> DeviceAnswer:
+    """Return a device with its last health."""
+    health: Mapping[str, Any] = row.health
+    return DeviceAnswer(
+        device=f"{row.topic_site}/{row.device}",
+        state=row.state,
+        heard=moment(row.heard),
+        version=row.version,
+        contract=row.contract,
+        unsent=health.get("unsent"),
+        lost=health.get("lost"),
+        temperature_c=health.get("temperature_c"),
+        frames_per_s=health.get("frames_per_s"),
+        quality=health.get("quality", ()),
+        problem=health.get("problem", ""),
+    )
+
+
+def whole_of(
+    series: Iterable[tuple[Any, list[tuple[int, int]]]],
+    contradictions: Iterable[Any],
+    poison: Iterable[Any],
+) -> Whole:
+    """Return what is missing, what contradicts and what was kept aside."""
+    gaps = []
+    for row, missing in series:
+        name = f"{row.topic_site}/{row.device}/{row.name}"
+        common = {"line": name, "installation": row.installation}
+        gaps += [GapAnswer(**common, first=a, last=b, state="asked for", reason="") for a, b in missing]
+        gaps += [GapAnswer(**common, first=a, last=b, state="lost", reason=why) for a, b, why in row.gone]
+    return Whole(
+        gaps=gaps,
+        contradictions=[
+            Contradicted(
+                line=f"{row.topic_site}/{row.device}/{row.name}",
+                kind=row.kind,
+                what=row.what,
+                start=moment(row.start),
+                end=moment(row.stop),
+            )
+            for row in contradictions
+        ],
+        aside=[Aside(topic=row.topic, reason=row.reason, arrived=moment(row.arrived)) for row in poison],
+    )

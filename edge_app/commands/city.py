@@ -1,0 +1,128 @@
+"""`edge-app city`: the city side. `demo` runs a whole city in one process, `serve` the real one."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from edge_app.commands._options import listening_port
+from edge_app.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_app.city.config import CityConfig
+    from edge_app.city.database.engine import Database
+    from edge_app.city.live import Live
+
+HELP = "the city side: counts of all devices, kept whole and shown; `city demo` runs a city in one process"
+
+_PORT: Final = 8800
+_LOOK_S: Final = 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="WHAT")
+    demo = kinds.add_parser(
+        "demo", help="broker, twenty simulated devices, database and page; nothing is kept, nothing leaves this machine"
+    )
+    demo.add_argument("--port", type=listening_port, default=_PORT, help=f"of the page, 0 for a free one ({_PORT})")
+    for name, text in (
+        ("serve", "take counts from the city's broker into its database, and show them"),
+        ("ingest", "take counts alone: a further worker, with a name of its own and ingest.shared = true"),
+    ):
+        kind = kinds.add_parser(name, help=text)
+        kind.add_argument("--config", type=Path, required=True, metavar="TOML", help="see `edge-app city config`")
+        kind.add_argument("--worker", metavar="NAME", help="instead of ingest.worker")
+    kinds.add_parser("config", help="print a commented example of city.toml")
+
+
+def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    """Run until a stop signal; return 0.
+
+    Raises ConfigError: also when the extra is not installed. Raises BrokerError, StoreError, ServeError.
+    """
+    try:
+        return _KINDS[arguments.kind](arguments, stop)
+    except ImportError as error:
+        missing = error.name or "a package"
+        raise ConfigError(f"{missing} is not installed: get the city side with pip install 'edge-app[city]'") from error
+
+
+def _print_example(_: argparse.Namespace, __: threading.Event) -> int:
+    from edge_app.city.config import TABLES
+    from edge_app.config.example import example
+
+    print(example(TABLES, "edge-app city config"), end="")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    from edge_app.city.demo import running
+    from edge_app.city.live import Live
+    from edge_app.system import logging as logs
+
+    logs.setup("warning")
+    live = Live()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-app-city-")))
+        database = stack.enter_context(running(folder, on_stored=live.tell))
+        address = stack.enter_context(_page(database, live, "127.0.0.1", arguments.port))
+        print(
+            f"A city with twenty counters runs inside this program. Open {address}\n"
+            "Its vehicles are drawn from curves; what they counted before comes in over minutes. Ctrl-C ends it.",
+            flush=True,
+        )
+        stop.wait()
+    return 0
+
+
+def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    from edge_app.city.config import load
+    from edge_app.city.live import Live
+    from edge_app.city.service import ingesting, open_configured
+    from edge_app.system import logging as logs
+
+    config = load(arguments.config)
+    if arguments.worker:
+        config = _with_worker(config, arguments.worker)
+    logs.setup("info")
+    live = Live()
+    with ExitStack() as stack:
+        database = open_configured(config, arguments.config.parent)
+        stack.callback(database.close)
+        worker = stack.enter_context(ingesting(config, database, live.tell))
+        if arguments.kind == "serve":
+            address = stack.enter_context(_page(database, live, config.page.host, config.page.port))
+            print(f"The page is at {address}", flush=True)
+        while not stop.wait(_LOOK_S):
+            worker.raise_fault()
+    return 0
+
+
+def _with_worker(config: CityConfig, name: str) -> CityConfig:
+    from pydantic import ValidationError
+
+    from edge_app.city.config import IngestConfig
+
+    try:
+        ingest = IngestConfig(**{**config.ingest.model_dump(), "worker": name})
+    except ValidationError:
+        raise ConfigError("--worker: may have only a-z, 0-9 and hyphens, and no hyphen in front") from None
+    return config.model_copy(update={"ingest": ingest})
+
+
+@contextmanager
+def _page(database: Database, live: Live, host: str, port: int) -> Iterator[str]:
+    """Serve page and API within the context and yield their address. Raises ServeError."""
+    from edge_app.city.api import City, build_api
+    from edge_app.http.server import Server
+
+    with Server(build_api(City(database, live)), host, port) as server:
+        yield f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
+
+
+_KINDS: Final = {"demo": _demo, "serve": _serve, "ingest": _serve, "config": _print_example}

@@ -1,0 +1,265 @@
+"""Tell when each vehicle covers a line: from its front's arrival until its rear has left.
+
+With a geometry a vehicle is its footprint on the road; without one its box in the picture, and the line is that of the
+picture. Between two looks it drives evenly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.measures import footprint
+from edge_app.measures.footprint import SOLIDS, Solid
+from edge_app.measures.ground import GroundPlane, Points
+from edge_app.measures.lane_line import LaneLine
+from edge_app.measures.scale_error import scale_error
+from edge_app.measures.track_looks import TrackLooks
+from edge_app.records import LABELS, FloatArray, FrameResult
+
+_STEP_S: Final = 0.8
+"""Time, s, after which new looks are taken, many at once: that is quicker than one by one."""
+_REACH: Final = 1.5
+_BESIDE_M: Final = 2.0
+"""Distance from a line beyond which no vehicle covers it: in lengths of its class, and m besides."""
+_GAP_S: Final = 1.0
+"""Longest time, s, without a look for which a vehicle is taken to drive on evenly."""
+_STOOD: Final = 0.1
+"""Way over a longer time, in lengths of the vehicle, after which it stood there."""
+_HEADING_S: Final = 1.0
+_MOVED: Final = 0.1
+"""Time, s, in whose halves a vehicle is compared, and the way from one to the other, in lengths of it, from which its
+heading is told."""
+_FEWEST: Final = 4
+_ENOUGH: Final = 8
+"""Fewest looks from which a vehicle's length is told, and most: those nearest to a line."""
+_FORGET_S: Final = 70.0
+"""Longer than a vehicle may stand hidden by others, s."""
+
+
+class Cover(NamedTuple):
+    """A vehicle covers a line in a lane from `start` to `end`, s."""
+
+    line: str
+    lane: int
+    start: float
+    end: float
+
+
+class Arrival(NamedTuple):
+    """A vehicle's front came to the line at a time, s, in a lane."""
+
+    at: float
+    lane: int
+
+
+class _Place(NamedTuple):
+    """Middle of a vehicle at a time, s. distance: from a line. position: along it. half: its extent across the line."""
+
+    time: float
+    distance: float
+    position: float
+    half: float
+
+
+@dataclass(slots=True)
+class _Course:
+    """What is known of one vehicle. seen: s of the newest look. last: newest place at each line; pace: m/s there."""
+
+    seen: float = float("-inf")
+    heading: Points | None = None
+    solid: Solid = SOLIDS["car"]
+    fitted: bool = False
+    last: dict[str, _Place] = field(default_factory=dict)
+    pace: dict[str, float] = field(default_factory=dict)
+    arrivals: dict[str, Arrival] = field(default_factory=dict)
+    ended: bool = False
+
+
+class Passages:
+    """Passages of one camera at lines, by their id. plane: None measures in the picture."""
+
+    def __init__(self, plane: GroundPlane | None, lines: Mapping[str, LaneLine]) -> None:
+        self._plane, self._lines = plane, dict(lines)
+        self._courses: dict[int, _Course] = {}
+        self._next = float("-inf")
+
+    def arrival(self, track: int, line: str) -> Arrival | None:
+        """Return when the front of a vehicle came to a line last, None where that is not known (yet)."""
+        course = self._courses.get(track)
+        return course.arrivals.get(line) if course else None
+
+    def lane(self, track: int, line: str) -> int | None:
+        """Return the lane in which a vehicle passes a line, as far as that is known."""
+        course = self._courses.get(track)
+        if course is None or line not in course.last:
+            return None
+        arrival = course.arrivals.get(line)
+        return arrival.lane if arrival else self._lines[line].lane(course.last[line].position)
+
+    def observe(self, result: FrameResult, looks: TrackLooks) -> Iterator[Cover]:
+        """Take the result of every frame and the looks up to it; yield the spans in which vehicles covered lines."""
+        now = result.frame.monotonic
+        if now < self._next:
+            return
+        self._next = now + _STEP_S
+        labels = dict(zip(result.tracks.ids.tolist(), result.tracks.classes.tolist(), strict=True))
+        here = set(result.tracks.ids[result.tracks.seen].tolist()) if result.still else frozenset[int]()
+        for track in looks:
+            course = self._courses.get(track) or _Course()
+            times, boxes = looks.of(track)
+            if track in here:  # nothing moves: it is where it was
+                times, boxes = np.append(times, now), np.concatenate([boxes, boxes[-1:]])
+            if track in labels and times[-1] > course.seen:
+                self._courses[track] = course
+                yield from self._follow(course, LABELS[labels[track]], times, boxes)
+        yield from self._end(now)
+
+    def finish(self) -> Iterator[Cover]:
+        """Yield what remains of vehicles that no look follows any more."""
+        yield from self._end(float("inf"))
+
+    def _follow(self, course: _Course, label: str, times: NDArray[np.float64], boxes: FloatArray) -> Iterator[Cover]:
+        edges = footprint.lower_edges(boxes)
+        near = edges if self._plane is None else self._plane.on_road(edges)
+        new = times > course.seen
+        course.seen, course.ended = float(times[-1]), False
+        if self._plane is not None and not self._reached(near[new], _REACH * SOLIDS[label].length + _BESIDE_M):
+            return
+        size = SOLIDS[label].length if self._plane else float((boxes[-1, 2:] - boxes[-1, :2]).max())
+        _turn(course, times, near, size)
+        if self._plane is not None:
+            if course.heading is None:
+                return
+            places, flat = self._on_road(course, label, boxes, near, new), None
+        else:
+            places, flat = near[new], boxes[new]
+        for name, line in self._lines.items():
+            found = list(_located(line, times[new], places, flat, course))
+            yield from self._passed(name, line, course, found)
+
+    def _reached(self, places: Points, reach: float) -> bool:
+        """Return whether any of these places is within reach, m, of a line."""
+        return any(bool((np.abs(line.distances(places)) < reach).any()) for line in self._lines.values())
+
+    def _on_road(self, course: _Course, label: str, boxes: FloatArray, near: Points, new: NDArray[np.bool_]) -> Points:
+        """Return the places of the middle of a vehicle at its new looks. near: (N, 2), its lower edges at all looks."""
+        assert self._plane is not None
+        assert course.heading is not None
+        if not course.fitted:
+            course.solid = SOLIDS[label]
+            ways = [np.abs(line.distances(near)) for line in self._lines.values()]
+            nearest = np.min(ways, axis=0).argsort()[:_ENOUGH]
+            course.fitted = len(nearest) >= _FEWEST and bool(np.min(ways) < course.solid.length)
+            if course.fitted:
+                wrong = scale_error(self._plane, near[nearest[0]], course.heading[::-1] * (1, -1))
+                course.solid = footprint.fitted(self._plane, boxes[nearest], label, course.heading, wrong)
+        return footprint.places(self._plane, boxes[new], course.solid, course.heading)
+
+    def _passed(self, name: str, line: LaneLine, course: _Course, found: list[_Place]) -> Iterator[Cover]:
+        """Yield the covers between successive places, and note arrivals of the front."""
+        if not found:
+            return
+        before = course.last.get(name)
+        if before is None:
+            yield from self._appeared(name, line, course, found)
+            before = found[0]
+        for place in found:
+            lane = line.lane(place.position)
+            if place.time > before.time and lane is not None and _goes_on(before, place):
+                span = _covered(before, place)
+                if span is not None:
+                    if abs(before.distance) > before.half:
+                        course.arrivals[name] = Arrival(span[0], lane)
+                    yield Cover(name, lane, *span)
+            before = place
+        course.last[name], course.pace[name] = before, _pace(found, course.pace.get(name, 0.0))
+
+    def _appeared(self, name: str, line: LaneLine, course: _Course, found: list[_Place]) -> Iterator[Cover]:
+        """Yield the cover before the first look at a vehicle that covers the line already."""
+        first, pace = found[0], _pace(found, 0.0)
+        lane = line.lane(first.position)
+        if lane is None or abs(first.distance) > first.half or not pace:
+            return
+        ago = (first.half + first.distance * (1 if pace > 0 else -1)) / abs(pace)
+        if ago <= _GAP_S:
+            course.arrivals[name] = Arrival(first.time - ago, lane)
+            yield Cover(name, lane, first.time - ago, first.time)
+
+    def _end(self, now: float) -> Iterator[Cover]:
+        """Yield the cover after the last look at vehicles that still covered a line, and forget old ones."""
+        for course in self._courses.values():
+            if course.ended or now - course.seen <= _GAP_S:
+                continue
+            course.ended = True
+            for name, last in course.last.items():
+                lane, pace = self._lines[name].lane(last.position), course.pace[name]
+                if lane is None or abs(last.distance) > last.half or not pace:
+                    continue
+                left = (last.half - last.distance * (1 if pace > 0 else -1)) / abs(pace)
+                yield Cover(name, lane, last.time, last.time + min(left, _GAP_S))
+        if any(now - course.seen > _FORGET_S for course in self._courses.values()):
+            self._courses = {track: c for track, c in self._courses.items() if now - c.seen <= _FORGET_S}
+
+
+def _turn(course: _Course, times: NDArray[np.float64], places: Points, size: float) -> None:
+    """Note the way a vehicle drives, as long as it does."""
+    rows = np.flatnonzero((times >= times[-1] - _HEADING_S) & np.isfinite(places).all(axis=1))
+    if len(rows) < 2:
+        return
+    half = (len(rows) + 1) // 2
+    way = places[rows[-half:]].mean(axis=0) - places[rows[:half]].mean(axis=0)
+    length = float(np.hypot(*way))
+    if length >= _MOVED * size:
+        course.heading = way / length
+
+
+def _located(
+    line: LaneLine, times: NDArray[np.float64], places: Points, boxes: FloatArray | None, course: _Course
+) -> Iterator[_Place]:
+    """Yield where a vehicle is at each look. boxes: in the picture, where the plane is not known."""
+    if boxes is None:
+        assert course.heading is not None
+        half = np.full(len(times), _half(course, line))
+        distances = line.distances(places)
+    else:
+        sizes = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64)
+        half = sizes @ np.abs(line.across) / 2
+        distances = line.distances((boxes[:, :2] + boxes[:, 2:]).astype(np.float64) / 2)
+    rows = zip(times.tolist(), distances.tolist(), line.positions(places).tolist(), half.tolist(), strict=True)
+    yield from (_Place(*row) for row in rows if np.isfinite(row[1]))
+
+
+def _half(course: _Course, line: LaneLine) -> float:
+    """Return half the extent, m, of a vehicle's footprint across a line."""
+    assert course.heading is not None
+    ahead = abs(float(course.heading @ line.across))
+    return (course.solid.length * ahead + course.solid.width * float(np.sqrt(max(0.0, 1 - ahead**2)))) / 2
+
+
+def _goes_on(before: _Place, place: _Place) -> bool:
+    """Return whether a vehicle may be taken to drive evenly, or to stand, from one look to the next."""
+    if place.time - before.time <= _GAP_S:
+        return True
+    return abs(place.distance - before.distance) <= _STOOD * 2 * place.half
+
+
+def _covered(before: _Place, place: _Place) -> tuple[float, float] | None:
+    """Return the span, s, between two looks in which a vehicle covers the line, None where it does not."""
+    way, half = place.distance - before.distance, place.half
+    if abs(way) < 1e-9:
+        return (before.time, place.time) if abs(place.distance) <= half else None
+    parts = sorted((side - before.distance) / way for side in (-half, half))
+    start, end = max(0.0, parts[0]), min(1.0, parts[1])
+    lasted = place.time - before.time
+    return (before.time + start * lasted, before.time + end * lasted) if start < end else None
+
+
+def _pace(found: list[_Place], before: float) -> float:
+    """Return how fast the distance to a line changes, per s; the former value where one look tells nothing."""
+    lasted = found[-1].time - found[0].time
+    return (found[-1].distance - found[0].distance) / lasted if lasted > 0 else before

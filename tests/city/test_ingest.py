@@ -1,0 +1,174 @@
+"""Real devices' publishers, a real broker and a real database: after any kill nothing is missing and nothing double."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import func, select
+
+from edge_app.city.asking import Asking, Limits
+from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.missing import find_gaps
+from edge_app.city.database.tables import CONTRADICTION, INTERVAL, POISON, SITE
+from edge_app.city.ingest import Worker, topics
+from edge_app.city.mqtt_inbox import MqttInbox
+from edge_app.city.records import COLUMNS
+from edge_app.city.simulator.device import SimulatedDevice
+from edge_app.city.simulator.traffic import Street
+from edge_app.config.model import Config, CountingConfig, DeviceConfig, LineConfig, MqttConfig, StoreConfig
+from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Acked, Connected, Message, Timing
+from edge_app.mqtt.identity import ROOT
+from edge_app.mqtt.session import Session
+from edge_app.records import VEHICLES
+from tests.support.brokers import Mosquitto, eventually, mosquitto, run_until, session
+from tests.support.postgres import Postgres
+
+BUSY = Street("Ring Road", 40_000.0, 0.5, ZoneInfo("UTC"))
+
+
+def device(folder: Path, name: str, port: int) -> SimulatedDevice:
+    (folder / name).mkdir()
+    config = Config(
+        device=DeviceConfig(site="ring", device=name),
+        lines=(LineConfig(id="main", start=(0.1, 0.5), end=(0.9, 0.5), road="Ring Road"),),
+        counting=CountingConfig(classes=VEHICLES).model_copy(update={"interval_s": 1}),  # a fast clock for the test
+        mqtt=MqttConfig(host=HOST, port=port, keepalive_s=5),
+        store=StoreConfig(folder=folder / name),
+    )
+    return SimulatedDevice(config, {"main": BUSY})
+
+
+@contextmanager
+def driving(devices: Sequence[SimulatedDevice]) -> Iterator[threading.Event]:
+    """Let traffic pass in a thread within the context; the event stops it."""
+    stop = threading.Event()
+
+    def drive() -> None:
+        while not stop.wait(0.25):
+            for one in devices:
+                one.turn()
+
+    thread = threading.Thread(target=drive, daemon=True)
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(10)
+
+
+def stored(database: Database) -> tuple[int, int]:
+    """Return intervals and vehicles in the database."""
+    with database.connect() as connection:
+        vehicles = sum(INTERVAL.c[name] for name in COLUMNS)
+        many, total = connection.execute(select(func.count(), func.sum(vehicles)).select_from(INTERVAL)).one()
+        return many, total or 0
+
+
+def whole(database: Database) -> bool:
+    with database.connect() as connection:
+        return not list(find_gaps(connection))
+
+
+def contradictions(database: Database) -> list[str]:
+    with database.connect() as connection:
+        return list(connection.execute(select(CONTRADICTION.c.what)).scalars())
+
+
+def told(devices: Sequence[SimulatedDevice]) -> tuple[int, int]:
+    """Return intervals and vehicles that the devices have closed."""
+    return sum(one.closed for one in devices), sum(one.vehicles for one in devices)
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(240)
+def test_after_kills_of_worker_broker_and_database_nothing_is_missing_or_double(
+    tmp_path: Path, postgres_server: Postgres
+) -> None:
+    database = open_database(postgres_server.emptied())
+    chance = random.Random(11)
+    with ExitStack() as stack:
+        broker = stack.enter_context(mosquitto(tmp_path, "allow_anonymous true", "persistence true"))
+        devices = [device(tmp_path, f"pole-{n}", broker.port) for n in range(3)]
+        for one in devices:
+            stack.callback(one.close)
+        worker = start_worker(broker, postgres_server)
+        with driving(devices):
+            for kill in ("worker", "broker", "worker", "database", "worker", "broker"):
+                time.sleep(chance.uniform(1.5, 3.0))
+                if kill == "worker":
+                    worker.kill()
+                    worker.wait(10)
+                    worker = start_worker(broker, postgres_server)
+                elif kill == "broker":
+                    broker.kill()
+                    broker.start()
+                else:
+                    postgres_server.kill()
+                    postgres_server.start()
+            time.sleep(3.0)
+        stack.callback(worker.wait, 10)
+        stack.callback(worker.kill)
+        database.close()
+        eventually(lambda: stored(database) == told(devices) and whole(database), 120.0)
+        assert contradictions(database) == []
+    database.close()
+
+
+def start_worker(broker: Mosquitto, database: Postgres) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.support.city_worker", str(broker.port), database.url, "1"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.servers
+def test_what_was_lost_on_its_way_is_asked_for_and_what_is_no_message_is_kept_aside(tmp_path: Path) -> None:
+    """A subscriber without a session misses what came while it was away; `resend` brings it."""
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    with ExitStack() as stack:
+        broker = stack.enter_context(mosquitto(tmp_path, "allow_anonymous true"))
+        devices = [device(tmp_path, "pole-1", broker.port)]
+        stack.callback(devices[0].close)
+        with driving(devices):
+            eventually(lambda: devices[0].publisher.delivered >= 4, 20.0)
+            reader = Session(Endpoint(HOST, broker.port), "edge-app-city-1", timing=Timing(by_hand=True))
+            inbox = MqttInbox(reader, topics(ROOT))
+            stack.callback(inbox.close)
+            asking = Asking(Limits(on_its_way_s=1.0, again_s=1.0, longest_s=2.0, silence_s=2.0))
+            worker = Worker(inbox, database, ROOT, asking=asking)
+            turn_until(worker, lambda: stored(database)[0] > 2)
+            publish(broker, f"{ROOT}/ring/pole-1/counts/main", b'{"schema": "edge-app/counts/1"}')
+            publish(broker, f"{ROOT}/ring/pole-1/counts/main", b"\xff\x00")
+        turn_until(worker, lambda: stored(database) == told(devices) and whole(database))
+        assert worker.tally.counts["asked"] >= 1
+        assert worker.tally.counts["poison"] == 2
+    with database.connect() as connection:
+        assert len(connection.execute(select(POISON)).all()) == 2
+        assert connection.execute(select(SITE.c.road)).scalars().all() == ["Ring Road"]
+    database.close()
+
+
+def turn_until(worker: Worker, condition: Callable[[], bool]) -> None:
+    def reached() -> bool:
+        worker.turn()
+        return condition()
+
+    eventually(reached, 40.0)
+
+
+def publish(broker: Mosquitto, topic: str, payload: bytes) -> None:
+    sender = session(broker.port, "stranger")
+    run_until(sender, Connected)
+    sender.publish(Message(topic, payload, qos=1))
+    run_until(sender, Acked)
+    sender.close()

@@ -1,0 +1,204 @@
+"""Intervals are stored once, whatever comes twice, late or out of order, and what contradicts is told."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import func, select
+
+from edge_app.city.database.engine import Database
+from edge_app.city.database.fleet import note_meta
+from edge_app.city.database.missing import find_gaps, note_gone, note_newest
+from edge_app.city.database.reading import read_totals
+from edge_app.city.database.rolling import roll_up
+from edge_app.city.database.storing import Storing
+from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, SITE
+from edge_app.city.records import Gap, Interval, Outcome
+from edge_app.mqtt.messages import LineMeta, Meta
+from tests.city.cases import NAME, START, changed, series, vector
+
+
+def store(database: Database, intervals: Sequence[Interval], storing: Storing | None = None) -> Outcome:
+    with database.begin() as connection:
+        return (storing or Storing()).store(connection, intervals, START + 600.0)
+
+
+def kinds(database: Database) -> list[str]:
+    with database.connect() as connection:
+        return sorted(connection.execute(select(CONTRADICTION.c.kind)).scalars())
+
+
+def rows(database: Database) -> int:
+    with database.connect() as connection:
+        return connection.execute(select(func.count()).select_from(INTERVAL)).scalar_one()
+
+
+def gaps(database: Database) -> list[Gap]:
+    with database.connect() as connection:
+        return list(find_gaps(connection))
+
+
+def test_whatever_comes_twice_late_or_out_of_order_is_stored_once(database: Database) -> None:
+    intervals = series(200)
+    shuffled = [*intervals, *intervals[50:150]]
+    random.Random(7).shuffle(shuffled)
+    stored = repeated = 0
+    for at in range(0, len(shuffled), 37):
+        outcome = store(database, shuffled[at : at + 37])
+        stored, repeated = stored + outcome.stored, repeated + outcome.repeated
+    assert (stored, repeated) == (200, 100)
+    assert (rows(database), kinds(database), gaps(database)) == (200, [], [])
+
+
+def test_one_id_with_two_contents_is_told_and_the_first_one_stays(database: Database) -> None:
+    first = series(1)[0]
+    store(database, [first])
+    assert store(database, [changed(first, counts=vector(9))]).stored == 0
+    assert store(database, [changed(first, coverage=0.5), changed(first, coverage=0.5)]).stored == 0
+    assert kinds(database) == ["content"]
+    assert rows(database) == 1
+
+
+def test_two_contents_within_one_batch_are_told_too(database: Database) -> None:
+    first = series(1)[0]
+    outcome = store(database, [first, first, changed(first, frames=1)])
+    assert (outcome.stored, outcome.repeated) == (1, 2)
+    assert kinds(database) == ["content"]
+
+
+def test_a_number_that_is_given_twice_counts_twice_and_is_told(database: Database) -> None:
+    first, second = series(2)
+    again = changed(second, id=uuid4(), start=second.end, end=second.end + 60)
+    assert store(database, [first, second, again]).stored == 3
+    assert kinds(database) == ["number"]
+
+
+def test_totals_that_are_not_the_sum_are_told(database: Database) -> None:
+    intervals = series(4)
+    store(database, [intervals[0], changed(intervals[1], counts=vector(99)), *intervals[2:]])
+    assert kinds(database) == ["totals"]
+
+
+def test_overlaps_are_told_and_the_future_is_set_aside(database: Database) -> None:
+    one = series(3)
+    other = series(1, installation="0c9e77a1", start=START + 90)
+    store(database, [*one, *other])
+    assert kinds(database) == ["overlap"]
+    future = changed(series(1, installation="77777777", start=START + 90_000)[0], aside=True)
+    assert store(database, [future]).aside == 1
+    assert kinds(database) == ["future", "overlap"]
+    with database.connect() as connection:
+        dirty = set(connection.execute(select(DIRTY.c.start)).scalars())
+    assert max(dirty) < START + 3_600
+
+
+def test_gaps_are_found_up_to_what_was_told_and_gone_ones_are_not_asked_for(
+    database: Database,
+) -> None:
+    intervals, storing = series(10), Storing()
+    store(database, [intervals[2], intervals[3], intervals[7]], storing)
+    assert gaps(database) == [Gap(NAME, "5b1f09c4", 1, 2), Gap(NAME, "5b1f09c4", 5, 7)]
+    with database.begin() as connection:
+        key = storing.series(connection, NAME, "5b1f09c4")
+        note_newest(connection, key, 10)
+        note_newest(connection, key, 9)
+        note_gone(connection, key, [(1, 1, "expired"), (2, 2, "expired"), (9, 9, "damaged")])
+    assert gaps(database) == [Gap(NAME, "5b1f09c4", 5, 7), Gap(NAME, "5b1f09c4", 10, 10)]
+    store(database, intervals, storing)
+    assert gaps(database) == []
+
+
+def test_a_device_of_contract_1_0_has_no_series_and_is_stored_too(database: Database) -> None:
+    old = [changed(interval, installation="") for interval in series(5)]
+    assert store(database, [old[0], old[4], old[0]]).stored == 2
+    assert (gaps(database), kinds(database)) == ([], [])
+
+
+def test_a_failed_transaction_leaves_nothing_and_the_batch_is_stored_again(database: Database) -> None:
+    storing = Storing()
+
+    def fail() -> None:
+        with database.begin() as connection:
+            storing.store(connection, series(3), START)
+            raise RuntimeError("the worker was killed")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    storing.forget()
+    assert rows(database) == 0
+    assert store(database, series(3), storing).stored == 3
+
+
+def roll(database: Database) -> None:
+    while True:
+        with database.begin() as connection:
+            if not roll_up(connection, most=7):
+                return
+
+
+def make_site(database: Database, time_zone: str = "Europe/Amsterdam") -> str:
+    with database.begin() as connection:
+        line = LineMeta(id=NAME.line, start=(0, 0), end=(1, 1), road="Quay Road")
+        meta = Meta(
+            site=NAME.site,
+            device=NAME.device,
+            lines=[line],
+            classes=["car"],
+            interval_s=60,
+            model="",
+            config="",
+            version="1",
+            time_zone=time_zone,
+        )
+        note_meta(connection, (NAME.site, NAME.device), meta, START, {NAME.line: Storing().line(connection, NAME)})
+        site: str = connection.execute(select(SITE.c.id)).scalar_one()
+        return site
+
+
+def cars(database: Database, site: str, step: str, start: int = 0, end: int = 2**40) -> list[tuple[int, int]]:
+    with database.connect() as connection:
+        return [(t.start, sum(t.counts)) for t in read_totals(connection, site, start, end, step)]  # type: ignore[arg-type]
+
+
+def test_sums_of_steps_are_those_of_the_intervals_and_follow_what_comes_late(database: Database) -> None:
+    site, intervals = make_site(database), series(300)
+    late = intervals[100]
+    store(database, [interval for interval in intervals if interval is not late])
+    roll(database)
+    whole = sum(sum(interval.counts) for interval in intervals)
+    for step in ("quarter", "hour", "day", "month"):
+        assert sum(many for _, many in cars(database, site, step)) == whole - sum(late.counts)
+    store(database, [late])
+    roll(database)
+    for step in ("quarter", "hour", "day", "month"):
+        assert sum(many for _, many in cars(database, site, step)) == whole
+
+
+def test_a_step_without_an_interval_is_no_zero(database: Database) -> None:
+    site = make_site(database, "UTC")
+    store(database, [*series(30), *series(30, installation="0c9e77a1", start=START + 4 * 3600)])
+    roll(database)
+    hours = [start for start, _ in cars(database, site, "hour")]
+    assert hours == sorted(hours)
+    assert START + 2 * 3600 not in {start + offset for start in hours for offset in range(0, 3600, 60)}
+
+
+def test_where_installations_overlap_the_later_one_is_summed(database: Database) -> None:
+    site = make_site(database)
+    store(database, series(15, cars=1))
+    roll(database)
+    with database.begin() as connection:
+        Storing().store(connection, series(15, installation="0c9e77a1", cars=10), START + 6_000.0)
+    roll(database)
+    assert sum(many for _, many in cars(database, site, "hour")) == 10 * sum(range(1, 16))
+
+
+def test_a_day_of_25_hours_is_one_day(database: Database) -> None:
+    site, midnight = make_site(database), 1_792_879_200  # 2026-10-25 00:00 in Amsterdam
+    store(database, series(25, start=midnight, length=3_600, cars=0))
+    roll(database)
+    assert [start for start, _ in cars(database, site, "day")] == [midnight]
+    assert len(cars(database, site, "hour")) == 25
