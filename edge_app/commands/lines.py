@@ -271,8 +271,8 @@ def _is_point(value: Any) -> bool:
 
 
 def _is_value(value: Any) -> bool:
-    """Return whether a key of a line may have this value: a text, a point, or a bearing."""
-    return value is None or isinstance(value, str) or _is_number(value) or _is_point(value)
+    """Return whether a key of a line may have this value: a text, a bearing, a point, or where lanes part."""
+    return value is None or isinstance(value, str) or _is_number(value) or _is_list(value, _is_number)
 
 
 def _lint_lines(config: Config) -> list[dict[str, Any]]:

@@ -87,7 +87,9 @@ class Annotator:
                 card = frame.image
                 step()
             if video is not None and card is not None:
-                card = closing_card(card, self._lines, self._final.by_line, **self._texts(round(self._end + 1 / fps, 3)))
+                card = closing_card(
+                    card, self._lines, self._final.by_line, **self._texts(round(self._end + 1 / fps, 3))
+                )
                 for _ in range(round(_CARD_S * fps)):
                     video.write(card)
         finally:
