@@ -49,6 +49,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.console.terminal import stdout
     from edge_app.system import logging as logs
     from edge_app.system.redaction import keep_secret
+    from edge_app.system.threads import wait_for_stop
     from edge_app.web.server import PageServer
 
     file = installed_config(arguments.config)
@@ -70,7 +71,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         port = urlsplit(server.url).port
         tunnel = f"ssh -L {port}:127.0.0.1:{port} DEVICE"
         stdout().print(f"From another computer: first {tunnel}. Ctrl-C ends the page.", soft_wrap=True)
-        stop.wait()
+        wait_for_stop(stop)
     return 0
 
 
