@@ -64,6 +64,7 @@ def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.demo import running
     from edge_app.city.live import Live
     from edge_app.system import logging as logs
+    from edge_app.system.threads import wait_for_stop
 
     logs.setup("warning")
     live = Live()
@@ -76,7 +77,7 @@ def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
             "Its vehicles are drawn from curves; what they counted before comes in over minutes. Ctrl-C ends it.",
             flush=True,
         )
-        stop.wait()
+        wait_for_stop(stop)
     return 0
 
 

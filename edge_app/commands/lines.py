@@ -49,6 +49,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.console.terminal import stdout
     from edge_app.system import logging as logs
     from edge_app.system.redaction import keep_secret
+    from edge_app.system.threads import wait_for_stop
     from edge_app.web.server import PageServer
 
     file = installed_config(arguments.config)
@@ -70,7 +71,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         port = urlsplit(server.url).port
         tunnel = f"ssh -L {port}:127.0.0.1:{port} DEVICE"
         stdout().print(f"From another computer: first {tunnel}. Ctrl-C ends the page.", soft_wrap=True)
-        stop.wait()
+        wait_for_stop(stop)
     return 0
 
 
@@ -271,8 +272,8 @@ def _is_point(value: Any) -> bool:
 
 
 def _is_value(value: Any) -> bool:
-    """Return whether a key of a line may have this value: a text, a point, or a bearing."""
-    return value is None or isinstance(value, str) or _is_number(value) or _is_point(value)
+    """Return whether a key of a line may have this value: a text, a bearing, a point, or where lanes part."""
+    return value is None or isinstance(value, str) or _is_number(value) or _is_list(value, _is_number)
 
 
 def _lint_lines(config: Config) -> list[dict[str, Any]]:

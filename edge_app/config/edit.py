@@ -21,7 +21,7 @@ from edge_app.system.files import write_atomic
 
 _TEXTS: Final = (
     *("left_to_right", "right_to_left", "road"),
-    *("left_to_right_bearing_deg", "right_to_left_bearing_deg"),  # they turn with the line
+    *("left_to_right_bearing_deg", "right_to_left_bearing_deg", "lanes", "enters"),  # they turn with the line
 )
 _DIGITS: Final = 4
 """Decimals of a coordinate in 0..1: a fifth of a pixel at 2000 px."""

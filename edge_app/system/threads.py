@@ -40,6 +40,16 @@ def start_thread(thread: threading.Thread, tries_s: float = START_S) -> None:
         time.sleep(0.1)
 
 
+def wait_for_stop(stop: threading.Event, look_s: float = 0.5) -> None:
+    """Wait in the main thread until a signal's handler sets `stop`.
+
+    A handler runs in the main thread, at its next step. The kernel may give the signal to another thread, and then a
+    wait without an end would never take that step.
+    """
+    while not stop.wait(look_s):
+        pass
+
+
 def is_passing(fault: BaseException) -> bool:
     """Return True for a fault of disk, memory, socket or thread start, which is waited out where it happens.
 

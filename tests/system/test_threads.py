@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import signal
 import threading
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_app.system.threads import Heartbeats, Latest, StuckThreadError, Worker, join_all
+from edge_app.system.threads import Heartbeats, Latest, StuckThreadError, Worker, join_all, wait_for_stop
 
 LONG = 10.0
 
@@ -20,6 +21,23 @@ def must_not_fail(name: str, exc: BaseException) -> None:
 
 def wait(stop: threading.Event) -> None:
     stop.wait(LONG)
+
+
+def test_a_signal_that_another_thread_has_taken_ends_the_wait() -> None:
+    stop, waits = threading.Event(), threading.Event()
+
+    def take() -> None:
+        waits.wait(LONG)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: stop.set())
+    thread = threading.Thread(target=take)
+    thread.start()
+    waits.set()
+    wait_for_stop(stop, look_s=0.01)
+    thread.join(LONG)
+    signal.signal(signal.SIGUSR1, before)
+    assert stop.is_set()
 
 
 def test_the_newest_item_wins_and_replaced_ones_are_counted() -> None:

@@ -126,6 +126,13 @@ def test_a_drawing_is_undone_moved_turned_and_not_lost(open_page: Callable[..., 
         browser.wait_for("document.querySelector('.shape.line .warn')?.textContent.includes('A mask hides')")
         browser.press("Delete")
         browser.wait_for("!document.querySelector('.shape.mask')")
+        state = {"lines": [{**LINE, "lanes": [0.25, 0.6], "enters": "left_to_right"}], "region": None, "masks": []}
+        turned = browser.run(
+            "import('./shapes.js').then(({ Shapes }) => {"
+            f"const shapes = new Shapes({json.dumps(state)}); shapes.flip(shapes.all[0]); return shapes.json(); }})"
+        )
+        (line,) = json.loads(turned)["lines"]
+        assert (line["start"], line["lanes"], line["enters"]) == (LINE["end"], [0.4, 0.75], "right_to_left")
         browser.run("location.reload()")
         browser.wait_for("document.getElementById('saved')?.textContent.includes('not saved yet')")
         assert browser.run(lines) == 1

@@ -54,6 +54,16 @@ def test_a_page_that_is_loaded_again_has_what_a_person_has_typed_into_the_file(t
     page.save(MINE | {"base": page.state(None)["base"]})
 
 
+@pytest.mark.parametrize("lanes", [[0.25, 0.6], [], None])
+def test_lanes_and_the_side_that_enters_are_saved_with_the_line(toml: Path, lanes: list[float] | None) -> None:
+    page = own_page(toml)
+    for one in ([0.5], lanes):
+        line = LINE | {"lanes": one, "enters": "right_to_left"}
+        page.save({"lines": [line], "region": None, "masks": [], "base": page.state(None)["base"]})
+    (saved,) = page.state(None)["lines"]
+    assert (saved["lanes"], saved["enters"]) == (lanes, "right_to_left")
+
+
 class Stopped(Unit):
     """A service that does not run."""
 

@@ -52,7 +52,7 @@ export class LinesView {
     const draft = this.shapes.restoreDraft();
     if (draft) this.tell(t(draft === "older" ? "save.draft_older" : "save.draft"), draft === "older" ? "bad" : "");
     else if (this.state.layers) this.followOlder();
-    this.hand.choose(this.shapes.ofKind("line").length ? "none" : "line");
+    this.hand.choose("none");
     this.listShapes();
     this.changed();
     this.refresh();
@@ -132,6 +132,7 @@ export class LinesView {
     $("shapes").replaceChildren(...this.cards.values());
     this.showFindings();
     this.choose(this.chosen);
+    if (!this.shapes.ofKind("line").length && this.hand.tool === "none") this.hand.choose("line"); // what is drawn next
   }
 
   // --- what the server says

@@ -1,7 +1,8 @@
 // The drawing: lines, region and masks, what was undone, and a draft that a reload does not lose.
 
 const DRAFT = "edge-app drawing", MOST_UNDO = 100;
-const KEYS = ["left_to_right", "right_to_left", "left_to_right_bearing_deg", "right_to_left_bearing_deg"];
+const KEYS = ["left_to_right", "right_to_left", "left_to_right_bearing_deg", "right_to_left_bearing_deg", "lanes", "enters"];
+const OTHER_WAY = { left_to_right: "right_to_left", right_to_left: "left_to_right" };
 
 // A name as an id of topics and files: "Hafen Straße" -> "hafen-strasse".
 export function toId(name) {
@@ -59,9 +60,12 @@ export class Shapes {
     shape.road = label === shape.id ? null : label;
   }
 
-  // Turn a line round: what was left to right is now the other way, and so are the bearings; the names stay.
+  // Turn a line round: what was left to right is now the other way, and so is all that is true of the road: bearings,
+  // the side that enters, where lanes part. The names stay, and so change sides.
   flip(shape) {
     shape.points = [shape.points[1], shape.points[0]];
+    shape.enters = OTHER_WAY[shape.enters] || null;
+    shape.lanes = shape.lanes && rounded(shape.lanes.map((part) => 1 - part).reverse());
     [shape.left_to_right_bearing_deg, shape.right_to_left_bearing_deg] = [shape.right_to_left_bearing_deg, shape.left_to_right_bearing_deg];
   }
 
