@@ -123,8 +123,8 @@ def _facts(status: DeviceStatus, now: datetime) -> Iterator[tuple[str, str]]:
     for name, end in status.certificates.items():
         yield "certificate", f"of the {name}, ends on {end:%Y-%m-%d}"
     heat = "" if health.temperature_c is None else f"{health.temperature_c:.0f} degC, "
-    disk = "" if health.disk_free_mb is None else f", {health.disk_free_mb:.0f} MB of disk are free"
-    memory = "" if health.memory_mb is None else f"{health.memory_mb:.0f} MB of memory"
+    disk = "" if health.disk_free_mb is None else f", {health.disk_free_mb:.0f} MB of disk free"
+    memory = "" if health.memory_mb is None else f"{health.memory_mb:.0f} MB of memory used"
     yield "board", f"{heat}{memory}{disk}"
     yield "running", f"{age(health.uptime_s)}, edge-app {status.version}"
     yield "model", f"{status.model_name} {status.model}, config {status.config}"
