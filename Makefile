@@ -48,7 +48,7 @@ lint: ## ruff, mypy and the layers of the packages
 
 smoke: ## a small training, from pictures to a file that loads (TensorFlow)
 	@sh deploy/prepare.sh smoke
-	.venv-models/bin/python -m pytest tests/models/training $(PYTEST_ARGS)
+	.venv-models/bin/python -m pytest tests/models/training $(or $(PYTEST_ARGS),-n 2 --dist loadfile)
 
 models: ## build the published weights as detector files into build/models (TensorFlow, npm; IMAGES=DIR of road pictures)
 	@sh deploy/prepare.sh models
