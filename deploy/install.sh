@@ -78,7 +78,7 @@ tell_missing() {
     for package in $PACKAGES; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing="$missing $package"
     done
-    [ -z "$missing" ] || say "not everything for preview and GStreamer cameras is there; with internet: apt-get install$missing"
+    [ -z "$missing" ] || say "only a preview and cameras over GStreamer need more than is here; for these, with internet: apt-get install$missing"
 }
 
 accounts() {

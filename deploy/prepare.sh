@@ -195,7 +195,8 @@ install() {
             fail "$python could not make the environment $2; its message is above. \`make clean\` removes what is half made."
     fi
     say "installing the packages of [$1] into $2; the first time takes a few minutes"
-    "$2/bin/python" -I -m pip install --quiet --editable ".[$1]" </dev/null ||
+    # What is never imported need not be compiled: of TensorFlow alone that is a minute.
+    "$2/bin/python" -I -m pip install --quiet --no-compile --editable ".[$1]" </dev/null ||
         fail "pip could not install the packages; its message is above. Check the network and run this again."
     fingerprint "$2" >"$done_file"
 }

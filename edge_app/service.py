@@ -243,6 +243,7 @@ class Service:
         unstored = self._ledger.unstored
         quality = self._flags(frame)
         self._note_slow(result.slow, frame.monotonic)
+        measured = self._observe(result)  # first: who is under way is saved with the crossing
         unseen, slow = _with_flows(result.unseen), _with_flows(result.slow)
         self._ledger.record(frame.captured_at, crossings, dropped, quality, unseen=unseen, slow=slow)
         self.frames += 1
@@ -253,7 +254,7 @@ class Service:
         self.totals.add(crossings)
         for crossing in crossings:
             _log_crossing(crossing, stored=self._ledger.unstored <= unstored)
-        self._measure(result)
+        self._tell(measured)
         try:
             self._on_result(result)
             if self._harvest is not None:
@@ -261,15 +262,22 @@ class Service:
         except (OSError, MemoryError) as fault:
             self._viewing.note(fault)
 
-    def _measure(self, result: FrameResult) -> None:
+    def _observe(self, result: FrameResult) -> Collection[Measured]:
+        """Return the crossings of half a second ago; none when memory is short: no crossing waits for them."""
         if self._measures is None:
-            return
+            return ()
         try:
-            self._tell(self._measures.observe(result))
+            measured = self._measures.observe(result)
+            if result.crossings:
+                self._ledger.keep_under_way(FLOWS, self._measures.under_way)
+            return measured
+        except (OSError, MemoryError) as fault:
+            self._viewing.note(fault)
         except GeometryError as error:  # of a picture whose size nobody has expected
             self._end_measures(result.frame.captured_at)
             self._measures, self._measures_fault = None, f"nothing is measured: {error}"
             log.error("%s", self._measures_fault)
+        return ()
 
     def _tell(self, measured: Collection[Measured]) -> None:
         for one in measured:

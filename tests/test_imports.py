@@ -75,7 +75,7 @@ PURE = {
         "measures.track_looks",
     },
     "measures.queue": {"records", "measures.footprint", "measures.ground"},
-    "measures.scale_error": {"measures", "measures.ground"},
+    "measures.scale_error": {"measures", "measures.footprint", "measures.ground"},
     "measures.spans": set[str](),
     "measures.speed": {"measures", "measures.footprint", "measures.ground"},
     "measures.speed_meter": {
@@ -130,6 +130,7 @@ PURE = {
     "camera_health.measures": {"records"},
     "config.layers": set[str](),
     "camera_health.monitor": {"records", "camera_health.measures"},
+    "monitoring.measures": {"records"},
     "city.records": {"records"},
     "city.numbers": {"city.records"},
     "city.spans": set[str](),

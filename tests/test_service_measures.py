@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -10,13 +11,22 @@ from typing import Any
 
 import pytest
 
-from edge_app.app import service
+from edge_app.app import build_lines, build_meta, service
 from edge_app.config.model import Config
+from edge_app.errors import GeometryError
+from edge_app.measures.interval_sums import IntervalSums
+from edge_app.measures.speed_meter import Measured
+from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Message
+from edge_app.mqtt.identity import Device
+from edge_app.records import FrameResult
 from edge_app.sources.street.street import Street
 from edge_app.sources.street.view import View
+from edge_app.system.threads import Worker
 from tests.support.brokers import collect, mosquitto, subscribed
+from tests.support.program import Program
 from tests.support.schemas import validate
+from tests.support.service_cases import Case
 
 SIZE = 640, 360
 
@@ -25,7 +35,7 @@ def configuration(folder: Path, port: int) -> Config:
     """Return a junction of two arms on the rendered street, with everything measured."""
     view = View(*SIZE)
     marks = [view.project(x, distance) for x, distance in ((-3, 16.5), (3, 16.5), (3, 23), (-3, 23))]
-    upright = {"lanes": [0.55], "queue": [[0.3, 0.3], [0.7, 0.9]]}
+    upright = {"lanes": [0.55], "queue": [[0.3, 0.45], [0.7, 0.9]]}
     return Config.model_validate(
         {
             "source": {"kind": "street"},
@@ -50,6 +60,37 @@ def street() -> Street:
 def contents(messages: Sequence[Message], channel: str, topic: str) -> list[Any]:
     """Return the payloads on a topic below the device's prefix, each valid."""
     return [validate(channel, one.payload) for one in messages if one.topic.split("/", 4)[4] == topic]
+
+
+class Unmeasurable(IntervalSums):
+    """Measures of a road that lies beyond the horizon of every picture."""
+
+    def observe(self, result: FrameResult) -> list[Measured]:
+        raise GeometryError(f"the line reaches the horizon in pictures of {result.frame.size[0]} px")
+
+
+def test_a_picture_in_which_nothing_can_be_measured_ends_the_measuring_alone(tmp_path: Path) -> None:
+    case = Case(tmp_path, live=False)
+    case.service._measures = Unmeasurable([], None, 60.0)
+
+    def feed(_stop: threading.Event) -> None:
+        for frame in case.frames:
+            case.camera.slot.put(frame)
+        case.camera.slot.close()
+
+    feeder = Worker("feed", feed, lambda _name, fault: pytest.fail(repr(fault)))
+    feeder.start()
+    case.service.run(threading.Event())
+    assert len(case.crossings) == 1
+    assert case.service.measures_problem.startswith("nothing is measured: the line reaches the horizon in pictures of")
+
+
+def test_meta_has_lanes_queues_and_arms_where_they_are_given(tmp_path: Path) -> None:
+    config = configuration(tmp_path, 1)
+    device = Device("demo-site", "demo-device", "boot", "0")
+    west, east = validate("meta", encode(build_meta(config, device, build_lines(config))))["lines"]
+    assert (west["lanes"], west["queue"], west["enters"]) == ([0.55], [[0.3, 0.45], [0.7, 0.9]], "left_to_right")
+    assert set(east) == {"id", "start", "end", "names", "road", "directions", "enters"}
 
 
 @pytest.mark.long
@@ -110,3 +151,74 @@ def check_flows(flows: Sequence[Any]) -> None:
                 (entered if name == "entered" else left)[origin] += sum(n.values())
     assert left["west"] + left["east"] > 1
     assert all(left[arm] <= entered[arm] for arm in ("west", "east"))
+
+
+KILLED = """[source]
+kind = "street"
+width = 640
+height = 360
+fps = 10.0
+flow = [{flow}, {flow}]
+[detector]
+second_look = false
+[[lines]]
+id = "west"
+start = [0.35, 0.97]
+end = [0.35, 0.4]
+enters = "left_to_right"
+[[lines]]
+id = "east"
+start = [0.65, 0.97]
+end = [0.65, 0.4]
+enters = "right_to_left"
+[counting]
+interval_s = 10
+[mqtt]
+port = {port}
+[log]
+format = "json"
+"""
+
+
+@pytest.mark.long
+def test_flows_add_up_over_kills(tmp_path: Path) -> None:
+    """Who was under way at a kill is told as lost: over time entered = flows + entered_only, exactly."""
+    program, messages = Program(tmp_path / "device"), list[Message]()
+    with mosquitto(tmp_path / "broker") as broker, subscribed(broker.port, keep=600) as reader:
+        try:
+            for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
+                program.start(KILLED.format(port=broker.port, flow=20.0))
+                messages += collect(reader, lambda _: len(program.counted) > 6, 60.0)
+                program.signal(number)
+                messages += collect(reader, lambda _: program.has_ended(), 30.0)
+            ended = len(delivered(messages))
+            program.start(KILLED.format(port=broker.port, flow=0.0))  # an empty road, on which the interval ends
+            messages += collect(reader, lambda found: len(delivered(found)) > 2, 60.0)
+        finally:
+            program.close()
+    told = delivered(messages)
+    assert len(told) > ended
+    assert sorted(told) == list(range(1, len(told) + 1))
+    entered, left = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for one in told.values():
+        for origin, ways in one["flows"].items():
+            for classes in ways.values():
+                left += Counter({(origin, label): n for label, n in classes.items()})
+        entered += of_lines(one["entered"])
+        left += of_lines(one["entered_only"])
+    assert entered == left
+    assert entered.total() > 3
+    counted = Counter[tuple[str, str]]()
+    for line, direction in (("west", "left_to_right"), ("east", "right_to_left")):
+        for one in {one["seq"]: one for one in contents(messages, "counts", f"counts/{line}")}.values():
+            counted += Counter({(line, label): n[direction] for label, n in one["counts"].items()})
+    assert entered == counted, "a crossing is on disk with what it means for the flows"
+
+
+def delivered(messages: Sequence[Message]) -> dict[int, Any]:
+    """Return flows by their number."""
+    return {one["seq"]: one for one in contents(messages, "flows", "flows")}
+
+
+def of_lines(vehicles: Any) -> Counter[tuple[str, str]]:
+    return Counter({(line, label): n for line, classes in vehicles.items() for label, n in classes.items()})

@@ -28,12 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flows", metavar="FLOWS.csv", type=Path, help="write the turning flows between lines with `enters` in bins"
     )
+    parser.add_argument(
+        "--speeds", action="store_true", help="draw the speed of each vehicle at its box, in --annotate and --thumbnail"
+    )
 
 
-def refuse_empty(arguments: argparse.Namespace, meters: Meters | None) -> None:
-    """Raise ConfigError for a file that would have nothing in it."""
+def refuse_empty(arguments: argparse.Namespace, meters: Meters | None, *, speeds: bool) -> None:
+    """Raise ConfigError for a file that would have nothing in it. speeds: True where they are measured."""
     if arguments.flows and (meters is None or meters.flows is None):
         raise ConfigError("--flows: no line is an arm of a junction; give lines of --config the key enters")
+    if arguments.speeds and not speeds:
+        raise ConfigError("--speeds: no speeds are measured; give [geometry] in --config")
     if arguments.measures and meters is None:
         raise ConfigError("--measures: nothing is measured; give [geometry], or lines the keys lanes or queue")
 
@@ -58,6 +63,11 @@ class Measuring:
         if self._meters is not None:
             self._measured += self._meters.finish()
             self._bins = measured_bins(self._meters, self._measured, bins, speeds=self._speeds)
+
+    @property
+    def speeds(self) -> dict[int, float]:
+        """Speeds, km/h, of tracks by their id."""
+        return {one.crossing.track_id: one.speed.kmh for one in self._measured if one.speed is not None}
 
     def added(self, found: dict[str, Any]) -> dict[str, Any]:
         """Return the content of a result file with the measures."""

@@ -67,6 +67,7 @@ def ask(question: Question, before: Mapping[str, str], cameras: Sequence[FoundCa
     while True:
         answer = read_line(f"{question.text}{f' [{default}]' if default else ''}:") or default
         if answer is None:
+            show("An answer is needed.")
             continue
         if question.flag == "source" and answer.isdecimal() and 0 < int(answer) <= len(cameras):
             answer = cameras[int(answer) - 1].source

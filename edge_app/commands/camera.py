@@ -76,6 +76,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 def _add(config: Path, arguments: argparse.Namespace, stop: threading.Event) -> int:
     secrets = credentials_folder(config)
+    unfinished = not secrets.exists()
     secrets.mkdir(mode=0o700, exist_ok=True)
     for name in _SECRETS:
         (secrets / name).touch(mode=0o600)
@@ -85,7 +86,11 @@ def _add(config: Path, arguments: argparse.Namespace, stop: threading.Event) -> 
     else:
         os.environ["CREDENTIALS_DIRECTORY"] = str(secrets)
         told = vars(arguments) | {"config": config, "state": str(_state(config)), "force": False}
-        code = setup.main(argparse.Namespace(**told), stop)
+        try:
+            code = setup.main(argparse.Namespace(**told), stop)
+        finally:
+            if unfinished and not config.exists():  # nobody would find them to remove
+                shutil.rmtree(secrets)
     _refuse_twin(config)
     systemctl("enable", "--quiet", unit_of(config))
     systemctl("restart", unit_of(config))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -105,7 +105,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     config = load_config(arguments.config, arguments.line, arguments.model)
     lines, meters = build_lines(config), build_meters(config)
     _refuse_overwriting(arguments)
-    refuse_empty(arguments, meters)
+    refuse_empty(arguments, meters, speeds=config.geometry.given)
     if arguments.thumbnail and arguments.thumbnail.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--thumbnail {arguments.thumbnail}: its name must end in .jpg or .png")
     for path in (arguments.out, arguments.csv, arguments.measures, arguments.flows, arguments.thumbnail):
@@ -132,10 +132,11 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
             progress.forward(f"frame {result.frame.index}")
 
         counted = replay.count_recording(source, pipeline, stop, on_frame)
+        bins.finish(1 / source.rate)
+        measuring.finish(bins)
         if not stop.is_set():
-            annotated.draw(lambda: build_recording(config, arguments.videos, arguments.fps), progress.forward)
-    bins.finish(1 / source.rate)
-    measuring.finish(bins)
+            speeds = measuring.speeds if arguments.speeds else None
+            annotated.draw(lambda: build_recording(config, arguments.videos, arguments.fps), progress.forward, speeds)
     texts = {}
     if arguments.out:
         parts = source.parts if isinstance(source, RecordingSeries) else ()
@@ -234,8 +235,13 @@ class _Annotated:
             with self._told():
                 self._annotator.observe(result)
 
-    def draw(self, reopen: Callable[[], Recording | RecordingSeries], step: Callable[[], None]) -> None:
-        """Draw what was observed, on the frames of the recording. reopen: opens it once more."""
+    def draw(
+        self,
+        reopen: Callable[[], Recording | RecordingSeries],
+        step: Callable[[], None],
+        speeds: Mapping[int, float] | None,
+    ) -> None:
+        """Draw what was observed, on the frames of the recording. reopen: opens it once more. speeds: km/h by track."""
         from edge_app.counting.stage_times import StageTimes
         from edge_app.offline.replay import decoded
 
@@ -244,7 +250,7 @@ class _Annotated:
         with self._told():
             source = reopen()
             with decoded(source, StageTimes()) as frames:
-                self._annotator.draw(iter(partial(_next, frames), None), source.rate, step)
+                self._annotator.draw(iter(partial(_next, frames), None), source.rate, step, speeds)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

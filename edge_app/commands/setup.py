@@ -71,7 +71,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         code = check.main(argparse.Namespace(config=path, no_sandbox=False), stop)
     if credentials_folder(path).is_dir() and credentials_folder(path).name == "credentials":  # it serves no other
         _show_page(path)
-    _show_next(path)
+    _show_next(path, failed=code != 0)
     return code
 
 
@@ -96,9 +96,10 @@ def _refuse_place(path: Path, *, force: bool) -> None:
         raise ConfigError(f"{path} cannot be written by this user: put sudo before the command, or choose --config")
 
 
-def _show_next(path: Path) -> None:
+def _show_next(path: Path, *, failed: bool) -> None:
     if path == INSTALLED:
-        steps = {
+        again = {"sudo edge-app setup --force": "asks again, where an answer was wrong"} if failed else {}
+        steps = again | {
             "sudo /opt/edge-app/current/install.sh start": "starts it, and waits until it counts",
             "sudo edge-app lines": "draw the line on the live picture",
             "sudo edge-app status": "tells whether it counts",

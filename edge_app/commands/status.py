@@ -123,8 +123,8 @@ def _facts(status: DeviceStatus, now: datetime) -> Iterator[tuple[str, str]]:
     for name, end in status.certificates.items():
         yield "certificate", f"of the {name}, ends on {end:%Y-%m-%d}"
     heat = "" if health.temperature_c is None else f"{health.temperature_c:.0f} degC, "
-    disk = "" if health.disk_free_mb is None else f", {health.disk_free_mb:.0f} MB of disk are free"
-    memory = "" if health.memory_mb is None else f"{health.memory_mb:.0f} MB of memory"
+    disk = "" if health.disk_free_mb is None else f", {health.disk_free_mb:.0f} MB of disk free"
+    memory = "" if health.memory_mb is None else f"{health.memory_mb:.0f} MB of memory used"
     yield "board", f"{heat}{memory}{disk}"
     yield "running", f"{age(health.uptime_s)}, edge-app {status.version}"
     yield "model", f"{status.model_name} {status.model}, config {status.config}"
@@ -138,6 +138,8 @@ def _interval(line: LineStatus) -> str:
     counts = ", ".join(f"{label} {n.left_to_right}> {n.right_to_left}<" for label, n in seen.items()) or "no vehicle"
     flags = f", {', '.join(newest.quality)}" if newest.quality else ""
     span = f"{newest.start:%H:%M:%S} to {newest.end:%H:%M:%S} UTC"
+    means = [f"{kmh:.0f}{'>' if way == 'left_to_right' else '<'}" for way, kmh in newest.speed_kmh.items()]
+    counts += f"; {' '.join(means)} km/h" if means else ""
     return f"{span}: {counts}; coverage {int(newest.coverage * 100)} %{flags}"
 
 

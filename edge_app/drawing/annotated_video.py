@@ -5,7 +5,7 @@ Everything is drawn after all is counted: only then it is known in which corner 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -70,15 +70,17 @@ class Annotator:
         if fullest > self._fullest:  # most vehicles, and of such frames the one in which they are largest
             self._fullest, self._shown = fullest, result.frame.index
 
-    def draw(self, frames: Iterable[Frame], fps: float, step: Callable[[], None]) -> None:
-        """Draw the frames of the recording, read once more. step: called after each.
+    def draw(
+        self, frames: Iterable[Frame], fps: float, step: Callable[[], None], speeds: Mapping[int, float] | None = None
+    ) -> None:
+        """Draw the frames of the recording, read once more. step: called after each. speeds: km/h of tracks, by id.
 
         Raises SourceError: when a file cannot be written.
         """
         video: VideoOut | None = None
         card: Image | None = None
         try:
-            for frame, picture in self._pictures(frames):
+            for frame, picture in self._pictures(frames, speeds):
                 if self._video is not None:
                     video = video or VideoOut(self._video, fps, frame.size)
                     video.write(picture)
@@ -100,7 +102,7 @@ class Annotator:
     def close(self) -> None:
         self._log.close()
 
-    def _pictures(self, frames: Iterable[Frame]) -> Iterable[tuple[Frame, Image]]:
+    def _pictures(self, frames: Iterable[Frame], speeds: Mapping[int, float] | None) -> Iterable[tuple[Frame, Image]]:
         trails, glow, totals, corner = Trails(), LineGlow(), RunningTotals(self._lines, self._classes), None
         for frame, (index, tracks, crossings) in zip(frames, self._log, strict=False):
             if frame.index != index:
@@ -114,7 +116,17 @@ class Annotator:
             lit = glow.at(now)
             yield (
                 frame,
-                draw(frame.image, tracks, self._lines, totals.by_line, trails, glow=lit, corner=corner, **texts),
+                draw(
+                    frame.image,
+                    tracks,
+                    self._lines,
+                    totals.by_line,
+                    trails,
+                    glow=lit,
+                    corner=corner,
+                    speeds=speeds,
+                    **texts,
+                ),
             )
 
     def _texts(self, end: float) -> dict[str, str]:

@@ -100,12 +100,13 @@ def draw(
     glow: Mapping[str, float] | None = None,
     title: str = "",
     corner: Corner | None = None,
+    speeds: Mapping[int, float] | None = None,
 ) -> Image:
     """Return a new picture of the same size with everything drawn on it.
 
     image: uint8 (H, W, 3), BGR. tracks, trails: in px of it. totals: line id -> class -> direction -> n.
     title, clock, notes: short texts above the table. glow: line id -> brightness of the line, 0..1. corner: of the
-    table; without one, that furthest from the lines.
+    table; without one, that furthest from the lines. speeds: km/h of tracks, by id, drawn at their boxes.
     """
     canvas: Image = image.copy()
     scale = _scale_of(image)
@@ -114,7 +115,7 @@ def draw(
     for line in lines:
         _draw_line(canvas, line, (glow or {}).get(line.id, 0.0), scale)
     for row in np.argsort(tracks.boxes[:, 3]).tolist():  # nearer vehicles are drawn on top
-        _draw_vehicle(canvas, tracks, row, scale)
+        _draw_vehicle(canvas, tracks, row, scale, (speeds or {}).get(int(tracks.ids[row])))
     for line in lines:
         _draw_directions(canvas, line, totals.get(line.id, {}), scale)
     rows = panel_rows(lines, totals, _towards_of(canvas, lines), title=title, clock=clock, notes=notes)
@@ -149,7 +150,7 @@ def _draw_trail(canvas: Image, trail: tuple[FloatArray, FloatArray], colour: Col
     shapes.paint(canvas, mask, x, y, colour)
 
 
-def _draw_vehicle(canvas: Image, tracks: Tracks, row: int, scale: float) -> None:
+def _draw_vehicle(canvas: Image, tracks: Tracks, row: int, scale: float, kmh: float | None) -> None:
     colour = _colour(tracks, row)
     x0, y0, x1, y1 = tracks.boxes[row].tolist()
     radius = min(8 * scale, (x1 - x0) / 4, (y1 - y0) / 4)
@@ -162,7 +163,7 @@ def _draw_vehicle(canvas: Image, tracks: Tracks, row: int, scale: float) -> None
     thick = max(2, _px(2, scale))
     shapes.strokes(canvas, corners, DARK, thick + _px(1.4, scale))
     shapes.strokes(canvas, corners, colour, thick)
-    _draw_name(canvas, tracks, row, colour, scale)
+    _draw_name(canvas, tracks, row, colour, scale, kmh)
 
 
 def _corners(x0: float, y0: float, x1: float, y1: float, radius: float, leg: float) -> list[NDArray[np.float64]]:
@@ -173,14 +174,14 @@ def _corners(x0: float, y0: float, x1: float, y1: float, radius: float, leg: flo
     return [np.array([x, y]) + path * (sx, sy) for x, sx in ((x0, 1), (x1, -1)) for y, sy in ((y0, 1), (y1, -1))]
 
 
-def _draw_name(canvas: Image, tracks: Tracks, row: int, colour: Colour, scale: float) -> None:
+def _draw_name(canvas: Image, tracks: Tracks, row: int, colour: Colour, scale: float, kmh: float | None) -> None:
     """Draw class and number on a plate above the box, or inside it where there is no room above.
 
-    A small vehicle has its number alone.
+    A small vehicle has its number alone. kmh: its speed takes the place of the number where it is known.
     """
     height, pad = _px(9, scale), _px(5, scale)
     x, y, x1, _ = tracks.boxes[row].tolist()
-    number = str(tracks.ids[row])
+    number = str(tracks.ids[row]) if kmh is None else f"{kmh:.0f} km/h"
     text = f"{LABELS[int(tracks.classes[row])]} {number}"
     if shapes.text_width(text, height, bold=True) > 1.3 * (x1 - x):
         text = number

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from edge_app.measures.ground import Geometry
-from edge_app.measures.scale_error import POINT_PX, scale_error
-from edge_app.measures.speed import AROUND_S, SHAPE
+from edge_app.measures.scale_error import POINT_PX, speed_error
+from edge_app.measures.speed import AROUND_S
 from edge_app.records import Line
 
 KMH: Final = 30.0
@@ -32,4 +32,4 @@ def expected_error(geometry: Geometry, line: Line, size: tuple[int, int], rate: 
     look = POINT_PX / float(np.hypot(*(shown[1] - shown[0])))
     times = np.arange(-AROUND_S, AROUND_S, 1 / rate)
     slope = look * np.sqrt(_LIKE_ONE / float((times**2).sum())) / (KMH / 3.6)
-    return float(np.sqrt(scale_error(plane, middle, way) ** 2 + SHAPE**2 + slope**2))
+    return float(np.hypot(speed_error(plane, middle, way * (2 * AROUND_S * KMH / 3.6), "car"), slope))

@@ -7,7 +7,7 @@ the middle is moved over the road until its picture has the lower edge and the m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -54,10 +54,11 @@ _BODY: Final = 0.6
 _NARROW: Final = 0.85
 """Height of the body beneath a roof, and width of the roof, as shares."""
 _STEPS: Final = 4
-_STEEP: Final = 2
+_STEEP: Final = 3
 """Number of steps, and of those in which the change of the picture is told anew."""
 _SMALL: Final = 0.05
 """Step, m, from which the change of the picture is told."""
+_NEAR: Final = np.array([(0, 0), (_SMALL, 0), (0, _SMALL)])
 _BOX: Final = 0.02
 _BOX_PX: Final = 1.0
 """Standard deviations of width and height of a box, as a share of it and, besides, in px."""
@@ -73,18 +74,7 @@ def places(plane: GroundPlane, boxes: NDArray[np.float32], solid: Solid, heading
     boxes: (N, 4) px, of one vehicle. heading: (2,), the way it drives on the road, of any length above 0.
     The two equations are solved by Newton's method with differences, all looks at once.
     """
-    corners, wanted = _corners(solid, heading), lower_edges(boxes)
-    found = plane.on_road(wanted)
-    for step in range(_STEPS):
-        base = _shown(plane, found, *corners)
-        if step < _STEEP:
-            right, ahead = ((_shown(plane, found + by, *corners) - base) / _SMALL for by in ((_SMALL, 0), (0, _SMALL)))
-            scale = right[:, 0] * ahead[:, 1] - right[:, 1] * ahead[:, 0]
-            scale[~(np.abs(scale) > _FLAT)] = np.nan  # also above the horizon
-        rest = wanted - base
-        way = rest[:, 0] * ahead[:, 1] - rest[:, 1] * ahead[:, 0], right[:, 0] * rest[:, 1] - right[:, 1] * rest[:, 0]
-        found = found + np.stack(way, axis=1) / scale[:, None]
-    return found
+    return _fit(plane, lower_edges(boxes), *_corners(solid, heading))
 
 
 def fitted(plane: GroundPlane, boxes: NDArray[np.float32], label: str, heading: Points, wrong: float) -> Solid:
@@ -96,14 +86,15 @@ def fitted(plane: GroundPlane, boxes: NDArray[np.float32], label: str, heading: 
     it stays that of the class.
     """
     usual = SOLIDS[label]
-    base = _sizes(plane, boxes, usual, heading)
     step = 0.05
     other = (
+        usual,
         replace(usual, length=usual.length * (1 + step), wheels=usual.wheels * (1 + step)),
         replace(usual, width=usual.width * (1 + step)),
         replace(usual, height=usual.height * (1 + step)),
     )
-    change = np.stack([(_sizes(plane, boxes, solid, heading) - base) / step for solid in other], axis=2)
+    base, *more = _sizes(plane, boxes, other, heading)
+    change = np.stack([(sizes - base) / step for sizes in more], axis=2)
     known = np.isfinite(change).all(axis=(1, 2))
     if not known.any():
         return usual
@@ -116,11 +107,41 @@ def fitted(plane: GroundPlane, boxes: NDArray[np.float32], label: str, heading: 
     return replace(usual, length=usual.length * share, wheels=usual.wheels * share)
 
 
-def _sizes(plane: GroundPlane, boxes: NDArray[np.float32], solid: Solid, heading: Points) -> Points:
-    """Return width and height, px, of the boxes that a solid would have where it fits these boxes best: (N, 2)."""
-    flat, up = _corners(solid, heading)
-    pixels = plane.in_picture(places(plane, boxes, solid, heading)[:, None] + flat, up)
-    return np.asarray(pixels.max(axis=1) - pixels.min(axis=1))
+def _sizes(plane: GroundPlane, boxes: NDArray[np.float32], solids: Sequence[Solid], heading: Points) -> Points:
+    """Return width and height, px, of the boxes that solids would have where they fit these boxes best: (S, N, 2)."""
+    each = [_corners(solid, heading) for solid in solids]
+    flat, up = (np.stack(parts)[:, None] for parts in zip(*each, strict=True))
+    pixels = plane.in_picture(_fit(plane, lower_edges(boxes), flat, up)[:, :, None] + flat, up)
+    return np.asarray(pixels.max(axis=2) - pixels.min(axis=2))
+
+
+def _fit(plane: GroundPlane, wanted: Points, flat: Points, up: NDArray[np.float64]) -> Points:
+    """Return the places, m, of solids whose boxes have the middle of their lower edges there, (N, 2) px.
+
+    flat, up: corners, (M, 2) m and (M,) m, for places (N, 2); with further axes before them for places (S, N, 2).
+    """
+    found = np.broadcast_to(plane.on_road(wanted), (*flat.shape[:-3], *wanted.shape))
+    near = _NEAR.reshape(3, *(1,) * (found.ndim - 1), 2)
+    for step in range(_STEPS):
+        if step < _STEEP:  # three places at once: a call of numpy takes longer than its sums
+            base, right, ahead = _shown(plane, found + near, flat, up)
+            right, ahead = (right - base) / _SMALL, (ahead - base) / _SMALL
+            scale = _cross(right, ahead)
+            scale[~(np.abs(scale) > _FLAT)] = np.nan  # also above the horizon
+        else:
+            base = _shown(plane, found, flat, up)
+        rest = wanted - base
+        found = found + np.stack([_cross(rest, ahead), _cross(right, rest)], axis=-1) / scale[..., None]
+    return np.asarray(found)
+
+
+def _cross(a: Points, b: Points) -> NDArray[np.float64]:
+    return np.asarray(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])
+
+
+def shown(plane: GroundPlane, middles: Points, solid: Solid, heading: Points) -> Points:
+    """Return the px of the middle of the lower edge of the boxes of a solid at places (N, 2) m: (N, 2)."""
+    return _shown(plane, middles, *_corners(solid, heading))
 
 
 def lower_edges(boxes: NDArray[np.float32]) -> Points:
@@ -144,7 +165,7 @@ def _corners(solid: Solid, heading: Points) -> tuple[Points, NDArray[np.float64]
 
 
 def _shown(plane: GroundPlane, middles: Points, flat: Points, up: NDArray[np.float64]) -> Points:
-    """Return the px of the middle and of the lower edge of solids at these places: (N, 2)."""
-    pixels = plane.in_picture(middles[:, None] + flat, up)
+    """Return the px of the middle and of the lower edge of solids at these places, (..., 2): (..., 2)."""
+    pixels = plane.in_picture(middles[..., None, :] + flat, up)
     x = pixels[..., 0]
-    return np.stack([(x.min(axis=1) + x.max(axis=1)) / 2, pixels[..., 1].max(axis=1)], axis=1)
+    return np.stack([(x.min(axis=-1) + x.max(axis=-1)) / 2, pixels[..., 1].max(axis=-1)], axis=-1)

@@ -28,11 +28,13 @@ _SHORTEST_S: Final = 0.2
 WORST: Final = 0.10
 WORST_KMH: Final = 3.0
 """A speed whose error is above both is not told: share of it, and km/h."""
-SHAPE: Final = 0.018
-"""Standard deviation of a speed, as a share, since a vehicle is not of the size and the shape that its class has in the
-middle: found on solids of other sizes (tests/support/road_camera.py)."""
 _KMH: Final = 3.6
-_MAD: Final = 1.4826
+_TREMBLE: Final = 0.012
+"""Standard deviation of the edges of a box, in sizes of it, from one look to the next."""
+_ALIKE: Final = 0.7
+"""How alike the errors of successive boxes usually are: their correlation."""
+_OWN: Final = 10
+"""Number of looks that these are worth beside those at the vehicle itself."""
 _MOST_ALIKE: Final = 0.9
 
 
@@ -50,12 +52,12 @@ def measure(
     boxes: NDArray[np.float32],
     label: str,
     plane: GroundPlane,
-    scale_error: Callable[[GroundPlane, Points, Points], float],
+    speed_error: Callable[[GroundPlane, Points, Points, str], float],
 ) -> Speed | None:
     """Return the speed of one vehicle at a time, None where looks are too few or the error is too large to tell it.
 
-    times: (N,), s of the camera's clock, rising. boxes: (N, 4), px, each whole in the frame. scale_error: returns the
-    share by which the geometry may be wrong at a place, m, along a way.
+    times: (N,), s of the camera's clock, rising. boxes: (N, 4), px, each whole in the frame. speed_error: returns the
+    share by which geometry and size of the vehicle may be wrong at a place, m, over a way, m, for a class.
     """
     near = np.abs(times - time) <= AROUND_S
     times, boxes = times[near] - time, boxes[near]
@@ -76,9 +78,11 @@ def measure(
     speed = float(np.hypot(*way))
     if speed == 0.0:
         return Speed(0.0, 0.0)
-    rest = (at @ way) / speed - speed * times
-    share = float(np.hypot(scale_error(plane, np.median(at, axis=0), way), SHAPE))
-    kmh, error = speed * _KMH, float(np.hypot(_slope_error(times, rest), speed * share)) * _KMH
+    ahead = way / speed
+    rest = at @ ahead - speed * times
+    share = speed_error(plane, np.median(at, axis=0), way * float(times[-1] - times[0]), label)
+    usual = _usual_spread(plane, boxes[known], ahead)
+    kmh, error = speed * _KMH, float(np.hypot(_slope_error(times, rest, usual), speed * share)) * _KMH
     return Speed(kmh, error) if error <= max(WORST * kmh, WORST_KMH) else None
 
 
@@ -92,13 +96,27 @@ def slope(times: NDArray[np.float64], at: Points) -> Points:
     return np.asarray(np.median((at[second] - at[first]) / (times[second] - times[first])[:, None], axis=0), np.float64)
 
 
-def _slope_error(times: NDArray[np.float64], rest: NDArray[np.float64]) -> float:
-    """Return the standard deviation of a slope, m/s, from what remains beside the straight line, m."""
+def _usual_spread(plane: GroundPlane, boxes: NDArray[np.float32], ahead: Points) -> float:
+    """Return by how much, m, places along a way usually tremble because the boxes do."""
+    edges = footprint.lower_edges(boxes)
+    sizes = (boxes[:, 2:] - boxes[:, :2]) * _TREMBLE
+    moved = np.stack([edges + sizes * axis for axis in ((0.5**0.5, 0), (0, 1))])  # two edges make the middle
+    ways = (plane.on_road(moved) - plane.on_road(edges)) @ ahead
+    return float(np.median(np.hypot(*ways)))
+
+
+def _slope_error(times: NDArray[np.float64], rest: NDArray[np.float64], usual: float) -> float:
+    """Return the standard deviation of a slope, m/s, from what remains beside the straight line, m.
+
+    usual: what remains of most vehicles, m. Few looks tell their own spread badly, and are alike: so much counts as
+    `_OWN` further looks.
+    """
     rest = rest - np.median(rest)
-    spread = _MAD * float(np.median(np.abs(rest)))
-    power = float((rest**2).sum())
+    power, looks = float((rest**2).sum()), len(rest)
     alike = float((rest[1:] * rest[:-1]).sum()) / power if power else 0.0
-    alike += (2 + 4 * alike) / len(rest)  # a straight line fitted to few looks hides a part of it
-    alike = min(max(alike, 0.0), _MOST_ALIKE)
-    centred = times - times.mean()
-    return spread * float(np.sqrt((1 + alike) / (1 - alike) / (centred**2).sum()))
+    alike += (2 + 4 * alike) / looks  # a straight line fitted to few looks hides a part of it
+    alike = (looks * min(max(alike, 0.0), _MOST_ALIKE) + _OWN * _ALIKE) / (looks + _OWN)
+    spread = float(np.sqrt((power + _OWN * usual**2) / (looks - 2 + _OWN)))
+    weights = (times - times.mean()) / float(((times - times.mean()) ** 2).sum())
+    apart = np.abs(np.subtract.outer(np.arange(looks), np.arange(looks)))
+    return spread * float(np.sqrt(weights @ alike**apart @ weights))

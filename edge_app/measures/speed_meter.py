@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge_app.measures.ground import Geometry, GroundPlane
-from edge_app.measures.scale_error import scale_error
+from edge_app.measures.scale_error import speed_error
 from edge_app.measures.speed import AROUND_S, Speed, measure
 from edge_app.measures.track_looks import TrackLooks
 from edge_app.records import Crossing, Frame, FrameResult
@@ -65,7 +65,7 @@ class SpeedMeter:
         times, boxes = self._looks.of(crossing.track_id)
         if self.plane is None or not len(times):
             return Measured(crossing, None)
-        return Measured(crossing, measure(at, times, boxes, crossing.label, self.plane, scale_error))
+        return Measured(crossing, measure(at, times, boxes, crossing.label, self.plane, speed_error))
 
 
 def moment(frame: Frame, crossing: Crossing) -> float:

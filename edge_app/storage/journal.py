@@ -235,8 +235,10 @@ class Journal:
         db.run_many("INSERT INTO crossing VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         db.run_many(_UPSERT_INTERVAL, map(_interval_row, open_intervals))
         db.run_many("INSERT OR IGNORE INTO open_interval VALUES (?, ?, ?, ?, ?)", map(_config_row, open_intervals))
-        measured = [(i.line, i.start, json.dumps(i.measures)) for i in open_intervals if i.measures]
-        db.run_many("INSERT OR REPLACE INTO measure VALUES (?, ?, ?)", measured)
+        measured = [
+            (i.line, i.start, json.dumps(i.measures, separators=(",", ":"))) for i in open_intervals if i.measures
+        ]
+        db.run_many(_UPSERT_MEASURE, measured)
 
     def _forget_closed(self, lines: Collection[str], open_intervals: Sequence[IntervalCounts]) -> None:
         """Remove what these lines have open in the file and not here: after a step back it may lie in the future."""
@@ -306,6 +308,10 @@ class Journal:
 _OPEN: Final = ("crossing", "interval", "open_interval", "measure")
 """Tables of open intervals, each with line and start."""
 _SERIES: Final = "SELECT line, seq, totals FROM series WHERE installation = ?"
+_UPSERT_MEASURE: Final = (
+    "INSERT INTO measure VALUES (?, ?, ?) ON CONFLICT (line, start) DO UPDATE SET sums = excluded.sums"
+    " WHERE sums != excluded.sums"  # no page is written for what has not changed
+)
 _UPSERT_INTERVAL: Final = (
     "INSERT INTO interval VALUES (?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (line, start) DO UPDATE SET"
     " observed_s = excluded.observed_s, frames = excluded.frames, dropped = excluded.dropped,"

@@ -25,7 +25,7 @@ def test_the_error_at_each_line_is_told() -> None:
 
 
 def test_a_line_far_from_the_rectangle_is_a_warning() -> None:
-    (finding,) = found({"rectangle": RECTANGLE, "sides_m": (3.5, 12.0)}, (0.36, 0.36))
+    (finding,) = found({"rectangle": RECTANGLE, "sides_m": (3.5, 12.0)}, (0.32, 0.32))
     assert finding.level == "warn"
     assert "mark a larger rectangle" in finding.sentence
 

@@ -52,6 +52,13 @@ def calls(etc: Path) -> list[str]:
     return [line.removeprefix("--no-pager ") for line in file.read_text().splitlines()] if file.exists() else []
 
 
+def test_one_whose_settings_are_refused_leaves_nothing(etc: Path) -> None:
+    with pytest.raises(ConfigError, match="device"):
+        run("add", "north", "--device", "North!", *ADD)
+    assert not (etc / "credentials-north").exists()
+    assert calls(etc) == []
+
+
 def test_a_camera_is_added_listed_and_removed(etc: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("add", "north", "--device", "pole-7-north", *ADD) == 0
     assert calls(etc) == ["enable --quiet edge-app@north", "restart edge-app@north"]

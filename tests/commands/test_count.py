@@ -104,6 +104,7 @@ def test_what_is_measured_is_in_the_files(street: Path, tmp_path: Path, capfd: p
         (["--csv", "{video}"], "is the recording itself"),
         (["--flows", "flows.csv"], "no line is an arm of a junction"),
         (["--measures", "measures.csv"], "nothing is measured"),
+        (["--speeds"], "no speeds are measured"),
     ],
 )
 def test_a_wrong_option_is_told_in_one_sentence(

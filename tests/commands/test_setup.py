@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from edge_app.cli import _parser
+from edge_app.commands import setup as setup_command
 from edge_app.commands._answers import source_table
 from edge_app.config.load import load
 from edge_app.errors import ConfigError
@@ -64,6 +65,17 @@ def test_certificates_and_a_key_that_is_a_credential(path: Path, tmp_path: Path)
         tmp_path / "mqtt_key",
     )
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_failed_check_is_followed_by_how_to_answer_again(
+    code: int, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(setup_command, "INSTALLED", path)
+    monkeypatch.setattr("edge_app.commands.check.main", lambda *_: code)
+    parsed = _parser().parse_args(["setup", "--config", str(path), *NEEDED])
+    assert parsed.main(parsed, threading.Event()) == code
+    assert ("sudo edge-app setup --force" in capsys.readouterr().err) is (code == 1)
 
 
 def test_without_encryption(path: Path) -> None:

@@ -123,7 +123,13 @@ def test_a_long_complaint_of_a_device_is_cut() -> None:
     assert len(screen.splitlines()) <= 20
 
 
-@pytest.mark.parametrize("topic", ["snapshot", "meta/0123456789ab", "commands/resend", "replies/resend", "new/a/b"])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        *("snapshot", "meta/0123456789ab", "commands/resend", "replies/resend", "new/a/b"),
+        *("flows", "latest/_flows", "crossings/north"),
+    ],
+)
 @pytest.mark.parametrize("payload", [b"\xff\xd8", b"", b"{}"])
 def test_topics_that_bring_no_counts_are_no_fault(topic: str, payload: bytes) -> None:
     table = device_table(status("online"), meta(), Message(f"{DEVICE.prefix}/{topic}", payload, 1, True))

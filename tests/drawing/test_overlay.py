@@ -219,3 +219,10 @@ def test_an_encoder_that_dies_raises_an_error(tmp_path: Path) -> None:
 def test_an_ffmpeg_without_h264_is_not_used(tmp_path: Path) -> None:
     with VideoOut(tmp_path / "out.mp4", 25, (64, 48), ffmpeg="true") as video:
         assert video.codec == "mp4v"
+
+
+def test_a_speed_takes_the_place_of_the_number_at_the_box_of_its_vehicle() -> None:
+    image, found = picture(), tracks((60, 200, 240, 300), (360, 200, 540, 300))
+    named, told = (draw(image, found, [], {}, Trails(), speeds=speeds) for speeds in (None, {2: 47.4, 9: 30.0}))
+    columns = np.flatnonzero(changed_pixels(named, told).any(axis=0))
+    assert 355 <= columns.min() <= columns.max() < 640

@@ -10,7 +10,7 @@ import pytest
 from edge_app.measures import footprint
 from edge_app.measures.expected import expected_error
 from edge_app.measures.ground import Geometry
-from edge_app.measures.scale_error import scale_error
+from edge_app.measures.scale_error import scale_error, speed_error
 from edge_app.measures.speed import measure, slope
 from edge_app.measures.speed_sums import SpeedSums, percentile
 from edge_app.records import Line
@@ -54,20 +54,20 @@ def test_a_few_wrong_boxes_move_no_speed() -> None:
 @pytest.mark.parametrize("kept", [slice(0), slice(1), slice(None, 4), slice(14, 17)])
 def test_too_few_looks_give_no_speed(kept: slice) -> None:
     one = next(passages(VIEWS["across the road, 1280x720 at 15/s"], 1, seed=2))
-    assert measure(0.0, one.times[kept], one.boxes[kept], "car", one.plane, scale_error) is None
+    assert measure(0.0, one.times[kept], one.boxes[kept], "car", one.plane, speed_error) is None
 
 
 def test_boxes_that_stand_have_no_speed_and_raise_nothing() -> None:
     one = next(passages(VIEWS["across the road, 1280x720 at 15/s"], 1, seed=2))
     still = np.repeat(one.boxes[:1], len(one.times), axis=0)
-    assert measure(0.0, one.times, still, "car", one.plane, scale_error) is None
+    assert measure(0.0, one.times, still, "car", one.plane, speed_error) is None
 
 
 def test_boxes_at_the_horizon_have_no_place() -> None:
     one = next(passages(VIEWS["near, along the road, 1280x720 at 25/s"], 1, seed=2))
     high = one.boxes - np.array([0, 1500, 0, 1500], np.float32)
     assert np.isnan(footprint.places(one.plane, high, footprint.SOLIDS["car"], one.heading)).all()
-    assert measure(0.0, one.times, high, "car", one.plane, scale_error) is None
+    assert measure(0.0, one.times, high, "car", one.plane, speed_error) is None
 
 
 def test_lengths_far_from_the_marks_are_worse() -> None:

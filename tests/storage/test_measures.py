@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,31 @@ from hypothesis import strategies as st
 
 from edge_app.records import FLOWS, Sums
 from edge_app.storage.counts import Counting, add_sums
-from edge_app.storage.ledger import Ledger
+from edge_app.storage.ledger import MEMORY_AFTER_S, Ledger
 from edge_app.storage.outbox import ClosedInterval, Outbox
 from edge_app.storage.sqlite import FILE
+from tests.support.disks import writes_refused
 from tests.support.ledger_cases import CLASSES, NOON, crossing, on_disk, open_ledger
+from tests.support.publisher_cases import Clock
 
 NONE: dict[str, Sums] = {"north": {"speed": {}, "queue": {"any_s": 0.0, "most": 0}}, FLOWS: {"entered": {}}}
 ENTERED: Sums = {"entered": {"north": {"car": 1}}}
 
 
-def measuring(folder: Path, *, config: str = "c", measures: dict[str, Sums] = NONE, boot: str = "b1") -> Ledger:
+def measuring(
+    folder: Path,
+    *,
+    config: str = "c",
+    measures: dict[str, Sums] = NONE,
+    boot: str = "b1",
+    clock: Callable[[], float] = lambda: 0.0,
+) -> Ledger:
     def encode(closed: ClosedInterval) -> str:
         counts = closed.counts
         return json.dumps({"line": counts.line, "seq": closed.seq, "config": counts.config, **counts.measures})
 
     counting = Counting(CLASSES, 60.0, config, measures=measures)
-    return Ledger(folder, list(measures), counting, boot, encode, clock=lambda: 0.0)
+    return Ledger(folder, list(measures), counting, boot, encode, clock=clock)
 
 
 def speed(kmh: float) -> Sums:
@@ -142,3 +152,27 @@ def test_a_state_of_the_contract_before_is_taken_over_and_goes_back(tmp_path: Pa
     back = open_ledger(tmp_path, config="c")
     assert back.warnings == ()
     back.close(NOON + 70)
+
+
+def test_measures_outlive_a_disk_that_fails(tmp_path: Path) -> None:
+    clock = Clock(0.0)
+    ledger = measuring(tmp_path / "state", clock=clock)
+    ledger.tick(NOON + 1)
+    ledger.measure("north", NOON + 1, speed(40.0))
+    ledger.tick(NOON + 2)
+    with writes_refused(beyond=0):
+        ledger.measure("north", NOON + 58, speed(50.0))
+        ledger.tick(NOON + 62)
+        ledger.measure("north", NOON + 62, speed(60.0))
+        ledger.tick(NOON + 63)
+        clock.now += MEMORY_AFTER_S + 1
+        ledger.tick(NOON + 75)
+        assert ledger.in_memory
+    clock.now += 60
+    ledger.tick(NOON + 80)
+    assert not ledger.in_memory
+    saved = on_disk(tmp_path / "state", tmp_path / "copy")
+    ledger.close(NOON + 81)
+    (closed,) = [payload for line, payload in told(tmp_path / "state") if line == "north"]
+    assert closed["speed"] == {"car": {"left_to_right": {"n": 2, "sum": 90.0}}}
+    assert [i.measures["speed"] for i in saved.intervals if i.line == "north"] == [speed(60.0)["speed"]]

@@ -71,6 +71,10 @@ class Browser:
     def open(self, url: str) -> None:
         self._call("Page.navigate", url=url)
 
+    def prefer_theme(self, theme: str) -> None:
+        """Ask pages for their light or dark colours."""
+        self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+
     def run(self, script: str) -> Any:
         """Return the value of a JavaScript expression."""
         answer = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)

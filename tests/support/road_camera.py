@@ -57,17 +57,17 @@ class RoadCamera:
             return offset
         return np.asarray(offset * 2 / (1 + np.sqrt(1 - 4 * self.distortion * square)))
 
-    def plane(self, corners: Array, rng: np.random.Generator | None = None) -> GroundPlane:
+    def plane(self, corners: Array, rng: np.random.Generator | None = None, lengths: float = 0.02) -> GroundPlane:
         """Return the plane that follows from points on the road, (N, 2) m, as a person marks and measures them.
 
-        rng: for the errors of a person, 1.5 px in the picture and 2 % of the lengths; None for none.
+        rng: for the errors of a person, 1.5 px in the picture and this share of the lengths; None for none.
         """
         size = np.array([self.width, self.height_px])
         pixels = self.project(np.column_stack([corners, np.zeros(len(corners))]))
         road = corners - corners[0]
         if rng is not None:
             pixels = pixels + rng.normal(0, 1.5, pixels.shape)
-            road = road * (1 + rng.normal(0, 0.02, 2))
+            road = road * (1 + rng.normal(0, lengths, 2))
         return GroundPlane(pixels / size, road, (self.width, self.height_px), distortion=self.distortion)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.measures.ground import GroundPlane
-from edge_app.measures.scale_error import scale_error
+from edge_app.measures.scale_error import speed_error
 from edge_app.measures.speed import Speed, measure
 from tests.support.road_camera import SOLIDS, Array, RoadCamera, Solid, box
 
@@ -71,21 +71,28 @@ class Passage:
 
     def measure(self) -> Speed | None:
         """Return its speed as the product measures it, None where it tells none."""
-        return measure(0.0, self.times, self.boxes, self.solid.label, self.plane, scale_error)
+        return measure(0.0, self.times, self.boxes, self.solid.label, self.plane, speed_error)
 
 
 def passages(
-    view: RoadView, number: int, seed: int, *, each: int = 1, kmh: tuple[float, float] = (8.0, 100.0)
+    view: RoadView,
+    number: int,
+    seed: int,
+    *,
+    each: int = 1,
+    kmh: tuple[float, float] = (8.0, 100.0),
+    lengths: float = 0.02,
 ) -> Iterator[Passage]:
     """Yield vehicles of all classes; some brake and some accelerate, by up to 1.5 m/s2.
 
-    each: number of vehicles after which a person marks and measures anew, with errors.
+    each: number of vehicles after which a person marks and measures anew, with errors. lengths: share by which lengths
+    are measured wrongly.
     """
     rng = np.random.default_rng(seed)
     labels = ("car", "car", "car", "motorcycle", "bus", "truck")
     for index in range(number):
         if index % each == 0:
-            plane = view.camera.plane(np.array(view.rectangle), rng)
+            plane = view.camera.plane(np.array(view.rectangle), rng, lengths)
         solids = SOLIDS[labels[rng.integers(len(labels))]]
         solid = solids[rng.integers(len(solids))]
         if solid.label != "motorcycle":

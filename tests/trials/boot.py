@@ -134,12 +134,44 @@ def prepare(tree: Path, archive: Path) -> None:
     for name in ("usb-next", "usb-crash", "usb-unit"):
         sums = "find . -type f ! -name SHA256SUMS -exec sha256sum {} + >../sums && mv ../sums SHA256SUMS"
         subprocess.run(("sh", "-c", sums), cwd=tree / name, check=True)
+    sign(tree, archive.name)
 
 
 def change_unit(folder: Path, old: str, new: str) -> None:
     for name in (UNIT, "edge-app@.service"):
         file = folder / "systemd" / name
         file.write_text(file.read_text().replace(old, new, 1))
+
+
+def sign(tree: Path, name: str) -> None:
+    """Sign /usb-next with a new key, as a city that sends releases to its devices; all of it lies in /sent then."""
+    shutil.rmtree(tree / "sent", ignore_errors=True)
+    (tree / "sent").mkdir()
+    script = """set -e
+    openssl genpkey -algorithm ed25519 -out ../key
+    openssl pkey -in ../key -pubout -out release.pub
+    XZ_OPT=-0 tar -cJf release.tar.xz -C .. usb-next
+    echo "$(sha256sum <release.tar.xz | cut -d' ' -f1)  $0" >SHA256SUMS
+    openssl pkeyutl -sign -rawin -inkey ../key -in SHA256SUMS -out SHA256SUMS.sig"""
+    subprocess.run(("sh", "-c", script, name), cwd=tree / "sent", check=True)
+
+
+def send(tree: Path) -> None:
+    """Put what was signed where the installer of the device looks; the page's service will once do that."""
+    folder = tree / "var/lib/edge-app/update"
+    folder.mkdir()
+    for name in ("release.tar.xz", "SHA256SUMS", "SHA256SUMS.sig"):
+        shutil.copy(tree / "sent" / name, folder)
+
+
+def ask_keeper(machine: Machine, what: str) -> str:
+    """Return the last answer of the keeper to a request of root, as "step problem"."""
+    ask = "from edge_app.keeper.client import ask; from pathlib import Path\n"
+    ask += f"for told in ask(Path('/run/edge-app-keeper.sock'), {{'do': '{what}'}}): last = told\n"
+    ask += "print(last['step'], *last.get('problems', ()))"
+    done = machine.run("/opt/edge-app/current/bin/python", "-I", "-c", ask)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
 
 
 def break_wheel(wheel: Path) -> None:
@@ -236,12 +268,27 @@ def releases(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
         assert "nowhere" not in (tree / "usr/local/lib/systemd/system" / UNIT).read_text()
         yield f"returns from {folder} by itself", f"{time.monotonic() - began:.0f} s after the installation began"
 
-    done = install(machine, "/usb-next")
-    assert done.returncode == 0, done.stderr
+    send(tree)
+    told = ask_keeper(machine, "install")
+    assert told.startswith("failed this device takes no releases from others"), told
+    shutil.copy(tree / "sent/release.pub", tree / "etc/edge-app")
+    (tree / "var/lib/edge-app/update/SHA256SUMS.sig").write_bytes(b"of somebody else")
+    told = ask_keeper(machine, "install")
+    assert (told.startswith("failed the release is not signed"), machine.release()) == (True, first), told
+    yield "the keeper refuses a release without the city's signature", told.removeprefix("failed ")
+
+    shutil.rmtree(tree / "var/lib/edge-app/update")
+    send(tree)
+    began = time.monotonic()
+    assert ask_keeper(machine, "install") == "counting"
     assert machine.release() != first
     assert machine.works(SECOND)
     sizes = machine.run("du", "-sm", first, machine.release()).stdout.split()
-    yield "is upgraded with every camera", f"{done.stderr.strip().splitlines()[-1]}; {sizes[0]} MB, then {sizes[2]} MB"
+    took = time.monotonic() - began
+    yield (
+        "the keeper upgrades every camera to a signed release",
+        f"after {took:.0f} s; {sizes[0]} MB, then {sizes[2]} MB",
+    )
 
     machine.cut_power()
     machine.boot()
@@ -249,12 +296,9 @@ def releases(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
     assert machine.value("ActiveState", "edge-app-probation.service") == "active"
     yield "a power cut does not end the probation", machine.run("cat", "/opt/edge-app/outcome").stdout.strip()
 
-    ask = "from edge_app.keeper.client import ask; from pathlib import Path\n"
-    ask += "for told in ask(Path('/run/edge-app-keeper.sock'), {'do': 'rollback'}): print(told['step'])"
-    done = machine.run("/opt/edge-app/current/bin/python", "-I", "-c", ask)
-    assert done.stdout.split()[-1:] == ["counting"], done.stdout + done.stderr
+    assert ask_keeper(machine, "rollback") == "counting"
     assert machine.release() == first
-    yield "the keeper goes back on request", done.stdout.split()[-1]
+    yield "the keeper goes back on request", "counting"
 
     machine.run("sh", "/usb/install.sh", "uninstall")
     assert {machine.value("LoadState", unit) for unit in (UNIT, SECOND)} == {"not-found"}

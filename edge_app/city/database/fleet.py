@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from edge_app.city.database.engine import insert_new, put
+from edge_app.city.database.engine import change, insert_new, put
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, SITE
 from edge_app.mqtt.messages import ConfigMeta, Health, LineMeta, Meta, Status
 from edge_app.records import Direction
@@ -28,8 +28,9 @@ def note_health(connection: Connection, device: tuple[str, str], health: Health,
 
 def note_heard(connection: Connection, devices: Sequence[tuple[str, str]], at: int) -> None:
     """Note that devices have sent something."""
-    for device in devices:
-        _note(connection, device, at)
+    insert_new(connection, DEVICE, [{"topic_site": site, "device": device, **_NEW} for site, device in devices])
+    rows = [{"topic_site": site, "device": device, "heard": at} for site, device in devices]
+    change(connection, DEVICE, ["topic_site", "device"], rows)
 
 
 def note_config(connection: Connection, device: tuple[str, str], content: ConfigMeta) -> None:

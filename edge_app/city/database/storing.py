@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, select, tuple_, update
+from sqlalchemy import Connection, and_, select, tuple_
 
-from edge_app.city.database.engine import DAY_S, insert_new, make_room
+from edge_app.city.database.engine import DAY_S, change, insert_new, make_room
 from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, LINE, POISON, SERIES, SETTINGS
 from edge_app.city.numbers import Numbers, Range
 from edge_app.city.records import COLUMNS, Contradiction, Interval, LineName, Outcome, Settings
@@ -156,17 +156,13 @@ class Storing:
     def _unlock(
         self, connection: Connection, told: Mapping[int, tuple[Spans, int]], numbers: Mapping[int, Numbers]
     ) -> None:
-        if told:
-            rows = [{"key": key, "spans": spans.spans, "longest": longest} for key, (spans, longest) in told.items()]
-            statement = update(LINE).where(LINE.c.id == bindparam("key"))
-            connection.execute(statement.values(told=bindparam("spans"), longest_s=bindparam("longest")), rows)
-        if numbers:
-            kept = [
-                {"key": key, "kept": [(r.first, r.last, r.before, r.after) for r in of_series.ranges]}
-                for key, of_series in numbers.items()
-            ]
-            statement = update(SERIES).where(SERIES.c.id == bindparam("key"))
-            connection.execute(statement.values(ranges=bindparam("kept")), kept)
+        lines = [{"id": key, "told": spans.spans, "longest_s": longest} for key, (spans, longest) in told.items()]
+        change(connection, LINE, ["id"], lines)
+        series = [
+            {"id": key, "ranges": [(r.first, r.last, r.before, r.after) for r in of_series.ranges]}
+            for key, of_series in numbers.items()
+        ]
+        change(connection, SERIES, ["id"], series)
 
     def _row(self, interval: Interval, arrived_ms: int) -> dict[str, Any]:
         line = self._lines[interval.name]

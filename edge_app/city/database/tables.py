@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import (
     JSON,
+    REAL,
     BigInteger,
     Boolean,
     Column,
@@ -37,7 +38,7 @@ METADATA: Final = MetaData(
 )
 
 LINE: Final = Table(
-    "line",
+    "counting_line",
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("topic_site", Text, nullable=False),
@@ -52,7 +53,7 @@ SERIES: Final = Table(
     "series",
     METADATA,
     Column("id", Integer, primary_key=True),
-    Column("line_id", Integer, ForeignKey("line.id"), nullable=False),
+    Column("line_id", Integer, ForeignKey("counting_line.id"), nullable=False),
     Column("installation", String(8), nullable=False),
     Column("ranges", JSON, nullable=False, comment="unbroken numbers with the totals before and after"),
     Column("newest_told", BigInteger, nullable=False, default=0, comment="by health or ping"),
@@ -73,7 +74,7 @@ SETTINGS: Final = Table(
     comment="under what intervals were counted, and their quality flags",
 )
 INTERVAL: Final = Table(
-    "interval",
+    "counts",
     METADATA,
     Column("line_id", Integer, primary_key=True),
     Column("start", BigInteger, primary_key=True),
@@ -85,7 +86,7 @@ INTERVAL: Final = Table(
     Column("length_s", Integer, nullable=False),
     Column("frames", Integer, nullable=False),
     Column("dropped", Integer, nullable=False),
-    Column("coverage", Float(24), nullable=False),
+    Column("coverage", REAL, nullable=False),
     *(Column(name, Integer, nullable=False) for name in COLUMNS),
     Column("aside", Boolean, nullable=False, default=False),
     Column("others", Text, comment="classes that the city does not know, JSON"),
@@ -96,7 +97,7 @@ CONTRADICTION: Final = Table(
     "contradiction",
     METADATA,
     Column("id", Integer, primary_key=True),
-    Column("line_id", Integer, ForeignKey("line.id"), nullable=False),
+    Column("line_id", Integer, ForeignKey("counting_line.id"), nullable=False),
     Column("kind", Text, nullable=False),
     Column("what", Text, nullable=False),
     Column("start", BigInteger, nullable=False),
@@ -168,7 +169,7 @@ ATTACHMENT: Final = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("site_id", Text, ForeignKey("site.id"), nullable=False),
-    Column("line_id", Integer, ForeignKey("line.id"), nullable=False),
+    Column("line_id", Integer, ForeignKey("counting_line.id"), nullable=False),
     Column("begins", BigInteger, nullable=False),
     Column("ends", BigInteger, comment="null: until now"),
     Column(

@@ -16,14 +16,15 @@ function route(path) {
 async function show() {
   leave();
   leave = () => {};
-  const view = document.getElementById("view");
-  view.replaceChildren();
+  const part = document.createElement("div"); // a view that is left before it is ready fills what nobody sees
+  document.getElementById("view").replaceChildren(part);
   for (const link of document.querySelectorAll("nav a")) {
     if (link.getAttribute("href") === location.pathname) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const ended = await route(location.pathname)(view).catch(() => null); // `ask` has told why
-  leave = ended ?? leave;
+  const end = (await route(location.pathname)(part).catch(() => null)) ?? (() => {}); // `ask` has told why
+  if (part.isConnected) leave = end;
+  else end();
 }
 
 export function go(path) {
@@ -39,6 +40,7 @@ document.addEventListener("click", (event) => {
   go(link.getAttribute("href"));
 });
 addEventListener("popstate", show);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show); // charts and map have taken its colours
 
 async function speak(chosen) {
   const known = await load(chosen);

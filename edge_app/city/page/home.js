@@ -2,7 +2,7 @@
 import * as L from "/page/libraries/leaflet.js";
 import { ask } from "/page/requests.js";
 import { element, number, text } from "/page/texts.js";
-import { perHour, watch } from "/page/live.js";
+import { flow, watch } from "/page/live.js";
 import { go } from "/page/city.js";
 
 const COLOURS = { counting: "--good", late: "--warn", slow: "--warn", offline: "--bad", blind: "--bad", unknown: "--muted" };
@@ -22,12 +22,12 @@ export async function showHome(view) {
   );
   const rows = new Map();
   for (const site of sites) {
-    const flow = element("span", { class: "flow muted" }, text("city.waiting"));
+    const shown = element("span", { class: "flow muted" }, text("city.waiting"));
     const row = element("li", {}, element("a", { href: `/street/${encodeURIComponent(site.id)}`, "data-view": true },
-      element("span", { class: "road" }, site.road), flow,
+      element("span", { class: "road" }, site.road), shown,
       element("span", { class: `state ${site.state}` }, text(`city.state.${site.state}`)), element("span", { class: "muted" }, site.device)));
     list.append(row);
-    rows.set(`${site.device}/${site.line}`, { row, flow });
+    rows.set(`${site.device}/${site.line}`, { row, shown, add: flow() });
   }
   const tell = () => {
     const wanted = search.value.trim().toLowerCase();
@@ -47,8 +47,8 @@ export async function showHome(view) {
   const end = watch((interval) => {
     const row = rows.get(`${interval.device}/${interval.line}`);
     if (!row) return;
-    const flow = perHour(interval);
-    row.flow.textContent = flow === null ? text("city.unseen") : text("city.per_hour", { n: number(flow) });
+    const perHour = row.add(interval);
+    row.shown.textContent = perHour === null ? text("city.unseen") : text("city.per_hour", { n: number(perHour) });
     row.row.classList.remove("flash");
     void row.row.offsetWidth; // begins the animation anew
     row.row.classList.add("flash");

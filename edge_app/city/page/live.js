@@ -5,8 +5,15 @@ export function watch(onInterval) {
   return () => source.close();
 }
 
-// Vehicles an hour of an interval; null where too little of it was seen to say.
-export function perHour(interval) {
-  const seen = (interval.end - interval.start) * interval.coverage;
-  return seen < 1 ? null : ((interval.left_to_right + interval.right_to_left) * 3600) / seen;
+// Vehicles an hour over the last minutes, by what was seen of them; null where that is too little to say.
+const LAST_S = 300;
+
+export function flow() {
+  let known = [];
+  return (interval) => {
+    known = [...known, interval].filter((one) => one.end > interval.end - LAST_S);
+    const seen = known.reduce((sum, one) => sum + (one.end - one.start) * one.coverage, 0);
+    const vehicles = known.reduce((sum, one) => sum + one.left_to_right + one.right_to_left, 0);
+    return seen < 5 ? null : (vehicles * 3600) / seen;
+  };
 }

@@ -1,8 +1,12 @@
 // Texts of the page in the language of whoever reads it, and elements made with them.
 let known = { language: "en", names: {}, texts: {} };
 
+let newest = 0;
+
 export async function load(language) {
-  known = await (await fetch(`/messages.json?language=${encodeURIComponent(language)}`)).json();
+  const mine = ++newest;
+  const got = await (await fetch(`/messages.json?language=${encodeURIComponent(language)}`)).json();
+  if (mine === newest) known = got; // of two that were chosen quickly the later one is shown, whichever comes last
   document.documentElement.lang = known.language;
   return known;
 }

@@ -1,0 +1,112 @@
+"""The API over HTTP: what it answers, refuses, and that CSV and JSON tell the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+import httpx
+import pytest
+
+from edge_app.city.api import City, build_api
+from edge_app.city.database.engine import Database
+from edge_app.city.live import Live
+from edge_app.http.server import Server
+from tests.city.cases import NAME, START, series
+from tests.city.test_storing import make_site, roll, store
+
+
+@pytest.fixture
+def client(database: Database) -> Iterator[httpx.Client]:
+    """A client of an API whose clock stands ten minutes after `START`."""
+    live = Live()
+    api = build_api(City(database, live, utc=lambda: START + 600.0))
+    with Server(api, "127.0.0.1", 0) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as made:
+        yield made
+
+
+def at(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat().replace("+00:00", "Z")
+
+
+def span(begin: int = START - 3600, end: int = START + 86_400, step: str = "hour") -> dict[str, str]:
+    return {"from": at(begin), "to": at(end), "step": step}
+
+
+def test_a_site_is_described_with_its_state(database: Database, client: httpx.Client) -> None:
+    site = make_site(database)
+    one = client.get(f"/api/v1/sites/{site}").json()
+    assert one["road"] == "Quay Road"
+    assert one["device"] == f"{NAME.site}/{NAME.device}"
+    assert (one["state"], one["newest"]) == ("offline", None)
+    assert client.get("/api/v1/sites").json() == {"sites": [one]}
+
+
+def test_counts_as_json_and_csv_are_those_of_the_intervals(database: Database, client: httpx.Client) -> None:
+    site = make_site(database, "Asia/Kolkata")
+    store(database, series(90))
+    roll(database)
+    answer = client.get(f"/api/v1/sites/{site}/counts", params=span()).json()
+    cars = [step["counts"]["car"]["left_to_right"] for step in answer["steps"]]
+    assert sum(cars) == sum(range(1, 91))
+    assert all(step["start"].endswith(":30:00Z") for step in answer["steps"])
+    text = client.get(f"/api/v1/sites/{site}/counts.csv", params=span()).text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [int(row["car_left_to_right"]) for row in rows] == cars
+    assert all(row["start"].endswith(":00:00+05:30") for row in rows)
+    assert [float(row["covered"]) for row in rows] == [step["covered"] for step in answer["steps"]]
+
+
+def test_what_was_not_seen_lowers_covered_and_what_has_no_data_is_left_out(
+    database: Database, client: httpx.Client
+) -> None:
+    site = make_site(database, "UTC")
+    hour = START // 3600 * 3600
+    store(database, series(60, start=hour, coverage=0.5))
+    roll(database)
+    steps = client.get(f"/api/v1/sites/{site}/counts", params=span(hour - 7200, hour + 7200)).json()["steps"]
+    assert [(step["start"], step["covered"]) for step in steps] == [(at(hour), 0.5)]
+
+
+def test_gaps_and_contradictions_are_told(database: Database, client: httpx.Client) -> None:
+    intervals = series(9)
+    store(database, [*intervals[:2], *intervals[5:], *series(1, installation="0c9e77a1")])
+    whole = client.get("/api/v1/gaps").json()
+    assert [(gap["first"], gap["last"], gap["state"]) for gap in whole["gaps"]] == [(3, 5, "asked for")]
+    assert [one["kind"] for one in whole["contradictions"]] == ["overlap"]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "status", "words"),
+    [
+        ("/api/v1/sites/nowhere", {}, 404, "/api/v1/sites lists them"),
+        ("/api/v1/sites/{site}/counts", {"from": at(START), "to": at(START)}, 422, "`to` must be later than `from`"),
+        ("/api/v1/sites/{site}/counts", {"from": "yesterday", "to": at(START)}, 422, "query.from"),
+        ("/api/v1/sites/{site}/counts", span(step="week"), 422, "query.step"),
+        ("/api/v1/sites/{site}/counts", span(0, START, "quarter"), 422, "ask for longer steps"),
+        ("/nothing", {}, 404, "Not Found"),
+    ],
+)
+def test_refusals_are_problems_in_a_sentence(
+    database: Database, client: httpx.Client, path: str, parameters: dict[str, str], status: int, words: str
+) -> None:
+    answer = client.get(path.format(site=make_site(database)), params=parameters)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert words in answer.json()["detail"]
+
+
+def test_only_names_of_this_machine_are_answered(client: httpx.Client) -> None:
+    answer = client.get("/api/v1/sites", headers={"host": "city.example"})
+    assert answer.status_code == 403
+    assert "localhost" in answer.json()["detail"]
+
+
+def test_the_page_may_load_nothing_from_elsewhere(client: httpx.Client) -> None:
+    page = client.get("/street/anything")
+    assert page.status_code == 200
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert client.get("/page/../api.py").status_code == 404
+    assert client.get("/page/city.js").headers["content-type"].startswith("text/javascript")

@@ -1,0 +1,52 @@
+"""city.toml: its example, its sentences, and secrets that stay out of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_app.city.config import TABLES, CityConfig, database_url, load
+from edge_app.config.example import example
+from edge_app.errors import ConfigError
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "city.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_the_example_is_the_default(tmp_path: Path) -> None:
+    assert load(written(tmp_path, example(TABLES, "edge-app city config")), {}) == CityConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[database]\nurl = "mysql://x"', "database.url: must begin with postgresql:// or sqlite:///"),
+        ('[database]\nurl = "postgresql://me:pw@x/y"', "database.url: has a login; give it as database.username"),
+        ('[page]\nhost = "0.0.0.0"', "page.host: must be an address of loopback"),
+        ('[ingest]\nwroker = "2"', 'ingest.wroker: unknown key (did you mean "worker"?)'),
+        ('[ingest]\nworker = "Über"', "ingest.worker: may have only a-z, 0-9 and hyphens"),
+        ("[lines]\n", "lines: unknown table or key"),
+        ('[mqtt]\nhost = "mqtts://broker:8883"', "mqtt.host: is a URL; write host"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(written(tmp_path, text), {})
+    assert sentence in str(refused.value)
+
+
+def test_the_password_of_the_database_comes_from_elsewhere(tmp_path: Path) -> None:
+    path = written(tmp_path, '[database]\nurl = "postgresql://db:5432/counts"\nusername = "counts"\n')
+    config = load(path, {"EDGE_APP_DATABASE_PASSWORD": "p@ss/w"})
+    assert database_url(config.database, tmp_path) == "postgresql://counts:p%40ss%2Fw@db:5432/counts"
+    assert "p@ss" not in repr(config)
+
+
+def test_a_file_of_sqlite_lies_beside_the_configuration(tmp_path: Path) -> None:
+    assert database_url(CityConfig().database, tmp_path) == f"sqlite:///{tmp_path}/city.sqlite3"
+    config = load(written(tmp_path, '[database]\nurl = "sqlite:////var/lib/city.sqlite3"'), {})
+    assert database_url(config.database, tmp_path) == "sqlite:////var/lib/city.sqlite3"

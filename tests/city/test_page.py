@@ -1,0 +1,109 @@
+"""The page in a real browser: what it shows, in every language, on phone and desktop, light and dark."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from edge_app.city.api import City, build_api
+from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.fleet import note_health, note_status
+from edge_app.city.database.storing import Storing
+from edge_app.city.live import Live
+from edge_app.city.simulator.town import counters, history
+from edge_app.http.server import Server
+from edge_app.mqtt.messages import Health, SourceHealth, Status
+from edge_app.web.languages import NAMES, messages
+from tests.city.cases import NAME, changed, series
+from tests.city.test_storing import make_site, roll
+from tests.support.browser import CHROMIUM, Browser
+from tests.support.local_page import AXE, violations
+from tests.support.paths import ROOT
+
+LIBRARIES = ROOT / "edge_app/city/page/libraries"
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (apt install chromium)"),
+    pytest.mark.skipif(not LIBRARIES.is_dir(), reason="needs the page's libraries (npm and deploy/page_libraries.py)"),
+]
+DAYS = 16
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A city with one street that has weeks of counts, a gap and a contradiction: its address, and the site's id."""
+    database = open_database(f"sqlite:///{tmp_path_factory.mktemp('city') / 'city.sqlite3'}")
+    site = make_site(database)
+    now = int(time.time())
+    fill(database, now)
+    with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.port}", site
+    database.close()
+
+
+def fill(database: Database, now: int) -> None:
+    past = [changed(one, name=NAME) for one in history(counters()[0], now - DAYS * 86_400, now)]
+    newest = [one for one in series(9, start=now // 60 * 60 - 540, installation="0c9e77a1") if one.seq != 4]
+    with database.begin() as connection:
+        Storing().store(connection, [*past[:700], *past[720:], *newest], float(now))
+        device, at = (NAME.site, NAME.device), datetime.fromtimestamp(now, timezone.utc)
+        note_status(connection, device, Status(state="online", at=at, boot_id="b", version="0.1.0"), now)
+        source = SourceHealth(state="ok", width=1280, height=720)
+        health = Health(at=at, frames_per_s=15.0, frames_dropped=0, unsent=3, temperature_c=48.0, source=source)
+        note_health(connection, device, health, now)
+    roll(database)
+
+
+@pytest.mark.skipif(not AXE, reason="needs axe-core (deploy/prepare.sh test fetches it where npm is)")
+@pytest.mark.parametrize("size", [(390, 844), (1280, 900)], ids=["phone", "desktop"])
+def test_people_of_all_kinds_can_use_every_view(
+    address: tuple[str, str], tmp_path: Path, size: tuple[int, int]
+) -> None:
+    base, site = address
+    views = {
+        "/": "document.querySelectorAll('.list li').length === 1",
+        f"/street/{site}": "document.querySelectorAll('.heat rect').length > 1000",
+        "/fleet": "document.querySelectorAll('tbody tr').length === 1",
+        "/gaps": "document.querySelectorAll('tbody tr').length >= 2",
+    }
+    browser = Browser(tmp_path, *size, touch=size[0] < 500)
+    try:
+        for theme in ("light", "dark"):
+            browser.prefer_theme(theme)
+            for path, shown in views.items():
+                browser.open(base + path)
+                browser.wait_for(shown)
+                assert violations(browser) == [], (theme, path)
+                assert browser.run("document.documentElement.scrollWidth - innerWidth") <= 0, path
+                assert browser.run("document.body.innerText.includes('null')") is False, path
+        assert browser.errors == []
+    finally:
+        browser.close()
+
+
+def test_it_speaks_every_language_and_finds_its_way(address: tuple[str, str], tmp_path: Path) -> None:
+    base, _ = address
+    browser = Browser(tmp_path, 1280, 900)
+    try:
+        browser.open(base)
+        for language in NAMES:
+            browser.wait_for("document.querySelectorAll('#language option').length === 4")
+            choose = f"const s = document.getElementById('language'); s.value = '{language}';"
+            browser.run(f"(() => {{ {choose} s.dispatchEvent(new Event('change')); }})()")
+            title = messages(language)["city.title"]
+            browser.wait_for(f"document.querySelector('h1')?.textContent === {title!r}")
+            missing = browser.run("document.body.innerText.match(/city\\.[a-z_.]+/g) || []")
+            assert missing == []
+        browser.click(".list a")
+        browser.wait_for("document.querySelector('h1')?.textContent === 'Quay Road'")
+        browser.run("history.back()")
+        browser.wait_for("document.getElementById('search') !== null")
+        browser.type("#search", "nothing like it")
+        browser.wait_for("document.querySelector('.list li').hidden")
+        assert browser.errors == []
+    finally:
+        browser.close()
