@@ -38,6 +38,7 @@ _ROLL_EVERY_S: Final = 5.0
 _PAUSE_S: Final = 2.0
 """Wait after the database could not be used."""
 _PENDING: Final = "pending"
+_KINDS: Final = ("counts/+", "flows", "replies/+", "status", "meta", "meta/+", "health")
 
 
 class Inbox(Protocol):
@@ -270,6 +271,4 @@ def _interval(levels: Sequence[str], payload: bytes, arrived: float) -> Interval
 def topics(root: str, *, share: str = "") -> tuple[str, ...]:
     """Return the topic filters of a worker. share: name of the group of workers that share the counts."""
     begin = f"$share/{share}/{root}" if share else root
-    return tuple(
-        f"{begin}/+/+/{kind}" for kind in ("counts/+", "flows", "replies/+", "status", "meta", "meta/+", "health")
-    )
+    return tuple(f"{begin}/+/+/{kind}" for kind in _KINDS)
