@@ -12,11 +12,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, select, tuple_
 
 from edge_app.city.database.engine import DAY_S, change, insert_new, make_room
-from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, LINE, POISON, SERIES, SETTINGS
+from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, LINE, MEASURE, POISON, SERIES, SETTINGS
 from edge_app.city.numbers import Numbers, Range
 from edge_app.city.records import COLUMNS, Contradiction, Interval, LineName, Outcome, Settings
 from edge_app.city.spans import Spans
 from edge_app.city.sums import QUARTER_S
+from edge_app.records import FLOWS
 
 _KEPT_CHARACTERS: Final = 16_384
 _SAME: Final = ("seq", "length_s", "frames", "dropped", "settings_id", "series_id", "others", *COLUMNS)
@@ -44,7 +45,7 @@ class Storing:
             key, row = self._key(interval), self._row(interval, arrived_ms)
             if key in known or key in new:
                 outcome.repeated += 1
-                if not (_same(known[key], row) if key in known else new[key] == interval):
+                if not (_same(known[key], row, interval.measures) if key in known else new[key] == interval):
                     outcome.contradictions.append(_told(interval, "content", f"number {interval.seq} has two contents"))
                 continue
             new[key] = interval
@@ -53,6 +54,12 @@ class Storing:
             self._note(interval, told, numbers, outcome)
         make_room(connection, {row["start"] // DAY_S * DAY_S for row in rows})
         insert_new(connection, INTERVAL, rows)
+        measured = [(key, interval.measures) for key, interval in new.items() if interval.measures]
+        insert_new(
+            connection,
+            MEASURE,
+            [{"line_id": line, "start": start, "id": key, "content": text} for (line, start, key), text in measured],
+        )
         self._unlock(connection, told, numbers)
         insert_new(connection, DIRTY, [{"line_id": line, "start": start} for line, start in sorted(outcome.changed)])
         self._tell(connection, outcome.contradictions, int(arrived))
@@ -102,7 +109,9 @@ class Storing:
         keys = [self._key(i) for i in intervals]
         for at in range(0, len(keys), 500):  # SQLite takes no more variables at once
             condition = tuple_(INTERVAL.c.line_id, INTERVAL.c.start, INTERVAL.c.id).in_(keys[at : at + 500])
-            for row in connection.execute(select(INTERVAL).where(condition)):
+            same = and_(*(INTERVAL.c[name] == MEASURE.c[name] for name in ("line_id", "start", "id")))
+            statement = select(INTERVAL, MEASURE.c.content).outerjoin(MEASURE, same).where(condition)
+            for row in connection.execute(statement):
                 found[row.line_id, row.start, row.id] = row
         return found
 
@@ -149,6 +158,8 @@ class Storing:
                 _told(interval, "overlap", f"number {interval.seq} overlaps another interval")
             )
         told[line] = spans, max(longest, interval.end - interval.start)
+        if interval.name.line == FLOWS:  # no vehicles of a line
+            return
         outcome.changed.add((line, interval.start // QUARTER_S * QUARTER_S))
         for later in range(interval.start // QUARTER_S + 1, (interval.end - 1) // QUARTER_S + 1):
             outcome.changed.add((line, later * QUARTER_S))  # whose intervals this one may outdo
@@ -210,10 +221,9 @@ def keep_aside(connection: Connection, topic: str, payload: bytes, why: str, arr
     connection.execute(POISON.insert(), row)
 
 
-def _same(known: Any, row: Mapping[str, Any]) -> bool:
-    return (
-        all(getattr(known, column) == row[column] for column in _SAME) and abs(known.coverage - row["coverage"]) < 1e-4
-    )
+def _same(known: Any, row: Mapping[str, Any], measures: str) -> bool:
+    same = all(getattr(known, column) == row[column] for column in _SAME) and (known.content or "") == measures
+    return same and abs(known.coverage - row["coverage"]) < 1e-4  # the database keeps seven digits
 
 
 def _told(interval: Interval, kind: str, what: str) -> Contradiction:
