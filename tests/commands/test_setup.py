@@ -71,7 +71,7 @@ def test_a_failed_check_is_followed_by_how_to_answer_again(
     code: int, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(setup_command, "INSTALLED", path)
-    monkeypatch.setattr(setup_command.check, "main", lambda *_: code)
+    monkeypatch.setattr("edge_app.commands.check.main", lambda *_: code)
     parsed = _parser().parse_args(["setup", "--config", str(path), *NEEDED])
     assert parsed.main(parsed, threading.Event()) == code
     assert ("sudo edge-app setup --force" in capsys.readouterr().err) is (code == 1)
