@@ -129,6 +129,7 @@ PURE = {
     "camera_health.measures": {"records"},
     "config.layers": set[str](),
     "camera_health.monitor": {"records", "camera_health.measures"},
+    "monitoring.measures": {"records"},
     "web.history": {"records", "measures.speed_sums", "storage.counts", "storage.past_intervals"},
 }
 """Modules without clock, threads, files or network, and the modules of ours that each may import."""

@@ -138,6 +138,8 @@ def _interval(line: LineStatus) -> str:
     counts = ", ".join(f"{label} {n.left_to_right}> {n.right_to_left}<" for label, n in seen.items()) or "no vehicle"
     flags = f", {', '.join(newest.quality)}" if newest.quality else ""
     span = f"{newest.start:%H:%M:%S} to {newest.end:%H:%M:%S} UTC"
+    means = [f"{kmh:.0f}{'>' if way == 'left_to_right' else '<'}" for way, kmh in newest.speed_kmh.items()]
+    counts += f"; {' '.join(means)} km/h" if means else ""
     return f"{span}: {counts}; coverage {int(newest.coverage * 100)} %{flags}"
 
 

@@ -74,21 +74,17 @@ class IntervalSums:
 
     def take(self, now: float) -> list[Summed]:
         """Return what is certain by this time, UTC s of the clock of the frames, and was not returned yet."""
-        found, self._left = self._left, []
         if self._until is None:
-            return found
-        last, until = self._until + self._offset, now - _BEHIND_S
-        edge = grid_end(last, self._interval_s)
-        while edge < until:
-            found += self._taken(edge)
-            edge += self._interval_s
-        if edge - self._interval_s > last or until - last >= _EVERY_S:
-            found += self._taken(until)
-        return found
+            return []
+        last, until = self._until, now - _BEHIND_S
+        ended = self._ended(until)
+        if self._until > last or until - self._offset - last >= _EVERY_S:
+            ended += self._taken(until)
+        return ended
 
     def finish(self, now: float) -> tuple[list[Measured], list[Summed]]:
         """Return all that is left, when no further frame comes. now: UTC s."""
-        return self._meters.finish(), [*self._left, *self._sums(float("inf"), now)]
+        return self._meters.finish(), [*self._ended(now), *self._sums(float("inf"), now)]
 
     @property
     def under_way(self) -> Sums:
@@ -98,10 +94,20 @@ class IntervalSums:
     def _begin(self, time: float, *, clocked: bool) -> list[Measured]:
         """Begin with the first frame, and with another clock; return crossings that were waiting."""
         ended, left = self.finish(time + self._offset) if self._until is not None else ([], [])
-        self._left += left
+        self._left = left
         self._meters = Meters(self._lines, self._geometry if clocked else None)
         self._clocked, self._until, self._began = clocked, time, time
         return ended
+
+    def _ended(self, until: float) -> list[Summed]:
+        """Take what lies in intervals that ended before a time, UTC s, each by itself."""
+        found, self._left = self._left, []
+        if self._until is not None:
+            edge = grid_end(self._until + self._offset, self._interval_s)
+            while edge < until:
+                found += self._taken(edge)
+                edge += self._interval_s
+        return found
 
     def _taken(self, until: float) -> list[Summed]:
         self._until = until - self._offset

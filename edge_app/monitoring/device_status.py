@@ -11,6 +11,7 @@ from pydantic import Field
 
 from edge_app.monitoring.certificate import ends_at
 from edge_app.monitoring.health_report import HealthReport
+from edge_app.monitoring.measures import mean_speeds
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import DirectionCounts, Flag, Health, Payload
 from edge_app.records import Counts, Direction, IntervalCounts, Line
@@ -32,6 +33,7 @@ class IntervalStatus(Payload):
     counts: Mapping[str, DirectionCounts]
     coverage: float
     quality: Sequence[Flag] = ()
+    speed_kmh: Mapping[Direction, float] = Field(default_factory=dict, description="Means, where speeds are measured")
 
 
 class LineStatus(Payload):
@@ -137,7 +139,7 @@ class StatusReport:
         return LineStatus(
             id=line.id,
             names=line.names,
-            newest=_interval(newest) if newest else None,
+            newest=interval_status(newest) if newest else None,
             since_start=_direction_counts(totals),
         )
 
@@ -151,10 +153,18 @@ class StatusReport:
         return ends
 
 
-def _interval(counts: IntervalCounts) -> IntervalStatus:
+def interval_status(counts: IntervalCounts) -> IntervalStatus:
+    """Return a closed interval as the status has it."""
     start, end = (datetime.fromtimestamp(at, timezone.utc) for at in (counts.start, counts.end))
     by_class = _direction_counts(counts.counts)
-    return IntervalStatus(start=start, end=end, counts=by_class, coverage=counts.coverage, quality=counts.quality)
+    return IntervalStatus(
+        start=start,
+        end=end,
+        counts=by_class,
+        coverage=counts.coverage,
+        quality=counts.quality,
+        speed_kmh={direction: round(kmh, 1) for direction, kmh in mean_speeds(counts)},
+    )
 
 
 def _direction_counts(counts: Counts) -> dict[str, DirectionCounts]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -26,8 +26,9 @@ from edge_app.counting.stage_times import BOUNDS_S
 from edge_app.errors import ConfigError
 from edge_app.monitoring.certificate import ends_at
 from edge_app.monitoring.health_report import Components
+from edge_app.monitoring.measures import below, leaf, mean_speeds
 from edge_app.mqtt.identity import Device
-from edge_app.records import DIRECTIONS, FLOWS, IntervalCounts, Quality, Sums
+from edge_app.records import DIRECTIONS, FLOWS, Quality, Sums
 from edge_app.sources import State
 from edge_app.system.readings import readings
 
@@ -136,7 +137,7 @@ class _MetricsCollector(Collector):
         for line, interval in ledger.newest.items():
             if line != FLOWS:
                 coverage.add_metric([line], interval.coverage)
-            for direction, kmh in _mean_speeds(interval):
+            for direction, kmh in mean_speeds(interval):
                 speed.add_metric([line, direction], kmh / 3.6)
         yield coverage
         yield speed
@@ -183,40 +184,17 @@ class _MetricsCollector(Collector):
             yield _gauge("memory_available_bytes", "Available memory of the machine.", now.available_mb * _MB)
 
 
-def _mean_speeds(interval: IntervalCounts) -> Iterator[tuple[str, float]]:
-    """Yield each direction in which speeds were measured, with their mean, km/h."""
-    by_class = _below(interval.measures, "speed")
-    for direction in DIRECTIONS:
-        sums = [_below(by_class, label, direction) for label in by_class]
-        number = sum(_leaf(one, "n") for one in sums)
-        if number:
-            yield direction, sum(_leaf(one, "sum") for one in sums) / number
-
-
 def _flows_of(flows: Sums) -> Metric:
     family = CounterMetricFamily(
         "edge_app_flows", "Vehicles that went through the junction, by the lines of entry and exit.", labels=_WAY
     )
-    ways = _below(flows, "flows")
+    ways = below(flows, "flows")
     for origin in ways:
-        for to in _below(ways, origin):
-            classes = _below(ways, origin, to)
+        for to in below(ways, origin):
+            classes = below(ways, origin, to)
             for label in classes:
-                family.add_metric([origin, to, label], _leaf(classes, label))
+                family.add_metric([origin, to, label], leaf(classes, label))
     return family
-
-
-def _below(sums: Sums, *names: str) -> Sums:
-    """Return the sums under these names; none where there are none."""
-    for name in names:
-        inner = sums.get(name)
-        sums = inner if isinstance(inner, Mapping) else {}
-    return sums
-
-
-def _leaf(sums: Sums, name: str) -> float:
-    value = sums.get(name, 0.0)
-    return value if isinstance(value, int | float) else 0.0
 
 
 _WAY = ("from", "to", "class")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,12 @@ import pytest
 from edge_app import cli
 from edge_app.checks.device import check_service
 from edge_app.commands import _options
+from edge_app.commands.status import _interval
 from edge_app.config.load import load
 from edge_app.counting.running_totals import RunningTotals
-from edge_app.monitoring.device_status import StatusReport
+from edge_app.monitoring.device_status import LineStatus, StatusReport, interval_status
 from edge_app.mqtt.identity import Device
+from edge_app.records import Counts, IntervalCounts, Sums
 from edge_app.sources import SourceStatus
 from edge_app.system.threads import Heartbeats
 from tests.support.brokers import free_port
@@ -111,3 +114,15 @@ def test_no_foreign_text_becomes_a_setting_for_systemd() -> None:
     assert text.startswith("NOT counting: gone MAINPID=1; 0 vehicles")
     assert text.isprintable()
     assert len(text) <= 400
+
+
+def test_mean_speeds_stand_beside_the_counts_where_they_are_measured() -> None:
+    cars: Counts = {"car": {"left_to_right": 2, "right_to_left": 1}}
+    sums: Sums = {"car": {"left_to_right": {"n": 2, "sum": 85.2}}, "bus": {"left_to_right": {"n": 1, "sum": 37.8}}}
+    measured = IntervalCounts("main", 1_700_000_040.0, 60.0, cars, 60.0, 900, 0, measures={"speed": sums})
+    shown = [
+        _interval(LineStatus(id="main", newest=interval_status(one)))
+        for one in (measured, replace(measured, measures={}))
+    ]
+    assert shown[0] == "22:14:00 to 22:15:00 UTC: car 2> 1<; 41> km/h; coverage 100 %"
+    assert shown[1] == "22:14:00 to 22:15:00 UTC: car 2> 1<; coverage 100 %"

@@ -122,6 +122,24 @@ def test_seen_time_is_told_once_and_by_interval() -> None:
     assert seen == pytest.approx([60.0, 60.0, 9.9], abs=1e-6)
 
 
+def test_an_end_just_after_an_interval_leaves_each_its_own() -> None:
+    sums = IntervalSums([NORTH], SQUARE, 60.0)
+    found = run(sums, results(63.0, []))
+    _, rest = sums.finish(NOON + 63.0)
+    seen = [total([*found, *rest], "north", since=a, until=a + 60)["occupancy"]["1"]["seen_s"] for a in (0, 60)]
+    assert seen == pytest.approx([60.0, 2.9], abs=1e-6)
+
+
+def test_a_clock_that_comes_and_goes_tells_nothing_twice() -> None:
+    sums = IntervalSums([NORTH, SOUTH], SQUARE, 60.0)
+    crossings: list[tuple[float, int, str, Direction]] = [(2.0, 1, "north", "left_to_right")]
+    for begin, media in ((0.0, True), (4.0, False), (4.1, True)):
+        for result in results(begin + 4.0, crossings, media=media, begin=begin):
+            sums.observe(result)  # nobody takes
+    _, rest = sums.finish(NOON + 9.0)
+    assert total(rest, FLOWS)["entered"] == {"north": {"car": 1}}
+
+
 def test_a_step_of_the_told_time_loses_nothing() -> None:
     sums = IntervalSums([NORTH], SQUARE, 60.0)
     found = run(sums, results(30.0, []))

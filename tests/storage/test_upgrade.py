@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from edge_app.records import FLOWS, Sums
+from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
-from edge_app.storage.outbox import Outbox
+from edge_app.storage.outbox import ClosedInterval, Outbox
 from edge_app.storage.sqlite import FILE
-from tests.support.ledger_cases import NOON, cars, count, open_ledger, payloads
+from tests.support.ledger_cases import NOON, cars, count, crossing, open_ledger, payloads
 from tests.support.paths import ROOT
 
 RELEASE_1_0 = "e0dab0ea87927ba487f6fd922e8779d3ac69e0fd"
@@ -125,3 +127,33 @@ def open_cars(state: Path) -> int:
     found = sum(map(cars, ledger.open))
     ledger.close(NOON + 70)
     return found
+
+
+def test_measures_and_flows_outlast_a_release_that_knows_neither(tmp_path: Path, old_code: Path) -> None:
+    none: dict[str, Sums] = {"north": {"speed": {}}, FLOWS: {"entered": {}}}
+
+    def run(begin: float, end: float) -> None:
+        counting = Counting(("car", "motorcycle"), 60.0, "c", measures=none)
+        ledger = Ledger(tmp_path, ["north", FLOWS], counting, "b", told, names=("delft", "cam-1"), clock=lambda: 0.0)
+        assert ledger.warnings == ()
+        for second in range(round(end - begin)):
+            ledger.record(begin + second, [vehicle := crossing(begin + second)], 0)
+            ledger.measure_crossing(vehicle, {"speed": {"n": 1}})
+            ledger.measure(FLOWS, begin + second, {"entered": {"n": 1}})
+            ledger.tick(begin + second)
+        ledger.close(end)
+
+    def told(closed: ClosedInterval) -> str:
+        counts = closed.counts
+        return json.dumps({"line": counts.line, "seq": closed.seq, "counts": counts.counts, **counts.measures})
+
+    run(NOON, NOON + 90)
+    run_old(old_code, tmp_path, "count", NOON + 92, NOON + 130)
+    delivered = run_old(old_code, tmp_path, "deliver")
+    before = next(p for p in delivered if p["line"] == FLOWS)
+    assert before["entered"] == {"n": 60}, "what was closed goes out unchanged"
+    run(NOON + 140, NOON + 190)
+    found = payloads(tmp_path)
+    assert {p["line"] for p in found} == {"north", FLOWS}
+    assert all(p["entered"]["n"] == 40 for p in found if p["line"] == FLOWS)
+    assert all(p["speed"]["n"] == 40 for p in found if p["line"] == "north")
