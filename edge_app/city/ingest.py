@@ -38,7 +38,8 @@ _ROLL_EVERY_S: Final = 5.0
 _PAUSE_S: Final = 2.0
 """Wait after the database could not be used."""
 _PENDING: Final = "pending"
-_KINDS: Final = ("counts/+", "flows", "replies/+", "status", "meta", "meta/+", "health")
+_COUNTS: Final = ("counts/+", "flows")
+_FLEET: Final = ("replies/+", "status", "meta", "meta/+", "health")
 
 
 class Inbox(Protocol):
@@ -268,7 +269,12 @@ def _interval(levels: Sequence[str], payload: bytes, arrived: float) -> Interval
     return None
 
 
-def topics(root: str, *, share: str = "") -> tuple[str, ...]:
-    """Return the topic filters of a worker. share: name of the group of workers that share the counts."""
+def topics(root: str, *, share: str = "", fleet: bool = True) -> tuple[str, ...]:
+    """Return the topic filters of a worker.
+
+    share: name of the group of workers that share the counts, empty for one that takes all. fleet: take also what
+    devices say of themselves and reply; in a group one worker does, the one that asks.
+    """
     begin = f"$share/{share}/{root}" if share else root
-    return tuple(f"{begin}/+/+/{kind}" for kind in _KINDS)
+    counts = tuple(f"{begin}/+/+/{kind}" for kind in _COUNTS)
+    return counts + (tuple(f"{root}/+/+/{kind}" for kind in _FLEET) if fleet else ())
