@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 from edge_app.commands import check
 from edge_app.commands._answers import is_address, source_table, tables_of, toml_of
 from edge_app.commands._options import INSTALLED, credentials_folder
-from edge_app.commands._questions import QUESTIONS, ask, read_line, show
+from edge_app.commands._questions import QUESTIONS, StoppedError, ask, read_line, show
 from edge_app.errors import ConfigError, ResourceError
 
 if TYPE_CHECKING:
@@ -60,8 +60,10 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """
     path: Path = arguments.config
     _refuse_place(path, force=arguments.force)
-    setup = _asked(arguments, path)
-    _write(path, setup, arguments.state)
+    setup = _asked(arguments, path, stop)
+    if stop.is_set():  # while a camera was looked for, not while a question stood there
+        raise StoppedError
+    _write(path, setup, str(Path(arguments.state).absolute()))
     show(f"edge-app: wrote {path}")
     code = 0
     if not arguments.no_check:
@@ -125,7 +127,7 @@ def _show_next(path: Path, *, failed: bool) -> None:
 # --- the answers
 
 
-def _asked(arguments: argparse.Namespace, path: Path) -> _Setup:
+def _asked(arguments: argparse.Namespace, path: Path, stop: threading.Event) -> _Setup:
     """Return the answers: from the command line, else asked on a terminal, else the defaults.
 
     Raises ConfigError: for required answers without a terminal to ask on, or a wrong enrolment file.
@@ -134,7 +136,7 @@ def _asked(arguments: argparse.Namespace, path: Path) -> _Setup:
     terminal, setup = sys.stdin.isatty(), _Setup()
     enrolment = None
     if given["enrolment"]:
-        enrolment = _enrolment(Path(given["enrolment"]), terminal)
+        enrolment = _enrolment(_file(given["enrolment"]), terminal)
     elif terminal and given["enrolment"] is None:
         enrolment, given["enrolment"] = _asked_enrolment(), ""
     if enrolment:
@@ -146,6 +148,8 @@ def _asked(arguments: argparse.Namespace, path: Path) -> _Setup:
         setup.answers = {q.flag: q.default or "" if given[q.flag] is None else given[q.flag] for q in QUESTIONS}
         return setup
     for question in QUESTIONS:
+        if stop.is_set():
+            raise StoppedError
         answer = given[question.flag]
         if answer is None:
             cameras = _cameras() if question.flag == "source" else ()
@@ -158,20 +162,28 @@ def _asked(arguments: argparse.Namespace, path: Path) -> _Setup:
 def _asked_enrolment() -> Enrolment | None:
     """Return the enrolment of the file that a person names, None where there is none; ask again for a wrong one."""
     while answer := read_line(f"{QUESTIONS[0].text}:"):
-        if not Path(answer).is_file():
+        if not _file(answer).is_file():
             show(f"There is no file {answer}.")
             continue
         try:
-            return _enrolment(Path(answer), terminal=True)
+            return _enrolment(_file(answer), terminal=True)
+        except StoppedError:
+            raise
         except ConfigError as error:
             show(f"{error}.")
     return None
 
 
+def _file(text: str) -> Path:
+    """Return the file that somebody names, whose ~ no shell has expanded."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser fails for a user that is unknown
+
+
 def _enrolment(file: Path, terminal: bool) -> Enrolment:
-    from edge_app.commands._enrolment import read_enrolment
+    from edge_app.commands._enrolment import read_enrolment, refuse_missing
 
     password = os.environ.get("EDGE_APP_ENROLMENT_PASSWORD")
+    refuse_missing(file)
     while True:
         if password is None and not terminal:
             raise ConfigError("the password of the enrolment file is needed in EDGE_APP_ENROLMENT_PASSWORD")

@@ -18,6 +18,7 @@ import pytest
 from edge_app.cli import _parser
 from edge_app.commands import setup as setup_command
 from edge_app.commands._answers import source_table
+from edge_app.commands._enrolment import read_enrolment
 from edge_app.config.load import load
 from edge_app.errors import ConfigError
 from edge_app.mqtt.embedded_broker import HOST
@@ -132,9 +133,9 @@ class Wizard:
         self._wait_for(question)
         os.write(self._ours, f"{text}\n".encode())
 
-    def interrupt(self, question: str) -> None:
+    def signal(self, question: str, number: int) -> None:
         self._wait_for(question)
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(number)
 
     def end(self) -> int:
         with contextlib.suppress(OSError):  # the terminal is gone
@@ -175,12 +176,14 @@ def test_each_question_is_shown_when_it_is_asked(tmp_path: Path) -> None:
     assert (tmp_path / "edge-app.mqtt_password").stat().st_mode & 0o777 == 0o600
 
 
-def test_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_ends_at_once(number: int, tmp_path: Path) -> None:
+    (tmp_path / "city.p12").touch()
     wizard = Wizard(tmp_path / "edge-app.toml")
-    wizard.answer("Enrolment file", "")
-    wizard.interrupt("Site, such as")
+    wizard.answer("Enrolment file", str(tmp_path / "city.p12"))
+    wizard.signal("Password of city.p12", number)  # which is no wrong enrolment, and not asked for again
     assert wizard.end() == 2
-    assert "stopped before the last answer: nothing was written" in wizard.shown
+    assert wizard.shown.rstrip().endswith("stopped before the last answer: nothing was written")
 
 
 def test_a_login_that_the_camera_refuses_is_asked_for_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,8 +239,28 @@ def test_what_is_no_enrolment_is_told(path: Path, city: City, monkeypatch: pytes
         with pytest.raises(ConfigError, match=sentence):
             setup(path, "--enrolment", str(file))
     monkeypatch.delenv("EDGE_APP_ENROLMENT_PASSWORD")
-    with pytest.raises(ConfigError, match="EDGE_APP_ENROLMENT_PASSWORD"):
-        setup(path, "--enrolment", str(city.folder / "none.p12"))
+    for file, sentence in ((city.folder / "ca.pem", "EDGE_APP_ENROLMENT_PASSWORD"), (Path("~/n.p12"), "HOME/n.p12 is")):
+        monkeypatch.setenv("HOME", "HOME")
+        with pytest.raises(ConfigError, match=sentence):
+            setup(path, "--enrolment", str(file))
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    ("label", "sentence"),
+    [
+        ("edge-app harbour/pole-8 b.example", "labelled harbour/pole-8, but its certificate is that of harbour/pole-7"),
+        ("edge-app harbour/pöle-7 b.example", "is no enrolment of edge-app"),
+    ],
+)
+def test_the_label_of_an_enrolment_is_not_believed(label: str, sentence: str, path: Path, city: City) -> None:
+    issued, file = city.folder / "issued", path.with_name("own.p12")
+    city.run("enrol", "harbour", "pole-7")
+    export = ["openssl", "pkcs12", "-export", "-inkey", issued / "harbour.pole-7.key", "-passout", "pass:wörd"]
+    export += ["-in", issued / "harbour.pole-7.pem", "-certfile", city.folder / "ca.pem", "-name", label, "-out", file]
+    subprocess.run(export, check=True, capture_output=True, timeout=30)
+    with pytest.raises(ConfigError, match=sentence):
+        read_enrolment(file, "wörd")
 
 
 @pytest.mark.parametrize(
