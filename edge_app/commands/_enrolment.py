@@ -57,8 +57,8 @@ def read_enrolment(file: Path, password: str) -> Enrolment:
     if not name or name[1].replace("\\", "") != f"{site}/{device}":  # openssl 3 may write a slash as \/
         owner = name[1] if name else "nobody"
         raise ConfigError(
-            f"{file} is labelled {site}/{device}, but its certificate is that of {owner}, which is what the broker goes "
-            "by: have ca.sh make it again with `ca.sh enrol`"
+            f"{file} is labelled {site}/{device}, but its certificate is that of {owner}, and the broker goes by that: "
+            "have ca.sh make it again with `ca.sh enrol`"
         )
     return Enrolment(site, device, broker, "".join(authorities), certificate[0], key[0])
 

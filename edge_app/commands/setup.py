@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from edge_app.commands import check
 from edge_app.commands._answers import is_address, source_table, tables_of, toml_of
+from edge_app.commands._cameras import refuse_twin
 from edge_app.commands._options import INSTALLED, credentials_folder
 from edge_app.commands._questions import QUESTIONS, StoppedError, ask, read_line, show
 from edge_app.errors import ConfigError, ResourceError
@@ -146,6 +147,8 @@ def _asked(arguments: argparse.Namespace, path: Path, stop: threading.Event) -> 
         if missing:
             raise ConfigError(*(f"--{flag} is needed where there is no terminal to ask on" for flag in missing))
         setup.answers = {q.flag: q.default or "" if given[q.flag] is None else given[q.flag] for q in QUESTIONS}
+        if problem := _taken(path, setup.answers):
+            raise ConfigError(problem)
         return setup
     for question in QUESTIONS:
         if stop.is_set():
@@ -155,8 +158,24 @@ def _asked(arguments: argparse.Namespace, path: Path, stop: threading.Event) -> 
             cameras = _cameras() if question.flag == "source" else ()
             answer = ask(question, setup.answers, cameras) if _is_needed(question.flag, setup.answers) else ""
         setup.answers[question.flag] = answer
+        while question.flag == "device" and (problem := _taken(path, setup.answers)):
+            if given["device"] is not None:
+                raise ConfigError(problem)
+            show(f"{problem}.")
+            setup.answers["device"] = ask(question, setup.answers)
         _follow_up(question.flag, setup)
     return setup
+
+
+def _taken(path: Path, answers: Mapping[str, str]) -> str:
+    """Return one sentence where another camera of this device has the same site and device, else an empty text."""
+    if path.absolute().parent != INSTALLED.parent:
+        return ""
+    try:
+        refuse_twin(path.absolute(), f"{answers['site']}/{answers['device']}")
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def _asked_enrolment() -> Enrolment | None:
