@@ -180,8 +180,8 @@ def _cameras(configs: Sequence[Path]) -> list[_Camera]:
     for config, unit in zip(configs, units, strict=True):
         use = used.get(unit.pid)
         device, source, problem = _described(config)
-        row = (None, None) if use is None else (round(use.memory_mb, 1), round(use.cpu, 3))
-        rows.append(_Camera(config.stem, device, source, unit.active, *row, problem))
+        memory, cpu = (None, None) if use is None else (round(use.memory_mb, 1), round(use.cpu, 3))
+        rows.append(_Camera(config.stem, device, source, unit.active, memory, cpu, problem))
     return rows
 
 

@@ -20,7 +20,7 @@ from edge_app.commands._answers import is_address, source_table, tables_of, toml
 from edge_app.commands._cameras import refuse_twin
 from edge_app.commands._options import INSTALLED, credentials_folder
 from edge_app.commands._questions import QUESTIONS, StoppedError, ask, read_line, show
-from edge_app.errors import ConfigError, ResourceError
+from edge_app.errors import ConfigError, ResourceError, reason_of, remedy_of
 
 if TYPE_CHECKING:
     from edge_app.commands._enrolment import Enrolment
@@ -99,12 +99,19 @@ def _refuse_place(path: Path, *, force: bool) -> None:
         raise ConfigError(f"{path} cannot be written by this user: put sudo before the command, or choose --config")
 
 
+def _drawing_of(path: Path) -> str:
+    """Return the command that leads to where lines are drawn: the page, once it has drawn some, else `lines`."""
+    from edge_app.config.files import layer_path
+
+    return "sudo edge-app page --fingerprint" if layer_path(path, "page").exists() else "sudo edge-app lines"
+
+
 def _show_next(path: Path, *, failed: bool) -> None:
     if path == INSTALLED:
         again = {"sudo edge-app setup --force": "asks again, where an answer was wrong"} if failed else {}
         steps = again | {
             "sudo /opt/edge-app/current/install.sh start": "starts it, and waits until it counts",
-            "sudo edge-app lines": "draw the line on the live picture",
+            _drawing_of(path): "draw the line on the live picture",
             "sudo edge-app status": "tells whether it counts",
         }
     elif path.parent == INSTALLED.parent:
@@ -327,7 +334,8 @@ def _write(path: Path, setup: _Setup, state: str) -> None:
         with contextlib.suppress(LookupError, PermissionError):  # the group exists only on an installed device
             shutil.chown(path, group="edge-app")
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}); run as root, or choose --config") from error
+        remedy = remedy_of(error, "put sudo before the command, or choose --config")
+        raise ConfigError(f"{path} cannot be written ({reason_of(error)}): {remedy}") from error
 
 
 def _places(path: Path, secrets: Mapping[str, str]) -> dict[str, Path]:

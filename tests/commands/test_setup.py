@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import pty
@@ -19,6 +20,7 @@ from edge_app.cli import _parser
 from edge_app.commands import setup as setup_command
 from edge_app.commands._answers import source_table
 from edge_app.commands._enrolment import read_enrolment
+from edge_app.config.edit import ConfigText
 from edge_app.config.load import load
 from edge_app.errors import ConfigError
 from edge_app.mqtt.embedded_broker import HOST
@@ -77,6 +79,37 @@ def test_a_failed_check_is_followed_by_how_to_answer_again(
     parsed = _parser().parse_args(["setup", "--config", str(path), *NEEDED])
     assert parsed.main(parsed, threading.Event()) == code
     assert ("sudo edge-app setup --force" in capsys.readouterr().err) is (code == 1)
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_lines_are_drawn_where_they_count(
+    drawn: bool, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(setup_command, "INSTALLED", path)
+    layer = path.with_name("edge-app.page.toml")
+    if drawn:
+        layer.write_text('[layer]\nrevision = 1\nauthor = "x"\nat = "2026-01-01T00:00:00Z"\n[privacy]\nmasks = []\n')
+    assert setup(path, *NEEDED, "--source", "street") == 0
+    assert ("edge-app page --fingerprint" in capsys.readouterr().err) is drawn
+    if drawn:
+        with pytest.raises(ConfigError, match="draw on the page of this device"):
+            ConfigText(path)
+
+
+def test_a_full_disk_is_told_as_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("edge_app.system.files.write_atomic", refuse)
+    with pytest.raises(ConfigError, match=r"\(no space left on device\): make room on the disk"):
+        setup(path, *NEEDED)
+
+
+def test_a_relative_state_folder_becomes_absolute(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    assert setup(path, *NEEDED, "--state", "en/st") == 0
+    assert load(path, {}).store.folder == path.parent / "en/st"
+    assert f'"{path.parent}/en/st"' in path.read_text()
 
 
 def test_without_encryption(path: Path) -> None:
@@ -256,7 +289,15 @@ def test_what_is_no_enrolment_is_told(path: Path, city: City, monkeypatch: pytes
 def test_the_label_of_an_enrolment_is_not_believed(label: str, sentence: str, path: Path, city: City) -> None:
     issued, file = city.folder / "issued", path.with_name("own.p12")
     city.run("enrol", "harbour", "pole-7")
-    export = ["openssl", "pkcs12", "-export", "-inkey", issued / "harbour.pole-7.key", "-passout", "pass:wörd"]
+    export: list[str | Path] = [
+        "openssl",
+        "pkcs12",
+        "-export",
+        "-inkey",
+        issued / "harbour.pole-7.key",
+        "-passout",
+        "pass:wörd",
+    ]
     export += ["-in", issued / "harbour.pole-7.pem", "-certfile", city.folder / "ca.pem", "-name", label, "-out", file]
     subprocess.run(export, check=True, capture_output=True, timeout=30)
     with pytest.raises(ConfigError, match=sentence):
@@ -283,6 +324,7 @@ def test_what_people_call_a_camera_is_understood(text: str, table: dict[str, obj
 @pytest.mark.parametrize(
     ("flag", "wrong", "sentence"),
     [
+        ("site", "h\udcffx", "This has bytes that are no text in UTF-8."),
         ("site", "Harbour X", "may have only a-z, 0-9 and hyphens"),
         ("device", "pole_7", "may have only a-z, 0-9 and hyphens"),
         ("source", "rtsp://", "must be rtsp://"),
