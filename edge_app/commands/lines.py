@@ -150,6 +150,7 @@ class _Page:
             "lines": [line.model_dump(mode="json") for line in c.lines],
             "region": c.detector.region,
             "masks": c.privacy.masks,
+            "geometry": c.geometry.model_dump(mode="json") if c.geometry.given else None,
             "base": self._text.version,
         }
 
@@ -172,10 +173,14 @@ class _Page:
 
     def save(self, data: Any) -> dict[str, Any]:
         """Save a drawing. Raises ConfigError: when it is not valid, or when its base is not what is saved now."""
+        from edge_app.app import build_geometry
+
         with self._saving:
             if base_of(data) != self._text.version:
                 raise ConfigError("somebody else has saved meanwhile: load the page again")
-            self._config = self._text.save(parse_drawing(data))
+            drawing = parse_drawing(data)
+            build_geometry(self._text.with_drawing(drawing)[1])
+            self._config = self._text.save(drawing)
         return {"saved": str(self._text.path)}
 
     def _read(self) -> None:
@@ -241,7 +246,10 @@ def parse_drawing(data: Any) -> Drawing:
         raise wrong
     if not _is_list(masks, lambda mask: _is_list(mask, _is_point)):
         raise wrong
-    return Drawing(lines, region, masks)
+    geometry = data.get("geometry")
+    if geometry is not None and not _is_rectangle(geometry):
+        raise wrong
+    return Drawing(lines, region, masks, geometry)
 
 
 def _valid_lines(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -269,6 +277,14 @@ def _is_number(value: Any) -> bool:
 
 def _is_point(value: Any) -> bool:
     return _is_list(value, _is_number) and len(value) == 2
+
+
+def _is_rectangle(value: Any) -> bool:
+    """Return whether this has the corners of a rectangle on the road and its sides."""
+    if not isinstance(value, dict) or set(value) != {"rectangle", "sides_m"}:
+        return False
+    corners, sides = value["rectangle"], value["sides_m"]
+    return _is_list(corners, _is_point) and len(corners) == 4 and _is_list(sides, _is_number) and len(sides) == 2
 
 
 def _is_value(value: Any) -> bool:
