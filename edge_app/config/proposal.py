@@ -61,7 +61,8 @@ def new_problems(
 ) -> list[str]:
     """Return the problems that a layer would bring which the configuration does not have now.
 
-    text: of the layer that is to be saved. judge: raises ConfigError for what validation alone does not see. Raises ConfigError: when it is no layer, or no other layer can be read.
+    text: of the layer that is to be saved. judge: raises ConfigError for what validation alone does not see.
+    Raises ConfigError: when it is no layer, or no other layer can be read.
     """
     proposed = parse_file(LayerFile(name, layer_path(path, name), text))
     others = [file for file in read_files(path) if file.name != name]
