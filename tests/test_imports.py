@@ -49,6 +49,7 @@ PURE = {
     "measures.expected": {"records", "measures", "measures.ground", "measures.scale_error", "measures.speed"},
     "measures.flows": {"records"},
     "measures.footprint": {"measures", "measures.ground"},
+    "measures.grid": {"measures", "measures.ground"},
     "measures.ground": {"records", "errors"},
     "measures.headway": set[str](),
     "measures.lane_line": {"records", "measures.ground"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import threading
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 HELP = "serve the local page: whether the device counts, and its lines, drawn on the live picture"
 
 _WIDTH: Final = 1280
+_USUAL: Final = (1280, 720)
+"""Width and height of a frame, px, before one has come."""
 _MOST: Final = 100
 """Lines, masks, or corners of a mask, as the configuration keeper takes them."""
 _LONGEST_TEXT: Final = 200
@@ -157,7 +160,8 @@ class _Page:
     def check(self, data: Any) -> dict[str, Any]:
         """Return the findings about a drawing: errors first, then warnings, then what is well placed.
 
-        Each names the line that it is about, "" for none. `crossed` has the vehicles that passed each line of late.
+        Each names the line that it is about, "" for none. `crossed` has the vehicles that passed each line of late,
+        `grid` the metres on the road where a plane follows from the geometry.
         """
         drawing, errors = parse_drawing(data), list[dict[str, Any]]()
         try:
@@ -167,9 +171,10 @@ class _Page:
             try:  # the valid lines are checked all the same
                 _, config = self._text.with_drawing(replace(drawing, lines=_valid_lines(drawing.lines)))
             except ConfigError:
-                return {"findings": errors, "crossed": {}}
-        findings = [*errors, *_lint_lines(config), *self._measured(config)]
-        return {"findings": findings, "crossed": self._crossed(config)}
+                return {"findings": errors, "crossed": {}, "grid": None}
+        wrong, grid, speeds = self._road(config)
+        findings = [*errors, *wrong, *_lint_lines(config), *speeds, *self._measured(config)]
+        return {"findings": findings, "crossed": self._crossed(config), "grid": grid}
 
     def save(self, data: Any) -> dict[str, Any]:
         """Save a drawing. Raises ConfigError: when it is not valid, or when its base is not what is saved now."""
@@ -208,6 +213,41 @@ class _Page:
         lines = build_lines(config) if config.lines else ()
         view = DetectorView(config.detector.region, self._detector.manifest)
         return [_as_json(finding) for finding in self._live_view.check_lines(lines, view)]
+
+    def _road(self, config: Config) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[dict[str, Any]]]:
+        """Return what is wrong with the geometry, the grid of metres, and the errors to expect of speeds."""
+        from edge_app.app import build_lines, geometry_of
+        from edge_app.errors import GeometryError
+        from edge_app.measures.grid import road_grid
+        from edge_app.web.speed_check import expected_speeds, lines_beyond, no_plane
+
+        lines, frames = build_lines(config) if config.lines else (), self._frames() if config.geometry.given else None
+        try:
+            geometry = geometry_of(config)
+            if geometry is None:
+                return [], None, []
+            grid = road_grid(geometry.plane(frames[0] if frames else _USUAL))
+            wrong = list(lines_beyond(geometry, lines))
+            found = expected_speeds(geometry, lines, *frames) if frames and not wrong else ()
+            speeds = [_as_json(one) for one in found]
+        except GeometryError as error:
+            return [_as_json(no_plane(error))], None, []
+        shown = [[[round(value, 4) for value in point] for point in line.tolist()] for line in grid.lines]
+        return [_as_json(one) for one in wrong], {"step_m": grid.step_m, "lines": shown}, speeds
+
+    def _frames(self) -> tuple[tuple[int, int], float] | None:
+        """Return width and height of the frames, px, and whole frames/s; None where they are not known."""
+        if self._live_view is not None:
+            frames = self._live_view.frames()
+            return frames and (frames[0], float(max(1, round(frames[1]))))
+        from edge_app.preview.snapshot_socket import request_status
+
+        try:
+            told = json.loads(request_status(self._config.store.folder) or "null")
+            source, rate = told["source"], told["frames_per_s"]
+            return (int(source["width"]), int(source["height"])), float(max(1, round(rate)))
+        except (PreviewError, ValueError, TypeError, KeyError):
+            return None
 
     def _unmeasured(self) -> Finding:
         """Return why no vehicles are measured, and what to do to have it done."""

@@ -130,16 +130,14 @@ def _homography(pixels: Points, road: Points) -> NDArray[np.float64]:
     """Return the matrix (3, 3) from px to m, positive where the camera sees the road. Raises GeometryError."""
     matrix, _ = cv2.findHomography(pixels, road, 0)
     if matrix is None:
-        raise GeometryError("no plane follows from the points: check their order and their places", code="no_plane")
+        raise GeometryError("no plane follows from the points: check their order and their places")
     weights = pixels @ matrix[2, :2] + matrix[2, 2]
     if not (np.all(weights > 0) or np.all(weights < 0)):
-        raise GeometryError("the horizon would lie between the points: check their order", code="no_plane")
+        raise GeometryError("the horizon would lie between the points: check their order")
     matrix = matrix * np.sign(weights[0])
     # Seen from above the road a left turn is one in the picture too, in which y points down.
     if np.linalg.det(matrix) > 0:
-        raise GeometryError(
-            "the road would be seen from below: the points are mirrored, or in the wrong order", code="mirrored"
-        )
+        raise GeometryError("the road would be seen from below: the points are mirrored, or in the wrong order")
     return np.asarray(matrix, np.float64)
 
 

@@ -79,6 +79,13 @@ class LiveView:
             raise PreviewError(self.problem or "waiting for the first picture")
         return scene.annotated(newest, width, self._privacy, Captions((), {}), Trails())
 
+    def frames(self) -> tuple[tuple[int, int], float] | None:
+        """Return width and height of the newest frame, px, and the frames/s; None before there are any."""
+        newest, recent = self._now()
+        if newest is None or len(recent) < 2:
+            return None
+        return newest.frame.size, _rate(recent)
+
     def check_lines(self, lines: Sequence[Line], view: DetectorView) -> list[Finding]:
         """Return what the last minute shows about lines, which may have been drawn only now."""
         newest, recent = self._now()
@@ -91,7 +98,7 @@ class LiveView:
             for moment in recent:
                 if len(moment.tracks):
                     observer.update(moment.tracks)
-            findings += check_line(observer, view, (len(recent) - 1) / max(lasted, 1e-3), lasted)
+            findings += check_line(observer, view, _rate(recent), lasted)
         return findings
 
     def crossed(self, lines: Sequence[Line], band: float) -> dict[str, Crossed]:
@@ -168,3 +175,8 @@ class LiveView:
 
     def _failed(self, _name: str, fault: BaseException) -> None:
         self.problem = f"the live view failed: {fault}; start edge-app lines again"
+
+
+def _rate(recent: Sequence[_Moment]) -> float:
+    """Return the frames/s of two moments or more."""
+    return (len(recent) - 1) / max(recent[-1].at - recent[0].at, 1e-3)

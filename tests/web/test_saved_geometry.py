@@ -19,6 +19,8 @@ from edge_app.config.page_draft import PageDraft
 from edge_app.config.proposal import new_problems
 from edge_app.errors import ConfigError
 from edge_app.keeper.layer_text import page_layer
+from tests.support.browser import CHROMIUM
+from tests.support.local_page import AXE, BEGINS_S, LocalPage
 
 CORNERS = [[0.35, 0.8], [0.65, 0.8], [0.58, 0.5], [0.42, 0.5]]
 ROAD = {"rectangle": CORNERS, "sides_m": [3.5, 12.0]}
@@ -132,3 +134,78 @@ def test_the_keeper_refuses_a_rectangle_without_a_plane_too(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     assert cli.main(["config", "--layers", str(toml), "--try-page"]) == 2
     assert "two of them cross over" in capsys.readouterr().err
+
+
+# --- what the page asks while somebody draws
+
+
+def test_grid_and_expected_errors_come_with_the_findings(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = '{"source": {"width": 1280, "height": 720}, "frames_per_s": 14.8}'
+    monkeypatch.setattr("edge_app.preview.snapshot_socket.request_status", lambda _: told)
+    found = reader(toml).check(drawn(ROAD))
+    assert found["grid"]["step_m"] == 1
+    assert all(len(line) == 2 for line in found["grid"]["lines"])
+    assert any("off by about 3 % at 30 km/h" in one["sentence"] for one in found["findings"] if one["line"] == "quay")
+    far = reader(toml).check(drawn(ROAD, lines=[{**LINE, "start": [0.3, 0.32], "end": [0.7, 0.32]}]))
+    assert [one["level"] for one in far["findings"] if one["key"] == "finding.speed_far"] == ["warn"]
+
+
+def test_without_a_picture_there_is_a_grid_and_no_error_is_invented(toml: Path) -> None:
+    found = reader(toml).check(drawn(ROAD))
+    assert found["grid"]["lines"]
+    assert not [one for one in found["findings"] if one["key"].startswith("finding.speed")]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "line", "key"),
+    [
+        ({**ROAD, "rectangle": [CORNERS[n] for n in (0, 2, 1, 3)]}, 0.7, "finding.crossed"),
+        ({**ROAD, "sides_m": [0.3, 200]}, 0.7, "finding.flat"),
+        (ROAD, 0.01, "finding.beyond"),
+    ],
+)
+def test_a_geometry_without_a_plane_is_told_while_it_is_drawn(
+    toml: Path, geometry: dict[str, Any], line: float, key: str
+) -> None:
+    found = reader(toml).check(drawn(geometry, lines=[{**LINE, "start": [0.3, line], "end": [0.7, line]}]))
+    assert [one["key"] for one in found["findings"] if one["level"] == "FAIL"] == [key]
+
+
+# --- in the browser
+
+
+@pytest.mark.servers
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (apt install chromium)")
+def test_a_finger_measures_the_road_and_it_is_saved(toml: Path, tmp_path: Path) -> None:
+    with LocalPage(toml, tmp_path / "profile", size=(390, 844), touch=True) as page:
+        browser, refusal = page.browser, "document.getElementById('refusal').textContent"
+        grid = "document.querySelectorAll('#sheet .grid').length"
+        page.draw((0.3, 0.7), (0.7, 0.7))
+        page.tool("geometry")
+        for x, y in CORNERS:
+            page.draw((x, y))
+        browser.wait_for(f"{refusal}.includes('needs two lengths')")
+        browser.type("[data-key=side_a]", "3,5")
+        browser.type("[data-key=side_b]", "1000")
+        browser.wait_for(f"{refusal}.includes('from 0.3 to 200 m')")
+        assert browser.run(grid) == 0
+        browser.type("[data-key=side_b]", "12")
+        browser.wait_for(f"{grid} > 20", BEGINS_S)
+        browser.wait_for("document.querySelector('.shape.line').innerText.includes('3 % at 30 km/h')", BEGINS_S)
+        assert page.text(".shape.geometry .crossed") == "Squares of 1 m"
+        page.draw(tuple(CORNERS[1]), (0.2, 0.6))  # two sides cross now
+        browser.wait_for("document.querySelector('.shape.geometry .FAIL')?.textContent.includes('cross over')")
+        browser.wait_for("document.getElementById('save').disabled")
+        browser.click("#undo")
+        browser.wait_for(f"{grid} > 20", BEGINS_S)
+        browser.run("location.reload()")
+        browser.wait_for("document.querySelector('[data-key=side_b]')?.value === '12'", BEGINS_S)
+        page.wait_for_picture()
+        page.save()
+        assert not AXE or page.violations() == []
+    geometry = load(toml).geometry
+    assert geometry.sides_m == (3.5, 12.0)
+    assert geometry.rectangle is not None
+    assert [value for point in geometry.rectangle for value in point] == pytest.approx(
+        [value for point in CORNERS for value in point], abs=0.01
+    )
