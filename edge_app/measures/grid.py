@@ -49,7 +49,7 @@ def _lines(plane: GroundPlane, first: Points, last: Points, axis: int, step: int
     for value in np.arange(first[axis], last[axis] + step / 2, step):
         places[:, axis] = value
         points = plane.in_picture(places) / plane.size
-        seen = np.isfinite(points).all(axis=1) & ((points >= -_NEAR) & (points <= 1 + _NEAR)).all(axis=1)
+        seen = [bool((np.abs(point - 0.5) <= 0.5 + _NEAR).all()) for point in points]  # false for NaN
         for is_seen, run in groupby(range(_LOOKS), key=seen.__getitem__):
             rows = list(run)
             if is_seen and len(rows) > 1:

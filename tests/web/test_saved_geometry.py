@@ -179,7 +179,7 @@ def test_a_geometry_without_a_plane_is_told_while_it_is_drawn(
 def test_a_finger_measures_the_road_and_it_is_saved(toml: Path, tmp_path: Path) -> None:
     with LocalPage(toml, tmp_path / "profile", size=(390, 844), touch=True) as page:
         browser, refusal = page.browser, "document.getElementById('refusal').textContent"
-        grid = "document.querySelectorAll('#sheet .grid').length"
+        grid = "document.querySelectorAll('#sheet .metres').length"
         page.draw((0.3, 0.7), (0.7, 0.7))
         page.tool("geometry")
         for x, y in CORNERS:
@@ -193,7 +193,7 @@ def test_a_finger_measures_the_road_and_it_is_saved(toml: Path, tmp_path: Path) 
         browser.wait_for(f"{grid} > 20", BEGINS_S)
         browser.wait_for("document.querySelector('.shape.line').innerText.includes('3 % at 30 km/h')", BEGINS_S)
         assert page.text(".shape.geometry .crossed") == "Squares of 1 m"
-        page.draw(tuple(CORNERS[1]), (0.2, 0.6))  # two sides cross now
+        page.draw((0.65, 0.8), (0.2, 0.6))  # two sides cross now
         browser.wait_for("document.querySelector('.shape.geometry .FAIL')?.textContent.includes('cross over')")
         browser.wait_for("document.getElementById('save').disabled")
         browser.click("#undo")

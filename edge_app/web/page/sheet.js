@@ -31,11 +31,13 @@ export function drawShapes(sheet, shapes, size, { chosen, turning, grid, given }
 }
 
 function drawGrid(sheet, grid, given, { w, h }, strong) {
+  const picture = svg("svg", { width: w, height: h, overflow: "hidden" }); // the road goes on beyond it
+  sheet.append(picture);
   for (const line of grid) {
     const points = line.map(([x, y]) => `${x * w},${y * h}`).join(" ");
-    sheet.append(svg("polyline", { points, class: "grid", fill: "none", stroke: COLOURS.geometry, "stroke-width": 1.5, "stroke-opacity": strong ? .9 : .4 }));
+    picture.append(svg("polyline", { points, class: "metres", fill: "none", stroke: COLOURS.geometry, "stroke-width": 1.5, "stroke-opacity": strong ? .9 : .4 }));
   }
-  for (const [x, y] of given) sheet.append(svg("circle", { cx: x * w, cy: y * h, r: 5, class: "given", fill: "none", stroke: COLOURS.geometry, "stroke-width": 2 }));
+  for (const [x, y] of given) picture.append(svg("circle", { cx: x * w, cy: y * h, r: 5, class: "given", fill: "none", stroke: COLOURS.geometry, "stroke-width": 2 }));
 }
 
 // The number of each corner, and the lengths of the sides from the first to the second and on to the third.
