@@ -184,7 +184,7 @@ def build_preview(
     notes: returns short sentences about the service's state. main: the camera's larger stream, if it has one.
     """
     privacy = Privacy(config.privacy.pixelate, config.detector.region)
-    return Preview(build_lines(config), config.counting.classes, privacy, notes, main)
+    return Preview(build_lines(config), config.counting.classes, privacy, notes, main, build_geometry(config))
 
 
 def build_announcement(config: Config, device: Device, lines: Sequence[Line]) -> Announcement:

@@ -65,6 +65,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         detector = stack.enter_context(closing(build_detector(config)))
         live_view = None if _service_has_camera(config) else stack.enter_context(_build_live_view(config, detector))
         page = _Page(text, config, detector, live_view)
+        page.measure()
         try:
             server = PageServer(page.routes(), arguments.port)
         except OSError as error:
@@ -137,11 +138,15 @@ class _Page:
         return jpeg(self._live_view.picture(width))
 
     def picture(self) -> bytes:
-        from edge_app.preview.snapshot_socket import request_snapshot
+        from edge_app.preview.snapshot_socket import request_snapshot, request_speeds
 
         if self._live_view is not None:
             return self.own_picture(_WIDTH)
-        picture = request_snapshot(self._config.store.folder, annotated=False, width=_WIDTH)
+        c = self._config
+        if c.geometry.given:
+            picture = request_speeds(c.store.folder, _WIDTH)
+        else:
+            picture = request_snapshot(c.store.folder, annotated=False, width=_WIDTH)
         return self.own_picture(_WIDTH) if picture is None else picture
 
     def state(self, _: Any) -> dict[str, Any]:
@@ -186,7 +191,18 @@ class _Page:
             drawing = parse_drawing(data)
             build_geometry(self._text.with_drawing(drawing)[1])
             self._config = self._text.save(drawing)
+            self.measure()
         return {"saved": str(self._text.path)}
+
+    def measure(self) -> None:
+        """Draw speeds at the vehicles where the saved geometry gives them."""
+        from edge_app.app import build_geometry
+
+        if self._live_view is not None:
+            try:
+                self._live_view.measure(build_geometry(self._config))
+            except ConfigError:  # the findings tell why
+                self._live_view.measure(None)
 
     def _read(self) -> None:
         """Read the file again: a person may have changed it."""

@@ -15,6 +15,8 @@ from edge_app.drawing import scene
 from edge_app.drawing.overlay import Trails
 from edge_app.drawing.scene import Captions, Privacy
 from edge_app.errors import EdgeAppError, PreviewError, SourceEnded
+from edge_app.measures.ground import Geometry
+from edge_app.measures.live_speeds import LiveSpeeds
 from edge_app.records import FrameResult, Image, Line, Tracks
 from edge_app.sources import Source
 from edge_app.system.threads import Worker, join_all
@@ -58,6 +60,7 @@ class LiveView:
         self._recent: deque[_Moment] = deque()
         self._newest: FrameResult | None = None
         self._wanted_until = 0.0
+        self._speeds: LiveSpeeds | None = None
         self.problem = ""
         """One sentence while there is no picture."""
         self._worker = Worker("live-view", self._run, self._failed)
@@ -70,14 +73,23 @@ class LiveView:
         join_all([self._worker], _JOIN_S)
 
     def picture(self, width: int) -> Image:
-        """Return the newest picture with the vehicles marked, at most `width` px wide.
+        """Return the newest picture with the vehicles marked, with speeds where they are measured.
+
+        width: the largest, px.
 
         Raises PreviewError: before the first picture.
         """
         newest, _ = self._now()
         if newest is None:
             raise PreviewError(self.problem or "waiting for the first picture")
-        return scene.annotated(newest, width, self._privacy, Captions((), {}), Trails())
+        with self._lock:
+            speeds = self._speeds.of(newest.tracks) if self._speeds else None
+        return scene.annotated(newest, width, self._privacy, Captions((), {}), Trails(), speeds)
+
+    def measure(self, geometry: Geometry | None) -> None:
+        """Draw speeds at the vehicles from now on; none for None."""
+        with self._lock:
+            self._speeds = LiveSpeeds(geometry) if geometry else None
 
     def frames(self) -> tuple[tuple[int, int], float] | None:
         """Return width and height of the newest frame, px, and the frames/s; None before there are any."""
@@ -167,6 +179,8 @@ class LiveView:
             if self._newest and self._newest.frame.size != result.frame.size:
                 self._recent.clear()  # those tracks are in px of another size
             self._newest = result
+            if self._speeds:
+                self._speeds.observe(result)
             if self._recent and result.frame.monotonic < self._recent[-1].time:
                 self._recent.clear()  # a recording has begun again
             self._recent.append(_Moment(now, result.frame.monotonic, result.tracks))
