@@ -19,6 +19,11 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cd /
 healthy_s=${HEALTHY_S:-120}
 [ -f "$here/releases.sh" ] || { echo "install: releases.sh is missing beside $0: copy the whole folder" >&2 && exit 1; }
+# The whole archive is compared later, by what stands there.
+if [ -f "$here/SHA256SUMS" ] && ! (cd "$here" && grep ' \./releases\.sh$' SHA256SUMS | sha256sum --check --status); then
+    echo "install: the archive is damaged: copy it again, and compare it with the SHA256SUMS that lies beside it" >&2
+    exit 1
+fi
 . "$here/releases.sh"
 
 # Else it would end in the middle, with the new release started and nobody there to go back.

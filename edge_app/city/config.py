@@ -61,7 +61,7 @@ class IngestConfig(Table):
     session_s: int = Field(
         default=7 * 86_400, ge=60, le=4_000_000, description="How long the broker keeps messages for a worker, s."
     )
-    ask: bool = Field(default=True, description="Ask devices for what is missing; one worker is enough.")
+    ask: bool = Field(default=True, description="Ask devices for what is missing; of workers that share, one does.")
 
 
 class PageConfig(Table):

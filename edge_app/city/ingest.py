@@ -20,12 +20,13 @@ from edge_app.city.database import fleet, missing
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
-from edge_app.city.reading import UnreadableError, read_counts, read_payload
+from edge_app.city.reading import UnreadableError, read_counts, read_flows, read_payload
 from edge_app.city.records import Gap, Interval, LineName
 from edge_app.errors import StoreError
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.messages import CommandMessage, ConfigMeta, Health, Meta, ReplyMessage, Status
+from edge_app.records import FLOWS
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ _ROLL_EVERY_S: Final = 5.0
 _PAUSE_S: Final = 2.0
 """Wait after the database could not be used."""
 _PENDING: Final = "pending"
+_COUNTS: Final = ("counts/+", "flows")
+_FLEET: Final = ("replies/+", "status", "meta", "meta/+", "health")
 
 
 class Inbox(Protocol):
@@ -141,10 +144,8 @@ class Worker:
             for message in batch:
                 levels = message.topic[len(self._root) + 1 :].split("/")
                 try:
-                    if levels[2:3] == ["counts"] and len(levels) == 4:
-                        intervals.append(
-                            read_counts(LineName(levels[0], levels[1], levels[3]), message.payload, arrived)
-                        )
+                    if (interval := _interval(levels, message.payload, arrived)) is not None:
+                        intervals.append(interval)
                     else:
                         others.append((message, levels))
                 except UnreadableError as error:
@@ -164,7 +165,7 @@ class Worker:
         self.tally.counts["contradictions"] += len(outcome.contradictions)
         for contradiction in outcome.contradictions:
             log.warning("%s: %s", "/".join(contradiction.name), contradiction.what)
-        self._on_stored(intervals)
+        self._on_stored([interval for interval in intervals if interval.name.line != FLOWS])
 
     def _refuse(self, connection: Connection, message: Message, why: str, arrived: float) -> None:
         self.tally.counts["poison"] += 1
@@ -258,7 +259,22 @@ class Worker:
         return identifier if self._inbox.send(Message(topic, encode(body).encode(), qos=1)) else ""
 
 
-def topics(root: str, *, share: str = "") -> tuple[str, ...]:
-    """Return the topic filters of a worker. share: name of the group of workers that share the counts."""
+def _interval(levels: Sequence[str], payload: bytes, arrived: float) -> Interval | None:
+    """Return the interval in a message, None for a message of another kind. Raises UnreadableError."""
+    match levels:
+        case [site, device, "counts", line]:
+            return read_counts(LineName(site, device, line), payload, arrived)
+        case [site, device, "flows"]:
+            return read_flows(LineName(site, device, FLOWS), payload, arrived)
+    return None
+
+
+def topics(root: str, *, share: str = "", fleet: bool = True) -> tuple[str, ...]:
+    """Return the topic filters of a worker.
+
+    share: name of the group of workers that share the counts, empty for one that takes all. fleet: take also what
+    devices say of themselves and reply; in a group one worker does, the one that asks.
+    """
     begin = f"$share/{share}/{root}" if share else root
-    return tuple(f"{begin}/+/+/{kind}" for kind in ("counts/+", "replies/+", "status", "meta", "meta/+", "health"))
+    counts = tuple(f"{begin}/+/+/{kind}" for kind in _COUNTS)
+    return counts + (tuple(f"{root}/+/+/{kind}" for kind in _FLEET) if fleet else ())

@@ -7,16 +7,17 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from edge_app.city.records import Interval, LineName, Settings, Vector
+from edge_app.city.records import NONE, Interval, LineName, Settings, Vector
 from edge_app.errors import EdgeAppError
-from edge_app.mqtt.messages import CountsMessage, DirectionCounts, Payload
-from edge_app.records import DIRECTIONS, VEHICLES
+from edge_app.mqtt.messages import MEASURES, CountsMessage, DirectionCounts, FlowsMessage, Payload
+from edge_app.records import DIRECTIONS, FLOWS, VEHICLES
 
 AHEAD_S: Final = 300
 """An interval that ends later than so after its arrival is set aside (docs/mqtt.md)."""
@@ -24,6 +25,7 @@ _LONGEST_S: Final = 86_400
 _HIGHEST: Final = 50_000_000
 """Numbers above cannot be: 95 years of minutes."""
 _MOST: Final = 2**31 - 1
+_OF_FLOWS: Final = ("flows", "entered", "entered_only", "left_only")
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _M = TypeVar("_M", bound=Payload)
@@ -49,10 +51,29 @@ def read_counts(name: LineName, payload: bytes, arrived: float) -> Interval:
     name: of the topic. arrived: UTC s. Raises UnreadableError: for anything that no device sends.
     """
     message = read_payload(CountsMessage, payload)
+    if not _NAME.fullmatch(name.line) or name.line == FLOWS:
+        raise UnreadableError(f"line: {name.line[:80]!r} is no name of a line")
+    measures = {key: message.model_dump(mode="json", include={key})[key] for key in MEASURES if getattr(message, key)}
+    interval = _interval(name, message, arrived)
+    return replace(
+        interval,
+        counts=_vector(message.counts, _MOST),
+        totals=_vector(message.totals, 2**53),
+        others=_others(message.counts),
+        measures=json.dumps(measures, sort_keys=True) if measures else "",
+    )
+
+
+def read_flows(name: LineName, payload: bytes, arrived: float) -> Interval:
+    """Return the interval of a message on `flows`; otherwise like `read_counts`."""
+    message = read_payload(FlowsMessage, payload)
+    content = message.model_dump(mode="json", include=set(_OF_FLOWS))
+    return replace(_interval(name, message, arrived), measures=json.dumps(content, sort_keys=True))
+
+
+def _interval(name: LineName, message: CountsMessage | FlowsMessage, arrived: float) -> Interval:
     if LineName(message.site, message.device, message.line) != name:
         raise UnreadableError("site, device and line are not those of the topic")
-    if not _NAME.fullmatch(name.line):
-        raise UnreadableError(f"line: {name.line[:80]!r} is no name of a line")
     start, end = _second(message.start, "start"), _second(message.end, "end")
     if not 0 < end - start <= _LONGEST_S:
         raise UnreadableError("end: an interval is longer than 0 s and at most a day")
@@ -68,13 +89,12 @@ def read_counts(name: LineName, payload: bytes, arrived: float) -> Interval:
         seq=message.seq,
         start=start,
         end=end,
-        counts=_vector(message.counts, _MOST),
-        totals=_vector(message.totals, 2**53),
+        counts=NONE,
+        totals=NONE,
         coverage=message.coverage,
         frames=message.frames,
         dropped=message.dropped,
         settings=Settings(message.model, message.config, message.boot_id, float(message.interval_s), flags),
-        others=_others(message.counts),
         aside=end > arrived + AHEAD_S,
     )
 

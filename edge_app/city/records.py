@@ -40,7 +40,9 @@ class Interval:
     """A closed interval of a line as a device has sent it.
 
     id: of its content. installation: empty from a device of contract 1.0. others: classes that this release does not
-    know, as JSON, empty without any. aside: it ends in the future by the clock of the city, and counts nowhere.
+    know, as JSON, empty without any. measures: speeds, headways and so on, or the flows of a junction, whose line is
+    `_flows` and which has no counts; as JSON, empty without any. aside: it ends in the future by the clock of the city,
+    and counts nowhere.
     """
 
     id: UUID
@@ -56,6 +58,7 @@ class Interval:
     dropped: int
     settings: Settings
     others: str = ""
+    measures: str = ""
     aside: bool = False
 
 

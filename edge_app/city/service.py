@@ -43,7 +43,9 @@ def ingesting(
         timing=Timing(keepalive=mqtt.keepalive_s, session_expiry=ingest.session_s, by_hand=True),
     )
     root = root_below(mqtt.prefix)
-    inbox = MqttInbox(session, topics(root, share="edge-app-city" if ingest.shared else ""))
+    inbox = MqttInbox(
+        session, topics(root, share="edge-app-city" if ingest.shared else "", fleet=ingest.ask or not ingest.shared)
+    )
     worker = Worker(inbox, database, root, asking=Asking() if ingest.ask else None, on_stored=on_stored)
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop.is_set,), name="ingest", daemon=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -52,6 +53,18 @@ class ReaderPage(_Page):
         detector = cast("TfliteDetector", None)
         super().__init__(cast("ConfigText", draft), Config(), detector, live_view=None)
         self._read()
+
+    def routes(self) -> Any:
+        routes = super().routes()
+        status = routes.get["/status"]
+
+        def told(values: Any) -> dict[str, Any]:
+            """Return the state, with what is wrong with the configuration, read again whenever a file has changed."""
+            if self._draft.has_changed():
+                self._read()
+            return {**status(values), "configuration": self._problems}
+
+        return replace(routes, get={**routes.get, "/status": told})
 
     def own_picture(self, width: int) -> bytes:
         """Raise PreviewError: pictures come from the service alone."""

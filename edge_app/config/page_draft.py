@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_app.config.edit import GEOMETRY, Drawing
 from edge_app.config.files import layer_path
+from edge_app.config.layers import LAYERS
 from edge_app.config.load import validated
 from edge_app.config.model import Config
 from edge_app.config.proposal import shown
@@ -27,12 +28,14 @@ class PageDraft:
         self.facts: dict[str, Any] = {}
         self._tables: dict[str, Any] = {}
         self._revision = 0
+        self._stamps: tuple[tuple[int, int], ...] = ()
 
     def config(self) -> Config:
         """Read the layers again and return what they make; one without a line is valid, since lines are about to come.
 
         Raises ConfigError: when there is none that the service could use.
         """
+        self._stamps = self._stamps_now()
         self._revision = revision_of(_content(layer_path(self.path, "page")))
         facts = shown(self.path)
         self._tables = facts.pop("tables") | {"store": {"folder": str(self._state)}}
@@ -41,6 +44,13 @@ class PageDraft:
             return validated(self._tables, self.path.parent)
         made = validated({**self._tables, "lines": _PLACEHOLDER}, self.path.parent)
         return made.model_copy(update={"lines": ()})
+
+    def has_changed(self) -> bool:
+        """Return whether a file of a layer has changed since `config`."""
+        return self._stamps != self._stamps_now()
+
+    def _stamps_now(self) -> tuple[tuple[int, int], ...]:
+        return tuple(_stamp(layer_path(self.path, name)) for name in LAYERS)
 
     @property
     def version(self) -> int:
@@ -78,6 +88,14 @@ class PageDraft:
             (one for one in self._tables.get("lines", ()) if one.get("id") == line.get("id")), {}
         )
         return {key: value for key, value in {**saved, **line}.items() if value not in (None, "")}
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, -1
+    return found.st_mtime_ns, found.st_size
 
 
 def _content(path: Path) -> bytes | None:

@@ -61,8 +61,7 @@ class Meters:
 
         Raises GeometryError: when no plane follows from the geometry.
         """
-        if result.frame.size != self._size:
-            self._begin(result.frame.size)
+        before = self._begin(result.frame.size) if result.frame.size != self._size else []
         self._looks.observe(result)
         done = self._speeds.observe(result)
         if self._lanes:
@@ -74,7 +73,7 @@ class Meters:
             found = [_arm_crossing(result, crossing) for crossing in result.crossings]
             self.flows.feed(result.frame.monotonic, result.tracks.ids.tolist(), found)
         self._last = result.frame.monotonic
-        return [self._with_lane(one) for one in done]
+        return before + [self._with_lane(one) for one in done]
 
     def overdue(self) -> list[Measured]:
         """Return the crossings that wait for looks, with what is known."""
@@ -103,13 +102,16 @@ class Meters:
             for name in self._lines
         }
 
-    def _begin(self, size: tuple[int, int]) -> None:
-        """Place the lines in frames of another size, px; what was under way is lost."""
+    def _begin(self, size: tuple[int, int]) -> list[Measured]:
+        """Place the lines in frames of another size, px; return the crossings that were waiting."""
+        done = self.overdue()
+        self._looks.clear()
         self._size = size
         plane: GroundPlane | None = self._geometry.plane(size) if self._geometry else None
         lines = {name: LaneLine(self._lines[name], lanes, size, plane) for name, lanes in self._lanes.items()}
         self._take_covers(self._passages.finish())
         self._passages = Passages(plane, lines)
+        return done
 
     def _cover(self, result: FrameResult) -> None:
         """Feed headway and occupancy."""

@@ -93,7 +93,7 @@ def told(devices: Sequence[SimulatedDevice]) -> tuple[int, int]:
 
 @pytest.mark.servers
 @pytest.mark.timeout(240)
-def test_after_kills_of_worker_broker_and_database_nothing_is_missing_or_double(
+def test_two_workers_kills_of_one_of_broker_and_of_database_lose_and_double_nothing(
     tmp_path: Path, postgres_server: Postgres
 ) -> None:
     database = open_database(postgres_server.emptied())
@@ -103,14 +103,17 @@ def test_after_kills_of_worker_broker_and_database_nothing_is_missing_or_double(
         devices = [device(tmp_path, f"pole-{n}", broker.port) for n in range(3)]
         for one in devices:
             stack.callback(one.close)
-        worker = start_worker(broker, postgres_server)
+        worker = start_worker(broker, postgres_server, "1", "counts", "ask")
+        second = start_worker(broker, postgres_server, "2", "counts", "")
+        stack.callback(second.wait, 10)
+        stack.callback(second.kill)
         with driving(devices):
             for kill in ("worker", "broker", "worker", "database", "worker", "broker"):
                 time.sleep(chance.uniform(1.5, 3.0))
                 if kill == "worker":
                     worker.kill()
                     worker.wait(10)
-                    worker = start_worker(broker, postgres_server)
+                    worker = start_worker(broker, postgres_server, "1", "counts", "ask")
                 elif kill == "broker":
                     broker.kill()
                     broker.start()
@@ -126,8 +129,8 @@ def test_after_kills_of_worker_broker_and_database_nothing_is_missing_or_double(
     database.close()
 
 
-def start_worker(broker: Mosquitto, database: Postgres) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.support.city_worker", str(broker.port), database.url, "1"]
+def start_worker(broker: Mosquitto, database: Postgres, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.support.city_worker", str(broker.port), database.url, *options]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

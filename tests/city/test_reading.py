@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_app.city.reading import UnreadableError, read_counts
+from edge_app.city.reading import UnreadableError, read_counts, read_flows
 from edge_app.city.records import LineName
 from edge_app.mqtt.examples import EXAMPLES
+from edge_app.mqtt.messages import MEASURES
 from tests.city.cases import vector
 
 MESSAGE: dict[str, Any] = dict(EXAMPLES["counts"])
@@ -47,6 +48,23 @@ def test_what_ends_in_the_future_is_set_aside() -> None:
     end = read_counts(NAME, payload(), 2e9).end
     assert read_counts(NAME, payload(), end - 301).aside
     assert not read_counts(NAME, payload(), end - 299).aside
+
+
+def test_measures_are_kept_as_they_came() -> None:
+    interval = read_counts(NAME, payload(), 2e9)
+    assert json.loads(interval.measures) == {key: MESSAGE[key] for key in MEASURES}
+    plain = {key: value for key, value in MESSAGE.items() if key not in MEASURES}
+    assert read_counts(NAME, json.dumps(plain).encode(), 2e9).measures == ""
+
+
+def test_the_contracts_flows_are_read() -> None:
+    message = EXAMPLES["flows"]
+    name = LineName(message["site"], message["device"], "_flows")
+    interval = read_flows(name, json.dumps(message).encode(), 2e9)
+    assert json.loads(interval.measures)["flows"] == message["flows"]
+    assert (sum(interval.counts), interval.seq) == (0, message["seq"])
+    with pytest.raises(UnreadableError, match="no name of a line"):
+        read_counts(name, json.dumps({**MESSAGE, "line": "_flows"}).encode(), 2e9)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from edge_app.city.database.missing import find_gaps, note_gone, note_newest
 from edge_app.city.database.reading import read_totals
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing
-from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, SITE
-from edge_app.city.records import Gap, Interval, Outcome
+from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, MEASURE, SITE
+from edge_app.city.records import NONE, Gap, Interval, Outcome
 from edge_app.mqtt.messages import LineMeta, Meta
 from tests.city.cases import NAME, START, changed, series, vector
 
@@ -115,6 +115,19 @@ def test_a_device_of_contract_1_0_has_no_series_and_is_stored_too(database: Data
     old = [changed(interval, installation="") for interval in series(5)]
     assert store(database, [old[0], old[4], old[0]]).stored == 2
     assert (gaps(database), kinds(database)) == ([], [])
+
+
+def test_measures_and_flows_are_kept_and_belong_to_the_content(database: Database) -> None:
+    first = changed(series(1)[0], measures='{"queue": 1}')
+    flows = changed(series(1, name=NAME._replace(line="_flows"))[0], counts=NONE, totals=NONE, measures='{"flows": {}}')
+    assert store(database, [first, flows]).stored == 2
+    assert store(database, [first, flows]).repeated == 2
+    assert kinds(database) == []
+    store(database, [changed(first, measures='{"queue": 2}')])
+    assert kinds(database) == ["content"]
+    with database.connect() as connection:
+        assert len(connection.execute(select(MEASURE)).all()) == 2
+        assert len(connection.execute(select(DIRTY)).all()) == 1
 
 
 def test_a_failed_transaction_leaves_nothing_and_the_batch_is_stored_again(database: Database) -> None:

@@ -34,6 +34,8 @@ GLIBC = {"3.10": 35, "3.11": 36, "3.13": 41}
 X86_PYTHONS = ("3.11", "3.13")
 """Pythons with ai-edge-litert for x86-64: those of Debian 12 and 13."""
 VARIABLE = "EDGE_APP_ARCHIVE"
+QUICK = os.environ | {"PYTHON": sys.executable, "XZ_OPT": "-0"}
+"""A test needs no small archive; packed as small as for a device it would take minutes."""
 
 on_request = pytest.mark.skipif(
     not os.environ.get(VARIABLE),
@@ -51,9 +53,7 @@ def wheels(request: pytest.FixtureRequest) -> tuple[str, list[Path]]:
 def archive(processor: str, *pythons: str) -> Path:
     """Build the archive as `make archive` does, once for all tests; return its path."""
     command = ("sh", str(ROOT / "deploy/archive.sh"), processor, *pythons)
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=600, check=False, env=os.environ | {"PYTHON": sys.executable}
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=QUICK)
     assert done.returncode == 0, done.stderr[-2000:]
     return ROOT / done.stdout.strip().splitlines()[-1]
 
@@ -206,9 +206,7 @@ def test_a_package_with_another_hash_makes_no_archive(tmp_path: Path) -> None:
     begin = text.index("\ntomlkit==")
     lock.write_text(text[:begin] + re.sub("sha256:.", "sha256:0", text[begin:]))
     command = ("sh", str(tmp_path / "deploy/archive.sh"), "x86_64", "3.11")
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, env=os.environ | {"PYTHON": sys.executable}
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=QUICK)
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stderr
     assert list((tmp_path / "dist").iterdir()) == []

@@ -173,8 +173,9 @@ def test_32_bit_arm_is_told_what_it_needs(tmp_path: Path) -> None:
         assert told in done.stderr
 
 
-def test_a_damaged_archive_is_told(device: Device) -> None:
-    (device.archive("new") / "systemd/edge-app.service").write_text("[Unit]\n")
+@pytest.mark.parametrize("name", ["systemd/edge-app.service", "releases.sh"])
+def test_a_damaged_archive_is_told(device: Device, name: str) -> None:
+    (device.archive("new") / name).write_text("[Unit]\n")
     done = device.install("new")
     assert (done.returncode, device.used()) == (1, "old")
     assert "the archive is damaged" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -101,3 +102,16 @@ def test_single_vehicles_are_measured_in_every_view(name: str) -> None:
     assert told is not None
     assert told.any_s == pytest.approx(any_s, rel=0.25)
     assert told.vehicle_s <= 1.2 * vehicle_s
+
+
+def test_a_camera_that_returns_with_another_size_loses_no_crossing(
+    seen: tuple[list[list[tuple[float, float]]], list[FrameResult]],
+) -> None:
+    true, results = seen
+    view = VIEWS[NAME]
+    meters = Meters([view.line()], view.geometry(np.random.default_rng(2)))
+    small, half = np.zeros((360, 640, 3), np.uint8), len(results) // 2
+    later = [replace(one, frame=replace(one.frame, image=small)) for one in results[half:]]
+    found = [one for result in [*results[:half], *later] for one in meters.observe(result)] + meters.finish()
+    assert len(found) == sum(len(lane) for lane in true)
+    assert meters.take(float("inf"))["stop"].headway is not None

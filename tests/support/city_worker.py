@@ -1,4 +1,4 @@
-"""Run one worker of the city's ingest until it is killed: `city_worker.py PORT DATABASE NAME`, with short waits."""
+"""Run one worker of the city's ingest, with short waits, until it is killed: PORT DATABASE NAME [SHARE [ASK]]."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_app.mqtt.session import Session
 LIMITS = Limits(on_its_way_s=2.0, reply_s=8.0, again_s=2.0, longest_s=4.0, silence_s=5.0)
 
 
-def main(port: str, database: str, name: str, share: str = "") -> None:
+def main(port: str, database: str, name: str, share: str = "", ask: str = "ask") -> None:
     """Work until killed."""
     session = Session(
         Endpoint("127.0.0.1", int(port)),
@@ -24,8 +24,8 @@ def main(port: str, database: str, name: str, share: str = "") -> None:
         timing=Timing(connect=3.0, keepalive=5, session_expiry=600, by_hand=True),
         backoff=Backoff(min_s=0.1, max_s=0.5),
     )
-    inbox = MqttInbox(session, topics(ROOT, share=share))
-    Worker(inbox, open_database(database), ROOT, asking=Asking(LIMITS)).run(lambda: False)
+    inbox = MqttInbox(session, topics(ROOT, share=share, fleet=bool(ask)))
+    Worker(inbox, open_database(database), ROOT, asking=Asking(LIMITS) if ask else None).run(lambda: False)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ LANES = (3.0, 6.5)
 """Middle of each lane, m to the right of the camera."""
 _EDGES = (-0.5, 4.75, 10.5)
 _GREEN_S, _CLEAR_S, _PER_S = 25.0, 15.0, 0.18
-_FAR, _NEAR = 110.0, 6.0
+_FAR, _NEAR = 110.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)

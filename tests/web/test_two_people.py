@@ -96,9 +96,11 @@ def test_a_damaged_layer_is_replaced_by_the_next_save(keeper: Keeper, toml: Path
     reader = ReaderPage(PageDraft(toml, toml.parent / "state"))
     shown = reader.state(None)
     assert any("edge-app.page.toml" in problem for problem in shown["problems"])
+    assert reader.routes().get["/status"]({})["configuration"] == shown["problems"]
     ready = reader.save(MINE | {"base": shown["base"]})
     (saved, stopped) = keeper.answers({"do": "save", "base": ready["base"], "drawing": ready["drawing"]})
     assert (saved["step"], stopped["step"]) == ("saved", "stopped")
+    assert reader.routes().get["/status"]({})["configuration"] == []  # without a reload of the page
     assert reader.state(None)["problems"] == []
 
 

@@ -6,18 +6,20 @@ in the order of their keys, so several workers may store the same line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, and_, select, tuple_
 
 from edge_app.city.database.engine import DAY_S, change, insert_new, make_room
-from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, LINE, POISON, SERIES, SETTINGS
+from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, LINE, MEASURE, POISON, SERIES, SETTINGS
 from edge_app.city.numbers import Numbers, Range
 from edge_app.city.records import COLUMNS, Contradiction, Interval, LineName, Outcome, Settings
 from edge_app.city.spans import Spans
 from edge_app.city.sums import QUARTER_S
+from edge_app.records import FLOWS
 
+_T = TypeVar("_T")
 _KEPT_CHARACTERS: Final = 16_384
 _SAME: Final = ("seq", "length_s", "frames", "dropped", "settings_id", "series_id", "others", *COLUMNS)
 
@@ -44,7 +46,7 @@ class Storing:
             key, row = self._key(interval), self._row(interval, arrived_ms)
             if key in known or key in new:
                 outcome.repeated += 1
-                if not (_same(known[key], row) if key in known else new[key] == interval):
+                if not (_same(known[key], row, interval.measures) if key in known else new[key] == interval):
                     outcome.contradictions.append(_told(interval, "content", f"number {interval.seq} has two contents"))
                 continue
             new[key] = interval
@@ -53,6 +55,12 @@ class Storing:
             self._note(interval, told, numbers, outcome)
         make_room(connection, {row["start"] // DAY_S * DAY_S for row in rows})
         insert_new(connection, INTERVAL, rows)
+        measured = [(key, interval.measures) for key, interval in new.items() if interval.measures]
+        insert_new(
+            connection,
+            MEASURE,
+            [{"line_id": line, "start": start, "id": key, "content": text} for (line, start, key), text in measured],
+        )
         self._unlock(connection, told, numbers)
         insert_new(connection, DIRTY, [{"line_id": line, "start": start} for line, start in sorted(outcome.changed)])
         self._tell(connection, outcome.contradictions, int(arrived))
@@ -60,22 +68,13 @@ class Storing:
 
     def line(self, connection: Connection, name: LineName) -> int:
         """Return the key of a line, which is made where it is new."""
-        if name not in self._lines:
-            row = dict(zip(("topic_site", "device", "name"), name, strict=True))
-            insert_new(connection, LINE, [{**row, "told": [], "longest_s": 60}])
-            where = and_(*(LINE.c[column] == value for column, value in row.items()))
-            self._lines[name] = connection.execute(select(LINE.c.id).where(where)).scalar_one()
+        self._learn_lines(connection, {name})
         return self._lines[name]
 
     def series(self, connection: Connection, name: LineName, installation: str) -> int:
         """Return the key of a line under an installation, which is made where it is new."""
-        key = self.line(connection, name), installation
-        if key not in self._series:
-            row = {"line_id": key[0], "installation": installation}
-            insert_new(connection, SERIES, [{**row, "ranges": [], "gone": [], "newest_told": 0}])
-            where = and_(SERIES.c.line_id == key[0], SERIES.c.installation == installation)
-            self._series[key] = connection.execute(select(SERIES.c.id).where(where)).scalar_one()
-        return self._series[key]
+        self._learn_series(connection, {(name, installation)})
+        return self._series[self._lines[name], installation]
 
     def forget(self) -> None:
         """Forget the keys that a transaction has made, after it was rolled back."""
@@ -84,8 +83,7 @@ class Storing:
         self._settings.clear()
 
     def _learn(self, connection: Connection, intervals: Iterable[Interval]) -> None:
-        for name, installation in sorted({(i.name, i.installation) for i in intervals}):
-            self.series(connection, name, installation)
+        self._learn_series(connection, {(i.name, i.installation) for i in intervals})
         for settings in {i.settings for i in intervals} - self._settings.keys():
             row = {
                 column: getattr(settings, column) for column in ("model", "config", "boot_id", "interval_s", "flags")
@@ -94,15 +92,36 @@ class Storing:
             where = and_(*(SETTINGS.c[column] == value for column, value in row.items()))
             self._settings[settings] = connection.execute(select(SETTINGS.c.id).where(where)).scalar_one()
 
+    def _learn_lines(self, connection: Connection, names: Collection[LineName]) -> None:
+        unknown = sorted(set(names) - self._lines.keys())
+        columns = LINE.c.topic_site, LINE.c.device, LINE.c.name
+        rows = [{"topic_site": s, "device": d, "name": n, "told": [], "longest_s": 60} for s, d, n in unknown]
+        insert_new(connection, LINE, rows)
+        for part in _parts(unknown):
+            for key, *name in connection.execute(select(LINE.c.id, *columns).where(tuple_(*columns).in_(part))):
+                self._lines[LineName(*name)] = key
+
+    def _learn_series(self, connection: Connection, named: Collection[tuple[LineName, str]]) -> None:
+        self._learn_lines(connection, {name for name, _ in named})
+        unknown = sorted({(self._lines[name], installation) for name, installation in named} - self._series.keys())
+        columns = SERIES.c.line_id, SERIES.c.installation
+        empty: dict[str, Any] = {"ranges": [], "gone": [], "newest_told": 0}
+        insert_new(connection, SERIES, [{"line_id": line, "installation": i, **empty} for line, i in unknown])
+        for part in _parts(unknown):
+            for key, *name in connection.execute(select(SERIES.c.id, *columns).where(tuple_(*columns).in_(part))):
+                self._series[name[0], name[1]] = key
+
     def _key(self, interval: Interval) -> tuple[int, int, Any]:
         return self._lines[interval.name], interval.start, interval.id
 
     def _known(self, connection: Connection, intervals: Iterable[Interval]) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
         keys = [self._key(i) for i in intervals]
-        for at in range(0, len(keys), 500):  # SQLite takes no more variables at once
-            condition = tuple_(INTERVAL.c.line_id, INTERVAL.c.start, INTERVAL.c.id).in_(keys[at : at + 500])
-            for row in connection.execute(select(INTERVAL).where(condition)):
+        for part in _parts(keys):
+            condition = tuple_(INTERVAL.c.line_id, INTERVAL.c.start, INTERVAL.c.id).in_(part)
+            same = and_(*(INTERVAL.c[name] == MEASURE.c[name] for name in ("line_id", "start", "id")))
+            statement = select(INTERVAL, MEASURE.c.content).outerjoin(MEASURE, same).where(condition)
+            for row in connection.execute(statement):
                 found[row.line_id, row.start, row.id] = row
         return found
 
@@ -149,6 +168,8 @@ class Storing:
                 _told(interval, "overlap", f"number {interval.seq} overlaps another interval")
             )
         told[line] = spans, max(longest, interval.end - interval.start)
+        if interval.name.line == FLOWS:  # no vehicles of a line
+            return
         outcome.changed.add((line, interval.start // QUARTER_S * QUARTER_S))
         for later in range(interval.start // QUARTER_S + 1, (interval.end - 1) // QUARTER_S + 1):
             outcome.changed.add((line, later * QUARTER_S))  # whose intervals this one may outdo
@@ -198,6 +219,12 @@ class Storing:
         insert_new(connection, CONTRADICTION, rows)
 
 
+def _parts(keys: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Yield the keys in parts: SQLite takes no more variables at once."""
+    for at in range(0, len(keys), 500):
+        yield keys[at : at + 500]
+
+
 def keep_aside(connection: Connection, topic: str, payload: bytes, why: str, arrived: float) -> None:
     """Keep a message that cannot be read, with the reason."""
     text = payload[:_KEPT_CHARACTERS].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
@@ -210,10 +237,9 @@ def keep_aside(connection: Connection, topic: str, payload: bytes, why: str, arr
     connection.execute(POISON.insert(), row)
 
 
-def _same(known: Any, row: Mapping[str, Any]) -> bool:
-    return (
-        all(getattr(known, column) == row[column] for column in _SAME) and abs(known.coverage - row["coverage"]) < 1e-4
-    )
+def _same(known: Any, row: Mapping[str, Any], measures: str) -> bool:
+    same = all(getattr(known, column) == row[column] for column in _SAME) and (known.content or "") == measures
+    return same and abs(known.coverage - row["coverage"]) < 1e-4  # the database keeps seven digits
 
 
 def _told(interval: Interval, kind: str, what: str) -> Contradiction:

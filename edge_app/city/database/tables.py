@@ -93,6 +93,15 @@ INTERVAL: Final = Table(
     comment="closed intervals, one content for each id",
     postgresql_partition_by="RANGE (start)",
 )
+MEASURE: Final = Table(
+    "measure",
+    METADATA,
+    Column("line_id", Integer, primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("content", Text, nullable=False, comment="speed, headway and so on, or flows, as they came"),
+    comment="measures of the intervals that have some",
+)
 CONTRADICTION: Final = Table(
     "contradiction",
     METADATA,

@@ -25,8 +25,9 @@ function problem({ health, problem_code: code }) {
 
 export function facts(answer) {
   const { status } = answer;
-  const clockFact = ["clock", ...clockText(answer)];
-  if (!status) return [clockFact];
+  const clockFact = ["clock", ...clockText(answer)], wrong = answer.configuration?.length;
+  const config = wrong ? [["config", `${t("value.config_wrong")} ${answer.configuration[0]}`, "bad"]] : [];
+  if (!status) return [clockFact, ...config];
   const { health } = status;
   return [
     ...(problem(status)[0] ? [["problem", problem(status).join(" "), "bad"]] : []),
@@ -44,7 +45,7 @@ export function facts(answer) {
     ["running", age(health.uptime_s), "ok"],
     ["version", status.version, "ok"],
     ["model", `${status.model_name} ${status.model}`, "ok"],
-    ["config", status.config, "ok"],
+    ...(wrong ? config : [["config", status.config, "ok"]]),
   ];
 }
 

@@ -84,6 +84,20 @@ def upgrade() -> None:
         comment="counting lines as devices name them",
     )
     op.create_table(
+        "measure",
+        sa.Column("line_id", sa.Integer(), nullable=False),
+        sa.Column("start", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column(
+            "content",
+            sa.Text(),
+            nullable=False,
+            comment="speed, headway and so on, or flows, as they came",
+        ),
+        sa.PrimaryKeyConstraint("line_id", "start", "id", name="measure_pk"),
+        comment="measures of the intervals that have some",
+    )
+    op.create_table(
         "poison",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("topic", sa.Text(), nullable=False),
