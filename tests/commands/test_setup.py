@@ -362,6 +362,20 @@ def test_a_wrong_answer_is_asked_for_again_at_once(
     assert (mqtt.host, mqtt.port, mqtt.tls) == ("::1", 1884, False)
 
 
+def test_a_device_that_another_camera_has_is_asked_for_again_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path.with_name("north.toml").write_text('[device]\nsite = "harbour"\ndevice = "pole-7"\n')
+    terminal = io.StringIO("\n".join(["", "pole-7", "pole-8", ""]))
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr(setup_command, "INSTALLED", path)
+    options = ("--line", "main:0,0.5,1,0.5", "--broker", "127.0.0.1", "--ca", "-", "--username", "")
+    assert setup(path, "--site", "harbour", "--source", "street", *options) == 0
+    assert "harbour/pole-7 is the site and device of" in capsys.readouterr().err
+    assert load(path, {}).device.device == "pole-8"
+
+
 @needs_openssl
 def test_the_check_uses_the_credentials_of_the_service(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the key as a credential and no broker there, the broker fails and not the configuration."""
