@@ -97,7 +97,7 @@ class Saving:
             ready = remote["/save"](data)
             request = {"do": "save", "drawing": ready["drawing"], "base": ready["base"], "author": f"page, {peer}"}
             first = self._follow(request)
-            return {"saved": ready["file"], "revision": first["revision"], "following": True}
+            return {"saved": ready["file"], "version": first["version"], "following": True}
 
         def restart(_: Any, peer: str) -> dict[str, Any]:
             log.info("a restart", extra={"peer": peer})

@@ -78,7 +78,7 @@ class ReaderPage(_Page):
     def save(self, data: Any) -> dict[str, Any]:
         """Return the drawing as the keeper takes it. Raises ConfigError: when it is not valid.
 
-        The base is the revision that this person has drawn on: the keeper refuses an old one.
+        The base is the version that this person has drawn on: the keeper refuses an old one.
         """
         drawing = parse_drawing(data)
         self._draft.with_drawing(drawing)

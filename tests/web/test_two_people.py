@@ -85,8 +85,23 @@ def test_the_reader_hands_on_what_a_person_has_drawn_on(toml: Path) -> None:
     toml.with_name("edge-app.page.toml").write_text(
         '[layer]\nrevision = 1\nauthor = "page"\nat = "2026-11-30T12:00:00Z"\n'
     )
-    assert reader.state(None)["base"] == 1
-    assert reader.save(MINE | {"base": base})["base"] == 0
+    assert reader.state(None)["base"] != base
+    assert reader.save(MINE | {"base": base})["base"] == base
+
+
+def test_a_revision_that_comes_again_does_not_hide_what_another_has_drawn(keeper: Keeper) -> None:
+    """Numbers come again after the layer is deleted, as the guide recommends, and after a save that is taken back."""
+
+    def save(drawing: Any, base: str) -> dict[str, Any]:
+        return next(keeper.answers({"do": "save", "base": base, "drawing": drawing}))
+
+    mine = save(MINE, "0")
+    keeper.layer.unlink()
+    theirs = save(THEIRS, "0")
+    assert mine["revision"] == theirs["revision"] == 1
+    assert save(MINE, mine["version"])["problems"] == ["somebody else has saved meanwhile: load the page again"]
+    assert "theirs" in keeper.layer.read_text()
+    assert save(MINE, theirs["version"])["ok"]
 
 
 @pytest.mark.parametrize("damaged", ["[layer]\nrevision = 7\nauthor = ", "\x00" * 20])
@@ -106,5 +121,5 @@ def test_a_damaged_layer_is_replaced_by_the_next_save(keeper: Keeper, toml: Path
 
 def test_a_change_waits_for_no_other_one(keeper: Keeper) -> None:
     with keeper._alone():
-        (answer,) = keeper.answers({"do": "save", "base": 0, "drawing": MINE})
+        (answer,) = keeper.answers({"do": "save", "base": "0", "drawing": MINE})
     assert (answer["step"], answer["problems"]) == ("refused", ["another change is under way: try again in a minute"])
