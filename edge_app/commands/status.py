@@ -41,8 +41,9 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
 
     file = installed_config(arguments.config)
     config, problems = _used(file)
+    problems = [f"configuration: {problem}" for problem in problems]
     for problem in problems:
-        print(f"configuration: {problem}", file=sys.stderr)
+        print(problem, file=sys.stderr)
     answer = request_status(config.store.folder)
     if answer is None:
         stdout().print(_not_running(file, config), soft_wrap=True)
@@ -54,7 +55,7 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
     if arguments.json:
         print(answer.decode())
     else:
-        _print(status)
+        _print(status, problems)
     return int(bool(status.wrong or problems))
 
 
@@ -83,7 +84,15 @@ def _not_running(file: Path, config: Config) -> str:
     )
 
 
-def _print(status: DeviceStatus) -> None:
+def _headline(status: DeviceStatus, wrong: Sequence[str]) -> tuple[str, str]:
+    """Return the words of the first line on whether all is well, as the exit code says it, and their style."""
+    if not status.counting:
+        return f"NOT counting: {status.why_not}", "bold red"
+    return (f"counting, but {wrong[0]}", "bold yellow") if wrong else ("counting", "bold green")
+
+
+def _print(status: DeviceStatus, problems: Sequence[str]) -> None:
+    """Print the state. problems: of the configuration, which have been told already."""
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -91,9 +100,10 @@ def _print(status: DeviceStatus) -> None:
     from edge_app.console.terminal import counts_table, stdout
 
     out = stdout()
-    state = ("counting", "bold green") if status.counting else ("NOT counting", "bold red")
-    out.print(Text.assemble((f"{status.site}/{status.device}  ", "bold"), state))
-    for sentence in status.wrong:
+    out.print(
+        Text.assemble((f"{status.site}/{status.device}  ", "bold"), _headline(status, [*status.wrong, *problems]))
+    )
+    for sentence in status.wrong[1:]:
         out.print(Padding(sentence, (0, 0, 0, 2), style="yellow"))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
