@@ -88,7 +88,8 @@ export class StatusView {
     $("line-choice").hidden = lines.length < 2;
     $("charts").hidden = !lines.length;
     $("no-counts").hidden = lines.length > 0;
-    const all = lines.reduce((vehicles, line) => vehicles + sum(line.today, 0) + sum(line.today, 1), 0);
+    // A line that was removed keeps its chart; what passed it may have passed another one too.
+    const all = lines.filter(({ configured }) => configured).reduce((vehicles, line) => vehicles + sum(line.today, 0) + sum(line.today, 1), 0);
     $("vehicles").textContent = lines.length ? t("state.today", { n: number(all) }) : "";
     if (!$("csv-date").value) $("csv-date").value = new Intl.DateTimeFormat("sv", { timeZone: this.zone || "UTC" }).format(new Date());
     if (this.visible) this.drawCharts();
