@@ -50,7 +50,7 @@ class PageDraft:
         return self._stamps != self._stamps_now()
 
     def _stamps_now(self) -> tuple[tuple[int, int], ...]:
-        return tuple(_stamp(layer_path(self.path, name)) for name in LAYERS)
+        return tuple(stamp_of(layer_path(self.path, name)) for name in LAYERS)
 
     @property
     def version(self) -> str:
@@ -82,7 +82,8 @@ class PageDraft:
         return {key: value for key, value in {**saved, **line}.items() if value not in (None, "")}
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def stamp_of(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written: its time, ns, and its size; 0 and -1 where there is none."""
     try:
         found = path.stat()
     except OSError:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from edge_app.commands._page_front import Saving
 from edge_app.commands._page_reader import ReaderPage
-from edge_app.commands.lines import _Page
-from edge_app.config.edit import ConfigText
+from edge_app.commands.lines import _lint_lines, _Page
+from edge_app.config.edit import ConfigText, Drawing
 from edge_app.config.page_draft import PageDraft
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, ResourceError
 from edge_app.keeper.saving import Keeper
 from edge_app.keeper.unit import Unit, UnitState
 
 LINE = {"id": "quay", "start": [0.5, 0.6], "end": [0.5, 0.98]}
+SAME = LINE | {"left_to_right": "north"}
 MINE, THEIRS = ({"lines": [LINE | {"road": name}], "region": None, "masks": []} for name in ("mine", "theirs"))
 
 
@@ -123,3 +126,41 @@ def test_a_change_waits_for_no_other_one(keeper: Keeper) -> None:
     with keeper._alone():
         (answer,) = keeper.answers({"do": "save", "base": "0", "drawing": MINE})
     assert (answer["step"], answer["problems"]) == ("refused", ["another change is under way: try again in a minute"])
+
+
+@pytest.mark.usefixtures("keeper")
+@pytest.mark.parametrize("own", [True, False])
+def test_charts_have_the_names_that_are_in_the_file_now(toml: Path, own: bool) -> None:
+    page = own_page(toml) if own else ReaderPage(PageDraft(toml, toml.parent / "state"))
+    history = page.routes().get["/history"]
+    line = '[[lines]]\nid = "quay"\nroad = "{}"\nstart = [0.5, 0.6]\nend = [0.5, 0.98]\n'
+    before = toml.read_text() + f'[store]\nfolder = "{toml.parent / "state"}"\n'
+    for road in ("Kai", "Hafenkai"):
+        toml.write_text(before + line.format(road))
+        assert [(one["name"], one["configured"]) for one in history({})["lines"]] == [(road, True)]
+
+
+def test_directions_of_one_name_are_told(toml: Path) -> None:
+    findings = {
+        name: [one["key"] for one in _lint_lines(config)]
+        for name in ("north", "south")
+        if (config := ConfigText(toml).with_drawing(Drawing([SAME | {"right_to_left": name}], None, []))[1])
+    }
+    assert findings == {"north": ["finding.same_names"], "south": []}
+
+
+@pytest.mark.parametrize(("answers", "step"), [([], "unknown"), ([{"step": "counting"}], "counting")])
+def test_a_keeper_that_is_killed_tells_nothing_about_the_service(answers: list[dict[str, Any]], step: str) -> None:
+    saving = Saving(Path("none"))
+    saving._end(iter(answers))
+    assert saving.outcome({})["step"] == step
+
+
+def test_a_keeper_whose_connection_breaks_tells_nothing_either() -> None:
+    def broken() -> Iterator[dict[str, Any]]:
+        raise ResourceError("reset")
+        yield {}
+
+    saving = Saving(Path("none"))
+    saving._end(broken())
+    assert saving.outcome({})["step"] == "unknown"
