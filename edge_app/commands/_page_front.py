@@ -107,7 +107,7 @@ class Saving:
         return {"/save": save, "/restart": restart}
 
     def outcome(self, _: Any) -> dict[str, Any]:
-        """Return how the newest change goes on: "restarting", or how it ended; "unknown" where the keeper ended first."""
+        """Return how the newest change goes on: "restarting", or how it ended; "unknown" where nobody tells it."""
         with self._lock:
             return dict(self._outcome)
 

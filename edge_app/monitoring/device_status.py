@@ -88,6 +88,15 @@ class DeviceStatus(Payload):
         found = [*([] if self.counting else [self.why_not]), self.health.problem, *self._doubts, *self.health.limits]
         return list(dict.fromkeys(sentence for sentence in found if sentence))
 
+    def outdated(self, config: str) -> str:
+        """Return one sentence when the service counts with another configuration than the present one, "" when not.
+
+        config: hash of the present one. Only what changes a count is in the hash.
+        """
+        if config.startswith(self.config):
+            return ""
+        return f"the service still runs {self.config}, and the file now gives {config[: len(self.config)]}: restart it"
+
     @property
     def _doubts(self) -> list[str]:
         """Why the counts of this moment and of the last closed intervals are not to be believed."""

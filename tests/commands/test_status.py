@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edge_app import cli
-from edge_app.checks.device import check_service
+from edge_app.checks.device import check_config, check_service
 from edge_app.commands import _options
 from edge_app.commands.status import _interval
 from edge_app.config.load import load
@@ -116,6 +116,7 @@ def test_the_first_line_and_the_exit_code_agree(
     more = {"broker": "x", "connected": True, "clock_set": True, "lines": lines, "health": example}
     text = DeviceStatus.model_validate(fields | more | state).model_dump_json(by_alias=True)
     monkeypatch.setattr("edge_app.preview.snapshot_socket.request_status", lambda _: text.encode())
+    monkeypatch.setattr("edge_app.commands.status._outdated", lambda *_: "")
     code = status(tmp_path)
     first = capsys.readouterr().out.replace("\n", " ")
     assert first.startswith(f"a/b  {headline}")
@@ -141,6 +142,21 @@ def test_the_secrets_of_the_installed_device_are_within_reach(tmp_path: Path, mo
     assert _options.installed_config(None) == tmp_path / "edge-app.toml"
     assert os.environ.pop("CREDENTIALS_DIRECTORY") == str(tmp_path / "credentials")
     assert _options.credentials_folder(tmp_path / "north.toml") == tmp_path / "credentials-north"
+
+
+def test_an_older_configuration_than_that_of_the_file_is_told(
+    folder: Path, told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del told
+    status(folder, "--json")
+    used = json.loads(capsys.readouterr().out)["config"]
+    assert check_config(folder / "state", used).level == "ok"
+    assert f"the service still runs {used}" in check_config(folder / "state", "0" * 64).sentence
+    text = (folder / "edge-app.toml").read_text().replace('"state"', f'"{folder / "state"}"')
+    for more, is_told in (("", False), ("[tracker]\nlost_s = 1.5\n", True)):
+        (tmp_path / "edge-app.toml").write_text(text + more)
+        assert status(tmp_path) == 1
+        assert (f"still runs {used}" in " ".join(capsys.readouterr().out.split())) is is_told
 
 
 def test_check_tells_what_the_running_service_says(folder: Path, told: list[str]) -> None:
