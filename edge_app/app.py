@@ -132,18 +132,23 @@ def build_geometry(config: Config) -> Geometry | None:
 
     Raises ConfigError: when no plane follows from it, or a line lies beyond.
     """
-    g = config.geometry
     try:
-        if g.rectangle is not None and g.sides_m is not None:
-            geometry = of_rectangle(g.rectangle, g.sides_m, g.distortion)
-        elif g.points:
-            geometry = Geometry(tuple(p[:2] for p in g.points), tuple(p[2:] for p in g.points), g.distortion)
-        else:
-            return None
-        geometry.refuse_beyond(build_lines(config))
+        geometry = geometry_of(config)
+        if geometry is not None:
+            geometry.refuse_beyond(build_lines(config))
     except GeometryError as error:
         raise ConfigError(f"geometry: {error}") from error
     return geometry
+
+
+def geometry_of(config: Config) -> Geometry | None:
+    """Return the same whatever the lines. Raises GeometryError: corners that are no picture of a rectangle."""
+    g = config.geometry
+    if g.rectangle is not None and g.sides_m is not None:
+        return of_rectangle(g.rectangle, g.sides_m, g.distortion)
+    if g.points:
+        return Geometry(tuple(p[:2] for p in g.points), tuple(p[2:] for p in g.points), g.distortion)
+    return None
 
 
 def build_meters(config: Config) -> Meters | None:
@@ -179,7 +184,7 @@ def build_preview(
     notes: returns short sentences about the service's state. main: the camera's larger stream, if it has one.
     """
     privacy = Privacy(config.privacy.pixelate, config.detector.region)
-    return Preview(build_lines(config), config.counting.classes, privacy, notes, main)
+    return Preview(build_lines(config), config.counting.classes, privacy, notes, main, build_geometry(config))
 
 
 def build_announcement(config: Config, device: Device, lines: Sequence[Line]) -> Announcement:

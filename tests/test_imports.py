@@ -49,8 +49,13 @@ PURE = {
     "measures.expected": {"records", "measures", "measures.ground", "measures.scale_error", "measures.speed"},
     "measures.flows": {"records"},
     "measures.footprint": {"measures", "measures.ground"},
+    "measures.grid": {"measures", "measures.ground"},
     "measures.ground": {"records", "errors"},
     "measures.headway": set[str](),
+    "measures.live_speeds": {
+        *("records", "errors", "measures.ground", "measures.scale_error"),
+        *("measures.speed", "measures.track_looks"),
+    },
     "measures.lane_line": {"records", "measures.ground"},
     "measures.meters": {
         "records",

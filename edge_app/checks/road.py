@@ -27,11 +27,10 @@ from edge_app.counting.second_look import most_parts
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import ConfigError, DetectorError, SourceEnded, SourceError
-from edge_app.measures.expected import KMH, expected_error
-from edge_app.measures.speed import WORST
 from edge_app.records import Frame
 from edge_app.sources import Source, SourceStatus, probe
 from edge_app.web.line_check import DetectorView, Finding, LineObserver, check_line, check_rate
+from edge_app.web.speed_check import expected_speeds
 
 _FIRST_FRAME_S: Final = 12.0
 _LOST_S: Final = 2.5
@@ -99,13 +98,7 @@ def check_speeds(config: Config, size: tuple[int, int], rate: float) -> Iterator
         return
     if geometry is None:
         return
-    for line in build_lines(config):
-        error_share = expected_error(geometry, line, size, rate)
-        sentence = f'speeds at "{line.id}" will be off by about {error_share:.0%} at {KMH:.0f} km/h'
-        if error_share > WORST:
-            yield Finding("warn", "speed", f"{sentence}: mark a larger rectangle nearer to the line, or move the line.")
-        else:
-            yield Finding("ok", "speed", f"{sentence} (one standard deviation).")
+    yield from expected_speeds(geometry, build_lines(config), size, rate)
 
 
 def _inference_ms(detector: TfliteDetector) -> tuple[float, float]:

@@ -79,8 +79,10 @@ class ReaderPage(_Page):
 
         The base is the version that this person has drawn on: the keeper refuses an old one.
         """
+        from edge_app.app import build_geometry
+
         drawing = parse_drawing(data)
-        self._draft.with_drawing(drawing)
+        build_geometry(self._draft.with_drawing(drawing)[1])
         return {"drawing": self._draft.completed(drawing), "base": base_of(data), "file": str(self._draft.path)}
 
     def _unmeasured(self) -> Finding:

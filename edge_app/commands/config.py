@@ -6,6 +6,10 @@ import argparse
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_app.config.model import Config
 
 HELP = "print a commented configuration with every key and its default, or which layer each value comes from"
 
@@ -51,7 +55,7 @@ def _layers(arguments: argparse.Namespace) -> int:
 
     path: Path = arguments.layers
     if arguments.try_page:
-        problems = new_problems(path, sys.stdin.buffer.read())
+        problems = new_problems(path, sys.stdin.buffer.read(), judge=_refuse_without_plane)
         if problems:
             raise ConfigError(*problems)
     elif arguments.json:
@@ -61,3 +65,11 @@ def _layers(arguments: argparse.Namespace) -> int:
     else:
         print(table(parse_files(read_files(path))))
     return 0
+
+
+def _refuse_without_plane(config: Config) -> None:
+    """Raise ConfigError for a geometry from which no plane of the road follows, or that a line lies beyond."""
+    if config.geometry.given:  # else the keeper need not load what calculates with it
+        from edge_app.app import build_geometry
+
+        build_geometry(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import threading
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 HELP = "serve the local page: whether the device counts, and its lines, drawn on the live picture"
 
 _WIDTH: Final = 1280
+_USUAL: Final = (1280, 720)
+"""Width and height of a frame, px, before one has come."""
 _MOST: Final = 100
 """Lines, masks, or corners of a mask, as the configuration keeper takes them."""
 _LONGEST_TEXT: Final = 200
@@ -62,6 +65,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         detector = stack.enter_context(closing(build_detector(config)))
         live_view = None if _service_has_camera(config) else stack.enter_context(_build_live_view(config, detector))
         page = _Page(text, config, detector, live_view)
+        page.measure()
         try:
             server = PageServer(page.routes(), arguments.port)
         except OSError as error:
@@ -135,11 +139,15 @@ class _Page:
         return jpeg(self._live_view.picture(width))
 
     def picture(self) -> bytes:
-        from edge_app.preview.snapshot_socket import request_snapshot
+        from edge_app.preview.snapshot_socket import request_snapshot, request_speeds
 
         if self._live_view is not None:
             return self.own_picture(_WIDTH)
-        picture = request_snapshot(self._config.store.folder, annotated=False, width=_WIDTH)
+        c = self._config
+        if c.geometry.given:
+            picture = request_speeds(c.store.folder, _WIDTH)
+        else:
+            picture = request_snapshot(c.store.folder, annotated=False, width=_WIDTH)
         return self.own_picture(_WIDTH) if picture is None else picture
 
     def state(self, _: Any) -> dict[str, Any]:
@@ -151,13 +159,15 @@ class _Page:
             "lines": [line.model_dump(mode="json") for line in c.lines],
             "region": c.detector.region,
             "masks": c.privacy.masks,
+            "geometry": c.geometry.model_dump(mode="json") if c.geometry.given else None,
             "base": self._text.version,
         }
 
     def check(self, data: Any) -> dict[str, Any]:
         """Return the findings about a drawing: errors first, then warnings, then what is well placed.
 
-        Each names the line that it is about, "" for none. `crossed` has the vehicles that passed each line of late.
+        Each names the line that it is about, "" for none. `crossed` has the vehicles that passed each line of late,
+        `grid` the metres on the road where a plane follows from the geometry.
         """
         drawing, errors = parse_drawing(data), list[dict[str, Any]]()
         try:
@@ -167,16 +177,22 @@ class _Page:
             try:  # the valid lines are checked all the same
                 _, config = self._text.with_drawing(replace(drawing, lines=_valid_lines(drawing.lines)))
             except ConfigError:
-                return {"findings": errors, "crossed": {}}
-        findings = [*errors, *_lint_lines(config), *self._measured(config)]
-        return {"findings": findings, "crossed": self._crossed(config)}
+                return {"findings": errors, "crossed": {}, "grid": None}
+        wrong, grid, speeds = self._road(config)
+        findings = [*errors, *wrong, *_lint_lines(config), *speeds, *self._measured(config)]
+        return {"findings": findings, "crossed": self._crossed(config), "grid": grid}
 
     def save(self, data: Any) -> dict[str, Any]:
         """Save a drawing. Raises ConfigError: when it is not valid, or when its base is not what is saved now."""
+        from edge_app.app import build_geometry
+
         with self._saving:
             if base_of(data) != self._text.version:
                 raise ConfigError("somebody else has saved meanwhile: load the page again")
-            self._config = self._text.save(parse_drawing(data))
+            drawing = parse_drawing(data)
+            build_geometry(self._text.with_drawing(drawing)[1])
+            self._config = self._text.save(drawing)
+            self.measure()
         return {"saved": str(self._text.path)}
 
     def _current(self) -> Config:
@@ -187,6 +203,16 @@ class _Page:
             with suppress(ConfigError):
                 self._read()
         return self._config
+
+    def measure(self) -> None:
+        """Draw speeds at the vehicles where the saved geometry gives them."""
+        from edge_app.app import build_geometry
+
+        if self._live_view is not None:
+            try:
+                self._live_view.measure(build_geometry(self._config))
+            except ConfigError:  # the findings tell why
+                self._live_view.measure(None)
 
     def _read(self) -> None:
         """Read the file again: a person may have changed it."""
@@ -215,6 +241,41 @@ class _Page:
         lines = build_lines(config) if config.lines else ()
         view = DetectorView(config.detector.region, self._detector.manifest)
         return [_as_json(finding) for finding in self._live_view.check_lines(lines, view)]
+
+    def _road(self, config: Config) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[dict[str, Any]]]:
+        """Return what is wrong with the geometry, the grid of metres, and the errors to expect of speeds."""
+        from edge_app.app import build_lines, geometry_of
+        from edge_app.errors import GeometryError
+        from edge_app.measures.grid import road_grid
+        from edge_app.web.speed_check import expected_speeds, lines_beyond, no_plane
+
+        lines, frames = build_lines(config) if config.lines else (), self._frames() if config.geometry.given else None
+        try:
+            geometry = geometry_of(config)
+            if geometry is None:
+                return [], None, []
+            grid = road_grid(geometry.plane(frames[0] if frames else _USUAL))
+            wrong = list(lines_beyond(geometry, lines))
+            found = expected_speeds(geometry, lines, *frames) if frames and not wrong else ()
+            speeds = [_as_json(one) for one in found]
+        except GeometryError as error:
+            return [_as_json(no_plane(error))], None, []
+        shown = [[[round(value, 4) for value in point] for point in line.tolist()] for line in grid.lines]
+        return [_as_json(one) for one in wrong], {"step_m": grid.step_m, "lines": shown}, speeds
+
+    def _frames(self) -> tuple[tuple[int, int], float] | None:
+        """Return width and height of the frames, px, and whole frames/s; None where they are not known."""
+        if self._live_view is not None:
+            frames = self._live_view.frames()
+            return frames and (frames[0], float(max(1, round(frames[1]))))
+        from edge_app.preview.snapshot_socket import request_status
+
+        try:
+            told = json.loads(request_status(self._config.store.folder) or "null")
+            source, rate = told["source"], told["frames_per_s"]
+            return (int(source["width"]), int(source["height"])), float(max(1, round(rate)))
+        except (PreviewError, ValueError, TypeError, KeyError):
+            return None
 
     def _unmeasured(self) -> Finding:
         """Return why no vehicles are measured, and what to do to have it done."""
@@ -253,7 +314,10 @@ def parse_drawing(data: Any) -> Drawing:
         raise wrong
     if not _is_list(masks, lambda mask: _is_list(mask, _is_point)):
         raise wrong
-    return Drawing(lines, region, masks)
+    geometry = data.get("geometry")
+    if geometry is not None and not _is_rectangle(geometry):
+        raise wrong
+    return Drawing(lines, region, masks, geometry)
 
 
 def _valid_lines(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -281,6 +345,14 @@ def _is_number(value: Any) -> bool:
 
 def _is_point(value: Any) -> bool:
     return _is_list(value, _is_number) and len(value) == 2
+
+
+def _is_rectangle(value: Any) -> bool:
+    """Return whether this has the corners of a rectangle on the road and its sides."""
+    if not isinstance(value, dict) or set(value) != {"rectangle", "sides_m"}:
+        return False
+    corners, sides = value["rectangle"], value["sides_m"]
+    return _is_list(corners, _is_point) and len(corners) == 4 and _is_list(sides, _is_number) and len(sides) == 2
 
 
 def _is_value(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Write drawn lines, region and masks into a configuration file; comments and all other keys stay as they are."""
+"""Write what is drawn into a configuration file: lines, region, masks and geometry; all else stays as it is."""
 
 from __future__ import annotations
 
@@ -25,22 +25,26 @@ _TEXTS: Final = (
 )
 _DIGITS: Final = 4
 """Decimals of a coordinate in 0..1: a fifth of a pixel at 2000 px."""
-_DRAWN: Final = (("lines",), ("detector", "region"), ("privacy", "masks"))
+GEOMETRY: Final = ("rectangle", "sides_m")
+"""Keys of [geometry] that are drawn."""
+_DRAWN: Final = (("lines",), ("detector", "region"), ("privacy", "masks"), *(("geometry", key) for key in GEOMETRY))
 _PLACEHOLDER: Final = [{"id": "a", "start": [0.1, 0.5], "end": [0.9, 0.5]}]
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Drawn lines, region and masks, not yet validated. Coordinates are in 0..1 of the picture.
+    """Drawn lines, region, masks and geometry, not yet validated. Coordinates are in 0..1 of the picture.
 
     lines: tables of [[lines]].
     region: left, top, right, bottom; None without one.
     masks: two corners of a rectangle or the points of a polygon, each x and y.
+    geometry: `rectangle` and `sides_m` as in [geometry]; None without one.
     """
 
     lines: Sequence[Mapping[str, Any]]
     region: Sequence[float] | None
     masks: Sequence[Sequence[Sequence[float]]]
+    geometry: Mapping[str, Any] | None = None
 
 
 class ConfigText:
@@ -82,10 +86,11 @@ class ConfigText:
         """
         document = tomlkit.parse(self._text)
         _set_lines(document, drawing.lines)
-        region = None if drawing.region is None else _array([_round(v) for v in drawing.region])
+        region = None if drawing.region is None else _array(_rounded(drawing.region))
         _set(document, "detector", "region", region)
-        masks = [[[_round(x), _round(y)] for x, y in mask] for mask in drawing.masks]
-        _set(document, "privacy", "masks", _array(masks) if masks else None)
+        _set(document, "privacy", "masks", _array(_rounded(drawing.masks)) if drawing.masks else None)
+        for key in GEOMETRY:
+            _set(document, "geometry", key, _array(_rounded(drawing.geometry[key])) if drawing.geometry else None)
         text = tomlkit.dumps(document)
         return text, validated(tomlkit.parse(text).unwrap(), self.path.parent)
 
@@ -118,7 +123,10 @@ def _refuse_overridden(path: Path) -> None:
         )
 
 
-def _round(value: Any) -> Any:
+def _rounded(value: Any) -> Any:
+    """Return a number, or the numbers of a list at any depth, as exact as they are saved; anything else as it is."""
+    if isinstance(value, list | tuple):
+        return [_rounded(one) for one in value]
     return round(float(value), _DIGITS) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
@@ -157,7 +165,3 @@ def _set_lines(document: tomlkit.TOMLDocument, lines: Sequence[Mapping[str, Any]
         document["lines"] = made
     else:
         document.pop("lines", None)
-
-
-def _rounded(point: Any) -> Any:
-    return [_round(value) for value in point] if isinstance(point, list) else point

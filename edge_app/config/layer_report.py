@@ -90,7 +90,7 @@ def _day(layer: Layer) -> str:
     return f"{datetime.fromtimestamp(layer.at, timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
-PUBLIC: Final = ("device", "lines", "tracker", "counting", "privacy", "view", "page")
+PUBLIC: Final = ("device", "lines", "tracker", "counting", "privacy", "view", "page", "geometry")
 _DETECTOR: Final = ("score", "weak_score", "same_iou", "any_iou", "region", "motion")
 
 

@@ -10,7 +10,12 @@ from typing import Any, Final
 LAYERS: Final = ("file", "page", "office")
 """Names of the layers, the one that wins last."""
 MAY_SET: Final[Mapping[str, Mapping[str, Collection[str]]]] = {
-    "page": {"lines": (), "detector": ("region",), "privacy": ("masks",)},
+    "page": {
+        "lines": (),
+        "detector": ("region",),
+        "privacy": ("masks",),
+        "geometry": ("rectangle", "sides_m"),
+    },
     "office": {
         **dict.fromkeys(("device", "lines", "tracker", "counting", "privacy", "view", "log"), ()),
         "detector": ("threads", "score", "weak_score", "same_iou", "any_iou", "region", "motion"),

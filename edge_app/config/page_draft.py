@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_app.config.edit import Drawing
+from edge_app.config.edit import GEOMETRY, Drawing
 from edge_app.config.files import layer_path
 from edge_app.config.layers import LAYERS
 from edge_app.config.load import validated
@@ -65,11 +65,19 @@ class PageDraft:
         tables["privacy"] = {**tables.get("privacy", {}), "masks": full["masks"]}
         detector = {key: value for key, value in tables.get("detector", {}).items() if key != "region"}
         tables["detector"] = detector if full["region"] is None else {**detector, "region": full["region"]}
+        geometry = {key: value for key, value in tables.get("geometry", {}).items() if key not in GEOMETRY}
+        tables["geometry"] = {**geometry, **(full.get("geometry") or {})}
         return "", validated(tables, self.path.parent)
 
     def completed(self, drawing: Drawing) -> dict[str, Any]:
-        """Return the drawing with the keys of its lines that the page does not show, as the keeper takes it."""
+        """Return the drawing with the keys of its lines that the page does not show, as the keeper takes it.
+
+        Without a rectangle on the road it says so only where an earlier layer may have set one.
+        """
+        set_before = any(f"geometry.{key}" in self.facts.get("origins", {}) for key in GEOMETRY)
+        geometry = {"geometry": drawing.geometry} if drawing.geometry or set_before else {}
         return {
+            **geometry,
             "lines": [self._line(line) for line in drawing.lines],
             "region": None if drawing.region is None else list(drawing.region),
             "masks": [[list(point) for point in mask] for mask in drawing.masks],

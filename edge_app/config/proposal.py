@@ -7,7 +7,7 @@ files; passwords and keys are root's, so what is wrong with them is wrong before
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from edge_app.config.last_good import choose, kept_in
 from edge_app.config.layer_report import as_json, public_tables
 from edge_app.config.layers import LAYERS, Layer, merge
 from edge_app.config.load import validated_layers
+from edge_app.config.model import Config
 from edge_app.config.page import PageConfig
 from edge_app.errors import ConfigError
 
@@ -50,16 +51,24 @@ def _page_settings(table: Any) -> dict[str, Any]:
         return PageConfig().model_dump()
 
 
-def new_problems(path: Path, text: bytes, name: str = "page", environment: Mapping[str, str] = os.environ) -> list[str]:
+def new_problems(
+    path: Path,
+    text: bytes,
+    name: str = "page",
+    environment: Mapping[str, str] = os.environ,
+    *,
+    judge: Callable[[Config], object] | None = None,
+) -> list[str]:
     """Return the problems that a layer would bring which the configuration does not have now.
 
-    text: of the layer that is to be saved. Raises ConfigError: when it is no layer, or no other layer can be read.
+    text: of the layer that is to be saved. judge: raises ConfigError for what validation alone does not see.
+    Raises ConfigError: when it is no layer, or no other layer can be read.
     """
     proposed = parse_file(LayerFile(name, layer_path(path, name), text))
     others = [file for file in read_files(path) if file.name != name]
     with_it = sorted([*parse_files(others), proposed], key=lambda layer: LAYERS.index(layer.name))
     before = _present_problems(path, environment)
-    return [problem for problem in _problems(with_it, path.parent, environment) if problem not in before]
+    return [problem for problem in _problems(with_it, path.parent, environment, judge) if problem not in before]
 
 
 def _present_problems(path: Path, environment: Mapping[str, str]) -> list[str]:
@@ -69,9 +78,16 @@ def _present_problems(path: Path, environment: Mapping[str, str]) -> list[str]:
         return list(error.problems)
 
 
-def _problems(layers: Sequence[Layer], folder: Path, environment: Mapping[str, str]) -> list[str]:
+def _problems(
+    layers: Sequence[Layer],
+    folder: Path,
+    environment: Mapping[str, str],
+    judge: Callable[[Config], object] | None = None,
+) -> list[str]:
     try:
-        validated_layers(layers, folder, environment, camera=True)
+        config = validated_layers(layers, folder, environment, camera=True)
+        if judge is not None:
+            judge(config)
     except ConfigError as error:
         return list(error.problems)
     return []

@@ -63,8 +63,15 @@ def plain(result: FrameResult, width: int, privacy: Privacy) -> Image:
     return picture
 
 
-def annotated(result: FrameResult, width: int, privacy: Privacy, captions: Captions, trails: Trails) -> Image:
-    """Return the picture of `plain` with the overlay. trails: in px of that picture."""
+def annotated(
+    result: FrameResult,
+    width: int,
+    privacy: Privacy,
+    captions: Captions,
+    trails: Trails,
+    speeds: Mapping[int, float] | None = None,
+) -> Image:
+    """Return the picture of `plain` with the overlay. trails: in px of that picture. speeds: km/h of tracks, by id."""
     small = plain(result, width, privacy)
     tracks = scaled(result.tracks, small.shape[1] / result.frame.size[0])
     return draw(
@@ -76,6 +83,7 @@ def annotated(result: FrameResult, width: int, privacy: Privacy, captions: Capti
         clock=captions.clock,
         notes=captions.notes,
         glow=captions.glow,
+        speeds=speeds,
     )
 
 

@@ -26,10 +26,11 @@ _TITLE: Final = (
 def page_layer(drawing: Any, *, revision: int, author: str, at: float) -> str:
     """Return the text of the page's layer.
 
-    drawing: {"lines": tables of [[lines]], "region": left, top, right, bottom or None, "masks": lists of points}.
+    drawing: {"lines": tables of [[lines]], "region": left, top, right, bottom or None, "masks": lists of points}, and
+    perhaps "geometry": {"rectangle": four points, "sides_m": two lengths}, or None to unset those of earlier layers.
     at: UTC s. Raises ConfigError: for anything of another form; whether the values are valid is checked elsewhere.
     """
-    if not isinstance(drawing, Mapping) or set(drawing) != {"lines", "region", "masks"}:
+    if not isinstance(drawing, Mapping) or set(drawing) - {"geometry"} != {"lines", "region", "masks"}:
         raise _wrong("must have lines, region and masks")
     lines, region, masks = drawing["lines"], drawing["region"], drawing["masks"]
     head = {
@@ -37,13 +38,25 @@ def page_layer(drawing: Any, *, revision: int, author: str, at: float) -> str:
         "author": _text(author),
         "at": f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
     }
-    tables = [_table("[layer]", head | ({"unset": ["detector.region"]} if region is None else {}))]
+    geometry = _geometry(drawing["geometry"]) if drawing.get("geometry") is not None else None
+    unset = [] if region is not None else ["detector.region"]
+    if "geometry" in drawing and geometry is None:
+        unset += ["geometry.rectangle", "geometry.sides_m"]
+    tables = [_table("[layer]", head | ({"unset": unset} if unset else {}))]
     if region is not None:
         tables.append(_table("[detector]", {"region": _numbers(region, 4)}))
     tables.append(_table("[privacy]", {"masks": [_points(mask) for mask in _list(masks)]}))
+    if geometry is not None:
+        tables.append(_table("[geometry]", geometry))
     tables += [_table("[[lines]]", _line(line)) for line in _list(lines)]
     text = "\n".join(tables)
     return _TITLE + (text if lines else f"lines = []\n{text}")
+
+
+def _geometry(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or set(value) != {"rectangle", "sides_m"}:
+        raise _wrong("has a geometry without rectangle and sides_m, or with more")
+    return {"rectangle": _points(value["rectangle"]), "sides_m": _numbers(value["sides_m"], 2)}
 
 
 def _line(line: Any) -> dict[str, Any]:

@@ -47,7 +47,9 @@ class Geometry:
         plane = self.plane(_USUAL)
         for line in lines:
             if not np.isfinite(plane.on_road(np.array([line.start, line.end]) * _USUAL)).all():
-                raise GeometryError(f'line "{line.id}" reaches the horizon, where nothing can be measured: lower it')
+                raise GeometryError(
+                    f'line "{line.id}" reaches the horizon, where nothing can be measured: lower it', code="beyond"
+                )
 
 
 class GroundPlane:
@@ -66,7 +68,9 @@ class GroundPlane:
         pixels = self._straightened(self.picture * size)
         for points, where in ((pixels, "in the picture"), (self.road, "on the road")):
             if _flatness(points) < _FLAT:
-                raise GeometryError(f"the points lie nearly in a line {where}: choose points that span an area")
+                raise GeometryError(
+                    f"the points lie nearly in a line {where}: choose points that span an area", code="flat"
+                )
         self._to_road = _homography(pixels, self.road)
         self._to_picture = np.asarray(np.linalg.inv(self._to_road), np.float64)
         self._up = _upwards(self._to_picture, self._centre, size[0])
@@ -108,7 +112,9 @@ def of_rectangle(
     """
     (a, b), turns = sides, _turns(np.asarray(corners, np.float64))
     if not (np.all(turns > 0) or np.all(turns < 0)):
-        raise GeometryError("the corners of the rectangle must follow one another around it; two of them cross over")
+        raise GeometryError(
+            "the corners of the rectangle must follow one another around it; two of them cross over", code="crossed"
+        )
     ahead = -b if turns[0] > 0 else b  # y points down in the picture and to the left of x on the road
     return Geometry(tuple(corners), ((0.0, 0.0), (a, 0.0), (a, ahead), (0.0, ahead)), distortion)
 

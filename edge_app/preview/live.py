@@ -18,6 +18,8 @@ from edge_app.drawing import scene
 from edge_app.drawing.overlay import LineGlow, Trails
 from edge_app.drawing.scene import Captions, Privacy
 from edge_app.errors import PreviewError
+from edge_app.measures.ground import Geometry
+from edge_app.measures.live_speeds import LiveSpeeds
 from edge_app.preview.main_stream import MainStream
 from edge_app.preview.rtsp import RtspServer, Stream
 from edge_app.records import Frame, FrameResult, Image, Line
@@ -35,13 +37,16 @@ _NOTES_S: Final = 0.5
 _MAIN_STREAM_S: Final = 1.0
 """Longest wait of a snapshot for the camera's main stream, of which no picture is kept while nobody watches."""
 _JOIN_S: Final = 5.0
+_MEASURED_S: Final = 10.0
+"""Speeds are measured for so long after somebody asked for them: nobody looks most of the time."""
+_NO_PICTURE: Final = "the service has no fresh picture now: the camera is away, or has just been opened"
 
 
 class Preview:
     """The newest result of the service as pictures that people may see.
 
     notes: returns short sentences about the service's state; called only while somebody watches. main: the larger
-    stream of a camera that has two, shown in place of the frames in which vehicles are counted.
+    stream of a camera that has two, shown in place of the frames in which vehicles are counted. geometry: for speeds.
     """
 
     def __init__(
@@ -51,7 +56,10 @@ class Preview:
         privacy: Privacy,
         notes: Callable[[], Sequence[str]] = lambda: (),
         main: MainStream | None = None,
+        geometry: Geometry | None = None,
     ) -> None:
+        self._measured = LiveSpeeds(geometry) if geometry else None
+        self._measuring, self._measured_until = threading.Lock(), 0.0
         self._main = main or MainStream()
         self._lines, self._privacy, self._notes = tuple(lines), privacy, notes
         self._totals, self._glow = RunningTotals(lines, classes), LineGlow()
@@ -65,6 +73,9 @@ class Preview:
         """Take over the newest result of the pipeline; called in the counting thread after the frame was counted."""
         self._totals.add(result.crossings)
         self._glow.add(result.crossings, result.frame.monotonic)
+        if self._measured and time.monotonic() < self._measured_until:
+            with self._measuring:
+                self._measured.observe(result)
         result = self._main.replace_picture(result)
         self._newest = result, time.monotonic()
         slot = self._slot  # the preview thread may set it to None at any moment
@@ -77,9 +88,24 @@ class Preview:
         Raises PreviewError: when there is none, or only an old one.
         """
         if not self._fresh:
-            raise PreviewError("the service has no fresh picture now: the camera is away, or has just been opened")
+            raise PreviewError(_NO_PICTURE)
         self._wait_for_main_stream()
         return self.newest(annotated=annotated, width=width)
+
+    def speeds(self, width: int) -> Image:
+        """Return the newest picture with the vehicles and their speeds, and measure them for some more seconds.
+
+        width: the largest, px. Raises PreviewError: when there is no picture, or only an old one.
+        """
+        self._measured_until = time.monotonic() + _MEASURED_S
+        if self._newest is None or not self._fresh:
+            raise PreviewError(_NO_PICTURE)
+        result = self._newest[0]
+        speeds: dict[int, float] = {}
+        if self._measured:
+            with self._measuring:
+                speeds = self._measured.of(result.tracks)
+        return scene.annotated(result, width, self._privacy, Captions((), {}), Trails(), speeds)
 
     def newest(self, *, annotated: bool, width: int) -> Image:
         """Return the newest picture however old it is. Raises PreviewError when there is none."""

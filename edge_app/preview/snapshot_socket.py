@@ -121,9 +121,11 @@ class SnapshotServer:
         if request.strip() == b"status":
             return self._answer_status()
         kind, _, width = request.decode("ascii", "replace").strip().partition(" ")
-        if kind not in ("annotated", "plain") or not width.isascii() or not width.isdecimal():
-            return b'EA request is "annotated WIDTH" or "plain WIDTH".'
+        if kind not in ("annotated", "plain", "speeds") or not width.isascii() or not width.isdecimal():
+            return b'EA request is "annotated WIDTH", "plain WIDTH" or "speeds WIDTH".'
         try:
+            if kind == "speeds":
+                return b"J" + jpeg(self._preview.speeds(max(16, int(width))))
             return b"J" + jpeg(self._preview.snapshot(annotated=kind == "annotated", width=max(16, int(width))))
         except (PreviewError, StoreError) as error:
             return b"E" + str(error).encode()
@@ -145,6 +147,11 @@ def request_snapshot(folder: Path, *, annotated: bool, width: int = 3840) -> byt
     Raises PreviewError: when the service has no picture, or when the socket belongs to another user.
     """
     return _request(folder, f"{'annotated' if annotated else 'plain'} {width}", b"J")
+
+
+def request_speeds(folder: Path, width: int) -> bytes | None:
+    """Return a JPEG with the vehicles and their speeds, at most `width` px wide; otherwise like `request_snapshot`."""
+    return _request(folder, f"speeds {width}", b"J")
 
 
 def request_status(folder: Path) -> bytes | None:

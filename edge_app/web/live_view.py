@@ -15,6 +15,8 @@ from edge_app.drawing import scene
 from edge_app.drawing.overlay import Trails
 from edge_app.drawing.scene import Captions, Privacy
 from edge_app.errors import EdgeAppError, PreviewError, SourceEnded
+from edge_app.measures.ground import Geometry
+from edge_app.measures.live_speeds import LiveSpeeds
 from edge_app.records import FrameResult, Image, Line, Tracks
 from edge_app.sources import Source
 from edge_app.system.threads import Worker, join_all
@@ -58,6 +60,7 @@ class LiveView:
         self._recent: deque[_Moment] = deque()
         self._newest: FrameResult | None = None
         self._wanted_until = 0.0
+        self._speeds: LiveSpeeds | None = None
         self.problem = ""
         """One sentence while there is no picture."""
         self._worker = Worker("live-view", self._run, self._failed)
@@ -70,14 +73,30 @@ class LiveView:
         join_all([self._worker], _JOIN_S)
 
     def picture(self, width: int) -> Image:
-        """Return the newest picture with the vehicles marked, at most `width` px wide.
+        """Return the newest picture with the vehicles marked, with speeds where they are measured.
+
+        width: the largest, px.
 
         Raises PreviewError: before the first picture.
         """
         newest, _ = self._now()
         if newest is None:
             raise PreviewError(self.problem or "waiting for the first picture")
-        return scene.annotated(newest, width, self._privacy, Captions((), {}), Trails())
+        with self._lock:
+            speeds = self._speeds.of(newest.tracks) if self._speeds else None
+        return scene.annotated(newest, width, self._privacy, Captions((), {}), Trails(), speeds)
+
+    def measure(self, geometry: Geometry | None) -> None:
+        """Draw speeds at the vehicles from now on; none for None."""
+        with self._lock:
+            self._speeds = LiveSpeeds(geometry) if geometry else None
+
+    def frames(self) -> tuple[tuple[int, int], float] | None:
+        """Return width and height of the newest frame, px, and the frames/s; None before there are any."""
+        newest, recent = self._now()
+        if newest is None or len(recent) < 2:
+            return None
+        return newest.frame.size, _rate(recent)
 
     def check_lines(self, lines: Sequence[Line], view: DetectorView) -> list[Finding]:
         """Return what the last minute shows about lines, which may have been drawn only now."""
@@ -91,7 +110,7 @@ class LiveView:
             for moment in recent:
                 if len(moment.tracks):
                     observer.update(moment.tracks)
-            findings += check_line(observer, view, (len(recent) - 1) / max(lasted, 1e-3), lasted)
+            findings += check_line(observer, view, _rate(recent), lasted)
         return findings
 
     def crossed(self, lines: Sequence[Line], band: float) -> dict[str, Crossed]:
@@ -160,6 +179,8 @@ class LiveView:
             if self._newest and self._newest.frame.size != result.frame.size:
                 self._recent.clear()  # those tracks are in px of another size
             self._newest = result
+            if self._speeds:
+                self._speeds.observe(result)
             if self._recent and result.frame.monotonic < self._recent[-1].time:
                 self._recent.clear()  # a recording has begun again
             self._recent.append(_Moment(now, result.frame.monotonic, result.tracks))
@@ -168,3 +189,8 @@ class LiveView:
 
     def _failed(self, _name: str, fault: BaseException) -> None:
         self.problem = f"the live view failed: {fault}; start edge-app lines again"
+
+
+def _rate(recent: Sequence[_Moment]) -> float:
+    """Return the frames/s of two moments or more."""
+    return (len(recent) - 1) / max(recent[-1].at - recent[0].at, 1e-3)

@@ -21,7 +21,8 @@ def found(geometry: dict[str, Any], line: tuple[float, float] = (0.7, 0.7)) -> l
 def test_the_error_at_each_line_is_told() -> None:
     (finding,) = found({"rectangle": RECTANGLE, "sides_m": (3.5, 12.0)})
     assert finding.level == "ok"
-    assert finding.sentence.startswith('speeds at "main" will be off by about 3% at 30 km/h')
+    assert finding.what == "line main"
+    assert finding.sentence == "speeds here will be off by about 3 % at 30 km/h (one standard deviation)."
 
 
 def test_a_line_far_from_the_rectangle_is_a_warning() -> None:

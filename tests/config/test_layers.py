@@ -77,6 +77,11 @@ def test_page_and_office_set_neither_where_counts_go_nor_what_runs() -> None:
     assert refused_keys(Layer("page", {"lines": [], "privacy": {"masks": [], "pixelate": False}})) == [
         "privacy.pixelate"
     ]
+    drawn: dict[str, Any] = {"rectangle": [], "sides_m": []}
+    assert refused_keys(Layer("page", {"geometry": {**drawn, "points": [], "distortion": 0.1}})) == [
+        "geometry.points",
+        "geometry.distortion",
+    ]
     assert refused_keys(Layer("file", {"mqtt": {"host": "x"}})) == []
 
 

@@ -55,7 +55,16 @@ drawings = st.fixed_dictionaries(
         ),
         "region": st.none() | st.lists(numbers, min_size=4, max_size=4),
         "masks": st.lists(st.lists(st.lists(numbers, min_size=2, max_size=2), max_size=3), max_size=2),
-    }
+    },
+    optional={
+        "geometry": st.none()
+        | st.fixed_dictionaries(
+            {
+                "rectangle": st.lists(st.lists(numbers, min_size=2, max_size=2), max_size=4),
+                "sides_m": st.lists(numbers, min_size=2, max_size=2),
+            }
+        )
+    },
 )
 
 
@@ -76,21 +85,25 @@ def test_a_layer_says_what_was_drawn_and_nothing_else(drawing: dict[str, Any]) -
     assert layer.tables["lines"] == rounded(drawing["lines"])
     assert layer.tables["privacy"] == {"masks": rounded(drawing["masks"])}
     assert layer.tables.get("detector", {}).get("region") == rounded(drawing["region"])
-    assert layer.unset == (("detector.region",) if drawing["region"] is None else ())
+    assert layer.tables.get("geometry") == rounded(drawing.get("geometry"))
+    unset = ("geometry.rectangle", "geometry.sides_m") if drawing.get("geometry", 1) is None else ()
+    assert layer.unset == ((("detector.region",) if drawing["region"] is None else ()) + unset)
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["lines", "region", "masks", "id", 'a"\n[mqtt]\nhost']), inner)
+        | st.dictionaries(
+            st.sampled_from(["lines", "region", "masks", "geometry", "points", "id", 'a"\n[mqtt]\nhost']), inner
+        )
     ),
     max_leaves=12,
 )
 
 
 @settings(deadline=None, max_examples=40)
-@given(JSON | st.fixed_dictionaries({"lines": st.lists(JSON), "region": JSON, "masks": JSON}))
+@given(JSON | st.fixed_dictionaries({"lines": st.lists(JSON), "region": JSON, "masks": JSON, "geometry": JSON}))
 def test_anything_else_is_refused_in_a_sentence(drawing: Any) -> None:
     problem, tables = "", set[str]()
     try:
@@ -98,7 +111,7 @@ def test_anything_else_is_refused_in_a_sentence(drawing: Any) -> None:
         tables = set(parse_file(LayerFile("page", Path("x.page.toml"), text.encode())).tables)
     except ConfigError as error:
         problem = str(error)
-    assert tables <= {"lines", "privacy", "detector"}
+    assert tables <= {"lines", "privacy", "detector", "geometry"}
     assert tables or "what the page has sent is no drawing" in problem
     assert "\n" not in problem
 

@@ -240,6 +240,9 @@ def test_an_unreadable_file_is_one_sentence(tmp_path: Path, capsys: pytest.Captu
         ({"lines": [LINE] * 101, "masks": []}, "more than 100 lines"),
         ({"lines": [], "masks": [[[0, 0]] * 101]}, "corners of a mask"),
         ({"lines": [{"id": {}}], "masks": []}, "reload the page"),
+        ({"lines": [], "masks": [], "geometry": {"rectangle": [[0, 0]] * 4}}, "reload the page"),
+        ({"lines": [], "masks": [], "geometry": {"rectangle": [[0, 0]] * 5, "sides_m": [1, 2]}}, "reload the page"),
+        ({"lines": [], "masks": [], "geometry": {"rectangle": [[0, 0]] * 4, "sides_m": [1, None]}}, "reload the page"),
     ],
 )
 def test_more_than_a_person_draws_is_refused_in_words(drawing: dict[str, Any], problem: str) -> None:
@@ -257,7 +260,9 @@ JSON = st.recursive(
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.fixed_dictionaries({"lines": st.lists(JSON, max_size=3), "region": JSON, "masks": JSON}) | JSON)
+@given(
+    st.fixed_dictionaries({"lines": st.lists(JSON, max_size=3), "region": JSON, "masks": JSON, "geometry": JSON}) | JSON
+)
 def test_any_request_gives_a_valid_configuration_or_clear_errors(folder: Path, data: Any) -> None:
     try:
         _, config = ConfigText(folder / "edge-app.toml").with_drawing(parse_drawing(data))

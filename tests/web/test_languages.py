@@ -56,7 +56,7 @@ def test_every_text_that_is_used_exists() -> None:
         *(f"why.{state}" for state in ("opening", "frozen", "lost", "ended", "no_frame")),
         *(f"problem.{code}" for code in ("store", "broker", "dark", "blind", "blurred", "moved")),
         *(f"error.{code}" for code in re.findall(r'code="(\w+)"', CODE)),
-        *(f"{group}.{kind}" for group in ("tool", "hint", "shape") for kind in ("line", "region", "mask")),
+        *(f"{group}.{kind}" for group in ("tool", "hint", "shape") for kind in ("line", "region", "mask", "geometry")),
     }
     assert not parts - set(messages("en"))
 

@@ -12,7 +12,7 @@ export function paragraph(finding) {
   return element("p", { className: `finding ${finding.level}`, textContent: findingText(finding) });
 }
 
-// shape: a line, region or mask. act: {choose, edit, done, remove, flip}, called with the shape.
+// shape: a line, region, mask or rectangle on the road. act: {choose, edit, done, remove, flip}, called with the shape.
 export function makeCard(shape, act) {
   const remove = element("button", { type: "button", className: "remove", textContent: t("shape.delete"), onclick: () => act.remove(shape) });
   const buttons = element("div", { className: "buttons" }, remove);
@@ -29,6 +29,7 @@ export function makeCard(shape, act) {
       field("right_to_left", shape.right_to_left, t("shape.right_to_left"), t("shape.example_b"), (text) => { shape.right_to_left = text.trim() || null; act.edit(); }, act),
     );
   }
+  if (shape.kind === "geometry") card.append(...["side_a", "side_b"].map((key, n) => lengthField(shape, key, n, act)));
   card.append(element("p", { className: "crossed" }), element("div", { className: "findings" }));
   card.onpointerdown = () => act.choose(shape);
   card.onfocusin = () => act.choose(shape);
@@ -41,6 +42,20 @@ function field(key, value, name, example, changed, act) {
   input.oninput = () => changed(printable(input.value));
   input.onchange = () => act.done();
   return element("label", {}, element("span", { textContent: name }), input);
+}
+
+// A length in metres, with a comma or a point.
+function lengthField(shape, key, n, act) {
+  const value = shape.sides[n] === null ? "" : number(shape.sides[n], 2);
+  const input = element("input", { value, inputMode: "decimal", autocomplete: "off", maxLength: 8 });
+  input.dataset.key = key;
+  input.oninput = () => {
+    const text = input.value.trim().replace(",", "."), length = Number(text);
+    shape.sides = shape.sides.map((side, m) => (m !== n ? side : text && Number.isFinite(length) ? length : null));
+    act.edit();
+  };
+  input.onchange = () => act.done();
+  return element("label", {}, element("span", { textContent: t(`shape.${key}`) }), input);
 }
 
 // A text without what cannot be seen, as marks that turn the direction of writing: pasted, not typed.

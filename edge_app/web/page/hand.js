@@ -5,6 +5,7 @@ import { t } from "./messages.js";
 
 const REACH = 22; // px: half of what a finger covers
 const SHORTEST = 12; // px: a shorter drag is a tap
+const LEAST_CORNERS = { mask: 3, geometry: 4 }; // a mask ends where it began, a rectangle on the road with its fourth
 const STEP = 0.002; // of the picture, for an arrow key
 
 export class Hand {
@@ -110,17 +111,17 @@ export class Hand {
     const { drag } = this, dragged = drag.from && distance(drag.from, drag.to, this.view.size) >= SHORTEST;
     this.drag = null;
     if (drag.shape) this.view.done();
-    else if (this.tool === "mask" && (this.outline || !dragged)) this.corner(drag.to);
+    else if (this.tool in LEAST_CORNERS && (this.outline || !dragged)) this.corner(drag.to);
     else if (dragged) this.view.add(this.tool, [drag.from, drag.to]);
   }
 
   corner(at) {
-    if (!this.outline) this.outline = { kind: "mask", points: [at] };
-    else if (this.outline.points.length > 2 && this.view.isNear(this.outline.points[0], at, REACH)) {
-      const { points } = this.outline;
-      this.outline = null;
-      this.view.add("mask", points);
-    } else this.outline.points.push(at);
+    const { kind, points } = this.outline = this.outline || { kind: this.tool, points: [] };
+    const closed = kind === "mask" && points.length >= LEAST_CORNERS.mask && this.view.isNear(points[0], at, REACH);
+    if (!closed) points.push(at);
+    if (!closed && (kind === "mask" || points.length < LEAST_CORNERS.geometry)) return;
+    this.outline = null;
+    this.view.add(kind, points);
   }
 
   // A second finger zooms: what the first one has begun is taken back.

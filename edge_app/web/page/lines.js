@@ -1,4 +1,4 @@
-// The view on which lines, region and masks are drawn over the live picture.
+// The view on which lines, region, masks and a rectangle on the road are drawn over the live picture.
 
 import { sum } from "./chart.js";
 import { crossedText, findingText, makeCard, paragraph } from "./cards.js";
@@ -10,7 +10,7 @@ import { followSave } from "./outcome.js";
 import { ask, call } from "./requests.js";
 import { Restart } from "./restart.js";
 import { drawShapes } from "./sheet.js";
-import { Shapes } from "./shapes.js";
+import { Shapes, SIDES } from "./shapes.js";
 import { Zoom } from "./zoom.js";
 
 const CHECK_MS = 200, CHECK_AGAIN_MS = 3000, PICTURE_MS = 250, NO_PICTURE_MS = 1000;
@@ -68,9 +68,12 @@ export class LinesView {
   draw() {
     if (!this.shapes) return;
     const { drawn, turning } = this.hand;
-    drawShapes($("sheet"), [...this.shapes.all, ...(drawn ? [drawn] : [])], this.size, { chosen: this.chosen, turning });
+    drawShapes($("sheet"), [...this.shapes.all, ...(drawn ? [drawn] : [])], this.size, { chosen: this.chosen, turning, grid: this.grid?.lines || [], given: this.shapes.given });
     $("empty").hidden = this.shapes.all.length > 0 || Boolean(drawn) || !$("waiting").hidden;
   }
+
+  // The metres on the road, as long as they are those of the rectangle that is drawn now; null without them.
+  get grid() { return this.found?.grid && this.found.road === JSON.stringify(this.shapes.road) ? this.found.grid : null; }
 
   choose(shape) {
     this.chosen = shape;
@@ -149,14 +152,15 @@ export class LinesView {
   async check() {
     const request = ++this.requests;
     try {
-      const found = await call("check", this.shapes.json());
+      const road = JSON.stringify(this.shapes.road), found = await call("check", this.shapes.checked());
       if (request !== this.requests) return; // a newer request is under way
-      this.found = found;
+      this.found = { ...found, road };
     } catch (error) {
       this.found = { findings: [{ level: "FAIL", what: error.message, sentence: error.message, line: "" }], crossed: {} };
     }
     this.showFindings();
     this.showRefusal();
+    this.draw();
   }
 
   showFindings() {
@@ -164,11 +168,13 @@ export class LinesView {
     const owner = (finding) => lines.find((line, n) => finding.line && (line.id === finding.line || String(n + 1) === finding.line));
     for (const [shape, card] of this.cards) {
       // Without a name nothing else about a line is told: the card asks for one.
-      const own = shape.id === "" ? [] : findings.filter((one) => owner(one) === shape || (shape.kind === "region" && one.what === "detector.region"));
+      const own = shape.id === "" ? [] : findings.filter((one) => owner(one) === shape || (shape.kind === "region" && one.what === "detector.region") || (shape.kind === "geometry" && isOfRoad(one)));
       card.querySelector(".findings").replaceChildren(...own.map(paragraph));
       if (shape.kind === "line") card.querySelector(".crossed").textContent = crossedText(shape, crossed.get(shape.id), this.today(shape.id));
+      if (shape.kind === "geometry") card.querySelector(".crossed").textContent = this.grid ? t("shape.grid", { n: this.grid.step_m }) : "";
     }
-    $("general").replaceChildren(...findings.filter((one) => !owner(one) && !["detector.region", "lines"].includes(one.what)).map(paragraph));
+    const onRoad = this.shapes.ofKind("geometry").length > 0, isOfRoadCard = (one) => onRoad && isOfRoad(one);
+    $("general").replaceChildren(...findings.filter((one) => !owner(one) && !isOfRoadCard(one) && !["detector.region", "lines"].includes(one.what)).map(paragraph));
   }
 
   today(id) {
@@ -179,8 +185,8 @@ export class LinesView {
   // The reason why the drawing cannot be saved stands beside the button, wherever the page is scrolled to.
   showRefusal() {
     const names = this.shapes.ofKind("line").map((line) => line.id), twice = names.find((name, n) => name && names.indexOf(name) !== n);
-    const failed = (this.found?.findings || []).filter((one) => one.level === "FAIL").map(findingText);
-    const reasons = !names.length ? [t("shape.no_line")] : names.includes("") ? [t("shape.no_name")] : twice ? [t("shape.same_name", { name: twice })] : failed;
+    const sides = this.shapes.sidesProblem, failed = (this.found?.findings || []).filter((one) => one.level === "FAIL").map(findingText);
+    const reasons = !names.length ? [t("shape.no_line")] : names.includes("") ? [t("shape.no_name")] : twice ? [t("shape.same_name", { name: twice })] : sides ? [t(sides, SIDES)] : failed;
     const { changed } = this.shapes, refused = reasons.length > 0 && (changed || this.shapes.all.length > 0);
     $("refusal").textContent = refused && changed ? `${t("save.refused")} ${reasons[0]}` : "";
     $("save").disabled = !changed || reasons.length > 0 || Boolean(this.saving);
@@ -188,6 +194,7 @@ export class LinesView {
   }
 
   tellLayers() {
+    document.querySelector("#tools [data-tool=geometry]").disabled = Boolean(this.state.geometry?.points?.length); // only a person changes those
     showWarnings($("warnings"), this.state);
     showLayers($("layers"), this.state);
   }
@@ -274,3 +281,6 @@ export class LinesView {
 
   isNear(a, b, reach) { return distance(a, b, this.size) <= reach; }
 }
+
+// Whether a finding is about the rectangle on the road.
+function isOfRoad({ what }) { return what.split(".")[0] === "geometry"; }

@@ -1,4 +1,4 @@
-// The drawing: lines, region and masks, what was undone, and a draft that a reload does not lose.
+// The drawing: lines, region, masks and a rectangle on the road, what was undone, and a draft that a reload does not lose.
 
 const DRAFT = "edge-app drawing", MOST_UNDO = 100;
 const KEYS = ["left_to_right", "right_to_left", "left_to_right_bearing_deg", "right_to_left_bearing_deg", "lanes", "enters"];
@@ -10,14 +10,19 @@ export function toId(name) {
   return plain.normalize("NFD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 64).replace(/-+$/, "");
 }
 
+export const SIDES = { least: 0.3, most: 200 }; // m
+
 export class Shapes {
-  // state: what the server keeps: lines, region, masks.
+  // state: what the server keeps: lines, region, masks, geometry.
   constructor(state) {
     this.all = [
       ...state.lines.map((line) => ({ ...line, kind: "line", name: line.road || line.id, kept: true, points: [line.start, line.end] })),
       ...(state.region ? [{ kind: "region", points: [state.region.slice(0, 2), state.region.slice(2)] }] : []),
       ...state.masks.map((points) => ({ kind: "mask", points })),
+      ...(state.geometry?.rectangle ? [{ kind: "geometry", points: state.geometry.rectangle, sides: state.geometry.sides_m }] : []),
     ];
+    // Points with places on the road that a person has given in the file: shown, and not changed here.
+    this.given = (state.geometry?.points || []).map(([x, y]) => [x, y]);
     this.base = state.base;
     this.saved = this.json();
     this.undone = [];
@@ -43,8 +48,8 @@ export class Shapes {
   ofKind(kind) { return this.all.filter((shape) => shape.kind === kind); }
 
   add(kind, points) {
-    if (kind === "region") this.all = this.all.filter((shape) => shape.kind !== "region");
-    const shape = { kind, points };
+    if (kind === "region" || kind === "geometry") this.all = this.all.filter((shape) => shape.kind !== kind);
+    const shape = kind === "geometry" ? { kind, points: fourCorners(points), sides: [null, null] } : { kind, points };
     if (kind === "line") this.rename(shape, this.freeName());
     this.all.push(shape);
     return shape;
@@ -105,8 +110,25 @@ export class Shapes {
     this.keep(this.snapshot());
   }
 
+  // Why the rectangle on the road cannot be saved, as a key of the messages; "" where it can.
+  get sidesProblem() {
+    const { sides = [] } = this.ofKind("geometry")[0] || {};
+    if (sides.some((side) => side === null)) return "shape.no_sides";
+    return sides.some((side) => !(side >= SIDES.least && side <= SIDES.most)) ? "shape.sides_range" : "";
+  }
+
+  // The rectangle on the road as the server takes it, null without one that has its two sides.
+  get road() {
+    const geometry = this.ofKind("geometry")[0];
+    return geometry && !this.sidesProblem ? { rectangle: geometry.points.map(rounded), sides_m: geometry.sides } : null;
+  }
+
+  // The drawing as the server checks it: without a rectangle that is not ready.
+  checked() { return JSON.stringify({ ...JSON.parse(this.json()), geometry: this.road }); }
+
   // The drawing as the server takes it.
   json() {
+    const geometry = this.ofKind("geometry")[0];
     const region = this.ofKind("region")[0];
     return JSON.stringify({
       lines: this.ofKind("line").map((line) => ({
@@ -115,12 +137,13 @@ export class Shapes {
       })),
       region: region ? rectangle(region) : null,
       masks: this.ofKind("mask").map((mask) => mask.points.map(rounded)),
+      geometry: geometry ? { rectangle: geometry.points.map(rounded), sides_m: geometry.sides } : null,
     });
   }
 
   snapshot() {
-    return JSON.stringify(this.all.map(({ kind, points, id, name, road, kept, ...rest }) => ({
-      kind, points, id, name, road, kept, ...Object.fromEntries(KEYS.map((key) => [key, rest[key]])),
+    return JSON.stringify(this.all.map(({ kind, points, id, name, road, kept, sides, ...rest }) => ({
+      kind, points, id, name, road, kept, sides, ...Object.fromEntries(KEYS.map((key) => [key, rest[key]])),
     })));
   }
 
@@ -140,4 +163,11 @@ function rounded(values) { return values.map((value) => Math.round(value * 1e4) 
 
 function rectangle({ points: [[a, b], [c, d]] }) {
   return rounded([Math.min(a, c), Math.min(b, d), Math.max(a, c), Math.max(b, d)]);
+}
+
+// The corners of a rectangle on the road, from the near left one around it: of two opposite ones, or as they were tapped.
+function fourCorners(points) {
+  if (points.length > 2) return points;
+  const [left, top, right, bottom] = rectangle({ points });
+  return [[left, bottom], [right, bottom], [right, top], [left, top]];
 }

@@ -1,17 +1,19 @@
 // Draw shapes over the picture.
 
 import { angle, corners } from "./geometry.js";
-import { t } from "./messages.js";
+import { number, t } from "./messages.js";
 import { svg } from "./requests.js";
 
-const COLOURS = { line: "#ffd84a", region: "#5cc8ff", mask: "#ff6b9d" };
+const COLOURS = { line: "#ffd84a", region: "#5cc8ff", mask: "#ff6b9d", geometry: "#5dffb0" };
 const DARK = "#0b0f13";
 
 // shapes: those that exist and the one that is being drawn. chosen: drawn stronger. turning: a line whose angle is told.
-export function drawShapes(sheet, shapes, size, { chosen, turning }) {
+// grid: lines of metres on the road, each a list of points. given: points that are not drawn here.
+export function drawShapes(sheet, shapes, size, { chosen, turning, grid, given }) {
   sheet.replaceChildren();
+  drawGrid(sheet, grid, given, size, chosen?.kind === "geometry");
   const { w, h } = size;
-  const all = ["region", "mask", "line"].flatMap((kind) => shapes.filter((shape) => shape.kind === kind)); // lines on top
+  const all = ["region", "mask", "geometry", "line"].flatMap((kind) => shapes.filter((shape) => shape.kind === kind)); // lines on top
   for (const shape of all) {
     const colour = COLOURS[shape.kind], strong = shape === chosen, open = shape.kind === "line" || shape.unfinished;
     const points = corners(shape).map(([x, y]) => `${x * w},${y * h}`).join(" ");
@@ -23,8 +25,31 @@ export function drawShapes(sheet, shapes, size, { chosen, turning }) {
     sheet.append(svg(name, { ...common, stroke: colour, "stroke-width": strong ? 4 : 3 }));
     if (shape.kind === "line") drawDirections(sheet, shape, size, strong || all.filter((one) => one.kind === "line").length === 1);
     for (const [x, y] of shape.points) sheet.append(svg("circle", { cx: x * w, cy: y * h, r: strong ? 10 : 8, fill: colour, stroke: DARK, "stroke-width": 2 }));
-    drawLabel(sheet, shape, size, shape === turning);
+    if (shape.kind === "geometry" && !shape.unfinished && shape.sides) drawSides(sheet, shape, size);
+    else drawLabel(sheet, shape, size, shape === turning);
   }
+}
+
+function drawGrid(sheet, grid, given, { w, h }, strong) {
+  const picture = svg("svg", { width: w, height: h, overflow: "hidden" }); // the road goes on beyond it
+  sheet.append(picture);
+  for (const line of grid) {
+    const points = line.map(([x, y]) => `${x * w},${y * h}`).join(" ");
+    picture.append(svg("polyline", { points, class: "metres", fill: "none", stroke: COLOURS.geometry, "stroke-width": 1.5, "stroke-opacity": strong ? .9 : .4 }));
+  }
+  for (const [x, y] of given) picture.append(svg("circle", { cx: x * w, cy: y * h, r: 5, class: "given", fill: "none", stroke: COLOURS.geometry, "stroke-width": 2 }));
+}
+
+// The number of each corner, and the lengths of the sides from the first to the second and on to the third.
+function drawSides(sheet, { points, sides }, size) {
+  const { w, h } = size;
+  points.forEach(([x, y], n) => place(sheet, svg("text", { x: x * w + 14, y: y * h - 12 }, String(n + 1)), size));
+  sides.forEach((side, n) => {
+    if (side === null) return;
+    const [[ax, ay], [bx, by]] = [points[n], points[n + 1]];
+    const at = { x: (ax + bx) / 2 * w, y: (ay + by) / 2 * h + (n ? 4 : 20), "text-anchor": n ? "start" : "middle" };
+    place(sheet, svg("text", { ...at, ...(n ? { dx: 10 } : {}) }, t("shape.metres", { n: number(side, 2) })), size);
+  });
 }
 
 function drawLabel(sheet, shape, size, turning) {
