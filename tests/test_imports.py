@@ -113,7 +113,7 @@ PURE = {
     "counting.running_totals": {"records"},
     "counting.stage_times": set[str](),
     "system.rate_meter": set[str](),
-    "system.layer_revision": set[str](),
+    "system.layer_version": set[str](),
     "system.names": set[str](),
     "counting.pipeline": {
         "records",
@@ -160,7 +160,7 @@ GRANTED = {
     "city.simulator.traffic": {"datetime", "zoneinfo", "zlib"},  # the same, and a seed
     "web.history": {"datetime"},  # days of a time zone; it reads no clock
     "system.names": {"unicodedata"},
-    "system.layer_revision": {"re"},
+    "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing
     "measures.ground": {"cv2"},  # homographies

@@ -114,13 +114,27 @@ def _check_used_folder(folder: Path, running_pid: str) -> Finding:
     return Finding("ok", "state folder", f"{used}{'' if free is None else f', {free:.0f} MB are free'}.")
 
 
+def running_status(folder: Path) -> DeviceStatus | None:
+    """Return what the running service says of itself; None without one, of another user, or of an older release."""
+    try:
+        return DeviceStatus.model_validate_json(request_status(folder) or b"")
+    except (PreviewError, ValueError):
+        return None
+
+
+def check_config(folder: Path, config: str) -> Finding:
+    """Check that the running service counts with the present configuration. config: its hash."""
+    status = running_status(folder)
+    if status is not None and (sentence := status.outdated(config)):
+        return Finding("warn", "config", as_sentence(sentence))
+    return Finding("ok", "config", f"{config[:12]} is what meta and every interval in counts name as config.")
+
+
 def check_service(folder: Path) -> Iterator[Finding]:
     """Yield what the running service says of itself: the disk, the camera, the clock and the broker as it sees them."""
-    try:
-        answer = request_status(folder)
-        status = DeviceStatus.model_validate_json(answer or b"")
-    except (PreviewError, ValueError):
-        return  # of another user, or of an older release
+    status = running_status(folder)
+    if status is None:
+        return
     wrong = status.wrong
     if not wrong:
         yield Finding("ok", "service", f"it counts, {status.health.frames_per_s:.1f} frames/s.")

@@ -20,6 +20,7 @@ from edge_app.app import (
     counting_hash,
     with_classes,
 )
+from edge_app.checks.device import check_config
 from edge_app.checks.sentence import as_sentence
 from edge_app.config.model import Config
 from edge_app.counting.second_look import most_parts
@@ -84,8 +85,7 @@ def _check_detector(config: Config, stack: ExitStack) -> Generator[Finding, None
     yield check_gate(detector.manifest, allowed=config.detector.allow_unproven)
     own = with_classes(config, detector.manifest)
     yield check_classes(own.counting.classes, detector.manifest)
-    digits = counting_hash(own, detector.manifest.sha256)[:12]
-    yield Finding("ok", "config", f"{digits} is what meta and every interval in counts name as config.")
+    yield check_config(config.store.folder, counting_hash(own, detector.manifest.sha256))
     return detector, p50
 
 

@@ -97,7 +97,7 @@ class Saving:
             ready = remote["/save"](data)
             request = {"do": "save", "drawing": ready["drawing"], "base": ready["base"], "author": f"page, {peer}"}
             first = self._follow(request)
-            return {"saved": ready["file"], "revision": first["revision"], "following": True}
+            return {"saved": ready["file"], "version": first["version"], "following": True}
 
         def restart(_: Any, peer: str) -> dict[str, Any]:
             log.info("a restart", extra={"peer": peer})
@@ -107,7 +107,7 @@ class Saving:
         return {"/save": save, "/restart": restart}
 
     def outcome(self, _: Any) -> dict[str, Any]:
-        """Return how the newest change goes on: "restarting", "counting", "stopped", "undone" or "failed"."""
+        """Return how the newest change goes on: "restarting", or how it ended; "unknown" where nobody tells it."""
         with self._lock:
             return dict(self._outcome)
 
@@ -126,11 +126,14 @@ class Saving:
         return first
 
     def _end(self, answers: Iterator[dict[str, Any]]) -> None:
-        last: dict[str, Any] = {"step": "failed", "problems": ["the configuration keeper gave no further answer"]}
+        # A keeper that has been killed says nothing about the service, which may count very well.
+        last: dict[str, Any] = {"step": "unknown"}
         try:
             for last in answers:
                 log.info("a change", extra={"step": last.get("step"), "problems": last.get("problems", [])})
-        except (ConfigError, ResourceError) as error:
-            last = {"step": "failed", "problems": [str(error)]}
+        except ConfigError as error:
+            last = {"step": "failed", "problems": [*error.problems]}
+        except ResourceError as error:
+            last = {"step": "unknown", "problems": [str(error)]}
         with self._lock:
             self._outcome = {"step": last["step"], "problems": last.get("problems", [])}

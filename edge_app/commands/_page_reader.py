@@ -14,6 +14,7 @@ from edge_app.errors import ConfigError, PreviewError
 
 if TYPE_CHECKING:
     from edge_app.config.edit import ConfigText
+    from edge_app.config.model import Config
     from edge_app.config.page_draft import PageDraft
     from edge_app.detectors.tflite import TfliteDetector
     from edge_app.web.line_check import Finding
@@ -59,9 +60,7 @@ class ReaderPage(_Page):
         status = routes.get["/status"]
 
         def told(values: Any) -> dict[str, Any]:
-            """Return the state, with what is wrong with the configuration, read again whenever a file has changed."""
-            if self._draft.has_changed():
-                self._read()
+            """Return the state, with what is wrong with the configuration."""
             return {**status(values), "configuration": self._problems}
 
         return replace(routes, get={**routes.get, "/status": told})
@@ -78,7 +77,7 @@ class ReaderPage(_Page):
     def save(self, data: Any) -> dict[str, Any]:
         """Return the drawing as the keeper takes it. Raises ConfigError: when it is not valid.
 
-        The base is the revision that this person has drawn on: the keeper refuses an old one.
+        The base is the version that this person has drawn on: the keeper refuses an old one.
         """
         from edge_app.app import build_geometry
 
@@ -91,6 +90,12 @@ class ReaderPage(_Page):
         from edge_app.web.line_check import finding
 
         return finding("ok", "measuring", "service_counts")
+
+    def _current(self) -> Config:
+        """Return the configuration, read again whenever a file has changed."""
+        if self._draft.has_changed():
+            self._read()
+        return self._config
 
     def _read(self) -> None:
         """Read the configuration again: the keeper or a person may have changed it."""

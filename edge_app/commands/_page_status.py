@@ -78,6 +78,7 @@ class StatusPage:
                 "lines": [
                     {
                         "id": line,
+                        "configured": line in names,
                         "name": (names[line].road if line in names else None) or line,
                         "directions": names[line].names if line in names else {},
                         **self._history.charts(line, now),
@@ -87,7 +88,7 @@ class StatusPage:
             }
 
     def day(self, values: Any) -> tuple[str, bytes]:
-        """Return the name and the content of a CSV file with the counts of one day, as `count --csv` writes them.
+        """Return name and content of a CSV file with the counts of one day: as `count --csv`, and the quality flags.
 
         values: `date` as 2026-11-30, `minutes` one of MINUTES. Raises PreviewError for others.
         """
@@ -106,7 +107,9 @@ class StatusPage:
         with self._lock:
             intervals = self._past.between(begin, end, time.time())
         rows = list(day_rows(intervals, (begin, end), minutes, self._zone, names))
-        columns = (*HEADER, *SPEED_COLUMNS) if rows and len(rows[0]) > len(HEADER) else HEADER
+        columns: tuple[str, ...] = (*HEADER, "quality")
+        if rows and len(rows[0]) > len(columns):
+            columns = (*columns, *SPEED_COLUMNS)
         text = csv_text(rows, columns)
         return f"{config.device.site}-{config.device.device}-{day}.csv", text.encode()
 

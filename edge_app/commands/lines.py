@@ -7,7 +7,7 @@ import json
 import math
 import os
 import threading
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -118,13 +118,14 @@ class _Page:
     def __init__(self, text: ConfigText, config: Config, detector: TfliteDetector, live_view: LiveView | None) -> None:
         self._text, self._config, self._detector, self._live_view = text, config, detector, live_view
         self._saving = threading.Lock()
+        self._stamp = (0, 0)
 
     def routes(self) -> Any:
         from edge_app.commands._page_status import StatusPage, paths
         from edge_app.web.live_pictures import LivePictures
         from edge_app.web.server import Routes
 
-        status = StatusPage(self._text.path, lambda: self._config, self.own_picture)
+        status = StatusPage(self._text.path, self._current, self.own_picture)
         get, post, files = paths(status)
         edit = {"/check": self.check, "/save": self.save}
         return Routes(self.picture, LivePictures(status.live), {"/state": self.state, **get}, {**edit, **post}, files)
@@ -194,6 +195,15 @@ class _Page:
             self.measure()
         return {"saved": str(self._text.path)}
 
+    def _current(self) -> Config:
+        """Return the configuration as its file is now; the last valid one while the file is not."""
+        from edge_app.config.page_draft import stamp_of
+
+        if self._stamp != stamp_of(self._text.path):
+            with suppress(ConfigError):
+                self._read()
+        return self._config
+
     def measure(self) -> None:
         """Draw speeds at the vehicles where the saved geometry gives them."""
         from edge_app.app import build_geometry
@@ -207,8 +217,10 @@ class _Page:
     def _read(self) -> None:
         """Read the file again: a person may have changed it."""
         from edge_app.config.edit import ConfigText
+        from edge_app.config.page_draft import stamp_of
 
         with self._saving:
+            self._stamp = stamp_of(self._text.path)
             text = ConfigText(self._text.path)
             self._text, self._config = text, text.config()
 
@@ -259,9 +271,10 @@ class _Page:
         from edge_app.preview.snapshot_socket import request_status
 
         try:
-            told = json.loads(request_status(self._config.store.folder) or "null")
-            source, rate = told["source"], told["frames_per_s"]
-            return (int(source["width"]), int(source["height"])), float(max(1, round(rate)))
+            health = json.loads(request_status(self._config.store.folder) or "null")["health"]
+            source, rate = health["source"], health["frames_per_s"]
+            size = int(source["width"]), int(source["height"])
+            return (size, float(max(1, round(rate)))) if min(size) > 0 else None
         except (PreviewError, ValueError, TypeError, KeyError):
             return None
 
@@ -356,6 +369,8 @@ def _lint_lines(config: Config) -> list[dict[str, Any]]:
     for line in config.lines:
         if (length := math.dist(line.start, line.end)) < SHORTEST:
             found.append(finding("warn", f"line {line.id}", "tiny", share=f"{length * 100:.1f}"))
+        if line.left_to_right and line.left_to_right == line.right_to_left:
+            found.append(finding("warn", f"line {line.id}", "same_names", name=line.left_to_right))
         if share := masked_share(line.start, line.end, config.privacy.masks):
             found.append(finding("warn", f"line {line.id}", "masked", share=f"{max(share, 0.01) * 100:.0f}"))
     return [_as_json(one) for one in found]

@@ -41,20 +41,23 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
 
     file = installed_config(arguments.config)
     config, problems = _used(file)
-    for problem in problems:
-        print(f"configuration: {problem}", file=sys.stderr)
+    problems = [f"configuration: {problem}" for problem in problems]
     answer = request_status(config.store.folder)
     if answer is None:
+        _tell(problems)
         stdout().print(_not_running(file, config), soft_wrap=True)
         return NOT_RUNNING
     try:
         status = DeviceStatus.model_validate_json(answer)
     except ValueError as error:
         raise PreviewError("the running service is of another release: restart it") from error
+    if not problems and (sentence := _outdated(status, config)):
+        problems = [sentence]
     if arguments.json:
+        _tell(problems)
         print(answer.decode())
     else:
-        _print(status)
+        _print(status, problems)
     return int(bool(status.wrong or problems))
 
 
@@ -75,6 +78,25 @@ def _used(file: Path) -> tuple[Config, Sequence[str]]:
         return good.config, (*error.problems, "the service counts with the last good one: correct the present one")
 
 
+def _tell(problems: Sequence[str]) -> None:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+
+
+def _outdated(status: DeviceStatus, config: Config) -> str:
+    """Return one sentence when the service counts with another configuration than this one, "" when not."""
+    from edge_app.app import counting_hash, with_classes
+    from edge_app.detectors.manifest import default_model
+    from edge_app.detectors.manifest import load as load_manifest
+    from edge_app.errors import DetectorError
+
+    try:
+        manifest, _ = load_manifest(config.detector.model or default_model())
+    except DetectorError as error:
+        return f"the service would not start again: {error}"
+    return status.outdated(counting_hash(with_classes(config, manifest), manifest.sha256))
+
+
 def _not_running(file: Path, config: Config) -> str:
     unit = unit_of(file)
     return (
@@ -83,7 +105,15 @@ def _not_running(file: Path, config: Config) -> str:
     )
 
 
-def _print(status: DeviceStatus) -> None:
+def _headline(status: DeviceStatus, wrong: Sequence[str]) -> tuple[str, str]:
+    """Return the words of the first line on whether all is well, as the exit code says it, and their style."""
+    if not status.counting:
+        return f"NOT counting: {status.why_not}", "bold red"
+    return (f"counting, but {wrong[0]}", "bold yellow") if wrong else ("counting", "bold green")
+
+
+def _print(status: DeviceStatus, problems: Sequence[str]) -> None:
+    """Print the state. problems: of the configuration."""
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -91,9 +121,9 @@ def _print(status: DeviceStatus) -> None:
     from edge_app.console.terminal import counts_table, stdout
 
     out = stdout()
-    state = ("counting", "bold green") if status.counting else ("NOT counting", "bold red")
-    out.print(Text.assemble((f"{status.site}/{status.device}  ", "bold"), state))
-    for sentence in status.wrong:
+    told = [*status.wrong, *problems]
+    out.print(Text.assemble((f"{status.site}/{status.device}  ", "bold"), _headline(status, told)))
+    for sentence in told[1:]:
         out.print(Padding(sentence, (0, 0, 0, 2), style="yellow"))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)

@@ -12,7 +12,7 @@ from edge_app.config.layers import LAYERS
 from edge_app.config.load import validated
 from edge_app.config.model import Config
 from edge_app.config.proposal import shown
-from edge_app.system.layer_revision import revision_of
+from edge_app.system.layer_version import version_of
 
 _PLACEHOLDER = [{"id": "a", "start": [0.1, 0.5], "end": [0.9, 0.5]}]
 
@@ -27,7 +27,7 @@ class PageDraft:
         self.path, self._state = path, state
         self.facts: dict[str, Any] = {}
         self._tables: dict[str, Any] = {}
-        self._revision = 0
+        self._version = version_of(None)
         self._stamps: tuple[tuple[int, int], ...] = ()
 
     def config(self) -> Config:
@@ -36,7 +36,7 @@ class PageDraft:
         Raises ConfigError: when there is none that the service could use.
         """
         self._stamps = self._stamps_now()
-        self._revision = revision_of(_content(layer_path(self.path, "page")))
+        self._version = version_of(_content(layer_path(self.path, "page")))
         facts = shown(self.path)
         self._tables = facts.pop("tables") | {"store": {"folder": str(self._state)}}
         self.facts = facts
@@ -50,12 +50,12 @@ class PageDraft:
         return self._stamps != self._stamps_now()
 
     def _stamps_now(self) -> tuple[tuple[int, int], ...]:
-        return tuple(_stamp(layer_path(self.path, name)) for name in LAYERS)
+        return tuple(stamp_of(layer_path(self.path, name)) for name in LAYERS)
 
     @property
-    def version(self) -> int:
-        """Revision of the page's layer as its file was when it was last read; 0 where there is none."""
-        return self._revision
+    def version(self) -> str:
+        """Version of the page's layer as its file was when it was last read."""
+        return self._version
 
     def with_drawing(self, drawing: Drawing) -> tuple[str, Config]:
         """Return "" and the configuration with the drawing. Raises ConfigError: with every problem that it has."""
@@ -90,7 +90,8 @@ class PageDraft:
         return {key: value for key, value in {**saved, **line}.items() if value not in (None, "")}
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def stamp_of(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written: its time, ns, and its size; 0 and -1 where there is none."""
     try:
         found = path.stat()
     except OSError:

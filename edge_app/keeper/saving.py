@@ -24,7 +24,7 @@ from edge_app.keeper.layer_text import page_layer
 from edge_app.keeper.releases import Releases
 from edge_app.keeper.unit import Unit
 from edge_app.system.files import write_atomic
-from edge_app.system.layer_revision import revision_of
+from edge_app.system.layer_version import revision_of, version_of
 
 Reply = dict[str, Any]
 _CHECK_S: Final = 60.0
@@ -79,13 +79,14 @@ class Keeper:
 
     def _save(self, request: Mapping[str, Any]) -> Iterator[Reply]:
         before = self.layer.read_bytes() if self.layer.exists() else None
-        revision = revision_of(before)
-        if request.get("base") != revision:
+        if request.get("base") != version_of(before):
             raise ConfigError("somebody else has saved meanwhile: load the page again")
-        text = self._checked(request, revision + 1)
+        revision = revision_of(before) + 1
+        text = self._checked(request, revision)
         state = self.unit.state()
         self._write(text)
-        yield {"ok": True, "step": "saved", "revision": revision + 1, "restarts": state.active != "inactive"}
+        saved = {"revision": revision, "version": version_of(text.encode())}
+        yield {"ok": True, "step": "saved", **saved, "restarts": state.active != "inactive"}
         if state.active == "inactive":
             yield {"ok": True, "step": "stopped"}
             return

@@ -21,6 +21,17 @@ from edge_app.system.redaction import redacted
 
 _FRESH_S: Final = 10.0
 """A device that has processed no frame for so long is not counting."""
+_SEEN: Final = 0.95
+"""Share of an interval that must have been seen, so that its counts can be believed."""
+_DOUBTS: Final[Mapping[str, str]] = {
+    "synthetic": "there is NO CAMERA: the road is rendered, and every count is invented",
+    "blind": "the camera sees nothing",
+    "dark": "the picture is too dark",
+    "blurred": "the picture is blurred",
+    "moved": "the camera has moved",
+    "slow": "frames come too rarely to follow every vehicle",
+}
+"""Flags with which vehicles are counted wrongly or not at all, the gravest first. The clock is no reason to doubt."""
 _RATE_S: Final = 5.0
 _LONGEST: Final = 400
 
@@ -73,9 +84,30 @@ class DeviceStatus(Payload):
 
     @property
     def wrong(self) -> list[str]:
-        """Return what keeps the device from counting and delivering, one sentence each, the gravest first."""
-        found = [*([] if self.counting else [self.why_not]), self.health.problem, *self.health.limits]
+        """Return what keeps the device from counting well and delivering, one sentence each, the gravest first."""
+        found = [*([] if self.counting else [self.why_not]), self.health.problem, *self._doubts, *self.health.limits]
         return list(dict.fromkeys(sentence for sentence in found if sentence))
+
+    def outdated(self, config: str) -> str:
+        """Return one sentence when the service counts with another configuration than the present one, "" when not.
+
+        config: hash of the present one. Only what changes a count is in the hash.
+        """
+        if config.startswith(self.config):
+            return ""
+        return f"the service still runs {self.config}, and the file now gives {config[: len(self.config)]}: restart it"
+
+    @property
+    def _doubts(self) -> list[str]:
+        """Why the counts of this moment and of the last closed intervals are not to be believed."""
+        newest = [line.newest for line in self.lines if line.newest is not None]
+        flags = {*self.quality, *(flag for interval in newest for flag in interval.quality)}
+        # `problem` tells all faults of the view in one sentence, where it tells them.
+        told = {"blind", "dark", "blurred", "moved"} if self.problem_code in _DOUBTS else set()
+        doubts = [f"{sentence} (flag {flag})" for flag, sentence in _DOUBTS.items() if flag in flags - told]
+        seen = min((interval.coverage for interval in newest), default=1.0)
+        unseen = f"only {int(seen * 100)} % of the last interval was seen, so vehicles are missing from its counts"
+        return [*doubts, *([unseen] if seen < _SEEN else [])]
 
 
 class StatusReport:

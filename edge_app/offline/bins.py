@@ -15,6 +15,7 @@ MINUTES = (1, 5, 15, 60)
 """Lengths of a bin that divide an hour as counting programmes do."""
 _LEAST_S = 1e-6
 """Less is an error of rounding at the edge of a bin."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 HEADER = ("start", "end", "line", "direction", "class", "count", "covered_s")
 
 
@@ -88,9 +89,17 @@ class Bins:
 
 
 def csv_text(rows: Iterable[Sequence[str | int | float]], header: Sequence[str] = HEADER) -> str:
-    """Return rows as CSV by RFC 4180 with the header as the first line."""
+    """Return rows as CSV by RFC 4180 with the header as the first line.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe: people choose the names of directions.
+    Source: OWASP, CSV injection.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([_plain(cell) for cell in row] for row in rows)
     return text.getvalue()
+
+
+def _plain(cell: str | int | float) -> str | int | float:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

@@ -189,7 +189,7 @@ def day_rows(
 ) -> Iterator[tuple[str | int | float, ...]]:
     """Yield the rows of a day as `count --csv` writes them: a bin, line, direction and class each, zeros included.
 
-    Where speeds were measured on that day, each has SPEED_COLUMNS too.
+    Then come the quality flags of the bin's intervals and, where speeds were measured on that day, SPEED_COLUMNS.
 
     intervals: in the order of delivery. bounds: begin and end of the day, UTC s. minutes: length of a bin; one bin is
     at least an interval long. names: line -> direction -> its name.
@@ -224,7 +224,8 @@ def day_rows(
                 name = names.get(line, {}).get(direction, direction)
                 for label in classes:
                     counted, covered = of_line.counts[label, n], round(of_line.covered_s, 1)
-                    row: tuple[str | int | float, ...] = (*edges, line, name, label, counted, covered)
+                    flags = " ".join(sorted(of_line.quality))
+                    row: tuple[str | int | float, ...] = (*edges, line, name, label, counted, covered, flags)
                     yield (*row, *_speed_cells(speeds.get((number, line), {}), label, direction)) if measured else row
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from edge_app import cli
-from edge_app.checks.device import check_service
+from edge_app.checks.device import check_config, check_service
 from edge_app.commands import _options
 from edge_app.commands.status import _interval
 from edge_app.config.load import load
 from edge_app.counting.running_totals import RunningTotals
-from edge_app.monitoring.device_status import LineStatus, StatusReport, interval_status
+from edge_app.monitoring.device_status import DeviceStatus, LineStatus, StatusReport, interval_status
+from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import Device
 from edge_app.records import Counts, IntervalCounts, Sums
 from edge_app.sources import SourceStatus
@@ -58,7 +59,7 @@ def test_a_counting_service_whose_broker_is_away(
 ) -> None:
     assert status(folder) == 1  # nothing is delivered
     out = capsys.readouterr().out
-    assert "harbour/pole-7  counting" in out
+    assert "harbour/pole-7  counting, but " in out
     assert "connection refused" in out
     assert "ok, 1280x720" in out
     assert "street" in out
@@ -74,6 +75,53 @@ def test_everything_as_json(folder: Path, told: list[str], capsys: pytest.Captur
     assert found["lines"][0]["names"] == {"left_to_right": "eastbound", "right_to_left": "westbound"}
     assert found["quality"][-1] == "synthetic"
     assert found["problem_code"] == "broker"
+
+
+WELL: dict[str, Any] = {"counting": True, "quality": [], "problem_code": ""}
+
+
+@pytest.mark.parametrize(
+    ("state", "interval", "health", "headline"),
+    [
+        (WELL, {"coverage": 0.95, "quality": ["clock_stepped"]}, {}, "counting"),
+        (WELL, {"coverage": 0.09}, {}, "counting, but only 9 % of the last interval was seen"),
+        (WELL, {"quality": ["slow"]}, {}, "counting, but frames come too rarely"),
+        ({**WELL, "quality": ["synthetic"]}, {}, {}, "counting, but there is NO CAMERA"),
+        ({**WELL, "problem_code": "dark", "quality": ["dark"]}, {}, {"problem": "too dark"}, "counting, but too dark"),
+        (WELL, {}, {"limits": ["the disk is full"]}, "counting, but the disk is full"),
+        ({**WELL, "counting": False, "why_not": "no frame"}, {}, {}, "NOT counting: no frame"),
+    ],
+)
+def test_the_first_line_and_the_exit_code_agree(
+    state: dict[str, Any],
+    interval: dict[str, Any],
+    health: dict[str, Any],
+    headline: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "edge-app.toml").write_text('[source]\nkind = "street"\n')
+    fields: dict[str, Any] = {
+        "site": "a",
+        "device": "b",
+        "version": "1",
+        "model": "m",
+        "model_name": "n",
+        "config": "c",
+    }
+    newest = {"start": 0, "end": 60, "counts": {}, "coverage": 1.0, **interval}
+    example = EXAMPLES["health"] | {"problem": "", "limits": []} | health
+    lines = [{"id": "main", "newest": newest}]
+    more = {"broker": "x", "connected": True, "clock_set": True, "lines": lines, "health": example}
+    text = DeviceStatus.model_validate(fields | more | state).model_dump_json(by_alias=True)
+    monkeypatch.setattr("edge_app.preview.snapshot_socket.request_status", lambda _: text.encode())
+    monkeypatch.setattr("edge_app.commands.status._outdated", lambda *_: "")
+    code = status(tmp_path)
+    first = capsys.readouterr().out.replace("\n", " ")
+    assert first.startswith(f"a/b  {headline}")
+    assert first.count("too dark") <= 1
+    assert code == int(headline != "counting")
 
 
 def test_no_service(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,11 +144,27 @@ def test_the_secrets_of_the_installed_device_are_within_reach(tmp_path: Path, mo
     assert _options.credentials_folder(tmp_path / "north.toml") == tmp_path / "credentials-north"
 
 
+def test_an_older_configuration_than_that_of_the_file_is_told(
+    folder: Path, told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del told
+    status(folder, "--json")
+    used = json.loads(capsys.readouterr().out)["config"]
+    assert check_config(folder / "state", used).level == "ok"
+    assert f"the service still runs {used}" in check_config(folder / "state", "0" * 64).sentence
+    text = (folder / "edge-app.toml").read_text().replace('"state"', f'"{folder / "state"}"')
+    for more, is_told in (("", False), ("[tracker]\nlost_s = 1.5\n", True)):
+        (tmp_path / "edge-app.toml").write_text(text + more)
+        assert status(tmp_path) == 1
+        assert (f"still runs {used}" in " ".join(capsys.readouterr().out.split())) is is_told
+
+
 def test_check_tells_what_the_running_service_says(folder: Path, told: list[str]) -> None:
     del told
     found = list(check_service(folder / "state"))
-    assert [finding.level for finding in found] == ["warn"]
+    assert {finding.level for finding in found} == {"warn"}
     assert "connection refused" in found[0].sentence
+    assert "there is NO CAMERA" in found[1].sentence
     assert list(check_service(folder)) == []  # none runs there
 
 

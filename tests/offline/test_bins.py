@@ -96,3 +96,8 @@ def test_the_file_is_csv_that_programs_read_back() -> None:
     header, *rows = csv.reader(io.StringIO(text, newline=""))
     assert tuple(header) == HEADER
     assert {row[2] for row in rows} == {'a,"b"'}
+
+
+def test_no_name_becomes_a_formula_of_a_spreadsheet() -> None:
+    row = list(csv.reader(io.StringIO(csv_text([("=1+1", "@x", "-3", "to the port", -3)]))))[1]
+    assert row == ["'=1+1", "'@x", "'-3", "to the port", "-3"]

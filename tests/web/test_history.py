@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from zoneinfo import ZoneInfo
 
@@ -93,13 +94,14 @@ def test_old_hours_are_forgotten() -> None:
 
 def test_the_rows_of_a_day_have_zeros_names_and_what_was_seen() -> None:
     begin, end = bounds = History(BERLIN).bounds(date(2026, 11, 30))
-    intervals = [minute(begin + 60, 2, coverage=0.5), minute(begin + 120, 1), minute(end - 60, 9)]
+    slow = replace(minute(begin + 120, 1), quality=("slow",))
+    intervals = [minute(begin + 60, 2, coverage=0.5), slow, minute(end - 60, 9)]
     rows = list(day_rows(intervals, bounds, 15, BERLIN, {"quay": {"left_to_right": "to the port"}}))
     assert rows == [
-        ("2026-11-30T00:00:00+01:00", "2026-11-30T00:15:00+01:00", "quay", "to the port", "car", 3, 90.0),
-        ("2026-11-30T00:00:00+01:00", "2026-11-30T00:15:00+01:00", "quay", "right_to_left", "car", 0, 90.0),
-        ("2026-11-30T23:45:00+01:00", "2026-12-01T00:00:00+01:00", "quay", "to the port", "car", 9, 60.0),
-        ("2026-11-30T23:45:00+01:00", "2026-12-01T00:00:00+01:00", "quay", "right_to_left", "car", 0, 60.0),
+        ("2026-11-30T00:00:00+01:00", "2026-11-30T00:15:00+01:00", "quay", "to the port", "car", 3, 90.0, "slow"),
+        ("2026-11-30T00:00:00+01:00", "2026-11-30T00:15:00+01:00", "quay", "right_to_left", "car", 0, 90.0, "slow"),
+        ("2026-11-30T23:45:00+01:00", "2026-12-01T00:00:00+01:00", "quay", "to the port", "car", 9, 60.0, ""),
+        ("2026-11-30T23:45:00+01:00", "2026-12-01T00:00:00+01:00", "quay", "right_to_left", "car", 0, 60.0, ""),
     ]
     assert list(day_rows([], bounds, 15, BERLIN, {})) == []
 
@@ -117,6 +119,6 @@ def test_a_day_with_speeds_has_their_mean_and_percentile() -> None:
         for n, speed in enumerate(speeds)
     ]
     ahead, back = day_rows(intervals, (begin, begin + 86_400), 15, zone, {})
-    assert ahead[5:] == (12, 180.0, 3, 47.0, 51.1)
-    assert back[5:] == (0, 180.0, 0, "", "")
+    assert ahead[5:] == (12, 180.0, "", 3, 47.0, 51.1)
+    assert back[5:] == (0, 180.0, "", 0, "", "")
     assert len(SPEED_COLUMNS) == 3

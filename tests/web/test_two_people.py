@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from edge_app.commands._page_front import Saving
 from edge_app.commands._page_reader import ReaderPage
-from edge_app.commands.lines import _Page
-from edge_app.config.edit import ConfigText
+from edge_app.commands.lines import _lint_lines, _Page
+from edge_app.config.edit import ConfigText, Drawing
 from edge_app.config.page_draft import PageDraft
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, ResourceError
 from edge_app.keeper.saving import Keeper
 from edge_app.keeper.unit import Unit, UnitState
 
 LINE = {"id": "quay", "start": [0.5, 0.6], "end": [0.5, 0.98]}
+SAME = LINE | {"left_to_right": "north"}
 MINE, THEIRS = ({"lines": [LINE | {"road": name}], "region": None, "masks": []} for name in ("mine", "theirs"))
 
 
@@ -85,8 +88,23 @@ def test_the_reader_hands_on_what_a_person_has_drawn_on(toml: Path) -> None:
     toml.with_name("edge-app.page.toml").write_text(
         '[layer]\nrevision = 1\nauthor = "page"\nat = "2026-11-30T12:00:00Z"\n'
     )
-    assert reader.state(None)["base"] == 1
-    assert reader.save(MINE | {"base": base})["base"] == 0
+    assert reader.state(None)["base"] != base
+    assert reader.save(MINE | {"base": base})["base"] == base
+
+
+def test_a_revision_that_comes_again_does_not_hide_what_another_has_drawn(keeper: Keeper) -> None:
+    """Numbers come again after the layer is deleted, as the guide recommends, and after a save that is taken back."""
+
+    def save(drawing: Any, base: str) -> dict[str, Any]:
+        return next(keeper.answers({"do": "save", "base": base, "drawing": drawing}))
+
+    mine = save(MINE, "0")
+    keeper.layer.unlink()
+    theirs = save(THEIRS, "0")
+    assert mine["revision"] == theirs["revision"] == 1
+    assert save(MINE, mine["version"])["problems"] == ["somebody else has saved meanwhile: load the page again"]
+    assert "theirs" in keeper.layer.read_text()
+    assert save(MINE, theirs["version"])["ok"]
 
 
 @pytest.mark.parametrize("damaged", ["[layer]\nrevision = 7\nauthor = ", "\x00" * 20])
@@ -106,5 +124,43 @@ def test_a_damaged_layer_is_replaced_by_the_next_save(keeper: Keeper, toml: Path
 
 def test_a_change_waits_for_no_other_one(keeper: Keeper) -> None:
     with keeper._alone():
-        (answer,) = keeper.answers({"do": "save", "base": 0, "drawing": MINE})
+        (answer,) = keeper.answers({"do": "save", "base": "0", "drawing": MINE})
     assert (answer["step"], answer["problems"]) == ("refused", ["another change is under way: try again in a minute"])
+
+
+@pytest.mark.usefixtures("keeper")
+@pytest.mark.parametrize("own", [True, False])
+def test_charts_have_the_names_that_are_in_the_file_now(toml: Path, own: bool) -> None:
+    page = own_page(toml) if own else ReaderPage(PageDraft(toml, toml.parent / "state"))
+    history = page.routes().get["/history"]
+    line = '[[lines]]\nid = "quay"\nroad = "{}"\nstart = [0.5, 0.6]\nend = [0.5, 0.98]\n'
+    before = toml.read_text() + f'[store]\nfolder = "{toml.parent / "state"}"\n'
+    for road in ("Kai", "Hafenkai"):
+        toml.write_text(before + line.format(road))
+        assert [(one["name"], one["configured"]) for one in history({})["lines"]] == [(road, True)]
+
+
+def test_directions_of_one_name_are_told(toml: Path) -> None:
+    findings = {
+        name: [one["key"] for one in _lint_lines(config)]
+        for name in ("north", "south")
+        if (config := ConfigText(toml).with_drawing(Drawing([SAME | {"right_to_left": name}], None, []))[1])
+    }
+    assert findings == {"north": ["finding.same_names"], "south": []}
+
+
+@pytest.mark.parametrize(("answers", "step"), [([], "unknown"), ([{"step": "counting"}], "counting")])
+def test_a_keeper_that_is_killed_tells_nothing_about_the_service(answers: list[dict[str, Any]], step: str) -> None:
+    saving = Saving(Path("none"))
+    saving._end(iter(answers))
+    assert saving.outcome({})["step"] == step
+
+
+def test_a_keeper_whose_connection_breaks_tells_nothing_either() -> None:
+    def broken() -> Iterator[dict[str, Any]]:
+        raise ResourceError("reset")
+        yield {}
+
+    saving = Saving(Path("none"))
+    saving._end(broken())
+    assert saving.outcome({})["step"] == "unknown"

@@ -5,6 +5,9 @@ import { capital } from "./requests.js";
 
 const LEAST_DISK_MB = 500, HOT_C = 80, SEEN = 0.95, DAY_MS = 86_400_000, CLOCK_APART_MS = 60_000;
 
+// Flags with which vehicles are counted wrongly or not at all.
+const DOUBTS = ["synthetic", "blind", "dark", "blurred", "moved", "slow"];
+
 // Problems that the fact of another name tells in full.
 const TOLD_BELOW = ["clock_unsynced", "certificate"];
 
@@ -23,6 +26,16 @@ function problem({ health, problem_code: code }) {
   return known(`problem.${code}`) ? [t(`problem.${code}`), capital(health.problem)] : [capital(health.problem), ""];
 }
 
+// Whether the counts of now and of the last closed intervals are not to be believed.
+export function isDoubtful(status) {
+  return flags(status).some((flag) => DOUBTS.includes(flag)) || leastCoverage(status.lines) < SEEN;
+}
+
+// The flags of now, and of the last closed intervals.
+function flags({ quality, lines }) { return [...new Set([...quality, ...lines.flatMap(({ newest }) => newest?.quality || [])])]; }
+
+function leastCoverage(lines) { return Math.min(...lines.filter(({ newest }) => newest).map(({ newest }) => newest.coverage)); }
+
 export function facts(answer) {
   const { status } = answer;
   const clockFact = ["clock", ...clockText(answer)], wrong = answer.configuration?.length;
@@ -33,7 +46,7 @@ export function facts(answer) {
     ...(problem(status)[0] ? [["problem", problem(status).join(" "), "bad"]] : []),
     ...health.limits.map((limit) => ["problem", capital(limit), "warn"]),
     ["coverage", ...coverage(status.lines)],
-    ["flags", status.quality.map(flagText).join(", ") || t("value.none"), status.quality.length ? "warn" : "ok"],
+    ["flags", flags(status).map(flagText).join(", ") || t("value.none"), flags(status).length ? "warn" : "ok"],
     ["broker", t(status.connected ? "value.connected" : "value.not_connected", { broker: status.broker }), status.connected ? "ok" : "bad"],
     ["unsent", health.unsent ? t("value.unsent", { n: number(health.unsent) }) : t("value.unsent_none"), health.unsent > status.lines.length * 2 ? "warn" : "ok"],
     ["camera", camera(health), health.source.state === "ok" ? "ok" : "bad"],
@@ -52,9 +65,8 @@ export function facts(answer) {
 export function flagText(flag) { return known(`flag.${flag}`) ? t(`flag.${flag}`) : flag; }
 
 function coverage(lines) {
-  const shares = lines.filter(({ newest }) => newest).map(({ newest }) => newest.coverage);
-  if (!shares.length) return [t("value.no_interval"), "ok"];
-  const least = Math.min(...shares);
+  const least = leastCoverage(lines);
+  if (least === Infinity) return [t("value.no_interval"), "ok"];
   return [t("value.coverage", { share: number(Math.floor(least * 100)) }), least < SEEN ? "warn" : "ok"];
 }
 

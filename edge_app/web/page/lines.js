@@ -209,8 +209,8 @@ export class LinesView {
     this.tell(t("save.saving"), "busy");
     this.saving = $("save").disabled = true;
     try {
-      const { saved, following, revision } = await call("save", JSON.stringify({ ...JSON.parse(sent), base: this.shapes.base }));
-      if (following) return await this.keepSaved(sent, revision);
+      const { saved, following, version } = await call("save", JSON.stringify({ ...JSON.parse(sent), base: this.shapes.base }));
+      if (following) return await this.keepSaved(sent, version);
       this.state = await call("state");
       this.shapes.setSaved(sent, this.state.base);
       this.tell(`${t("save.done", { file: saved })} ${this.status.answer?.status ? t("save.restart") : ""}`, "good");

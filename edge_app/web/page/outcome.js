@@ -14,6 +14,10 @@ export async function followSave(tell) {
       tell(t(`save.${step}`), "good");
       return true;
     }
+    if (step === "unknown") {
+      tell(t("save.unknown", { state: await serviceState() }), "bad");
+      return true;
+    }
     if (step !== "restarting") {
       tell(t(`save.${step === "undone" ? "undone" : "failed"}`, { why: problems.join(" ") }), "bad");
       return step !== "undone";
@@ -21,6 +25,12 @@ export async function followSave(tell) {
     tell(t("save.restarting"), "busy");
     await new Promise((done) => { setTimeout(done, EVERY_MS); });
   }
-  tell(t("save.failed", { why: "" }), "bad");
+  tell(t("save.unknown", { state: await serviceState() }), "bad");
   return true;
+}
+
+// What the service itself says, where the keeper does not tell.
+async function serviceState() {
+  const { status, problem } = await call("status").catch(() => ({ problem: true }));
+  return t(`state.${status ? (status.counting ? "counting" : "not_counting") : problem ? "unknown" : "not_running"}`);
 }

@@ -1,7 +1,7 @@
 // The state of the device, and its counts of the last hour, of today and of seven days.
 
 import { CLASSES, binText, byClass, drawChart, sum } from "./chart.js";
-import { facts, because } from "./facts.js";
+import { facts, because, isDoubtful } from "./facts.js";
 import { LivePicture } from "./live.js";
 import { clock, number, t, weekday } from "./messages.js";
 import { call, element } from "./requests.js";
@@ -71,7 +71,7 @@ export class StatusView {
     [$("why").textContent, $("detail").textContent] = because(answer, state);
     const all = facts(answer);
     $("banner").className = state;
-    $("banner").dataset.trouble = String(all.some(([, , level]) => level === "bad"));
+    $("banner").dataset.trouble = String(all.some(([, , level]) => level === "bad") || Boolean(status && isDoubtful(status)));
     const look = all.filter(([name, , level]) => name !== "problem" && level !== "ok").map(([name]) => t(`fact.${name}`));
     $("look").textContent = look.length ? t("state.look", { facts: look.join(", ") }) : "";
     $("facts").replaceChildren(...all.flatMap(([name, value, level]) => [
@@ -88,7 +88,8 @@ export class StatusView {
     $("line-choice").hidden = lines.length < 2;
     $("charts").hidden = !lines.length;
     $("no-counts").hidden = lines.length > 0;
-    const all = lines.reduce((vehicles, line) => vehicles + sum(line.today, 0) + sum(line.today, 1), 0);
+    // A line that was removed keeps its chart; what passed it may have passed another one too.
+    const all = lines.filter(({ configured }) => configured).reduce((vehicles, line) => vehicles + sum(line.today, 0) + sum(line.today, 1), 0);
     $("vehicles").textContent = lines.length ? t("state.today", { n: number(all) }) : "";
     if (!$("csv-date").value) $("csv-date").value = new Intl.DateTimeFormat("sv", { timeZone: this.zone || "UTC" }).format(new Date());
     if (this.visible) this.drawCharts();
