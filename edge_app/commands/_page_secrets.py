@@ -10,7 +10,8 @@ from pathlib import Path
 
 from edge_app.commands._options import credentials_folder
 from edge_app.commands._questions import read_line
-from edge_app.errors import ConfigError, reason_of, remedy_of
+from edge_app.errors import ConfigError, reason_of
+from edge_app.system.files import remedy_of
 
 
 def folder_of(given: Path | None, config: Path) -> Path:

@@ -20,7 +20,8 @@ from edge_app.commands._answers import is_address, source_table, tables_of, toml
 from edge_app.commands._cameras import refuse_twin
 from edge_app.commands._options import INSTALLED, credentials_folder
 from edge_app.commands._questions import QUESTIONS, StoppedError, ask, read_line, show
-from edge_app.errors import ConfigError, ResourceError, reason_of, remedy_of
+from edge_app.errors import ConfigError, ResourceError, reason_of
+from edge_app.system.files import remedy_of
 
 if TYPE_CHECKING:
     from edge_app.commands._enrolment import Enrolment

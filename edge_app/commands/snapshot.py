@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_app.commands._options import add_installed_config, installed_config
-from edge_app.errors import ConfigError, SourceEnded, SourceError, StoreError, reason_of, remedy_of
-from edge_app.system.files import write_atomic
+from edge_app.errors import ConfigError, SourceEnded, SourceError, StoreError, reason_of
+from edge_app.system.files import remedy_of, write_atomic
 
 if TYPE_CHECKING:
     from edge_app.config.model import Config

@@ -61,6 +61,11 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int | None = None) -
     _sync_folder(path.parent)
 
 
+def remedy_of(error: OSError, otherwise: str) -> str:
+    """Return what helps where a file cannot be written: room on a full disk, else `otherwise`."""
+    return "make room on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else otherwise
+
+
 def open_descriptor(path: Path) -> int | None:
     """Return the number of the open descriptor that a path such as /dev/stdout or /dev/fd/3 names; None for others."""
     match = _DESCRIPTOR.fullmatch(str(path))

@@ -202,7 +202,7 @@ def test_the_certificate_is_its_own_and_told_as_browsers_show_it(secrets_folder:
     told = fingerprint(secrets_folder / "page_cert")
     assert len(told.split(":")) == 32
     assert (secrets_folder / "page_key").stat().st_mode & 0o777 == 0o600
-    with pytest.raises(ConfigError, match="page --password"):
+    with pytest.raises(ConfigError, match="page --renew"):
         fingerprint(secrets_folder / "none")
     with pytest.raises(ConfigError, match="cannot be used"):
         tls_context(secrets_folder / "page_key", secrets_folder / "page_key")
