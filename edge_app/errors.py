@@ -4,6 +4,8 @@ Each is also the built-in type that a caller expects, so `except OSError` keeps 
 for a person: what happened, where, and what to do.
 """
 
+import errno
+
 
 class EdgeAppError(Exception):
     """Any fault that the product can explain to a person.
@@ -62,6 +64,11 @@ class GeometryError(EdgeAppError, ValueError):
 
 class ResourceError(EdgeAppError, OSError):
     """The system lacks something at the moment (threads, memory): wait and try again."""
+
+
+def remedy_of(error: OSError, otherwise: str) -> str:
+    """Return what helps where a file cannot be written: room on a full disk, else `otherwise`."""
+    return "make room on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else otherwise
 
 
 def reason_of(error: OSError) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_app.commands._options import credentials_folder
 from edge_app.commands._questions import read_line
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, reason_of, remedy_of
 
 
 def folder_of(given: Path | None, config: Path) -> Path:
@@ -27,6 +27,7 @@ def set_password(folder: Path, config: Path) -> None:
     Raises ConfigError: for one that is too short, two that differ, or a folder that cannot be written.
     """
     from edge_app.system.files import write_atomic
+    from edge_app.web.own_certificate import is_pair
     from edge_app.web.passwords import hash_password
 
     stored = hash_password(_asked())
@@ -34,8 +35,8 @@ def set_password(folder: Path, config: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         write_atomic(folder / "page_password", stored + "\n", mode=0o600)
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be written ({error.strerror}): run this with sudo") from error
-    if not _has_content(folder / "page_cert"):
+        raise _unwritable(folder, error) from error
+    if not is_pair(folder):
         _make(folder, config)
     print("The password is set. To use it: sudo systemctl enable edge-app-page && sudo systemctl restart edge-app-page")
     tell(folder, config)
@@ -43,7 +44,9 @@ def set_password(folder: Path, config: Path) -> None:
 
 def introduce(folder: Path, config: Path) -> None:
     """Make a missing certificate, and tell a person how to get to the page. Raises ConfigError, ResourceError."""
-    if not _has_content(folder / "page_cert"):
+    from edge_app.web.own_certificate import is_pair
+
+    if not is_pair(folder):
         _make(folder, config)
     tell(folder, config)
     if not _has_content(folder / "page_password"):
@@ -58,10 +61,14 @@ def renew(folder: Path, config: Path) -> None:
 
 
 def tell(folder: Path, config: Path) -> None:
-    """Print address and fingerprint. Raises ConfigError: without a certificate."""
-    from edge_app.web.own_certificate import fingerprint
+    """Print address and fingerprint. Raises ConfigError: without a certificate and its key."""
+    from edge_app.web.own_certificate import fingerprint, is_pair
 
     told = fingerprint(folder / "page_cert")
+    if not is_pair(folder):
+        raise ConfigError(
+            f"{folder / 'page_key'} is not the key of the certificate: `sudo edge-app page --renew` makes both"
+        )
     print(f"Page: {page_url(config)}")
     print("The browser does not know this device: compare the SHA-256 fingerprint of its certificate before you go on:")
     print("\n".join(f"  {told[at : at + 48].rstrip(':')}" for at in range(0, len(told), 48)))
@@ -98,13 +105,21 @@ def _make(folder: Path, config: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         write_certificate(folder, certificate, key)
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be written ({error.strerror}): run this with sudo") from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> ConfigError:
+    remedy = remedy_of(error, "put sudo before the command")
+    return ConfigError(f"{folder} cannot be written ({reason_of(error)}): {remedy}")
 
 
 def _asked() -> str:
+    from edge_app.web.passwords import judge_password
+
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     first = read_line("New password of the page:", secret=True)
+    judge_password(first)  # before it is typed again
     if first != read_line("Once more:", secret=True):
         raise ConfigError("the two passwords differ; nothing is changed")
     return first

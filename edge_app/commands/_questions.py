@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from edge_app.sources.discovery import FoundCamera
 
 _REACH_S: Final = 3.0
-_STOPPED: Final = "stopped before the last answer: nothing was written"
+
+
+class StoppedError(ConfigError):
+    """Somebody has ended the questions before the last answer."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped before the last answer: nothing was written")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,29 +153,31 @@ def _wrapped(text: str) -> str:
 def read_line(prompt: str, *, secret: bool = False) -> str:
     """Show a prompt and return what is typed, without blanks around it. secret: what is typed is not shown.
 
-    Raises ConfigError: when the terminal is closed instead, or Ctrl-C is pressed.
+    Raises StoppedError: when the terminal is closed instead, Ctrl-C is pressed, or SIGTERM comes.
     """
     # Without echo before it is asked, or a quick answer is shown.
-    with _until_ctrl_c(), _without_echo() if secret else contextlib.nullcontext():
+    with _until_stopped(), _without_echo() if secret else contextlib.nullcontext():
         # A prompt ends no line, so nothing else would flush it.
         print(f"{_wrapped(prompt)} ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
     if not line:
-        raise ConfigError(_STOPPED)
+        raise StoppedError
     return line.strip() if not secret else line.rstrip("\r\n")
 
 
 @contextlib.contextmanager
-def _until_ctrl_c() -> Iterator[None]:
-    """End a read by Ctrl-C, which elsewhere only asks the program to stop: a read would go on for ever."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def _until_stopped() -> Iterator[None]:
+    """End a read by Ctrl-C or SIGTERM, which elsewhere only ask the program to stop: a read would go on for ever."""
+    stops = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(stop, signal.default_int_handler) for stop in stops]
     try:
         yield
     except KeyboardInterrupt as error:
         show("")
-        raise ConfigError(_STOPPED) from error
+        raise StoppedError from error
     finally:
-        signal.signal(signal.SIGINT, before)
+        for stop, handler in zip(stops, before, strict=True):
+            signal.signal(stop, handler)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_app.commands import setup
+from edge_app.commands import check, setup
+from edge_app.commands._cameras import configs_in, identity, refuse_twin, tables_of_file
 from edge_app.commands._options import INSTALLED, credentials_folder, unit_of
 from edge_app.commands._questions import QUESTIONS, show
 from edge_app.errors import ConfigError, ResourceError
@@ -27,12 +28,18 @@ STATES: Final = Path("/var/lib")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _TAKEN: Final = (INSTALLED.stem, "serve")
 """The first camera, and the detector as a service, which keeps its jobs in /var/lib/edge-app-serve."""
+_ENROLLED: Final = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+(\.ca)?\.pem")
+"""Names that `setup` gives to the certificates of an enrolment: SITE.DEVICE.pem, SITE.DEVICE.ca.pem."""
 _SECRETS: Final = ("mqtt_password", "mqtt_key", "source_password", "preview_password")
 
 
 @dataclass(frozen=True, slots=True)
 class _Camera:
-    """One row of the list. memory_mb: resident; cpu: share of one core; both None where none runs."""
+    """One row of the list.
+
+    memory_mb: resident; cpu: share of one core; both None where none runs. problem: why its configuration cannot be
+    used, "" where it can be read.
+    """
 
     name: str
     device: str
@@ -40,6 +47,7 @@ class _Camera:
     state: str
     memory_mb: float | None
     cpu: float | None
+    problem: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +91,10 @@ def _add(config: Path, arguments: argparse.Namespace, stop: threading.Event) -> 
     code = 0
     if config.exists():
         show(f"edge-app: {config} exists already and is used")
+        refuse_twin(config, identity(config))
+        if not arguments.no_check:
+            os.environ["CREDENTIALS_DIRECTORY"] = str(secrets)
+            code = check.main(argparse.Namespace(config=config, no_sandbox=False), stop)
     else:
         os.environ["CREDENTIALS_DIRECTORY"] = str(secrets)
         told = vars(arguments) | {"config": config, "state": str(_state(config)), "force": False}
@@ -91,21 +103,16 @@ def _add(config: Path, arguments: argparse.Namespace, stop: threading.Event) -> 
         finally:
             if unfinished and not config.exists():  # nobody would find them to remove
                 shutil.rmtree(secrets)
-    _refuse_twin(config)
+    if code:
+        show(
+            f"edge-app: {unit_of(config)} is not started, since its check has failed: mend {config}, then "
+            f"`sudo edge-app camera add {config.stem}` again (--no-check starts it as it is)"
+        )
+        return code
     systemctl("enable", "--quiet", unit_of(config))
     systemctl("restart", unit_of(config))
     show(f"edge-app: {unit_of(config)} is started; `sudo edge-app status --config {config}` tells whether it counts")
     return code
-
-
-def _refuse_twin(config: Path) -> None:
-    """Raise ConfigError where another camera has the same site and device: their counts could not be told apart."""
-    for other in _configs():
-        if other != config and _identity(other) == _identity(config) != "":
-            raise ConfigError(
-                f"{config} has the same site and device as {other}: give it a device of its own, then "
-                f"`sudo edge-app camera add {config.stem}` again"
-            )
 
 
 def _remove(config: Path, *, purge: bool) -> int:
@@ -116,16 +123,34 @@ def _remove(config: Path, *, purge: bool) -> int:
     if not purge:
         show(f"edge-app: {config.stem} is stopped; {config}, {secrets} and {state} are kept (--purge removes them)")
         return 0
-    for file in (config, *(config.with_name(f"{config.stem}.{layer}.toml") for layer in ("page", "office"))):
+    certificates = _own_certificates(config)  # named by the configuration, so before that goes
+    layers = (config.with_name(f"{config.stem}.{layer}.toml") for layer in ("page", "office"))
+    for file in (config, *layers, *certificates):
         file.unlink(missing_ok=True)
     for folder in (secrets, state):
         shutil.rmtree(folder, ignore_errors=True)
-    show(f"edge-app: everything of {config.stem} is gone, counts and secrets included")
+    also = f" ({', '.join(file.name for file in certificates)})" if certificates else ""
+    show(f"edge-app: {config}, {secrets}, {state} and the certificates of its enrolment{also} are gone")
     return 0
 
 
+def _own_certificates(config: Path) -> list[Path]:
+    """Return the files that `setup` has written of an enrolment and that no other camera's configuration names."""
+    own = {file for file in _certificates(config) if _ENROLLED.fullmatch(file.name) and file.parent == config.parent}
+    others = [other for other in configs_in(config.parent) if other != config]
+    return sorted(own.difference(*map(_certificates, others)))
+
+
+def _certificates(config: Path) -> set[Path]:
+    try:
+        mqtt = tables_of_file(config)["mqtt"]
+    except ConfigError:
+        return set()
+    return {Path(mqtt[key]) for key in ("ca_file", "cert_file") if isinstance(mqtt.get(key), str)}
+
+
 def _list(*, as_json: bool) -> int:
-    cameras = _cameras(_configs())
+    cameras = _cameras(configs_in(INSTALLED.parent))
     if as_json:
         print(json.dumps([asdict(camera) for camera in cameras], indent=1))
         return 0
@@ -135,18 +160,15 @@ def _list(*, as_json: bool) -> int:
     for camera in cameras:
         memory = "" if camera.memory_mb is None else f"{camera.memory_mb:.0f} MB"
         share = "" if camera.cpu is None else f"{camera.cpu * 100:.0f} % of a core"
-        shown.add_row(camera.name, camera.device, camera.source, camera.state, memory, share)
+        device = "invalid" if camera.problem else camera.device
+        shown.add_row(camera.name, device, camera.source, camera.state, memory, share)
     stdout().print(shown)
+    for camera in cameras:
+        if camera.problem:
+            show(f"edge-app: {camera.problem}")
     if not cameras:
         print(f"edge-app: no camera is configured in {INSTALLED.parent}: sudo edge-app setup", file=sys.stderr)
     return 0
-
-
-def _configs() -> list[Path]:
-    """Return the configurations of the cameras of this device, the first camera first."""
-    # the later layers of a configuration have a dot in the stem
-    found = [file for file in INSTALLED.parent.glob("*.toml") if "." not in file.stem]
-    return sorted(found, key=lambda file: (file != INSTALLED, file.stem))
 
 
 def _cameras(configs: Sequence[Path]) -> list[_Camera]:
@@ -157,9 +179,9 @@ def _cameras(configs: Sequence[Path]) -> list[_Camera]:
     rows = []
     for config, unit in zip(configs, units, strict=True):
         use = used.get(unit.pid)
-        device, source = _identity(config), _source(config)
-        row = (None, None) if use is None else (round(use.memory_mb, 1), round(use.cpu, 3))
-        rows.append(_Camera(config.stem, device, source, unit.active, *row))
+        device, source, problem = _described(config)
+        memory, cpu = (None, None) if use is None else (round(use.memory_mb, 1), round(use.cpu, 3))
+        rows.append(_Camera(config.stem, device, source, unit.active, memory, cpu, problem))
     return rows
 
 
@@ -170,24 +192,12 @@ def _unit(config: Path) -> UnitState:
         return UnitState("unknown", 0)
 
 
-def _identity(config: Path) -> str:
-    """Return site/device of a configuration, "" where it cannot be read."""
-    device = _tables(config).get("device", {})
-    return f"{device.get('site', '')}/{device.get('device', '')}" if device else ""
-
-
-def _source(config: Path) -> str:
-    return str(_tables(config).get("source", {}).get("kind", ""))
-
-
-def _tables(config: Path) -> dict[str, dict[str, object]]:
-    """Return the tables as they stand in the file: whether its secrets can be read does not matter here."""
-    from edge_app.config.files import parse_files, read_files
-
+def _described(config: Path) -> tuple[str, str, str]:
+    """Return site/device, the kind of source, and why the configuration cannot be used."""
     try:
-        return dict(parse_files(read_files(config)[:1])[0].tables)
-    except ConfigError:
-        return {}
+        return identity(config), str(tables_of_file(config)["source"].get("kind", "")), ""
+    except ConfigError as error:
+        return "", "", str(error)
 
 
 def _state(config: Path) -> Path:

@@ -271,9 +271,10 @@ class _Page:
         from edge_app.preview.snapshot_socket import request_status
 
         try:
-            told = json.loads(request_status(self._config.store.folder) or "null")
-            source, rate = told["source"], told["frames_per_s"]
-            return (int(source["width"]), int(source["height"])), float(max(1, round(rate)))
+            health = json.loads(request_status(self._config.store.folder) or "null")["health"]
+            source, rate = health["source"], health["frames_per_s"]
+            size = int(source["width"]), int(source["height"])
+            return (size, float(max(1, round(rate)))) if min(size) > 0 else None
         except (PreviewError, ValueError, TypeError, KeyError):
             return None
 

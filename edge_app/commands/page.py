@@ -11,7 +11,9 @@ HELP = "serve the local page over HTTPS with a password, as a unit of systemd do
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--password", action="store_true", help="ask for a new password; makes a missing certificate too")
+    what.add_argument(
+        "--password", action="store_true", help="ask for a new password; makes a missing certificate and key too"
+    )
     what.add_argument("--fingerprint", action="store_true", help="print address and certificate's fingerprint")
     what.add_argument("--renew", action="store_true", help="make a new certificate and print its fingerprint")
     what.add_argument("--reader", action="store_true", help="read configuration and counts for the page (a unit does)")

@@ -17,9 +17,10 @@ from urllib.parse import quote, urlsplit
 
 from edge_app.commands import check
 from edge_app.commands._answers import is_address, source_table, tables_of, toml_of
+from edge_app.commands._cameras import refuse_twin
 from edge_app.commands._options import INSTALLED, credentials_folder
-from edge_app.commands._questions import QUESTIONS, ask, read_line, show
-from edge_app.errors import ConfigError, ResourceError
+from edge_app.commands._questions import QUESTIONS, StoppedError, ask, read_line, show
+from edge_app.errors import ConfigError, ResourceError, reason_of, remedy_of
 
 if TYPE_CHECKING:
     from edge_app.commands._enrolment import Enrolment
@@ -60,8 +61,10 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """
     path: Path = arguments.config
     _refuse_place(path, force=arguments.force)
-    setup = _asked(arguments, path)
-    _write(path, setup, arguments.state)
+    setup = _asked(arguments, path, stop)
+    if stop.is_set():  # while a camera was looked for, not while a question stood there
+        raise StoppedError
+    _write(path, setup, str(Path(arguments.state).absolute()))
     show(f"edge-app: wrote {path}")
     code = 0
     if not arguments.no_check:
@@ -96,12 +99,19 @@ def _refuse_place(path: Path, *, force: bool) -> None:
         raise ConfigError(f"{path} cannot be written by this user: put sudo before the command, or choose --config")
 
 
+def _drawing_of(path: Path) -> str:
+    """Return the command that leads to where lines are drawn: the page, once it has drawn some, else `lines`."""
+    from edge_app.config.files import layer_path
+
+    return "sudo edge-app page --fingerprint" if layer_path(path, "page").exists() else "sudo edge-app lines"
+
+
 def _show_next(path: Path, *, failed: bool) -> None:
     if path == INSTALLED:
         again = {"sudo edge-app setup --force": "asks again, where an answer was wrong"} if failed else {}
         steps = again | {
             "sudo /opt/edge-app/current/install.sh start": "starts it, and waits until it counts",
-            "sudo edge-app lines": "draw the line on the live picture",
+            _drawing_of(path): "draw the line on the live picture",
             "sudo edge-app status": "tells whether it counts",
         }
     elif path.parent == INSTALLED.parent:
@@ -125,7 +135,7 @@ def _show_next(path: Path, *, failed: bool) -> None:
 # --- the answers
 
 
-def _asked(arguments: argparse.Namespace, path: Path) -> _Setup:
+def _asked(arguments: argparse.Namespace, path: Path, stop: threading.Event) -> _Setup:
     """Return the answers: from the command line, else asked on a terminal, else the defaults.
 
     Raises ConfigError: for required answers without a terminal to ask on, or a wrong enrolment file.
@@ -134,7 +144,7 @@ def _asked(arguments: argparse.Namespace, path: Path) -> _Setup:
     terminal, setup = sys.stdin.isatty(), _Setup()
     enrolment = None
     if given["enrolment"]:
-        enrolment = _enrolment(Path(given["enrolment"]), terminal)
+        enrolment = _enrolment(_file(given["enrolment"]), terminal)
     elif terminal and given["enrolment"] is None:
         enrolment, given["enrolment"] = _asked_enrolment(), ""
     if enrolment:
@@ -144,34 +154,62 @@ def _asked(arguments: argparse.Namespace, path: Path) -> _Setup:
         if missing:
             raise ConfigError(*(f"--{flag} is needed where there is no terminal to ask on" for flag in missing))
         setup.answers = {q.flag: q.default or "" if given[q.flag] is None else given[q.flag] for q in QUESTIONS}
+        if problem := _taken(path, setup.answers):
+            raise ConfigError(problem)
         return setup
     for question in QUESTIONS:
+        if stop.is_set():
+            raise StoppedError
         answer = given[question.flag]
         if answer is None:
             cameras = _cameras() if question.flag == "source" else ()
             answer = ask(question, setup.answers, cameras) if _is_needed(question.flag, setup.answers) else ""
         setup.answers[question.flag] = answer
+        while question.flag == "device" and (problem := _taken(path, setup.answers)):
+            if given["device"] is not None:
+                raise ConfigError(problem)
+            show(f"{problem}.")
+            setup.answers["device"] = ask(question, setup.answers)
         _follow_up(question.flag, setup)
     return setup
+
+
+def _taken(path: Path, answers: Mapping[str, str]) -> str:
+    """Return one sentence where another camera of this device has the same site and device, else an empty text."""
+    if path.absolute().parent != INSTALLED.parent:
+        return ""
+    try:
+        refuse_twin(path.absolute(), f"{answers['site']}/{answers['device']}")
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def _asked_enrolment() -> Enrolment | None:
     """Return the enrolment of the file that a person names, None where there is none; ask again for a wrong one."""
     while answer := read_line(f"{QUESTIONS[0].text}:"):
-        if not Path(answer).is_file():
+        if not _file(answer).is_file():
             show(f"There is no file {answer}.")
             continue
         try:
-            return _enrolment(Path(answer), terminal=True)
+            return _enrolment(_file(answer), terminal=True)
+        except StoppedError:
+            raise
         except ConfigError as error:
             show(f"{error}.")
     return None
 
 
+def _file(text: str) -> Path:
+    """Return the file that somebody names, whose ~ no shell has expanded."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser fails for a user that is unknown
+
+
 def _enrolment(file: Path, terminal: bool) -> Enrolment:
-    from edge_app.commands._enrolment import read_enrolment
+    from edge_app.commands._enrolment import read_enrolment, refuse_missing
 
     password = os.environ.get("EDGE_APP_ENROLMENT_PASSWORD")
+    refuse_missing(file)
     while True:
         if password is None and not terminal:
             raise ConfigError("the password of the enrolment file is needed in EDGE_APP_ENROLMENT_PASSWORD")
@@ -296,7 +334,8 @@ def _write(path: Path, setup: _Setup, state: str) -> None:
         with contextlib.suppress(LookupError, PermissionError):  # the group exists only on an installed device
             shutil.chown(path, group="edge-app")
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}); run as root, or choose --config") from error
+        remedy = remedy_of(error, "put sudo before the command, or choose --config")
+        raise ConfigError(f"{path} cannot be written ({reason_of(error)}): {remedy}") from error
 
 
 def _places(path: Path, secrets: Mapping[str, str]) -> dict[str, Path]:

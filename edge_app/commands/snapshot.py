@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_app.commands._options import add_installed_config, installed_config
-from edge_app.errors import ConfigError, SourceEnded, SourceError, StoreError
+from edge_app.errors import ConfigError, SourceEnded, SourceError, StoreError, reason_of, remedy_of
 from edge_app.system.files import write_atomic
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def write(path: Path, picture: bytes) -> None:
     try:
         write_atomic(path, picture, mode=0o600)
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}; choose another name with --out") from error
+        remedy = remedy_of(error, "choose another name with --out")
+        raise StoreError(f"cannot write {path}: {reason_of(error)}; {remedy}") from error
 
 
 def from_source(config: Config, stop: threading.Event, *, annotated: bool, width: int) -> Image | None:

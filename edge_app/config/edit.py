@@ -25,6 +25,7 @@ _TEXTS: Final = (
 )
 _DIGITS: Final = 4
 """Decimals of a coordinate in 0..1: a fifth of a pixel at 2000 px."""
+_WHERE: Final = {"page": "on the page of this device (`sudo edge-app page --fingerprint` prints its address)"}
 GEOMETRY: Final = ("rectangle", "sides_m")
 """Keys of [geometry] that are drawn."""
 _DRAWN: Final = (("lines",), ("detector", "region"), ("privacy", "masks"), *(("geometry", key) for key in GEOMETRY))
@@ -117,9 +118,10 @@ def _refuse_overridden(path: Path) -> None:
     keys = [".".join(key) for key in _DRAWN]
     later = {origins[key]: key for key in keys if origins.get(key, LAYERS[0]) != LAYERS[0]}
     for layer, key in later.items():
+        where = _WHERE.get(layer, "where that layer is made")
         raise ConfigError(
-            f"{path}: {key} of the layer {layer} is used, so what is drawn into this file would not be: draw where "
-            f"that layer is made, or remove {layer_path(path, layer)}"
+            f"{path}: what is drawn here would not be used, since {key} of the layer {layer} goes before it: draw "
+            f"{where}; to draw here instead, remove {layer_path(path, layer)} first"
         )
 
 

@@ -27,6 +27,7 @@ _WORDS: Final = {
     "model_type": "must be a table",
     "path_type": "must be a text in quotes, naming a file",
     "tuple_type": "must be a list in brackets",
+    "string_unicode": "has bytes that are no text in UTF-8",
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
     "too_short": "must have at least {min_length} values",
@@ -82,7 +83,7 @@ def _path(loc: tuple[int | str, ...], tables: Mapping[str, Any]) -> str:
 def _found(error: ErrorDetails) -> str:
     """Return the wrong value with the most similar valid one; nothing for a key that may hold a secret."""
     value = error["input"]
-    if error["type"] in ("missing", "value_error") or {"password", "url"} & set(error["loc"]):
+    if error["type"] in ("missing", "value_error", "string_unicode") or {"password", "url"} & set(error["loc"]):
         return ""
     if not isinstance(value, str | int | float):
         return ""

@@ -6,7 +6,6 @@ Root calls this with what another program sends, so it takes known shapes alone.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -18,6 +17,7 @@ _KEY: Final = re.compile(r"[a-z_]{1,40}")
 _LONGEST_TEXT: Final = 200
 _MOST: Final = 100
 """Lines, masks, or points of a mask."""
+_LARGEST: Final = 1_000_000
 _TITLE: Final = (
     "# Written by the page of this device, which replaces it at its next save. To drop it: delete this file.\n"
 )
@@ -90,8 +90,9 @@ def _numbers(value: Any, many: int) -> list[float]:
 
 
 def _number(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e6:
-        raise _wrong("has a value that is neither a text nor a number")
+    # compared, never converted: Python has integers that no float can hold
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST <= value <= _LARGEST:
+        raise _wrong(f"has a value that is neither a text nor a number of at most {_LARGEST}")
     return round(value, 4)
 
 

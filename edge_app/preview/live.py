@@ -101,10 +101,9 @@ class Preview:
         if self._newest is None or not self._fresh:
             raise PreviewError(_NO_PICTURE)
         result = self._newest[0]
-        speeds: dict[int, float] = {}
-        if self._measured:
-            with self._measuring:
-                speeds = self._measured.of(result.tracks)
+        with self._measuring:
+            sighted = self._measured.sighted(result.tracks) if self._measured else None
+        speeds = sighted.speeds() if sighted else None
         return scene.annotated(result, width, self._privacy, Captions((), {}), Trails(), speeds)
 
     def newest(self, *, annotated: bool, width: int) -> Image:

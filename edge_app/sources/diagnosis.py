@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from edge_app.errors import SourceError
+from edge_app.errors import SourceError, reason_of
 from edge_app.sources.stream_probe import PORTS, ask_server
 from edge_app.system.redaction import CUT_LOGIN, has_cut_login, redacted_url
 
@@ -89,8 +89,10 @@ def why_no_server(url: str, timeout: float) -> str:
         return f"Nothing listens at {shown}: check address and port, and that the camera is on."
     except TimeoutError:
         return f"{shown} does not answer: check the address, the network and that the camera is on."
-    except (OSError, ValueError) as error:
-        return f"{shown} cannot be reached ({type(error).__name__}): check the address and the network."
+    except OSError as error:
+        return f"{shown} cannot be reached ({reason_of(error)}): check the address and the network."
+    except ValueError:
+        return f"{shown} cannot be reached (what answers there is no camera): check address and port."
     return _status_sentence(shown, code, bool(parts.username))
 
 

@@ -83,7 +83,8 @@ class LiveView:
         if newest is None:
             raise PreviewError(self.problem or "waiting for the first picture")
         with self._lock:
-            speeds = self._speeds.of(newest.tracks) if self._speeds else None
+            sighted = self._speeds.sighted(newest.tracks) if self._speeds else None
+        speeds = sighted.speeds() if sighted else None
         return scene.annotated(newest, width, self._privacy, Captions((), {}), Trails(), speeds)
 
     def measure(self, geometry: Geometry | None) -> None:

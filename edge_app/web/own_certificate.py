@@ -49,12 +49,24 @@ def write_certificate(folder: Path, certificate: bytes, key: bytes) -> None:
     write_atomic(folder / "page_cert", certificate, mode=0o600)
 
 
+def is_pair(folder: Path) -> bool:
+    """Return whether page_cert and page_key can be read and belong together."""
+    try:
+        # A key under a password would make OpenSSL ask for it on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(folder / "page_cert", folder / "page_key", lambda: "")
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def fingerprint(certificate: Path) -> str:
     """Return the SHA-256 of a certificate as browsers show it. Raises ConfigError: when there is none."""
     try:
         der = ssl.PEM_cert_to_DER_cert(certificate.read_text("ascii"))
+    except PermissionError as error:
+        raise ConfigError(f"{certificate} may not be read by this user: put sudo before the command") from error
     except (OSError, ValueError) as error:
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "it holds no certificate"
-        raise ConfigError(f"{certificate}: {why.lower()}; `edge-app page --password` makes it") from error
+        raise ConfigError(f"{certificate}: {why.lower()}; `sudo edge-app page --renew` makes one") from error
     digest = hashlib.sha256(der).hexdigest().upper()
     return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))

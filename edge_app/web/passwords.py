@@ -22,10 +22,17 @@ SHORTEST: Final = 10
 LONGEST: Final = 200
 
 
+def judge_password(password: str) -> None:
+    """Raise ConfigError for a password that is too short, too long, or of blanks alone."""
+    if not SHORTEST <= len(password) <= LONGEST or not password.strip():
+        raise ConfigError(
+            f"a password has {SHORTEST} to {LONGEST} characters, not blanks alone; four random words are easy to type"
+        )
+
+
 def hash_password(password: str) -> str:
-    """Return what is stored of a password. Raises ConfigError: for one that is too short or too long."""
-    if not SHORTEST <= len(password) <= LONGEST:
-        raise ConfigError(f"a password has {SHORTEST} to {LONGEST} characters; four random words are easy to type")
+    """Return what is stored of a password. Raises ConfigError: for one that `judge_password` refuses."""
+    judge_password(password)
     salt = secrets.token_bytes(16)
     key = _scrypt(password, salt, _N, _R, _P)
     return f"scrypt${_N}${_R}${_P}${_text(salt)}${_text(key)}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.commands import camera
+from edge_app.commands import camera, setup
 from edge_app.errors import ConfigError
 from edge_app.system import readings
 
@@ -31,6 +31,7 @@ def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(camera, "INSTALLED", folder / "edge-app.toml")
+    monkeypatch.setattr(setup, "INSTALLED", folder / "edge-app.toml")
     monkeypatch.setattr(camera, "STATES", tmp_path)
     return folder
 
@@ -87,14 +88,50 @@ def test_a_camera_is_added_listed_and_removed(etc: Path, capsys: pytest.CaptureF
         run("remove", "north")
 
 
-def test_a_camera_with_the_device_of_another_is_not_started(etc: Path) -> None:
-    with pytest.raises(ConfigError, match="has the same site and device as"):
+def test_a_device_that_another_camera_has_is_refused_before_anything_is_written(etc: Path) -> None:
+    before = sorted(path.name for path in etc.iterdir())
+    with pytest.raises(ConfigError, match="harbour/pole-7 is the site and device of"):
         run("add", "north", "--device", "pole-7", *ADD)
+    assert sorted(path.name for path in etc.iterdir()) == before
+    (etc / "north.toml").write_text((etc / "edge-app.toml").read_text())
+    with pytest.raises(ConfigError, match="harbour/pole-7 is the site and device of"):
+        run("add", "north")
     assert calls(etc) == []
-    text = (etc / "north.toml").read_text()
-    (etc / "north.toml").write_text(text.replace("pole-7", "pole-8"))
-    assert run("add", "north") == 0
+
+
+def test_a_camera_whose_check_fails_is_not_started(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_app.commands.check.main", lambda *_: 1)
+    assert run("add", "north", "--device", "pole-8", *ADD[:-1]) == 1
+    assert run("add", "north") == 1, "nor when it is added again as it is"
+    assert calls(etc) == []
+    assert run("add", "north", "--no-check") == 0
     assert "restart edge-app@north" in calls(etc)
+
+
+@pytest.mark.parametrize("text", ["device = 5\n", 'source = "x"\n', "mqtt = []\n", "= 5\n"])
+def test_a_configuration_that_cannot_be_used_is_marked_and_the_others_shown(
+    text: str, etc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (etc / "north.toml").write_text(text)
+    assert run("list") == 0
+    shown = capsys.readouterr()
+    assert "harbour/pole-7" in shown.out
+    assert "invalid" in next(line for line in shown.out.splitlines() if "north" in line)
+    assert "north.toml" in shown.err.replace("\n", "")
+    assert run("add", "south", "--device", "pole-9", *ADD) == 0
+
+
+def test_purge_removes_the_certificates_of_the_enrolment_unless_another_uses_them(etc: Path) -> None:
+    pems = [etc / name for name in ("harbour.pole-8.pem", "harbour.pole-8.ca.pem", "mine.pem")]
+    for pem in pems:
+        pem.touch()
+    config = '[device]\nsite = "harbour"\ndevice = "{}"\n[mqtt]\nca_file = "{}"\ncert_file = "{}"\n'
+    (etc / "north.toml").write_text(config.format("pole-8", pems[1], pems[0]))
+    (etc / "south.toml").write_text(config.format("pole-9", pems[1], pems[2]))
+    run("remove", "north", "--purge")
+    assert [pem.exists() for pem in pems] == [False, True, True]
+    run("remove", "south", "--purge")
+    assert [pem.exists() for pem in pems] == [False, False, True]
 
 
 @pytest.mark.parametrize("name", ["edge-app", "serve", "-x", "../x", "North", "a.page", "x" * 32, ""])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import pty
@@ -18,6 +19,8 @@ import pytest
 from edge_app.cli import _parser
 from edge_app.commands import setup as setup_command
 from edge_app.commands._answers import source_table
+from edge_app.commands._enrolment import read_enrolment
+from edge_app.config.edit import ConfigText
 from edge_app.config.load import load
 from edge_app.errors import ConfigError
 from edge_app.mqtt.embedded_broker import HOST
@@ -78,6 +81,37 @@ def test_a_failed_check_is_followed_by_how_to_answer_again(
     assert ("sudo edge-app setup --force" in capsys.readouterr().err) is (code == 1)
 
 
+@pytest.mark.parametrize("drawn", [True, False])
+def test_lines_are_drawn_where_they_count(
+    drawn: bool, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(setup_command, "INSTALLED", path)
+    layer = path.with_name("edge-app.page.toml")
+    if drawn:
+        layer.write_text('[layer]\nrevision = 1\nauthor = "x"\nat = "2026-01-01T00:00:00Z"\n[privacy]\nmasks = []\n')
+    assert setup(path, *NEEDED, "--source", "street") == 0
+    assert ("edge-app page --fingerprint" in capsys.readouterr().err) is drawn
+    if drawn:
+        with pytest.raises(ConfigError, match="draw on the page of this device"):
+            ConfigText(path)
+
+
+def test_a_full_disk_is_told_as_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("edge_app.system.files.write_atomic", refuse)
+    with pytest.raises(ConfigError, match=r"\(no space left on device\): make room on the disk"):
+        setup(path, *NEEDED)
+
+
+def test_a_relative_state_folder_becomes_absolute(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    assert setup(path, *NEEDED, "--state", "en/st") == 0
+    assert load(path, {}).store.folder == path.parent / "en/st"
+    assert f'"{path.parent}/en/st"' in path.read_text()
+
+
 def test_without_encryption(path: Path) -> None:
     assert setup(path, *NEEDED, "--ca", "-") == 0
     assert (load(path, {}).mqtt.port, load(path, {}).mqtt.tls) == (1883, False)
@@ -132,9 +166,9 @@ class Wizard:
         self._wait_for(question)
         os.write(self._ours, f"{text}\n".encode())
 
-    def interrupt(self, question: str) -> None:
+    def signal(self, question: str, number: int) -> None:
         self._wait_for(question)
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(number)
 
     def end(self) -> int:
         with contextlib.suppress(OSError):  # the terminal is gone
@@ -175,12 +209,14 @@ def test_each_question_is_shown_when_it_is_asked(tmp_path: Path) -> None:
     assert (tmp_path / "edge-app.mqtt_password").stat().st_mode & 0o777 == 0o600
 
 
-def test_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_ends_at_once(number: int, tmp_path: Path) -> None:
+    (tmp_path / "city.p12").touch()
     wizard = Wizard(tmp_path / "edge-app.toml")
-    wizard.answer("Enrolment file", "")
-    wizard.interrupt("Site, such as")
+    wizard.answer("Enrolment file", str(tmp_path / "city.p12"))
+    wizard.signal("Password of city.p12", number)  # which is no wrong enrolment, and not asked for again
     assert wizard.end() == 2
-    assert "stopped before the last answer: nothing was written" in wizard.shown
+    assert wizard.shown.rstrip().endswith("stopped before the last answer: nothing was written")
 
 
 def test_a_login_that_the_camera_refuses_is_asked_for_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,8 +272,36 @@ def test_what_is_no_enrolment_is_told(path: Path, city: City, monkeypatch: pytes
         with pytest.raises(ConfigError, match=sentence):
             setup(path, "--enrolment", str(file))
     monkeypatch.delenv("EDGE_APP_ENROLMENT_PASSWORD")
-    with pytest.raises(ConfigError, match="EDGE_APP_ENROLMENT_PASSWORD"):
-        setup(path, "--enrolment", str(city.folder / "none.p12"))
+    for file, sentence in ((city.folder / "ca.pem", "EDGE_APP_ENROLMENT_PASSWORD"), (Path("~/n.p12"), "HOME/n.p12 is")):
+        monkeypatch.setenv("HOME", "HOME")
+        with pytest.raises(ConfigError, match=sentence):
+            setup(path, "--enrolment", str(file))
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    ("label", "sentence"),
+    [
+        ("edge-app harbour/pole-8 b.example", "labelled harbour/pole-8, but its certificate is that of harbour/pole-7"),
+        ("edge-app harbour/pöle-7 b.example", "is no enrolment of edge-app"),
+    ],
+)
+def test_the_label_of_an_enrolment_is_not_believed(label: str, sentence: str, path: Path, city: City) -> None:
+    issued, file = city.folder / "issued", path.with_name("own.p12")
+    city.run("enrol", "harbour", "pole-7")
+    export: list[str | Path] = [
+        "openssl",
+        "pkcs12",
+        "-export",
+        "-inkey",
+        issued / "harbour.pole-7.key",
+        "-passout",
+        "pass:wörd",
+    ]
+    export += ["-in", issued / "harbour.pole-7.pem", "-certfile", city.folder / "ca.pem", "-name", label, "-out", file]
+    subprocess.run(export, check=True, capture_output=True, timeout=30)
+    with pytest.raises(ConfigError, match=sentence):
+        read_enrolment(file, "wörd")
 
 
 @pytest.mark.parametrize(
@@ -260,6 +324,7 @@ def test_what_people_call_a_camera_is_understood(text: str, table: dict[str, obj
 @pytest.mark.parametrize(
     ("flag", "wrong", "sentence"),
     [
+        ("site", "h\udcffx", "This has bytes that are no text in UTF-8."),
         ("site", "Harbour X", "may have only a-z, 0-9 and hyphens"),
         ("device", "pole_7", "may have only a-z, 0-9 and hyphens"),
         ("source", "rtsp://", "must be rtsp://"),
@@ -295,6 +360,20 @@ def test_a_wrong_answer_is_asked_for_again_at_once(
     assert not {"--line", "--broker", "hidden"} & set(shown.replace(":", " ").split())
     mqtt = load(path, {}).mqtt
     assert (mqtt.host, mqtt.port, mqtt.tls) == ("::1", 1884, False)
+
+
+def test_a_device_that_another_camera_has_is_asked_for_again_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path.with_name("north.toml").write_text('[device]\nsite = "harbour"\ndevice = "pole-7"\n')
+    terminal = io.StringIO("\n".join(["", "pole-7", "pole-8", ""]))
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr(setup_command, "INSTALLED", path)
+    options = ("--line", "main:0,0.5,1,0.5", "--broker", "127.0.0.1", "--ca", "-", "--username", "")
+    assert setup(path, "--site", "harbour", "--source", "street", *options) == 0
+    assert "harbour/pole-7 is the site and device of" in capsys.readouterr().err
+    assert load(path, {}).device.device == "pole-8"
 
 
 @needs_openssl

@@ -116,6 +116,12 @@ def test_anything_else_is_refused_in_a_sentence(drawing: Any) -> None:
     assert "\n" not in problem
 
 
+@pytest.mark.parametrize("number", [10**400, -(10**400), float("inf"), float("nan"), 1e7])
+def test_a_number_beyond_any_picture_is_refused_in_a_sentence(number: float) -> None:
+    with pytest.raises(ConfigError, match="neither a text nor a number of at most"):
+        page_layer(DRAWING | {"lines": [LINE | {"lanes": [number]}]}, revision=1, author="page", at=0.0)
+
+
 # --- systemd
 
 

@@ -23,13 +23,18 @@ def a_vehicle() -> tuple[float, list[FrameResult], Geometry]:
     return one.kmh, frames, Geometry(picture, road)
 
 
+def speeds(live: LiveSpeeds, result: FrameResult) -> dict[int, float]:
+    sighted = live.sighted(result.tracks)
+    return sighted.speeds() if sighted else {}
+
+
 def test_a_vehicle_in_sight_has_the_speed_of_the_last_second() -> None:
     kmh, frames, geometry = a_vehicle()
     live = LiveSpeeds(geometry)
     for n, result in enumerate(frames):
         live.observe(result)
-        assert n >= 4 or not live.of(result.tracks), "five looks are needed"
-    assert live.of(frames[-1].tracks) == {7: pytest.approx(kmh, rel=0.1)}
+        assert n >= 4 or not speeds(live, result), "five looks are needed"
+    assert speeds(live, frames[-1]) == {7: pytest.approx(kmh, rel=0.1)}
 
 
 def test_a_recording_that_begins_again_forgets_the_vehicles_of_before() -> None:
@@ -37,7 +42,7 @@ def test_a_recording_that_begins_again_forgets_the_vehicles_of_before() -> None:
     live = LiveSpeeds(geometry)
     for result in (*frames, frames[0]):
         live.observe(result)
-    assert not live.of(frames[0].tracks)
+    assert not speeds(live, frames[0])
 
 
 def test_a_frame_from_which_no_plane_follows_has_no_speeds() -> None:
@@ -45,7 +50,7 @@ def test_a_frame_from_which_no_plane_follows_has_no_speeds() -> None:
     live = LiveSpeeds(Geometry(((0.1, 0.5), (0.4, 0.5), (0.6, 0.5), (0.9, 0.5)), geometry.road))
     for result in frames:
         live.observe(result)
-    assert not live.of(frames[-1].tracks)
+    assert not speeds(live, frames[-1])
 
 
 def test_the_service_measures_only_for_somebody_who_looks(monkeypatch: pytest.MonkeyPatch) -> None:

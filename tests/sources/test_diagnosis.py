@@ -152,6 +152,14 @@ def test_a_server_of_another_protocol_is_explained(answer: str) -> None:
         assert "cannot be reached" in why_no_stream(f"rtsp://127.0.0.1:{port}/road", 2.0)
 
 
+def test_a_network_that_is_gone_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr("edge_app.sources.diagnosis.ask_server", refuse)
+    assert "cannot be reached (network is unreachable):" in why_no_stream("rtsp://192.0.2.1/road", 2.0)
+
+
 def test_a_server_that_does_not_answer_is_explained() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

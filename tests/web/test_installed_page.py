@@ -45,12 +45,20 @@ def test_a_technician_logs_in_draws_saves_and_leaves(box: Box, tmp_path: Path) -
             "return [r.x, r.y, r.width, r.height]})()"
         )
         browser.drag((left + width * 0.45, top + height * 0.6), (left + width * 0.45, top + height * 0.95))
+        browser.click("[data-tool=geometry]")
+        for x, y in ((0.3, 0.9), (0.6, 0.9), (0.55, 0.65), (0.35, 0.65)):
+            browser.drag((left + width * x, top + height * y))
+        browser.type("[data-key=side_a]", "6")
+        browser.type("[data-key=side_b]", "7.25")
+        browser.wait_for("document.querySelectorAll('#sheet .metres').length > 10", 30.0)
+        browser.wait_for("/ 30 km.h/.test(document.querySelector('.shape.line').innerText)", 30.0)
         browser.wait_for("!document.getElementById('save').disabled", 30.0)
         browser.click("#save")
         browser.wait_for("document.getElementById('saved').textContent.includes('the service counts with it')", 90.0)
         browser.wait_for("document.getElementById('layers').textContent.includes('revision 1 by page, 127.0.0.1')")
         (line,) = load(box.config).lines
         assert line.start[0] == pytest.approx(0.45, abs=0.02)
+        assert load(box.config).geometry.sides_m == (6.0, 7.25)
         assert "lines" not in box.config.read_text(), "the file of the person stays as it was"
         browser.click("#logout")
         browser.wait_for("document.getElementById('password') !== null")

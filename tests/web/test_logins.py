@@ -26,7 +26,7 @@ def test_the_cost_of_a_hash_is_what_the_document_says() -> None:
     assert (passwords._N, passwords._R, passwords._P) == (2**14, 8, 5)
 
 
-@pytest.mark.parametrize("password", ["", "short", "x" * 201])
+@pytest.mark.parametrize("password", ["", "short", "x" * 201, " " * 12])
 def test_a_password_has_a_least_length(password: str) -> None:
     with pytest.raises(ConfigError, match="10 to 200 characters"):
         hash_password(password)

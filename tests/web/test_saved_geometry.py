@@ -22,6 +22,7 @@ from edge_app.keeper.layer_text import page_layer
 from tests.support.browser import CHROMIUM
 from tests.support.local_page import AXE, BEGINS_S, LocalPage
 
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (apt install chromium)")
 CORNERS = [[0.35, 0.8], [0.65, 0.8], [0.58, 0.5], [0.42, 0.5]]
 ROAD = {"rectangle": CORNERS, "sides_m": [3.5, 12.0]}
 LINE = {"id": "quay", "start": [0.3, 0.7], "end": [0.7, 0.7]}
@@ -140,7 +141,7 @@ def test_the_keeper_refuses_a_rectangle_without_a_plane_too(
 
 
 def test_grid_and_expected_errors_come_with_the_findings(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = '{"source": {"width": 1280, "height": 720}, "frames_per_s": 14.8}'
+    told = '{"health": {"source": {"width": 1280, "height": 720}, "frames_per_s": 14.8}}'
     monkeypatch.setattr("edge_app.preview.snapshot_socket.request_status", lambda _: told)
     found = reader(toml).check(drawn(ROAD))
     assert found["grid"]["step_m"] == 1
@@ -175,7 +176,7 @@ def test_a_geometry_without_a_plane_is_told_while_it_is_drawn(
 
 
 @pytest.mark.servers
-@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (apt install chromium)")
+@needs_chromium
 def test_a_finger_measures_the_road_and_it_is_saved(toml: Path, tmp_path: Path) -> None:
     with LocalPage(toml, tmp_path / "profile", size=(390, 844), touch=True) as page:
         browser, refusal = page.browser, "document.getElementById('refusal').textContent"
@@ -209,3 +210,14 @@ def test_a_finger_measures_the_road_and_it_is_saved(toml: Path, tmp_path: Path) 
     assert [value for point in geometry.rectangle for value in point] == pytest.approx(
         [value for point in CORNERS for value in point], abs=0.01
     )
+
+
+@pytest.mark.servers
+@needs_chromium
+def test_points_of_the_file_are_shown_and_not_drawn_over(toml: Path, tmp_path: Path) -> None:
+    toml.write_text(f"{FILE}[geometry]\n{POINTS}[[lines]]\nid = 'quay'\nstart = [0.3, 0.7]\nend = [0.7, 0.7]\n")
+    with LocalPage(toml, tmp_path / "profile") as page:
+        page.browser.wait_for("document.querySelectorAll('#sheet .metres').length > 20", BEGINS_S)
+        assert page.browser.run("document.querySelectorAll('#sheet .given').length") == 4
+        assert page.browser.run("document.querySelector('[data-tool=geometry]').disabled")
+        assert "file gives places on the road by points" in page.text("#warnings")
