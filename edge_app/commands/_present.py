@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _COUNTING: Final = ("source", "detector", "tracker", "lines", "counting", "privacy", "geometry")
 _SECRET: Final = ("username", "password", "password_file")
@@ -24,7 +24,7 @@ def present_hash(file: Path) -> str:
 
     try:
         merged = merge(parse_files(read_files(file))).tables
-        tables = {name: merged[name] for name in _COUNTING if name in merged}
+        tables: dict[str, Any] = {name: merged[name] for name in _COUNTING if name in merged}
         if isinstance(source := tables.get("source"), dict):
             tables["source"] = {key: value for key, value in source.items() if key not in _SECRET}
         config = validated(tables, file.parent)
