@@ -34,7 +34,8 @@ class StatusPage:
         from edge_app.storage.past_intervals import PastIntervals
         from edge_app.web.history import History
 
-        self._unit = unit_of(file)
+        self._file, self._unit = file, unit_of(file)
+        self._hashed: tuple[Config | None, str] = (None, "")
         self._config, self._own_picture = config, own_picture
         self._zone = zone_of(config())
         self._lock = threading.Lock()
@@ -61,12 +62,22 @@ class StatusPage:
         return {
             "status": told,
             "problem": problem,
+            "newer": "" if told is None else self._newer(config, str(told.get("config", ""))),
             "site": config.device.site,
             "device": config.device.device,
             "zone": str(self._zone),
             "now": round(time.time() * 1000),
             "command": self._command,
         }
+
+    def _newer(self, config: Config, running: str) -> str:
+        """Return the hash of the present configuration where the service still runs another one, "" where not."""
+        from edge_app.commands._present import present_hash
+
+        if self._hashed[0] is not config:
+            self._hashed = config, present_hash(self._file)[: len(running)]
+        present = self._hashed[1]
+        return "" if present == running else present
 
     def history(self, _: Any) -> dict[str, Any]:
         """Return the bins of the charts by line. Raises StoreError when the state folder cannot be read."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from edge_app.app import counting_hash, with_classes
 from edge_app.commands._page_front import Saving
 from edge_app.commands._page_reader import ReaderPage
 from edge_app.commands.lines import _lint_lines, _Page
 from edge_app.config.edit import ConfigText, Drawing
 from edge_app.config.page_draft import PageDraft
+from edge_app.detectors.manifest import default_model, load
 from edge_app.errors import ConfigError, ResourceError
 from edge_app.keeper.saving import Keeper
 from edge_app.keeper.unit import Unit, UnitState
@@ -164,3 +167,19 @@ def test_a_keeper_whose_connection_breaks_tells_nothing_either() -> None:
     saving = Saving(Path("none"))
     saving._end(broken())
     assert saving.outcome({})["step"] == "unknown"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_service_with_an_older_configuration_is_told(toml: Path, own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml.write_text(toml.read_text() + '[[lines]]\nid = "quay"\nstart = [0.5, 0.6]\nend = [0.5, 0.98]\n')
+    config = ConfigText(toml).config()
+    manifest, _ = load(default_model())
+    used = counting_hash(with_classes(config, manifest), manifest.sha256)
+    answer = json.dumps({"config": used[:12]}).encode()
+    monkeypatch.setattr("edge_app.preview.snapshot_socket.request_status", lambda _: answer)
+    page = own_page(toml) if own else ReaderPage(PageDraft(toml, toml.parent / "state"))
+    status = page.routes().get["/status"]
+    assert status({})["newer"] == ""
+    toml.write_text(toml.read_text().replace("0.98", "0.9"))
+    assert len(newer := status({})["newer"]) == 12
+    assert newer != used[:12]

@@ -58,7 +58,7 @@ export function facts(answer) {
     ["running", age(health.uptime_s), "ok"],
     ["version", status.version, "ok"],
     ["model", `${status.model_name} ${status.model}`, "ok"],
-    ...(wrong ? config : [["config", status.config, "ok"]]),
+    ...(wrong ? config : [answer.newer ? ["config", t("value.config_old", { running: status.config, newer: answer.newer }), "bad"] : ["config", status.config, "ok"]]),
   ];
 }
 
