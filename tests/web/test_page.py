@@ -139,7 +139,7 @@ def test_a_day_is_downloaded_as_csv(device: Device) -> None:
         day = "document.getElementById('csv-date').value"
         text = page.browser.run(f"fetch(`day.csv?date=${{{day}}}&minutes=60`).then(answer => answer.text())")
         header, *rows = text.splitlines()
-        assert header == "start,end,line,direction,class,count,covered_s"
+        assert header == "start,end,line,direction,class,count,covered_s,quality"
         assert {row.split(",")[3] for row in rows} == {"to the port", "to the city"}
         assert page.browser.run("fetch('day.csv?date=tomorrow').then(answer => answer.status)") == 422
 
