@@ -26,8 +26,9 @@ LOADED = """
 import importlib, json, pkgutil, sys
 import edge_app
 from edge_app.cli import main
+ELSEWHERE = ("edge_app.serve", "edge_app.city", "edge_app.http", "edge_app.commands.serve", "edge_app.__main__")
 for module in pkgutil.walk_packages(edge_app.__path__, "edge_app."):
-    if not module.name.startswith(("edge_app.serve", "edge_app.commands.serve", "edge_app.__main__")):
+    if not module.name.startswith(ELSEWHERE):
         importlib.import_module(module.name)
 assert main(["demo", "--seconds", "4"]) in (0, 1)
 files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]

@@ -85,8 +85,8 @@ def test_turning_flows_of_a_junction_with_queues() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", VIEWS)
-def test_single_vehicles_are_measured_in_every_view(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in VIEWS if "10/s" in name or "near" in name])  # the trial has all
+def test_single_vehicles_are_measured(name: str) -> None:
     view = VIEWS[name]
     trips = traffic(view, 40, 1)
     until = max(float(trip.driven.times[-1]) for trip in trips)

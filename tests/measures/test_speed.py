@@ -19,7 +19,7 @@ from tests.trials.speeds import BANDS, WAYS, row
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", [name for name in VIEWS if "10/s" in name or "across" in name])  # the trial has all
 def test_speeds_are_right_and_their_error_is_stated(name: str) -> None:
     found = list(passages(VIEWS[name], 300, seed=3))
     rows = [row(found, band) for band in BANDS]

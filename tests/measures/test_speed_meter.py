@@ -121,7 +121,7 @@ def test_a_geometry_without_a_plane_is_told_with_its_table() -> None:
 
 @pytest.mark.long
 @pytest.mark.skipif(not default_model().exists(), reason=f"no {default_model().name}: build it, see models/")
-@pytest.mark.parametrize(("width", "height", "fps"), [(1280, 720, 15.0), (640, 360, 10.0)])
+@pytest.mark.parametrize(("width", "height", "fps"), [(640, 360, 10.0)])
 def test_the_shipped_detector_measures_the_rendered_street(width: int, height: int, fps: float) -> None:
     street, view = Street(width=width, height=height, fps=fps, seconds=30, seed=5), View(width, height)
     marks = [view.project(x, distance) for x, distance in ((-3, 16.5), (3, 16.5), (3, 23), (-3, 23))]
