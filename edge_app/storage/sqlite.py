@@ -145,8 +145,9 @@ class Connection:
 
     def _is_damage(self, error: BaseException) -> bool:
         # Of the errors that occur here, Python maps only SQLITE_CORRUPT and SQLITE_NOTADB to the bare DatabaseError. A
-        # message of SQLite that cannot be decoded quotes a name from a corrupted schema.
-        if type(error) in (sqlite3.DatabaseError, UnicodeDecodeError):
+        # message of SQLite that cannot be decoded quotes a name from a corrupted schema. Rows that contradict a
+        # constraint follow from a number that was changed in the file: this program gives each once.
+        if type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError, UnicodeDecodeError):
             return True
         if isinstance(error, MemoryError):
             return False

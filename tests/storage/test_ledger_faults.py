@@ -207,6 +207,7 @@ def test_a_file_of_garbage_does_not_stop_counting(tmp_path_factory: pytest.TempP
 
 @settings(deadline=None, max_examples=25)
 @given(position=st.floats(0, 1, exclude_max=True), noise=st.binary(min_size=1, max_size=300))
+@example(position=0.3562934155946218, noise=b"\0")  # a number that is given a second time
 def test_garbage_within_the_file_does_not_stop_counting(
     tmp_path_factory: pytest.TempPathFactory, used_file: bytes, position: float, noise: bytes
 ) -> None:
