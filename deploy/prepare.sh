@@ -1,9 +1,9 @@
 #!/bin/sh
 # Makes a fresh machine ready: deploy/prepare.sh demo|city|test|models|smoke
 #
-# demo: .venv with the program and its embedded broker. city: the same with the city side and its page. test: the same with the test tools, and from apt the real
-# programs that tests run against. models: .venv-models with TensorFlow. smoke: the same with the test tools. A second run finds everything in place and
-# takes a fraction of a second. PYTHON=/path/to/python3 chooses the interpreter of a new environment.
+# demo: .venv with the program and its embedded broker. city: the same with the city side and its page. test: both with
+# the test tools, and from apt the real programs that tests run against. models: .venv-models with TensorFlow. smoke:
+# the same with the test tools. A second run finds everything in place and takes a fraction of a second. PYTHON=/path/to/python3 chooses the interpreter of a new environment.
 #
 # Exits 1 only where nothing can work (no Python, no venv, pip failed); programs for tests that cannot be installed
 # are named on stderr, and their tests are skipped with a reason.

@@ -225,7 +225,6 @@ def build_device(config: Config, model: str) -> Device:
     """
     d = config.device
     boot_id = secrets.token_hex(6)
-
     return Device(d.site, d.device, boot_id, __version__, model, counting_hash(config, model), config.mqtt.prefix)
 
 

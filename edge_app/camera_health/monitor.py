@@ -20,6 +20,8 @@ from edge_app.records import Quality
 
 EVERY_S: Final = 1.0
 """Time between pictures, s."""
+VIEW_FLAGS: Final[tuple[Quality, ...]] = ("blind", "dark", "blurred", "moved")
+"""Flags of what the camera sees, the gravest first."""
 _MEDIAN_OF: Final = 5
 """Number of pictures whose median shows the road without the traffic on it."""
 _LEARN_PICTURES: Final = 20
@@ -46,7 +48,7 @@ class ViewState:
     @property
     def problem(self) -> str:
         """Return the faults in one sentence for a person; empty when there are none."""
-        phrases = [_PHRASES[flag] for flag in ("blind", "dark", "blurred", "moved") if flag in self.flags]
+        phrases = [_PHRASES[flag] for flag in VIEW_FLAGS if flag in self.flags]
         if phrases and "moved" in self.flags and (self.right or self.down):
             phrases[-1] += f" (by {self.right * 100:+.0f} % of the width and {self.down * 100:+.0f} % of the height)"
         return "The camera's picture: " + "; ".join(phrases) if phrases else ""

@@ -13,11 +13,11 @@ from http import HTTPStatus
 from pathlib import Path as File
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
-from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.exceptions import HTTPException
 
 from edge_app import __version__
 from edge_app.city import telling
@@ -27,6 +27,7 @@ from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.reading import AnyStep, Site
 from edge_app.city.live import Live
+from edge_app.http.problems import RefusalError, problem_of
 from edge_app.web.languages import choose_language, messages_json
 
 _PAGE: Final = File(__file__).parent / "page"
@@ -72,15 +73,16 @@ def build_api(city: City) -> FastAPI:
     _add_page(api)
     _add_data(api, city)
     _add_live(api, city)
-    api.add_exception_handler(StarletteHTTPException, _refused)
-    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(RefusalError, _on_refusal)
+    api.add_exception_handler(HTTPException, _on_http)
+    api.add_exception_handler(RequestValidationError, _on_invalid)
 
     @api.middleware("http")
     async def guard(request: Request, go_on: Callable[[Request], Any]) -> Response:
         host = request.headers.get("host", "")
         if city.local and host.rpartition(":")[0] not in _OWN_HOSTS and host not in _OWN_HOSTS:
             sentence = "this page answers to localhost alone: call it by that name"
-            return _problem(HTTPStatus.FORBIDDEN, sentence)
+            return await _on_refusal(request, RefusalError(HTTPStatus.FORBIDDEN, sentence))
         response: Response = await go_on(request)
         response.headers.update(_HEADERS)
         return response
@@ -112,17 +114,17 @@ def _add_data(api: FastAPI, city: City) -> None:
     @api.get(
         "/api/v1/sites/{site}/counts.csv",
         summary="The same as CSV",
-        response_class=StreamingResponse,
+        response_class=Response,
         responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
     )
     def counts_csv(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Response:
         with city.database.connect() as connection:
             one = _site(connection, site)
             totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
-        lines = telling.csv_of(site, totals, step, zone(one.row.time_zone))
+        text = telling.csv_of(site, totals, step, zone(one.row.time_zone))
         name = f"{site}-{begin.date()}-{to.date()}-{step}.csv"
         headers = {"content-disposition": f'attachment; filename="{name}"'}
-        return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
 
     @api.get("/api/v1/sites/{site}/usual", summary="The usual day of a site, for the weekday of a time")
     def usual(site: SiteId, at: Annotated[AwareDatetime, Query(description="A time of the day to compare")]) -> Usual:
@@ -166,7 +168,7 @@ def _add_live(api: FastAPI, city: City) -> None:
     )
     async def live() -> Response:
         if city.live.full:
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "as many pages watch as can: try again later")
+            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "as many pages watch as can: try again later")
         return StreamingResponse(city.live.events(), media_type="text/event-stream")
 
 
@@ -188,7 +190,7 @@ def _add_page(api: FastAPI) -> None:
     @api.get("/page/{name:path}", include_in_schema=False)
     def file(name: str) -> Response:
         if name not in files:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such file")
+            raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such file")
         kind = f"{_KINDS[files[name].suffix]}; charset=utf-8"
         return Response(files[name].read_bytes(), media_type=kind, headers={"cache-control": "max-age=60"})
 
@@ -196,7 +198,7 @@ def _add_page(api: FastAPI) -> None:
 def _site(connection: Connection, identifier: str) -> Site:
     found = reading.read_sites(connection, identifier)
     if not found:
-        raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such site; /api/v1/sites lists them")
+        raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such site; /api/v1/sites lists them")
     return found[0]
 
 
@@ -206,29 +208,29 @@ def _span(begin: datetime, end: datetime, step: AnyStep) -> tuple[int, int]:
     except (OverflowError, ValueError):
         span = 0, 0
     if not 0 <= span[0] < span[1]:
-        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, "`to` must be later than `from`, both after 1970")
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "`to` must be later than `from`, both after 1970")
     most = _MOST_S.get(step)
     if most and span[1] - span[0] > most:
         days = most // 86_400
-        raise HTTPException(
+        raise RefusalError(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"with step={step} at most {days} days are answered: ask for longer steps"
         )
     return span
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, StarletteHTTPException)
-    return _problem(HTTPStatus(error.status_code), str(error.detail))
+async def _on_refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusalError)
+    body, headers = problem_of(error)
+    return Response(body, error.status, headers)
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return await _on_refusal(request, RefusalError(HTTPStatus(error.status_code), str(error.detail)))
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     sentence = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, sentence)
-
-
-def _problem(status: HTTPStatus, sentence: str) -> Response:
-    """Return a refusal (RFC 9457)."""
-    content = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": sentence}
-    return JSONResponse(content, status.value, media_type="application/problem+json")
+    return await _on_refusal(request, RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence))

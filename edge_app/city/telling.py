@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -22,13 +20,15 @@ from edge_app.city.answers import (
 )
 from edge_app.city.calendar import step_around
 from edge_app.city.database.reading import AnyStep, Site, Total
+from edge_app.city.records import COLUMNS, Vector
 from edge_app.city.sums import QUARTER_S
+from edge_app.offline.bins import csv_text
 from edge_app.records import DIRECTIONS, VEHICLES
 
 LATE_S: Final = 900
 """A device that is online and has told nothing for so long is late."""
 _PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_HEADER: Final = ("site", "start", "end", "covered", "flagged", *COLUMNS, "vehicles")
 
 
 def moment(at: float) -> datetime:
@@ -59,24 +59,14 @@ def counts_of(total: Total, step: AnyStep, tz: ZoneInfo) -> CountsOfStep:
     )
 
 
-def csv_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> Iterator[str]:
-    """Yield the lines of a CSV file: one a step, times with the offset of the site's own zone."""
-    yield _line(["site", "start", "end", "covered", "flagged", *(f"{name}_{way}" for name, way in _PAIRS), "vehicles"])
-    for total in totals:
-        told = counts_of(total, step, tz)
-        times = [at.astimezone(tz).isoformat() for at in (told.start, told.end)]
-        yield _line([_plain(site), *times, told.covered, told.flagged, *total.counts, sum(total.counts)])
+def csv_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> str:
+    """Return a CSV file: a row a step, times with the offset of the site's own zone."""
+    return csv_text((_row(site, counts_of(total, step, tz), total.counts, tz) for total in totals), _HEADER)
 
 
-def _line(cells: Sequence[object]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)
-    return text.getvalue()
-
-
-def _plain(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _row(site: str, told: CountsOfStep, counts: Vector, tz: ZoneInfo) -> tuple[str | int | float, ...]:
+    start, end = (at.astimezone(tz).isoformat() for at in (told.start, told.end))
+    return site, start, end, told.covered, told.flagged, *counts, sum(counts)
 
 
 def site_of(site: Site, now: float) -> SiteAnswer:

@@ -22,9 +22,9 @@ def tables_of_file(config: Path) -> dict[str, Mapping[str, Any]]:
 
     Raises ConfigError: when it cannot be read, or one of the three is no table.
     """
-    from edge_app.config.files import parse_files, read_files
+    from edge_app.config.files import read_tables
 
-    tables = parse_files(read_files(config)[:1])[0].tables
+    tables = read_tables(config)
     found = {name: tables.get(name, {}) for name in ("device", "source", "mqtt")}
     for name, table in found.items():
         if not isinstance(table, Mapping):

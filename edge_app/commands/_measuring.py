@@ -94,12 +94,13 @@ class Measuring:
     def print(self) -> None:
         """Print the speeds, and the turning flows as a matrix."""
         from edge_app.console.terminal import stdout, table
+        from edge_app.offline.measured import arms_of
 
         if self._speeds:
             self._print_speeds()
         if self._meters is None or self._meters.flows is None:
             return
-        arms = [line.id for line in self._lines if line.enters is not None]
+        arms = arms_of(self._lines)
         matrix = table("from / to", *arms)
         for origin in arms:
             matrix.add_row(origin, *(str(self._way(origin, to)) for to in arms))

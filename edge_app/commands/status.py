@@ -85,16 +85,13 @@ def _tell(problems: Sequence[str]) -> None:
 
 def _outdated(status: DeviceStatus, config: Config) -> str:
     """Return one sentence when the service counts with another configuration than this one, "" when not."""
-    from edge_app.app import counting_hash, with_classes
-    from edge_app.detectors.manifest import default_model
-    from edge_app.detectors.manifest import load as load_manifest
+    from edge_app.commands._present import hash_of
     from edge_app.errors import DetectorError
 
     try:
-        manifest, _ = load_manifest(config.detector.model or default_model())
+        return status.outdated(hash_of(config))
     except DetectorError as error:
         return f"the service would not start again: {error}"
-    return status.outdated(counting_hash(with_classes(config, manifest), manifest.sha256))
 
 
 def _not_running(file: Path, config: Config) -> str:

@@ -55,7 +55,7 @@ def read_files(path: Path) -> list[LayerFile]:
 
 
 def read_tables(path: Path) -> dict[str, Any]:
-    """Return the tables of a configuration that has no later layers. Raises ConfigError: when it cannot be used."""
+    """Return the tables of a file without its later layers. Raises ConfigError: when it cannot be used."""
     return dict(parse_file(_read(path, LAYERS[0])).tables)
 
 

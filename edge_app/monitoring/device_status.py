@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
+from edge_app.camera_health.monitor import VIEW_FLAGS
 from edge_app.monitoring.certificate import ends_at
 from edge_app.monitoring.health_report import HealthReport
 from edge_app.monitoring.measures import mean_speeds
@@ -103,7 +104,7 @@ class DeviceStatus(Payload):
         newest = [line.newest for line in self.lines if line.newest is not None]
         flags = {*self.quality, *(flag for interval in newest for flag in interval.quality)}
         # `problem` tells all faults of the view in one sentence, where it tells them.
-        told = {"blind", "dark", "blurred", "moved"} if self.problem_code in _DOUBTS else set()
+        told = set(VIEW_FLAGS) if self.problem_code in VIEW_FLAGS else set()
         doubts = [f"{sentence} (flag {flag})" for flag, sentence in _DOUBTS.items() if flag in flags - told]
         seen = min((interval.coverage for interval in newest), default=1.0)
         unseen = f"only {int(seen * 100)} % of the last interval was seen, so vehicles are missing from its counts"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from edge_app.camera_health.monitor import VIEW_FLAGS
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
 from edge_app.monitoring.certificate import expiry_warning
@@ -105,7 +106,7 @@ class HealthReport:
         Lost data come first, then data that are not delivered, a certificate that ends, then view and clock.
         """
         components, quality = self.components, self.components.quality
-        view = (flag for flag in ("blind", "dark", "blurred", "moved") if flag in quality.present)
+        view = (flag for flag in VIEW_FLAGS if flag in quality.present)
         found = (
             ("store", components.ledger.problem),
             ("broker", components.publisher.problem),

@@ -173,12 +173,11 @@ class LineIntervals:
         for interval in self.open.values():
             interval.observed_s += max(0.0, min(end, interval.end) - max(begin, interval.start))
 
-    def measure(self, start: float, sums: Sums) -> bool:
-        """Add to the interval with this start; return False when it is not open."""
+    def measure(self, start: float, sums: Sums) -> None:
+        """Add to the interval with this start, if it is open."""
         interval = self.open.get(start)
         if interval is not None:
             interval.measures = add_sums(interval.measures, sums)
-        return interval is not None
 
     def close(
         self, until: float, max_missed_s: float, jumps: Collection[tuple[float, float]]

@@ -12,15 +12,19 @@ from edge_app.city.numbers import Numbers, Range
 from edge_app.city.records import NONE, Gap, LineName
 
 
-def find_gaps(connection: Connection) -> Iterator[Gap]:
-    """Yield every gap, in the order of lines. The memory of one series at a time is used."""
-    statement = (
+def numbered_series(connection: Connection) -> Iterable[Any]:
+    """Return the rows of all series that have numbers, with the names of their lines, in the order of lines."""
+    return connection.execute(
         select(LINE.c.topic_site, LINE.c.device, LINE.c.name, SERIES)
         .join(LINE, LINE.c.id == SERIES.c.line_id)
         .where(SERIES.c.installation != "")
         .order_by(SERIES.c.line_id, SERIES.c.id)
     )
-    for row in connection.execute(statement):
+
+
+def find_gaps(connection: Connection) -> Iterator[Gap]:
+    """Yield every gap, in the order of lines."""
+    for row in numbered_series(connection):
         for first, last in gaps_of(row):
             yield Gap(LineName(row.topic_site, row.device, row.name), row.installation, first, last)
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Connection, Row, and_, case, func, or_, select
+from sqlalchemy import Connection, Row, and_, func, select
 
 from edge_app.city.calendar import Step
-from edge_app.city.database.missing import gaps_of
+from edge_app.city.database.attached import counts_of_site, counts_there
+from edge_app.city.database.missing import gaps_of, numbered_series
 from edge_app.city.database.tables import (
     ATTACHMENT,
     CONTRADICTION,
@@ -18,7 +19,6 @@ from edge_app.city.database.tables import (
     LINE,
     POISON,
     QUARTER,
-    SERIES,
     SITE,
     STEP,
 )
@@ -97,17 +97,11 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
 
 
 def _quarters(connection: Connection, site: str, start: int, end: int) -> list[Total]:
-    attached = and_(
-        ATTACHMENT.c.line_id == QUARTER.c.line_id,
-        QUARTER.c.start >= ATTACHMENT.c.begins,
-        or_(ATTACHMENT.c.ends.is_(None), QUARTER.c.start < ATTACHMENT.c.ends),
-    )
-    pairs = [(name, COLUMNS[at ^ 1]) for at, name in enumerate(COLUMNS)]
-    counts = [case((ATTACHMENT.c.turned, QUARTER.c[other]), else_=QUARTER.c[name]).label(name) for name, other in pairs]
+    counts = [column.label(name) for name, column in counts_of_site().items()]
     others = [column for column in QUARTER.c if column.name not in COLUMNS]
     statement = (
         select(*others, *counts)
-        .join(ATTACHMENT, attached)
+        .join(ATTACHMENT, counts_there())
         .where(ATTACHMENT.c.site_id == site, QUARTER.c.start >= start, QUARTER.c.start < end, QUARTER.c.intervals > 0)
         .order_by(QUARTER.c.start)
     )
@@ -129,13 +123,7 @@ def _quarters(connection: Connection, site: str, start: int, end: int) -> list[T
 
 def read_series(connection: Connection) -> list[tuple[Row[Any], list[tuple[int, int]]]]:
     """Return the series with numbers that are missing or gone, with their gaps."""
-    statement = (
-        select(LINE.c.topic_site, LINE.c.device, LINE.c.name, SERIES)
-        .join(LINE, LINE.c.id == SERIES.c.line_id)
-        .where(SERIES.c.installation != "")
-        .order_by(SERIES.c.line_id, SERIES.c.id)
-    )
-    found = ((row, list(gaps_of(row))) for row in connection.execute(statement))
+    found = ((row, list(gaps_of(row))) for row in numbered_series(connection))
     return [(row, gaps) for row, gaps in found if gaps or row.gone]
 
 

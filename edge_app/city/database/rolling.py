@@ -11,16 +11,15 @@ from sqlalchemy import (
     Connection,
     Text,
     and_,
-    case,
     delete,
     func,
-    or_,
     select,
     tuple_,
 )
 
 from edge_app.city.calendar import STEPS, Step, step_around, zone
 from edge_app.city.database import engine
+from edge_app.city.database.attached import counts_of_site, counts_there
 from edge_app.city.database.engine import put
 from edge_app.city.database.tables import ATTACHMENT, DIRTY, INTERVAL, LINE, QUARTER, SETTINGS, SITE, STEP
 from edge_app.city.overlaps import Piece
@@ -177,19 +176,8 @@ def _roll_step(connection: Connection, step: Step, targets: Sequence[tuple[str, 
 
 def _of_quarters(wanted: Any) -> Any:
     attached = and_(ATTACHMENT.c.site_id == wanted.c.site_id, ATTACHMENT.c.begins < wanted.c.finish)
-    within = and_(
-        QUARTER.c.line_id == ATTACHMENT.c.line_id,
-        QUARTER.c.start >= wanted.c.begin,
-        QUARTER.c.start < wanted.c.finish,
-        QUARTER.c.start >= ATTACHMENT.c.begins,
-        or_(ATTACHMENT.c.ends.is_(None), QUARTER.c.start < ATTACHMENT.c.ends),
-    )
-    # COLUMNS come in pairs, one for each direction.
-    pairs = [(name, COLUMNS[at ^ 1]) for at, name in enumerate(COLUMNS)]
-    sums = [
-        func.sum(case((ATTACHMENT.c.turned, QUARTER.c[other]), else_=QUARTER.c[name])).label(name)
-        for name, other in pairs
-    ]
+    within = and_(counts_there(), QUARTER.c.start >= wanted.c.begin, QUARTER.c.start < wanted.c.finish)
+    sums = [func.sum(column).label(name) for name, column in counts_of_site().items()]
     measures = [func.sum(QUARTER.c[name]).label(name) for name in _MEASURES]
     return (
         select(wanted.c.site_id, wanted.c.begin, *measures, *sums)
