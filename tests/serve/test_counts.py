@@ -269,7 +269,7 @@ def test_a_count_ends_with_the_service_that_is_killed(clip: Path, tmp_path: Path
         url = next(found[0] for line in process.stderr if (found := re.search(r"http://[\d.:]+", line)))
         with Client(url) as client:
             job = client.count(clip, [LINE], annotate=True)
-            wait_for(lambda: client.job(job.id).done > 0, within=60)
+            wait_for(lambda: client.job(job.id).done > 0, within=300)
         (count,) = process.children()
         process.kill()
         process.wait()

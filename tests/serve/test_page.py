@@ -83,7 +83,7 @@ def test_a_clip_is_counted_on_the_line_that_was_drawn(browser: Browser, service:
     )
     assert browser.run("ends()") == pytest.approx([0.5, 0.2, 0.5, 0.9], abs=0.01)
     browser.click("#count")
-    browser.wait_for("!!document.querySelector('#result table') || byId('clip-status').className", within=60)
+    browser.wait_for("!!document.querySelector('#result table') || byId('clip-status').className", within=300)
     assert browser.run("byId('clip-status').textContent") == "counted"
     assert "car" in browser.run("byId('result').textContent")
     assert browser.run("byId('arrow').getAttribute('d')").startswith("M")
