@@ -58,7 +58,7 @@ def read_hash(stored: str) -> tuple[bytes, bytes, tuple[int, int, int]]:
 
 def _fits(n: int, r: int, p: int) -> bool:
     """Return whether scrypt takes this cost, and this program gives the memory for it."""
-    return 1 < n and n & (n - 1) == 0 and 0 < r and 0 < p <= 16 and 128 * n * r <= _LIMIT
+    return n > 1 and n & (n - 1) == 0 and r > 0 and 0 < p <= 16 and 128 * n * r <= _LIMIT
 
 
 def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
