@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from edge_app.commands._city_care import add_care, back_up_or_restore
 from edge_app.commands._options import listening_port
 from edge_app.errors import ConfigError
 
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--config", type=Path, required=True, metavar="TOML", help="see `edge-app city config`")
         kind.add_argument("--worker", metavar="NAME", help="instead of ingest.worker")
     kinds.add_parser("config", help="print a commented example of city.toml")
+    add_care(kinds)
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
@@ -126,4 +128,6 @@ def _page(database: Database, live: Live, host: str, port: int) -> Iterator[str]
         yield f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
 
 
-_KINDS: Final = {"demo": _demo, "serve": _serve, "ingest": _serve, "config": _print_example}
+_KINDS: Final = {"demo": _demo, "serve": _serve, "ingest": _serve, "config": _print_example} | dict.fromkeys(
+    ("backup", "restore"), back_up_or_restore
+)
