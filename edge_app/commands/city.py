@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     demo.add_argument("--port", type=listening_port, default=_PORT, help=f"of the page, 0 for a free one ({_PORT})")
     for name, text in (
         ("serve", "take counts from the city's broker into its database, and show them"),
-        ("ingest", "take counts alone: a further worker, with a name of its own and ingest.shared = true"),
+        ("ingest", "take counts alone: a further worker, with a name of its own and ingest.shared = true; it asks devices for nothing"),
     ):
         kind = kinds.add_parser(name, help=text)
         kind.add_argument("--config", type=Path, required=True, metavar="TOML", help="see `edge-app city config`")
@@ -88,10 +88,11 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.live import Live
     from edge_app.city.service import ingesting, open_configured
     from edge_app.system import logging as logs
+    from edge_app.system.systemd import notify
 
     config = load(arguments.config)
-    if arguments.worker:
-        config = _with_worker(config, arguments.worker)
+    if arguments.kind == "ingest" or arguments.worker:
+        config = _as_worker(config, arguments.worker or config.ingest.worker, asks=arguments.kind == "serve")
     logs.setup("info")
     live = Live()
     with ExitStack() as stack:
@@ -101,18 +102,21 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
         if arguments.kind == "serve":
             address = stack.enter_context(_page(database, live, config.page.host, config.page.port))
             print(f"The page is at {address}", flush=True)
+        notify("READY=1")
         while not stop.wait(_LOOK_S):
             worker.raise_fault()
     return 0
 
 
-def _with_worker(config: CityConfig, name: str) -> CityConfig:
+def _as_worker(config: CityConfig, name: str, *, asks: bool) -> CityConfig:
+    """Return the configuration of a worker. asks: it may ask devices for what is missing, which one of all does."""
     from pydantic import ValidationError
 
     from edge_app.city.config import IngestConfig
 
+    values = config.ingest.model_dump()
     try:
-        ingest = IngestConfig(**{**config.ingest.model_dump(), "worker": name})
+        ingest = IngestConfig(**{**values, "worker": name, "ask": values["ask"] and asks})
     except ValidationError:
         raise ConfigError("--worker: may have only a-z, 0-9 and hyphens, and no hyphen in front") from None
     return config.model_copy(update={"ingest": ingest})
