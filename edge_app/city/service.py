@@ -27,6 +27,11 @@ def open_configured(config: CityConfig, folder: Path) -> Database:
     return open_database(database_url(config.database, folder))
 
 
+def client_id_of(config: CityConfig) -> str:
+    """Return the name by which the broker keeps messages for this worker."""
+    return config.mqtt.client_id or f"edge-app-city-{config.ingest.worker}"
+
+
 @contextmanager
 def ingesting(
     config: CityConfig, database: Database, on_stored: Callable[[Sequence[Interval]], None] = lambda _: None
@@ -38,7 +43,7 @@ def ingesting(
     mqtt, ingest = config.mqtt, config.ingest
     session = Session(
         endpoints_of(mqtt),
-        mqtt.client_id or f"edge-app-city-{ingest.worker}",
+        client_id_of(config),
         protocol=mqtt.protocol,
         timing=Timing(keepalive=mqtt.keepalive_s, session_expiry=ingest.session_s, by_hand=True),
     )

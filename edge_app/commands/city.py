@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edge_app.commands._city_care import add_care, back_up_or_restore
+from edge_app.commands._city_care import add_care, back_up_or_restore, check
 from edge_app.commands._options import listening_port
 from edge_app.errors import ConfigError
 
@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     demo.add_argument("--port", type=listening_port, default=_PORT, help=f"of the page, 0 for a free one ({_PORT})")
     for name, text in (
         ("serve", "take counts from the city's broker into its database, and show them"),
-        ("ingest", "take counts alone: a further worker, with a name of its own and ingest.shared = true; it asks devices for nothing"),
+        (
+            "ingest",
+            "take counts alone: a further worker of another name, with ingest.shared = true; it never asks devices",
+        ),
     ):
         kind = kinds.add_parser(name, help=text)
         kind.add_argument("--config", type=Path, required=True, metavar="TOML", help="see `edge-app city config`")
@@ -132,6 +135,12 @@ def _page(database: Database, live: Live, host: str, port: int) -> Iterator[str]
         yield f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
 
 
-_KINDS: Final = {"demo": _demo, "serve": _serve, "ingest": _serve, "config": _print_example} | dict.fromkeys(
-    ("backup", "restore"), back_up_or_restore
-)
+_KINDS: Final = {
+    "demo": _demo,
+    "serve": _serve,
+    "ingest": _serve,
+    "config": _print_example,
+    "check": check,
+    "backup": back_up_or_restore,
+    "restore": back_up_or_restore,
+}

@@ -226,12 +226,13 @@ def promtool(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# A day judged every minute takes most of a minute of a processor, and every five minutes tells the same.
 @needs_promtool
-@pytest.mark.parametrize(("every", "shortest", "longest"), [("1m", 0, 100), ("5m", 101, LENGTH)])
-def test_each_fault_raises_its_alert_and_no_other(every: str, shortest: int, longest: int, tmp_path: Path) -> None:
-    tests = [rule_test(name, fault) for name, fault in FAULTS.items() if shortest <= fault.minutes <= longest]
-    document = {"rule_files": [str(FOLDER / "alerts.yml")], "evaluation_interval": every, "tests": tests}
+def test_each_fault_raises_its_alert_and_no_other(tmp_path: Path) -> None:
+    document = {
+        "rule_files": [str(FOLDER / "alerts.yml")],
+        "evaluation_interval": "5m",  # every minute tells the same and takes most of a minute of a processor
+        "tests": [rule_test(name, fault) for name, fault in FAULTS.items()],
+    }
     file = tmp_path / "alerts.test.json"
     file.write_text(json.dumps(document))
     promtool("test", "rules", str(file))
