@@ -38,11 +38,11 @@ LINE = "quay:0.45,0.6,0.45,0.97"
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return seven seconds of a small rendered street."""
+    """Return four seconds of a small rendered street."""
     path = tmp_path_factory.mktemp("clip") / "street.mp4"
-    street = small_street(seconds=7, flow=(40, 40))
+    street = small_street(seconds=4, flow=(40, 40))
     with VideoOut(path, street.status.rate, (640, 360)) as out:
-        for _ in range(round(7 * street.status.rate)):
+        for _ in range(round(4 * street.status.rate)):
             frame = street.read(0)
             assert frame is not None
             out.write(frame.image)
