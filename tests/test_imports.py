@@ -188,6 +188,8 @@ VENDORS = {
     "starlette": r"serve\.api|city\.api",
     "sqlalchemy": r"city\.database\..+|city\.migrations\..+",
     "alembic": r"city\.database\.engine|city\.migrations\..+",
+    "nats": r"city\.nats_inbox",
+    "pika": r"city\.rabbitmq_inbox",
     "uvicorn": "http.server",
     "python_multipart": "serve.multipart",
     "httpx": "serve.client",

@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from edge_app.city.asking import Asking, DeviceName
 from edge_app.city.database import fleet, missing
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
+from edge_app.city.inbox import Inbox
 from edge_app.city.reading import UnreadableError, read_counts, read_flows, read_payload
 from edge_app.city.records import Gap, Interval, LineName
 from edge_app.errors import StoreError
@@ -35,36 +36,11 @@ _COLLECT_S: Final = 0.2
 """Time for which a batch is collected, so that a slow stream costs few transactions."""
 _ASK_EVERY_S: Final = 2.0
 _ROLL_EVERY_S: Final = 5.0
+_RECALL_EVERY_S: Final = 5.0
+_RECALL_AT_ONCE: Final = 50
 _PAUSE_S: Final = 2.0
 """Wait after the database could not be used."""
 _PENDING: Final = "pending"
-_COUNTS: Final = ("counts/+", "flows")
-_FLEET: Final = ("replies/+", "status", "meta", "meta/+", "health")
-
-
-class Inbox(Protocol):
-    """Connection to whatever delivers the messages of devices."""
-
-    @property
-    def problem(self) -> str:
-        """One sentence, empty while there is a connection."""
-        ...
-
-    def read(self, most: int, timeout: float) -> Sequence[Message]:
-        """Return what has come, at most so many, after at most about `timeout` seconds."""
-        ...
-
-    def acknowledge(self, messages: Sequence[Message]) -> None:
-        """Tell the broker that messages are stored. Those of a former connection are left out: they come again."""
-        ...
-
-    def drop(self) -> None:
-        """End the connection, so that the broker sends again what was not acknowledged."""
-        ...
-
-    def send(self, message: Message) -> bool:
-        """Send a command; return whether there is a connection to send it over."""
-        ...
 
 
 @dataclass(slots=True)
@@ -94,7 +70,8 @@ class Worker:
         self._asking, self._on_stored, self._utc, self._clock = asking, on_stored, utc, clock
         self._storing = Storing()
         self._fault: Exception | None = None
-        self._ask_at = self._roll_at = 0.0
+        self._ask_at = self._roll_at = self._recall_at = 0.0
+        self._recalled: set[DeviceName] = set()
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop` returns True; the body of a thread. A fault ends it and is kept for `raise_fault`."""
@@ -237,6 +214,17 @@ class Worker:
                 self._ask(self._asking, gap, now)
             for device in self._asking.silent(now):
                 self._command(device, "ping", {})
+        if self._asking and now >= self._recall_at:
+            self._recall_at = now + _RECALL_EVERY_S
+            self._recall()
+
+    def _recall(self) -> None:
+        """Have what devices told before this worker came: some brokers deliver it for their exact topics alone."""
+        with self._database.connect() as connection:
+            unknown = [one for one in fleet.without_meta(connection) if one not in self._recalled]
+        for site, device in unknown[:_RECALL_AT_ONCE]:
+            self._inbox.recall([f"{self._root}/{site}/{device}/{kind}" for kind in ("status", "meta")])
+            self._recalled.add((site, device))
 
     def _ask(self, asking: Asking, gap: Gap, now: float) -> None:
         args = {
@@ -267,14 +255,3 @@ def _interval(levels: Sequence[str], payload: bytes, arrived: float) -> Interval
         case [site, device, "flows"]:
             return read_flows(LineName(site, device, FLOWS), payload, arrived)
     return None
-
-
-def topics(root: str, *, share: str = "", fleet: bool = True) -> tuple[str, ...]:
-    """Return the topic filters of a worker.
-
-    share: name of the group of workers that share the counts, empty for one that takes all. fleet: take also what
-    devices say of themselves and reply; in a group one worker does, the one that asks.
-    """
-    begin = f"$share/{share}/{root}" if share else root
-    counts = tuple(f"{begin}/+/+/{kind}" for kind in _COUNTS)
-    return counts + (tuple(f"{root}/+/+/{kind}" for kind in _FLEET) if fleet else ())

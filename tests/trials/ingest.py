@@ -20,7 +20,8 @@ from sqlalchemy import func, select
 from edge_app.city.database.engine import open_database
 from edge_app.city.database.missing import find_gaps
 from edge_app.city.database.tables import INTERVAL
-from edge_app.city.ingest import Worker, topics
+from edge_app.city.inbox import topics
+from edge_app.city.ingest import Worker
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.records import LineName
 from edge_app.mqtt.embedded_broker import HOST
