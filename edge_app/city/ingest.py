@@ -31,11 +31,18 @@ from edge_app.records import FLOWS
 
 log = logging.getLogger(__name__)
 
-_BATCH: Final = 1_000
+_BATCH: Final = 2_000
 _COLLECT_S: Final = 0.2
 """Time for which a batch is collected, so that a slow stream costs few transactions."""
+_ENOUGH: Final = 500
+_PAUSED_S: Final = 0.02
+"""A batch of so many is enough once nothing has come for so long: the broker waits for acknowledgements."""
 _ASK_EVERY_S: Final = 2.0
 _ROLL_EVERY_S: Final = 5.0
+_ROLL_BEHIND_S: Final = 60.0
+"""Further wait while a backlog is worked off, whose quarters fill up first."""
+_HEARD_EVERY_S: Final = 15
+"""How exact the time is at which a device was heard last."""
 _RECALL_EVERY_S: Final = 5.0
 _RECALL_AT_ONCE: Final = 50
 _PAUSE_S: Final = 2.0
@@ -72,6 +79,7 @@ class Worker:
         self._fault: Exception | None = None
         self._ask_at = self._roll_at = self._recall_at = 0.0
         self._recalled: set[DeviceName] = set()
+        self._noted: dict[DeviceName, float] = {}
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop` returns True; the body of a thread. A fault ends it and is kept for `raise_fault`."""
@@ -93,7 +101,7 @@ class Worker:
             if batch:
                 self._take(batch)
                 self._inbox.acknowledge(batch)
-            self._do_due()
+            self._do_due(behind=len(batch) >= _ENOUGH)
         except StoreError as error:
             self._storing.forget()
             problem = f"{error}: what has come waits at the broker"
@@ -112,7 +120,10 @@ class Worker:
             left = end - self._clock()
             if left <= 0:
                 break
-            batch += self._inbox.read(_BATCH - len(batch), left)
+            came = self._inbox.read(_BATCH - len(batch), min(left, _PAUSED_S) if len(batch) >= _ENOUGH else left)
+            if not came and len(batch) >= _ENOUGH:
+                break
+            batch += came
         return batch
 
     def _take(self, batch: Sequence[Message]) -> None:
@@ -129,13 +140,15 @@ class Worker:
                     self._refuse(connection, message, str(error), arrived)
             outcome = self._storing.store(connection, intervals, arrived)
             devices = {(i.name.site, i.name.device) for i in intervals}
-            fleet.note_heard(connection, sorted(devices), int(arrived))
+            due = [one for one in devices if arrived - self._noted.get(one, 0.0) >= _HEARD_EVERY_S]
+            fleet.note_heard(connection, sorted(due), int(arrived))
             for message, levels in others:
                 try:
                     self._note(connection, message, levels, int(arrived))
                 except (UnreadableError, ValueError, KeyError, TypeError) as error:
                     self._refuse(connection, message, str(error) or type(error).__name__, arrived)
         now = self._clock()
+        self._noted.update(dict.fromkeys(due, arrived))
         for device in devices:
             self._heard(device, now)
         self.tally.counts.update(stored=outcome.stored, repeated=outcome.repeated, aside=outcome.aside)
@@ -200,9 +213,9 @@ class Worker:
         if self._asking:
             self._asking.heard(device, now, connected=connected)
 
-    def _do_due(self) -> None:
+    def _do_due(self, *, behind: bool) -> None:
         now = self._clock()
-        if now >= self._roll_at:
+        if now >= self._roll_at + (_ROLL_BEHIND_S if behind else 0.0):
             with self._database.begin() as connection:
                 rolled = roll_up(connection)
             self._roll_at = now + _ROLL_EVERY_S if rolled < 2_000 else now

@@ -31,6 +31,7 @@ from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import ROOT
 from edge_app.mqtt.messages import MEASURES
 from edge_app.mqtt.session import Session
+from edge_app.records import VEHICLES
 from tests.city.cases import series
 from tests.support.brokers import mosquitto
 from tests.support.postgres import postgres
@@ -50,12 +51,13 @@ def messages(many: int, devices: int) -> Iterator[Message]:
     plain = {key: value for key, value in EXAMPLES["counts"].items() if key not in MEASURES}
     for number in range(many):
         interval = lines[number % devices][number // devices]
-        cars = {"left_to_right": interval.counts[0], "right_to_left": 0}
-        totals = {"left_to_right": interval.totals[0], "right_to_left": 0}
+        none = {name: {"left_to_right": 0, "right_to_left": 0} for name in VEHICLES}
+        counts = {**none, "car": {"left_to_right": interval.counts[0], "right_to_left": 0}}
+        totals = {**none, "car": {"left_to_right": interval.totals[0], "right_to_left": 0}}
         start, end = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for at in (interval.start, interval.end))
         content = {**plain, "id": interval.id.hex, "site": "town", "device": interval.name.device, "line": "main"}
         content |= {"start": start, "end": end, "seq": interval.seq, "installation": interval.installation}
-        content |= {"counts": {"car": cars}, "totals": {"car": totals}}
+        content |= {"counts": counts, "totals": totals}
         yield Message(f"{ROOT}/town/{interval.name.device}/counts/main", json.dumps(content).encode(), qos=1)
 
 
