@@ -6,6 +6,7 @@ its commit: a message of a batch that fails is never acknowledged, and comes aga
 
 from __future__ import annotations
 
+import gc
 import logging
 import secrets
 import time
@@ -47,6 +48,8 @@ _RECALL_EVERY_S: Final = 5.0
 _RECALL_AT_ONCE: Final = 50
 _PAUSE_S: Final = 2.0
 """Wait after the database could not be used."""
+_RARELY: Final = (50_000, 20, 50)
+"""When Python looks for circles of objects: a batch is many that live until its commit, and none is a circle."""
 _PENDING: Final = "pending"
 
 
@@ -83,6 +86,7 @@ class Worker:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop` returns True; the body of a thread. A fault ends it and is kept for `raise_fault`."""
+        gc.set_threshold(*_RARELY)
         try:
             while not stop():
                 self.turn()

@@ -31,6 +31,9 @@ class Server(Protocol):
 
     port: int
 
+    @property
+    def pid(self) -> int: ...
+
     def start(self) -> None: ...
 
     def kill(self) -> None: ...
@@ -51,11 +54,11 @@ class Broker:
 
 
 @contextmanager
-def running(kind: str, folder: Path) -> Iterator[Broker]:
-    """Run a broker of this kind within the context."""
+def running(kind: str, folder: Path, *settings: str) -> Iterator[Broker]:
+    """Run a broker of this kind within the context. settings: of mosquitto, instead of `SETTINGS`."""
     folder.mkdir(exist_ok=True, parents=True)
     if kind == "mqtt":
-        with mosquitto(folder, *SETTINGS, f"persistence_location {folder}/") as server:
+        with mosquitto(folder, *(settings or SETTINGS), f"persistence_location {folder}/") as server:
             yield Broker(kind, server)
         return
     run: Callable[[Path], AbstractContextManager[Server]] = nats_server if kind == "nats" else rabbitmq

@@ -41,6 +41,12 @@ class NatsServer:
             self._process = subprocess.Popen(("nats-server", "-c", str(self._config)), stdout=log, stderr=log)
         eventually(self._answers, 20.0)
 
+    @property
+    def pid(self) -> int:
+        """Number of the process, whose children belong to it."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """Send SIGKILL: it saves nothing and sends nothing."""
         process, self._process = self._process, None

@@ -55,6 +55,12 @@ class RabbitMq:
             )
         eventually(self._answers, 60.0)
 
+    @property
+    def pid(self) -> int:
+        """Number of the process, whose children belong to it."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """Kill it and its helpers as a power cut would."""
         process, self._process = self._process, None
