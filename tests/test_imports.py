@@ -188,6 +188,8 @@ VENDORS = {
     "starlette": r"serve\.api|city\.api",
     "sqlalchemy": r"city\.database\..+|city\.migrations\..+",
     "alembic": r"city\.database\.engine|city\.migrations\..+",
+    "nats": r"city\.nats_inbox",
+    "pika": r"city\.rabbitmq_inbox",
     "uvicorn": "http.server",
     "python_multipart": "serve.multipart",
     "httpx": "serve.client",
@@ -330,7 +332,7 @@ def test_every_foreign_import_is_a_stated_dependency() -> None:
     stated = {"ai_edge_litert", "tflite_runtime", "numpy", "cv2", "paho", "pydantic", "pydantic_core"}
     stated |= {"annotated_types", "tomli", "tomlkit", "rich", "psutil", "pythonjsonlogger", "iotcore"}
     stated |= {"prometheus_client", "PIL", "fastapi", "starlette", "uvicorn", "httptools", "python_multipart", "httpx"}
-    stated |= {"sqlalchemy", "alembic"}
+    stated |= {"sqlalchemy", "alembic", "nats", "pika"}
     apt = {"gi", "picamera2"}
     names = {one.name for module in MODULES for one in imports(module) if not one.in_text}
     packages = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"edge_app"}
