@@ -33,6 +33,7 @@ class SiteAnswer(Answer):
     time_zone: str
     left_to_right: Way
     right_to_left: Way
+    lanes: int | None
     public: bool
     state: State
     state_reason: Annotated[str, Field(description="One sentence where the state is not `counting`")]
@@ -45,6 +46,35 @@ class Sites(Answer):
     """All sites."""
 
     sites: Sequence[SiteAnswer]
+
+
+class MarkAnswer(Answer):
+    """What has changed at a site."""
+
+    at: AwareDatetime
+    kind: Annotated[
+        Literal["line", "drawn", "model", "config", "installation"],
+        Field(description="Another line, the line drawn anew, another model or configuration, numbers that begin anew"),
+    ]
+    breaks: Annotated[bool, Field(description="Counts before and after cannot be compared")]
+    before: str
+    after: str
+    reason: Annotated[str, Field(description="Why, or which settings; may be empty")]
+
+
+class Marks(Answer):
+    """What has changed at a site, by time."""
+
+    site: str
+    marks: Sequence[MarkAnswer]
+
+
+class Imported(Answer):
+    """What became of an imported inventory. Sites that it does not name stay as they are."""
+
+    sites: Annotated[int, Field(description="Sites that were named")]
+    changed: Annotated[Sequence[str], Field(description="Ids of those that are new or different now")]
+    unheard: Annotated[Sequence[str], Field(description="SITE/DEVICE/LINE that are attached and have sent nothing")]
 
 
 class CountsOfStep(Answer):

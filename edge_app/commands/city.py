@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from edge_app.commands._city_inventory import add_inventory, run_inventory
 from edge_app.commands._options import listening_port
 from edge_app.errors import ConfigError
 
@@ -35,9 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("ingest", "take counts alone: a further worker, with a name of its own and ingest.shared = true"),
     ):
         kind = kinds.add_parser(name, help=text)
-        kind.add_argument("--config", type=Path, required=True, metavar="TOML", help="see `edge-app city config`")
+        _add_config(kind)
         kind.add_argument("--worker", metavar="NAME", help="instead of ingest.worker")
+    add_inventory(kinds, _add_config)
     kinds.add_parser("config", help="print a commented example of city.toml")
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, metavar="TOML", help="see `edge-app city config`")
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
@@ -104,6 +110,22 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     return 0
 
 
+def _on_database(run: Callable[[argparse.Namespace, Database], int]) -> Callable[..., int]:
+    """Return a command that needs the database alone."""
+
+    def command(arguments: argparse.Namespace, _: threading.Event) -> int:
+        from edge_app.city.config import load
+        from edge_app.city.service import open_configured
+
+        database = open_configured(load(arguments.config), arguments.config.parent)
+        try:
+            return run(arguments, database)
+        finally:
+            database.close()
+
+    return command
+
+
 def _with_worker(config: CityConfig, name: str) -> CityConfig:
     from pydantic import ValidationError
 
@@ -119,11 +141,18 @@ def _with_worker(config: CityConfig, name: str) -> CityConfig:
 @contextmanager
 def _page(database: Database, live: Live, host: str, port: int) -> Iterator[str]:
     """Serve page and API within the context and yield their address. Raises ServeError."""
-    from edge_app.city.api import City, build_api
+    from edge_app.city.api import build_api
+    from edge_app.city.routes.city import City
     from edge_app.http.server import Server
 
     with Server(build_api(City(database, live)), host, port) as server:
         yield f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
 
 
-_KINDS: Final = {"demo": _demo, "serve": _serve, "ingest": _serve, "config": _print_example}
+_KINDS: Final = {
+    "demo": _demo,
+    "serve": _serve,
+    "ingest": _serve,
+    "inventory": _on_database(run_inventory),
+    "config": _print_example,
+}

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.city.api import City, build_api
+from edge_app.city.api import build_api
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.fleet import note_health, note_status
 from edge_app.city.database.storing import Storing
 from edge_app.city.live import Live
+from edge_app.city.routes.city import City
 from edge_app.city.simulator.town import counters, history
 from edge_app.http.server import Server
 from edge_app.mqtt.messages import Health, SourceHealth, Status
