@@ -48,7 +48,7 @@ class Sites(Answer):
     sites: Sequence[SiteAnswer]
 
 
-class MarkAnswer(Answer):
+class ChangeAnswer(Answer):
     """What has changed at a site."""
 
     at: AwareDatetime
@@ -62,11 +62,11 @@ class MarkAnswer(Answer):
     reason: Annotated[str, Field(description="Why, or which settings; may be empty")]
 
 
-class Marks(Answer):
+class Changes(Answer):
     """What has changed at a site, by time."""
 
     site: str
-    marks: Sequence[MarkAnswer]
+    changes: Sequence[ChangeAnswer]
 
 
 class Imported(Answer):

@@ -87,7 +87,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Change:
     """What has changed at a site. at: UTC s. kind: line, drawn, model, config or installation.
 
     breaks: counts before and after cannot be compared. before, after: what it is the change of. reason: text for

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 from edge_app.city.answers import (
     Aside,
+    ChangeAnswer,
     Contradicted,
     CountsOfStep,
     DeviceAnswer,
     GapAnswer,
-    MarkAnswer,
     SiteAnswer,
     State,
     Way,
@@ -22,7 +22,7 @@ from edge_app.city.answers import (
 )
 from edge_app.city.calendar import step_around
 from edge_app.city.database.reading import AnyStep, Site, Total
-from edge_app.city.records import COLUMNS, Mark, Vector
+from edge_app.city.records import COLUMNS, Change, Vector
 from edge_app.city.sums import QUARTER_S
 from edge_app.offline.bins import csv_text
 from edge_app.records import DIRECTIONS, VEHICLES
@@ -95,7 +95,8 @@ def site_of(site: Site, now: float) -> SiteAnswer:
 def _state(site: Site, now: float) -> tuple[State, str]:
     device = site.device
     if device is None:
-        return "unknown", "No device is attached."
+        heard = "The device has not been heard yet." if site.row.device else "No device is attached."
+        return "unknown", heard
     quality = device.health.get("quality", ())
     if device.state != "online":
         return "offline", f"The device is {device.state}."
@@ -108,9 +109,9 @@ def _state(site: Site, now: float) -> tuple[State, str]:
     return "counting", ""
 
 
-def mark_of(mark: Mark) -> MarkAnswer:
+def change_of(change: Change) -> ChangeAnswer:
     """Return a change at a site."""
-    return MarkAnswer.model_validate({**asdict(mark), "at": moment(mark.at)})
+    return ChangeAnswer.model_validate({**asdict(change), "at": moment(change.at)})
 
 
 def device_of(row: Any) -> DeviceAnswer:

@@ -21,14 +21,14 @@ _KINDS: Final = {".csv": "csv", ".geojson": "geojson", ".json": "geojson"}
 def add_inventory(kinds: Any, add_config: Callable[[argparse.ArgumentParser], None]) -> None:
     """Add the command. kinds: subparsers of `city`. add_config: adds the option --config."""
     inventory = kinds.add_parser("inventory", help="write all sites into a CSV or GeoJSON file, or take them from one")
-    actions = inventory.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, text in (
-        ("export", "write sites and what is attached to them"),
-        ("import", "make or replace the sites that a file names; others stay as they are"),
-    ):
-        action = actions.add_parser(name, help=text)
-        action.add_argument("file", type=Path, metavar="FILE", help="ends in .csv or .geojson")
-        add_config(action)
+    inventory.add_argument(
+        "action",
+        choices=("export", "import"),
+        help="export: write sites and what is attached to them; import: make or replace the sites that a file names, "
+        "others stay as they are",
+    )
+    inventory.add_argument("file", type=Path, metavar="FILE", help="ends in .csv or .geojson")
+    add_config(inventory)
 
 
 def run_inventory(arguments: argparse.Namespace, database: Database) -> int:

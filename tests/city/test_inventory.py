@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import select
 
 from edge_app.city.database.audit import read_audit
+from edge_app.city.database.changes import newest_break, read_changes
 from edge_app.city.database.engine import Database
 from edge_app.city.database.fleet import note_config
 from edge_app.city.database.inventory import delete_site, put_sites, read_inventory, unheard_lines
-from edge_app.city.database.marks import newest_break, read_marks
 from edge_app.city.database.tables import SITE
 from edge_app.city.inventory import InventoryError, SiteDescription, described, judge_together
 from edge_app.city.inventory_files import (
@@ -193,11 +193,11 @@ def replaced(database: Database, *, breaks: bool) -> Sequence[int]:
 def test_a_replaced_device_continues_the_series(database: Database) -> None:
     assert replaced(database, breaks=False) == [60] * 12
     with database.connect() as connection:
-        (mark,) = read_marks(connection, "quay", START, LATER + 86_400)
-        assert (mark.at, mark.kind, mark.breaks) == (LATER, "line", False)
-        assert (mark.before, mark.after) == ("harbour/pole-7/quay-road", "harbour/pole-9/main")
+        (change,) = read_changes(connection, "quay", START, LATER + 86_400)
+        assert (change.at, change.kind, change.breaks) == (LATER, "line", False)
+        assert (change.before, change.after) == ("harbour/pole-7/quay-road", "harbour/pole-9/main")
         assert newest_break(connection, "quay", START, LATER + 86_400) == START
-        assert read_marks(connection, "quay", LATER + 1, LATER + 86_400) == []
+        assert read_changes(connection, "quay", LATER + 1, LATER + 86_400) == []
 
 
 def test_a_break_is_marked(database: Database) -> None:
@@ -237,14 +237,14 @@ def test_other_models_configurations_and_numbers_are_marked(database: Database) 
     with database.begin() as connection:
         for config, lost_s, end in ((first[0].settings.config, 1.0, 1), ("c2", 2.0, 1), ("c3", 2.0, 0.5)):
             note_config(connection, (NAME.site, NAME.device), told(config, lost_s, end))
-        marks = read_marks(connection, "quay", START, LATER + 86_400)
-    assert [(mark.at - LATER, mark.kind, mark.breaks, mark.reason) for mark in marks] == [
+        changes = read_changes(connection, "quay", START, LATER + 86_400)
+    assert [(change.at - LATER, change.kind, change.breaks, change.reason) for change in changes] == [
         (1800, "config", False, "tracker.lost_s"),
         (3600, "drawn", True, ""),
         (3600, "installation", False, ""),
         (5400, "model", False, ""),
     ]
-    assert (marks[3].before, marks[3].after) == (first[0].settings.model, "m2")
+    assert (changes[3].before, changes[3].after) == (first[0].settings.model, "m2")
 
 
 def told(config: str, lost_s: float, end: float) -> ConfigMeta:

@@ -70,6 +70,8 @@ def test_people_of_all_kinds_can_use_every_view(
         f"/street/{site}": "document.querySelectorAll('.heat rect').length > 1000",
         "/fleet": "document.querySelectorAll('tbody tr').length === 1",
         "/gaps": "document.querySelectorAll('tbody tr').length >= 2",
+        "/inventory": "document.querySelectorAll('tbody tr').length === 1",
+        f"/inventory/{site}": "document.querySelectorAll('fieldset').length === 1",
     }
     browser = Browser(tmp_path, *size, touch=size[0] < 500)
     try:
@@ -81,6 +83,28 @@ def test_people_of_all_kinds_can_use_every_view(
                 assert violations(browser) == [], (theme, path)
                 assert browser.run("document.documentElement.scrollWidth - innerWidth") <= 0, path
                 assert browser.run("document.body.innerText.includes('null')") is False, path
+        assert browser.errors == []
+    finally:
+        browser.close()
+
+
+def test_a_site_is_edited_on_the_page(address: tuple[str, str], tmp_path: Path) -> None:
+    base, site = address
+    browser = Browser(tmp_path, 1280, 900)
+    try:
+        browser.open(f"{base}/inventory/{site}")
+        browser.wait_for("document.querySelector('[name=road]') !== null")
+        browser.type("[name=time_zone]", "Nowhere")
+        browser.click("button.first")
+        browser.wait_for("document.querySelector('.refused')?.textContent.includes('there is no \"Nowhere\"')")
+        browser.type("[name=time_zone]", "Europe/Amsterdam")
+        browser.type("[name=lanes]", "2")
+        browser.click("button.first")
+        browser.wait_for(
+            f"document.querySelector('[role=alert]:not(#lost)').textContent === {messages('en')['city.saved']!r}"
+        )
+        browser.open(f"{base}/inventory")
+        browser.wait_for("document.querySelectorAll('tbody td')[2]?.textContent === '2'")
         assert browser.errors == []
     finally:
         browser.close()

@@ -24,7 +24,7 @@ from edge_app.city.inventory import (
 )
 from edge_app.city.records import LineName
 
-Change = dict[str, tuple[Any, Any]]
+Difference = dict[str, tuple[Any, Any]]
 """Key of a description -> its value before and after, as JSON has them."""
 _AT_ONCE: Final = 500
 _SUMMED: Final = ("time_zone", "attachments")
@@ -73,7 +73,7 @@ def _moment(at: int) -> datetime:
     return datetime.fromtimestamp(at, timezone.utc)
 
 
-def put_sites(connection: Connection, sites: Sequence[SiteDescription], who: str, at: float) -> dict[str, Change]:
+def put_sites(connection: Connection, sites: Sequence[SiteDescription], who: str, at: float) -> dict[str, Difference]:
     """Make or replace sites with all that is attached to them; return what has changed of each that did.
 
     who, at: for the audit; UTC s.
@@ -107,7 +107,7 @@ def _read_in_parts(connection: Connection, names: Sequence[str]) -> list[SiteDes
     return found
 
 
-def _difference(before: SiteDescription | None, after: SiteDescription) -> Change:
+def _difference(before: SiteDescription | None, after: SiteDescription) -> Difference:
     old: Mapping[str, Any] = before.model_dump(mode="json") if before else {}
     new = after.model_dump(mode="json")
     return {key: (old.get(key), value) for key, value in new.items() if key != "id" and old.get(key) != value}

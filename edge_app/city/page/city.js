@@ -4,13 +4,16 @@ import { showHome } from "/page/home.js";
 import { showStreet } from "/page/street.js";
 import { showFleet } from "/page/fleet.js";
 import { showGaps } from "/page/gaps.js";
+import { showInventory, showSite } from "/page/inventory.js";
 
 let leave = () => {};
 
 function route(path) {
   const street = path.match(/^\/street\/([^/]+)$/);
   if (street) return (view) => showStreet(view, decodeURIComponent(street[1]));
-  return { "/fleet": showFleet, "/gaps": showGaps }[path] ?? showHome;
+  const site = path.match(/^\/inventory\/([^/]+)$/);
+  if (site) return (view) => showSite(view, decodeURIComponent(site[1]));
+  return { "/fleet": showFleet, "/gaps": showGaps, "/inventory": showInventory }[path] ?? showHome;
 }
 
 async function show() {

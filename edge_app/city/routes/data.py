@@ -12,9 +12,9 @@ from pydantic import AwareDatetime
 
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.answers import Counts, Devices, Marks, SiteAnswer, Sites, Usual, Whole
+from edge_app.city.answers import Changes, Counts, Devices, SiteAnswer, Sites, Usual, Whole
 from edge_app.city.calendar import step_around, zone
-from edge_app.city.database import marks, reading
+from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.reading import AnyStep, Site
 from edge_app.city.routes.city import City, SiteId, known_site, needs
@@ -56,12 +56,12 @@ def _add_sites(routes: APIRouter, city: City) -> None:
         with city.database.connect() as connection:
             return usual_of(connection, known_site(connection, site, city.utc()), _second(at))
 
-    @routes.get("/sites/{site}/marks", summary="What has changed at a site: line, model, configuration, breaks")
-    def changes(site: SiteId, begin: From, to: To) -> Marks:
+    @routes.get("/sites/{site}/changes", summary="What has changed at a site: line, model, configuration, breaks")
+    def site_changes(site: SiteId, begin: From, to: To) -> Changes:
         with city.database.connect() as connection:
             known_site(connection, site, city.utc())
-            found = marks.read_marks(connection, site, *_span(begin, to, "hour"))
-        return Marks(site=site, marks=[telling.mark_of(mark) for mark in found])
+            found = changes.read_changes(connection, site, *_span(begin, to, "hour"))
+        return Changes(site=site, changes=[telling.change_of(change) for change in found])
 
 
 def _add_counts(routes: APIRouter, city: City) -> None:
@@ -116,7 +116,7 @@ def usual_of(connection: Connection, site: Site, at: int) -> Usual:
     today, _ = step_around(at, "day", tz)
     # Noon of the same weekday: a week of 7 * 86,400 s may begin an hour beside midnight where clocks are changed.
     days = [step_around(today - week * 7 * 86_400 + 43_200, "day", tz) for week in range(1, _WEEKS + 1)]
-    since = marks.newest_break(connection, site.row.id, days[-1][0], today + 86_400)
+    since = changes.newest_break(connection, site.row.id, days[-1][0], today + 86_400)
     comparable = [span for span in days if span[0] >= since]
     totals = [(begin, reading.read_totals(connection, site.row.id, begin, end, "quarter")) for begin, end in comparable]
     counted = [{total.start - begin: total for total in found} for begin, found in totals if found]

@@ -10,39 +10,39 @@ from sqlalchemy import Connection, Text, and_, cast, func, or_, select
 
 from edge_app.city.database.attached import counts_there
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, INTERVAL, LINE, QUARTER, SERIES
-from edge_app.city.records import Mark
+from edge_app.city.records import Change
 
 _MOST_TOLD: Final = 5
 _GEOMETRY: Final = ("start", "end")
 
 
-def read_marks(connection: Connection, site: str, start: int, end: int) -> list[Mark]:
+def read_changes(connection: Connection, site: str, start: int, end: int) -> list[Change]:
     """Return what has changed at a site in [start, end), UTC s, by time."""
-    marks = [*_changes(connection, site, start, end), *_of_installations(connection, site, start, end)]
-    return sorted(marks, key=lambda mark: (mark.at, mark.kind))
+    changes = [*_changes(connection, site, start, end), *_of_installations(connection, site, start, end)]
+    return sorted(changes, key=lambda change: (change.at, change.kind))
 
 
 def newest_break(connection: Connection, site: str, start: int, end: int) -> int:
     """Return when the series of a site broke last in [start, end), UTC s; `start` where it did not."""
-    return max((mark.at for mark in _changes(connection, site, start, end) if mark.breaks), default=start)
+    return max((change.at for change in _changes(connection, site, start, end) if change.breaks), default=start)
 
 
-def _changes(connection: Connection, site: str, start: int, end: int) -> Iterator[Mark]:
-    yield from (mark for mark in _of_lines(connection, site) if start <= mark.at < end)
+def _changes(connection: Connection, site: str, start: int, end: int) -> Iterator[Change]:
+    yield from (change for change in _of_lines(connection, site) if start <= change.at < end)
     yield from _of_settings(connection, site, start, end)
 
 
-def _of_lines(connection: Connection, site: str) -> Iterator[Mark]:
+def _of_lines(connection: Connection, site: str) -> Iterator[Change]:
     attached = select(ATTACHMENT, LINE).join(LINE, LINE.c.id == ATTACHMENT.c.line_id)
     before = ""
     for row in connection.execute(attached.where(ATTACHMENT.c.site_id == site).order_by(ATTACHMENT.c.begins)):
         name = f"{row.topic_site}/{row.device}/{row.name}"
         if row.begins and (before or row.breaks):
-            yield Mark(row.begins, "line", row.breaks, before, name, row.reason)
+            yield Change(row.begins, "line", row.breaks, before, name, row.reason)
         before = name
 
 
-def _of_settings(connection: Connection, site: str, start: int, end: int) -> Iterator[Mark]:
+def _of_settings(connection: Connection, site: str, start: int, end: int) -> Iterator[Change]:
     """Yield changes of model and configuration between the quarters of each line."""
     text = cast(QUARTER.c.settings, Text)
     before = func.lag(text).over(partition_by=QUARTER.c.line_id, order_by=QUARTER.c.start)
@@ -65,9 +65,9 @@ def _of_settings(connection: Connection, site: str, start: int, end: int) -> Ite
                 yield from _changed(connection, row, old, (model, config))
 
 
-def _changed(connection: Connection, row: Any, old: tuple[str, str], new: tuple[str, str]) -> Iterator[Mark]:
+def _changed(connection: Connection, row: Any, old: tuple[str, str], new: tuple[str, str]) -> Iterator[Change]:
     if old[0] != new[0]:
-        yield Mark(row.start, "model", False, old[0], new[0], "")
+        yield Change(row.start, "model", False, old[0], new[0], "")
     if old[1] == new[1]:
         return
     of_device = and_(CONFIG.c.topic_site == row.topic_site, CONFIG.c.device == row.device)
@@ -75,11 +75,11 @@ def _changed(connection: Connection, row: Any, old: tuple[str, str], new: tuple[
     told = {row.config: row.content for row in connection.execute(wanted)}
     before, after = told.get(old[1], {}), told.get(new[1], {})
     if _line(before, row.name) and _line(before, row.name) != _line(after, row.name):
-        yield Mark(row.start, "drawn", True, old[1], new[1], "")
+        yield Change(row.start, "drawn", True, old[1], new[1], "")
         return
     keys = sorted(_differing(before.get("counting", {}), after.get("counting", {})))
     more = ", ..." if len(keys) > _MOST_TOLD else ""
-    yield Mark(row.start, "config", False, old[1], new[1], ", ".join(keys[:_MOST_TOLD]) + more)
+    yield Change(row.start, "config", False, old[1], new[1], ", ".join(keys[:_MOST_TOLD]) + more)
 
 
 def _line(content: Mapping[str, Any], name: str) -> list[Any]:
@@ -98,7 +98,7 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any], above: str = ""
             yield f"{above}{key}"
 
 
-def _of_installations(connection: Connection, site: str, start: int, end: int) -> Iterator[Mark]:
+def _of_installations(connection: Connection, site: str, start: int, end: int) -> Iterator[Change]:
     """Yield where the numbers of a line begin anew: another card, a restored one, a clock that was set back."""
     counts_here = and_(
         INTERVAL.c.line_id == ATTACHMENT.c.line_id,
@@ -117,9 +117,9 @@ def _of_installations(connection: Connection, site: str, start: int, end: int) -
     yield from _anew(connection.execute(found).all())
 
 
-def _anew(rows: Iterable[Any]) -> Iterator[Mark]:
+def _anew(rows: Iterable[Any]) -> Iterator[Change]:
     before: dict[int, str] = {}
     for row in rows:
         if row.line_id in before:
-            yield Mark(row.first, "installation", False, before[row.line_id], row.installation, "")
+            yield Change(row.first, "installation", False, before[row.line_id], row.installation, "")
         before[row.line_id] = row.installation
