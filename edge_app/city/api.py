@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
@@ -9,16 +10,20 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from edge_app import __version__
-from edge_app.city.access import HERE
+from edge_app.city.access import Access, Asked
+from edge_app.city.database.accounts import AccountError
 from edge_app.city.inventory import InventoryError, told
 from edge_app.city.routes.city import City
 from edge_app.city.routes.data import data_routes
 from edge_app.city.routes.files import file_routes
 from edge_app.city.routes.inventory import inventory_routes
-from edge_app.errors import StoreError
+from edge_app.city.routes.people import people_routes
+from edge_app.errors import ConfigError, StoreError
 from edge_app.http.problems import PROBLEM_KIND, Problem, RefusalError, problem_of
 
 log = logging.getLogger(__name__)
@@ -29,7 +34,9 @@ _HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-_OWN_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
+_ASKS: Final = ("/api/", "/metrics")
+"""Paths that tell something of the city; the others are the files of the page."""
+_STREAM: Final = "text/event-stream"
 
 
 def build_api(city: City) -> FastAPI:
@@ -44,22 +51,54 @@ def build_api(city: City) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         responses={"4XX": {"description": "Refused in a sentence", "content": {PROBLEM_KIND: {"schema": _PROBLEM}}}},
     )
-    for routes in (file_routes(), data_routes(city), inventory_routes(city)):
+    access = Access(city.database, city.origin, city.utc)
+    for routes in (file_routes(), data_routes(city), inventory_routes(city), people_routes(city, access)):
         api.include_router(routes)
     for kind, handler in _HANDLERS.items():
         api.add_exception_handler(kind, handler)
 
     @api.middleware("http")
     async def guard(request: Request, go_on: Callable[[Request], Any]) -> Response:
-        host = request.headers.get("host", "")
-        if city.local and host.rpartition(":")[0] not in _OWN_HOSTS and host not in _OWN_HOSTS:
-            return _refused(HTTPStatus.FORBIDDEN, "this page answers to localhost alone: call it by that name")
-        request.state.caller = HERE
+        try:
+            access.judge_host(request.headers.get("host", ""))
+            if request.url.path.startswith(_ASKS):
+                request.state.asked = _asked(request, access)
+                request.state.caller = await run_in_threadpool(access.caller, request.state.asked)
+        except RefusalError as refused:
+            return _answer(refused)
+        except StoreError as error:
+            return await _on_store(request, error)
         response: Response = await go_on(request)
         response.headers.update(_HEADERS)
-        return response
+        return await _with_tag(request, response)
 
+    api.add_middleware(
+        CORSMiddleware,
+        allow_origins=city.cors,
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["authorization", "content-type", "if-none-match"],
+        expose_headers=["etag", "retry-after"],
+    )
     return api
+
+
+def _asked(request: Request, access: Access) -> Asked:
+    peer = access.peer(request.client.host if request.client else "", request.headers.get("x-forwarded-for", ""))
+    return Asked(request.method, dict(request.headers), request.cookies, peer)
+
+
+async def _with_tag(request: Request, response: Response) -> Response:
+    """Return the answer with an ETag, or 304 where the client has it already (RFC 9110, 8.8.3)."""
+    kind = response.headers.get("content-type", "")
+    if request.method != "GET" or response.status_code != HTTPStatus.OK or kind.startswith(_STREAM):
+        return response
+    body = b"".join([part async for part in response.body_iterator])  # type: ignore[attr-defined]
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    headers = {"cache-control": "no-cache", **headers, "etag": tag}
+    if tag in request.headers.get("if-none-match", "").replace("W/", ""):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(body, headers=headers)
 
 
 _PROBLEM: Final = Problem.model_json_schema()
@@ -90,6 +129,14 @@ async def _on_inventory(_: Request, error: Any) -> Response:
     return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(error.problems))
 
 
+async def _on_account(_: Request, error: Any) -> Response:
+    return _refused(HTTPStatus.CONFLICT, str(error))
+
+
+async def _on_config(_: Request, error: Any) -> Response:
+    return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+
+
 async def _on_store(_: Request, error: Any) -> Response:
     log.warning("a request failed: %s", error)
     return _refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
@@ -104,6 +151,8 @@ _HANDLERS: Final[dict[Any, Any]] = {
     HTTPException: _on_http,
     RequestValidationError: _on_invalid,
     InventoryError: _on_inventory,
+    AccountError: _on_account,
+    ConfigError: _on_config,
     StoreError: _on_store,
     Exception: _on_fault,
 }

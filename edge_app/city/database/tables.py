@@ -242,3 +242,33 @@ AUDIT: Final = Table(
     Column("change", JSON, nullable=False, comment="key of what was changed: value before and after"),
     comment="who has changed what",
 )
+ACCOUNT: Final = Table(
+    "account",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("password", Text, nullable=False, comment="its hash"),
+    Column("made", BigInteger, nullable=False),
+    comment="users of the page",
+)
+LOGIN: Final = Table(
+    "login",
+    METADATA,
+    Column("digest", Text, primary_key=True, comment="hash of its secret"),
+    Column("account", Text, ForeignKey("account.name"), nullable=False),
+    Column("csrf", Text, nullable=False),
+    Column("began", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    comment="logins that may be valid",
+)
+TOKEN: Final = Table(
+    "token",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("digest", Text, nullable=False, comment="hash of its secret"),
+    Column("scope", Text, nullable=False),
+    Column("made", BigInteger, nullable=False),
+    Column("ends", BigInteger, comment="null: never"),
+    UniqueConstraint("digest"),
+    comment="tokens of programs",
+)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Request, Security
+from fastapi.security import HTTPBearer
 
 from edge_app.city.access import NOBODY, Caller, Right
 from edge_app.city.database import reading
@@ -19,11 +20,16 @@ from edge_app.http.problems import RefusalError
 
 @dataclass(frozen=True, slots=True)
 class City:
-    """What the routes work with. local: only names of this machine are answered. utc: UTC s."""
+    """What the routes work with.
+
+    origin: by which people reach the page through a proxy, "" for loopback alone. cors: origins of other pages that may
+    read the API. utc: UTC s.
+    """
 
     database: Database
     live: Live
-    local: bool = True
+    origin: str = ""
+    cors: Sequence[str] = ()
     utc: Callable[[], float] = field(default=time.time)
 
 
@@ -33,10 +39,13 @@ def caller(request: Request) -> Caller:
     return found
 
 
+_BEARER = HTTPBearer(auto_error=False, description="A token: `edge-app city token add`; the page uses a cookie")
+
+
 def needs(right: Right) -> Any:
     """Return the dependency of a route that only those with a right may use."""
 
-    def judge(request: Request) -> Caller:
+    def judge(request: Request, _: Annotated[Any, Security(_BEARER)]) -> Caller:
         found = caller(request)
         if found.right < right:
             if found is NOBODY:
@@ -47,8 +56,9 @@ def needs(right: Right) -> Any:
     return Depends(judge)
 
 
-SiteId = Annotated[str, Path(description="Id of a site", max_length=200)]
+SiteId = Annotated[str, Path(description="Id of a site", max_length=200, pattern="^[a-z0-9-]+$")]
 Writer = Annotated[Caller, needs(Right.WRITE)]
+Administrator = Annotated[Caller, needs(Right.ADMIN)]
 
 
 def known_site(connection: Connection, identifier: str, now: float) -> reading.Site:
