@@ -225,3 +225,43 @@ class Audit(Answer):
     """Changes, newest first."""
 
     entries: Sequence[AuditEntry]
+
+
+class Flow(Answer):
+    """Vehicles an hour in the newest quarter of an hour that was seen by half at least."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+    left_to_right: int
+    right_to_left: int
+    usual: Annotated[float | None, Field(description="Of both directions at this time of the day; null: not known")]
+
+
+class PublicDay(Answer):
+    """Vehicles an hour by quarters of the local day, from its begin."""
+
+    start: AwareDatetime
+    seconds: Sequence[int]
+    vehicles: Sequence[float]
+
+
+class PublicSite(Answer):
+    """A street that the city shows to everybody: its traffic now, its day so far, and the usual one."""
+
+    id: str
+    road: str
+    lat: float | None
+    lon: float | None
+    time_zone: str
+    left_to_right: Way
+    right_to_left: Way
+    now: Annotated[Flow | None, Field(description="null: nothing was seen in the last hour; that is no zero")]
+    today: PublicDay
+    usual: PublicDay
+
+
+class PublicSites(Answer):
+    """All streets that the city shows to everybody."""
+
+    at: AwareDatetime
+    sites: Sequence[PublicSite]

@@ -23,6 +23,7 @@ from edge_app.city.routes.data import data_routes
 from edge_app.city.routes.files import file_routes
 from edge_app.city.routes.inventory import inventory_routes
 from edge_app.city.routes.people import people_routes
+from edge_app.city.routes.public import public_routes
 from edge_app.errors import ConfigError, StoreError
 from edge_app.http.problems import PROBLEM_KIND, Problem, RefusalError, problem_of
 
@@ -52,7 +53,8 @@ def build_api(city: City) -> FastAPI:
         responses={"4XX": {"description": "Refused in a sentence", "content": {PROBLEM_KIND: {"schema": _PROBLEM}}}},
     )
     access = Access(city.database, city.origin, city.utc)
-    for routes in (file_routes(), data_routes(city), inventory_routes(city), people_routes(city, access)):
+    told = data_routes(city), inventory_routes(city), people_routes(city, access), public_routes(city)
+    for routes in (file_routes(), *told):
         api.include_router(routes)
     for kind, handler in _HANDLERS.items():
         api.add_exception_handler(kind, handler)
@@ -69,7 +71,8 @@ def build_api(city: City) -> FastAPI:
         except StoreError as error:
             return await _on_store(request, error)
         response: Response = await go_on(request)
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
         return await _with_tag(request, response)
 
     api.add_middleware(

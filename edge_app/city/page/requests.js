@@ -17,11 +17,19 @@ export async function ask(path, options = {}) {
 
 // What the server refuses is thrown as its sentence, for the form to show.
 export function send(method, path, body, type = "application/json") {
-  return asked(path, { method, body, headers: body === undefined ? {} : { "Content-Type": type } });
+  const headers = me.csrf ? { "X-CSRF-Token": me.csrf } : {};
+  return asked(path, { method, body, headers: body === undefined ? headers : { ...headers, "Content-Type": type } });
+}
+
+let me = { user: "", csrf: "" };
+
+export function know(found) {
+  me = found;
 }
 
 async function asked(path, options) {
   const answer = await fetch(path, options);
+  if (answer.status === 401 && me.user) location.reload(); // the login is over
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? answer.statusText);
   return answer.status === 204 ? null : answer.json();
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path as File
 from typing import Final
@@ -15,15 +16,26 @@ _PAGE: Final = File(__file__).parent.parent / "page"
 _KINDS: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
+_FILES: Final = {path.relative_to(_PAGE).as_posix(): path for path in sorted(_PAGE.rglob("*")) if path.suffix in _KINDS}
+
+
+def page_file(name: str, headers: Mapping[str, str]) -> Response:
+    """Return a file of the page. Raises RefusalError: when there is none of that name."""
+    if name not in _FILES:
+        raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such file")
+    kind = f"{_KINDS[_FILES[name].suffix]}; charset=utf-8"
+    return Response(_FILES[name].read_bytes(), media_type=kind, headers=dict(headers))
+
+
 def file_routes() -> APIRouter:
     """Return the routes of the page; they tell nothing of the city."""
     routes = APIRouter(include_in_schema=False)
-    files = {path.relative_to(_PAGE).as_posix(): path for path in sorted(_PAGE.rglob("*")) if path.suffix in _KINDS}
 
     @routes.get("/messages.json")
     def texts(request: Request, language: str = "") -> Response:
         chosen = choose_language(request.headers.get("accept-language", ""), language)
-        return Response(messages_json(chosen), media_type="application/json", headers={"vary": "Accept-Language"})
+        headers = {"vary": "Accept-Language", "cache-control": "max-age=60"}
+        return Response(messages_json(chosen), media_type="application/json", headers=headers)
 
     @routes.get("/")
     @routes.get("/street/{site}")
@@ -31,14 +43,12 @@ def file_routes() -> APIRouter:
     @routes.get("/gaps")
     @routes.get("/inventory")
     @routes.get("/inventory/{site}")
+    @routes.get("/administration")
     def index() -> Response:
-        return Response(files["index.html"].read_bytes(), media_type="text/html; charset=utf-8")
+        return page_file("index.html", {})
 
     @routes.get("/page/{name:path}")
     def file(name: str) -> Response:
-        if name not in files:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such file")
-        kind = f"{_KINDS[files[name].suffix]}; charset=utf-8"
-        return Response(files[name].read_bytes(), media_type=kind, headers={"cache-control": "max-age=60"})
+        return page_file(name, {"cache-control": "max-age=60"})
 
     return routes
