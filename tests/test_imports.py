@@ -184,8 +184,8 @@ VENDORS = {
     "tomlkit": "config.edit",
     "prometheus_client": r"monitoring\.metrics|serve\.metrics",
     "PIL": "serve.pictures",
-    "fastapi": r"serve\.api|city\.api",
-    "starlette": r"serve\.api|city\.api",
+    "fastapi": r"serve\.api|city\.(api|routes\..+)",
+    "starlette": r"serve\.api|city\.(api|routes\..+)",
     "sqlalchemy": r"city\.database\..+|city\.migrations\..+",
     "alembic": r"city\.database\.engine|city\.migrations\..+",
     "nats": r"city\.nats_inbox",
@@ -197,8 +197,8 @@ VENDORS = {
     "tomli": "config.files",
 }
 """Vendor library -> pattern of the one module that may import it; no module needs to."""
-OF_A_ROOM = {"sqlalchemy", "alembic"}
-"""Vendors that a whole room is written in; it hands out none of their types but the transaction."""
+OF_A_ROOM = {"sqlalchemy", "alembic", "fastapi", "starlette"}
+"""Vendors that a whole room is written in; it hands out none of their types but the transaction and the routes."""
 MAY_DRAW = re.compile(
     r"(preview|drawing|sources)\..+|detectors\.(letterbox|ssd|tflite)|harvest\.picture|camera_health\.measures"
     r"|counting\.motion|measures\.ground|serve\.pictures"

@@ -268,6 +268,15 @@ def among(connection: Connection, column: ColumnElement[int], values: Collection
     return column.in_(select(each.c.value))
 
 
+def lock_alone(connection: Connection, table: Table) -> None:
+    """Let nobody else read or change a table until the end of the transaction, where the database has such locks.
+
+    SQLite has one writer at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"LOCK TABLE {table.name} IN ACCESS EXCLUSIVE MODE"))
+
+
 def make_room(connection: Connection, days: Iterable[int]) -> None:
     """Make the partitions of days, where the database has partitions. days: their first seconds, UTC."""
     if connection.dialect.name != "postgresql":

@@ -83,6 +83,7 @@ def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str,
         "lat": meta.location.lat if meta.location else None,
         "lon": meta.location.lon if meta.location else None,
         "time_zone": meta.time_zone,
+        "lanes": len(line.lanes) + 1 if line.lanes else None,
         **_direction(line, "left_to_right", "left"),
         **_direction(line, "right_to_left", "right"),
     }
