@@ -56,8 +56,8 @@ _BODY: Final = 0.6
 _NARROW: Final = 0.85
 """Height of the body beneath a roof, and width of the roof, as shares."""
 _STEPS: Final = 10
-_SAME_M: Final = 0.02
-"""Most steps of Newton's method, and the step, m, after which the next one would be smaller than rounding."""
+_SAME_M: Final = 0.05
+"""Most steps of Newton's method, and the step, m, after which the next one would be below a millimetre."""
 _BOX: Final = 0.02
 _BOX_PX: Final = 1.0
 """Standard deviations of width and height of a box, as a share of it and, besides, in px."""

@@ -95,11 +95,12 @@ class _Seen(NamedTuple):
 
 
 class _Near(NamedTuple):
-    """A vehicle near a line. heading: (2,), of length 1. edges: (N, 2) m, where the edges of its boxes lie."""
+    """A vehicle near a line. heading: (2,), of length 1. feet: (N, 2) px, of its new looks. way: m to a line, least."""
 
     seen: _Seen
     heading: Points
-    edges: Points
+    feet: Points
+    way: float
 
 
 class Passages:
@@ -164,46 +165,40 @@ class Passages:
 
     def _on_road(self, found: list[_Seen], plane: GroundPlane, looks: TrackLooks) -> Iterator[Cover]:
         """Yield the covers of vehicles with new looks. All are put on the road at once: that is quicker."""
-        edges = [footprint.lower_edges(one.boxes) for one in found]
-        on_road = _parted(plane.on_road(np.concatenate(edges)), edges)
-        near = [one for one in map(self._near, found, on_road) if one is not None]
+        numbers = [len(one.boxes) for one in found]
+        feet = footprint.lower_edges(np.concatenate([one.boxes for one in found]))
+        edges = plane.on_road(feet)
+        parts = zip(found, *(_parted(rows, numbers) for rows in (feet, edges, self._ways(edges))), strict=True)
+        near = [one for one in (_near(*part) for part in parts) if one is not None]
         if not near:
             return
         self._size(near, plane, looks)
         solids = [one.seen.course.solid or SOLIDS[one.seen.label] for one in near]
-        wanted = [footprint.lower_edges(one.seen.boxes[one.seen.first :]) for one in near]
         each = [footprint.corners(solid, one.heading) for one, solid in zip(near, solids, strict=True)]
-        found_at = footprint.stood(plane, np.concatenate(wanted), footprint.for_each(each, list(map(len, wanted))))
-        for one, solid, places in zip(near, solids, _parted(found_at, wanted), strict=True):
+        numbers = [len(one.feet) for one in near]
+        places = footprint.stood(plane, np.concatenate([one.feet for one in near]), footprint.for_each(each, numbers))
+        for one, solid, at in zip(near, solids, _parted(places, numbers), strict=True):
             for name, line in self._lines.items():
-                half = np.full(len(places), _half(solid, one.heading, line))
-                at = _located(one.seen.times[one.seen.first :], line.distances(places), line.positions(places), half)
-                yield from self._passed(name, line, one.seen.course, at)
+                half = np.full(len(at), _half(solid, one.heading, line))
+                located = _located(one.seen.times[one.seen.first :], line.distances(at), line.positions(at), half)
+                yield from self._passed(name, line, one.seen.course, located)
 
-    def _near(self, one: _Seen, edges: Points) -> _Near | None:
-        """Return a vehicle that is near a line and known to drive somewhere, None for another one."""
-        length = SOLIDS[one.label].length
-        if not self._reached(edges[one.first :], _REACH * length + _BESIDE_M):
-            return None
-        _turn(one.course, one.times, edges, length)
-        return None if one.course.heading is None else _Near(one, one.course.heading, edges)
-
-    def _reached(self, places: Points, reach: float) -> bool:
-        """Return whether any of these places is within reach, m, of a line."""
-        return any(bool((np.abs(line.distances(places)) < reach).any()) for line in self._lines.values())
+    def _ways(self, places: Points) -> NDArray[np.float64]:
+        """Return how far places, (N, 2), are from the nearest line, m; infinite where there is none."""
+        ways = np.min([np.abs(line.distances(places)) for line in self._lines.values()], axis=0)
+        return np.where(np.isfinite(ways), ways, np.inf)
 
     def _size(self, near: Sequence[_Near], plane: GroundPlane, looks: TrackLooks) -> None:
         """Tell the size of vehicles at a line by their boxes, those that are nearest to it."""
         courses, sightings = [], []
-        for (track, course, label, *_), heading, edges in near:
-            if course.solid is not None or not self._reached(edges, SOLIDS[label].length):
+        for (track, course, label, *_), heading, _, way in near:
+            if course.solid is not None or way >= SOLIDS[label].length:
                 continue
             _, boxes = looks.of(track)
-            on_road = plane.on_road(footprint.lower_edges(boxes))
-            ways = np.min([np.abs(line.distances(on_road)) for line in self._lines.values()], axis=0)
-            nearest = ways.argsort()[:_ENOUGH]
+            edges = plane.on_road(footprint.lower_edges(boxes))
+            nearest = self._ways(edges).argsort()[:_ENOUGH]
             if len(nearest) >= _FEWEST:
-                wrong = scale_error(plane, on_road[nearest[0]], heading[::-1] * (1, -1))
+                wrong = scale_error(plane, edges[nearest[0]], heading[::-1] * (1, -1))
                 courses.append(course)
                 sightings.append(footprint.Sighting(label, boxes[nearest], heading, wrong))
         if sightings:
@@ -255,21 +250,37 @@ class Passages:
             self._courses = {track: c for track, c in self._courses.items() if now - c.seen <= _FORGET_S}
 
 
-def _turn(course: _Course, times: NDArray[np.float64], places: Points, size: float) -> None:
-    """Note the way a vehicle drives, as long as it does."""
-    rows = np.flatnonzero((times >= times[-1] - _HEADING_S) & np.isfinite(places).all(axis=1))
+def _near(one: _Seen, feet: Points, edges: Points, ways: NDArray[np.float64]) -> _Near | None:
+    """Return a vehicle that is near a line and known to drive somewhere, None for another one.
+
+    feet: (N, 2) px, lower edges of its boxes. edges: (N, 2) m, their places. ways: (N,) m, from there to a line.
+    """
+    length, course = SOLIDS[one.label].length, one.course
+    if ways[one.first :].min() >= _REACH * length + _BESIDE_M:
+        return None
+    _turn(course, one.times, edges, np.isfinite(ways), _MOVED * length)
+    if course.heading is None:
+        return None
+    return _Near(one, course.heading, feet[one.first :], float(ways.min()))
+
+
+def _turn(
+    course: _Course, times: NDArray[np.float64], places: Points, known: NDArray[np.bool_], shortest: float
+) -> None:
+    """Note the way a vehicle drives, as long as it does. shortest: m."""
+    rows = np.flatnonzero(known & (times >= times[-1] - _HEADING_S))
     if len(rows) < 2:
         return
     half = (len(rows) + 1) // 2
-    way = places[rows[-half:]].mean(axis=0) - places[rows[:half]].mean(axis=0)
+    way = (places[rows[-half:]].sum(axis=0) - places[rows[:half]].sum(axis=0)) / half
     length = float(np.hypot(*way))
-    if length >= _MOVED * size:
+    if length >= shortest:
         course.heading = way / length
 
 
-def _parted(rows: Points, like: Sequence[Points]) -> list[Points]:
-    """Return rows, one after the other, in parts as long as those."""
-    return np.split(rows, np.cumsum([len(one) for one in like])[:-1])
+def _parted(rows: NDArray[np.float64], numbers: Sequence[int]) -> list[NDArray[np.float64]]:
+    """Return rows, one after the other, in parts of so many."""
+    return np.split(rows, np.cumsum(numbers)[:-1])
 
 
 def _located(
