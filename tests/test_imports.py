@@ -148,8 +148,8 @@ PURE = {
 }
 """Modules without clock, threads, files or network, and the modules of ours that each may import."""
 CALCULATION = {
-    "__future__", "bisect", "collections", "dataclasses", "enum", "functools", "heapq", "itertools", "math", "numpy",
-    "operator", "types", "typing",
+    "__future__", "array", "bisect", "collections", "copy", "dataclasses", "enum", "functools", "heapq", "itertools",
+    "math", "numpy", "operator", "types", "typing",
 }  # fmt: skip
 """Libraries that every pure module may import."""
 GRANTED = {
