@@ -74,3 +74,12 @@ def test_speeds_are_drawn_at_the_vehicles() -> None:
         preview.update(result)
         plain.update(result)
     assert np.any(preview.speeds(640) != plain.speeds(640))
+
+
+def test_another_geometry_tells_other_speeds_at_once_of_the_same_looks() -> None:
+    kmh, frames, geometry = a_vehicle()
+    live = LiveSpeeds(geometry)
+    for result in frames:
+        live.observe(result)
+    live.use(Geometry(geometry.picture, tuple((2 * x, 2 * y) for x, y in geometry.road)))
+    assert speeds(live, frames[-1]) == {7: pytest.approx(2 * kmh, rel=0.15)}
