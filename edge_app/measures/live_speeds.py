@@ -51,8 +51,15 @@ class LiveSpeeds:
             self._plane = _plane(geometry, self._size)
 
     def observe(self, result: FrameResult) -> None:
-        """Take the result of a frame. In frames of a size from which no plane follows no speed is told."""
-        frame = result.frame
+        """Take the result of a frame.
+
+        No speed is told without the camera's own time: pictures may come late. Nor in frames of a size from which no
+        plane follows.
+        """
+        if result.frame.media_s is None:
+            self._looks.clear()
+            return
+        frame = (result := result.at_media_time()).frame
         if frame.size != self._size or frame.monotonic < self._now:  # another size, or a recording begins again
             self._looks.clear()
         if frame.size != self._size:
