@@ -38,7 +38,7 @@ function drawGrid(sheet, grid, given, { w, h }, strong) {
   sheet.append(picture);
   for (const line of grid) {
     const points = line.map(([x, y]) => `${x * w},${y * h}`).join(" ");
-    picture.append(svg("polyline", { points, class: "metres", fill: "none", stroke: COLOURS.geometry, "stroke-width": 1.5, "stroke-opacity": strong ? .9 : .4 }));
+    picture.append(svg("polyline", { points, class: "metres", fill: "none", stroke: COLOURS.geometry, "stroke-width": 1.5, "stroke-opacity": strong ? .6 : .4 }));
   }
   for (const [x, y] of given) picture.append(svg("circle", { cx: x * w, cy: y * h, r: 5, class: "given", fill: "none", stroke: COLOURS.geometry, "stroke-width": 2 }));
 }
