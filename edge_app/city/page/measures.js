@@ -43,7 +43,7 @@ function speedTable(site, speeds, ways) {
     })));
 }
 
-const legend = (site, ways) => element("p", { class: "legend" }, ways.map((way, at) => element("span", { class: `way-${at}` }, `■ ${nameOf(site, way)} `)));
+const legend = (site, ways) => element("p", { class: "legend" }, ways.map((way, at) => element("span", {}, element("span", { class: `box way-${at}` }), ` ${nameOf(site, way)}`)));
 
 // Two bars a bin, one for each direction.
 function histogram(speeds, ways) {
