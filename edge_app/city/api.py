@@ -24,6 +24,7 @@ from edge_app.city.routes.files import file_routes
 from edge_app.city.routes.inventory import inventory_routes
 from edge_app.city.routes.people import people_routes
 from edge_app.city.routes.public import public_routes
+from edge_app.city.routes.watching import watching_routes
 from edge_app.errors import ConfigError, StoreError
 from edge_app.http.problems import PROBLEM_KIND, Problem, RefusalError, problem_of
 
@@ -53,8 +54,8 @@ def build_api(city: City) -> FastAPI:
         responses={"4XX": {"description": "Refused in a sentence", "content": {PROBLEM_KIND: {"schema": _PROBLEM}}}},
     )
     access = Access(city.database, city.origin, city.utc)
-    told = data_routes(city), inventory_routes(city), people_routes(city, access), public_routes(city)
-    for routes in (file_routes(), *told):
+    told = (data_routes(city), inventory_routes(city), public_routes(city), watching_routes(city))
+    for routes in (file_routes(), people_routes(city, access), *told):
         api.include_router(routes)
     for kind, handler in _HANDLERS.items():
         api.add_exception_handler(kind, handler)

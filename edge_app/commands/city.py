@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from edge_app.commands._city_export import add_export, run_export
 from edge_app.commands._city_inventory import add_inventory, run_inventory
 from edge_app.commands._city_people import add_people, run_token, run_user
 from edge_app.commands._options import listening_port
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--worker", metavar="NAME", help="instead of ingest.worker")
     add_inventory(kinds, _add_config)
     add_people(kinds, _add_config)
+    add_export(kinds, _add_config)
     kinds.add_parser("config", help="print a commented example of city.toml")
 
 
@@ -108,7 +110,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
         worker = stack.enter_context(ingesting(config, database, live.tell))
         if arguments.kind == "serve":
             page = config.page
-            city = City(database, live, page.origin, page.cors)
+            city = City(database, live, page.origin, page.cors, done=lambda: dict(worker.tally.counts))
             print(f"The page is at {stack.enter_context(_page(city, page.host, page.port))}", flush=True)
             print(_who_may(city), flush=True)
         while not stop.wait(_LOOK_S):
@@ -174,5 +176,6 @@ _KINDS: Final = {
     "inventory": _on_database(run_inventory),
     "user": _on_database(run_user),
     "token": _on_database(run_token),
+    "export": _on_database(run_export),
     "config": _print_example,
 }
