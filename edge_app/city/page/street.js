@@ -130,8 +130,9 @@ function classTable(site, steps) {
 
 function download(site, data) {
   const from = data.midnight - (WEEKS * 7 - 1) * DAY;
-  const link = (step, begin, label) => element("a", { href: `/api/v1/sites/${encodeURIComponent(site.id)}/counts.csv?from=${rfc(begin)}&to=${rfc(data.now)}&step=${step}`, download: true }, label);
+  const link = (step, begin, label, kind = "csv") => element("a", { href: `/api/v1/sites/${encodeURIComponent(site.id)}/counts.${kind}?from=${rfc(begin)}&to=${rfc(data.now)}&step=${step}`, download: true }, label);
   return element("section", { class: "card row" }, element("h2", {}, text("city.download")),
     link("quarter", data.midnight, text("city.csv_today")), link("hour", from, text("city.csv_weeks", { n: number(WEEKS) })),
+    link("hour", from, text("city.parquet_weeks", { n: number(WEEKS) }), "parquet"),
     element("span", { class: "muted end" }, text("city.as_of", { at: moment(data.now * 1000, site.time_zone), zone: site.time_zone })));
 }
