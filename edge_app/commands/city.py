@@ -84,7 +84,7 @@ def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
         database = stack.enter_context(running(folder, on_stored=live.tell))
         address = stack.enter_context(_page(City(database, live), "127.0.0.1", arguments.port))
         print(
-            f"A city with twenty counters runs inside this program. Open {address}\n"
+            f"A city with twenty counters runs inside this program. Open {address} (for everybody: {address}public)\n"
             "Its vehicles are drawn from curves; what they counted before comes in over minutes. Ctrl-C ends it.",
             flush=True,
         )
@@ -153,7 +153,10 @@ def _page(city: City, host: str, port: int) -> Iterator[str]:
     from edge_app.http.server import Server
 
     with Server(build_api(city), host, port) as server:
-        yield f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
+        try:
+            yield f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
+        finally:
+            city.live.end()
 
 
 def _who_may(city: City) -> str:
