@@ -4,6 +4,7 @@ import { ask } from "/page/requests.js";
 import { element, language, moment, number, text } from "/page/texts.js";
 import { heatMap } from "/page/heat.js";
 import { watch } from "/page/live.js";
+import { may } from "/page/login.js";
 import { changeLines, changeList } from "/page/changes.js";
 
 const DAY = 86400;
@@ -17,7 +18,8 @@ export async function showStreet(view, id) {
   const body = element("div");
   view.append(
     element("div", { class: "row" }, element("h1", {}, site.road), element("span", { class: `state ${site.state}` }, text(`city.state.${site.state}`)),
-      element("span", { class: "muted end" }, [site.device, site.line].filter(Boolean).join(" / "))),
+      element("span", { class: "muted end" }, [site.device, site.line].filter(Boolean).join(" / ")),
+      may("write") ? element("a", { href: `/inventory/${encodeURIComponent(id)}`, "data-view": true }, text("city.inventory")) : null),
     element("p", { class: "muted", hidden: !site.state_reason }, site.state_reason),
     body,
   );
