@@ -4,6 +4,7 @@ import { ask } from "/page/requests.js";
 import { element, language, moment, number, text } from "/page/texts.js";
 import { heatMap } from "/page/heat.js";
 import { watch } from "/page/live.js";
+import { may } from "/page/login.js";
 import { changeLines, changeList } from "/page/changes.js";
 import { measureCards, measured } from "/page/measures.js";
 
@@ -18,7 +19,8 @@ export async function showStreet(view, id) {
   const body = element("div");
   view.append(
     element("div", { class: "row" }, element("h1", {}, site.road), element("span", { class: `state ${site.state}` }, text(`city.state.${site.state}`)),
-      element("span", { class: "muted end" }, [site.device, site.line].filter(Boolean).join(" / "))),
+      element("span", { class: "muted end" }, [site.device, site.line].filter(Boolean).join(" / ")),
+      may("write") ? element("a", { href: `/inventory/${encodeURIComponent(id)}`, "data-view": true }, text("city.inventory")) : null),
     element("p", { class: "muted", hidden: !site.state_reason }, site.state_reason),
     body,
   );
@@ -134,8 +136,9 @@ function classTable(site, steps) {
 
 function download(site, data) {
   const from = data.midnight - (WEEKS * 7 - 1) * DAY;
-  const link = (step, begin, label) => element("a", { href: `/api/v1/sites/${encodeURIComponent(site.id)}/counts.csv?from=${rfc(begin)}&to=${rfc(data.now)}&step=${step}`, download: true }, label);
+  const link = (step, begin, label, kind = "csv") => element("a", { href: `/api/v1/sites/${encodeURIComponent(site.id)}/counts.${kind}?from=${rfc(begin)}&to=${rfc(data.now)}&step=${step}`, download: true }, label);
   return element("section", { class: "card row" }, element("h2", {}, text("city.download")),
     link("quarter", data.midnight, text("city.csv_today")), link("hour", from, text("city.csv_weeks", { n: number(WEEKS) })),
+    link("hour", from, text("city.parquet_weeks", { n: number(WEEKS) }), "parquet"),
     element("span", { class: "muted end" }, text("city.as_of", { at: moment(data.now * 1000, site.time_zone), zone: site.time_zone })));
 }

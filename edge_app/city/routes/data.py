@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -17,10 +19,13 @@ from edge_app.city.calendar import step_around, zone
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.reading import AnyStep, Site
+from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.http.problems import RefusalError
 
 _MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
+_PARQUET: Final = "application/vnd.apache.parquet"
+_GEOJSON: Final = "application/geo+json"
 _WEEKS: Final = 8
 """Weeks of which the usual day is made."""
 
@@ -45,6 +50,18 @@ def _add_sites(routes: APIRouter, city: City) -> None:
         with city.database.connect() as connection:
             found = reading.read_sites(connection, city.utc())
         return Sites(sites=[telling.site_of(one, city.utc()) for one in found])
+
+    @routes.get(
+        "/sites.geojson",
+        summary="All sites with their state as GeoJSON",
+        response_class=Response,
+        responses={200: {"content": {_GEOJSON: {"schema": {"type": "object"}}}}},
+    )
+    def sites_geojson() -> Response:
+        with city.database.connect() as connection:
+            found = reading.read_sites(connection, city.utc())
+        text = telling.geojson_of(telling.site_of(one, city.utc()) for one in found)
+        return Response(text, media_type=_GEOJSON, headers=attachment("sites.geojson"))
 
     @routes.get("/sites/{site}", summary="One site")
     def site(site: SiteId) -> SiteAnswer:
@@ -87,6 +104,24 @@ def _add_counts(routes: APIRouter, city: City) -> None:
         text = telling.csv_of(site, totals, step, zone(one.row.time_zone))
         name = f"{site}-{begin.date()}-{to.date()}-{step}.csv"
         return Response(text, media_type="text/csv; charset=utf-8", headers=attachment(name))
+
+    @routes.get(
+        "/sites/{site}/counts.parquet",
+        summary="The same as Parquet, times in UTC",
+        response_class=Response,
+        responses={200: {"content": {_PARQUET: {"schema": {"type": "string", "format": "binary"}}}}},
+    )
+    def counts_parquet(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Response:
+        with city.database.connect() as connection:
+            one = known_site(connection, site, city.utc())
+            totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
+        rows = telling.rows_of(site, totals, step, zone(one.row.time_zone))
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "counts.parquet"
+            write_parquet([rows], file)
+            content = file.read_bytes()
+        name = f"{site}-{begin.date()}-{to.date()}-{step}.parquet"
+        return Response(content, media_type=_PARQUET, headers=attachment(name))
 
 
 def attachment(name: str) -> dict[str, str]:
