@@ -7,6 +7,7 @@ consume the same queues; what a worker did not acknowledge goes to another as so
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ import pika
 from pika.exceptions import AMQPError
 
 from edge_app.city.inbox import GROUP
-from edge_app.mqtt.endpoint import Backoff, Endpoint, tls_context
+from edge_app.mqtt.endpoint import Backoff, Endpoint, Tls, tls_context
 from edge_app.mqtt.events import Message
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,12 @@ _REASONS: Final = {
 """In words, what pika tells by the name of its exception alone."""
 
 
+def _context(tls: Tls) -> ssl.SSLContext:
+    context = tls_context(tls)
+    context.sslsocket_class = ssl.SSLSocket  # pika shakes hands in steps, and that of paho's closes at the first
+    return context
+
+
 def _parameters(to: Endpoint) -> pika.ConnectionParameters:
     login: Any = pika.PlainCredentials(to.username or _GUEST, to.password or _GUEST)
     if to.tls and to.tls.cert_file and not to.username:
@@ -148,7 +155,7 @@ def _parameters(to: Endpoint) -> pika.ConnectionParameters:
         to.host,
         to.port,
         credentials=login,
-        ssl_options=pika.SSLOptions(tls_context(to.tls), to.host) if to.tls else None,
+        ssl_options=pika.SSLOptions(_context(to.tls), to.host) if to.tls else None,
         heartbeat=_HEARTBEAT_S,
         socket_timeout=_CONNECT_S,
         stack_timeout=2 * _CONNECT_S,
