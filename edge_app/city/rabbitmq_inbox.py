@@ -108,7 +108,8 @@ class RabbitMqQueue:
             self._due = time.monotonic() + self._backoff.delay(self._failures)
 
     def _explain(self, error: Exception) -> str:
-        to, cause, inner = self._addresses[0], error, error
+        to, cause = self._addresses[0], error
+        inner: Any = error
         while isinstance(inner, Exception):  # pika wraps what the system says, twice
             cause, inner = inner, getattr(inner, "exception", None) or next(iter(inner.args), None)
         if isinstance(cause, OSError):
