@@ -243,7 +243,10 @@ class _Page:
         return [_as_json(finding) for finding in self._live_view.check_lines(lines, view)]
 
     def _road(self, config: Config) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[dict[str, Any]]]:
-        """Return what is wrong with the geometry, the grid of metres, and the errors to expect of speeds."""
+        """Return what is wrong with the geometry, the grid of metres, and the errors to expect of speeds.
+
+        The live view draws speeds by it, saved or not.
+        """
         from edge_app.app import build_lines, geometry_of
         from edge_app.errors import GeometryError
         from edge_app.measures.grid import road_grid
@@ -252,6 +255,8 @@ class _Page:
         lines, frames = build_lines(config) if config.lines else (), self._frames() if config.geometry.given else None
         try:
             geometry = geometry_of(config)
+            if self._live_view is not None:
+                self._live_view.measure(geometry)
             if geometry is None:
                 return [], None, []
             grid = road_grid(geometry.plane(frames[0] if frames else _USUAL))
