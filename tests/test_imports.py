@@ -154,7 +154,7 @@ CALCULATION = {
 }  # fmt: skip
 """Libraries that every pure module may import."""
 GRANTED = {
-    "offline.scoring": {"json", "pathlib"},  # read_truth
+    "offline.scoring": {"json", "pathlib", "statistics"},  # read_truth
     "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
     "city.records": {"uuid"},
     "city.calendar": {"datetime", "zoneinfo"},  # steps of local time; it reads no clock
