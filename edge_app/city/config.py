@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from edge_app.config.files import read_tables
 from edge_app.config.mqtt import MqttConfig
@@ -19,6 +20,33 @@ from edge_app.config.wording import describe_error, own_errors
 from edge_app.errors import ConfigError
 
 _SQLITE: Final = "sqlite:///"
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+
+
+class BrokerConfig(Table):
+    """How the broker of the table [mqtt] is read: over MQTT, or in its own protocol, which needs no session."""
+
+    kind: Literal["mqtt", "nats", "rabbitmq"] = Field(
+        default="mqtt", description="mqtt for mosquitto and others; nats reads JetStream, rabbitmq quorum queues."
+    )
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="TCP port of NATS (4222 without it) or AMQP (5672, or 5671 with mqtt.tls).",
+        examples=[4222],
+    )
+
+    @field_validator("port")
+    @classmethod
+    def _of_a_queue(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("kind") == "mqtt":
+            raise ValueError('is used only with broker.kind = "nats" or "rabbitmq"; the port of MQTT is mqtt.port')
+        return value
+
+    def queue_port(self, *, tls: bool) -> int:
+        """Return the port of the broker's own protocol."""
+        return self.port or (4222 if self.kind == "nats" else 5671 if tls else 5672)
 
 
 class DatabaseConfig(Table):
@@ -65,16 +93,34 @@ class IngestConfig(Table):
 
 
 class PageConfig(Table):
-    """The page and the API. They ask for no login: let a proxy with logins and TLS stand before another address."""
+    """The page and the API. Others reach them through a proxy with TLS, whose address is `origin`."""
 
     host: OwnAddress = Field(default="127.0.0.1", description="Address of loopback to listen on.")
     port: int = Field(default=8800, ge=0, le=65535, description="TCP port, 0 for a free one.")
+    origin: str = Field(
+        default="",
+        description="Address of the proxy; it must set X-Forwarded-For. With it everybody has to log in.",
+        examples=["https://counts.example"],
+    )
+    cors: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Addresses of other pages that may use the API with a token.",
+        examples=[("https://map.example",)],
+    )
 
     @field_validator("host")
     @classmethod
     def _own_machine(cls, value: str) -> str:
         if not ip_address(value).is_loopback:
-            raise ValueError("must be an address of loopback: the page asks for no login; put a proxy before it")
+            raise ValueError("must be an address of loopback: put a proxy with TLS before it and name it in origin")
+        return value
+
+    @field_validator("origin", "cors")
+    @classmethod
+    def _is_origin(cls, value: Any) -> Any:
+        for one in (value,) if isinstance(value, str) else value:
+            if one and not _ORIGIN.fullmatch(one):
+                raise ValueError("must be https://NAME or https://NAME:PORT, without a path")
         return value
 
 
@@ -82,6 +128,7 @@ class CityConfig(Table):
     """The whole configuration of the city side."""
 
     mqtt: MqttConfig = MqttConfig()
+    broker: BrokerConfig = BrokerConfig()
     database: DatabaseConfig = DatabaseConfig()
     ingest: IngestConfig = IngestConfig()
     page: PageConfig = PageConfig()
@@ -89,6 +136,7 @@ class CityConfig(Table):
 
 TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "mqtt": MqttConfig,
+    "broker": BrokerConfig,
     "database": DatabaseConfig,
     "ingest": IngestConfig,
     "page": PageConfig,

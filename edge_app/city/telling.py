@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from edge_app.city.answers import (
     Aside,
+    ChangeAnswer,
     Contradicted,
     CountsOfStep,
     DeviceAnswer,
@@ -20,7 +22,7 @@ from edge_app.city.answers import (
 )
 from edge_app.city.calendar import step_around
 from edge_app.city.database.reading import AnyStep, Site, Total
-from edge_app.city.records import COLUMNS, Vector
+from edge_app.city.records import COLUMNS, Change, Vector
 from edge_app.city.sums import QUARTER_S
 from edge_app.offline.bins import csv_text
 from edge_app.records import DIRECTIONS, VEHICLES
@@ -80,6 +82,7 @@ def site_of(site: Site, now: float) -> SiteAnswer:
         time_zone=row.time_zone,
         left_to_right=Way(name=row.left_name, bearing_deg=row.left_bearing),
         right_to_left=Way(name=row.right_name, bearing_deg=row.right_bearing),
+        lanes=row.lanes,
         public=row.public,
         state=state,
         state_reason=why,
@@ -92,7 +95,8 @@ def site_of(site: Site, now: float) -> SiteAnswer:
 def _state(site: Site, now: float) -> tuple[State, str]:
     device = site.device
     if device is None:
-        return "unknown", "No device is attached."
+        heard = "The device has not been heard yet." if site.row.device else "No device is attached."
+        return "unknown", heard
     quality = device.health.get("quality", ())
     if device.state != "online":
         return "offline", f"The device is {device.state}."
@@ -103,6 +107,11 @@ def _state(site: Site, now: float) -> tuple[State, str]:
     if site.newest and now - site.newest > LATE_S + QUARTER_S:
         return "late", "Nothing has come for a quarter of an hour."
     return "counting", ""
+
+
+def change_of(change: Change) -> ChangeAnswer:
+    """Return a change at a site."""
+    return ChangeAnswer.model_validate({**asdict(change), "at": moment(change.at)})
 
 
 def device_of(row: Any) -> DeviceAnswer:

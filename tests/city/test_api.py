@@ -10,9 +10,10 @@ from datetime import datetime, timezone
 import httpx
 import pytest
 
-from edge_app.city.api import City, build_api
+from edge_app.city.api import build_api
 from edge_app.city.database.engine import Database
 from edge_app.city.live import Live
+from edge_app.city.routes.city import City
 from edge_app.http.server import Server
 from tests.city.cases import NAME, START, series
 from tests.city.test_storing import make_site, roll, store

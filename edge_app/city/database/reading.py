@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from edge_app.city.calendar import Step
 from edge_app.city.database.attached import counts_of_site, counts_there
@@ -53,9 +53,10 @@ class Site:
     newest: int
 
 
-def read_sites(connection: Connection, identifier: str | None = None) -> list[Site]:
-    """Return all sites by their id, or the one of this id."""
-    now_attached = and_(ATTACHMENT.c.site_id == SITE.c.id, ATTACHMENT.c.ends.is_(None))
+def read_sites(connection: Connection, now: float, identifier: str | None = None) -> list[Site]:
+    """Return all sites by their id, or the one of this id. now: UTC s, when a line must be attached."""
+    lasts = or_(ATTACHMENT.c.ends.is_(None), ATTACHMENT.c.ends > int(now))
+    now_attached = and_(ATTACHMENT.c.site_id == SITE.c.id, ATTACHMENT.c.begins <= int(now), lasts)
     of_line = select(func.max(QUARTER.c.start)).where(QUARTER.c.line_id == ATTACHMENT.c.line_id)
     newest = of_line.scalar_subquery().label("newest")
     statement = (

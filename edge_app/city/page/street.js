@@ -4,6 +4,7 @@ import { ask } from "/page/requests.js";
 import { element, language, moment, number, text } from "/page/texts.js";
 import { heatMap } from "/page/heat.js";
 import { watch } from "/page/live.js";
+import { changeLines, changeList } from "/page/changes.js";
 
 const DAY = 86400;
 const WEEKS = 8;
@@ -24,13 +25,15 @@ export async function showStreet(view, id) {
   const refresh = async () => {
     const now = Date.now() / 1000;
     const midnight = dayStart(now, site.time_zone);
-    const [today, usual, weeks] = await Promise.all([
+    const first = dayStart(midnight - (WEEKS * 7 - 1) * DAY + DAY / 2, site.time_zone);
+    const [today, usual, weeks, { changes }] = await Promise.all([
       counts(id, midnight, now + 1, "quarter"),
       ask(`/api/v1/sites/${encodeURIComponent(id)}/usual?at=${rfc(now)}`),
-      counts(id, dayStart(midnight - (WEEKS * 7 - 1) * DAY + DAY / 2, site.time_zone), now + 1, "hour"),
+      counts(id, first, now + 1, "hour"),
+      ask(`/api/v1/sites/${encodeURIComponent(id)}/changes?from=${rfc(first)}&to=${rfc(now + 1)}`),
     ]);
     drawn.forEach((one) => one.destroy());
-    drawn = draw(body, site, { today: today.steps, usual, weeks: weeks.steps, midnight, now });
+    drawn = draw(body, site, { today: today.steps, usual, weeks: weeks.steps, changes, midnight, now });
   };
   await refresh();
   const timer = setInterval(() => refresh().catch(() => {}), 30000);
@@ -69,7 +72,8 @@ function draw(body, site, data) {
       element("span", { class: "muted end" }, data.usual.days ? text("city.usual_of", { n: number(data.usual.days) }) : text("city.no_usual"))), chart,
       element("p", { class: "legend" }, text("city.missing_is_no_zero"))),
     element("section", { class: "card" }, element("h2", {}, text("city.classes")), element("div", { class: "scroll", tabindex: "0" }, classTable(site, data.today))),
-    element("section", { class: "card" }, element("h2", {}, text("city.weeks")), heatMap(data.weeks, site.time_zone, WEEKS, data.now)),
+    element("section", { class: "card" }, element("h2", {}, text("city.weeks")), heatMap(data.weeks, site.time_zone, WEEKS, data.now, data.changes)),
+    changeList(data.changes, site.time_zone),
     download(site, data),
   );
   return [dayChart(chart, site, data)];
@@ -98,6 +102,7 @@ function dayChart(box, site, data) {
     tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), site.time_zone),
     scales: { y: { range: (_, __, most) => [0, Math.max(10, most * 1.1)] }, seen: { range: [0, 700] } },
     axes: [{ ...axis, values: (_, splits) => splits.map((at) => hour.format(new Date(at * 1000))) }, { ...axis, size: 56, values: (_, splits) => splits.map((n) => number(n)) }],
+    hooks: { draw: [changeLines(data.changes)] },
     series: [
       { label: text("city.time"), value: (_, at) => (at === null ? "–" : hour.format(new Date(at * 1000))) },
       { label: text("city.usual"), stroke: colour("--usual"), width: 2, dash: [6, 4], value: (_, n) => number(n) },
