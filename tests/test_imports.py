@@ -139,6 +139,7 @@ PURE = {
     "city.records": {"records"},
     "city.numbers": {"city.records"},
     "city.spans": set[str](),
+    "city.measured": {"records", "measures.speed_sums"},
     "city.overlaps": {"city.records"},
     "city.sums": {"city.overlaps", "city.records"},
     "city.asking": {"city.records"},

@@ -22,6 +22,7 @@ from edge_app.city.routes.city import City
 from edge_app.city.routes.data import data_routes
 from edge_app.city.routes.files import file_routes
 from edge_app.city.routes.inventory import inventory_routes
+from edge_app.city.routes.measures import measure_routes
 from edge_app.city.routes.people import people_routes
 from edge_app.city.routes.public import public_routes
 from edge_app.errors import ConfigError, StoreError
@@ -53,7 +54,13 @@ def build_api(city: City) -> FastAPI:
         responses={"4XX": {"description": "Refused in a sentence", "content": {PROBLEM_KIND: {"schema": _PROBLEM}}}},
     )
     access = Access(city.database, city.origin, city.utc)
-    told = data_routes(city), inventory_routes(city), people_routes(city, access), public_routes(city)
+    told = (
+        data_routes(city),
+        measure_routes(city),
+        inventory_routes(city),
+        people_routes(city, access),
+        public_routes(city),
+    )
     for routes in (file_routes(), *told):
         api.include_router(routes)
     for kind, handler in _HANDLERS.items():
