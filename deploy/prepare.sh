@@ -20,8 +20,8 @@ openssl:certificates for the TLS tests
 ffmpeg:test videos and RTSP viewers
 chromium:one pass through the page on which lines are drawn
 postgresql:the database of the city side; Debian also starts it as a service on loopback
-nats-server:a broker of the city side; Debian also starts it as a service on port 4222
-rabbitmq-server:a broker of the city side; Debian also starts it as a service on ports 5672 and 25672
+nats-server:a broker of the city side; its service is stopped, the tests start their own
+rabbitmq-server:a broker of the city side; its service is stopped, the tests start their own
 strace:seeing when the store syncs to disk
 python3-gi:the RTSP server
 python3-gst-1.0:the RTSP server
@@ -84,6 +84,15 @@ names() {
     echo "$1" | cut -d: -f1 | paste -sd ' ' -
 }
 
+# They listen on all addresses, and RabbitMQ takes 100 MB: nobody asked for the services. Only those that came just now.
+stop_services() {
+    for service in nats-server rabbitmq-server; do
+        case $1 in
+        *"$service":*) $(apt_command) systemctl disable --quiet --now "$service" >/dev/null 2>&1 </dev/null || : ;;
+        esac
+    done
+}
+
 install_for_tests() {
     missing=$(missing_for_tests)
     [ -n "$missing" ] || return 0
@@ -93,6 +102,7 @@ install_for_tests() {
         # One package that a release does not have must not keep the others away.
         # shellcheck disable=SC2046
         apt_install $(names "$missing") || for package in $(names "$missing"); do apt_install "$package" || true; done
+        stop_services "$missing"
         missing=$(missing_for_tests)
     fi
     [ -n "$missing" ] || return 0

@@ -53,7 +53,8 @@ def shipped(kind: str, city: City, folder: Path) -> Iterator[Broker]:
     folder.mkdir(exist_ok=True)
     port, queue_port = free_port(), free_port()
     if kind == "nats":
-        (folder / "users.conf").write_text(users(kind, city))
+        (folder / "nats").mkdir()
+        (folder / "nats" / "users.conf").write_text(users(kind, city))
         text = placed("nats.conf", **{"/etc/nats": str(city.folder), "/var/lib/nats": str(folder / "store")})
         text = text.replace("0.0.0.0:4222", f"{HOST}:{queue_port}").replace("0.0.0.0:8883", f"{HOST}:{port}")
         with nats_server(folder, text, port=port, queue_port=queue_port) as server:
