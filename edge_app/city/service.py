@@ -87,4 +87,5 @@ def ingesting(
     finally:
         stop.set()
         thread.join(_STOP_S)
-        inbox.close()
+        if not thread.is_alive():  # an inbox belongs to one thread
+            inbox.close()
