@@ -20,6 +20,8 @@ openssl:certificates for the TLS tests
 ffmpeg:test videos and RTSP viewers
 chromium:one pass through the page on which lines are drawn
 postgresql:the database of the city side; Debian also starts it as a service on loopback
+nats-server:a broker of the city side; Debian also starts it as a service on port 4222
+rabbitmq-server:a broker of the city side; Debian also starts it as a service on ports 5672 and 25672
 strace:seeing when the store syncs to disk
 python3-gi:the RTSP server
 python3-gst-1.0:the RTSP server

@@ -139,21 +139,22 @@ PURE = {
     "city.records": {"records"},
     "city.numbers": {"city.records"},
     "city.spans": set[str](),
+    "city.measured": {"records", "measures.speed_sums"},
     "city.overlaps": {"city.records"},
     "city.sums": {"city.overlaps", "city.records"},
     "city.asking": {"city.records"},
     "city.calendar": {"errors"},
-    "city.simulator.traffic": {"city.records", "records"},
+    "city.simulator.traffic": {"city.records", "measures.speed_sums", "records"},
     "web.history": {"records", "measures.speed_sums", "storage.counts", "storage.past_intervals"},
 }
 """Modules without clock, threads, files or network, and the modules of ours that each may import."""
 CALCULATION = {
-    "__future__", "bisect", "collections", "dataclasses", "enum", "functools", "heapq", "itertools", "math", "numpy",
-    "operator", "types", "typing",
+    "__future__", "array", "bisect", "collections", "copy", "dataclasses", "enum", "functools", "heapq", "itertools",
+    "math", "numpy", "operator", "types", "typing",
 }  # fmt: skip
 """Libraries that every pure module may import."""
 GRANTED = {
-    "offline.scoring": {"json", "pathlib"},  # read_truth
+    "offline.scoring": {"json", "pathlib", "statistics"},  # read_truth
     "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
     "city.records": {"uuid"},
     "city.calendar": {"datetime", "zoneinfo"},  # steps of local time; it reads no clock
@@ -189,6 +190,8 @@ VENDORS = {
     "starlette": r"serve\.api|city\.(api|routes\..+)",
     "sqlalchemy": r"city\.database\..+|city\.migrations\..+",
     "alembic": r"city\.database\.engine|city\.migrations\..+",
+    "nats": r"city\.nats_inbox",
+    "pika": r"city\.rabbitmq_inbox",
     "uvicorn": "http.server",
     "python_multipart": "serve.multipart",
     "httpx": "serve.client",
@@ -331,7 +334,7 @@ def test_every_foreign_import_is_a_stated_dependency() -> None:
     stated = {"ai_edge_litert", "tflite_runtime", "numpy", "cv2", "paho", "pydantic", "pydantic_core"}
     stated |= {"annotated_types", "tomli", "tomlkit", "rich", "psutil", "pythonjsonlogger", "iotcore"}
     stated |= {"prometheus_client", "PIL", "fastapi", "starlette", "uvicorn", "httptools", "python_multipart", "httpx"}
-    stated |= {"sqlalchemy", "alembic", "duckdb"}
+    stated |= {"sqlalchemy", "alembic", "nats", "pika", "duckdb"}
     apt = {"gi", "picamera2"}
     names = {one.name for module in MODULES for one in imports(module) if not one.in_text}
     packages = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"edge_app"}

@@ -22,6 +22,7 @@ from edge_app.city.routes.city import City
 from edge_app.city.routes.data import data_routes
 from edge_app.city.routes.files import file_routes
 from edge_app.city.routes.inventory import inventory_routes
+from edge_app.city.routes.measures import measure_routes
 from edge_app.city.routes.people import people_routes
 from edge_app.city.routes.public import public_routes
 from edge_app.city.routes.watching import watching_routes
@@ -54,7 +55,13 @@ def build_api(city: City) -> FastAPI:
         responses={"4XX": _REFUSED, "5XX": _REFUSED},
     )
     access = Access(city.database, city.origin, city.utc)
-    told = (data_routes(city), inventory_routes(city), public_routes(city), watching_routes(city))
+    told = (
+        data_routes(city),
+        measure_routes(city),
+        inventory_routes(city),
+        public_routes(city),
+        watching_routes(city),
+    )
     api.state.routes = []
     for routes in (file_routes(), people_routes(city, access), *told):
         api.include_router(routes)

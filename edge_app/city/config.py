@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from edge_app.config.files import read_tables
 from edge_app.config.mqtt import MqttConfig
@@ -21,6 +21,32 @@ from edge_app.errors import ConfigError
 
 _SQLITE: Final = "sqlite:///"
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+
+
+class BrokerConfig(Table):
+    """How the broker of the table [mqtt] is read: over MQTT, or in its own protocol, which needs no session."""
+
+    kind: Literal["mqtt", "nats", "rabbitmq"] = Field(
+        default="mqtt", description="mqtt for mosquitto and others; nats reads JetStream, rabbitmq quorum queues."
+    )
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="TCP port of NATS (4222 without it) or AMQP (5672, or 5671 with mqtt.tls).",
+        examples=[4222],
+    )
+
+    @field_validator("port")
+    @classmethod
+    def _of_a_queue(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("kind") == "mqtt":
+            raise ValueError('is used only with broker.kind = "nats" or "rabbitmq"; the port of MQTT is mqtt.port')
+        return value
+
+    def queue_port(self, *, tls: bool) -> int:
+        """Return the port of the broker's own protocol."""
+        return self.port or (4222 if self.kind == "nats" else 5671 if tls else 5672)
 
 
 class DatabaseConfig(Table):
@@ -102,6 +128,7 @@ class CityConfig(Table):
     """The whole configuration of the city side."""
 
     mqtt: MqttConfig = MqttConfig()
+    broker: BrokerConfig = BrokerConfig()
     database: DatabaseConfig = DatabaseConfig()
     ingest: IngestConfig = IngestConfig()
     page: PageConfig = PageConfig()
@@ -109,6 +136,7 @@ class CityConfig(Table):
 
 TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "mqtt": MqttConfig,
+    "broker": BrokerConfig,
     "database": DatabaseConfig,
     "ingest": IngestConfig,
     "page": PageConfig,

@@ -15,7 +15,8 @@ from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.inventory import put_sites
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing
-from edge_app.city.ingest import Worker, topics
+from edge_app.city.inbox import topics
+from edge_app.city.ingest import Worker
 from edge_app.city.inventory import Attachment, Heading, SiteDescription
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.records import Interval

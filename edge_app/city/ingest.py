@@ -6,6 +6,7 @@ its commit: a message of a batch that fails is never acknowledged, and comes aga
 
 from __future__ import annotations
 
+import gc
 import logging
 import secrets
 import time
@@ -13,13 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from edge_app.city.asking import Asking, DeviceName
 from edge_app.city.database import fleet, missing
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
+from edge_app.city.inbox import Inbox
 from edge_app.city.reading import UnreadableError, read_counts, read_flows, read_payload
 from edge_app.city.records import Gap, Interval, LineName
 from edge_app.errors import StoreError
@@ -30,41 +32,25 @@ from edge_app.records import FLOWS
 
 log = logging.getLogger(__name__)
 
-_BATCH: Final = 1_000
+_BATCH: Final = 2_000
 _COLLECT_S: Final = 0.2
 """Time for which a batch is collected, so that a slow stream costs few transactions."""
+_ENOUGH: Final = 500
+_PAUSED_S: Final = 0.02
+"""A batch of so many is enough once nothing has come for so long: the broker waits for acknowledgements."""
 _ASK_EVERY_S: Final = 2.0
 _ROLL_EVERY_S: Final = 5.0
+_ROLL_BEHIND_S: Final = 60.0
+"""Further wait while a backlog is worked off, whose quarters fill up first."""
+_HEARD_EVERY_S: Final = 15
+"""How exact the time is at which a device was heard last."""
+_RECALL_EVERY_S: Final = 5.0
+_RECALL_AT_ONCE: Final = 50
 _PAUSE_S: Final = 2.0
 """Wait after the database could not be used."""
+_RARELY: Final = (50_000, 20, 50)
+"""When Python looks for circles of objects: a batch is many that live until its commit, and none is a circle."""
 _PENDING: Final = "pending"
-_COUNTS: Final = ("counts/+", "flows")
-_FLEET: Final = ("replies/+", "status", "meta", "meta/+", "health")
-
-
-class Inbox(Protocol):
-    """Connection to whatever delivers the messages of devices."""
-
-    @property
-    def problem(self) -> str:
-        """One sentence, empty while there is a connection."""
-        ...
-
-    def read(self, most: int, timeout: float) -> Sequence[Message]:
-        """Return what has come, at most so many, after at most about `timeout` seconds."""
-        ...
-
-    def acknowledge(self, messages: Sequence[Message]) -> None:
-        """Tell the broker that messages are stored. Those of a former connection are left out: they come again."""
-        ...
-
-    def drop(self) -> None:
-        """End the connection, so that the broker sends again what was not acknowledged."""
-        ...
-
-    def send(self, message: Message) -> bool:
-        """Send a command; return whether there is a connection to send it over."""
-        ...
 
 
 @dataclass(slots=True)
@@ -94,10 +80,13 @@ class Worker:
         self._asking, self._on_stored, self._utc, self._clock = asking, on_stored, utc, clock
         self._storing = Storing()
         self._fault: Exception | None = None
-        self._ask_at = self._roll_at = 0.0
+        self._ask_at = self._roll_at = self._recall_at = 0.0
+        self._recalled: set[DeviceName] = set()
+        self._noted: dict[DeviceName, float] = {}
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop` returns True; the body of a thread. A fault ends it and is kept for `raise_fault`."""
+        gc.set_threshold(*_RARELY)
         try:
             while not stop():
                 self.turn()
@@ -116,7 +105,7 @@ class Worker:
             if batch:
                 self._take(batch)
                 self._inbox.acknowledge(batch)
-            self._do_due()
+            self._do_due(behind=len(batch) >= _ENOUGH)
         except StoreError as error:
             self._storing.forget()
             problem = f"{error}: what has come waits at the broker"
@@ -135,7 +124,10 @@ class Worker:
             left = end - self._clock()
             if left <= 0:
                 break
-            batch += self._inbox.read(_BATCH - len(batch), left)
+            came = self._inbox.read(_BATCH - len(batch), min(left, _PAUSED_S) if len(batch) >= _ENOUGH else left)
+            if not came and len(batch) >= _ENOUGH:
+                break
+            batch += came
         return batch
 
     def _take(self, batch: Sequence[Message]) -> None:
@@ -152,13 +144,15 @@ class Worker:
                     self._refuse(connection, message, str(error), arrived)
             outcome = self._storing.store(connection, intervals, arrived)
             devices = {(i.name.site, i.name.device) for i in intervals}
-            fleet.note_heard(connection, sorted(devices), int(arrived))
+            due = [one for one in devices if arrived - self._noted.get(one, 0.0) >= _HEARD_EVERY_S]
+            fleet.note_heard(connection, sorted(due), int(arrived))
             for message, levels in others:
                 try:
                     self._note(connection, message, levels, int(arrived))
                 except (UnreadableError, ValueError, KeyError, TypeError) as error:
                     self._refuse(connection, message, str(error) or type(error).__name__, arrived)
         now = self._clock()
+        self._noted.update(dict.fromkeys(due, arrived))
         for device in devices:
             self._heard(device, now)
         self.tally.counts.update(stored=outcome.stored, repeated=outcome.repeated, aside=outcome.aside)
@@ -223,9 +217,9 @@ class Worker:
         if self._asking:
             self._asking.heard(device, now, connected=connected)
 
-    def _do_due(self) -> None:
+    def _do_due(self, *, behind: bool) -> None:
         now = self._clock()
-        if now >= self._roll_at:
+        if now >= self._roll_at + (_ROLL_BEHIND_S if behind else 0.0):
             with self._database.begin() as connection:
                 rolled = roll_up(connection)
             self._roll_at = now + _ROLL_EVERY_S if rolled < 2_000 else now
@@ -237,6 +231,17 @@ class Worker:
                 self._ask(self._asking, gap, now)
             for device in self._asking.silent(now):
                 self._command(device, "ping", {})
+        if self._asking and now >= self._recall_at:
+            self._recall_at = now + _RECALL_EVERY_S
+            self._recall()
+
+    def _recall(self) -> None:
+        """Have what devices told before this worker came: some brokers deliver it for their exact topics alone."""
+        with self._database.connect() as connection:
+            unknown = [one for one in fleet.without_meta(connection) if one not in self._recalled]
+        for site, device in unknown[:_RECALL_AT_ONCE]:
+            self._inbox.recall([f"{self._root}/{site}/{device}/{kind}" for kind in ("status", "meta")])
+            self._recalled.add((site, device))
 
     def _ask(self, asking: Asking, gap: Gap, now: float) -> None:
         args = {
@@ -267,14 +272,3 @@ def _interval(levels: Sequence[str], payload: bytes, arrived: float) -> Interval
         case [site, device, "flows"]:
             return read_flows(LineName(site, device, FLOWS), payload, arrived)
     return None
-
-
-def topics(root: str, *, share: str = "", fleet: bool = True) -> tuple[str, ...]:
-    """Return the topic filters of a worker.
-
-    share: name of the group of workers that share the counts, empty for one that takes all. fleet: take also what
-    devices say of themselves and reply; in a group one worker does, the one that asks.
-    """
-    begin = f"$share/{share}/{root}" if share else root
-    counts = tuple(f"{begin}/+/+/{kind}" for kind in _COUNTS)
-    return counts + (tuple(f"{root}/+/+/{kind}" for kind in _FLEET) if fleet else ())

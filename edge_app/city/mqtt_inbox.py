@@ -20,7 +20,7 @@ class MqttInbox:
         self._session, self._topics = session, topics
         self._waiting: list[Message] = []
         self._refusal = ""
-        self._current: set[int] = set()
+        self._current: dict[int, Message] = {}
 
     @property
     def problem(self) -> str:
@@ -44,14 +44,15 @@ class MqttInbox:
                         f"broker refuses the subscription to {event.topic} ({event.reason}); check its access list"
                     )
         taken, self._waiting = self._waiting[:most], self._waiting[most:]
-        self._current.update(message.unacknowledged for message in taken)
+        self._current.update((message.unacknowledged, message) for message in taken)
         return taken
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Acknowledge what came over the present connection; a number of a former one would mean another message."""
-        mine = [message for message in messages if message.unacknowledged in self._current]
+        mine = [message for message in messages if self._current.get(message.unacknowledged) is message]
         self._session.acknowledge(mine)
-        self._current.difference_update(message.unacknowledged for message in mine)
+        for message in mine:
+            del self._current[message.unacknowledged]
 
     def drop(self) -> None:
         """End the connection, so that the broker sends again what was not acknowledged."""
@@ -66,6 +67,11 @@ class MqttInbox:
         except BrokerError:
             return False
         return self._session.connected
+
+    def recall(self, topics: Sequence[str]) -> None:
+        """Subscribe to these topics as they are, which has every broker send what it retains under them."""
+        if self._session.connected:
+            self._session.subscribe(topics)
 
     def close(self) -> None:
         """End the connection; the broker keeps the session."""

@@ -7,7 +7,6 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
@@ -25,6 +24,7 @@ _LONGEST_S: Final = 86_400
 _HIGHEST: Final = 50_000_000
 """Numbers above cannot be: 95 years of minutes."""
 _MOST: Final = 2**31 - 1
+_VEHICLES: Final = frozenset(VEHICLES)
 _OF_FLOWS: Final = ("flows", "entered", "entered_only", "left_only")
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -54,9 +54,10 @@ def read_counts(name: LineName, payload: bytes, arrived: float) -> Interval:
     if not _NAME.fullmatch(name.line) or name.line == FLOWS:
         raise UnreadableError(f"line: {name.line[:80]!r} is no name of a line")
     measures = {key: message.model_dump(mode="json", include={key})[key] for key in MEASURES if getattr(message, key)}
-    interval = _interval(name, message, arrived)
-    return replace(
-        interval,
+    return _interval(
+        name,
+        message,
+        arrived,
         counts=_vector(message.counts, _MOST),
         totals=_vector(message.totals, 2**53),
         others=_others(message.counts),
@@ -68,10 +69,19 @@ def read_flows(name: LineName, payload: bytes, arrived: float) -> Interval:
     """Return the interval of a message on `flows`; otherwise like `read_counts`."""
     message = read_payload(FlowsMessage, payload)
     content = message.model_dump(mode="json", include=set(_OF_FLOWS))
-    return replace(_interval(name, message, arrived), measures=json.dumps(content, sort_keys=True))
+    return _interval(name, message, arrived, measures=json.dumps(content, sort_keys=True))
 
 
-def _interval(name: LineName, message: CountsMessage | FlowsMessage, arrived: float) -> Interval:
+def _interval(
+    name: LineName,
+    message: CountsMessage | FlowsMessage,
+    arrived: float,
+    *,
+    counts: Vector = NONE,
+    totals: Vector = NONE,
+    others: str = "",
+    measures: str,
+) -> Interval:
     if LineName(message.site, message.device, message.line) != name:
         raise UnreadableError("site, device and line are not those of the topic")
     start, end = _second(message.start, "start"), _second(message.end, "end")
@@ -89,12 +99,14 @@ def _interval(name: LineName, message: CountsMessage | FlowsMessage, arrived: fl
         seq=message.seq,
         start=start,
         end=end,
-        counts=NONE,
-        totals=NONE,
+        counts=counts,
+        totals=totals,
         coverage=message.coverage,
         frames=message.frames,
         dropped=message.dropped,
         settings=Settings(message.model, message.config, message.boot_id, float(message.interval_s), flags),
+        others=others,
+        measures=measures,
         aside=end > arrived + AHEAD_S,
     )
 
@@ -111,15 +123,19 @@ def _second(at: datetime, key: str) -> int:
 
 
 def _vector(counts: Mapping[str, DirectionCounts], most: int) -> Vector:
-    known = [counts.get(name) for name in VEHICLES]
-    vector = tuple(getattr(ways, direction) if ways else 0 for ways in known for direction in DIRECTIONS)
+    vector: Vector = ()
+    for name in VEHICLES:
+        ways = counts.get(name)
+        vector += (ways.left_to_right, ways.right_to_left) if ways else (0, 0)
     if max(vector) > most:
         raise UnreadableError(f"counts: {max(vector)} is more than any road has")
     return vector
 
 
 def _others(counts: Mapping[str, DirectionCounts]) -> str:
+    if counts.keys() <= _VEHICLES:
+        return ""
     unknown = {
-        name: {way: getattr(ways, way) for way in DIRECTIONS} for name, ways in counts.items() if name not in VEHICLES
+        name: {way: getattr(ways, way) for way in DIRECTIONS} for name, ways in counts.items() if name not in _VEHICLES
     }
-    return json.dumps(unknown, sort_keys=True) if unknown else ""
+    return json.dumps(unknown, sort_keys=True)

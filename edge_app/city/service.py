@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from edge_app.app import endpoints_of
 from edge_app.city.asking import Asking
 from edge_app.city.config import CityConfig, database_url
 from edge_app.city.database.engine import Database, open_database
-from edge_app.city.ingest import Worker, topics
+from edge_app.city.inbox import GROUP, BesideMqtt, Inbox, beside_topics, queued_topics, topics
+from edge_app.city.ingest import Worker
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.records import Interval
 from edge_app.mqtt.events import Timing
@@ -27,6 +29,43 @@ def open_configured(config: CityConfig, folder: Path) -> Database:
     return open_database(database_url(config.database, folder))
 
 
+def client_id_of(config: CityConfig) -> str:
+    """Return the name by which the broker keeps messages for this worker."""
+    return config.mqtt.client_id or f"{GROUP}-{config.ingest.worker}"
+
+
+def open_inbox(config: CityConfig) -> Inbox:
+    """Return the inbox of a worker, not connected yet.
+
+    Raises ConfigError: when the TLS files cannot be used. Raises ImportError: when the broker's package is missing.
+    """
+    mqtt, ingest, kind = config.mqtt, config.ingest, config.broker.kind
+    root, fleet = root_below(mqtt.prefix), ingest.ask or not ingest.shared
+    if kind == "mqtt":
+        return MqttInbox(_session(config, keep=True), topics(root, share=GROUP if ingest.shared else "", fleet=fleet))
+    port = config.broker.queue_port(tls=mqtt.tls)
+    addresses = [replace(address, port=port) for address in endpoints_of(mqtt)]
+    beside = MqttInbox(_session(config, keep=False), beside_topics(root)) if fleet else None
+    if kind == "nats":
+        from edge_app.city.nats_inbox import NatsQueue
+
+        return BesideMqtt(NatsQueue(addresses, queued_topics(root, fleet=fleet)), beside)
+    from edge_app.city.rabbitmq_inbox import RabbitMqQueue
+
+    return BesideMqtt(RabbitMqQueue(addresses, queued_topics(root, fleet=fleet)), beside)
+
+
+def _session(config: CityConfig, *, keep: bool) -> Session:
+    """Return a session. keep: the broker keeps it for the worker, whose messages are acknowledged by hand."""
+    mqtt, ingest = config.mqtt, config.ingest
+    return Session(
+        endpoints_of(mqtt),
+        client_id_of(config),
+        protocol=mqtt.protocol,
+        timing=Timing(keepalive=mqtt.keepalive_s, session_expiry=ingest.session_s if keep else 0, by_hand=keep),
+    )
+
+
 @contextmanager
 def ingesting(
     config: CityConfig, database: Database, on_stored: Callable[[Sequence[Interval]], None] = lambda _: None
@@ -35,17 +74,9 @@ def ingesting(
 
     Raises ConfigError: when the TLS files cannot be used.
     """
-    mqtt, ingest = config.mqtt, config.ingest
-    session = Session(
-        endpoints_of(mqtt),
-        mqtt.client_id or f"edge-app-city-{ingest.worker}",
-        protocol=mqtt.protocol,
-        timing=Timing(keepalive=mqtt.keepalive_s, session_expiry=ingest.session_s, by_hand=True),
-    )
-    root = root_below(mqtt.prefix)
-    inbox = MqttInbox(
-        session, topics(root, share="edge-app-city" if ingest.shared else "", fleet=ingest.ask or not ingest.shared)
-    )
+    ingest = config.ingest
+    inbox = open_inbox(config)
+    root = root_below(config.mqtt.prefix)
     worker = Worker(inbox, database, root, asking=Asking() if ingest.ask else None, on_stored=on_stored)
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop.is_set,), name="ingest", daemon=True)

@@ -1,4 +1,4 @@
-"""What `edge-app count` measures beside the count: its options, its files and what it prints."""
+"""What `edge-app count` and `evaluate` measure beside the count: options, files and what is printed."""
 
 from __future__ import annotations
 
@@ -63,6 +63,16 @@ class Measuring:
         if self._meters is not None:
             self._measured += self._meters.finish()
             self._bins = measured_bins(self._meters, self._measured, bins, speeds=self._speeds)
+
+    @property
+    def active(self) -> bool:
+        """True where anything is measured."""
+        return self._meters is not None
+
+    @property
+    def crossings(self) -> list[Measured]:
+        """The crossings that were measured so far, in order."""
+        return self._measured
 
     @property
     def speeds(self) -> dict[int, float]:

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from edge_app.commands._city_care import add_care, back_up_or_restore, check
 from edge_app.commands._city_export import add_export, run_export
 from edge_app.commands._city_inventory import add_inventory, run_inventory
 from edge_app.commands._city_people import add_people, run_token, run_user
@@ -35,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     demo.add_argument("--port", type=listening_port, default=_PORT, help=f"of the page, 0 for a free one ({_PORT})")
     for name, text in (
         ("serve", "take counts from the city's broker into its database, and show them"),
-        ("ingest", "take counts alone: a further worker, with a name of its own and ingest.shared = true"),
+        (
+            "ingest",
+            "take counts alone: a further worker of another name, with ingest.shared = true; it never asks devices",
+        ),
     ):
         kind = kinds.add_parser(name, help=text)
         _add_config(kind)
@@ -44,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_people(kinds, _add_config)
     add_export(kinds, _add_config)
     kinds.add_parser("config", help="print a commented example of city.toml")
+    add_care(kinds)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -98,10 +103,11 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.routes.city import City
     from edge_app.city.service import ingesting, open_configured
     from edge_app.system import logging as logs
+    from edge_app.system.systemd import notify
 
     config = load(arguments.config)
-    if arguments.worker:
-        config = _with_worker(config, arguments.worker)
+    if arguments.kind == "ingest" or arguments.worker:
+        config = _as_worker(config, arguments.worker or config.ingest.worker, asks=arguments.kind == "serve")
     logs.setup("info")
     live = Live()
     with ExitStack() as stack:
@@ -113,6 +119,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
             city = City(database, live, page.origin, page.cors, done=lambda: dict(worker.tally.counts))
             print(f"The page is at {stack.enter_context(_page(city, page.host, page.port))}", flush=True)
             print(_who_may(city), flush=True)
+        notify("READY=1")
         while not stop.wait(_LOOK_S):
             worker.raise_fault()
     return 0
@@ -134,13 +141,15 @@ def _on_database(run: Callable[[argparse.Namespace, Database], int]) -> Callable
     return command
 
 
-def _with_worker(config: CityConfig, name: str) -> CityConfig:
+def _as_worker(config: CityConfig, name: str, *, asks: bool) -> CityConfig:
+    """Return the configuration of a worker. asks: it may ask devices for what is missing, which one of all does."""
     from pydantic import ValidationError
 
     from edge_app.city.config import IngestConfig
 
+    values = config.ingest.model_dump()
     try:
-        ingest = IngestConfig(**{**config.ingest.model_dump(), "worker": name})
+        ingest = IngestConfig(**{**values, "worker": name, "ask": values["ask"] and asks})
     except ValidationError:
         raise ConfigError("--worker: may have only a-z, 0-9 and hyphens, and no hyphen in front") from None
     return config.model_copy(update={"ingest": ingest})
@@ -176,9 +185,12 @@ _KINDS: Final = {
     "demo": _demo,
     "serve": _serve,
     "ingest": _serve,
+    "config": _print_example,
+    "check": check,
+    "backup": back_up_or_restore,
+    "restore": back_up_or_restore,
     "inventory": _on_database(run_inventory),
     "user": _on_database(run_user),
     "token": _on_database(run_token),
     "export": _on_database(run_export),
-    "config": _print_example,
 }

@@ -12,7 +12,7 @@ import queue
 import socket
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from paho.mqtt import client as paho
@@ -34,6 +34,8 @@ RECEIVE_MAXIMUM: Final = 65535
 _VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 _CONNACK: Final = 0x20
 _PUBLISH: Final = 0x30
+_QOS_1: Final = 0x02
+"""Bit of a PUBLISH with QoS 1."""
 _QOS_2: Final = 0x04
 """Bit of a PUBLISH with QoS 2, which nobody here subscribes to, or of the invalid QoS 3."""
 _PUBACK: Final = 0x40
@@ -41,6 +43,10 @@ _PUBACK_REASONS: Final = frozenset((0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x
 _UNSPECIFIED: Final = 0x80
 _TOO_LARGE: Final = 0x95
 _KEEPALIVE: Final = "Keep alive timeout"
+_CHUNK: Final = 65_536
+"""Bytes that are taken from the system at once."""
+_PACKETS: Final = 1_000
+"""Packets of one turn."""
 _UNREAD: Final = 5_000
 """Packets that may come in while the broker takes nothing: each may want an answer, which waits in memory."""
 
@@ -72,6 +78,10 @@ class _Guarded(paho.Client):
     received: int = 0
     waiting: int = 0
     fault: str = ""
+    on_plain: Callable[[Message], None] | None = None
+    """Takes messages without properties past paho's own steps, which cost more than all that is done with a message."""
+    _came: bytes = b""
+    _at: int = 0
     odd_reason: str = ""
     """Reason of the present PUBACK that paho would not read: mosquitto answers with 0x95 what only a DISCONNECT may."""
     _newest: socket.socket | None = None
@@ -98,14 +108,22 @@ class _Guarded(paho.Client):
         self._newest = wrapped
         return wrapped
 
+    @property
+    def unread(self) -> bool:
+        """Whether bytes have come of which paho has not asked for all."""
+        return self._at < len(self._came)
+
     def _sock_recv(self, bufsize: int) -> bytes:
         # For the body of a packet paho asks for all that is left of it, and Python reserves as much.
         if bufsize > self.largest or len(getattr(self._sock, "_readbuffer", b"")) > 2 * self.largest:
             self.fault = f"sends a packet of {bufsize} bytes, more than the {self.largest} that are taken"
             raise OSError(self.fault)
-        data = super()._sock_recv(bufsize)
-        self.received += len(data)
-        return data
+        if not self.unread:
+            # paho asks for single bytes, and each question to the system costs as much as many of them.
+            self._came, self._at = super()._sock_recv(_CHUNK), 0
+            self.received += len(self._came)
+        begin, self._at = self._at, min(self._at + bufsize, len(self._came))
+        return self._came[begin : self._at]
 
     def _packet_handle(self) -> MQTTErrorCode:
         kind = self._in_packet["command"]
@@ -116,10 +134,28 @@ class _Guarded(paho.Client):
             self.fault = "sends a message of QoS 2, which nobody has asked for"
         elif self.waiting > _UNREAD:
             self.fault = "takes nothing of what is sent, but sends more and more"
+        elif kind & 0xF0 == _PUBLISH and self.on_plain is not None and (message := self._plain_message(kind)):
+            self.on_plain(message)
+            return paho.MQTT_ERR_SUCCESS
         else:
             self.odd_reason = self._take_odd_reason() if kind & 0xF0 == _PUBACK else ""
             return super()._packet_handle()
         return paho.MQTT_ERR_PROTOCOL
+
+    def _plain_message(self, kind: int) -> Message | None:
+        """Return the message of QoS 1 in a packet, None for any other, and for one with properties."""
+        packet: bytearray = self._in_packet["packet"]
+        begin = 2 + int.from_bytes(packet[:2], "big")  # after the topic, which has its length before it
+        v5 = self._protocol == MQTTProtocolVersion.MQTTv5
+        body = begin + 2 + v5
+        if not kind & _QOS_1 or begin == 2 or len(packet) < body or (v5 and packet[begin + 2]):
+            return None
+        try:
+            topic = packet[2:begin].decode()
+        except UnicodeDecodeError:
+            return None
+        number = int.from_bytes(packet[begin : begin + 2], "big")
+        return Message(topic, bytes(packet[body:]), 1, bool(kind & 1), unacknowledged=number)
 
     def _take_odd_reason(self) -> str:
         packet = self._in_packet["packet"]
@@ -159,6 +195,8 @@ class Client:
         client.largest = timing.max_packet
         client.connect_timeout = timing.connect
         client.max_inflight_messages = RECEIVE_MAXIMUM
+        if timing.by_hand:
+            client.on_plain = handler.on_message
         if to.transport == "websockets":
             client.ws_set_options(path=to.path)
         if to.username:
@@ -200,7 +238,11 @@ class Client:
         """
         client = self._paho
         try:
-            code = client.loop(timeout)
+            code = client.loop(0.0 if client.unread else timeout)
+            for _ in range(_PACKETS):
+                if code != paho.MQTT_ERR_SUCCESS or client.socket() is None or not client.unread:
+                    break
+                code = client.loop_read()
         except Exception as error:  # anything: a broker decides what paho has to read
             client.fault = f"sends what cannot be read ({type(error).__name__})"
         else:
@@ -235,9 +277,11 @@ class Client:
         _, mid = self._paho.unsubscribe(topic)
         return mid or 0
 
-    def acknowledge(self, message: Message) -> None:
-        """Tell the broker that a message with a number of its own is stored: it need not send it again."""
-        self._paho.ack(message.unacknowledged, message.qos)
+    def acknowledge(self, numbers: Sequence[int]) -> None:
+        """Tell the broker that messages of QoS 1 with these numbers are stored: it need not send them again."""
+        packets = b"".join(b"\x40\x02" + number.to_bytes(2, "big") for number in numbers)
+        if packets:  # one write for all
+            self._paho._packet_queue(_PUBACK, packets, 0, 0)
 
     def close(self, *, goodbye: bool) -> None:
         """Close the connection, with a DISCONNECT for a goodbye."""

@@ -140,9 +140,7 @@ class Connection:
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Acknowledge received messages. They must have come over this connection: numbers of another mean others."""
         if self._client is not None and self.accepted:
-            for message in messages:
-                if message.unacknowledged:
-                    self._client.acknowledge(message)
+            self._client.acknowledge([one.unacknowledged for one in messages if one.unacknowledged])
 
     def close(self, *, goodbye: bool = True) -> None:
         """Close the connection; with a goodbye (DISCONNECT) the broker does not publish the last will."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +17,8 @@ from edge_app.city.asking import Asking, Limits
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.missing import find_gaps
 from edge_app.city.database.tables import CONTRADICTION, INTERVAL, POISON, SITE
-from edge_app.city.ingest import Worker, topics
+from edge_app.city.inbox import topics
+from edge_app.city.ingest import Worker
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.records import COLUMNS
 from edge_app.city.simulator.device import SimulatedDevice
@@ -32,6 +31,8 @@ from edge_app.mqtt.identity import ROOT
 from edge_app.mqtt.session import Session
 from edge_app.records import VEHICLES
 from tests.support.brokers import Mosquitto, eventually, mosquitto, run_until, session
+from tests.support.city_brokers import Broker
+from tests.support.city_worker import start as start_worker
 from tests.support.postgres import Postgres
 
 BUSY = Street("Ring Road", 40_000.0, 0.5, ZoneInfo("UTC"))
@@ -103,8 +104,9 @@ def test_two_workers_kills_of_one_of_broker_and_of_database_lose_and_double_noth
         devices = [device(tmp_path, f"pole-{n}", broker.port) for n in range(3)]
         for one in devices:
             stack.callback(one.close)
-        worker = start_worker(broker, postgres_server, "1", "counts", "ask")
-        second = start_worker(broker, postgres_server, "2", "counts", "")
+        read = Broker("mqtt", broker)
+        worker = start_worker(read, postgres_server.url, "1", "counts")
+        second = start_worker(read, postgres_server.url, "2", "counts", "")
         stack.callback(second.wait, 10)
         stack.callback(second.kill)
         with driving(devices):
@@ -113,7 +115,7 @@ def test_two_workers_kills_of_one_of_broker_and_of_database_lose_and_double_noth
                 if kill == "worker":
                     worker.kill()
                     worker.wait(10)
-                    worker = start_worker(broker, postgres_server, "1", "counts", "ask")
+                    worker = start_worker(read, postgres_server.url, "1", "counts")
                 elif kill == "broker":
                     broker.kill()
                     broker.start()
@@ -127,11 +129,6 @@ def test_two_workers_kills_of_one_of_broker_and_of_database_lose_and_double_noth
         eventually(lambda: stored(database) == told(devices) and whole(database), 120.0)
         assert contradictions(database) == []
     database.close()
-
-
-def start_worker(broker: Mosquitto, database: Postgres, *options: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.support.city_worker", str(broker.port), database.url, *options]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @pytest.mark.servers

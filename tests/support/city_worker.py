@@ -1,32 +1,55 @@
-"""Run one worker of the city's ingest, with short waits, until it is killed: PORT DATABASE NAME [SHARE [ASK]]."""
+"""Run one worker of the city's ingest, with short waits, until it is killed.
+
+KIND PORT QUEUE_PORT ROOT DATABASE NAME [SHARE [ASK [dies]]]: as `city_brokers.inbox` has them. dies: it kills itself at
+the worst moment, when its first batch is stored and not acknowledged.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
+from collections.abc import Sequence
 
 from edge_app.city.asking import Asking, Limits
 from edge_app.city.database.engine import open_database
-from edge_app.city.ingest import Worker, topics
-from edge_app.city.mqtt_inbox import MqttInbox
-from edge_app.mqtt.endpoint import Backoff, Endpoint
-from edge_app.mqtt.events import Timing
+from edge_app.city.ingest import Worker
+from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import ROOT
-from edge_app.mqtt.session import Session
+from tests.support.city_brokers import Broker, inbox
 
 LIMITS = Limits(on_its_way_s=2.0, reply_s=8.0, again_s=2.0, longest_s=4.0, silence_s=5.0)
 
 
-def main(port: str, database: str, name: str, share: str = "", ask: str = "ask") -> None:
+def main(*way: str, dies: str = "") -> None:
     """Work until killed."""
-    session = Session(
-        Endpoint("127.0.0.1", int(port)),
-        f"edge-app-city-{name}",
-        timing=Timing(connect=3.0, keepalive=5, session_expiry=600, by_hand=True),
-        backoff=Backoff(min_s=0.1, max_s=0.5),
-    )
-    inbox = MqttInbox(session, topics(ROOT, share=share, fleet=bool(ask)))
-    Worker(inbox, open_database(database), ROOT, asking=Asking(LIMITS) if ask else None).run(lambda: False)
+    kind, port, queue_port, root, database, name, share, ask = way
+    box = inbox(int(port), kind, int(queue_port), root, name, share, ask)
+    if dies:
+        box.acknowledge = _die  # type: ignore[assignment, method-assign]
+    Worker(box, open_database(database), root, asking=Asking(LIMITS) if ask else None).run(lambda: False)
+
+
+def _die(_: Sequence[Message]) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def start(
+    broker: Broker,
+    database: str,
+    name: str = "1",
+    share: str = "",
+    ask: str = "ask",
+    *,
+    root: str = ROOT,
+    dies: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start a worker in a process of its own."""
+    way = (broker.kind, str(broker.port), str(broker.queue_port), root, database, name, share, ask)
+    command = [sys.executable, "-m", "tests.support.city_worker", *way, *(["dies"] if dies else [])]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:9], dies="".join(sys.argv[9:]))

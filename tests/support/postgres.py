@@ -68,6 +68,11 @@ class Postgres:
             )
         eventually(self._answers, 30.0)
 
+    @property
+    def pid(self) -> int:
+        """Number of the process, whose children belong to it."""
+        return self._process.pid
+
     def kill(self) -> None:
         """Kill it and all its children as a power cut would."""
         self._process.send_signal(signal.SIGKILL)

@@ -1,6 +1,6 @@
 """Measure speeds of vehicles whose true speed is known, with geometries as wrong as a person's.
 
-    python -m tests.trials.speeds [--vehicles 1200] [--percentiles 100]
+    python -m tests.trials.speeds [--vehicles 1200] [--percentiles 100] [--view near]
 
 Prints for each view and band of speeds how many were measured, how wrong they are and how many of them lie within the
 stated error (it should be 68 %); then how far the 85th percentile of 200 vehicles is off; then two other ways to
@@ -73,9 +73,12 @@ def percentile_errors(view: RoadView, trials: int, seed: int, lengths: float) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vehicles", type=int, default=1200, help="a view (default 1200)")
-    parser.add_argument("--percentiles", type=int, default=100, help="geometries a view (default 100)")
+    parser.add_argument("--view", default="", help="only views with this in their name")
+    parser.add_argument("--percentiles", type=int, default=100, help="geometries a view (default 100), 0 for none")
     arguments = parser.parse_args()
     for name, view in VIEWS.items():
+        if arguments.view not in name:
+            continue
         print(name)
         found = list(passages(view, arguments.vehicles, seed=1, each=2))
         for band in BANDS:
@@ -85,7 +88,7 @@ def main() -> None:
                 f"{one.mean:+.1%} ({one.mean_kmh:+.2f} km/h), deviation {one.spread:.1%} ({one.spread_kmh:.2f} km/h), "
                 f"{one.within:.0%} within the stated error"
             )
-        for lengths in (0.02, 0.01, 0.0):
+        for lengths in (0.02, 0.01, 0.0) if arguments.percentiles else ():
             errors = percentile_errors(view, arguments.percentiles, 1000, lengths)
             within = f"{np.mean(np.abs(errors) <= 0.03):.0%} of geometries within 3 % (deviation {errors.std():.1%})"
             print(f"  85th percentile of 200 vehicles, lengths right to {lengths:.0%}: {within}")

@@ -33,6 +33,12 @@ def note_heard(connection: Connection, devices: Sequence[tuple[str, str]], at: i
     change(connection, DEVICE, ["topic_site", "device"], rows)
 
 
+def without_meta(connection: Connection) -> list[tuple[str, str]]:
+    """Return the devices that have not told what they are."""
+    statement = select(DEVICE.c.topic_site, DEVICE.c.device).where(DEVICE.c.version == "")
+    return [(site, device) for site, device in connection.execute(statement)]
+
+
 def note_config(connection: Connection, device: tuple[str, str], content: ConfigMeta) -> None:
     """Keep the text of a `config` for ever, also when the device takes it back."""
     row = dict(zip(("topic_site", "device"), device, strict=True))

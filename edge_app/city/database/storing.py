@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, and_, select, tuple_
 
-from edge_app.city.database.engine import DAY_S, change, insert_new, make_room
+from edge_app.city.database.engine import DAY_S, among, change, insert_and_tell, insert_new, make_room
 from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, LINE, MEASURE, POISON, SERIES, SETTINGS
 from edge_app.city.numbers import Numbers, Range
 from edge_app.city.records import COLUMNS, Contradiction, Interval, LineName, Outcome, Settings
@@ -39,22 +39,24 @@ class Storing:
         """
         outcome = Outcome()
         self._learn(connection, intervals)
-        known = self._known(connection, intervals)
-        told, numbers = self._lock(connection, intervals)
-        arrived_ms, new, rows = round(arrived * 1000), dict[Any, Interval](), list[dict[str, Any]]()
+        told, numbers = self._lock(connection, intervals)  # from here on no other worker stores these lines
+        arrived_ms, new, rows = round(arrived * 1000), dict[Any, Interval](), dict[Any, dict[str, Any]]()
         for interval in intervals:
-            key, row = self._key(interval), self._row(interval, arrived_ms)
+            rows.setdefault(self._key(interval), self._row(interval, arrived_ms))
+        make_room(connection, {start // DAY_S * DAY_S for _, start, _ in rows})
+        inserted = insert_and_tell(connection, INTERVAL, list(rows.values()))
+        known = self._known(connection, sorted(rows.keys() - inserted))
+        for interval in intervals:
+            key = self._key(interval)
             if key in known or key in new:
                 outcome.repeated += 1
+                row = self._row(interval, arrived_ms)
                 if not (_same(known[key], row, interval.measures) if key in known else new[key] == interval):
                     outcome.contradictions.append(_told(interval, "content", f"number {interval.seq} has two contents"))
                 continue
             new[key] = interval
-            rows.append(row)
             outcome.stored += 1
             self._note(interval, told, numbers, outcome)
-        make_room(connection, {row["start"] // DAY_S * DAY_S for row in rows})
-        insert_new(connection, INTERVAL, rows)
         measured = [(key, interval.measures) for key, interval in new.items() if interval.measures]
         insert_new(
             connection,
@@ -114,9 +116,8 @@ class Storing:
     def _key(self, interval: Interval) -> tuple[int, int, Any]:
         return self._lines[interval.name], interval.start, interval.id
 
-    def _known(self, connection: Connection, intervals: Iterable[Interval]) -> dict[Any, Any]:
+    def _known(self, connection: Connection, keys: Sequence[tuple[int, int, Any]]) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
-        keys = [self._key(i) for i in intervals]
         for part in _parts(keys):
             condition = tuple_(INTERVAL.c.line_id, INTERVAL.c.start, INTERVAL.c.id).in_(part)
             same = and_(*(INTERVAL.c[name] == MEASURE.c[name] for name in ("line_id", "start", "id")))
@@ -133,13 +134,15 @@ class Storing:
         told, numbers = {}, {}
         for row in connection.execute(
             select(LINE.c.id, LINE.c.told, LINE.c.longest_s)
-            .where(LINE.c.id.in_(lines))
+            .where(among(connection, LINE.c.id, lines))
             .order_by(LINE.c.id)
             .with_for_update()
-        ):
+        ).all():
             told[row.id] = Spans(tuple(span) for span in row.told), row.longest_s
-        of_series = select(SERIES.c.id, SERIES.c.ranges).where(SERIES.c.id.in_(series)).order_by(SERIES.c.id)
-        for key, ranges in connection.execute(of_series.with_for_update()):
+        of_series = (
+            select(SERIES.c.id, SERIES.c.ranges).where(among(connection, SERIES.c.id, series)).order_by(SERIES.c.id)
+        )
+        for key, ranges in connection.execute(of_series.with_for_update()).all():
             numbers[key] = Numbers(Range(a, b, tuple(before), tuple(after)) for a, b, before, after in ranges)
         return told, numbers
 

@@ -6,6 +6,7 @@ import { heatMap } from "/page/heat.js";
 import { watch } from "/page/live.js";
 import { may } from "/page/login.js";
 import { changeLines, changeList } from "/page/changes.js";
+import { measureCards, measured } from "/page/measures.js";
 
 const DAY = 86400;
 const WEEKS = 8;
@@ -28,14 +29,15 @@ export async function showStreet(view, id) {
     const now = Date.now() / 1000;
     const midnight = dayStart(now, site.time_zone);
     const first = dayStart(midnight - (WEEKS * 7 - 1) * DAY + DAY / 2, site.time_zone);
-    const [today, usual, weeks, { changes }] = await Promise.all([
+    const [today, usual, weeks, { changes }, measures] = await Promise.all([
       counts(id, midnight, now + 1, "quarter"),
       ask(`/api/v1/sites/${encodeURIComponent(id)}/usual?at=${rfc(now)}`),
       counts(id, first, now + 1, "hour"),
       ask(`/api/v1/sites/${encodeURIComponent(id)}/changes?from=${rfc(first)}&to=${rfc(now + 1)}`),
+      measured(id, now),
     ]);
     drawn.forEach((one) => one.destroy());
-    drawn = draw(body, site, { today: today.steps, usual, weeks: weeks.steps, changes, midnight, now });
+    drawn = draw(body, site, { today: today.steps, usual, weeks: weeks.steps, changes, measures, midnight, now });
   };
   await refresh();
   const timer = setInterval(() => refresh().catch(() => {}), 30000);
@@ -64,6 +66,7 @@ function draw(body, site, data) {
   const seen = data.today.reduce((sum, step) => sum + step.covered * 900, 0);
   const passed = Math.max(data.now - data.midnight, 1);
   const share = Math.min(1, seen / passed);
+  const { cards, draw: drawMeasures } = measureCards(site, data.measures);
   body.replaceChildren(
     element("div", { class: "tiles" },
       tile(text(share < 0.995 ? "city.today_at_least" : "city.today"), number(data.today.reduce((sum, step) => sum + all(step), 0)), text("city.vehicles")),
@@ -75,10 +78,11 @@ function draw(body, site, data) {
       element("p", { class: "legend" }, text("city.missing_is_no_zero"))),
     element("section", { class: "card" }, element("h2", {}, text("city.classes")), element("div", { class: "scroll", tabindex: "0" }, classTable(site, data.today))),
     element("section", { class: "card" }, element("h2", {}, text("city.weeks")), heatMap(data.weeks, site.time_zone, WEEKS, data.now, data.changes)),
+    ...cards,
     changeList(data.changes, site.time_zone),
     download(site, data),
   );
-  return [dayChart(chart, site, data)];
+  return [dayChart(chart, site, data), ...drawMeasures()];
 }
 
 function tile(title, value, below) {

@@ -23,7 +23,7 @@ from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.http.problems import RefusalError
 
-_MOST_S: Final[dict[str, int]] = {"quarter": 35 * 86_400, "hour": 400 * 86_400, "day": 4000 * 86_400}
+_MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
 _PARQUET: Final = "application/vnd.apache.parquet"
 _GEOJSON: Final = "application/geo+json"
 _WEEKS: Final = 8
@@ -184,16 +184,17 @@ def _second(at: datetime) -> int:
 
 
 def _span(begin: datetime, end: datetime, step: AnyStep) -> tuple[int, int]:
+    return span_of(begin, end, _MOST_DAYS.get(step, 0), f"with step={step} ", ": ask for longer steps")
+
+
+def span_of(begin: datetime, end: datetime, days: int, what: str = "", advice: str = "") -> tuple[int, int]:
+    """Return a span of time in UTC s. days: the longest, 0 for any. Raises RefusalError: where it is none."""
     try:
         span = int(begin.timestamp()), int(end.timestamp())
     except (OverflowError, ValueError):
         span = 0, 0
     if not 0 <= span[0] < span[1]:
         raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "`to` must be later than `from`, both after 1970")
-    most = _MOST_S.get(step)
-    if most and span[1] - span[0] > most:
-        days = most // 86_400
-        raise RefusalError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, f"with step={step} at most {days} days are answered: ask for longer steps"
-        )
+    if days and span[1] - span[0] > days * 86_400:
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{what}at most {days} days are answered{advice}")
     return span

@@ -1,0 +1,249 @@
+"""Read messages of devices from NATS, whose MQTT server keeps them in a stream. Only this file knows nats-py.
+
+Each topic filter has a durable consumer from which all workers of a group pull. What a worker does not acknowledge the
+server gives to another after `ack_wait_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from nats.aio.client import Client
+from nats.errors import Error
+from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.errors import NotFoundError
+
+from edge_app.city.inbox import GROUP
+from edge_app.mqtt.endpoint import Backoff, Endpoint, explain_unreachable, tls_context
+from edge_app.mqtt.events import Message
+
+log = logging.getLogger(__name__)
+
+_STREAM: Final = "$MQTT_msgs"
+_SUBJECTS: Final = "$MQTT.msgs."
+"""Before the topic, whose levels the server separates by dots."""
+_CONNECT_S: Final = 5.0
+_EXPIRES_S: Final = 30.0
+_AT_ONCE: Final = 2_000
+"""Messages that a worker asks for ahead of what it has read, from each consumer."""
+_ACK_PENDING: Final = 50_000
+"""Messages of all workers that may wait for their acknowledgement."""
+_NS: Final = 1_000_000_000
+_NO_WORK: Final = ("404", "408")
+"""Status of a request that ran out, or found nothing."""
+
+
+@dataclass(slots=True)
+class _Consumer:
+    """Where messages of one filter come from. wanted: how many are asked for. until: when the request runs out."""
+
+    name: str
+    inbox: str
+    wanted: int = 0
+    until: float = 0.0
+
+
+class NatsQueue:
+    """Queue of one worker.
+
+    addresses: host and port of NATS, with login and TLS. topics: filters, see `queued_topics`. ack_wait_s: after so
+    long without an acknowledgement a message goes to another worker.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[Endpoint],
+        topics: Sequence[str],
+        *,
+        group: str = GROUP,
+        ack_wait_s: float = 60.0,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._addresses, self._topics, self._group = addresses, topics, group
+        self._ack_wait_s, self._backoff = ack_wait_s, backoff or Backoff()
+        self._tls = tls_context(addresses[0].tls) if addresses[0].tls else None
+        self._loop = asyncio.new_event_loop()
+        self._client: Any = None
+        self._consumers: list[_Consumer] = []
+        self._waiting: deque[Message] = deque()
+        self._replies: dict[int, str] = {}
+        self._number = self._failures = 0
+        self._due = 0.0
+        self._fault = ""
+        self._arrived = asyncio.Event()
+        self._who = f"broker {addresses[0]}"
+        self.problem = f"{self._who}: not connected yet"
+
+    def read(self, most: int, timeout: float) -> Sequence[Message]:
+        """Return what has come over the present connection, at most so many messages."""
+        if self._client is None and not self._connects(timeout):
+            return ()
+        if not self._waiting:
+            self._run(self._turn, timeout)
+        return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """Acknowledge messages of the present connection."""
+        replies = [self._replies.pop(one.unacknowledged, "") for one in messages]
+        self._run(self._confirm, [reply for reply in replies if reply])
+
+    def drop(self) -> None:
+        """End the connection; the server gives what was not acknowledged to a worker again."""
+        client, self._client = self._client, None
+        self._consumers, self._fault = [], ""
+        self._waiting.clear()
+        self._replies.clear()
+        if client is not None:
+            self._loop.run_until_complete(_end(client))
+
+    def close(self) -> None:
+        """End the connection for good."""
+        self.drop()
+        self._loop.close()
+
+    def _connects(self, timeout: float) -> bool:
+        left = self._due - time.monotonic()
+        if left > 0:
+            time.sleep(min(left, timeout))
+            return False
+        self._run(self._connect)
+        return self._client is not None
+
+    def _run(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        """Do what needs the server; whatever fails ends the connection."""
+        try:
+            self._loop.run_until_complete(work(*arguments))
+        except NotFoundError:
+            self._fault = (
+                f"{self._who}: holds no messages yet; its MQTT makes their stream when the first device connects"
+            )
+        except (Error, OSError, asyncio.TimeoutError) as error:
+            self._fault = self._fault or self._explain(error)
+        if self._fault or (self._client is not None and not self._client.is_connected):
+            self._lost(self._fault or f"{self._who}: connection lost")
+
+    def _lost(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("%s", problem)
+        self.problem = problem
+        self.drop()
+        self._failures += 1
+        self._due = time.monotonic() + self._backoff.delay(self._failures)
+
+    async def _connect(self) -> None:
+        first = self._addresses[0]
+        self._client = _Client()
+        await self._client.connect(
+            [f"nats://{address}" for address in self._addresses],
+            name=self._group,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # of this one attempt
+            reconnect_time_wait=0,
+            connect_timeout=int(_CONNECT_S),
+            error_cb=self._note_fault,
+            user=first.username or None,
+            password=first.password or None,
+            tls=self._tls,
+            tls_hostname=first.host if self._tls else None,
+        )
+        stream = self._client.jetstream(timeout=_CONNECT_S)
+        for topic in self._topics:
+            name = self._name(topic)
+            await stream.add_consumer(
+                _STREAM,
+                ConsumerConfig(
+                    durable_name=name,
+                    ack_policy=AckPolicy.EXPLICIT,
+                    ack_wait=self._ack_wait_s,
+                    filter_subject=_SUBJECTS + topic.replace("/", ".").replace("+", "*"),
+                    max_ack_pending=_ACK_PENDING,
+                ),
+            )
+            consumer = _Consumer(name, self._client.new_inbox())
+            await self._client.subscribe(consumer.inbox, cb=partial(self._take, consumer))
+            self._consumers.append(consumer)
+        self.problem, self._failures = "", 0
+        log.info("broker %s: connected with NATS", first)
+
+    def _name(self, topic: str) -> str:
+        """Return the name of the consumer of a filter, which may have neither dots nor wildcards."""
+        return f"{self._group}-{re.sub('[^A-Za-z0-9_+-]', '-', topic).replace('+', 'each')}"
+
+    async def _note_fault(self, error: Exception) -> None:
+        self._fault = self._fault or self._explain(error)
+
+    def _explain(self, error: Exception) -> str:
+        if isinstance(error, OSError):
+            return explain_unreachable(error, self._addresses[0], _CONNECT_S)
+        words = " ".join(str(error).removeprefix("nats: ").split())[:200]
+        return f"{self._who}: {_WORDS.get(words, words or type(error).__name__)}"
+
+    async def _turn(self, timeout: float) -> None:
+        now = time.monotonic()
+        for one in self._consumers:
+            if now >= one.until:
+                one.wanted = 0
+            if one.wanted < _AT_ONCE // 2:
+                await self._pull(one, _AT_ONCE - one.wanted, now)
+        self._arrived.clear()
+        try:
+            await asyncio.wait_for(self._arrived.wait(), timeout)
+        except asyncio.TimeoutError:
+            return
+
+    async def _pull(self, one: _Consumer, many: int, now: float) -> None:
+        request = {"batch": many, "expires": int(_EXPIRES_S * _NS)}
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{_STREAM}.{one.name}"
+        await self._client.publish(subject, json.dumps(request).encode(), reply=one.inbox)
+        one.wanted, one.until = one.wanted + many, now + _EXPIRES_S + 1.0
+
+    async def _take(self, one: _Consumer, message: Any) -> None:
+        if message.subject == one.inbox:  # no message of a device: what became of a request
+            status = (message.headers or {}).get("Status", "")
+            one.wanted = 0
+            if status and status not in _NO_WORK:
+                self._fault = f"{self._who}: {message.headers.get('Description') or f'its consumer is gone ({status})'}"
+        else:
+            one.wanted -= 1
+            self._number += 1
+            topic = message.subject.removeprefix(_SUBJECTS).replace(".", "/")
+            self._waiting.append(Message(topic, message.data, qos=1, unacknowledged=self._number))
+            self._replies[self._number] = message.reply
+        self._arrived.set()
+
+    async def _confirm(self, replies: Sequence[str]) -> None:
+        if self._client is not None and replies:
+            for reply in replies:
+                await self._client.publish(reply, b"+ACK")
+            await self._client.flush(int(_CONNECT_S))
+
+
+class _Client(Client):
+    """The client of nats-py, which by itself goes on without TLS where the server, or whoever answers, offers none."""
+
+    def _connect_command(self) -> bytes:
+        if "tls" in self.options and not self._server_info.get("tls_required"):
+            raise Error("offers no TLS, which mqtt.tls wants")
+        return bytes(super()._connect_command())
+
+
+_WORDS: Final = {
+    "'Authorization Violation'": "refuses the login; check user name, password or certificate",
+    "empty response from server when expecting INFO message": "answers no NATS; is this its port of NATS?",
+}
+
+
+async def _end(client: Any) -> None:
+    try:
+        await asyncio.wait_for(client.close(), _CONNECT_S)
+    except (Error, OSError, asyncio.TimeoutError):
+        return  # it is gone already
