@@ -26,6 +26,7 @@ _HIGHEST: Final = 50_000_000
 _MOST: Final = 2**31 - 1
 _VEHICLES: Final = frozenset(VEHICLES)
 _OF_FLOWS: Final = ("flows", "entered", "entered_only", "left_only")
+_NUL: Final = rb"\u0000"
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _M = TypeVar("_M", bound=Payload)
@@ -37,6 +38,8 @@ class UnreadableError(EdgeAppError, ValueError):
 
 def read_payload(model: type[_M], payload: bytes) -> _M:
     """Return a message of this model. Raises UnreadableError."""
+    if _NUL in payload:
+        raise UnreadableError("a text has the character NUL, which no database takes")
     try:
         return model.model_validate_json(payload)
     except ValidationError as error:
