@@ -167,6 +167,22 @@ def test_a_device_reads_its_own_commands_and_nothing_else(city_and_broker: tuple
                 assert spy.connections  # it was let in
 
 
+@pytest.mark.parametrize("password", ["", "x"])
+def test_a_login_beside_the_certificate_makes_nobody_another(
+    city_and_broker: tuple[City, Broker], password: str
+) -> None:
+    city, broker = city_and_broker
+    login = Endpoint(HOST, broker.port, "control.city", password, tls=city.tls("harbour.pole-7"))
+    with closing(Session(login, "edge-app-city-9", timing=SHORT, backoff=QUICK)) as forged:
+        spy = Subscriber(forged, [f"{TOPICS}/#"])
+        with closing(device(city, broker, "pole-8")) as other:
+            eventually(lambda: spy.read(0.05) or forged.connected or forged.failures > 2)
+            for _ in range(10):
+                other.publish(Message(f"{OTHER}/counts/a", b"secret", qos=1))
+                other.poll(0.02)
+                assert spy.read(0.05) is None
+
+
 @needs_mosquitto
 def test_two_workers_share_what_comes_to_the_shipped_mosquitto(tmp_path: Path) -> None:
     city = new_city(tmp_path / "ca")
