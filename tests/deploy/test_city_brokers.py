@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -165,6 +167,22 @@ def test_a_device_reads_its_own_commands_and_nothing_else(city_and_broker: tuple
                 assert spy.connections  # it was let in
 
 
+@pytest.mark.parametrize("password", ["", "x"])
+def test_a_login_beside_the_certificate_makes_nobody_another(
+    city_and_broker: tuple[City, Broker], password: str
+) -> None:
+    city, broker = city_and_broker
+    login = Endpoint(HOST, broker.port, "control.city", password, tls=city.tls("harbour.pole-7"))
+    with closing(Session(login, "edge-app-city-9", timing=SHORT, backoff=QUICK)) as forged:
+        spy = Subscriber(forged, [f"{TOPICS}/#"])
+        with closing(device(city, broker, "pole-8")) as other:
+            eventually(lambda: spy.read(0.05) or forged.connected or forged.failures > 2)
+            for _ in range(10):
+                other.publish(Message(f"{OTHER}/counts/a", b"secret", qos=1))
+                other.poll(0.02)
+                assert spy.read(0.05) is None
+
+
 @needs_mosquitto
 def test_two_workers_share_what_comes_to_the_shipped_mosquitto(tmp_path: Path) -> None:
     city = new_city(tmp_path / "ca")
@@ -197,9 +215,31 @@ def test_two_workers_share_what_comes_to_the_shipped_mosquitto(tmp_path: Path) -
         assert not any(box.problem for box in boxes)
 
 
-def test_users_of_revoked_certificates_are_gone(city_and_broker: tuple[City, Broker]) -> None:
-    city, broker = city_and_broker
-    city.run("enrol", "harbour", "pole-9")
-    assert "pole-9" in users(broker.kind, city)
-    city.run("revoke", "harbour", "pole-9")
-    assert "pole-9" not in users(broker.kind, city)
+@needs_nats
+def test_nats_lets_in_who_is_enrolled_and_no_longer_who_is_revoked_after_a_reload(tmp_path: Path) -> None:
+    city = new_city(tmp_path / "ca")
+    with shipped("nats", city, tmp_path / "broker") as broker:
+
+        def comes(name: str) -> bool:
+            (tmp_path / "broker" / "nats" / "users.conf").write_text(users("nats", city))
+            os.kill(broker.server.pid, signal.SIGHUP)
+            with closing(session(city, broker, f"harbour.{name}", f"edge-app-harbour.{name}")) as one:
+                return bool(
+                    eventually(lambda: one.poll(0.05) and (one.connected or one.failures > 2)) and one.connected
+                )
+
+        city.run("enrol", "harbour", "pole-9")
+        eventually(lambda: comes("pole-9"))
+        city.run("revoke", "harbour", "pole-9")
+        eventually(lambda: not comes("pole-9"))
+        assert comes("pole-7")
+
+
+def test_users_of_revoked_certificates_are_gone(tmp_path: Path) -> None:
+    city = new_city(tmp_path / "ca")
+    city.run("revoke", "harbour", "pole-7")
+    city.run("revoke", "reader.city")
+    for kind in ("nats", "rabbitmq"):
+        assert "pole-8" in users(kind, city)
+        assert "pole-7" not in users(kind, city)
+        assert "reader" not in users(kind, city)
