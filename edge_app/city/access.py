@@ -6,6 +6,7 @@ Without any user a city on loopback is open to whoever is on the machine. Time c
 from __future__ import annotations
 
 import hmac
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,10 +23,13 @@ from edge_app.http.problems import RefusalError
 from edge_app.web.passwords import hash_password, is_password
 from edge_app.web.sessions import LoginLimits, network_of
 
+log = logging.getLogger(__name__)
+
 _OWN_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 _CHANGES_NOTHING: Final = ("GET", "HEAD", "OPTIONS")
 _REQUESTS_PER_S: Final = 10.0
 _AT_ONCE: Final = 200
+_TURN_S: Final = 8.0
 _COMPARED_AT_ONCE: Final = 2
 """Passwords that are compared at a time: each takes 16 MB and a third of a second."""
 
@@ -60,6 +64,9 @@ class Caller:
 NOBODY: Final = Caller("", Right.NONE)
 HERE: Final = Caller("this machine", Right.ADMIN)
 """Whoever is on the machine of a city without users."""
+PROXIED: Final = Caller("somebody behind a proxy that page.origin does not name", Right.READ)
+_OF_PROXIES: Final = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}
+"""Headers that a proxy adds: whoever comes through one need not be on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,9 @@ class Access:
             login = accounts.find_login(connection, asked.cookies.get(self.cookie, ""), now)
             if login is not None:
                 return Caller(f"user {login.name}", RIGHT_OF_ROLE[login.role], login.csrf, login.name)
-            return NOBODY if self._origin or accounts.has_accounts(connection) else HERE
+            if self._origin or accounts.has_accounts(connection):
+                return NOBODY
+        return PROXIED if asked.headers.keys() & _OF_PROXIES else HERE
 
     def _judge_page(self, asked: Asked, found: Caller) -> None:
         """Raise RefusalError where another page makes a browser change something."""
@@ -150,25 +159,30 @@ class Access:
         if not self._is_password(name, password):
             with self._lock:
                 self._limits.failed(asked.peer, self._utc())
+            log.warning("a wrong name or password", extra={"peer": asked.peer})
             raise RefusalError(HTTPStatus.FORBIDDEN, "that is not the name and password of a user")
         with self._lock:
             self._limits.succeeded(asked.peer)
         with self._database.begin() as connection:
             accounts.end_login(connection, asked.cookies.get(self.cookie, ""))
             secret = accounts.begin_login(connection, name, self._utc())
+        log.info("a login", extra={"peer": asked.peer, "user": name})
         return f"{self.cookie}={secret}; {self._attributes}; Max-Age={int(accounts.LONGEST_S)}"
 
     def _is_password(self, name: str, password: str) -> bool:
         with self._database.connect() as connection:
             stored = accounts.password_of(connection, name)
-        with self._comparing:
-            try:
-                # A name that there is not takes as long as one that there is.
-                self._nobodys = self._nobodys or hash_password("of a user that there is not")
-                return is_password(password, stored or self._nobodys) and stored is not None
-            except ConfigError:
-                sentence = f"the stored password is damaged: set it anew with `edge-app city user password {name}`"
-                raise RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence) from None
+        if not self._comparing.acquire(timeout=_TURN_S):
+            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "too many log in at once: try again", retry_after_s=3)
+        try:
+            # A name that there is not takes as long as one that there is.
+            self._nobodys = self._nobodys or hash_password("of a user that there is not")
+            return is_password(password, stored or self._nobodys) and stored is not None
+        except ConfigError:
+            sentence = f"the stored password is damaged: set it anew with `edge-app city user password {name}`"
+            raise RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence) from None
+        finally:
+            self._comparing.release()
 
     def log_out(self, asked: Asked) -> str:
         """End a login and return the Set-Cookie that removes its cookie."""

@@ -165,6 +165,13 @@ class Usual(Answer):
     vehicles: Sequence[float]
 
 
+class CityHealth(Answer):
+    """Page and database answer."""
+
+    state: Literal["ok"]
+    version: str
+
+
 class Me(Answer):
     """Who asks."""
 

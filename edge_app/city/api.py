@@ -22,8 +22,10 @@ from edge_app.city.routes.city import City
 from edge_app.city.routes.data import data_routes
 from edge_app.city.routes.files import file_routes
 from edge_app.city.routes.inventory import inventory_routes
+from edge_app.city.routes.measures import measure_routes
 from edge_app.city.routes.people import people_routes
 from edge_app.city.routes.public import public_routes
+from edge_app.city.routes.watching import watching_routes
 from edge_app.errors import ConfigError, StoreError
 from edge_app.http.problems import PROBLEM_KIND, Problem, RefusalError, problem_of
 
@@ -50,12 +52,20 @@ def build_api(city: City) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
-        responses={"4XX": {"description": "Refused in a sentence", "content": {PROBLEM_KIND: {"schema": _PROBLEM}}}},
+        responses={"4XX": _REFUSED, "5XX": _REFUSED},
     )
     access = Access(city.database, city.origin, city.utc)
-    told = data_routes(city), inventory_routes(city), people_routes(city, access), public_routes(city)
-    for routes in (file_routes(), *told):
+    told = (
+        data_routes(city),
+        measure_routes(city),
+        inventory_routes(city),
+        public_routes(city),
+        watching_routes(city),
+    )
+    api.state.routes = []
+    for routes in (file_routes(), people_routes(city, access), *told):
         api.include_router(routes)
+        api.state.routes += routes.routes
     for kind, handler in _HANDLERS.items():
         api.add_exception_handler(kind, handler)
 
@@ -104,7 +114,10 @@ async def _with_tag(request: Request, response: Response) -> Response:
     return Response(body, headers=headers)
 
 
-_PROBLEM: Final = Problem.model_json_schema()
+_REFUSED: Final[dict[str, Any]] = {
+    "description": "Refused in a sentence",
+    "content": {PROBLEM_KIND: {"schema": Problem.model_json_schema()}},
+}
 
 
 def _refused(status: int, sentence: str) -> Response:
@@ -120,8 +133,12 @@ async def _on_refusal(_: Request, error: Any) -> Response:
     return _answer(error)
 
 
-async def _on_http(_: Request, error: Any) -> Response:
-    return _refused(error.status_code, str(error.detail))
+async def _on_http(request: Request, error: Any) -> Response:
+    answer = _refused(error.status_code, str(error.detail))
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a route knows its own methods alone (RFC 9110, 10.2.1)
+        matching = [route for route in request.app.state.routes if route.path_regex.match(request.url.path)]
+        answer.headers["allow"] = ", ".join(sorted({method for route in matching for method in route.methods}))
+    return answer
 
 
 async def _on_invalid(_: Request, error: Any) -> Response:

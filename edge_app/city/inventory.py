@@ -11,6 +11,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -34,6 +35,13 @@ class InventoryError(EdgeAppError, ValueError):
         self.problems = problems
 
 
+def _written(at: object) -> object:
+    """Refuse a number, which pydantic would take for seconds since 1970."""
+    if isinstance(at, (int, float)):
+        raise ValueError("must be a time with an offset, such as 2026-11-30T06:00:00Z")
+    return at
+
+
 def _whole_second(at: datetime) -> datetime:
     """Return a time in UTC, so that the same one always reads alike."""
     try:
@@ -53,7 +61,7 @@ def _known_zone(name: str) -> str:
     return name
 
 
-Moment: TypeAlias = Annotated[AwareDatetime, AfterValidator(_whole_second)]
+Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_whole_second)]
 
 # Control characters have no place in a name, and PostgreSQL takes no NUL.
 Words: TypeAlias = Annotated[

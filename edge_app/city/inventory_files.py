@@ -53,9 +53,14 @@ def inventory_geojson(sites: Iterable[SiteDescription]) -> str:
     for site in sites:
         told = site.model_dump(mode="json")
         identifier, lat, lon = (told.pop(name) for name in ("id", "lat", "lon"))
-        point = None if lat is None else {"type": "Point", "coordinates": [lon, lat]}
-        features.append({"type": "Feature", "id": identifier, "geometry": point, "properties": told})
+        features.append(feature(identifier, lat, lon, told))
     return json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False) + "\n"
+
+
+def feature(identifier: str, lat: float | None, lon: float | None, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a feature of GeoJSON (RFC 7946). lat, lon: None where there is no position."""
+    point = None if lat is None else {"type": "Point", "coordinates": [lon, lat]}
+    return {"type": "Feature", "id": identifier, "geometry": point, "properties": dict(properties)}
 
 
 def read_inventory_csv(text: str) -> list[SiteDescription]:

@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import re
-import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,9 +20,10 @@ from typing import Any, Final
 from nats.aio.client import Client
 from nats.errors import Error
 from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.errors import NotFoundError
 
 from edge_app.city.inbox import GROUP
-from edge_app.mqtt.endpoint import Backoff, Endpoint, tls_context
+from edge_app.mqtt.endpoint import Backoff, Endpoint, explain_unreachable, tls_context
 from edge_app.mqtt.events import Message
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,8 @@ class NatsQueue:
         self._due = 0.0
         self._fault = ""
         self._arrived = asyncio.Event()
-        self.problem = f"NATS at {addresses[0]}: not connected yet"
+        self._who = f"broker {addresses[0]}"
+        self.problem = f"{self._who}: not connected yet"
 
     def read(self, most: int, timeout: float) -> Sequence[Message]:
         """Return what has come over the present connection, at most so many messages."""
@@ -121,13 +122,16 @@ class NatsQueue:
         """Do what needs the server; whatever fails ends the connection."""
         try:
             self._loop.run_until_complete(work(*arguments))
-        except (Error, OSError, asyncio.TimeoutError, ssl.SSLError) as error:
-            self._fault = self._fault or " ".join(str(error).split()) or type(error).__name__
+        except NotFoundError:
+            self._fault = (
+                f"{self._who}: holds no messages yet; its MQTT makes their stream when the first device connects"
+            )
+        except (Error, OSError, asyncio.TimeoutError) as error:
+            self._fault = self._fault or self._explain(error)
         if self._fault or (self._client is not None and not self._client.is_connected):
-            self._lost(self._fault or "connection lost")
+            self._lost(self._fault or f"{self._who}: connection lost")
 
-    def _lost(self, reason: str) -> None:
-        problem = f"NATS at {self._addresses[0]}: {reason[:200]}; connecting again"
+    def _lost(self, problem: str) -> None:
         if problem != self.problem:
             log.warning("%s", problem)
         self.problem = problem
@@ -137,11 +141,13 @@ class NatsQueue:
 
     async def _connect(self) -> None:
         first = self._addresses[0]
-        self._client = Client()
+        self._client = _Client()
         await self._client.connect(
             [f"nats://{address}" for address in self._addresses],
             name=self._group,
             allow_reconnect=False,
+            max_reconnect_attempts=1,  # of this one attempt
+            reconnect_time_wait=0,
             connect_timeout=int(_CONNECT_S),
             error_cb=self._note_fault,
             user=first.username or None,
@@ -166,14 +172,20 @@ class NatsQueue:
             await self._client.subscribe(consumer.inbox, cb=partial(self._take, consumer))
             self._consumers.append(consumer)
         self.problem, self._failures = "", 0
-        log.info("NATS at %s: connected", first)
+        log.info("broker %s: connected with NATS", first)
 
     def _name(self, topic: str) -> str:
         """Return the name of the consumer of a filter, which may have neither dots nor wildcards."""
         return f"{self._group}-{re.sub('[^A-Za-z0-9_+-]', '-', topic).replace('+', 'each')}"
 
     async def _note_fault(self, error: Exception) -> None:
-        self._fault = self._fault or " ".join(str(error).split()) or type(error).__name__
+        self._fault = self._fault or self._explain(error)
+
+    def _explain(self, error: Exception) -> str:
+        if isinstance(error, OSError):
+            return explain_unreachable(error, self._addresses[0], _CONNECT_S)
+        words = " ".join(str(error).removeprefix("nats: ").split())[:200]
+        return f"{self._who}: {_WORDS.get(words, words or type(error).__name__)}"
 
     async def _turn(self, timeout: float) -> None:
         now = time.monotonic()
@@ -199,7 +211,7 @@ class NatsQueue:
             status = (message.headers or {}).get("Status", "")
             one.wanted = 0
             if status and status not in _NO_WORK:
-                self._fault = message.headers.get("Description") or f"its consumer is gone (status {status})"
+                self._fault = f"{self._who}: {message.headers.get('Description') or f'its consumer is gone ({status})'}"
         else:
             one.wanted -= 1
             self._number += 1
@@ -213,6 +225,21 @@ class NatsQueue:
             for reply in replies:
                 await self._client.publish(reply, b"+ACK")
             await self._client.flush(int(_CONNECT_S))
+
+
+class _Client(Client):
+    """The client of nats-py, which by itself goes on without TLS where the server, or whoever answers, offers none."""
+
+    def _connect_command(self) -> bytes:
+        if "tls" in self.options and not self._server_info.get("tls_required"):
+            raise Error("offers no TLS, which mqtt.tls wants")
+        return bytes(super()._connect_command())
+
+
+_WORDS: Final = {
+    "'Authorization Violation'": "refuses the login; check user name, password or certificate",
+    "empty response from server when expecting INFO message": "answers no NATS; is this its port of NATS?",
+}
 
 
 async def _end(client: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import sub
 
 from edge_app.city.records import NONE, Vector, added
 
@@ -47,7 +48,7 @@ class Numbers:
         at = self._left_of(seq)
         left = self.ranges[at] if at >= 0 else None
         right = self.ranges[at + 1] if at + 1 < len(self.ranges) else None
-        before = tuple(total - count for total, count in zip(totals, counts, strict=True))
+        before = tuple(map(sub, totals, counts))
         fits = self._follows(left, seq, before) and self._precedes(right, seq, totals)
         joins_left, joins_right = (
             left is not None and left.last == seq - 1,

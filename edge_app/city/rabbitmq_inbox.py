@@ -7,6 +7,7 @@ consume the same queues; what a worker did not acknowledge goes to another as so
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ import pika
 from pika.exceptions import AMQPError
 
 from edge_app.city.inbox import GROUP
-from edge_app.mqtt.endpoint import Backoff, Endpoint, tls_context
+from edge_app.mqtt.endpoint import Backoff, Endpoint, Tls, explain_unreachable, tls_context
 from edge_app.mqtt.events import Message
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class RabbitMqQueue:
         self._waiting: deque[Message] = deque()
         self._before = self._newest = self._failures = 0
         self._due = 0.0
-        self.problem = f"RabbitMQ at {addresses[0]}: not connected yet"
+        self.problem = f"broker {addresses[0]}: not connected yet"
 
     def read(self, most: int, timeout: float) -> Sequence[Message]:
         """Return what has come over the present connection, at most so many messages."""
@@ -98,14 +99,23 @@ class RabbitMqQueue:
         try:
             work()
         except (AMQPError, OSError) as error:
-            reason = " ".join(str(error).split()) or _REASONS.get(type(error).__name__, type(error).__name__)
-            problem = f"RabbitMQ at {self._addresses[0]}: {reason[:200]}; connecting again"
+            problem = self._explain(error)
             if problem != self.problem:
                 log.warning("%s", problem)
             self.problem = problem
             self.drop()
             self._failures += 1
             self._due = time.monotonic() + self._backoff.delay(self._failures)
+
+    def _explain(self, error: Exception) -> str:
+        to, cause = self._addresses[0], error
+        inner: Any = error
+        while isinstance(inner, Exception):  # pika wraps what the system says, twice
+            cause, inner = inner, getattr(inner, "exception", None) or next(iter(inner.args), None)
+        if isinstance(cause, OSError):
+            return explain_unreachable(cause, to, _CONNECT_S)
+        words = next((text for kind, text in _WORDS.items() if kind in f"{type(cause).__name__} {cause}"), "")
+        return f"broker {to}: {words or ' '.join(str(cause).split())[:200] or type(cause).__name__}"
 
     def _connect(self) -> None:
         self._connection = pika.BlockingConnection(self._ways)
@@ -119,7 +129,7 @@ class RabbitMqQueue:
         for kind in sorted({self._kind(topic) for topic in self._topics}):
             channel.basic_consume(kind, self._take)
         self.problem, self._failures = "", 0
-        log.info("RabbitMQ at %s: connected", self._addresses[0])
+        log.info("broker %s: connected with AMQP", self._addresses[0])
 
     def _kind(self, topic: str) -> str:
         counts = topic.rpartition("/+/+/")[2] in ("counts/+", "flows")
@@ -131,13 +141,19 @@ class RabbitMqQueue:
         self._waiting.append(Message(topic, body, qos=1, unacknowledged=self._newest))
 
 
-_REASONS: Final = {
-    "ConnectionClosedByBroker": "refuses the connection",
-    "AMQPConnectionError": "cannot be reached",
-    "ProbableAuthenticationError": "refuses the login",
+_WORDS: Final = {
+    "ACCESS_REFUSED": "refuses the login, or what it may do; check user name, password or certificate, and permissions",
+    "Authentication": "refuses the login; check user name, password or certificate",
     "StreamLostError": "connection lost",
+    "IncompatibleProtocolError": "answers no AMQP; is this its port of AMQP?",
 }
-"""In words, what pika tells by the name of its exception alone."""
+"""Part of what pika tells -> what it means."""
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    context = tls_context(tls)
+    context.sslsocket_class = ssl.SSLSocket  # pika shakes hands in steps, and that of paho's closes at the first
+    return context
 
 
 def _parameters(to: Endpoint) -> pika.ConnectionParameters:
@@ -148,7 +164,7 @@ def _parameters(to: Endpoint) -> pika.ConnectionParameters:
         to.host,
         to.port,
         credentials=login,
-        ssl_options=pika.SSLOptions(tls_context(to.tls), to.host) if to.tls else None,
+        ssl_options=pika.SSLOptions(_context(to.tls), to.host) if to.tls else None,
         heartbeat=_HEARTBEAT_S,
         socket_timeout=_CONNECT_S,
         stack_timeout=2 * _CONNECT_S,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,7 @@ from edge_app.city.answers import (
 )
 from edge_app.city.calendar import step_around
 from edge_app.city.database.reading import AnyStep, Site, Total
+from edge_app.city.inventory_files import feature
 from edge_app.city.records import COLUMNS, Change, Vector
 from edge_app.city.sums import QUARTER_S
 from edge_app.offline.bins import csv_text
@@ -66,7 +68,13 @@ def csv_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> s
     return csv_text((_row(site, counts_of(total, step, tz), total.counts, tz) for total in totals), _HEADER)
 
 
-def _row(site: str, told: CountsOfStep, counts: Vector, tz: ZoneInfo) -> tuple[str | int | float, ...]:
+def rows_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> Iterator[tuple[str | int | float, ...]]:
+    """Yield the rows of a table of counts, times in UTC."""
+    for total in totals:
+        yield _row(site, counts_of(total, step, tz), total.counts, timezone.utc)
+
+
+def _row(site: str, told: CountsOfStep, counts: Vector, tz: tzinfo) -> tuple[str | int | float, ...]:
     start, end = (at.astimezone(tz).isoformat() for at in (told.start, told.end))
     return site, start, end, told.covered, told.flagged, *counts, sum(counts)
 
@@ -90,6 +98,15 @@ def site_of(site: Site, now: float) -> SiteAnswer:
         line=site.line,
         newest=moment(site.newest) if site.newest else None,
     )
+
+
+def geojson_of(sites: Iterable[SiteAnswer]) -> str:
+    """Return sites as a FeatureCollection (RFC 7946); the position of one without is null."""
+    features = []
+    for site in sites:
+        told = site.model_dump(mode="json", exclude={"id", "lat", "lon"})
+        features.append(feature(site.id, site.lat, site.lon, told))
+    return json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False) + "\n"
 
 
 def _state(site: Site, now: float) -> tuple[State, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_app.commands._city_care import add_care, back_up_or_restore, check
+from edge_app.commands._city_export import add_export, run_export
 from edge_app.commands._city_inventory import add_inventory, run_inventory
 from edge_app.commands._city_people import add_people, run_token, run_user
 from edge_app.commands._options import listening_port
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--worker", metavar="NAME", help="instead of ingest.worker")
     add_inventory(kinds, _add_config)
     add_people(kinds, _add_config)
+    add_export(kinds, _add_config)
     kinds.add_parser("config", help="print a commented example of city.toml")
     add_care(kinds)
 
@@ -87,7 +89,7 @@ def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
         database = stack.enter_context(running(folder, on_stored=live.tell))
         address = stack.enter_context(_page(City(database, live), "127.0.0.1", arguments.port))
         print(
-            f"A city with twenty counters runs inside this program. Open {address}\n"
+            f"A city with twenty counters runs inside this program. Open {address} (for everybody: {address}public)\n"
             "Its vehicles are drawn from curves; what they counted before comes in over minutes. Ctrl-C ends it.",
             flush=True,
         )
@@ -114,7 +116,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
         worker = stack.enter_context(ingesting(config, database, live.tell))
         if arguments.kind == "serve":
             page = config.page
-            city = City(database, live, page.origin, page.cors)
+            city = City(database, live, page.origin, page.cors, done=lambda: dict(worker.tally.counts))
             print(f"The page is at {stack.enter_context(_page(city, page.host, page.port))}", flush=True)
             print(_who_may(city), flush=True)
         notify("READY=1")
@@ -160,7 +162,10 @@ def _page(city: City, host: str, port: int) -> Iterator[str]:
     from edge_app.http.server import Server
 
     with Server(build_api(city), host, port) as server:
-        yield f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
+        try:
+            yield f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
+        finally:
+            city.live.end()
 
 
 def _who_may(city: City) -> str:
@@ -187,4 +192,5 @@ _KINDS: Final = {
     "inventory": _on_database(run_inventory),
     "user": _on_database(run_user),
     "token": _on_database(run_token),
+    "export": _on_database(run_export),
 }

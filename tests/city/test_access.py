@@ -101,6 +101,15 @@ def test_without_users_whoever_is_on_the_machine_may_do_everything(page: Page) -
     assert page.http.put("/api/v1/inventory/quay", json=SITE, headers=foreign).status_code == 403
 
 
+def test_a_proxy_that_nobody_has_named_brings_readers_alone(page: Page) -> None:
+    through = {"x-forwarded-for": "203.0.113.5"}
+    assert page.http.get("/api/v1/sites", headers=through).status_code == 200
+    answer = page.http.put("/api/v1/inventory/quay", json=SITE, headers=through)
+    assert (answer.status_code, "page.origin" in answer.json()["detail"]) == (403, True)
+    first = {"name": "eve", "role": "administrator", "password": PASSWORD}
+    assert page.http.post("/api/v1/users", json=first, headers=through).status_code == 403
+
+
 def test_behind_a_proxy_nobody_gets_in_without_a_user(behind_proxy: Page) -> None:
     assert behind_proxy.http.get("/api/v1/sites", headers={"host": "counts.example"}).status_code == 401
     assert behind_proxy.http.get("/api/v1/sites").status_code == 401

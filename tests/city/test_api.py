@@ -99,6 +99,19 @@ def test_refusals_are_problems_in_a_sentence(
     assert words in answer.json()["detail"]
 
 
+def test_a_server_that_stops_does_not_wait_for_open_pages(database: Database) -> None:
+    live = Live()
+    with Server(build_api(City(database, live)), "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.port}/api/v1/live"
+        with httpx.Client() as http, http.stream("GET", address) as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == ": here"
+            live.tell(series(1))
+            assert next(line for line in lines if line).startswith('data: {"device": "harbour/pole-7"')
+            live.end()
+            assert list(filter(None, lines)) == []  # the stream ends, or this waits for ever
+
+
 def test_only_names_of_this_machine_are_answered(client: httpx.Client) -> None:
     answer = client.get("/api/v1/sites", headers={"host": "city.example"})
     assert answer.status_code == 403

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.city.config import TABLES, CityConfig, database_url, load
+from edge_app.city.config import TABLES, BrokerConfig, CityConfig, database_url, load
 from edge_app.config.example import example
 from edge_app.errors import ConfigError
 
@@ -27,8 +27,12 @@ def test_the_example_is_the_default(tmp_path: Path) -> None:
         ('[database]\nurl = "mysql://x"', "database.url: must begin with postgresql:// or sqlite:///"),
         ('[database]\nurl = "postgresql://me:pw@x/y"', "database.url: has a login; give it as database.username"),
         ('[page]\nhost = "0.0.0.0"', "page.host: must be an address of loopback"),
+        ('[page]\norigin = "counts.example"', "page.origin: must be https://NAME or https://NAME:PORT, without a path"),
+        ('[page]\ncors = ["https://map.example/x"]', "page.cors: must be https://NAME or https://NAME:PORT"),
         ('[ingest]\nwroker = "2"', 'ingest.wroker: unknown key (did you mean "worker"?)'),
         ('[ingest]\nworker = "Über"', "ingest.worker: may have only a-z, 0-9 and hyphens"),
+        ('[broker]\nkind = "kafka"', "broker.kind: must be 'mqtt', 'nats' or 'rabbitmq', not \"kafka\""),
+        ("[broker]\nport = 4222", 'broker.port: is used only with broker.kind = "nats" or "rabbitmq"'),
         ("[lines]\n", "lines: unknown table or key"),
         ('[mqtt]\nhost = "mqtts://broker:8883"', "mqtt.host: is a URL; write host"),
     ],
@@ -37,6 +41,14 @@ def test_a_mistake_is_told_in_a_sentence(tmp_path: Path, text: str, sentence: st
     with pytest.raises(ConfigError) as refused:
         load(written(tmp_path, text), {})
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tls", "port"), [("nats", True, 4222), ("rabbitmq", False, 5672), ("rabbitmq", True, 5671)]
+)
+def test_the_port_of_the_brokers_own_protocol_is_its_usual_one(kind: str, tls: bool, port: int) -> None:
+    assert BrokerConfig.model_validate({"kind": kind}).queue_port(tls=tls) == port
+    assert BrokerConfig.model_validate({"kind": kind, "port": 9}).queue_port(tls=tls) == 9
 
 
 def test_the_password_of_the_database_comes_from_elsewhere(tmp_path: Path) -> None:

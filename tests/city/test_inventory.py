@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from edge_app.city.calendar import STEPS
 from edge_app.city.database.audit import read_audit
 from edge_app.city.database.changes import newest_break, read_changes
 from edge_app.city.database.engine import Database
 from edge_app.city.database.fleet import note_config
 from edge_app.city.database.inventory import delete_site, put_sites, read_inventory, unheard_lines
+from edge_app.city.database.reading import read_totals
+from edge_app.city.database.rolling import roll_site
 from edge_app.city.database.tables import SITE
 from edge_app.city.inventory import InventoryError, SiteDescription, described, judge_together
 from edge_app.city.inventory_files import (
@@ -269,3 +272,16 @@ def test_a_deleted_site_is_gone_and_its_counts_stay(database: Database) -> None:
     assert inventory(database) == []
     put(database, quay(attached(ends=moment(LATER))))
     assert [many for _, many in cars(database, "quay", "hour")] == [60] * 6
+
+
+@pytest.mark.parametrize("time_zone", ["Asia/Kolkata", "Europe/Amsterdam"])
+def test_a_site_that_is_added_up_anew_has_the_sums_it_had(database: Database, time_zone: str) -> None:
+    put(database, quay(attached(turned=True), time_zone=time_zone))
+    midnight = 1_792_879_200  # 2026-10-25 00:00 in Amsterdam, a day of 25 hours
+    store(database, series(500, start=midnight - 7200, length=300, coverage=0.5, flags="dark"))
+    roll(database)
+    with database.begin() as connection:
+        before = [read_totals(connection, "quay", 0, 2**40, step) for step in STEPS]
+        roll_site(connection, "quay")
+        assert [read_totals(connection, "quay", 0, 2**40, step) for step in STEPS] == before
+    assert [len(totals) for totals in before][2] >= 1

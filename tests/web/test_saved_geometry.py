@@ -156,11 +156,10 @@ def test_speeds_are_drawn_by_what_is_drawn_saved_or_not(toml: Path) -> None:
     view = mock.Mock(**{"frames.return_value": None, "crossed.return_value": {}, "check_lines.return_value": []})
     text = ConfigText(toml)
     page = _Page(text, text.config(), mock.Mock(), view)
-    page.check(drawn(ROAD))
-    page.check(drawn(None))
-    first, second = (call.args[0] for call in view.measure.call_args_list[-2:])
-    assert first.picture == tuple(map(tuple, CORNERS))
-    assert second is None
+    for road in (ROAD, None, ROAD, {**ROAD, "rectangle": [CORNERS[n] for n in (0, 2, 1, 3)]}):
+        page.check(drawn(road))
+    told = [call.args[0] for call in view.measure.call_args_list]
+    assert [geometry and geometry.picture for geometry in told] == [tuple(map(tuple, CORNERS)), None] * 2
 
 
 def test_without_a_picture_there_is_a_grid_and_no_error_is_invented(toml: Path) -> None:

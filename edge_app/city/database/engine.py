@@ -196,7 +196,7 @@ def _copy(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]
     except connection.dialect.loaded_dbapi.Error as error:  # SQLAlchemy has not seen it
         raise DBAPIError(f"COPY {given}", None, error) from error
     insert = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {given} ORDER BY {keys} ON CONFLICT DO NOTHING"
-    return {tuple(row) for row in connection.execute(text(f"{insert} RETURNING {keys}"))}
+    return set(map(tuple, connection.execute(text(f"{insert} RETURNING {keys}")).all()))
 
 
 def put(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from edge_app.city.database.tables import (
     ATTACHMENT,
     CONTRADICTION,
     DEVICE,
+    DIRTY,
     LINE,
     POISON,
     QUARTER,
@@ -139,6 +140,20 @@ def read_contradictions(connection: Connection, most: int = 200) -> Sequence[Row
 def read_poison(connection: Connection, most: int = 200) -> Sequence[Row[Any]]:
     """Return the newest messages that were kept aside, newest first."""
     return connection.execute(select(POISON).order_by(POISON.c.id.desc()).limit(most)).all()
+
+
+def read_tallies(connection: Connection) -> tuple[dict[str, int], int, int]:
+    """Return contradictions by kind, messages that were kept aside, and quarters that wait to be added up."""
+    by_kind = select(CONTRADICTION.c.kind, func.count().label("many")).group_by(CONTRADICTION.c.kind)
+    kinds = {row.kind: row.many for row in connection.execute(by_kind)}
+    tables = [select(func.count()).select_from(table) for table in (POISON, DIRTY)]
+    aside, waiting = (connection.execute(statement).scalar_one() for statement in tables)
+    return kinds, aside, waiting
+
+
+def is_there(connection: Connection) -> None:
+    """Ask the database anything."""
+    connection.execute(select(1))
 
 
 def usual_day(days: Iterable[Mapping[int, Total]]) -> dict[int, float]:

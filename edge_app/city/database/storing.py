@@ -137,12 +137,12 @@ class Storing:
             .where(among(connection, LINE.c.id, lines))
             .order_by(LINE.c.id)
             .with_for_update()
-        ):
+        ).all():
             told[row.id] = Spans(tuple(span) for span in row.told), row.longest_s
         of_series = (
             select(SERIES.c.id, SERIES.c.ranges).where(among(connection, SERIES.c.id, series)).order_by(SERIES.c.id)
         )
-        for key, ranges in connection.execute(of_series.with_for_update()):
+        for key, ranges in connection.execute(of_series.with_for_update()).all():
             numbers[key] = Numbers(Range(a, b, tuple(before), tuple(after)) for a, b, before, after in ranges)
         return told, numbers
 

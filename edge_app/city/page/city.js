@@ -1,6 +1,6 @@
 // Choose the view by the address, and keep texts, navigation and language.
 import { load, text } from "/page/texts.js";
-import { may, showLogin, whoAmI } from "/page/login.js";
+import { may, showAccount, showLogin, whoAmI } from "/page/login.js";
 import { showAdministration } from "/page/administration.js";
 import { showHome } from "/page/home.js";
 import { showStreet } from "/page/street.js";
@@ -16,7 +16,7 @@ function route(path) {
   if (street) return (view) => showStreet(view, decodeURIComponent(street[1]));
   const site = path.match(/^\/inventory\/([^/]+)$/);
   if (site) return (view) => showSite(view, decodeURIComponent(site[1]));
-  return { "/fleet": showFleet, "/gaps": showGaps, "/inventory": showInventory, "/administration": showAdministration }[path] ?? showHome;
+  return { "/fleet": showFleet, "/gaps": showGaps, "/inventory": showInventory, "/administration": showAdministration, "/account": showAccount }[path] ?? showHome;
 }
 
 async function show() {

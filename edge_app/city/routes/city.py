@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ class City:
     """What the routes work with.
 
     origin: by which people reach the page through a proxy, "" for loopback alone. cors: origins of other pages that may
-    read the API. utc: UTC s.
+    read the API. utc: UTC s. done: what the worker of this process has done since its start, for metrics.
     """
 
     database: Database
@@ -31,6 +31,7 @@ class City:
     origin: str = ""
     cors: Sequence[str] = ()
     utc: Callable[[], float] = field(default=time.time)
+    done: Callable[[], Mapping[str, int]] = field(default=dict)
 
 
 def caller(request: Request) -> Caller:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -17,10 +19,13 @@ from edge_app.city.calendar import step_around, zone
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.reading import AnyStep, Site
+from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.http.problems import RefusalError
 
-_MOST_S: Final[dict[str, int]] = {"quarter": 35 * 86_400, "hour": 400 * 86_400, "day": 4000 * 86_400}
+_MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
+_PARQUET: Final = "application/vnd.apache.parquet"
+_GEOJSON: Final = "application/geo+json"
 _WEEKS: Final = 8
 """Weeks of which the usual day is made."""
 
@@ -45,6 +50,18 @@ def _add_sites(routes: APIRouter, city: City) -> None:
         with city.database.connect() as connection:
             found = reading.read_sites(connection, city.utc())
         return Sites(sites=[telling.site_of(one, city.utc()) for one in found])
+
+    @routes.get(
+        "/sites.geojson",
+        summary="All sites with their state as GeoJSON",
+        response_class=Response,
+        responses={200: {"content": {_GEOJSON: {"schema": {"type": "object"}}}}},
+    )
+    def sites_geojson() -> Response:
+        with city.database.connect() as connection:
+            found = reading.read_sites(connection, city.utc())
+        text = telling.geojson_of(telling.site_of(one, city.utc()) for one in found)
+        return Response(text, media_type=_GEOJSON, headers=attachment("sites.geojson"))
 
     @routes.get("/sites/{site}", summary="One site")
     def site(site: SiteId) -> SiteAnswer:
@@ -87,6 +104,24 @@ def _add_counts(routes: APIRouter, city: City) -> None:
         text = telling.csv_of(site, totals, step, zone(one.row.time_zone))
         name = f"{site}-{begin.date()}-{to.date()}-{step}.csv"
         return Response(text, media_type="text/csv; charset=utf-8", headers=attachment(name))
+
+    @routes.get(
+        "/sites/{site}/counts.parquet",
+        summary="The same as Parquet, times in UTC",
+        response_class=Response,
+        responses={200: {"content": {_PARQUET: {"schema": {"type": "string", "format": "binary"}}}}},
+    )
+    def counts_parquet(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Response:
+        with city.database.connect() as connection:
+            one = known_site(connection, site, city.utc())
+            totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
+        rows = telling.rows_of(site, totals, step, zone(one.row.time_zone))
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "counts.parquet"
+            write_parquet([rows], file)
+            content = file.read_bytes()
+        name = f"{site}-{begin.date()}-{to.date()}-{step}.parquet"
+        return Response(content, media_type=_PARQUET, headers=attachment(name))
 
 
 def attachment(name: str) -> dict[str, str]:
@@ -149,16 +184,17 @@ def _second(at: datetime) -> int:
 
 
 def _span(begin: datetime, end: datetime, step: AnyStep) -> tuple[int, int]:
+    return span_of(begin, end, _MOST_DAYS.get(step, 0), f"with step={step} ", ": ask for longer steps")
+
+
+def span_of(begin: datetime, end: datetime, days: int, what: str = "", advice: str = "") -> tuple[int, int]:
+    """Return a span of time in UTC s. days: the longest, 0 for any. Raises RefusalError: where it is none."""
     try:
         span = int(begin.timestamp()), int(end.timestamp())
     except (OverflowError, ValueError):
         span = 0, 0
     if not 0 <= span[0] < span[1]:
         raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "`to` must be later than `from`, both after 1970")
-    most = _MOST_S.get(step)
-    if most and span[1] - span[0] > most:
-        days = most // 86_400
-        raise RefusalError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, f"with step={step} at most {days} days are answered: ask for longer steps"
-        )
+    if days and span[1] - span[0] > days * 86_400:
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{what}at most {days} days are answered{advice}")
     return span

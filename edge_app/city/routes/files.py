@@ -44,6 +44,7 @@ def file_routes() -> APIRouter:
     @routes.get("/inventory")
     @routes.get("/inventory/{site}")
     @routes.get("/administration")
+    @routes.get("/account")
     def index() -> Response:
         return page_file("index.html", {})
 

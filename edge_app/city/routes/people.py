@@ -7,13 +7,14 @@ from http import HTTPStatus
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge_app.city.access import HERE, Access, Right
 from edge_app.city.answers import Audit, AuditEntry, Me, Secret, TokenAnswer, Tokens, UserAnswer, Users
 from edge_app.city.database import accounts
 from edge_app.city.database.accounts import NAME, Role, Scope
 from edge_app.city.database.audit import read_audit
+from edge_app.city.inventory import Moment
 from edge_app.city.routes.city import Administrator, City, caller, needs
 from edge_app.city.telling import moment
 from edge_app.http.problems import RefusalError
@@ -68,7 +69,7 @@ class NewToken(_Wish):
 
     name: GivenName
     scope: Scope
-    ends: AwareDatetime | None = None
+    ends: Moment | None = None
 
 
 def people_routes(city: City, access: Access) -> APIRouter:

@@ -1,0 +1,52 @@
+"""Which broker is read how, as city.toml says, and what is told of one that is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_app.city.config import CityConfig
+from edge_app.city.inbox import queued_topics
+from edge_app.city.service import open_inbox
+from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.endpoint import Endpoint, Tls
+from tests.support.brokers import free_port
+from tests.support.nats_server import nats_server, needs_nats
+
+PACKAGES = {"nats": "nats", "rabbitmq": "pika"}
+
+
+@pytest.mark.parametrize("kind", PACKAGES)
+def test_a_broker_that_is_away_is_told_in_a_sentence(kind: str) -> None:
+    pytest.importorskip(PACKAGES[kind], reason="needs the extra `city`")
+    port = free_port()
+    config = CityConfig.model_validate(
+        {
+            "mqtt": {"port": free_port()},
+            "broker": {"kind": kind, "port": port},
+            "ingest": {"shared": True, "ask": False},
+        }
+    )
+    inbox = open_inbox(config)
+    assert inbox.problem == f"broker {HOST}:{port}: not connected yet"
+    assert not inbox.read(10, 0.01)
+    assert inbox.problem == f"broker {HOST}:{port}: connection refused; is the broker running, and on this port?"
+    inbox.close()
+
+
+def test_a_worker_that_does_not_ask_takes_counts_alone() -> None:
+    assert queued_topics("t", fleet=False) == ("t/+/+/counts/+", "t/+/+/flows")
+    assert "t/+/+/meta/+" in queued_topics("t")
+
+
+@needs_nats
+@pytest.mark.servers
+def test_a_nats_server_without_tls_is_refused(tmp_path: Path) -> None:
+    """By itself nats-py would go on in clear: whoever stands between could then read and forge everything."""
+    nats = pytest.importorskip("edge_app.city.nats_inbox", reason="needs the extra `city`")
+    with nats_server(tmp_path) as server:
+        queue = nats.NatsQueue([Endpoint(HOST, server.queue_port, tls=Tls())], queued_topics("t"))
+        assert not queue.read(1, 0.1)
+        assert queue.problem == f"broker {HOST}:{server.queue_port}: offers no TLS, which mqtt.tls wants"
+        queue.close()

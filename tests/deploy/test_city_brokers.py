@@ -1,0 +1,171 @@
+"""Files of deploy/city with the real servers: NATS and RabbitMQ as shipped, certificates of the city's authority."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from edge_app.city.inbox import BesideMqtt, Inbox, Queue, beside_topics, queued_topics
+from edge_app.city.mqtt_inbox import MqttInbox
+from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Connected, Message
+from edge_app.mqtt.identity import ROOT as TOPICS
+from edge_app.mqtt.session import Session, Subscriber
+from tests.support.brokers import QUICK, SHORT, eventually, free_port, needs_openssl, run_until
+from tests.support.city import City, new_city
+from tests.support.city_brokers import Broker
+from tests.support.nats_server import nats_server, needs_nats
+from tests.support.paths import ROOT
+from tests.support.rabbitmq import needs_rabbitmq, rabbitmq
+
+SHIPPED = ROOT / "deploy" / "city"
+pytestmark = [
+    pytest.mark.servers,
+    needs_openssl,
+    pytest.mark.skipif(not (find_spec("nats") and find_spec("pika")), reason="needs the extra `city`"),
+]
+OWN, OTHER = f"{TOPICS}/harbour/pole-7", f"{TOPICS}/harbour/pole-8"
+
+
+def users(kind: str, city: City) -> str:
+    done = subprocess.run(("sh", str(SHIPPED / "users.sh"), kind, str(city.folder)), capture_output=True, check=True)
+    return done.stdout.decode()
+
+
+def placed(name: str, **changed: str) -> str:
+    """Return the text of a shipped file with some of its words changed, each of which is there."""
+    text = (SHIPPED / name).read_text("utf-8")
+    for old, new in changed.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@contextmanager
+def shipped(kind: str, city: City, folder: Path) -> Iterator[Broker]:
+    """Run a broker on its shipped files, with only paths and ports changed."""
+    folder.mkdir(exist_ok=True)
+    port, queue_port = free_port(), free_port()
+    if kind == "nats":
+        (folder / "users.conf").write_text(users(kind, city))
+        text = placed("nats.conf", **{"/etc/nats": str(city.folder), "/var/lib/nats": str(folder / "store")})
+        text = text.replace("0.0.0.0:4222", f"{HOST}:{queue_port}").replace("0.0.0.0:8883", f"{HOST}:{port}")
+        with nats_server(folder, text, port=port, queue_port=queue_port) as server:
+            yield Broker(kind, server, queue_port)
+        return
+    (folder / "definitions.json").write_text(users(kind, city))
+    paths = {"/etc/rabbitmq/edge-app/definitions.json": str(folder / "definitions.json")}
+    text = placed("rabbitmq.conf", **paths, **{"/etc/rabbitmq/edge-app": str(city.folder)})
+    text = text.replace("= 5671", f"= {HOST}:{queue_port}").replace("= 8883", f"= {HOST}:{port}")
+    with rabbitmq(folder, text, port=port, queue_port=queue_port) as node:
+        yield Broker(kind, node, queue_port)
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param("nats", marks=needs_nats), pytest.param("rabbitmq", marks=needs_rabbitmq)]
+)
+def city_and_broker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[City, Broker]]:
+    folder = tmp_path_factory.mktemp(request.param)
+    city = new_city(folder / "ca")
+    with shipped(request.param, city, folder) as broker:
+        yield city, broker
+
+
+def session(city: City, broker: Broker, name: str, client_id: str) -> Session:
+    return Session(Endpoint(HOST, broker.port, tls=city.tls(name)), client_id, timing=SHORT, backoff=QUICK)
+
+
+def device(city: City, broker: Broker, name: str) -> Session:
+    made = session(city, broker, f"harbour.{name}", f"edge-app-harbour.{name}")
+    run_until(made, Connected)
+    return made
+
+
+def worker(city: City, broker: Broker) -> Inbox:
+    """Return the inbox of the city, connected."""
+    mqtt = MqttInbox(session(city, broker, "control.city", "edge-app-city-1"), beside_topics(TOPICS))
+    addresses = [Endpoint(HOST, broker.queue_port, tls=city.tls("control.city"))]
+    queue: Queue
+    if broker.kind == "nats":
+        from edge_app.city.nats_inbox import NatsQueue
+
+        queue = NatsQueue(addresses, queued_topics(TOPICS), ack_wait_s=2.0, backoff=QUICK)
+    else:
+        from edge_app.city.rabbitmq_inbox import RabbitMqQueue
+
+        queue = RabbitMqQueue(addresses, queued_topics(TOPICS), backoff=QUICK)
+    made = BesideMqtt(queue, mqtt)
+    eventually(lambda: made.read(10, 0.05) or not made.problem, 20.0)
+    return made
+
+
+def until(box: Inbox, wanted: str, *others: Session) -> list[Message]:
+    """Read until a message with this payload has come, and return all, acknowledged."""
+    got: list[Message] = []
+
+    def there() -> bool:
+        new = list(box.read(100, 0.05))
+        box.acknowledge(new)
+        got.extend(new)
+        for other in others:
+            other.poll(0.01)
+        return any(one.payload == wanted.encode() for one in got)
+
+    eventually(there, 20.0)
+    return got
+
+
+def test_a_device_reaches_the_city_and_can_be_no_other(city_and_broker: tuple[City, Broker]) -> None:
+    city, broker = city_and_broker
+    with closing(device(city, broker, "pole-7")) as own, closing(worker(city, broker)) as box:
+        own.publish(Message(f"{OWN}/counts/a", b"own", qos=1))
+        got = until(box, "own", own)
+        assert {one.topic for one in got if one.payload == b"own"} == {f"{OWN}/counts/a"}
+        for topic in (f"{OTHER}/counts/a", f"{OTHER}/status", f"{OWN}/commands/ping", f"{OTHER}/commands/ping"):
+            with closing(device(city, broker, "pole-7")) as again:  # the one before may be disconnected for it
+                again.publish(Message(topic, b"forged", qos=1))
+                again.poll(0.3)
+        with closing(device(city, broker, "pole-8")) as other:
+            other.publish(Message(f"{OTHER}/counts/a", b"last", qos=1))
+            got = until(box, "last", other)
+        assert not [one for one in got if one.payload == b"forged"]
+
+
+def test_a_device_reads_its_own_commands_and_nothing_else(city_and_broker: tuple[City, Broker]) -> None:
+    city, broker = city_and_broker
+    foreign = (f"{OTHER}/commands/#", f"{OTHER}/counts/+", f"{TOPICS}/#", "#", "$MQTT/sub/#", "$JS/#")
+    with ExitStack() as stack:
+        box = stack.enter_context(closing(worker(city, broker)))
+        other = session(city, broker, "harbour.pole-8", "edge-app-harbour.pole-8")
+        theirs = stack.enter_context(closing(Subscriber(other, [f"{OTHER}/commands/#"])))
+
+        def obeyed() -> bool:
+            box.send(Message(f"{OTHER}/commands/ping", b"theirs", qos=1))
+            box.read(10, 0.02)
+            got = theirs.read(0.05)
+            return got is not None and got.payload == b"theirs"
+
+        eventually(obeyed, 20.0)
+        for topic in foreign:
+            spy = session(city, broker, "harbour.pole-7", "edge-app-harbour.pole-7")
+            with closing(Subscriber(spy, [topic])) as stolen:
+                for _ in range(8):  # whether it is refused or left without messages is the broker's choice
+                    assert stolen.read(0.05) is None
+                    eventually(obeyed)
+                assert spy.connections  # it was let in
+
+
+def test_users_of_revoked_certificates_are_gone(city_and_broker: tuple[City, Broker]) -> None:
+    city, broker = city_and_broker
+    city.run("enrol", "harbour", "pole-9")
+    assert "pole-9" in users(broker.kind, city)
+    city.run("revoke", "harbour", "pole-9")
+    assert "pole-9" not in users(broker.kind, city)
