@@ -20,6 +20,7 @@ from edge_app.city.database.accounts import AccountError
 from edge_app.city.inventory import InventoryError, told
 from edge_app.city.routes.city import City
 from edge_app.city.routes.data import data_routes
+from edge_app.city.routes.feeds import feed_routes
 from edge_app.city.routes.files import file_routes
 from edge_app.city.routes.inventory import inventory_routes
 from edge_app.city.routes.measures import measure_routes
@@ -58,6 +59,7 @@ def build_api(city: City) -> FastAPI:
     told = (
         data_routes(city),
         measure_routes(city),
+        feed_routes(city),
         inventory_routes(city),
         public_routes(city),
         watching_routes(city),

@@ -83,7 +83,7 @@ def read_devices(connection: Connection) -> Sequence[Row[Any]]:
 def read_totals(connection: Connection, site: str, start: int, end: int, step: AnyStep) -> list[Total]:
     """Return the sums of a site that begin in [start, end), UTC s, by time; steps without an interval are left out."""
     if step == "quarter":
-        return _quarters(connection, site, start, end)
+        return read_quarters(connection, start, end, site).get(site, [])
     where = and_(STEP.c.site_id == site, STEP.c.step == step, STEP.c.start >= start, STEP.c.start < end)
     return [
         Total(
@@ -98,19 +98,23 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
     ]
 
 
-def _quarters(connection: Connection, site: str, start: int, end: int) -> list[Total]:
+def read_quarters(connection: Connection, start: int, end: int, site: str | None = None) -> dict[str, list[Total]]:
+    """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any, or for one alone."""
     counts = [column.label(name) for name, column in counts_of_site().items()]
     others = [column for column in QUARTER.c if column.name not in COLUMNS]
     statement = (
-        select(*others, *counts)
+        select(ATTACHMENT.c.site_id, *others, *counts)
         .join(ATTACHMENT, counts_there())
-        .where(ATTACHMENT.c.site_id == site, QUARTER.c.start >= start, QUARTER.c.start < end, QUARTER.c.intervals > 0)
+        .where(QUARTER.c.start >= start, QUARTER.c.start < end, QUARTER.c.intervals > 0)
         .order_by(QUARTER.c.start)
     )
-    found: dict[int, Total] = {}
+    if site is not None:
+        statement = statement.where(ATTACHMENT.c.site_id == site)
+    found: dict[str, dict[int, Total]] = defaultdict(dict)
     for row in connection.execute(statement):
-        before = found.get(row.start, Total(row.start, 0, 0.0, 0, 0, NONE))
-        found[row.start] = Total(
+        of_site = found[row.site_id]
+        before = of_site.get(row.start, Total(row.start, 0, 0.0, 0, 0, NONE))
+        of_site[row.start] = Total(
             row.start,
             before.length_s + row.length_s,
             before.covered_s + row.covered_s,
@@ -120,7 +124,7 @@ def _quarters(connection: Connection, site: str, start: int, end: int) -> list[T
             {flag: before.flags.get(flag, 0) + row.flags.get(flag, 0) for flag in {*before.flags, *row.flags}},
             [*before.settings, *(tuple(one) for one in row.settings)],
         )
-    return list(found.values())
+    return {identifier: list(quarters.values()) for identifier, quarters in found.items()}
 
 
 def read_series(connection: Connection) -> list[tuple[Row[Any], list[tuple[int, int]]]]:
