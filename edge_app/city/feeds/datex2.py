@@ -11,7 +11,7 @@ from typing import Final
 from xml.etree import ElementTree
 
 from edge_app.city.feeds.observed import VEHICLE_TYPES, Observed, Place, Series, written_time
-from edge_app.records import DIRECTIONS
+from edge_app.records import DIRECTIONS, Direction
 
 _PERIOD_S: Final = 900
 _TABLE: Final = "sites"
@@ -114,9 +114,9 @@ def _add_measurements(root: ElementTree.Element, observed: Observed) -> None:
         _set_kind(quantity, "roa", "SinglePhysicalQuantity")
         data = _add(quantity, "roa:basicData")
         _set_kind(data, "roa", "TrafficFlow")
-        many, quality = str(observed.counts[series.index]), f"{100 * observed.covered:.1f}"
+        many, quality = str(observed.counts[series.column]), f"{100 * observed.covered:.1f}"
         flow = _add(data, "roa:vehicleFlow", numberOfInputValuesUsed=many, supplierCalculatedDataQuality=quality)
-        _add(flow, "com:vehicleFlowRate", str(observed.per_hour(series.index)))
+        _add(flow, "com:vehicleFlowRate", str(observed.per_hour(series.column)))
     time = _add(site, "roa:measurementTimeDefault")
     _add(time, "roa:timeMeaning", "endTime")
     _add(time, "roa:timeValue", written_time(observed.end))
@@ -125,16 +125,16 @@ def _add_measurements(root: ElementTree.Element, observed: Observed) -> None:
     _add(period, "com:endOfPeriod", written_time(observed.end))
 
 
-def _side(place: Place, direction: str) -> str:
+def _side(place: Place, direction: Direction) -> str:
     """Return where vehicles of a direction drive to; without bearings the directions are told apart only."""
-    bearing = place.bearings[0 if direction == DIRECTIONS[0] else 1]
+    bearing = place.bearings[DIRECTIONS.index(direction)]
     if bearing is None:
         return _WITHOUT_BEARING[direction]
     return f"{_BOUND[round(bearing / 45) % len(_BOUND)]}Bound"
 
 
 def _index(series: Series) -> str:
-    return str(series.index + 1)
+    return str(series.column + 1)
 
 
 def _version(place: Place) -> str:

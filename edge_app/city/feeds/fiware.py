@@ -38,7 +38,7 @@ def _entity(observed: Observed, series: Series) -> dict[str, Any]:
         "laneDirection": _property(_LANE_DIRECTIONS[series.direction]),
         # Where less than all of the quarter was seen there were at least so many.
         "intensity": {
-            **_property(observed.counts[series.index]),
+            **_property(observed.counts[series.column]),
             "observedAt": end,
             "covered": _property(round(observed.covered, 4)),
         },

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from edge_app.city.records import Vector
-from edge_app.records import DIRECTIONS, VEHICLES
+from edge_app.records import DIRECTIONS, VEHICLES, Direction
 
 VEHICLE_TYPES: Final = {
     "car": "car",
@@ -21,11 +21,11 @@ VEHICLE_TYPES: Final = {
 
 
 class Series(NamedTuple):
-    """What is counted apart at a site. index: its place in every vector of counts."""
+    """What is counted apart at a site. column: its place in every vector of counts."""
 
-    index: int
+    column: int
     vehicle: str
-    direction: str
+    direction: Direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Place:
         """Yield each class and direction that is counted: of others nothing is known, which is no zero."""
         many = len(DIRECTIONS)
         for row, vehicle in enumerate(VEHICLES):
-            for column, direction in enumerate(DIRECTIONS):
+            for side, direction in enumerate(DIRECTIONS):
                 if vehicle in self.classes:
-                    yield Series(row * many + column, vehicle, direction)
+                    yield Series(row * many + side, vehicle, direction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ class Observed:
         """Share of the quarter in which no vehicle could pass unseen, 0..1."""
         return min(1.0, self.covered_s / (self.end - self.start).total_seconds())
 
-    def per_hour(self, index: int) -> int:
+    def per_hour(self, column: int) -> int:
         """Return vehicles an hour of one series: what was not seen counts as what was."""
-        return round(self.counts[index] * 3600 / self.covered_s)
+        return round(self.counts[column] * 3600 / self.covered_s)
 
 
 def written_time(at: datetime) -> str:
