@@ -147,6 +147,7 @@ PURE = {
     "city.feeds.observed": {"city.records", "records"},
     "city.feeds.datex2": {"city.feeds.observed", "records"},
     "city.feeds.fiware": {"city.feeds.observed", "records"},
+    "city.feeds.sensorthings": {"city.feeds.observed"},
     "city.simulator.traffic": {"city.records", "measures.speed_sums", "records"},
     "web.history": {"records", "measures.speed_sums", "storage.counts", "storage.past_intervals"},
 }
@@ -163,6 +164,7 @@ GRANTED = {
     "city.calendar": {"datetime", "zoneinfo"},  # steps of local time; it reads no clock
     "city.feeds.observed": {"datetime"},  # types; it reads no clock
     "city.feeds.datex2": {"datetime", "hashlib", "re", "xml"},  # the same, and text
+    "city.feeds.sensorthings": {"datetime", "re"},
     "city.simulator.traffic": {"datetime", "zoneinfo", "zlib"},  # the same, and a seed
     "web.history": {"datetime"},  # days of a time zone; it reads no clock
     "system.names": {"unicodedata"},

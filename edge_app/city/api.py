@@ -26,6 +26,7 @@ from edge_app.city.routes.inventory import inventory_routes
 from edge_app.city.routes.measures import measure_routes
 from edge_app.city.routes.people import people_routes
 from edge_app.city.routes.public import public_routes
+from edge_app.city.routes.sensorthings import sensorthings_routes
 from edge_app.city.routes.watching import watching_routes
 from edge_app.errors import ConfigError, StoreError
 from edge_app.http.problems import PROBLEM_KIND, Problem, RefusalError, problem_of
@@ -60,6 +61,7 @@ def build_api(city: City) -> FastAPI:
         data_routes(city),
         measure_routes(city),
         feed_routes(city),
+        sensorthings_routes(city),
         inventory_routes(city),
         public_routes(city),
         watching_routes(city),

@@ -139,6 +139,7 @@ class FeedsConfig(Table):
     language: str = Field(default="en", description="Language of the names of roads.")
     datex2: bool = Field(default=False, description="DATEX II 3.6; it needs country and publisher.")
     fiware: bool = Field(default=False, description="FIWARE TrafficFlowObserved, NGSI-LD.")
+    sensorthings: bool = Field(default=False, description="OGC SensorThings 1.1, read alone.")
 
     @field_validator("country", "language")
     @classmethod

@@ -124,6 +124,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
                 done=lambda: dict(worker.tally.counts),
                 datex2=publisher_of(config.feeds),
                 fiware=config.feeds.fiware,
+                sensorthings=config.feeds.sensorthings,
             )
             print(f"The page is at {stack.enter_context(_page(city, page.host, page.port))}", flush=True)
             print(_who_may(city), flush=True)

@@ -284,7 +284,8 @@ def test_a_feed_is_off_until_it_is_configured(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
     off = City(database, Live(), datex2=publisher_of(FeedsConfig()))
     with Server(build_api(off), "127.0.0.1", 0) as server:
-        for path, key in ((SITES, "datex2"), (MEASURED, "datex2"), (ENTITIES, "fiware")):
+        things = "/api/v1/sensorthings/v1.1/Things"
+        for path, key in ((SITES, "datex2"), (MEASURED, "datex2"), (ENTITIES, "fiware"), (things, "sensorthings")):
             answer = httpx.get(f"http://127.0.0.1:{server.port}{path}", params=FLOW)
             assert answer.status_code == 404
             assert answer.json()["detail"] == f"this feed is off; feeds.{key} = true in city.toml turns it on"

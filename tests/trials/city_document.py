@@ -38,7 +38,8 @@ def judged(folder: Path, examples: int, seed: int, *options: str) -> subprocess.
     left_out = ("--exclude-path", "/api/v1/live", "--exclude-checks", "positive_data_acceptance")
     # It asks as fast as it can, which is what the limit is against.
     with mock.patch("edge_app.city.access._AT_ONCE", 10**9):
-        api = build_api(City(database, Live(), datex2=Publisher("de", "City of Example", "en"), fiware=True))
+        publisher = Publisher("de", "City of Example", "en")
+        api = build_api(City(database, Live(), datex2=publisher, fiware=True, sensorthings=True))
     try:
         with Server(api, "127.0.0.1", 0) as server:
             token = ("--header", f"Authorization: Bearer {secret}")

@@ -25,7 +25,7 @@ class City:
 
     origin: by which people reach the page through a proxy, "" for loopback alone. cors: origins of other pages that may
     read the API. utc: UTC s. done: what the worker of this process has done since its start, for metrics.
-    datex2: who publishes; None: the feed is off. fiware: the feed is on.
+    datex2: who publishes; None: the feed is off. fiware, sensorthings: the feed is on.
     """
 
     database: Database
@@ -36,6 +36,7 @@ class City:
     done: Callable[[], Mapping[str, int]] = field(default=dict)
     datex2: Publisher | None = None
     fiware: bool = False
+    sensorthings: bool = False
 
 
 def caller(request: Request) -> Caller:

@@ -84,7 +84,7 @@ def _add_fiware(routes: APIRouter, city: City) -> None:
         offset: Annotated[int, Query(ge=0, le=10**9, description="Entities to pass over")] = 0,
     ) -> Response:
         if not city.fiware:
-            raise _off("fiware")
+            raise feed_off("fiware")
         observed = _seen(city, int(city.utc()))[1] if kind == KIND else []
         page, many = entities(observed, offset, limit)
         headers = {"NGSILD-Results-Count": str(many), "vary": "Accept"}
@@ -99,11 +99,12 @@ def _add_fiware(routes: APIRouter, city: City) -> None:
 
 def _publisher(city: City) -> Publisher:
     if city.datex2 is None:
-        raise _off("datex2")
+        raise feed_off("datex2")
     return city.datex2
 
 
-def _off(key: str) -> RefusalError:
+def feed_off(key: str) -> RefusalError:
+    """Return the refusal of a feed that is not configured."""
     return RefusalError(HTTPStatus.NOT_FOUND, f"this feed is off; feeds.{key} = true in city.toml turns it on")
 
 
@@ -118,7 +119,7 @@ def _seen(city: City, now: int) -> tuple[list[Place], list[Observed]]:
         quarters = reading.read_quarters(connection, now - _WINDOW_S, now)
     places, observed = [], []
     for site in sites:
-        place = _place(site)
+        place = place_of(site)
         places.append(place)
         newest = newest_seen(quarters.get(place.id, ()), now)
         if newest is not None:
@@ -127,7 +128,8 @@ def _seen(city: City, now: int) -> tuple[list[Place], list[Observed]]:
     return places, observed
 
 
-def _place(site: Site) -> Place:
+def place_of(site: Site) -> Place:
+    """Return a site as feeds describe it."""
     row, meta = site.row, site.device.meta if site.device else {}
     return Place(
         id=row.id,
