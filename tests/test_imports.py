@@ -144,6 +144,10 @@ PURE = {
     "city.sums": {"city.overlaps", "city.records"},
     "city.asking": {"city.records"},
     "city.calendar": {"errors"},
+    "city.feeds.observed": {"city.records", "records"},
+    "city.feeds.datex2": {"city.feeds.observed", "records"},
+    "city.feeds.fiware": {"city.feeds.observed", "records"},
+    "city.feeds.sensorthings": {"city.feeds.observed"},
     "city.simulator.traffic": {"city.records", "measures.speed_sums", "records"},
     "web.history": {"records", "measures.speed_sums", "storage.counts", "storage.past_intervals"},
 }
@@ -158,6 +162,9 @@ GRANTED = {
     "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
     "city.records": {"uuid"},
     "city.calendar": {"datetime", "zoneinfo"},  # steps of local time; it reads no clock
+    "city.feeds.observed": {"datetime"},  # types; it reads no clock
+    "city.feeds.datex2": {"datetime", "hashlib", "re", "xml"},  # the same, and text
+    "city.feeds.sensorthings": {"datetime", "re"},
     "city.simulator.traffic": {"datetime", "zoneinfo", "zlib"},  # the same, and a seed
     "web.history": {"datetime"},  # days of a time zone; it reads no clock
     "system.names": {"unicodedata"},

@@ -20,11 +20,13 @@ from edge_app.city.database.accounts import AccountError
 from edge_app.city.inventory import InventoryError, told
 from edge_app.city.routes.city import City
 from edge_app.city.routes.data import data_routes
+from edge_app.city.routes.feeds import feed_routes
 from edge_app.city.routes.files import file_routes
 from edge_app.city.routes.inventory import inventory_routes
 from edge_app.city.routes.measures import measure_routes
 from edge_app.city.routes.people import people_routes
 from edge_app.city.routes.public import public_routes
+from edge_app.city.routes.sensorthings import sensorthings_routes
 from edge_app.city.routes.watching import watching_routes
 from edge_app.errors import ConfigError, StoreError
 from edge_app.http.problems import PROBLEM_KIND, Problem, RefusalError, problem_of
@@ -58,6 +60,8 @@ def build_api(city: City) -> FastAPI:
     told = (
         data_routes(city),
         measure_routes(city),
+        feed_routes(city),
+        sensorthings_routes(city),
         inventory_routes(city),
         public_routes(city),
         watching_routes(city),

@@ -20,6 +20,7 @@ from edge_app.config.wording import describe_error, own_errors
 from edge_app.errors import ConfigError
 
 _SQLITE: Final = "sqlite:///"
+_CODE: Final = re.compile("[a-z]{2}")
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
@@ -124,6 +125,38 @@ class PageConfig(Table):
         return value
 
 
+class FeedsConfig(Table):
+    """The newest quarters of an hour in standard formats, for other systems; each is off without `true`."""
+
+    country: str | None = Field(default=None, description="Country of the publisher, two letters.", examples=["de"])
+    publisher: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Who publishes, as the national access point names the city.",
+        examples=["City of Example"],
+    )
+    language: str = Field(default="en", description="Language of the names of roads.")
+    datex2: bool = Field(default=False, description="DATEX II 3.6; it needs country and publisher.")
+    fiware: bool = Field(default=False, description="FIWARE TrafficFlowObserved, NGSI-LD.")
+    sensorthings: bool = Field(default=False, description="OGC SensorThings 1.1, read alone.")
+
+    @field_validator("country", "language")
+    @classmethod
+    def _is_a_code(cls, value: str | None) -> str | None:
+        if value is not None and not _CODE.fullmatch(value):
+            raise ValueError("must be a code of two small letters, such as de")
+        return value
+
+    @field_validator("datex2")
+    @classmethod
+    def _has_a_publisher(cls, value: bool, info: ValidationInfo) -> bool:
+        # A key that was refused is not here, and has been told already.
+        if value and None in (info.data.get(key, "") for key in ("country", "publisher")):
+            raise ValueError("needs feeds.country and feeds.publisher, which every DATEX II publication names")
+        return value
+
+
 class CityConfig(Table):
     """The whole configuration of the city side."""
 
@@ -132,6 +165,7 @@ class CityConfig(Table):
     database: DatabaseConfig = DatabaseConfig()
     ingest: IngestConfig = IngestConfig()
     page: PageConfig = PageConfig()
+    feeds: FeedsConfig = FeedsConfig()
 
 
 TABLES: Final[Mapping[str, type[BaseModel]]] = {
@@ -140,6 +174,7 @@ TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "database": DatabaseConfig,
     "ingest": IngestConfig,
     "page": PageConfig,
+    "feeds": FeedsConfig,
 }
 
 

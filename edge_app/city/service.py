@@ -10,8 +10,9 @@ from pathlib import Path
 
 from edge_app.app import endpoints_of
 from edge_app.city.asking import Asking
-from edge_app.city.config import CityConfig, database_url
+from edge_app.city.config import CityConfig, FeedsConfig, database_url
 from edge_app.city.database.engine import Database, open_database
+from edge_app.city.feeds.datex2 import Publisher
 from edge_app.city.inbox import GROUP, BesideMqtt, Inbox, beside_topics, queued_topics, topics
 from edge_app.city.ingest import Worker
 from edge_app.city.mqtt_inbox import MqttInbox
@@ -28,6 +29,13 @@ _STOP_S = 10.0
 def open_configured(config: CityConfig, folder: Path) -> Database:
     """Return the configured database. folder: of the configuration's file. Raises ConfigError, StoreError."""
     return open_database(database_url(config.database, folder))
+
+
+def publisher_of(config: FeedsConfig) -> Publisher | None:
+    """Return who publishes DATEX II, None where that feed is off."""
+    if not config.datex2:
+        return None
+    return Publisher(config.country or "", config.publisher or "", config.language)
 
 
 def client_id_of(config: CityConfig) -> str:

@@ -31,6 +31,9 @@ from edge_app.records import DIRECTIONS, VEHICLES
 
 LATE_S: Final = 900
 """A device that is online and has told nothing for so long is late."""
+SEEN: Final = 0.5
+"""Share of a quarter that must have been seen for its rate to be told."""
+_HOUR_S: Final = 3600
 _PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
 _HEADER: Final = ("site", "start", "end", "covered", "flagged", *COLUMNS, "vehicles")
 
@@ -61,6 +64,15 @@ def counts_of(total: Total, step: AnyStep, tz: ZoneInfo) -> CountsOfStep:
         counts=counts,
         flags=sorted(total.flags),
     )
+
+
+def newest_seen(totals: Iterable[Total], now: int) -> Total | None:
+    """Return the newest quarter that is over, began within the last hour, and was seen by half at least.
+
+    totals: quarters of a site, by time. now: UTC s.
+    """
+    over = [total for total in totals if now - _HOUR_S <= total.start and total.start + QUARTER_S <= now]
+    return next((total for total in reversed(over) if total.covered_s >= SEEN * QUARTER_S), None)
 
 
 def csv_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> str:

@@ -101,7 +101,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.config import load
     from edge_app.city.live import Live
     from edge_app.city.routes.city import City
-    from edge_app.city.service import ingesting, open_configured
+    from edge_app.city.service import ingesting, open_configured, publisher_of
     from edge_app.system import logging as logs
     from edge_app.system.systemd import notify
 
@@ -116,7 +116,16 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
         worker = stack.enter_context(ingesting(config, database, live.tell))
         if arguments.kind == "serve":
             page = config.page
-            city = City(database, live, page.origin, page.cors, done=lambda: dict(worker.tally.counts))
+            city = City(
+                database,
+                live,
+                page.origin,
+                page.cors,
+                done=lambda: dict(worker.tally.counts),
+                datex2=publisher_of(config.feeds),
+                fiware=config.feeds.fiware,
+                sensorthings=config.feeds.sensorthings,
+            )
             print(f"The page is at {stack.enter_context(_page(city, page.host, page.port))}", flush=True)
             print(_who_may(city), flush=True)
         notify("READY=1")

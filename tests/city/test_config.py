@@ -33,6 +33,8 @@ def test_the_example_is_the_default(tmp_path: Path) -> None:
         ('[ingest]\nworker = "Über"', "ingest.worker: may have only a-z, 0-9 and hyphens"),
         ('[broker]\nkind = "kafka"', "broker.kind: must be 'mqtt', 'nats' or 'rabbitmq', not \"kafka\""),
         ("[broker]\nport = 4222", 'broker.port: is used only with broker.kind = "nats" or "rabbitmq"'),
+        ("[feeds]\ndatex2 = true", "feeds.datex2: needs feeds.country and feeds.publisher"),
+        ('[feeds]\ncountry = "Germany"', "feeds.country: must be a code of two small letters, such as de"),
         ("[lines]\n", "lines: unknown table or key"),
         ('[mqtt]\nhost = "mqtts://broker:8883"', "mqtt.host: is a URL; write host"),
     ],

@@ -17,6 +17,7 @@ from unittest import mock
 from edge_app.city.api import build_api
 from edge_app.city.database import accounts
 from edge_app.city.database.engine import open_database
+from edge_app.city.feeds.datex2 import Publisher
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
 from edge_app.http.server import Server
@@ -37,7 +38,8 @@ def judged(folder: Path, examples: int, seed: int, *options: str) -> subprocess.
     left_out = ("--exclude-path", "/api/v1/live", "--exclude-checks", "positive_data_acceptance")
     # It asks as fast as it can, which is what the limit is against.
     with mock.patch("edge_app.city.access._AT_ONCE", 10**9):
-        api = build_api(City(database, Live()))
+        publisher = Publisher("de", "City of Example", "en")
+        api = build_api(City(database, Live(), datex2=publisher, fiware=True, sensorthings=True))
     try:
         with Server(api, "127.0.0.1", 0) as server:
             token = ("--header", f"Authorization: Bearer {secret}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select, tuple_
 
 from edge_app.city.calendar import Step
 from edge_app.city.database.attached import counts_of_site, counts_there
@@ -96,7 +96,7 @@ def read_devices(
 def read_totals(connection: Connection, site: str, start: int, end: int, step: AnyStep) -> list[Total]:
     """Return the sums of a site that begin in [start, end), UTC s, by time; steps without an interval are left out."""
     if step == "quarter":
-        return _quarters(connection, site, start, end)
+        return read_quarters(connection, start, end, site).get(site, [])
     where = and_(STEP.c.site_id == site, STEP.c.step == step, STEP.c.start >= start, STEP.c.start < end)
     return [
         Total(
@@ -105,35 +105,67 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
             row.covered_s,
             row.flagged_s,
             row.straddling_s,
-            tuple(getattr(row, name) for name in COLUMNS),
+            _counts(row),
         )
         for row in connection.execute(select(STEP).where(where).order_by(STEP.c.start))
     ]
 
 
-def _quarters(connection: Connection, site: str, start: int, end: int) -> list[Total]:
-    counts = [column.label(name) for name, column in counts_of_site().items()]
-    others = [column for column in QUARTER.c if column.name not in COLUMNS]
-    statement = (
-        select(*others, *counts)
-        .join(ATTACHMENT, counts_there())
-        .where(ATTACHMENT.c.site_id == site, QUARTER.c.start >= start, QUARTER.c.start < end, QUARTER.c.intervals > 0)
-        .order_by(QUARTER.c.start)
-    )
-    found: dict[int, Total] = {}
+def read_quarters(connection: Connection, start: int, end: int, site: str | None = None) -> dict[str, list[Total]]:
+    """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any, or for one alone."""
+    statement = _quarter_rows().where(QUARTER.c.start >= start, QUARTER.c.start < end).order_by(QUARTER.c.start)
+    if site is not None:
+        statement = statement.where(ATTACHMENT.c.site_id == site)
+    found: dict[str, dict[int, Total]] = defaultdict(dict)
     for row in connection.execute(statement):
-        before = found.get(row.start, Total(row.start, 0, 0.0, 0, 0, NONE))
-        found[row.start] = Total(
+        of_site = found[row.site_id]
+        before = of_site.get(row.start, Total(row.start, 0, 0.0, 0, 0, NONE))
+        of_site[row.start] = Total(
             row.start,
             before.length_s + row.length_s,
             before.covered_s + row.covered_s,
             before.flagged_s + row.flagged_s,
             before.straddling_s + row.straddling_s,
-            added(before.counts, tuple(getattr(row, name) for name in COLUMNS)),
+            added(before.counts, _counts(row)),
             {flag: before.flags.get(flag, 0) + row.flags.get(flag, 0) for flag in {*before.flags, *row.flags}},
             [*before.settings, *(tuple(one) for one in row.settings)],
         )
-    return list(found.values())
+    return {identifier: list(quarters.values()) for identifier, quarters in found.items()}
+
+
+def read_quarter_page(
+    connection: Connection, site: str, start: int, end: int, *, newest_first: bool, offset: int, limit: int
+) -> tuple[list[Total], int]:
+    """Return some of the quarters of a site that lie in [start, end), UTC s, and were seen, and their number of all.
+
+    offset: how many to pass over. limit: how many at most.
+    """
+    statement = _quarter_rows().where(
+        ATTACHMENT.c.site_id == site,
+        QUARTER.c.start >= start,
+        QUARTER.c.start <= end - QUARTER_S,
+        QUARTER.c.covered_s > 0,
+    )
+    many = connection.execute(select(func.count()).select_from(statement.subquery())).scalar_one()
+    order = QUARTER.c.start.desc() if newest_first else QUARTER.c.start
+    rows = connection.execute(statement.order_by(order).offset(offset).limit(limit))
+    # One line counts at a site at a time, from quarter to quarter: no two rows are of one quarter.
+    return [
+        Total(row.start, row.length_s, row.covered_s, row.flagged_s, row.straddling_s, _counts(row)) for row in rows
+    ], many
+
+
+def _quarter_rows() -> Select[Any]:
+    """Return the quarters of all sites, with the counts as each site has them."""
+    counts = [column.label(name) for name, column in counts_of_site().items()]
+    others = [column for column in QUARTER.c if column.name not in COLUMNS]
+    return (
+        select(ATTACHMENT.c.site_id, *others, *counts).join(ATTACHMENT, counts_there()).where(QUARTER.c.intervals > 0)
+    )
+
+
+def _counts(row: Row[Any]) -> Vector:
+    return tuple(getattr(row, name) for name in COLUMNS)
 
 
 def read_series(connection: Connection) -> list[tuple[Row[Any], list[tuple[int, int]]]]:

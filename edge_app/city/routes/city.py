@@ -14,6 +14,7 @@ from fastapi.security import HTTPBearer
 from edge_app.city.access import NOBODY, Caller, Right
 from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection, Database
+from edge_app.city.feeds.datex2 import Publisher
 from edge_app.city.live import Live
 from edge_app.http.problems import RefusalError
 
@@ -24,6 +25,7 @@ class City:
 
     origin: by which people reach the page through a proxy, "" for loopback alone. cors: origins of other pages that may
     read the API. utc: UTC s. done: what the worker of this process has done since its start, for metrics.
+    datex2: who publishes; None: the feed is off. fiware, sensorthings: the feed is on.
     """
 
     database: Database
@@ -32,6 +34,9 @@ class City:
     cors: Sequence[str] = ()
     utc: Callable[[], float] = field(default=time.time)
     done: Callable[[], Mapping[str, int]] = field(default=dict)
+    datex2: Publisher | None = None
+    fiware: bool = False
+    sensorthings: bool = False
 
 
 def caller(request: Request) -> Caller:

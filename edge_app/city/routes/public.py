@@ -21,15 +21,13 @@ from edge_app.city.routes.city import City, SiteId
 from edge_app.city.routes.data import usual_of
 from edge_app.city.routes.files import page_file
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import moment
+from edge_app.city.telling import SEEN, moment, newest_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import DIRECTIONS
 
 KEPT_S: Final = 60
 """How long an answer is good, here and in caches on its way."""
 _HOUR_S: Final = 3600
-_SEEN: Final = 0.5
-"""Share of a quarter that must have been seen for its rate to be told."""
 _CACHED: Final = {"cache-control": f"public, max-age={KEPT_S}", "access-control-allow-origin": "*"}
 _EMBEDDED: Final = {
     "cache-control": f"public, max-age={KEPT_S}",
@@ -95,7 +93,7 @@ def _told(connection: Connection, site: Site, now: int, usual: Usual) -> PublicS
     row = site.row
     begin, _ = step_around(now, "day", zone(row.time_zone))
     totals = reading.read_totals(connection, row.id, min(begin, now - _HOUR_S), now + 1, "quarter")
-    seen = [total for total in totals if total.covered_s >= _SEEN * QUARTER_S]
+    seen = [total for total in totals if total.covered_s >= SEEN * QUARTER_S]
     today = [total for total in seen if total.start >= begin]
     by_second = dict(zip(usual.seconds, usual.vehicles, strict=True))
     return PublicSite(
@@ -121,10 +119,9 @@ def _told(connection: Connection, site: Site, now: int, usual: Usual) -> PublicS
 
 
 def _flow(seen: Sequence[Total], begin: int, now: int, usual: dict[int, float]) -> Flow | None:
-    over = [total for total in seen if now - _HOUR_S <= total.start and total.start + QUARTER_S <= now]
-    if not over:
+    newest = newest_seen(seen, now)
+    if newest is None:
         return None
-    newest = over[-1]
     left, right = _rates(newest)
     known = usual.get(newest.start - begin)
     return Flow(

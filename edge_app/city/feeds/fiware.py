@@ -1,0 +1,53 @@
+"""Write the newest counts as FIWARE TrafficFlowObserved in NGSI-LD, normalised form. Pure: no clock, no I/O.
+
+The model: https://github.com/smart-data-models/dataModel.Transportation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from edge_app.city.feeds.observed import VEHICLE_TYPES, Observed, Series, written_time
+from edge_app.records import DIRECTIONS
+
+KIND: Final = "TrafficFlowObserved"
+CONTEXT: Final = "https://raw.githubusercontent.com/smart-data-models/dataModel.Transportation/master/context.jsonld"
+_LANE_DIRECTIONS: Final = dict(zip(DIRECTIONS, ("forward", "backward"), strict=True))
+
+
+def entities(observed: Sequence[Observed], offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """Return one page of entities, one of each site, class and direction, and how many there are of all.
+
+    offset: how many to pass over. limit: how many at most.
+    """
+    found = [(one, series) for one in observed for series in one.place.series()]
+    return [_entity(one, series) for one, series in found[offset : offset + limit]], len(found)
+
+
+def _entity(observed: Observed, series: Series) -> dict[str, Any]:
+    place, start, end = observed.place, written_time(observed.start), written_time(observed.end)
+    entity = {
+        "id": f"urn:ngsi-ld:{KIND}:{place.id}:{series.vehicle}:{series.direction}",
+        "type": KIND,
+        "name": _property(place.road),
+        "dateObserved": _property(f"{start}/{end}"),
+        "dateObservedFrom": _property({"@type": "DateTime", "@value": start}),
+        "dateObservedTo": _property({"@type": "DateTime", "@value": end}),
+        "vehicleType": _property(VEHICLE_TYPES[series.vehicle]),
+        "laneDirection": _property(_LANE_DIRECTIONS[series.direction]),
+        # Where less than all of the quarter was seen there were at least so many.
+        "intensity": {
+            **_property(observed.counts[series.column]),
+            "observedAt": end,
+            "covered": _property(round(observed.covered, 4)),
+        },
+    }
+    if place.lat is not None and place.lon is not None:
+        point = {"type": "Point", "coordinates": [place.lon, place.lat]}
+        entity["location"] = {"type": "GeoProperty", "value": point}
+    return entity
+
+
+def _property(value: Any) -> dict[str, Any]:
+    return {"type": "Property", "value": value}

@@ -1,0 +1,142 @@
+"""Routes of the standard feeds: the newest quarter of an hour of each site, for other systems; each off by default."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+
+from edge_app.city.access import Right
+from edge_app.city.database import reading
+from edge_app.city.database.reading import Site
+from edge_app.city.feeds.datex2 import Publisher, measured_data, site_table
+from edge_app.city.feeds.fiware import CONTEXT, KIND, entities
+from edge_app.city.feeds.observed import Observed, Place
+from edge_app.city.routes.city import City, needs
+from edge_app.city.sums import QUARTER_S
+from edge_app.city.telling import moment, newest_seen
+from edge_app.http.problems import RefusalError
+from edge_app.records import VEHICLES
+
+_XML: Final = "application/xml"
+_JSON: Final = "application/json"
+_LD: Final = "application/ld+json"
+_WINDOW_S: Final = 3600 + QUARTER_S
+_AS_XML: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {_XML: {"schema": {"type": "string"}}}}}
+_ENTITIES: Final = {"type": "array", "items": {"type": "object"}}
+_AS_ENTITIES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {kind: {"schema": _ENTITIES} for kind in (_JSON, _LD)}}
+}
+_MOST: Final = 1000
+
+
+def feed_routes(city: City) -> APIRouter:
+    """Return the routes of all feeds."""
+    routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
+    _add_datex2(routes, city)
+    _add_fiware(routes, city)
+    return routes
+
+
+def _add_datex2(routes: APIRouter, city: City) -> None:
+    @routes.get(
+        "/datex2/sites.xml",
+        summary="All sites as a DATEX II MeasurementSiteTablePublication",
+        response_class=Response,
+        responses=_AS_XML,
+    )
+    def datex2_sites() -> Response:
+        publisher, now = _publisher(city), int(city.utc())
+        places, _ = _seen(city, now)
+        if not places:
+            raise RefusalError(HTTPStatus.NOT_FOUND, "there is no site yet, and DATEX II has no empty table")
+        return Response(site_table(places, publisher, moment(now)), media_type=_XML)
+
+    @routes.get(
+        "/datex2/measured.xml",
+        summary="The newest quarter of an hour of each site as a DATEX II MeasuredDataPublication",
+        response_class=Response,
+        responses=_AS_XML,
+    )
+    def datex2_measured() -> Response:
+        publisher, now = _publisher(city), int(city.utc())
+        places, observed = _seen(city, now)
+        if not observed:
+            raise RefusalError(
+                HTTPStatus.NOT_FOUND, "nothing was seen at any site in the last hour, and DATEX II has no empty list"
+            )
+        return Response(measured_data(places, observed, publisher, moment(now)), media_type=_XML)
+
+
+def _add_fiware(routes: APIRouter, city: City) -> None:
+    @routes.get(
+        "/ngsi-ld/entities",
+        summary="The newest quarter of an hour of each site, class and direction as NGSI-LD entities",
+        response_class=Response,
+        responses=_AS_ENTITIES,
+    )
+    def ngsi_ld_entities(
+        request: Request,
+        kind: Annotated[str, Query(alias="type", max_length=200, description=f"{KIND}; of others there are none")],
+        limit: Annotated[int, Query(ge=1, le=_MOST, description="Entities of one answer")] = 20,
+        offset: Annotated[int, Query(ge=0, le=10**9, description="Entities to pass over")] = 0,
+    ) -> Response:
+        if not city.fiware:
+            raise feed_off("fiware")
+        observed = _seen(city, int(city.utc()))[1] if kind == KIND else []
+        page, many = entities(observed, offset, limit)
+        headers = {"NGSILD-Results-Count": str(many), "vary": "Accept"}
+        # ETSI GS CIM 009, 6.3.5: the context within the answer, or beside it where JSON alone is asked for.
+        if _LD in request.headers.get("accept", ""):
+            return Response(
+                _text([{**entity, "@context": CONTEXT} for entity in page]), media_type=_LD, headers=headers
+            )
+        headers["link"] = f'<{CONTEXT}>; rel="http://www.w3.org/ns/json-ld#context"; type="{_LD}"'
+        return Response(_text(page), media_type=_JSON, headers=headers)
+
+
+def _publisher(city: City) -> Publisher:
+    if city.datex2 is None:
+        raise feed_off("datex2")
+    return city.datex2
+
+
+def feed_off(key: str) -> RefusalError:
+    """Return the refusal of a feed that is not configured."""
+    return RefusalError(HTTPStatus.NOT_FOUND, f"this feed is off; feeds.{key} = true in city.toml turns it on")
+
+
+def _text(page: list[dict[str, Any]]) -> str:
+    return json.dumps(page, ensure_ascii=False)
+
+
+def _seen(city: City, now: int) -> tuple[list[Place], list[Observed]]:
+    """Return all sites, and the newest quarter of each that was seen lately. now: UTC s."""
+    with city.database.connect() as connection:
+        sites = reading.read_sites(connection, now)
+        quarters = reading.read_quarters(connection, now - _WINDOW_S, now)
+    places, observed = [], []
+    for site in sites:
+        place = place_of(site)
+        places.append(place)
+        newest = newest_seen(quarters.get(place.id, ()), now)
+        if newest is not None:
+            end = moment(newest.start + QUARTER_S)
+            observed.append(Observed(place, moment(newest.start), end, newest.covered_s, newest.counts))
+    return places, observed
+
+
+def place_of(site: Site) -> Place:
+    """Return a site as feeds describe it."""
+    row, meta = site.row, site.device.meta if site.device else {}
+    return Place(
+        id=row.id,
+        road=row.road,
+        lat=row.lat,
+        lon=row.lon,
+        lanes=row.lanes,
+        bearings=(row.left_bearing, row.right_bearing),
+        classes=frozenset(meta.get("classes", VEHICLES)),
+    )
