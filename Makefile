@@ -36,7 +36,7 @@ test: lint ## ruff, mypy and the tests, some against real programs that apt brin
 	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not servers and not long" $(NOT_HERE))
 
 test-servers: ## tests of the detector as a service, with other servers, with more passes in a browser, and the long ones
-	@sh deploy/prepare.sh test
+	@sh deploy/prepare.sh test-servers
 	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "servers or long")
 
 lint: ## ruff, mypy and the layers of the packages

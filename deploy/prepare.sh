@@ -1,9 +1,10 @@
 #!/bin/sh
-# Makes a fresh machine ready: deploy/prepare.sh demo|city|test|models|smoke
+# Makes a fresh machine ready: deploy/prepare.sh demo|city|test|test-servers|models|smoke
 #
 # demo: .venv with the program and its embedded broker. city: the same with the city side and its page. test: both with
-# the test tools, and from apt the real programs that tests run against. models: .venv-models with TensorFlow. smoke:
-# the same with the test tools. A second run finds everything in place and takes a fraction of a second. PYTHON=/path/to/python3 chooses the interpreter of a new environment.
+# the test tools, and from apt the real programs that tests run against; test-servers: more of them. models: .venv-models
+# with TensorFlow. smoke: the same with the test tools. A second run finds everything in place and takes a fraction of a
+# second. PYTHON=/path/to/python3 chooses the interpreter of a new environment.
 #
 # Exits 1 only where nothing can work (no Python, no venv, pip failed); programs for tests that cannot be installed
 # are named on stderr, and their tests are skipped with a reason.
@@ -20,8 +21,6 @@ openssl:certificates for the TLS tests
 ffmpeg:test videos and RTSP viewers
 chromium:one pass through the page on which lines are drawn
 postgresql:the database of the city side; Debian also starts it as a service on loopback
-nats-server:a broker of the city side; Debian also starts it as a service on port 4222
-rabbitmq-server:a broker of the city side; Debian also starts it as a service on ports 5672 and 25672
 strace:seeing when the store syncs to disk
 python3-gi:the RTSP server
 python3-gst-1.0:the RTSP server
@@ -32,6 +31,8 @@ gstreamer1.0-plugins-good:RTP payloads for RTSP
 gstreamer1.0-plugins-bad:H.264 parsing for RTSP
 gstreamer1.0-plugins-ugly:the x264 encoder for RTSP
 gstreamer1.0-rtsp:RTSP transport'
+FOR_SERVERS='nats-server:a broker of the city side; its service is stopped, the tests start their own
+rabbitmq-server:a broker of the city side; its service is stopped, the tests start their own'
 
 say() {
     echo "prepare: $*" >&2
@@ -84,6 +85,15 @@ names() {
     echo "$1" | cut -d: -f1 | paste -sd ' ' -
 }
 
+# They listen on all addresses, and RabbitMQ takes 100 MB: nobody asked for the services. Only those that came just now.
+stop_services() {
+    for service in nats-server rabbitmq-server; do
+        case $1 in
+        *"$service":*) $(apt_command) systemctl disable --quiet --now "$service" >/dev/null 2>&1 </dev/null || : ;;
+        esac
+    done
+}
+
 install_for_tests() {
     missing=$(missing_for_tests)
     [ -n "$missing" ] || return 0
@@ -93,6 +103,7 @@ install_for_tests() {
         # One package that a release does not have must not keep the others away.
         # shellcheck disable=SC2046
         apt_install $(names "$missing") || for package in $(names "$missing"); do apt_install "$package" || true; done
+        stop_services "$missing"
         missing=$(missing_for_tests)
     fi
     [ -n "$missing" ] || return 0
@@ -213,7 +224,9 @@ city)
     command -v npm >/dev/null 2>&1 || apt_install npm || :
     fetch_page_libraries needed
     ;;
-test)
+test | test-servers)
+    [ "$1" = test ] || FOR_TESTS="$FOR_TESTS
+$FOR_SERVERS"
     install_for_tests
     install test .venv 15 --system-site-packages
     fetch_promtool
@@ -230,6 +243,6 @@ smoke)
     cp .venv-models/.installed-smoke .venv-models/.installed-models # the extra "smoke" contains "models"
     ;;
 *)
-    fail "say what for: deploy/prepare.sh demo, city, test, models or smoke"
+    fail "say what for: deploy/prepare.sh demo, city, test, test-servers, models or smoke"
     ;;
 esac

@@ -239,7 +239,7 @@ def test_an_unknown_purpose_is_refused(bare: tuple[Path, str]) -> None:
     script, path = bare
     done = run(script.parent.parent / "bin/sh", script, "everything", cwd=script.parent, PATH=path)
     assert done.returncode == 1
-    assert "demo, city, test, models or smoke" in done.stderr
+    assert "demo, city, test, test-servers, models or smoke" in done.stderr
 
 
 # --- the repository

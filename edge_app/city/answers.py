@@ -42,8 +42,14 @@ class SiteAnswer(Answer):
     newest: Annotated[AwareDatetime | None, Field(description="Begin of the newest quarter of an hour with counts")]
 
 
-class Sites(Answer):
-    """All sites."""
+class Page(Answer):
+    """A part of a list."""
+
+    next: Annotated[str | None, Field(description="To be sent as `after` for what follows; null at the end")] = None
+
+
+class Sites(Page):
+    """Sites by their id."""
 
     sites: Sequence[SiteAnswer]
 
@@ -114,8 +120,8 @@ class DeviceAnswer(Answer):
     problem: str
 
 
-class Devices(Answer):
-    """All devices."""
+class Devices(Page):
+    """Devices by their name."""
 
     devices: Sequence[DeviceAnswer]
 

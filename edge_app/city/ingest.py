@@ -22,7 +22,15 @@ from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
 from edge_app.city.inbox import Inbox
-from edge_app.city.reading import UnreadableError, read_counts, read_flows, read_payload
+from edge_app.city.reading import (
+    UnreadableError,
+    check_name,
+    check_newest,
+    check_text,
+    read_counts,
+    read_flows,
+    read_payload,
+)
 from edge_app.city.records import Gap, Interval, LineName
 from edge_app.errors import StoreError
 from edge_app.mqtt.encoding import encode
@@ -169,6 +177,7 @@ class Worker:
     def _note(self, connection: Connection, message: Message, levels: Sequence[str], at: int) -> None:
         site, device, kind, *below = levels
         name = site, device
+        check_name(LineName(site, device, FLOWS))
         if not message.payload:  # takes back what was retained: what was seen stays true
             return
         if kind == "status" and not below:
@@ -181,9 +190,13 @@ class Worker:
             self._note_newest(connection, name, health.installation, health.newest_seq)
             self._heard(name, self._clock())
         elif kind == "meta" and below:
-            fleet.note_config(connection, name, read_payload(ConfigMeta, message.payload))
+            content = read_payload(ConfigMeta, message.payload)
+            check_text(content.config, "config")
+            fleet.note_config(connection, name, content)
         elif kind == "meta":
             meta = read_payload(Meta, message.payload)
+            for line in meta.lines:
+                check_name(LineName(*name, line.id))
             lines = {line.id: self._storing.line(connection, LineName(*name, line.id)) for line in meta.lines}
             fleet.note_meta(connection, name, meta, at, lines)
         elif kind == "replies" and len(below) == 1:
@@ -192,8 +205,9 @@ class Worker:
     def _note_newest(self, connection: Connection, device: DeviceName, installation: str, newest: Any) -> None:
         for line, seq in newest.items():
             if installation:
+                check_name(LineName(*device, line), installation)
                 key = self._storing.series(connection, LineName(*device, line), installation)
-                missing.note_newest(connection, key, int(seq))
+                missing.note_newest(connection, key, check_newest(int(seq)))
 
     def _note_reply(self, connection: Connection, device: DeviceName, command: str, reply: ReplyMessage) -> None:
         result = reply.result or {}
@@ -222,7 +236,7 @@ class Worker:
         if now >= self._roll_at + (_ROLL_BEHIND_S if behind else 0.0):
             with self._database.begin() as connection:
                 rolled = roll_up(connection)
-            self._roll_at = now + _ROLL_EVERY_S if rolled < 2_000 else now
+            self._roll_at = now + _ROLL_EVERY_S if rolled < 2_000 else now - _ROLL_BEHIND_S  # the rest at once
         if self._asking and now >= self._ask_at:
             self._ask_at = now + _ASK_EVERY_S
             with self._database.connect() as connection:

@@ -182,6 +182,8 @@ class NatsQueue:
         self._fault = self._fault or self._explain(error)
 
     def _explain(self, error: Exception) -> str:
+        if isinstance(error, asyncio.TimeoutError):  # in Python 3.10 another one than that of the system
+            error = TimeoutError()
         if isinstance(error, OSError):
             return explain_unreachable(error, self._addresses[0], _CONNECT_S)
         words = " ".join(str(error).removeprefix("nats: ").split())[:200]

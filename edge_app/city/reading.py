@@ -26,7 +26,12 @@ _HIGHEST: Final = 50_000_000
 _MOST: Final = 2**31 - 1
 _VEHICLES: Final = frozenset(VEHICLES)
 _OF_FLOWS: Final = ("flows", "entered", "entered_only", "left_only")
+_NUL: Final = rb"\u0000"
 _ID: Final = re.compile(r"[0-9a-f]{32}")
+_LONGEST_NAME: Final = 100
+_LONGEST_FLAGS: Final = 200
+"""Together they fit into an entry of an index of PostgreSQL, 2,704 bytes."""
+_INSTALLATION: Final = re.compile(r"[0-9a-f]{8}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _M = TypeVar("_M", bound=Payload)
 
@@ -37,6 +42,8 @@ class UnreadableError(EdgeAppError, ValueError):
 
 def read_payload(model: type[_M], payload: bytes) -> _M:
     """Return a message of this model. Raises UnreadableError."""
+    if _NUL in payload:
+        raise UnreadableError("a text has the character NUL, which no database takes")
     try:
         return model.model_validate_json(payload)
     except ValidationError as error:
@@ -45,14 +52,41 @@ def read_payload(model: type[_M], payload: bytes) -> _M:
         raise UnreadableError(f"{where}: {first['msg'][:200]}") from None
 
 
+def check_name(name: LineName, installation: str = "") -> None:
+    """Refuse what is no name of a line, or no id of an installation; the database could not put it into an index.
+
+    Raises UnreadableError: naming what is wrong.
+    """
+    if not _NAME.fullmatch(name.line):
+        raise UnreadableError(f"line: {name.line[:80]!r} is no name of a line")
+    if max(len(name.site), len(name.device)) > _LONGEST_NAME:
+        raise UnreadableError(f"site or device: longer than {_LONGEST_NAME} characters")
+    if installation and not _INSTALLATION.fullmatch(installation):
+        raise UnreadableError(f"installation: {installation[:80]!r} is not 8 hexadecimal digits")
+
+
+def check_newest(seq: int) -> int:
+    """Return the newest number that a device tells of. Raises UnreadableError: for one that no device reaches."""
+    if not 0 <= seq <= _HIGHEST:
+        raise UnreadableError(f"newest number: must be 0 to {_HIGHEST}")
+    return seq
+
+
+def check_text(text: str, key: str, longest: int = _LONGEST_NAME) -> str:
+    """Return a text that goes into an index. Raises UnreadableError: when it is longer than any device's."""
+    if len(text) > longest:
+        raise UnreadableError(f"{key}: longer than {longest} characters")
+    return text
+
+
 def read_counts(name: LineName, payload: bytes, arrived: float) -> Interval:
     """Return the interval of a message on `counts/{line}`.
 
     name: of the topic. arrived: UTC s. Raises UnreadableError: for anything that no device sends.
     """
     message = read_payload(CountsMessage, payload)
-    if not _NAME.fullmatch(name.line) or name.line == FLOWS:
-        raise UnreadableError(f"line: {name.line[:80]!r} is no name of a line")
+    if name.line == FLOWS:
+        raise UnreadableError(f"line: {name.line!r} is no name of a line")
     measures = {key: message.model_dump(mode="json", include={key})[key] for key in MEASURES if getattr(message, key)}
     return _interval(
         name,
@@ -84,6 +118,7 @@ def _interval(
 ) -> Interval:
     if LineName(message.site, message.device, message.line) != name:
         raise UnreadableError("site, device and line are not those of the topic")
+    check_name(name)
     start, end = _second(message.start, "start"), _second(message.end, "end")
     if not 0 < end - start <= _LONGEST_S:
         raise UnreadableError("end: an interval is longer than 0 s and at most a day")
@@ -92,6 +127,9 @@ def _interval(
     if not math.isfinite(message.interval_s) or max(message.frames, message.dropped) > _MOST:
         raise UnreadableError("interval_s, frames or dropped: a number that no device reaches")
     flags = ",".join(sorted({flag.replace(",", " ")[:40] for flag in message.quality}))
+    check_text(flags, "quality", _LONGEST_FLAGS)
+    for key in ("model", "config", "boot_id"):
+        check_text(getattr(message, key), key)
     return Interval(
         id=_identity(message.id),
         name=name,

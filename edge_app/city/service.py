@@ -17,6 +17,7 @@ from edge_app.city.inbox import GROUP, BesideMqtt, Inbox, beside_topics, queued_
 from edge_app.city.ingest import Worker
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.records import Interval
+from edge_app.errors import ConfigError
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.identity import root_below
 from edge_app.mqtt.session import Session
@@ -45,12 +46,17 @@ def client_id_of(config: CityConfig) -> str:
 def open_inbox(config: CityConfig) -> Inbox:
     """Return the inbox of a worker, not connected yet.
 
-    Raises ConfigError: when the TLS files cannot be used. Raises ImportError: when the broker's package is missing.
+    Raises ConfigError: when the TLS files or the prefix cannot be used.
+    Raises ImportError: when the package for the broker is missing.
     """
     mqtt, ingest, kind = config.mqtt, config.ingest, config.broker.kind
     root, fleet = root_below(mqtt.prefix), ingest.ask or not ingest.shared
     if kind == "mqtt":
         return MqttInbox(_session(config, keep=True), topics(root, share=GROUP if ingest.shared else "", fleet=fleet))
+    if "." in root:
+        raise ConfigError(
+            f'mqtt.prefix: may have no dot with broker.kind = "{kind}", which puts one between all levels'
+        )
     port = config.broker.queue_port(tls=mqtt.tls)
     addresses = [replace(address, port=port) for address in endpoints_of(mqtt)]
     beside = MqttInbox(_session(config, keep=False), beside_topics(root)) if fleet else None
@@ -94,4 +100,5 @@ def ingesting(
     finally:
         stop.set()
         thread.join(_STOP_S)
-        inbox.close()
+        if not thread.is_alive():  # an inbox belongs to one thread
+            inbox.close()

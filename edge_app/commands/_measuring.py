@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edge_app.records import FrameResult, Line
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_files(parser: argparse.ArgumentParser) -> None:
     """Add the options of the files with measures."""
     parser.add_argument(
         "--measures",
@@ -28,17 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flows", metavar="FLOWS.csv", type=Path, help="write the turning flows between lines with `enters` in bins"
     )
-    parser.add_argument(
-        "--speeds", action="store_true", help="draw the speed of each vehicle at its box, in --annotate and --thumbnail"
-    )
 
 
-def refuse_empty(arguments: argparse.Namespace, meters: Meters | None, *, speeds: bool) -> None:
-    """Raise ConfigError for a file that would have nothing in it. speeds: True where they are measured."""
+def refuse_empty(arguments: argparse.Namespace, meters: Meters | None) -> None:
+    """Raise ConfigError for a file that would have nothing in it."""
     if arguments.flows and (meters is None or meters.flows is None):
         raise ConfigError("--flows: no line is an arm of a junction; give lines of --config the key enters")
-    if arguments.speeds and not speeds:
-        raise ConfigError("--speeds: no speeds are measured; give [geometry] in --config")
     if arguments.measures and meters is None:
         raise ConfigError("--measures: nothing is measured; give [geometry], or lines the keys lanes or queue")
 

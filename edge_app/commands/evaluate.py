@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from edge_app.commands._measuring import Measuring
-from edge_app.commands._options import add_fps, load_config
+from edge_app.commands._measuring import Measuring, add_files, refuse_empty
+from edge_app.commands._options import add_fps, load_config, refuse_overwriting, try_output, write_results
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="detector to use; need not have passed the gate",
     )
     add_fps(parser)
+    add_files(parser)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="process only every Nth frame (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
@@ -61,6 +62,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if arguments.every < 1:
         raise ConfigError(f"--every: must be at least 1, not {arguments.every}")
     config = load_config(arguments.config, [], arguments.model)
+    _refuse_files(arguments)
     scored: list[Scored] = []
     for path in arguments.truth:
         truth = read_truth(path)
@@ -70,27 +72,44 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
             stderr().print("Interrupted: not every clip was counted, so nothing is scored.")
             return 1
         scored.append(one)
+    problems = write_results(scored[0].files)
     if arguments.json:
         print(json.dumps(_as_json(scored), indent=1))
     else:
         _print(scored)
-    return 0
+    for problem in problems:
+        stderr().print(f"edge-app: {problem}.")
+    return int(bool(problems))
+
+
+def _refuse_files(arguments: argparse.Namespace) -> None:
+    """Raise ConfigError for files of measures that cannot be written."""
+    files = [path for path in (arguments.measures, arguments.flows) if path]
+    if files and len(arguments.truth) > 1:
+        raise ConfigError("--measures, --flows: tell of one clip; give one TRUTH.json")
+    refuse_overwriting(files, arguments.truth, "the truth file")
+    for path in files:
+        try_output(path)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A clip that was counted. still: share of its frames without inference, 0..1. measured: as `count` tells it."""
+    """A clip that was counted.
+
+    still: share of its frames without inference, 0..1. measured, files: what `count` tells and writes of measures.
+    """
 
     truth: Truth
     score: Score
     still: float
     measuring: Measuring
     measured: dict[str, Any]
+    files: dict[Path, str]
 
 
 def _score(config: Config, truth: Truth, clip: Path, arguments: argparse.Namespace, stop: threading.Event) -> Scored:
     """Count a clip at the truth's line with the pipeline of `config`, and score it."""
-    from edge_app.app import build_detector, build_lines, build_meters, build_pipeline
+    from edge_app.app import build_detector, build_lines, build_meters, build_pipeline, with_classes
     from edge_app.console.terminal import bar, stderr
     from edge_app.offline import replay
     from edge_app.offline.bins import Bins
@@ -100,7 +119,9 @@ def _score(config: Config, truth: Truth, clip: Path, arguments: argparse.Namespa
     every, rate = arguments.every, arguments.fps or truth.fps
     config = config.model_copy(update={"lines": _lines(config, truth)})
     lines, bins = build_lines(config), Bins(_BIN_MIN, None, config.tracker.lost_s)
-    measuring = Measuring(build_meters(config), lines, speeds=config.geometry.given)
+    refuse_empty(arguments, meters := build_meters(config))
+    refuse_overwriting([path for path in (arguments.measures, arguments.flows) if path], [clip], "the recording")
+    measuring = Measuring(meters, lines, speeds=config.geometry.given)
     # One frame in N is taken by a rate limit slightly above that rate, so that rounding never drops one more.
     source = Recording(clip, fps=arguments.fps, fps_limit=rate / every * 1.001 if every > 1 else None)
     with bar(Path(truth.clip).name, source.frames_expected // every) as progress:
@@ -119,7 +140,8 @@ def _score(config: Config, truth: Truth, clip: Path, arguments: argparse.Namespa
     found = measuring.added(replay.result(clip, counted, lines, (), detector.manifest, pipeline.times))
     measured = {name: found[name] for name in _MEASURED if name in found} if measuring.active else {}
     scored, still = score(truth, _events(counted, truth, measuring)), counted.still / max(1, counted.frames)
-    return Scored(truth, scored, still, measuring, measured)
+    files = measuring.csv_texts(arguments, with_classes(config, detector.manifest).counting.classes)
+    return Scored(truth, scored, still, measuring, measured, files)
 
 
 def _lines(config: Config, truth: Truth) -> tuple[LineConfig, ...]:

@@ -64,12 +64,6 @@ def users(database: Database) -> None:
             accounts.add_account(connection, role, role, PASSWORD, "test", START)  # type: ignore[arg-type]
 
 
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a comparison of passwords take no time; a hash says itself what it costs."""
-    monkeypatch.setattr("edge_app.web.passwords._N", 2**8)
-
-
 @pytest.fixture
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the limit of requests be met soon."""

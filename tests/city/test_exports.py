@@ -111,7 +111,6 @@ def test_users_and_tokens_are_kept_by_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "city.toml").touch()
-    monkeypatch.setattr("edge_app.web.passwords._N", 2**8)
     monkeypatch.setattr("edge_app.commands._city_people._asked", lambda: "four random words")
     run(tmp_path, "user", "add", "anna", "--role", "administrator")
     run(tmp_path, "user", "add", "bert")

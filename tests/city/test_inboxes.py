@@ -9,6 +9,7 @@ import pytest
 from edge_app.city.config import CityConfig
 from edge_app.city.inbox import queued_topics
 from edge_app.city.service import open_inbox
+from edge_app.errors import ConfigError
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint, Tls
 from tests.support.brokers import free_port
@@ -33,6 +34,12 @@ def test_a_broker_that_is_away_is_told_in_a_sentence(kind: str) -> None:
     assert not inbox.read(10, 0.01)
     assert inbox.problem == f"broker {HOST}:{port}: connection refused; is the broker running, and on this port?"
     inbox.close()
+
+
+def test_a_prefix_with_a_dot_would_mean_two_levels() -> None:
+    config = CityConfig.model_validate({"mqtt": {"prefix": "city.north"}, "broker": {"kind": "nats"}})
+    with pytest.raises(ConfigError, match=r"mqtt\.prefix: may have no dot"):
+        open_inbox(config)
 
 
 def test_a_worker_that_does_not_ask_takes_counts_alone() -> None:

@@ -114,8 +114,21 @@ def test_evaluate_scores_speeds_and_tells_what_count_measures(
     frames = round(STREET_S * rendered.status.rate)
     truth.write_text(json.dumps({"clip": street.name, "fps": 15.0, "frames": frames, "line": drawn, "events": events}))
     command = ["evaluate", str(truth), "--clips", str(street.parent), "--config", str(config)]
-    assert cli.main([*command, "--json"]) == 0
+    measures, flows = tmp_path / "measures.csv", tmp_path / "flows.csv"
+    assert cli.main([*command, "--json", "--measures", str(measures), "--flows", str(flows)]) == 0
     told = json.loads(capfd.readouterr().out)
+    assert len(list(csv.DictReader(io.StringIO(flows.read_text())))) == 2 * 2 * 4
+    assert any(row["measure"] == "speed_mean_kmh" for row in csv.DictReader(io.StringIO(measures.read_text())))
+    for more, why in (
+        ([truth, truth, "--flows", flows], "give one TRUTH.json"),
+        ([truth, "--flows", truth], "is the truth file itself"),
+        ([truth, "--flows", street], "is the recording itself"),
+    ):
+        assert cli.main(["evaluate", *map(str, more), *command[2:]]) == 2
+        assert why in capfd.readouterr().err
+    config.write_text("")
+    assert cli.main([*command, "--measures", str(measures)]) == 2
+    assert "nothing is measured" in capfd.readouterr().err
     (clip,) = told["clips"]
     assert told["speeds"]["true"] >= told["speeds"]["measured"] > 0
     assert told["speeds"]["median_error"] < 0.05

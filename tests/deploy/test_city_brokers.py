@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -10,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.city.inbox import BesideMqtt, Inbox, Queue, beside_topics, queued_topics
+from edge_app.city.inbox import BesideMqtt, Inbox, Queue, beside_topics, queued_topics, topics
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
-from edge_app.mqtt.events import Connected, Message
+from edge_app.mqtt.events import Connected, Message, Timing
 from edge_app.mqtt.identity import ROOT as TOPICS
 from edge_app.mqtt.session import Session, Subscriber
-from tests.support.brokers import QUICK, SHORT, eventually, free_port, needs_openssl, run_until
-from tests.support.city import City, new_city
+from tests.support.brokers import QUICK, SHORT, eventually, free_port, needs_mosquitto, needs_openssl, run_until
+from tests.support.city import City, city_broker, new_city
+from tests.support.city import shipped as shipped_acl
 from tests.support.city_brokers import Broker
 from tests.support.nats_server import nats_server, needs_nats
 from tests.support.paths import ROOT
@@ -53,7 +56,8 @@ def shipped(kind: str, city: City, folder: Path) -> Iterator[Broker]:
     folder.mkdir(exist_ok=True)
     port, queue_port = free_port(), free_port()
     if kind == "nats":
-        (folder / "users.conf").write_text(users(kind, city))
+        (folder / "nats").mkdir()
+        (folder / "nats" / "users.conf").write_text(users(kind, city))
         text = placed("nats.conf", **{"/etc/nats": str(city.folder), "/var/lib/nats": str(folder / "store")})
         text = text.replace("0.0.0.0:4222", f"{HOST}:{queue_port}").replace("0.0.0.0:8883", f"{HOST}:{port}")
         with nats_server(folder, text, port=port, queue_port=queue_port) as server:
@@ -163,9 +167,79 @@ def test_a_device_reads_its_own_commands_and_nothing_else(city_and_broker: tuple
                 assert spy.connections  # it was let in
 
 
-def test_users_of_revoked_certificates_are_gone(city_and_broker: tuple[City, Broker]) -> None:
+@pytest.mark.parametrize("password", ["", "x"])
+def test_a_login_beside_the_certificate_makes_nobody_another(
+    city_and_broker: tuple[City, Broker], password: str
+) -> None:
     city, broker = city_and_broker
-    city.run("enrol", "harbour", "pole-9")
-    assert "pole-9" in users(broker.kind, city)
-    city.run("revoke", "harbour", "pole-9")
-    assert "pole-9" not in users(broker.kind, city)
+    login = Endpoint(HOST, broker.port, "control.city", password, tls=city.tls("harbour.pole-7"))
+    with closing(Session(login, "edge-app-city-9", timing=SHORT, backoff=QUICK)) as forged:
+        spy = Subscriber(forged, [f"{TOPICS}/#"])
+        with closing(device(city, broker, "pole-8")) as other:
+            eventually(lambda: spy.read(0.05) or forged.connected or forged.failures > 2)
+            for _ in range(10):
+                other.publish(Message(f"{OTHER}/counts/a", b"secret", qos=1))
+                other.poll(0.02)
+                assert spy.read(0.05) is None
+
+
+@needs_mosquitto
+def test_two_workers_share_what_comes_to_the_shipped_mosquitto(tmp_path: Path) -> None:
+    city = new_city(tmp_path / "ca")
+    city.run("control", "city-2")
+    acl = shipped_acl("acl") + f"\nuser control.city-2\ntopic read {TOPICS}/#\n"
+    with city_broker(city, tmp_path / "broker", acl=acl) as server, ExitStack() as stack:
+        boxes = []
+        for name in ("control.city", "control.city-2"):
+            timing = Timing(connect=2.0, session_expiry=600, by_hand=True)
+            kept = Session(Endpoint(HOST, server.port, tls=city.tls(name)), name, timing=timing, backoff=QUICK)
+            boxes.append(MqttInbox(kept, topics(TOPICS, share="edge-app-city", fleet=name == "control.city")))
+            stack.callback(boxes[-1].close)
+            while not kept.connected:
+                boxes[-1].read(1, 0.05)
+            boxes[-1].read(1, 0.3)
+        sender = stack.enter_context(closing(device(city, Broker("mqtt", server), "pole-7")))
+        for number in range(20):
+            sender.publish(Message(f"{OWN}/counts/a", str(number).encode(), qos=1))
+        got: list[list[Message]] = [[], []]
+
+        def all_came() -> bool:
+            sender.poll(0.01)
+            for box, mine in zip(boxes, got, strict=True):
+                mine += box.read(100, 0.05)
+            return len(got[0]) + len(got[1]) >= 20
+
+        eventually(all_came)
+        assert all(got)
+        assert sorted(int(one.payload) for one in got[0] + got[1]) == list(range(20))
+        assert not any(box.problem for box in boxes)
+
+
+@needs_nats
+def test_nats_lets_in_who_is_enrolled_and_no_longer_who_is_revoked_after_a_reload(tmp_path: Path) -> None:
+    city = new_city(tmp_path / "ca")
+    with shipped("nats", city, tmp_path / "broker") as broker:
+
+        def comes(name: str) -> bool:
+            (tmp_path / "broker" / "nats" / "users.conf").write_text(users("nats", city))
+            os.kill(broker.server.pid, signal.SIGHUP)
+            with closing(session(city, broker, f"harbour.{name}", f"edge-app-harbour.{name}")) as one:
+                return bool(
+                    eventually(lambda: one.poll(0.05) and (one.connected or one.failures > 2)) and one.connected
+                )
+
+        city.run("enrol", "harbour", "pole-9")
+        eventually(lambda: comes("pole-9"))
+        city.run("revoke", "harbour", "pole-9")
+        eventually(lambda: not comes("pole-9"))
+        assert comes("pole-7")
+
+
+def test_users_of_revoked_certificates_are_gone(tmp_path: Path) -> None:
+    city = new_city(tmp_path / "ca")
+    city.run("revoke", "harbour", "pole-7")
+    city.run("revoke", "reader.city")
+    for kind in ("nats", "rabbitmq"):
+        assert "pole-8" in users(kind, city)
+        assert "pole-7" not in users(kind, city)
+        assert "reader" not in users(kind, city)

@@ -43,6 +43,40 @@ def test_a_published_message_is_acknowledged_and_received(broker: Mosquitto) -> 
 
 
 @needs_mosquitto
+def test_what_is_acknowledged_by_hand_is_the_same_with_properties_and_without(broker: Mosquitto) -> None:
+    """Messages without properties go past paho's own steps."""
+    sent = [
+        Message("hand/a", "né".encode(), qos=1),
+        Message("hand/é", b"", qos=1, retained=True),
+        Message("hand/b", b"x" * 70_000, qos=1),  # in more than one piece
+        Message("hand/c", b"asked", qos=1, correlation=b"7"),
+        Message("hand/d", b"loose"),
+    ]
+    timing = Timing(connect=2.0, keepalive=5, session_expiry=60, by_hand=True)
+    reader = session(broker.port, "by-hand", timing=timing)
+    run_until(reader, Connected)
+    reader.subscribe(["hand/#"])
+    reader.poll(0.3)
+    sender = session(broker.port)
+    run_until(sender, Connected)
+    for message in sent:
+        sender.publish(message)
+    run_until(sender, Acked, len(sent))
+    got = [event for event in run_until(reader, Message, len(sent)) if isinstance(event, Message)]
+    assert [(one.topic, one.payload, one.correlation) for one in got] == [
+        (one.topic, one.payload, one.correlation) for one in sent
+    ]
+    assert [bool(one.unacknowledged) for one in got] == [True, True, True, True, False]
+    reader.acknowledge(got[:3])
+    reader.poll(0.3)
+    reader.close()
+    again = session(broker.port, "by-hand", timing=timing)
+    assert [one.topic for one in run_until(again, Message) if isinstance(one, Message)] == ["hand/c"]
+    again.close()
+    sender.close()
+
+
+@needs_mosquitto
 def test_a_message_without_a_subscriber_is_acknowledged_as_accepted(broker: Mosquitto) -> None:
     sender = session(broker.port)
     run_until(sender, Connected)

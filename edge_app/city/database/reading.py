@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select, tuple_
 
 from edge_app.city.calendar import Step
 from edge_app.city.database.attached import counts_of_site, counts_there
@@ -54,8 +54,13 @@ class Site:
     newest: int
 
 
-def read_sites(connection: Connection, now: float, identifier: str | None = None) -> list[Site]:
-    """Return all sites by their id, or the one of this id. now: UTC s, when a line must be attached."""
+def read_sites(
+    connection: Connection, now: float, identifier: str | None = None, *, after: str = "", most: int | None = None
+) -> list[Site]:
+    """Return all sites by their id, or the one of this id. now: UTC s, when a line must be attached.
+
+    after: only ids behind this one. most: so many at most.
+    """
     lasts = or_(ATTACHMENT.c.ends.is_(None), ATTACHMENT.c.ends > int(now))
     now_attached = and_(ATTACHMENT.c.site_id == SITE.c.id, ATTACHMENT.c.begins <= int(now), lasts)
     of_line = select(func.max(QUARTER.c.start)).where(QUARTER.c.line_id == ATTACHMENT.c.line_id)
@@ -68,6 +73,10 @@ def read_sites(connection: Connection, now: float, identifier: str | None = None
     )
     if identifier is not None:
         statement = statement.where(SITE.c.id == identifier)
+    if after or most is not None:
+        statement = statement.where(
+            SITE.c.id.in_(select(SITE.c.id).where(SITE.c.id > after).order_by(SITE.c.id).limit(most))
+        )
     devices = {(row.topic_site, row.device): row for row in connection.execute(select(DEVICE))}
     found: dict[str, Site] = {}
     for row in connection.execute(statement):
@@ -75,9 +84,13 @@ def read_sites(connection: Connection, now: float, identifier: str | None = None
     return list(found.values())
 
 
-def read_devices(connection: Connection) -> Sequence[Row[Any]]:
-    """Return all devices by their names."""
-    return connection.execute(select(DEVICE).order_by(DEVICE.c.topic_site, DEVICE.c.device)).all()
+def read_devices(
+    connection: Connection, after: tuple[str, str] = ("", ""), most: int | None = None
+) -> Sequence[Row[Any]]:
+    """Return all devices by their names. after: only those behind this one. most: so many at most."""
+    names = tuple_(DEVICE.c.topic_site, DEVICE.c.device)
+    statement = select(DEVICE).where(names > after).order_by(DEVICE.c.topic_site, DEVICE.c.device).limit(most)
+    return connection.execute(statement).all()
 
 
 def read_totals(connection: Connection, site: str, start: int, end: int, step: AnyStep) -> list[Total]:

@@ -1,5 +1,5 @@
 // All sites as they are described, files of them, and a form for one.
-import { ask, send } from "/page/requests.js";
+import { ask, askAll, send } from "/page/requests.js";
 import { element, number, text } from "/page/texts.js";
 import { go } from "/page/city.js";
 
@@ -44,7 +44,7 @@ function files(told) {
 export async function showSite(view, id) {
   const fresh = id === NEW;
   const site = fresh ? empty() : await ask(`/api/v1/inventory/${encodeURIComponent(id)}`);
-  const { devices } = await ask("/api/v1/devices");
+  const devices = await askAll("/api/v1/devices", "devices");
   document.title = fresh ? text("city.new_site") : site.road;
   const told = element("p", { role: "alert" });
   const lines = element("div", {});

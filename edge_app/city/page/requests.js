@@ -15,6 +15,17 @@ export async function ask(path, options = {}) {
   }
 }
 
+// A list that comes in parts, whole. name: of the list in each answer.
+export async function askAll(path, name) {
+  const found = [];
+  for (let next = ""; next !== null;) {
+    const part = await ask(`${path}?after=${encodeURIComponent(next)}`);
+    found.push(...part[name]);
+    next = part.next;
+  }
+  return found;
+}
+
 // What the server refuses is thrown as its sentence, for the form to show.
 export function send(method, path, body, type = "application/json") {
   const headers = me.csrf ? { "X-CSRF-Token": me.csrf } : {};

@@ -6,6 +6,7 @@ import { heatMap } from "/page/heat.js";
 import { watch } from "/page/live.js";
 import { may } from "/page/login.js";
 import { changeLines, changeList } from "/page/changes.js";
+import { Comparison } from "/page/compare.js";
 import { measureCards, measured } from "/page/measures.js";
 
 const DAY = 86400;
@@ -25,19 +26,21 @@ export async function showStreet(view, id) {
     body,
   );
   let drawn = [];
+  const comparison = new Comparison(site, () => refresh().catch(() => {}));
   const refresh = async () => {
     const now = Date.now() / 1000;
     const midnight = dayStart(now, site.time_zone);
     const first = dayStart(midnight - (WEEKS * 7 - 1) * DAY + DAY / 2, site.time_zone);
-    const [today, usual, weeks, { changes }, measures] = await Promise.all([
+    const [today, usual, weeks, { changes }, measures, other] = await Promise.all([
       counts(id, midnight, now + 1, "quarter"),
       ask(`/api/v1/sites/${encodeURIComponent(id)}/usual?at=${rfc(now)}`),
       counts(id, first, now + 1, "hour"),
       ask(`/api/v1/sites/${encodeURIComponent(id)}/changes?from=${rfc(first)}&to=${rfc(now + 1)}`),
       measured(id, now),
+      comparison.day(now, midnight, counts, dayStart),
     ]);
     drawn.forEach((one) => one.destroy());
-    drawn = draw(body, site, { today: today.steps, usual, weeks: weeks.steps, changes, measures, midnight, now });
+    drawn = draw(body, site, { today: today.steps, usual, weeks: weeks.steps, changes, measures, other, choice: comparison.select, midnight, now });
   };
   await refresh();
   const timer = setInterval(() => refresh().catch(() => {}), 30000);
@@ -73,7 +76,7 @@ function draw(body, site, data) {
       tile(text("city.covered"), `${number(100 * share, 1)} %`, text("city.covered_of_today")),
       tile(text("city.now"), element("span", { id: "live-now" }, text("city.waiting")), ""),
     ),
-    element("section", { class: "card" }, element("div", { class: "row" }, element("h2", {}, text("city.today_and_usual")),
+    element("section", { class: "card" }, element("div", { class: "row" }, element("h2", {}, text("city.today_and_usual")), data.choice,
       element("span", { class: "muted end" }, data.usual.days ? text("city.usual_of", { n: number(data.usual.days) }) : text("city.no_usual"))), chart,
       element("p", { class: "legend" }, text("city.missing_is_no_zero"))),
     element("section", { class: "card" }, element("h2", {}, text("city.classes")), element("div", { class: "scroll", tabindex: "0" }, classTable(site, data.today))),
@@ -93,13 +96,15 @@ function dayChart(box, site, data) {
   const today = new Map(data.today.map((step) => [(Date.parse(step.start) / 1000 - data.midnight), step]));
   const usual = new Map(data.usual.seconds.map((second, at) => [second, data.usual.vehicles[at]]));
   const seconds = Array.from({ length: 96 }, (_, at) => at * 900);
-  const enough = (step) => step && step.covered >= 0.5;
+  // A rate: what was not seen is no zero, so a quarter that was seen by half stands for twice its vehicles.
+  const rate = (step) => (step && step.covered >= 0.5 ? all(step) / step.covered : null);
+  const other = data.other && new Map(data.other.steps.map((step) => [Date.parse(step.start) / 1000 - data.other.begin, step]));
   const columns = [
     seconds.map((second) => data.midnight + second),
     seconds.map((second) => usual.get(second) ?? null),
-    // A rate: what was not seen is no zero, so a quarter that was seen by half stands for twice its vehicles.
-    seconds.map((second) => (enough(today.get(second)) ? all(today.get(second)) / today.get(second).covered : null)),
+    seconds.map((second) => rate(today.get(second))),
     seconds.map((second) => (today.has(second) ? 100 * today.get(second).covered : second + 900 < data.now - data.midnight ? 0 : null)),
+    ...(other ? [seconds.map((second) => rate(other.get(second)))] : []),
   ];
   const hour = new Intl.DateTimeFormat(language(), { timeZone: site.time_zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const axis = { stroke: colour("--muted"), grid: { stroke: colour("--border"), width: 1 }, ticks: { stroke: colour("--border") } };
@@ -114,6 +119,7 @@ function dayChart(box, site, data) {
       { label: text("city.usual"), stroke: colour("--usual"), width: 2, dash: [6, 4], value: (_, n) => number(n) },
       { label: text("city.today_line"), stroke: colour("--today"), width: 3, spanGaps: false, value: (_, n) => number(n) },
       { label: text("city.covered_percent"), scale: "seen", stroke: colour("--seen"), fill: `${colour("--seen")}44`, width: 1, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false }, value: (_, n) => number(n) },
+      ...(other ? [{ label: data.other.label, stroke: colour("--warn"), width: 2, spanGaps: false, value: (_, n) => number(n) }] : []),
     ],
   };
   const plot = new uPlot(options, columns, box);

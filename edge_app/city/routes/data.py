@@ -26,11 +26,14 @@ from edge_app.http.problems import RefusalError
 _MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
 _PARQUET: Final = "application/vnd.apache.parquet"
 _GEOJSON: Final = "application/geo+json"
+_PAGE: Final = 1000
 _WEEKS: Final = 8
 """Weeks of which the usual day is made."""
 
 From = Annotated[AwareDatetime, Query(alias="from", description="Begin, included: RFC 3339 with an offset")]
 To = Annotated[AwareDatetime, Query(description="End, not included")]
+Limit = Annotated[int, Query(ge=1, le=10_000, description="So many at most")]
+After = Annotated[str, Query(max_length=400, pattern="^[^\x00]*$", description="`next` of the answer before")]
 StepQuery = Annotated[Literal["quarter", "hour", "day", "month"], Query(description="Of the site's own time")]
 
 
@@ -45,11 +48,12 @@ def data_routes(city: City) -> APIRouter:
 
 
 def _add_sites(routes: APIRouter, city: City) -> None:
-    @routes.get("/sites", summary="All sites with their state")
-    def sites() -> Sites:
+    @routes.get("/sites", summary="Sites with their state")
+    def sites(limit: Limit = _PAGE, after: After = "") -> Sites:
         with city.database.connect() as connection:
-            found = reading.read_sites(connection, city.utc())
-        return Sites(sites=[telling.site_of(one, city.utc()) for one in found])
+            found = reading.read_sites(connection, city.utc(), after=after, most=limit + 1)
+        told = [telling.site_of(one, city.utc()) for one in found[:limit]]
+        return Sites(sites=told, next=told[-1].id if len(found) > limit else None)
 
     @routes.get(
         "/sites.geojson",
@@ -130,10 +134,13 @@ def attachment(name: str) -> dict[str, str]:
 
 
 def _add_fleet(routes: APIRouter, city: City) -> None:
-    @routes.get("/devices", summary="All devices and what they last said of themselves")
-    def devices() -> Devices:
+    @routes.get("/devices", summary="Devices and what they last said of themselves")
+    def devices(limit: Limit = _PAGE, after: After = "") -> Devices:
+        site, _, device = after.partition("/")
         with city.database.connect() as connection:
-            return Devices(devices=[telling.device_of(row) for row in reading.read_devices(connection)])
+            found = reading.read_devices(connection, (site, device), limit + 1)
+        told = [telling.device_of(row) for row in found[:limit]]
+        return Devices(devices=told, next=told[-1].device if len(found) > limit else None)
 
     @routes.get("/gaps", summary="What is missing, what contradicts, what was kept aside")
     def gaps() -> Whole:

@@ -12,7 +12,7 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from edge_app.city.answers import Flow, PublicDay, PublicSite, PublicSites, Way
+from edge_app.city.answers import Flow, PublicDay, PublicSite, PublicSites, Usual, Way
 from edge_app.city.calendar import step_around, zone
 from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection
@@ -63,11 +63,12 @@ def public_routes(city: City) -> APIRouter:
 
 
 class _Kept:
-    """The answer about all sites, made at most once in `KEPT_S`, however many ask."""
+    """The answer about all sites, made at most once in `KEPT_S`, however many ask; usual days once an hour."""
 
     def __init__(self, city: City) -> None:
         self._city, self._lock = city, threading.Lock()
         self._answer: PublicSites | None = None
+        self._usual: dict[str, tuple[tuple[int, int], Usual]] = {}
 
     def sites(self) -> PublicSites:
         now = self._city.utc()
@@ -75,15 +76,22 @@ class _Kept:
             if self._answer is None or not 0 <= now - self._answer.at.timestamp() < KEPT_S:
                 with self._city.database.connect() as connection:
                     found = [site for site in reading.read_sites(connection, now) if site.row.public]
-                    told = [_told(connection, site, int(now)) for site in found]
+                    told = [_told(connection, site, int(now), self._usual_of(connection, site, now)) for site in found]
                 self._answer = PublicSites(at=moment(int(now)), sites=told)
             return self._answer
 
+    def _usual_of(self, connection: Connection, site: Site, now: float) -> Usual:
+        day, _ = step_around(int(now), "day", zone(site.row.time_zone))
+        until = day, int(now) // _HOUR_S
+        kept = self._usual.get(site.row.id)
+        if kept is None or kept[0] != until:
+            kept = self._usual[site.row.id] = until, usual_of(connection, site, int(now))
+        return kept[1]
 
-def _told(connection: Connection, site: Site, now: int) -> PublicSite:
+
+def _told(connection: Connection, site: Site, now: int, usual: Usual) -> PublicSite:
     row = site.row
     begin, _ = step_around(now, "day", zone(row.time_zone))
-    usual = usual_of(connection, site, now)
     totals = reading.read_totals(connection, row.id, min(begin, now - _HOUR_S), now + 1, "quarter")
     seen = [total for total in totals if total.covered_s >= SEEN * QUARTER_S]
     today = [total for total in seen if total.start >= begin]

@@ -1,0 +1,29 @@
+// What the day of a street is compared with: the same day a week before, or the day of another street.
+import { askAll } from "/page/requests.js";
+import { element, text } from "/page/texts.js";
+
+const WEEK = "/week"; // no id of a site has a slash
+
+// A choice that lasts while the street is shown. changed: called when another one is taken.
+export class Comparison {
+  constructor(site, changed) {
+    this.site = site;
+    this.select = element("select", { "aria-label": text("city.compare_with") },
+      element("option", { value: "" }, text("city.compare_with")), element("option", { value: WEEK }, text("city.week_before")));
+    this.select.addEventListener("change", changed);
+    askAll("/api/v1/sites", "sites").then((sites) => {
+      this.sites = sites.filter((one) => one.id !== site.id).sort((a, b) => a.road.localeCompare(b.road));
+      this.select.append(...this.sites.map((one) => element("option", { value: one.id }, one.road)));
+    }).catch(() => {});
+  }
+
+  // Label and quarters of the day to compare with, null without one. counts, dayStart: as in street.js.
+  async day(now, midnight, counts, dayStart) {
+    const value = this.select.value;
+    if (!value) return null;
+    const other = this.sites?.find((one) => one.id === value) ?? this.site;
+    const begin = value === WEEK ? dayStart(midnight - 6.5 * 86400, other.time_zone) : dayStart(now, other.time_zone);
+    const { steps } = await counts(other.id, begin, begin + 86400, "quarter");
+    return { label: value === WEEK ? text("city.week_before") : other.road, begin, steps };
+  }
+}
