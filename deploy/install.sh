@@ -145,7 +145,7 @@ build_release() {
         fail "the new release does not start; what was installed before is untouched"
     }
     cp -r "$here/install.sh" "$here/releases.sh" "$here/slim.py" "$(unit_folder)" "$release/"
-    rm -f "$release/systemd/edge-app-serve.service" # never on a device
+    for unit in "$release"/systemd/*; do ! is_of_server "$unit" || rm -f "$unit"; done
     identity >"$release/identity"
     sync -f "$release"
     echo "$release"
@@ -290,7 +290,7 @@ do_uninstall() {
         edge-app-keeper.socket 2>/dev/null || true
     [ "$(readlink $bin/edge-app || true)" != $opt/current/bin/edge-app ] || rm -f $bin/edge-app
     rm -rf $opt
-    for unit in $units/edge-app*; do [ "$unit" = $units/edge-app-serve.service ] || rm -f "$unit"; done
+    for unit in $units/edge-app*; do is_of_server "$unit" || rm -f "$unit"; done
     ! booted || systemctl daemon-reload
     if [ "${1:-}" = --purge ]; then
         ! getent passwd edge-app >/dev/null ||

@@ -42,6 +42,11 @@ booted() {
     [ -d /run/systemd/system ]
 }
 
+# is_of_server UNIT: it belongs to the detector as a service or to the city side, which are never on a device
+is_of_server() {
+    case ${1##*/} in edge-app-serve.service | edge-app-city*) return 0 ;; *) return 1 ;; esac
+}
+
 # switch_to RELEASE: program and units
 switch_to() {
     install -d -m 755 $units
@@ -49,7 +54,7 @@ switch_to() {
         case ${unit##*/} in $judge) ;; *) put_unit "$unit" ;; esac
     done
     for unit in $units/edge-app*; do
-        case ${unit##*/} in $judge | edge-app-serve.service) continue ;; esac
+        [ "${unit##*/}" != $judge ] && ! is_of_server "$unit" || continue
         [ -e "$1/systemd/${unit##*/}" ] || rm -f "$unit"
     done
     sync -f $units

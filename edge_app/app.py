@@ -307,6 +307,7 @@ def build_publisher(
         health,
         interval_s=config.counting.interval_s,
         installation=installation,
+        crossings=config.mqtt.crossings,
         birth_messages=build_announcement(config, device, lines).birth_messages,
         utc=lambda: clock.at(time.time(), time.monotonic()),
     )

@@ -62,7 +62,7 @@ class Service:
     wall, monotonic: return the time, UTC s, and s of a clock that never steps. harvest: observes every frame after it
     was counted; None where no frames are kept. quality: gives the quality flags of each frame; None for no flags.
     clock: keeps the told time. measures: measures beside the count; None for nothing. on_measured: called in the
-    counting thread with every crossing, its speed and its lane, half a second after it.
+    counting thread with every crossing, its speed and its lane, where those are measured half a second after it.
     on_result: called in the counting thread with every result after its crossings are on disk. status: returns one line
     on the state of the device for systemd; called about once a second.
     """

@@ -139,7 +139,7 @@ def test_commands_and_their_options_exist(document: Path) -> None:
         if used:
             assert used[1] in cli.COMMANDS, f"edge-app {used[1]}"
             help_text, word = help_of("edge_app.cli", used[1]), re.match(r" ([a-z]+)\b", used[2])
-            if word and re.search(rf"^ +{word[1]} ", help_text, re.MULTILINE):  # a command of the command
+            if word and re.search(rf"^ +{word[1]}(?: |$)", help_text, re.MULTILINE):  # a command of the command
                 help_text = help_of("edge_app.cli", used[1], word[1])
             assert options(used[2]) <= options(help_text), part
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from edge_app.app import build_endpoints
@@ -11,7 +12,7 @@ from edge_app.errors import BrokerError, ConfigError
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Connected
 from edge_app.mqtt.identity import client_id_of
-from edge_app.mqtt.session import probe
+from edge_app.mqtt.session import ProtocolChoice, probe
 from edge_app.preview.snapshot_socket import request_broker_problem
 from edge_app.web.line_check import Finding
 
@@ -20,19 +21,21 @@ _BROKER_S: Final = 5.0
 
 def check_broker(config: Config, *, running: bool) -> Finding:
     """Try the broker, or ask the service that has the connection. running: a service uses this configuration."""
-    return _ask_service(config) if may_disconnect_service(config, running=running) else _try_broker(config)
-
-
-def _try_broker(config: Config) -> Finding:
-    """Try each address of the broker; the service needs one of them."""
+    if may_disconnect_service(config, running=running):
+        return _ask_service(config)
     d, m = config.device, config.mqtt
+    return try_broker(build_endpoints(config), m.client_id or client_id_of(d.site, d.device), m.protocol)
+
+
+def try_broker(endpoints: Sequence[Endpoint], client_id: str, protocol: ProtocolChoice) -> Finding:
+    """Try each address of the broker; one of them is needed. client_id: that of the service."""
     # An id of its own: with the service's id the broker would disconnect the running service.
-    client_id = f"{m.client_id or client_id_of(d.site, d.device)}-check"
+    client_id = f"{client_id}-check"
     accepted: list[tuple[Endpoint, Connected]] = []
     problems: list[str] = []
-    for to in build_endpoints(config):
+    for to in endpoints:
         try:
-            accepted.append((to, probe(to, client_id, protocol=m.protocol, timeout_s=_BROKER_S)))
+            accepted.append((to, probe(to, client_id, protocol=protocol, timeout_s=_BROKER_S)))
         except (BrokerError, ConfigError) as error:
             problems.append(as_sentence(error).removeprefix("broker "))
     if not accepted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -33,6 +33,7 @@ class SiteAnswer(Answer):
     time_zone: str
     left_to_right: Way
     right_to_left: Way
+    lanes: int | None
     public: bool
     state: State
     state_reason: Annotated[str, Field(description="One sentence where the state is not `counting`")]
@@ -41,10 +42,45 @@ class SiteAnswer(Answer):
     newest: Annotated[AwareDatetime | None, Field(description="Begin of the newest quarter of an hour with counts")]
 
 
-class Sites(Answer):
-    """All sites."""
+class Page(Answer):
+    """A part of a list."""
+
+    next: Annotated[str | None, Field(description="To be sent as `after` for what follows; null at the end")] = None
+
+
+class Sites(Page):
+    """Sites by their id."""
 
     sites: Sequence[SiteAnswer]
+
+
+class ChangeAnswer(Answer):
+    """What has changed at a site."""
+
+    at: AwareDatetime
+    kind: Annotated[
+        Literal["line", "drawn", "model", "config", "installation"],
+        Field(description="Another line, the line drawn anew, another model or configuration, numbers that begin anew"),
+    ]
+    breaks: Annotated[bool, Field(description="Counts before and after cannot be compared")]
+    before: str
+    after: str
+    reason: Annotated[str, Field(description="Why, or which settings; may be empty")]
+
+
+class Changes(Answer):
+    """What has changed at a site, by time."""
+
+    site: str
+    changes: Sequence[ChangeAnswer]
+
+
+class Imported(Answer):
+    """What became of an imported inventory. Sites that it does not name stay as they are."""
+
+    sites: Annotated[int, Field(description="Sites that were named")]
+    changed: Annotated[Sequence[str], Field(description="Ids of those that are new or different now")]
+    unheard: Annotated[Sequence[str], Field(description="SITE/DEVICE/LINE that are attached and have sent nothing")]
 
 
 class CountsOfStep(Answer):
@@ -84,8 +120,8 @@ class DeviceAnswer(Answer):
     problem: str
 
 
-class Devices(Answer):
-    """All devices."""
+class Devices(Page):
+    """Devices by their name."""
 
     devices: Sequence[DeviceAnswer]
 
@@ -133,3 +169,112 @@ class Usual(Answer):
     days: Annotated[int, Field(description="Days of which it is made")]
     seconds: Annotated[Sequence[int], Field(description="Second of the local day at which each quarter begins")]
     vehicles: Sequence[float]
+
+
+class CityHealth(Answer):
+    """Page and database answer."""
+
+    state: Literal["ok"]
+    version: str
+
+
+class Me(Answer):
+    """Who asks."""
+
+    user: Annotated[str, Field(description="Name of the user that has logged in, else empty")]
+    right: Annotated[Literal["none", "read", "write", "admin"], Field(description="Each includes those before")]
+    csrf: Annotated[str, Field(description="To be sent as X-CSRF-Token by a page that changes something")]
+    open: Annotated[bool, Field(description="There is no user: whoever is on the machine may do everything")]
+
+
+class UserAnswer(Answer):
+    """A user."""
+
+    name: str
+    role: Literal["viewer", "engineer", "administrator"]
+    made: AwareDatetime
+
+
+class Users(Answer):
+    """All users."""
+
+    users: Sequence[UserAnswer]
+
+
+class TokenAnswer(Answer):
+    """A token of a program, without its secret."""
+
+    name: str
+    scope: Literal["read", "write", "admin"]
+    made: AwareDatetime
+    ends: Annotated[AwareDatetime | None, Field(description="null: never")]
+
+
+class Tokens(Answer):
+    """All tokens."""
+
+    tokens: Sequence[TokenAnswer]
+
+
+class Secret(Answer):
+    """A new token."""
+
+    name: str
+    secret: Annotated[str, Field(description="To be sent as `Authorization: Bearer`")]
+
+
+class AuditEntry(Answer):
+    """A change."""
+
+    id: int
+    at: AwareDatetime
+    who: str
+    action: str
+    subject: str
+    change: Annotated[Mapping[str, Sequence[Any]], Field(description="Value before and after, by key")]
+
+
+class Audit(Answer):
+    """Changes, newest first."""
+
+    entries: Sequence[AuditEntry]
+
+
+class Flow(Answer):
+    """Vehicles an hour in the newest quarter of an hour that was seen by half at least."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+    left_to_right: int
+    right_to_left: int
+    usual: Annotated[float | None, Field(description="Of both directions at this time of the day; null: not known")]
+
+
+class PublicDay(Answer):
+    """Vehicles an hour by quarters of the local day, from its begin."""
+
+    start: AwareDatetime
+    seconds: Sequence[int]
+    vehicles: Sequence[float]
+
+
+class PublicSite(Answer):
+    """A street that the city shows to everybody: its traffic now, its day so far, and the usual one."""
+
+    id: str
+    road: str
+    lat: float | None
+    lon: float | None
+    time_zone: str
+    left_to_right: Way
+    right_to_left: Way
+    now: Annotated[Flow | None, Field(description="null: nothing was seen in the last hour; that is no zero")]
+    today: PublicDay
+    usual: PublicDay
+
+
+class PublicSites(Answer):
+    """All streets that the city shows to everybody."""
+
+    at: AwareDatetime
+    sites: Sequence[PublicSite]

@@ -1,62 +1,45 @@
-"""Routes of the city's page and API, described as OpenAPI 3.1.
-
-A route reads the request, asks the database in a thread of the pool and sends the answer; nothing else happens here.
-"""
+"""The city's page and API, described as OpenAPI 3.1: its routes, who may use them, refusals as problem+json."""
 
 from __future__ import annotations
 
-import time
+import hashlib
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
 from http import HTTPStatus
-from pathlib import Path as File
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from edge_app import __version__
-from edge_app.city import telling
-from edge_app.city.answers import Counts, Devices, SiteAnswer, Sites, Usual, Whole
-from edge_app.city.calendar import step_around, zone
-from edge_app.city.database import reading
-from edge_app.city.database.engine import Connection, Database
-from edge_app.city.database.reading import AnyStep, Site
-from edge_app.city.live import Live
-from edge_app.http.problems import RefusalError, problem_of
-from edge_app.web.languages import choose_language, messages_json
+from edge_app.city.access import Access, Asked
+from edge_app.city.database.accounts import AccountError
+from edge_app.city.inventory import InventoryError, told
+from edge_app.city.routes.city import City
+from edge_app.city.routes.data import data_routes
+from edge_app.city.routes.files import file_routes
+from edge_app.city.routes.inventory import inventory_routes
+from edge_app.city.routes.measures import measure_routes
+from edge_app.city.routes.people import people_routes
+from edge_app.city.routes.public import public_routes
+from edge_app.city.routes.watching import watching_routes
+from edge_app.errors import ConfigError, StoreError
+from edge_app.http.problems import PROBLEM_KIND, Problem, RefusalError, problem_of
 
-_PAGE: Final = File(__file__).parent / "page"
-_KINDS: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+log = logging.getLogger(__name__)
+
 _HEADERS: Final = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-_MOST_S: Final[dict[str, int]] = {"quarter": 35 * 86_400, "hour": 400 * 86_400, "day": 4000 * 86_400}
-_OWN_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
-_WEEKS: Final = 8
-"""Weeks of which the usual day is made."""
-
-SiteId = Annotated[str, Path(description="Id of a site", max_length=200)]
-From = Annotated[AwareDatetime, Query(alias="from", description="Begin, included: RFC 3339 with an offset")]
-To = Annotated[AwareDatetime, Query(description="End, not included")]
-StepQuery = Annotated[Literal["quarter", "hour", "day", "month"], Query(description="Of the site's own time")]
-
-
-@dataclass(frozen=True, slots=True)
-class City:
-    """What the routes work with. local: only names of this machine are answered. utc: UTC s."""
-
-    database: Database
-    live: Live
-    local: bool = True
-    utc: Callable[[], float] = field(default=time.time)
+_ASKS: Final = ("/api/", "/metrics")
+"""Paths that tell something of the city; the others are the files of the page."""
+_STREAM: Final = "text/event-stream"
 
 
 def build_api(city: City) -> FastAPI:
@@ -64,173 +47,132 @@ def build_api(city: City) -> FastAPI:
     api = FastAPI(
         title="Traffic counts of a city",
         version=__version__,
-        summary="Sites, devices, counts with their completeness, gaps.",
+        summary="Sites, devices, counts with their completeness, gaps, inventory.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
+        responses={"4XX": _REFUSED, "5XX": _REFUSED},
     )
-    _add_page(api)
-    _add_data(api, city)
-    _add_live(api, city)
-    api.add_exception_handler(RefusalError, _on_refusal)
-    api.add_exception_handler(HTTPException, _on_http)
-    api.add_exception_handler(RequestValidationError, _on_invalid)
+    access = Access(city.database, city.origin, city.utc)
+    told = (
+        data_routes(city),
+        measure_routes(city),
+        inventory_routes(city),
+        public_routes(city),
+        watching_routes(city),
+    )
+    api.state.routes = []
+    for routes in (file_routes(), people_routes(city, access), *told):
+        api.include_router(routes)
+        api.state.routes += routes.routes
+    for kind, handler in _HANDLERS.items():
+        api.add_exception_handler(kind, handler)
 
     @api.middleware("http")
     async def guard(request: Request, go_on: Callable[[Request], Any]) -> Response:
-        host = request.headers.get("host", "")
-        if city.local and host.rpartition(":")[0] not in _OWN_HOSTS and host not in _OWN_HOSTS:
-            sentence = "this page answers to localhost alone: call it by that name"
-            return await _on_refusal(request, RefusalError(HTTPStatus.FORBIDDEN, sentence))
+        try:
+            access.judge_host(request.headers.get("host", ""))
+            if request.url.path.startswith(_ASKS):
+                request.state.asked = _asked(request, access)
+                request.state.caller = await run_in_threadpool(access.caller, request.state.asked)
+        except RefusalError as refused:
+            return _answer(refused)
+        except StoreError as error:
+            return await _on_store(request, error)
         response: Response = await go_on(request)
-        response.headers.update(_HEADERS)
-        return response
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return await _with_tag(request, response)
 
+    api.add_middleware(
+        CORSMiddleware,
+        allow_origins=city.cors,
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["authorization", "content-type", "if-none-match"],
+        expose_headers=["etag", "retry-after"],
+    )
     return api
 
 
-def _add_data(api: FastAPI, city: City) -> None:
-    @api.get("/api/v1/sites", summary="All sites with their state")
-    def sites() -> Sites:
-        with city.database.connect() as connection:
-            found = reading.read_sites(connection)
-        return Sites(sites=[telling.site_of(one, city.utc()) for one in found])
-
-    @api.get("/api/v1/sites/{site}", summary="One site")
-    def site(site: SiteId) -> SiteAnswer:
-        with city.database.connect() as connection:
-            return telling.site_of(_site(connection, site), city.utc())
-
-    @api.get("/api/v1/sites/{site}/counts", summary="Counts of a site by steps of its own time")
-    def counts(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Counts:
-        with city.database.connect() as connection:
-            one = _site(connection, site)
-            totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
-        tz = zone(one.row.time_zone)
-        steps = [telling.counts_of(total, step, tz) for total in totals]
-        return Counts(site=site, step=step, time_zone=one.row.time_zone, steps=steps)
-
-    @api.get(
-        "/api/v1/sites/{site}/counts.csv",
-        summary="The same as CSV",
-        response_class=Response,
-        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
-    )
-    def counts_csv(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Response:
-        with city.database.connect() as connection:
-            one = _site(connection, site)
-            totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
-        text = telling.csv_of(site, totals, step, zone(one.row.time_zone))
-        name = f"{site}-{begin.date()}-{to.date()}-{step}.csv"
-        headers = {"content-disposition": f'attachment; filename="{name}"'}
-        return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
-
-    @api.get("/api/v1/sites/{site}/usual", summary="The usual day of a site, for the weekday of a time")
-    def usual(site: SiteId, at: Annotated[AwareDatetime, Query(description="A time of the day to compare")]) -> Usual:
-        with city.database.connect() as connection:
-            return _usual(connection, _site(connection, site), at)
-
-    @api.get("/api/v1/devices", summary="All devices and what they last said of themselves")
-    def devices() -> Devices:
-        with city.database.connect() as connection:
-            return Devices(devices=[telling.device_of(row) for row in reading.read_devices(connection)])
-
-    @api.get("/api/v1/gaps", summary="What is missing, what contradicts, what was kept aside")
-    def gaps() -> Whole:
-        with city.database.connect() as connection:
-            return telling.whole_of(
-                reading.read_series(connection),
-                reading.read_contradictions(connection),
-                reading.read_poison(connection),
-            )
+def _asked(request: Request, access: Access) -> Asked:
+    peer = access.peer(request.client.host if request.client else "", request.headers.get("x-forwarded-for", ""))
+    return Asked(request.method, dict(request.headers), request.cookies, peer)
 
 
-def _usual(connection: Connection, site: Site, at: datetime) -> Usual:
-    tz, days = zone(site.row.time_zone), []
-    today, _ = step_around(int(at.timestamp()), "day", tz)
-    for week in range(1, _WEEKS + 1):
-        # Noon of the same weekday: a week of 7 * 86,400 s may begin an hour beside midnight where clocks are changed.
-        begin, end = step_around(today - week * 7 * 86_400 + 43_200, "day", tz)
-        totals = reading.read_totals(connection, site.row.id, begin, end, "quarter")
-        if totals:
-            days.append({total.start - begin: total for total in totals})
-    median = reading.usual_day(days)
-    return Usual(days=len(days), seconds=list(median), vehicles=list(median.values()))
+async def _with_tag(request: Request, response: Response) -> Response:
+    """Return the answer with an ETag, or 304 where the client has it already (RFC 9110, 8.8.3)."""
+    kind = response.headers.get("content-type", "")
+    if request.method != "GET" or response.status_code != HTTPStatus.OK or kind.startswith(_STREAM):
+        return response
+    body = b"".join([part async for part in response.body_iterator])  # type: ignore[attr-defined]
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    headers = {"cache-control": "no-cache", **headers, "etag": tag}
+    if tag in request.headers.get("if-none-match", "").replace("W/", ""):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(body, headers=headers)
 
 
-def _add_live(api: FastAPI, city: City) -> None:
-    @api.get(
-        "/api/v1/live",
-        summary="New intervals as they are stored, as server-sent events",
-        response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
-    )
-    async def live() -> Response:
-        if city.live.full:
-            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "as many pages watch as can: try again later")
-        return StreamingResponse(city.live.events(), media_type="text/event-stream")
+_REFUSED: Final[dict[str, Any]] = {
+    "description": "Refused in a sentence",
+    "content": {PROBLEM_KIND: {"schema": Problem.model_json_schema()}},
+}
 
 
-def _add_page(api: FastAPI) -> None:
-    files = {path.relative_to(_PAGE).as_posix(): path for path in sorted(_PAGE.rglob("*")) if path.suffix in _KINDS}
-
-    @api.get("/messages.json", include_in_schema=False)
-    def texts(request: Request, language: str = "") -> Response:
-        chosen = choose_language(request.headers.get("accept-language", ""), language)
-        return Response(messages_json(chosen), media_type="application/json")
-
-    @api.get("/", include_in_schema=False)
-    @api.get("/street/{site}", include_in_schema=False)
-    @api.get("/fleet", include_in_schema=False)
-    @api.get("/gaps", include_in_schema=False)
-    def index() -> Response:
-        return Response(files["index.html"].read_bytes(), media_type="text/html; charset=utf-8")
-
-    @api.get("/page/{name:path}", include_in_schema=False)
-    def file(name: str) -> Response:
-        if name not in files:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such file")
-        kind = f"{_KINDS[files[name].suffix]}; charset=utf-8"
-        return Response(files[name].read_bytes(), media_type=kind, headers={"cache-control": "max-age=60"})
+def _refused(status: int, sentence: str) -> Response:
+    return _answer(RefusalError(HTTPStatus(status), sentence))
 
 
-def _site(connection: Connection, identifier: str) -> Site:
-    found = reading.read_sites(connection, identifier)
-    if not found:
-        raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such site; /api/v1/sites lists them")
-    return found[0]
+def _answer(refused: RefusalError) -> Response:
+    body, headers = problem_of(refused)
+    return Response(body, refused.status, headers)
 
 
-def _span(begin: datetime, end: datetime, step: AnyStep) -> tuple[int, int]:
-    try:
-        span = int(begin.timestamp()), int(end.timestamp())
-    except (OverflowError, ValueError):
-        span = 0, 0
-    if not 0 <= span[0] < span[1]:
-        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "`to` must be later than `from`, both after 1970")
-    most = _MOST_S.get(step)
-    if most and span[1] - span[0] > most:
-        days = most // 86_400
-        raise RefusalError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, f"with step={step} at most {days} days are answered: ask for longer steps"
-        )
-    return span
+async def _on_refusal(_: Request, error: Any) -> Response:
+    return _answer(error)
 
 
-async def _on_refusal(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusalError)
-    body, headers = problem_of(error)
-    return Response(body, error.status, headers)
+async def _on_http(request: Request, error: Any) -> Response:
+    answer = _refused(error.status_code, str(error.detail))
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a route knows its own methods alone (RFC 9110, 10.2.1)
+        matching = [route for route in request.app.state.routes if route.path_regex.match(request.url.path)]
+        answer.headers["allow"] = ", ".join(sorted({method for route in matching for method in route.methods}))
+    return answer
 
 
-async def _on_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return await _on_refusal(request, RefusalError(HTTPStatus(error.status_code), str(error.detail)))
+async def _on_invalid(_: Request, error: Any) -> Response:
+    return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, told(error.errors()[0]))
 
 
-async def _on_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    sentence = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    return await _on_refusal(request, RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence))
+async def _on_inventory(_: Request, error: Any) -> Response:
+    return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(error.problems))
+
+
+async def _on_account(_: Request, error: Any) -> Response:
+    return _refused(HTTPStatus.CONFLICT, str(error))
+
+
+async def _on_config(_: Request, error: Any) -> Response:
+    return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+
+
+async def _on_store(_: Request, error: Any) -> Response:
+    log.warning("a request failed: %s", error)
+    return _refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+
+
+async def _on_fault(_: Request, __: Any) -> Response:
+    return _refused(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a fault of the program; its log says more")
+
+
+_HANDLERS: Final[dict[Any, Any]] = {
+    RefusalError: _on_refusal,
+    HTTPException: _on_http,
+    RequestValidationError: _on_invalid,
+    InventoryError: _on_inventory,
+    AccountError: _on_account,
+    ConfigError: _on_config,
+    StoreError: _on_store,
+    Exception: _on_fault,
+}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -19,6 +20,7 @@ from edge_app.config.wording import describe_error, own_errors
 from edge_app.errors import ConfigError
 
 _SQLITE: Final = "sqlite:///"
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
 class BrokerConfig(Table):
@@ -91,16 +93,34 @@ class IngestConfig(Table):
 
 
 class PageConfig(Table):
-    """The page and the API. They ask for no login: let a proxy with logins and TLS stand before another address."""
+    """The page and the API. Others reach them through a proxy with TLS, whose address is `origin`."""
 
     host: OwnAddress = Field(default="127.0.0.1", description="Address of loopback to listen on.")
     port: int = Field(default=8800, ge=0, le=65535, description="TCP port, 0 for a free one.")
+    origin: str = Field(
+        default="",
+        description="Address of the proxy; it must set X-Forwarded-For. With it everybody has to log in.",
+        examples=["https://counts.example"],
+    )
+    cors: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Addresses of other pages that may use the API with a token.",
+        examples=[("https://map.example",)],
+    )
 
     @field_validator("host")
     @classmethod
     def _own_machine(cls, value: str) -> str:
         if not ip_address(value).is_loopback:
-            raise ValueError("must be an address of loopback: the page asks for no login; put a proxy before it")
+            raise ValueError("must be an address of loopback: put a proxy with TLS before it and name it in origin")
+        return value
+
+    @field_validator("origin", "cors")
+    @classmethod
+    def _is_origin(cls, value: Any) -> Any:
+        for one in (value,) if isinstance(value, str) else value:
+            if one and not _ORIGIN.fullmatch(one):
+                raise ValueError("must be https://NAME or https://NAME:PORT, without a path")
         return value
 
 

@@ -12,10 +12,12 @@ from typing import Final
 
 from edge_app.city.asking import Asking
 from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.inventory import put_sites
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing
 from edge_app.city.inbox import topics
 from edge_app.city.ingest import Worker
+from edge_app.city.inventory import Attachment, Heading, SiteDescription
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.records import Interval
 from edge_app.city.simulator.device import SimulatedDevice
@@ -36,6 +38,9 @@ _RECENT_DAYS: Final = 57
 """History of every counter: what the page of a street shows."""
 _YEAR_OF: Final = 3
 """Counters with a year of it."""
+_PUBLIC: Final = 4
+"""Counters whose streets are on the public page."""
+_WAYS: Final = ("into town", "out of town")
 _BATCH: Final = 2_000
 _DAY_S: Final = 86_400
 
@@ -50,6 +55,8 @@ def running(folder: Path, *, on_stored: Callable[[Sequence[Interval]], None] = l
     with ExitStack() as stack:
         database = open_database(f"sqlite:///{folder / 'city.sqlite3'}")
         stack.callback(database.close)
+        with database.begin() as connection:
+            put_sites(connection, [_public(counter) for counter in counters()[:_PUBLIC]], "the demo", time.time())
         port = stack.enter_context(embedded())
         stop = threading.Event()
         session = Session(
@@ -76,6 +83,22 @@ def running(folder: Path, *, on_stored: Callable[[Sequence[Interval]], None] = l
             inbox.close()
 
 
+def _public(counter: Counter) -> SiteDescription:
+    """Return a site of the inventory that is on the public page; those of other counters make themselves."""
+    return SiteDescription(
+        id=f"{counter.district}-{counter.line}",
+        road=counter.road,
+        lat=counter.lat,
+        lon=counter.lon,
+        time_zone=TIME_ZONE,
+        left_to_right=Heading(name=_WAYS[0], bearing_deg=counter.bearing),
+        right_to_left=Heading(name=_WAYS[1], bearing_deg=(counter.bearing + 180) % 360),
+        lanes=2,
+        public=True,
+        attachments=[Attachment(device=f"{counter.district}/{counter.device}", line=counter.line)],
+    )
+
+
 def _device(counter: Counter, port: int, folder: Path) -> SimulatedDevice:
     folder.mkdir()
     line = LineConfig(
@@ -85,8 +108,8 @@ def _device(counter: Counter, port: int, folder: Path) -> SimulatedDevice:
         road=counter.road,
         left_to_right_bearing_deg=counter.bearing,
         right_to_left_bearing_deg=(counter.bearing + 180) % 360,
-        left_to_right="into town",
-        right_to_left="out of town",
+        left_to_right=_WAYS[0],
+        right_to_left=_WAYS[1],
     )
     config = Config(
         device=DeviceConfig(

@@ -16,6 +16,7 @@ _WAITING: Final = 200
 _QUIET_S: Final = 15.0
 """After so long a comment is sent, so that a connection that is gone is noticed."""
 WATCHERS: Final = 200
+_LAST: Final = ": the end\n\n"
 
 
 class Live:
@@ -23,6 +24,7 @@ class Live:
 
     def __init__(self) -> None:
         self._watching: dict[asyncio.Queue[str], asyncio.AbstractEventLoop] = {}
+        self._ended = False
 
     @property
     def full(self) -> bool:
@@ -31,9 +33,15 @@ class Live:
 
     def tell(self, intervals: Sequence[Interval]) -> None:
         """Tell of new intervals."""
-        if not self._watching:
-            return
-        texts = [_event(interval) for interval in intervals]
+        if self._watching:
+            self._offer([_event(interval) for interval in intervals])
+
+    def end(self) -> None:
+        """End all streams, so that a server that stops does not wait for pages that are open."""
+        self._ended = True
+        self._offer([_LAST])
+
+    def _offer(self, texts: Sequence[str]) -> None:
         for queue, loop in list(self._watching.items()):
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(_offer, queue, texts)
@@ -46,9 +54,12 @@ class Live:
             yield ": here\n\n"
             while True:
                 try:
-                    yield await asyncio.wait_for(queue.get(), _QUIET_S)
+                    text = await asyncio.wait_for(queue.get(), _QUIET_S)
                 except asyncio.TimeoutError:
-                    yield ": quiet\n\n"
+                    text = ": quiet\n\n"
+                if self._ended:
+                    return
+                yield text
         finally:
             del self._watching[queue]
 

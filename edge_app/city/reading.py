@@ -26,6 +26,7 @@ _HIGHEST: Final = 50_000_000
 _MOST: Final = 2**31 - 1
 _VEHICLES: Final = frozenset(VEHICLES)
 _OF_FLOWS: Final = ("flows", "entered", "entered_only", "left_only")
+_NUL: Final = rb"\u0000"
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME: Final = 100
 _LONGEST_FLAGS: Final = 200
@@ -41,8 +42,8 @@ class UnreadableError(EdgeAppError, ValueError):
 
 def read_payload(model: type[_M], payload: bytes) -> _M:
     """Return a message of this model. Raises UnreadableError."""
-    if b"\\u0000" in payload:
-        raise UnreadableError("has a NUL character, which PostgreSQL keeps in no text")
+    if _NUL in payload:
+        raise UnreadableError("a text has the character NUL, which no database takes")
     try:
         return model.model_validate_json(payload)
     except ValidationError as error:

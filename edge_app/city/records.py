@@ -86,6 +86,22 @@ class Gap:
     last: int
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has changed at a site. at: UTC s. kind: line, drawn, model, config or installation.
+
+    breaks: counts before and after cannot be compared. before, after: what it is the change of. reason: text for
+    people, may be empty.
+    """
+
+    at: int
+    kind: str
+    breaks: bool
+    before: str
+    after: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Outcome:
     """What became of a batch."""

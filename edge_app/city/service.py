@@ -30,6 +30,11 @@ def open_configured(config: CityConfig, folder: Path) -> Database:
     return open_database(database_url(config.database, folder))
 
 
+def client_id_of(config: CityConfig) -> str:
+    """Return the name by which the broker keeps messages for this worker."""
+    return config.mqtt.client_id or f"{GROUP}-{config.ingest.worker}"
+
+
 def open_inbox(config: CityConfig) -> Inbox:
     """Return the inbox of a worker, not connected yet.
 
@@ -61,7 +66,7 @@ def _session(config: CityConfig, *, keep: bool) -> Session:
     mqtt, ingest = config.mqtt, config.ingest
     return Session(
         endpoints_of(mqtt),
-        mqtt.client_id or f"{GROUP}-{ingest.worker}",
+        client_id_of(config),
         protocol=mqtt.protocol,
         timing=Timing(keepalive=mqtt.keepalive_s, session_expiry=ingest.session_s if keep else 0, by_hand=keep),
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from datetime import datetime, timezone, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from edge_app.city.answers import (
     Aside,
+    ChangeAnswer,
     Contradicted,
     CountsOfStep,
     DeviceAnswer,
@@ -20,7 +23,8 @@ from edge_app.city.answers import (
 )
 from edge_app.city.calendar import step_around
 from edge_app.city.database.reading import AnyStep, Site, Total
-from edge_app.city.records import COLUMNS, Vector
+from edge_app.city.inventory_files import feature
+from edge_app.city.records import COLUMNS, Change, Vector
 from edge_app.city.sums import QUARTER_S
 from edge_app.offline.bins import csv_text
 from edge_app.records import DIRECTIONS, VEHICLES
@@ -64,7 +68,13 @@ def csv_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> s
     return csv_text((_row(site, counts_of(total, step, tz), total.counts, tz) for total in totals), _HEADER)
 
 
-def _row(site: str, told: CountsOfStep, counts: Vector, tz: ZoneInfo) -> tuple[str | int | float, ...]:
+def rows_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> Iterator[tuple[str | int | float, ...]]:
+    """Yield the rows of a table of counts, times in UTC."""
+    for total in totals:
+        yield _row(site, counts_of(total, step, tz), total.counts, timezone.utc)
+
+
+def _row(site: str, told: CountsOfStep, counts: Vector, tz: tzinfo) -> tuple[str | int | float, ...]:
     start, end = (at.astimezone(tz).isoformat() for at in (told.start, told.end))
     return site, start, end, told.covered, told.flagged, *counts, sum(counts)
 
@@ -80,6 +90,7 @@ def site_of(site: Site, now: float) -> SiteAnswer:
         time_zone=row.time_zone,
         left_to_right=Way(name=row.left_name, bearing_deg=row.left_bearing),
         right_to_left=Way(name=row.right_name, bearing_deg=row.right_bearing),
+        lanes=row.lanes,
         public=row.public,
         state=state,
         state_reason=why,
@@ -89,10 +100,20 @@ def site_of(site: Site, now: float) -> SiteAnswer:
     )
 
 
+def geojson_of(sites: Iterable[SiteAnswer]) -> str:
+    """Return sites as a FeatureCollection (RFC 7946); the position of one without is null."""
+    features = []
+    for site in sites:
+        told = site.model_dump(mode="json", exclude={"id", "lat", "lon"})
+        features.append(feature(site.id, site.lat, site.lon, told))
+    return json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False) + "\n"
+
+
 def _state(site: Site, now: float) -> tuple[State, str]:
     device = site.device
     if device is None:
-        return "unknown", "No device is attached."
+        heard = "The device has not been heard yet." if site.row.device else "No device is attached."
+        return "unknown", heard
     quality = device.health.get("quality", ())
     if device.state != "online":
         return "offline", f"The device is {device.state}."
@@ -103,6 +124,11 @@ def _state(site: Site, now: float) -> tuple[State, str]:
     if site.newest and now - site.newest > LATE_S + QUARTER_S:
         return "late", "Nothing has come for a quarter of an hour."
     return "counting", ""
+
+
+def change_of(change: Change) -> ChangeAnswer:
+    """Return a change at a site."""
+    return ChangeAnswer.model_validate({**asdict(change), "at": moment(change.at)})
 
 
 def device_of(row: Any) -> DeviceAnswer:

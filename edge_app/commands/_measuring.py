@@ -1,4 +1,4 @@
-"""What `edge-app count` measures beside the count: its options, its files and what it prints."""
+"""What `edge-app count` and `evaluate` measure beside the count: options, files and what is printed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edge_app.records import FrameResult, Line
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_files(parser: argparse.ArgumentParser) -> None:
     """Add the options of the files with measures."""
     parser.add_argument(
         "--measures",
@@ -28,17 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flows", metavar="FLOWS.csv", type=Path, help="write the turning flows between lines with `enters` in bins"
     )
-    parser.add_argument(
-        "--speeds", action="store_true", help="draw the speed of each vehicle at its box, in --annotate and --thumbnail"
-    )
 
 
-def refuse_empty(arguments: argparse.Namespace, meters: Meters | None, *, speeds: bool) -> None:
-    """Raise ConfigError for a file that would have nothing in it. speeds: True where they are measured."""
+def refuse_empty(arguments: argparse.Namespace, meters: Meters | None) -> None:
+    """Raise ConfigError for a file that would have nothing in it."""
     if arguments.flows and (meters is None or meters.flows is None):
         raise ConfigError("--flows: no line is an arm of a junction; give lines of --config the key enters")
-    if arguments.speeds and not speeds:
-        raise ConfigError("--speeds: no speeds are measured; give [geometry] in --config")
     if arguments.measures and meters is None:
         raise ConfigError("--measures: nothing is measured; give [geometry], or lines the keys lanes or queue")
 
@@ -63,6 +58,16 @@ class Measuring:
         if self._meters is not None:
             self._measured += self._meters.finish()
             self._bins = measured_bins(self._meters, self._measured, bins, speeds=self._speeds)
+
+    @property
+    def active(self) -> bool:
+        """True where anything is measured."""
+        return self._meters is not None
+
+    @property
+    def crossings(self) -> list[Measured]:
+        """The crossings that were measured so far, in order."""
+        return self._measured
 
     @property
     def speeds(self) -> dict[int, float]:

@@ -137,6 +137,15 @@ def _validated(model: Any, values: dict[str, Any]) -> Any:
         raise ConfigError(f"--line {values['id']}: {where}: {describe_value(first)}{hint}") from None
 
 
+def refuse_overwriting(outputs: Sequence[Path], inputs: Sequence[Path], what: str) -> None:
+    """Raise ConfigError for outputs that are one file, or one of the inputs. what: the inputs are."""
+    if len({path.resolve() for path in outputs}) < len(outputs):
+        raise ConfigError("two options name the same file; give each its own")
+    for path in outputs:
+        if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
+            raise ConfigError(f"{path} is {what} itself; give the output another name")
+
+
 def try_output(path: Path) -> None:
     """Try whether a result can be written here, before the work that gives it; nothing is left behind.
 

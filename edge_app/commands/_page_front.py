@@ -23,7 +23,7 @@ _RETRY_S: Final = 5.0
 def serve(folder: Path, keeper: Path, reader: Path, stop: threading.Event) -> None:
     """Serve until a stop.
 
-    Raises ConfigError: without password or certificate. Raises PreviewError: when the network is lost.
+    Raises ConfigError: without a whole password or certificate. Raises PreviewError: when the network is lost.
     """
     from edge_app.system import logging as logs
     from edge_app.web.access import PasswordAccess
@@ -73,12 +73,15 @@ def _started(keeper: Path, reader: Path, access: Any, tls: Any, stop: threading.
 
 
 def _stored(path: Path) -> str:
+    from edge_app.web.passwords import read_hash
+
     try:
         text = path.read_text("ascii").strip()
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: set a password with `edge-app page --password`") from error
     if not text:
         raise ConfigError(f"{path} is empty: set a password with `edge-app page --password`")
+    read_hash(text)  # at the start, not when somebody stands at the pole and logs in
     return text
 
 

@@ -6,23 +6,16 @@ import argparse
 import os
 import subprocess
 import sys
-import textwrap
 import threading
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from edge_app.commands._options import INSTALLED, add_installed_config, installed_config, unit_of
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-    from edge_app.web.line_check import Finding
 
 HELP = "print every configuration error, then check camera, model, broker, disk and lines"
 
 _SANDBOX_FAILED: Final = 200
-_STYLES: Final = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +68,7 @@ def _check(file: Path, stop: threading.Event) -> int:
     from edge_app.config.exposure import exposed_configuration
     from edge_app.config.layer_report import report
     from edge_app.config.load import load_service
-    from edge_app.console.terminal import stdout
+    from edge_app.console.terminal import finding_text, stdout
     from edge_app.system import logging as logs
     from edge_app.system.redaction import keep_secret
     from edge_app.web.line_check import Finding
@@ -87,20 +80,8 @@ def _check(file: Path, stop: threading.Event) -> int:
     exposed = (Finding("warn", *sentence.split(": ", 1)) for sentence in exposed_configuration(config, file))
     layers = (Finding(*told) for told in report(file))
     for finding in chain(layers, exposed, findings(config, stop)):
-        out.print(_wrapped(finding), soft_wrap=True)
+        out.print(finding_text(finding.level, finding.what, finding.sentence), soft_wrap=True)
         failed |= finding.level == "FAIL"
     if stop.is_set():
         print("edge-app: stopped before everything was checked", file=sys.stderr)
     return int(failed or stop.is_set())
-
-
-def _wrapped(finding: Finding) -> Text:
-    from rich.text import Text
-
-    from edge_app.console.terminal import WIDTH
-    from edge_app.system.names import clean
-    from edge_app.system.redaction import redacted
-
-    text = clean(redacted(f"{finding.what}: {finding.sentence}"))
-    lines = textwrap.wrap(text, WIDTH - 6, break_long_words=False, break_on_hyphens=False)
-    return Text.assemble((f"{finding.level:<6}", _STYLES[finding.level]), "\n      ".join(lines))

@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from edge_app.commands._city_care import add_care, back_up_or_restore, check
+from edge_app.commands._city_export import add_export, run_export
+from edge_app.commands._city_inventory import add_inventory, run_inventory
+from edge_app.commands._city_people import add_people, run_token, run_user
 from edge_app.commands._options import listening_port
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge_app.city.config import CityConfig
     from edge_app.city.database.engine import Database
-    from edge_app.city.live import Live
+    from edge_app.city.routes.city import City
 
 HELP = "the city side: counts of all devices, kept whole and shown; `city demo` runs a city in one process"
 
@@ -32,12 +36,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     demo.add_argument("--port", type=listening_port, default=_PORT, help=f"of the page, 0 for a free one ({_PORT})")
     for name, text in (
         ("serve", "take counts from the city's broker into its database, and show them"),
-        ("ingest", "take counts alone: a further worker, with a name of its own and ingest.shared = true"),
+        (
+            "ingest",
+            "take counts alone: a further worker of another name, with ingest.shared = true; it never asks devices",
+        ),
     ):
         kind = kinds.add_parser(name, help=text)
-        kind.add_argument("--config", type=Path, required=True, metavar="TOML", help="see `edge-app city config`")
+        _add_config(kind)
         kind.add_argument("--worker", metavar="NAME", help="instead of ingest.worker")
+    add_inventory(kinds, _add_config)
+    add_people(kinds, _add_config)
+    add_export(kinds, _add_config)
     kinds.add_parser("config", help="print a commented example of city.toml")
+    add_care(kinds)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, metavar="TOML", help="see `edge-app city config`")
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
@@ -63,6 +78,7 @@ def _print_example(_: argparse.Namespace, __: threading.Event) -> int:
 def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.demo import running
     from edge_app.city.live import Live
+    from edge_app.city.routes.city import City
     from edge_app.system import logging as logs
     from edge_app.system.threads import wait_for_stop
 
@@ -71,9 +87,9 @@ def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-app-city-")))
         database = stack.enter_context(running(folder, on_stored=live.tell))
-        address = stack.enter_context(_page(database, live, "127.0.0.1", arguments.port))
+        address = stack.enter_context(_page(City(database, live), "127.0.0.1", arguments.port))
         print(
-            f"A city with twenty counters runs inside this program. Open {address}\n"
+            f"A city with twenty counters runs inside this program. Open {address} (for everybody: {address}public)\n"
             "Its vehicles are drawn from curves; what they counted before comes in over minutes. Ctrl-C ends it.",
             flush=True,
         )
@@ -84,12 +100,14 @@ def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
 def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.config import load
     from edge_app.city.live import Live
+    from edge_app.city.routes.city import City
     from edge_app.city.service import ingesting, open_configured
     from edge_app.system import logging as logs
+    from edge_app.system.systemd import notify
 
     config = load(arguments.config)
-    if arguments.worker:
-        config = _with_worker(config, arguments.worker)
+    if arguments.kind == "ingest" or arguments.worker:
+        config = _as_worker(config, arguments.worker or config.ingest.worker, asks=arguments.kind == "serve")
     logs.setup("info")
     live = Live()
     with ExitStack() as stack:
@@ -97,33 +115,82 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
         stack.callback(database.close)
         worker = stack.enter_context(ingesting(config, database, live.tell))
         if arguments.kind == "serve":
-            address = stack.enter_context(_page(database, live, config.page.host, config.page.port))
-            print(f"The page is at {address}", flush=True)
+            page = config.page
+            city = City(database, live, page.origin, page.cors, done=lambda: dict(worker.tally.counts))
+            print(f"The page is at {stack.enter_context(_page(city, page.host, page.port))}", flush=True)
+            print(_who_may(city), flush=True)
+        notify("READY=1")
         while not stop.wait(_LOOK_S):
             worker.raise_fault()
     return 0
 
 
-def _with_worker(config: CityConfig, name: str) -> CityConfig:
+def _on_database(run: Callable[[argparse.Namespace, Database], int]) -> Callable[..., int]:
+    """Return a command that needs the database alone."""
+
+    def command(arguments: argparse.Namespace, _: threading.Event) -> int:
+        from edge_app.city.config import load
+        from edge_app.city.service import open_configured
+
+        database = open_configured(load(arguments.config), arguments.config.parent)
+        try:
+            return run(arguments, database)
+        finally:
+            database.close()
+
+    return command
+
+
+def _as_worker(config: CityConfig, name: str, *, asks: bool) -> CityConfig:
+    """Return the configuration of a worker. asks: it may ask devices for what is missing, which one of all does."""
     from pydantic import ValidationError
 
     from edge_app.city.config import IngestConfig
 
+    values = config.ingest.model_dump()
     try:
-        ingest = IngestConfig(**{**config.ingest.model_dump(), "worker": name})
+        ingest = IngestConfig(**{**values, "worker": name, "ask": values["ask"] and asks})
     except ValidationError:
         raise ConfigError("--worker: may have only a-z, 0-9 and hyphens, and no hyphen in front") from None
     return config.model_copy(update={"ingest": ingest})
 
 
 @contextmanager
-def _page(database: Database, live: Live, host: str, port: int) -> Iterator[str]:
+def _page(city: City, host: str, port: int) -> Iterator[str]:
     """Serve page and API within the context and yield their address. Raises ServeError."""
-    from edge_app.city.api import City, build_api
+    from edge_app.city.api import build_api
     from edge_app.http.server import Server
 
-    with Server(build_api(City(database, live)), host, port) as server:
-        yield f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
+    with Server(build_api(city), host, port) as server:
+        try:
+            yield f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
+        finally:
+            city.live.end()
 
 
-_KINDS: Final = {"demo": _demo, "serve": _serve, "ingest": _serve, "config": _print_example}
+def _who_may(city: City) -> str:
+    """Return in a sentence who may use the page."""
+    from edge_app.city.database.accounts import has_accounts
+
+    with city.database.connect() as connection:
+        users = has_accounts(connection)
+    if users:
+        return "Everybody has to log in, but for the public page."
+    if city.origin:
+        return "Nobody can log in yet: edge-app city user add NAME --role administrator"
+    return "No user is defined: whoever is on this machine may see and change everything (edge-app city user add)."
+
+
+_KINDS: Final = {
+    "demo": _demo,
+    "serve": _serve,
+    "ingest": _serve,
+    "config": _print_example,
+    "check": check,
+    "backup": back_up_or_restore,
+    "restore": back_up_or_restore,
+    "inventory": _on_database(run_inventory),
+    "user": _on_database(run_user),
+    "token": _on_database(run_token),
+    "export": _on_database(run_export),
+}

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 from edge_app.commands import _measuring
 from edge_app.commands._measuring import Measuring, refuse_empty
-from edge_app.commands._options import add_fps, json_text, load_config, try_output, write_results
+from edge_app.commands._options import (
+    add_fps,
+    json_text,
+    load_config,
+    refuse_overwriting,
+    try_output,
+    write_results,
+)
 from edge_app.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
@@ -62,7 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bins", type=int, choices=(1, 5, 15, 60), metavar="MINUTES", help="length of a bin: 1, 5, 15 (default) or 60"
     )
-    _measuring.add_arguments(parser)
+    _measuring.add_files(parser)
+    parser.add_argument(
+        "--speeds", action="store_true", help="draw the speed of each vehicle at its box, in --annotate and --thumbnail"
+    )
     parser.add_argument("--annotate", metavar="OUT.mp4", type=Path, help="write a video with boxes, lines and totals")
     parser.add_argument(
         "--thumbnail", metavar="OUT.jpg", type=Path, help="write the annotated picture with most vehicles, JPEG or PNG"
@@ -105,7 +115,9 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     config = load_config(arguments.config, arguments.line, arguments.model)
     lines, meters = build_lines(config), build_meters(config)
     _refuse_overwriting(arguments)
-    refuse_empty(arguments, meters, speeds=config.geometry.given)
+    refuse_empty(arguments, meters)
+    if arguments.speeds and not config.geometry.given:
+        raise ConfigError("--speeds: no speeds are measured; give [geometry] in --config")
     if arguments.thumbnail and arguments.thumbnail.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--thumbnail {arguments.thumbnail}: its name must end in .jpg or .png")
     for path in (arguments.out, arguments.csv, arguments.measures, arguments.flows, arguments.thumbnail):
@@ -189,11 +201,7 @@ def _refuse_overwriting(arguments: argparse.Namespace) -> None:
     if arguments.bins and not any((*tables, arguments.out)):
         raise ConfigError("--bins: give the file for them with --csv BINS.csv")
     outputs = [path for path in (arguments.out, *tables, arguments.annotate, arguments.thumbnail) if path]
-    if len({path.resolve() for path in outputs}) < len(outputs):
-        raise ConfigError("two options name the same file; give each its own")
-    for path in outputs:
-        if path.exists() and any(video.exists() and path.samefile(video) for video in arguments.videos):
-            raise ConfigError(f"{path} is the recording itself; give the output another name")
+    refuse_overwriting(outputs, arguments.videos, "the recording")
 
 
 def _task(videos: Sequence[Path]) -> str:

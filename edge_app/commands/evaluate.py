@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from edge_app.commands._options import add_fps, load_config
+from edge_app.commands._measuring import Measuring, add_files, refuse_empty
+from edge_app.commands._options import add_fps, load_config, refuse_overwriting, try_output, write_results
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edge_app.config.model import Config
+    from edge_app.config.model import Config, LineConfig
     from edge_app.offline.replay import Replay
-    from edge_app.offline.scoring import Score, Tally, Truth
-    from edge_app.sources.recording import Recording
+    from edge_app.offline.scoring import Event, Score, SpeedScore, Tally, Truth
+    from edge_app.records import FrameResult
 
 HELP = "count recordings whose true crossings are known, and score the counts"
 
@@ -26,6 +27,9 @@ any: F1 with the class ignored
 eff.: effectiveness, which also weighs when each crossing was counted
 still: share of the frames in which nothing moved, so that no inference ran
 heavy: bus and truck as one class"""
+_BIN_MIN: Final = 15
+"""Length of the bins of what is measured, min."""
+_MEASURED: Final[tuple[str, ...]] = ("events", "speed", "measures")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clips", type=Path, metavar="DIR", help="folder of the clips (default: ../clips of each truth)"
     )
-    parser.add_argument("--config", metavar="FILE", help="TOML file; its [source] and [[lines]] are not used")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="TOML file; its [source] is not used, of its [[lines]] only what is measured at them",
+    )
     parser.add_argument(
         "--model",
         type=Path,
@@ -41,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="detector to use; need not have passed the gate",
     )
     add_fps(parser)
+    add_files(parser)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="process only every Nth frame (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
@@ -53,63 +62,109 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if arguments.every < 1:
         raise ConfigError(f"--every: must be at least 1, not {arguments.every}")
     config = load_config(arguments.config, [], arguments.model)
+    _refuse_files(arguments)
     scored: list[Scored] = []
     for path in arguments.truth:
         truth = read_truth(path)
         clip = (arguments.clips or path.resolve().parent.parent / "clips") / truth.clip
-        counted, score = _score(config, truth, clip, arguments, stop)
+        one = _score(config, truth, clip, arguments, stop)
         if stop.is_set():
             stderr().print("Interrupted: not every clip was counted, so nothing is scored.")
             return 1
-        scored.append(Scored(truth, score, counted.still / max(1, counted.frames)))
+        scored.append(one)
+    problems = write_results(scored[0].files)
     if arguments.json:
         print(json.dumps(_as_json(scored), indent=1))
     else:
         _print(scored)
-    return 0
+    for problem in problems:
+        stderr().print(f"edge-app: {problem}.")
+    return int(bool(problems))
+
+
+def _refuse_files(arguments: argparse.Namespace) -> None:
+    """Raise ConfigError for files of measures that cannot be written."""
+    files = [path for path in (arguments.measures, arguments.flows) if path]
+    if files and len(arguments.truth) > 1:
+        raise ConfigError("--measures, --flows: tell of one clip; give one TRUTH.json")
+    refuse_overwriting(files, arguments.truth, "the truth file")
+    for path in files:
+        try_output(path)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A clip that was counted. still: share of its frames without inference, 0..1."""
+    """A clip that was counted.
+
+    still: share of its frames without inference, 0..1. measured, files: what `count` tells and writes of measures.
+    """
 
     truth: Truth
     score: Score
     still: float
+    measuring: Measuring
+    measured: dict[str, Any]
+    files: dict[Path, str]
 
 
-def _score(
-    config: Config, truth: Truth, clip: Path, arguments: argparse.Namespace, stop: threading.Event
-) -> tuple[Replay, Score]:
+def _score(config: Config, truth: Truth, clip: Path, arguments: argparse.Namespace, stop: threading.Event) -> Scored:
+    """Count a clip at the truth's line with the pipeline of `config`, and score it."""
+    from edge_app.app import build_detector, build_lines, build_meters, build_pipeline, with_classes
+    from edge_app.console.terminal import bar, stderr
+    from edge_app.offline import replay
+    from edge_app.offline.bins import Bins
+    from edge_app.offline.scoring import score
     from edge_app.sources.recording import Recording
 
     every, rate = arguments.every, arguments.fps or truth.fps
+    config = config.model_copy(update={"lines": _lines(config, truth)})
+    lines, bins = build_lines(config), Bins(_BIN_MIN, None, config.tracker.lost_s)
+    refuse_empty(arguments, meters := build_meters(config))
+    refuse_overwriting([path for path in (arguments.measures, arguments.flows) if path], [clip], "the recording")
+    measuring = Measuring(meters, lines, speeds=config.geometry.given)
     # One frame in N is taken by a rate limit slightly above that rate, so that rounding never drops one more.
     source = Recording(clip, fps=arguments.fps, fps_limit=rate / every * 1.001 if every > 1 else None)
-    return score_source(config, truth, source, stop, source.frames_expected // every)
+    with bar(Path(truth.clip).name, source.frames_expected // every) as progress:
+        pipeline = build_pipeline(config, detector := build_detector(config))
 
+        def on_frame(result: FrameResult) -> None:
+            progress.forward()
+            bins.observe(result.frame.monotonic)
+            measuring.observe(result)
 
-def score_source(
-    config: Config, truth: Truth, source: Recording, stop: threading.Event, frames: int
-) -> tuple[Replay, Score]:
-    """Count a source at the truth's line with the pipeline of `config`, and return the result and its score.
-
-    source: a recording that is open; closed here. frames: expected number of frames, for the progress bar.
-    """
-    from edge_app.app import build_detector, build_pipeline
-    from edge_app.config.model import LineConfig
-    from edge_app.console.terminal import bar, stderr
-    from edge_app.offline import replay
-    from edge_app.offline.scoring import Event, score
-
-    line = LineConfig(id=truth.line.id, start=truth.line.start, end=truth.line.end)
-    config = config.model_copy(update={"lines": (line,)})
-    with bar(Path(truth.clip).name, frames) as progress:
-        pipeline = build_pipeline(config, build_detector(config))
-        counted = replay.count_recording(source, pipeline, stop, lambda _result: progress.forward())
+        counted = replay.count_recording(source, pipeline, stop, on_frame)
+    bins.finish(1 / source.rate)
+    measuring.finish(bins)
     if counted.warning:
         stderr().print(counted.warning)
-    return counted, score(truth, [Event(c.frame / truth.fps, c.label, c.direction) for c in counted.crossings])
+    found = measuring.added(replay.result(clip, counted, lines, (), detector.manifest, pipeline.times))
+    measured = {name: found[name] for name in _MEASURED if name in found} if measuring.active else {}
+    scored, still = score(truth, _events(counted, truth, measuring)), counted.still / max(1, counted.frames)
+    files = measuring.csv_texts(arguments, with_classes(config, detector.manifest).counting.classes)
+    return Scored(truth, scored, still, measuring, measured, files)
+
+
+def _lines(config: Config, truth: Truth) -> tuple[LineConfig, ...]:
+    """Return the truth's line with what the configuration measures at it, and the other arms of its junction."""
+    from edge_app.config.model import LineConfig
+
+    line = LineConfig(id=truth.line.id, start=truth.line.start, end=truth.line.end)
+    namesake = next((one for one in config.lines if one.id == line.id), None)
+    if namesake is None:
+        return (line,)
+    line = line.model_copy(update={name: getattr(namesake, name) for name in ("lanes", "queue", "enters")})
+    arms = (one for one in config.lines if one.id != line.id and one.enters) if line.enters else ()
+    return (line, *arms)
+
+
+def _events(counted: Replay, truth: Truth, measuring: Measuring) -> list[Event]:
+    """Return the counted crossings of the truth's line, with their speeds."""
+    from edge_app.offline.scoring import Event
+
+    crossings = [one for one in counted.crossings if one.line == truth.line.id]
+    own = (one for one in measuring.crossings if one.crossing.line == truth.line.id)
+    kmh = {(one.crossing.track_id, one.crossing.frame): one.speed.kmh for one in own if one.speed}
+    return [Event(c.frame / truth.fps, c.label, c.direction, kmh.get((c.track_id, c.frame))) for c in crossings]
 
 
 def _sum(scored: list[Scored]) -> Score:
@@ -125,6 +180,23 @@ def _figures(score: Score) -> dict[str, Any]:
         "f1": round(score.overall.f1, 4),
         "any_class_f1": round(score.any_class.f1, 4),
         "effectiveness": None if effectiveness is None else round(effectiveness, 4),
+        **_speed_figures(score),
+    }
+
+
+def _speed_figures(score: Score) -> dict[str, Any]:
+    """Return the figures of the speeds, nothing where no true one is known."""
+    speeds = score.speeds
+    if speeds is None:
+        return {}
+    error, within = speeds.median_error, speeds.within
+    return {
+        "speeds": {
+            "true": speeds.true,
+            "measured": speeds.measured,
+            "median_error": None if error is None else round(error, 4),
+            "within_10_percent": None if within is None else round(within, 4),
+        }
     }
 
 
@@ -140,6 +212,7 @@ def _as_json(scored: list[Scored]) -> dict[str, Any]:
                 **_figures(one.score),
                 "still_share": round(one.still, 4),
                 "counts": {f"{group}/{direction}": counts(t) for (group, direction), t in one.score.rows.items()},
+                **one.measured,
             }
             for one in scored
         ],
@@ -165,6 +238,19 @@ def _print(scored: list[Scored]) -> None:
     out.print()
     out.print(groups)
     out.print(_LEGEND)
+    for one in scored:
+        if one.measuring.active:
+            out.print(f"\n{_short(one.truth.clip)}", style="bold", highlight=False)
+            one.measuring.print()
+    if total.speeds:
+        out.print(_speed_text(total.speeds))
+
+
+def _speed_text(speeds: SpeedScore) -> str:
+    told = f"speeds: {speeds.measured} of {speeds.true} measured"
+    if speeds.median_error is None or speeds.within is None:
+        return told
+    return f"{told}, median error {speeds.median_error:.1%}, {speeds.within:.0%} within 10 %"
 
 
 def _short(clip: str) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edge_app.config.edit import ConfigText, Drawing
     from edge_app.config.model import Config
     from edge_app.detectors.tflite import TfliteDetector
+    from edge_app.measures.ground import Geometry
     from edge_app.web.line_check import Finding
     from edge_app.web.live_view import LiveView
 
@@ -208,11 +209,14 @@ class _Page:
         """Draw speeds at the vehicles where the saved geometry gives them."""
         from edge_app.app import build_geometry
 
+        try:
+            self._show_speeds(build_geometry(self._config))
+        except ConfigError:  # the findings tell why
+            self._show_speeds(None)
+
+    def _show_speeds(self, geometry: Geometry | None) -> None:
         if self._live_view is not None:
-            try:
-                self._live_view.measure(build_geometry(self._config))
-            except ConfigError:  # the findings tell why
-                self._live_view.measure(None)
+            self._live_view.measure(geometry)
 
     def _read(self) -> None:
         """Read the file again: a person may have changed it."""
@@ -243,7 +247,10 @@ class _Page:
         return [_as_json(finding) for finding in self._live_view.check_lines(lines, view)]
 
     def _road(self, config: Config) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[dict[str, Any]]]:
-        """Return what is wrong with the geometry, the grid of metres, and the errors to expect of speeds."""
+        """Return what is wrong with the geometry, the grid of metres, and the errors to expect of speeds.
+
+        The live view draws speeds by it, saved or not.
+        """
         from edge_app.app import build_lines, geometry_of
         from edge_app.errors import GeometryError
         from edge_app.measures.grid import road_grid
@@ -253,12 +260,15 @@ class _Page:
         try:
             geometry = geometry_of(config)
             if geometry is None:
+                self._show_speeds(None)
                 return [], None, []
             grid = road_grid(geometry.plane(frames[0] if frames else _USUAL))
+            self._show_speeds(geometry)
             wrong = list(lines_beyond(geometry, lines))
             found = expected_speeds(geometry, lines, *frames) if frames and not wrong else ()
             speeds = [_as_json(one) for one in found]
         except GeometryError as error:
+            self._show_speeds(None)
             return [_as_json(no_plane(error))], None, []
         shown = [[[round(value, 4) for value in point] for point in line.tolist()] for line in grid.lines]
         return [_as_json(one) for one in wrong], {"step_m": grid.step_m, "lines": shown}, speeds

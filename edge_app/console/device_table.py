@@ -16,12 +16,17 @@ from typing import Final
 from pydantic import ValidationError
 
 from edge_app.mqtt.events import Message
-from edge_app.mqtt.messages import CountsMessage, Health, Meta, Payload, Status
+from edge_app.mqtt.messages import CountsMessage, FlowsMessage, Health, Meta, Payload, Status
 from edge_app.records import DIRECTIONS, FLOWS, VEHICLES, Direction
 
 _NAME: Final = re.compile(r"[a-z0-9-]+")
 _LINE_KINDS: Final = ("counts", "latest")
-_DEVICE_KINDS: Final[Mapping[str, type[Payload]]] = {"status": Status, "meta": Meta, "health": Health}
+_DEVICE_KINDS: Final[Mapping[str, type[Payload]]] = {
+    "status": Status,
+    "meta": Meta,
+    "health": Health,
+    "flows": FlowsMessage,
+}
 _DEFAULT_NAMES: Final[Mapping[Direction, str]] = dict(zip(DIRECTIONS, ("left to right", "right to left"), strict=True))
 
 
@@ -84,6 +89,7 @@ class DeviceEntry:
         self.status: Status | None = None
         self.meta: Meta | None = None
         self.health: Health | None = None
+        self.flows: FlowsMessage | None = None
         self.lines: dict[str, LineEntry] = {}
 
     def line(self, name: str) -> LineEntry:
@@ -134,8 +140,8 @@ class DeviceTable:
     def add(self, message: Message) -> Update | None:
         """Note a message and return what it brings; None when it is known, cleared, unreadable or of another topic."""
         match message.topic.removeprefix(f"{self._prefix}/").split("/"):
-            case [_, _, "latest", line] if line == FLOWS:
-                return None
+            case [site, device, "latest", line] if line == FLOWS and _are_names(site, device):
+                return self._read(site, device, "", FlowsMessage, message.payload)
             case [site, device, "counts" | "latest", line] if _are_names(site, device, line):
                 return self._read(site, device, line, CountsMessage, message.payload)
             case [site, device, kind] if kind in _DEVICE_KINDS and _are_names(site, device):
@@ -176,6 +182,11 @@ def _store(device: DeviceEntry, line: str, content: Payload) -> bool:
     match content:
         case CountsMessage():
             return device.line(line).add(content)
+        case FlowsMessage():
+            known, device.flows = device.flows, content
+            if known is not None and content.start <= known.start:
+                device.flows = known
+                return False
         case Status():
             device.status = content
         case Meta():

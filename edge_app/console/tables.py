@@ -12,7 +12,8 @@ from rich.text import Text
 
 from edge_app.console.columns import SIGNS, Columns, Fitted, columns, shortened
 from edge_app.console.device_table import DeviceEntry, DeviceTable, LineEntry, Update
-from edge_app.mqtt.messages import CountsMessage, DirectionCounts, Health, Status
+from edge_app.console.measured import flows_text, measured_lines, speeds_text
+from edge_app.mqtt.messages import CountsMessage, DirectionCounts, FlowsMessage, Health, Status
 from edge_app.system.names import clean
 
 _STYLES: Final = {"online": "green", "stopped": "yellow", "offline": "bold red"}
@@ -52,6 +53,8 @@ def line_text(update: Update) -> str:
     device, content = f"{update.site}/{update.device}", update.content
     if isinstance(content, CountsMessage):
         return f"{content.start:%H:%M:%S} {device} {update.line}: {counts_text(content)}"
+    if isinstance(content, FlowsMessage):
+        return f"{content.start:%H:%M:%S} {device} {flows_text(content)}"
     if isinstance(content, Status):
         return f"{content.at:%H:%M:%S} {device} is {clean(content.state)}"
     if isinstance(content, Health):
@@ -62,7 +65,8 @@ def line_text(update: Update) -> str:
 def counts_text(counts: CountsMessage) -> str:
     """Return the counts of an interval, such as "car 3> 2<, motorcycle 1> 0<; coverage 1.00"."""
     classes = ", ".join(f"{clean(label)} {n.left_to_right}> {n.right_to_left}<" for label, n in counts.counts.items())
-    remarks = "".join(f", {note}" for note in notes(counts))
+    told = [speeds] if (speeds := speeds_text(counts)) else []
+    remarks = "".join(f", {note}" for note in [*told, *notes(counts)])
     return f"{classes}; coverage {counts.coverage:.2f}{remarks}"
 
 
@@ -122,6 +126,7 @@ def _devices(devices: DeviceTable, now: datetime, fitted: Columns) -> Renderable
         told = (name for name in sorted(device.lines) if device.named(name) or len(name) > fitted.line)
         parts += [_directions(name, device) for name in told]
         parts += [_newest(device, fitted)] if device.lines else []
+        parts += [Text(text, style="dim", overflow="fold") for text in measured_lines(device)]
     return Group(*parts)
 
 

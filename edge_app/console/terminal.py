@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 from rich.console import Console, JustifyMethod, OverflowMethod
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -20,7 +22,9 @@ from rich.text import Text
 
 from edge_app.records import DIRECTIONS, Counts, Direction, Line
 from edge_app.system.names import clean
+from edge_app.system.redaction import redacted
 
+_LEVELS = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 WIDTH = 80
 """Columns of everything that is not printed on a terminal."""
 
@@ -52,6 +56,13 @@ def stdout() -> Console:
 def stderr() -> Console:
     """Return the console for diagnostics."""
     return PlainConsole(stderr=True, width=WIDTH if not sys.stderr.isatty() else None, highlight=False)
+
+
+def finding_text(level: Literal["ok", "warn", "FAIL"], what: str, sentence: str) -> Text:
+    """Return one line of a check, wrapped and without secrets. what: the part that was checked."""
+    text = clean(redacted(f"{what}: {sentence}"))
+    lines = textwrap.wrap(text, WIDTH - 6, break_long_words=False, break_on_hyphens=False)
+    return Text.assemble((f"{level:<6}", _LEVELS[level]), "\n      ".join(lines))
 
 
 class Bar:

@@ -106,7 +106,8 @@ def draw(
 
     image: uint8 (H, W, 3), BGR. tracks, trails: in px of it. totals: line id -> class -> direction -> n.
     title, clock, notes: short texts above the table. glow: line id -> brightness of the line, 0..1. corner: of the
-    table; without one, that furthest from the lines. speeds: km/h of tracks, by id, drawn at their boxes.
+    table; without one, that furthest from the lines. speeds: km/h of tracks, by id, drawn at their boxes in place of
+    the numbers, and larger; None draws the numbers.
     """
     canvas: Image = image.copy()
     scale = _scale_of(image)
@@ -115,7 +116,7 @@ def draw(
     for line in lines:
         _draw_line(canvas, line, (glow or {}).get(line.id, 0.0), scale)
     for row in np.argsort(tracks.boxes[:, 3]).tolist():  # nearer vehicles are drawn on top
-        _draw_vehicle(canvas, tracks, row, scale, (speeds or {}).get(int(tracks.ids[row])))
+        _draw_vehicle(canvas, tracks, row, scale, speeds)
     for line in lines:
         _draw_directions(canvas, line, totals.get(line.id, {}), scale)
     rows = panel_rows(lines, totals, _towards_of(canvas, lines), title=title, clock=clock, notes=notes)
@@ -150,7 +151,7 @@ def _draw_trail(canvas: Image, trail: tuple[FloatArray, FloatArray], colour: Col
     shapes.paint(canvas, mask, x, y, colour)
 
 
-def _draw_vehicle(canvas: Image, tracks: Tracks, row: int, scale: float, kmh: float | None) -> None:
+def _draw_vehicle(canvas: Image, tracks: Tracks, row: int, scale: float, speeds: Mapping[int, float] | None) -> None:
     colour = _colour(tracks, row)
     x0, y0, x1, y1 = tracks.boxes[row].tolist()
     radius = min(8 * scale, (x1 - x0) / 4, (y1 - y0) / 4)
@@ -163,7 +164,12 @@ def _draw_vehicle(canvas: Image, tracks: Tracks, row: int, scale: float, kmh: fl
     thick = max(2, _px(2, scale))
     shapes.strokes(canvas, corners, DARK, thick + _px(1.4, scale))
     shapes.strokes(canvas, corners, colour, thick)
-    _draw_name(canvas, tracks, row, colour, scale, kmh)
+    label, number = LABELS[int(tracks.classes[row])], int(tracks.ids[row])
+    if speeds is None:
+        _draw_name(canvas, tracks.boxes[row], (f"{label} {number}", str(number)), colour, _px(9, scale), scale)
+    elif number in speeds:
+        names = f"{speeds[number]:.0f} km/h", f"{speeds[number]:.0f}"
+        _draw_name(canvas, tracks.boxes[row], names, colour, _px(16, scale), scale)
 
 
 def _corners(x0: float, y0: float, x1: float, y1: float, radius: float, leg: float) -> list[NDArray[np.float64]]:
@@ -174,17 +180,18 @@ def _corners(x0: float, y0: float, x1: float, y1: float, radius: float, leg: flo
     return [np.array([x, y]) + path * (sx, sy) for x, sx in ((x0, 1), (x1, -1)) for y, sy in ((y0, 1), (y1, -1))]
 
 
-def _draw_name(canvas: Image, tracks: Tracks, row: int, colour: Colour, scale: float, kmh: float | None) -> None:
-    """Draw class and number on a plate above the box, or inside it where there is no room above.
+def _draw_name(
+    canvas: Image, box: FloatArray, names: tuple[str, str], colour: Colour, height: int, scale: float
+) -> None:
+    """Draw a name on a plate above a box, or inside it where there is no room above.
 
-    A small vehicle has its number alone. kmh: its speed takes the place of the number where it is known.
+    names: long and short; a small vehicle has the short one. height: of the letters, px.
     """
-    height, pad = _px(9, scale), _px(5, scale)
-    x, y, x1, _ = tracks.boxes[row].tolist()
-    number = str(tracks.ids[row]) if kmh is None else f"{kmh:.0f} km/h"
-    text = f"{LABELS[int(tracks.classes[row])]} {number}"
+    pad = _px(5, scale)
+    x, y, x1, _ = box.tolist()
+    text, short = names
     if shapes.text_width(text, height, bold=True) > 1.3 * (x1 - x):
-        text = number
+        text = short
     width = shapes.text_width(text, height, bold=True) + 2 * pad
     left = round(min(max(x, 0), canvas.shape[1] - width))
     top = round(y) - height - 2 * pad - _px(4, scale)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import cache, lru_cache
+from math import hypot
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,119 +55,164 @@ VARIETY: Final[Mapping[str, tuple[float, float, float]]] = {
 _BODY: Final = 0.6
 _NARROW: Final = 0.85
 """Height of the body beneath a roof, and width of the roof, as shares."""
-_STEPS: Final = 4
-_STEEP: Final = 3
-"""Number of steps, and of those in which the change of the picture is told anew."""
-_SMALL: Final = 0.05
-"""Step, m, from which the change of the picture is told."""
-_NEAR: Final = np.array([(0, 0), (_SMALL, 0), (0, _SMALL)])
+_STEPS: Final = 10
+_SAME_M: Final = 0.05
+"""Most steps of Newton's method, and the step, m, after which the next one would be below a millimetre."""
 _BOX: Final = 0.02
 _BOX_PX: Final = 1.0
 """Standard deviations of width and height of a box, as a share of it and, besides, in px."""
+_STRETCH: Final = 0.05
+_SIDES: Final = 3
+"""Share by which each of so many sides of a solid is longer, to see how its box changes."""
 _MOST: Final = 0.5
 """Largest share by which a length may differ from that of the class."""
 _FLAT: Final = 1e-9
 """Area, px, of a square metre from which on a place is told by the picture."""
 
 
+class Corners(NamedTuple):
+    """Corners of a solid around its middle: flat (16, 1, 2) m on the road, up (16, 1) m above it.
+
+    Of one solid for each of N looks: (16, N, 2) and (16, N).
+    """
+
+    flat: Points
+    up: NDArray[np.float64]
+
+
+def corners(solid: Solid, heading: Points) -> Corners:
+    """Return the corners of a solid. heading: (2,), the way it drives on the road, of any length above 0."""
+    local, up = _local_corners(solid)
+    length = hypot(*heading)
+    x, y = heading[0] / length, heading[1] / length
+    return Corners((local @ np.array([(x, y), (-y, x)]))[:, None], up[:, None])
+
+
+def for_each(solids: Sequence[Corners], looks: Sequence[int]) -> Corners:
+    """Return the corners for each look: of the first solid for so many looks, then of the next one."""
+    return Corners(
+        np.repeat(np.concatenate([solid.flat for solid in solids], axis=1), looks, axis=1),
+        np.repeat(np.concatenate([solid.up for solid in solids], axis=1), looks, axis=1),
+    )
+
+
 def places(plane: GroundPlane, boxes: NDArray[np.float32], solid: Solid, heading: Points) -> Points:
     """Return the places, m, of the middle of a vehicle on the road; NaN where none is found.
 
     boxes: (N, 4) px, of one vehicle. heading: (2,), the way it drives on the road, of any length above 0.
-    The two equations are solved by Newton's method with differences, all looks at once.
     """
-    return _fit(plane, lower_edges(boxes), *_corners(solid, heading))
+    return stood(plane, lower_edges(boxes), corners(solid, heading))
 
 
-def fitted(plane: GroundPlane, boxes: NDArray[np.float32], label: str, heading: Points, wrong: float) -> Solid:
-    """Return the solid of a class with the length that fits the boxes of one vehicle, (N, 4) px.
+class Sighting(NamedTuple):
+    """What tells the length of a vehicle. boxes: (N, 4) px. heading: (2,). wrong: share of lengths on the plane."""
 
-    wrong: share by which lengths on the plane may be wrong. Width and height of a box follow from length, width and
-    height of the vehicle, which in its class are known only so far: a linear estimate with these as prior (R. E.
-    Kalman: A new approach to linear filtering and prediction problems, 1960). Where a box tells nothing of the length,
-    it stays that of the class.
+    label: str
+    boxes: NDArray[np.float32]
+    heading: Points
+    wrong: float
+
+
+def fitted(plane: GroundPlane, sightings: Sequence[Sighting]) -> list[Solid]:
+    """Return the solid of the class of each vehicle, with the length that fits its boxes.
+
+    Width and height of a box follow from length, width and height of the vehicle, which in its class are known only so
+    far: a linear estimate with these as prior (R. E. Kalman: A new approach to linear filtering and prediction
+    problems, 1960). Where a box tells nothing of the length, it stays that of the class. All are told at once.
     """
-    usual = SOLIDS[label]
-    step = 0.05
-    other = (
-        usual,
-        replace(usual, length=usual.length * (1 + step), wheels=usual.wheels * (1 + step)),
-        replace(usual, width=usual.width * (1 + step)),
-        replace(usual, height=usual.height * (1 + step)),
+    each = for_each(
+        [corners(solid, one.heading) for one in sightings for solid in _stretched(one.label)],
+        [len(one.boxes) for one in sightings for _ in _stretched(one.label)],
     )
-    base, *more = _sizes(plane, boxes, other, heading)
-    change = np.stack([(sizes - base) / step for sizes in more], axis=2)
+    edges = np.concatenate([np.tile(lower_edges(one.boxes), (1 + _SIDES, 1)) for one in sightings])
+    pixels = plane.in_picture(stood(plane, edges, each) + each.flat, each.up)
+    sizes = pixels.max(axis=0) - pixels.min(axis=0)
+    parts = np.split(sizes, np.cumsum([(1 + _SIDES) * len(one.boxes) for one in sightings])[:-1])
+    return [_lengthened(one, part.reshape(1 + _SIDES, -1, 2)) for one, part in zip(sightings, parts, strict=True)]
+
+
+@cache
+def _stretched(label: str) -> tuple[Solid, ...]:
+    """Return the solid of a class, and it with each of its sides longer by `_STRETCH`."""
+    usual, more = SOLIDS[label], 1 + _STRETCH
+    return (
+        usual,
+        replace(usual, length=usual.length * more, wheels=usual.wheels * more),
+        replace(usual, width=usual.width * more),
+        replace(usual, height=usual.height * more),
+    )
+
+
+def _lengthened(one: Sighting, sizes: NDArray[np.float64]) -> Solid:
+    """Return a solid of which these are, (4, N, 2) px, width and height of the boxes of `_stretched`."""
+    usual, base = SOLIDS[one.label], sizes[0]
+    change = ((sizes[1:] - base) / _STRETCH).transpose(1, 2, 0)
     known = np.isfinite(change).all(axis=(1, 2))
     if not known.any():
         return usual
-    change, rest = change[known], (boxes[:, 2:] - boxes[:, :2])[known] - base[known]
-    prior = np.diag(np.square(VARIETY[label]))
-    noise = np.square(base[known]) * (_BOX**2 + wrong**2) + _BOX_PX**2
+    change, rest = change[known], (one.boxes[:, 2:] - one.boxes[:, :2])[known] - base[known]
+    prior = np.diag(np.square(VARIETY[one.label]))
+    noise = np.square(base[known]) * (_BOX**2 + one.wrong**2) + _BOX_PX**2
     spread = change @ prior @ change.transpose(0, 2, 1) + noise[:, :, None] * np.eye(2)
     longer = (prior[0] @ change.transpose(0, 2, 1))[:, None] @ np.linalg.solve(spread, rest[..., None])
     share = 1 + min(max(float(np.median(longer)), -_MOST), _MOST)
     return replace(usual, length=usual.length * share, wheels=usual.wheels * share)
 
 
-def _sizes(plane: GroundPlane, boxes: NDArray[np.float32], solids: Sequence[Solid], heading: Points) -> Points:
-    """Return width and height, px, of the boxes that solids would have where they fit these boxes best: (S, N, 2)."""
-    each = [_corners(solid, heading) for solid in solids]
-    flat, up = (np.stack(parts)[:, None] for parts in zip(*each, strict=True))
-    pixels = plane.in_picture(_fit(plane, lower_edges(boxes), flat, up)[:, :, None] + flat, up)
-    return np.asarray(pixels.max(axis=2) - pixels.min(axis=2))
+def stood(plane: GroundPlane, edges: Points, solid: Corners) -> Points:
+    """Return the places, (N, 2) m, of solids whose boxes have the middle of their lower edges at `edges`, (N, 2) px.
 
-
-def _fit(plane: GroundPlane, wanted: Points, flat: Points, up: NDArray[np.float64]) -> Points:
-    """Return the places, m, of solids whose boxes have the middle of their lower edges there, (N, 2) px.
-
-    flat, up: corners, (M, 2) m and (M,) m, for places (N, 2); with further axes before them for places (S, N, 2).
+    The two equations are solved by Newton's method, all looks at once. NaN where none is found.
     """
-    found = np.broadcast_to(plane.on_road(wanted), (*flat.shape[:-3], *wanted.shape))
-    near = _NEAR.reshape(3, *(1,) * (found.ndim - 1), 2)
-    for step in range(_STEPS):
-        if step < _STEEP:  # three places at once: a call of numpy takes longer than its sums
-            base, right, ahead = _shown(plane, found + near, flat, up)
-            right, ahead = (right - base) / _SMALL, (ahead - base) / _SMALL
-            scale = _cross(right, ahead)
-            scale[~(np.abs(scale) > _FLAT)] = np.nan  # also above the horizon
-        else:
-            base = _shown(plane, found, flat, up)
-        rest = wanted - base
-        found = found + np.stack([_cross(rest, ahead), _cross(right, rest)], axis=-1) / scale[..., None]
-    return np.asarray(found)
+    found = plane.on_road(edges)
+    for _ in range(_STEPS):
+        (left, right, lowest), at, up = _outermost(plane, found, solid)
+        changes = plane.changes(at, up)
+        across, down = (changes[0, ..., 0] + changes[1, ..., 0]) / 2, changes[2, ..., 1]
+        x, y = edges[:, 0] - (left[:, 0] + right[:, 0]) / 2, edges[:, 1] - lowest[:, 1]
+        scale = across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]
+        scale[~(np.abs(scale) > _FLAT)] = np.nan  # also above the horizon
+        step = np.empty_like(found)
+        step[:, 0] = (x * down[:, 1] - y * across[:, 1]) / scale
+        step[:, 1] = (y * across[:, 0] - x * down[:, 0]) / scale
+        found = found + step
+        if not (np.abs(step) > _SAME_M).any():
+            break
+    return found
 
 
-def _cross(a: Points, b: Points) -> NDArray[np.float64]:
-    return np.asarray(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])
-
-
-def shown(plane: GroundPlane, middles: Points, solid: Solid, heading: Points) -> Points:
+def shown(plane: GroundPlane, middles: Points, solid: Corners) -> Points:
     """Return the px of the middle of the lower edge of the boxes of a solid at places (N, 2) m: (N, 2)."""
-    return _shown(plane, middles, *_corners(solid, heading))
+    (left, right, lowest), _, _ = _outermost(plane, middles, solid)
+    return np.stack([(left[:, 0] + right[:, 0]) / 2, lowest[:, 1]], axis=1)
+
+
+def _outermost(plane: GroundPlane, middles: Points, solid: Corners) -> tuple[Points, Points, NDArray[np.float64]]:
+    """Return the corners that are leftmost, rightmost and lowest in the picture, for each look.
+
+    px, (3, N, 2); places on the road, (3, N, 2) m; m above it, (3, N).
+    """
+    at = middles + solid.flat
+    pixels, looks = plane.in_picture(at, solid.up), np.arange(len(middles))
+    x, y = pixels[..., 0], pixels[..., 1]
+    rows = np.array((x.argmin(axis=0), x.argmax(axis=0), y.argmax(axis=0)))
+    return pixels[rows, looks], at[rows, looks], solid.up[rows, looks % solid.up.shape[1]]
 
 
 def lower_edges(boxes: NDArray[np.float32]) -> Points:
     """Return the px of the middle of the lower edge of boxes (N, 4) px: (N, 2)."""
-    return np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1).astype(np.float64)
+    edges = np.empty((len(boxes), 2))
+    edges[:, 0], edges[:, 1] = (boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]
+    return edges
 
 
-def _corners(solid: Solid, heading: Points) -> tuple[Points, NDArray[np.float64]]:
-    """Return the corners of a solid around its middle: (M, 2) m on the road, and (M,) m above it."""
+@lru_cache(maxsize=256)
+def _local_corners(solid: Solid) -> tuple[Points, NDArray[np.float64]]:
+    """Return the corners of a solid that drives along the first axis: (16, 2) m, and (16,) m above the road."""
     half, side = solid.length / 2, solid.width / 2
     body = solid.height if solid.roof == 1 else _BODY * solid.height
-    local = [(x, y, up) for x in (-half, half) for y in (-side, side) for up in (solid.clear, body)]
-    local += [(x, y, 0.0) for x in (-solid.wheels / 2, solid.wheels / 2) for y in (-side, side)]
-    if solid.roof < 1:
-        x, y = half * solid.roof, side * _NARROW
-        local += [(-x, -y, solid.height), (-x, y, solid.height), (x, -y, solid.height), (x, y, solid.height)]
-    ahead = np.asarray(heading) / np.hypot(*heading)
-    turn = np.stack([ahead, [-ahead[1], ahead[0]]])
-    corners = np.array(local)
-    return corners[:, :2] @ turn, corners[:, 2]
-
-
-def _shown(plane: GroundPlane, middles: Points, flat: Points, up: NDArray[np.float64]) -> Points:
-    """Return the px of the middle and of the lower edge of solids at these places, (..., 2): (..., 2)."""
-    pixels = plane.in_picture(middles[..., None, :] + flat, up)
-    x = pixels[..., 0]
-    return np.stack([(x.min(axis=-1) + x.max(axis=-1)) / 2, pixels[..., 1].max(axis=-1)], axis=-1)
+    narrow = 1.0 if solid.roof == 1 else _NARROW
+    wheels, roof = (solid.wheels / 2, side, 0.0), (half * solid.roof, side * narrow, solid.height)
+    levels = (half, side, solid.clear), (half, side, body), wheels, roof
+    found = np.array([(x * length, y * width, up) for length, width, up in levels for x in (-1, 1) for y in (-1, 1)])
+    return found[:, :2], found[:, 2]

@@ -8,7 +8,9 @@ Simultaneous linear estimation of multiple view geometry and lens distortion, CV
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Final, TypeAlias
 
@@ -28,6 +30,8 @@ _FOCAL: Final = (0.4, 8.0)
 """Range of focal lengths, in widths of the frame."""
 _FLAT: Final = 0.01
 """Smallest area of the largest triangle of the given points, as a share of the square of their longest distance."""
+_LEAST: Final = 1e-9
+"""Instead of nothing, where the lens shows nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,11 @@ class Geometry:
     distortion: float = 0.0
 
     def plane(self, size: tuple[int, int]) -> GroundPlane:
-        """Return the plane in frames of this width and height, px. Raises GeometryError."""
-        return GroundPlane(self.picture, self.road, size, distortion=self.distortion)
+        """Return the plane in frames of this width and height, px. Raises GeometryError.
+
+        All that measure on one road get the same: what is told once of a plane is told once for all of them.
+        """
+        return _plane(self, size)
 
     def refuse_beyond(self, lines: Sequence[Line]) -> None:
         """Raise GeometryError for a line that reaches the horizon."""
@@ -77,12 +84,25 @@ class GroundPlane:
 
     def on_road(self, points: ArrayLike) -> Points:
         """Return the places on the road, m, of points of the frame, px; NaN above the horizon."""
-        return _mapped(self._to_road, self._straightened(np.asarray(points, np.float64)))
+        return _mapped(self._to_road, self._straightened(np.asarray(points, np.float64)))[0]
 
     def in_picture(self, places: ArrayLike, up: ArrayLike = 0.0) -> Points:
         """Return the px of places on the road, m, or of points `up` m above them; NaN behind the camera."""
-        lifted = np.asarray(up, np.float64)[..., None] * self._up
-        return self._distorted(_mapped(self._to_picture, np.asarray(places, np.float64), lifted))
+        return self._distorted(_mapped(self._to_picture, np.asarray(places, np.float64), self._lifts(up))[0])
+
+    def changes(self, places: Points, up: ArrayLike) -> NDArray[np.float64]:
+        """Return by how much the px of such points change with their places: (..., 2, 2), px/m.
+
+        The derivatives of x and y by the first axis of the road, then those by the second.
+        """
+        pixels, inverse = _mapped(self._to_picture, places, self._lifts(up))
+        matrix = self._to_picture.T
+        found = (matrix[..., :2, :2] - matrix[..., :2, 2:] * pixels[..., None, :]) * inverse[..., None, None]
+        return np.asarray(found @ self._bends(pixels) if self.distortion else found)
+
+    def _lifts(self, up: ArrayLike) -> tuple[NDArray[np.float64], ...]:
+        height = np.asarray(up, np.float64)
+        return tuple(height * one for one in self._up)
 
     def _straightened(self, points: Points) -> Points:
         """Return px without lens distortion."""
@@ -100,6 +120,29 @@ class GroundPlane:
         square = (offset**2).sum(axis=-1, keepdims=True)
         root = np.sqrt(np.maximum(1 - 4 * self.distortion * square, 0))
         return np.asarray(self._centre + self._radius * offset * 2 / (1 + root))
+
+    def _bends(self, points: Points) -> NDArray[np.float64]:
+        """Return by how much px with lens distortion change with those without: (..., 2, 2), the derivatives."""
+        offset = (points - self._centre) / self._radius
+        root = np.sqrt(np.maximum(1 - 4 * self.distortion * (offset**2).sum(axis=-1), _LEAST))[..., None, None]
+        wider = 2 / (1 + root)
+        return np.asarray(
+            wider * np.eye(2) + 2 * self.distortion / root * wider**2 * offset[..., :, None] * offset[..., None, :]
+        )
+
+
+def one_for_each(planes: Sequence[GroundPlane]) -> GroundPlane:
+    """Return a plane that maps the n-th of points, (..., N, 2), as the n-th of these planes of one camera does."""
+    found = copy(planes[0])
+    found._to_road = np.stack([plane._to_road for plane in planes], axis=-1)
+    found._to_picture = np.stack([plane._to_picture for plane in planes], axis=-1)
+    found._up = np.stack([plane._up for plane in planes], axis=-1)
+    return found
+
+
+@lru_cache(maxsize=4)
+def _plane(geometry: Geometry, size: tuple[int, int]) -> GroundPlane:
+    return GroundPlane(geometry.picture, geometry.road, size, distortion=geometry.distortion)
 
 
 def of_rectangle(
@@ -160,13 +203,19 @@ def _upwards(to_picture: NDArray[np.float64], centre: Points, width: int) -> NDA
     return np.asarray(np.linalg.inv(shift) @ np.linalg.inv(lens) @ up)
 
 
-def _mapped(matrix: NDArray[np.float64], points: Points, more: NDArray[np.float64] | None = None) -> Points:
+def _mapped(
+    matrix: NDArray[np.float64], points: Points, more: Sequence[NDArray[np.float64] | float] = (0.0, 0.0, 0.0)
+) -> tuple[Points, NDArray[np.float64]]:
+    """Return points mapped by a homography, and what they were multiplied with; NaN for those behind.
+
+    more: added before that.
+    """
     x, y = points[..., 0], points[..., 1]  # by hand: a matrix product is slower for so few
-    across, down, weights = (row[0] * x + row[1] * y + row[2] for row in matrix)
-    if more is not None:
-        across, down, weights = across + more[..., 0], down + more[..., 1], weights + more[..., 2]
+    across, down, weights = (row[0] * x + row[1] * y + (row[2] + lift) for row, lift in zip(matrix, more, strict=True))
     inverse = 1 / np.where(weights > 0, weights, np.nan)
-    return np.stack([across * inverse, down * inverse], axis=-1)
+    mapped = np.empty((*inverse.shape, 2))
+    mapped[..., 0], mapped[..., 1] = across * inverse, down * inverse
+    return mapped, inverse
 
 
 def _flatness(points: Points) -> float:

@@ -44,13 +44,26 @@ class LiveSpeeds:
         self._plane: GroundPlane | None = None
         self._size, self._now = (0, 0), 0.0
 
+    def use(self, geometry: Geometry) -> None:
+        """Measure by another geometry from now on, with the looks that there are."""
+        self._geometry, self._plane = geometry, None
+        if self._size != (0, 0):
+            self._plane = _plane(geometry, self._size)
+
     def observe(self, result: FrameResult) -> None:
-        """Take the result of a frame. In frames of a size from which no plane follows no speed is told."""
-        frame = result.frame
+        """Take the result of a frame.
+
+        No speed is told without the camera's own time: pictures may come late. Nor in frames of a size from which no
+        plane follows.
+        """
+        if result.frame.media_s is None:
+            self._looks.clear()
+            return
+        frame = (result := result.at_media_time()).frame
         if frame.size != self._size or frame.monotonic < self._now:  # another size, or a recording begins again
             self._looks.clear()
         if frame.size != self._size:
-            self._size, self._plane = frame.size, self._plane_of(frame.size)
+            self._size, self._plane = frame.size, _plane(self._geometry, frame.size)
         self._now = frame.monotonic
         self._looks.observe(result)
 
@@ -66,11 +79,12 @@ class LiveSpeeds:
         since = self._now - 2 * AROUND_S
         return Sighted(self._plane, self._now, tuple((one, label, *self._looks.of(one, since)) for one, label in of))
 
-    def _plane_of(self, size: tuple[int, int]) -> GroundPlane | None:
-        try:
-            return self._geometry.plane(size)
-        except GeometryError:
-            return None
+
+def _plane(geometry: Geometry, size: tuple[int, int]) -> GroundPlane | None:
+    try:
+        return geometry.plane(size)
+    except GeometryError:
+        return None
 
 
 def _error(plane: GroundPlane, place: Points, way: Points, _label: str) -> float:

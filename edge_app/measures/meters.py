@@ -44,9 +44,9 @@ class Meters:
     def __init__(self, lines: Sequence[Line], geometry: Geometry | None) -> None:
         self._lines = {line.id: line for line in lines}
         self._looks = TrackLooks()
-        self._speeds = SpeedMeter(geometry, self._looks)
         self._geometry, self._size = geometry, (0, 0)
         self._lanes = {name: line.lanes for name, line in self._lines.items() if line.lanes is not None}
+        self._speeds = SpeedMeter(geometry, self._looks, waits=bool(self._lanes))
         self._headways = {name: Headways() for name in self._lanes}
         self._occupancy = {name: Occupancy(len(lanes) + 1) for name, lanes in self._lanes.items() if geometry}
         self._queues = {name: Queue(line.queue) for name, line in self._lines.items() if line.queue is not None}
@@ -59,6 +59,7 @@ class Meters:
     def observe(self, result: FrameResult) -> list[Measured]:
         """Take the result of every frame; return the crossings of half a second ago, in order, with speed and lane.
 
+        Without geometry and lanes those that the frame confirms.
         Raises GeometryError: when no plane follows from the geometry.
         """
         before = self._begin(result.frame.size) if result.frame.size != self._size else []

@@ -6,8 +6,9 @@ picture. Between two looks it drives evenly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite, sqrt
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -68,16 +69,38 @@ class _Place(NamedTuple):
 
 @dataclass(slots=True)
 class _Course:
-    """What is known of one vehicle. seen: s of the newest look. last: newest place at each line; pace: m/s there."""
+    """What is known of one vehicle.
+
+    seen: s of the newest look. solid: told by its boxes. last: newest place at each line; pace: m/s there.
+    """
 
     seen: float = float("-inf")
     heading: Points | None = None
-    solid: Solid = SOLIDS["car"]
-    fitted: bool = False
+    solid: Solid | None = None
     last: dict[str, _Place] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
     arrivals: dict[str, Arrival] = field(default_factory=dict)
     ended: bool = False
+
+
+class _Seen(NamedTuple):
+    """Looks at one vehicle, of which those from `first` on are new: times, (N,) s, and boxes, (N, 4) px."""
+
+    track: int
+    course: _Course
+    label: str
+    times: NDArray[np.float64]
+    boxes: FloatArray
+    first: int
+
+
+class _Near(NamedTuple):
+    """A vehicle near a line. heading: (2,), of length 1. feet: (N, 2) px, of its new looks. way: m to a line, least."""
+
+    seen: _Seen
+    heading: Points
+    feet: Points
+    way: float
 
 
 class Passages:
@@ -109,56 +132,78 @@ class Passages:
         self._next = now + _STEP_S
         labels = dict(zip(result.tracks.ids.tolist(), result.tracks.classes.tolist(), strict=True))
         here = set(result.tracks.ids[result.tracks.seen].tolist()) if result.still else frozenset[int]()
+        found = []
         for track in looks:
             course = self._courses.get(track) or _Course()
-            times, boxes = looks.of(track)
             if track in here:  # nothing moves: it is where it was
+                times, boxes = looks.of(track)
                 times, boxes = np.append(times, now), np.concatenate([boxes, boxes[-1:]])
-            if track in labels and times[-1] > course.seen:
+            else:
+                times, boxes = looks.of(track, since=course.seen - _HEADING_S)
+            if track in labels and len(times) and times[-1] > course.seen:
                 self._courses[track] = course
-                yield from self._follow(course, LABELS[labels[track]], times, boxes)
+                first = int(np.searchsorted(times, course.seen, side="right"))
+                course.seen, course.ended = float(times[-1]), False
+                found.append(_Seen(track, course, LABELS[labels[track]], times, boxes, first))
+        if found:
+            yield from self._in_picture(found) if self._plane is None else self._on_road(found, self._plane, looks)
         yield from self._end(now)
 
     def finish(self) -> Iterator[Cover]:
         """Yield what remains of vehicles that no look follows any more."""
         yield from self._end(float("inf"))
 
-    def _follow(self, course: _Course, label: str, times: NDArray[np.float64], boxes: FloatArray) -> Iterator[Cover]:
-        edges = footprint.lower_edges(boxes)
-        near = edges if self._plane is None else self._plane.on_road(edges)
-        new = times > course.seen
-        course.seen, course.ended = float(times[-1]), False
-        if self._plane is not None and not self._reached(near[new], _REACH * SOLIDS[label].length + _BESIDE_M):
+    def _in_picture(self, found: list[_Seen]) -> Iterator[Cover]:
+        for one in found:
+            times, boxes = one.times[one.first :], one.boxes[one.first :]
+            sizes, middles = boxes[:, 2:] - boxes[:, :2], (boxes[:, :2] + boxes[:, 2:]).astype(np.float64) / 2
+            edges = footprint.lower_edges(boxes)
+            for name, line in self._lines.items():
+                half = sizes.astype(np.float64) @ np.abs(line.across) / 2
+                places = _located(times, line.distances(middles), line.positions(edges), half)
+                yield from self._passed(name, line, one.course, places)
+
+    def _on_road(self, found: list[_Seen], plane: GroundPlane, looks: TrackLooks) -> Iterator[Cover]:
+        """Yield the covers of vehicles with new looks. All are put on the road at once: that is quicker."""
+        numbers = [len(one.boxes) for one in found]
+        feet = footprint.lower_edges(np.concatenate([one.boxes for one in found]))
+        edges = plane.on_road(feet)
+        parts = zip(found, *(_parted(rows, numbers) for rows in (feet, edges, self._ways(edges))), strict=True)
+        near = [one for one in (_near(*part) for part in parts) if one is not None]
+        if not near:
             return
-        size = SOLIDS[label].length if self._plane else float((boxes[-1, 2:] - boxes[-1, :2]).max())
-        _turn(course, times, near, size)
-        if self._plane is not None:
-            if course.heading is None:
-                return
-            places, flat = self._on_road(course, label, boxes, near, new), None
-        else:
-            places, flat = near[new], boxes[new]
-        for name, line in self._lines.items():
-            found = list(_located(line, times[new], places, flat, course))
-            yield from self._passed(name, line, course, found)
+        self._size(near, plane, looks)
+        solids = [one.seen.course.solid or SOLIDS[one.seen.label] for one in near]
+        each = [footprint.corners(solid, one.heading) for one, solid in zip(near, solids, strict=True)]
+        numbers = [len(one.feet) for one in near]
+        places = footprint.stood(plane, np.concatenate([one.feet for one in near]), footprint.for_each(each, numbers))
+        for one, solid, at in zip(near, solids, _parted(places, numbers), strict=True):
+            for name, line in self._lines.items():
+                half = np.full(len(at), _half(solid, one.heading, line))
+                located = _located(one.seen.times[one.seen.first :], line.distances(at), line.positions(at), half)
+                yield from self._passed(name, line, one.seen.course, located)
 
-    def _reached(self, places: Points, reach: float) -> bool:
-        """Return whether any of these places is within reach, m, of a line."""
-        return any(bool((np.abs(line.distances(places)) < reach).any()) for line in self._lines.values())
+    def _ways(self, places: Points) -> NDArray[np.float64]:
+        """Return how far places, (N, 2), are from the nearest line, m; infinite where there is none."""
+        ways = np.min([np.abs(line.distances(places)) for line in self._lines.values()], axis=0)
+        return np.where(np.isfinite(ways), ways, np.inf)
 
-    def _on_road(self, course: _Course, label: str, boxes: FloatArray, near: Points, new: NDArray[np.bool_]) -> Points:
-        """Return the places of the middle of a vehicle at its new looks. near: (N, 2), its lower edges at all looks."""
-        assert self._plane is not None
-        assert course.heading is not None
-        if not course.fitted:
-            course.solid = SOLIDS[label]
-            ways = [np.abs(line.distances(near)) for line in self._lines.values()]
-            nearest = np.min(ways, axis=0).argsort()[:_ENOUGH]
-            course.fitted = len(nearest) >= _FEWEST and bool(np.min(ways) < course.solid.length)
-            if course.fitted:
-                wrong = scale_error(self._plane, near[nearest[0]], course.heading[::-1] * (1, -1))
-                course.solid = footprint.fitted(self._plane, boxes[nearest], label, course.heading, wrong)
-        return footprint.places(self._plane, boxes[new], course.solid, course.heading)
+    def _size(self, near: Sequence[_Near], plane: GroundPlane, looks: TrackLooks) -> None:
+        """Tell the size of vehicles at a line by their boxes, those that are nearest to it."""
+        courses, sightings = [], []
+        for (track, course, label, *_), heading, _, way in near:
+            if course.solid is not None or way >= SOLIDS[label].length:
+                continue
+            _, boxes = looks.of(track)
+            edges = plane.on_road(footprint.lower_edges(boxes))
+            nearest = self._ways(edges).argsort()[:_ENOUGH]
+            if len(nearest) >= _FEWEST:
+                wrong = scale_error(plane, edges[nearest[0]], heading[::-1] * (1, -1))
+                courses.append(course)
+                sightings.append(footprint.Sighting(label, boxes[nearest], heading, wrong))
+        if sightings:
+            for course, solid in zip(courses, footprint.fitted(plane, sightings), strict=True):
+                course.solid = solid
 
     def _passed(self, name: str, line: LaneLine, course: _Course, found: list[_Place]) -> Iterator[Cover]:
         """Yield the covers between successive places, and note arrivals of the front."""
@@ -169,13 +214,12 @@ class Passages:
             yield from self._appeared(name, line, course, found)
             before = found[0]
         for place in found:
-            lane = line.lane(place.position)
-            if place.time > before.time and lane is not None and _goes_on(before, place):
-                span = _covered(before, place)
-                if span is not None:
-                    if abs(before.distance) > before.half:
-                        course.arrivals[name] = Arrival(span[0], lane)
-                    yield Cover(name, lane, *span)
+            span = _covered(before, place)
+            lane = line.lane(place.position) if span else None
+            if span and lane is not None and place.time > before.time and _goes_on(before, place):
+                if abs(before.distance) > before.half:
+                    course.arrivals[name] = Arrival(span[0], lane)
+                yield Cover(name, lane, *span)
             before = place
         course.last[name], course.pace[name] = before, _pace(found, course.pace.get(name, 0.0))
 
@@ -206,39 +250,54 @@ class Passages:
             self._courses = {track: c for track, c in self._courses.items() if now - c.seen <= _FORGET_S}
 
 
-def _turn(course: _Course, times: NDArray[np.float64], places: Points, size: float) -> None:
-    """Note the way a vehicle drives, as long as it does."""
-    rows = np.flatnonzero((times >= times[-1] - _HEADING_S) & np.isfinite(places).all(axis=1))
+def _near(one: _Seen, feet: Points, edges: Points, ways: NDArray[np.float64]) -> _Near | None:
+    """Return a vehicle that is near a line and known to drive somewhere, None for another one.
+
+    feet: (N, 2) px, lower edges of its boxes. edges: (N, 2) m, their places. ways: (N,) m, from there to a line.
+    """
+    length, course = SOLIDS[one.label].length, one.course
+    if ways[one.first :].min() >= _REACH * length + _BESIDE_M:
+        return None
+    _turn(course, one.times, edges, np.isfinite(ways), _MOVED * length)
+    if course.heading is None:
+        return None
+    return _Near(one, course.heading, feet[one.first :], float(ways.min()))
+
+
+def _turn(
+    course: _Course, times: NDArray[np.float64], places: Points, known: NDArray[np.bool_], shortest: float
+) -> None:
+    """Note the way a vehicle drives, as long as it does. shortest: m."""
+    rows = np.flatnonzero(known & (times >= times[-1] - _HEADING_S))
     if len(rows) < 2:
         return
     half = (len(rows) + 1) // 2
-    way = places[rows[-half:]].mean(axis=0) - places[rows[:half]].mean(axis=0)
+    way = (places[rows[-half:]].sum(axis=0) - places[rows[:half]].sum(axis=0)) / half
     length = float(np.hypot(*way))
-    if length >= _MOVED * size:
+    if length >= shortest:
         course.heading = way / length
 
 
+def _parted(rows: NDArray[np.float64], numbers: Sequence[int]) -> list[NDArray[np.float64]]:
+    """Return rows, one after the other, in parts of so many."""
+    return np.split(rows, np.cumsum(numbers)[:-1])
+
+
 def _located(
-    line: LaneLine, times: NDArray[np.float64], places: Points, boxes: FloatArray | None, course: _Course
-) -> Iterator[_Place]:
-    """Yield where a vehicle is at each look. boxes: in the picture, where the plane is not known."""
-    if boxes is None:
-        assert course.heading is not None
-        half = np.full(len(times), _half(course, line))
-        distances = line.distances(places)
-    else:
-        sizes = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64)
-        half = sizes @ np.abs(line.across) / 2
-        distances = line.distances((boxes[:, :2] + boxes[:, 2:]).astype(np.float64) / 2)
-    rows = zip(times.tolist(), distances.tolist(), line.positions(places).tolist(), half.tolist(), strict=True)
-    yield from (_Place(*row) for row in rows if np.isfinite(row[1]))
+    times: NDArray[np.float64],
+    distances: NDArray[np.float64],
+    positions: NDArray[np.float64],
+    half: NDArray[np.float64],
+) -> list[_Place]:
+    """Return the places of looks, without those beyond the horizon."""
+    rows = zip(times.tolist(), distances.tolist(), positions.tolist(), half.tolist(), strict=True)
+    return [_Place(*row) for row in rows if isfinite(row[1])]
 
 
-def _half(course: _Course, line: LaneLine) -> float:
+def _half(solid: Solid, heading: Points, line: LaneLine) -> float:
     """Return half the extent, m, of a vehicle's footprint across a line."""
-    assert course.heading is not None
-    ahead = abs(float(course.heading @ line.across))
-    return (course.solid.length * ahead + course.solid.width * float(np.sqrt(max(0.0, 1 - ahead**2)))) / 2
+    ahead = abs(float(heading @ line.across))
+    return (solid.length * ahead + solid.width * sqrt(max(0.0, 1 - ahead**2))) / 2
 
 
 def _goes_on(before: _Place, place: _Place) -> bool:
@@ -251,6 +310,8 @@ def _goes_on(before: _Place, place: _Place) -> bool:
 def _covered(before: _Place, place: _Place) -> tuple[float, float] | None:
     """Return the span, s, between two looks in which a vehicle covers the line, None where it does not."""
     way, half = place.distance - before.distance, place.half
+    if (before.distance > half and place.distance > half) or (before.distance < -half and place.distance < -half):
+        return None
     if abs(way) < 1e-9:
         return (before.time, place.time) if abs(place.distance) <= half else None
     parts = sorted((side - before.distance) / way for side in (-half, half))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot
 from typing import Final
 
 import numpy as np
@@ -50,7 +51,7 @@ class Queue:
         if len(corners) < _FEWEST:
             (x0, y0), (x1, y1) = corners
             corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-        self._corners = corners
+        self._region = Polygon(corners)
         self._places: dict[int, deque[tuple[float, float, float]]] = {}
         self._steps: deque[tuple[float, float, int]] = deque()
         self._last: tuple[float, int] | None = None
@@ -89,15 +90,16 @@ class Queue:
     def _standing(self, time: float, tracks: Tracks, size: tuple[int, int], plane: GroundPlane | None) -> int:
         ids = tracks.ids.tolist()
         feet = lower_edges(tracks.boxes)
-        there = np.flatnonzero(inside(feet / size, self._corners))
+        there = np.flatnonzero(self._region.holds(feet / size))
         self._places = {track: found for track in ids if (found := self._places.get(track))}
         if not len(there):
             return 0
-        boxes = tracks.boxes[there]
-        on_road = feet[there] if plane is None else plane.on_road(feet[there])
-        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-        limits = np.full(len(there), STANDING_MPS) if plane is not None else STANDING_BOXES * sides
-        rows = zip(there.tolist(), on_road.tolist(), limits.tolist(), strict=True)
+        if plane is None:
+            boxes = tracks.boxes[there]
+            at, limits = feet[there], (STANDING_BOXES * (boxes[:, 2:] - boxes[:, :2]).max(axis=1)).tolist()
+        else:
+            at, limits = plane.on_road(feet[there]), [STANDING_MPS] * len(there)
+        rows = zip(there.tolist(), at.tolist(), limits, strict=True)
         return sum(self._stands(ids[row], time, x, y, limit) for row, (x, y), limit in rows)
 
     def _stands(self, track: int, time: float, x: float, y: float, limit: float) -> bool:
@@ -108,14 +110,21 @@ class Queue:
             places.popleft()
         since, x0, y0 = places[0]
         elapsed = time - since
-        return elapsed >= _OVER_S and bool(np.hypot(x - x0, y - y0) < limit * elapsed)
+        return elapsed >= _OVER_S and hypot(x - x0, y - y0) < limit * elapsed
 
 
-def inside(points: Points, corners: Points) -> NDArray[np.bool_]:
-    """Return which points, (N, 2), lie in a polygon, (M, 2), by the crossings of a ray."""
-    after = np.roll(corners, -1, axis=0)
-    x, y = points[:, :1], points[:, 1:]
-    spans = (corners[:, 1] > y) != (after[:, 1] > y)
-    rise = np.where(after[:, 1] == corners[:, 1], 1.0, after[:, 1] - corners[:, 1])
-    left = x < corners[:, 0] + (y - corners[:, 1]) * (after[:, 0] - corners[:, 0]) / rise
-    return np.asarray((spans & left).sum(axis=1) % 2 == 1)
+class Polygon:
+    """Region with these corners, (M, 2)."""
+
+    def __init__(self, corners: Points) -> None:
+        way = np.roll(corners, -1, axis=0) - corners
+        self._x, self._y = corners.T
+        self._end_y = self._y + way[:, 1]
+        self._slope = way[:, 0] / np.where(way[:, 1] == 0, 1.0, way[:, 1])
+
+    def holds(self, points: Points) -> NDArray[np.bool_]:
+        """Return which points, (N, 2), lie in it, by the crossings of a ray."""
+        x, y = points[:, :1], points[:, 1:]
+        spans = (self._y > y) != (self._end_y > y)
+        left = x < self._x + (y - self._y) * self._slope
+        return np.asarray((spans & left).sum(axis=1) % 2 == 1)

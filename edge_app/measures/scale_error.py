@@ -12,10 +12,11 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_app.measures import footprint
-from edge_app.measures.footprint import SOLIDS, VARIETY, Solid
-from edge_app.measures.ground import GroundPlane, Points
+from edge_app.measures.footprint import SOLIDS, VARIETY, Solid, corners, for_each
+from edge_app.measures.ground import GroundPlane, Points, one_for_each
 
 POINT_PX: Final = 1.5
 """Standard deviation of a marked point, px of the frame, in each direction."""
@@ -29,6 +30,7 @@ _SHORTEST_M: Final = 4.0
 _TURN: Final = np.pi / 8
 """Places, m, and ways that differ by less have the same error: it is told once for the many vehicles of a lane. Over a
 shorter way it would hang on whether just there another corner of the vehicle becomes the lowest."""
+_ENDS: Final = np.array([[-0.5], [0.5]])
 
 
 def scale_error(plane: GroundPlane, place: Points, heading: Points) -> float:
@@ -41,9 +43,9 @@ def scale_error(plane: GroundPlane, place: Points, heading: Points) -> float:
 
 @lru_cache(maxsize=512)
 def _scale_error(plane: GroundPlane, place: tuple[float, float], ahead: tuple[float, float]) -> float:
-    ends = plane.in_picture(np.array(place) + np.array([[-0.5], [0.5]]) * ahead)
-    shares = [_length(altered.on_road(ends)) - 1.0 for altered in _altered(plane)]
-    return _together(shares)
+    ends = plane.in_picture(np.array(place) + _ENDS * ahead)
+    altered, number = _altered(plane)
+    return _together(_lengths(altered.on_road(np.tile(ends, (number, 1)))) - 1.0)
 
 
 def speed_error(plane: GroundPlane, place: Points, way: Points, label: str) -> float:
@@ -62,14 +64,16 @@ def speed_error(plane: GroundPlane, place: Points, way: Points, label: str) -> f
 
 @lru_cache(maxsize=512)
 def _speed_error(plane: GroundPlane, place: tuple[float, float], way: tuple[float, float], label: str) -> float:
-    ends = np.array(place) + np.array([[-0.5], [0.5]]) * way
-    usual, heading = SOLIDS[label], np.array(way)
-    feet, true = footprint.shown(plane, ends, usual, heading), float(np.hypot(*way))
-    shares = [_length(_found(altered, feet, usual, None)) / true - 1.0 for altered in _altered(plane)]
-    for solid in _others(label):
-        seen = footprint.shown(plane, ends, solid, heading)
-        shares.append(_length(_found(plane, seen, usual, heading)) / true - 1.0)
-    return _together(shares)
+    ends, heading, true = np.array(place) + _ENDS * way, np.array(way), float(np.hypot(*way))
+    usual, others, (altered, number) = SOLIDS[label], _others(label), _altered(plane)
+    feet = np.tile(footprint.shown(plane, ends, corners(usual, heading)), (number, 1))
+    edges = altered.on_road(feet)
+    turned = for_each([corners(usual, turn) for turn in edges[1::2] - edges[::2]], [2] * number)
+    shares = _lengths(footprint.stood(altered, feet, turned)) / true - 1.0
+    sized = for_each([corners(solid, heading) for solid in others], [2] * len(others))
+    seen = footprint.shown(plane, np.tile(ends, (len(others), 1)), sized)
+    found = footprint.stood(plane, seen, corners(usual, heading))
+    return _together(np.concatenate([shares, _lengths(found) / true - 1.0]))
 
 
 def _cell(place: Points, way: Points) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -79,31 +83,29 @@ def _cell(place: Points, way: Points) -> tuple[tuple[float, float], tuple[float,
     return (x, y), (float(np.cos(turn)), float(np.sin(turn)))
 
 
-def _found(plane: GroundPlane, feet: Points, solid: Solid, heading: Points | None) -> Points:
-    """Return where the solid stands of which these px, (2, 2), are the middles of the lower edges."""
-    boxes = np.concatenate([feet - (0, 1), feet], axis=1).astype(np.float32)
-    edges = plane.on_road(feet)
-    return footprint.places(plane, boxes, solid, edges[1] - edges[0] if heading is None else heading)
+def _lengths(ends: Points) -> NDArray[np.float64]:
+    """Return the lengths, (N,) m, of ways of which one end after the other is given, (2 N, 2) m."""
+    return np.asarray(np.hypot(*(ends[1::2] - ends[::2]).T))
 
 
-def _length(ends: Points) -> float:
-    return float(np.hypot(*(ends[1] - ends[0])))
-
-
-def _together(shares: list[float]) -> float:
+def _together(shares: NDArray[np.float64]) -> float:
     """Return the standard deviation that follows from shares of changes up and down, infinite with one unknown."""
     total = float(np.square(shares).sum()) / 2
     return float(np.sqrt(total)) if np.isfinite(total) else float("inf")
 
 
 @lru_cache(maxsize=2)
-def _altered(plane: GroundPlane) -> tuple[GroundPlane, ...]:
-    """Return the plane with each thing that may be wrong changed up and down; a road has one plane for years."""
-    return tuple(
+def _altered(plane: GroundPlane) -> tuple[GroundPlane, int]:
+    """Return the plane with each thing that may be wrong changed up and down, each twice, and how many that are.
+
+    Two ends of a way are mapped by each. A road has one plane for years.
+    """
+    planes = [
         GroundPlane(plane.picture + picture * sign, plane.road + road * sign, plane.size, distortion=plane.distortion)
         for picture, road in _changes(plane)
         for sign in (1, -1)
-    )
+    ]
+    return one_for_each([one for one in planes for _ in range(2)]), len(planes)
 
 
 def _changes(plane: GroundPlane) -> list[tuple[Points, Points]]:

@@ -1,4 +1,4 @@
-"""Tell the speed of each vehicle half a second after it has crossed a line."""
+"""Tell the speed of each vehicle half a second after it has crossed a line, where speeds are measured."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class SpeedMeter:
 
     Times of the frames must be those of the camera's own clock: times of arrival over a network tremble.
     geometry: None knows no speed. looks: of a camera that others use too, and then let observe; without it the meter
-    keeps its own. plane: of the newest frame.
+    keeps its own. waits: False tells crossings at once where there is no geometry. plane: of the newest frame.
     """
 
-    def __init__(self, geometry: Geometry | None, looks: TrackLooks | None = None) -> None:
-        self._geometry = geometry
+    def __init__(self, geometry: Geometry | None, looks: TrackLooks | None = None, *, waits: bool = True) -> None:
+        self._geometry, self._behind_s = geometry, AROUND_S if geometry or waits else 0.0
         self.plane: GroundPlane | None = None
         self._size = (0, 0)
         self._looks, self._own = TrackLooks() if looks is None else looks, looks is None
@@ -39,6 +39,8 @@ class SpeedMeter:
 
     def observe(self, result: FrameResult) -> list[Measured]:
         """Take the result of every frame; return the crossings of half a second ago, in order, with their speeds.
+
+        Where nothing is waited for, those that the frame confirms.
 
         Raises GeometryError: when no plane follows from the geometry.
         """
@@ -52,7 +54,7 @@ class SpeedMeter:
         if self._own:
             self._looks.observe(result)
         self._waiting += ((crossing, moment(frame, crossing)) for crossing in result.crossings)
-        while self._waiting and self._waiting[0][1] + AROUND_S <= frame.monotonic:
+        while self._waiting and self._waiting[0][1] + self._behind_s <= frame.monotonic:
             done.append(self._measured(*self._waiting.popleft()))
         return done
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Final, Literal
 
 from pydantic import Field
@@ -106,7 +106,9 @@ class DeviceStatus(Payload):
         # `problem` tells all faults of the view in one sentence, where it tells them.
         told = set(VIEW_FLAGS) if self.problem_code in VIEW_FLAGS else set()
         doubts = [f"{sentence} (flag {flag})" for flag, sentence in _DOUBTS.items() if flag in flags - told]
-        seen = min((interval.coverage for interval in newest), default=1.0)
+        # The interval in which the program started cannot be whole, and nothing is to be done about it.
+        started = self.health.at - timedelta(seconds=self.health.uptime_s)
+        seen = min((interval.coverage for interval in newest if interval.start >= started), default=1.0)
         unseen = f"only {int(seen * 100)} % of the last interval was seen, so vehicles are missing from its counts"
         return [*doubts, *([unseen] if seen < _SEEN else [])]
 

@@ -36,7 +36,8 @@ from edge_app.system.threads import PAUSE_S, Faults
 log = logging.getLogger(__name__)
 
 _IDLE_S: Final = 0.25
-"""Longest time until a stop or a newly closed interval is noticed."""
+_IDLE_WITH_CROSSINGS_S: Final = 0.05
+"""Longest time until a stop, a newly closed interval or a crossing is noticed: signs react to crossings."""
 _PAGE: Final = 50
 """Intervals read from the outbox at a time."""
 _MOST_CROSSINGS: Final = 100
@@ -66,6 +67,7 @@ class Publisher:
         town do not deliver in step.
     refused_retry_s: seconds until a line whose topic was refused is tried again; the other lines go on.
     store_retry_s: seconds until a store that cannot be used is tried again.
+    crossings: `tell` is going to be called.
     utc, clock: UTC seconds and monotonic seconds.
 
     Attributes: `unsent` counts the intervals in the outbox, `lost` those dropped from it, `delivered` those
@@ -89,6 +91,7 @@ class Publisher:
         uniform: Callable[[float, float], float] = random.uniform,
         refused_retry_s: float = 60.0,
         store_retry_s: float = 5.0,
+        crossings: bool = False,
         utc: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -112,7 +115,7 @@ class Publisher:
         self._cursor = self._generation = 0
         self._allowance, self._refilled = float(window), clock()
         self._health_due = self._store_due = clock()
-        self._wait = 0.0
+        self._wait, self._idle_s = 0.0, _IDLE_WITH_CROSSINGS_S if crossings else _IDLE_S
         self.store_problem = ""
         self.unsent = self.lost = self.delivered = 0
         self.oldest_end: float | None = None
@@ -146,7 +149,7 @@ class Publisher:
         faults = Faults("delivery")
         while not stop.is_set():
             try:
-                self.step(_IDLE_S)
+                self.step(self._idle_s)
                 faults.clear()
             except (OSError, MemoryError) as fault:  # events may be lost: the broker's answers are asked for again
                 faults.note(fault)

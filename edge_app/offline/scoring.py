@@ -16,6 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, TypeAlias
 
 from edge_app.errors import ConfigError
@@ -26,6 +27,8 @@ GROUPS: Final = {"car": "car", "motorcycle": "motorcycle", "bus": "heavy", "truc
 """Scored group of each class; three-wheelers and people are not scored."""
 TOLERANCE_S: Final = 1.0
 """Largest difference in time, s, of a counted and a true crossing that are paired."""
+WITHIN: Final = 0.10
+"""Error of a speed, as a share, up to which it is told as right."""
 SEGMENTS: Final = 10
 """Equal parts of a clip at whose ends effectiveness compares cumulative counts."""
 SEGMENT_WEIGHTS: Final = tuple(2 * i / (SEGMENTS * (SEGMENTS + 1)) for i in range(1, SEGMENTS + 1))
@@ -37,11 +40,12 @@ Key: TypeAlias = tuple[str, Direction]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Crossing of a line. time: s from the start of the clip."""
+    """Crossing of a line. time: s from the start of the clip. kmh: speed, None where it is not known."""
 
     time: float
     label: str
     direction: Direction
+    kmh: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +108,38 @@ class Pairing:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeedScore:
+    """Speeds of paired crossings beside the true ones.
+
+    true: number of those. measured: of them with a speed. median_error: as a share, without sign. within: share of the
+    measured ones that are at most `WITHIN` off. None where nothing was measured.
+    """
+
+    true: int
+    measured: int
+    median_error: float | None
+    within: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """Score of one clip, or the sum of several.
 
     rows: tally of each class group and direction. any_class: tally of pairing whatever the class.
     weighted: effectiveness times true crossings, so that scores can be added.
+    speed_errors: of crossings paired whatever the class whose true speed is known, as shares; None without a speed.
     """
 
     rows: Mapping[Key, Tally]
     any_class: Tally
     weighted: float
+    speed_errors: tuple[float | None, ...] = ()
 
     def __add__(self, other: Score) -> Score:
         keys = sorted({*self.rows, *other.rows})
         rows = {key: self.rows.get(key, Tally()) + other.rows.get(key, Tally()) for key in keys}
-        return Score(rows, self.any_class + other.any_class, self.weighted + other.weighted)
+        errors = self.speed_errors + other.speed_errors
+        return Score(rows, self.any_class + other.any_class, self.weighted + other.weighted, errors)
 
     @property
     def overall(self) -> Tally:
@@ -134,12 +155,22 @@ class Score:
         """Return the effectiveness, 0..1, or None where there are no true crossings."""
         return self.weighted / self.overall.true if self.overall.true else None
 
+    @property
+    def speeds(self) -> SpeedScore | None:
+        """Return the score of the speeds, None where no true one is known."""
+        if not self.speed_errors:
+            return None
+        found = [abs(error) for error in self.speed_errors if error is not None]
+        within = sum(error <= WITHIN for error in found) / len(found) if found else None
+        return SpeedScore(len(self.speed_errors), len(found), median(found) if found else None, within)
+
 
 def score(truth: Truth, counted: Sequence[Event], tolerance: float = TOLERANCE_S) -> Score:
     """Return the score of the counted crossings of one clip, given in any order. tolerance: s."""
     rows = _tallies(truth, counted, tolerance, any_class=False)
-    any_class = sum(_tallies(truth, counted, tolerance, any_class=True).values(), Tally())
-    return Score(rows, any_class, _weighted_effectiveness(truth, counted))
+    paired = pairings(truth, counted, tolerance, any_class=True)
+    any_class = sum((pairing.tally for pairing in paired.values()), Tally())
+    return Score(rows, any_class, _weighted_effectiveness(truth, counted), _speed_errors(truth, counted, paired))
 
 
 def read_truth(path: Path) -> Truth:
@@ -165,7 +196,35 @@ def read_truth(path: Path) -> Truth:
 
 
 def _events(rows: Iterable[Mapping[str, Any]], fps: float) -> tuple[Event, ...]:
-    return tuple(Event(row["frame"] / fps, row["class"], row["direction"]) for row in rows)
+    return tuple(Event(row["frame"] / fps, row["class"], row["direction"], _kmh(row)) for row in rows)
+
+
+def _kmh(row: Mapping[str, Any]) -> float | None:
+    kmh = row.get("speed_kmh")
+    if kmh is None or (type(kmh) in (int, float) and 0 < kmh < math.inf):
+        return kmh
+    raise ValueError(f"speed_kmh is {kmh!r}; it must be a number above 0")
+
+
+def _speed_errors(truth: Truth, counted: Sequence[Event], paired: Mapping[Key, Pairing]) -> tuple[float | None, ...]:
+    """Return how far the speeds of paired crossings are off; of several at one time each is taken once."""
+    true, found = _speeds(truth.events), _speeds(counted)
+    errors: list[float | None] = []
+    for (_, direction), pairing in paired.items():
+        for at, counted_at in pairing.pairs:
+            kmh, told = true[direction, at].pop(0), found[direction, counted_at].pop(0)
+            if kmh is not None:
+                errors.append(told / kmh - 1 if told is not None else None)
+    return tuple(errors)
+
+
+def _speeds(events: Iterable[Event]) -> dict[tuple[Direction, float], list[float | None]]:
+    """Return direction and time -> speeds, km/h, of the crossings that are scored."""
+    found: dict[tuple[Direction, float], list[float | None]] = {}
+    for event in events:
+        if event.label in GROUPS:
+            found.setdefault((event.direction, event.time), []).append(event.kmh)
+    return found
 
 
 def _series(events: Iterable[Event], *, any_class: bool) -> dict[Key, list[float]]:

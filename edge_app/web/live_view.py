@@ -88,9 +88,12 @@ class LiveView:
         return scene.annotated(newest, width, self._privacy, Captions((), {}), Trails(), speeds)
 
     def measure(self, geometry: Geometry | None) -> None:
-        """Draw speeds at the vehicles from now on; none for None."""
+        """Draw speeds at the vehicles from now on, at once where others were drawn; none for None."""
         with self._lock:
-            self._speeds = LiveSpeeds(geometry) if geometry else None
+            if geometry and self._speeds:
+                self._speeds.use(geometry)
+            else:
+                self._speeds = LiveSpeeds(geometry) if geometry else None
 
     def frames(self) -> tuple[tuple[int, int], float] | None:
         """Return width and height of the newest frame, px, and the frames/s; None before there are any."""

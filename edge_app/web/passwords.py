@@ -40,16 +40,25 @@ def hash_password(password: str) -> str:
 
 def is_password(given: str, stored: str) -> bool:
     """Return whether this is the password. Raises ConfigError: when what is stored is no hash of this program."""
+    salt, known, cost = read_hash(stored)
+    return hmac.compare_digest(_scrypt(given[: LONGEST + 1], salt, *cost), known)
+
+
+def read_hash(stored: str) -> tuple[bytes, bytes, tuple[int, int, int]]:
+    """Return salt, key and cost (n, r, p) of what is stored. Raises ConfigError: when it is no hash of this program."""
     try:
         kind, n, r, p, salt, key = stored.strip().split("$")
-        cost = int(n), int(r), int(p)
-        known = base64.b64decode(key, validate=True)
-        if kind != "scrypt" or len(known) != 32 or 256 * cost[0] * cost[1] > 2 * _LIMIT or cost[2] > 16:
+        known, cost = base64.b64decode(key, validate=True), (int(n), int(r), int(p))
+        if kind != "scrypt" or len(known) != 32 or not _fits(*cost):
             raise ValueError(kind)
-        found = _scrypt(given[: LONGEST + 1], base64.b64decode(salt, validate=True), *cost)
+        return base64.b64decode(salt, validate=True), known, cost
     except ValueError as error:
         raise ConfigError("the stored password is damaged: set it again with `edge-app page --password`") from error
-    return hmac.compare_digest(found, known)
+
+
+def _fits(n: int, r: int, p: int) -> bool:
+    """Return whether scrypt takes this cost, and this program gives the memory for it."""
+    return n > 1 and n & (n - 1) == 0 and r > 0 and 0 < p <= 16 and 128 * n * r <= _LIMIT
 
 
 def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import pytest
 
 from edge_app.city.database.engine import Database, open_database
 from tests.support.postgres import PROGRAMS, Postgres, postgres
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a comparison of passwords take no time; a hash says itself what it costs."""
+    monkeypatch.setattr("edge_app.web.passwords._N", 2**8)
 
 
 @pytest.fixture(scope="session")
@@ -19,11 +26,20 @@ def postgres_server() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of SQLite with all tables, made once: the migrations take longer than most tests."""
+    file = tmp_path_factory.mktemp("city") / "city.sqlite3"
+    open_database(f"sqlite:///{file}").close()
+    return file
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database of each kind."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'city.sqlite3'}"
+        file = shutil.copy(request.getfixturevalue("empty_file"), tmp_path / "city.sqlite3")
+        url = f"sqlite:///{file}"
     else:
         url = request.getfixturevalue("postgres_server").emptied()
     made = open_database(url)

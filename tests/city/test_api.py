@@ -10,10 +10,13 @@ from datetime import datetime, timezone
 import httpx
 import pytest
 
-from edge_app.city.api import City, build_api
+from edge_app.city.api import build_api
 from edge_app.city.database.engine import Database
+from edge_app.city.database.fleet import note_status
 from edge_app.city.live import Live
+from edge_app.city.routes.city import City
 from edge_app.http.server import Server
+from edge_app.mqtt.messages import Status
 from tests.city.cases import NAME, START, series
 from tests.city.test_storing import make_site, roll, store
 
@@ -41,7 +44,25 @@ def test_a_site_is_described_with_its_state(database: Database, client: httpx.Cl
     assert one["road"] == "Quay Road"
     assert one["device"] == f"{NAME.site}/{NAME.device}"
     assert (one["state"], one["newest"]) == ("offline", None)
-    assert client.get("/api/v1/sites").json() == {"sites": [one]}
+    assert client.get("/api/v1/sites").json() == {"next": None, "sites": [one]}
+
+
+def test_lists_come_in_parts_and_none_is_missing_or_double(database: Database, client: httpx.Client) -> None:
+    names = [(site, f"pole-{n}") for site in ("a", "b") for n in range(5)]
+    with database.begin() as connection:
+        for name in names:
+            state = Status(state="online", at=datetime.fromtimestamp(START, timezone.utc), boot_id="b", version="1")
+            note_status(connection, name, state, START)
+    make_site(database)
+    for path, key, many in (("/api/v1/devices", "devices", 11), ("/api/v1/sites", "sites", 1)):
+        found, after = list[str](), ""
+        while after is not None:
+            answer = client.get(path, params={"limit": 3, "after": after}).json()
+            assert len(answer[key]) <= 3
+            found += [one.get("device") or one["id"] for one in answer[key]]
+            after = answer["next"]
+        assert len(found) == len(set(found)) == many
+    assert client.get("/api/v1/devices", params={"limit": 0}).status_code == 422
 
 
 def test_counts_as_json_and_csv_are_those_of_the_intervals(database: Database, client: httpx.Client) -> None:
@@ -96,6 +117,19 @@ def test_refusals_are_problems_in_a_sentence(
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert words in answer.json()["detail"]
+
+
+def test_a_server_that_stops_does_not_wait_for_open_pages(database: Database) -> None:
+    live = Live()
+    with Server(build_api(City(database, live)), "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.port}/api/v1/live"
+        with httpx.Client() as http, http.stream("GET", address) as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == ": here"
+            live.tell(series(1))
+            assert next(line for line in lines if line).startswith('data: {"device": "harbour/pole-7"')
+            live.end()
+            assert list(filter(None, lines)) == []  # the stream ends, or this waits for ever
 
 
 def test_only_names_of_this_machine_are_answered(client: httpx.Client) -> None:

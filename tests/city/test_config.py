@@ -27,6 +27,8 @@ def test_the_example_is_the_default(tmp_path: Path) -> None:
         ('[database]\nurl = "mysql://x"', "database.url: must begin with postgresql:// or sqlite:///"),
         ('[database]\nurl = "postgresql://me:pw@x/y"', "database.url: has a login; give it as database.username"),
         ('[page]\nhost = "0.0.0.0"', "page.host: must be an address of loopback"),
+        ('[page]\norigin = "counts.example"', "page.origin: must be https://NAME or https://NAME:PORT, without a path"),
+        ('[page]\ncors = ["https://map.example/x"]', "page.cors: must be https://NAME or https://NAME:PORT"),
         ('[ingest]\nwroker = "2"', 'ingest.wroker: unknown key (did you mean "worker"?)'),
         ('[ingest]\nworker = "Über"', "ingest.worker: may have only a-z, 0-9 and hyphens"),
         ('[broker]\nkind = "kafka"', "broker.kind: must be 'mqtt', 'nats' or 'rabbitmq', not \"kafka\""),

@@ -5,19 +5,64 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.inventory import read_inventory
 from edge_app.city.database.tables import METADATA
 from edge_app.errors import ConfigError, StoreError
+from tests.support.paths import ROOT
+
+FIRST_RELEASE = (
+    "INSERT INTO counting_line (id, topic_site, device, name, told, longest_s)"
+    " VALUES (1, 'harbour', 'pole-7', 'quay-road', '[]', 60)",
+    "INSERT INTO site (id, road, time_zone, left_name, right_name, lanes, public, by_hand)"
+    " VALUES ('quay', 'Quay Road', 'Europe/Amsterdam', '', '', 2, true, true)",
+    "INSERT INTO attachment (id, site_id, line_id, begins, turned) VALUES (1, 'quay', 1, 0, false)",
+)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
+def first_release(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database as the first release has left it, with a site in it."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'city.sqlite3'}"
+    else:
+        url = request.getfixturevalue("postgres_server").emptied()
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "edge_app/city/migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in FIRST_RELEASE:
+            connection.execute(text(statement))
+    engine.dispose()
+    return url
 
 
 def test_the_migrations_make_the_tables_of_this_release(database: Database) -> None:
     with database.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, METADATA) == []
+
+
+def test_what_the_first_release_has_stored_is_still_there(first_release: str) -> None:
+    database = open_database(first_release)
+    try:
+        with database.connect() as connection:
+            (site,) = read_inventory(connection)
+            assert (site.id, site.lanes, site.public) == ("quay", 2, True)
+            (attachment,) = site.attachments
+            assert (attachment.device, attachment.line, attachment.breaks) == ("harbour/pole-7", "quay-road", False)
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            assert compare_metadata(context, METADATA) == []
+    finally:
+        database.close()
 
 
 def test_a_database_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:

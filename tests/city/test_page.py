@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.city.api import City, build_api
+from edge_app.city.api import build_api
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.fleet import note_health, note_status
+from edge_app.city.database.inventory import put_sites, read_inventory
 from edge_app.city.database.storing import Storing
 from edge_app.city.live import Live
+from edge_app.city.routes.city import City
 from edge_app.city.simulator.town import counters, history
 from edge_app.http.server import Server
 from edge_app.mqtt.messages import Health, SourceHealth, Status
@@ -40,6 +42,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     site = make_site(database)
     now = int(time.time())
     fill(database, now)
+    with database.begin() as connection:
+        (described,) = read_inventory(connection)
+        put_sites(connection, [described.model_copy(update={"public": True})], "test", now)
     with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.port}", site
     database.close()
@@ -59,20 +64,29 @@ def fill(database: Database, now: int) -> None:
 
 
 @pytest.mark.skipif(not AXE, reason="needs axe-core (deploy/prepare.sh test fetches it where npm is)")
-@pytest.mark.parametrize("size", [(390, 844), (1280, 900)], ids=["phone", "desktop"])
+@pytest.mark.parametrize(
+    ("size", "themes"),
+    [((390, 844), ("light", "dark")), ((1280, 900), ("light",))],  # colours are the same in both sizes
+    ids=["phone", "desktop"],
+)
 def test_people_of_all_kinds_can_use_every_view(
-    address: tuple[str, str], tmp_path: Path, size: tuple[int, int]
+    address: tuple[str, str], tmp_path: Path, size: tuple[int, int], themes: tuple[str, ...]
 ) -> None:
     base, site = address
     views = {
         "/": "document.querySelectorAll('.list li').length === 1",
-        f"/street/{site}": "document.querySelectorAll('.heat rect').length > 1000",
+        f"/street/{site}": "document.querySelectorAll('.histogram rect').length > 20",
         "/fleet": "document.querySelectorAll('tbody tr').length === 1",
         "/gaps": "document.querySelectorAll('tbody tr').length >= 2",
+        "/public": "document.querySelectorAll('article .usual').length === 1",
+        f"/public/{site}": "document.querySelectorAll('article .ways li').length === 2",
+        "/administration": "document.querySelectorAll('section form').length === 2",
+        "/inventory": "document.querySelectorAll('tbody tr').length === 1",
+        f"/inventory/{site}": "document.querySelectorAll('fieldset').length === 1",
     }
     browser = Browser(tmp_path, *size, touch=size[0] < 500)
     try:
-        for theme in ("light", "dark"):
+        for theme in themes:
             browser.prefer_theme(theme)
             for path, shown in views.items():
                 browser.open(base + path)
@@ -83,6 +97,70 @@ def test_people_of_all_kinds_can_use_every_view(
         assert browser.errors == []
     finally:
         browser.close()
+
+
+def test_a_site_is_edited_on_the_page(address: tuple[str, str], tmp_path: Path) -> None:
+    base, site = address
+    browser = Browser(tmp_path, 1280, 900)
+    try:
+        browser.open(f"{base}/inventory/{site}")
+        browser.wait_for("document.querySelector('[name=road]') !== null")
+        browser.type("[name=time_zone]", "Nowhere")
+        browser.click("button.first")
+        browser.wait_for("document.querySelector('.refused')?.textContent.includes('there is no \"Nowhere\"')")
+        browser.type("[name=time_zone]", "Europe/Amsterdam")
+        browser.type("[name=lanes]", "2")
+        browser.click("button.first")
+        browser.wait_for(
+            f"document.querySelector('[role=alert]:not(#lost)').textContent === {messages('en')['city.saved']!r}"
+        )
+        browser.open(f"{base}/inventory")
+        browser.wait_for("document.querySelectorAll('tbody td')[2]?.textContent === '2'")
+        assert browser.errors == []
+    finally:
+        browser.close()
+
+
+def test_the_first_user_is_made_on_the_page_and_logs_in(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    make_site(database)
+    browser = Browser(tmp_path / "profile", 390, 844, touch=True)
+    try:
+        with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
+            browser.open(f"http://127.0.0.1:{server.port}/administration")
+            browser.wait_for("document.querySelectorAll('section form').length === 2")
+            for name, words in (("name", "anna"), ("password", "four random words")):
+                browser.type(f"form [name={name}]", words)
+            browser.click("form button")
+            for words, then in (("wrong words", ".refused:not(:empty)"), ("four random words", "section.card")):
+                browser.wait_for("document.querySelector('[name=user]') !== null")
+                assert violations(browser) == [] if AXE else True
+                browser.type("[name=user]", "anna")
+                browser.type("[name=password]", words)
+                browser.click("form button")
+                browser.wait_for(f"document.querySelector('{then}') !== null")
+            browser.wait_for("document.querySelectorAll('tbody tr').length === 2")
+            assert browser.run("document.getElementById('open').hidden") is True
+            if AXE:
+                assert violations(browser) == []
+            browser.click("#me a")
+            browser.wait_for("document.querySelector('[name=new]') !== null")
+            if AXE:
+                assert violations(browser) == []
+            for name, words in (("password", "four random words"), ("new", "another four words")):
+                browser.type(f"[name={name}]", words)
+            browser.click("form button")
+            browser.wait_for("document.querySelector('[name=user]') !== null")
+            browser.type("[name=user]", "anna")
+            browser.type("[name=password]", "another four words")
+            browser.click("form button")
+            browser.wait_for("document.querySelector('#me button') !== null")
+            browser.click("#me button")
+            browser.wait_for("document.querySelector('[name=user]') !== null")
+            assert browser.errors == []
+    finally:
+        browser.close()
+        database.close()
 
 
 def test_it_speaks_every_language_and_finds_its_way(address: tuple[str, str], tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_the_contracts_flows_are_read() -> None:
         ({"counts": {"car": {"left_to_right": -1, "right_to_left": 0}}}, "counts.car.left_to_right"),
         ({"frames": 2**50}, "a number that no device reaches"),
         ({"installation": "x"}, "installation"),
+        ({"model": "a\0b"}, "the character NUL"),
     ],
 )
 def test_what_no_device_sends_is_refused(values: dict[str, Any], words: str) -> None:

@@ -152,9 +152,9 @@ def roll(database: Database) -> None:
                 return
 
 
-def make_site(database: Database, time_zone: str = "Europe/Amsterdam") -> str:
+def make_site(database: Database, time_zone: str = "Europe/Amsterdam", road: str = "Quay Road") -> str:
     with database.begin() as connection:
-        line = LineMeta(id=NAME.line, start=(0, 0), end=(1, 1), road="Quay Road")
+        line = LineMeta(id=NAME.line, start=(0, 0), end=(1, 1), road=road)
         meta = Meta(
             site=NAME.site,
             device=NAME.device,
@@ -188,6 +188,16 @@ def test_sums_of_steps_are_those_of_the_intervals_and_follow_what_comes_late(dat
     roll(database)
     for step in ("quarter", "hour", "day", "month"):
         assert sum(many for _, many in cars(database, site, step)) == whole
+
+
+def test_no_text_of_a_device_ends_the_adding_up(database: Database) -> None:
+    site = make_site(database, "Mars/Base", "Quay\0 Road\n")
+    store(database, series(60))
+    roll(database)
+    with database.connect() as connection:
+        row = connection.execute(select(SITE)).one()
+    assert (row.time_zone, row.road) == ("UTC", "Quay Road")
+    assert len(cars(database, site, "day")) == 1
 
 
 def test_a_step_without_an_interval_is_no_zero(database: Database) -> None:

@@ -11,10 +11,21 @@ from pathlib import Path
 import pytest
 
 from edge_app import cli
-from edge_app.offline.benchmark import record_street
+from edge_app.offline.benchmark import STREET_S, record_street
+from edge_app.records import Line
+from edge_app.sources.street.street import Street
 from edge_app.sources.street.view import View
 
 LINE = "quay:0.45,0.6,0.45,0.97"
+
+
+_MARKS = [View(1280, 720).project(x, distance) for x, distance in ((-3, 16.5), (3, 16.5), (3, 23), (-3, 23))]
+MEASURED = (
+    "[detector]\nsecond_look = false\n"  # half as long
+    f"[geometry]\nrectangle = {[[x / 1280, y / 720] for x, y in _MARKS]}\nsides_m = [6.0, 6.5]\n"
+    '[[lines]]\nid = "west"\nstart = [0.35, 0.97]\nend = [0.35, 0.36]\nlanes = [0.3]\nenters = "left_to_right"\n'
+    '[[lines]]\nid = "east"\nstart = [0.6, 0.97]\nend = [0.6, 0.36]\nenters = "right_to_left"\n'
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +71,9 @@ def test_recordings_in_a_row_with_a_time_of_day_as_json_and_csv(street: Path, tm
 
 @pytest.mark.long
 def test_what_is_measured_is_in_the_files(street: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    view = View(1280, 720)
-    marks = [view.project(x, distance) for x, distance in ((-3, 16.5), (3, 16.5), (3, 23), (-3, 23))]
     config, out = tmp_path / "config.toml", tmp_path / "result.json"
     measures, flows = tmp_path / "measures.csv", tmp_path / "flows.csv"
-    config.write_text(
-        f"[geometry]\nrectangle = {[[x / 1280, y / 720] for x, y in marks]}\nsides_m = [6.0, 6.5]\n"
-        '[[lines]]\nid = "west"\nstart = [0.35, 0.97]\nend = [0.35, 0.36]\nlanes = [0.3]\nenters = "left_to_right"\n'
-        '[[lines]]\nid = "east"\nstart = [0.6, 0.97]\nend = [0.6, 0.36]\nenters = "right_to_left"\n'
-    )
+    config.write_text(MEASURED)
     files = ["--out", str(out), "--measures", str(measures), "--flows", str(flows)]
     assert cli.main(["count", str(street), "--config", str(config), *files]) == 0
     assert "from / to" in capfd.readouterr().out
@@ -86,6 +91,52 @@ def test_what_is_measured_is_in_the_files(street: Path, tmp_path: Path, capfd: p
     assert len(rows) == 2 * 2 * 4
     assert sum(int(row["count"]) for row in rows if row["from"] == row["to"]) == 0
     assert any(row["measure"] == "speed_mean_kmh" for row in csv.DictReader(io.StringIO(measures.read_text())))
+
+
+@pytest.mark.long
+def test_evaluate_scores_speeds_and_tells_what_count_measures(
+    street: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config, truth, rendered = tmp_path / "config.toml", tmp_path / "truth.json", Street(seconds=STREET_S)
+    config.write_text(MEASURED)
+    line = Line("west", (0.35, 0.97), (0.35, 0.36))
+    speeds = rendered.speeds(STREET_S)
+    events = [
+        {
+            "frame": one.frame,
+            "class": one.label,
+            "direction": one.direction,
+            "speed_kmh": speeds[one.track_id] * 3.6,
+        }
+        for one in rendered.truth(STREET_S, line=line)
+    ]
+    drawn = {"id": line.id, "start": line.start, "end": line.end}
+    frames = round(STREET_S * rendered.status.rate)
+    truth.write_text(json.dumps({"clip": street.name, "fps": 15.0, "frames": frames, "line": drawn, "events": events}))
+    command = ["evaluate", str(truth), "--clips", str(street.parent), "--config", str(config)]
+    measures, flows = tmp_path / "measures.csv", tmp_path / "flows.csv"
+    assert cli.main([*command, "--json", "--measures", str(measures), "--flows", str(flows)]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert len(list(csv.DictReader(io.StringIO(flows.read_text())))) == 2 * 2 * 4
+    assert any(row["measure"] == "speed_mean_kmh" for row in csv.DictReader(io.StringIO(measures.read_text())))
+    for more, why in (
+        ([truth, truth, "--flows", flows], "give one TRUTH.json"),
+        ([truth, "--flows", truth], "is the truth file itself"),
+        ([truth, "--flows", street], "is the recording itself"),
+    ):
+        assert cli.main(["evaluate", *map(str, more), *command[2:]]) == 2
+        assert why in capfd.readouterr().err
+    config.write_text("")
+    assert cli.main([*command, "--measures", str(measures)]) == 2
+    assert "nothing is measured" in capfd.readouterr().err
+    (clip,) = told["clips"]
+    assert told["speeds"]["true"] >= told["speeds"]["measured"] > 0
+    assert told["speeds"]["median_error"] < 0.05
+    assert told["speeds"]["within_10_percent"] == 1.0
+    assert {event["line"] for event in clip["events"]} == {"west", "east"}
+    assert clip["measures"][0]["lines"]["west"]["occupancy"]["1"]["occupied_s"] > 0
+    assert clip["measures"][0]["flows"]
+    assert sum(row["counted"] for row in clip["counts"].values()) <= len(events) + 1, "other arms are not scored"
 
 
 @pytest.mark.parametrize(

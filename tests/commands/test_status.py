@@ -85,6 +85,7 @@ WELL: dict[str, Any] = {"counting": True, "quality": [], "problem_code": ""}
     [
         (WELL, {"coverage": 0.95, "quality": ["clock_stepped"]}, {}, "counting"),
         (WELL, {"coverage": 0.09}, {}, "counting, but only 9 % of the last interval was seen"),
+        (WELL, {"coverage": 0.09}, {"uptime_s": 20.0}, "counting"),  # it was under way when the program started
         (WELL, {"quality": ["slow"]}, {}, "counting, but frames come too rarely"),
         ({**WELL, "quality": ["synthetic"]}, {}, {}, "counting, but there is NO CAMERA"),
         ({**WELL, "problem_code": "dark", "quality": ["dark"]}, {}, {"problem": "too dark"}, "counting, but too dark"),
@@ -110,8 +111,11 @@ def test_the_first_line_and_the_exit_code_agree(
         "model_name": "n",
         "config": "c",
     }
-    newest = {"start": 0, "end": 60, "counts": {}, "coverage": 1.0, **interval}
-    example = EXAMPLES["health"] | {"problem": "", "limits": []} | health
+    example = (
+        EXAMPLES["health"] | {"at": "2026-03-01T07:01:10Z", "uptime_s": 900.0, "problem": "", "limits": []} | health
+    )
+    span = {"start": "2026-03-01T07:00:00Z", "end": "2026-03-01T07:01:00Z"}
+    newest = {**span, "counts": {}, "coverage": 1.0, **interval}
     lines = [{"id": "main", "newest": newest}]
     more = {"broker": "x", "connected": True, "clock_set": True, "lines": lines, "health": example}
     text = DeviceStatus.model_validate(fields | more | state).model_dump_json(by_alias=True)

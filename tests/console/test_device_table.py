@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edge_app.console.device_table import DeviceTable, LineEntry
 from edge_app.console.tables import age, demo_view, devices_view, line_text, watch_view
 from edge_app.mqtt.events import Message
+from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import CountsMessage
 from edge_app.system.names import clean
@@ -125,10 +126,7 @@ def test_a_long_complaint_of_a_device_is_cut() -> None:
 
 @pytest.mark.parametrize(
     "topic",
-    [
-        *("snapshot", "meta/0123456789ab", "commands/resend", "replies/resend", "new/a/b"),
-        *("flows", "latest/_flows", "crossings/north"),
-    ],
+    ["snapshot", "meta/0123456789ab", "commands/resend", "replies/resend", "new/a/b", "crossings/north"],
 )
 @pytest.mark.parametrize("payload", [b"\xff\xd8", b"", b"{}"])
 def test_topics_that_bring_no_counts_are_no_fault(topic: str, payload: bytes) -> None:
@@ -144,6 +142,31 @@ def test_a_cleared_status_removes_the_device() -> None:
 
 
 # --- showing
+
+
+def test_mean_speeds_and_flows_are_shown_where_they_are_measured() -> None:
+    ways = {"left_to_right": {"n": 3, "unmeasured": 1, "sum": 145.5, "sum_inverse": 0.06, "bins": {"48": 3}}}
+    other = {"right_to_left": {"n": 0, "unmeasured": 2, "sum": 0, "sum_inverse": 0, "bins": {}}}
+    measured = json.loads(counts(1, 4).payload) | {"speed": {"car": ways, "bus": ways | other}}
+    flows = EXAMPLES["flows"]
+    table = device_table(
+        status("online"),
+        Message(f"{DEVICE.prefix}/counts/north", json.dumps(measured).encode()),
+        Message(f"{DEVICE.prefix}/latest/_flows", json.dumps(flows).encode(), 1, True),
+    )
+    screen = shown(devices_view(table, at(90)))
+    assert "north: mean speed > 48 km/h" in screen
+    assert "09:11:00 flows quay-road to bridge 2, quay-road to quay-road 1, entered 3" in " ".join(screen.split())
+    assert max(map(len, screen.splitlines())) <= 80
+    again = table.add(Message(f"{DEVICE.prefix}/flows", json.dumps(flows).encode(), 1))
+    assert again is None, "what `latest` has told already"
+    later = table.add(
+        Message(f"{DEVICE.prefix}/flows", json.dumps({**flows, "start": "2026-11-29T09:12:00Z"}).encode())
+    )
+    assert later is not None
+    assert line_text(later).startswith("09:12:00 delft/cam-1 flows quay-road to bridge 2")
+    plain = shown(devices_view(device_table(status("online"), counts(1)), at(90)))
+    assert "speed" not in plain
 
 
 def test_three_faults_look_different() -> None:

@@ -17,6 +17,7 @@ UNITS = ROOT / "systemd"
 NAMES = (
     *("edge-app.service", "edge-app@.service", "edge-app-serve.service"),
     *("edge-app-page.service", "edge-app-reader.service", "edge-app-keeper@.service"),
+    *("edge-app-city.service", "edge-app-city-worker@.service"),
 )
 UNCONFINED = ("edge-app-probation.service", "edge-app-release@.service")
 """They run the installer, which writes programs and units."""

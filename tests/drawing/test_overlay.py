@@ -223,6 +223,13 @@ def test_an_ffmpeg_without_h264_is_not_used(tmp_path: Path) -> None:
 
 def test_a_speed_takes_the_place_of_the_number_at_the_box_of_its_vehicle() -> None:
     image, found = picture(), tracks((60, 200, 240, 300), (360, 200, 540, 300))
-    named, told = (draw(image, found, [], {}, Trails(), speeds=speeds) for speeds in (None, {2: 47.4, 9: 30.0}))
-    columns = np.flatnonzero(changed_pixels(named, told).any(axis=0))
+    without, told = (draw(image, found, [], {}, Trails(), speeds=speeds) for speeds in ({}, {2: 47.4, 9: 30.0}))
+    columns = np.flatnonzero(changed_pixels(without, told).any(axis=0))
     assert 355 <= columns.min() <= columns.max() < 640
+
+
+def test_a_vehicle_without_a_speed_has_no_number_that_looks_like_one() -> None:
+    image, found = picture(), tracks((60, 200, 240, 300))
+    numbered, without = draw(image, found, [], {}, Trails()), draw(image, found, [], {}, Trails(), speeds={})
+    assert changed_pixels(image, without)[:195].sum() == 0
+    assert changed_pixels(image, numbered)[:195].sum() > 100

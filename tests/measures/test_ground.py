@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_app.errors import GeometryError
-from edge_app.measures.ground import Geometry, GroundPlane, of_rectangle
+from edge_app.measures.ground import Geometry, GroundPlane, of_rectangle, one_for_each
 from edge_app.records import Line
 from tests.support.road_camera import RoadCamera
 
@@ -28,6 +28,20 @@ def test_places_come_back_and_heights_are_where_the_camera_has_them(aside: float
     for up in (0.0, 1.5, 3.0):
         exact = camera.project(np.column_stack([turned, np.full(4, up)]))
         assert plane.in_picture(turned - origin, up) == pytest.approx(exact, abs=1e-4)
+
+
+@pytest.mark.parametrize("distortion", [0.0, -0.2])
+def test_many_planes_map_as_each_does_and_tell_how_the_picture_changes(distortion: float) -> None:
+    planes = [RoadCamera(*SIZE, 900, 6, down, distortion=distortion).plane(CORNERS) for down in (16, 18, 20, 24)]
+    together, up = one_for_each(planes), np.array([0.0, 0.5, 1.5, 3.0])
+    each = [plane.in_picture(place, height) for plane, place, height in zip(planes, PLACES, up, strict=True)]
+    assert together.in_picture(PLACES, up) == pytest.approx(np.array(each))
+    assert together.on_road(together.in_picture(PLACES)) == pytest.approx(PLACES, abs=1e-6)
+    changes = together.changes(PLACES, up)
+    for axis in range(2):
+        aside = np.eye(2)[axis] * 1e-4
+        apart = together.in_picture(PLACES + aside, up) - together.in_picture(PLACES - aside, up)
+        assert changes[:, axis] == pytest.approx(apart / 2e-4, rel=1e-4, abs=1e-4)
 
 
 def _turned(points: np.ndarray, degrees: float) -> np.ndarray:

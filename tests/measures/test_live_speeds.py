@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,8 +21,14 @@ def a_vehicle() -> tuple[float, list[FrameResult], Geometry]:
     """Return the km/h of a vehicle at the line, its frames until half a second behind it, and the geometry."""
     one = next(passages(ACROSS, 1, 2))
     picture, road = (tuple((float(x), float(y)) for x, y in array) for array in (one.plane.picture, one.plane.road))
-    frames = [result for result in results(one) if result.frame.monotonic <= 100.5]
+    frames = [clocked(result) for result in results(one) if result.frame.monotonic <= 100.5]
     return one.kmh, frames, Geometry(picture, road)
+
+
+def clocked(result: FrameResult, late: float = 1.0) -> FrameResult:
+    """Return the result as of a camera with a clock of its own whose pictures arrive later and later."""
+    at = result.frame.monotonic
+    return replace(result, frame=replace(result.frame, media_s=at, monotonic=late * at))
 
 
 def speeds(live: LiveSpeeds, result: FrameResult) -> dict[int, float]:
@@ -74,3 +82,28 @@ def test_speeds_are_drawn_at_the_vehicles() -> None:
         preview.update(result)
         plain.update(result)
     assert np.any(preview.speeds(640) != plain.speeds(640))
+
+
+def test_another_geometry_tells_other_speeds_at_once_of_the_same_looks() -> None:
+    kmh, frames, geometry = a_vehicle()
+    live = LiveSpeeds(geometry)
+    for result in frames:
+        live.observe(result)
+    live.use(Geometry(geometry.picture, tuple((2 * x, 2 * y) for x, y in geometry.road)))
+    assert speeds(live, frames[-1]) == {7: pytest.approx(2 * kmh, rel=0.15)}
+
+
+def test_pictures_that_come_late_change_no_speed() -> None:
+    kmh, frames, geometry = a_vehicle()
+    live = LiveSpeeds(geometry)
+    for result in frames:
+        live.observe(clocked(result, late=3.0))
+    assert speeds(live, frames[-1]) == {7: pytest.approx(kmh, rel=0.1)}
+
+
+def test_without_the_cameras_clock_no_speed_is_told() -> None:
+    _, frames, geometry = a_vehicle()
+    live = LiveSpeeds(geometry)
+    for result in frames:
+        live.observe(replace(result, frame=replace(result.frame, media_s=None)))
+    assert not speeds(live, frames[-1])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_app.measures.queue import Queue, QueueSums, inside
+from edge_app.measures.queue import Polygon, Queue, QueueSums
 from edge_app.records import Tracks
 from tests.support.road_camera import RoadCamera
 
@@ -84,6 +84,6 @@ def test_time_is_cut_where_it_is_taken_and_unseen_time_is_none() -> None:
 @given(st.lists(st.tuples(st.floats(-1, 2), st.floats(-1, 2)), min_size=1))
 def test_a_rectangle_holds_what_lies_between_its_edges(points: list[tuple[float, float]]) -> None:
     corners = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
-    for point, found in zip(points, inside(np.array(points), corners), strict=True):
+    for point, found in zip(points, Polygon(corners).holds(np.array(points)), strict=True):
         if not {0.0, 1.0} & set(point):
             assert found == (0 < point[0] < 1 and 0 < point[1] < 1)

@@ -15,6 +15,7 @@ from edge_app.measures.speed import measure, slope
 from edge_app.measures.speed_sums import SpeedSums, percentile
 from edge_app.records import Line
 from tests.support.road_passages import VIEWS, passages
+from tests.trials import street_views
 from tests.trials.speeds import BANDS, WAYS, row
 
 
@@ -104,3 +105,12 @@ def test_the_expected_error_grows_with_distance_and_falls_with_the_rate() -> Non
     assert 0.02 < expected_error(geometry, near, plane.size, 15.0) < 0.05
     assert expected_error(geometry, far, plane.size, 15.0) > 0.1
     assert expected_error(geometry, near, plane.size, 5.0) > expected_error(geometry, near, plane.size, 25.0)
+
+
+@pytest.mark.parametrize("view", street_views.VIEWS.values())
+def test_a_turned_camera_sees_the_drawn_street_where_it_is(view: street_views.StreetView) -> None:
+    x, y = street_views.sources(view.camera)
+    for right, ahead in view.rectangle:
+        column, row = np.round(view.camera.project(np.array([(right, ahead, 0.0)]))[0] - 0.5).astype(int)
+        drawn = street_views._DRAWN.project(right, ahead)
+        assert (x[row, column], y[row, column]) == pytest.approx(drawn, abs=1.5)

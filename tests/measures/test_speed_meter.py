@@ -78,6 +78,13 @@ def test_a_speed_is_told_half_a_second_after_the_line() -> None:
     assert told.speed.kmh == pytest.approx(expected.kmh, rel=1e-3), "the boxes of the detector, not those of the track"
 
 
+def test_where_no_speed_is_measured_a_crossing_is_told_with_the_frame_that_confirms_it() -> None:
+    one, _ = a_passage()
+    ((time, told),) = observed(SpeedMeter(None, waits=False), results(one))
+    assert 0.2 <= time < 0.3
+    assert told.speed is None
+
+
 def test_a_crossing_at_the_end_of_a_recording_is_told_by_finish() -> None:
     one, meter = a_passage()
     assert not observed(meter, [r for r in results(one) if r.frame.monotonic < 100.4])

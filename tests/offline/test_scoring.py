@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.errors import ConfigError
-from edge_app.offline.scoring import Event, Score, Tally, Truth, read_truth, score
+from edge_app.offline.scoring import Event, Score, SpeedScore, Tally, Truth, read_truth, score
 from edge_app.records import DIRECTIONS, Line
 from tests.support.shared import SHARED, needs
 
@@ -64,6 +64,35 @@ def test_as_many_crossings_as_possible_are_paired() -> None:
     assert score(t, [car(4.2), car(5.9)]).overall == Tally(paired=1, true=1, counted=1)
     assert score(truth(car(5), car(6.5)), [car(5.9), car(6.8)]).overall == Tally(paired=2, true=2, counted=2)
     assert score(truth(car(5), car(5.5)), [car(5.2), car(6.3)]).overall == Tally(paired=2, true=2, counted=2)
+
+
+def test_speeds_are_compared_of_paired_crossings_whatever_their_class() -> None:
+    def at(time: float, kmh: float | None, label: str = "car") -> Event:
+        return Event(time, label, "left_to_right", kmh)
+
+    true = truth(at(1, 50), at(5, 40), at(5, 80), at(9, None), at(12, 30), at(15, 60))
+    found = [at(1.2, 52, "truck"), at(5, 40), at(5, 100), at(9, 20), at(12, None)]
+    result = score(true, found)
+    assert result.speed_errors[3] is None
+    assert result.speed_errors[:3] == pytest.approx((0.04, 0.0, 0.25))
+    assert result.speeds is not None
+    assert (result.speeds.true, result.speeds.measured) == (4, 3)
+    assert result.speeds.median_error == pytest.approx(0.04)
+    assert result.speeds.within == pytest.approx(2 / 3)
+    assert (result + score(truth(car(1)), [car(1)])).speeds == result.speeds
+    assert score(truth(car(1)), [at(1, 50)]).speeds is None
+    assert score(truth(at(1, 50)), [car(1)]).speeds == SpeedScore(1, 0, None, None)
+
+
+@pytest.mark.parametrize("speed", [0, -3, "fast", True, float("nan")])
+def test_a_true_speed_must_be_a_number_above_0(speed: object, tmp_path: Path) -> None:
+    path, event = tmp_path / "truth.json", {"frame": 3, "class": "car", "direction": "left_to_right", "speed_kmh": 47.5}
+    content = {"clip": "a.mp4", "fps": 25, "frames": 100, "line": {"id": "main", "start": [0, 0.5], "end": [1, 0.5]}}
+    path.write_text(json.dumps({**content, "events": [event]}))
+    assert read_truth(path).events[0].kmh == 47.5
+    path.write_text(json.dumps({**content, "events": [{**event, "speed_kmh": speed}]}))
+    with pytest.raises(ConfigError, match=r"speed_kmh is .* it must be a number above 0"):
+        read_truth(path)
 
 
 def test_effectiveness_weighs_the_error_of_cumulative_counts() -> None:

@@ -38,11 +38,11 @@ LINE = "quay:0.45,0.6,0.45,0.97"
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return seven seconds of a small rendered street."""
+    """Return four seconds of a small rendered street."""
     path = tmp_path_factory.mktemp("clip") / "street.mp4"
-    street = small_street(seconds=7, flow=(40, 40))
+    street = small_street(seconds=4, flow=(40, 40))
     with VideoOut(path, street.status.rate, (640, 360)) as out:
-        for _ in range(round(7 * street.status.rate)):
+        for _ in range(round(4 * street.status.rate)):
             frame = street.read(0)
             assert frame is not None
             out.write(frame.image)
@@ -269,7 +269,7 @@ def test_a_count_ends_with_the_service_that_is_killed(clip: Path, tmp_path: Path
         url = next(found[0] for line in process.stderr if (found := re.search(r"http://[\d.:]+", line)))
         with Client(url) as client:
             job = client.count(clip, [LINE], annotate=True)
-            wait_for(lambda: client.job(job.id).done > 0, within=60)
+            wait_for(lambda: client.job(job.id).done > 0, within=300)
         (count,) = process.children()
         process.kill()
         process.wait()

@@ -77,7 +77,7 @@ def test_every_example_runs(service: Serving) -> None:
             job = answer.json()["id"]
             links = call["responses"]["202"]["links"]
             assert {link["parameters"]["job"] for link in links.values()} == {"$response.body#/id"}
-            wait_for(partial(is_done, service, job), within=100)
+            wait_for(partial(is_done, service, job), within=300)
         if call["operationId"] == "predict":
             assert answer.json()["boxes"]
         if call["operationId"] == "result":

@@ -26,7 +26,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         yield running
 
 
-@pytest.fixture(params=[(1280, 800, False), (390, 844, True)], ids=["desktop", "phone"])
+PHONE = pytest.param((390, 844, True), id="phone")
+
+
+@pytest.fixture(params=[pytest.param((1280, 800, False), id="desktop"), PHONE])
 def browser(service: Serving, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Browser]:
     width, height, touch = request.param
     made = Browser(tmp_path, width, height, touch=touch)
@@ -66,6 +69,7 @@ def test_what_is_no_picture_is_told(browser: Browser) -> None:
     browser.wait_for("byId('status').textContent === '0 of 1 pictures done, 1 failed'")
 
 
+@pytest.mark.parametrize("browser", [PHONE], indirect=True)
 def test_a_clip_is_counted_on_the_line_that_was_drawn(browser: Browser, service: Serving, tmp_path: Path) -> None:
     street = small_street(seconds=1)
     with VideoOut(tmp_path / "clip.mp4", street.status.rate, (640, 360)) as out:
@@ -83,7 +87,7 @@ def test_a_clip_is_counted_on_the_line_that_was_drawn(browser: Browser, service:
     )
     assert browser.run("ends()") == pytest.approx([0.5, 0.2, 0.5, 0.9], abs=0.01)
     browser.click("#count")
-    browser.wait_for("!!document.querySelector('#result table') || byId('clip-status').className", within=60)
+    browser.wait_for("!!document.querySelector('#result table') || byId('clip-status').className", within=300)
     assert browser.run("byId('clip-status').textContent") == "counted"
     assert "car" in browser.run("byId('result').textContent")
     assert browser.run("byId('arrow').getAttribute('d')").startswith("M")

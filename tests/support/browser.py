@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_ANSWER_S = 20.0
+_ANSWER_S = 60.0
 _EXEC_ON_3_AND_4 = """
 import fcntl, os, sys
 ends = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]
@@ -81,7 +81,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait_for(self, script: str, within: float = 15.0) -> Any:
+    def wait_for(self, script: str, within: float = 90.0) -> Any:
         """Evaluate an expression until it is true, and return its value; fail after `within` seconds."""
         deadline = time.monotonic() + within
         while True:

@@ -46,7 +46,7 @@ def running_service(config: Config) -> Iterator[Service]:
             assert worker.join(20)
 
 
-def wait_for(condition: Callable[[], bool], within: float = 15.0) -> None:
+def wait_for(condition: Callable[[], bool], within: float = 90.0) -> None:
     """Wait until a condition holds; fail after `within` seconds."""
     deadline = time.monotonic() + within
     while not condition():

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 
 from edge_app.commands._options import load_config
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.http.server import Server
+from edge_app.serve import counting
 from edge_app.serve.access import Access, Client
 from edge_app.serve.answers import LEAST_CONFIDENCE
 from edge_app.serve.api import Service, build_api
@@ -56,6 +58,8 @@ def serving(
 ) -> Iterator[Serving]:
     """Serve the production model with one engine within the context. folder: of the jobs, None for no jobs."""
     with ExitStack() as stack:
+        # Beside other tests on the same cores a count of a lower priority would get nothing for minutes.
+        stack.enter_context(patch.object(counting, "_NICE", 0))
         detector = TfliteDetector(score=LEAST_CONFIDENCE)
         engines = Engines(1, queue)
         stack.callback(engines.close)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from edge_app.commands._page_front import _stored
 from edge_app.errors import ConfigError
 from edge_app.web import passwords
 from edge_app.web.passwords import hash_password, is_password
@@ -33,11 +36,22 @@ def test_a_password_has_a_least_length(password: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "stored", ["", "x", "scrypt$1$2$3$4$5", "scrypt$1048576$8$1$AAAA$AAAA", "md5$16$8$1$AAAA$AAAA"]
+    "stored",
+    [
+        "",
+        "x",
+        "scrypt$1$2$3$4$5",
+        f"scrypt$1000$8$5$AAAA${'A' * 43}=",
+        "scrypt$1048576$8$1$AAAA$AAAA",
+        "md5$16$8$1$AAAA$AAAA",
+    ],
 )
-def test_a_damaged_hash_is_one_sentence_and_costs_nothing(stored: str) -> None:
+def test_a_damaged_hash_is_one_sentence_and_costs_nothing(stored: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="set it again"):
         is_password(PASSWORD, stored)
+    (tmp_path / "page_password").write_text(stored)
+    with pytest.raises(ConfigError, match="`edge-app page --password`"):
+        _stored(tmp_path / "page_password")  # at the start, before anybody logs in
 
 
 def test_a_session_ends_when_it_is_idle_old_logged_out_or_one_of_too_many() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 from typing import Any, cast
+from unittest import mock
 
 import pytest
 
@@ -149,6 +150,16 @@ def test_grid_and_expected_errors_come_with_the_findings(toml: Path, monkeypatch
     assert any("off by about 3 % at 30 km/h" in one["sentence"] for one in found["findings"] if one["line"] == "quay")
     far = reader(toml).check(drawn(ROAD, lines=[{**LINE, "start": [0.3, 0.32], "end": [0.7, 0.32]}]))
     assert [one["level"] for one in far["findings"] if one["key"] == "finding.speed_far"] == ["warn"]
+
+
+def test_speeds_are_drawn_by_what_is_drawn_saved_or_not(toml: Path) -> None:
+    view = mock.Mock(**{"frames.return_value": None, "crossed.return_value": {}, "check_lines.return_value": []})
+    text = ConfigText(toml)
+    page = _Page(text, text.config(), mock.Mock(), view)
+    for road in (ROAD, None, ROAD, {**ROAD, "rectangle": [CORNERS[n] for n in (0, 2, 1, 3)]}):
+        page.check(drawn(road))
+    told = [call.args[0] for call in view.measure.call_args_list]
+    assert [geometry and geometry.picture for geometry in told] == [tuple(map(tuple, CORNERS)), None] * 2
 
 
 def test_without_a_picture_there_is_a_grid_and_no_error_is_invented(toml: Path) -> None:

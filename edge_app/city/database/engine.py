@@ -6,11 +6,14 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import (
     JSON,
@@ -83,21 +86,7 @@ def open_database(url: str, *, workers: int = 4) -> Database:
     url: postgresql://USER@HOST/NAME or sqlite:///FILE. workers: connections at a time.
     Raises ConfigError: for a URL that names none of both. Raises StoreError: when it cannot be used.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        parsed = None
-    if parsed is None or parsed.drivername.partition("+")[0] not in _DRIVERS:
-        raise ConfigError("database: must be postgresql://USER@HOST/NAME or sqlite:///FILE")
-    parsed = parsed.set(drivername=_DRIVERS[parsed.drivername.partition("+")[0]])
-    where = parsed.render_as_string(hide_password=True)
-    if parsed.drivername == "sqlite":
-        engine = create_engine(parsed, connect_args={"timeout": _WAIT_S})
-        event.listen(engine, "connect", _fast_and_safe)
-    else:
-        engine = create_engine(
-            parsed, pool_size=workers, pool_pre_ping=True, connect_args={"connect_timeout": int(_WAIT_S)}
-        )
+    engine, where = _engine(url, workers)
     try:
         with engine.begin() as connection:
             _migrate(connection)
@@ -106,6 +95,54 @@ def open_database(url: str, *, workers: int = 4) -> Database:
     except SQLAlchemyError as error:
         raise StoreError(f"database {where} cannot be used ({reason(error)})") from error
     return Database(engine)
+
+
+def state_of(url: str) -> tuple[str, bool]:
+    """Return a sentence about a database that nothing is changed in, and whether its tables are those of this release.
+
+    Raises ConfigError: for a URL that names none. Raises StoreError: when it cannot be used.
+    """
+    engine, _ = _engine(url, 1)
+    name, at = engine.url.database or "", f" at {engine.url.host}:{engine.url.port or 5432}" if engine.url.host else ""
+    where = f"{name}{at}"  # no address, of which a check shows no path
+    if engine.dialect.name == "sqlite" and not Path(name).exists():
+        return f"{where}: there is none yet; the first start makes it", False
+    scripts = ScriptDirectory.from_config(_scripts())
+    try:
+        with engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+            version = ".".join(map(str, connection.dialect.server_version_info or ()))
+    except SQLAlchemyError as error:
+        raise StoreError(f"database {where} cannot be used ({reason(error)})") from error
+    finally:
+        engine.dispose()
+    kind = f"{where} ({ {'sqlite': 'SQLite', 'postgresql': 'PostgreSQL'}[engine.dialect.name] } {version})"
+    if found is None:
+        return f"{kind}: nothing is in it yet; the first start makes its tables", False
+    known = {script.revision for script in scripts.walk_revisions()}
+    if found not in known:
+        raise StoreError(f"database {where}: made by a newer release: install that one")
+    if found != scripts.get_current_head():
+        return f"{kind}: of an older release; the next start changes its tables: make a backup before", False
+    return f"{kind}: its tables are those of this release", True
+
+
+def _engine(url: str, workers: int) -> tuple[Engine, str]:
+    """Return an engine for a URL, and the URL without its password. Raises ConfigError."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.drivername.partition("+")[0] not in _DRIVERS:
+        raise ConfigError("database: must be postgresql://USER@HOST/NAME or sqlite:///FILE")
+    parsed = parsed.set(drivername=_DRIVERS[parsed.drivername.partition("+")[0]])
+    if parsed.drivername == "sqlite":
+        engine = create_engine(parsed, connect_args={"timeout": _WAIT_S})
+        event.listen(engine, "connect", _fast_and_safe)
+    else:
+        arguments = {"connect_timeout": int(_WAIT_S)}
+        engine = create_engine(parsed, pool_size=workers, pool_pre_ping=True, connect_args=arguments)
+    return engine, parsed.render_as_string(hide_password=True)
 
 
 def reason(error: SQLAlchemyError) -> str:
@@ -231,6 +268,15 @@ def among(connection: Connection, column: ColumnElement[int], values: Collection
     return column.in_(select(each.c.value))
 
 
+def lock_alone(connection: Connection, table: Table) -> None:
+    """Let nobody else read or change a table until the end of the transaction, where the database has such locks.
+
+    SQLite has one writer at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"LOCK TABLE {table.name} IN ACCESS EXCLUSIVE MODE"))
+
+
 def make_room(connection: Connection, days: Iterable[int]) -> None:
     """Make the partitions of days, where the database has partitions. days: their first seconds, UTC."""
     if connection.dialect.name != "postgresql":
@@ -251,7 +297,12 @@ def _fast_and_safe(connection: Any, _: object) -> None:
 
 
 def _migrate(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(resources.files("edge_app.city") / "migrations"))
+    config = _scripts()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _scripts() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("edge_app.city") / "migrations"))
+    return config

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, select, update
 
+from edge_app.city.calendar import zone
 from edge_app.city.database.engine import change, insert_new, put
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, SITE
+from edge_app.errors import ConfigError
 from edge_app.mqtt.messages import ConfigMeta, Health, LineMeta, Meta, Status
 from edge_app.records import Direction
 
+_LONGEST: Final = 200
 _NEW = {"state": "unknown", "heard": 0, "version": "", "contract": "1.0", "health": {}, "meta": {}}
 
 
@@ -79,10 +82,11 @@ def _make_site(connection: Connection, device: tuple[str, str], meta: Meta, line
 
 def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str, Any]:
     return {
-        "road": line.road or f"{device[0]} / {device[1]} / {line.id}",
+        "road": _shown(line.road) or f"{device[0]} / {device[1]} / {line.id}",
         "lat": meta.location.lat if meta.location else None,
         "lon": meta.location.lon if meta.location else None,
-        "time_zone": meta.time_zone,
+        "time_zone": _known_zone(meta.time_zone),
+        "lanes": len(line.lanes) + 1 if line.lanes else None,
         **_direction(line, "left_to_right", "left"),
         **_direction(line, "right_to_left", "right"),
     }
@@ -90,5 +94,19 @@ def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str,
 
 def _direction(line: LineMeta, direction: Direction, column: str) -> dict[str, Any]:
     known = line.directions.get(direction)
-    name = (known.name if known else None) or line.names.get(direction) or ""
+    name = _shown((known.name if known else None) or line.names.get(direction) or "")
     return {f"{column}_name": name, f"{column}_bearing": known.bearing_deg if known else None}
+
+
+def _known_zone(name: str) -> str:
+    """Return a time zone that this machine knows: days of a device with another one are those of UTC."""
+    try:
+        zone(name)
+    except ConfigError:
+        return "UTC"
+    return name
+
+
+def _shown(text: str) -> str:
+    """Return what can be stored and shown of a device's text: PostgreSQL takes no NUL."""
+    return "".join(letter for letter in text if letter.isprintable())[:_LONGEST]

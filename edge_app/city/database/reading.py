@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_
 
 from edge_app.city.calendar import Step
 from edge_app.city.database.attached import counts_of_site, counts_there
@@ -16,6 +16,7 @@ from edge_app.city.database.tables import (
     ATTACHMENT,
     CONTRADICTION,
     DEVICE,
+    DIRTY,
     LINE,
     POISON,
     QUARTER,
@@ -53,9 +54,15 @@ class Site:
     newest: int
 
 
-def read_sites(connection: Connection, identifier: str | None = None) -> list[Site]:
-    """Return all sites by their id, or the one of this id."""
-    now_attached = and_(ATTACHMENT.c.site_id == SITE.c.id, ATTACHMENT.c.ends.is_(None))
+def read_sites(
+    connection: Connection, now: float, identifier: str | None = None, *, after: str = "", most: int | None = None
+) -> list[Site]:
+    """Return all sites by their id, or the one of this id. now: UTC s, when a line must be attached.
+
+    after: only ids behind this one. most: so many at most.
+    """
+    lasts = or_(ATTACHMENT.c.ends.is_(None), ATTACHMENT.c.ends > int(now))
+    now_attached = and_(ATTACHMENT.c.site_id == SITE.c.id, ATTACHMENT.c.begins <= int(now), lasts)
     of_line = select(func.max(QUARTER.c.start)).where(QUARTER.c.line_id == ATTACHMENT.c.line_id)
     newest = of_line.scalar_subquery().label("newest")
     statement = (
@@ -66,6 +73,10 @@ def read_sites(connection: Connection, identifier: str | None = None) -> list[Si
     )
     if identifier is not None:
         statement = statement.where(SITE.c.id == identifier)
+    if after or most is not None:
+        statement = statement.where(
+            SITE.c.id.in_(select(SITE.c.id).where(SITE.c.id > after).order_by(SITE.c.id).limit(most))
+        )
     devices = {(row.topic_site, row.device): row for row in connection.execute(select(DEVICE))}
     found: dict[str, Site] = {}
     for row in connection.execute(statement):
@@ -73,9 +84,13 @@ def read_sites(connection: Connection, identifier: str | None = None) -> list[Si
     return list(found.values())
 
 
-def read_devices(connection: Connection) -> Sequence[Row[Any]]:
-    """Return all devices by their names."""
-    return connection.execute(select(DEVICE).order_by(DEVICE.c.topic_site, DEVICE.c.device)).all()
+def read_devices(
+    connection: Connection, after: tuple[str, str] = ("", ""), most: int | None = None
+) -> Sequence[Row[Any]]:
+    """Return all devices by their names. after: only those behind this one. most: so many at most."""
+    names = tuple_(DEVICE.c.topic_site, DEVICE.c.device)
+    statement = select(DEVICE).where(names > after).order_by(DEVICE.c.topic_site, DEVICE.c.device).limit(most)
+    return connection.execute(statement).all()
 
 
 def read_totals(connection: Connection, site: str, start: int, end: int, step: AnyStep) -> list[Total]:
@@ -138,6 +153,20 @@ def read_contradictions(connection: Connection, most: int = 200) -> Sequence[Row
 def read_poison(connection: Connection, most: int = 200) -> Sequence[Row[Any]]:
     """Return the newest messages that were kept aside, newest first."""
     return connection.execute(select(POISON).order_by(POISON.c.id.desc()).limit(most)).all()
+
+
+def read_tallies(connection: Connection) -> tuple[dict[str, int], int, int]:
+    """Return contradictions by kind, messages that were kept aside, and quarters that wait to be added up."""
+    by_kind = select(CONTRADICTION.c.kind, func.count().label("many")).group_by(CONTRADICTION.c.kind)
+    kinds = {row.kind: row.many for row in connection.execute(by_kind)}
+    tables = [select(func.count()).select_from(table) for table in (POISON, DIRTY)]
+    aside, waiting = (connection.execute(statement).scalar_one() for statement in tables)
+    return kinds, aside, waiting
+
+
+def is_there(connection: Connection) -> None:
+    """Ask the database anything."""
+    connection.execute(select(1))
 
 
 def usual_day(days: Iterable[Mapping[int, Total]]) -> dict[int, float]:

@@ -128,11 +128,27 @@ def _roll_steps(connection: Connection, quarters: Iterable[tuple[int, int]]) -> 
 
 
 def roll_site(connection: Connection, site: str) -> None:
-    """Add a site up anew, because what is attached to it has changed."""
-    lines = select(ATTACHMENT.c.line_id).where(ATTACHMENT.c.site_id == site)
+    """Add a site up anew from all its quarters, because what is attached to it has changed."""
+    tz = zone(connection.execute(select(SITE.c.time_zone).where(SITE.c.id == site)).scalar_one())
     connection.execute(delete(STEP).where(STEP.c.site_id == site))
-    found = connection.execute(select(QUARTER.c.line_id, QUARTER.c.start).where(QUARTER.c.line_id.in_(lines)))
-    _roll_steps(connection, [(row.line_id, row.start) for row in found])
+    names = (*_MEASURES, *COLUMNS)
+    columns = [QUARTER.c[name] for name in _MEASURES] + list(counts_of_site().values())
+    quarters = select(QUARTER.c.start, *columns).join(ATTACHMENT, counts_there())
+    sums: dict[tuple[Step, int], list[float]] = {}
+    within = dict.fromkeys(STEPS, (0, 0))  # the steps of the quarter before, which mostly are those of the next one
+    found = quarters.where(ATTACHMENT.c.site_id == site, QUARTER.c.intervals > 0).order_by(QUARTER.c.start)
+    for start, *values in connection.execute(found):
+        for step, (begin, end) in within.items():
+            if not begin <= start < end:
+                within[step] = step_around(start, step, tz)
+            key = step, within[step][0]
+            sums[key] = [a + b for a, b in zip(sums[key], values, strict=True)] if key in sums else values
+    rows = [
+        {"site_id": site, "step": step, "start": begin, **dict(zip(names, values, strict=True))}
+        for (step, begin), values in sums.items()
+    ]
+    for at in range(0, len(rows), _AT_ONCE):
+        put(connection, STEP, rows[at : at + _AT_ONCE])
 
 
 def _sites_of(connection: Connection, lines: Collection[int]) -> Mapping[int, Sequence[tuple[str, str]]]:

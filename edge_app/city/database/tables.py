@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
 )
 
 from edge_app.city.records import COLUMNS
@@ -184,6 +185,15 @@ ATTACHMENT: Final = Table(
     Column(
         "turned", Boolean, nullable=False, default=False, comment="the line's left to right is the site's other way"
     ),
+    Column(
+        "breaks",
+        Boolean,
+        nullable=False,
+        default=False,
+        server_default=false(),
+        comment="counts before its begin cannot be compared with those after",
+    ),
+    Column("reason", Text, nullable=False, default="", server_default="", comment="why it was attached, for people"),
     comment="from when to when a line counts at a site",
 )
 STEP: Final = Table(
@@ -220,4 +230,45 @@ CONFIG: Final = Table(
     Column("config", Text, primary_key=True),
     Column("content", JSON, nullable=False),
     comment="what was counted under each config, as meta/{config} told it",
+)
+AUDIT: Final = Table(
+    "audit",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("change", JSON, nullable=False, comment="key of what was changed: value before and after"),
+    comment="who has changed what",
+)
+ACCOUNT: Final = Table(
+    "account",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("password", Text, nullable=False, comment="its hash"),
+    Column("made", BigInteger, nullable=False),
+    comment="users of the page",
+)
+LOGIN: Final = Table(
+    "login",
+    METADATA,
+    Column("digest", Text, primary_key=True, comment="hash of its secret"),
+    Column("account", Text, ForeignKey("account.name"), nullable=False),
+    Column("csrf", Text, nullable=False),
+    Column("began", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    comment="logins that may be valid",
+)
+TOKEN: Final = Table(
+    "token",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("digest", Text, nullable=False, comment="hash of its secret"),
+    Column("scope", Text, nullable=False),
+    Column("made", BigInteger, nullable=False),
+    Column("ends", BigInteger, comment="null: never"),
+    UniqueConstraint("digest"),
+    comment="tokens of programs",
 )

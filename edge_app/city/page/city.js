@@ -1,16 +1,22 @@
 // Choose the view by the address, and keep texts, navigation and language.
 import { load, text } from "/page/texts.js";
+import { may, showAccount, showLogin, whoAmI } from "/page/login.js";
+import { showAdministration } from "/page/administration.js";
 import { showHome } from "/page/home.js";
 import { showStreet } from "/page/street.js";
 import { showFleet } from "/page/fleet.js";
 import { showGaps } from "/page/gaps.js";
+import { showInventory, showSite } from "/page/inventory.js";
 
 let leave = () => {};
 
 function route(path) {
+  if (!may("read")) return showLogin;
   const street = path.match(/^\/street\/([^/]+)$/);
   if (street) return (view) => showStreet(view, decodeURIComponent(street[1]));
-  return { "/fleet": showFleet, "/gaps": showGaps }[path] ?? showHome;
+  const site = path.match(/^\/inventory\/([^/]+)$/);
+  if (site) return (view) => showSite(view, decodeURIComponent(site[1]));
+  return { "/fleet": showFleet, "/gaps": showGaps, "/inventory": showInventory, "/administration": showAdministration, "/account": showAccount }[path] ?? showHome;
 }
 
 async function show() {
@@ -53,8 +59,10 @@ async function speak(chosen) {
 document.getElementById("language").addEventListener("change", async (event) => {
   localStorage.setItem("language", event.target.value);
   await speak(event.target.value);
+  await whoAmI();
   show();
 });
 
 await speak(localStorage.getItem("language") ?? "");
+await whoAmI();
 show();

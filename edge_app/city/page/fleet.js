@@ -1,5 +1,5 @@
 // All devices in a table that can be filtered.
-import { ask } from "/page/requests.js";
+import { askAll } from "/page/requests.js";
 import { element, moment, number, text } from "/page/texts.js";
 
 export async function showFleet(view) {
@@ -22,7 +22,7 @@ export async function showFleet(view) {
       element("td", { class: "text" }, device.problem || device.quality.join(", ") || "–"))));
     if (!shown.length) body.append(element("tr", {}, element("td", { colspan: heads.length, class: "text" }, text(devices.length ? "city.nothing_found" : "city.no_devices"))));
   };
-  const refresh = async () => { devices = (await ask("/api/v1/devices")).devices; draw(); };
+  const refresh = async () => { devices = await askAll("/api/v1/devices", "devices"); draw(); };
   filter.addEventListener("input", draw);
   await refresh();
   const timer = setInterval(() => refresh().catch(() => {}), 10000);

@@ -1,6 +1,6 @@
 // All sites: on a map that needs no tiles, and as a list that can be searched.
 import * as L from "/page/libraries/leaflet.js";
-import { ask } from "/page/requests.js";
+import { askAll } from "/page/requests.js";
 import { element, number, text } from "/page/texts.js";
 import { flow, watch } from "/page/live.js";
 import { go } from "/page/city.js";
@@ -9,7 +9,7 @@ const COLOURS = { counting: "--good", late: "--warn", slow: "--warn", offline: "
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export async function showHome(view) {
-  const { sites } = await ask("/api/v1/sites");
+  const sites = await askAll("/api/v1/sites", "sites");
   document.title = text("city.title");
   const search = element("input", { type: "search", id: "search", placeholder: text("city.search"), "aria-label": text("city.search") });
   const list = element("ul", { class: "list" });

@@ -1,17 +1,46 @@
-// Ask the API, and say so in sight when it does not answer.
+// Ask the API, and say so in sight when it does not answer; send what changes something.
 import { text } from "/page/texts.js";
 
 export async function ask(path, options = {}) {
   const lost = document.getElementById("lost");
   try {
-    const answer = await fetch(path, options);
-    if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? answer.statusText);
+    const told = await asked(path, options);
     lost.hidden = true;
-    return await answer.json();
+    return told;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     lost.textContent = text("page.lost", { why: error.message });
     lost.hidden = false;
     throw error;
   }
+}
+
+// A list that comes in parts, whole. name: of the list in each answer.
+export async function askAll(path, name) {
+  const found = [];
+  for (let next = ""; next !== null;) {
+    const part = await ask(`${path}?after=${encodeURIComponent(next)}`);
+    found.push(...part[name]);
+    next = part.next;
+  }
+  return found;
+}
+
+// What the server refuses is thrown as its sentence, for the form to show.
+export function send(method, path, body, type = "application/json") {
+  const headers = me.csrf ? { "X-CSRF-Token": me.csrf } : {};
+  return asked(path, { method, body, headers: body === undefined ? headers : { ...headers, "Content-Type": type } });
+}
+
+let me = { user: "", csrf: "" };
+
+export function know(found) {
+  me = found;
+}
+
+async function asked(path, options) {
+  const answer = await fetch(path, options);
+  if (answer.status === 401 && me.user) location.reload(); // the login is over
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? answer.statusText);
+  return answer.status === 204 ? null : answer.json();
 }

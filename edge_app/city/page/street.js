@@ -4,6 +4,9 @@ import { ask } from "/page/requests.js";
 import { element, language, moment, number, text } from "/page/texts.js";
 import { heatMap } from "/page/heat.js";
 import { watch } from "/page/live.js";
+import { may } from "/page/login.js";
+import { changeLines, changeList } from "/page/changes.js";
+import { measureCards, measured } from "/page/measures.js";
 
 const DAY = 86400;
 const WEEKS = 8;
@@ -16,7 +19,8 @@ export async function showStreet(view, id) {
   const body = element("div");
   view.append(
     element("div", { class: "row" }, element("h1", {}, site.road), element("span", { class: `state ${site.state}` }, text(`city.state.${site.state}`)),
-      element("span", { class: "muted end" }, [site.device, site.line].filter(Boolean).join(" / "))),
+      element("span", { class: "muted end" }, [site.device, site.line].filter(Boolean).join(" / ")),
+      may("write") ? element("a", { href: `/inventory/${encodeURIComponent(id)}`, "data-view": true }, text("city.inventory")) : null),
     element("p", { class: "muted", hidden: !site.state_reason }, site.state_reason),
     body,
   );
@@ -24,13 +28,16 @@ export async function showStreet(view, id) {
   const refresh = async () => {
     const now = Date.now() / 1000;
     const midnight = dayStart(now, site.time_zone);
-    const [today, usual, weeks] = await Promise.all([
+    const first = dayStart(midnight - (WEEKS * 7 - 1) * DAY + DAY / 2, site.time_zone);
+    const [today, usual, weeks, { changes }, measures] = await Promise.all([
       counts(id, midnight, now + 1, "quarter"),
       ask(`/api/v1/sites/${encodeURIComponent(id)}/usual?at=${rfc(now)}`),
-      counts(id, dayStart(midnight - (WEEKS * 7 - 1) * DAY + DAY / 2, site.time_zone), now + 1, "hour"),
+      counts(id, first, now + 1, "hour"),
+      ask(`/api/v1/sites/${encodeURIComponent(id)}/changes?from=${rfc(first)}&to=${rfc(now + 1)}`),
+      measured(id, now),
     ]);
     drawn.forEach((one) => one.destroy());
-    drawn = draw(body, site, { today: today.steps, usual, weeks: weeks.steps, midnight, now });
+    drawn = draw(body, site, { today: today.steps, usual, weeks: weeks.steps, changes, measures, midnight, now });
   };
   await refresh();
   const timer = setInterval(() => refresh().catch(() => {}), 30000);
@@ -59,6 +66,7 @@ function draw(body, site, data) {
   const seen = data.today.reduce((sum, step) => sum + step.covered * 900, 0);
   const passed = Math.max(data.now - data.midnight, 1);
   const share = Math.min(1, seen / passed);
+  const { cards, draw: drawMeasures } = measureCards(site, data.measures);
   body.replaceChildren(
     element("div", { class: "tiles" },
       tile(text(share < 0.995 ? "city.today_at_least" : "city.today"), number(data.today.reduce((sum, step) => sum + all(step), 0)), text("city.vehicles")),
@@ -69,10 +77,12 @@ function draw(body, site, data) {
       element("span", { class: "muted end" }, data.usual.days ? text("city.usual_of", { n: number(data.usual.days) }) : text("city.no_usual"))), chart,
       element("p", { class: "legend" }, text("city.missing_is_no_zero"))),
     element("section", { class: "card" }, element("h2", {}, text("city.classes")), element("div", { class: "scroll", tabindex: "0" }, classTable(site, data.today))),
-    element("section", { class: "card" }, element("h2", {}, text("city.weeks")), heatMap(data.weeks, site.time_zone, WEEKS, data.now)),
+    element("section", { class: "card" }, element("h2", {}, text("city.weeks")), heatMap(data.weeks, site.time_zone, WEEKS, data.now, data.changes)),
+    ...cards,
+    changeList(data.changes, site.time_zone),
     download(site, data),
   );
-  return [dayChart(chart, site, data)];
+  return [dayChart(chart, site, data), ...drawMeasures()];
 }
 
 function tile(title, value, below) {
@@ -98,6 +108,7 @@ function dayChart(box, site, data) {
     tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), site.time_zone),
     scales: { y: { range: (_, __, most) => [0, Math.max(10, most * 1.1)] }, seen: { range: [0, 700] } },
     axes: [{ ...axis, values: (_, splits) => splits.map((at) => hour.format(new Date(at * 1000))) }, { ...axis, size: 56, values: (_, splits) => splits.map((n) => number(n)) }],
+    hooks: { draw: [changeLines(data.changes)] },
     series: [
       { label: text("city.time"), value: (_, at) => (at === null ? "–" : hour.format(new Date(at * 1000))) },
       { label: text("city.usual"), stroke: colour("--usual"), width: 2, dash: [6, 4], value: (_, n) => number(n) },
@@ -125,8 +136,9 @@ function classTable(site, steps) {
 
 function download(site, data) {
   const from = data.midnight - (WEEKS * 7 - 1) * DAY;
-  const link = (step, begin, label) => element("a", { href: `/api/v1/sites/${encodeURIComponent(site.id)}/counts.csv?from=${rfc(begin)}&to=${rfc(data.now)}&step=${step}`, download: true }, label);
+  const link = (step, begin, label, kind = "csv") => element("a", { href: `/api/v1/sites/${encodeURIComponent(site.id)}/counts.${kind}?from=${rfc(begin)}&to=${rfc(data.now)}&step=${step}`, download: true }, label);
   return element("section", { class: "card row" }, element("h2", {}, text("city.download")),
     link("quarter", data.midnight, text("city.csv_today")), link("hour", from, text("city.csv_weeks", { n: number(WEEKS) })),
+    link("hour", from, text("city.parquet_weeks", { n: number(WEEKS) }), "parquet"),
     element("span", { class: "muted end" }, text("city.as_of", { at: moment(data.now * 1000, site.time_zone), zone: site.time_zone })));
 }

@@ -36,4 +36,4 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
-const SVG = new Set(["rect", "text", "title", "defs", "pattern", "path", "g"]);
+const SVG = new Set(["rect", "text", "title", "defs", "pattern", "path", "g", "circle"]);

@@ -11,10 +11,10 @@ from datetime import datetime, timezone
 from typing import Final
 
 from edge_app.app import build_device, build_ledger, build_lines, build_publisher, build_session
-from edge_app.city.simulator.traffic import Street
+from edge_app.city.simulator.traffic import WAYS, Street
 from edge_app.config.model import Config
 from edge_app.mqtt.messages import Health, SourceHealth
-from edge_app.records import DIRECTIONS, VEHICLES, Crossing
+from edge_app.records import Crossing, Sums
 from edge_app.storage.archive import Keep
 from edge_app.storage.outbox import Outbox
 from edge_app.system.clock import SteadyClock
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 MODEL: Final = "0" * 64
 """Hash of the detector that there is none of."""
 _FRAMES_PER_S: Final = 15
-_WAYS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
 
 
 class SimulatedDevice:
@@ -40,6 +39,7 @@ class SimulatedDevice:
         self._done: dict[str, int] = {}
         self._frames = self._counted = 0
         self._waiting: list[Crossing] = []
+        self._measured: list[tuple[str, float, Sums]] = []
         device = build_device(config, MODEL)
         self._ledger = build_ledger(config, device, build_lines(config))
         outbox = Outbox(config.store.folder, Keep(86_400.0, 50.0), self._ledger.standby)
@@ -72,6 +72,9 @@ class SimulatedDevice:
         crossings, self._waiting = self._waiting, []
         self._counted += len(crossings)
         self._ledger.record(now, crossings, 0)
+        measured, self._measured = self._measured, []
+        for line, when, sums in measured:
+            self._ledger.measure(line, when, sums)
         self._ledger.tick(now)
 
     @property
@@ -94,7 +97,9 @@ class SimulatedDevice:
 
     def _drawn(self, line: str, street: Street, second: int) -> Iterator[Crossing]:
         vehicles = street.vehicles(second, second + 1)
-        for (name, direction), many in zip(_WAYS, vehicles, strict=True):
+        if speeds := street.speeds(second, second + 1, vehicles):
+            self._measured.append((line, float(second), {"speed": speeds}))
+        for (name, direction), many in zip(WAYS, vehicles, strict=True):
             for _ in range(many):
                 yield Crossing(float(second), self._frames, self._frames, name, line, direction, 0.9)
 

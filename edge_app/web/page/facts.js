@@ -46,6 +46,7 @@ export function facts(answer) {
     ...(problem(status)[0] ? [["problem", problem(status).join(" "), "bad"]] : []),
     ...health.limits.map((limit) => ["problem", capital(limit), "warn"]),
     ["coverage", ...coverage(status.lines)],
+    ...speeds(status.lines),
     ["flags", flags(status).map(flagText).join(", ") || t("value.none"), flags(status).length ? "warn" : "ok"],
     ["broker", t(status.connected ? "value.connected" : "value.not_connected", { broker: status.broker }), status.connected ? "ok" : "bad"],
     ["unsent", health.unsent ? t("value.unsent", { n: number(health.unsent) }) : t("value.unsent_none"), health.unsent > status.lines.length * 2 ? "warn" : "ok"],
@@ -68,6 +69,15 @@ function coverage(lines) {
   const least = leastCoverage(lines);
   if (least === Infinity) return [t("value.no_interval"), "ok"];
   return [t("value.coverage", { share: number(Math.floor(least * 100)) }), least < SEEN ? "warn" : "ok"];
+}
+
+// Mean speeds of the newest interval at each line, where they are measured.
+function speeds(lines) {
+  const told = lines.flatMap(({ id, names, newest }) => Object.entries(newest?.speed_kmh || {}).map(([way, kmh]) => {
+    const text = t("value.speed", { way: names[way] || t(`direction.${way}`), kmh: number(kmh) });
+    return lines.length > 1 ? `${id}: ${text}` : text;
+  }));
+  return told.length ? [["speed", told.join(", "), "ok"]] : [];
 }
 
 function camera({ source, frames_per_s: rate }) {

@@ -14,6 +14,9 @@ export function drawShapes(sheet, shapes, size, { chosen, turning, grid, given }
   drawGrid(sheet, grid, given, size, chosen?.kind === "geometry");
   const { w, h } = size;
   const all = ["region", "mask", "geometry", "line"].flatMap((kind) => shapes.filter((shape) => shape.kind === kind)); // lines on top
+  // Names of directions and lengths of the rectangle lie in each other's way: those are told that somebody works with.
+  const lines = all.filter((shape) => shape.kind === "line"), measuring = chosen?.kind === "geometry" || !lines.length;
+  const only = lines.length === 1 && !measuring ? lines[0] : null;
   for (const shape of all) {
     const colour = COLOURS[shape.kind], strong = shape === chosen, open = shape.kind === "line" || shape.unfinished;
     const points = corners(shape).map(([x, y]) => `${x * w},${y * h}`).join(" ");
@@ -23,9 +26,9 @@ export function drawShapes(sheet, shapes, size, { chosen, turning, grid, given }
     if (shape.kind === "mask" && !open) common.fill = "rgba(10, 10, 14, .72)";
     if (shape.kind === "region") common["stroke-dasharray"] = "9 7";
     sheet.append(svg(name, { ...common, stroke: colour, "stroke-width": strong ? 4 : 3 }));
-    if (shape.kind === "line") drawDirections(sheet, shape, size, strong || all.filter((one) => one.kind === "line").length === 1);
+    if (shape.kind === "line") drawDirections(sheet, shape, size, strong || only === shape);
     for (const [x, y] of shape.points) sheet.append(svg("circle", { cx: x * w, cy: y * h, r: strong ? 10 : 8, fill: colour, stroke: DARK, "stroke-width": 2 }));
-    if (shape.kind === "geometry" && !shape.unfinished && shape.sides) drawSides(sheet, shape, size);
+    if (shape.kind === "geometry" && !shape.unfinished && shape.sides) { if (measuring) drawSides(sheet, shape, size); }
     else drawLabel(sheet, shape, size, shape === turning);
   }
 }
@@ -35,21 +38,28 @@ function drawGrid(sheet, grid, given, { w, h }, strong) {
   sheet.append(picture);
   for (const line of grid) {
     const points = line.map(([x, y]) => `${x * w},${y * h}`).join(" ");
-    picture.append(svg("polyline", { points, class: "metres", fill: "none", stroke: COLOURS.geometry, "stroke-width": 1.5, "stroke-opacity": strong ? .9 : .4 }));
+    picture.append(svg("polyline", { points, class: "metres", fill: "none", stroke: COLOURS.geometry, "stroke-width": 1.5, "stroke-opacity": strong ? .6 : .4 }));
   }
   for (const [x, y] of given) picture.append(svg("circle", { cx: x * w, cy: y * h, r: 5, class: "given", fill: "none", stroke: COLOURS.geometry, "stroke-width": 2 }));
 }
 
-// The number of each corner, and the lengths of the sides from the first to the second and on to the third.
+// The number of each corner, and the lengths of the sides from the first to the second and on to the third: outside.
 function drawSides(sheet, { points, sides }, size) {
-  const { w, h } = size;
-  points.forEach(([x, y], n) => place(sheet, svg("text", { x: x * w + 14, y: y * h - 12 }, String(n + 1)), size));
+  const all = points.map(([x, y]) => [x * size.w, y * size.h]);
+  const middle = mean(all);
+  all.forEach((corner, n) => drawOutside(sheet, corner, middle, 22, String(n + 1), size));
   sides.forEach((side, n) => {
-    if (side === null) return;
-    const [[ax, ay], [bx, by]] = [points[n], points[n + 1]];
-    const at = { x: (ax + bx) / 2 * w, y: (ay + by) / 2 * h + (n ? 4 : 20), "text-anchor": n ? "start" : "middle" };
-    place(sheet, svg("text", { ...at, ...(n ? { dx: 10 } : {}) }, t("shape.metres", { n: number(side, 2) })), size);
+    if (side !== null) drawOutside(sheet, mean([all[n], all[n + 1]]), middle, 20, t("shape.metres", { n: number(side, 2) }), size);
   });
+}
+
+function mean(points) { return [0, 1].map((n) => points.reduce((sum, point) => sum + point[n], 0) / points.length); }
+
+// Draw a text beside a point, px, on the side that is away from the middle.
+function drawOutside(sheet, [x, y], [mx, my], by, text, size) {
+  const length = Math.hypot(x - mx, y - my) || 1, dx = (x - mx) / length, dy = (y - my) / length;
+  const side = dx > .5 ? "start" : dx < -.5 ? "end" : "middle";
+  place(sheet, svg("text", { x: x + dx * by * (side === "middle" ? 1 : .7), y: y + dy * by + 5, "text-anchor": side }, text), size);
 }
 
 function drawLabel(sheet, shape, size, turning) {

@@ -125,6 +125,7 @@ def _run(model: bytes, image: FloatArray) -> tuple[dict[str, Any], dict[str, flo
     return {name: interpreter.get_tensor(index) for name, index in ends.items()}, steps
 
 
+@pytest.mark.long
 def test_a_training_continues_in_int8_and_its_file_states_it(tmp_path: Path) -> None:
     settings = Settings(width=192, height=128, batch=4, steps=20, frozen_blocks=0, precision="float32")
     parent = RunFolder(tmp_path / "parent")

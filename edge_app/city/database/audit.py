@@ -1,0 +1,24 @@
+"""Keep who has changed what: an entry is in the transaction of its change, so neither is there without the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from edge_app.city.database.tables import AUDIT
+
+
+def note_change(
+    connection: Connection, at: float, who: str, action: str, subject: str, change: Mapping[str, Any] | None = None
+) -> None:
+    """Note a change. at: UTC s. action: for programs, such as site.put. subject: of what. change: key -> old, new."""
+    row = {"at": int(at), "who": who, "action": action, "subject": subject, "change": dict(change or {})}
+    connection.execute(AUDIT.insert(), row)
+
+
+def read_audit(connection: Connection, before: int | None = None, most: int = 200) -> Sequence[Row[Any]]:
+    """Return the newest changes, newest first. before: only those with a lower id."""
+    statement = select(AUDIT).order_by(AUDIT.c.id.desc()).limit(most)
+    return connection.execute(statement.where(AUDIT.c.id < before) if before is not None else statement).all()

@@ -1,0 +1,197 @@
+"""Read and change the inventory: sites and what is attached to them. Every change is in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, exists, select, update
+
+from edge_app.city.database.audit import note_change
+from edge_app.city.database.engine import lock_alone, put
+from edge_app.city.database.rolling import roll_site
+from edge_app.city.database.storing import Storing
+from edge_app.city.database.tables import ATTACHMENT, LINE, QUARTER, SITE, STEP
+from edge_app.city.inventory import (
+    Attachment,
+    Heading,
+    InventoryError,
+    SiteDescription,
+    counts_twice,
+    judge_together,
+)
+from edge_app.city.records import LineName
+
+Difference = dict[str, tuple[Any, Any]]
+"""Key of a description -> its value before and after, as JSON has them."""
+_AT_ONCE: Final = 500
+_SUMMED: Final = ("time_zone", "attachments")
+"""What the sums of a site depend on."""
+
+
+def read_inventory(connection: Connection, names: Sequence[str] | None = None) -> list[SiteDescription]:
+    """Return all sites by their id, or those of these ids. What devices tell is not judged again."""
+    wanted = SITE.c.id.in_(names) if names is not None else SITE.c.id.is_not(None)
+    attached = defaultdict(list)
+    statement = select(ATTACHMENT, LINE).join(LINE, LINE.c.id == ATTACHMENT.c.line_id).join(SITE).where(wanted)
+    for row in connection.execute(statement.order_by(ATTACHMENT.c.begins)):
+        attached[row.site_id].append(_attachment(row))
+    rows = connection.execute(select(SITE).where(wanted).order_by(SITE.c.id))
+    return [_description(row, attached[row.id]) for row in rows]
+
+
+def _description(row: Any, attachments: Sequence[Attachment]) -> SiteDescription:
+    return SiteDescription.model_construct(
+        id=row.id,
+        road=row.road,
+        lat=row.lat,
+        lon=row.lon,
+        time_zone=row.time_zone,
+        left_to_right=Heading.model_construct(name=row.left_name, bearing_deg=row.left_bearing),
+        right_to_left=Heading.model_construct(name=row.right_name, bearing_deg=row.right_bearing),
+        lanes=row.lanes,
+        public=row.public,
+        attachments=list(attachments),
+    )
+
+
+def _attachment(row: Any) -> Attachment:
+    return Attachment.model_construct(
+        device=f"{row.topic_site}/{row.device}",
+        line=row.name,
+        begins=_moment(row.begins) if row.begins else None,
+        ends=None if row.ends is None else _moment(row.ends),
+        turned=row.turned,
+        breaks=row.breaks,
+        reason=row.reason,
+    )
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at, timezone.utc)
+
+
+def put_sites(connection: Connection, sites: Sequence[SiteDescription], who: str, at: float) -> dict[str, Difference]:
+    """Make or replace sites with all that is attached to them; return what has changed of each that did.
+
+    who, at: for the audit; UTC s.
+
+    A site that a device's first message has made, and nobody has edited, gives a line up to whoever claims it.
+    Raises InventoryError: when a line would count at two sites at once; and then nothing is changed.
+    """
+    judge_together(sites)
+    sites = [_in_order(site) for site in sites]
+    lock_alone(connection, ATTACHMENT)  # who adds up at the same time would do so by the old attachments
+    before = {site.id: site for site in _read_in_parts(connection, [site.id for site in sites])}
+    changes = {site.id: _difference(before.get(site.id), site) for site in sites}
+    changed = [site for site in sites if changes[site.id]]
+    put(connection, SITE, [_row(site) for site in changed])
+    _attach(connection, [site for site in changed if "attachments" in changes[site.id]])
+    for site in changed:
+        if any(key in changes[site.id] for key in _SUMMED):
+            roll_site(connection, site.id)
+        note_change(connection, at, who, "site.put", site.id, changes[site.id])
+    return {name: change for name, change in changes.items() if change}
+
+
+def _in_order(site: SiteDescription) -> SiteDescription:
+    return site.model_copy(update={"attachments": sorted(site.attachments, key=lambda one: one.span)})
+
+
+def _read_in_parts(connection: Connection, names: Sequence[str]) -> list[SiteDescription]:
+    found: list[SiteDescription] = []
+    for at in range(0, len(names), _AT_ONCE):
+        found += read_inventory(connection, names[at : at + _AT_ONCE])
+    return found
+
+
+def _difference(before: SiteDescription | None, after: SiteDescription) -> Difference:
+    old: Mapping[str, Any] = before.model_dump(mode="json") if before else {}
+    new = after.model_dump(mode="json")
+    return {key: (old.get(key), value) for key, value in new.items() if key != "id" and old.get(key) != value}
+
+
+def _row(site: SiteDescription) -> dict[str, Any]:
+    return {
+        **site.model_dump(include={"id", "road", "lat", "lon", "time_zone", "lanes", "public"}),
+        "left_name": site.left_to_right.name,
+        "left_bearing": site.left_to_right.bearing_deg,
+        "right_name": site.right_to_left.name,
+        "right_bearing": site.right_to_left.bearing_deg,
+        "by_hand": True,
+    }
+
+
+def _attach(connection: Connection, sites: Sequence[SiteDescription]) -> None:
+    storing = Storing()
+    names = [site.id for site in sites]
+    for at in range(0, len(names), _AT_ONCE):
+        connection.execute(delete(ATTACHMENT).where(ATTACHMENT.c.site_id.in_(names[at : at + _AT_ONCE])))
+    for site in sites:
+        for attachment in site.attachments:
+            line = storing.line(connection, LineName(*attachment.names))
+            _give_way(connection, site.id, attachment, line)
+            connection.execute(ATTACHMENT.insert(), _attachment_row(site.id, attachment, line))
+
+
+def _attachment_row(site: str, attachment: Attachment, line: int) -> dict[str, Any]:
+    begins, ends = attachment.span
+    return {
+        "site_id": site,
+        "line_id": line,
+        "begins": begins,
+        "ends": ends if attachment.ends else None,
+        **attachment.model_dump(include={"turned", "breaks", "reason"}),
+    }
+
+
+def _give_way(connection: Connection, site: str, attachment: Attachment, line: int) -> None:
+    """Raise InventoryError where the line counts elsewhere in that time, at a site that somebody has edited."""
+    begins, ends = attachment.span
+    elsewhere = (
+        select(ATTACHMENT, SITE.c.by_hand).join(SITE).where(ATTACHMENT.c.line_id == line, ATTACHMENT.c.site_id != site)
+    )
+    for row in connection.execute(elsewhere).all():
+        if row.begins >= ends or (row.ends is not None and row.ends <= begins):
+            continue
+        if row.by_hand:
+            raise InventoryError(counts_twice(f"{attachment.device}/{attachment.line}", row.site_id, site))
+        _shorten(connection, row, begins)
+
+
+def _shorten(connection: Connection, row: Any, ends: int) -> None:
+    """Let an attachment of a site that was made by itself end; without any counts before, the site goes with it."""
+    counted = exists().where(QUARTER.c.line_id == row.line_id, QUARTER.c.start >= row.begins, QUARTER.c.start < ends)
+    if connection.execute(select(counted)).scalar():
+        connection.execute(update(ATTACHMENT).where(ATTACHMENT.c.id == row.id).values(ends=ends))
+        roll_site(connection, row.site_id)
+    else:
+        _delete(connection, row.site_id)
+
+
+def delete_site(connection: Connection, name: str, who: str, at: float) -> bool:
+    """Delete a site and what was attached to it; return whether there was one. Counts of its lines stay."""
+    lock_alone(connection, ATTACHMENT)
+    found = read_inventory(connection, [name])
+    if not found:
+        return False
+    _delete(connection, name)
+    told = found[0].model_dump(mode="json", exclude={"id"})
+    note_change(connection, at, who, "site.delete", name, {key: (value, None) for key, value in told.items()})
+    return True
+
+
+def _delete(connection: Connection, name: str) -> None:
+    connection.execute(delete(STEP).where(STEP.c.site_id == name))
+    connection.execute(delete(ATTACHMENT).where(ATTACHMENT.c.site_id == name))
+    connection.execute(delete(SITE).where(SITE.c.id == name))
+
+
+def unheard_lines(connection: Connection, sites: Sequence[SiteDescription]) -> list[str]:
+    """Return the lines attached to sites of which no interval has come, as SITE/DEVICE/LINE."""
+    counted = select(QUARTER.c.line_id).where(QUARTER.c.line_id == LINE.c.id).exists()
+    rows = connection.execute(select(LINE).where(~counted))
+    silent = {f"{row.topic_site}/{row.device}/{row.name}" for row in rows}
+    return sorted(silent & {f"{a.device}/{a.line}" for site in sites for a in site.attachments})

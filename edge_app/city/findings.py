@@ -1,0 +1,62 @@
+"""Check what the city side needs: secrets, database and its room, broker, certificates, the port of the page."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from edge_app.app import endpoints_of
+from edge_app.checks.broker import try_broker
+from edge_app.checks.sentence import as_sentence
+from edge_app.city.config import CityConfig, database_url
+from edge_app.city.database.engine import state_of
+from edge_app.city.service import client_id_of
+from edge_app.errors import ConfigError, StoreError
+from edge_app.monitoring.certificate import expiry_warning
+from edge_app.web.line_check import Finding
+
+_ROOM_MB: Final = 2000.0
+"""Free room, MB, below which a thousand lines fill a disk within weeks."""
+
+
+def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
+    """Yield one finding for each part, and change nothing. folder: of the configuration's file."""
+    yield _database(config, folder)
+    if config.database.url.startswith("sqlite"):
+        yield _room(folder)
+    endpoints = endpoints_of(config.mqtt)
+    yield try_broker(endpoints, client_id_of(config), config.mqtt.protocol)
+    files = [file for file in (config.mqtt.cert_file, config.mqtt.ca_file) if file]
+    if files:
+        warning = expiry_warning(files, time.time())
+        yield Finding("warn" if warning else "ok", "certificates", as_sentence(warning or "none ends within 30 days"))
+    yield _page(config)
+
+
+def _database(config: CityConfig, folder: Path) -> Finding:
+    try:
+        sentence, ready = state_of(database_url(config.database, folder))
+    except (ConfigError, StoreError) as error:
+        return Finding("FAIL", "database", as_sentence(error))
+    return Finding("ok" if ready else "warn", "database", as_sentence(sentence))
+
+
+def _room(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free / 1e6
+    sentence = f"{free:.0f} MB are free where the database is; a line needs some 70 MB a year."
+    return Finding("ok" if free > _ROOM_MB else "warn", "room", sentence)
+
+
+def _page(config: CityConfig) -> Finding:
+    where = f"{config.page.host} port {config.page.port}"
+    with socket.socket(socket.AF_INET6 if ":" in config.page.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((config.page.host, config.page.port))
+        except OSError as error:
+            return Finding("warn", "page", f"{where} is in use ({error.strerror}), perhaps by the running service.")
+    return Finding("ok", "page", f"{where} is free.")

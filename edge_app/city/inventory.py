@@ -1,0 +1,188 @@
+"""The inventory: sites as people describe them, and which line counts where from when to when. No clock, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from itertools import combinations, groupby
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from edge_app.city.calendar import zone
+from edge_app.errors import ConfigError, EdgeAppError
+
+MOST_ATTACHMENTS: Final = 200
+MOST_SITES: Final = 20_000
+_FAR: Final = 32_503_680_000  # the year 3000
+
+
+class InventoryError(EdgeAppError, ValueError):
+    """A description of sites that cannot be; `problems` lists every one in a sentence."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _written(at: object) -> object:
+    """Refuse a number, which pydantic would take for seconds since 1970."""
+    if isinstance(at, (int, float)):
+        raise ValueError("must be a time with an offset, such as 2026-11-30T06:00:00Z")
+    return at
+
+
+def _whole_second(at: datetime) -> datetime:
+    """Return a time in UTC, so that the same one always reads alike."""
+    try:
+        seconds = int(at.timestamp())
+        if not 0 < seconds < _FAR:
+            raise ValueError
+        return datetime.fromtimestamp(seconds, timezone.utc)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time between 1970 and 2999") from None
+
+
+def _known_zone(name: str) -> str:
+    try:
+        zone(name)
+    except ConfigError as error:
+        raise ValueError(str(error).removeprefix("time_zone: ")) from None
+    return name
+
+
+Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_whole_second)]
+
+# Control characters have no place in a name, and PostgreSQL takes no NUL.
+Words: TypeAlias = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+SiteName: TypeAlias = Annotated[str, StringConstraints(max_length=200, pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+class _Part(BaseModel):
+    """Part of a description: refuses keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Heading(_Part):
+    """One of the two directions of a site."""
+
+    name: Annotated[Words, Field(description="Text for people, may be empty")] = ""
+    bearing_deg: Annotated[
+        int | None, Field(ge=0, le=359, description="Where the vehicles drive to, clockwise from true north")
+    ] = None
+
+
+class Attachment(_Part):
+    """A line of a device that counts at a site from a time to a time."""
+
+    device: Annotated[
+        str,
+        StringConstraints(max_length=129, pattern=r"^[a-z0-9-]+/[a-z0-9-]+$"),
+        Field(description="SITE/DEVICE as in topics"),
+    ]
+    line: Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+    begins: Annotated[Moment | None, Field(description="Included; null: since its first interval")] = None
+    ends: Annotated[Moment | None, Field(description="Not included; null: until now")] = None
+    turned: Annotated[bool, Field(description="The line's left to right is the site's right to left")] = False
+    breaks: Annotated[bool, Field(description="Counts before its begin cannot be compared with those after")] = False
+    reason: Annotated[Words, Field(description="Why it was attached, for people")] = ""
+
+    @model_validator(mode="after")
+    def _has_a_length(self) -> Attachment:
+        if self.span[0] >= self.span[1]:
+            raise ValueError("`ends` must be later than `begins`")
+        return self
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Begin and end, UTC s; without an end a time beyond all."""
+        return int(self.begins.timestamp()) if self.begins else 0, int(self.ends.timestamp()) if self.ends else _FAR
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """Site and device of the topic, and the line."""
+        site, _, device = self.device.partition("/")
+        return site, device, self.line
+
+
+class SiteContent(_Part):
+    """What is told of a site; what is left out is empty."""
+
+    road: Annotated[Words, Field(min_length=1)]
+    lat: Annotated[float | None, Field(ge=-90, le=90, description="Degrees north")] = None
+    lon: Annotated[float | None, Field(ge=-180, le=180, description="Degrees east")] = None
+    time_zone: Annotated[str, AfterValidator(_known_zone), Field(max_length=60, description="IANA name")]
+    left_to_right: Heading = Heading()
+    right_to_left: Heading = Heading()
+    lanes: Annotated[int | None, Field(ge=1, le=30, description="Of the whole road")] = None
+    public: Annotated[bool, Field(description="Shown on the public page")] = False
+    attachments: Annotated[Sequence[Attachment], Field(max_length=MOST_ATTACHMENTS)] = ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> SiteContent:
+        if (self.lat is None) != (self.lon is None):
+            raise ValueError("lat and lon go together: give both or none")
+        for one, other in combinations(sorted(self.attachments, key=lambda a: a.span), 2):
+            if other.span[0] < one.span[1]:
+                raise ValueError(
+                    f"{one.device}/{one.line} and {other.device}/{other.line} would count at the same time: let one "
+                    "end where the other begins"
+                )
+        return self
+
+
+class SiteDescription(SiteContent):
+    """A site with its id."""
+
+    id: SiteName
+
+
+def described(values: Any, where: str) -> SiteDescription:
+    """Return a site from plain values. where: for the sentences. Raises InventoryError."""
+    try:
+        return SiteDescription.model_validate(values)
+    except ValidationError as error:
+        raise InventoryError(*(f"{where}: {told(one)}" for one in error.errors(include_url=False))) from None
+
+
+def told(error: Any) -> str:
+    """Return one error of pydantic as a sentence, with the key first."""
+    key = ".".join(str(part) for part in error["loc"])
+    words = str(error["msg"]).removeprefix("Value error, ")
+    return f"{key}: {words}" if key else words
+
+
+def judge_together(sites: Sequence[SiteDescription]) -> None:
+    """Raise InventoryError where an id comes twice or a line would count at two of the sites at once."""
+    problems = [f"{name} is described more than once" for name in _repeated(site.id for site in sites)]
+    attached = [(a.names, a.span, site.id) for site in sites for a in site.attachments]
+    for names, group in groupby(sorted(attached), key=lambda one: one[0]):
+        for (_, one, first), (_, other, second) in combinations(list(group), 2):
+            if other[0] < one[1] and first != second:
+                problems.append(counts_twice("/".join(names), first, second))
+    if problems:
+        raise InventoryError(*problems)
+
+
+def counts_twice(line: str, one: str, other: str) -> str:
+    """Return the sentence about a line that two sites claim at the same time."""
+    return f"{line} would count at {one} and at {other} at the same time: end it at one of them first"
+
+
+def _repeated(names: Iterable[str]) -> Iterator[str]:
+    for name, group in groupby(sorted(names)):
+        if len(list(group)) > 1:
+            yield name

@@ -1,0 +1,69 @@
+"""Figures of the city side for Prometheus; names and units as those of a device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+KIND = "text/plain; version=0.0.4; charset=utf-8"
+"""Media type of the exposition format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """State of a city. sites, devices: number by state. waiting: quarters to add up. newest: UTC s, 0 for never.
+
+    missing, lost: numbers of intervals. contradictions: by kind. aside: messages. done: of the worker in this process.
+    """
+
+    version: str
+    sites: Mapping[str, int]
+    devices: Mapping[str, int]
+    missing: int
+    lost: int
+    contradictions: Mapping[str, int]
+    aside: int
+    waiting: int
+    newest: int
+    done: Mapping[str, int]
+
+
+def metrics_text(figures: Figures) -> bytes:
+    """Return all figures as text of the type KIND."""
+    registry = CollectorRegistry()
+    registry.register(_Told(figures))
+    ProcessCollector(registry=registry)
+    return generate_latest(registry)
+
+
+class _Told(Collector):
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each family of figures."""
+        told = self._figures
+        yield _gauge("build_info", "Version of the program.", {told.version: 1}, "version")
+        yield _gauge("sites", "Sites by state.", told.sites, "state")
+        yield _gauge("devices", "Devices by state.", told.devices, "state")
+        yield _gauge("missing_intervals", "Intervals that are asked for.", {"": told.missing})
+        yield _gauge("lost_intervals", "Intervals that will never come.", {"": told.lost})
+        yield _gauge("contradictions", "What does not fit together, by kind.", told.contradictions, "kind")
+        yield _gauge("aside_messages", "Messages that no device sends, kept aside.", {"": told.aside})
+        yield _gauge("waiting_quarters", "Quarters of an hour that wait to be added up.", {"": told.waiting})
+        yield _gauge("newest_message_timestamp_seconds", "When a device was heard last.", {"": told.newest})
+        done = CounterMetricFamily("edge_app_city_ingest", "What the worker of this process has done.", labels=["what"])
+        for what, many in sorted(told.done.items()):
+            done.add_metric([what], many)
+        yield done
+
+
+def _gauge(name: str, what: str, values: Mapping[str, int], label: str = "") -> Metric:
+    family = GaugeMetricFamily(f"edge_app_city_{name}", what, labels=[label] if label else [])
+    for key, value in sorted(values.items()):
+        family.add_metric([key] if label else [], value)
+    return family

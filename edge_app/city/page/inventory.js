@@ -1,0 +1,128 @@
+// All sites as they are described, files of them, and a form for one.
+import { ask, askAll, send } from "/page/requests.js";
+import { element, number, text } from "/page/texts.js";
+import { go } from "/page/city.js";
+
+const NEW = "-"; // no site can have this id
+const WAYS = ["left_to_right", "right_to_left"];
+
+export async function showInventory(view) {
+  document.title = text("city.inventory");
+  const { features } = await ask("/api/v1/inventory.geojson");
+  const heads = ["city.road", "city.site", "city.time_zone", "city.lanes", "city.attached", "city.on_public_page"];
+  const told = element("p", { role: "status" });
+  view.append(element("h1", {}, text("city.inventory")), files(told), told,
+    element("section", { class: "card" }, element("div", { class: "scroll", tabindex: "0" }, element("table", {},
+      element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: "text" }, text(head))))),
+      element("tbody", {}, features.map(({ id, properties: site }) => element("tr", {},
+        element("th", { scope: "row" }, element("a", { href: `/inventory/${encodeURIComponent(id)}`, "data-view": true }, site.road)),
+        [id, site.time_zone, number(site.lanes), site.attachments.map((one) => `${one.device}/${one.line}`).join(", ") || "–", site.public ? "✓" : "–"]
+          .map((cell) => element("td", { class: "text" }, cell)))))))));
+}
+
+function files(told) {
+  const file = element("input", { type: "file", id: "file", accept: ".csv,.geojson,.json", class: "unseen" });
+  file.addEventListener("change", async () => {
+    const chosen = file.files[0];
+    const csv = chosen.name.toLowerCase().endsWith(".csv");
+    try {
+      const done = await send("POST", `/api/v1/inventory.${csv ? "csv" : "geojson"}`, await chosen.text(), csv ? "text/csv" : "application/geo+json");
+      told.textContent = text("city.imported", { n: number(done.sites), changed: number(done.changed.length) });
+      told.className = "";
+    } catch (error) {
+      told.textContent = error.message;
+      told.className = "refused";
+    }
+    file.value = "";
+  });
+  return element("section", { class: "card row" },
+    element("a", { class: "button", href: `/inventory/${NEW}`, "data-view": true }, text("city.new_site")),
+    element("a", { href: "/api/v1/inventory.csv", download: true }, "CSV"), element("a", { href: "/api/v1/inventory.geojson", download: true }, "GeoJSON"),
+    file, element("label", { class: "button", for: "file" }, text("city.import")));
+}
+
+export async function showSite(view, id) {
+  const fresh = id === NEW;
+  const site = fresh ? empty() : await ask(`/api/v1/inventory/${encodeURIComponent(id)}`);
+  const devices = await askAll("/api/v1/devices", "devices");
+  document.title = fresh ? text("city.new_site") : site.road;
+  const told = element("p", { role: "alert" });
+  const lines = element("div", {});
+  const add = (one) => lines.append(attachmentPart(one));
+  site.attachments.forEach(add);
+  const field = (name, label, value, more = {}) => element("label", { class: "field" }, element("span", {}, label), element("input", { name, value: value ?? "", ...more }));
+  const form = element("form", { class: "card" },
+    element("div", { class: "fields" },
+      fresh ? field("id", `${text("city.site")} (${text("city.site_hint")})`, "", { required: true, pattern: "[a-z0-9][a-z0-9\\-]*", maxlength: 200 }) : null,
+      field("road", text("city.road"), site.road, { required: true, maxlength: 200 }),
+      field("time_zone", text("city.time_zone"), site.time_zone, { required: true, list: "zones" }),
+      field("lat", text("city.lat"), site.lat, { type: "number", step: "any", min: -90, max: 90 }),
+      field("lon", text("city.lon"), site.lon, { type: "number", step: "any", min: -180, max: 180 }),
+      field("lanes", text("city.lanes"), site.lanes, { type: "number", min: 1, max: 30 })),
+    element("div", { class: "fields" },
+      WAYS.flatMap((way) => [field(`${way}.name`, text(`direction.${way}`), site[way].name, { maxlength: 200 }),
+        field(`${way}.bearing`, `${text(`direction.${way}`)}: ${text("city.bearing")}`, site[way].bearing_deg, { type: "number", min: 0, max: 359 })])),
+    element("label", { class: "check" }, element("input", { type: "checkbox", name: "public", checked: site.public }), text("city.on_public_page")),
+    element("h2", {}, text("city.attached")), element("p", { class: "muted" }, text("city.attached_hint")),
+    lines,
+    element("button", { type: "button", onclick: () => add({ device: "", line: "", begins: null, ends: null, turned: false, breaks: false, reason: "" }) }, text("city.add_line")),
+    told,
+    element("div", { class: "row" }, element("button", { class: "first" }, text("city.save")),
+      fresh ? null : element("button", { type: "button", class: "end", onclick: () => remove(id, site, told) }, text("city.delete"))),
+    element("datalist", { id: "zones" }, Intl.supportedValuesOf("timeZone").map((zone) => element("option", { value: zone }))),
+    element("datalist", { id: "devices" }, devices.map((one) => element("option", { value: one.device }))));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      const name = fresh ? form.elements.id.value : id;
+      const done = await send("PUT", `/api/v1/inventory/${encodeURIComponent(name)}`, JSON.stringify(content(form, lines)));
+      told.className = "";
+      told.textContent = done.unheard.length ? text("city.saved_unheard", { lines: done.unheard.join(", ") }) : text("city.saved");
+      if (fresh) go(`/inventory/${encodeURIComponent(name)}`);
+    } catch (error) {
+      told.className = "refused";
+      told.textContent = error.message;
+    }
+  });
+  view.append(element("h1", {}, document.title), form);
+}
+
+const empty = () => ({ road: "", lat: null, lon: null, lanes: null, public: false, attachments: [],
+  time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone, left_to_right: { name: "", bearing_deg: null }, right_to_left: { name: "", bearing_deg: null } });
+
+function attachmentPart(one) {
+  const input = (name, key, more) => element("label", { class: "field" }, element("span", {}, text(key)), element("input", { name, ...more }));
+  const check = (name, key) => element("label", { class: "check" }, element("input", { type: "checkbox", name, checked: one[name] }), text(key));
+  const part = element("fieldset", { class: "card" }, element("div", { class: "fields" },
+    input("device", "city.device", { value: one.device, list: "devices", required: true }), input("line", "city.line", { value: one.line, required: true }),
+    input("begins", "city.begins", { type: "datetime-local", step: 1, value: one.begins?.slice(0, 19) ?? "" }),
+    input("ends", "city.ends", { type: "datetime-local", step: 1, value: one.ends?.slice(0, 19) ?? "" }),
+    input("reason", "city.reason", { value: one.reason, maxlength: 200 }), check("turned", "city.turned"), check("breaks", "city.breaks"),
+    element("button", { type: "button", onclick: () => part.remove() }, text("city.remove"))));
+  part.setAttribute("aria-label", [one.device, one.line].filter(Boolean).join("/") || text("city.add_line"));
+  return part;
+}
+
+function content(form, lines) {
+  const fields = form.elements;
+  const figure = (name) => (fields[name].value === "" ? null : Number(fields[name].value));
+  const way = (name) => ({ name: fields[`${name}.name`].value, bearing_deg: figure(`${name}.bearing`) });
+  return { road: fields.road.value, time_zone: fields.time_zone.value, lat: figure("lat"), lon: figure("lon"), lanes: figure("lanes"),
+    public: fields.public.checked, left_to_right: way("left_to_right"), right_to_left: way("right_to_left"),
+    attachments: [...lines.children].map((part) => {
+      const of = (name) => part.querySelector(`[name=${name}]`);
+      const time = (name) => (of(name).value ? `${of(name).value}Z` : null);
+      return { device: of("device").value, line: of("line").value, begins: time("begins"), ends: time("ends"), turned: of("turned").checked, breaks: of("breaks").checked, reason: of("reason").value };
+    }) };
+}
+
+async function remove(id, site, told) {
+  if (!confirm(text("city.delete_sure", { road: site.road }))) return;
+  try {
+    await send("DELETE", `/api/v1/inventory/${encodeURIComponent(id)}`);
+    go("/inventory");
+  } catch (error) {
+    told.className = "refused";
+    told.textContent = error.message;
+  }
+}

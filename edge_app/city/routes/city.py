@@ -1,0 +1,70 @@
+"""What the routes of a city work with, and how they ask who calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Request, Security
+from fastapi.security import HTTPBearer
+
+from edge_app.city.access import NOBODY, Caller, Right
+from edge_app.city.database import reading
+from edge_app.city.database.engine import Connection, Database
+from edge_app.city.live import Live
+from edge_app.http.problems import RefusalError
+
+
+@dataclass(frozen=True, slots=True)
+class City:
+    """What the routes work with.
+
+    origin: by which people reach the page through a proxy, "" for loopback alone. cors: origins of other pages that may
+    read the API. utc: UTC s. done: what the worker of this process has done since its start, for metrics.
+    """
+
+    database: Database
+    live: Live
+    origin: str = ""
+    cors: Sequence[str] = ()
+    utc: Callable[[], float] = field(default=time.time)
+    done: Callable[[], Mapping[str, int]] = field(default=dict)
+
+
+def caller(request: Request) -> Caller:
+    """Return who asks, as the guard of the API has found out."""
+    found: Caller = getattr(request.state, "caller", NOBODY)
+    return found
+
+
+_BEARER = HTTPBearer(auto_error=False, description="A token: `edge-app city token add`; the page uses a cookie")
+
+
+def needs(right: Right) -> Any:
+    """Return the dependency of a route that only those with a right may use."""
+
+    def judge(request: Request, _: Annotated[Any, Security(_BEARER)]) -> Caller:
+        found = caller(request)
+        if found.right < right:
+            if found is NOBODY:
+                raise RefusalError(HTTPStatus.UNAUTHORIZED, "log in first, or send a token as `Authorization: Bearer`")
+            raise RefusalError(HTTPStatus.FORBIDDEN, f"{found.name} may not do this; ask an administrator")
+        return found
+
+    return Depends(judge)
+
+
+SiteId = Annotated[str, Path(description="Id of a site", max_length=200, pattern="^[a-z0-9-]+$")]
+Writer = Annotated[Caller, needs(Right.WRITE)]
+Administrator = Annotated[Caller, needs(Right.ADMIN)]
+
+
+def known_site(connection: Connection, identifier: str, now: float) -> reading.Site:
+    """Return a site with its state. Raises RefusalError."""
+    found = reading.read_sites(connection, now, identifier)
+    if not found:
+        raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such site; /api/v1/sites lists them")
+    return found[0]

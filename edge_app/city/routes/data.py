@@ -1,0 +1,207 @@
+"""Routes of what was counted: sites, devices, counts, usual days, changes, gaps, and new intervals as they come."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime
+
+from edge_app.city import telling
+from edge_app.city.access import Right
+from edge_app.city.answers import Changes, Counts, Devices, SiteAnswer, Sites, Usual, Whole
+from edge_app.city.calendar import step_around, zone
+from edge_app.city.database import changes, reading
+from edge_app.city.database.engine import Connection
+from edge_app.city.database.reading import AnyStep, Site
+from edge_app.city.parquet import write_parquet
+from edge_app.city.routes.city import City, SiteId, known_site, needs
+from edge_app.http.problems import RefusalError
+
+_MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
+_PARQUET: Final = "application/vnd.apache.parquet"
+_GEOJSON: Final = "application/geo+json"
+_PAGE: Final = 1000
+_WEEKS: Final = 8
+"""Weeks of which the usual day is made."""
+
+From = Annotated[AwareDatetime, Query(alias="from", description="Begin, included: RFC 3339 with an offset")]
+To = Annotated[AwareDatetime, Query(description="End, not included")]
+Limit = Annotated[int, Query(ge=1, le=10_000, description="So many at most")]
+After = Annotated[str, Query(max_length=400, pattern="^[^\x00]*$", description="`next` of the answer before")]
+StepQuery = Annotated[Literal["quarter", "hour", "day", "month"], Query(description="Of the site's own time")]
+
+
+def data_routes(city: City) -> APIRouter:
+    """Return the routes that read."""
+    routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
+    _add_sites(routes, city)
+    _add_counts(routes, city)
+    _add_fleet(routes, city)
+    _add_live(routes, city)
+    return routes
+
+
+def _add_sites(routes: APIRouter, city: City) -> None:
+    @routes.get("/sites", summary="Sites with their state")
+    def sites(limit: Limit = _PAGE, after: After = "") -> Sites:
+        with city.database.connect() as connection:
+            found = reading.read_sites(connection, city.utc(), after=after, most=limit + 1)
+        told = [telling.site_of(one, city.utc()) for one in found[:limit]]
+        return Sites(sites=told, next=told[-1].id if len(found) > limit else None)
+
+    @routes.get(
+        "/sites.geojson",
+        summary="All sites with their state as GeoJSON",
+        response_class=Response,
+        responses={200: {"content": {_GEOJSON: {"schema": {"type": "object"}}}}},
+    )
+    def sites_geojson() -> Response:
+        with city.database.connect() as connection:
+            found = reading.read_sites(connection, city.utc())
+        text = telling.geojson_of(telling.site_of(one, city.utc()) for one in found)
+        return Response(text, media_type=_GEOJSON, headers=attachment("sites.geojson"))
+
+    @routes.get("/sites/{site}", summary="One site")
+    def site(site: SiteId) -> SiteAnswer:
+        with city.database.connect() as connection:
+            return telling.site_of(known_site(connection, site, city.utc()), city.utc())
+
+    @routes.get("/sites/{site}/usual", summary="The usual day of a site, for the weekday of a time")
+    def usual(site: SiteId, at: Annotated[AwareDatetime, Query(description="A time of the day to compare")]) -> Usual:
+        with city.database.connect() as connection:
+            return usual_of(connection, known_site(connection, site, city.utc()), _second(at))
+
+    @routes.get("/sites/{site}/changes", summary="What has changed at a site: line, model, configuration, breaks")
+    def site_changes(site: SiteId, begin: From, to: To) -> Changes:
+        with city.database.connect() as connection:
+            known_site(connection, site, city.utc())
+            found = changes.read_changes(connection, site, *_span(begin, to, "hour"))
+        return Changes(site=site, changes=[telling.change_of(change) for change in found])
+
+
+def _add_counts(routes: APIRouter, city: City) -> None:
+    @routes.get("/sites/{site}/counts", summary="Counts of a site by steps of its own time")
+    def counts(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Counts:
+        with city.database.connect() as connection:
+            one = known_site(connection, site, city.utc())
+            totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
+        tz = zone(one.row.time_zone)
+        steps = [telling.counts_of(total, step, tz) for total in totals]
+        return Counts(site=site, step=step, time_zone=one.row.time_zone, steps=steps)
+
+    @routes.get(
+        "/sites/{site}/counts.csv",
+        summary="The same as CSV",
+        response_class=Response,
+        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    )
+    def counts_csv(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Response:
+        with city.database.connect() as connection:
+            one = known_site(connection, site, city.utc())
+            totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
+        text = telling.csv_of(site, totals, step, zone(one.row.time_zone))
+        name = f"{site}-{begin.date()}-{to.date()}-{step}.csv"
+        return Response(text, media_type="text/csv; charset=utf-8", headers=attachment(name))
+
+    @routes.get(
+        "/sites/{site}/counts.parquet",
+        summary="The same as Parquet, times in UTC",
+        response_class=Response,
+        responses={200: {"content": {_PARQUET: {"schema": {"type": "string", "format": "binary"}}}}},
+    )
+    def counts_parquet(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Response:
+        with city.database.connect() as connection:
+            one = known_site(connection, site, city.utc())
+            totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
+        rows = telling.rows_of(site, totals, step, zone(one.row.time_zone))
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "counts.parquet"
+            write_parquet([rows], file)
+            content = file.read_bytes()
+        name = f"{site}-{begin.date()}-{to.date()}-{step}.parquet"
+        return Response(content, media_type=_PARQUET, headers=attachment(name))
+
+
+def attachment(name: str) -> dict[str, str]:
+    """Return the header that has a browser save an answer under a name."""
+    return {"content-disposition": f'attachment; filename="{name}"'}
+
+
+def _add_fleet(routes: APIRouter, city: City) -> None:
+    @routes.get("/devices", summary="Devices and what they last said of themselves")
+    def devices(limit: Limit = _PAGE, after: After = "") -> Devices:
+        site, _, device = after.partition("/")
+        with city.database.connect() as connection:
+            found = reading.read_devices(connection, (site, device), limit + 1)
+        told = [telling.device_of(row) for row in found[:limit]]
+        return Devices(devices=told, next=told[-1].device if len(found) > limit else None)
+
+    @routes.get("/gaps", summary="What is missing, what contradicts, what was kept aside")
+    def gaps() -> Whole:
+        with city.database.connect() as connection:
+            return telling.whole_of(
+                reading.read_series(connection),
+                reading.read_contradictions(connection),
+                reading.read_poison(connection),
+            )
+
+
+def usual_of(connection: Connection, site: Site, at: int) -> Usual:
+    """Return the usual day of a site for the weekday of a time, UTC s: of days since its series broke last."""
+    tz = zone(site.row.time_zone)
+    today, _ = step_around(at, "day", tz)
+    # Noon of the same weekday: a week of 7 * 86,400 s may begin an hour beside midnight where clocks are changed.
+    days = [step_around(today - week * 7 * 86_400 + 43_200, "day", tz) for week in range(1, _WEEKS + 1)]
+    since = changes.newest_break(connection, site.row.id, days[-1][0], today + 86_400)
+    comparable = [span for span in days if span[0] >= since]
+    totals = [(begin, reading.read_totals(connection, site.row.id, begin, end, "quarter")) for begin, end in comparable]
+    counted = [{total.start - begin: total for total in found} for begin, found in totals if found]
+    median = reading.usual_day(counted)
+    return Usual(days=len(counted), seconds=list(median), vehicles=list(median.values()))
+
+
+def _add_live(routes: APIRouter, city: City) -> None:
+    @routes.get(
+        "/live",
+        summary="New intervals as they are stored, as server-sent events",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    )
+    async def live() -> Response:
+        if city.live.full:
+            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "as many pages watch as can: try again later")
+        return StreamingResponse(city.live.events(), media_type="text/event-stream")
+
+
+def _second(at: datetime) -> int:
+    try:
+        second = int(at.timestamp())
+    except (OverflowError, ValueError):
+        second = -1
+    # Beyond, the day around it or the weeks before are times that no calendar has.
+    if not 90 * 86_400 <= second < 32_503_680_000:
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "a time must lie between April 1970 and 2999")
+    return second
+
+
+def _span(begin: datetime, end: datetime, step: AnyStep) -> tuple[int, int]:
+    return span_of(begin, end, _MOST_DAYS.get(step, 0), f"with step={step} ", ": ask for longer steps")
+
+
+def span_of(begin: datetime, end: datetime, days: int, what: str = "", advice: str = "") -> tuple[int, int]:
+    """Return a span of time in UTC s. days: the longest, 0 for any. Raises RefusalError: where it is none."""
+    try:
+        span = int(begin.timestamp()), int(end.timestamp())
+    except (OverflowError, ValueError):
+        span = 0, 0
+    if not 0 <= span[0] < span[1]:
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "`to` must be later than `from`, both after 1970")
+    if days and span[1] - span[0] > days * 86_400:
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{what}at most {days} days are answered{advice}")
+    return span

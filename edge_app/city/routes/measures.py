@@ -1,0 +1,110 @@
+"""Route of what was measured beside the counts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter
+from pydantic import AwareDatetime, Field
+
+from edge_app.city.access import Right
+from edge_app.city.answers import Answer
+from edge_app.city.calendar import step_around, zone
+from edge_app.city.database.measured import Content, read_flows, read_measures
+from edge_app.city.measured import Speeds, add_flows, add_speeds
+from edge_app.city.routes.city import City, SiteId, known_site, needs
+from edge_app.city.routes.data import From, To, span_of
+from edge_app.records import DIRECTIONS
+
+_MOST_DAYS: Final = 8
+
+
+class SpeedsOfWay(Answer):
+    """Speeds in one direction, of all classes."""
+
+    n: Annotated[int, Field(description="Vehicles with a speed")]
+    unmeasured: Annotated[int, Field(description="Counted vehicles without one")]
+    mean_kmh: Annotated[float | None, Field(description="Time mean; null without any")]
+    percentile_85_kmh: Annotated[float | None, Field(description="What 85 of 100 do not exceed; null without any")]
+    bins: Annotated[Mapping[str, int], Field(description="Lower edge, km/h, of a bin 2 km/h wide -> vehicles")]
+
+
+class SpeedsOfHour(Answer):
+    """Speeds of one hour of the site's own time, by direction."""
+
+    start: AwareDatetime
+    ways: Mapping[str, SpeedsOfWay]
+
+
+class FlowOfClass(Answer):
+    """Vehicles of one class from one arm of a junction to another."""
+
+    origin: str
+    to: str
+    vehicle_class: str
+    n: int
+
+
+class Measures(Answer):
+    """What was measured beside the counts; empty where nothing is measured."""
+
+    site: str
+    time_zone: str
+    speeds: Annotated[Mapping[str, SpeedsOfWay], Field(description="By direction, over all of the time")]
+    hours: Sequence[SpeedsOfHour]
+    flows: Sequence[FlowOfClass]
+
+
+def measure_routes(city: City) -> APIRouter:
+    """Return the route."""
+    routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
+
+    @routes.get("/sites/{site}/measures", summary=f"Speeds and turning flows of a site, at most {_MOST_DAYS} days")
+    def measures(site: SiteId, begin: From, to: To) -> Measures:
+        span = span_of(begin, to, _MOST_DAYS)
+        with city.database.connect() as connection:
+            one = known_site(connection, site, city.utc())
+            found = read_measures(connection, site, *span)
+            flows = add_flows(read_flows(connection, site, *span))
+        speeds = add_speeds((content.content, content.turned) for content in found)
+        return Measures(
+            site=site,
+            time_zone=one.row.time_zone,
+            speeds=_ways(speeds),
+            hours=list(_hours(found, zone(one.row.time_zone))) if _ways(speeds) else [],
+            flows=[FlowOfClass(origin=a, to=b, vehicle_class=label, n=n) for a, b, label, n in flows],
+        )
+
+    return routes
+
+
+def _hours(found: Sequence[Content], tz: ZoneInfo) -> list[SpeedsOfHour]:
+    by_hour: dict[int, list[Content]] = defaultdict(list)
+    for content in found:
+        by_hour[step_around(content.start, "hour", tz)[0]].append(content)
+    return [
+        SpeedsOfHour(
+            start=datetime.fromtimestamp(start, tz),
+            ways=_ways(add_speeds((one.content, one.turned) for one in contents)),
+        )
+        for start, contents in sorted(by_hour.items())
+    ]
+
+
+def _ways(speeds: Mapping[str, Speeds]) -> dict[str, SpeedsOfWay]:
+    """Return those of the directions in which there was a vehicle."""
+    return {
+        direction: SpeedsOfWay(
+            n=one.n,
+            unmeasured=one.unmeasured,
+            mean_kmh=one.mean,
+            percentile_85_kmh=one.percentile_85,
+            bins={str(edge): one.bins[edge] for edge in sorted(one.bins)},
+        )
+        for direction in DIRECTIONS
+        if (one := speeds[direction]).n or one.unmeasured
+    }

@@ -1,0 +1,77 @@
+"""`edge-app city export`: the counts of all sites as Parquet or CSV."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from edge_app.errors import ConfigError, reason_of
+
+if TYPE_CHECKING:
+    from edge_app.city.database.engine import Database
+
+_KINDS: Final = (".parquet", ".csv")
+
+
+def add_export(kinds: Any, add_config: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Add the command. kinds: subparsers of `city`. add_config: adds the option --config."""
+    export = kinds.add_parser("export", help="write the counts of all sites into a Parquet or CSV file")
+    export.add_argument("file", type=Path, metavar="FILE", help="ends in .parquet or .csv")
+    for name in ("from", "to"):
+        export.add_argument(
+            f"--{name}", type=_moment, required=True, metavar="TIME", help="2026-11-01 in UTC, or RFC 3339"
+        )
+    export.add_argument("--step", choices=("quarter", "hour", "day", "month"), default="hour", help="(hour)")
+    add_config(export)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        if not 0 <= moment.timestamp() < 2**40:
+            raise ValueError
+    except (ValueError, OverflowError):
+        sentence = f"must be a time such as 2026-11-01 or 2026-11-01T06:00+01:00, not {text}"
+        raise argparse.ArgumentTypeError(sentence) from None
+    return moment
+
+
+def run_export(arguments: argparse.Namespace, database: Database) -> int:
+    """Write the file. Raises ConfigError, StoreError."""
+    from edge_app.city.parquet import TYPES, write_parquet
+    from edge_app.offline.bins import csv_text
+    from edge_app.system.files import write_atomic
+
+    file: Path = arguments.file
+    if file.suffix.lower() not in _KINDS:
+        raise ConfigError(f"{file}: the name must end in .parquet or .csv")
+    begin, end = (int(getattr(arguments, name).timestamp()) for name in ("from", "to"))
+    if begin >= end:
+        raise ConfigError("--to: must be later than --from")
+    parts = _rows(database, begin, end, arguments.step)
+    try:
+        if file.suffix.lower() == ".parquet":
+            write_parquet(parts, file)
+        else:
+            write_atomic(file, csv_text((row for part in parts for row in part), tuple(TYPES)))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written ({reason_of(error)})") from None
+    print(f"written to {file}")
+    return 0
+
+
+def _rows(database: Database, begin: int, end: int, step: Any) -> Iterator[list[tuple[str | int | float, ...]]]:
+    """Yield the rows of each site."""
+    from edge_app.city import telling
+    from edge_app.city.calendar import zone
+    from edge_app.city.database.inventory import read_inventory
+    from edge_app.city.database.reading import read_totals
+
+    with database.connect() as connection:
+        for site in read_inventory(connection):
+            totals = read_totals(connection, site.id, begin, end, step)
+            yield list(telling.rows_of(site.id, totals, step, zone(site.time_zone)))

@@ -1,0 +1,275 @@
+"""Who may do what: logins, roles, tokens, limits, and what pages of others cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.cookies import SimpleCookie
+
+import httpx
+import pytest
+
+from edge_app.city.api import build_api
+from edge_app.city.database import accounts
+from edge_app.city.database.engine import Database
+from edge_app.city.limits import Buckets
+from edge_app.city.live import Live
+from edge_app.city.routes.city import City
+from edge_app.errors import ConfigError
+from edge_app.http.server import Server
+from tests.city.cases import START
+from tests.city.test_storing import make_site
+
+PASSWORD = "four random words"
+ORIGIN = "https://counts.example"
+ROLES = ("viewer", "engineer", "administrator")
+SITE = {"road": "Quay Road", "time_zone": "UTC"}
+
+
+@dataclass
+class Clock:
+    now: float = float(START)
+
+
+@dataclass
+class Page:
+    """A page of a city and its clock. login: what the cookie and the second secret of a user are sent as."""
+
+    http: httpx.Client
+    clock: Clock
+    database: Database
+
+    def log_in(self, name: str, password: str = PASSWORD, **headers: str) -> httpx.Response:
+        answer = self.http.post("/api/v1/login", json={"name": name, "password": password}, headers=headers)
+        self.http.cookies.clear()  # each test says itself what is sent
+        return answer
+
+    def as_user(self, name: str) -> dict[str, str]:
+        answer = self.log_in(name)
+        assert answer.status_code == 204, answer.text
+        cookie = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+        return {**cookie, "x-csrf-token": self.http.get("/api/v1/me", headers=cookie).json()["csrf"]}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def users(database: Database) -> None:
+    """A user of each role, named as it, all with one password."""
+    with database.begin() as connection:
+        for role in reversed(ROLES):
+            accounts.add_account(connection, role, role, PASSWORD, "test", START)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the limit of requests be met soon."""
+    monkeypatch.setattr("edge_app.city.access._AT_ONCE", 11)
+
+
+def serving(database: Database, clock: Clock, origin: str = "", cors: tuple[str, ...] = ()) -> Iterator[Page]:
+    make_site(database, "UTC")
+    api = build_api(City(database, Live(), origin, cors, utc=lambda: clock.now))
+    with Server(api, "127.0.0.1", 0) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as http:
+        yield Page(http, clock, database)
+
+
+@pytest.fixture
+def page(database: Database, clock: Clock) -> Iterator[Page]:
+    yield from serving(database, clock)
+
+
+@pytest.fixture
+def behind_proxy(database: Database, clock: Clock) -> Iterator[Page]:
+    yield from serving(database, clock, ORIGIN, ("https://map.example",))
+
+
+def test_without_users_whoever_is_on_the_machine_may_do_everything(page: Page) -> None:
+    assert page.http.get("/api/v1/me").json() == {"user": "", "right": "admin", "csrf": "", "open": True}
+    assert page.http.put("/api/v1/inventory/quay", json=SITE).status_code == 200
+    assert page.http.get("/api/v1/audit").json()["entries"][0]["who"] == "this machine"
+    foreign = {"origin": "https://elsewhere.example"}
+    assert page.http.put("/api/v1/inventory/quay", json=SITE, headers=foreign).status_code == 403
+
+
+def test_a_proxy_that_nobody_has_named_brings_readers_alone(page: Page) -> None:
+    through = {"x-forwarded-for": "203.0.113.5"}
+    assert page.http.get("/api/v1/sites", headers=through).status_code == 200
+    answer = page.http.put("/api/v1/inventory/quay", json=SITE, headers=through)
+    assert (answer.status_code, "page.origin" in answer.json()["detail"]) == (403, True)
+    first = {"name": "eve", "role": "administrator", "password": PASSWORD}
+    assert page.http.post("/api/v1/users", json=first, headers=through).status_code == 403
+
+
+def test_behind_a_proxy_nobody_gets_in_without_a_user(behind_proxy: Page) -> None:
+    assert behind_proxy.http.get("/api/v1/sites", headers={"host": "counts.example"}).status_code == 401
+    assert behind_proxy.http.get("/api/v1/sites").status_code == 401
+    assert behind_proxy.http.get("/", headers={"host": "counts.example"}).status_code == 200
+    assert behind_proxy.http.get("/", headers={"host": "other.example"}).status_code == 403
+
+
+@pytest.mark.usefixtures("users")
+def test_with_a_user_nothing_is_told_to_others(page: Page) -> None:
+    document = page.http.get("/openapi.json").json()
+    open_to_all = {"/api/v1/me", "/api/v1/login", "/api/v1/logout", "/api/v1/password"}
+    for path, methods in document["paths"].items():
+        if path in open_to_all or path.startswith("/api/v1/public") or path == "/health":
+            continue
+        for method in methods:
+            address = path.format(site="quay", name="somebody")
+            answer = page.http.request(method, address, params={"from": "x", "to": "x", "at": "x"})
+            assert answer.status_code == 401, (method, path)
+            assert answer.headers["content-type"] == "application/problem+json"
+    assert page.http.get("/api/v1/me").json() == {"user": "", "right": "none", "csrf": "", "open": False}
+    assert page.http.get("/").status_code == page.http.get("/messages.json").status_code == 200
+
+
+@pytest.mark.usefixtures("users")
+def test_each_role_may_do_what_it_is_for(page: Page) -> None:
+    asked = [("GET", "/api/v1/sites", None), ("PUT", "/api/v1/inventory/quay", SITE), ("GET", "/api/v1/audit", None)]
+    allowed = {}
+    for role in ROLES:
+        headers = page.as_user(role)
+        allowed[role] = [page.http.request(m, p, json=body, headers=headers).status_code for m, p, body in asked]
+    assert allowed == {"viewer": [200, 403, 403], "engineer": [200, 200, 403], "administrator": [200, 200, 200]}
+    entries = page.http.get("/api/v1/audit", headers=page.as_user("administrator")).json()["entries"]
+    assert [(one["who"], one["action"]) for one in entries[:2]] == [("user engineer", "site.put"), ("test", "user.add")]
+
+
+@pytest.mark.usefixtures("users")
+def test_a_change_needs_the_second_secret_of_the_login(page: Page) -> None:
+    headers = page.as_user("engineer")
+    for wrong in ({"x-csrf-token": ""}, {"x-csrf-token": "guessed"}, {"origin": "https://elsewhere.example"}):
+        answer = page.http.put("/api/v1/inventory/quay", json=SITE, headers={**headers, **wrong})
+        assert (answer.status_code, "only the page itself" in answer.text) == (403, True)
+    assert page.http.put("/api/v1/inventory/quay", json=SITE, headers=headers).status_code == 200
+
+
+@pytest.mark.usefixtures("users")
+def test_a_login_ends_when_it_is_idle_old_or_ended(page: Page) -> None:
+    headers = page.as_user("viewer")
+    for _ in range(7):
+        page.clock.now += accounts.IDLE_S - 100
+        last = page.http.get("/api/v1/sites", headers=headers).status_code
+    assert last == 401  # it was used all the time, and is too old
+    headers = page.as_user("viewer")
+    page.clock.now += accounts.IDLE_S + 100
+    assert page.http.get("/api/v1/sites", headers=headers).status_code == 401
+    headers = page.as_user("viewer")
+    assert page.http.post("/api/v1/logout", headers=headers).status_code == 204
+    assert page.http.get("/api/v1/sites", headers=headers).status_code == 401
+
+
+@pytest.mark.usefixtures("users")
+def test_logins_end_with_a_new_password_and_with_the_user(page: Page) -> None:
+    engineer, administrator = page.as_user("engineer"), page.as_user("administrator")
+    wrong = page.http.post("/api/v1/password", json={"password": "no", "new": PASSWORD}, headers=engineer)
+    assert wrong.status_code == 403
+    new = {"password": PASSWORD, "new": "another four words"}
+    assert page.http.post("/api/v1/password", json=new, headers=engineer).status_code == 204
+    assert page.http.get("/api/v1/sites", headers=engineer).status_code == 401
+    assert page.log_in("engineer", "another four words").status_code == 204
+    viewer = page.as_user("viewer")
+    assert page.http.delete("/api/v1/users/viewer", headers=administrator).status_code == 204
+    assert page.http.get("/api/v1/sites", headers=viewer).status_code == 401
+
+
+@pytest.mark.usefixtures("users")
+def test_who_guesses_passwords_waits_and_others_do_not(behind_proxy: Page) -> None:
+    page, mine = behind_proxy, {"x-forwarded-for": "198.51.100.7, 203.0.113.5"}
+    assert [page.log_in("nobody", "x", **mine).status_code for _ in range(6)] == [403] * 5 + [429]
+    assert page.log_in("viewer", PASSWORD, **mine).headers["retry-after"]
+    other = page.log_in("viewer", PASSWORD, **{"x-forwarded-for": "203.0.113.6"})
+    assert other.status_code == 204
+    page.clock.now += 30
+    assert page.log_in("viewer", PASSWORD, **mine).status_code == 204
+
+
+@pytest.mark.usefixtures("users")
+def test_the_cookie_is_kept_from_scripts_and_other_pages(page: Page, behind_proxy: Page) -> None:
+    for one, name, secure in ((page, "city", ""), (behind_proxy, "__Host-city", True)):
+        (cookie,) = SimpleCookie(one.log_in("viewer").headers["set-cookie"]).values()
+        assert (cookie.key, cookie["secure"], cookie["httponly"], cookie["samesite"]) == (name, secure, True, "Strict")
+
+
+def test_a_token_may_do_what_its_scope_says_until_it_ends(page: Page) -> None:
+    headers = {}
+    with page.database.begin() as connection:
+        for scope in ("read", "write", "admin"):
+            ends = START + 3600 if scope == "write" else None
+            secret = accounts.add_token(connection, scope, scope, ends, "test", START)
+            headers[scope] = {"authorization": f"Bearer {secret}"}
+    assert page.http.get("/api/v1/sites", headers=headers["read"]).status_code == 200
+    assert page.http.put("/api/v1/inventory/quay", json=SITE, headers=headers["read"]).status_code == 403
+    foreign = {**headers["write"], "origin": "https://elsewhere.example"}  # a browser adds no token by itself
+    assert page.http.put("/api/v1/inventory/quay", json=SITE, headers=foreign).status_code == 200
+    page.clock.now += 4000
+    assert page.http.put("/api/v1/inventory/quay", json=SITE, headers=headers["write"]).status_code == 401
+    assert page.http.delete("/api/v1/tokens/read", headers=headers["admin"]).status_code == 204
+    assert page.http.get("/api/v1/sites", headers=headers["read"]).status_code == 401
+    assert page.http.get("/api/v1/sites", headers={"authorization": "Basic eDp5"}).status_code == 401
+    told = page.http.get("/api/v1/tokens", headers=headers["admin"])
+    assert "city_" not in told.text
+    assert [one["name"] for one in told.json()["tokens"]] == ["admin", "write"]
+    made = page.http.post("/api/v1/tokens", json={"name": "new", "scope": "read"}, headers=headers["admin"]).json()
+    assert page.http.get("/api/v1/sites", headers={"authorization": f"Bearer {made['secret']}"}).status_code == 200
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_one_that_asks_too_often_is_told_to_wait(page: Page) -> None:
+    with page.database.begin() as connection:
+        secret = accounts.add_token(connection, "busy", "read", None, "test", START)
+    headers = {"authorization": f"Bearer {secret}"}
+    answers = [page.http.get("/api/v1/me", headers=headers) for _ in range(12)]
+    assert [one.status_code for one in answers].count(200) == 11
+    assert (answers[-1].status_code, answers[-1].headers["retry-after"]) == (429, "1")
+    page.clock.now += 1
+    assert page.http.get("/api/v1/me", headers=headers).status_code == 200
+
+
+def test_other_pages_may_use_the_api_where_the_city_allows_it(behind_proxy: Page) -> None:
+    asks = {"access-control-request-method": "GET", "access-control-request-headers": "authorization"}
+    allowed = behind_proxy.http.options("/api/v1/sites", headers={"origin": "https://map.example", **asks})
+    assert allowed.headers["access-control-allow-origin"] == "https://map.example"
+    assert "access-control-allow-credentials" not in allowed.headers
+    refused = behind_proxy.http.options("/api/v1/sites", headers={"origin": "https://other.example", **asks})
+    assert "access-control-allow-origin" not in refused.headers
+
+
+def test_what_has_not_changed_is_not_sent_again(page: Page) -> None:
+    first = page.http.get("/api/v1/sites")
+    again = page.http.get("/api/v1/sites", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    page.http.put("/api/v1/inventory/quay", json=SITE)
+    assert page.http.get("/api/v1/sites", headers={"if-none-match": first.headers["etag"]}).status_code == 200
+
+
+def test_users_and_tokens_that_cannot_be_are_refused(database: Database, users: None) -> None:
+    del users
+    with database.begin() as connection:
+        for name, words in (("viewer", "already"), ("Anna", "1 to 64 of a-z")):
+            with pytest.raises(accounts.AccountError, match=words):
+                accounts.add_account(connection, name, "viewer", PASSWORD, "test", START)
+        with pytest.raises(ConfigError, match="10 to 200 characters"):
+            accounts.change_account(connection, "viewer", "test", START, password="short")
+        with pytest.raises(accounts.AccountError, match="the last administrator"):
+            accounts.remove_account(connection, "administrator", "test", START)
+        with pytest.raises(accounts.AccountError, match="the last administrator"):
+            accounts.change_account(connection, "administrator", "test", START, role="viewer")
+        with pytest.raises(accounts.AccountError, match="there is no user nobody"):
+            accounts.remove_account(connection, "nobody", "test", START)
+        for name in ("viewer", "engineer", "administrator"):
+            accounts.remove_account(connection, name, "test", START)
+        with pytest.raises(accounts.AccountError, match="the first user must be an administrator"):
+            accounts.add_account(connection, "anna", "viewer", PASSWORD, "test", START)
+
+
+def test_a_bucket_fills_again() -> None:
+    buckets = Buckets(2.0, 3)
+    assert [buckets.take("a", 0.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+    assert buckets.take("b", 0.0) == 0.0
+    assert [buckets.take("a", 0.5) for _ in range(2)] == [0.0, 0.5]
+    assert [buckets.take("a", 100.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]

@@ -1,0 +1,120 @@
+"""Rehearse the loss of a city's database: back up while counts come in, lose it, restore, and see what is asked for."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from edge_app import cli
+from edge_app.city.database.engine import open_database
+from edge_app.city.database.missing import find_gaps
+from edge_app.city.database.storing import Storing
+from edge_app.city.database.tables import INTERVAL
+from edge_app.city.records import Gap, Interval
+from tests.city.cases import NAME, START, series
+
+BATCH = 10
+SERIES = series(400)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind, and city.toml beside it."""
+    made = "sqlite:///city.sqlite3"
+    if request.param == "postgresql":
+        made = request.getfixturevalue("postgres_server").emptied()
+    login = 'username = "counts"\n' if request.param == "postgresql" else ""
+    (tmp_path / "city.toml").write_text(f'[database]\nurl = "{made.replace("counts@", "")}"\n{login}')
+    return made.replace("sqlite:///", f"sqlite:///{tmp_path}/")
+
+
+def city(folder: Path, command: str, *arguments: str) -> int:
+    return cli.main(["city", command, str(folder / "saved"), "--config", str(folder / "city.toml"), *arguments])
+
+
+def store(url: str, intervals: list[Interval], stop: threading.Event | None = None) -> int:
+    """Store batches, each in a transaction, until a stop; return how many intervals there are then."""
+    database, storing = open_database(url), Storing()
+    try:
+        for at in range(0, len(intervals), BATCH):
+            with database.begin() as connection:
+                storing.store(connection, intervals[at : at + BATCH], START)
+            if stop is not None and stop.is_set():
+                break
+        with database.connect() as connection:
+            return connection.execute(select(func.count()).select_from(INTERVAL)).scalar_one()
+    finally:
+        database.close()
+
+
+def gaps(url: str) -> list[Gap]:
+    database = open_database(url)
+    try:
+        with database.connect() as connection:
+            return list(find_gaps(connection))
+    finally:
+        database.close()
+
+
+def test_a_lost_database_comes_back_and_the_rest_is_asked_for(url: str, tmp_path: Path) -> None:
+    assert store(url, SERIES[:50]) == 50
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(store, url, SERIES[50:350], stop)
+        assert city(tmp_path, "backup") == 0
+        stop.set()
+    assert (tmp_path / "saved").stat().st_mode & 0o077 == 0
+    assert city(tmp_path, "restore") == 2  # there are tables
+    assert city(tmp_path, "restore", "--replace") == 0
+    saved = store(url, [])
+    assert 50 <= saved <= writing.result()
+    assert saved % BATCH == 0  # whole batches: one moment of all tables
+    assert gaps(url) == []
+    store(url, [SERIES[399]])
+    assert gaps(url) == [Gap(NAME, "5b1f09c4", saved + 1, 399)]
+
+
+def test_a_restore_into_an_empty_place_needs_no_word_more(
+    url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    store(url, SERIES[:30])
+    assert city(tmp_path, "backup") == 0
+    if url.startswith("sqlite"):
+        (tmp_path / "city.sqlite3").unlink()
+    else:
+        request.getfixturevalue("postgres_server").emptied()
+    assert city(tmp_path, "restore") == 0
+    assert store(url, []) == 30
+
+
+def test_what_cannot_be_done_is_one_sentence_and_changes_nothing(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: str) -> str:
+        assert city(tmp_path, *arguments) != 0
+        (sentence,) = capsys.readouterr().err.splitlines()
+        return sentence
+
+    store(url, SERIES[:10])
+    assert "saved is not there" in refused("restore", "--replace")
+    (tmp_path / "saved").write_bytes(b"no backup")
+    assert "is there already" in refused("backup")
+    assert "is no backup of a city's" in refused("restore", "--replace")
+    (tmp_path / "saved").unlink()
+    assert city(tmp_path, "backup") == 0
+    whole = (tmp_path / "saved").read_bytes()
+    (tmp_path / "saved").write_bytes(whole[: len(whole) * 9 // 10])
+    capsys.readouterr()
+    assert "backup" in refused("restore", "--replace")
+    assert store(url, []) == 10
+    (tmp_path / "saved").unlink()
+    if not url.startswith("sqlite"):
+        monkeypatch.setenv("PATH", "")
+        assert "pg_dump is not installed" in refused("backup")
+    assert not (tmp_path / "saved").exists()
+    assert sorted(path.name for path in tmp_path.iterdir() if ".part" in path.name) == []
+    assert store(url, []) == 10

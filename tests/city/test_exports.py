@@ -1,0 +1,133 @@
+"""What analysts take: Parquet and GeoJSON, read by DuckDB and by rule, and the file of all sites."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import httpx
+import pytest
+
+from edge_app.city.api import build_api
+from edge_app.city.database.engine import Database, open_database
+from edge_app.city.live import Live
+from edge_app.city.parquet import TYPES
+from edge_app.city.routes.city import City
+from edge_app.commands import city as command
+from edge_app.errors import ConfigError
+from edge_app.http.server import Server
+from tests.city.cases import START, series
+from tests.city.test_api import span
+from tests.city.test_storing import make_site, roll, store
+
+
+@pytest.fixture
+def client(database: Database) -> Iterator[httpx.Client]:
+    api = build_api(City(database, Live(), utc=lambda: START + 600.0))
+    with Server(api, "127.0.0.1", 0) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as made:
+        yield made
+
+
+def test_parquet_tells_what_csv_tells(database: Database, client: httpx.Client, tmp_path: Path) -> None:
+    site = make_site(database, "Asia/Kolkata")
+    store(database, series(90))
+    roll(database)
+    text = client.get(f"/api/v1/sites/{site}/counts.csv", params=span()).text
+    rows = list(csv.DictReader(text.splitlines()))
+    answer = client.get(f"/api/v1/sites/{site}/counts.parquet", params=span())
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    (tmp_path / "counts.parquet").write_bytes(answer.content)
+    table = duckdb.read_parquet(str(tmp_path / "counts.parquet"))
+    assert dict(zip(table.columns, map(str, table.types), strict=True)) == {
+        name: kind.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE") for name, kind in TYPES.items()
+    }
+    read = table.project("epoch(start), vehicles, covered").fetchall()
+    assert [(int(many), float(covered)) for _, many, covered in read] == [
+        (int(row["vehicles"]), float(row["covered"])) for row in rows
+    ]
+    assert read[0][0] % 3600 == 1800  # hours of India begin at half past
+    empty = client.get(f"/api/v1/sites/{site}/counts.parquet", params=span(START + 900_000, START + 990_000))
+    (tmp_path / "empty.parquet").write_bytes(empty.content)
+    assert duckdb.read_parquet(str(tmp_path / "empty.parquet")).fetchall() == []
+
+
+def test_sites_are_features_with_their_state(database: Database, client: httpx.Client) -> None:
+    site = make_site(database)
+    told = client.get("/api/v1/sites.geojson").json()
+    (feature,) = told["features"]
+    assert (told["type"], feature["id"], feature["geometry"]) == ("FeatureCollection", site, None)
+    assert feature["properties"]["state"] == "offline"
+
+
+def run(folder: Path, *arguments: str) -> int:
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    given = parser.parse_args([*arguments, "--config", str(folder / "city.toml")])
+    return command.main(given, threading.Event())
+
+
+def test_the_command_writes_the_counts_of_all_sites(tmp_path: Path) -> None:
+    (tmp_path / "city.toml").touch()
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    make_site(database, "UTC")
+    store(database, series(90))
+    roll(database)
+    database.close()
+    times = ("--from", "2026-11-01", "--to", "2027-01-01T00:00+01:00", "--step", "day")
+    for name in ("counts.parquet", "counts.csv"):
+        assert run(tmp_path, "export", str(tmp_path / name), *times) == 0
+    for table in (duckdb.read_parquet, duckdb.read_csv):
+        name = str(tmp_path / ("counts.csv" if table is duckdb.read_csv else "counts.parquet"))
+        assert table(name).sum("vehicles").fetchall() == [(sum(range(1, 91)),)]
+    with pytest.raises(ConfigError, match=r"must end in \.parquet or \.csv"):
+        run(tmp_path, "export", str(tmp_path / "counts.xlsx"), *times)
+    with pytest.raises(ConfigError, match="later than --from"):
+        run(tmp_path, "export", str(tmp_path / "counts.csv"), "--from", "2026-11-01", "--to", "2026-11-01")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        run(tmp_path, "export", str(tmp_path / "nowhere" / "counts.parquet"), *times)
+
+
+def test_the_inventory_goes_out_and_in_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "city.toml").touch()
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    make_site(database, "UTC")
+    database.close()
+    for name in ("sites.csv", "sites.geojson"):
+        assert run(tmp_path, "inventory", "export", str(tmp_path / name)) == 0
+        text = (tmp_path / name).read_text("utf-8").replace("Quay Road", f"Road of {name}")
+        (tmp_path / name).write_text(text, "utf-8")
+        assert run(tmp_path, "inventory", "import", str(tmp_path / name)) == 0
+        assert "1 site read from" in capsys.readouterr().out
+    (tmp_path / "wrong.csv").write_text("site,road,time_zone\nquay,Quay,Nowhere\n")
+    with pytest.raises(ConfigError, match=r'wrong\.csv: row 2: time_zone: there is no "Nowhere"'):
+        run(tmp_path, "inventory", "import", str(tmp_path / "wrong.csv"))
+
+
+def test_users_and_tokens_are_kept_by_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "city.toml").touch()
+    monkeypatch.setattr("edge_app.commands._city_people._asked", lambda: "four random words")
+    run(tmp_path, "user", "add", "anna", "--role", "administrator")
+    run(tmp_path, "user", "add", "bert")
+    run(tmp_path, "user", "role", "bert", "--role", "engineer")
+    run(tmp_path, "user", "list")
+    run(tmp_path, "token", "add", "prometheus", "--days", "30")
+    run(tmp_path, "token", "list")
+    told = capsys.readouterr().out
+    assert [line.split()[:2] for line in told.splitlines() if " since " in line] == [
+        ["anna", "administrator"],
+        ["bert", "engineer"],
+    ]
+    assert "city_" in told
+    assert "until " in told
+    with pytest.raises(ConfigError, match="the last administrator"):
+        run(tmp_path, "user", "remove", "anna")
+    with pytest.raises(ConfigError, match="NAME is missing"):
+        run(tmp_path, "user", "add")
+    with pytest.raises(ConfigError, match="--role is missing"):
+        run(tmp_path, "user", "role", "bert")

@@ -1,0 +1,61 @@
+"""`edge-app city check` says what is well and what is not, and changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from edge_app import cli
+from edge_app.city.database.engine import open_database, state_of
+from edge_app.errors import StoreError
+from tests.support.brokers import free_port
+
+
+def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    code = cli.main(["city", "check", "--config", str(folder / "city.toml")])
+    return code, " ".join(capsys.readouterr().out.split()).replace(" ok ", "\nok ").splitlines()
+
+
+def test_each_part_has_a_line_and_nothing_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    (tmp_path / "city.toml").write_text(f"[mqtt]\nport = {port}\n[page]\nport = {free_port()}\n")
+    code, told = check(tmp_path, capsys)
+    assert code == 1
+    assert "city.sqlite3: there is none yet; the first start makes it." in told[0]
+    assert f"FAIL broker: 127.0.0.1:{port}: connection refused" in told[1]
+    assert "is free." in told[2]
+    assert [path.name for path in tmp_path.iterdir()] == ["city.toml"]
+
+
+def test_the_state_of_a_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"sqlite:///{tmp_path / 'city.sqlite3'}"
+    database = open_database(url)
+    assert state_of(url)[1]
+    with database.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="newer release"):
+        state_of(url)
+    with database.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+    assert "nothing is in it yet" in state_of(url)[0]
+    database.close()
+    (tmp_path / "city.toml").write_text(f'[mqtt]\nport = {free_port()}\n[page]\nport = 0\n[database]\nurl = "{url}"\n')
+    (tmp_path / "city.sqlite3").write_bytes(b"no database" * 100)
+    for wal in tmp_path.glob("*-wal"):
+        wal.unlink()
+    code, told = check(tmp_path, capsys)
+    assert code == 1
+    assert told[0].startswith("FAIL database: ")
+
+
+@pytest.mark.servers
+def test_the_state_of_a_server(request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue("postgres_server").emptied()
+    assert "nothing is in it yet" in state_of(url)[0]
+    open_database(url).close()
+    sentence, ready = state_of(url)
+    assert ready
+    assert "PostgreSQL" in sentence
+    assert "127.0.0.1" in sentence

@@ -1,0 +1,287 @@
+"""The inventory: what is attached where, files of it, what is refused, and what a change does to the series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from edge_app.city.calendar import STEPS
+from edge_app.city.database.audit import read_audit
+from edge_app.city.database.changes import newest_break, read_changes
+from edge_app.city.database.engine import Database
+from edge_app.city.database.fleet import note_config
+from edge_app.city.database.inventory import delete_site, put_sites, read_inventory, unheard_lines
+from edge_app.city.database.reading import read_totals
+from edge_app.city.database.rolling import roll_site
+from edge_app.city.database.tables import SITE
+from edge_app.city.inventory import InventoryError, SiteDescription, described, judge_together
+from edge_app.city.inventory_files import (
+    COLUMNS,
+    inventory_csv,
+    inventory_geojson,
+    read_inventory_csv,
+    read_inventory_geojson,
+)
+from edge_app.city.records import LineName
+from edge_app.mqtt.messages import ConfigMeta, LineMeta
+from tests.city.cases import NAME, START, changed, series
+from tests.city.test_storing import cars, make_site, roll, store
+
+OTHER = LineName("harbour", "pole-9", "main")
+LATER = START + 6 * 3600 - START % 3600
+
+
+def moment(at: int) -> str:
+    return datetime.fromtimestamp(at, timezone.utc).isoformat()
+
+
+def attached(name: LineName = NAME, **values: Any) -> dict[str, Any]:
+    return {"device": f"{name.site}/{name.device}", "line": name.line, **values}
+
+
+def quay(*attachments: dict[str, Any], **values: Any) -> SiteDescription:
+    told = {"id": "quay", "road": "Quay Road", "time_zone": "Europe/Amsterdam", "attachments": list(attachments)}
+    return described({**told, **values}, "quay")
+
+
+def put(database: Database, *sites: SiteDescription) -> dict[str, Any]:
+    with database.begin() as connection:
+        return put_sites(connection, sites, "anna", float(START))
+
+
+def inventory(database: Database) -> list[SiteDescription]:
+    with database.connect() as connection:
+        return read_inventory(connection)
+
+
+FULL = [
+    quay(
+        attached(ends=moment(LATER), reason="the first one"),
+        attached(OTHER, begins=moment(LATER), turned=True, breaks=True, reason="a new pole, on the other side"),
+        lat=52.1,
+        lon=-4.9,
+        lanes=2,
+        public=True,
+        left_to_right={"name": "=into town", "bearing_deg": 0},
+    ),
+    quay(id="empty", road='"Ring", north\u00fc'),
+]
+
+
+@pytest.mark.parametrize(
+    ("write", "read"),
+    [(inventory_csv, read_inventory_csv), (inventory_geojson, read_inventory_geojson)],
+    ids=["csv", "geojson"],
+)
+def test_a_file_of_the_inventory_reads_back_as_it_was(write: Any, read: Any) -> None:
+    assert read(write(FULL)) == FULL
+    assert read(write([])) == []
+
+
+def test_what_is_put_is_read_and_a_second_time_nothing_changes(database: Database) -> None:
+    assert set(put(database, *FULL)) == {"quay", "empty"}
+    assert inventory(database) == sorted(FULL, key=lambda site: site.id)
+    assert put(database, *FULL) == {}
+    assert put(database, quay(*[], road="Quay Road")).keys() == {"quay"}
+    with database.connect() as connection:
+        newest = read_audit(connection)[0]
+        assert (newest.who, newest.action, newest.subject) == ("anna", "site.put", "quay")
+        assert newest.change["lanes"] == [2, None]
+        assert len(read_audit(connection)) == 3
+        assert unheard_lines(connection, FULL) == ["harbour/pole-7/quay-road", "harbour/pole-9/main"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"lat": 90.5, "lon": 0}, "quay: lat: Input should be less than or equal to 90"),
+        ({"lat": 1}, "lat and lon go together"),
+        ({"time_zone": "Europe/Nowhere"}, 'time_zone: there is no "Europe/Nowhere"'),
+        ({"id": "Quay Road"}, "id: "),
+        ({"road": " "}, "road: "),
+        ({"road": "a\0b"}, "road: "),
+        ({"lanes": 0}, "lanes: "),
+        ({"colour": "red"}, "colour: "),
+        ({"left_to_right": {"bearing_deg": 360}}, "left_to_right.bearing_deg: "),
+        ({"attachments": [attached(), attached(OTHER)]}, "would count at the same time"),
+        ({"attachments": [attached(begins=moment(9), ends=moment(9))]}, "`ends` must be later than `begins`"),
+        ({"attachments": [attached(begins="0001-01-01T00:00:00+10:00")]}, "must be a time between 1970 and 2999"),
+        ({"attachments": [attached(begins="2026-01-01T00:00:00")]}, "timezone"),
+        ({"attachments": [{"device": "pole-7", "line": "a"}]}, "attachments.0.device: "),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InventoryError, match=r"^quay: ") as refused:
+        quay(**values)
+    assert sentence in refused.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "has no column 'site'"),
+        ("site,road,time_zone,lanes,colour\n", "has an unknown column 'colour'"),
+        ("site,road,time_zone,public\nquay,Quay,UTC,perhaps\n", "row 2: public: must be yes or no"),
+        ("site,road,time_zone\nquay,Quay,UTC\nquay,Key,UTC\n", "row 3: road of quay is another one than in row 2"),
+        ("site,road,time_zone,lat\nquay,Quay,UTC,north\n", "row 2: lat: "),
+        ('site,road,time_zone\n"quay,Quay,UTC\n', "this is no CSV file"),
+    ],
+)
+def test_a_wrong_csv_file_is_refused_in_a_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(InventoryError) as refused:
+        read_inventory_csv(text)
+    assert sentence in refused.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "this is no JSON"),
+        ("[1]", "this is no FeatureCollection"),
+        ('{"type": "FeatureCollection", "features": [1]}', "feature 1: is no feature"),
+        (
+            '{"type": "FeatureCollection", "features": [{"properties": {}, "geometry": {"type": "Polygon"}}]}',
+            "feature 1: its geometry must be a Point or null",
+        ),
+        (
+            '{"type": "FeatureCollection", "features": [{"id": "a", "properties": {"road": "A", "time_zone": "UTC"},'
+            '"geometry": {"type": "Point", "coordinates": [200, 1]}}]}',
+            "feature 1: lon: Input should be less than or equal to 180",
+        ),
+    ],
+)
+def test_a_wrong_geojson_file_is_refused_in_a_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(InventoryError) as refused:
+        read_inventory_geojson(text)
+    assert sentence in refused.value.problems[0]
+
+
+def test_every_wrong_row_of_a_file_is_told() -> None:
+    rows = "".join(f"quay-{n},Quay,Nowhere\n" for n in range(30))
+    with pytest.raises(InventoryError) as refused:
+        read_inventory_csv("site,road,time_zone\n" + rows)
+    assert len(refused.value.problems) == 20
+    assert set(COLUMNS) >= {"site", "road", "time_zone"}
+
+
+def test_a_line_counts_at_one_site_at_a_time(database: Database) -> None:
+    put(database, quay(attached()))
+    twice = quay(attached(begins=moment(LATER)), id="other")
+    with pytest.raises(InventoryError, match="would count at quay and at other at the same time"):
+        put(database, twice)
+    assert [site.id for site in inventory(database)] == ["quay"]
+    with pytest.raises(InventoryError, match="would count at quay and at other"):
+        judge_together([quay(attached()), twice])
+    with pytest.raises(InventoryError, match="quay is described more than once"):
+        judge_together([quay(), quay()])
+    put(database, twice, quay(attached(ends=moment(LATER))))
+    assert [len(site.attachments) for site in inventory(database)] == [1, 1]
+
+
+def replaced(database: Database, *, breaks: bool) -> Sequence[int]:
+    """Store six hours of one device and six of the next, attach both to a site, and return its cars by hours."""
+    before = series(360, start=LATER - 6 * 3600, cars=0)
+    after = [changed(one, name=OTHER) for one in series(360, name=OTHER, start=LATER, cars=0)]
+    store(database, [replace(one, counts=(*one.counts[:1], 1, *one.counts[2:])) for one in [*before, *after]])
+    roll(database)
+    put(database, quay(attached(ends=moment(LATER)), attached(OTHER, begins=moment(LATER), turned=True, breaks=breaks)))
+    return [many for _, many in cars(database, "quay", "hour")]
+
+
+def test_a_replaced_device_continues_the_series(database: Database) -> None:
+    assert replaced(database, breaks=False) == [60] * 12
+    with database.connect() as connection:
+        (change,) = read_changes(connection, "quay", START, LATER + 86_400)
+        assert (change.at, change.kind, change.breaks) == (LATER, "line", False)
+        assert (change.before, change.after) == ("harbour/pole-7/quay-road", "harbour/pole-9/main")
+        assert newest_break(connection, "quay", START, LATER + 86_400) == START
+        assert read_changes(connection, "quay", LATER + 1, LATER + 86_400) == []
+
+
+def test_a_break_is_marked(database: Database) -> None:
+    replaced(database, breaks=True)
+    with database.connect() as connection:
+        assert newest_break(connection, "quay", START, LATER + 86_400) == LATER
+
+
+def test_a_site_that_made_itself_gives_its_line_up(database: Database) -> None:
+    made = make_site(database)
+    put(database, quay(attached()))
+    assert [site.id for site in inventory(database)] == ["quay"]
+    make_site_again = make_site(database)  # the device tells its meta again
+    assert (make_site_again, inventory(database)[0].road) == ("quay", "Quay Road")
+    with database.connect() as connection:
+        assert connection.execute(select(SITE.c.by_hand)).scalars().all() == [True]
+    assert made != "quay"
+
+
+def test_a_site_that_made_itself_keeps_what_was_counted_before(database: Database) -> None:
+    made = make_site(database)
+    store(database, series(360, start=LATER - 6 * 3600, cars=0))
+    roll(database)
+    put(database, quay(attached(begins=moment(LATER - 3600))))
+    assert [len(cars(database, site.id, "hour")) for site in inventory(database)] == [5, 1]
+    assert inventory(database)[0].id == made
+
+
+def test_other_models_configurations_and_numbers_are_marked(database: Database) -> None:
+    put(database, quay(attached()))
+    first, second, third, fourth = (series(30, start=LATER + n * 1800, installation=i) for n, i in enumerate("aabb"))
+    second = [replace(one, seq=one.seq + 30, settings=replace(one.settings, config="c2")) for one in second]
+    third = [replace(one, settings=replace(one.settings, config="c3")) for one in third]
+    fourth = [replace(one, seq=one.seq + 30, settings=replace(one.settings, config="c3", model="m2")) for one in fourth]
+    store(database, [*first, *second, *third, *fourth])
+    roll(database)
+    with database.begin() as connection:
+        for config, lost_s, end in ((first[0].settings.config, 1.0, 1), ("c2", 2.0, 1), ("c3", 2.0, 0.5)):
+            note_config(connection, (NAME.site, NAME.device), told(config, lost_s, end))
+        changes = read_changes(connection, "quay", START, LATER + 86_400)
+    assert [(change.at - LATER, change.kind, change.breaks, change.reason) for change in changes] == [
+        (1800, "config", False, "tracker.lost_s"),
+        (3600, "drawn", True, ""),
+        (3600, "installation", False, ""),
+        (5400, "model", False, ""),
+    ]
+    assert (changes[3].before, changes[3].after) == (first[0].settings.model, "m2")
+
+
+def told(config: str, lost_s: float, end: float) -> ConfigMeta:
+    return ConfigMeta(
+        site=NAME.site,
+        device=NAME.device,
+        lines=[LineMeta(id=NAME.line, start=(0, 0), end=(1, end))],
+        classes=["car"],
+        interval_s=60,
+        model="",
+        config=config,
+        version="1",
+        counting={"tracker": {"lost_s": lost_s, "gate": 1}},
+    )
+
+
+def test_a_deleted_site_is_gone_and_its_counts_stay(database: Database) -> None:
+    replaced(database, breaks=False)
+    with database.begin() as connection:
+        assert delete_site(connection, "quay", "anna", START)
+        assert not delete_site(connection, "quay", "anna", START)
+    assert inventory(database) == []
+    put(database, quay(attached(ends=moment(LATER))))
+    assert [many for _, many in cars(database, "quay", "hour")] == [60] * 6
+
+
+@pytest.mark.parametrize("time_zone", ["Asia/Kolkata", "Europe/Amsterdam"])
+def test_a_site_that_is_added_up_anew_has_the_sums_it_had(database: Database, time_zone: str) -> None:
+    put(database, quay(attached(turned=True), time_zone=time_zone))
+    midnight = 1_792_879_200  # 2026-10-25 00:00 in Amsterdam, a day of 25 hours
+    store(database, series(500, start=midnight - 7200, length=300, coverage=0.5, flags="dark"))
+    roll(database)
+    with database.begin() as connection:
+        before = [read_totals(connection, "quay", 0, 2**40, step) for step in STEPS]
+        roll_site(connection, "quay")
+        assert [read_totals(connection, "quay", 0, 2**40, step) for step in STEPS] == before
+    assert [len(totals) for totals in before][2] >= 1
