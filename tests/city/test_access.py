@@ -119,7 +119,7 @@ def test_with_a_user_nothing_is_told_to_others(page: Page) -> None:
         if path in open_to_all or path.startswith("/api/v1/public") or path == "/health":
             continue
         for method in methods:
-            address = path.format(site="quay", name="somebody")
+            address = path.format(site="quay", name="somebody", path="Things")
             answer = page.http.request(method, address, params={"from": "x", "to": "x", "at": "x"})
             assert answer.status_code == 401, (method, path)
             assert answer.headers["content-type"] == "application/problem+json"
