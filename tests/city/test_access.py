@@ -16,9 +16,9 @@ from edge_app.city.limits import Buckets
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
 from edge_app.errors import ConfigError
-from edge_app.http.server import Server
 from tests.city.cases import START
 from tests.city.test_storing import make_site
+from tests.support.city_api import client_of
 
 PASSWORD = "four random words"
 ORIGIN = "https://counts.example"
@@ -73,7 +73,7 @@ def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def serving(database: Database, clock: Clock, origin: str = "", cors: tuple[str, ...] = ()) -> Iterator[Page]:
     make_site(database, "UTC")
     api = build_api(City(database, Live(), origin, cors, utc=lambda: clock.now))
-    with Server(api, "127.0.0.1", 0) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as http:
+    with client_of(api) as http:
         yield Page(http, clock, database)
 
 

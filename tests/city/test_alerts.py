@@ -20,9 +20,9 @@ from edge_app.city.database.missing import note_gone
 from edge_app.city.database.storing import Storing, keep_aside
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
-from edge_app.http.server import Server
 from tests.city.cases import NAME, START, series
 from tests.city.test_storing import make_site, store
+from tests.support.city_api import client_of
 from tests.support.metrics_cases import PROMTOOL
 from tests.support.paths import ROOT
 
@@ -48,7 +48,7 @@ def test_the_figures_are_those_of_the_database(database: Database) -> None:
         keep_aside(connection, "traffic/x", b"?", "no JSON", START)
     done = {"stored": 7}
     api = build_api(City(database, Live(), utc=lambda: START + 600.0, done=lambda: done))
-    with Server(api, "127.0.0.1", 0) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+    with client_of(api) as client:
         figures = told(client)
         assert client.get("/health").json()["state"] == "ok"
         with database.begin() as connection:

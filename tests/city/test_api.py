@@ -19,6 +19,7 @@ from edge_app.http.server import Server
 from edge_app.mqtt.messages import Status
 from tests.city.cases import NAME, START, series
 from tests.city.test_storing import make_site, roll, store
+from tests.support.city_api import client_of
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def client(database: Database) -> Iterator[httpx.Client]:
     """A client of an API whose clock stands ten minutes after `START`."""
     live = Live()
     api = build_api(City(database, live, utc=lambda: START + 600.0))
-    with Server(api, "127.0.0.1", 0) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as made:
+    with client_of(api) as made:
         yield made
 
 

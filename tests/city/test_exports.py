@@ -19,16 +19,16 @@ from edge_app.city.parquet import TYPES
 from edge_app.city.routes.city import City
 from edge_app.commands import city as command
 from edge_app.errors import ConfigError
-from edge_app.http.server import Server
 from tests.city.cases import START, series
 from tests.city.test_api import span
 from tests.city.test_storing import make_site, roll, store
+from tests.support.city_api import client_of
 
 
 @pytest.fixture
 def client(database: Database) -> Iterator[httpx.Client]:
     api = build_api(City(database, Live(), utc=lambda: START + 600.0))
-    with Server(api, "127.0.0.1", 0) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as made:
+    with client_of(api) as made:
         yield made
 
 

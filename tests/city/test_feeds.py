@@ -31,6 +31,7 @@ from edge_app.http.server import Server
 from edge_app.records import VEHICLES
 from tests.city.cases import NAME, changed, series, vector
 from tests.city.test_storing import make_site, roll, store
+from tests.support.city_api import client_of
 from tests.support.shared import SHARED, needs
 
 QUARTER = 1_795_000_500  # begin of a quarter of an hour
@@ -55,7 +56,7 @@ def clock() -> list[float]:
 def client(database: Database, clock: list[float]) -> Iterator[httpx.Client]:
     """A client of a city whose feeds are on."""
     api = build_api(City(database, Live(), utc=lambda: clock[0], datex2=publisher_of(ON), fiware=ON.fiware))
-    with Server(api, "127.0.0.1", 0) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as made:
+    with client_of(api) as made:
         yield made
 
 

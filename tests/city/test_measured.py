@@ -15,17 +15,17 @@ from edge_app.city.database.tables import ATTACHMENT
 from edge_app.city.live import Live
 from edge_app.city.records import NONE, Interval
 from edge_app.city.routes.city import City
-from edge_app.http.server import Server
 from edge_app.measures.speed_sums import SpeedSums
 from tests.city.cases import NAME, START, changed, series
 from tests.city.test_api import at
 from tests.city.test_storing import make_site, store
+from tests.support.city_api import client_of
 
 
 @pytest.fixture
 def client(database: Database) -> Iterator[httpx.Client]:
     api = build_api(City(database, Live(), utc=lambda: START + 600.0))
-    with Server(api, "127.0.0.1", 0) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as made:
+    with client_of(api) as made:
         yield made
 
 

@@ -14,9 +14,9 @@ from edge_app.city.database.inventory import put_sites
 from edge_app.city.inventory import described
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
-from edge_app.http.server import Server
 from tests.city.cases import NAME, START, changed, series
 from tests.city.test_storing import roll, store
+from tests.support.city_api import client_of
 
 DAY = 86_400
 NOW = START // DAY * DAY + 12 * 3600  # noon
@@ -38,7 +38,7 @@ def client(database: Database, clock: list[float]) -> Iterator[httpx.Client]:
         put_sites(connection, [described(quay, ""), described(hidden, "")], "test", NOW)
         accounts.add_account(connection, "anna", "administrator", "four random words", "test", NOW)
     api = build_api(City(database, Live(), utc=lambda: clock[0]))
-    with Server(api, "127.0.0.1", 0) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as made:
+    with client_of(api) as made:
         yield made
 
 

@@ -1,0 +1,23 @@
+"""Serve the city's API to a client in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from fastapi import FastAPI
+
+from edge_app.http.server import Server
+
+
+@contextmanager
+def client_of(api: FastAPI) -> Iterator[httpx.Client]:
+    """Yield a client of an API that is served within the context.
+
+    It keeps no connection: one that the server closes at the moment of the next request would look like a fault.
+    """
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with Server(api, "127.0.0.1", 0) as server:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", limits=limits, timeout=60) as client:
+            yield client
