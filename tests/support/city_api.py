@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 from fastapi import FastAPI
@@ -18,6 +18,6 @@ def client_of(api: FastAPI) -> Iterator[httpx.Client]:
     It keeps no connection: one that the server closes at the moment of the next request would look like a fault.
     """
     limits = httpx.Limits(max_keepalive_connections=0)
-    with Server(api, "127.0.0.1", 0) as server:
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", limits=limits, timeout=60) as client:
-            yield client
+    with ExitStack() as stack:
+        server = stack.enter_context(Server(api, "127.0.0.1", 0))
+        yield stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{server.port}", limits=limits, timeout=60))
