@@ -87,14 +87,15 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
     with closing(build_detector(config)) as detector, closing(build_source(config, main)) as source:
         pipeline = build_pipeline(config, detector)
         preview = build_preview(with_classes(config, detector.manifest), main=main)
-        best: tuple[int, Image] | None = None
+        best: tuple[tuple[bool, int], Image] | None = None
         for frame in _frames(source, stop):
             result = pipeline.process(frame)
             preview.update(result)
-            vehicles = int(result.tracks.seen.sum())
-            if best is None or vehicles > best[0]:
+            # On a busy device the larger picture of a frame may be gone before the frame is looked at.
+            rank = preview.shows_main_stream, int(result.tracks.seen.sum())
+            if best is None or rank > best[0]:
                 # not `snapshot`: on a busy device the frame may be seconds old by now, and is still wanted
-                best = vehicles, preview.newest(annotated=annotated, width=width)
+                best = rank, preview.newest(annotated=annotated, width=width)
         if stop.is_set():
             return None
         if best is None:

@@ -116,6 +116,11 @@ class Preview:
         return scene.annotated(result, width, self._privacy, self._captions(result.frame), Trails())
 
     @property
+    def shows_main_stream(self) -> bool:
+        """Whether the newest picture is of the camera's larger stream, or of its only one."""
+        return self._newest is not None and self._main.size in (None, self._newest[0].frame.size)
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height of the pictures, px; before the first frame a guess."""
         if self._main.size:
@@ -143,9 +148,7 @@ class Preview:
         """Wait until the newest picture is one of the main stream, if the camera has one."""
         self._main.request(2 * _MAIN_STREAM_S)
         deadline = time.monotonic() + _MAIN_STREAM_S
-        while self._main.size and time.monotonic() < deadline:
-            if self._newest and self._newest[0].frame.size == self._main.size:
-                return
+        while not self.shows_main_stream and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def _next(self) -> FrameResult | None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 
@@ -116,6 +117,18 @@ def test_a_snapshot_without_a_service_is_of_the_main_stream() -> None:
     assert picture is not None
     assert picture.shape == (720, 1280, 3)
     assert tuple(picture[-1, -1, :2]) == (10, 20), "the main stream's colour"
+
+
+def test_a_snapshot_of_a_busy_device_is_of_a_frame_whose_larger_picture_was_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept, calls = MainStream.replace_picture, count()
+    monkeypatch.setattr(
+        MainStream, "replace_picture", lambda self, result: kept(self, result) if next(calls) == 3 else result
+    )
+    picture = from_source(configured(), threading.Event(), annotated=False, width=3840)
+    assert picture is not None
+    assert picture.shape == (720, 1280, 3)
 
 
 @needs_gstreamer
