@@ -116,7 +116,7 @@ def test_a_lost_picture_is_not_replaced_by_one_of_another_moment() -> None:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the pictures for as long as a snapshot takes, also beside other tests on the same cores."""
     monkeypatch.setattr("edge_app.preview.main_stream._PICTURES", 100)
-    monkeypatch.setattr("edge_app.commands.snapshot._OBSERVE_S", 6.0)
+    monkeypatch.setattr("edge_app.commands.snapshot._OBSERVE_S", 4.0)
 
 
 @pytest.mark.usefixtures("patient")
