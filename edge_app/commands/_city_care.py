@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import argparse
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 
-def add_care(kinds: Any) -> None:
-    """Add the commands. kinds: subparsers of `edge-app city`."""
+def add_care(kinds: Any, add_config: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Add the commands. kinds: subparsers of `city`. add_config: adds the option --config."""
     check = kinds.add_parser("check", help="print every configuration error, then check database, broker and page")
-    check.add_argument("--config", type=Path, required=True, metavar="TOML", help="see `edge-app city config`")
+    add_config(check)
     for name, text in (
         ("backup", "write the whole database into one file, while it is used"),
         ("restore", "bring the database back from such a file; devices are then asked for what came later"),
     ):
         kind = kinds.add_parser(name, help=text)
         kind.add_argument("file", type=Path, metavar="FILE")
-        kind.add_argument("--config", type=Path, required=True, metavar="TOML", help="see `edge-app city config`")
+        add_config(kind)
         if name == "restore":
             kind.add_argument(
                 "--replace", action="store_true", help="also where there are tables already: they are lost"

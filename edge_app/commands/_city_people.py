@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_app.commands._city_inventory import person
-from edge_app.commands._questions import read_line
+from edge_app.commands._questions import ask_new_password
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def run_user(arguments: argparse.Namespace, database: Database) -> int:
     who, name = person(), _named(arguments)
     if arguments.action == "role" and arguments.role is None:
         raise ConfigError("--role is missing: viewer, engineer or administrator")
-    password = _asked() if arguments.action in ("add", "password") else None
+    password = ask_new_password("Password of the user:") if arguments.action in ("add", "password") else None
     try:
         with database.begin() as connection:
             if arguments.action == "add":
@@ -96,18 +95,6 @@ def _named(arguments: argparse.Namespace) -> str:
     if not arguments.name:
         raise ConfigError(f"NAME is missing: edge-app city {arguments.kind} {arguments.action} NAME")
     return str(arguments.name)
-
-
-def _asked() -> str:
-    from edge_app.web.passwords import judge_password
-
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\r\n")
-    first = read_line("Password of the user:", secret=True)
-    judge_password(first)  # before it is typed again
-    if first != read_line("Once more:", secret=True):
-        raise ConfigError("the two passwords differ; nothing is changed")
-    return first
 
 
 def _day(at: int) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 from pathlib import Path
 
 from edge_app.commands._options import credentials_folder
-from edge_app.commands._questions import read_line
+from edge_app.commands._questions import ask_new_password
 from edge_app.errors import ConfigError, reason_of
 from edge_app.system.files import remedy_of
 
@@ -31,7 +30,7 @@ def set_password(folder: Path, config: Path) -> None:
     from edge_app.web.own_certificate import is_pair
     from edge_app.web.passwords import hash_password
 
-    stored = hash_password(_asked())
+    stored = hash_password(ask_new_password("New password of the page:"))
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         write_atomic(folder / "page_password", stored + "\n", mode=0o600)
@@ -112,18 +111,6 @@ def _make(folder: Path, config: Path) -> None:
 def _unwritable(folder: Path, error: OSError) -> ConfigError:
     remedy = remedy_of(error, "put sudo before the command")
     return ConfigError(f"{folder} cannot be written ({reason_of(error)}): {remedy}")
-
-
-def _asked() -> str:
-    from edge_app.web.passwords import judge_password
-
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\r\n")
-    first = read_line("New password of the page:", secret=True)
-    judge_password(first)  # before it is typed again
-    if first != read_line("Once more:", secret=True):
-        raise ConfigError("the two passwords differ; nothing is changed")
-    return first
 
 
 def _has_content(path: Path) -> bool:

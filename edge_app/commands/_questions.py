@@ -150,6 +150,22 @@ def _wrapped(text: str) -> str:
     return "\n".join(part for line in lines for part in line)
 
 
+def ask_new_password(prompt: str) -> str:
+    """Return a password that is typed twice without being shown, or read from a pipe.
+
+    Raises ConfigError: for one that is too short, or two that differ.
+    """
+    from edge_app.web.passwords import judge_password
+
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    first = read_line(prompt, secret=True)
+    judge_password(first)  # before it is typed again
+    if first != read_line("Once more:", secret=True):
+        raise ConfigError("the two passwords differ; nothing is changed")
+    return first
+
+
 def read_line(prompt: str, *, secret: bool = False) -> str:
     """Show a prompt and return what is typed, without blanks around it. secret: what is typed is not shown.
 

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_people(kinds, _add_config)
     add_export(kinds, _add_config)
     kinds.add_parser("config", help="print a commented example of city.toml")
-    add_care(kinds)
+    add_care(kinds, _add_config)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

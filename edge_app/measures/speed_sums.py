@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -38,6 +38,24 @@ class SpeedSums:
         self.sum += kmh
         self.sum_inverse += 1 / max(kmh, _SLOWEST_KMH)
         self.bins[int(kmh // BIN_KMH) * BIN_KMH] += 1
+
+    def add_fields(self, fields: Mapping[str, Any]) -> None:
+        """Take the sums of an interval, as a message has them; one that is left out is 0."""
+        self.n += fields.get("n", 0)
+        self.unmeasured += fields.get("unmeasured", 0)
+        self.sum += fields.get("sum", 0.0)
+        self.sum_inverse += fields.get("sum_inverse", 0.0)
+        self.bins.update({int(edge): n for edge, n in fields.get("bins", {}).items()})
+
+    @property
+    def mean(self) -> float | None:
+        """Time mean, km/h; None without a vehicle."""
+        return self.sum / self.n if self.n else None
+
+    @property
+    def percentile_85(self) -> float | None:
+        """Speed that 85 of 100 vehicles do not exceed, km/h; None without a vehicle."""
+        return percentile(self.bins, 0.85) if self.n else None
 
     def as_fields(self) -> dict[str, Any]:
         """Return the fields of a message, empty bins left out."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Any, Final, TypeAlias
 
-from edge_app.measures.speed_sums import percentile
+from edge_app.measures.speed_sums import SpeedSums
 from edge_app.records import DIRECTIONS, Sums
 from edge_app.storage.counts import add_sums
 from edge_app.storage.past_intervals import OpenCrossing, PastInterval
@@ -232,11 +232,10 @@ def day_rows(
 def _speed_cells(speed: Sums, label: str, direction: str) -> tuple[int | float | str, ...]:
     """Return the cells of SPEED_COLUMNS; means are empty where no vehicle was measured."""
     sums: Any = speed
-    one = sums.get(label, {}).get(direction, {})
-    if not one.get("n"):
-        return 0, "", ""
-    bins = Counter({int(edge): n for edge, n in one["bins"].items()})
-    return one["n"], round(one["sum"] / one["n"], 1), round(percentile(bins, 0.85), 1)
+    speeds = SpeedSums()
+    speeds.add_fields(sums.get(label, {}).get(direction, {}))
+    mean, most = speeds.mean, speeds.percentile_85
+    return speeds.n, "" if mean is None else round(mean, 1), "" if most is None else round(most, 1)
 
 
 def _bin(start: float, end: float, total: Sum, now: float, open_s: float) -> dict[str, Any]:

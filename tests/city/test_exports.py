@@ -111,7 +111,7 @@ def test_users_and_tokens_are_kept_by_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "city.toml").touch()
-    monkeypatch.setattr("edge_app.commands._city_people._asked", lambda: "four random words")
+    monkeypatch.setattr("edge_app.commands._city_people.ask_new_password", lambda _: "four random words")
     run(tmp_path, "user", "add", "anna", "--role", "administrator")
     run(tmp_path, "user", "add", "bert")
     run(tmp_path, "user", "role", "bert", "--role", "engineer")

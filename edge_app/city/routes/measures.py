@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ from edge_app.city.access import Right
 from edge_app.city.answers import Answer
 from edge_app.city.calendar import step_around, zone
 from edge_app.city.database.measured import Content, read_flows, read_measures
-from edge_app.city.measured import Speeds, add_flows, add_speeds
+from edge_app.city.measured import add_flows, add_speeds
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.city.routes.data import From, To, span_of
 from edge_app.records import DIRECTIONS
@@ -70,12 +70,12 @@ def measure_routes(city: City) -> APIRouter:
             one = known_site(connection, site, city.utc())
             found = read_measures(connection, site, *span)
             flows = add_flows(read_flows(connection, site, *span))
-        speeds = add_speeds((content.content, content.turned) for content in found)
+        speeds = _ways(found)
         return Measures(
             site=site,
             time_zone=one.row.time_zone,
-            speeds=_ways(speeds),
-            hours=list(_hours(found, zone(one.row.time_zone))) if _ways(speeds) else [],
+            speeds=speeds,
+            hours=_hours(found, zone(one.row.time_zone)) if speeds else [],
             flows=[FlowOfClass(origin=a, to=b, vehicle_class=label, n=n) for a, b, label, n in flows],
         )
 
@@ -87,22 +87,20 @@ def _hours(found: Sequence[Content], tz: ZoneInfo) -> list[SpeedsOfHour]:
     for content in found:
         by_hour[step_around(content.start, "hour", tz)[0]].append(content)
     return [
-        SpeedsOfHour(
-            start=datetime.fromtimestamp(start, tz),
-            ways=_ways(add_speeds((one.content, one.turned) for one in contents)),
-        )
+        SpeedsOfHour(start=datetime.fromtimestamp(start, tz), ways=_ways(contents))
         for start, contents in sorted(by_hour.items())
     ]
 
 
-def _ways(speeds: Mapping[str, Speeds]) -> dict[str, SpeedsOfWay]:
-    """Return those of the directions in which there was a vehicle."""
+def _ways(contents: Iterable[Content]) -> dict[str, SpeedsOfWay]:
+    """Return the speeds of those directions in which there was a vehicle."""
+    speeds = add_speeds((one.content, one.turned) for one in contents)
     return {
         direction: SpeedsOfWay(
             n=one.n,
             unmeasured=one.unmeasured,
-            mean_kmh=one.mean,
-            percentile_85_kmh=one.percentile_85,
+            mean_kmh=None if one.mean is None else round(one.mean, 1),
+            percentile_85_kmh=None if one.percentile_85 is None else round(one.percentile_85, 1),
             bins={str(edge): one.bins[edge] for edge in sorted(one.bins)},
         )
         for direction in DIRECTIONS
