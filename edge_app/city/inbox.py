@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from edge_app.mqtt.endpoint import Backoff, Endpoint
 from edge_app.mqtt.events import Message
+
+log = logging.getLogger(__name__)
 
 GROUP: Final = "edge-app-city"
 """Name under which workers share messages, and beginning of the names of queues and consumers."""
@@ -53,6 +58,33 @@ class Inbox(Queue, Protocol):
     def recall(self, topics: Sequence[str]) -> None:
         """Have the retained messages of these topics delivered, by a broker that delivers none for wildcards."""
         ...
+
+
+class Attempts:
+    """Attempts to connect of a queue, further and further apart. problem: why there is no connection, "" with one."""
+
+    def __init__(self, to: Endpoint, backoff: Backoff) -> None:
+        self.problem = f"broker {to}: not connected yet"
+        self._backoff, self._failures, self._due = backoff, 0, 0.0
+
+    def is_due(self, timeout: float) -> bool:
+        """Return whether the next attempt may be made; before that wait a while, at most `timeout` seconds."""
+        left = self._due - time.monotonic()
+        if left > 0:
+            time.sleep(min(left, timeout))
+        return left <= 0
+
+    def failed(self, problem: str) -> None:
+        """Note that there is no connection, or none any more, and why."""
+        if problem != self.problem:
+            log.warning("%s", problem)
+        self.problem = problem
+        self._failures += 1
+        self._due = time.monotonic() + self._backoff.delay(self._failures)
+
+    def succeeded(self) -> None:
+        """Note that there is a connection."""
+        self.problem, self._failures = "", 0
 
 
 class BesideMqtt:

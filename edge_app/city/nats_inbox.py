@@ -22,7 +22,7 @@ from nats.errors import Error
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 
-from edge_app.city.inbox import GROUP
+from edge_app.city.inbox import GROUP, Attempts
 from edge_app.mqtt.endpoint import Backoff, Endpoint, explain_unreachable, tls_context
 from edge_app.mqtt.events import Message
 
@@ -69,23 +69,29 @@ class NatsQueue:
         backoff: Backoff | None = None,
     ) -> None:
         self._addresses, self._topics, self._group = addresses, topics, group
-        self._ack_wait_s, self._backoff = ack_wait_s, backoff or Backoff()
+        self._ack_wait_s = ack_wait_s
+        self._attempts = Attempts(addresses[0], backoff or Backoff())
         self._tls = tls_context(addresses[0].tls) if addresses[0].tls else None
         self._loop = asyncio.new_event_loop()
         self._client: Any = None
         self._consumers: list[_Consumer] = []
         self._waiting: deque[Message] = deque()
         self._replies: dict[int, str] = {}
-        self._number = self._failures = 0
-        self._due = 0.0
+        self._number = 0
         self._fault = ""
         self._arrived = asyncio.Event()
         self._who = f"broker {addresses[0]}"
-        self.problem = f"{self._who}: not connected yet"
+
+    @property
+    def problem(self) -> str:
+        """One sentence, empty while there is a connection."""
+        return self._attempts.problem
 
     def read(self, most: int, timeout: float) -> Sequence[Message]:
         """Return what has come over the present connection, at most so many messages."""
-        if self._client is None and not self._connects(timeout):
+        if self._client is None and self._attempts.is_due(timeout):
+            self._run(self._connect)
+        if self._client is None:
             return ()
         if not self._waiting:
             self._run(self._turn, timeout)
@@ -110,14 +116,6 @@ class NatsQueue:
         self.drop()
         self._loop.close()
 
-    def _connects(self, timeout: float) -> bool:
-        left = self._due - time.monotonic()
-        if left > 0:
-            time.sleep(min(left, timeout))
-            return False
-        self._run(self._connect)
-        return self._client is not None
-
     def _run(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         """Do what needs the server; whatever fails ends the connection."""
         try:
@@ -129,15 +127,8 @@ class NatsQueue:
         except (Error, OSError, asyncio.TimeoutError) as error:
             self._fault = self._fault or self._explain(error)
         if self._fault or (self._client is not None and not self._client.is_connected):
-            self._lost(self._fault or f"{self._who}: connection lost")
-
-    def _lost(self, problem: str) -> None:
-        if problem != self.problem:
-            log.warning("%s", problem)
-        self.problem = problem
-        self.drop()
-        self._failures += 1
-        self._due = time.monotonic() + self._backoff.delay(self._failures)
+            self._attempts.failed(self._fault or f"{self._who}: connection lost")
+            self.drop()
 
     async def _connect(self) -> None:
         first = self._addresses[0]
@@ -171,7 +162,7 @@ class NatsQueue:
             consumer = _Consumer(name, self._client.new_inbox())
             await self._client.subscribe(consumer.inbox, cb=partial(self._take, consumer))
             self._consumers.append(consumer)
-        self.problem, self._failures = "", 0
+        self._attempts.succeeded()
         log.info("broker %s: connected with NATS", first)
 
     def _name(self, topic: str) -> str:

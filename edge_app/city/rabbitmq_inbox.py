@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -16,7 +15,7 @@ from typing import Any, Final
 import pika
 from pika.exceptions import AMQPError
 
-from edge_app.city.inbox import GROUP
+from edge_app.city.inbox import GROUP, Attempts
 from edge_app.mqtt.endpoint import Backoff, Endpoint, Tls, explain_unreachable, tls_context
 from edge_app.mqtt.events import Message
 
@@ -48,18 +47,23 @@ class RabbitMqQueue:
         backoff: Backoff | None = None,
     ) -> None:
         self._addresses, self._topics, self._group = addresses, topics, group
-        self._backoff = backoff or Backoff()
+        self._attempts = Attempts(addresses[0], backoff or Backoff())
         self._ways = [_parameters(address) for address in addresses]
         self._connection: Any = None
         self._channel: Any = None
         self._waiting: deque[Message] = deque()
-        self._before = self._newest = self._failures = 0
-        self._due = 0.0
-        self.problem = f"broker {addresses[0]}: not connected yet"
+        self._before = self._newest = 0
+
+    @property
+    def problem(self) -> str:
+        """One sentence, empty while there is a connection."""
+        return self._attempts.problem
 
     def read(self, most: int, timeout: float) -> Sequence[Message]:
         """Return what has come over the present connection, at most so many messages."""
-        if self._connection is None and not self._connects(timeout):
+        if self._connection is None and self._attempts.is_due(timeout):
+            self._run(self._connect)
+        if self._connection is None:
             return ()
         if not self._waiting:
             self._run(lambda: self._connection.process_data_events(timeout))
@@ -86,26 +90,13 @@ class RabbitMqQueue:
         """End the connection for good."""
         self.drop()
 
-    def _connects(self, timeout: float) -> bool:
-        left = self._due - time.monotonic()
-        if left > 0:
-            time.sleep(min(left, timeout))
-            return False
-        self._run(self._connect)
-        return self._connection is not None
-
     def _run(self, work: Callable[[], object]) -> None:
         """Do what needs the broker; whatever fails ends the connection."""
         try:
             work()
         except (AMQPError, OSError) as error:
-            problem = self._explain(error)
-            if problem != self.problem:
-                log.warning("%s", problem)
-            self.problem = problem
+            self._attempts.failed(self._explain(error))
             self.drop()
-            self._failures += 1
-            self._due = time.monotonic() + self._backoff.delay(self._failures)
 
     def _explain(self, error: Exception) -> str:
         to, cause = self._addresses[0], error
@@ -128,7 +119,7 @@ class RabbitMqQueue:
             channel.queue_bind(self._kind(topic), _EXCHANGE, topic.replace("/", ".").replace("+", "*"))
         for kind in sorted({self._kind(topic) for topic in self._topics}):
             channel.basic_consume(kind, self._take)
-        self.problem, self._failures = "", 0
+        self._attempts.succeeded()
         log.info("broker %s: connected with AMQP", self._addresses[0])
 
     def _kind(self, topic: str) -> str:
