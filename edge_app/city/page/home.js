@@ -1,12 +1,12 @@
 // All sites: on a map that needs no tiles, and as a list that can be searched.
 import * as L from "/page/libraries/leaflet.js";
+import { colour } from "/page/theme.js";
 import { askAll } from "/page/requests.js";
 import { element, number, text } from "/page/texts.js";
 import { flow, watch } from "/page/live.js";
 import { go } from "/page/city.js";
 
 const COLOURS = { counting: "--good", late: "--warn", slow: "--warn", offline: "--bad", blind: "--bad", unknown: "--muted" };
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export async function showHome(view) {
   const sites = await askAll("/api/v1/sites", "sites");

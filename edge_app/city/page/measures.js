@@ -1,13 +1,12 @@
 // What was measured beside the counts: speeds as a histogram and by hour, and turning flows. Nothing is shown where none are.
-import uPlot from "/page/libraries/uplot.js";
-import { ask } from "/page/requests.js";
+import { plotted } from "/page/charts.js";
+import { axis, colour } from "/page/theme.js";
+import { ask, rfc } from "/page/requests.js";
 import { element, language, number, text } from "/page/texts.js";
 
 const WAYS = ["left_to_right", "right_to_left"];
 const DAYS = 7;
 const BIN_KMH = 2;
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const rfc = (seconds) => encodeURIComponent(new Date(Math.round(seconds) * 1000).toISOString());
 
 export const measured = (site, now) => ask(`/api/v1/sites/${encodeURIComponent(site)}/measures?from=${rfc(now - DAYS * 86400)}&to=${rfc(now + 1)}`);
 
@@ -68,19 +67,12 @@ function hourChart(box, site, found, ways) {
   const values = ways.map((way) => found.hours.map((hour) => hour.ways[way]?.percentile_85_kmh ?? null));
   const when = new Intl.DateTimeFormat(language(), { timeZone: site.time_zone, weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const day = new Intl.DateTimeFormat(language(), { timeZone: site.time_zone, weekday: "short" });
-  const axis = { stroke: colour("--muted"), grid: { stroke: colour("--border"), width: 1 }, ticks: { stroke: colour("--border") } };
   const lines = ["--today", "--usual"];
-  const size = () => ({ width: Math.max(280, box.clientWidth), height: 220 });
-  const plot = new uPlot({
-    ...size(),
-    tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), site.time_zone),
-    axes: [{ ...axis, incrs: [86400], values: (_, splits) => splits.map((at) => day.format(new Date(at * 1000))) }, { ...axis, size: 46, values: (_, splits) => splits.map((n) => number(n)) }],
+  return plotted(box, 220, site.time_zone, {
+    axes: [{ ...axis(), incrs: [86400], values: (_, splits) => splits.map((at) => day.format(new Date(at * 1000))) }, { ...axis(), size: 46, values: (_, splits) => splits.map((n) => number(n)) }],
     series: [{ label: text("city.time"), value: (_, at) => (at === null ? "–" : when.format(new Date(at * 1000))) },
       ...ways.map((way, at) => ({ label: nameOf(site, way), stroke: colour(lines[at]), width: 2, spanGaps: false, value: (_, n) => kmh(n) }))],
-  }, [seconds, ...values], box);
-  const watched = new ResizeObserver(() => plot.setSize(size()));
-  watched.observe(box);
-  return { destroy: () => { watched.disconnect(); plot.destroy(); } };
+  }, [seconds, ...values]);
 }
 
 // The matrix of a junction study: rows are where vehicles enter.

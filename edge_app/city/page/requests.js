@@ -15,6 +15,9 @@ export async function ask(path, options = {}) {
   }
 }
 
+// A time, s since 1970, as a part of an address.
+export const rfc = (seconds) => encodeURIComponent(new Date(Math.round(seconds) * 1000).toISOString());
+
 // A list that comes in parts, whole. name: of the list in each answer.
 export async function askAll(path, name) {
   const found = [];

@@ -1,6 +1,8 @@
 // One street: today against the usual day, the weeks before, classes by direction, what is missing, and a download.
 import uPlot from "/page/libraries/uplot.js";
-import { ask } from "/page/requests.js";
+import { plotted } from "/page/charts.js";
+import { axis, colour } from "/page/theme.js";
+import { ask, rfc } from "/page/requests.js";
 import { element, language, moment, number, text } from "/page/texts.js";
 import { heatMap } from "/page/heat.js";
 import { watch } from "/page/live.js";
@@ -11,7 +13,6 @@ import { measureCards, measured } from "/page/measures.js";
 
 const DAY = 86400;
 const WEEKS = 8;
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const all = (step) => Object.values(step.counts).reduce((sum, ways) => sum + ways.left_to_right + ways.right_to_left, 0);
 
 export async function showStreet(view, id) {
@@ -52,7 +53,6 @@ export async function showStreet(view, id) {
   return () => { clearInterval(timer); end(); drawn.forEach((one) => one.destroy()); };
 }
 
-const rfc = (seconds) => encodeURIComponent(new Date(Math.round(seconds) * 1000).toISOString());
 const counts = (id, from, to, step) => ask(`/api/v1/sites/${encodeURIComponent(id)}/counts?from=${rfc(from)}&to=${rfc(to)}&step=${step}`);
 
 // Begin of the local day, UTC s: clocks may have been changed since.
@@ -107,12 +107,9 @@ function dayChart(box, site, data) {
     ...(other ? [seconds.map((second) => rate(other.get(second)))] : []),
   ];
   const hour = new Intl.DateTimeFormat(language(), { timeZone: site.time_zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-  const axis = { stroke: colour("--muted"), grid: { stroke: colour("--border"), width: 1 }, ticks: { stroke: colour("--border") } };
   const options = {
-    width: Math.max(280, box.clientWidth), height: 300,
-    tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), site.time_zone),
     scales: { y: { range: (_, __, most) => [0, Math.max(10, most * 1.1)] }, seen: { range: [0, 700] } },
-    axes: [{ ...axis, values: (_, splits) => splits.map((at) => hour.format(new Date(at * 1000))) }, { ...axis, size: 56, values: (_, splits) => splits.map((n) => number(n)) }],
+    axes: [{ ...axis(), values: (_, splits) => splits.map((at) => hour.format(new Date(at * 1000))) }, { ...axis(), size: 56, values: (_, splits) => splits.map((n) => number(n)) }],
     hooks: { draw: [changeLines(data.changes)] },
     series: [
       { label: text("city.time"), value: (_, at) => (at === null ? "–" : hour.format(new Date(at * 1000))) },
@@ -122,10 +119,7 @@ function dayChart(box, site, data) {
       ...(other ? [{ label: data.other.label, stroke: colour("--warn"), width: 2, spanGaps: false, value: (_, n) => number(n) }] : []),
     ],
   };
-  const plot = new uPlot(options, columns, box);
-  const size = new ResizeObserver(() => plot.setSize({ width: Math.max(280, box.clientWidth), height: 300 }));
-  size.observe(box);
-  return { destroy: () => { size.disconnect(); plot.destroy(); } };
+  return plotted(box, 300, site.time_zone, options, columns);
 }
 
 function classTable(site, steps) {
