@@ -111,6 +111,14 @@ def test_the_template_differs_only_in_the_name_of_the_camera() -> None:
     assert many == one
 
 
+def test_a_further_worker_of_the_city_differs_only_in_its_command() -> None:
+    one, further = (
+        [line for line in _settings(name) if not line.startswith("ExecStart=")]
+        for name in ("edge-app-city.service", "edge-app-city-worker@.service")
+    )
+    assert further == one
+
+
 def test_the_unit_has_what_the_program_relies_on() -> None:
     settings = _settings(NAMES[0])
     assert {"Type=notify", "Restart=always", "RestartPreventExitStatus=2", "StartLimitIntervalSec=0"} <= set(settings)

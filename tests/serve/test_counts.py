@@ -29,7 +29,7 @@ from edge_app.serve.results import open_result
 from tests.support.paths import ROOT
 from tests.support.preview_cases import wait_for
 from tests.support.serving import Serving, serving
-from tests.support.streets import small_street
+from tests.support.streets import recorded_street
 
 pytestmark = pytest.mark.servers
 
@@ -39,14 +39,7 @@ LINE = "quay:0.45,0.6,0.45,0.97"
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return four seconds of a small rendered street."""
-    path = tmp_path_factory.mktemp("clip") / "street.mp4"
-    street = small_street(seconds=4, flow=(40, 40))
-    with VideoOut(path, street.status.rate, (640, 360)) as out:
-        for _ in range(round(4 * street.status.rate)):
-            frame = street.read(0)
-            assert frame is not None
-            out.write(frame.image)
-    return path
+    return recorded_street(tmp_path_factory.mktemp("clip") / "street.mp4", 4)
 
 
 @pytest.fixture(scope="module")

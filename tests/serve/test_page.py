@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.drawing.video_file import VideoOut
 from edge_app.serve.access import new_token, parse_tokens
 from tests.support.browser import CHROMIUM, Browser
 from tests.support.pictures import encoded, street_picture
 from tests.support.serving import Serving, serving
-from tests.support.streets import small_street
+from tests.support.streets import recorded_street
 
 pytestmark = [pytest.mark.servers, pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (apt install chromium)")]
 JPEG = encoded(street_picture())
@@ -71,12 +70,7 @@ def test_what_is_no_picture_is_told(browser: Browser) -> None:
 
 @pytest.mark.parametrize("browser", [PHONE], indirect=True)
 def test_a_clip_is_counted_on_the_line_that_was_drawn(browser: Browser, service: Serving, tmp_path: Path) -> None:
-    street = small_street(seconds=1)
-    with VideoOut(tmp_path / "clip.mp4", street.status.rate, (640, 360)) as out:
-        for _ in range(round(street.status.rate)):
-            frame = street.read(0)
-            assert frame is not None
-            out.write(frame.image)
+    recorded_street(tmp_path / "clip.mp4", 1)
     drop(browser, "clip.mp4", "video/mp4", (tmp_path / "clip.mp4").read_bytes())
     browser.wait_for("byId('video').videoWidth > 0")
     browser.run(

@@ -15,12 +15,10 @@ from edge_app import cli
 from edge_app.commands.lines import parse_drawing
 from edge_app.config.edit import ConfigText, Drawing
 from edge_app.config.load import load
-from edge_app.drawing.video_file import VideoOut
 from edge_app.errors import ConfigError
 from tests.support.browser import CHROMIUM
 from tests.support.local_page import BEGINS_S, LocalPage
-from tests.support.reading import read_frame
-from tests.support.streets import small_street
+from tests.support.streets import recorded_street
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (apt install chromium)")
 PHONE = (390, 844)
@@ -40,11 +38,7 @@ end = [0.9, 0.5]
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return four seconds of a small street, which is counted many times as fast as it lasts."""
-    path, street = tmp_path_factory.mktemp("video") / "street.mp4", small_street(seconds=4, flow=(40, 40))
-    with VideoOut(path, street.status.rate, (640, 360)) as out:
-        for _ in range(round(4 * street.status.rate)):
-            out.write(read_frame(street).image)
-    return path
+    return recorded_street(tmp_path_factory.mktemp("video") / "street.mp4", 4)
 
 
 # --- in the browser
