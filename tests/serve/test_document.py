@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 
 from edge_app.commands.serve import _PORT
-from edge_app.drawing.video_file import VideoOut
 from tests.support.paths import ROOT
 from tests.support.pictures import encoded, street_picture
 from tests.support.serving import Serving, serving
-from tests.support.streets import small_street
+from tests.support.streets import recorded_street
 
 pytestmark = pytest.mark.servers
 
@@ -42,12 +41,7 @@ def folder(tmp_path: Path) -> Path:
     """Return a folder with the files that the examples name."""
     (tmp_path / "road.jpg").write_bytes(encoded(street_picture()))
     (tmp_path / "other.png").write_bytes(encoded(street_picture(60), "PNG"))
-    street = small_street(seconds=1)
-    with VideoOut(tmp_path / "street.mp4", street.status.rate, (640, 360)) as out:
-        for _ in range(round(street.status.rate)):
-            frame = street.read(0)
-            assert frame is not None
-            out.write(frame.image)
+    recorded_street(tmp_path / "street.mp4", 1)
     return tmp_path
 
 

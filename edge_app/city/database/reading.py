@@ -77,9 +77,14 @@ def read_sites(
         statement = statement.where(
             SITE.c.id.in_(select(SITE.c.id).where(SITE.c.id > after).order_by(SITE.c.id).limit(most))
         )
-    devices = {(row.topic_site, row.device): row for row in connection.execute(select(DEVICE))}
+    rows = connection.execute(statement).all()
+    counting = select(DEVICE)
+    if identifier is not None or most is not None:  # not ten thousand for one site
+        names = {(row.topic_site, row.device) for row in rows if row.device is not None}
+        counting = counting.where(tuple_(DEVICE.c.topic_site, DEVICE.c.device).in_(sorted(names)))
+    devices = {(row.topic_site, row.device): row for row in connection.execute(counting)}
     found: dict[str, Site] = {}
-    for row in connection.execute(statement):
+    for row in rows:
         found.setdefault(row.id, Site(row, devices.get((row.topic_site, row.device)), row.line or "", row.newest or 0))
     return list(found.values())
 
