@@ -151,7 +151,9 @@ class Connection:
             return True
         if isinstance(error, MemoryError):
             return False
-        words = ["no such table", "no such column", "has no column", "decode", "malformed", "unsupported file format"]
+        # The first ones tell that a table is not as this program makes it.
+        words = ["no such table", "no such column", "has no column", "columns but", "on conflict clause"]
+        words += ["decode", "malformed", "unsupported file format"]
         if os.access(self.path, os.W_OK):
             words.append("readonly")  # the header of the file forbids writing, not the disk
         return isinstance(error, sqlite3.Error) and any(word in str(error).lower() for word in words)

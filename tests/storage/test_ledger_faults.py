@@ -223,6 +223,29 @@ def test_garbage_within_the_file_does_not_stop_counting(
     ledger.close(NOON + 6064)
 
 
+@pytest.mark.parametrize(
+    ("written", "damaged"),
+    [
+        (b"start REAL, sums TEXT", b"start REAL  sums TEXT"),  # two columns, of which one has a long type
+        (b"sums TEXT NOT NULL, PRIMARY", b"sumz TEXT NOT NULL, PRIMARY"),
+        (b"PRIMARY KEY (line, start)) WITHOUT ROWID", b"PRIMARY KEY (line, sums )) WITHOUT ROWID"),
+        (b"PRIMARY KEY (line, start)) WITHOUT ROWID", b"CHECK       (line, start)) WITHOUT ROWID"),
+    ],
+)
+def test_a_schema_that_is_no_more_ours_does_not_stop_counting(
+    tmp_path: Path, used_file: bytes, written: bytes, damaged: bytes
+) -> None:
+    assert len(damaged) == len(written)
+    at = used_file.rindex(written, 0, used_file.rindex(b"CREATE TABLE measure") + 200)
+    (tmp_path / FILE).write_bytes(used_file[:at] + damaged + used_file[at + len(written) :])
+    ledger = open_ledger(tmp_path)
+    ledger.measure("main", NOON + 6001, {"queue": {"any_s": 1.0}})
+    count(ledger, NOON + 6000, 4)
+    ledger.tick(NOON + 6063)
+    assert (ledger.problem, ledger.unstored) == ("", 0)
+    ledger.close(NOON + 6064)
+
+
 def test_a_file_damaged_or_removed_while_in_use_loses_no_number_and_no_total(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     outbox, installation = Outbox(tmp_path), ledger.installation
