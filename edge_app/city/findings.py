@@ -13,7 +13,7 @@ from edge_app.app import endpoints_of
 from edge_app.checks.broker import try_broker
 from edge_app.checks.sentence import as_sentence
 from edge_app.city.config import CityConfig, database_url
-from edge_app.city.database.engine import state_of
+from edge_app.city.database.engine import Tables, state_of
 from edge_app.city.service import client_id_of
 from edge_app.errors import ConfigError, StoreError
 from edge_app.monitoring.certificate import expiry_warning
@@ -39,10 +39,10 @@ def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
 
 def _database(config: CityConfig, folder: Path) -> Finding:
     try:
-        sentence, ready = state_of(database_url(config.database, folder))
+        sentence, tables = state_of(database_url(config.database, folder))
     except (ConfigError, StoreError) as error:
         return Finding("FAIL", "database", as_sentence(error))
-    return Finding("ok" if ready else "warn", "database", as_sentence(sentence))
+    return Finding("ok" if tables is Tables.READY else "warn", "database", as_sentence(sentence))
 
 
 def _room(folder: Path) -> Finding:
