@@ -54,7 +54,8 @@ def _dusty(image: Image) -> Image:
     height, width = image.shape[:2]
     veil = np.random.default_rng(2).uniform(0, 1, (5, 9)).astype(np.float32)
     veil = 0.5 * np.clip(cv2.resize(veil, (width, height), interpolation=cv2.INTER_CUBIC) - 0.4, 0, 1)[..., None]
-    return (image * (1 - veil) + 150 * veil).clip(0, 255).astype(np.uint8)
+    dusty: Image = (image * (1 - veil) + 150 * veil).clip(0, 255).astype(np.uint8)
+    return dusty
 
 
 ALTERATIONS: Final[Mapping[str, Callable[[Image], Image]]] = {
