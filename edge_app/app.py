@@ -386,6 +386,8 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
         preview = build_preview(config, notes, main)
         drift = build_drift(config, device, live=source.live)
         harvest = extras.harvester(config, device)
+        if harvest is not None and drift is not None:
+            harvest.drifted = lambda: bool(drift.state.kinds - {"traffic"})
         addresses = " or ".join(str(to) for to in build_endpoints(config))
         status = StatusReport(own_report := HealthReport(), device, detector.manifest.name, addresses, lines)
         running = Service(
