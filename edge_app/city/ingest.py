@@ -48,7 +48,7 @@ _PAUSED_S: Final = 0.02
 """A batch of so many is enough once nothing has come for so long: the broker waits for acknowledgements."""
 _ASK_EVERY_S: Final = 2.0
 _ASK_REST: Final = 30
-"""It rests so many times as long as it took to read the numbers of all series: of ten thousand devices, half a second."""
+"""It rests so many times as long as it took to read the numbers of all series: half a second of 10,000 devices."""
 _ROLL_EVERY_S: Final = 5.0
 _ROLL_BEHIND_S: Final = 60.0
 """Further wait while a backlog is worked off, whose quarters fill up first."""
