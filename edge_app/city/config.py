@@ -108,6 +108,11 @@ class PageConfig(Table):
         description="Addresses of other pages that may use the API with a token.",
         examples=[("https://map.example",)],
     )
+    tiles: FilePath | None = Field(
+        default=None,
+        description="The city's map under its sites, a PMTiles file; whoever reaches the page can read it.",
+        examples=["city.pmtiles"],
+    )
 
     @field_validator("host")
     @classmethod

@@ -120,6 +120,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.live import Live
     from edge_app.city.routes.city import City
     from edge_app.city.service import ingesting, open_configured, publisher_of
+    from edge_app.city.tiles import read_tiles
     from edge_app.system import logging as logs
     from edge_app.system.systemd import notify
 
@@ -128,6 +129,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
         config = _as_worker(config, arguments.worker or config.ingest.worker, asks=arguments.kind == "serve")
     logs.setup("info")
     live = Live()
+    tiles = read_tiles(config.page.tiles) if config.page.tiles and arguments.kind == "serve" else None
     with ExitStack() as stack:
         database = open_configured(config, arguments.config.parent)
         stack.callback(database.close)
@@ -143,6 +145,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
                 datex2=publisher_of(config.feeds),
                 fiware=config.feeds.fiware,
                 sensorthings=config.feeds.sensorthings,
+                tiles=tiles,
             )
             print(f"The page is at {stack.enter_context(_page(city, page.host, page.port))}", flush=True)
             print(_who_may(city), flush=True)

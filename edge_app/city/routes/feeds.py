@@ -120,7 +120,7 @@ def _text(page: list[dict[str, Any]]) -> str:
 def _seen(city: City, now: int) -> _Seen:
     """Return all sites, and the newest quarter of each that was seen lately. now: UTC s."""
     with city.database.connect() as connection:
-        sites = reading.read_sites(connection, now)
+        sites = reading.read_sites(connection, now, meta=True)
         quarters = reading.read_quarters(connection, now - _WINDOW_S, now)
     places, observed = [], []
     for site in sites:
