@@ -148,6 +148,7 @@ PURE = {
     "city.measured": {"records", "measures.speed_sums"},
     "city.overlaps": {"city.records"},
     "city.sums": {"city.overlaps", "city.records"},
+    "city.interval_columns": {"city.records", "city.sums"},
     "city.asking": {"city.records"},
     "city.calendar": {"errors"},
     "city.feeds.observed": {"city.records", "records"},

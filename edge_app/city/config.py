@@ -130,6 +130,26 @@ class PageConfig(Table):
         return value
 
 
+class ArchiveConfig(Table):
+    """Intervals of days long past, in Parquet files; sums stay in the database for ever."""
+
+    folder: FilePath | None = Field(
+        default=None,
+        description="Folder of the files. Without it all stays in the database. Have it in your backups first.",
+        examples=["archive"],
+    )
+    minutes_days: int = Field(
+        default=90, ge=1, le=36_500, description="Whole days (UTC) for which intervals stay in the database."
+    )
+
+    @field_validator("folder")
+    @classmethod
+    def _is_no_pattern(cls, value: Path | None) -> Path | None:
+        if value is not None and any(sign in str(value) for sign in "*?[]{}"):
+            raise ValueError("may have none of * ? [ ] { } in its path, which would stand for other files")
+        return value
+
+
 class FeedsConfig(Table):
     """The newest quarters of an hour in standard formats, for other systems; each is off without `true`."""
 
@@ -169,6 +189,7 @@ class CityConfig(Table):
     broker: BrokerConfig = BrokerConfig()
     database: DatabaseConfig = DatabaseConfig()
     ingest: IngestConfig = IngestConfig()
+    archive: ArchiveConfig = ArchiveConfig()
     page: PageConfig = PageConfig()
     feeds: FeedsConfig = FeedsConfig()
 
@@ -178,6 +199,7 @@ TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "broker": BrokerConfig,
     "database": DatabaseConfig,
     "ingest": IngestConfig,
+    "archive": ArchiveConfig,
     "page": PageConfig,
     "feeds": FeedsConfig,
 }

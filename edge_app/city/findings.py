@@ -1,4 +1,4 @@
-"""Check what the city side needs: secrets, database, room, broker, certificates, the port of the page, its tiles."""
+"""Check what the city side needs: secrets, database, archive, room, broker, certificates, the page and its tiles."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from edge_app.app import endpoints_of
 from edge_app.checks.broker import try_broker
 from edge_app.checks.sentence import as_sentence
 from edge_app.city.config import CityConfig, database_url
+from edge_app.city.database.archived import all_files
 from edge_app.city.database.engine import Tables, state_of
-from edge_app.city.service import client_id_of
+from edge_app.city.service import client_id_of, open_configured
 from edge_app.city.tiles import read_tiles
 from edge_app.errors import ConfigError, StoreError
 from edge_app.monitoring.certificate import expiry_warning
@@ -26,7 +27,10 @@ _ROOM_MB: Final = 2000.0
 
 def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
     """Yield one finding for each part, and change nothing. folder: of the configuration's file."""
-    yield _database(config, folder)
+    database = _database(config, folder)
+    yield database
+    if database.level == "ok":
+        yield _archive(config, folder)
     if config.database.url.startswith("sqlite"):
         yield _room(folder)
     endpoints = endpoints_of(config.mqtt)
@@ -46,6 +50,30 @@ def _database(config: CityConfig, folder: Path) -> Finding:
     except (ConfigError, StoreError) as error:
         return Finding("FAIL", "database", as_sentence(error))
     return Finding("ok" if tables is Tables.READY else "warn", "database", as_sentence(sentence))
+
+
+def _archive(config: CityConfig, folder: Path) -> Finding:
+    """Judge the archive at first sight, by the sizes of its files and what was found when they were read last."""
+    try:
+        database = open_configured(config, folder)
+        with database.connect() as connection:
+            files = all_files(connection)
+        database.close()
+    except StoreError as error:
+        return Finding("FAIL", "archive", as_sentence(error))
+    days, archive = config.archive.minutes_days, database.archive
+    if archive is None and not files:
+        sentence = f"none: intervals stay in the database; archive.folder moves those that are older than {days} days."
+        return Finding("ok", "archive", sentence)
+    if archive is None:
+        sentence = f"{len(files)} files have intervals that left the database: name their folder in archive.folder."
+        return Finding("FAIL", "archive", sentence)
+    bad = [file.name for file, _, problem in files if problem or archive.looks_well(file)]
+    if bad:
+        sentence = f"{len(bad)} of {len(files)} files in {archive.folder} are missing or damaged, such as {bad[0]}"
+        return Finding("FAIL", "archive", f"{sentence}: `edge-app city archive --verify` names all.")
+    size = sum(file.size for file, *_ in files) / 1e6
+    return Finding("ok", "archive", f"{len(files)} files, {size:.1f} MB, in {archive.folder}.")
 
 
 def _room(folder: Path) -> Finding:

@@ -88,7 +88,7 @@ class Worker:
         self.tally = Tally()
         self._inbox, self._database, self._root = inbox, database, root
         self._asking, self._on_stored, self._utc, self._clock = asking, on_stored, utc, clock
-        self._storing = Storing()
+        self._storing = Storing(database.archive)
         self._fault: Exception | None = None
         self._ask_at = self._roll_at = self._recall_at = 0.0
         self._recalled: set[DeviceName] = set()
@@ -237,7 +237,7 @@ class Worker:
         now = self._clock()
         if now >= self._roll_at + (_ROLL_BEHIND_S if behind else 0.0):
             with self._database.begin() as connection:
-                rolled = roll_up(connection)
+                rolled = roll_up(connection, archive=self._database.archive)
             self._roll_at = now + _ROLL_EVERY_S if rolled < 2_000 else now - _ROLL_BEHIND_S  # the rest at once
         if self._asking and now >= self._ask_at:
             with self._database.connect() as connection:

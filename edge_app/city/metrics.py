@@ -17,7 +17,8 @@ KIND = "text/plain; version=0.0.4; charset=utf-8"
 class Figures:
     """State of a city. sites, devices: number by state. waiting: quarters to add up. newest: UTC s, 0 for never.
 
-    missing, lost: numbers of intervals. contradictions: by kind. aside: messages. done: of the worker in this process.
+    missing, lost: numbers of intervals. contradictions: by kind. aside: messages. archive: files by state. overdue:
+    days that should be there by now. done: of the worker in this process.
     """
 
     version: str
@@ -29,6 +30,8 @@ class Figures:
     aside: int
     waiting: int
     newest: int
+    archive: Mapping[str, int]
+    overdue: int
     done: Mapping[str, int]
 
 
@@ -55,6 +58,8 @@ class _Told(Collector):
         yield _gauge("contradictions", "What does not fit together, by kind.", told.contradictions, "kind")
         yield _gauge("aside_messages", "Messages that no device sends, kept aside.", {"": told.aside})
         yield _gauge("waiting_quarters", "Quarters of an hour that wait to be added up.", {"": told.waiting})
+        yield _gauge("archive_files", "Files of the archive by state.", told.archive, "state")
+        yield _gauge("archive_overdue_days", "Days that should be in the archive by now.", {"": told.overdue})
         heard = {"": told.newest} if told.newest else {}  # a new city has nothing to be silent yet
         yield _gauge("newest_message_timestamp_seconds", "When a device was heard last.", heard)
         done = CounterMetricFamily("edge_app_city_ingest", "What the worker of this process has done.", labels=["what"])

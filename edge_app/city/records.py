@@ -62,6 +62,31 @@ class Interval:
     aside: bool = False
 
 
+WORDS: Final = {
+    "content": "number {} has two contents",
+    "number": "number {} was given twice",
+    "totals": "the totals of number {} are not the sum of the counts",
+    "future": "number {} ends in the future",
+    "overlap": "number {} overlaps another interval",
+}
+"""Kinds of contradictions, with their sentence."""
+
+
+class Kept(NamedTuple):
+    """An interval as the archive keeps it: without totals, which are checked when it comes. arrived_ms: UTC ms."""
+
+    interval: Interval
+    arrived_ms: int
+
+
+class Stretch(NamedTuple):
+    """A stretch of time of a line, [start, end), UTC s."""
+
+    name: LineName
+    start: int
+    end: int
+
+
 @dataclass(frozen=True, slots=True)
 class Contradiction:
     """What does not fit in what one line has sent. kind: for programs. what: one sentence for people.

@@ -28,7 +28,7 @@ _STOP_S = 10.0
 
 def open_configured(config: CityConfig, folder: Path) -> Database:
     """Return the configured database. folder: of the configuration's file. Raises ConfigError, StoreError."""
-    return open_database(database_url(config.database, folder))
+    return open_database(database_url(config.database, folder), archive=config.archive.folder)
 
 
 def publisher_of(config: FeedsConfig) -> Publisher | None:
@@ -102,3 +102,24 @@ def ingesting(
         thread.join(_STOP_S)
         if not thread.is_alive():  # an inbox belongs to one thread
             inbox.close()
+
+
+@contextmanager
+def archiving(config: CityConfig, database: Database) -> Iterator[Callable[[], int]]:
+    """Move old days into the archive in a thread within the context, and yield how many are overdue.
+
+    Without an archive there is no thread, and none ever is.
+    """
+    if database.archive is None:
+        yield int
+        return
+    from edge_app.city.archiving import Archiving
+
+    moving, stop = Archiving(database, database.archive, config.archive.minutes_days), threading.Event()
+    thread = threading.Thread(target=moving.run, args=(stop.is_set,), name="archive", daemon=True)
+    start_thread(thread)
+    try:
+        yield lambda: moving.tally.overdue
+    finally:
+        stop.set()
+        thread.join(_STOP_S)

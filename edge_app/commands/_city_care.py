@@ -88,15 +88,22 @@ def tell_status(arguments: argparse.Namespace, _: threading.Event) -> int:
 
 
 def back_up_or_restore(arguments: argparse.Namespace, _: threading.Event) -> int:
-    """Run one of them; return 0. Raises ConfigError, StoreError."""
+    """Run one of them; return 0, or 1 where the archive does not have what a restored database says.
+
+    Raises ConfigError, StoreError.
+    """
     from edge_app.city.config import database_url, load
     from edge_app.city.database.backup import back_up, restore
+    from edge_app.commands._city_archive import judge_restored
 
-    url = database_url(load(arguments.config).database, arguments.config.parent)
+    config = load(arguments.config)
+    url = database_url(config.database, arguments.config.parent)
     if arguments.kind == "backup":
         back_up(url, arguments.file)
         print(f"wrote {arguments.file} ({arguments.file.stat().st_size / 1e6:.1f} MB)")
-    else:
-        restore(url, arguments.file, replace=arguments.replace)
-        print("restored; what came after the backup is asked of the devices as soon as their next messages show it")
-    return 0
+        if config.archive.folder:
+            print(f"the files of {config.archive.folder} are not in it, only their names and hashes: copy them now")
+        return 0
+    restore(url, arguments.file, replace=arguments.replace)
+    print("restored; what came after the backup is asked of the devices as soon as their next messages show it")
+    return judge_restored(config, arguments.config.parent)

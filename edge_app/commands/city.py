@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from edge_app.commands._city_archive import add_archive, run_archive
 from edge_app.commands._city_care import add_care, back_up_or_restore, check, tell_status
 from edge_app.commands._city_export import add_export, run_export
 from edge_app.commands._city_inventory import add_inventory, run_inventory
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_inventory(kinds, _add_config)
     add_people(kinds, _add_config)
     add_export(kinds, _add_config)
+    add_archive(kinds, _add_config)
     kinds.add_parser("config", help="print a commented example of city.toml")
     add_care(kinds, _add_config)
     add_setup(kinds)
@@ -119,7 +121,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.config import load
     from edge_app.city.live import Live
     from edge_app.city.routes.city import City
-    from edge_app.city.service import ingesting, open_configured, publisher_of
+    from edge_app.city.service import archiving, ingesting, open_configured, publisher_of
     from edge_app.city.tiles import read_tiles
     from edge_app.system import logging as logs
     from edge_app.system.systemd import notify
@@ -134,14 +136,15 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
         database = open_configured(config, arguments.config.parent)
         stack.callback(database.close)
         worker = stack.enter_context(ingesting(config, database, live.tell))
-        if arguments.kind == "serve":
-            page = config.page
+        if arguments.kind == "serve":  # of all workers the one that asks devices also archives
+            overdue, page = stack.enter_context(archiving(config, database)), config.page
             city = City(
                 database,
                 live,
                 page.origin,
                 page.cors,
                 done=lambda: dict(worker.tally.counts),
+                overdue=overdue,
                 datex2=publisher_of(config.feeds),
                 fiware=config.feeds.fiware,
                 sensorthings=config.feeds.sensorthings,
@@ -216,6 +219,7 @@ _KINDS: Final = {
     "serve": _serve,
     "ingest": _serve,
     "config": _print_example,
+    "archive": run_archive,
     "check": check,
     "setup": run_setup(check),
     "status": tell_status,

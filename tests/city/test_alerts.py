@@ -47,7 +47,7 @@ def test_the_figures_are_those_of_the_database(database: Database) -> None:
         note_gone(connection, Storing().series(connection, NAME, intervals[0].installation), [(3, 3, "expired")])
         keep_aside(connection, "traffic/x", b"?", "no JSON", START)
     done = {"stored": 7}
-    api = build_api(City(database, Live(), utc=lambda: START + 600.0, done=lambda: done))
+    api = build_api(City(database, Live(), utc=lambda: START + 600.0, done=lambda: done, overdue=lambda: 4))
     with client_of(api) as client:
         figures = told(client)
         assert client.get("/health").json()["state"] == "ok"
@@ -63,6 +63,8 @@ def test_the_figures_are_those_of_the_database(database: Database) -> None:
         'edge_app_city_contradictions{kind="overlap"}': 1,
         "edge_app_city_aside_messages": 1,
         "edge_app_city_waiting_quarters": 2,
+        'edge_app_city_archive_files{state="whole"}': 0,
+        "edge_app_city_archive_overdue_days": 4,
         "edge_app_city_newest_message_timestamp_seconds": START,
         'edge_app_city_ingest_total{what="stored"}': 7,
     }
@@ -87,6 +89,9 @@ HEALTHY: Mapping[str, str] = {
     "edge_app_city_lost_intervals": f"7x{_MINUTES}",
     'edge_app_city_contradictions{kind="overlap"}': f"2x{_MINUTES}",
     "edge_app_city_aside_messages": f"1x{_MINUTES}",
+    'edge_app_city_archive_files{state="whole"}': f"900x{_MINUTES}",
+    'edge_app_city_archive_files{state="damaged"}': f"0x{_MINUTES}",
+    "edge_app_city_archive_overdue_days": f"1x{_MINUTES}",
 }
 FAULTS: Mapping[str, dict[str, str]] = {
     "CityDown": {'up{job="edge-app-city"}': f"0x{_MINUTES}"},
@@ -98,6 +103,8 @@ FAULTS: Mapping[str, dict[str, str]] = {
     "CityLosesIntervals": {"edge_app_city_lost_intervals": f"0+1x{_MINUTES}"},
     "CityContradictions": {'edge_app_city_contradictions{kind="overlap"}': f"0+1x{_MINUTES}"},
     "CityMessagesAside": {"edge_app_city_aside_messages": f"0+1x{_MINUTES}"},
+    "CityArchiveUnreadable": {'edge_app_city_archive_files{state="damaged"}': f"1x{_MINUTES}"},
+    "CityArchiveBehind": {"edge_app_city_archive_overdue_days": f"9x{_MINUTES}"},
 }
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, Text, and_, cast, func, or_, select
 
 from edge_app.city.database.attached import counts_there
-from edge_app.city.database.tables import ATTACHMENT, CONFIG, INTERVAL, LINE, QUARTER, SERIES
+from edge_app.city.database.tables import ATTACHMENT, CONFIG, LINE, QUARTER, SERIES
 from edge_app.city.records import Change
 
 _MOST_TOLD: Final = 5
@@ -100,26 +100,19 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any], above: str = ""
 
 def _of_installations(connection: Connection, site: str, start: int, end: int) -> Iterator[Change]:
     """Yield where the numbers of a line begin anew: another card, a restored one, a clock that was set back."""
+    before = func.lag(SERIES.c.installation).over(partition_by=SERIES.c.line_id, order_by=SERIES.c.begins)
+    each = (
+        select(SERIES.c.line_id, SERIES.c.installation, SERIES.c.begins, before.label("before"))
+        .where(SERIES.c.installation != "", SERIES.c.begins.is_not(None))
+        .where(SERIES.c.line_id.in_(select(ATTACHMENT.c.line_id).where(ATTACHMENT.c.site_id == site)))
+        .subquery()
+    )
     counts_here = and_(
-        INTERVAL.c.line_id == ATTACHMENT.c.line_id,
-        INTERVAL.c.start >= ATTACHMENT.c.begins,
-        or_(ATTACHMENT.c.ends.is_(None), INTERVAL.c.start < ATTACHMENT.c.ends),
+        each.c.line_id == ATTACHMENT.c.line_id,
+        each.c.begins >= ATTACHMENT.c.begins,
+        or_(ATTACHMENT.c.ends.is_(None), each.c.begins < ATTACHMENT.c.ends),
     )
-    found = (
-        select(INTERVAL.c.line_id, SERIES.c.installation, func.min(INTERVAL.c.start).label("first"))
-        .join(ATTACHMENT, counts_here)
-        .join(SERIES, SERIES.c.id == INTERVAL.c.series_id)
-        .where(ATTACHMENT.c.site_id == site, INTERVAL.c.start >= start, INTERVAL.c.start < end)
-        .where(SERIES.c.installation != "")
-        .group_by(INTERVAL.c.line_id, SERIES.c.installation)
-        .order_by("first")
-    )
-    yield from _anew(connection.execute(found).all())
-
-
-def _anew(rows: Iterable[Any]) -> Iterator[Change]:
-    before: dict[int, str] = {}
-    for row in rows:
-        if row.line_id in before:
-            yield Change(row.first, "installation", False, before[row.line_id], row.installation, "")
-        before[row.line_id] = row.installation
+    found = select(each).join(ATTACHMENT, counts_here).where(ATTACHMENT.c.site_id == site)
+    found = found.where(each.c.before.is_not(None), each.c.begins >= start, each.c.begins < end)
+    for row in connection.execute(found.order_by(each.c.begins)).all():
+        yield Change(row.begins, "installation", False, row.before, row.installation, "")

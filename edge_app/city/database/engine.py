@@ -1,9 +1,12 @@
-"""Open the city's database: PostgreSQL at an address, or SQLite in one file. Only this file knows the dialects."""
+"""Open the city's database: PostgreSQL at an address, or SQLite in one file.
+
+Only this file and that of the days of intervals know the dialects.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from importlib import resources
@@ -41,20 +44,21 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.types import TypeEngine
 
+from edge_app.city.archive import Archive
 from edge_app.errors import ConfigError, StoreError
 
-DAY_S: Final = 86_400
-COUNTS: Final = "counts"
-"""Table of intervals, the only one in partitions."""
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 _WAIT_S: Final = 10.0
 
 
 class Database:
-    """A database whose tables are those of this release. Any thread may use it."""
+    """A database whose tables are those of this release. Any thread may use it.
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    archive: where the intervals of days that have left it are, None where that is not known.
+    """
+
+    def __init__(self, engine: Engine, archive: Archive | None = None) -> None:
+        self._engine, self.archive = engine, archive
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -81,10 +85,11 @@ def _explained() -> Iterator[None]:
         raise StoreError(f"the database cannot be used ({reason(error)})") from error
 
 
-def open_database(url: str, *, workers: int = 4) -> Database:
+def open_database(url: str, *, workers: int = 4, archive: Path | None = None) -> Database:
     """Return a database, its tables raised to this release.
 
-    url: postgresql://USER@HOST/NAME or sqlite:///FILE. workers: connections at a time.
+    url: postgresql://USER@HOST/NAME or sqlite:///FILE. workers: connections at a time. archive: folder of the intervals
+    of days that have left it.
     Raises ConfigError: for a URL that names none of both, or a folder that is not there.
     Raises StoreError: when it cannot be used.
     """
@@ -99,7 +104,7 @@ def open_database(url: str, *, workers: int = 4) -> Database:
         raise StoreError(f"database {where}: made by a newer release ({error}): install that one") from error
     except SQLAlchemyError as error:
         raise StoreError(f"database {where} cannot be used ({reason(error)})") from error
-    return Database(engine)
+    return Database(engine, None if archive is None else Archive(archive))
 
 
 class Tables(Enum):
@@ -288,18 +293,6 @@ def lock_alone(connection: Connection, table: Table) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"LOCK TABLE {table.name} IN ACCESS EXCLUSIVE MODE"))
-
-
-def make_room(connection: Connection, days: Iterable[int]) -> None:
-    """Make the partitions of days, where the database has partitions. days: their first seconds, UTC."""
-    if connection.dialect.name != "postgresql":
-        return
-    for day in sorted(set(days)):
-        name = f"{COUNTS}_{day // DAY_S}"
-        if connection.execute(text("SELECT to_regclass(:name)"), {"name": name}).scalar() is None:
-            connection.execute(text("SELECT pg_advisory_xact_lock(7201)"))  # two workers make one once
-            bounds = f"FOR VALUES FROM ({day}) TO ({day + DAY_S})"
-            connection.execute(text(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {COUNTS} {bounds}"))
 
 
 def _fast_and_safe(connection: Any, _: object) -> None:

@@ -8,21 +8,26 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Text,
     and_,
     delete,
+    exists,
     func,
     select,
     tuple_,
 )
 
+from edge_app.city.archive import LINES_A_PART, Archive
 from edge_app.city.calendar import STEPS, Step, step_around, zone
 from edge_app.city.database import engine
+from edge_app.city.database.archived import Place, unreadable
 from edge_app.city.database.attached import counts_of_site, counts_there
+from edge_app.city.database.days import DAY_S, keep_days
 from edge_app.city.database.engine import put
-from edge_app.city.database.tables import ATTACHMENT, DIRTY, INTERVAL, LINE, QUARTER, SETTINGS, SITE, STEP
-from edge_app.city.overlaps import Piece
+from edge_app.city.database.pieces import Found, Quarter, find_pieces
+from edge_app.city.database.tables import ATTACHMENT, DIRTY, LINE, QUARTER, SITE, STEP
 from edge_app.city.records import COLUMNS
 from edge_app.city.sums import QUARTER_S, quarter_sum
 
@@ -31,26 +36,46 @@ _AT_ONCE: Final = 400
 _MEASURES: Final = ("length_s", "covered_s", "flagged_s", "straddling_s")
 
 
-def roll_up(connection: Connection, most: int = 2_000) -> int:
+def roll_up(connection: Connection, most: int = 2_000, *, archive: Archive | None = None) -> int:
     """Add up at most so many changed quarters, within the transaction of `connection`; return their number.
 
-    Several workers may do so at once: what one has taken the others leave.
+    Several workers may do so at once: what one has taken the others leave. archive: where the intervals of days that
+    have left the database are. A quarter that needs a file that cannot be read waits, and keeps the sum that it has.
     """
-    taken = select(DIRTY).order_by(DIRTY.c.line_id, DIRTY.c.start).limit(most).with_for_update(skip_locked=True)
-    dirty = [(row.line_id, row.start) for row in connection.execute(taken)]
+    keep_days(connection)
+    taken = select(DIRTY).order_by(DIRTY.c.line_id, DIRTY.c.start).limit(most)
+    if closed := unreadable(connection, archive):
+        taken = taken.where(~_needs(connection, closed))
+    rows = connection.execute(taken.with_for_update(of=DIRTY, skip_locked=True))
+    dirty = [(row.line_id, row.start) for row in rows]
+    rolled = list[Quarter]()
     for at in range(0, len(dirty), _AT_ONCE):
         part = dirty[at : at + _AT_ONCE]
-        connection.execute(delete(DIRTY).where(tuple_(DIRTY.c.line_id, DIRTY.c.start).in_(part)))
-        _roll_quarters(connection, part)
-    _roll_steps(connection, dirty)
+        found = find_pieces(connection, archive, part)
+        if part := [quarter for quarter in part if quarter not in found.unknown]:
+            connection.execute(delete(DIRTY).where(tuple_(DIRTY.c.line_id, DIRTY.c.start).in_(part)))
+            _roll_quarters(connection, part, found)
+            rolled += part
+    _roll_steps(connection, rolled)
     return len(dirty)
 
 
-def _roll_quarters(connection: Connection, quarters: Sequence[tuple[int, int]]) -> None:
-    pieces, settings = _pieces(connection, quarters)
+def _needs(connection: Connection, places: Sequence[Place]) -> ColumnElement[bool]:
+    """Return the condition that a changed quarter needs intervals of one of some days and parts."""
+    wanted = engine.wanted(connection, {"day": BigInteger(), "part": BigInteger()}, places)
+    touching = (
+        LINE.c.id == DIRTY.c.line_id,
+        wanted.c.part == (DIRTY.c.line_id - 1) // LINES_A_PART,
+        wanted.c.day < DIRTY.c.start + QUARTER_S,
+        wanted.c.day + DAY_S > DIRTY.c.start - LINE.c.longest_s + 1,
+    )
+    return exists().where(*touching).correlate(DIRTY)
+
+
+def _roll_quarters(connection: Connection, quarters: Sequence[Quarter], found: Found) -> None:
     rows = []
     for line, start in quarters:
-        total = quarter_sum(pieces[line, start], start)
+        total = quarter_sum(found.pieces[line, start], start)
         rows.append(
             {
                 "line_id": line,
@@ -62,56 +87,10 @@ def _roll_quarters(connection: Connection, quarters: Sequence[tuple[int, int]]) 
                 "flagged_s": total.flagged_s,
                 **dict(zip(COLUMNS, total.counts, strict=True)),
                 "flags": total.flags,
-                "settings": sorted(settings[line, start]),
+                "settings": sorted(found.settings[line, start]),
             }
         )
     put(connection, QUARTER, rows)
-
-
-def _pieces(
-    connection: Connection, quarters: Sequence[tuple[int, int]]
-) -> tuple[dict[tuple[int, int], list[Piece]], dict[tuple[int, int], set[tuple[str, str]]]]:
-    """Return the intervals that touch each quarter, and under which model and config those that begin in it counted."""
-    wanted = engine.wanted(connection, {"line_id": BigInteger(), "quarter": BigInteger()}, quarters)
-    touching = and_(
-        INTERVAL.c.line_id == wanted.c.line_id,
-        INTERVAL.c.start < wanted.c.quarter + QUARTER_S,
-        INTERVAL.c.start > wanted.c.quarter - LINE.c.longest_s,
-        INTERVAL.c.start + INTERVAL.c.length_s > wanted.c.quarter,
-        INTERVAL.c.aside.is_(False),
-        # A constant bound on both sides lets the planner leave out every partition but those of these days.
-        INTERVAL.c.start > min(start for _, start in quarters) - 86_400,
-        INTERVAL.c.start < max(start for _, start in quarters) + QUARTER_S,
-    )
-    rows = connection.execute(
-        select(wanted.c.quarter, INTERVAL, SETTINGS.c.flags, SETTINGS.c.model, SETTINGS.c.config)
-        .select_from(wanted)
-        .join(LINE, LINE.c.id == wanted.c.line_id)
-        .join(INTERVAL, touching)
-        .join(SETTINGS, SETTINGS.c.id == INTERVAL.c.settings_id)
-    )
-    pieces: dict[tuple[int, int], list[Piece]] = defaultdict(list)
-    settings: dict[tuple[int, int], set[tuple[str, str]]] = defaultdict(set)
-    for row in rows:
-        key = row.line_id, row.quarter
-        pieces[key].append(_piece(row))
-        if row.start >= row.quarter:
-            settings[key].add((row.model, row.config))
-    return pieces, settings
-
-
-def _piece(row: Any) -> Piece:
-    flags: str = row.flags
-    return Piece(
-        start=row.start,
-        end=row.start + row.length_s,
-        series=row.series_id,
-        order=row.arrived_ms,
-        stepped="clock_stepped" in flags.split(","),
-        counts=tuple(getattr(row, name) for name in COLUMNS),
-        coverage=row.coverage,
-        flags=flags,
-    )
 
 
 def _roll_steps(connection: Connection, quarters: Iterable[tuple[int, int]]) -> None:

@@ -7,14 +7,18 @@ in the order of their keys, so several workers may store the same line.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, and_, select, tuple_
 
-from edge_app.city.database.engine import DAY_S, among, change, insert_and_tell, insert_new, make_room
+from edge_app.city.archive import Archive, part_of
+from edge_app.city.database.archived import disturb, past_of
+from edge_app.city.database.days import DAY_S, day_of, keep_days, make_room
+from edge_app.city.database.engine import among, change, insert_and_tell, insert_new
 from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, LINE, MEASURE, POISON, SERIES, SETTINGS
 from edge_app.city.numbers import Numbers, Range
-from edge_app.city.records import COLUMNS, Contradiction, Interval, LineName, Outcome, Settings
+from edge_app.city.records import COLUMNS, NONE, WORDS, Contradiction, Interval, LineName, Outcome, Settings
 from edge_app.city.spans import Spans
 from edge_app.city.sums import QUARTER_S
 from edge_app.records import FLOWS
@@ -24,10 +28,23 @@ _KEPT_CHARACTERS: Final = 16_384
 _SAME: Final = ("seq", "length_s", "frames", "dropped", "settings_id", "series_id", "others", *COLUMNS)
 
 
-class Storing:
-    """Storing of intervals; one object for each worker, since it remembers the keys of names."""
+@dataclass(slots=True)
+class _Series:
+    """A series while a batch is stored. came: numbers of the batch."""
 
-    def __init__(self) -> None:
+    numbers: Numbers
+    begins: int | None
+    came: set[int] = field(default_factory=set)
+
+
+class Storing:
+    """Storing of intervals; one object for each worker, since it remembers the keys of names.
+
+    archive: where the intervals of days that have left the database are; None: not known here.
+    """
+
+    def __init__(self, archive: Archive | None = None) -> None:
+        self._archive = archive
         self._lines: dict[LineName, int] = {}
         self._series: dict[tuple[int, str], int] = {}
         self._settings: dict[Settings, int] = {}
@@ -38,32 +55,40 @@ class Storing:
         arrived: UTC s. Raises sqlalchemy.exc.SQLAlchemyError: and then nothing is stored.
         """
         outcome = Outcome()
+        keep_days(connection)
         self._learn(connection, intervals)
-        told, numbers = self._lock(connection, intervals)  # from here on no other worker stores these lines
+        told, series = self._lock(connection, intervals)  # from here on no other worker stores these lines
         arrived_ms, new, rows = round(arrived * 1000), dict[Any, Interval](), dict[Any, dict[str, Any]]()
         for interval in intervals:
             rows.setdefault(self._key(interval), self._row(interval, arrived_ms))
-        make_room(connection, {start // DAY_S * DAY_S for _, start, _ in rows})
-        inserted = insert_and_tell(connection, INTERVAL, list(rows.values()))
-        known = self._known(connection, sorted(rows.keys() - inserted))
+        past = past_of(connection, self._archive, rows.keys(), int(arrived))
+        missing = [row for key, row in rows.items() if key not in past.known]
+        make_room(connection, (row["start"] // DAY_S * DAY_S for row in missing))
+        inserted = insert_and_tell(connection, INTERVAL, missing)
+        known = self._known(connection, sorted(rows.keys() - inserted - past.known.keys()))
         for interval in intervals:
             key = self._key(interval)
-            if key in known or key in new:
+            if key in new or key not in inserted:
                 outcome.repeated += 1
-                row = self._row(interval, arrived_ms)
-                if not (_same(known[key], row, interval.measures) if key in known else new[key] == interval):
-                    outcome.contradictions.append(_told(interval, "content", f"number {interval.seq} has two contents"))
+                first = new.get(key) or past.known.get(key)
+                same = _alike(first, interval) if first else _same(known[key], self._row(interval, 0), interval)
+                if not same:
+                    outcome.contradictions.append(_told(interval, "content"))
+                elif key not in new and not self._number(interval, series, outcome, again=True):
+                    self._tell_time(interval, told)  # a database that was restored knows its file alone
                 continue
             new[key] = interval
             outcome.stored += 1
-            self._note(interval, told, numbers, outcome)
+            self._note(interval, told, series, outcome, doubtful=key in past.doubtful)
+        if past.places:
+            disturb(connection, past.places & {(day_of(start), part_of(line)) for line, start, _ in new})
         measured = [(key, interval.measures) for key, interval in new.items() if interval.measures]
         insert_new(
             connection,
             MEASURE,
             [{"line_id": line, "start": start, "id": key, "content": text} for (line, start, key), text in measured],
         )
-        self._unlock(connection, told, numbers)
+        self._unlock(connection, told, series)
         insert_new(connection, DIRTY, [{"line_id": line, "start": start} for line, start in sorted(outcome.changed)])
         self._tell(connection, outcome.contradictions, int(arrived))
         return outcome
@@ -128,10 +153,10 @@ class Storing:
 
     def _lock(
         self, connection: Connection, intervals: Iterable[Interval]
-    ) -> tuple[dict[int, tuple[Spans, int]], dict[int, Numbers]]:
+    ) -> tuple[dict[int, tuple[Spans, int]], dict[int, _Series]]:
         lines = sorted({self._lines[i.name] for i in intervals})
-        series = sorted({self._series[self._lines[i.name], i.installation] for i in intervals if i.installation})
-        told, numbers = {}, {}
+        keys = sorted({self._series[self._lines[i.name], i.installation] for i in intervals if i.installation})
+        told, series = {}, {}
         for row in connection.execute(
             select(LINE.c.id, LINE.c.told, LINE.c.longest_s)
             .where(among(connection, LINE.c.id, lines))
@@ -139,54 +164,77 @@ class Storing:
             .with_for_update()
         ).all():
             told[row.id] = Spans(tuple(span) for span in row.told), row.longest_s
-        of_series = (
-            select(SERIES.c.id, SERIES.c.ranges).where(among(connection, SERIES.c.id, series)).order_by(SERIES.c.id)
-        )
-        for key, ranges in connection.execute(of_series.with_for_update()).all():
-            numbers[key] = Numbers(Range(a, b, tuple(before), tuple(after)) for a, b, before, after in ranges)
-        return told, numbers
+        columns = SERIES.c.id, SERIES.c.ranges, SERIES.c.begins
+        of_series = select(*columns).where(among(connection, SERIES.c.id, keys)).order_by(SERIES.c.id)
+        for key, ranges, begins in connection.execute(of_series.with_for_update()).all():
+            numbers = Numbers(Range(a, b, tuple(before), tuple(after)) for a, b, before, after in ranges)
+            series[key] = _Series(numbers, begins)
+        return told, series
 
     def _note(
         self,
         interval: Interval,
         told: dict[int, tuple[Spans, int]],
-        numbers: Mapping[int, Numbers],
+        series: Mapping[int, _Series],
         outcome: Outcome,
+        *,
+        doubtful: bool,
     ) -> None:
-        line = self._lines[interval.name]
-        if interval.installation:
-            of_series = numbers[self._series[line, interval.installation]]
-            if interval.seq in of_series:
-                outcome.contradictions.append(_told(interval, "number", f"number {interval.seq} was given twice"))
-            elif not of_series.add(interval.seq, interval.counts, interval.totals):
-                what = f"the totals of number {interval.seq} are not the sum of the counts"
-                outcome.contradictions.append(_told(interval, "totals", what))
+        """Note a stored interval. doubtful: it may be in the archive already; moving its day finds that out."""
+        known = self._number(interval, series, outcome, again=doubtful)
         if interval.aside:
             outcome.aside += 1
-            outcome.contradictions.append(_told(interval, "future", f"number {interval.seq} ends in the future"))
+            outcome.contradictions.append(_told(interval, "future"))
             return
-        spans, longest = told[line]
-        if spans.add(interval.start, interval.end):
-            outcome.contradictions.append(
-                _told(interval, "overlap", f"number {interval.seq} overlaps another interval")
-            )
-        told[line] = spans, max(longest, interval.end - interval.start)
+        if self._tell_time(interval, told) and not (doubtful and known):
+            outcome.contradictions.append(_told(interval, "overlap"))
+        line = self._lines[interval.name]
         if interval.name.line == FLOWS:  # no vehicles of a line
             return
         outcome.changed.add((line, interval.start // QUARTER_S * QUARTER_S))
         for later in range(interval.start // QUARTER_S + 1, (interval.end - 1) // QUARTER_S + 1):
             outcome.changed.add((line, later * QUARTER_S))  # whose intervals this one may outdo
 
+    def _tell_time(self, interval: Interval, told: dict[int, tuple[Spans, int]]) -> bool:
+        """Note the time of an interval; return whether some of it was told already."""
+        line = self._lines[interval.name]
+        spans, longest = told[line]
+        told[line] = spans, max(longest, interval.end - interval.start)
+        return spans.add(interval.start, interval.end)
+
+    def _number(self, interval: Interval, series: Mapping[int, _Series], outcome: Outcome, *, again: bool) -> bool:
+        """Note the number of an interval; return whether it was there, which without numbers is not known.
+
+        again: it may be the same interval.
+        """
+        if not interval.installation:
+            return True
+        of_series = series[self._series[self._lines[interval.name], interval.installation]]
+        if not interval.aside and (of_series.begins is None or interval.start < of_series.begins):
+            of_series.begins = interval.start
+        if interval.seq in of_series.numbers:
+            if not again or interval.seq in of_series.came:
+                outcome.contradictions.append(_told(interval, "number"))
+            return True
+        of_series.came.add(interval.seq)
+        if not of_series.numbers.add(interval.seq, interval.counts, interval.totals):
+            outcome.contradictions.append(_told(interval, "totals"))
+        return False
+
     def _unlock(
-        self, connection: Connection, told: Mapping[int, tuple[Spans, int]], numbers: Mapping[int, Numbers]
+        self, connection: Connection, told: Mapping[int, tuple[Spans, int]], series: Mapping[int, _Series]
     ) -> None:
         lines = [{"id": key, "told": spans.spans, "longest_s": longest} for key, (spans, longest) in told.items()]
         change(connection, LINE, ["id"], lines)
-        series = [
-            {"id": key, "ranges": [(r.first, r.last, r.before, r.after) for r in of_series.ranges]}
-            for key, of_series in numbers.items()
+        rows = [
+            {
+                "id": key,
+                "ranges": [(r.first, r.last, r.before, r.after) for r in one.numbers.ranges],
+                "begins": one.begins,
+            }
+            for key, one in series.items()
         ]
-        change(connection, SERIES, ["id"], series)
+        change(connection, SERIES, ["id"], rows)
 
     def _row(self, interval: Interval, arrived_ms: int) -> dict[str, Any]:
         line = self._lines[interval.name]
@@ -240,10 +288,20 @@ def keep_aside(connection: Connection, topic: str, payload: bytes, why: str, arr
     connection.execute(POISON.insert(), row)
 
 
-def _same(known: Any, row: Mapping[str, Any], measures: str) -> bool:
-    same = all(getattr(known, column) == row[column] for column in _SAME) and (known.content or "") == measures
-    return same and abs(known.coverage - row["coverage"]) < 1e-4  # the database keeps seven digits
+def _same(known: Any, row: Mapping[str, Any], interval: Interval) -> bool:
+    same = all(getattr(known, column) == row[column] for column in _SAME)
+    return same and (known.content or "") == interval.measures and _as_seen(known.coverage, interval.coverage)
 
 
-def _told(interval: Interval, kind: str, what: str) -> Contradiction:
-    return Contradiction(kind, interval.name, what, interval.start, interval.end)
+def _alike(first: Interval, again: Interval) -> bool:
+    """Return whether two intervals have one content. The archive keeps no totals, and `aside` hangs on the arrival."""
+    one, other = (replace(each, totals=NONE, coverage=0.0, aside=False) for each in (first, again))
+    return one == other and _as_seen(first.coverage, again.coverage)
+
+
+def _as_seen(coverage: float, other: float) -> bool:
+    return abs(coverage - other) < 1e-4  # the database keeps seven digits
+
+
+def _told(interval: Interval, kind: str) -> Contradiction:
+    return Contradiction(kind, interval.name, WORDS[kind].format(interval.seq), interval.start, interval.end)

@@ -59,6 +59,7 @@ SERIES: Final = Table(
     Column("ranges", JSON, nullable=False, comment="unbroken numbers with the totals before and after"),
     Column("newest_told", BigInteger, nullable=False, default=0, comment="by health or ping"),
     Column("gone", JSON, nullable=False, comment="numbers that will never come: first, last, reason"),
+    Column("begins", BigInteger, comment="start of its earliest interval; null before the first"),
     UniqueConstraint("line_id", "installation"),
     comment="a line under one installation: numbers from 1 without gaps",
 )
@@ -102,6 +103,21 @@ MEASURE: Final = Table(
     Column("id", Uuid, primary_key=True),
     Column("content", Text, nullable=False, comment="speed, headway and so on, or flows, as they came"),
     comment="measures of the intervals that have some",
+)
+ARCHIVED: Final = Table(
+    "archived",
+    METADATA,
+    Column("day", BigInteger, primary_key=True, comment="its first second, UTC"),
+    Column("part", Integer, primary_key=True, comment="of the lines: a thousand by their keys"),
+    Column("name", Text, nullable=False, comment="of the file, empty before the first"),
+    Column("intervals", BigInteger, nullable=False),
+    Column("vehicles", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False, comment="bytes"),
+    Column("sha256", String(64), nullable=False),
+    Column("judged", BigInteger, nullable=False, comment="when the file was compared with its hash"),
+    Column("problem", Text, nullable=False, comment="missing, damaged, or empty"),
+    Column("moving", Text, nullable=False, comment="file that is being made; empty, when an interval has come since"),
+    comment="files of the archive, which hold the intervals of days that have left this database",
 )
 CONTRADICTION: Final = Table(
     "contradiction",

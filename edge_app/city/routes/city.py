@@ -25,7 +25,8 @@ class City:
     """What the routes work with.
 
     origin: by which people reach the page through a proxy, "" for loopback alone. cors: origins of other pages that may
-    read the API. utc: UTC s. done: what the worker of this process has done since its start, for metrics.
+    read the API. utc: UTC s. done: what the worker of this process has done since its start, for metrics. overdue: days
+    that should be in the archive by now.
     datex2: who publishes; None: the feed is off. fiware, sensorthings: the feed is on. tiles: of the map; None: none.
     """
 
@@ -35,6 +36,7 @@ class City:
     cors: Sequence[str] = ()
     utc: Callable[[], float] = field(default=time.time)
     done: Callable[[], Mapping[str, int]] = field(default=dict)
+    overdue: Callable[[], int] = field(default=int)
     datex2: Publisher | None = None
     fiware: bool = False
     sensorthings: bool = False

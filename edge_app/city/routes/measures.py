@@ -68,8 +68,8 @@ def measure_routes(city: City) -> APIRouter:
         span = span_of(begin, to, _MOST_DAYS)
         with city.database.connect() as connection:
             one = known_site(connection, site, city.utc())
-            found = read_measures(connection, site, *span)
-            flows = add_flows(read_flows(connection, site, *span))
+            found = read_measures(connection, city.database.archive, site, *span)
+            flows = add_flows(read_flows(connection, city.database.archive, site, *span))
         speeds = _ways(found)
         return Measures(
             site=site,

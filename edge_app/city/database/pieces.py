@@ -1,0 +1,142 @@
+"""Read the intervals that quarters are added up from, out of the database and the archive."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from sqlalchemy import BigInteger, Connection, and_, select
+
+from edge_app.city.archive import Archive, UnreadableFileError
+from edge_app.city.database import engine
+from edge_app.city.database.archived import Asked, files_of, names_of, note_unreadable, places_of, read_file
+from edge_app.city.database.days import DAY_S
+from edge_app.city.database.tables import INTERVAL, LINE, SERIES, SETTINGS
+from edge_app.city.overlaps import Piece
+from edge_app.city.records import COLUMNS, Kept
+from edge_app.city.sums import QUARTER_S
+
+Quarter: TypeAlias = tuple[int, int]
+"""Line and start, UTC s."""
+
+
+@dataclass(slots=True)
+class Found:
+    """The intervals that touch each quarter, and under which model and config those that begin in it counted.
+
+    unknown: quarters of which a file of the archive cannot be read.
+    """
+
+    pieces: dict[Quarter, list[Piece]] = field(default_factory=lambda: defaultdict(list))
+    settings: dict[Quarter, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    unknown: set[Quarter] = field(default_factory=set)
+
+
+def find_pieces(connection: Connection, archive: Archive | None, quarters: Sequence[Quarter]) -> Found:
+    """Return what some quarters are added up from. What is in the database and in the archive is found once."""
+    found = Found()
+    past = _from_archive(connection, archive, quarters, found.unknown)
+    known: dict[Quarter, dict[tuple[int, Any], tuple[Piece, str, str]]] = defaultdict(dict)
+    for row in _from_database(connection, quarters):
+        known[row.line_id, row.quarter][row.start, row.id] = _piece(row), row.model, row.config
+    if past:
+        of_line = defaultdict(list)
+        for line, start in quarters:
+            of_line[line].append(start)
+        series = _series(connection, {line for line, _ in past})
+        for line, kept in past:
+            one = kept.interval
+            told = _piece_of(kept, series.get((line, one.installation), -zlib.crc32(one.installation.encode())))
+            for start in of_line[line]:
+                if one.start < start + QUARTER_S and one.end > start and not one.aside:
+                    known[line, start][one.start, one.id] = told, one.settings.model, one.settings.config
+    for quarter, of_quarter in known.items():
+        for (start, _), (piece, model, config) in sorted(of_quarter.items()):  # where two came at once, by their id
+            found.pieces[quarter].append(piece)
+            if start >= quarter[1]:
+                found.settings[quarter].add((model, config))
+    return found
+
+
+def _from_database(connection: Connection, quarters: Sequence[Quarter]) -> Iterable[Any]:
+    wanted = engine.wanted(connection, {"line_id": BigInteger(), "quarter": BigInteger()}, quarters)
+    touching = and_(
+        INTERVAL.c.line_id == wanted.c.line_id,
+        INTERVAL.c.start < wanted.c.quarter + QUARTER_S,
+        INTERVAL.c.start > wanted.c.quarter - LINE.c.longest_s,
+        INTERVAL.c.start + INTERVAL.c.length_s > wanted.c.quarter,
+        INTERVAL.c.aside.is_(False),
+        # A constant bound on both sides lets the planner leave out every partition but those of these days.
+        INTERVAL.c.start > min(start for _, start in quarters) - DAY_S,
+        INTERVAL.c.start < max(start for _, start in quarters) + QUARTER_S,
+    )
+    return connection.execute(
+        select(wanted.c.quarter, INTERVAL, SETTINGS.c.flags, SETTINGS.c.model, SETTINGS.c.config)
+        .select_from(wanted)
+        .join(LINE, LINE.c.id == wanted.c.line_id)
+        .join(INTERVAL, touching)
+        .join(SETTINGS, SETTINGS.c.id == INTERVAL.c.settings_id)
+    )
+
+
+def _from_archive(
+    connection: Connection, archive: Archive | None, quarters: Sequence[Quarter], unknown: set[Quarter]
+) -> list[tuple[int, Kept]]:
+    """Return what the archive has of some quarters, with the keys of the lines.
+
+    unknown: gets the quarters that it cannot tell. An interval of the day before may reach into a quarter.
+    """
+    files = files_of(connection, places_of(Asked(line, start - DAY_S, start + QUARTER_S) for line, start in quarters))
+    if not files:
+        return []
+    lines = {line for line, _ in quarters}
+    statement = select(LINE.c.id, LINE.c.longest_s).where(engine.among(connection, LINE.c.id, lines))
+    longest = {row.id: row.longest_s for row in connection.execute(statement)}
+    asked = {(line, start): Asked(line, start - longest[line] + 1, start + QUARTER_S) for line, start in quarters}
+    names, found = names_of(connection, lines), list[tuple[int, Kept]]()
+    for place, file in files.items():
+        of_file = {quarter: one for quarter, one in asked.items() if place in places_of([one])}
+        try:
+            found += read_file(archive, file, of_file.values(), names)
+        except UnreadableFileError as error:
+            unknown.update(of_file)
+            note_unreadable(connection, file, error, int(time.time()))
+    return found
+
+
+def _series(connection: Connection, lines: Iterable[int]) -> Mapping[tuple[int, str], int]:
+    statement = select(SERIES.c.line_id, SERIES.c.installation, SERIES.c.id)
+    rows = connection.execute(statement.where(engine.among(connection, SERIES.c.line_id, set(lines))))
+    return {(line, installation): key for line, installation, key in rows}
+
+
+def _piece(row: Any) -> Piece:
+    flags: str = row.flags
+    return Piece(
+        start=row.start,
+        end=row.start + row.length_s,
+        series=row.series_id,
+        order=row.arrived_ms,
+        stepped="clock_stepped" in flags.split(","),
+        counts=tuple(getattr(row, name) for name in COLUMNS),
+        coverage=row.coverage,
+        flags=flags,
+    )
+
+
+def _piece_of(kept: Kept, series: int) -> Piece:
+    one = kept.interval
+    return Piece(
+        start=one.start,
+        end=one.end,
+        series=series,
+        order=kept.arrived_ms,
+        stepped="clock_stepped" in one.settings.flags.split(","),
+        counts=one.counts,
+        coverage=one.coverage,
+        flags=one.settings.flags,
+    )

@@ -1,0 +1,95 @@
+"""Move days into the city's archive, or judge its files: `edge-app city archive`."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_app.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_app.city.config import CityConfig
+    from edge_app.city.database.engine import Database
+
+
+def add_archive(kinds: Any, add_config: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Add the command. kinds: subparsers of `city`. add_config: adds the option --config."""
+    archive = kinds.add_parser(
+        "archive", help="move days older than archive.minutes_days into Parquet files now, also while the service runs"
+    )
+    archive.add_argument(
+        "--verify", action="store_true", help="move nothing; compare every file with its hash and say what is wrong"
+    )
+    add_config(archive)
+
+
+def run_archive(arguments: argparse.Namespace, stop: threading.Event) -> int:
+    """Run the command; return 0, or 1 where a file of the archive cannot be read. Raises ConfigError, StoreError."""
+    from edge_app.city.config import load
+    from edge_app.city.service import open_configured
+
+    config = load(arguments.config)
+    database = open_configured(config, arguments.config.parent)
+    try:
+        if database.archive is None:
+            raise ConfigError("archive.folder: is not set, so all intervals stay in the database")
+        if not arguments.verify:
+            _move(database, config, stop)
+        return judge_archive(database)
+    finally:
+        database.close()
+
+
+def judge_archive(database: Database) -> int:
+    """Compare every file of the archive with its hash and print what is wrong; return 1 where something is."""
+    from edge_app.city.database.archived import tally
+    from edge_app.city.database.tending import strangers, tend
+
+    assert database.archive is not None
+    troubles = tend(database, database.archive, int(time.time()), every=True)
+    for trouble in troubles:
+        print(trouble.sentence)
+    for name in strangers(database, database.archive):
+        print(f"{name} is in the folder and the database does not know it; it is not read")
+    with database.connect() as connection:
+        counted = tally(connection)
+    print(f"archive {database.archive.folder}: {counted['whole']} of {sum(counted.values())} files are whole")
+    return int(bool(troubles))
+
+
+def judge_restored(config: CityConfig, folder: Path) -> int:
+    """Hold the archive to a database that was restored; return 1 where not all of it is there. folder: of city.toml.
+
+    Raises ConfigError, StoreError.
+    """
+    from edge_app.city.database.archived import tally
+    from edge_app.city.service import open_configured
+
+    database = open_configured(config, folder)
+    try:
+        if database.archive is not None:
+            return judge_archive(database)
+        with database.connect() as connection:
+            files = sum(tally(connection).values())
+        if files:
+            print(f"{files} files have intervals that left this database: name their folder in archive.folder")
+        return int(bool(files))
+    finally:
+        database.close()
+
+
+def _move(database: Database, config: CityConfig, stop: threading.Event) -> None:
+    from edge_app.city.archive import date_of
+    from edge_app.city.archiving import Archiving
+
+    assert database.archive is not None
+    archiving, many = Archiving(database, database.archive, config.archive.minutes_days), 0
+    for moved in archiving.move(stop.is_set):
+        print(f"{date_of(moved.day)}: {moved.intervals:,} intervals, now in {moved.size / 1e6:.2f} MB", flush=True)
+        many += 1
+    waiting = archiving.tally.overdue
+    print(f"{many} days moved" + (f", {waiting} wait: some of them is still to be added up" if waiting else ""))
