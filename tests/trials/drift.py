@@ -253,7 +253,7 @@ def main() -> int:
     years = arguments.runs * arguments.years
     of_kinds = ", ".join(f"{many} {kind}" for kind, many in sorted(kinds.items()))
     stdout().print(f"no change: {false} alarms in {years} device-years, {false / years:.2f} a year ({of_kinds})")
-    rows = table("change", "median days", "90 % within", "told", "as what it is")
+    rows = table("change, told after days", "median", "90 %", "told", "right")
     for name, (change, wanted) in CHANGES.items():
         rows.add_row(*_row(name, _runs(name, seeds, change, _AT + 120), wanted))
     stdout().print(rows)
