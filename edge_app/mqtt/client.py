@@ -125,6 +125,16 @@ class _Guarded(paho.Client):
         begin, self._at = self._at, min(self._at + bufsize, len(self._came))
         return self._came[begin : self._at]
 
+    def look(self) -> MQTTErrorCode:
+        """Send and receive what goes without waiting.
+
+        paho's `loop` waits by select(2), which takes no file above number 1,023, and opens two more for that.
+        """
+        code = self.loop_read()
+        if code == paho.MQTT_ERR_SUCCESS and self.want_write():
+            code = self.loop_write()
+        return self.loop_misc() if code == paho.MQTT_ERR_SUCCESS and self._sock is not None else code
+
     def _packet_handle(self) -> MQTTErrorCode:
         kind = self._in_packet["command"]
         self.waiting = self.waiting + 1 if self.want_write() else 0
@@ -238,7 +248,7 @@ class Client:
         """
         client = self._paho
         try:
-            code = client.loop(0.0 if client.unread else timeout)
+            code = client.loop(timeout) if timeout and not client.unread else client.look()
             for _ in range(_PACKETS):
                 if code != paho.MQTT_ERR_SUCCESS or client.socket() is None or not client.unread:
                     break

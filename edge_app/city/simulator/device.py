@@ -30,7 +30,7 @@ _FRAMES_PER_S: Final = 15
 class SimulatedDevice:
     """One device with one line for each street, publishing in a thread of its own until `close`.
 
-    streets: line -> street. Raises StoreError: when its state folder cannot be used.
+    streets: line -> street. utc: the clock of the device, UTC s. Raises StoreError: when its state folder cannot be used.
     """
 
     def __init__(self, config: Config, streets: Mapping[str, Street], *, utc: Callable[[], float] = time.time) -> None:
@@ -54,6 +54,7 @@ class SimulatedDevice:
             self._health,
             lambda: self._ledger.installation,
             SteadyClock(lambda: False),
+            utc=utc,
         )
         run = self.publisher.run
         self._thread = threading.Thread(target=run, args=(self._stop,), name=device.client_id, daemon=True)
