@@ -1,7 +1,8 @@
-"""Run one worker of the city's ingest, with short waits, until it is killed.
+"""Run one worker of the city's ingest until it is killed.
 
-KIND PORT QUEUE_PORT ROOT DATABASE NAME [SHARE [ASK [dies]]]: as `city_brokers.inbox` has them. dies: it kills itself at
-the worst moment, when its first batch is stored and not acknowledged.
+KIND PORT QUEUE_PORT ROOT DATABASE NAME [SHARE [ASK [dies]]]: as `city_brokers.inbox` has them. ASK: `ask`, with short
+waits, or `wait`, with those of the city. dies: it kills itself at the worst moment, when its first batch is stored and
+not acknowledged.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import ROOT
 from tests.support.city_brokers import Broker, inbox
 
-LIMITS = Limits(on_its_way_s=2.0, reply_s=8.0, again_s=2.0, longest_s=4.0, silence_s=5.0)
+LIMITS = {"ask": Limits(on_its_way_s=2.0, reply_s=8.0, again_s=2.0, longest_s=4.0, silence_s=5.0), "wait": Limits()}
 
 
 def main(*way: str, dies: str = "") -> None:
@@ -28,7 +29,7 @@ def main(*way: str, dies: str = "") -> None:
     box = inbox(int(port), kind, int(queue_port), root, name, share, ask)
     if dies:
         box.acknowledge = _die  # type: ignore[assignment, method-assign]
-    Worker(box, open_database(database), root, asking=Asking(LIMITS) if ask else None).run(lambda: False)
+    Worker(box, open_database(database), root, asking=Asking(LIMITS[ask]) if ask else None).run(lambda: False)
 
 
 def _die(_: Sequence[Message]) -> None:

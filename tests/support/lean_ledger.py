@@ -6,14 +6,14 @@ steps of an interval. So ten thousand of them fit into one process.
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from edge_app.city.simulator.traffic import WAYS, Street
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.identity import Device
 from edge_app.records import Counts, Crossing, Quality
@@ -50,17 +50,10 @@ def tables_in_memory(identity: Identity) -> tuple[Journal, Standby]:
     return journal, standby
 
 
-def crossings(line: str, street: Street, start: int, end: int) -> Iterator[Crossing]:
-    """Yield the vehicles of a street between two times, UTC s, each at a time of its own."""
-    for (label, direction), many in zip(WAYS, street.vehicles(start, end), strict=True):
-        for number in range(many):
-            yield Crossing(start + (number + 0.5) * (end - start) / many, 1, 1, label, line, direction, 0.9)
-
-
 class LeanLedger:
     """Ledger of one device; what it holds outlives `begin_run`, as a card outlives the restarts of a device.
 
-    device: as it runs now. keep: bounds of the archive; 8 MB at most, since it is in memory.
+    device: as it runs now. The archive takes 8 MB at most, since it is in memory.
     """
 
     def __init__(self, device: Device, lines: Sequence[str], counting: Counting) -> None:
@@ -120,6 +113,15 @@ class LeanLedger:
     def still_open(self) -> int:
         """Vehicles in intervals that have not closed."""
         return sum(sum(ways.values()) for interval in self._intervals.open for ways in interval.counts.values())
+
+    def counted_by_series(self) -> list[Counted]:
+        """Return what has been numbered, of every installation."""
+        of = self._state.identity
+        rows = self._journal.connection.rows("SELECT installation, line, seq, totals FROM series WHERE seq > 0")
+        return [
+            Counted(of.site, of.device, line, installation, seq, json.loads(totals))
+            for installation, line, seq, totals in rows
+        ]
 
     def close(self) -> None:
         """Give the memory back."""

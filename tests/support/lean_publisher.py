@@ -10,8 +10,10 @@ import heapq
 import math
 import selectors
 import time
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
+from edge_app.mqtt.events import Event
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Session
 
@@ -24,7 +26,7 @@ _DIAL_LIMIT_S: Final = 5.0
 class LeanSession(Session):
     """Session that never waits: its carrier knows when something has come."""
 
-    def poll(self, timeout: float) -> Any:
+    def poll(self, timeout: float) -> Sequence[Event]:  # noqa: ARG002
         """Send and receive what goes at once."""
         return super().poll(0.0)
 
