@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import multiprocessing
 import os
 import random
@@ -204,6 +205,7 @@ class Part:
 
 def _run(plan: Plan, numbers: Sequence[int], parent: Connection) -> None:
     os.nice(1)  # devices are machines of their own: the city side goes first
+    logging.disable(logging.WARNING)  # of thousands that all say that the broker is away
     fleet = _Fleet(plan, numbers)
     reported = 0.0
     while True:

@@ -66,7 +66,7 @@ def compare(database: Database, counted: Sequence[Counted]) -> Verdict:
         verdict.missing += sum(one.newest for one in wanted.values())
         verdict.poison = connection.execute(select(func.count()).select_from(POISON)).scalar_one()
         kinds = select(CONTRADICTION.c.kind, func.count()).group_by(CONTRADICTION.c.kind)
-        verdict.contradictions.update({kind: many for kind, many in connection.execute(kinds)})
+        verdict.contradictions.update(dict(map(tuple, connection.execute(kinds))))
     return verdict
 
 

@@ -8,43 +8,54 @@ from __future__ import annotations
 
 import heapq
 import math
+import queue
 import selectors
 import time
 from collections.abc import Sequence
 from typing import Final
 
+from edge_app.mqtt.client import Client
+from edge_app.mqtt.connection import Connection
 from edge_app.mqtt.events import Event
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Session
 
-_DIALING_S: Final = 0.02
-"""Wait while connections are made: their threads wake nobody."""
-_DIAL_LIMIT_S: Final = 5.0
-"""Longest wait until the limits of a connection that is being made are looked at."""
+_ANSWER_S: Final = 5.0
+"""Longest wait until the limits of a connection that the broker has not accepted are looked at."""
+
+
+class _LeanClient(Client):
+    """Client that connects where it is: to an address of this machine that takes no time, and a thread would."""
+
+    def dial(self) -> queue.SimpleQueue[Exception | None]:
+        """Connect; the queue gets None, or what went wrong."""
+        outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        self._dial(outcome)
+        return outcome
+
+
+class _LeanConnection(Connection):
+    kind = _LeanClient
 
 
 class LeanSession(Session):
     """Session that never waits: its carrier knows when something has come."""
 
+    kind = _LeanConnection
+
     def poll(self, timeout: float) -> Sequence[Event]:  # noqa: ARG002
         """Send and receive what goes at once."""
-        return super().poll(0.0)
+        return super().poll(0.0) if self._connection is not None or self._due <= self._clock() else ()
 
     @property
-    def dials(self) -> bool:
-        """Whether a thread of its own connects it at the moment."""
+    def dialed(self) -> bool:
+        """Whether it has just connected, or failed, and has not looked at that."""
         return self._connection is not None and self._connection._outcome is not None
-
-    @property
-    def has_dialed(self) -> bool:
-        """Whether that thread has ended."""
-        outcome = self._connection._outcome if self._connection is not None else None
-        return outcome is not None and not outcome.empty()
 
     @property
     def wanted(self) -> tuple[int, int]:
         """File of the connection, -1 without one, and the events of `selectors` that it waits for."""
-        client = self._connection._client if self._connection is not None and not self.dials else None
+        client = self._connection._client if self._connection is not None and not self.dialed else None
         socket = client._paho.socket() if client is not None else None
         if client is None or socket is None:
             return -1, 0
@@ -57,8 +68,8 @@ class LeanSession(Session):
         if connection is None:
             return max(0.0, self._due - self._clock())
         client = connection._client
-        has_more = connection._events or (client is not None and not self.dials and client._paho.unread)
-        return 0.0 if has_more else _DIAL_LIMIT_S if not connection.accepted else math.inf
+        has_more = self.dialed or connection._events or (client is not None and client._paho.unread)
+        return 0.0 if has_more else _ANSWER_S if not connection.accepted else math.inf
 
 
 class LeanPublisher(Publisher):
@@ -98,7 +109,6 @@ class Carrier:
         self._watched: dict[LeanPublisher, tuple[int, int]] = {}
         self._at: dict[LeanPublisher, float] = {}
         self._heap: list[tuple[float, int, LeanPublisher]] = []
-        self._dialing: set[LeanPublisher] = set()
         self._number = 0
 
     def add(self, publisher: LeanPublisher) -> None:
@@ -110,7 +120,6 @@ class Carrier:
     def remove(self, publisher: LeanPublisher) -> None:
         """Forget a publisher, whose connection is the caller's business."""
         self._watch(publisher, -1, 0)
-        self._dialing.discard(publisher)
         del self._watched[publisher], self._at[publisher]
 
     def hurry(self, publisher: LeanPublisher) -> None:
@@ -123,9 +132,8 @@ class Carrier:
         while self._heap and self._at.get(self._heap[0][2]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         wait = min(timeout, max(0.0, self._heap[0][0] - now) if self._heap else timeout)
-        ready = self._selector.select(min(wait, _DIALING_S) if self._dialing else wait)
-        for publisher in {key.data for key, _ in ready} | {one for one in self._dialing if one.session.has_dialed}:
-            self._work(publisher)
+        for key, _ in self._selector.select(wait):
+            self._work(key.data)
         now = time.monotonic()
         while self._heap and self._heap[0][0] <= now:
             due, _, publisher = heapq.heappop(self._heap)
@@ -138,12 +146,7 @@ class Carrier:
 
     def _work(self, publisher: LeanPublisher) -> None:
         publisher.work()
-        session = publisher.session
-        self._watch(publisher, *session.wanted)
-        if session.dials:
-            self._dialing.add(publisher)
-        else:
-            self._dialing.discard(publisher)
+        self._watch(publisher, *publisher.session.wanted)
         self._plan(publisher, time.monotonic() + publisher.due_in_s)
 
     def _plan(self, publisher: LeanPublisher, at: float) -> None:

@@ -39,6 +39,8 @@ SETTINGS: Final = (
 CONNECTS_A_SECOND: Final = 200
 """Devices that come in a second at the begin; after an outage the devices' own waits spread them."""
 _LOOK_S: Final = 2.0
+_SHOWN: Final = 15
+"""Looks from one line of progress to the next."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Run:
 
 
 def inserted(database: Database) -> int:
-    """Return how many intervals were stored, as PostgreSQL counts them: to count the rows themselves would cost more."""
+    """Return how many intervals were stored, as PostgreSQL counts them; to count the rows would cost more."""
     with database.connect() as connection:
         statement = "SELECT coalesce(sum(n_tup_ins), 0) FROM pg_stat_user_tables WHERE relname LIKE 'counts\\_%'"
         return int(connection.execute(text(statement)).scalar_one())
@@ -145,28 +147,25 @@ def drive(run: Run, lasts_s: float, outage_s: float) -> float:
         if away and run.since_s >= middle + outage_s:
             run.start_broker()
             away, back = False, run.since_s
-        show(run.look())
+        show(run, run.look())
     if away:
         run.start_broker()
         back = run.since_s
     return back
 
 
-def show(sample: Sample) -> None:
-    """Print a line of the run's progress where somebody looks."""
-    if sys.stdout.isatty():
-        print(
-            f"\r{sample.at:6.0f} s: {sample.connected} connected, {sample.unsent} unsent, {sample.stored} stored  ",
-            end="",
-            flush=True,
-        )
+def show(run: Run, sample: Sample) -> None:
+    """Print a line of the run's progress now and then."""
+    if len(run.samples) % _SHOWN == 0:
+        what = f"{sample.connected} connected, {sample.delivered} acknowledged, {sample.unsent} unsent"
+        print(f"{sample.at:6.0f} s: {what}, {sample.stored} stored", flush=True)
 
 
 def complete(run: Run, database: Database, counted: Sequence[Counted], patience_s: float) -> Verdict:
     """Return what was found once nothing is missing, or when that took too long."""
     wanted, end = sum(one.newest for one in counted), time.monotonic() + patience_s
     while time.monotonic() < end:
-        show(run.look())
+        show(run, run.look())
         if run.samples[-1].stored >= wanted:
             verdict = compare(database, counted)
             if not verdict.missing:
