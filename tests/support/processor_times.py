@@ -10,6 +10,7 @@ class ProcessorTimes:
 
     def __init__(self) -> None:
         self._used: dict[tuple[str, int, float], tuple[float, float]] = {}
+        self._known: set[str] = set()
 
     def look(self, name: str, pid: int) -> None:
         """Note what a process and its children have used."""
@@ -24,7 +25,9 @@ class ProcessorTimes:
             except psutil.NoSuchProcess:
                 continue
             used = times.user + times.system
-            self._used[key] = self._used.get(key, (used, used))[0], used
+            begin = 0.0 if name in self._known else used  # one that came since the first look is new
+            self._used[key] = self._used.get(key, (begin, used))[0], used
+        self._known.add(name)
 
     def of(self, name: str) -> float:
         """Return what was used since the first look, s."""

@@ -1,7 +1,8 @@
 """Store batches of intervals exactly once, whatever comes twice, late or out of order.
 
-A batch is one transaction, committed before its messages are acknowledged. The rows of its series and lines are locked
-in the order of their keys, so several workers may store the same line.
+A batch is one transaction, committed before its messages are acknowledged. Its intervals are inserted and then the rows
+of its series and lines are locked, each in the order of their keys: several workers may store the same line, and wait
+for each other only while numbers and spans of time are added.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ class Storing:
         """
         outcome = Outcome()
         self._learn(connection, intervals)
-        told, numbers = self._lock(connection, intervals)  # from here on no other worker stores these lines
         arrived_ms, new, rows = round(arrived * 1000), dict[Any, Interval](), dict[Any, dict[str, Any]]()
-        for interval in intervals:
-            rows.setdefault(self._key(interval), self._row(interval, arrived_ms))
+        keys = [self._key(interval) for interval in intervals]
+        for key, interval in zip(keys, intervals, strict=True):
+            rows.setdefault(key, self._row(interval, arrived_ms))
         make_room(connection, {start // DAY_S * DAY_S for _, start, _ in rows})
         inserted = insert_and_tell(connection, INTERVAL, list(rows.values()))
+        told, numbers = self._lock(connection, intervals)  # from here on no other worker adds to these lines
         known = self._known(connection, sorted(rows.keys() - inserted))
-        for interval in intervals:
-            key = self._key(interval)
+        for key, interval in zip(keys, intervals, strict=True):
             if key in known or key in new:
                 outcome.repeated += 1
                 row = self._row(interval, arrived_ms)
