@@ -127,6 +127,8 @@ class LeanDevice:
         self._line, self._offset_s, self._before = line.id, 0.0, 0
         counting = Counting(VEHICLES, way.interval_s, self._device.config[:12], self._device.model[:12])
         self._ledger = LeanLedger(self._device, [self._line], counting)
+        at = number % len(way.ports)  # every node of a cluster is the first of some devices
+        self._addresses = [Endpoint(HOST, port) for port in (*way.ports[at:], *way.ports[:at])]
         self._publisher: LeanPublisher | None = None
         self._delivered = 0
 
@@ -136,7 +138,7 @@ class LeanDevice:
         self._ledger.begin_run(device)
         self._before = int(self._utc())
         session = LeanSession(
-            [Endpoint(HOST, port) for port in self._way.ports],
+            self._addresses,
             device.client_id,
             protocol=self._way.protocol,
             will=lambda: will(device, self._utc(), self._ledger.installation),
