@@ -90,7 +90,9 @@ def main() -> int:
         held = time.monotonic()
         verdict = complete(database, counted, wanted.patience)
         newest = sum(one.newest for one in counted)
-        print(f"\nNATS, 3 nodes, {killed} killed; {wanted.devices} devices, {newest} intervals in {len(counted)} series:")
+        print(
+            f"\nNATS, 3 nodes, {killed} killed; {wanted.devices} devices, {newest} intervals in {len(counted)} series:"
+        )
         print(f"{verdict.missing} missing, {verdict.double} double, {verdict.wrong_sums} wrong sums; all there")
         print(f"{time.monotonic() - held:.0f} s after the last count; contradictions {dict(verdict.contradictions)}")
         print(*verdict.faults, sep="\n")
