@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
@@ -67,6 +67,24 @@ class Tally:
 
     counts: Counter[str] = field(default_factory=Counter)
     database_problem: str = ""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the devices of a batch say of themselves and is written together. newest: number of a series."""
+
+    health: dict[DeviceName, Health] = field(default_factory=dict)
+    newest: dict[tuple[LineName, str], int] = field(default_factory=dict)
+
+    def note_newest(self, device: DeviceName, installation: str, newest: Mapping[str, Any]) -> None:
+        """Note the newest number of each line. Raises UnreadableError: for what no device tells."""
+        if not installation:
+            return
+        for line, seq in newest.items():
+            name = LineName(*device, line)
+            check_name(name, installation)
+            known = self.newest.get((name, installation), 0)
+            self.newest[name, installation] = max(known, check_newest(int(seq)))
 
 
 class Worker:
@@ -154,11 +172,9 @@ class Worker:
             devices = {(i.name.site, i.name.device) for i in intervals}
             due = [one for one in devices if arrived - self._noted.get(one, 0.0) >= _HEARD_EVERY_S]
             fleet.note_heard(connection, sorted(due), int(arrived))
-            for message, levels in others:
-                try:
-                    self._note(connection, message, levels, int(arrived))
-                except (UnreadableError, ValueError, KeyError, TypeError) as error:
-                    self._refuse(connection, message, str(error) or type(error).__name__, arrived)
+        if others:  # apart: who holds rows of devices while it waits for those of lines makes others wait for ever
+            with self._database.begin() as connection:
+                self._take_others(connection, others, arrived)
         now = self._clock()
         self._noted.update(dict.fromkeys(due, arrived))
         for device in devices:
@@ -169,12 +185,22 @@ class Worker:
             log.warning("%s: %s", "/".join(contradiction.name), contradiction.what)
         self._on_stored([interval for interval in intervals if interval.name.line != FLOWS])
 
+    def _take_others(self, connection: Connection, others: Sequence[tuple[Message, list[str]]], arrived: float) -> None:
+        told, at = _Told(), int(arrived)
+        for message, levels in others:
+            try:
+                self._note(connection, told, message, levels, at)
+            except (UnreadableError, ValueError, KeyError, TypeError) as error:
+                self._refuse(connection, message, str(error) or type(error).__name__, arrived)
+        missing.note_newest(connection, {self._storing.series(connection, *of): n for of, n in told.newest.items()})
+        fleet.note_health(connection, told.health, at)
+
     def _refuse(self, connection: Connection, message: Message, why: str, arrived: float) -> None:
         self.tally.counts["poison"] += 1
         log.warning("kept aside, no message of the contract: %.200s (%.200s)", message.topic, why)
         keep_aside(connection, message.topic, message.payload, why, arrived)
 
-    def _note(self, connection: Connection, message: Message, levels: Sequence[str], at: int) -> None:
+    def _note(self, connection: Connection, told: _Told, message: Message, levels: Sequence[str], at: int) -> None:
         site, device, kind, *below = levels
         name = site, device
         check_name(LineName(site, device, FLOWS))
@@ -186,8 +212,8 @@ class Worker:
             self._heard(name, self._clock(), connected=status.state == "online")
         elif kind == "health" and not below:
             health = read_payload(Health, message.payload)
-            fleet.note_health(connection, name, health, at)
-            self._note_newest(connection, name, health.installation, health.newest_seq)
+            told.note_newest(name, health.installation, health.newest_seq)
+            told.health[name] = health
             self._heard(name, self._clock())
         elif kind == "meta" and below:
             content = read_payload(ConfigMeta, message.payload)
@@ -200,21 +226,16 @@ class Worker:
             lines = {line.id: self._storing.line(connection, LineName(*name, line.id)) for line in meta.lines}
             fleet.note_meta(connection, name, meta, at, lines)
         elif kind == "replies" and len(below) == 1:
-            self._note_reply(connection, name, below[0], read_payload(ReplyMessage, message.payload))
+            self._note_reply(connection, told, name, below[0], read_payload(ReplyMessage, message.payload))
 
-    def _note_newest(self, connection: Connection, device: DeviceName, installation: str, newest: Any) -> None:
-        for line, seq in newest.items():
-            if installation:
-                check_name(LineName(*device, line), installation)
-                key = self._storing.series(connection, LineName(*device, line), installation)
-                missing.note_newest(connection, key, check_newest(int(seq)))
-
-    def _note_reply(self, connection: Connection, device: DeviceName, command: str, reply: ReplyMessage) -> None:
+    def _note_reply(
+        self, connection: Connection, told: _Told, device: DeviceName, command: str, reply: ReplyMessage
+    ) -> None:
         result = reply.result or {}
         if command == "ping":
             for installation, lines in result.get("installations", {}).items():
                 known = {line: about["newest_seq"] for line, about in lines.items()}
-                self._note_newest(connection, device, installation, known)
+                told.note_newest(device, installation, known)
             return
         gap = self._asking.answered(device, reply.id) if self._asking and command == "resend" else None
         if gap is None:

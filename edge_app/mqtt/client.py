@@ -137,12 +137,13 @@ class _Guarded(paho.Client):
         return self.loop_misc() if code == paho.MQTT_ERR_SUCCESS and self._sock is not None else code
 
     def _packet_read(self) -> MQTTErrorCode:
-        if self.on_plain is not None and self.unread and not self._in_packet["command"]:
-            if message := self._next_plain():
-                self._last_bytes_received = time.monotonic()
-                self.on_plain(message)
-                return paho.MQTT_ERR_SUCCESS
-        return super()._packet_read()
+        whole = self.on_plain is not None and self.unread and not self._in_packet["command"]
+        message = self._next_plain() if whole else None
+        if message is None or self.on_plain is None:
+            return super()._packet_read()
+        self._last_bytes_received = time.monotonic()
+        self.on_plain(message)
+        return paho.MQTT_ERR_SUCCESS
 
     def _next_plain(self) -> Message | None:
         """Return the message of a plain packet that has come as a whole; None leaves what has come to paho."""

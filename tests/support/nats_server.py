@@ -36,7 +36,7 @@ class NatsServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, waits: bool = True) -> None:
-        """Start it and wait until it takes MQTT connections. waits: a node of a cluster takes them with others alone."""
+        """Start it and wait until it takes MQTT connections. waits: not for the first nodes of a cluster."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(("nats-server", "-c", str(self._config)), stdout=log, stderr=log)
         if waits:

@@ -178,9 +178,7 @@ def tell(run: Run, wanted: argparse.Namespace, verdict: Verdict, counted: Sequen
     newest, series = sum(one.newest for one in counted), len(counted)
     print(f"\n{wanted.devices} {wanted.client} devices, {wanted.minutes:g} min, {wanted.broker}, {newest} intervals")
     print(f"in {series} series: {verdict.missing} missing, {verdict.double} double, {verdict.wrong_sums} wrong sums;")
-    print(
-        f"{verdict.vehicles} vehicles; {verdict.aside} intervals set aside, contradictions {dict(verdict.contradictions)}"
-    )
+    print(f"{verdict.vehicles} vehicles; {verdict.aside} set aside, contradictions {dict(verdict.contradictions)}")
     print(f"connected at most {max(one.connected for one in run.samples)}; late at most {run.behind_s:.1f} s")
     for name in ("broker", "ingest", "database"):
         used = run.times.of(name)
