@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -85,5 +85,5 @@ def _stored(connection: Any) -> Any:
         yield (*about, many, distinct, set_aside, tuple(int(n) for n in rest))
 
 
-def _vector(totals: Counts | Mapping[str, Mapping[str, int]]) -> Vector:
-    return tuple(totals.get(name, {}).get(way, 0) for name in VEHICLES for way in DIRECTIONS)  # type: ignore[call-overload]
+def _vector(totals: Counts) -> Vector:
+    return tuple(totals.get(name, {}).get(way, 0) for name in VEHICLES for way in DIRECTIONS)
