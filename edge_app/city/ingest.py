@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
@@ -41,6 +41,9 @@ from edge_app.records import FLOWS
 log = logging.getLogger(__name__)
 
 _BATCH: Final = 2_000
+FEW: Final = 200
+"""Messages of other kinds that are stored and acknowledged together: each takes statements of its own, and a broker
+that hears nothing of a worker for too long gives all of them again, for ever."""
 _COLLECT_S: Final = 0.2
 """Time for which a batch is collected, so that a slow stream costs few transactions."""
 _ENOUGH: Final = 500
@@ -128,9 +131,9 @@ class Worker:
         """Take one batch, and do what is due. While the database fails nothing is acknowledged."""
         batch = self._collect()
         try:
-            if batch:
-                self._take(batch)
-                self._inbox.acknowledge(batch)
+            for part in parts_of(batch, self._root):
+                self._take(part)
+                self._inbox.acknowledge(part)
             self._do_due(behind=len(batch) >= _ENOUGH)
         except StoreError as error:
             self._storing.forget()
@@ -297,6 +300,18 @@ class Worker:
         body = CommandMessage(id=identifier, at=at, expires=at + timedelta(minutes=10), args=args)
         topic = f"{self._root}/{device[0]}/{device[1]}/commands/{command}"
         return identifier if self._inbox.send(Message(topic, encode(body).encode(), qos=1)) else ""
+
+
+def parts_of(batch: Sequence[Message], root: str) -> Iterator[Sequence[Message]]:
+    """Yield a batch in parts, each with at most `FEW` messages that are no intervals. root: beginning of all topics."""
+    first = others = 0
+    for at, message in enumerate(batch):
+        others += message.topic[len(root) + 1 :].split("/")[2:3] not in (["counts"], ["flows"])
+        if others == FEW:
+            yield batch[first : at + 1]
+            first, others = at + 1, 0
+    if first < len(batch):
+        yield batch[first:]
 
 
 def _interval(levels: Sequence[str], payload: bytes, arrived: float) -> Interval | None:

@@ -186,7 +186,7 @@ class _Guarded(paho.Client):
             return super()._packet_handle()
         return paho.MQTT_ERR_PROTOCOL
 
-    def _plain_message(self, kind: int, packet: bytes) -> Message | None:
+    def _plain_message(self, kind: int, packet: bytes | bytearray) -> Message | None:
         """Return the message of QoS 1 in a packet, None for any other, and for one with properties."""
         begin = 2 + int.from_bytes(packet[:2], "big")  # after the topic, which has its length before it
         v5 = self._protocol == MQTTProtocolVersion.MQTTv5

@@ -120,7 +120,7 @@ def test_a_small_fleet_loses_and_doubles_nothing(client: str, tmp_path: Path, po
         eventually(lambda: not compare(database, counted).missing, 90.0)
         assert compare(database, counted).faults == []
         first = counted[0]
-        wrong = replace(first, newest=first.newest + 2, totals={"car": {"left_to_right": 1_000_000}})  # type: ignore[dict-item]
+        wrong = replace(first, newest=first.newest + 2, totals={"car": {"left_to_right": 1_000_000}})
         assert compare(database, [wrong, *counted[1:]]).faults == [
             "2 intervals are missing",
             "1 series have sums that are not the totals of their device",

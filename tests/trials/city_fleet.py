@@ -87,8 +87,13 @@ class Run:
             part.look()
         reports = [part.report for part in self.parts]
         self.behind_s = max(self.behind_s, *(report.behind_s for report in reports))
-        sums = (sum(getattr(report, name) for report in reports) for name in ("connected", "delivered", "unsent"))
-        sample = Sample(self.since_s, *sums, inserted(self._database))
+        sample = Sample(
+            self.since_s,
+            sum(report.connected for report in reports),
+            sum(report.delivered for report in reports),
+            sum(report.unsent for report in reports),
+            inserted(self._database),
+        )
         self.samples.append(sample)
         return sample
 
