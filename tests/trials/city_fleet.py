@@ -10,6 +10,7 @@ lean_publisher.py); `real` ones have both. Needs PostgreSQL, and the broker: mos
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import tempfile
 import time
@@ -38,6 +39,7 @@ SETTINGS: Final = (
 )
 CONNECTS_A_SECOND: Final = 200
 """Devices that come in a second at the begin; after an outage the devices' own waits spread them."""
+_OTHER_FILES: Final = 500
 _LOOK_S: Final = 2.0
 _SHOWN: Final = 15
 """Looks from one line of progress to the next."""
@@ -208,9 +210,19 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def allow_files(devices: int) -> None:
+    """Let this process, and so the broker, open a file for each connection. Raises SystemExit: where it must not."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = devices + _OTHER_FILES
+    if most != resource.RLIM_INFINITY and most < wanted:
+        sys.exit(f"{devices} devices need {wanted} open files, and this machine allows {most}: raise `ulimit -Hn`")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> int:
     """Run the trial; return the exit code."""
     wanted = arguments()
+    allow_files(wanted.devices)
     kind, lasts_s = KINDS[wanted.broker], 60 * wanted.minutes
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
