@@ -8,6 +8,7 @@ for each other only while numbers and spans of time are added.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, fields
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, and_, select, tuple_
@@ -22,6 +23,7 @@ from edge_app.records import FLOWS
 
 _T = TypeVar("_T")
 _KEPT_CHARACTERS: Final = 16_384
+_OF_SETTINGS: Final = [field.name for field in fields(Settings)]
 _SAME: Final = ("seq", "length_s", "frames", "dropped", "settings_id", "series_id", "others", *COLUMNS)
 
 
@@ -87,13 +89,13 @@ class Storing:
 
     def _learn(self, connection: Connection, intervals: Iterable[Interval]) -> None:
         self._learn_series(connection, {(i.name, i.installation) for i in intervals})
-        for settings in {i.settings for i in intervals} - self._settings.keys():
-            row = {
-                column: getattr(settings, column) for column in ("model", "config", "boot_id", "interval_s", "flags")
-            }
-            insert_new(connection, SETTINGS, [row])
-            where = and_(*(SETTINGS.c[column] == value for column, value in row.items()))
-            self._settings[settings] = connection.execute(select(SETTINGS.c.id).where(where)).scalar_one()
+        # In order, as all that two workers may make at once. Every device that starts brings one.
+        unknown = sorted(map(astuple, {i.settings for i in intervals} - self._settings.keys()))
+        insert_new(connection, SETTINGS, [dict(zip(_OF_SETTINGS, values, strict=True)) for values in unknown])
+        columns = [SETTINGS.c[name] for name in _OF_SETTINGS]
+        for part in _parts(unknown):
+            for key, *values in connection.execute(select(SETTINGS.c.id, *columns).where(tuple_(*columns).in_(part))):
+                self._settings[Settings(*values)] = key
 
     def _learn_lines(self, connection: Connection, names: Collection[LineName]) -> None:
         unknown = sorted(set(names) - self._lines.keys())
