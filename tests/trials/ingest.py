@@ -89,7 +89,10 @@ def fill(port: int, many: int, devices: int) -> None:
 class Share:
     """What a worker of the measured ones does, in a process of its own, until all together have stored everything."""
 
-    def __init__(self, kind: str, ports: tuple[int, int], database: str, many: int, workers: int) -> None:
+    def __init__(
+        self, kind: str, ports: tuple[int, int], database: str, many: int, workers: int, *, profiled: bool
+    ) -> None:
+        self._profiled = profiled
         self._kind, self._ports, self._database, self._many, self._workers = kind, ports, database, many, workers
         context = multiprocessing.get_context("spawn")
         self._stored = context.Value("q", 0)
@@ -110,7 +113,7 @@ class Share:
         """Store until all is stored, and tell how long that took."""
         box, database = self.inbox(number), open_database(self._database)
         worker = Worker(box, database, ROOT, on_stored=self._note)
-        profile = cProfile.Profile() if os.environ.get("PROFILE") and number == 0 else None
+        profile = cProfile.Profile() if self._profiled and number == 0 else None
         self._begins.wait()
         began, used = time.monotonic(), os.times()
         if profile:
@@ -167,6 +170,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=50_000)
     parser.add_argument("--devices", type=int, default=1_000)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--profile", action="store_true", help="tell what takes the first worker's time")
     wanted = parser.parse_args()
     kind = KINDS[wanted.broker]
     with (
@@ -175,7 +179,7 @@ def main() -> None:
         running(kind, Path(folder), *SETTINGS) as broker,
     ):
         ports = broker.port, broker.queue_port
-        share = Share(kind, ports, server.url, wanted.messages, wanted.workers)
+        share = Share(kind, ports, server.url, wanted.messages, wanted.workers, profiled=wanted.profile)
         leave_a_queue(share, wanted.workers)
         fill(broker.port, wanted.messages, wanted.devices)
         database, times = open_database(server.url), ProcessorTimes()
