@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import os
 import pstats
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -135,10 +136,17 @@ class Share:
             process.start()
         look()
         self._begins.wait(60.0)
-        results = [self._results.get() for _ in self._processes]
+        results = [self._next_result() for _ in self._processes]
         look()
         self._ends.wait()
         return results
+
+    def _next_result(self) -> Result:
+        while self._results.empty():
+            if any(process.exitcode for process in self._processes):
+                sys.exit("a worker has ended by a fault, which it has told above")
+            time.sleep(0.05)
+        return self._results.get()
 
     def _note(self, intervals: Sequence[Interval]) -> None:
         with self._stored.get_lock():
