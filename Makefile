@@ -19,7 +19,7 @@ COMPILED := [ -d tests/__pycache__ ] || $(VENV) -m pytest --collect-only -qq >/d
 CACHES := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo city test test-servers lint smoke models wheel lock archive clean
+.PHONY: help demo city test test-servers lint smoke models wheel lock archive archive-city clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name what; do printf '  make %-13s %s\n' "$$name" "$$what"; done
@@ -66,6 +66,10 @@ archive: ## dist/: archives that install a device without internet, for 64-bit A
 	@sh deploy/prepare.sh demo
 	@sh deploy/archive.sh aarch64
 	@sh deploy/archive.sh x86_64
+
+archive-city: ## dist/: the same for the machine of a city, 64-bit PC (ARCH=aarch64 for another)
+	@sh deploy/prepare.sh city
+	@sh deploy/archive.sh --city $(or $(ARCH),x86_64)
 
 clean: ## remove environments, builds and caches; counts in state/ stay
 	rm -rf .venv .venv-models build dist *.egg-info $(CACHES)

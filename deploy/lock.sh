@@ -1,8 +1,8 @@
 #!/bin/sh
 # Choose the packages that an archive holds: deploy/lock.sh [--upgrade | --upgrade-package NAME]
 #
-# Writes deploy/locks/python-VERSION.txt: for each Python of deploy/archive.sh every package with its version and the
-# hashes of its wheels; build.txt: the same for the packages that build the program's own wheel; uv.txt: for uv, which
+# Writes deploy/locks/python-VERSION.txt and city-VERSION.txt: for each Python of deploy/archive.sh every package of a device
+# and of the city side, with its version and the hashes of its wheels; build.txt: the same for the packages that build the program's own wheel; uv.txt: for uv, which
 # resolves the versions. Without an option a chosen version stays as long as it fits pyproject.toml. Needs the internet;
 # read the difference, and try the archive (docs/deploy/device.md), before you commit it.
 set -eu
@@ -31,6 +31,8 @@ for release in 3.10 3.11 3.13; do
     for arch in aarch64 x86_64; do
         choose "python-$release.txt" pyproject.toml --constraint "$environment/$release" --python-version $release \
             --python-platform $arch-manylinux_2_35 "$@"
+        [ $release = 3.10 ] || choose "city-$release.txt" pyproject.toml --extra city --constraint "$environment/$release" \
+            --python-version $release --python-platform $arch-manylinux_2_35 "$@"
     done
 done
 sed -n '/^\[build-system\]/,/^\[project\]/s/^requires = \["\(.*\)"\]$/\1/p' pyproject.toml >"$environment/build.txt"

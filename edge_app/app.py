@@ -12,8 +12,10 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import timezone
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from edge_app import __version__, extras
 from edge_app.camera_health.monitor import ViewMonitor
@@ -27,6 +29,8 @@ from edge_app.counting.tracker import Tracker, TrackerSettings
 from edge_app.detectors.manifest import Manifest, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
+from edge_app.drift.history import HourHistory
+from edge_app.drift.watch import DriftWatch, local_time
 from edge_app.errors import ConfigError, GeometryError
 from edge_app.measures.ground import Geometry, of_rectangle
 from edge_app.measures.interval_sums import GRACE_S, IntervalSums, closes_late, nothing
@@ -47,7 +51,7 @@ from edge_app.mqtt.session import Session
 from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
 from edge_app.preview.status_text import StatusText
-from edge_app.records import DIRECTIONS, FLOWS, Line
+from edge_app.records import DIRECTIONS, FLOWS, FrameResult, Line
 from edge_app.service import Service
 from edge_app.sources import Source, open_source
 from edge_app.sources.masks import mask_source
@@ -174,6 +178,14 @@ def build_quality(config: Config, source: Source) -> QualityMonitor:
     view = ViewMonitor(dark=v.dark, blurred=v.blurred, moved=v.moved) if v.watch else None
     clock = ClockMonitor() if source.live else None
     return QualityMonitor(view, clock, synthetic=config.source.kind == "street")
+
+
+def build_drift(config: Config, device: Device, *, live: bool) -> DriftWatch | None:
+    """Build what compares hours over months; None where it is off, and for recordings, whose time is not now."""
+    if not config.view.drift or not live:
+        return None
+    zone = timezone.utc if config.device.time_zone == "UTC" else ZoneInfo(config.device.time_zone)
+    return DriftWatch(HourHistory(config.store.folder / "drift"), device.config[:12], local_time(zone))
 
 
 def build_preview(
@@ -342,6 +354,12 @@ def _start_facts(config: Config, device: Device, model: str, lines: Sequence[Lin
     }
 
 
+def _observe(preview: Preview, drift: DriftWatch | None, result: FrameResult) -> None:
+    preview.update(result)
+    if drift is not None:
+        drift.observe(result)
+
+
 @contextmanager
 def service(config: Config, source: Source | None = None, *, file: str = "") -> Iterator[Service]:
     """Build everything that `edge-app run` needs, yield the service, and free it all in reverse order.
@@ -371,7 +389,10 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
         )
         notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
         preview = build_preview(config, notes, main)
+        drift = build_drift(config, device, live=source.live)
         harvest = extras.harvester(config, device)
+        if harvest is not None and drift is not None:
+            harvest.drifted = lambda: bool(drift.state.kinds - {"traffic"})
         addresses = " or ".join(str(to) for to in build_endpoints(config))
         status = StatusReport(own_report := HealthReport(), device, detector.manifest.name, addresses, lines)
         running = Service(
@@ -384,13 +405,13 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
             clock=clock,
             measures=build_measures(config, lines),
             on_measured=partial(_announce, device, publisher) if config.mqtt.crossings else lambda _: None,
-            on_result=preview.update,
+            on_result=partial(_observe, preview, drift),
             status=status.text,
         )
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}
         report.components = own_report.components = Components(
-            source, pipeline, ledger, quality, publisher, running, folder, certificates
+            source, pipeline, ledger, quality, publisher, running, folder, certificates, drift
         )
         stack.enter_context(extras.snapshot_server(folder, preview, lambda: broker_problem(publisher), status.json))
         stack.enter_context(extras.broadcast(config, preview))

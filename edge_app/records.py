@@ -214,7 +214,8 @@ class FrameResult:
     crossings: confirmed by this frame, in the order of the lines; each carries the time at which it really happened.
     unseen: lines that vehicles could pass unseen since the frame before, because it was too long ago. slow: lines for
     whose traffic frames come too rarely. still: nothing moves in the frame, so the network did not run: the
-    detections are those of the newest frame in which it did.
+    detections are those of the newest frame in which it did. moving: share of the picture that moves, 0..1, told by the
+    picture alone; None where that is not asked.
     """
 
     frame: Frame
@@ -224,6 +225,7 @@ class FrameResult:
     unseen: frozenset[str] = frozenset()
     slow: frozenset[str] = frozenset()
     still: bool = False
+    moving: float | None = None
 
     def at_media_time(self) -> FrameResult:
         """Return the result with the frame's time by the camera's own clock, where that is known."""

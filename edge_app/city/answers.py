@@ -39,6 +39,7 @@ class SiteAnswer(Answer):
     state_reason: Annotated[str, Field(description="One sentence where the state is not `counting`")]
     device: Annotated[str, Field(description="SITE/DEVICE as in topics, empty where none is attached")]
     line: str
+    turned: Annotated[bool, Field(description="The line's left to right is the site's right to left")]
     newest: Annotated[AwareDatetime | None, Field(description="Begin of the newest quarter of an hour with counts")]
 
 
@@ -102,6 +103,41 @@ class Counts(Answer):
     step: str
     time_zone: str
     steps: Sequence[CountsOfStep]
+
+
+class Hours(Answer):
+    """A site's hours with data as columns, for a heat map. An hour that is not named has none: that is no zero."""
+
+    site: str
+    time_zone: str
+    start: Annotated[AwareDatetime, Field(description="From which `seconds` are counted")]
+    seconds: Annotated[Sequence[int], Field(description="When each hour of the site's own time begins")]
+    vehicles: Annotated[Sequence[int], Field(description="Of all classes and both directions")]
+    covered: Annotated[Sequence[float], Field(description="Share of the hour in which no vehicle could pass unseen")]
+
+
+class CreditAnswer(Answer):
+    """A part of the words that name the source of a map."""
+
+    text: str
+    href: Annotated[str, Field(description="Where it leads, may be empty")]
+
+
+class TilesAnswer(Answer):
+    """The city's file of map tiles, PMTiles of version 3."""
+
+    address: Annotated[str, Field(description="Of the file, which is read by ranges")]
+    kind: Literal["vector", "raster"]
+    min_zoom: int
+    max_zoom: int
+    bounds: Annotated[tuple[float, float, float, float], Field(description="West, south, east, north, degrees")]
+    credits: Sequence[CreditAnswer]
+
+
+class MapAnswer(Answer):
+    """What the map is drawn on."""
+
+    tiles: Annotated[TilesAnswer | None, Field(description="null: the city has given none")]
 
 
 class DeviceAnswer(Answer):

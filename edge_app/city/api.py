@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import logging
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from edge_app.city.routes.data import data_routes
 from edge_app.city.routes.feeds import feed_routes
 from edge_app.city.routes.files import file_routes
 from edge_app.city.routes.inventory import inventory_routes
+from edge_app.city.routes.map import map_routes
 from edge_app.city.routes.measures import measure_routes
 from edge_app.city.routes.people import people_routes
 from edge_app.city.routes.public import public_routes
@@ -42,6 +44,11 @@ _HEADERS: Final = {
 _ASKS: Final = ("/api/", "/metrics")
 """Paths that tell something of the city; the others are the files of the page."""
 _STREAM: Final = "text/event-stream"
+_TEXTS: Final = ("application/json", "application/geo+json", "application/xml", "text/")
+_SMALL: Final = 1000
+"""Bytes up to which an answer is not compressed: the length of the one with a login's secret tells nothing (BREACH)."""
+_QUICK: Final = 5
+"""Level of gzip: more takes longer than it saves."""
 
 
 def build_api(city: City) -> FastAPI:
@@ -63,6 +70,7 @@ def build_api(city: City) -> FastAPI:
         feed_routes(city),
         sensorthings_routes(city),
         inventory_routes(city),
+        map_routes(city),
         public_routes(city),
         watching_routes(city),
     )
@@ -105,16 +113,25 @@ def _asked(request: Request, access: Access) -> Asked:
 
 
 async def _with_tag(request: Request, response: Response) -> Response:
-    """Return the answer with an ETag, or 304 where the client has it already (RFC 9110, 8.8.3)."""
+    """Return the answer compressed, with an ETag, or 304 where the client has it already (RFC 9110, 8.8.3).
+
+    One that has an ETag already is a file, which is not read here. The tag is weak: it is that of every coding.
+    """
     kind = response.headers.get("content-type", "")
     if request.method != "GET" or response.status_code != HTTPStatus.OK or kind.startswith(_STREAM):
+        return response
+    if "etag" in response.headers:
         return response
     body = b"".join([part async for part in response.body_iterator])  # type: ignore[attr-defined]
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-    headers = {"cache-control": "no-cache", **headers, "etag": tag}
+    vary = ", ".join(filter(None, (headers.get("vary"), "Accept-Encoding")))
+    headers = {"cache-control": "no-cache", **headers, "etag": f"W/{tag}", "vary": vary}
     if tag in request.headers.get("if-none-match", "").replace("W/", ""):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    if len(body) > _SMALL and kind.startswith(_TEXTS) and "gzip" in request.headers.get("accept-encoding", ""):
+        body = await run_in_threadpool(gzip.compress, body, _QUICK, mtime=0)
+        headers["content-encoding"] = "gzip"
     return Response(body, headers=headers)
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInf
 
 from edge_app.config.files import read_tables
 from edge_app.config.mqtt import MqttConfig
-from edge_app.config.secrets import fill_secrets
+from edge_app.config.secrets import fill_key, fill_secrets
 from edge_app.config.types import FilePath, OwnAddress, Slug, Table
 from edge_app.config.wording import describe_error, own_errors
 from edge_app.errors import ConfigError
@@ -108,6 +108,11 @@ class PageConfig(Table):
         description="Addresses of other pages that may use the API with a token.",
         examples=[("https://map.example",)],
     )
+    tiles: FilePath | None = Field(
+        default=None,
+        description="The city's map under its sites, a PMTiles file; whoever reaches the page can read it.",
+        examples=["city.pmtiles"],
+    )
 
     @field_validator("host")
     @classmethod
@@ -182,12 +187,21 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> CityConfig:
     """Return the configuration in a TOML file; relative paths in it start at its folder.
 
     Passwords come from EDGE_APP_MQTT_PASSWORD and EDGE_APP_DATABASE_PASSWORD, systemd credentials, a password_file or
-    the file itself, in this order. Raises ConfigError: with every problem that was found.
+    the file itself, in this order; the certificate's key also from the credential mqtt_key when the file names none.
+    Raises ConfigError: with every problem that was found.
     """
-    tables: dict[str, Any] = {name: {} for name in TABLES} | read_tables(path)
-    problems = list(fill_secrets(tables, path.parent, environment, ("mqtt", "database")))
+    if not os.path.lexists(path):
+        raise ConfigError(f"{path}: no such file; `edge-app city setup` writes one")
+    return validated(read_tables(path), path.parent, environment)
+
+
+def validated(given: Mapping[str, Any], folder: Path, environment: Mapping[str, str] = os.environ) -> CityConfig:
+    """Return the configuration of tables as TOML has them. folder: where relative paths start. Raises ConfigError."""
+    tables: dict[str, Any] = {name: {} for name in TABLES} | dict(given)
+    fill_key(tables, environment)
+    problems = list(fill_secrets(tables, folder, environment, ("mqtt", "database")))
     try:
-        config = CityConfig.model_validate(tables, context={"folder": path.parent})
+        config = CityConfig.model_validate(tables, context={"folder": folder})
     except ValidationError as error:
         problems += [describe_error(one, tables, TABLES) for one in own_errors(error.errors(include_url=False))]
     if problems:

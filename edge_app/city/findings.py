@@ -1,4 +1,4 @@
-"""Check what the city side needs: secrets, database and its room, broker, certificates, the port of the page."""
+"""Check what the city side needs: secrets, database, room, broker, certificates, the port of the page, its tiles."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from edge_app.app import endpoints_of
 from edge_app.checks.broker import try_broker
 from edge_app.checks.sentence import as_sentence
 from edge_app.city.config import CityConfig, database_url
-from edge_app.city.database.engine import state_of
+from edge_app.city.database.engine import Tables, state_of
 from edge_app.city.service import client_id_of
+from edge_app.city.tiles import read_tiles
 from edge_app.errors import ConfigError, StoreError
 from edge_app.monitoring.certificate import expiry_warning
 from edge_app.web.line_check import Finding
@@ -35,14 +36,16 @@ def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
         warning = expiry_warning(files, time.time())
         yield Finding("warn" if warning else "ok", "certificates", as_sentence(warning or "none ends within 30 days"))
     yield _page(config)
+    if config.page.tiles:
+        yield _tiles(config.page.tiles)
 
 
 def _database(config: CityConfig, folder: Path) -> Finding:
     try:
-        sentence, ready = state_of(database_url(config.database, folder))
+        sentence, tables = state_of(database_url(config.database, folder))
     except (ConfigError, StoreError) as error:
         return Finding("FAIL", "database", as_sentence(error))
-    return Finding("ok" if ready else "warn", "database", as_sentence(sentence))
+    return Finding("ok" if tables is Tables.READY else "warn", "database", as_sentence(sentence))
 
 
 def _room(folder: Path) -> Finding:
@@ -60,3 +63,11 @@ def _page(config: CityConfig) -> Finding:
         except OSError as error:
             return Finding("warn", "page", f"{where} is in use ({error.strerror}), perhaps by the running service.")
     return Finding("ok", "page", f"{where} is free.")
+
+
+def _tiles(path: Path) -> Finding:
+    try:
+        tiles = read_tiles(path)
+    except ConfigError as error:
+        return Finding("FAIL", "tiles", as_sentence(error))
+    return Finding("ok", "tiles", f"{path} has {tiles.kind} tiles of zooms {tiles.min_zoom} to {tiles.max_zoom}.")

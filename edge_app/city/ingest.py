@@ -50,6 +50,8 @@ _ENOUGH: Final = 500
 _PAUSED_S: Final = 0.02
 """A batch of so many is enough once nothing has come for so long: the broker waits for acknowledgements."""
 _ASK_EVERY_S: Final = 2.0
+_ASK_REST: Final = 30
+"""It rests so many times as long as it took to read the numbers of all series: half a second of 10,000 devices."""
 _ROLL_EVERY_S: Final = 5.0
 _ROLL_BEHIND_S: Final = 60.0
 """Further wait while a backlog is worked off, whose quarters fill up first."""
@@ -262,9 +264,9 @@ class Worker:
                 rolled = roll_up(connection)
             self._roll_at = now + _ROLL_EVERY_S if rolled < 2_000 else now - _ROLL_BEHIND_S  # the rest at once
         if self._asking and now >= self._ask_at:
-            self._ask_at = now + _ASK_EVERY_S
             with self._database.connect() as connection:
                 chosen = self._asking.choose(missing.find_gaps(connection), now)
+            self._ask_at = now + max(_ASK_EVERY_S, _ASK_REST * (self._clock() - now))
             for gap in chosen:
                 self._ask(self._asking, gap, now)
             for device in self._asking.silent(now):

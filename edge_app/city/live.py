@@ -11,8 +11,8 @@ from typing import Final
 from edge_app.city.records import Interval
 from edge_app.records import DIRECTIONS, VEHICLES
 
-_WAITING: Final = 200
-"""Events that a page may be behind; it misses what comes then, and reads the sums again anyway."""
+_WAITING: Final = 50
+"""Batches that a page may be behind; it misses what comes then, and reads the sums again anyway."""
 _QUIET_S: Final = 15.0
 """After so long a comment is sent, so that a connection that is gone is noticed."""
 WATCHERS: Final = 200
@@ -34,17 +34,17 @@ class Live:
     def tell(self, intervals: Sequence[Interval]) -> None:
         """Tell of new intervals."""
         if self._watching:
-            self._offer([_event(interval) for interval in intervals])
+            self._offer("".join(map(_event, intervals)))
 
     def end(self) -> None:
         """End all streams, so that a server that stops does not wait for pages that are open."""
         self._ended = True
-        self._offer([_LAST])
+        self._offer(_LAST)
 
-    def _offer(self, texts: Sequence[str]) -> None:
+    def _offer(self, text: str) -> None:
         for queue, loop in list(self._watching.items()):
             with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(_offer, queue, texts)
+                loop.call_soon_threadsafe(_offer, queue, text)
 
     async def events(self) -> AsyncIterator[str]:
         """Yield events until whoever reads them goes away."""
@@ -64,10 +64,9 @@ class Live:
             del self._watching[queue]
 
 
-def _offer(queue: asyncio.Queue[str], texts: Sequence[str]) -> None:
-    for text in texts:
-        with suppress(asyncio.QueueFull):
-            queue.put_nowait(text)
+def _offer(queue: asyncio.Queue[str], text: str) -> None:
+    with suppress(asyncio.QueueFull):
+        queue.put_nowait(text)
 
 
 def _event(interval: Interval) -> str:

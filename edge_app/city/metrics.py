@@ -55,7 +55,8 @@ class _Told(Collector):
         yield _gauge("contradictions", "What does not fit together, by kind.", told.contradictions, "kind")
         yield _gauge("aside_messages", "Messages that no device sends, kept aside.", {"": told.aside})
         yield _gauge("waiting_quarters", "Quarters of an hour that wait to be added up.", {"": told.waiting})
-        yield _gauge("newest_message_timestamp_seconds", "When a device was heard last.", {"": told.newest})
+        heard = {"": told.newest} if told.newest else {}  # a new city has nothing to be silent yet
+        yield _gauge("newest_message_timestamp_seconds", "When a device was heard last.", heard)
         done = CounterMetricFamily("edge_app_city_ingest", "What the worker of this process has done.", labels=["what"])
         for what, many in sorted(told.done.items()):
             done.add_metric([what], many)

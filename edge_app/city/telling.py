@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone, tzinfo
 from typing import Any, Final
@@ -16,13 +16,14 @@ from edge_app.city.answers import (
     CountsOfStep,
     DeviceAnswer,
     GapAnswer,
+    Hours,
     SiteAnswer,
     State,
     Way,
     Whole,
 )
 from edge_app.city.calendar import step_around
-from edge_app.city.database.reading import AnyStep, Site, Total
+from edge_app.city.database.reading import AnyStep, HourSum, Site, Total
 from edge_app.city.inventory_files import feature
 from edge_app.city.records import COLUMNS, Change, Vector
 from edge_app.city.sums import QUARTER_S
@@ -63,6 +64,18 @@ def counts_of(total: Total, step: AnyStep, tz: ZoneInfo) -> CountsOfStep:
         straddling_s=total.straddling_s,
         counts=counts,
         flags=sorted(total.flags),
+    )
+
+
+def hours_of(site: Site, begin: int, sums: Sequence[HourSum]) -> Hours:
+    """Return the hours of a site as columns. begin: from which their times are counted, UTC s."""
+    return Hours(
+        site=site.row.id,
+        time_zone=site.row.time_zone,
+        start=moment(begin),
+        seconds=[one.start - begin for one in sums],
+        vehicles=[one.vehicles for one in sums],
+        covered=[round(min(1.0, one.covered_s / _HOUR_S), 3) for one in sums],
     )
 
 
@@ -108,6 +121,7 @@ def site_of(site: Site, now: float) -> SiteAnswer:
         state_reason=why,
         device=f"{row.topic_site}/{row.device}" if row.device else "",
         line=site.line,
+        turned=bool(row.turned),
         newest=moment(site.newest) if site.newest else None,
     )
 

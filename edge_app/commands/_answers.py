@@ -25,7 +25,7 @@ def tables_of(answers: Mapping[str, str], state: str) -> dict[str, Any]:
     return {
         "device": {"site": answers["site"], "device": answers["device"]},
         "source": source,
-        "mqtt": _mqtt(answers),
+        "mqtt": mqtt_table(answers),
         "store": {"folder": state},
         "lines": [parse_line(answers["line"])],
     }
@@ -35,7 +35,7 @@ def toml_of(tables: dict[str, Any]) -> str:
     """Return the tables as the text of a configuration file."""
     single = {name: values for name, values in tables.items() if name != "lines"}
     parts = [_table(f"[{name}]", values) for name, values in single.items()]
-    return "\n".join([*parts, *(_table("[[lines]]", line) for line in tables["lines"])])
+    return "\n".join([*parts, *(_table("[[lines]]", line) for line in tables.get("lines", ()))])
 
 
 def _table(title: str, values: dict[str, object]) -> str:
@@ -71,7 +71,8 @@ def is_address(text: str) -> bool:
         return False
 
 
-def _mqtt(answers: Mapping[str, str]) -> dict[str, object]:
+def mqtt_table(answers: Mapping[str, str]) -> dict[str, object]:
+    """Return the table [mqtt]. answers: broker, ca, cert, key and username. Raises ConfigError."""
     tls = answers["ca"] != "-"
     host, port = host_and_port(answers["broker"])
     files = {"ca_file": answers["ca"] if tls else "", "cert_file": answers["cert"], "key_file": answers["key"]}

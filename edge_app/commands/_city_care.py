@@ -1,4 +1,4 @@
-"""Look after a city: `edge-app city check`, `backup` and `restore`."""
+"""Look after a city: `edge-app city check`, `status`, `backup` and `restore`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ import argparse
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_CHANGES: Final = 4
+_NOT_RUNNING: Final = 3
+"""Exit code of `systemctl status` for a service that does not run."""
+_ANSWER_S: Final = 10.0
 
 
 def add_care(kinds: Any, add_config: Callable[[argparse.ArgumentParser], None]) -> None:
     """Add the commands. kinds: subparsers of `city`. add_config: adds the option --config."""
     check = kinds.add_parser("check", help="print every configuration error, then check database, broker and page")
     add_config(check)
+    check.add_argument(
+        "--tables",
+        action="store_true",
+        help=f"look at the tables alone; exit code {_CHANGES} where this release changes them",
+    )
+    add_config(kinds.add_parser("status", help="tell whether page and database of the running service answer"))
     for name, text in (
         ("backup", "write the whole database into one file, while it is used"),
         ("restore", "bring the database back from such a file; devices are then asked for what came later"),
@@ -27,19 +38,53 @@ def add_care(kinds: Any, add_config: Callable[[argparse.ArgumentParser], None]) 
 
 
 def check(arguments: argparse.Namespace, _: threading.Event) -> int:
-    """Print the findings; return 0, or 1 after at least one failure. Raises ConfigError."""
-    from edge_app.city.config import load
+    """Print the findings; return 0, or 1 after at least one failure. Raises ConfigError.
+
+    With --tables: return 4 where this release changes the tables. Raises StoreError: when they cannot be looked at.
+    """
+    from edge_app.city.config import database_url, load
+    from edge_app.city.database.engine import Tables, state_of
     from edge_app.city.findings import findings
     from edge_app.console.terminal import finding_text, stdout
     from edge_app.system import logging as logs
 
     config = load(arguments.config)
+    if arguments.tables:
+        sentence, tables = state_of(database_url(config.database, arguments.config.parent))
+        print(sentence)
+        return _CHANGES if tables is Tables.OLDER else 0
     logs.setup("critical")  # the findings say what the adapters would warn about
     failed = False
     for one in findings(config, arguments.config.parent):
         stdout().print(finding_text(one.level, one.what, one.sentence), soft_wrap=True)
         failed |= one.level == "FAIL"
     return int(failed)
+
+
+def tell_status(arguments: argparse.Namespace, _: threading.Event) -> int:
+    """Print whether the running service answers; return 0, 1 when its database does not, 3 when none runs.
+
+    Raises ConfigError.
+    """
+    import json
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import ProxyHandler, build_opener
+
+    from edge_app.city.config import load
+
+    page = load(arguments.config).page
+    address = f"http://{f'[{page.host}]' if ':' in page.host else page.host}:{page.port}"
+    try:
+        with build_opener(ProxyHandler({})).open(f"{address}/health", timeout=_ANSWER_S) as answer:
+            print(f"page and database answer at {address}, release {json.load(answer)['version']}")
+            return 0
+    except HTTPError as error:
+        print(f"the page at {address} answers, and its database does not ({error.code}): journalctl -u edge-app-city")
+        return 1
+    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+        print(f"nothing of the city side answers at {address} ({error}): systemctl status edge-app-city")
+        return _NOT_RUNNING
 
 
 def back_up_or_restore(arguments: argparse.Namespace, _: threading.Event) -> int:

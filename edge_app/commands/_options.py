@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 INSTALLED: Final = Path("/etc/edge-app/edge-app.toml")
 """Configuration of an installed device."""
+CITY: Final = Path("/etc/edge-app-city/city.toml")
+"""Configuration of an installed city side."""
 MIDDLE: Final = "middle:0.02,0.5,0.98,0.5"
 """The line that is used when none is given: across the middle of the picture."""
 _TRIED_BYTES: Final = 65_536
@@ -86,7 +88,8 @@ def unit_of(config: Path) -> str:
 def credentials_folder(config: Path) -> Path:
     """Return the folder from which the unit of this configuration takes its secrets."""
     name = config.resolve().stem
-    return config.resolve().parent / ("credentials" if name == INSTALLED.stem else f"credentials-{name}")
+    alone = name in (INSTALLED.stem, CITY.stem)
+    return config.resolve().parent / ("credentials" if alone else f"credentials-{name}")
 
 
 def load_config(path: str | None, lines: Sequence[str], model: Path | None = None) -> Config:

@@ -107,7 +107,7 @@ def problem_of(question: Question, answer: str, before: Mapping[str, str]) -> st
 def _doubt(question: Question, answer: str, before: Mapping[str, str]) -> str:
     """Return one sentence on a valid answer that does not work now, empty when it does: the service might be away."""
     if question.flag == "broker":
-        return _unreachable(answer, encrypted=before.get("ca") != "-")
+        return unreachable(answer, encrypted=before.get("ca") != "-")
     if question.flag in ("ca", "cert", "key") and answer not in ("", "-") and not Path(answer).is_file():
         return f"There is no file {answer}."
     if question.flag != "source" or is_address(answer):
@@ -121,7 +121,8 @@ def _doubt(question: Question, answer: str, before: Mapping[str, str]) -> str:
     return ""
 
 
-def _unreachable(broker: str, *, encrypted: bool) -> str:
+def unreachable(broker: str, *, encrypted: bool) -> str:
+    """Return one sentence where nothing answers at HOST or HOST:PORT, else an empty text."""
     host, port = host_and_port(broker)
     ports = [int(port)] if port else [8883, 1883] if encrypted else [1883]
     for number in ports:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -10,11 +11,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edge_app.commands._city_care import add_care, back_up_or_restore, check
+from edge_app.commands._city_care import add_care, back_up_or_restore, check, tell_status
 from edge_app.commands._city_export import add_export, run_export
 from edge_app.commands._city_inventory import add_inventory, run_inventory
 from edge_app.commands._city_people import add_people, run_token, run_user
-from edge_app.commands._options import listening_port
+from edge_app.commands._city_setup import add_setup, run_setup
+from edge_app.commands._options import CITY, credentials_folder, listening_port
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,10 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_export(kinds, _add_config)
     kinds.add_parser("config", help="print a commented example of city.toml")
     add_care(kinds, _add_config)
+    add_setup(kinds)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, required=True, metavar="TOML", help="see `edge-app city config`")
+    parser.add_argument(
+        "--config", type=Path, default=CITY, metavar="TOML", help="see `edge-app city config` (default: %(default)s)"
+    )
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
@@ -60,11 +65,24 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
     Raises ConfigError: also when the extra is not installed. Raises BrokerError, StoreError, ServeError.
     """
+    if arguments.kind not in ("demo", "config", "setup"):
+        _reach_secrets(arguments.config)
     try:
         return _KINDS[arguments.kind](arguments, stop)
     except ImportError as error:
         missing = error.name or "a package"
         raise ConfigError(f"{missing} is not installed: get the city side with pip install 'edge-app[city]'") from error
+
+
+def _reach_secrets(config: Path) -> None:
+    """Put the secrets of an installed city side within reach, as its service has them. Raises ConfigError."""
+    if config == CITY and not os.path.lexists(CITY):
+        raise ConfigError(
+            f"no city side is installed here ({CITY} is absent): name a configuration with --config FILE; "
+            "`edge-app city setup` writes one"
+        )
+    if os.access(credentials_folder(config), os.R_OK | os.X_OK):
+        os.environ.setdefault("CREDENTIALS_DIRECTORY", str(credentials_folder(config)))
 
 
 def _print_example(_: argparse.Namespace, __: threading.Event) -> int:
@@ -102,6 +120,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.live import Live
     from edge_app.city.routes.city import City
     from edge_app.city.service import ingesting, open_configured, publisher_of
+    from edge_app.city.tiles import read_tiles
     from edge_app.system import logging as logs
     from edge_app.system.systemd import notify
 
@@ -110,6 +129,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
         config = _as_worker(config, arguments.worker or config.ingest.worker, asks=arguments.kind == "serve")
     logs.setup("info")
     live = Live()
+    tiles = read_tiles(config.page.tiles) if config.page.tiles and arguments.kind == "serve" else None
     with ExitStack() as stack:
         database = open_configured(config, arguments.config.parent)
         stack.callback(database.close)
@@ -125,6 +145,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
                 datex2=publisher_of(config.feeds),
                 fiware=config.feeds.fiware,
                 sensorthings=config.feeds.sensorthings,
+                tiles=tiles,
             )
             print(f"The page is at {stack.enter_context(_page(city, page.host, page.port))}", flush=True)
             print(_who_may(city), flush=True)
@@ -196,6 +217,8 @@ _KINDS: Final = {
     "ingest": _serve,
     "config": _print_example,
     "check": check,
+    "setup": run_setup(check),
+    "status": tell_status,
     "backup": back_up_or_restore,
     "restore": back_up_or_restore,
     "inventory": _on_database(run_inventory),

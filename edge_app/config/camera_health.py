@@ -20,3 +20,6 @@ class ViewConfig(Table):
     moved: float = Field(
         default=0.015, ge=0.01, le=0.3, description="Moved: the view is shifted by this share of the frame or more."
     )
+    drift: bool = Field(
+        default=True, description="Compare picture, detector and traffic with the same hours of the months before."
+    )

@@ -63,7 +63,7 @@ class Seen:
 
     brightness: float32 (h, w), logarithm of the squares' brightness. change: float32 (h, w), fourth power of how much
     each square and its neighbours differ from the background. time: s. still: nothing moves, and the picture need not
-    be searched. routine: nothing moves, but the last search was too long ago.
+    be searched. routine: nothing moves, but the last search was too long ago. moving: share of the squares that move.
     """
 
     brightness: FloatArray
@@ -71,6 +71,7 @@ class Seen:
     time: float
     still: bool
     routine: bool
+    moving: float
 
 
 def squares(image: Image) -> FloatArray:
@@ -112,7 +113,8 @@ class Motion:
         moves, lately = time - self._moved_at <= _HOLD_S, 0 <= time - self._searched_at < _BEAT_S
         if moves or not lately:
             self._searched_at = time
-        return Seen(brightness, change, time, still=not moves and lately, routine=not moves and not lately)
+        moving = np.count_nonzero(change > np.float32(_MOTION**4) * self._usual) / change.size
+        return Seen(brightness, change, time, not moves and lately, not moves and not lately, float(moving))
 
     def learn(self, seen: Seen, vehicles: FloatArray) -> None:
         """Take a picture as background, apart from its vehicles; call it for each in order.

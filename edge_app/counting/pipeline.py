@@ -212,7 +212,8 @@ class Pipeline:
             self.times.add("detect", prepared.spent + detected - began)
         self.times.add("track", tracked - detected)
         self.times.add("count", counted - tracked)
-        return FrameResult(frame, detections, tracks, crossings, unseen, slow, still=not searched)
+        moving = prepared.seen.moving if prepared.seen else None
+        return FrameResult(frame, detections, tracks, crossings, unseen, slow, not searched, moving)
 
     def _look_for_motion(self, prepared: PreparedFrame, motion: Motion) -> None:
         began = perf_counter()

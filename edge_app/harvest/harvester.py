@@ -21,9 +21,9 @@ from edge_app.drawing.jpeg import jpeg
 from edge_app.errors import StoreError
 from edge_app.harvest.folder import HarvestFolder, slug
 from edge_app.harvest.picture import Redaction, thumbnail
-from edge_app.harvest.selection import NOVEL, FrameScore, Novelty, Span, Uncertainty, missed, owners
+from edge_app.harvest.selection import DRIFT, NOVEL, FrameScore, Novelty, Span, Uncertainty, missed, owners
 from edge_app.harvest.voc import Label, annotation
-from edge_app.records import LABELS, Frame, FrameResult, Image
+from edge_app.records import LABELS, FloatArray, Frame, FrameResult, Image
 from edge_app.system.threads import Latest
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,8 @@ class Harvester:
     the recording, by whose frame numbers files are named; "" for a camera, where they are named by time. wall: returns
     the time, UTC s.
 
-    kept: number of frames written. passed_over: number of candidates that were not kept, by reason.
+    kept: number of frames written. passed_over: number of candidates that were not kept, by reason. drifted: tells
+    whether the camera's picture or detector is no longer as it used to be; any frame is worth labelling then.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Harvester:
         self._uncertainty, self._span, self._novelty = Uncertainty(strong), Span[Candidate](every_s), Novelty()
         self._model, self._source, self._clip, self._wall = model, source, clip, wall
         self._slot: Latest[Candidate] = Latest()
+        self.drifted: Callable[[], bool] = lambda: False
         self.kept = 0
         self.passed_over: Counter[str] = Counter()
         self._last_warning: tuple[str, str] = ("", "")
@@ -123,7 +125,7 @@ class Harvester:
     def keep(self, candidate: Candidate) -> bool:
         """Write one frame, unless it shows nothing new or there is no room for it; return whether it was written."""
         small = thumbnail(candidate.result.frame.image)
-        reasons = dict(candidate.score.reasons) or ({NOVEL: 1} if self._novelty.is_new_view(small) else {})
+        reasons = dict(candidate.score.reasons) or self._of_the_view(small)
         if not reasons:
             return self._pass_over("nothing odd")
         if self._novelty.is_repeat(small):
@@ -139,6 +141,12 @@ class Harvester:
         self._novelty.keep(small)
         self.kept += 1
         return True
+
+    def _of_the_view(self, small: FloatArray) -> dict[str, int]:
+        """Return why a frame is worth keeping in which detector and tracker agree."""
+        if self._novelty.is_new_view(small):
+            return {NOVEL: 1}
+        return {DRIFT: 1} if self.drifted() else {}
 
     def _write(self, candidate: Candidate, reasons: Mapping[str, int], now: datetime) -> str | None:
         """Write one frame; return why it was refused, None when it was written. Raises StoreError."""

@@ -10,7 +10,8 @@ weak       a track that is continued only by a detection too weak to begin one: 
 unsure     a detection just above the score that begins a track, and that belongs to no track: 0.3
 
 In each span of time the frame worth most is kept. A frame that shows what was kept before is passed over; a picture
-unlike any that was kept (night, rain, a camera that was turned) is kept without any of these reasons.
+unlike any that was kept (night, rain, a camera that was turned) is kept without any of these reasons, and so is any
+other while the camera has drifted.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ T = TypeVar("T")
 
 WORTH: Final[Mapping[str, float]] = {"missed": 1.0, "contested": 1.0, "born": 0.5, "weak": 0.5, "unsure": 0.3}
 NOVEL: Final = "novel"
+DRIFT: Final = "drift"
 EDGE: Final = 0.08
 """Share of the picture at each edge, where vehicles come and go: half a vehicle is no fault of the detector."""
 _UNSURE: Final = 0.1

@@ -11,6 +11,7 @@ from pathlib import Path
 from edge_app.camera_health.monitor import VIEW_FLAGS
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
+from edge_app.drift.watch import DriftState, DriftWatch
 from edge_app.monitoring.certificate import expiry_warning
 from edge_app.mqtt.messages import Health, Percentiles, SourceHealth
 from edge_app.mqtt.publisher import Publisher
@@ -28,7 +29,7 @@ class Components:
     """Components whose figures health and metrics report; any thread may read those figures.
 
     folder: the state folder.
-    certificates: PEM files by name, "device" and "authority".
+    certificates: PEM files by name, "device" and "authority". drift: None where nothing is compared over months.
     """
 
     source: Source
@@ -39,6 +40,7 @@ class Components:
     service: Service
     folder: Path
     certificates: Mapping[str, Path]
+    drift: DriftWatch | None = None
 
 
 class HealthReport:
@@ -79,6 +81,7 @@ class HealthReport:
             disk_free_mb=_rounded(device.disk_free_mb),
             source=self._source(),
             quality=components.quality.present,
+            drift=sorted(self._drift.kinds),
             installation=ledger.installation,
             newest_seq=ledger.newest_seq,
             limits=[redacted(limit) for limit in self._limits() if limit],
@@ -97,28 +100,38 @@ class HealthReport:
 
     @property
     def problem_code(self) -> str:
-        """Which problem that is: "store", "broker", "certificate", or a flag of view or clock; empty without any."""
+        """Which problem that is; empty without any.
+
+        "store", "broker", "certificate", a flag of view or clock, "drift_data" or "drift_model".
+        """
         return self._gravest()[0]
 
     def _gravest(self) -> tuple[str, str]:
         """Return code and sentence of the gravest problem.
 
-        Lost data come first, then data that are not delivered, a certificate that ends, then view and clock.
+        Lost data come first, then data that are not delivered, a certificate that ends, view and clock, and what has
+        changed over weeks; other traffic is no problem.
         """
-        components, quality = self.components, self.components.quality
+        components, quality, drift = self.components, self.components.quality, self._drift
         view = (flag for flag in VIEW_FLAGS if flag in quality.present)
         found = (
             ("store", components.ledger.problem),
             ("broker", components.publisher.problem),
             ("certificate", expiry_warning(components.certificates.values(), time.time())),
             (next(view, "clock_unsynced"), quality.problem),
+            *((f"drift_{kind}", drift.sentence) for kind in ("data", "model") if kind in drift.kinds),
         )
         return next((one for one in found if one[1]), ("", ""))
+
+    @property
+    def _drift(self) -> DriftState:
+        return self.components.drift.state if self.components.drift else DriftState()
 
     def _limits(self) -> tuple[str, ...]:
         components = self.components
         measures = components.service.measures_problem
-        return (*components.publisher.limits, *self._storage(), measures, *_missing_log())
+        months = components.drift.problem if components.drift else ""
+        return (*components.publisher.limits, *self._storage(), measures, months, *_missing_log())
 
     def _storage(self) -> list[str]:
         sentence = "the state folder cannot be used: what is not delivered is in memory alone, and a restart loses it"

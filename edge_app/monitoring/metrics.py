@@ -23,6 +23,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from edge_app.counting.stage_times import BOUNDS_S
+from edge_app.drift.signals import Kind
 from edge_app.errors import ConfigError
 from edge_app.monitoring.certificate import ends_at
 from edge_app.monitoring.health_report import Components
@@ -97,7 +98,11 @@ class _MetricsCollector(Collector):
         yield _counter("camera_reconnects", "Times the camera was opened again.", status.reconnects)
         yield _counter("camera_repeated_frames", "Frames identical to their predecessor.", status.repeated)
         yield _state_set("quality", "1 for each raised quality flag.", "flag", get_args(Quality), quality.raised)
+        yield _state_set("drift", "1 for each change over weeks.", "kind", get_args(Kind), self._drifted())
         yield self._stages()
+
+    def _drifted(self) -> Collection[str]:
+        return self._components.drift.state.kinds if self._components.drift else ()
 
     def _stages(self) -> Metric:
         family = HistogramMetricFamily(

@@ -132,6 +132,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "disk_free_mb": 21544.0,
         "source": {"state": "ok", "width": 1280, "height": 720, "reconnects": 0, "repeated": 0, "detail": ""},
         "quality": [],
+        "drift": [],
         "installation": "5b1f09c4",
         "newest_seq": {"quay-road": 8131},
         "limits": [],

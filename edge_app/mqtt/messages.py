@@ -321,6 +321,9 @@ class Health(Payload):
     disk_free_mb: float | None = Field(default=None, description="Free space where counts are stored")
     source: SourceHealth = Field(description="The camera")
     quality: Sequence[Flag] = Field(default=(), description="Flags raised now for the camera's view and the clock")
+    drift: Sequence[Literal["data", "model", "traffic"]] = Field(
+        default=(), description="What is no longer as in the months before: the picture, the detector, the traffic"
+    )
     installation: Installation = ""
     newest_seq: Mapping[str, Number] = Field(
         default_factory=dict, description="Newest number of each line under the installation"

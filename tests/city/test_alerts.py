@@ -71,6 +71,11 @@ def test_the_figures_are_those_of_the_database(database: Database) -> None:
     assert used <= {name.partition("{")[0] for name in figures}
 
 
+def test_a_city_that_has_never_heard_a_device_is_not_told_to_be_silent(database: Database) -> None:
+    with client_of(build_api(City(database, Live(), utc=lambda: START))) as client:
+        assert "edge_app_city_newest_message_timestamp_seconds" not in told(client)
+
+
 HEALTHY: Mapping[str, str] = {
     'up{job="edge-app-city"}': f"1x{_MINUTES}",
     "edge_app_city_newest_message_timestamp_seconds": f"0+60x{_MINUTES}",

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from itertools import islice
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from edge_app.mqtt.messages import Status
 from tests.city.cases import NAME, START, series
 from tests.city.test_storing import make_site, roll, store
 from tests.support.city_api import client_of
+from tests.support.city_crowd import fill
 
 
 @pytest.fixture
@@ -66,6 +68,36 @@ def test_lists_come_in_parts_and_none_is_missing_or_double(database: Database, c
     assert client.get("/api/v1/devices", params={"limit": 0}).status_code == 422
 
 
+def test_parts_of_many_sites_are_all_of_them(database: Database, client: httpx.Client) -> None:
+    fill(database, 25, START, days=1, quarter_days=1)
+    whole = client.get("/api/v1/sites").json()["sites"]
+    assert [one["id"] for one in whole] == [f"site-{number:05}" for number in range(25)]
+    assert all(one["newest"] and one["device"] for one in whole)
+    for limit in (1, 8, 25, 26):
+        found, after = list[object](), ""
+        while after is not None:
+            part = client.get("/api/v1/sites", params={"limit": limit, "after": after}).json()
+            found, after = found + part["sites"], part["next"]
+        assert found == whole
+
+
+def test_long_answers_come_compressed_to_who_takes_them(database: Database, client: httpx.Client) -> None:
+    fill(database, 25, START, days=1, quarter_days=1)
+    plain = client.get("/api/v1/sites", headers={"accept-encoding": "identity"})
+    packed = client.get("/api/v1/sites", headers={"accept-encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert packed.json() == plain.json()
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 3
+    assert packed.headers["etag"] == plain.headers["etag"]  # weak: that of both
+    assert "Accept-Encoding" in plain.headers["vary"]
+    script = client.get("/page/city.js", headers={"accept-encoding": "gzip"})
+    assert script.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in client.get("/api/v1/me", headers={"accept-encoding": "gzip"}).headers
+    texts = client.get("/messages.json", headers={"accept-encoding": "gzip"})
+    assert texts.headers["vary"].startswith("Accept-Language, Accept-Encoding")
+
+
 def test_counts_as_json_and_csv_are_those_of_the_intervals(database: Database, client: httpx.Client) -> None:
     site = make_site(database, "Asia/Kolkata")
     store(database, series(90))
@@ -74,6 +106,11 @@ def test_counts_as_json_and_csv_are_those_of_the_intervals(database: Database, c
     cars = [step["counts"]["car"]["left_to_right"] for step in answer["steps"]]
     assert sum(cars) == sum(range(1, 91))
     assert all(step["start"].endswith(":30:00Z") for step in answer["steps"])
+    hours = client.get(f"/api/v1/sites/{site}/hours", params=span()).json()
+    assert hours["vehicles"] == cars
+    begin = datetime.fromisoformat(hours["start"].replace("Z", "+00:00")).timestamp()
+    assert [at(int(begin) + second) for second in hours["seconds"]] == [step["start"] for step in answer["steps"]]
+    assert hours["covered"] == [pytest.approx(step["covered"], abs=0.001) for step in answer["steps"]]
     text = client.get(f"/api/v1/sites/{site}/counts.csv", params=span()).text
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [int(row["car_left_to_right"]) for row in rows] == cars
@@ -131,6 +168,19 @@ def test_a_server_that_stops_does_not_wait_for_open_pages(database: Database) ->
             assert next(line for line in lines if line).startswith('data: {"device": "harbour/pole-7"')
             live.end()
             assert list(filter(None, lines)) == []  # the stream ends, or this waits for ever
+
+
+def test_a_page_sees_all_of_what_thousands_of_sites_send_at_once(database: Database) -> None:
+    live = Live()
+    with Server(build_api(City(database, live)), "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.port}/api/v1/live"
+        with httpx.Client() as http, http.stream("GET", address) as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == ": here"
+            live.tell(series(2000))
+            told = islice((line for line in lines if line.startswith("data: ")), 2000)
+            assert len(list(told)) == 2000  # one that is missing is waited for until the client gives up
+            live.end()
 
 
 def test_only_names_of_this_machine_are_answered(client: httpx.Client) -> None:

@@ -26,11 +26,11 @@ from tests.support.browser import CHROMIUM, Browser
 from tests.support.local_page import AXE, violations
 from tests.support.paths import ROOT
 
-LIBRARIES = ROOT / "edge_app/city/page/libraries"
+LIBRARIES = ROOT / "edge_app/city/page/libraries/supercluster.min.js"
 pytestmark = [
     pytest.mark.servers,
     pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (apt install chromium)"),
-    pytest.mark.skipif(not LIBRARIES.is_dir(), reason="needs the page's libraries (npm and deploy/page_libraries.py)"),
+    pytest.mark.skipif(not LIBRARIES.is_file(), reason="needs the page's libraries (npm and deploy/page_libraries.py)"),
 ]
 DAYS = 16
 
@@ -93,6 +93,37 @@ def test_people_of_all_kinds_can_use_every_view(
             assert violations(browser) == [], path
             assert browser.run("document.documentElement.scrollWidth - innerWidth") <= 0, path
             assert browser.run("document.body.innerText.includes('null')") is False, path
+        assert browser.errors == []
+    finally:
+        browser.close()
+
+
+def test_a_year_of_hours_comes_in_one_request(address: tuple[str, str], tmp_path: Path) -> None:
+    base, site = address
+    browser = Browser(tmp_path, 1280, 900)
+    try:
+        browser.open(f"{base}/street/{site}")
+        browser.wait_for("document.querySelector('.heat-span') !== null")
+        choose = (
+            "const s = document.querySelector('.heat-span'); s.value = 'year'; s.dispatchEvent(new Event('change'));"
+        )
+        browser.run(f"(() => {{ performance.clearResourceTimings(); {choose} }})()")
+        browser.wait_for("document.querySelector('canvas.year') !== null")
+        asked = browser.run("performance.getEntriesByType('resource').map(one => one.name)")
+        assert sum("/hours?" in one for one in asked) == 1
+        assert not any("/counts" in one for one in asked)
+        colours = browser.run("""
+            (() => {
+              const sheet = document.querySelector('canvas.year');
+              const pen = sheet.getContext('2d');
+              const row = pen.getImageData(0, 18 + 12 * 11 + 5, sheet.width, 1).data;
+              return [sheet.width, new Set(new Uint32Array(row.buffer)).size];
+            })()
+        """)
+        assert colours[0] == 30 + 3 * 365
+        assert colours[1] > 5  # hatched where nothing was seen, and as many blues as noons differ
+        if AXE:
+            assert violations(browser) == []
         assert browser.errors == []
     finally:
         browser.close()
@@ -180,7 +211,7 @@ def test_it_speaks_every_language_and_finds_its_way(address: tuple[str, str], tm
         browser.run("history.back()")
         browser.wait_for("document.getElementById('search') !== null")
         browser.type("#search", "nothing like it")
-        browser.wait_for("document.querySelector('.list li').hidden")
+        browser.wait_for("document.querySelector('.list li') === null")
         assert browser.errors == []
     finally:
         browser.close()

@@ -51,6 +51,7 @@ HEALTHY: Mapping[str, str] = {
         series_of("edge_app_quality", flag=flag): f"0x{LENGTH}"
         for flag in ("dark", "blind", "blurred", "moved", "clock_unsynced", "synthetic")
     },
+    **{series_of("edge_app_drift", kind=kind): f"0x{LENGTH}" for kind in ("data", "model", "traffic")},
     series_of("edge_app_interval_coverage_ratio", line="main"): f"0.99x{LENGTH}",
     **{
         series_of("edge_app_vehicles_total", line="main", direction=direction, **{"class": "car"}): f"0+3x{LENGTH}"
@@ -92,6 +93,10 @@ class Fault:
 
 def flag(name: str) -> dict[str, str]:
     return {series_of("edge_app_quality", flag=name): f"1x{LENGTH}"}
+
+
+def drift(kind: str) -> dict[str, str]:
+    return {series_of("edge_app_drift", kind=kind): f"1x{LENGTH}"}
 
 
 def camera(state: str) -> dict[str, str]:
@@ -137,6 +142,9 @@ FAULTS = {
     "blind": Fault({"EdgeAppBlind": TARGET | {"flag": "blind"}}, flag("blind")),
     "moved": Fault({"EdgeAppMoved": TARGET | {"flag": "moved"}}, flag("moved")),
     "blurred": Fault({"EdgeAppBlurred": TARGET | {"flag": "blurred"}}, flag("blurred"), minutes=90),
+    "a lens that got dirty": Fault({"EdgeAppPictureChanged": TARGET | {"kind": "data"}}, drift("data"), minutes=90),
+    "less that is found": Fault({"EdgeAppDetectorChanged": TARGET | {"kind": "model"}}, drift("model"), minutes=90),
+    "road works": Fault({}, drift("traffic"), minutes=90),
     "blurred for a shower": Fault({}, flag("blurred"), minutes=50),
     "a rendered street": Fault({"EdgeAppSynthetic": TARGET | {"flag": "synthetic"}}, flag("synthetic")),
     "dark for a day": Fault({"EdgeAppDark": TARGET | {"flag": "dark"}}, flag("dark"), minutes=1200),

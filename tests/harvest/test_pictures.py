@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from edge_app.drawing.jpeg import jpeg
 from edge_app.harvest.harvester import prelabel
 from edge_app.harvest.picture import Redaction, thumbnail
+from edge_app.harvest.selection import FrameScore
 from edge_app.harvest.voc import Label, annotation
 from edge_app.sources.masks import mask_image
 from tests.support.harvest_cases import (
@@ -163,3 +165,19 @@ def test_a_picture_has_no_metadata() -> None:
 def test_a_thumbnail_of_any_size() -> None:
     for size in ((64, 48), (640, 360), (1920, 1080), (3840, 2160), (33, 17)):
         assert thumbnail(noise(1, *size)).shape == (18, 32)
+
+
+def test_while_the_camera_has_drifted_a_frame_without_another_reason_is_kept(tmp_path: Path) -> None:
+    keeper = harvester(tmp_path)
+    ordinary = [replace(candidate(noise(seed), index=seed), score=FrameScore({}, 0.0)) for seed in range(2)]
+    keeper.keep(ordinary[0])  # the usual view of this camera
+    blended = ((noise(0).astype(np.int16) + 12).clip(0, 255)).astype(np.uint8)
+    again = replace(candidate(blended, index=7), score=FrameScore({}, 0.0))
+    assert not keeper.keep(again)
+    assert keeper.passed_over["nothing odd"] == 2
+    keeper.drifted = lambda: True
+    assert keeper.keep(again)
+    (written,) = [
+        json.loads(line) for file in tmp_path.glob("*/harvest.jsonl") for line in file.read_text().splitlines()
+    ]
+    assert written["reasons"] == {"drift": 1}

@@ -15,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _ANSWER_S = 60.0
 _EXEC_ON_3_AND_4 = """
@@ -110,8 +112,11 @@ class Browser:
     def press(self, key: str, *held: str) -> None:
         """Press a key while others are held: Control, Shift."""
         modifiers = sum({"Control": 2, "Shift": 8}[one] for one in held)
-        for kind in ("rawKeyDown", "keyUp"):
-            self._call("Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers)
+        text: dict[str, Any] = {}
+        if key == "Enter":  # a button takes it by these alone
+            text = {"text": "\r", "windowsVirtualKeyCode": 13}
+        for kind in ("keyDown" if text else "rawKeyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers, **text)
 
     def pinch(self, centre: tuple[float, float], before: float, after: float) -> None:
         """Put two fingers on the page, at first `before` px apart, and move them `after` px apart."""
@@ -121,6 +126,13 @@ class Browser:
             points = [{"x": x - half, "y": y, "id": 0}, {"x": x + half, "y": y, "id": 1}]
             self._call("Input.dispatchTouchEvent", type="touchMove" if n else "touchStart", touchPoints=points)
         self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    @property
+    def processor_s(self) -> float:
+        """Processor time of all processes of the browser since its start, s."""
+        first = psutil.Process(self._child.pid)
+        times = [process.cpu_times() for process in (first, *first.children(recursive=True))]
+        return float(sum(one.user + one.system for one in times))
 
     def close(self) -> None:
         self._child.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -84,9 +85,13 @@ def open_database(url: str, *, workers: int = 4) -> Database:
     """Return a database, its tables raised to this release.
 
     url: postgresql://USER@HOST/NAME or sqlite:///FILE. workers: connections at a time.
-    Raises ConfigError: for a URL that names none of both. Raises StoreError: when it cannot be used.
+    Raises ConfigError: for a URL that names none of both, or a folder that is not there.
+    Raises StoreError: when it cannot be used.
     """
     engine, where = _engine(url, workers)
+    folder = Path(engine.url.database or "").parent
+    if engine.dialect.name == "sqlite" and not folder.is_dir():
+        raise ConfigError(f"database.url: there is no folder {folder}: make it, or name another")
     try:
         with engine.begin() as connection:
             _migrate(connection)
@@ -97,8 +102,16 @@ def open_database(url: str, *, workers: int = 4) -> Database:
     return Database(engine)
 
 
-def state_of(url: str) -> tuple[str, bool]:
-    """Return a sentence about a database that nothing is changed in, and whether its tables are those of this release.
+class Tables(Enum):
+    """What the next start of this release does with the tables of a database."""
+
+    READY = "it uses them"
+    ABSENT = "it makes them"
+    OLDER = "it changes them, and a release before cannot use them any more"
+
+
+def state_of(url: str) -> tuple[str, Tables]:
+    """Return a sentence about a database that nothing is changed in, and what its tables are.
 
     Raises ConfigError: for a URL that names none. Raises StoreError: when it cannot be used.
     """
@@ -106,7 +119,7 @@ def state_of(url: str) -> tuple[str, bool]:
     name, at = engine.url.database or "", f" at {engine.url.host}:{engine.url.port or 5432}" if engine.url.host else ""
     where = f"{name}{at}"  # no address, of which a check shows no path
     if engine.dialect.name == "sqlite" and not Path(name).exists():
-        return f"{where}: there is none yet; the first start makes it", False
+        return f"{where}: there is none yet; the first start makes it", Tables.ABSENT
     scripts = ScriptDirectory.from_config(_scripts())
     try:
         with engine.connect() as connection:
@@ -118,13 +131,13 @@ def state_of(url: str) -> tuple[str, bool]:
         engine.dispose()
     kind = f"{where} ({ {'sqlite': 'SQLite', 'postgresql': 'PostgreSQL'}[engine.dialect.name] } {version})"
     if found is None:
-        return f"{kind}: nothing is in it yet; the first start makes its tables", False
+        return f"{kind}: nothing is in it yet; the first start makes its tables", Tables.ABSENT
     known = {script.revision for script in scripts.walk_revisions()}
     if found not in known:
         raise StoreError(f"database {where}: made by a newer release: install that one")
     if found != scripts.get_current_head():
-        return f"{kind}: of an older release; the next start changes its tables: make a backup before", False
-    return f"{kind}: its tables are those of this release", True
+        return f"{kind}: of an older release; the next start changes its tables: make a backup before", Tables.OLDER
+    return f"{kind}: its tables are those of this release", Tables.READY
 
 
 def _engine(url: str, workers: int) -> tuple[Engine, str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from functools import reduce
+from operator import add
+from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, Select, and_, func, or_, select, tuple_
 
@@ -27,6 +29,8 @@ from edge_app.city.records import COLUMNS, NONE, Vector, added
 from edge_app.city.sums import QUARTER_S
 
 AnyStep: TypeAlias = Literal["quarter"] | Step
+_FEW: Final = 1000
+"""Devices up to which they are asked for by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,15 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
+class HourSum:
+    """Vehicles of all classes and both directions of an hour of a site. covered_s: of it, seen."""
+
+    start: int
+    covered_s: float
+    vehicles: int
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """A site as it is described, with what the device that counts there last said. newest: end of its newest quarter
     with an interval, UTC s, 0 without any."""
@@ -55,32 +68,40 @@ class Site:
 
 
 def read_sites(
-    connection: Connection, now: float, identifier: str | None = None, *, after: str = "", most: int | None = None
+    connection: Connection,
+    now: float,
+    identifier: str | None = None,
+    *,
+    after: str = "",
+    most: int | None = None,
+    meta: bool = False,
 ) -> list[Site]:
     """Return all sites by their id, or the one of this id. now: UTC s, when a line must be attached.
 
-    after: only ids behind this one. most: so many at most.
+    after: only ids behind this one. most: so many at most. meta: with that of each device, which is long.
     """
     lasts = or_(ATTACHMENT.c.ends.is_(None), ATTACHMENT.c.ends > int(now))
     now_attached = and_(ATTACHMENT.c.site_id == SITE.c.id, ATTACHMENT.c.begins <= int(now), lasts)
     of_line = select(func.max(QUARTER.c.start)).where(QUARTER.c.line_id == ATTACHMENT.c.line_id)
     newest = of_line.scalar_subquery().label("newest")
     statement = (
-        select(SITE, LINE.c.topic_site, LINE.c.device, LINE.c.name.label("line"), newest)
+        select(SITE, LINE.c.topic_site, LINE.c.device, LINE.c.name.label("line"), ATTACHMENT.c.turned, newest)
         .outerjoin(ATTACHMENT, now_attached)
         .outerjoin(LINE, LINE.c.id == ATTACHMENT.c.line_id)
         .order_by(SITE.c.id)
     )
     if identifier is not None:
         statement = statement.where(SITE.c.id == identifier)
-    if after or most is not None:
-        statement = statement.where(
-            SITE.c.id.in_(select(SITE.c.id).where(SITE.c.id > after).order_by(SITE.c.id).limit(most))
-        )
+    if after:
+        statement = statement.where(SITE.c.id > after)
+    if most is not None:  # a range: for a list of ids SQLite would read all attachments for each
+        behind = select(SITE.c.id).where(SITE.c.id > after).order_by(SITE.c.id).offset(most).limit(1)
+        beyond = connection.execute(behind).scalar()
+        statement = statement.where(SITE.c.id < beyond) if beyond is not None else statement
     rows = connection.execute(statement).all()
-    counting = select(DEVICE)
-    if identifier is not None or most is not None:  # not ten thousand for one site
-        names = {(row.topic_site, row.device) for row in rows if row.device is not None}
+    counting = select(*(column for column in DEVICE.c if meta or column.name != "meta"))
+    names = {(row.topic_site, row.device) for row in rows if row.device is not None}
+    if len(names) < _FEW:  # not ten thousand for one site
         counting = counting.where(tuple_(DEVICE.c.topic_site, DEVICE.c.device).in_(sorted(names)))
     devices = {(row.topic_site, row.device): row for row in connection.execute(counting)}
     found: dict[str, Site] = {}
@@ -114,6 +135,14 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
         )
         for row in connection.execute(select(STEP).where(where).order_by(STEP.c.start))
     ]
+
+
+def read_hours(connection: Connection, site: str, start: int, end: int) -> list[HourSum]:
+    """Return the hours of a site that begin in [start, end), UTC s, by time; those without an interval are left out."""
+    where = and_(STEP.c.site_id == site, STEP.c.step == "hour", STEP.c.start >= start, STEP.c.start < end)
+    vehicles = reduce(add, [STEP.c[name] for name in COLUMNS])
+    statement = select(STEP.c.start, STEP.c.covered_s, vehicles).where(where).order_by(STEP.c.start)
+    return [HourSum(*row) for row in connection.execute(statement)]
 
 
 def read_quarters(connection: Connection, start: int, end: int, site: str | None = None) -> dict[str, list[Total]]:

@@ -1,5 +1,5 @@
 // A chart that grows with its box.
-import uPlot from "/page/libraries/uplot.js";
+import uPlot from "/page/libraries/uplot.min.js";
 
 const LEAST_WIDTH = 280;
 

@@ -1,22 +1,28 @@
 // Choose the view by the address, and keep texts, navigation and language.
 import { load, text } from "/page/texts.js";
+import { ask } from "/page/requests.js";
 import { may, showAccount, showLogin, whoAmI } from "/page/login.js";
-import { showAdministration } from "/page/administration.js";
-import { showHome } from "/page/home.js";
-import { showStreet } from "/page/street.js";
-import { showFleet } from "/page/fleet.js";
-import { showGaps } from "/page/gaps.js";
-import { showInventory, showSite } from "/page/inventory.js";
 
 let leave = () => {};
 
-function route(path) {
-  if (!may("read")) return showLogin;
-  const street = path.match(/^\/street\/([^/]+)$/);
-  if (street) return (view) => showStreet(view, decodeURIComponent(street[1]));
-  const site = path.match(/^\/inventory\/([^/]+)$/);
-  if (site) return (view) => showSite(view, decodeURIComponent(site[1]));
-  return { "/fleet": showFleet, "/gaps": showGaps, "/inventory": showInventory, "/administration": showAdministration, "/account": showAccount }[path] ?? showHome;
+// Each view is loaded when it is first shown: who looks at the map needs no charts.
+const VIEWS = {
+  "/fleet": async () => (await import("/page/fleet.js")).showFleet,
+  "/gaps": async () => (await import("/page/gaps.js")).showGaps,
+  "/inventory": async () => (await import("/page/inventory.js")).showInventory,
+  "/administration": async () => (await import("/page/administration.js")).showAdministration,
+  "/account": async () => showAccount,
+};
+const OF_A_SITE = {
+  street: async () => (await import("/page/street.js")).showStreet,
+  inventory: async () => (await import("/page/inventory.js")).showSite,
+};
+
+async function route(path) {
+  const [, kind, site] = path.match(/^\/(street|inventory)\/([^/]+)$/) ?? [];
+  if (!kind) return (VIEWS[path] ?? (async () => (await import("/page/home.js")).showHome))();
+  const shown = await OF_A_SITE[kind]();
+  return (view) => shown(view, decodeURIComponent(site));
 }
 
 async function show() {
@@ -28,7 +34,7 @@ async function show() {
     if (link.getAttribute("href") === location.pathname) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const end = (await route(location.pathname)(part).catch(() => null)) ?? (() => {}); // `ask` has told why
+  const end = (await (may("read") ? route(location.pathname) : Promise.resolve(showLogin)).then((shown) => shown(part)).catch(() => null)) ?? (() => {}); // `ask` has told why
   if (part.isConnected) leave = end;
   else end();
 }
@@ -63,6 +69,9 @@ document.getElementById("language").addEventListener("change", async (event) => 
   show();
 });
 
+// The view and the rights are on their way while the texts come.
+const asked = ask("/api/v1/me");
+for (const early of [asked, route(location.pathname)]) early.catch(() => {});
 await speak(localStorage.getItem("language") ?? "");
-await whoAmI();
+await whoAmI(asked);
 show();

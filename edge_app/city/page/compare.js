@@ -11,10 +11,16 @@ export class Comparison {
     this.select = element("select", { "aria-label": text("city.compare_with") },
       element("option", { value: "" }, text("city.compare_with")), element("option", { value: WEEK }, text("city.week_before")));
     this.select.addEventListener("change", changed);
-    askAll("/api/v1/sites", "sites").then((sites) => {
-      this.sites = sites.filter((one) => one.id !== site.id).sort((a, b) => a.road.localeCompare(b.road));
+    for (const touched of ["pointerenter", "focus"]) this.select.addEventListener(touched, () => this.fill(), { once: true });
+  }
+
+  // The other streets come when somebody may want one: there can be thousands.
+  fill() {
+    this.asked ??= askAll("/api/v1/sites", "sites", 10000).then((sites) => {
+      const order = new Intl.Collator();
+      this.sites = sites.filter((one) => one.id !== this.site.id).sort((a, b) => order.compare(a.road, b.road));
       this.select.append(...this.sites.map((one) => element("option", { value: one.id }, one.road)));
-    }).catch(() => {});
+    }).catch(() => { this.asked = undefined; });
   }
 
   // Label and quarters of the day to compare with, null without one. counts, dayStart: as in street.js.

@@ -2,24 +2,29 @@
 import { askAll } from "/page/requests.js";
 import { element, moment, number, text } from "/page/texts.js";
 
+const MOST_ROWS = 200;
+
 export async function showFleet(view) {
   document.title = text("city.fleet");
   const filter = element("input", { type: "search", "aria-label": text("city.search"), placeholder: text("city.search") });
   const body = element("tbody");
+  const more = element("p", { class: "muted" });
   const heads = ["city.device", "city.device_state", "city.heard", "city.unsent", "city.temperature", "city.frames", "city.version", "city.problem"];
   view.append(element("h1", {}, text("city.fleet")), element("section", { class: "card" }, filter, element("div", { class: "scroll", tabindex: "0" },
-    element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: head === "city.problem" ? "text" : null }, text(head))))), body))));
+    element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: head === "city.problem" ? "text" : null }, text(head))))), body)), more));
   let devices = [];
   const draw = () => {
     const wanted = filter.value.trim().toLowerCase();
     const shown = devices.filter((device) => `${device.device} ${device.state} ${device.problem} ${device.version}`.toLowerCase().includes(wanted));
-    body.replaceChildren(...shown.map((device) => element("tr", {},
+    body.replaceChildren(...shown.slice(0, MOST_ROWS).map((device) => element("tr", {},
       element("th", { scope: "row" }, device.device),
       element("td", {}, element("span", { class: `state ${device.state === "online" ? "counting" : "offline"}` }, text(`city.device.${device.state}`))),
       element("td", {}, moment(device.heard, undefined, { dateStyle: "short", timeStyle: "medium" })),
       element("td", {}, number(device.unsent)), element("td", {}, device.temperature_c === null ? "–" : `${number(device.temperature_c)} °C`),
       element("td", {}, number(device.frames_per_s, 1)), element("td", {}, device.version),
       element("td", { class: "text" }, device.problem || device.quality.join(", ") || "–"))));
+    more.hidden = shown.length <= MOST_ROWS;
+    more.textContent = text("city.more", { n: number(shown.length - MOST_ROWS) });
     if (!shown.length) body.append(element("tr", {}, element("td", { colspan: heads.length, class: "text" }, text(devices.length ? "city.nothing_found" : "city.no_devices"))));
   };
   const refresh = async () => { devices = await askAll("/api/v1/devices", "devices"); draw(); };

@@ -1,74 +1,153 @@
-// All sites: on a map that needs no tiles, and as a list that can be searched.
-import * as L from "/page/libraries/leaflet.js";
-import { colour } from "/page/theme.js";
-import { askAll } from "/page/requests.js";
+// All sites: on a map that needs no tiles, and as a list that can be searched. Thousands of them are grouped on the map,
+// and the list shows the first of those that are wanted; what comes live changes only what is in sight.
+import { ask, askAll } from "/page/requests.js";
 import { element, number, text } from "/page/texts.js";
 import { flow, watch } from "/page/live.js";
-import { go } from "/page/city.js";
+import { drawMap } from "/page/map.js";
+import { arrows } from "/page/flows.js";
+import { STATES } from "/page/states.js";
 
-const COLOURS = { counting: "--good", late: "--warn", slow: "--warn", offline: "--bad", blind: "--bad", unknown: "--muted" };
+const MOST_ROWS = 100;
+const REFRESH_MS = 60000;
+const FIT_MS = 300;
+
+const plain = (words) => words.normalize("NFD").replace(/\p{M}/gu, "").replace(/đ/g, "d").toLowerCase();
 
 export async function showHome(view) {
-  const sites = await askAll("/api/v1/sites", "sites");
+  const [first, about] = await Promise.all([askSites(), ask("/api/v1/map")]);
   document.title = text("city.title");
-  const search = element("input", { type: "search", id: "search", placeholder: text("city.search"), "aria-label": text("city.search") });
+  const search = element("input", { type: "search", id: "search", placeholder: text("city.search"), "aria-label": text("city.search"), autocomplete: "off" });
   const list = element("ul", { class: "list" });
+  const more = element("p", { class: "muted" });
   const summary = element("p", { class: "muted", role: "status" });
+  const states = element("div", { class: "states", role: "group", "aria-label": text("city.state_filter") });
   const box = element("div", { id: "map", role: "region", "aria-label": text("city.map") });
   view.append(
     element("h1", {}, text("city.title")),
-    summary,
-    element("div", { class: "home" }, box, element("section", { class: "card" }, search, list)),
+    element("div", { class: "row" }, summary, states),
+    element("div", { class: "home" }, box, element("section", { class: "card" }, search, element("p", { class: "legend" }, text("city.flow_unit")), list, more)),
   );
-  const rows = new Map();
-  for (const site of sites) {
-    const shown = element("span", { class: "flow muted" }, text("city.waiting"));
-    const row = element("li", {}, element("a", { href: `/street/${encodeURIComponent(site.id)}`, "data-view": true },
-      element("span", { class: "road" }, site.road), shown,
-      element("span", { class: `state ${site.state}` }, text(`city.state.${site.state}`)), element("span", { class: "muted" }, site.device)));
-    list.append(row);
-    rows.set(`${site.device}/${site.line}`, { row, shown, add: flow() });
-  }
+  let sites = sorted(first);
+  let only = "";
+  let found = sites;
+  const rates = new Map(); // key of a site -> its rates, null while too little was seen
+  const flows = new Map();
+  const rows = new Map(); // key -> row in sight
+  const map = drawMap(box, about.tiles, rates);
+
   const tell = () => {
-    const wanted = search.value.trim().toLowerCase();
-    let shown = 0;
-    sites.forEach((site, at) => {
-      const hidden = wanted !== "" && !`${site.road} ${site.device} ${site.id}`.toLowerCase().includes(wanted);
-      list.children[at].hidden = hidden;
-      shown += !hidden;
-    });
+    const words = plain(search.value.trim());
+    found = sites.filter((site) => (!only || site.state === only) && (!words || wordsOf(site).includes(words)));
     const counting = sites.filter((site) => site.state === "counting").length;
-    summary.textContent = shown || !sites.length
+    summary.textContent = found.length || !sites.length
       ? text("city.summary", { counting: number(counting), all: number(sites.length) }) : text("city.nothing_found");
+    const held = [...rows].find(([, row]) => row.row.contains(document.activeElement))?.[0];
+    rows.clear();
+    list.replaceChildren(...found.slice(0, MOST_ROWS).map((site) => {
+      const row = rowOf(site, rates.get(site.key));
+      rows.set(site.key, row);
+      return row.row;
+    }));
+    rows.get(held)?.row.firstChild.focus({ preventScroll: true });
+    more.hidden = found.length <= MOST_ROWS;
+    more.textContent = text("city.more", { n: number(found.length - MOST_ROWS) });
+    map.show(found);
   };
-  search.addEventListener("input", tell);
-  tell();
-  const map = drawMap(box, sites);
-  const end = watch((interval) => {
-    const row = rows.get(`${interval.device}/${interval.line}`);
-    if (!row) return;
-    const perHour = row.add(interval);
-    row.shown.textContent = perHour === null ? text("city.unseen") : text("city.per_hour", { n: number(perHour) });
-    row.row.classList.remove("flash");
-    void row.row.offsetWidth; // begins the animation anew
-    row.row.classList.add("flash");
+  const choose = (state) => {
+    only = only === state ? "" : state;
+    choices();
+    tell();
+    map.fit();
+  };
+  const choices = () => {
+    const held = states.querySelector("button:focus")?.dataset.state;
+    const many = (state) => sites.filter((site) => site.state === state).length;
+    states.replaceChildren(...STATES.filter((state) => many(state) || only === state).map((state) =>
+      element("button", { class: `state ${state}`, "data-state": state, "aria-pressed": String(only === state), onclick: () => choose(state) },
+        `${number(many(state))} ${text(`city.state.${state}`)}`)));
+    states.querySelector(`[data-state=${held}]`)?.focus();
+  };
+  let fitting = 0;
+  search.addEventListener("input", () => {
+    tell();
+    clearTimeout(fitting);
+    fitting = setTimeout(() => map.fit(), FIT_MS);
   });
-  return () => { end(); map?.remove(); };
+  // Who has begun to use the map keeps what is in sight.
+  for (const used of ["pointerdown", "wheel", "keydown", "click"]) box.addEventListener(used, () => clearTimeout(fitting));
+  byKeys(search, list);
+  choices();
+  tell();
+  map.fit();
+
+  const turnedOf = (all) => new Set(all.filter((site) => site.turned).map((site) => site.key));
+  let turned = turnedOf(sites);
+  const fresh = new Set(); // what came since the last frame
+  const end = watch((interval) => {
+    const key = `${interval.device}/${interval.line}`;
+    if (!flows.has(key)) flows.set(key, flow());
+    const told = flows.get(key)(interval);
+    rates.set(key, told && turned.has(key) ? { left_to_right: told.right_to_left, right_to_left: told.left_to_right } : told);
+    if (!fresh.size) requestAnimationFrame(() => {
+      for (const one of fresh) rows.get(one)?.told(rates.get(one));
+      map.told(fresh);
+      fresh.clear();
+    });
+    fresh.add(key);
+  });
+  const timer = setInterval(async () => {
+    if (document.hidden) return;
+    const now = sorted(await askSites().catch(() => sites));
+    const changed = now.length !== sites.length || now.some((site, at) => site.id !== sites[at].id || site.state !== sites[at].state || site.road !== sites[at].road);
+    sites = now;
+    turned = turnedOf(sites);
+    if (!changed) return;
+    choices();
+    tell();
+  }, REFRESH_MS);
+  return () => { end(); clearInterval(timer); clearTimeout(fitting); map.remove(); };
 }
 
-function drawMap(box, sites) {
-  const placed = sites.filter((site) => site.lat !== null && site.lon !== null);
-  if (!placed.length) {
-    box.append(element("p", { class: "muted", style: "padding: 16px" }, text("city.no_places")));
-    return null;
-  }
-  const map = L.map(box, { attributionControl: false, preferCanvas: true, zoomSnap: 0.25 });
-  map.fitBounds(placed.map((site) => [site.lat, site.lon]), { padding: [40, 40], maxZoom: 15 });
-  for (const site of placed) {
-    L.circleMarker([site.lat, site.lon], { radius: 9, weight: 3, color: colour("--card"), fillColor: colour(COLOURS[site.state]), fillOpacity: 1 })
-      .bindTooltip(element("span", {}, `${site.road}: ${text(`city.state.${site.state}`)}`))
-      .on("click", () => go(`/street/${encodeURIComponent(site.id)}`))
-      .addTo(map);
-  }
-  return map;
+const askSites = () => askAll("/api/v1/sites", "sites", 10000);
+
+const wordsOf = (site) => (site.words ??= plain(`${site.road} ${site.device} ${site.id} ${site.left_to_right.name} ${site.right_to_left.name}`));
+
+function sorted(sites) {
+  for (const site of sites) site.key = `${site.device}/${site.line}`;
+  const rank = new Map(STATES.map((state, at) => [state, at]));
+  const order = new Intl.Collator();
+  return sites.sort((a, b) => rank.get(a.state) - rank.get(b.state) || order.compare(a.road, b.road) || order.compare(a.id, b.id));
+}
+
+function rowOf(site, known) {
+  const shown = element("span", { class: "flow" });
+  const row = element("li", {}, element("a", { href: `/street/${encodeURIComponent(site.id)}`, "data-view": true },
+    element("span", { class: "road" }, site.road), shown,
+    element("span", { class: `state ${site.state}` }, text(`city.state.${site.state}`)), element("span", { class: "muted device" }, site.device)));
+  const tell = (rates) => shown.replaceChildren(...(rates ? arrows(site, rates) : [element("span", { class: "muted" }, text(rates === null ? "city.unseen" : "city.waiting"))]));
+  tell(known);
+  return { row, told(rates) {
+    tell(rates);
+    row.classList.remove("flash");
+    void row.offsetWidth; // begins the animation anew
+    row.classList.add("flash");
+  } };
+}
+
+// Arrows go from the search into its results and through them; Enter in the search opens the first.
+function byKeys(search, list) {
+  const links = () => [...list.querySelectorAll("a")];
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown") links()[0]?.focus();
+    else if (event.key === "Enter") links()[0]?.click();
+    else return;
+    event.preventDefault();
+  });
+  list.addEventListener("keydown", (event) => {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    const all = links();
+    (all[all.indexOf(event.target) + by] ?? (by < 0 ? search : event.target)).focus();
+  });
 }

@@ -5,7 +5,9 @@ export function watch(onInterval) {
   return () => source.close();
 }
 
-// Vehicles an hour over the last minutes, by what was seen of them; null where that is too little to say.
+export const WAYS = ["left_to_right", "right_to_left"];
+
+// Vehicles an hour by direction over the last minutes, by what was seen of them; null where that is too little to say.
 const LAST_S = 300;
 
 export function flow() {
@@ -13,7 +15,7 @@ export function flow() {
   return (interval) => {
     known = [...known, interval].filter((one) => one.end > interval.end - LAST_S);
     const seen = known.reduce((sum, one) => sum + (one.end - one.start) * one.coverage, 0);
-    const vehicles = known.reduce((sum, one) => sum + one.left_to_right + one.right_to_left, 0);
-    return seen < 5 ? null : (vehicles * 3600) / seen;
+    if (seen < 5) return null;
+    return Object.fromEntries(WAYS.map((way) => [way, (known.reduce((sum, one) => sum + one[way], 0) * 3600) / seen]));
   };
 }

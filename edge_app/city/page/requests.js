@@ -18,11 +18,11 @@ export async function ask(path, options = {}) {
 // A time, s since 1970, as a part of an address.
 export const rfc = (seconds) => encodeURIComponent(new Date(Math.round(seconds) * 1000).toISOString());
 
-// A list that comes in parts, whole. name: of the list in each answer.
-export async function askAll(path, name) {
+// A list that comes in parts, whole. name: of the list in each answer. most: of a part.
+export async function askAll(path, name, most = 1000) {
   const found = [];
   for (let next = ""; next !== null;) {
-    const part = await ask(`${path}?after=${encodeURIComponent(next)}`);
+    const part = await ask(`${path}?limit=${most}&after=${encodeURIComponent(next)}`);
     found.push(...part[name]);
     next = part.next;
   }

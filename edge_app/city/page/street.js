@@ -1,10 +1,10 @@
 // One street: today against the usual day, the weeks before, classes by direction, what is missing, and a download.
-import uPlot from "/page/libraries/uplot.js";
+import uPlot from "/page/libraries/uplot.min.js";
 import { plotted } from "/page/charts.js";
 import { axis, colour } from "/page/theme.js";
 import { ask, rfc } from "/page/requests.js";
 import { element, language, moment, number, text } from "/page/texts.js";
-import { heatMap } from "/page/heat.js";
+import { heatMap, yearMap } from "/page/heat.js";
 import { watch } from "/page/live.js";
 import { may } from "/page/login.js";
 import { changeLines, changeList } from "/page/changes.js";
@@ -35,13 +35,13 @@ export async function showStreet(view, id) {
     const [today, usual, weeks, { changes }, measures, other] = await Promise.all([
       counts(id, midnight, now + 1, "quarter"),
       ask(`/api/v1/sites/${encodeURIComponent(id)}/usual?at=${rfc(now)}`),
-      counts(id, first, now + 1, "hour"),
+      ask(`/api/v1/sites/${encodeURIComponent(id)}/hours?from=${rfc(first)}&to=${rfc(now + 1)}`),
       ask(`/api/v1/sites/${encodeURIComponent(id)}/changes?from=${rfc(first)}&to=${rfc(now + 1)}`),
       measured(id, now),
       comparison.day(now, midnight, counts, dayStart),
     ]);
     drawn.forEach((one) => one.destroy());
-    drawn = draw(body, site, { today: today.steps, usual, weeks: weeks.steps, changes, measures, other, choice: comparison.select, midnight, now });
+    drawn = draw(body, site, { today: today.steps, usual, weeks, changes, measures, other, choice: comparison.select, midnight, now });
   };
   await refresh();
   const timer = setInterval(() => refresh().catch(() => {}), 30000);
@@ -80,12 +80,27 @@ function draw(body, site, data) {
       element("span", { class: "muted end" }, data.usual.days ? text("city.usual_of", { n: number(data.usual.days) }) : text("city.no_usual"))), chart,
       element("p", { class: "legend" }, text("city.missing_is_no_zero"))),
     element("section", { class: "card" }, element("h2", {}, text("city.classes")), element("div", { class: "scroll", tabindex: "0" }, classTable(site, data.today))),
-    element("section", { class: "card" }, element("h2", {}, text("city.weeks")), heatMap(data.weeks, site.time_zone, WEEKS, data.now, data.changes)),
+    heatCard(site, data),
     ...cards,
     changeList(data.changes, site.time_zone),
     download(site, data),
   );
   return [dayChart(chart, site, data), ...drawMeasures()];
+}
+
+// The weeks before; a year once it is chosen, which stays while the rest is read anew.
+function heatCard(site, data) {
+  const weeks = heatMap(data.weeks, site.time_zone, WEEKS, data.now, data.changes);
+  const held = document.querySelector(".heat-card");
+  const choice = element("select", { class: "heat-span", "aria-label": text("city.heat_span") },
+    element("option", { value: "weeks" }, text("city.weeks")), element("option", { value: "year" }, text("city.year")));
+  const shown = element("div", {}, weeks);
+  choice.addEventListener("change", async () => {
+    shown.replaceChildren(choice.value === "year" ? await yearMap(site, data.now) : weeks);
+    shown.querySelector(".scroll").scrollLeft = shown.scrollWidth * 10; // the newest first, where not all of it has room
+  });
+  if (held?.querySelector(".heat-span").value === "year") return held;
+  return element("section", { class: "card heat-card" }, element("div", { class: "row" }, element("h2", {}, text("city.hours")), choice), shown);
 }
 
 function tile(title, value, below) {
@@ -140,5 +155,6 @@ function download(site, data) {
   return element("section", { class: "card row" }, element("h2", {}, text("city.download")),
     link("quarter", data.midnight, text("city.csv_today")), link("hour", from, text("city.csv_weeks", { n: number(WEEKS) })),
     link("hour", from, text("city.parquet_weeks", { n: number(WEEKS) }), "parquet"),
+    link("hour", data.now - 365 * DAY, text("city.csv_year")),
     element("span", { class: "muted end" }, text("city.as_of", { at: moment(data.now * 1000, site.time_zone), zone: site.time_zone })));
 }

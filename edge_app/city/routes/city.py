@@ -16,6 +16,7 @@ from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.feeds.datex2 import Publisher
 from edge_app.city.live import Live
+from edge_app.city.tiles import Tiles
 from edge_app.http.problems import RefusalError
 
 
@@ -25,7 +26,7 @@ class City:
 
     origin: by which people reach the page through a proxy, "" for loopback alone. cors: origins of other pages that may
     read the API. utc: UTC s. done: what the worker of this process has done since its start, for metrics.
-    datex2: who publishes; None: the feed is off. fiware, sensorthings: the feed is on.
+    datex2: who publishes; None: the feed is off. fiware, sensorthings: the feed is on. tiles: of the map; None: none.
     """
 
     database: Database
@@ -37,6 +38,7 @@ class City:
     datex2: Publisher | None = None
     fiware: bool = False
     sensorthings: bool = False
+    tiles: Tiles | None = None
 
 
 def caller(request: Request) -> Caller:

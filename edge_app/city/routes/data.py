@@ -14,7 +14,7 @@ from pydantic import AwareDatetime
 
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.answers import Changes, Counts, Devices, SiteAnswer, Sites, Usual, Whole
+from edge_app.city.answers import Changes, Counts, Devices, Hours, SiteAnswer, Sites, Usual, Whole
 from edge_app.city.calendar import step_around, zone
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
@@ -94,6 +94,13 @@ def _add_counts(routes: APIRouter, city: City) -> None:
         tz = zone(one.row.time_zone)
         steps = [telling.counts_of(total, step, tz) for total in totals]
         return Counts(site=site, step=step, time_zone=one.row.time_zone, steps=steps)
+
+    @routes.get("/sites/{site}/hours", summary="Hours of a site as columns: a heat map of a year in one answer")
+    def hours(site: SiteId, begin: From, to: To) -> Hours:
+        with city.database.connect() as connection:
+            one = known_site(connection, site, city.utc())
+            span = _span(begin, to, "hour")
+            return telling.hours_of(one, span[0], reading.read_hours(connection, site, *span))
 
     @routes.get(
         "/sites/{site}/counts.csv",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -15,6 +15,7 @@ from edge_app.city.feeds.datex2 import Publisher, measured_data, site_table
 from edge_app.city.feeds.fiware import CONTEXT, KIND, entities
 from edge_app.city.feeds.observed import Observed, Place
 from edge_app.city.routes.city import City, needs
+from edge_app.city.routes.kept import Kept
 from edge_app.city.sums import QUARTER_S
 from edge_app.city.telling import moment, newest_seen
 from edge_app.http.problems import RefusalError
@@ -30,17 +31,21 @@ _AS_ENTITIES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {kind: {"schema": _ENTITIES} for kind in (_JSON, _LD)}}
 }
 _MOST: Final = 1000
+_KEPT_S: Final = 20.0
+"""How long, s, what was read for a feed is good: national access points ask once a minute."""
+_Seen: TypeAlias = tuple[list[Place], list[Observed]]
 
 
 def feed_routes(city: City) -> APIRouter:
     """Return the routes of all feeds."""
     routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
-    _add_datex2(routes, city)
-    _add_fiware(routes, city)
+    seen = Kept(lambda now: _seen(city, int(now)), city.utc, _KEPT_S)
+    _add_datex2(routes, city, seen)
+    _add_fiware(routes, city, seen)
     return routes
 
 
-def _add_datex2(routes: APIRouter, city: City) -> None:
+def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
     @routes.get(
         "/datex2/sites.xml",
         summary="All sites as a DATEX II MeasurementSiteTablePublication",
@@ -49,7 +54,7 @@ def _add_datex2(routes: APIRouter, city: City) -> None:
     )
     def datex2_sites() -> Response:
         publisher, now = _publisher(city), int(city.utc())
-        places, _ = _seen(city, now)
+        places, _ = seen.now()
         if not places:
             raise RefusalError(HTTPStatus.NOT_FOUND, "there is no site yet, and DATEX II has no empty table")
         return Response(site_table(places, publisher, moment(now)), media_type=_XML)
@@ -62,7 +67,7 @@ def _add_datex2(routes: APIRouter, city: City) -> None:
     )
     def datex2_measured() -> Response:
         publisher, now = _publisher(city), int(city.utc())
-        places, observed = _seen(city, now)
+        places, observed = seen.now()
         if not observed:
             raise RefusalError(
                 HTTPStatus.NOT_FOUND, "nothing was seen at any site in the last hour, and DATEX II has no empty list"
@@ -70,7 +75,7 @@ def _add_datex2(routes: APIRouter, city: City) -> None:
         return Response(measured_data(places, observed, publisher, moment(now)), media_type=_XML)
 
 
-def _add_fiware(routes: APIRouter, city: City) -> None:
+def _add_fiware(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
     @routes.get(
         "/ngsi-ld/entities",
         summary="The newest quarter of an hour of each site, class and direction as NGSI-LD entities",
@@ -85,7 +90,7 @@ def _add_fiware(routes: APIRouter, city: City) -> None:
     ) -> Response:
         if not city.fiware:
             raise feed_off("fiware")
-        observed = _seen(city, int(city.utc()))[1] if kind == KIND else []
+        observed = seen.now()[1] if kind == KIND else []
         page, many = entities(observed, offset, limit)
         headers = {"NGSILD-Results-Count": str(many), "vary": "Accept"}
         # ETSI GS CIM 009, 6.3.5: the context within the answer, or beside it where JSON alone is asked for.
@@ -112,10 +117,10 @@ def _text(page: list[dict[str, Any]]) -> str:
     return json.dumps(page, ensure_ascii=False)
 
 
-def _seen(city: City, now: int) -> tuple[list[Place], list[Observed]]:
+def _seen(city: City, now: int) -> _Seen:
     """Return all sites, and the newest quarter of each that was seen lately. now: UTC s."""
     with city.database.connect() as connection:
-        sites = reading.read_sites(connection, now)
+        sites = reading.read_sites(connection, now, meta=True)
         quarters = reading.read_quarters(connection, now - _WINDOW_S, now)
     places, observed = [], []
     for site in sites:

@@ -5,7 +5,6 @@ No login, no cookie; answers may be kept by any cache, and the page be shown wit
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
@@ -20,6 +19,7 @@ from edge_app.city.database.reading import Site, Total
 from edge_app.city.routes.city import City, SiteId
 from edge_app.city.routes.data import usual_of
 from edge_app.city.routes.files import page_file
+from edge_app.city.routes.kept import Kept
 from edge_app.city.sums import QUARTER_S
 from edge_app.city.telling import SEEN, moment, newest_seen
 from edge_app.http.problems import RefusalError
@@ -39,7 +39,7 @@ _EMBEDDED: Final = {
 def public_routes(city: City) -> APIRouter:
     """Return the routes of the public page."""
     routes = APIRouter()
-    kept = _Kept(city)
+    kept = Kept(_Told(city).read, city.utc, KEPT_S)
 
     @routes.get("/public", include_in_schema=False)
     @routes.get("/public/{site}", include_in_schema=False)
@@ -49,12 +49,12 @@ def public_routes(city: City) -> APIRouter:
     @routes.get("/api/v1/public/sites", summary="Traffic now and the usual day of the sites shown to everybody")
     def public_sites(response: Response) -> PublicSites:
         response.headers.update(_CACHED)
-        return kept.sites()
+        return kept.now()
 
     @routes.get("/api/v1/public/sites/{site}", summary="The same of one site")
     def public_site(site: SiteId, response: Response) -> PublicSite:
         response.headers.update(_CACHED)
-        found = next((one for one in kept.sites().sites if one.id == site), None)
+        found = next((one for one in kept.now().sites if one.id == site), None)
         if found is None:
             raise RefusalError(HTTPStatus.NOT_FOUND, "no such site is public; /api/v1/public/sites lists them")
         return found
@@ -62,23 +62,18 @@ def public_routes(city: City) -> APIRouter:
     return routes
 
 
-class _Kept:
-    """The answer about all sites, made at most once in `KEPT_S`, however many ask; usual days once an hour."""
+class _Told:
+    """The answer about all sites; usual days are made anew once an hour."""
 
     def __init__(self, city: City) -> None:
-        self._city, self._lock = city, threading.Lock()
-        self._answer: PublicSites | None = None
+        self._city = city
         self._usual: dict[str, tuple[tuple[int, int], Usual]] = {}
 
-    def sites(self) -> PublicSites:
-        now = self._city.utc()
-        with self._lock:
-            if self._answer is None or not 0 <= now - self._answer.at.timestamp() < KEPT_S:
-                with self._city.database.connect() as connection:
-                    found = [site for site in reading.read_sites(connection, now) if site.row.public]
-                    told = [_told(connection, site, int(now), self._usual_of(connection, site, now)) for site in found]
-                self._answer = PublicSites(at=moment(int(now)), sites=told)
-            return self._answer
+    def read(self, now: float) -> PublicSites:
+        with self._city.database.connect() as connection:
+            found = [site for site in reading.read_sites(connection, now) if site.row.public]
+            told = [_told(connection, site, int(now), self._usual_of(connection, site, now)) for site in found]
+        return PublicSites(at=moment(int(now)), sites=told)
 
     def _usual_of(self, connection: Connection, site: Site, now: float) -> Usual:
         day, _ = step_around(int(now), "day", zone(site.row.time_zone))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from typing import Final, Literal
 
@@ -15,6 +14,7 @@ from edge_app.city.answers import CityHealth
 from edge_app.city.database import reading
 from edge_app.city.metrics import KIND, Figures, metrics_text
 from edge_app.city.routes.city import City, needs
+from edge_app.city.routes.kept import Kept
 
 _KEPT_S: Final = 15.0
 """How long figures are good: numbers of all series are read for them."""
@@ -24,7 +24,7 @@ _OK: Final[Literal["ok"]] = "ok"
 def watching_routes(city: City) -> APIRouter:
     """Return the routes of health and metrics."""
     routes = APIRouter()
-    figures = _Figures(city)
+    figures = Kept(lambda now: _read(city, now), city.utc, _KEPT_S)
 
     @routes.get("/health", summary="Whether page and database answer; needs no login")
     def health() -> CityHealth:
@@ -45,34 +45,21 @@ def watching_routes(city: City) -> APIRouter:
     return routes
 
 
-class _Figures:
-    def __init__(self, city: City) -> None:
-        self._city, self._lock = city, threading.Lock()
-        self._kept: tuple[float, Figures] | None = None
-
-    def now(self) -> Figures:
-        """Return the figures, which are read at most once in `_KEPT_S`."""
-        now = self._city.utc()
-        with self._lock:
-            if self._kept is None or not 0 <= now - self._kept[0] < _KEPT_S:
-                self._kept = now, self._read(now)
-            return self._kept[1]
-
-    def _read(self, now: float) -> Figures:
-        with self._city.database.connect() as connection:
-            sites = reading.read_sites(connection, now)
-            devices = reading.read_devices(connection)
-            series = reading.read_series(connection)
-            kinds, aside, waiting = reading.read_tallies(connection)
-        return Figures(
-            version=__version__,
-            sites=Counter(telling.site_of(site, now).state for site in sites),
-            devices=Counter(row.state for row in devices),
-            missing=sum(last - first + 1 for _, gaps in series for first, last in gaps),
-            lost=sum(last - first + 1 for row, _ in series for first, last, _ in row.gone),
-            contradictions=kinds,
-            aside=aside,
-            waiting=waiting,
-            newest=max((row.heard for row in devices), default=0),
-            done=self._city.done(),
-        )
+def _read(city: City, now: float) -> Figures:
+    with city.database.connect() as connection:
+        sites = reading.read_sites(connection, now)
+        devices = reading.read_devices(connection)
+        series = reading.read_series(connection)
+        kinds, aside, waiting = reading.read_tallies(connection)
+    return Figures(
+        version=__version__,
+        sites=Counter(telling.site_of(site, now).state for site in sites),
+        devices=Counter(row.state for row in devices),
+        missing=sum(last - first + 1 for _, gaps in series for first, last in gaps),
+        lost=sum(last - first + 1 for row, _ in series for first, last, _ in row.gone),
+        contradictions=kinds,
+        aside=aside,
+        waiting=waiting,
+        newest=max((row.heard for row in devices), default=0),
+        done=city.done(),
+    )

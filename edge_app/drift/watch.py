@@ -1,0 +1,139 @@
+"""Watch one camera over months: collect its hours, keep them, judge them, and say what has moved."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from typing import Final
+
+from edge_app.drift.collecting import HourCollector, Local
+from edge_app.drift.history import Anew, HourHistory
+from edge_app.drift.judge import Drift, Moved
+from edge_app.drift.signals import Hour, Kind
+from edge_app.records import FrameResult
+
+log = logging.getLogger(__name__)
+
+_ADVICE: Final[dict[Kind, str]] = {
+    "data": "The picture is not what it used to be",
+    "model": "The detector finds less or is less sure in the same picture",
+    "traffic": "The traffic is not what it used to be",
+}
+_WORDS: Final = {
+    "brightness": ("brighter", "darker"),
+    "contrast": ("more contrast", "less contrast"),
+    "sharpness": ("sharper", "less sharp"),
+    "noise": ("more noise", "less noise"),
+    "score": ("surer scores", "lower scores"),
+    "unsure": ("more doubtful crossings", "fewer doubtful crossings"),
+    "size": ("larger boxes", "smaller boxes"),
+    "track_s": ("longer tracks", "shorter tracks"),
+    "died": ("more tracks that end on the road", "fewer tracks that end on the road"),
+    "counted": ("more vehicles for what moves", "fewer vehicles for what moves"),
+    "vehicles": ("more vehicles", "fewer vehicles"),
+    "activity": ("more that moves", "less that moves"),
+}
+_REMEDY: Final[dict[Kind, str]] = {
+    "data": "clean the lens, look at focus, light and view",
+    "model": "look at the snapshot and have frames labelled (harvest)",
+    "traffic": "no fault of the device: road works, holidays, a new road?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DriftState:
+    """What has moved.
+
+    kinds: of change. moved: the signals. sentence: for people, empty where nothing has.
+    """
+
+    kinds: frozenset[Kind] = frozenset()
+    moved: tuple[Moved, ...] = ()
+    sentence: str = ""
+
+
+def local_time(zone: tzinfo) -> Local:
+    """Return a function from UTC s to the number of the local day and the hour of the local week."""
+
+    def local(at: float) -> tuple[int, int]:
+        there = datetime.fromtimestamp(at, zone)
+        return there.toordinal(), 24 * there.weekday() + there.hour
+
+    return local
+
+
+class DriftWatch:
+    """Watch of one camera; one thread calls `observe`, any thread may read `state` and `problem`.
+
+    history: hours of before. setting: what the hours depend on, such as the hash of detector and configuration: with
+    another one everything is learnt anew. local: as `local_time` gives it.
+    """
+
+    def __init__(self, history: HourHistory, setting: str, local: Callable[[float], tuple[int, int]]) -> None:
+        self._history, self._setting = history, f"setting {setting}"
+        self._collector, self._drift = HourCollector(local), Drift()
+        self._last = ""
+        self.state = DriftState()
+        self.problem = ""
+        self._recall()
+
+    def observe(self, result: FrameResult) -> None:
+        """Take a frame that was counted, in order."""
+        hour = self._collector.observe(result)
+        if hour is None:
+            return
+        at = result.frame.captured_at
+        if self._last != self._setting:
+            self._keep(at, Anew(self._setting))
+            self._begin_anew(self._setting)
+        self._keep(at, hour)
+        if self._drift.add([hour]):
+            self._tell()
+
+    def _recall(self) -> None:
+        try:
+            for entry in self._history.read():
+                if isinstance(entry, Hour):
+                    self._drift.add([entry])
+                else:
+                    self._begin_anew(entry.why)
+        except OSError as error:
+            self.problem = f"the history of months cannot be read ({error.strerror}), and begins anew"
+            log.warning("%s", self.problem)
+        if self._last == self._setting:
+            self._tell()
+
+    def _begin_anew(self, why: str) -> None:
+        self._drift, self._last = Drift(), why
+        self.state = DriftState()
+
+    def _keep(self, at: float, entry: Hour | Anew) -> None:
+        try:
+            self._history.add(at, entry)
+            self.problem = ""
+        except OSError as error:  # the hour is judged all the same, and is missing after a restart
+            if not self.problem:
+                log.warning("the history of months cannot be written: %s", error.strerror)
+            self.problem = f"the history of months cannot be written ({error.strerror})"
+
+    def _tell(self) -> None:
+        before, self.state = self.state.kinds, state_of(self._drift)
+        if self.state.kinds - before:
+            log.warning("%s", self.state.sentence)
+        elif before and not self.state.kinds:
+            log.info("what had moved over the last weeks has come back")
+
+
+def state_of(drift: Drift) -> DriftState:
+    """Return what has moved, with a sentence."""
+    kinds = drift.verdicts
+    moved = tuple(sorted(drift.moved.values(), key=lambda one: (one.since, one.signal)))
+    told = [one for one in moved if one.kind in kinds]
+    if not told:
+        return DriftState()
+    worst = next(kind for kind in ("data", "model", "traffic") if kind in kinds)
+    words = ", ".join(_WORDS[one.signal][0 if one.up else 1] for one in told)
+    since = date.fromordinal(min(one.since for one in told)).isoformat()
+    return DriftState(kinds, moved, f"{_ADVICE[worst]} since {since} ({words}): {_REMEDY[worst]}")

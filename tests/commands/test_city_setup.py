@@ -1,0 +1,113 @@
+"""Test `edge-app city setup`: what it writes is what the service reads, and a mistake leaves no file."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from edge_app.city.config import database_url, load
+from edge_app.cli import _parser
+from edge_app.errors import ConfigError
+
+
+def setup(path: Path, *arguments: str) -> int:
+    parsed = _parser().parse_args(["city", "setup", "--config", str(path), "--no-check", *arguments])
+    return int(parsed.main(parsed, threading.Event()))
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # no terminal
+    return tmp_path / "city.toml"
+
+
+def test_options_alone_are_enough(path: Path) -> None:
+    named = ("--broker", "broker.example:8884", "--broker-kind", "nats", "--origin", "https://counts.example")
+    assert setup(path, *named, "--database", "127.0.0.1:5432/counts", "--database-user", "counts") == 0
+    config = load(path, {"EDGE_APP_DATABASE_PASSWORD": "pw"})
+    assert (config.mqtt.host, config.mqtt.port, config.mqtt.tls) == ("broker.example", 8884, True)
+    assert config.broker.kind == "nats"
+    assert config.page.origin == "https://counts.example"
+    assert database_url(config.database, path.parent) == "postgresql://counts:pw@127.0.0.1:5432/counts"
+
+
+def test_secrets_of_an_installed_city_go_to_its_credentials(path: Path) -> None:
+    credentials, key = path.parent / "credentials", path.parent / "here.key"
+    credentials.mkdir()
+    cert = path.parent / "city.pem"
+    cert.write_text("certificate")
+    key.write_text("-----BEGIN PRIVATE KEY-----\n")
+    assert setup(path, "--broker", "broker.example", "--cert", str(cert), "--key", str(key)) == 0
+    assert "key" not in path.read_text("utf-8")
+    config = load(path, {"CREDENTIALS_DIRECTORY": str(credentials)})
+    assert config.mqtt.key_file == credentials / "mqtt_key"
+    assert (credentials / "mqtt_key").read_text("utf-8") == key.read_text("utf-8")
+    assert (credentials / "mqtt_key").stat().st_mode & 0o077 == 0
+    assert config.database.url == "sqlite:////var/lib/edge-app-city/city.sqlite3"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "--broker is needed where there is no terminal to ask on"),
+        (("--broker", "mqtt://x"), "--broker: This is a URL; write x"),
+        (("--broker", "x", "--broker-kind", "kafka"), "--broker-kind: This is none of mqtt, nats, rabbitmq"),
+        (("--broker", "x", "--database", "counts"), "--database: This must be HOST:PORT/NAME, such as"),
+        (("--broker", "x", "--origin", "counts.example"), "--origin: This must be https://NAME or https://NAME:PORT"),
+        (("--broker", "x", "--cert", "nowhere.pem"), "--cert: There is no file nowhere.pem"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence_and_leaves_no_file(
+    path: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        setup(path, *arguments)
+    assert sentence in str(refused.value)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_configuration_that_exists_stays(path: Path) -> None:
+    path.write_text("[mqtt]\n")
+    with pytest.raises(ConfigError, match="exists already: edit it, or replace it with --force"):
+        setup(path, "--broker", "x")
+    assert path.read_text("utf-8") == "[mqtt]\n"
+
+
+def test_it_asks_again_after_a_wrong_answer_and_shows_no_password(tmp_path: Path) -> None:
+    answers = ("kafka", "", "localhost:1", "localhost:1", "-", "anna", "broker-secret", "", "here", "")
+    ours, theirs = pty.openpty()
+    command = ("-m", "edge_app", "city", "setup", "--config", str(tmp_path / "city.toml"), "--no-check")
+    asked = subprocess.Popen((sys.executable, *command), stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    seen = ""
+    try:
+        for answer in answers:
+            seen += _until_asked(ours)
+            os.write(ours, f"{answer}\n".encode())
+        assert asked.wait(30) == 0, seen
+    finally:
+        asked.kill()
+        os.close(ours)
+    assert "This is none of mqtt, nats, rabbitmq." in seen
+    assert "Nothing answers at localhost, port 1. The same answer again keeps it." in seen
+    assert "This must be https://NAME" in seen
+    assert "broker-secret" not in seen
+    mqtt = load(tmp_path / "city.toml", {}).mqtt
+    assert (mqtt.host, mqtt.port, mqtt.username) == ("localhost", 1, "anna")
+    assert mqtt.password is not None
+    assert mqtt.password.get_secret_value() == "broker-secret"
+
+
+def _until_asked(terminal: int) -> str:
+    """Return what is shown until a prompt stands there."""
+    seen = ""
+    while not seen.endswith(": "):
+        seen += os.read(terminal, 4096).decode()
+    return seen
