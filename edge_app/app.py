@@ -309,8 +309,13 @@ def build_publisher(
     health: Callable[[], Health],
     installation: Callable[[], str],
     clock: SteadyClock,
+    *,
+    utc: Callable[[], float] = time.time,
 ) -> Publisher:
-    """Build the publisher of counts, status, meta and health. health: returns the newest health message."""
+    """Build the publisher of counts, status, meta and health.
+
+    health: returns the newest health message. utc: the system's clock, UTC s.
+    """
     return Publisher(
         session,
         outbox,
@@ -321,7 +326,7 @@ def build_publisher(
         installation=installation,
         crossings=config.mqtt.crossings,
         birth_messages=build_announcement(config, device, lines).birth_messages,
-        utc=lambda: clock.at(time.time(), time.monotonic()),
+        utc=lambda: clock.at(utc(), time.monotonic()),
     )
 
 

@@ -3,6 +3,7 @@
 #
 #   ca.sh init    DIR                a new authority in DIR (an encrypted disk: whoever has DIR/ca.key owns all devices)
 #   ca.sh server  DIR HOST           DIR/server.pem and .key for the broker; HOST is a name or an address
+#   ca.sh node    DIR HOST           DIR/issued/node.HOST.pem and .key: a node of a broker's cluster, for its other nodes
 #   ca.sh enrol   DIR SITE DEVICE    DIR/issued/SITE.DEVICE.pem and .key: certificate "SITE/DEVICE"
 #   ca.sh enrol   DIR SITE DEVICE BROKER   also ....p12: all that `edge-app setup` needs, under a password that is shown
 #   ca.sh reader  DIR NAME           DIR/issued/reader.NAME.pem and .key: certificate "reader.NAME", reads everything
@@ -24,7 +25,7 @@ fail() {
 }
 
 usage() {
-    sed -n '4,12s/^# *//p' "$0" >&2
+    sed -n '4,13s/^# *//p' "$0" >&2
     exit 2
 }
 
@@ -96,6 +97,11 @@ basicConstraints = critical,CA:FALSE
 keyUsage = critical,digitalSignature
 extendedKeyUsage = serverAuth
 subjectAltName = ${1:-DNS:localhost}
+[node]
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = serverAuth,clientAuth
+subjectAltName = ${1:-DNS:localhost}
 [authority]
 basicConstraints = critical,CA:TRUE,pathlen:0
 keyUsage = critical,keyCertSign,cRLSign
@@ -140,13 +146,14 @@ init() {
     echo "wrote $dir/ca.pem, $dir/crl.pem and $dir/ca.key, which must stay secret: whoever has it owns all devices" >&2
 }
 
-server() {
+# host_certificate HOST FILE KIND
+host_certificate() {
     case $1 in
     *:*) settings "IP:$1" >"$dir/openssl.cnf" ;;
     *[!0-9.]*) settings "DNS:$1" >"$dir/openssl.cnf" ;;
     *) settings "IP:$1" >"$dir/openssl.cnf" ;;
     esac
-    issue "$1" "$dir/server" server
+    issue "$1" "$2" "$3"
 }
 
 # enrolment SITE DEVICE BROKER: one file for the way to the device. Who finds it needs the password too, so that goes
@@ -186,7 +193,8 @@ esac
 [ "$command" = init ] || [ -f "$dir/ca.key" ] || fail "$dir holds no authority: ca.sh init $dir makes one"
 case $command:$# in
 init:0) init ;;
-server:1) host "$1" && server "$1" ;;
+server:1) host "$1" && host_certificate "$1" "$dir/server" server ;;
+node:1) host "$1" && host_certificate "$1" "$dir/issued/node.$1" node ;;
 enrol:3) site "$1" && slug "$2" && broker "$3" && issue "$1/$2" "$dir/issued/$1.$2" client && enrolment "$1" "$2" "$3" ;;
 enrol:2) site "$1" && slug "$2" && issue "$1/$2" "$dir/issued/$1.$2" client ;;
 reader:1 | control:1 | bridge:1) slug "$1" && issue "$command.$1" "$dir/issued/$command.$1" client ;;

@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
@@ -41,6 +41,9 @@ from edge_app.records import FLOWS
 log = logging.getLogger(__name__)
 
 _BATCH: Final = 2_000
+FEW: Final = 200
+"""Messages of other kinds that are stored and acknowledged together: each takes statements of its own, and a broker
+that hears nothing of a worker for too long gives all of them again, for ever."""
 _COLLECT_S: Final = 0.2
 """Time for which a batch is collected, so that a slow stream costs few transactions."""
 _ENOUGH: Final = 500
@@ -69,6 +72,24 @@ class Tally:
 
     counts: Counter[str] = field(default_factory=Counter)
     database_problem: str = ""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the devices of a batch say of themselves and is written together. newest: number of a series."""
+
+    health: dict[DeviceName, Health] = field(default_factory=dict)
+    newest: dict[tuple[LineName, str], int] = field(default_factory=dict)
+
+    def note_newest(self, device: DeviceName, installation: str, newest: Mapping[str, Any]) -> None:
+        """Note the newest number of each line. Raises UnreadableError: for what no device tells."""
+        if not installation:
+            return
+        for line, seq in newest.items():
+            name = LineName(*device, line)
+            check_name(name, installation)
+            known = self.newest.get((name, installation), 0)
+            self.newest[name, installation] = max(known, check_newest(int(seq)))
 
 
 class Worker:
@@ -112,9 +133,9 @@ class Worker:
         """Take one batch, and do what is due. While the database fails nothing is acknowledged."""
         batch = self._collect()
         try:
-            if batch:
-                self._take(batch)
-                self._inbox.acknowledge(batch)
+            for part in parts_of(batch, self._root):
+                self._take(part)
+                self._inbox.acknowledge(part)
             self._do_due(behind=len(batch) >= _ENOUGH)
         except StoreError as error:
             self._storing.forget()
@@ -156,11 +177,9 @@ class Worker:
             devices = {(i.name.site, i.name.device) for i in intervals}
             due = [one for one in devices if arrived - self._noted.get(one, 0.0) >= _HEARD_EVERY_S]
             fleet.note_heard(connection, sorted(due), int(arrived))
-            for message, levels in others:
-                try:
-                    self._note(connection, message, levels, int(arrived))
-                except (UnreadableError, ValueError, KeyError, TypeError) as error:
-                    self._refuse(connection, message, str(error) or type(error).__name__, arrived)
+        if others:  # apart: who holds rows of devices while it waits for those of lines makes others wait for ever
+            with self._database.begin() as connection:
+                self._take_others(connection, others, arrived)
         now = self._clock()
         self._noted.update(dict.fromkeys(due, arrived))
         for device in devices:
@@ -171,12 +190,22 @@ class Worker:
             log.warning("%s: %s", "/".join(contradiction.name), contradiction.what)
         self._on_stored([interval for interval in intervals if interval.name.line != FLOWS])
 
+    def _take_others(self, connection: Connection, others: Sequence[tuple[Message, list[str]]], arrived: float) -> None:
+        told, at = _Told(), int(arrived)
+        for message, levels in others:
+            try:
+                self._note(connection, told, message, levels, at)
+            except (UnreadableError, ValueError, KeyError, TypeError) as error:
+                self._refuse(connection, message, str(error) or type(error).__name__, arrived)
+        missing.note_newest(connection, {self._storing.series(connection, *of): n for of, n in told.newest.items()})
+        fleet.note_health(connection, told.health, at)
+
     def _refuse(self, connection: Connection, message: Message, why: str, arrived: float) -> None:
         self.tally.counts["poison"] += 1
         log.warning("kept aside, no message of the contract: %.200s (%.200s)", message.topic, why)
         keep_aside(connection, message.topic, message.payload, why, arrived)
 
-    def _note(self, connection: Connection, message: Message, levels: Sequence[str], at: int) -> None:
+    def _note(self, connection: Connection, told: _Told, message: Message, levels: Sequence[str], at: int) -> None:
         site, device, kind, *below = levels
         name = site, device
         check_name(LineName(site, device, FLOWS))
@@ -188,8 +217,8 @@ class Worker:
             self._heard(name, self._clock(), connected=status.state == "online")
         elif kind == "health" and not below:
             health = read_payload(Health, message.payload)
-            fleet.note_health(connection, name, health, at)
-            self._note_newest(connection, name, health.installation, health.newest_seq)
+            told.note_newest(name, health.installation, health.newest_seq)
+            told.health[name] = health
             self._heard(name, self._clock())
         elif kind == "meta" and below:
             content = read_payload(ConfigMeta, message.payload)
@@ -202,21 +231,16 @@ class Worker:
             lines = {line.id: self._storing.line(connection, LineName(*name, line.id)) for line in meta.lines}
             fleet.note_meta(connection, name, meta, at, lines)
         elif kind == "replies" and len(below) == 1:
-            self._note_reply(connection, name, below[0], read_payload(ReplyMessage, message.payload))
+            self._note_reply(connection, told, name, below[0], read_payload(ReplyMessage, message.payload))
 
-    def _note_newest(self, connection: Connection, device: DeviceName, installation: str, newest: Any) -> None:
-        for line, seq in newest.items():
-            if installation:
-                check_name(LineName(*device, line), installation)
-                key = self._storing.series(connection, LineName(*device, line), installation)
-                missing.note_newest(connection, key, check_newest(int(seq)))
-
-    def _note_reply(self, connection: Connection, device: DeviceName, command: str, reply: ReplyMessage) -> None:
+    def _note_reply(
+        self, connection: Connection, told: _Told, device: DeviceName, command: str, reply: ReplyMessage
+    ) -> None:
         result = reply.result or {}
         if command == "ping":
             for installation, lines in result.get("installations", {}).items():
                 known = {line: about["newest_seq"] for line, about in lines.items()}
-                self._note_newest(connection, device, installation, known)
+                told.note_newest(device, installation, known)
             return
         gap = self._asking.answered(device, reply.id) if self._asking and command == "resend" else None
         if gap is None:
@@ -278,6 +302,18 @@ class Worker:
         body = CommandMessage(id=identifier, at=at, expires=at + timedelta(minutes=10), args=args)
         topic = f"{self._root}/{device[0]}/{device[1]}/commands/{command}"
         return identifier if self._inbox.send(Message(topic, encode(body).encode(), qos=1)) else ""
+
+
+def parts_of(batch: Sequence[Message], root: str) -> Iterator[Sequence[Message]]:
+    """Yield a batch in parts, each with at most `FEW` messages that are no intervals. root: beginning of all topics."""
+    first = others = 0
+    for at, message in enumerate(batch):
+        others += message.topic[len(root) + 1 :].split("/")[2:3] not in (["counts"], ["flows"])
+        if others == FEW:
+            yield batch[first : at + 1]
+            first, others = at + 1, 0
+    if first < len(batch):
+        yield batch[first:]
 
 
 def _interval(levels: Sequence[str], payload: bytes, arrived: float) -> Interval | None:

@@ -55,7 +55,8 @@ class _Consumer:
 class NatsQueue:
     """Queue of one worker.
 
-    addresses: host and port of NATS, with login and TLS. topics: filters, see `queued_topics`. ack_wait_s: after so
+    addresses: host and port of NATS, of each node of a cluster, with login and TLS; the next one is tried after each
+    loss. topics: filters, see `queued_topics`. ack_wait_s: after so
     long without an acknowledgement a message goes to another worker.
     """
 
@@ -69,6 +70,7 @@ class NatsQueue:
         backoff: Backoff | None = None,
     ) -> None:
         self._addresses, self._topics, self._group = addresses, topics, group
+        self._turn_of = 0
         self._ack_wait_s = ack_wait_s
         self._attempts = Attempts(addresses[0], backoff or Backoff())
         self._tls = tls_context(addresses[0].tls) if addresses[0].tls else None
@@ -80,7 +82,6 @@ class NatsQueue:
         self._number = 0
         self._fault = ""
         self._arrived = asyncio.Event()
-        self._who = f"broker {addresses[0]}"
 
     @property
     def problem(self) -> str:
@@ -129,22 +130,31 @@ class NatsQueue:
         if self._fault or (self._client is not None and not self._client.is_connected):
             self._attempts.failed(self._fault or f"{self._who}: connection lost")
             self.drop()
+            self._turn_of = (self._turn_of + 1) % len(self._addresses)
+
+    @property
+    def _to(self) -> Endpoint:
+        return self._addresses[self._turn_of]
+
+    @property
+    def _who(self) -> str:
+        return f"broker {self._to}"
 
     async def _connect(self) -> None:
-        first = self._addresses[0]
+        to = self._to
         self._client = _Client()
         await self._client.connect(
-            [f"nats://{address}" for address in self._addresses],
+            f"nats://{to}",
             name=self._group,
             allow_reconnect=False,
             max_reconnect_attempts=1,  # of this one attempt
             reconnect_time_wait=0,
             connect_timeout=int(_CONNECT_S),
             error_cb=self._note_fault,
-            user=first.username or None,
-            password=first.password or None,
+            user=to.username or None,
+            password=to.password or None,
             tls=self._tls,
-            tls_hostname=first.host if self._tls else None,
+            tls_hostname=to.host if self._tls else None,
         )
         stream = self._client.jetstream(timeout=_CONNECT_S)
         for topic in self._topics:
@@ -163,7 +173,7 @@ class NatsQueue:
             await self._client.subscribe(consumer.inbox, cb=partial(self._take, consumer))
             self._consumers.append(consumer)
         self._attempts.succeeded()
-        log.info("broker %s: connected with NATS", first)
+        log.info("broker %s: connected with NATS", to)
 
     def _name(self, topic: str) -> str:
         """Return the name of the consumer of a filter, which may have neither dots nor wildcards."""
@@ -176,7 +186,7 @@ class NatsQueue:
         if isinstance(error, asyncio.TimeoutError):  # in Python 3.10 another one than that of the system
             error = TimeoutError()
         if isinstance(error, OSError):
-            return explain_unreachable(error, self._addresses[0], _CONNECT_S)
+            return explain_unreachable(error, self._to, _CONNECT_S)
         words = " ".join(str(error).removeprefix("nats: ").split())[:200]
         return f"{self._who}: {_WORDS.get(words, words or type(error).__name__)}"
 

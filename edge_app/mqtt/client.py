@@ -12,6 +12,7 @@ import queue
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -125,6 +126,45 @@ class _Guarded(paho.Client):
         begin, self._at = self._at, min(self._at + bufsize, len(self._came))
         return self._came[begin : self._at]
 
+    def look(self) -> MQTTErrorCode:
+        """Send and receive what goes without waiting.
+
+        paho's `loop` waits by select(2), which takes no file above number 1,023, and opens two more for that.
+        """
+        code = self.loop_read()
+        if code == paho.MQTT_ERR_SUCCESS and self.want_write():
+            code = self.loop_write()
+        return self.loop_misc() if code == paho.MQTT_ERR_SUCCESS and self._sock is not None else code
+
+    def _packet_read(self) -> MQTTErrorCode:
+        whole = self.on_plain is not None and self.unread and not self._in_packet["command"]
+        message = self._next_plain() if whole else None
+        if message is None or self.on_plain is None:
+            return super()._packet_read()
+        self._last_bytes_received = time.monotonic()
+        self.on_plain(message)
+        return paho.MQTT_ERR_SUCCESS
+
+    def _next_plain(self) -> Message | None:
+        """Return the message of a plain packet that has come as a whole; None leaves what has come to paho."""
+        came, kind, at, length = self._came, self._came[self._at], self._at, 0
+        for shift in (0, 7, 14):  # a longer packet does not fit into what has come
+            at += 1
+            if at >= len(came):
+                return None
+            length |= (came[at] & 0x7F) << shift
+            if came[at] < 0x80:
+                break
+        else:
+            return None
+        end = at + 1 + length
+        if kind & 0xF0 != _PUBLISH or kind & _QOS_2 or end > len(came) or length > self.largest or self.want_write():
+            return None
+        message = self._plain_message(kind, came[at + 1 : end])
+        if message is not None:
+            self._at, self.waiting = end, 0
+        return message
+
     def _packet_handle(self) -> MQTTErrorCode:
         kind = self._in_packet["command"]
         self.waiting = self.waiting + 1 if self.want_write() else 0
@@ -134,7 +174,11 @@ class _Guarded(paho.Client):
             self.fault = "sends a message of QoS 2, which nobody has asked for"
         elif self.waiting > _UNREAD:
             self.fault = "takes nothing of what is sent, but sends more and more"
-        elif kind & 0xF0 == _PUBLISH and self.on_plain is not None and (message := self._plain_message(kind)):
+        elif (
+            kind & 0xF0 == _PUBLISH
+            and self.on_plain is not None
+            and (message := self._plain_message(kind, self._in_packet["packet"]))
+        ):
             self.on_plain(message)
             return paho.MQTT_ERR_SUCCESS
         else:
@@ -142,9 +186,8 @@ class _Guarded(paho.Client):
             return super()._packet_handle()
         return paho.MQTT_ERR_PROTOCOL
 
-    def _plain_message(self, kind: int) -> Message | None:
+    def _plain_message(self, kind: int, packet: bytes | bytearray) -> Message | None:
         """Return the message of QoS 1 in a packet, None for any other, and for one with properties."""
-        packet: bytearray = self._in_packet["packet"]
         begin = 2 + int.from_bytes(packet[:2], "big")  # after the topic, which has its length before it
         v5 = self._protocol == MQTTProtocolVersion.MQTTv5
         body = begin + 2 + v5
@@ -238,7 +281,7 @@ class Client:
         """
         client = self._paho
         try:
-            code = client.loop(0.0 if client.unread else timeout)
+            code = client.loop(timeout) if timeout and not client.unread else client.look()
             for _ in range(_PACKETS):
                 if code != paho.MQTT_ERR_SUCCESS or client.socket() is None or not client.unread:
                     break

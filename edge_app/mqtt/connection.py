@@ -63,6 +63,8 @@ class Connection:
     longest time until an acknowledgement, s; `late` is how long the oldest message has waited for one, 0 in time.
     """
 
+    kind: type[Client] = Client
+
     def __init__(
         self,
         to: Endpoint,
@@ -80,7 +82,7 @@ class Connection:
         self._to, self._protocol, self._timing, self._tls, self._clock = to, protocol, timing, tls, clock
         self._suspects = suspects or Suspects(clock)
         fitting = will.within(assumed) if will else None
-        self._client: Client | None = Client(to, client_id, protocol, timing, fitting, tls, self)
+        self._client: Client | None = self.kind(to, client_id, protocol, timing, fitting, tls, self)
         self._started_at = self._accepted_at = self._heard_at = clock()
         self._heard = 0
         self._refusal = ""

@@ -54,6 +54,8 @@ class Session:
     `failures` counts failed connections in a row, `connections` all accepted ones.
     """
 
+    kind: type[Connection] = Connection
+
     def __init__(
         self,
         to: Endpoint | Sequence[Endpoint],
@@ -160,7 +162,7 @@ class Session:
         return self._connection
 
     def _connect(self) -> Connection:
-        return Connection(
+        return self.kind(
             self._to,
             self._client_id,
             self._protocol,

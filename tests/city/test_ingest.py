@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -18,16 +19,18 @@ from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.missing import find_gaps
 from edge_app.city.database.tables import CONTRADICTION, INTERVAL, POISON, SITE
 from edge_app.city.inbox import topics
-from edge_app.city.ingest import Worker
+from edge_app.city.ingest import FEW, Worker
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.records import COLUMNS
 from edge_app.city.simulator.device import SimulatedDevice
 from edge_app.city.simulator.traffic import Street
 from edge_app.config.model import Config, CountingConfig, DeviceConfig, LineConfig, MqttConfig, StoreConfig
 from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Acked, Connected, Message, Timing
 from edge_app.mqtt.identity import ROOT
+from edge_app.mqtt.messages import Status
 from edge_app.mqtt.session import Session
 from edge_app.records import VEHICLES
 from tests.support.brokers import Mosquitto, eventually, mosquitto, run_until, session
@@ -35,6 +38,7 @@ from tests.support.city_brokers import Broker
 from tests.support.city_worker import start as start_worker
 from tests.support.postgres import Postgres
 
+NOW = datetime(2026, 11, 30, 8, tzinfo=timezone.utc)
 BUSY = Street("Ring Road", 40_000.0, 0.5, ZoneInfo("UTC"))
 
 
@@ -155,6 +159,31 @@ def test_what_was_lost_on_its_way_is_asked_for_and_what_is_no_message_is_kept_as
     with database.connect() as connection:
         assert len(connection.execute(select(POISON)).all()) == 2
         assert connection.execute(select(SITE.c.road)).scalars().all() == ["Ring Road"]
+    database.close()
+
+
+def test_what_many_devices_say_at_once_is_acknowledged_in_parts(tmp_path: Path) -> None:
+    """While a worker stores, its broker hears nothing: too long for one that has a thousand devices come at once."""
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    parts = list[Sequence[Message]]()
+    with mosquitto(tmp_path, "allow_anonymous true", "max_inflight_messages 1000") as broker:
+        reader = Session(Endpoint(HOST, broker.port), "edge-app-city-1", timing=Timing(by_hand=True))
+        inbox = MqttInbox(reader, topics(ROOT))
+        told, acknowledge = Status(state="online", at=NOW, boot_id="b", version="1"), inbox.acknowledge
+        inbox.acknowledge = lambda part: (parts.append(part), acknowledge(part))  # type: ignore[assignment, method-assign, func-returns-value]
+        worker = Worker(inbox, database, ROOT)
+        eventually(lambda: worker.turn() or reader.connected)  # type: ignore[func-returns-value]
+        sender = session(broker.port, "many")
+        run_until(sender, Connected)
+        for number in range(2 * FEW + 50):
+            sender.publish(Message(f"{ROOT}/ring/pole-{number}/status", encode(told).encode(), qos=1))
+        run_until(sender, Acked, 2 * FEW + 50)
+        turn_until(worker, lambda: sum(map(len, parts)) == 2 * FEW + 50)
+        assert max(map(len, parts)) == FEW
+        numbers = [message.unacknowledged for part in parts for message in part]
+        assert numbers == sorted(numbers), "brokers want them in the order in which they came"
+        sender.close()
+        inbox.close()
     database.close()
 
 

@@ -59,7 +59,7 @@ def fill(database: Database, now: int) -> None:
         note_status(connection, device, Status(state="online", at=at, boot_id="b", version="0.1.0"), now)
         source = SourceHealth(state="ok", width=1280, height=720)
         health = Health(at=at, frames_per_s=15.0, frames_dropped=0, unsent=3, temperature_c=48.0, source=source)
-        note_health(connection, device, health, now)
+        note_health(connection, {device: health}, now)
     roll(database)
 
 

@@ -103,8 +103,8 @@ def test_gaps_are_found_up_to_what_was_told_and_gone_ones_are_not_asked_for(
     assert gaps(database) == [Gap(NAME, "5b1f09c4", 1, 2), Gap(NAME, "5b1f09c4", 5, 7)]
     with database.begin() as connection:
         key = storing.series(connection, NAME, "5b1f09c4")
-        note_newest(connection, key, 10)
-        note_newest(connection, key, 9)
+        note_newest(connection, {key: 10})
+        note_newest(connection, {key: 9})
         note_gone(connection, key, [(1, 1, "expired"), (2, 2, "expired"), (9, 9, "damaged")])
     assert gaps(database) == [Gap(NAME, "5b1f09c4", 5, 7), Gap(NAME, "5b1f09c4", 10, 10)]
     store(database, intervals, storing)

@@ -15,7 +15,7 @@ pytestmark = needs_openssl
 
 def test_it_says_what_it_has_written(tmp_path: Path) -> None:
     city = City(tmp_path / "CA")
-    for call in (("init",), ("server", "b.de"), ("enrol", "harbour", "pole-7"), ("reader", "city")):
+    for call in (("init",), ("server", "b.de"), ("node", "b.de"), ("enrol", "harbour", "pole-7"), ("reader", "city")):
         before = set(city.folder.rglob("*"))
         done = city.ca(*call)
         said = set(re.findall(rf"{re.escape(str(city.folder))}/[\w./-]*\.(?:pem|key)", done.stderr))
@@ -50,7 +50,7 @@ CONTROL = [chr(code) for code in (*range(1, 32), 127)]
 
 
 @pytest.mark.parametrize(
-    "call", ["enrol % x", "enrol x %", "reader %", "control %", "bridge %", "server %", "revoke %"]
+    "call", ["enrol % x", "enrol x %", "reader %", "control %", "bridge %", "server %", "node %", "revoke %"]
 )
 def test_no_name_has_a_line_break_nor_any_other_control_character(city: City, call: str) -> None:
     """A name with one valid line of several is invalid too, and the error message shows no control characters."""
@@ -60,7 +60,7 @@ def test_no_name_has_a_line_break_nor_any_other_control_character(city: City, ca
     )
     for name in (*names, "caf\u00e9", "UP", "a b", "a;b", "$(id)", "*", "..", "-a", ""):
         given = f"reader.{name}" if call.startswith("revoke") else name
-        if call.startswith("server") and given in ("UP", ".."):
+        if call.startswith(("server", "node")) and given in ("UP", ".."):
             continue
         done = city.ca(*(given if word == "%" else word for word in call.split()))
         assert done.returncode == 2, name

@@ -8,6 +8,7 @@ import json
 import resource
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -111,6 +112,34 @@ def test_a_malformed_packet_ends_the_connection_with_its_reason_and_nothing_else
     run_until(subject, Connected)
     token = subject.publish(Message("a", b"x", qos=1))
     assert Acked(token) in run_until(subject, Acked)
+    subject.close()
+
+
+@pytest.mark.parametrize("name", ENDS_THE_CONNECTION)
+def test_what_is_malformed_behind_messages_ends_the_connection_of_a_worker_too(
+    broker: HostileBroker, name: str
+) -> None:
+    """Workers take whole packets past paho."""
+    broker.greeting = publish("a", b"right", qos=1) * 3 + ENDS_THE_CONNECTION[name]
+    timing = replace(TIMING, by_hand=True)
+    subject = Session(Endpoint(HOST, broker.port), "test", timing=timing, backoff=QUICK)
+    events = run_until(subject, Lost)
+    assert [event.payload for event in events if isinstance(event, Message)][:3] == [b"right"] * 3
+    subject.close()
+
+
+def test_a_worker_gets_every_message_however_its_bytes_come(broker: HostileBroker) -> None:
+    """300 kB at once: the system hands them over in pieces that end anywhere within a packet."""
+    sizes = [0, 1, 90, 119, 120, 121, 500, 16_378, 16_379, 40_000, 70_000] * 2
+    bodies = [bytes([number]) * size for number, size in enumerate(sizes)]
+    expiring = packet(PUBLISH | 1 << 1, text("a") + b"\0\7" + b"\5\2\0\0\0\1" + b"with a property")
+    mixed = [publish("a", body, qos=1, retained=len(body) % 2 == 1) + expiring + publish("b", b"0") for body in bodies]
+    broker.greeting = b"".join(mixed)
+    subject = Session(Endpoint(HOST, broker.port), "test", timing=Timing(by_hand=True), backoff=QUICK)
+    events = run_until(subject, Message, 3 * len(bodies))
+    came = [(one.topic, one.payload, one.qos, one.retained) for one in events if isinstance(one, Message)]
+    rest = [("a", b"with a property", 1, False), ("b", b"0", 0, False)]
+    assert came == [one for body in bodies for one in [("a", body, 1, len(body) % 2 == 1), *rest]]
     subject.close()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,15 @@ from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Subscriber
 from edge_app.storage.sqlite import FILE
 from tests.support.brokers import collect, eventually, relay, subscribed
-from tests.support.publisher_cases import DEVICE, START, Clock, State, settle, steps
+from tests.support.lean_state import CLIENTS
+from tests.support.publisher_cases import DEVICE, START, Clock, State, opened, settle, steps
 from tests.support.schemas import validate
+
+
+@pytest.fixture(params=CLIENTS)
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[State]:
+    with opened(tmp_path, CLIENTS[request.param]) as state:
+        yield state
 
 
 def drive(publisher: Publisher, reader: Subscriber, enough: Callable[[Sequence[Message]], object]) -> list[Message]:
@@ -211,7 +219,12 @@ def test_the_body_of_the_thread_ends_at_the_stop(state: State, port: int) -> Non
     assert len(state.outbox) == 0
 
 
-def test_a_failing_store_is_reported_and_retried(state: State, port: int) -> None:
+def test_a_failing_store_is_reported_and_retried(tmp_path: Path, port: int) -> None:
+    with opened(tmp_path) as state:
+        fail_and_retry(state, port)
+
+
+def fail_and_retry(state: State, port: int) -> None:
     clock = Clock(0.0, running=True)
     publisher = state.publisher(port, clock=clock)
     settle(publisher, lambda: state.session.connected)

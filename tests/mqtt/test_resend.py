@@ -9,19 +9,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from edge_app.mqtt.config_texts import ConfigTexts
 from edge_app.mqtt.encoding import encode_crossing
 from edge_app.mqtt.events import Message, Timing
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Subscriber
 from edge_app.records import FLOWS, Crossing
-from edge_app.storage.outbox import Outbox
-from tests.support.brokers import SHORT, eventually, mosquitto, needs_mosquitto, password_file, relay, subscribed
+from tests.support.brokers import eventually, mosquitto, needs_mosquitto, password_file, relay, subscribed
+from tests.support.lean_state import CLIENTS
 from tests.support.publisher_cases import DEVICE, INSTALLATION, META, START, State, opened, settle, steps
 from tests.support.schemas import validate
 
 ENTERS = "left_to_right"
 NOW = "2027-01-15T08:00:00Z"
+
+
+@pytest.fixture(params=CLIENTS)
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[State]:
+    with opened(tmp_path, CLIENTS[request.param]) as state:
+        yield state
 
 
 def command(name: str, identifier: str, /, *, to: str = "", correlation: bytes = b"", **args: Any) -> Message:
@@ -242,18 +250,16 @@ def test_resend_goes_on_over_a_lost_connection(state: State, port: int) -> None:
         assert len(set(found.counts())) == 12
 
 
-def test_a_resend_that_a_restart_cut_short_fails_and_can_be_asked_for_again(tmp_path: Path, port: int) -> None:
-    with opened(tmp_path) as state:
-        state.close_intervals(20)
-        with city(state, port) as found:
-            found.send(command("resend", "city-10", **numbers(1, 20)))
-            found.until(lambda: found.publisher._desk.job)
-        state.outbox.close()
-        state.outbox = Outbox(tmp_path)
-        with city(state, port) as found:
-            answer = found.ask(command("resend", "city-10", **numbers(1, 20)))
-            assert answer["code"] == "failed"
-            assert found.ask(command("resend", "city-11", **numbers(1, 20)))["result"]["sent"] == 20
+def test_a_resend_that_a_restart_cut_short_fails_and_can_be_asked_for_again(state: State, port: int) -> None:
+    state.close_intervals(20)
+    with city(state, port) as found:
+        found.send(command("resend", "city-10", **numbers(1, 20)))
+        found.until(lambda: found.publisher._desk.job)
+    state.reopen()
+    with city(state, port) as found:
+        answer = found.ask(command("resend", "city-10", **numbers(1, 20)))
+        assert answer["code"] == "failed"
+        assert found.ask(command("resend", "city-11", **numbers(1, 20)))["result"]["sent"] == 20
 
 
 def test_the_text_of_a_configuration_is_there_before_the_first_interval(state: State, port: int) -> None:
@@ -340,20 +346,13 @@ def test_an_interval_is_not_offered_before_its_end_and_blocks_no_other(state: St
 def test_a_renamed_device_delivers_its_backlog_under_the_former_name(state: State, port: int) -> None:
     from dataclasses import replace
 
-    from tests.support.publisher_cases import health
-
     state.close_intervals(2)
     renamed = replace(DEVICE, device="cam-2")
     with subscribed(port, "traffic/#", name="both") as reader:
-        before = state.publisher(port, timing=SHORT)
-        session = state.session
-        publisher = Publisher(
-            session,
-            state.outbox,
-            renamed,
-            META.model_copy(update={"device": "cam-2"}),
-            health,
-            interval_s=60.0,
+        publisher = state.publisher(
+            port,
+            device=renamed,
+            meta=META.model_copy(update={"device": "cam-2"}),
             utc=lambda: 2e9,
             installation=lambda: "99999999",
         )
@@ -364,4 +363,3 @@ def test_a_renamed_device_delivers_its_backlog_under_the_former_name(state: Stat
         assert all(json.loads(m.payload)["device"] == "cam-1" for m in sent)
         assert not any("/latest/" in m.topic and not m.retained for m in found.messages)
         publisher.drain(1.0)
-        assert before is not publisher

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from edge_app.city.inbox import BesideMqtt, Inbox, beside_topics, queued_topics, topics
 from edge_app.city.mqtt_inbox import MqttInbox
@@ -25,6 +25,8 @@ SETTINGS = (
 ACK_WAIT_S = 1.5
 """After so long NATS gives a message to another worker."""
 
+Ports: TypeAlias = int | Sequence[int]
+
 
 class Server(Protocol):
     """A broker in a process of its own. port: of MQTT."""
@@ -39,6 +41,19 @@ class Server(Protocol):
     def kill(self) -> None: ...
 
 
+class Nodes(Protocol):
+    """A broker of one node or more. ports, queue_ports: of MQTT and of its own protocol, of each node."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def ports(self) -> Sequence[int]: ...
+
+    @property
+    def queue_ports(self) -> Sequence[int]: ...
+
+
 @dataclass(frozen=True)
 class Broker:
     """A running broker. kind: as in city.toml. queue_port: of its own protocol, 0 without one."""
@@ -51,6 +66,16 @@ class Broker:
     def port(self) -> int:
         """Port of MQTT."""
         return self.server.port
+
+    @property
+    def ports(self) -> Sequence[int]:
+        """The same, as of a cluster of one node."""
+        return [self.port]
+
+    @property
+    def queue_ports(self) -> Sequence[int]:
+        """Of its own protocol."""
+        return [self.queue_port]
 
 
 @contextmanager
@@ -67,17 +92,21 @@ def running(kind: str, folder: Path, *settings: str) -> Iterator[Broker]:
 
 
 def inbox(
-    port: int, kind: str, queue_port: int, root: str, name: str = "1", share: str = "", fleet: str = "yes"
+    port: Ports, kind: str, queue_port: Ports, root: str, name: str = "1", share: str = "", fleet: str = "yes"
 ) -> Inbox:
-    """Return a worker's inbox. root: of all topics; also of the names that the broker keeps. share: of a group."""
+    """Return a worker's inbox.
+
+    port, queue_port: those of all nodes of a cluster. root: of all topics; also of the names that the broker keeps.
+    share: of a group.
+    """
     group = f"city-{root.replace('/', '-')}"
     keep = kind == "mqtt"
     timing = Timing(connect=3.0, keepalive=5, session_expiry=600 if keep else 0, by_hand=keep)
-    session = Session(Endpoint(HOST, port), f"{group}-{name}", timing=timing, backoff=QUICK)
+    session = Session(_endpoints(port), f"{group}-{name}", timing=timing, backoff=QUICK)
     if keep:
         return MqttInbox(session, topics(root, share=share and group, fleet=bool(fleet)))
     beside = MqttInbox(session, beside_topics(root)) if fleet else None
-    addresses, queued = [Endpoint(HOST, queue_port)], queued_topics(root, fleet=bool(fleet))
+    addresses, queued = _endpoints(queue_port), queued_topics(root, fleet=bool(fleet))
     if kind == "nats":
         from edge_app.city.nats_inbox import NatsQueue
 
@@ -85,3 +114,7 @@ def inbox(
     from edge_app.city.rabbitmq_inbox import RabbitMqQueue
 
     return BesideMqtt(RabbitMqQueue(addresses, queued, group=group, backoff=QUICK), beside)
+
+
+def _endpoints(ports: Ports) -> list[Endpoint]:
+    return [Endpoint(HOST, port) for port in ([ports] if isinstance(ports, int) else ports)]

@@ -1,7 +1,8 @@
-"""Run one worker of the city's ingest, with short waits, until it is killed.
+"""Run one worker of the city's ingest until it is killed.
 
-KIND PORT QUEUE_PORT ROOT DATABASE NAME [SHARE [ASK [dies]]]: as `city_brokers.inbox` has them. dies: it kills itself at
-the worst moment, when its first batch is stored and not acknowledged.
+KIND PORTS QUEUE_PORTS ROOT DATABASE NAME [SHARE [ASK [dies]]]: as `city_brokers.inbox` has them. ASK: `ask`, with short
+waits, or `wait`, with those of the city. dies: it kills itself at the worst moment, when its first batch is stored and
+not acknowledged.
 """
 
 from __future__ import annotations
@@ -17,18 +18,22 @@ from edge_app.city.database.engine import open_database
 from edge_app.city.ingest import Worker
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import ROOT
-from tests.support.city_brokers import Broker, inbox
+from tests.support.city_brokers import Nodes, inbox
 
-LIMITS = Limits(on_its_way_s=2.0, reply_s=8.0, again_s=2.0, longest_s=4.0, silence_s=5.0)
+LIMITS = {"ask": Limits(on_its_way_s=2.0, reply_s=8.0, again_s=2.0, longest_s=4.0, silence_s=5.0), "wait": Limits()}
 
 
 def main(*way: str, dies: str = "") -> None:
     """Work until killed."""
     kind, port, queue_port, root, database, name, share, ask = way
-    box = inbox(int(port), kind, int(queue_port), root, name, share, ask)
+    box = inbox(_ports(port), kind, _ports(queue_port), root, name, share, ask)
     if dies:
         box.acknowledge = _die  # type: ignore[assignment, method-assign]
-    Worker(box, open_database(database), root, asking=Asking(LIMITS) if ask else None).run(lambda: False)
+    Worker(box, open_database(database), root, asking=Asking(LIMITS[ask]) if ask else None).run(lambda: False)
+
+
+def _ports(text: str) -> list[int]:
+    return [int(port) for port in text.split(",")]
 
 
 def _die(_: Sequence[Message]) -> None:
@@ -36,7 +41,7 @@ def _die(_: Sequence[Message]) -> None:
 
 
 def start(
-    broker: Broker,
+    broker: Nodes,
     database: str,
     name: str = "1",
     share: str = "",
@@ -46,7 +51,8 @@ def start(
     dies: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a worker in a process of its own."""
-    way = (broker.kind, str(broker.port), str(broker.queue_port), root, database, name, share, ask)
+    ports = (",".join(map(str, ports)) for ports in (broker.ports, broker.queue_ports))
+    way = (broker.kind, *ports, root, database, name, share, ask)
     command = [sys.executable, "-m", "tests.support.city_worker", *way, *(["dies"] if dies else [])]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

@@ -35,11 +35,16 @@ class NatsServer:
         self._config.write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it and wait until it takes MQTT connections."""
+    def start(self, *, waits: bool = True) -> None:
+        """Start it and wait until it takes MQTT connections. waits: not for the first nodes of a cluster."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(("nats-server", "-c", str(self._config)), stdout=log, stderr=log)
-        eventually(self._answers, 20.0)
+        if waits:
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until it takes MQTT connections."""
+        eventually(self._answers, 60.0)
 
     @property
     def pid(self) -> int:

@@ -39,6 +39,7 @@ META = Meta(
 )
 START = 1_800_000_000.0
 INSTALLATION = "0123abcd"
+IDENTITY = Identity(INSTALLATION, "delft", "cam-1")
 
 
 @dataclass
@@ -55,12 +56,26 @@ class Clock:
 class State:
     """State folder with a real journal that closes intervals and the outbox that holds them."""
 
+    publishers: type[Publisher] = Publisher
+    sessions: type[Session] = Session
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.begin = START
-        self.journal = Journal(folder, SavedState(Identity(INSTALLATION, "delft", "cam-1")), 10_000)
-        self.outbox = Outbox(folder)
+        self.journal = self._open_journal()
+        self.outbox = self._open_outbox()
         self._seq: dict[str, int] = defaultdict(int)
+
+    def _open_journal(self) -> Journal:
+        return Journal(self.folder, SavedState(IDENTITY), 10_000)
+
+    def _open_outbox(self) -> Outbox:
+        return Outbox(self.folder)
+
+    def reopen(self) -> None:
+        """Open the outbox as a publisher that is started again does."""
+        self.outbox.close()
+        self.outbox = self._open_outbox()
 
     def close_intervals(self, count: int, line: str = "a", config: str = "cd") -> None:
         """Close `count` further intervals of 60 s on a line; the cars counted to the right equal their number."""
@@ -94,12 +109,11 @@ class State:
     def publisher(self, port: int, *, timing: Timing = SHORT, to: Endpoint | None = None, **options: Any) -> Publisher:
         utc: Callable[[], float] = options.setdefault("utc", lambda: START + 1e6)
         how = {key: options.pop(key) for key in ("protocol", "session_clock") if key in options}
-        self.session = session = session_to(port, timing=timing, to=to, utc=utc, **how)
+        self.session = session = session_to(port, timing=timing, to=to, utc=utc, kind=self.sessions, **how)
         options.setdefault("interval_s", 60.0)
         options.setdefault("installation", lambda: INSTALLATION)
-        return Publisher(
-            session, self.outbox, DEVICE, options.pop("meta", META), options.pop("health", health), **options
-        )
+        about = options.pop("device", DEVICE), options.pop("meta", META), options.pop("health", health)
+        return self.publishers(session, self.outbox, *about, **options)
 
 
 def session_to(
@@ -110,8 +124,9 @@ def session_to(
     utc: Callable[[], float] = lambda: START,
     protocol: ProtocolChoice = "auto",
     session_clock: Callable[[], float] = time.monotonic,
+    kind: type[Session] = Session,
 ) -> Session:
-    return Session(
+    return kind(
         to or Endpoint(HOST, port),
         DEVICE.client_id,
         protocol=protocol,
@@ -128,9 +143,9 @@ def health() -> Health:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[State]:
+def opened(folder: Path, kind: type[State] = State) -> Iterator[State]:
     """Yield a state folder that is closed at the end."""
-    state = State(folder)
+    state = kind(folder)
     try:
         yield state
     finally:

@@ -24,9 +24,13 @@ def note_status(connection: Connection, device: tuple[str, str], status: Status,
     _note(connection, device, at, state=status.state, version=status.version, contract=status.contract)
 
 
-def note_health(connection: Connection, device: tuple[str, str], health: Health, at: int) -> None:
-    """Note the health of a device."""
-    _note(connection, device, at, health=health.model_dump(mode="json", by_alias=True))
+def note_health(connection: Connection, healths: Mapping[tuple[str, str], Health], at: int) -> None:
+    """Note the health of devices."""
+    names = [{"topic_site": site, "device": device} for site, device in sorted(healths)]
+    insert_new(connection, DEVICE, [{**name, **_NEW} for name in names])
+    told = (healths[name["topic_site"], name["device"]].model_dump(mode="json", by_alias=True) for name in names)
+    rows = [{**name, "heard": at, "health": health} for name, health in zip(names, told, strict=True)]
+    change(connection, DEVICE, ["topic_site", "device"], rows)
 
 
 def note_heard(connection: Connection, devices: Sequence[tuple[str, str]], at: int) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from edge_app.city.database.tables import LINE, SERIES
 from edge_app.city.numbers import Numbers, Range
@@ -35,10 +35,15 @@ def gaps_of(row: Any) -> Iterator[tuple[int, int]]:
     return numbers.gaps(row.newest_told, [(first, last) for first, last, _ in row.gone])
 
 
-def note_newest(connection: Connection, key: int, newest: int) -> None:
-    """Note the highest number of a series that its device has told of."""
-    where = (SERIES.c.id == key) & (SERIES.c.newest_told < newest)
-    connection.execute(update(SERIES).where(where).values(newest_told=newest))
+def note_newest(connection: Connection, newest: Mapping[int, int]) -> None:
+    """Note the highest number of each series that its device has told of. newest: by the key of the series.
+
+    In the order of keys, in which all workers lock them.
+    """
+    if newest:
+        where = (SERIES.c.id == bindparam("key")) & (SERIES.c.newest_told < bindparam("newest"))
+        rows = [{"key": key, "newest": newest[key]} for key in sorted(newest)]
+        connection.execute(update(SERIES).where(where).values(newest_told=bindparam("newest")), rows)
 
 
 def note_gone(connection: Connection, key: int, gone: Sequence[tuple[int, int, str]]) -> None:

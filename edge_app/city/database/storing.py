@@ -1,13 +1,14 @@
 """Store batches of intervals exactly once, whatever comes twice, late or out of order.
 
-A batch is one transaction, committed before its messages are acknowledged. The rows of its series and lines are locked
-in the order of their keys, so several workers may store the same line.
+A batch is one transaction, committed before its messages are acknowledged. Its intervals are inserted and then the rows
+of its series and lines are locked, each in the order of their keys: several workers may store the same line, and wait
+for each other only while numbers and spans of time are added.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, and_, select, tuple_
@@ -25,6 +26,7 @@ from edge_app.records import FLOWS
 
 _T = TypeVar("_T")
 _KEPT_CHARACTERS: Final = 16_384
+_OF_SETTINGS: Final = [one.name for one in fields(Settings)]
 _SAME: Final = ("seq", "length_s", "frames", "dropped", "settings_id", "series_id", "others", *COLUMNS)
 
 
@@ -57,17 +59,17 @@ class Storing:
         outcome = Outcome()
         keep_days(connection)
         self._learn(connection, intervals)
-        told, series = self._lock(connection, intervals)  # from here on no other worker stores these lines
         arrived_ms, new, rows = round(arrived * 1000), dict[Any, Interval](), dict[Any, dict[str, Any]]()
-        for interval in intervals:
-            rows.setdefault(self._key(interval), self._row(interval, arrived_ms))
+        keys = [self._key(interval) for interval in intervals]
+        for key, interval in zip(keys, intervals, strict=True):
+            rows.setdefault(key, self._row(interval, arrived_ms))
         past = past_of(connection, self._archive, rows.keys(), int(arrived))
         missing = [row for key, row in rows.items() if key not in past.known]
         make_room(connection, (row["start"] // DAY_S * DAY_S for row in missing))
         inserted = insert_and_tell(connection, INTERVAL, missing)
+        told, series = self._lock(connection, intervals)  # from here on no other worker adds to these lines
         known = self._known(connection, sorted(rows.keys() - inserted - past.known.keys()))
-        for interval in intervals:
-            key = self._key(interval)
+        for key, interval in zip(keys, intervals, strict=True):
             if key in new or key not in inserted:
                 outcome.repeated += 1
                 first = new.get(key) or past.known.get(key)
@@ -111,13 +113,13 @@ class Storing:
 
     def _learn(self, connection: Connection, intervals: Iterable[Interval]) -> None:
         self._learn_series(connection, {(i.name, i.installation) for i in intervals})
-        for settings in {i.settings for i in intervals} - self._settings.keys():
-            row = {
-                column: getattr(settings, column) for column in ("model", "config", "boot_id", "interval_s", "flags")
-            }
-            insert_new(connection, SETTINGS, [row])
-            where = and_(*(SETTINGS.c[column] == value for column, value in row.items()))
-            self._settings[settings] = connection.execute(select(SETTINGS.c.id).where(where)).scalar_one()
+        # In order, as all that two workers may make at once. Every device that starts brings one.
+        unknown = sorted(map(astuple, {i.settings for i in intervals} - self._settings.keys()))
+        insert_new(connection, SETTINGS, [dict(zip(_OF_SETTINGS, values, strict=True)) for values in unknown])
+        columns = [SETTINGS.c[name] for name in _OF_SETTINGS]
+        for part in _parts(unknown):
+            for key, *values in connection.execute(select(SETTINGS.c.id, *columns).where(tuple_(*columns).in_(part))):
+                self._settings[Settings(*values)] = key
 
     def _learn_lines(self, connection: Connection, names: Collection[LineName]) -> None:
         unknown = sorted(set(names) - self._lines.keys())

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Final
 
 from edge_app.app import build_device, build_ledger, build_lines, build_publisher, build_session
-from edge_app.city.simulator.traffic import WAYS, Street
+from edge_app.city.simulator.traffic import Street
 from edge_app.config.model import Config
 from edge_app.mqtt.messages import Health, SourceHealth
 from edge_app.records import Crossing, Sums
@@ -30,7 +30,8 @@ _FRAMES_PER_S: Final = 15
 class SimulatedDevice:
     """One device with one line for each street, publishing in a thread of its own until `close`.
 
-    streets: line -> street. Raises StoreError: when its state folder cannot be used.
+    streets: line -> street. utc: clock of the device, UTC s.
+    Raises StoreError: when its state folder cannot be used.
     """
 
     def __init__(self, config: Config, streets: Mapping[str, Street], *, utc: Callable[[], float] = time.time) -> None:
@@ -54,6 +55,7 @@ class SimulatedDevice:
             self._health,
             lambda: self._ledger.installation,
             SteadyClock(lambda: False),
+            utc=utc,
         )
         run = self.publisher.run
         self._thread = threading.Thread(target=run, args=(self._stop,), name=device.client_id, daemon=True)
@@ -96,12 +98,9 @@ class SimulatedDevice:
         self._stack.close()
 
     def _drawn(self, line: str, street: Street, second: int) -> Iterator[Crossing]:
-        vehicles = street.vehicles(second, second + 1)
-        if speeds := street.speeds(second, second + 1, vehicles):
+        if street.kmh and (speeds := street.speeds(second, second + 1, street.vehicles(second, second + 1))):
             self._measured.append((line, float(second), {"speed": speeds}))
-        for (name, direction), many in zip(WAYS, vehicles, strict=True):
-            for _ in range(many):
-                yield Crossing(float(second), self._frames, self._frames, name, line, direction, 0.9)
+        yield from street.crossings(line, second, second + 1, self._frames)
 
     def _health(self) -> Health:
         return Health(

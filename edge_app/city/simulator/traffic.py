@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_app.city.records import Vector
 from edge_app.measures.speed_sums import SpeedSums
-from edge_app.records import DIRECTIONS, VEHICLES
+from edge_app.records import DIRECTIONS, VEHICLES, Crossing
 
 _SHARES: Final[Mapping[str, float]] = {"car": 0.78, "motorcycle": 0.07, "bus": 0.02, "truck": 0.06, "bicycle": 0.07}
 _SPEEDS: Final[Mapping[str, float]] = {"car": 1.0, "motorcycle": 1.02, "bus": 0.88, "truck": 0.9, "bicycle": 0.45}
@@ -59,6 +59,13 @@ class Street:
         rates = np.array(self.rate((start + end) / 2)) / 1000
         drawn = np.random.default_rng(seed).poisson(rates * (end - start) / 3600)
         return tuple(int(n) for n in drawn)
+
+    def crossings(self, line: str, start: int, end: int, frame: int = 0) -> Iterator[Crossing]:
+        """Yield those vehicles as they cross a line, spread over the time. start, end: UTC s. frame: its number."""
+        for (label, direction), many in zip(WAYS, self.vehicles(start, end), strict=True):
+            for number in range(many):
+                at = start + (end - start) * number / many
+                yield Crossing(at, frame, frame, label, line, direction, 0.9)
 
     def speeds(self, start: int, end: int, counts: Vector) -> dict[str, Any]:
         """Return the speeds of the vehicles of a span of time, as a message has them; {} where none are measured.
