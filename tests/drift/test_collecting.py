@@ -128,6 +128,13 @@ def test_a_restart_knows_what_has_moved_and_another_detector_begins_anew(
     assert (again.state.kinds, again.problem) == (frozenset(), "")
 
 
+def test_damaged_lines_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, 2, 2)
+    (tmp_path / "2026-10.jsonl").write_text("no hour\n" * 3)
+    DriftWatch(HourHistory(tmp_path), "a", local_time(timezone.utc))
+    assert "3 lines of the history of months are damaged" in caplog.text
+
+
 def test_a_history_that_cannot_be_written_is_told_and_the_hour_judged(
     tmp_path: Path, two_hours: list[FrameResult]
 ) -> None:
