@@ -75,6 +75,9 @@ class HourHistory:
             if self._anew and entry != self._anew and (new or not self._anew_kept):
                 opened.write((_text(self._anew) + "\n").encode())
             opened.write((_text(entry) + "\n").encode())
+        if not self._anew_kept:  # files of later months are of a clock that was wrong, and would be read last
+            for later in [one for one in self._files() if one.name > file.name]:
+                later.unlink(missing_ok=True)
         self._anew_kept = True
         if new:
             for old in self._files()[:-_MONTHS]:

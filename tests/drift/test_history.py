@@ -92,9 +92,18 @@ def test_what_was_learnt_anew_while_the_disk_was_full_is_written_with_the_next_h
     history.add(AT, Anew("setting 1"))
     (tmp_path / "drift").rename(tmp_path / "away")
     (tmp_path / "drift").write_text("a file in its place")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="File exists"):
         history.add(AT, Anew("setting 2"))
     (tmp_path / "drift").unlink()
     (tmp_path / "away").rename(tmp_path / "drift")
     history.add(AT, HOUR)
     assert list(HourHistory(tmp_path / "drift").read()) == [Anew("setting 1"), Anew("setting 2"), HOUR]
+
+
+def test_months_of_a_clock_that_was_ahead_do_not_outlive_what_is_learnt_anew(tmp_path: Path) -> None:
+    history = HourHistory(tmp_path)
+    history.add(datetime(2099, 5, 1, tzinfo=timezone.utc).timestamp(), Anew("setting 1"))
+    history.add(datetime(2099, 5, 1, tzinfo=timezone.utc).timestamp(), HOUR)
+    history.add(AT, Anew("setting 2"))
+    history.add(AT, HOUR)
+    assert list(HourHistory(tmp_path).read()) == [Anew("setting 2"), HOUR]
