@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import time
@@ -28,7 +29,7 @@ def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
     """Yield one finding for each part, and change nothing. folder: of the configuration's file."""
     yield _database(config, folder)
     if config.database.url.startswith("sqlite"):
-        yield _room(folder)
+        yield _room(folder / config.database.url.removeprefix("sqlite:///"))
     endpoints = endpoints_of(config.mqtt)
     yield try_broker(endpoints, client_id_of(config), config.mqtt.protocol)
     files = [file for file in (config.mqtt.cert_file, config.mqtt.ca_file) if file]
@@ -48,7 +49,9 @@ def _database(config: CityConfig, folder: Path) -> Finding:
     return Finding("ok" if tables is Tables.READY else "warn", "database", as_sentence(sentence))
 
 
-def _room(folder: Path) -> Finding:
+def _room(database: Path) -> Finding:
+    # its folder is made at the first start, and is not open to everybody then
+    folder = next(one for one in database.absolute().parents if os.access(one, os.F_OK))
     free = shutil.disk_usage(folder).free / 1e6
     sentence = f"{free:.0f} MB are free where the database is; a line needs some 70 MB a year."
     return Finding("ok" if free > _ROOM_MB else "warn", "room", sentence)

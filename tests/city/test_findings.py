@@ -11,6 +11,9 @@ from edge_app import cli
 from edge_app.city.database.engine import open_database, state_of
 from edge_app.errors import StoreError
 from tests.support.brokers import free_port
+from tests.support.disks import small_disk
+
+__all__ = ["small_disk"]  # a fixture
 
 
 def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
@@ -27,6 +30,14 @@ def test_each_part_has_a_line_and_nothing_is_made(tmp_path: Path, capsys: pytest
     assert f"FAIL broker: 127.0.0.1:{port}: connection refused" in told[1]
     assert "is free." in told[2]
     assert [path.name for path in tmp_path.iterdir()] == ["city.toml"]
+
+
+def test_the_room_is_that_of_the_disk_on_which_the_database_will_lie(
+    tmp_path: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{small_disk / 'not made yet' / 'city.sqlite3'}"
+    (tmp_path / "city.toml").write_text(f'[mqtt]\nport = {free_port()}\n[database]\nurl = "{url}"\n')
+    assert "warn room: 0 MB are free where the database is" in " ".join(check(tmp_path, capsys)[1])
 
 
 def test_the_state_of_a_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
