@@ -71,10 +71,10 @@ def test_numbers_that_no_hour_has_are_damage(tmp_path: Path, line: str) -> None:
 def test_of_a_file_that_no_device_has_written_only_the_begin_is_read(tmp_path: Path) -> None:
     HourHistory(tmp_path).add(AT, HOUR)
     with (tmp_path / "2026-11.jsonl").open("a") as file:
-        file.write("0\n" * 3_000_000)
+        file.write(f"{0:300}\n" * 10_000)
     history = HourHistory(tmp_path)
     assert list(history.read()) == [HOUR]
-    assert 0 < history.skipped < 2_000_000
+    assert 0 < history.skipped < 8_000
 
 
 def test_what_was_learnt_anew_is_known_when_its_own_month_is_gone(tmp_path: Path) -> None:
