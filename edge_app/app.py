@@ -185,7 +185,8 @@ def build_drift(config: Config, device: Device, *, live: bool) -> DriftWatch | N
     if not config.view.drift or not live:
         return None
     zone = timezone.utc if config.device.time_zone == "UTC" else ZoneInfo(config.device.time_zone)
-    return DriftWatch(HourHistory(config.store.folder / "drift"), device.config[:12], local_time(zone))
+    setting = f"{device.config[:12]} {config.device.time_zone}"  # in another zone every hour is another one of the week
+    return DriftWatch(HourHistory(config.store.folder / "drift"), setting, local_time(zone))
 
 
 def build_preview(

@@ -26,11 +26,14 @@ opt=/opt/edge-app-city etc=/etc/edge-app-city state=/var/lib/edge-app-city
 probation=$opt/probation
 service=edge-app-city.service
 
-case $healthy_s in '' | *[!0-9]*) fail "HEALTHY_S is '$healthy_s': give whole seconds, such as 120" 2 ;; esac
+# with 0 every new release would go back at once
+case ${healthy_s#"${healthy_s%%[!0]*}"} in '' | *[!0-9]*) fail "HEALTHY_S is '$healthy_s': give whole seconds, such as 120" 2 ;; esac
 
 # --- the machine
 
 check_machine() {
+    [ -d "$here/wheels" ] || [ -f "$here/../../pyproject.toml" ] ||
+        fail "there is nothing to install beside this script: run the install.sh of an unpacked archive"
     has=$(/usr/bin/python3 -I -c 'import sys, sysconfig
 print((sysconfig.get_config_var("MULTIARCH") or "-").partition("-")[0], "%d.%d" % sys.version_info[:2])') ||
         fail "there is no Python here: apt-get install python3 python3-venv"
@@ -246,7 +249,7 @@ do_uninstall() {
     fi
 }
 
-case ${1:-}:${2:-} in
+case ${1:-}:${2:-}${3+ and more} in
 install: | install:--offline | install:--backed-up | start: | rollback: | uninstall: | uninstall:--purge) ;;
 *) sed -n '4,8s/^# *//p' "$here/$(basename -- "$0")" >&2 && exit 2 ;;
 esac

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,8 @@ from edge_app.web.line_check import Finding
 
 _ROOM_MB: Final = 2000.0
 """Free room, MB, below which a thousand lines fill a disk within weeks."""
+_NOT_SHOWN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
+"""Places that ProtectHome and PrivateTmp of the unit hide."""
 
 
 def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
@@ -32,11 +36,14 @@ def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
     if database.level == "ok":
         yield _archive(config, folder)
     if config.database.url.startswith("sqlite"):
-        yield _room(folder)
+        yield _room(folder / config.database.url.removeprefix("sqlite:///"))
     endpoints = endpoints_of(config.mqtt)
     yield try_broker(endpoints, client_id_of(config), config.mqtt.protocol)
     files = [file for file in (config.mqtt.cert_file, config.mqtt.ca_file) if file]
-    if files:
+    if unread := [file for file in files if hidden(file)] if (folder / "credentials").is_dir() else []:
+        sentence = f"{unread[0]}: the user of the service cannot read it; copy it to {folder}, readable by all."
+        yield Finding("FAIL", "certificates", sentence)
+    elif files:
         warning = expiry_warning(files, time.time())
         yield Finding("warn" if warning else "ok", "certificates", as_sentence(warning or "none ends within 30 days"))
     yield _page(config)
@@ -76,10 +83,24 @@ def _archive(config: CityConfig, folder: Path) -> Finding:
     return Finding("ok", "archive", f"{len(files)} files, {size:.1f} MB, in {archive.folder}.")
 
 
-def _room(folder: Path) -> Finding:
+def _room(database: Path) -> Finding:
+    # its folder is made at the first start, and is not open to everybody then
+    folder = next(one for one in database.absolute().parents if os.access(one, os.F_OK))
     free = shutil.disk_usage(folder).free / 1e6
     sentence = f"{free:.0f} MB are free where the database is; a line needs some 70 MB a year."
     return Finding("ok" if free > _ROOM_MB else "warn", "room", sentence)
+
+
+def hidden(file: Path) -> bool:
+    """Return True for a file that the user of the installed service cannot read: by its mode, or by the unit."""
+    file = file.resolve()
+    if any(file.is_relative_to(place) for place in _NOT_SHOWN):
+        return True
+    try:
+        passed = all(folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
+        return not (passed and file.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return True
 
 
 def _page(config: CityConfig) -> Finding:

@@ -62,11 +62,12 @@ def check(arguments: argparse.Namespace, _: threading.Event) -> int:
 
 
 def tell_status(arguments: argparse.Namespace, _: threading.Event) -> int:
-    """Print whether the running service answers; return 0, 1 when its database does not, 3 when none runs.
+    """Print whether the running service answers; return 0, 1 for a fault of it or its database, 3 for none.
 
     Raises ConfigError.
     """
     import json
+    from http import HTTPStatus
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import ProxyHandler, build_opener
@@ -80,7 +81,12 @@ def tell_status(arguments: argparse.Namespace, _: threading.Event) -> int:
             print(f"page and database answer at {address}, release {json.load(answer)['version']}")
             return 0
     except HTTPError as error:
-        print(f"the page at {address} answers, and its database does not ({error.code}): journalctl -u edge-app-city")
+        if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            print(f"nothing of the city side answers at {address}, but another program ({error.code}): see page.port")
+            return _NOT_RUNNING
+        lacks = error.code == HTTPStatus.SERVICE_UNAVAILABLE
+        told = "answers, and its database does not" if lacks else f"answers with a fault ({error.code})"
+        print(f"the page at {address} {told}: journalctl -u edge-app-city")
         return 1
     except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
         print(f"nothing of the city side answers at {address} ({error}): systemctl status edge-app-city")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from edge_app.commands._answers import host_and_port, mqtt_table, toml_of
 from edge_app.commands._options import CITY, credentials_folder
-from edge_app.commands._questions import Question, read_line, show, unreachable
+from edge_app.commands._questions import Question, StoppedError, read_line, show, unreachable
 from edge_app.errors import ConfigError, reason_of
 from edge_app.system.files import remedy_of, write_atomic
 
@@ -51,7 +52,7 @@ def run_setup(check: Callable[[argparse.Namespace, threading.Event], int]) -> Ca
     def command(arguments: argparse.Namespace, stop: threading.Event) -> int:
         path: Path = arguments.config
         _refuse_place(path, force=arguments.force)
-        answers, passwords = _asked(arguments)
+        answers, passwords = _asked(arguments, stop)
         _write(path, answers, passwords)
         show(f"edge-app: wrote {path}")
         code = 0
@@ -66,6 +67,8 @@ def run_setup(check: Callable[[argparse.Namespace, threading.Event], int]) -> Ca
 
 
 def _refuse_place(path: Path, *, force: bool) -> None:
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; name a file in it")
     if path.exists() and not force:
         raise ConfigError(f"{path} exists already: edit it, or replace it with --force")
     folder = path.absolute().parent
@@ -78,11 +81,11 @@ def _refuse_place(path: Path, *, force: bool) -> None:
 # --- the answers
 
 
-def _asked(arguments: argparse.Namespace) -> tuple[dict[str, str], dict[str, str]]:
+def _asked(arguments: argparse.Namespace, stop: threading.Event) -> tuple[dict[str, str], dict[str, str]]:
     """Return flag -> answer: of the command line, else asked on a terminal, else the default.
 
     Also returns credential -> password, as typed on a terminal; without one the program takes it from the environment.
-    Raises ConfigError.
+    stop: is set by Ctrl-C while a broker is tried. Raises ConfigError.
     """
     given = {question.flag: getattr(arguments, question.flag.replace("-", "_")) for question in _QUESTIONS}
     terminal = sys.stdin.isatty()
@@ -95,13 +98,15 @@ def _asked(arguments: argparse.Namespace) -> tuple[dict[str, str], dict[str, str
         answer = given[question.flag]
         if answer is None:
             asks = terminal and _is_needed(question.flag, answers)
-            answer = _ask(question, answers) if asks else question.default or ""
+            answer = _ask(question, answers, stop) if asks else question.default or ""
         elif problem := _problem_of(question, answer, answers):
             raise ConfigError(f"--{question.flag}: {problem}")
         answers[question.flag] = answer
         name = _PASSWORDS.get(question.flag)
         if name and answer and terminal and f"EDGE_APP_{name.upper()}" not in os.environ:
             passwords[name] = read_line("Its password:", secret=True)
+    if stop.is_set():
+        raise StoppedError
     return answers, passwords
 
 
@@ -114,10 +119,12 @@ def _is_needed(flag: str, answers: Mapping[str, str]) -> bool:
     return bool(needs.get(flag, True))
 
 
-def _ask(question: Question, before: Mapping[str, str]) -> str:
+def _ask(question: Question, before: Mapping[str, str], stop: threading.Event) -> str:
     """Ask until the answer is one that the configuration takes and, unless it is given again, one that works."""
     doubted = None
     while True:
+        if stop.is_set():
+            raise StoppedError
         shown = f" [{question.default}]" if question.default else ""
         answer = read_line(f"{question.text}{shown}:") or question.default
         problem = "An answer is needed." if answer is None else _problem_of(question, answer, before)
@@ -134,6 +141,8 @@ def _problem_of(question: Question, answer: str, before: Mapping[str, str]) -> s
 
     if question.flag == "broker-kind" and answer not in _KINDS:
         return f"This is none of {', '.join(_KINDS)}."
+    if question.flag == "key" and before.get("cert") and not answer:
+        return "A certificate needs its key."
     if question.flag in ("cert", "key") and answer and not Path(answer).is_file():
         return f"There is no file {answer}."
     answers = {q.flag: _HARMLESS.get(q.flag, "") for q in _QUESTIONS} | dict(before) | {question.flag: answer}
@@ -166,15 +175,21 @@ def _tables(answers: Mapping[str, str], state: Path) -> dict[str, Any]:
     """Return the tables of city.toml. state: folder of a SQLite database. Raises ConfigError."""
     database: dict[str, str] = {"url": f"sqlite:///{state / 'city.sqlite3'}"}
     if answers["database"]:
-        host, slash, name = answers["database"].removeprefix("postgresql://").partition("/")
-        if not slash or not name:
+        host, _, name = answers["database"].removeprefix("postgresql://").partition("/")
+        if not name or not _is_address(host):
             raise ConfigError("--database: must be HOST:PORT/NAME, such as 127.0.0.1:5432/counts")
         database = {"url": f"postgresql://{host}/{name}"}
-        host_and_port(host)
     if answers["database-user"]:
         database["username"] = answers["database-user"]
     page = {"page": {"origin": answers["origin"]}} if answers["origin"] else {}
     return {"mqtt": mqtt_table(answers), "broker": {"kind": answers["broker-kind"]}, "database": database, **page}
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return int(host_and_port(text)[1] or 1) in range(1, 65_536)
+    except ConfigError:
+        return False
 
 
 def _write(path: Path, answers: Mapping[str, str], passwords: Mapping[str, str]) -> None:
@@ -190,6 +205,10 @@ def _write(path: Path, answers: Mapping[str, str], passwords: Mapping[str, str])
     environment = {f"EDGE_APP_{name.upper()}": text for name, text in passwords.items()}
     validated(tables, path.absolute().parent, {**os.environ, **environment})
     secrets = dict(passwords)
+    if installed:  # the service has not the environment of this command
+        for flag, name in _PASSWORDS.items():
+            if answers[flag] and (text := os.environ.get(f"EDGE_APP_{name.upper()}")):
+                secrets[name] = text
     if installed and answers["key"]:  # the service's user cannot read the key where it lies
         secrets["mqtt_key"] = _text_of(Path(answers["key"]))
         del tables["mqtt"]["key_file"]
@@ -219,7 +238,7 @@ def _text_of(path: Path) -> str:
 
 def _show_next(path: Path, answers: Mapping[str, str]) -> None:
     installed = path == CITY
-    sudo, named = ("sudo ", "") if installed else ("", f" --config {path}")
+    sudo, named = ("sudo ", "") if installed else ("", f" --config {shlex.quote(str(path))}")
     serve = {"sudo /opt/edge-app-city/current/install.sh start": "starts it, and waits until it answers"}
     steps = (serve if installed else {f"edge-app city serve{named}": "takes counts and shows the page"}) | {
         f"{sudo}edge-app city user add NAME --role administrator{named}": "from then on everybody has to log in"

@@ -128,7 +128,7 @@ def unreachable(broker: str, *, encrypted: bool) -> str:
     for number in ports:
         try:
             socket.create_connection((host, number), _REACH_S).close()
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):  # the latter for what no host can be called, such as a..b
             return f"The name {host} is unknown here."
         except OSError:
             continue
@@ -171,6 +171,7 @@ def read_line(prompt: str, *, secret: bool = False) -> str:
     """Show a prompt and return what is typed, without blanks around it. secret: what is typed is not shown.
 
     Raises StoppedError: when the terminal is closed instead, Ctrl-C is pressed, or SIGTERM comes.
+    Raises ConfigError: for a secret of bytes that are no text.
     """
     # Without echo before it is asked, or a quick answer is shown.
     with _until_stopped(), _without_echo() if secret else contextlib.nullcontext():
@@ -179,7 +180,13 @@ def read_line(prompt: str, *, secret: bool = False) -> str:
         line = sys.stdin.readline()
     if not line:
         raise StoppedError
-    return line.strip() if not secret else line.rstrip("\r\n")
+    if not secret:
+        return line.strip()  # other answers are judged, and asked for again
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # it could be written nowhere
+        raise ConfigError("what was typed is no UTF-8 text: set the terminal to UTF-8, and begin again") from None
+    return line.rstrip("\r\n")
 
 
 @contextlib.contextmanager

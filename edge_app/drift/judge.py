@@ -2,7 +2,7 @@
 
 Each signal is compared with its own history of the same hour of the week (`baseline`); the days go through a sequential
 test (`sequential`). From the day on which a signal has moved nothing of it is learnt any more, or the new state would
-become usual; that ends when the signal has come back for some days, or when a person accepts the new state.
+become usual; that ends when the signal has come back for some days, or when a person has everything learnt anew.
 """
 
 from __future__ import annotations

@@ -102,6 +102,8 @@ class DriftWatch:
         except OSError as error:
             self.problem = f"the history of months cannot be read ({error.strerror}), and begins anew"
             log.warning("%s", self.problem)
+        if self._history.skipped:
+            log.warning("%d lines of the history of months are damaged and left out", self._history.skipped)
         if self._last == self._setting:
             self._tell()
 

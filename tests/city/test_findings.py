@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,12 @@ from sqlalchemy import text
 
 from edge_app import cli
 from edge_app.city.database.engine import open_database, state_of
+from edge_app.city.findings import hidden
 from edge_app.errors import StoreError
 from tests.support.brokers import free_port
+from tests.support.disks import small_disk
+
+__all__ = ["small_disk"]  # a fixture
 
 
 def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
@@ -27,6 +32,35 @@ def test_each_part_has_a_line_and_nothing_is_made(tmp_path: Path, capsys: pytest
     assert f"FAIL broker: 127.0.0.1:{port}: connection refused" in told[1]
     assert "is free." in told[2]
     assert [path.name for path in tmp_path.iterdir()] == ["city.toml"]
+
+
+def test_the_room_is_that_of_the_disk_on_which_the_database_will_lie(
+    tmp_path: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{small_disk / 'not made yet' / 'city.sqlite3'}"
+    (tmp_path / "city.toml").write_text(f'[mqtt]\nport = {free_port()}\n[database]\nurl = "{url}"\n')
+    assert "warn room: 0 MB are free where the database is" in " ".join(check(tmp_path, capsys)[1])
+
+
+def test_a_file_that_the_user_of_the_service_cannot_read_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_text(ssl.DER_cert_to_PEM_cert(ssl.create_default_context().get_ca_certs(binary_form=True)[0]))
+    authority.chmod(0o600)
+    mqtt = f'[mqtt]\nport = {free_port()}\ntls = true\nca_file = "{authority}"\n'
+    (tmp_path / "city.toml").write_text(f"{mqtt}[page]\nport = {free_port()}\n")
+    assert "FAIL certificates" not in " ".join(check(tmp_path, capsys)[1])  # whoever starts it by hand can read it
+    (tmp_path / "credentials").mkdir()
+    told = " ".join(check(tmp_path, capsys)[1])
+    assert f"FAIL certificates: {authority}: the user of the service cannot read it; copy it to {tmp_path}" in told
+
+
+@pytest.mark.parametrize(
+    ("file", "is_hidden"), [("/etc/hostname", False), ("/etc/shadow", True), ("/root/ca.pem", True), ("/home/a", True)]
+)
+def test_what_the_user_of_the_service_can_read(file: str, is_hidden: bool) -> None:
+    assert hidden(Path(file)) is is_hidden
 
 
 def test_the_state_of_a_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,9 @@ def test_secrets_of_an_installed_city_go_to_its_credentials(path: Path) -> None:
         (("--broker", "mqtt://x"), "--broker: This is a URL; write x"),
         (("--broker", "x", "--broker-kind", "kafka"), "--broker-kind: This is none of mqtt, nats, rabbitmq"),
         (("--broker", "x", "--database", "counts"), "--database: This must be HOST:PORT/NAME, such as"),
+        (("--broker", "x", "--database", "127.0.0.1:port/counts"), "--database: This must be HOST:PORT/NAME, such as"),
+        (("--broker", "x", "--database", "127.0.0.1:99999/counts"), "--database: This must be HOST:PORT/NAME, such as"),
+        (("--broker", "x", "--cert", __file__, "--key", ""), "--key: A certificate needs its key."),
         (("--broker", "x", "--origin", "counts.example"), "--origin: This must be https://NAME or https://NAME:PORT"),
         (("--broker", "x", "--cert", "nowhere.pem"), "--cert: There is no file nowhere.pem"),
     ],
@@ -78,6 +81,67 @@ def test_a_configuration_that_exists_stays(path: Path) -> None:
     with pytest.raises(ConfigError, match="exists already: edit it, or replace it with --force"):
         setup(path, "--broker", "x")
     assert path.read_text("utf-8") == "[mqtt]\n"
+
+
+def test_a_stop_while_something_was_tried_writes_nothing(path: Path) -> None:
+    parsed = _parser().parse_args(["city", "setup", "--config", str(path), "--no-check", "--broker", "x"])
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(ConfigError, match="nothing was written"):
+        parsed.main(parsed, stop)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_folder_is_no_configuration_and_no_secret_is_written_for_it(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(ConfigError, match="is a folder; name a file in it"):
+        setup(path, "--broker", "x", "--force")
+
+
+def test_a_password_of_the_environment_goes_to_the_credentials_of_an_installed_city(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_APP_MQTT_PASSWORD", """it's "quoted" $HOME""")
+    monkeypatch.setenv("EDGE_APP_DATABASE_PASSWORD", "of nobody")
+    credentials = path.parent / "credentials"
+    credentials.mkdir()
+    assert setup(path, "--broker", "x", "--username", "anna") == 0
+    config = load(path, {"CREDENTIALS_DIRECTORY": str(credentials)})  # as the unit hands it over
+    assert config.mqtt.password is not None
+    assert config.mqtt.password.get_secret_value() == """it's "quoted" $HOME"""
+    assert [file.name for file in credentials.iterdir()] == ["mqtt_password"]
+
+
+def test_a_command_with_a_blank_in_its_path_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a city").mkdir()
+    setup(tmp_path / "a city/city.toml", "--broker", "x")
+    assert f"city serve --config '{tmp_path}/a city/city.toml'" in capsys.readouterr().err
+
+
+def test_what_no_host_can_be_called_and_what_is_no_text_are_told_in_sentences(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    options = ("--broker-kind", "mqtt", "--ca", "-", "--username", "anna", "--database", "", "--database-user", "")
+    command = ("city", "setup", "--config", str(tmp_path / "city.toml"), "--no-check", *options, "--origin", "")
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    asked = subprocess.Popen(
+        (sys.executable, "-m", "edge_app", *command),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    os.close(theirs)
+    try:
+        os.write(ours, b"a..b\na..b\n\xff\xfe\n")
+        _, told = asked.communicate(timeout=30)
+    finally:
+        asked.kill()
+        os.close(ours)
+    assert asked.returncode == 2
+    assert b"The name a..b is unknown here." in told
+    assert b"what was typed is no UTF-8 text" in told
+    assert b"Traceback" not in told
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_asks_again_after_a_wrong_answer_and_shows_no_password(tmp_path: Path) -> None:

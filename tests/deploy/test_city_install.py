@@ -32,13 +32,38 @@ def test_a_wrong_call_shows_the_usage() -> None:
     assert "install.sh uninstall [--purge]" in done.stderr
 
 
-def test_a_wrong_time_is_told_before_anything_is_done() -> None:
+@pytest.fixture
+def alone(tmp_path: Path) -> Path:
+    """Return the installer as it lies in an installed release, with nothing to install beside it."""
+    current = tmp_path / "opt/current"
+    current.mkdir(parents=True)
+    for script in (SCRIPT, ROOT / "deploy/releases.sh"):
+        shutil.copy(script, current)
+    return current / "install.sh"
+
+
+def test_a_third_word_is_not_passed_over(alone: Path) -> None:
     done = subprocess.run(
-        ("sh", SCRIPT, "install"), env={"HEALTHY_S": "soon"}, capture_output=True, text=True, timeout=10
+        ("sh", alone, "install", "--offline", "--backed-up"), capture_output=True, text=True, timeout=10
     )
+    assert (done.returncode, done.stderr.startswith("install.sh install")) == (2, True)
+
+
+@pytest.mark.parametrize("time", ["soon", "0", "00", "-5"])
+def test_a_wrong_time_is_told_before_anything_is_done(alone: Path, time: str) -> None:
+    done = subprocess.run(("sh", alone, "install"), env={"HEALTHY_S": time}, capture_output=True, text=True, timeout=10)
     assert (done.returncode, done.stderr) == (
         2,
-        "install: HEALTHY_S is 'soon': give whole seconds, such as 120\n",
+        f"install: HEALTHY_S is '{time}': give whole seconds, such as 120\n",
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the installer asks for root first")
+def test_beside_an_installed_release_there_is_nothing_to_install(alone: Path) -> None:
+    done = subprocess.run(("sh", alone, "install"), capture_output=True, text=True, timeout=10)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "install: there is nothing to install beside this script: run the install.sh of an unpacked archive\n",
     )
 
 

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_app.app import build_device, build_drift
+from edge_app.config.model import Config, DeviceConfig, StoreConfig
 from edge_app.drift.collecting import HourCollector
 from edge_app.drift.history import Anew, HourHistory
 from edge_app.drift.picture import measured
@@ -126,6 +128,24 @@ def test_a_restart_knows_what_has_moved_and_another_detector_begins_anew(
     assert other.state.kinds == frozenset()
     again = DriftWatch(HourHistory(tmp_path), "b", local_time(timezone.utc))
     assert (again.state.kinds, again.problem) == (frozenset(), "")
+
+
+def test_another_time_zone_begins_anew(tmp_path: Path, two_hours: list[FrameResult]) -> None:
+    for zone in ("UTC", "Asia/Kolkata", "Asia/Kolkata"):
+        config = Config(device=DeviceConfig(time_zone=zone), store=StoreConfig(folder=tmp_path))
+        watch = build_drift(config, build_device(config, 64 * "0"), live=True)
+        assert watch is not None
+        for result in (*two_hours[:1801], two_hours[-1]):
+            watch.observe(result)
+    kept = [type(entry) for entry in HourHistory(tmp_path / "drift").read()]
+    assert kept == [Anew, Hour, Anew, Hour, Hour]
+
+
+def test_damaged_lines_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, 2, 2)
+    (tmp_path / "2026-10.jsonl").write_text("no hour\n" * 3)
+    DriftWatch(HourHistory(tmp_path), "a", local_time(timezone.utc))
+    assert "3 lines of the history of months are damaged" in caplog.text
 
 
 def test_a_history_that_cannot_be_written_is_told_and_the_hour_judged(

@@ -1,0 +1,68 @@
+"""Test `edge-app city status`: what answers is told apart from what does not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from edge_app import cli
+from tests.support.brokers import free_port
+
+
+@contextmanager
+def answering(code: int, content: bytes) -> Iterator[int]:
+    """Yield the port of a server that answers everything alike."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Log nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def status(folder: Path, port: int, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    (folder / "city.toml").write_text(f"[page]\nport = {port}\n")
+    code = cli.main(["city", "status", "--config", str(folder / "city.toml")])
+    return code, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("code", "content", "result", "words"),
+    [
+        (200, b'{"state": "ok", "version": "1.2.3"}', 0, "page and database answer"),
+        (503, b"", 1, "answers, and its database does not"),
+        (500, b"", 1, "answers with a fault (500)"),
+        (404, b"", 3, "nothing of the city side answers"),
+        (200, b"<html>", 3, "nothing of the city side answers"),
+        (200, b"[]", 3, "nothing of the city side answers"),
+    ],
+)
+def test_another_program_at_the_port_is_not_taken_for_the_city(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], code: int, content: bytes, result: int, words: str
+) -> None:
+    with answering(code, content) as port:
+        told = status(tmp_path, port, capsys)
+    assert told[0] == result
+    assert words in told[1]
+
+
+def test_nothing_at_all_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = status(tmp_path, free_port(), capsys)
+    assert (code, "Connection refused" in told) == (3, True)
