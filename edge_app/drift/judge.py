@@ -126,11 +126,6 @@ class Drift:
             return False
         return not self._watched["activity"].known if picture is None else picture.up == counts.up
 
-    def accept(self, signals: Iterable[str] = SIGNALS) -> None:
-        """Take the present state as usual from now on: the camera was cleaned, turned, or given another detector."""
-        for name in signals:
-            self._watched[name].restart()
-
     def _end_day(self, day: int) -> None:
         for name, watched in self._watched.items():
             seen = [hour for hour in self._hours if name in hour.values]

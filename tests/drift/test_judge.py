@@ -46,17 +46,6 @@ def test_a_lens_that_gets_dirty_is_told_with_the_day_on_which_it_began_and_forgo
     assert drift.verdicts == frozenset()
 
 
-def test_what_is_accepted_is_usual_from_then_on() -> None:
-    drift = Drift()
-    dirty = {"sharpness": 0.9}
-    drift.add(hours(60))
-    drift.add(hours(10, 60, lambda _day, _hour: dirty))
-    assert drift.verdicts == {"data"}
-    drift.accept()
-    drift.add(hours(60, 70, lambda _day, _hour: dirty))
-    assert drift.verdicts == frozenset()
-
-
 @pytest.mark.parametrize(
     ("moved", "kinds"),
     [
