@@ -57,7 +57,8 @@ def test_a_file_that_the_user_of_the_service_cannot_read_is_told(
 
 
 @pytest.mark.parametrize(
-    ("file", "is_hidden"), [("/etc/hostname", False), ("/etc/shadow", True), ("/run/user/ca.pem", True), ("/home/a", True)]
+    ("file", "is_hidden"),
+    [("/etc/hostname", False), ("/etc/shadow", True), ("/run/user/ca.pem", True), ("/home/a", True)],
 )
 def test_what_the_user_of_the_service_can_read(file: str, is_hidden: bool) -> None:
     assert hidden(Path(file)) is is_hidden

@@ -204,6 +204,7 @@ def test_it_speaks_every_language_and_finds_its_way(address: tuple[str, str], tm
             browser.run(f"(() => {{ {choose} s.dispatchEvent(new Event('change')); }})()")
             title = messages(language)["city.title"]
             browser.wait_for(f"document.querySelector('h1')?.textContent === {title!r}")
+            browser.wait_for("document.querySelector('.list a') !== null")
             missing = browser.run("document.body.innerText.match(/city\\.[a-z_.]+/g) || []")
             assert missing == []
         browser.click(".list a")

@@ -94,6 +94,8 @@ class Browser:
             time.sleep(0.05)
 
     def click(self, selector: str) -> None:
+        """Click an element, once it is there."""
+        self.wait_for(f"document.querySelector({json.dumps(selector)}) !== null")
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
     def type(self, selector: str, text: str) -> None:
