@@ -263,13 +263,21 @@ def run_until(subject: Session, kind: type[Event], count: int = 1, timeout: floa
     return events
 
 
+class _Reader(Subscriber):
+    def connect(self) -> bool:
+        """Wait a little; return whether it is connected. What comes with the connection stays to be read."""
+        if message := self.read(0.05):
+            self._inbox.appendleft(message)
+        return self.connected
+
+
 @contextlib.contextmanager
 def subscribed(port: int, *topics: str, name: str = "reader", keep: int = 0) -> Iterator[Subscriber]:
     """A subscriber that is connected already."""
     timing = Timing(connect=2.0, keepalive=5, session_expiry=keep)
-    reader = Subscriber(Session(Endpoint(HOST, port), name, timing=timing, backoff=QUICK), topics or ("#",))
+    reader = _Reader(Session(Endpoint(HOST, port), name, timing=timing, backoff=QUICK), topics or ("#",))
     try:
-        eventually(lambda: reader.read(0.05) or reader.connected)
+        eventually(reader.connect)
         yield reader
     finally:
         reader.close()
