@@ -26,30 +26,21 @@ if [ -f "$here/SHA256SUMS" ] && ! (cd "$here" && grep ' \./releases\.sh$' SHA256
 fi
 . "$here/releases.sh"
 
-# Else it would end in the middle, with the new release started and nobody there to go back.
-case $healthy_s in '' | *[!0-9]*) fail "HEALTHY_S is '$healthy_s': give whole seconds, such as 120" 2 ;; esac
+root=$here/..
+
+check_healthy_s
 
 # --- the system beneath
 
-# A 32-bit system may run on a 64-bit kernel, so Python is asked what its packages must be for.
 check_system() {
-    has=$(/usr/bin/python3 -I -c 'import sys, sysconfig
-print((sysconfig.get_config_var("MULTIARCH") or "-").partition("-")[0], "%d.%d" % sys.version_info[:2])') ||
-        fail "there is no Python here: apt-get install python3 python3-venv"
-    if [ -d "$here/wheels" ]; then
-        check_archive "${has% *}" "${has#* }"
-    elif [ "${has% *}" = arm ]; then
-        check_32_bit "${has#* }"
+    has=$(this_system)
+    if [ ! -d "$here/wheels" ]; then
+        [ "${has% *}" != arm ] || check_32_bit "${has#* }"
+        return 0
     fi
-}
-
-check_archive() {
-    for_processor=$(cat "$here/processor") for_pythons=$(cat "$here/pythons")
-    [ "$1" != arm ] || fail "this archive is for the processor $for_processor: a 32-bit ARM is installed with internet, from the repository"
-    [ "$1" = "$for_processor" ] || fail "this archive is for the processor $for_processor, and this system is for $1: take the archive for that"
-    case " $for_pythons " in *" $2 "*) ;; *) fail "this archive is for Python $for_pythons, and this system has $2" ;; esac
-    (cd "$here" && sha256sum --check --quiet --strict SHA256SUMS >&2) ||
-        fail "the archive is damaged: copy it again, and compare it with the SHA256SUMS that lies beside it"
+    [ "${has% *}" != arm ] ||
+        fail "this archive is for the processor $(cat "$here/processor"): a 32-bit ARM is installed with internet, from the repository"
+    check_archive "${has% *}" "${has#* }"
 }
 
 # There are no wheels of numpy and OpenCV for it, and of the runtime only for Pythons up to 3.11.
@@ -104,62 +95,26 @@ folders() {
 
 # --- a new release
 
-# Prints what a release is made of, in one number: the same again is started and not built again.
-identity() {
-    {
-        /usr/bin/python3 -I -V
-        if [ -d "$here/wheels" ]; then
-            cat "$here/SHA256SUMS"
-        else
-            cd "$here/.."
-            find edge_app systemd deploy models/artefacts pyproject.toml -type f ! -name '*.pyc' -exec sha256sum {} + | sort
-        fi
-    } | sha256sum | cut -d' ' -f1
-}
-
 # Prints the folder of a new release, complete; a half one is never pointed to.
 build_release() {
-    release=$opt/releases/$(date -u +%Y%m%d-%H%M%S)
-    while [ -e "$release" ]; do release=$release-again; done # a clock that was not set tells a time twice
+    release=$(new_release)
     python=/usr/bin/python3
     $python -I -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$python is older than 3.10"
-    $python -I -m venv --system-site-packages "$release" >&2 || {
-        rm -rf "$release"
-        fail "no environment could be made; if python3-venv is missing: apt-get install python3-venv"
-    }
+    make_environment "$release" --system-site-packages
     if [ -d "$here/wheels" ]; then
         set -- --no-index --find-links "$here/wheels" edge-app
     else
-        set -- "$here/.."
+        set -- "$root"
     fi
     # what apt built with numpy 1, as picamera2's simplejpeg on Debian 12, does not load beside numpy 2
     $python -I -c 'import sys; sys.exit(sys.version_info >= (3, 12))' && set -- "$@" 'numpy<2'
-    "$release/bin/python" -I -m pip install --quiet --no-compile --disable-pip-version-check "$@" >&2 </dev/null || {
-        rm -rf "$release"
-        fail "pip could not install the program; its message is above, and what was installed before is untouched"
-    }
+    install_into "$release" "$@"
     # shellcheck disable=SC2046
     $python -I "$here/slim.py" "$release" $(current) || say "the release could not be made smaller"
-    "$release/bin/python" -I "$release/bin/edge-app" --help >/dev/null || {
-        rm -rf "$release"
-        fail "the new release does not start; what was installed before is untouched"
-    }
+    must_start "$release" --help
     cp -r "$here/install.sh" "$here/releases.sh" "$here/slim.py" "$(unit_folder)" "$release/"
     for unit in "$release"/systemd/*; do ! is_of_server "$unit" || rm -f "$unit"; done
-    identity >"$release/identity"
-    sync -f "$release"
-    echo "$release"
-}
-
-# A program of the same name that somebody else has put there stays.
-command_link() {
-    target=$(readlink $bin/edge-app || true)
-    if [ -e $bin/edge-app ] && [ "$target" != $opt/current/bin/edge-app ]; then
-        say "$bin/edge-app is not ours and stays; the program is $opt/current/bin/edge-app"
-        return
-    fi
-    install -d -m 755 $bin
-    ln -sfn $opt/current/bin/edge-app $bin/edge-app
+    end_release "$release"
 }
 
 # The sockets cost nothing until somebody opens the page, which runs only after `edge-app page --password`.
@@ -173,8 +128,7 @@ enable_units() {
 
 do_install() {
     check_system
-    is=$(identity)
-    if [ -n "$(current)" ] && [ "$is" = "$(cat "$(current)/identity" 2>/dev/null)" ]; then
+    if is_installed; then
         say "this release is installed already"
         do_start
         return

@@ -1,4 +1,6 @@
-# Read by install.sh: which release is in use, how it is changed, judged and taken back. Every release carries both files.
+# Read by install.sh of the device and of the city side: how a release is made, which is in use, how it is changed; and
+# for the device, how it is judged and taken back. Every release carries both files. The reader sets `here`, its own folder,
+# and `root`, that of the repository above it where it is no archive.
 #
 # A release is a folder with everything that belongs together: program, environment, units, this file. `current` is a
 # link to it; its units are copied to where systemd looks (`systemctl enable` would follow links into one release). A
@@ -24,6 +26,108 @@ say() {
 fail() {
     say "$1"
     exit "${2:-1}"
+}
+
+# With 0 every new release would go back at once; with what is no number it would end in the middle, with the new release
+# started and nobody there to go back.
+check_healthy_s() {
+    case ${healthy_s#"${healthy_s%%[!0]*}"} in '' | *[!0-9]*) fail "HEALTHY_S is '$healthy_s': give whole seconds, such as 120" 2 ;; esac
+}
+
+# --- making a release
+
+# Prints processor and Python: a 32-bit system may run on a 64-bit kernel, so Python is asked what its packages must be for.
+this_system() {
+    /usr/bin/python3 -I -c 'import sys, sysconfig
+print((sysconfig.get_config_var("MULTIARCH") or "-").partition("-")[0], "%d.%d" % sys.version_info[:2])' ||
+        fail "there is no Python here: apt-get install python3 python3-venv"
+}
+
+# check_archive PROCESSOR PYTHON: the archive is for these, and whole
+check_archive() {
+    for_processor=$(cat "$here/processor") for_pythons=$(cat "$here/pythons")
+    [ "$1" = "$for_processor" ] || fail "this archive is for the processor $for_processor, and this system is for $1: take the archive for that"
+    case " $for_pythons " in *" $2 "*) ;; *) fail "this archive is for Python $for_pythons, and this system has $2" ;; esac
+    (cd "$here" && sha256sum --check --quiet --strict SHA256SUMS >&2) ||
+        fail "the archive is damaged: copy it again, and compare it with the SHA256SUMS that lies beside it"
+}
+
+# Prints what a release is made of, in one number: the same again is started and not built again.
+identity() {
+    {
+        /usr/bin/python3 -I -V
+        if [ -d "$here/wheels" ]; then
+            cat "$here/SHA256SUMS"
+        else
+            cd "$root"
+            find edge_app systemd deploy models/artefacts pyproject.toml -type f ! -name '*.pyc' -exec sha256sum {} + | sort
+        fi
+    } | sha256sum | cut -d' ' -f1
+}
+
+is_installed() {
+    is=$(identity)
+    [ -n "$(current)" ] && [ "$is" = "$(cat "$(current)/identity" 2>/dev/null)" ]
+}
+
+# Prints the folder of a release that is not there yet.
+new_release() {
+    release=$opt/releases/$(date -u +%Y%m%d-%H%M%S)
+    while [ -e "$release" ]; do release=$release-again; done # a clock that was not set tells a time twice
+    echo "$release"
+}
+
+# make_environment RELEASE [OPTION]: of `python3 -m venv`
+make_environment() {
+    made=$1
+    shift
+    /usr/bin/python3 -I -m venv "$@" "$made" >&2 || {
+        rm -rf "$made"
+        fail "no environment could be made; if python3-venv is missing: apt-get install python3-venv"
+    }
+}
+
+# install_into RELEASE ARGUMENT...: of `pip install`
+install_into() {
+    made=$1
+    shift
+    "$made/bin/python" -I -m pip install --quiet --no-compile --disable-pip-version-check "$@" >&2 </dev/null || {
+        rm -rf "$made"
+        fail "pip could not install the program; its message is above, and what was installed before is untouched"
+    }
+}
+
+# must_start RELEASE ARGUMENT...: of a command of the program that changes nothing
+must_start() {
+    made=$1
+    shift
+    "$made/bin/python" -I "$made/bin/edge-app" "$@" >/dev/null || {
+        rm -rf "$made"
+        fail "the new release does not start; what was installed before is untouched"
+    }
+}
+
+# end_release RELEASE: it is whole, and on the disk; prints it
+end_release() {
+    identity >"$1/identity"
+    sync -f "$1"
+    echo "$1"
+}
+
+# A program of the same name that somebody else has put there stays.
+command_link() {
+    target=$(readlink $bin/edge-app || true)
+    if [ -e $bin/edge-app ] && [ "$target" != $opt/current/bin/edge-app ]; then
+        say "$bin/edge-app is not ours and stays; the program is $opt/current/bin/edge-app"
+        return
+    fi
+    install -d -m 755 $bin
+    ln -sfn $opt/current/bin/edge-app $bin/edge-app
+}
+
+# Beside install.sh in an archive and in a release, in the folder above in a repository.
+unit_folder() {
+    if [ -d "$here/systemd" ]; then echo "$here/systemd"; else echo "$root/systemd"; fi
 }
 
 # --- releases
@@ -190,11 +294,6 @@ wait_healthy() {
 }
 
 # --- the probation
-
-# Beside install.sh in an archive and in a release, beside its folder in a repository.
-unit_folder() {
-    if [ -d "$here/systemd" ]; then echo "$here/systemd"; else echo "$here/../systemd"; fi
-}
 
 # begin_probation RELEASE [BACK]: has a release judged that goes back to BACK, or stays where there is nothing to go back to
 begin_probation() {

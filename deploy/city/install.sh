@@ -26,25 +26,18 @@ opt=/opt/edge-app-city etc=/etc/edge-app-city state=/var/lib/edge-app-city
 probation=$opt/probation
 service=edge-app-city.service
 
-# with 0 every new release would go back at once
-case ${healthy_s#"${healthy_s%%[!0]*}"} in '' | *[!0-9]*) fail "HEALTHY_S is '$healthy_s': give whole seconds, such as 120" 2 ;; esac
+root=$here/../..
+
+check_healthy_s
 
 # --- the machine
 
 check_machine() {
-    [ -d "$here/wheels" ] || [ -f "$here/../../pyproject.toml" ] ||
+    [ -d "$here/wheels" ] || [ -f "$root/pyproject.toml" ] ||
         fail "there is nothing to install beside this script: run the install.sh of an unpacked archive"
-    has=$(/usr/bin/python3 -I -c 'import sys, sysconfig
-print((sysconfig.get_config_var("MULTIARCH") or "-").partition("-")[0], "%d.%d" % sys.version_info[:2])') ||
-        fail "there is no Python here: apt-get install python3 python3-venv"
+    has=$(this_system)
     /usr/bin/python3 -I -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "Python ${has#* } is older than 3.10"
-    [ -d "$here/wheels" ] || return 0
-    for_processor=$(cat "$here/processor") for_pythons=$(cat "$here/pythons")
-    [ "${has% *}" = "$for_processor" ] ||
-        fail "this archive is for the processor $for_processor, and this system is for ${has% *}: take the archive for that"
-    case " $for_pythons " in *" ${has#* } "*) ;; *) fail "this archive is for Python $for_pythons, and this system has ${has#* }" ;; esac
-    (cd "$here" && sha256sum --check --quiet --strict SHA256SUMS >&2) ||
-        fail "the archive is damaged: copy it again, and compare it with the SHA256SUMS that lies beside it"
+    [ ! -d "$here/wheels" ] || check_archive "${has% *}" "${has#* }"
 }
 
 folders() {
@@ -57,50 +50,22 @@ folders() {
 
 # --- a release
 
-identity() {
-    {
-        /usr/bin/python3 -I -V
-        if [ -d "$here/wheels" ]; then
-            cat "$here/SHA256SUMS"
-        else
-            cd "$here/../.."
-            find edge_app systemd deploy models/artefacts pyproject.toml -type f ! -name '*.pyc' -exec sha256sum {} + | sort
-        fi
-    } | sha256sum | cut -d' ' -f1
-}
-
 # Prints the folder of a new release, complete; a half one is never pointed to.
 build_release() {
-    release=$opt/releases/$(date -u +%Y%m%d-%H%M%S)
-    while [ -e "$release" ]; do release=$release-again; done
-    /usr/bin/python3 -I -m venv "$release" >&2 || {
-        rm -rf "$release"
-        fail "no environment could be made; if python3-venv is missing: apt-get install python3-venv"
-    }
+    release=$(new_release)
+    make_environment "$release"
     if [ -d "$here/wheels" ]; then
         set -- --no-index --find-links "$here/wheels" 'edge-app[city]'
     else
-        set -- "$here/../..[city]"
+        set -- "$root[city]"
     fi
-    "$release/bin/python" -I -m pip install --quiet --no-compile --disable-pip-version-check "$@" >&2 </dev/null || {
-        rm -rf "$release"
-        fail "pip could not install the program; its message is above, and what was installed before is untouched"
-    }
-    "$release/bin/python" -I "$release/bin/edge-app" city config >/dev/null || {
-        rm -rf "$release"
-        fail "the new release does not start; what was installed before is untouched"
-    }
+    install_into "$release" "$@"
+    must_start "$release" city config
     "$release/bin/python" -I -m compileall -q "$release/lib" >/dev/null 2>&1 || true
     mkdir "$release/systemd"
     cp "$(unit_folder)"/edge-app-city*.service "$release/systemd/"
     cp "$here/install.sh" "$library" "$release/"
-    identity >"$release/identity"
-    sync -f "$release"
-    echo "$release"
-}
-
-unit_folder() {
-    if [ -d "$here/systemd" ]; then echo "$here/systemd"; else echo "$here/../../systemd"; fi
+    end_release "$release"
 }
 
 # The services that run, or that systemd starts at boot: the city side and its further workers.
@@ -120,16 +85,6 @@ switch_to() {
     sync -f $units
     point current "$1"
     ! booted || systemctl daemon-reload
-}
-
-command_link() {
-    target=$(readlink $bin/edge-app || true)
-    if [ -e $bin/edge-app ] && [ "$target" != $opt/current/bin/edge-app ]; then
-        say "$bin/edge-app is not ours and stays; the program is $opt/current/bin/edge-app"
-        return
-    fi
-    install -d -m 755 $bin
-    ln -sfn $opt/current/bin/edge-app $bin/edge-app
 }
 
 # Refuses a release that changes the tables, unless a person says that there is a backup: no older one can use them then.
@@ -174,8 +129,7 @@ wait_healthy() {
 
 do_install() {
     check_machine
-    is=$(identity)
-    if [ -n "$(current)" ] && [ "$is" = "$(cat "$(current)/identity" 2>/dev/null)" ]; then
+    if is_installed; then
         say "this release is installed already"
         do_start
         return
