@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_app.commands._answers import host_and_port, mqtt_table, toml_of
-from edge_app.commands._options import CITY, credentials_folder
+from edge_app.commands._options import CITY, credentials_folder, reach_secrets
 from edge_app.commands._questions import Question, StoppedError, read_line, show, unreachable
+from edge_app.commands._setup_files import explained, refuse_place, secret_places, write_secrets
 from edge_app.errors import ConfigError, reason_of
-from edge_app.system.files import remedy_of, write_atomic
+from edge_app.system.files import write_atomic
 
 _STATE: Final = Path("/var/lib/edge-app-city")
 _KINDS: Final = ("mqtt", "nats", "rabbitmq")
@@ -51,31 +52,18 @@ def run_setup(check: Callable[[argparse.Namespace, threading.Event], int]) -> Ca
 
     def command(arguments: argparse.Namespace, stop: threading.Event) -> int:
         path: Path = arguments.config
-        _refuse_place(path, force=arguments.force)
+        refuse_place(path, force=arguments.force, what="the city side")
         answers, passwords = _asked(arguments, stop)
         _write(path, answers, passwords)
         show(f"edge-app: wrote {path}")
         code = 0
         if not arguments.no_check:
-            if credentials_folder(path).is_dir():
-                os.environ.setdefault("CREDENTIALS_DIRECTORY", str(credentials_folder(path)))
+            reach_secrets(path)
             code = check(argparse.Namespace(config=path, tables=False), stop)
         _show_next(path, answers)
         return code
 
     return command
-
-
-def _refuse_place(path: Path, *, force: bool) -> None:
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder; name a file in it")
-    if path.exists() and not force:
-        raise ConfigError(f"{path} exists already: edit it, or replace it with --force")
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise ConfigError(f"there is no folder {folder}: install the city side first, or choose another --config")
-    if not os.access(folder, os.W_OK):
-        raise ConfigError(f"{path} cannot be written by this user: put sudo before the command, or choose --config")
 
 
 # --- the answers
@@ -199,8 +187,7 @@ def _write(path: Path, answers: Mapping[str, str], passwords: Mapping[str, str])
     """
     from edge_app.city.config import validated
 
-    folder = credentials_folder(path)
-    installed = folder.is_dir()
+    installed = credentials_folder(path).is_dir()
     tables = _tables(answers, _STATE if installed else Path())
     environment = {f"EDGE_APP_{name.upper()}": text for name, text in passwords.items()}
     validated(tables, path.absolute().parent, {**os.environ, **environment})
@@ -212,19 +199,12 @@ def _write(path: Path, answers: Mapping[str, str], passwords: Mapping[str, str])
     if installed and answers["key"]:  # the service's user cannot read the key where it lies
         secrets["mqtt_key"] = _text_of(Path(answers["key"]))
         del tables["mqtt"]["key_file"]
-    places = {
-        name: folder / name if installed else path.absolute().with_name(f"{path.stem}.{name}") for name in secrets
-    }
     if not installed:
-        for name in passwords:
-            tables[name.split("_")[0]]["password_file"] = str(places[name])
-    try:
-        for name, text in secrets.items():
-            write_atomic(places[name], text if text.endswith("\n") else f"{text}\n", mode=0o600)
+        for name, place in secret_places(path, secrets).items():
+            tables[name.split("_")[0]]["password_file"] = str(place)
+    with explained(path):
+        write_secrets(path, secrets)
         write_atomic(path, toml_of(tables), mode=0o644)  # it holds no secret, and the service's user reads it
-    except OSError as error:
-        remedy = remedy_of(error, "put sudo before the command, or choose --config")
-        raise ConfigError(f"{path} cannot be written ({reason_of(error)}): {remedy}") from error
 
 
 def _text_of(path: Path) -> str:

@@ -73,10 +73,15 @@ def installed_config(given: Path | None) -> Path:
                 "`edge-app config` prints one to begin with"
             )
         given = INSTALLED
-    secrets = credentials_folder(given)
+    reach_secrets(given)
+    return given
+
+
+def reach_secrets(config: Path) -> None:
+    """Have the secrets of an installed configuration taken from where its service takes them, as far as one may."""
+    secrets = credentials_folder(config)
     if os.access(secrets, os.R_OK | os.X_OK):
         os.environ.setdefault("CREDENTIALS_DIRECTORY", str(secrets))
-    return given
 
 
 def unit_of(config: Path) -> str:

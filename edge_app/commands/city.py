@@ -17,7 +17,7 @@ from edge_app.commands._city_export import add_export, run_export
 from edge_app.commands._city_inventory import add_inventory, run_inventory
 from edge_app.commands._city_people import add_people, run_token, run_user
 from edge_app.commands._city_setup import add_setup, run_setup
-from edge_app.commands._options import CITY, credentials_folder, listening_port
+from edge_app.commands._options import CITY, listening_port, reach_secrets
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     Raises ConfigError: also when the extra is not installed. Raises BrokerError, StoreError, ServeError.
     """
     if arguments.kind not in ("demo", "config", "setup"):
-        _reach_secrets(arguments.config)
+        _use(arguments.config)
     try:
         return _KINDS[arguments.kind](arguments, stop)
     except ImportError as error:
@@ -76,15 +76,14 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         raise ConfigError(f"{missing} is not installed: get the city side with pip install 'edge-app[city]'") from error
 
 
-def _reach_secrets(config: Path) -> None:
-    """Put the secrets of an installed city side within reach, as its service has them. Raises ConfigError."""
+def _use(config: Path) -> None:
+    """Put the secrets of a configuration within reach. Raises ConfigError: for that of a city that is not installed."""
     if config == CITY and not os.path.lexists(CITY):
         raise ConfigError(
             f"no city side is installed here ({CITY} is absent): name a configuration with --config FILE; "
             "`edge-app city setup` writes one"
         )
-    if os.access(credentials_folder(config), os.R_OK | os.X_OK):
-        os.environ.setdefault("CREDENTIALS_DIRECTORY", str(credentials_folder(config)))
+    reach_secrets(config)
 
 
 def _print_example(_: argparse.Namespace, __: threading.Event) -> int:

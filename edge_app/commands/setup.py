@@ -18,10 +18,10 @@ from urllib.parse import quote, urlsplit
 from edge_app.commands import check
 from edge_app.commands._answers import is_address, source_table, tables_of, toml_of
 from edge_app.commands._cameras import refuse_twin
-from edge_app.commands._options import INSTALLED, credentials_folder
+from edge_app.commands._options import INSTALLED, credentials_folder, reach_secrets
 from edge_app.commands._questions import QUESTIONS, StoppedError, ask, read_line, show
-from edge_app.errors import ConfigError, ResourceError, reason_of
-from edge_app.system.files import remedy_of
+from edge_app.commands._setup_files import explained, refuse_place, secret_places, write_secrets
+from edge_app.errors import ConfigError, ResourceError
 
 if TYPE_CHECKING:
     from edge_app.commands._enrolment import Enrolment
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 HELP = "ask for site, device, camera, line and broker, write the configuration and check it"
 
 _MODE: Final = 0o640  # the URL of a camera may contain its login
-_SECRET: Final = 0o600
 _ENROLLED: Final = ("site", "device", "broker", "ca", "cert", "key", "username")
 """Questions that an enrolment file answers."""
 
@@ -61,7 +60,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     Raises ConfigError: with every error of the answers; nothing is written then.
     """
     path: Path = arguments.config
-    _refuse_place(path, force=arguments.force)
+    refuse_place(path, force=arguments.force, what="the program")
     setup = _asked(arguments, path, stop)
     if stop.is_set():  # while a camera was looked for, not while a question stood there
         raise StoppedError
@@ -69,9 +68,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     show(f"edge-app: wrote {path}")
     code = 0
     if not arguments.no_check:
-        # Where the service takes its secrets from, so the check must too.
-        if credentials_folder(path).is_dir():
-            os.environ.setdefault("CREDENTIALS_DIRECTORY", str(credentials_folder(path)))
+        reach_secrets(path)
         code = check.main(argparse.Namespace(config=path, no_sandbox=False), stop)
     if credentials_folder(path).is_dir() and credentials_folder(path).name == "credentials":  # it serves no other
         _show_page(path)
@@ -87,17 +84,6 @@ def _show_page(config: Path) -> None:
         introduce(credentials_folder(config), config)
     except (ConfigError, ResourceError) as error:
         show(f"edge-app: no page: {error}")
-
-
-def _refuse_place(path: Path, *, force: bool) -> None:
-    """Raise ConfigError where the file cannot be written: before the questions, not after them."""
-    if path.exists() and not force:
-        raise ConfigError(f"{path} exists already: edit it, or replace it with --force")
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise ConfigError(f"there is no folder {folder}: install the program first, or choose another --config")
-    if not os.access(folder, os.W_OK):
-        raise ConfigError(f"{path} cannot be written by this user: put sudo before the command, or choose --config")
 
 
 def _drawing_of(path: Path) -> str:
@@ -317,37 +303,22 @@ def _write(path: Path, setup: _Setup, state: str) -> None:
     from edge_app.config.load import load
     from edge_app.system.files import write_atomic
 
-    tables, places = tables_of(setup.answers, state), _places(path, setup.secrets)
-    for name, file in places.items():
+    tables = tables_of(setup.answers, state)
+    for name, file in secret_places(path, setup.secrets).items():
         if file.parent != credentials_folder(path):  # nobody hands them over there: the configuration names them
             table, key = ("mqtt", "key_file") if name == "mqtt_key" else (name.split("_")[0], "password_file")
             tables[table].setdefault(key, str(file))
     text = toml_of(tables)
-    try:
+    with explained(path):
         with _beside(path) as draft:
             draft.write_text(text, "utf-8")
             load(draft, _service_environment(text, draft.parent, setup.secrets))
-        for name, file in places.items():
-            write_atomic(file, _with_line_end(setup.secrets[name]), mode=_SECRET)
+        write_secrets(path, setup.secrets)
         for file, content in setup.files.items():
             write_atomic(file, content, mode=0o644)
         write_atomic(path, text, mode=_MODE)
         with contextlib.suppress(LookupError, PermissionError):  # the group exists only on an installed device
             shutil.chown(path, group="edge-app")
-    except OSError as error:
-        remedy = remedy_of(error, "put sudo before the command, or choose --config")
-        raise ConfigError(f"{path} cannot be written ({reason_of(error)}): {remedy}") from error
-
-
-def _places(path: Path, secrets: Mapping[str, str]) -> dict[str, Path]:
-    """Return where each secret goes: to the credentials of the unit, or beside the configuration without a unit."""
-    folder = credentials_folder(path)
-    beside = {name: path.absolute().with_name(f"{path.stem}.{name}") for name in secrets}
-    return {name: folder / name for name in secrets} if folder.is_dir() else beside
-
-
-def _with_line_end(text: str) -> str:
-    return text if text.endswith("\n") else f"{text}\n"
 
 
 @contextlib.contextmanager
