@@ -11,8 +11,8 @@ import pytest
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Message
-from edge_app.mqtt.session import Session, Subscriber
-from tests.support.brokers import QUICK, SHORT, collect, eventually, needs_mosquitto, needs_openssl, run_until
+from edge_app.mqtt.session import Session
+from tests.support.brokers import QUICK, SHORT, Reader, collect, eventually, needs_mosquitto, needs_openssl, run_until
 from tests.support.city import PARTS, answer, city_broker, connected, new_city, shipped, uncommented
 from tests.support.paths import ROOT
 
@@ -52,10 +52,10 @@ def test_a_bridge_forwards_each_message_once_in_its_direction(tmp_path: Path) ->
             bridge = bridge.replace(f"/etc/mosquitto/edge-app/{name}", f"{city.folder}/{path}")
         with city_broker(depot, tmp_path / "down", bridge=bridge) as down, ExitStack() as stack:
             seen: dict[str, list[str]] = {"up": [], "down": []}
-            readers: dict[str, Subscriber] = {}
+            readers: dict[str, Reader] = {}
             for where, owner, broker in (("up", city, up), ("down", depot, down)):
                 endpoint = Endpoint(HOST, broker.port, tls=owner.tls("reader.city"))
-                readers[where] = Subscriber(Session(endpoint, "x", timing=SHORT, backoff=QUICK), ["traffic/v1/#"])
+                readers[where] = Reader(Session(endpoint, "x", timing=SHORT, backoff=QUICK), ["traffic/v1/#"])
                 stack.callback(readers[where].close)
 
             def until(where: str, topic: str) -> None:
@@ -67,7 +67,7 @@ def test_a_bridge_forwards_each_message_once_in_its_direction(tmp_path: Path) ->
             control = stack.enter_context(closing(connected(city, up, "control.city")))
             pole.subscribe([f"{place}/commands/#"])
             for reader in readers.values():
-                eventually(lambda reader=reader: reader.read(0.05) or reader.connected)  # type: ignore[misc]
+                eventually(reader.connect)
             assert answer(stranger, "traffic/v1/town/pole-1/counts/a") == ""
             for part in PARTS:
                 assert answer(pole, f"{place}/{part}") == ""

@@ -26,7 +26,7 @@ from edge_app.mqtt.endpoint import Endpoint, Tls
 from edge_app.mqtt.events import Acked, Connected, Lost, Message, SubscriptionRefused, Timing
 from edge_app.mqtt.homeassistant import Announcement, entities_of
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.session import Session, Subscriber, probe
+from edge_app.mqtt.session import Session, probe
 from edge_app.preview.live import Preview
 from edge_app.preview.snapshot_socket import SnapshotServer
 from edge_app.records import Line
@@ -36,6 +36,7 @@ from tests.support.brokers import (
     QUICK,
     SHORT,
     Mosquitto,
+    Reader,
     collect,
     eventually,
     mosquitto,
@@ -57,9 +58,9 @@ def refusal(to: Endpoint) -> str:
 
 def test_a_device_delivers_to_the_city(city: City, broker: Mosquitto) -> None:
     endpoint = Endpoint(HOST, broker.port, tls=city.tls("reader.city"))
-    reader = Subscriber(Session(endpoint, "city", timing=SHORT, backoff=QUICK), ["traffic/v1/#"])
+    reader = Reader(Session(endpoint, "city", timing=SHORT, backoff=QUICK), ["traffic/v1/#"])
     with closing(reader), closing(connected(city, broker, "harbour.pole-7")) as device:
-        eventually(lambda: reader.read(0.05) or reader.connected)
+        eventually(reader.connect)
         assert answer(device, "traffic/v1/harbour/pole-7/counts/quay-road") == ""
         (received,) = collect(reader, lambda messages: len(messages) == 1)
     assert received.topic == "traffic/v1/harbour/pole-7/counts/quay-road"
@@ -125,7 +126,7 @@ def test_a_home_assistant_in_the_city_finds_the_device_and_its_counts(city: City
             assert answer(pole, "traffic/v1/harbour/pole-7/latest/quay-road") == ""
         endpoint = Endpoint(HOST, up.port, tls=city.tls("reader.homeassistant"))
         with closing(Session(endpoint, "ha", timing=SHORT, backoff=QUICK)) as session:
-            reader = Subscriber(session, ["homeassistant/#", "traffic/v1/#"])
+            reader = Reader(session, ["homeassistant/#", "traffic/v1/#"])
             (found,) = collect(reader, lambda messages: any("homeassistant" in m.topic for m in messages))
             assert answer(session, "homeassistant/device/harbour/pole-7/config") == "Not authorized"
     assert found.topic == "homeassistant/device/harbour/pole-7/config"
@@ -168,9 +169,9 @@ def test_control_commands_every_device_and_reads_everything(city: City, broker: 
         other.subscribe(["traffic/v1/harbour/pole-8/commands/#", f"{place}/commands/#"])
         endpoint = Endpoint(HOST, broker.port, tls=city.tls("control.city"))
         control = Session(endpoint, "whatever it says", timing=SHORT, backoff=QUICK)
-        reader = Subscriber(control, ["traffic/v1/#"])
+        reader = Reader(control, ["traffic/v1/#"])
         with closing(reader):
-            eventually(lambda: reader.read(0.05) or reader.connected)
+            eventually(reader.connect)
             for name in ("pole-7", "pole-8"):
                 assert answer(control, f"traffic/v1/harbour/{name}/commands/resend") == ""
             for part in PARTS:
@@ -197,8 +198,8 @@ def test_a_client_cannot_take_the_session_or_the_queue_of_another(city: City, br
     topic, kept = "traffic/v1/harbour/pole-7/counts/a", Timing(connect=2.0, keepalive=5, session_expiry=600)
     endpoint = Endpoint(HOST, broker.port, tls=city.tls("reader.city"))
 
-    def ingest() -> Subscriber:
-        return Subscriber(Session(endpoint, "reader.city", timing=kept, backoff=QUICK), ["traffic/v1/+/+/counts/#"])
+    def ingest() -> Reader:
+        return Reader(Session(endpoint, "reader.city", timing=kept, backoff=QUICK), ["traffic/v1/+/+/counts/#"])
 
     def impostor(name: str) -> Session:
         to = Endpoint(HOST, broker.port, tls=city.tls("harbour.pole-8"))
@@ -207,7 +208,7 @@ def test_a_client_cannot_take_the_session_or_the_queue_of_another(city: City, br
         return session
 
     with closing(ingest()) as reader:
-        eventually(lambda: reader.read(0.05) or reader.connected)
+        eventually(reader.connect)
         with closing(impostor("reader.city")):
             assert reader.read(0.3) is None
             assert reader.connected
@@ -276,10 +277,10 @@ def test_a_packet_over_the_limit_is_never_lost_silently(city: City, broker: Mosq
     """MQTT 5 tells the limit, so that nothing larger is sent; with 3.1.1 it ends the connection of its sender alone."""
     topic, largest = "traffic/v1/harbour/pole-7/counts/a", int(setting("max_packet_size"))
     endpoint = Endpoint(HOST, broker.port, tls=city.tls("reader.city"))
-    reader = Subscriber(Session(endpoint, "city", timing=SHORT, backoff=QUICK), ["traffic/v1/+/+/counts/#"])
+    reader = Reader(Session(endpoint, "city", timing=SHORT, backoff=QUICK), ["traffic/v1/+/+/counts/#"])
     too_large = Message(topic, bytes(largest), qos=1)
     with closing(reader), closing(connected(city, broker, "harbour.pole-7")) as pole:
-        eventually(lambda: reader.read(0.05) or reader.connected)
+        eventually(reader.connect)
         pole.publish(Message(topic, bytes(largest - 100), qos=1))
         assert run_until(pole, Acked)[-1] == Acked(1)
         pole.publish(too_large)
@@ -370,11 +371,11 @@ def test_queued_messages_survive_kill_9_of_the_broker(city: City, tmp_path: Path
     with city_broker(city, tmp_path / "broker") as running:
         endpoint = Endpoint(HOST, running.port, tls=city.tls("reader.city"))
 
-        def ingest() -> Subscriber:
-            return Subscriber(Session(endpoint, "city", timing=kept, backoff=QUICK), [f"{place}/#"])
+        def ingest() -> Reader:
+            return Reader(Session(endpoint, "city", timing=kept, backoff=QUICK), [f"{place}/#"])
 
         with closing(ingest()) as reader:
-            eventually(lambda: reader.read(0.05) or reader.connected)
+            eventually(reader.connect)
         with closing(connected(city, running, "harbour.pole-7")) as pole:
             for number in range(count):
                 pole.publish(Message(f"{place}/counts/a", b"%d" % number, qos=1))
@@ -388,7 +389,7 @@ def test_queued_messages_survive_kill_9_of_the_broker(city: City, tmp_path: Path
         with closing(ingest()) as reader:
             received = collect(reader, lambda messages: len(messages) > count)
         endpoint = Endpoint(HOST, running.port, tls=city.tls("control.city"))
-        reader = Subscriber(Session(endpoint, "city", timing=SHORT, backoff=QUICK), [f"{place}/status"])
+        reader = Reader(Session(endpoint, "city", timing=SHORT, backoff=QUICK), [f"{place}/status"])
         with closing(reader):
             (retained,) = collect(reader, lambda messages: len(messages) == 1)
     assert [m.payload for m in received if m.topic.endswith("/a")] == [b"%d" % n for n in range(count)]

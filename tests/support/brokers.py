@@ -263,7 +263,9 @@ def run_until(subject: Session, kind: type[Event], count: int = 1, timeout: floa
     return events
 
 
-class _Reader(Subscriber):
+class Reader(Subscriber):
+    """A subscriber that can be waited for without losing what the broker sends at once."""
+
     def connect(self) -> bool:
         """Wait a little; return whether it is connected. What comes with the connection stays to be read."""
         if message := self.read(0.05):
@@ -275,7 +277,7 @@ class _Reader(Subscriber):
 def subscribed(port: int, *topics: str, name: str = "reader", keep: int = 0) -> Iterator[Subscriber]:
     """A subscriber that is connected already."""
     timing = Timing(connect=2.0, keepalive=5, session_expiry=keep)
-    reader = _Reader(Session(Endpoint(HOST, port), name, timing=timing, backoff=QUICK), topics or ("#",))
+    reader = Reader(Session(Endpoint(HOST, port), name, timing=timing, backoff=QUICK), topics or ("#",))
     try:
         eventually(reader.connect)
         yield reader
