@@ -19,6 +19,7 @@ from edge_app.monitoring.device_status import DeviceStatus
 from edge_app.preview.rtsp import choose_encoder, viewer_command
 from edge_app.preview.snapshot_socket import request_status
 from edge_app.storage.folder_lock import refuse_file
+from edge_app.system.names import url_host
 from edge_app.system.readings import readings
 from edge_app.web.line_check import Finding
 
@@ -165,6 +166,6 @@ def check_preview(config: Config) -> Finding:
     except PreviewError as error:
         return Finding("FAIL", "preview", as_sentence(error).removeprefix("preview: "))
     viewers = f"{p.username} with the password" if p.password else "whoever is on this device"
-    url = f"rtsp://{f'[{p.address}]' if ':' in p.address else p.address}:{p.port}/annotated and /plain"
+    url = f"rtsp://{url_host(p.address)}:{p.port}/annotated and /plain"
     command = viewer_command(p.address, p.port, p.username if p.password else None)
     return Finding("ok", "preview", f"{url}, encoded by {encoder}, for {viewers}. Watch with: {command}")

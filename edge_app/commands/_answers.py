@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from edge_app.commands._options import parse_line
 from edge_app.errors import ConfigError
+from edge_app.system.names import url_host
 
 
 def tables_of(answers: Mapping[str, str], state: str) -> dict[str, Any]:
@@ -105,4 +106,4 @@ def _of_url(url: str) -> tuple[str, str]:
         host, port = parts.hostname or "HOST", parts.port
     except ValueError:
         return "HOST", "PORT"
-    return (f"[{host}]" if ":" in host else host), str(port or "")
+    return url_host(host), str(port or "")

@@ -73,9 +73,10 @@ def tell_status(arguments: argparse.Namespace, _: threading.Event) -> int:
     from urllib.request import ProxyHandler, build_opener
 
     from edge_app.city.config import load
+    from edge_app.system.names import url_host
 
     page = load(arguments.config).page
-    address = f"http://{f'[{page.host}]' if ':' in page.host else page.host}:{page.port}"
+    address = f"http://{url_host(page.host)}:{page.port}"
     try:
         with build_opener(ProxyHandler({})).open(f"{address}/health", timeout=_ANSWER_S) as answer:
             print(f"page and database answer at {address}, release {json.load(answer)['version']}")

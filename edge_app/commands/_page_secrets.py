@@ -11,6 +11,7 @@ from edge_app.commands._options import credentials_folder
 from edge_app.commands._questions import ask_new_password
 from edge_app.errors import ConfigError, reason_of
 from edge_app.system.files import remedy_of
+from edge_app.system.names import url_host
 
 
 def folder_of(given: Path | None, config: Path) -> Path:
@@ -86,7 +87,7 @@ def page_url(config: Path) -> str:
     address, interface = page["address"], page["interface"]
     if interface:
         address = address_of(interface) or f"ADDRESS-OF-{interface}"
-    url = f"https://{f'[{address}]' if ':' in address else address}:{page['port']}/"
+    url = f"https://{url_host(address)}:{page['port']}/"
     if address == "127.0.0.1":
         return f"{url}, from another computer after ssh -L {page['port']}:127.0.0.1:{page['port']} DEVICE"
     return url

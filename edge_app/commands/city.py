@@ -19,6 +19,7 @@ from edge_app.commands._city_people import add_people, run_token, run_user
 from edge_app.commands._city_setup import add_setup, run_setup
 from edge_app.commands._options import CITY, listening_port, reach_secrets
 from edge_app.errors import ConfigError
+from edge_app.system.names import url_host
 
 if TYPE_CHECKING:
     from edge_app.city.config import CityConfig
@@ -120,7 +121,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.config import load
     from edge_app.city.live import Live
     from edge_app.city.routes.city import City
-    from edge_app.city.service import archiving, ingesting, open_configured, publisher_of
+    from edge_app.city.service import archiving, ingesting, opened, publisher_of
     from edge_app.city.tiles import read_tiles
     from edge_app.system import logging as logs
     from edge_app.system.systemd import notify
@@ -132,8 +133,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     live = Live()
     tiles = read_tiles(config.page.tiles) if config.page.tiles and arguments.kind == "serve" else None
     with ExitStack() as stack:
-        database = open_configured(config, arguments.config.parent)
-        stack.callback(database.close)
+        database = stack.enter_context(opened(config, arguments.config.parent))
         worker = stack.enter_context(ingesting(config, database, live.tell))
         if arguments.kind == "serve":  # of all workers the one that asks devices also archives
             overdue, page = stack.enter_context(archiving(config, database)), config.page
@@ -162,13 +162,10 @@ def _on_database(run: Callable[[argparse.Namespace, Database], int]) -> Callable
 
     def command(arguments: argparse.Namespace, _: threading.Event) -> int:
         from edge_app.city.config import load
-        from edge_app.city.service import open_configured
+        from edge_app.city.service import opened
 
-        database = open_configured(load(arguments.config), arguments.config.parent)
-        try:
+        with opened(load(arguments.config), arguments.config.parent) as database:
             return run(arguments, database)
-        finally:
-            database.close()
 
     return command
 
@@ -195,7 +192,7 @@ def _page(city: City, host: str, port: int) -> Iterator[str]:
 
     with Server(build_api(city), host, port) as server:
         try:
-            yield f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
+            yield f"http://{url_host(host)}:{server.port}/"
         finally:
             city.live.end()
 

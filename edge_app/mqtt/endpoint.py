@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edge_app.errors import ConfigError
+from edge_app.system.names import url_host
 
 PATH: Final = "/mqtt"
 """Path of a broker's WebSocket unless another one is configured."""
@@ -46,7 +47,7 @@ class Endpoint:
     path: str = PATH
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{url_host(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

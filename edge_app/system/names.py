@@ -1,4 +1,4 @@
-"""Check names that come from foreign data before they become part of a path, and clean them before they are shown."""
+"""Check names that come from foreign data before they become part of a path or a URL, and clean them to be shown."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def stays_below(name: str) -> bool:
     """
     unprintable = any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
     return not unprintable and "\\" not in name and all(part not in ("", ".", "..") for part in name.split("/"))
+
+
+def url_host(host: str) -> str:
+    """Return a host as it stands in a URL or before a port: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def as_utf8(text: str) -> str:
