@@ -108,12 +108,13 @@ class Motion:
         if brightness.shape != self._background.shape:
             self._begin(brightness, time)
         change = np.square(np.square(self._lasting(self._difference(brightness), time)))
-        if self._usual_s < _LEARN_S or self._moves(change):
+        unusual = (change / self._usual).astype(np.float32, copy=False)
+        if self._usual_s < _LEARN_S or self._moves(unusual):
             self._moved_at = time
         moves, lately = time - self._moved_at <= _HOLD_S, 0 <= time - self._searched_at < _BEAT_S
         if moves or not lately:
             self._searched_at = time
-        moving = np.count_nonzero(change > np.float32(_MOTION**4) * self._usual) / change.size
+        moving = np.count_nonzero(unusual > _MOTION**4) / change.size
         return Seen(brightness, change, time, not moves and lately, not moves and not lately, float(moving))
 
     def learn(self, seen: Seen, vehicles: FloatArray) -> None:
@@ -135,9 +136,9 @@ class Motion:
             np.maximum(self._usual, _LEAST**4, out=self._usual)
             self._usual_s += elapsed
 
-    def _moves(self, change: FloatArray) -> bool:
-        """Return whether a change is motion: far from usual in one place, or everywhere."""
-        strongest = np.sort(_parts(change / self._usual).max(axis=1) ** 0.25).tolist()
+    def _moves(self, unusual: FloatArray) -> bool:
+        """Return whether a change, as the ratio to what is usual, is motion: large in one place, or everywhere."""
+        strongest = np.sort(_parts(unusual).max(axis=1) ** 0.25).tolist()
         common = (strongest[_PARTS**2 // 2 - 1] + strongest[_PARTS**2 // 2]) / 2
         return bool(common > _EVERYWHERE or strongest[-1] > max(_MOTION, _APART * common))
 

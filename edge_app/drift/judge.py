@@ -45,9 +45,6 @@ class _Watched:
 
     def __init__(self, name: str) -> None:
         self._name, self._signal = name, SIGNALS[name]
-        self.restart()
-
-    def restart(self) -> None:
         self._baseline = Baseline(self._signal)
         self._test = CumulativeSum(SLACK, LIMIT)
         self.moved: Moved | None = None
