@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from itertools import islice
 
@@ -157,30 +158,32 @@ def test_refusals_are_problems_in_a_sentence(
     assert words in answer.json()["detail"]
 
 
-def test_a_server_that_stops_does_not_wait_for_open_pages(database: Database) -> None:
+@contextmanager
+def open_page(database: Database) -> Iterator[tuple[Live, Iterator[str]]]:
+    """Yield the live events of a server, and what a page that is open hears of them, line by line."""
     live = Live()
     with Server(build_api(City(database, live)), "127.0.0.1", 0) as server:
         address = f"http://127.0.0.1:{server.port}/api/v1/live"
         with httpx.Client() as http, http.stream("GET", address) as answer:
             lines = answer.iter_lines()
             assert next(lines) == ": here"
-            live.tell(series(1))
-            assert next(line for line in lines if line).startswith('data: {"device": "harbour/pole-7"')
-            live.end()
-            assert list(filter(None, lines)) == []  # the stream ends, or this waits for ever
+            yield live, lines
+
+
+def test_a_server_that_stops_does_not_wait_for_open_pages(database: Database) -> None:
+    with open_page(database) as (live, lines):
+        live.tell(series(1))
+        assert next(line for line in lines if line).startswith('data: {"device": "harbour/pole-7"')
+        live.end()
+        assert list(filter(None, lines)) == []  # the stream ends, or this waits for ever
 
 
 def test_a_page_sees_all_of_what_thousands_of_sites_send_at_once(database: Database) -> None:
-    live = Live()
-    with Server(build_api(City(database, live)), "127.0.0.1", 0) as server:
-        address = f"http://127.0.0.1:{server.port}/api/v1/live"
-        with httpx.Client() as http, http.stream("GET", address) as answer:
-            lines = answer.iter_lines()
-            assert next(lines) == ": here"
-            live.tell(series(2000))
-            told = islice((line for line in lines if line.startswith("data: ")), 2000)
-            assert len(list(told)) == 2000  # one that is missing is waited for until the client gives up
-            live.end()
+    with open_page(database) as (live, lines):
+        live.tell(series(2000))
+        told = islice((line for line in lines if line.startswith("data: ")), 2000)
+        assert len(list(told)) == 2000  # one that is missing is waited for until the client gives up
+        live.end()
 
 
 def test_only_names_of_this_machine_are_answered(client: httpx.Client) -> None:
