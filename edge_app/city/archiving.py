@@ -10,7 +10,7 @@ from typing import Final
 
 from edge_app.city.archive import Archive, date_of
 from edge_app.city.database.archived import all_files
-from edge_app.city.database.days import DAY_S, days_before
+from edge_app.city.database.days import DAY_S, day_of, days_before
 from edge_app.city.database.engine import Database
 from edge_app.city.database.moving import Moved, move_day
 from edge_app.city.database.tending import sweep, tend
@@ -84,7 +84,7 @@ class Archiving:
             known = all_files(connection)
         if known and all(self._archive.looks_well(file) == "missing" for file, *_ in known):
             raise StoreError(f"none of the archive's files is in {self._archive.folder}: see whether its disk is there")
-        before = int(self._utc()) // DAY_S * DAY_S - self._days * DAY_S
+        before = day_of(int(self._utc())) - self._days * DAY_S
         with self._archive.writing() as work:
             sweep(self._database, self._archive)
             with self._database.connect() as connection:

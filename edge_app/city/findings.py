@@ -17,7 +17,7 @@ from edge_app.checks.sentence import as_sentence
 from edge_app.city.config import CityConfig, database_url
 from edge_app.city.database.archived import all_files
 from edge_app.city.database.engine import Tables, state_of
-from edge_app.city.service import client_id_of, open_configured
+from edge_app.city.service import client_id_of, opened
 from edge_app.city.tiles import read_tiles
 from edge_app.errors import ConfigError, StoreError
 from edge_app.monitoring.certificate import expiry_warning
@@ -62,10 +62,8 @@ def _database(config: CityConfig, folder: Path) -> Finding:
 def _archive(config: CityConfig, folder: Path) -> Finding:
     """Judge the archive at first sight, by the sizes of its files and what was found when they were read last."""
     try:
-        database = open_configured(config, folder)
-        with database.connect() as connection:
+        with opened(config, folder) as database, database.connect() as connection:
             files = all_files(connection)
-        database.close()
     except StoreError as error:
         return Finding("FAIL", "archive", as_sentence(error))
     days, archive = config.archive.minutes_days, database.archive

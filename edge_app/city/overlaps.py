@@ -11,17 +11,20 @@ from edge_app.city.records import Vector
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What sums need of an interval. order: of arrival. stepped: it has the flag clock_stepped."""
+    """What sums need of an interval. order: of arrival. flags: as text, with commas."""
 
     start: int
     end: int
     series: int
     order: int
-    stepped: bool
     counts: Vector
     coverage: float
     flags: str = ""
-    others: str = ""
+
+    @property
+    def stepped(self) -> bool:
+        """Whether the clock was set within it."""
+        return "clock_stepped" in self.flags.split(",")
 
 
 def counting(pieces: Iterable[Piece]) -> list[Piece]:

@@ -31,6 +31,16 @@ def open_configured(config: CityConfig, folder: Path) -> Database:
     return open_database(database_url(config.database, folder), archive=config.archive.folder)
 
 
+@contextmanager
+def opened(config: CityConfig, folder: Path) -> Iterator[Database]:
+    """Yield the configured database, which is closed at the end. Raises ConfigError, StoreError: as above."""
+    database = open_configured(config, folder)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
 def publisher_of(config: FeedsConfig) -> Publisher | None:
     """Return who publishes DATEX II, None where that feed is off."""
     if not config.datex2:

@@ -30,18 +30,15 @@ def add_archive(kinds: Any, add_config: Callable[[argparse.ArgumentParser], None
 def run_archive(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Run the command; return 0, or 1 where a file of the archive cannot be read. Raises ConfigError, StoreError."""
     from edge_app.city.config import load
-    from edge_app.city.service import open_configured
+    from edge_app.city.service import opened
 
     config = load(arguments.config)
-    database = open_configured(config, arguments.config.parent)
-    try:
+    with opened(config, arguments.config.parent) as database:
         if database.archive is None:
             raise ConfigError("archive.folder: is not set, so all intervals stay in the database")
         if not arguments.verify:
             _move(database, config, stop)
         return judge_archive(database)
-    finally:
-        database.close()
 
 
 def judge_archive(database: Database) -> int:
@@ -67,10 +64,9 @@ def judge_restored(config: CityConfig, folder: Path) -> int:
     Raises ConfigError, StoreError.
     """
     from edge_app.city.database.archived import tally
-    from edge_app.city.service import open_configured
+    from edge_app.city.service import opened
 
-    database = open_configured(config, folder)
-    try:
+    with opened(config, folder) as database:
         if database.archive is not None:
             return judge_archive(database)
         with database.connect() as connection:
@@ -78,8 +74,6 @@ def judge_restored(config: CityConfig, folder: Path) -> int:
         if files:
             print(f"{files} files have intervals that left this database: name their folder in archive.folder")
         return int(bool(files))
-    finally:
-        database.close()
 
 
 def _move(database: Database, config: CityConfig, stop: threading.Event) -> None:

@@ -29,7 +29,7 @@ def test_a_span_has_a_length() -> None:
 
 
 def piece(start: int, end: int, series: int, order: int, *, stepped: bool = False, cars: int = 1) -> Piece:
-    return Piece(start, end, series, order, stepped, vector(cars), 1.0, "clock_stepped" if stepped else "")
+    return Piece(start, end, series, order, vector(cars), 1.0, "clock_stepped" if stepped else "")
 
 
 def test_within_an_installation_the_first_one_received_counts() -> None:
@@ -60,6 +60,6 @@ def test_an_interval_counts_where_it_begins_and_tells_how_much_lies_beyond() -> 
 
 
 def test_covered_time_and_flags_are_added_up() -> None:
-    half = Piece(0, 60, 1, 1, False, vector(1), 0.5, "dark,slow")
+    half = Piece(0, 60, 1, 1, vector(1), 0.5, "dark,slow")
     total = quarter_sum([half, piece(60, 120, 1, 2)], 0)
     assert (total.covered_s, total.flagged_s, total.flags) == (90.0, 60, {"dark": 60, "slow": 60})

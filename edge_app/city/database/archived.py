@@ -139,7 +139,7 @@ def read_all(connection: Connection, archive: Archive | None, asked: Asked) -> l
 
 def past_of(connection: Connection, archive: Archive | None, keys: Collection[Key], now: int) -> Past:
     """Return what the archive knows of the intervals of a batch, within its transaction. now: UTC s."""
-    days = {start // DAY_S * DAY_S for _, start, _ in keys}
+    days = {day_of(start) for _, start, _ in keys}
     if not days or connection.execute(_of_days(connection, days).limit(1)).first() is None:
         return Past()  # as nearly always: what comes is of today
     of_place: dict[Place, list[Key]] = defaultdict(list)

@@ -115,16 +115,14 @@ def _series(connection: Connection, lines: Iterable[int]) -> Mapping[tuple[int, 
 
 
 def _piece(row: Any) -> Piece:
-    flags: str = row.flags
     return Piece(
         start=row.start,
         end=row.start + row.length_s,
         series=row.series_id,
         order=row.arrived_ms,
-        stepped="clock_stepped" in flags.split(","),
         counts=tuple(getattr(row, name) for name in COLUMNS),
         coverage=row.coverage,
-        flags=flags,
+        flags=row.flags,
     )
 
 
@@ -135,7 +133,6 @@ def _piece_of(kept: Kept, series: int) -> Piece:
         end=one.end,
         series=series,
         order=kept.arrived_ms,
-        stepped="clock_stepped" in one.settings.flags.split(","),
         counts=one.counts,
         coverage=one.coverage,
         flags=one.settings.flags,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, select, tuple_
 
 from edge_app.city.archive import Archive, part_of
 from edge_app.city.database.archived import disturb, past_of
-from edge_app.city.database.days import DAY_S, day_of, keep_days, make_room
+from edge_app.city.database.days import day_of, keep_days, make_room
 from edge_app.city.database.engine import among, change, insert_and_tell, insert_new
 from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, LINE, MEASURE, POISON, SERIES, SETTINGS
 from edge_app.city.numbers import Numbers, Range
@@ -65,7 +65,7 @@ class Storing:
             rows.setdefault(key, self._row(interval, arrived_ms))
         past = past_of(connection, self._archive, rows.keys(), int(arrived))
         missing = [row for key, row in rows.items() if key not in past.known]
-        make_room(connection, (row["start"] // DAY_S * DAY_S for row in missing))
+        make_room(connection, (day_of(row["start"]) for row in missing))
         inserted = insert_and_tell(connection, INTERVAL, missing)
         told, series = self._lock(connection, intervals)  # from here on no other worker adds to these lines
         known = self._known(connection, sorted(rows.keys() - inserted - past.known.keys()))
