@@ -1,17 +1,17 @@
 // All devices in a table that can be filtered.
 import { askAll } from "/page/requests.js";
-import { element, moment, number, text } from "/page/texts.js";
+import { element, moment, number, restOf, searchField, text } from "/page/texts.js";
 
 const MOST_ROWS = 200;
 
 export async function showFleet(view) {
   document.title = text("city.fleet");
-  const filter = element("input", { type: "search", "aria-label": text("city.search"), placeholder: text("city.search") });
+  const filter = searchField();
   const body = element("tbody");
-  const more = element("p", { class: "muted" });
+  const rest = restOf(MOST_ROWS);
   const heads = ["city.device", "city.device_state", "city.heard", "city.unsent", "city.temperature", "city.frames", "city.version", "city.problem"];
   view.append(element("h1", {}, text("city.fleet")), element("section", { class: "card" }, filter, element("div", { class: "scroll", tabindex: "0" },
-    element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: head === "city.problem" ? "text" : null }, text(head))))), body)), more));
+    element("table", {}, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: head === "city.problem" ? "text" : null }, text(head))))), body)), rest.line));
   let devices = [];
   const draw = () => {
     const wanted = filter.value.trim().toLowerCase();
@@ -23,8 +23,7 @@ export async function showFleet(view) {
       element("td", {}, number(device.unsent)), element("td", {}, device.temperature_c === null ? "–" : `${number(device.temperature_c)} °C`),
       element("td", {}, number(device.frames_per_s, 1)), element("td", {}, device.version),
       element("td", { class: "text" }, device.problem || device.quality.join(", ") || "–"))));
-    more.hidden = shown.length <= MOST_ROWS;
-    more.textContent = text("city.more", { n: number(shown.length - MOST_ROWS) });
+    rest.told(shown.length);
     if (!shown.length) body.append(element("tr", {}, element("td", { colspan: heads.length, class: "text" }, text(devices.length ? "city.nothing_found" : "city.no_devices"))));
   };
   const refresh = async () => { devices = await askAll("/api/v1/devices", "devices"); draw(); };

@@ -1,7 +1,7 @@
 // All sites: on a map that needs no tiles, and as a list that can be searched. Thousands of them are grouped on the map,
 // and the list shows the first of those that are wanted; what comes live changes only what is in sight.
 import { ask, askAll } from "/page/requests.js";
-import { element, number, text } from "/page/texts.js";
+import { element, number, restOf, searchField, text } from "/page/texts.js";
 import { flow, watch } from "/page/live.js";
 import { drawMap } from "/page/map.js";
 import { arrows } from "/page/flows.js";
@@ -16,16 +16,16 @@ const plain = (words) => words.normalize("NFD").replace(/\p{M}/gu, "").replace(/
 export async function showHome(view) {
   const [first, about] = await Promise.all([askSites(), ask("/api/v1/map")]);
   document.title = text("city.title");
-  const search = element("input", { type: "search", id: "search", placeholder: text("city.search"), "aria-label": text("city.search"), autocomplete: "off" });
+  const search = searchField({ id: "search", autocomplete: "off" });
   const list = element("ul", { class: "list" });
-  const more = element("p", { class: "muted" });
+  const rest = restOf(MOST_ROWS);
   const summary = element("p", { class: "muted", role: "status" });
   const states = element("div", { class: "states", role: "group", "aria-label": text("city.state_filter") });
   const box = element("div", { id: "map", role: "region", "aria-label": text("city.map") });
   view.append(
     element("h1", {}, text("city.title")),
     element("div", { class: "row" }, summary, states),
-    element("div", { class: "home" }, box, element("section", { class: "card" }, search, element("p", { class: "legend" }, text("city.flow_unit")), list, more)),
+    element("div", { class: "home" }, box, element("section", { class: "card" }, search, element("p", { class: "legend" }, text("city.flow_unit")), list, rest.line)),
   );
   let sites = sorted(first);
   let only = "";
@@ -49,8 +49,7 @@ export async function showHome(view) {
       return row.row;
     }));
     rows.get(held)?.row.firstChild.focus({ preventScroll: true });
-    more.hidden = found.length <= MOST_ROWS;
-    more.textContent = text("city.more", { n: number(found.length - MOST_ROWS) });
+    rest.told(found.length);
     map.show(found);
   };
   const choose = (state) => {

@@ -1,6 +1,6 @@
 // All sites as they are described, files of them, and a form for one.
 import { ask, askAll, send } from "/page/requests.js";
-import { element, number, text } from "/page/texts.js";
+import { element, number, restOf, searchField, text } from "/page/texts.js";
 import { go } from "/page/city.js";
 
 const NEW = "-"; // no site can have this id
@@ -12,20 +12,19 @@ export async function showInventory(view) {
   const { features } = await ask("/api/v1/inventory.geojson");
   const heads = ["city.road", "city.site", "city.time_zone", "city.lanes", "city.attached", "city.on_public_page"];
   const told = element("p", { role: "status" });
-  const filter = element("input", { type: "search", "aria-label": text("city.search"), placeholder: text("city.search") });
+  const filter = searchField();
   const body = element("tbody");
-  const more = element("p", { class: "muted" });
+  const rest = restOf(MOST_ROWS);
   view.append(element("h1", {}, text("city.inventory")), files(told), told,
     element("section", { class: "card" }, filter, element("div", { class: "scroll", tabindex: "0" }, element("table", {},
-      element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: "text" }, text(head))))), body)), more));
+      element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: "text" }, text(head))))), body)), rest.line));
   const draw = () => {
     const wanted = filter.value.trim().toLowerCase();
     const found = features.filter(({ id, properties: site }) => `${id} ${site.road} ${linesOf(site)}`.toLowerCase().includes(wanted));
     body.replaceChildren(...found.slice(0, MOST_ROWS).map(({ id, properties: site }) => element("tr", {},
       element("th", { scope: "row" }, element("a", { href: `/inventory/${encodeURIComponent(id)}`, "data-view": true }, site.road)),
       [id, site.time_zone, number(site.lanes), linesOf(site) || "–", site.public ? "✓" : "–"].map((cell) => element("td", { class: "text" }, cell)))));
-    more.hidden = found.length <= MOST_ROWS;
-    more.textContent = text("city.more", { n: number(found.length - MOST_ROWS) });
+    rest.told(found.length);
   };
   filter.addEventListener("input", draw);
   draw();

@@ -36,4 +36,15 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
+export const searchField = (attributes = {}) => element("input", { type: "search", "aria-label": text("city.search"), placeholder: text("city.search"), ...attributes });
+
+// A line below a list that shows at most so many: told how many were found, it says how many more there are.
+export function restOf(most) {
+  const line = element("p", { class: "muted" });
+  return { line, told(many) {
+    line.hidden = many <= most;
+    line.textContent = text("city.more", { n: number(many - most) });
+  } };
+}
+
 const SVG = new Set(["rect", "text", "title", "defs", "pattern", "path", "g", "circle"]);
