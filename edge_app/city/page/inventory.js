@@ -2,10 +2,10 @@
 import { ask, askAll, send } from "/page/requests.js";
 import { element, number, restOf, searchField, text } from "/page/texts.js";
 import { go } from "/page/city.js";
+import { WAYS } from "/page/live.js";
 
 const NEW = "-"; // no site can have this id
 const MOST_ROWS = 200;
-const WAYS = ["left_to_right", "right_to_left"];
 
 export async function showInventory(view) {
   document.title = text("city.inventory");

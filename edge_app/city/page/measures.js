@@ -1,10 +1,11 @@
 // What was measured beside the counts: speeds as a histogram and by hour, and turning flows. Nothing is shown where none are.
 import { plotted } from "/page/charts.js";
+import { nameOf } from "/page/flows.js";
+import { WAYS } from "/page/live.js";
 import { axis, colour } from "/page/theme.js";
 import { ask, rfc } from "/page/requests.js";
 import { element, language, number, text } from "/page/texts.js";
 
-const WAYS = ["left_to_right", "right_to_left"];
 const DAYS = 7;
 const BIN_KMH = 2;
 
@@ -28,7 +29,6 @@ export function measureCards(site, found) {
   return { cards, draw: () => charts.map((one) => one()) };
 }
 
-const nameOf = (site, way) => site[way].name || text(`direction.${way}`);
 const kmh = (n) => (n === null ? "–" : text("city.kmh", { n: number(n) }));
 
 function speedTable(site, speeds, ways) {
