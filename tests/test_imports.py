@@ -22,6 +22,8 @@ PACKAGE = ROOT / "edge_app"
 PURE = {
     "records": set[str](),
     "errors": set[str](),
+    "system.key_names": set[str](),
+    "mqtt.signed": set[str](),
     "counting.tracker": {
         "records",
         "counting",
@@ -175,6 +177,8 @@ GRANTED = {
     "city.simulator.traffic": {"datetime", "zoneinfo", "zlib"},  # the same, and a seed
     "web.history": {"datetime"},  # days of a time zone; it reads no clock
     "system.names": {"unicodedata"},
+    "system.key_names": {"base64", "binascii", "hashlib"},
+    "mqtt.signed": {"json", "re"},
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing
@@ -209,6 +213,7 @@ VENDORS = {
     "uvicorn": "http.server",
     "python_multipart": "serve.multipart",
     "httpx": "serve.client",
+    "cryptography": "system.signatures",
     "tomllib": "config.files",
     "tomli": "config.files",
 }
@@ -348,7 +353,7 @@ def test_every_foreign_import_is_a_stated_dependency() -> None:
     stated = {"ai_edge_litert", "tflite_runtime", "numpy", "cv2", "paho", "pydantic", "pydantic_core"}
     stated |= {"annotated_types", "tomli", "tomlkit", "rich", "psutil", "pythonjsonlogger", "iotcore"}
     stated |= {"prometheus_client", "PIL", "fastapi", "starlette", "uvicorn", "httptools", "python_multipart", "httpx"}
-    stated |= {"sqlalchemy", "alembic", "nats", "pika", "duckdb"}
+    stated |= {"sqlalchemy", "alembic", "nats", "pika", "duckdb", "cryptography"}
     apt = {"gi", "picamera2"}
     names = {one.name for module in MODULES for one in imports(module) if not one.in_text}
     packages = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"edge_app"}

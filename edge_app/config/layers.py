@@ -17,7 +17,9 @@ MAY_SET: Final[Mapping[str, Mapping[str, Collection[str]]]] = {
         "geometry": ("rectangle", "sides_m"),
     },
     "office": {
-        **dict.fromkeys(("device", "lines", "tracker", "counting", "privacy", "view", "log"), ()),
+        **dict.fromkeys(("lines", "tracker", "counting", "view", "log"), ()),
+        "device": ("lat", "lon", "time_zone"),
+        "privacy": ("masks",),
         "detector": ("threads", "score", "weak_score", "same_iou", "any_iou", "region", "motion"),
     },
 }

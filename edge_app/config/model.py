@@ -21,6 +21,7 @@ from edge_app.config.geometry import GeometryConfig
 from edge_app.config.harvest import HarvestConfig
 from edge_app.config.monitoring import HomeAssistantConfig, MetricsConfig
 from edge_app.config.mqtt import MqttConfig as MqttConfig
+from edge_app.config.office import OfficeConfig
 from edge_app.config.page import PageConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig
 from edge_app.config.source import SourceConfig
@@ -274,6 +275,7 @@ class Config(Table):
     privacy: PrivacyConfig = PrivacyConfig()
     preview: PreviewConfig = PreviewConfig()
     page: PageConfig = PageConfig()
+    office: OfficeConfig = OfficeConfig()
     harvest: HarvestConfig = HarvestConfig()
     view: ViewConfig = ViewConfig()
     metrics: MetricsConfig = MetricsConfig()

@@ -12,7 +12,7 @@ from edge_app.records import FLOWS
 from edge_app.system.clock import rfc3339
 
 ROOT: Final = "traffic/v1"
-CONTRACT: Final = "1.2"
+CONTRACT: Final = "1.3"
 """Version of the contract that the device keeps; one that does not name it keeps 1.0."""
 _NAME: Final = re.compile(r"[a-z0-9-]+")
 

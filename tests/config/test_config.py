@@ -363,6 +363,7 @@ REPORTING = (
     "store",
     "preview",
     "page",
+    "office",
     "harvest",
     "view",
     "metrics",

@@ -162,7 +162,7 @@ def test_32_bit_arm_is_told_what_it_needs(tmp_path: Path) -> None:
     shutil.rmtree(device.archive("repository") / "wheels")
     for has, ready, told in (
         ("arm 3.13", False, "only Python 3.10 and 3.11 (Bookworm) can be used, and this is 3.13"),
-        ("arm 3.11", False, "apt-get install python3-numpy python3-opencv"),
+        ("arm 3.11", False, "apt-get install python3-numpy python3-opencv python3-cryptography"),
         ("arm 3.11", True, "this 32-bit system runs on a 64-bit kernel"),
     ):
         device.fake("processor", has)

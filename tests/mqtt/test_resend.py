@@ -104,7 +104,7 @@ def test_ping_tells_all_that_is_kept(state: State, port: int) -> None:
         assert answer["ok"] is True
         result = answer["result"]
         lines = {"a": {"first_seq": 1, "newest_seq": 3}, "b": {"first_seq": 1, "newest_seq": 0}}
-        assert (result["contract"], result["installation"], result["lines"]) == ("1.2", INSTALLATION, lines)
+        assert (result["contract"], result["installation"], result["lines"]) == ("1.3", INSTALLATION, lines)
         assert result["installations"] == {INSTALLATION: lines}
         state.close_intervals(1)
         found.until(lambda: len(state.outbox) == 0)

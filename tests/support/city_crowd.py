@@ -48,7 +48,7 @@ def _site(number: int, now: int, chance: random.Random) -> dict[str, dict[str, A
     names = {"topic_site": f"district-{number % 20}", "device": f"pole-{number}"}
     state = "online" if chance.random() < _ONLINE else chance.choice(_STATES)
     health = {"quality": [state] if state in ("blind", "slow") else [], "source": {"state": "ok"}}
-    told = {"state": "offline" if state == "offline" else "online", "heard": now, "version": "0.1.0", "contract": "1.2"}
+    told = {"state": "offline" if state == "offline" else "online", "heard": now, "version": "0.1.0", "contract": "1.3"}
     directions = {"left_name": "into town", "left_bearing": bearing, "right_name": "out of town"}
     return {
         LINE.name: {"id": number + 1, **names, "name": "main", "told": [], "longest_s": 60},

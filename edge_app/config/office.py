@@ -1,0 +1,31 @@
+"""Model of the table [office]: what the city's office may do with this device from afar."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from edge_app.config.types import Table, distinct
+from edge_app.system.key_names import raw_key
+
+
+def _key(value: str) -> str:
+    raw_key(value)
+    return value
+
+
+class OfficeConfig(Table):
+    """Signed configuration and commands from the office; without a key nothing of it is taken."""
+
+    keys: Annotated[tuple[Annotated[str, AfterValidator(_key)], ...], AfterValidator(distinct)] = Field(
+        default=(),
+        strict=False,
+        max_length=4,
+        description="Public keys of the office, as `edge-app fleet key` prints them; a second one while keys change.",
+        examples=[["11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="]],
+    )
+    pictures: bool = Field(
+        default=False,
+        description="Let the office ask for a snapshot and switch the harvest on: pictures then leave this device.",
+    )
