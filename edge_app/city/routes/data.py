@@ -193,7 +193,9 @@ def _second(at: datetime) -> int:
         second = -1
     # Beyond, the day around it or the weeks before are times that no calendar has.
     if not 90 * 86_400 <= second < 32_503_680_000:
-        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "a time must lie between April 1970 and 2999")
+        raise RefusalError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "a time must lie between April 1970 and 2999", code="far_time"
+        )
     return second
 
 
@@ -208,7 +210,9 @@ def span_of(begin: datetime, end: datetime, days: int, what: str = "", advice: s
     except (OverflowError, ValueError):
         span = 0, 0
     if not 0 <= span[0] < span[1]:
-        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "`to` must be later than `from`, both after 1970")
+        sentence = "`to` must be later than `from`, both after 1970"
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="no_span")
     if days and span[1] - span[0] > days * 86_400:
-        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{what}at most {days} days are answered{advice}")
+        sentence = f"{what}at most {days} days are answered{advice}"
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="long_span", days=days)
     return span
