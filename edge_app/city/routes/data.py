@@ -18,6 +18,7 @@ from edge_app.city.answers import Changes, Counts, Devices, Hours, SiteAnswer, S
 from edge_app.city.calendar import step_around, zone
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
+from edge_app.city.database.lost import lost_files, lost_of_site
 from edge_app.city.database.reading import AnyStep, Site
 from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
@@ -89,11 +90,17 @@ def _add_counts(routes: APIRouter, city: City) -> None:
     @routes.get("/sites/{site}/counts", summary="Counts of a site by steps of its own time")
     def counts(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Counts:
         with city.database.connect() as connection:
-            one = known_site(connection, site, city.utc())
-            totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
+            one, span = known_site(connection, site, city.utc()), _span(begin, to, step)
+            totals = reading.read_totals(connection, site, *span, step)
+            lost = lost_of_site(connection, site, *span)
         tz = zone(one.row.time_zone)
-        steps = [telling.counts_of(total, step, tz) for total in totals]
-        return Counts(site=site, step=step, time_zone=one.row.time_zone, steps=steps)
+        return Counts(
+            site=site,
+            step=step,
+            time_zone=one.row.time_zone,
+            steps=[telling.counts_of(total, step, tz) for total in totals],
+            lost=[telling.lost_day_of(day) for day in lost],
+        )
 
     @routes.get("/sites/{site}/hours", summary="Hours of a site as columns: a heat map of a year in one answer")
     def hours(site: SiteId, begin: From, to: To) -> Hours:
@@ -154,6 +161,7 @@ def _add_fleet(routes: APIRouter, city: City) -> None:
         with city.database.connect() as connection:
             return telling.whole_of(
                 reading.read_series(connection),
+                lost_files(connection),
                 reading.read_contradictions(connection),
                 reading.read_poison(connection),
             )
