@@ -12,7 +12,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from edge_app.city.invalid import Place
 from edge_app.city.inventory import MOST_SITES, InventoryError, SiteDescription, described
+from edge_app.http.problems import Reason, because
 from edge_app.offline.bins import csv_text
 
 _OF_SITE: Final = (
@@ -69,13 +71,21 @@ def read_inventory_csv(text: str) -> list[SiteDescription]:
         reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
         missing = [name for name in ("site", "road", "time_zone") if name not in (reader.fieldnames or ())]
         unknown = [name for name in reader.fieldnames or () if name not in COLUMNS]
-        if missing or unknown:
-            what = f"has no column {missing[0]!r}" if missing else f"has an unknown column {unknown[0]!r}"
-            raise InventoryError(f"the first line {what}; the columns are {', '.join(COLUMNS)}")
+        if missing:
+            raise InventoryError(_about_column("has no column", missing[0], code="no_column"))
+        if unknown:
+            raise InventoryError(_about_column("has an unknown column", unknown[0], code="unknown_column"))
         rows = [(reader.line_num, {key: _plain(value) for key, value in row.items()}) for row in reader]
     except csv.Error as error:
-        raise InventoryError(f"this is no CSV file ({error})") from None
+        why = str(error)
+        raise InventoryError(because(f"this is no CSV file ({why})", code="no_csv", why=why)) from None
     return _judged(_sites_of(rows))
+
+
+def _about_column(what: str, column: str, *, code: str) -> Reason:
+    columns = ", ".join(COLUMNS)
+    detail = f"the first line {what} {column!r}; the columns are {columns}"
+    return because(detail, code=code, column=column, columns=columns)
 
 
 def _plain(value: Any) -> str:
@@ -84,7 +94,7 @@ def _plain(value: Any) -> str:
     return text[1:] if text[:1] == "'" and text[1:2] in tuple("=+-@") else text
 
 
-def _sites_of(rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterator[tuple[str, Any]]:
+def _sites_of(rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterator[tuple[Place, Any]]:
     """Yield where each site begins and its values. Raises InventoryError: rows of a site do not agree."""
     sites: dict[str, tuple[int, Mapping[str, str], dict[str, Any]]] = {}
     for number, row in rows:
@@ -94,11 +104,14 @@ def _sites_of(rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterator[tuple[s
         first, before, values = sites[name]
         differing = next((column for column in _OF_SITE if row.get(column, "") != before.get(column, "")), None)
         if differing:
-            raise InventoryError(f"row {number}: {differing} of {name} is another one than in row {first}")
+            detail = f"row {number}: {differing} of {name} is another one than in row {first}"
+            raise InventoryError(
+                because(detail, code="rows_differ", row=number, column=differing, site=name, first=first)
+            )
         if any(row.get(column) for column in _OF_ATTACHMENT):
             values["attachments"].append(_attachment_values(row, number))
     for number, _, values in sites.values():
-        yield f"row {number}", values
+        yield ("row", number), values
 
 
 def _site_values(row: Mapping[str, str], number: int) -> dict[str, Any]:
@@ -126,7 +139,8 @@ def _truth(row: Mapping[str, str], name: str, number: int) -> bool:
     try:
         return _TRUE[row.get(name, "").lower()]
     except KeyError:
-        raise InventoryError(f"row {number}: {name}: must be yes or no") from None
+        detail = f"row {number}: {name}: must be yes or no"
+        raise InventoryError(because(detail, code="no_truth", row=number, field=name)) from None
 
 
 def read_inventory_geojson(text: str) -> list[SiteDescription]:
@@ -134,43 +148,45 @@ def read_inventory_geojson(text: str) -> list[SiteDescription]:
     try:
         whole = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InventoryError(f"this is no JSON ({str(error)[:100]})") from None
+        raise InventoryError(because(f"this is no JSON ({str(error)[:100]})", code="no_json")) from None
     features = whole.get("features") if isinstance(whole, dict) and whole.get("type") == "FeatureCollection" else None
     if not isinstance(features, list):
-        raise InventoryError("this is no FeatureCollection of GeoJSON")
+        raise InventoryError(because("this is no FeatureCollection of GeoJSON", code="no_collection"))
     return _judged(_feature_values(features))
 
 
-def _feature_values(features: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+def _feature_values(features: Sequence[Any]) -> Iterator[tuple[Place, Any]]:
     for number, feature in enumerate(features, 1):
-        where = f"feature {number}"
         if not isinstance(feature, dict) or not isinstance(feature.get("properties"), dict):
-            raise InventoryError(f"{where}: is no feature with properties")
+            detail = f"feature {number}: is no feature with properties"
+            raise InventoryError(because(detail, code="no_feature", feature=number))
         values = {**feature["properties"], "id": feature.get("id", feature["properties"].get("id", ""))}
         if feature.get("geometry") is not None:
-            values |= _position(feature["geometry"], where)
-        yield where, values
+            values |= _position(feature["geometry"], number)
+        yield ("feature", number), values
 
 
-def _position(geometry: Any, where: str) -> dict[str, Any]:
+def _position(geometry: Any, number: int) -> dict[str, Any]:
     point = geometry.get("coordinates") if isinstance(geometry, dict) and geometry.get("type") == "Point" else None
     if not isinstance(point, list) or len(point) not in (2, 3):
-        raise InventoryError(f"{where}: its geometry must be a Point or null")
+        detail = f"feature {number}: its geometry must be a Point or null"
+        raise InventoryError(because(detail, code="no_point", feature=number))
     return {"lon": point[0], "lat": point[1]}
 
 
-def _judged(found: Iterable[tuple[str, Any]]) -> list[SiteDescription]:
+def _judged(found: Iterable[tuple[Place, Any]]) -> list[SiteDescription]:
     sites: list[SiteDescription] = []
-    problems: list[str] = []
-    for where, values in found:
+    problems: list[Reason] = []
+    for place, values in found:
         try:
-            sites.append(described(values, where))
+            sites.append(described(values, place))
         except InventoryError as error:
-            problems += error.problems
+            problems += error.reasons
         if len(problems) >= _MOST_TOLD or len(sites) > MOST_SITES:
             break
     if len(sites) > MOST_SITES:
-        problems = [f"more than {MOST_SITES:,} sites: import them in parts"]
+        detail = f"more than {MOST_SITES:,} sites: import them in parts"
+        problems = [because(detail, code="too_many_sites", most=MOST_SITES)]
     if problems:
         raise InventoryError(*problems[:_MOST_TOLD])
     return sites

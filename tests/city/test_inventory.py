@@ -46,7 +46,7 @@ def attached(name: LineName = NAME, **values: Any) -> dict[str, Any]:
 
 def quay(*attachments: dict[str, Any], **values: Any) -> SiteDescription:
     told = {"id": "quay", "road": "Quay Road", "time_zone": "Europe/Amsterdam", "attachments": list(attachments)}
-    return described({**told, **values}, "quay")
+    return described({**told, **values})
 
 
 def put(database: Database, *sites: SiteDescription) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def test_what_is_put_is_read_and_a_second_time_nothing_changes(database: Databas
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"lat": 90.5, "lon": 0}, "quay: lat: Input should be less than or equal to 90"),
+        ({"lat": 90.5, "lon": 0}, "lat: Input should be less than or equal to 90"),
         ({"lat": 1}, "lat and lon go together"),
         ({"time_zone": "Europe/Nowhere"}, 'time_zone: there is no "Europe/Nowhere"'),
         ({"id": "Quay Road"}, "id: "),
@@ -116,7 +116,7 @@ def test_what_is_put_is_read_and_a_second_time_nothing_changes(database: Databas
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(values: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(InventoryError, match=r"^quay: ") as refused:
+    with pytest.raises(InventoryError) as refused:
         quay(**values)
     assert sentence in refused.value.problems[0]
 

@@ -137,7 +137,7 @@ def test_a_site_is_edited_on_the_page(address: tuple[str, str], tmp_path: Path) 
         browser.wait_for("document.querySelector('[name=road]') !== null")
         browser.type("[name=time_zone]", "Nowhere")
         browser.click("button.first")
-        browser.wait_for("document.querySelector('.refused')?.textContent.includes('there is no \"Nowhere\"')")
+        browser.wait_for("document.querySelector('.refused')?.textContent.includes('There is no \"Nowhere\"')")
         browser.type("[name=time_zone]", "Europe/Amsterdam")
         browser.type("[name=lanes]", "2")
         browser.click("button.first")
@@ -213,6 +213,36 @@ def test_it_speaks_every_language_and_finds_its_way(address: tuple[str, str], tm
         browser.wait_for("document.getElementById('search') !== null")
         browser.type("#search", "nothing like it")
         browser.wait_for("document.querySelector('.list li') === null")
+        assert browser.errors == []
+    finally:
+        browser.close()
+
+
+def test_refusals_are_told_in_the_language_of_the_page(address: tuple[str, str], tmp_path: Path) -> None:
+    base, site = address
+    file = tmp_path / "sites.csv"
+    file.write_text("site,road,time_zone,lanes\nquay,Quay,Nowhere,many\n", "utf-8")
+    browser = Browser(tmp_path / "profile", 1280, 900)
+    try:
+        browser.open(base)
+        for language in NAMES:
+            browser.run(f"localStorage.setItem('language', '{language}')")
+            texts = messages(language)
+            zone = texts["refused.unknown_zone"].replace("{zone}", "Nowhere")
+            browser.open(f"{base}/inventory/{site}")
+            browser.wait_for("document.querySelector('[name=road]') !== null")
+            browser.type("[name=time_zone]", "Nowhere")
+            browser.click("button.first")
+            told = f"{texts['city.time_zone']}: {zone}"
+            browser.wait_for(f"document.querySelector('.refused')?.textContent === {told!r}")
+            browser.open(f"{base}/inventory")
+            browser.wait_for("document.getElementById('file') !== null")
+            browser.choose("#file", file)
+            row = texts["refused.in_row"].replace("{row}", "2")
+            lines = [f"{row}: {texts['city.time_zone']}: {zone}"]
+            lines.append(f"{row}: {texts['city.lanes']}: {texts['refused.no_whole_number']}")
+            joined = "\n".join(lines)
+            browser.wait_for(f"document.querySelector('.refused')?.textContent === {joined!r}")
         assert browser.errors == []
     finally:
         browser.close()
