@@ -23,6 +23,16 @@ class Way(Answer):
     bearing_deg: Annotated[int | None, Field(description="Where the vehicles drive to, clockwise from true north")]
 
 
+class LastMinutes(Answer):
+    """Vehicles of the intervals of the last five minutes, or of the newest interval, where that is longer."""
+
+    end: Annotated[AwareDatetime, Field(description="Of the newest interval")]
+    length_s: Annotated[int, Field(description="Of the intervals together")]
+    seen_s: Annotated[float, Field(description="Of that, in which no vehicle could pass unseen")]
+    left_to_right: int
+    right_to_left: int
+
+
 class SiteAnswer(Answer):
     """A place at a road where vehicles are counted."""
 
@@ -41,6 +51,7 @@ class SiteAnswer(Answer):
     line: str
     turned: Annotated[bool, Field(description="The line's left to right is the site's right to left")]
     newest: Annotated[AwareDatetime | None, Field(description="Begin of the newest quarter of an hour with counts")]
+    last_minutes: Annotated[LastMinutes | None, Field(description="null: nothing has come lately; that is no zero")]
 
 
 class Page(Answer):

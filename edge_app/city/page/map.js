@@ -94,8 +94,8 @@ export function drawMap(box, tiles, rates) {
   function tell(site) {
     const known = rates.get(site.key);
     const marker = drawn.pins.get(site.id);
-    if (!marker || !known) return;
-    marker.content.querySelector(".ways").replaceChildren(...arrows(site, known));
+    if (!marker) return;
+    marker.content.querySelector(".ways").replaceChildren(...(known ? arrows(site, known) : []));
     marker.content.querySelector(".unseen").textContent = label(site, known);
   }
 

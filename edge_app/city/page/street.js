@@ -5,7 +5,7 @@ import { axis, colour } from "/page/theme.js";
 import { ask, rfc } from "/page/requests.js";
 import { element, language, moment, number, text } from "/page/texts.js";
 import { heatMap, yearMap } from "/page/heat.js";
-import { watch } from "/page/live.js";
+import { Flow, swapped, watch } from "/page/live.js";
 import { may } from "/page/login.js";
 import { changeLines, changeList } from "/page/changes.js";
 import { Comparison } from "/page/compare.js";
@@ -16,7 +16,8 @@ const WEEKS = 8;
 const all = (step) => Object.values(step.counts).reduce((sum, ways) => sum + ways.left_to_right + ways.right_to_left, 0);
 
 export async function showStreet(view, id) {
-  const site = await ask(`/api/v1/sites/${encodeURIComponent(id)}`);
+  const askSite = () => ask(`/api/v1/sites/${encodeURIComponent(id)}`);
+  const site = await askSite();
   document.title = site.road;
   const body = element("div");
   view.append(
@@ -27,12 +28,19 @@ export async function showStreet(view, id) {
     body,
   );
   let drawn = [];
+  const flow = new Flow(site.last_minutes);
+  const live = element("span", { id: "live-now" });
+  const tellNow = () => {
+    const rates = flow.rates();
+    live.textContent = rates ? text("city.per_hour", { n: number(rates.left_to_right + rates.right_to_left) }) : text("city.unseen");
+  };
   const comparison = new Comparison(site, () => refresh().catch(() => {}));
   const refresh = async () => {
     const now = Date.now() / 1000;
     const midnight = dayStart(now, site.time_zone);
     const first = dayStart(midnight - (WEEKS * 7 - 1) * DAY + DAY / 2, site.time_zone);
-    const [today, usual, weeks, { changes }, measures, other] = await Promise.all([
+    const [told, today, usual, weeks, { changes }, measures, other] = await Promise.all([
+      askSite(),
       counts(id, midnight, now + 1, "quarter"),
       ask(`/api/v1/sites/${encodeURIComponent(id)}/usual?at=${rfc(now)}`),
       ask(`/api/v1/sites/${encodeURIComponent(id)}/hours?from=${rfc(first)}&to=${rfc(now + 1)}`),
@@ -40,15 +48,17 @@ export async function showStreet(view, id) {
       measured(id, now),
       comparison.day(now, midnight, counts, dayStart),
     ]);
+    flow.base(told.last_minutes);
+    tellNow();
     drawn.forEach((one) => one.destroy());
-    drawn = draw(body, site, { today: today.steps, usual, weeks, changes, measures, other, choice: comparison.select, midnight, now });
+    drawn = draw(body, site, { today: today.steps, usual, weeks, changes, measures, other, choice: comparison.select, live, midnight, now });
   };
   await refresh();
   const timer = setInterval(() => refresh().catch(() => {}), 30000);
   const end = watch((interval) => {
     if (`${interval.device}/${interval.line}` !== `${site.device}/${site.line}`) return;
-    const live = document.getElementById("live-now");
-    if (live) live.textContent = text("city.newest", { n: number(interval.left_to_right + interval.right_to_left), s: number(interval.end - interval.start) });
+    flow.add(site.turned ? swapped(interval) : interval);
+    tellNow();
   });
   return () => { clearInterval(timer); end(); drawn.forEach((one) => one.destroy()); };
 }
@@ -74,7 +84,7 @@ function draw(body, site, data) {
     element("div", { class: "tiles" },
       tile(text(share < 0.995 ? "city.today_at_least" : "city.today"), number(data.today.reduce((sum, step) => sum + all(step), 0)), text("city.vehicles")),
       tile(text("city.covered"), `${number(100 * share, 1)} %`, text("city.covered_of_today")),
-      tile(text("city.now"), element("span", { id: "live-now" }, text("city.waiting")), ""),
+      tile(text("city.now"), data.live, text("city.last_minutes")),
     ),
     element("section", { class: "card" }, element("div", { class: "row" }, element("h2", {}, text("city.today_and_usual")), data.choice,
       element("span", { class: "muted end" }, data.usual.days ? text("city.usual_of", { n: number(data.usual.days) }) : text("city.no_usual"))), chart,

@@ -20,6 +20,7 @@ from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.lost import lost_files, lost_of_site
 from edge_app.city.database.reading import AnyStep, Site
+from edge_app.city.database.recent import read_recent
 from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.http.problems import RefusalError
@@ -53,7 +54,10 @@ def _add_sites(routes: APIRouter, city: City) -> None:
     def sites(limit: Limit = _PAGE, after: After = "") -> Sites:
         with city.database.connect() as connection:
             found = reading.read_sites(connection, city.utc(), after=after, most=limit + 1)
-        told = [telling.site_of(one, city.utc()) for one in found[:limit]]
+            shown = found[:limit]
+            span = (shown[0].row.id, shown[-1].row.id) if shown else ("", "")
+            recent = read_recent(connection, city.utc(), *span)
+        told = [telling.site_of(one, city.utc(), recent.get(one.row.id)) for one in shown]
         return Sites(sites=told, next=told[-1].id if len(found) > limit else None)
 
     @routes.get(
@@ -71,7 +75,9 @@ def _add_sites(routes: APIRouter, city: City) -> None:
     @routes.get("/sites/{site}", summary="One site")
     def site(site: SiteId) -> SiteAnswer:
         with city.database.connect() as connection:
-            return telling.site_of(known_site(connection, site, city.utc()), city.utc())
+            found = known_site(connection, site, city.utc())
+            recent = read_recent(connection, city.utc(), site, site)
+        return telling.site_of(found, city.utc(), recent.get(site))
 
     @routes.get("/sites/{site}/usual", summary="The usual day of a site, for the weekday of a time")
     def usual(site: SiteId, at: Annotated[AwareDatetime, Query(description="A time of the day to compare")]) -> Usual:
