@@ -328,7 +328,10 @@ class PublicSite(Answer):
     time_zone: str
     left_to_right: Way
     right_to_left: Way
-    now: Annotated[Flow | None, Field(description="null: nothing was seen in the last hour; that is no zero")]
+    now: Annotated[
+        Flow | None, Field(description="null: no quarter of the last hour was seen by half; that is no zero")
+    ]
+    part_seen: Annotated[bool, Field(description="Something was seen in the last hour, though `now` is null")]
     today: PublicDay
     usual: PublicDay
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -127,6 +127,63 @@ def test_a_year_of_hours_comes_in_one_request(address: tuple[str, str], tmp_path
         assert browser.errors == []
     finally:
         browser.close()
+
+
+def test_another_day_is_shown_and_compared_with_a_chosen_one(address: tuple[str, str], tmp_path: Path) -> None:
+    base, site = address
+    browser = Browser(tmp_path, 1280, 900)
+    days = [date.fromtimestamp(time.time() - ago * 86_400).isoformat() for ago in (3, 10)]
+    choose = "(() => {{ const one = {}; one.value = {!r}; one.dispatchEvent(new Event('change')); }})()"
+    dates = "document.querySelectorAll('input[type=date]')"
+    try:
+        browser.open(f"{base}/street/{site}")
+        browser.wait_for("document.querySelector('.u-legend') !== null")
+        browser.run(choose.format(f"{dates}[0]", days[0]))
+        browser.wait_for("!document.querySelector('.tiles').textContent.startsWith('Today')")
+        vehicles = browser.run("document.querySelector('.tiles .big').textContent")
+        told = browser.run(
+            f"fetch('/api/v1/sites/{site}/counts?step=day&from={days[0]}T00:00:00%2B02:00&to={days[0]}T00:00:00Z')"
+            ".then(answer => answer.json())"
+        )
+        counted = sum(sum(ways.values()) for ways in told["steps"][0]["counts"].values())
+        assert vehicles == f"{counted:,}"
+        browser.run(choose.format("document.querySelector('.card select')", "/day"))
+        browser.run(choose.format(f"{dates}[1]", days[1]))
+        browser.wait_for("document.querySelector('.u-legend').querySelectorAll('.u-series').length === 5")
+        if AXE:
+            assert violations(browser) == []
+        assert browser.errors == []
+    finally:
+        browser.close()
+
+
+def test_a_site_in_its_first_minutes_shows_what_it_has(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    site, now = make_site(database), int(time.time())
+    with database.begin() as connection:
+        Storing().store(connection, series(5, start=now // 900 * 900), float(now))
+    roll(database)
+    browser = Browser(tmp_path / "profile", 390, 844, touch=True)
+    try:
+        with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
+            browser.open(f"http://127.0.0.1:{server.port}/street/{site}")
+            browser.wait_for("document.querySelector('.note') !== null")
+            shown = browser.run("document.querySelector('.note').textContent")
+            assert shown == messages("en")["city.no_quarter"]
+            assert browser.run("document.querySelectorAll('.heat .part').length") == 1
+            assert "at least 15" in browser.run("document.querySelector('.heat .part').textContent")
+            assert (
+                browser.run("document.querySelector('.heat-card .legend').textContent")
+                == messages("en")["city.heat_nothing"]
+            )
+            assert (
+                browser.run("(one => one.scrollWidth - one.clientWidth)(document.querySelector('.heat-card .scroll'))")
+                <= 0
+            )
+        assert browser.errors == []
+    finally:
+        browser.close()
+        database.close()
 
 
 def test_a_site_is_edited_on_the_page(address: tuple[str, str], tmp_path: Path) -> None:

@@ -69,6 +69,13 @@ def test_what_is_not_seen_is_no_zero(database: Database, client: httpx.Client) -
     minutes(database, NOW - 3 * 3600, 60, 2)
     site = client.get(f"{PATH}/quay").json()
     assert (site["now"], site["usual"]["vehicles"], len(site["today"]["seconds"])) == (None, [], 4)
+    assert site["part_seen"] is False
+
+
+def test_what_has_just_begun_is_told_apart_from_what_is_not_seen(database: Database, client: httpx.Client) -> None:
+    minutes(database, NOW - 360, 6, 2)
+    site = client.get(f"{PATH}/quay").json()
+    assert (site["now"], site["part_seen"], site["today"]["seconds"]) == (None, True, [])
 
 
 def test_only_public_streets_are_told_and_nothing_else(client: httpx.Client) -> None:

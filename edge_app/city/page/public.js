@@ -32,7 +32,7 @@ function street(site) {
   const both = now && now.left_to_right + now.right_to_left;
   return element("article", { class: "card" },
     element("h2", {}, element("a", { href: `/public/${encodeURIComponent(site.id)}${mine}` }, site.road)),
-    now ? element("div", { class: "figure" }, text("public.per_hour", { n: number(both) })) : element("div", { class: "figure muted" }, text("public.unseen")),
+    now ? element("div", { class: "figure" }, text("public.per_hour", { n: number(both) })) : element("div", { class: "figure muted" }, text(site.part_seen ? "public.part_seen" : "public.unseen")),
     now ? element("div", {}, compared(both, now.usual)) : null,
     now && chosen ? element("ul", { class: "ways" }, ["left_to_right", "right_to_left"].map((way) =>
       element("li", {}, `${site[way].name || text(`direction.${way}`)}: ${number(now[way])}`))) : null,

@@ -11,7 +11,10 @@ export async function load(language) {
   return known;
 }
 
-export const language = () => known.language;
+// The language of the page as the browser's owner writes it: who reads English in Europe wants no American dates.
+export const locale = () => navigator.languages.find((one) => one.split("-")[0] === known.language && one.includes("-")) ?? USUAL[known.language] ?? known.language;
+
+const USUAL = { en: "en-GB" }; // where the browser names no country
 
 export const has = (key) => key in known.texts;
 
@@ -20,11 +23,11 @@ export function text(key, values = {}) {
 }
 
 export function number(value, digits = 0) {
-  return value === null || value === undefined ? "–" : value.toLocaleString(known.language, { maximumFractionDigits: digits });
+  return value === null || value === undefined ? "–" : value.toLocaleString(locale(), { maximumFractionDigits: digits });
 }
 
 export function moment(value, timeZone, options = { dateStyle: "medium", timeStyle: "short" }) {
-  return new Intl.DateTimeFormat(known.language, { timeZone, ...options }).format(new Date(value));
+  return new Intl.DateTimeFormat(locale(), { timeZone, ...options }).format(new Date(value));
 }
 
 // element("p", { class: "muted" }, "text", child): never HTML, so nothing that a device sends becomes code.

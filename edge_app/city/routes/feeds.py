@@ -70,7 +70,9 @@ def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
         places, observed = seen.now()
         if not observed:
             raise RefusalError(
-                HTTPStatus.NOT_FOUND, "nothing was seen at any site in the last hour, and DATEX II has no empty list"
+                HTTPStatus.NOT_FOUND,
+                "no site has a quarter of an hour that is over, began within the last hour and was seen by half, and "
+                "DATEX II has no empty list",
             )
         return Response(measured_data(places, observed, publisher, moment(now)), media_type=_XML)
 

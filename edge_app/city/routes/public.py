@@ -91,6 +91,7 @@ def _told(connection: Connection, site: Site, now: int, usual: Usual) -> PublicS
     seen = [total for total in totals if total.covered_s >= SEEN * QUARTER_S]
     today = [total for total in seen if total.start >= begin]
     by_second = dict(zip(usual.seconds, usual.vehicles, strict=True))
+    flow = _flow(seen, begin, now, by_second)
     return PublicSite(
         id=row.id,
         road=row.road,
@@ -99,7 +100,8 @@ def _told(connection: Connection, site: Site, now: int, usual: Usual) -> PublicS
         time_zone=row.time_zone,
         left_to_right=Way(name=row.left_name, bearing_deg=row.left_bearing),
         right_to_left=Way(name=row.right_name, bearing_deg=row.right_bearing),
-        now=_flow(seen, begin, now, by_second),
+        now=flow,
+        part_seen=flow is None and any(total.covered_s > 0 for total in totals if total.start >= now - _HOUR_S),
         today=PublicDay(
             start=moment(begin),
             seconds=[total.start - begin for total in today],
