@@ -40,6 +40,10 @@ class SiteAnswer(Answer):
     road: str
     lat: float | None
     lon: float | None
+    course: Annotated[
+        Sequence[tuple[float, float]] | None,
+        Field(description="Points of the road, each degrees east and north; null: not known"),
+    ]
     time_zone: str
     left_to_right: Way
     right_to_left: Way

@@ -28,6 +28,7 @@ CODES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("bool_parsing", "bool_type"), "no_truth"),
     **dict.fromkeys(("datetime_type", "datetime_parsing", "datetime_from_date_parsing"), "no_time"),
     **dict.fromkeys(("datetime_object_invalid", "timezone_aware"), "no_time"),
+    "too_short": "too_few",
     "too_long": "too_many",
     "json_invalid": "no_json",
 }

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from edge_app.city.calendar import zone
+from edge_app.city.course import DIGITS, LEAST_POINTS, MOST_POINTS, Point, points_of
 from edge_app.city.invalid import Place, reason_of_invalid
 from edge_app.errors import ConfigError, EdgeAppError
 from edge_app.http.problems import Reason, because
@@ -72,6 +73,40 @@ Words: TypeAlias = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
 SiteName: TypeAlias = Annotated[str, StringConstraints(max_length=200, pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+def _read_course(course: object) -> object:
+    """Return the points of a course that is given as text; an empty one is none."""
+    if not isinstance(course, str):
+        return course
+    try:
+        return points_of(course) if course.strip() else None
+    except ValueError:
+        words = "must be LINESTRING (4.89 52.37, 4.9 52.38) or 4.89 52.37; 4.9 52.38: degrees east, then north"
+        raise PydanticCustomError("no_course", words) from None
+
+
+def _on_earth(point: Point) -> Point:
+    east, north = point
+    if not (abs(east) <= 180 and abs(north) <= 90):
+        raise PydanticCustomError("far_point", "must be degrees east, -180 to 180, then north, -90 to 90")
+    return round(east, DIGITS), round(north, DIGITS)
+
+
+def _with_length(points: Sequence[Point]) -> Sequence[Point]:
+    if len(set(points)) < LEAST_POINTS:
+        raise PydanticCustomError("no_length", "must have two different points at least")
+    return points
+
+
+_Points: TypeAlias = Annotated[
+    list[Annotated[Point, AfterValidator(_on_earth)]],
+    Field(min_length=LEAST_POINTS, max_length=MOST_POINTS),
+    AfterValidator(_with_length),
+]
+Course: TypeAlias = Annotated[
+    _Points | None, BeforeValidator(_read_course, json_schema_input_type=list[Point] | str | None)
+]
 
 
 class _Part(BaseModel):
@@ -128,6 +163,12 @@ class SiteContent(_Part):
     road: Annotated[Words, Field(min_length=1)]
     lat: Annotated[float | None, Field(ge=-90, le=90, description="Degrees north")] = None
     lon: Annotated[float | None, Field(ge=-180, le=180, description="Degrees east")] = None
+    course: Annotated[
+        Course,
+        Field(
+            description="Points of the road, each degrees east and north, or as text: WKT, or `4.89 52.37; 4.9 52.38`"
+        ),
+    ] = None
     time_zone: Annotated[str, AfterValidator(_known_zone), Field(max_length=60, description="IANA name")]
     left_to_right: Heading = Heading()
     right_to_left: Heading = Heading()

@@ -1,7 +1,8 @@
 """Write and read the inventory as CSV and as GeoJSON. No I/O: texts in, texts out.
 
 CSV has a row for each attachment, and one for a site without any; the columns of the site repeat. GeoJSON (RFC 7946)
-has a feature for each site, with its attachments as a list.
+has a feature for each site, with its attachments as a list: a Point, or the LineString of its road's course, whose
+properties then have the position.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from edge_app.city.course import wkt_of
 from edge_app.city.invalid import Place
 from edge_app.city.inventory import MOST_SITES, InventoryError, SiteDescription, described
 from edge_app.http.problems import Reason, because
@@ -19,7 +21,7 @@ from edge_app.offline.bins import csv_text
 
 _OF_SITE: Final = (
     *("site", "road", "lat", "lon", "time_zone", "left_to_right", "left_to_right_bearing_deg"),
-    *("right_to_left", "right_to_left_bearing_deg", "lanes", "public"),
+    *("right_to_left", "right_to_left_bearing_deg", "lanes", "public", "course"),
 )
 _OF_ATTACHMENT: Final = ("device", "line", "begins", "ends", "turned", "breaks", "reason")
 COLUMNS: Final = (*_OF_SITE, *_OF_ATTACHMENT)
@@ -38,7 +40,7 @@ def _rows(site: SiteDescription) -> Iterator[list[str | int | float]]:
     mine = [told["id"], *(_cell(told[name]) for name in ("road", "lat", "lon", "time_zone"))]
     for way in _WAYS:
         mine += [told[way]["name"], _cell(told[way]["bearing_deg"])]
-    mine += [_cell(told["lanes"]), _cell(told["public"])]
+    mine += [_cell(told["lanes"]), _cell(told["public"]), wkt_of(site.course) if site.course else ""]
     for attachment in told["attachments"] or [{}]:
         yield [*mine, *(_cell(attachment.get(name)) for name in _OF_ATTACHMENT)]
 
@@ -54,8 +56,12 @@ def inventory_geojson(sites: Iterable[SiteDescription]) -> str:
     features = []
     for site in sites:
         told = site.model_dump(mode="json")
-        identifier, lat, lon = (told.pop(name) for name in ("id", "lat", "lon"))
-        features.append(feature(identifier, lat, lon, told))
+        identifier, lat, lon, course = (told.pop(name) for name in ("id", "lat", "lon", "course"))
+        made = feature(identifier, lat, lon, told)
+        if course:
+            made["geometry"] = {"type": "LineString", "coordinates": course}
+            made["properties"] |= {"lat": lat, "lon": lon}
+        features.append(made)
     return json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False) + "\n"
 
 
@@ -120,7 +126,7 @@ def _site_values(row: Mapping[str, str], number: int) -> dict[str, Any]:
         "id": row.get("site", ""),
         "road": row.get("road", ""),
         "time_zone": row.get("time_zone", ""),
-        **{name: row.get(name) or None for name in ("lat", "lon", "lanes")},
+        **{name: row.get(name) or None for name in ("lat", "lon", "lanes", "course")},
         "public": _truth(row, "public", number),
         **ways,
         "attachments": [],
@@ -162,16 +168,20 @@ def _feature_values(features: Sequence[Any]) -> Iterator[tuple[Place, Any]]:
             raise InventoryError(because(detail, code="no_feature", feature=number))
         values = {**feature["properties"], "id": feature.get("id", feature["properties"].get("id", ""))}
         if feature.get("geometry") is not None:
-            values |= _position(feature["geometry"], number)
+            values |= _placed(feature["geometry"], number)
         yield ("feature", number), values
 
 
-def _position(geometry: Any, number: int) -> dict[str, Any]:
-    point = geometry.get("coordinates") if isinstance(geometry, dict) and geometry.get("type") == "Point" else None
-    if not isinstance(point, list) or len(point) not in (2, 3):
-        detail = f"feature {number}: its geometry must be a Point or null"
-        raise InventoryError(because(detail, code="no_point", feature=number))
-    return {"lon": point[0], "lat": point[1]}
+def _placed(geometry: Any, number: int) -> dict[str, Any]:
+    """Return the position or the course that a geometry tells; heights are left out."""
+    kind, told = (geometry.get("type"), geometry.get("coordinates")) if isinstance(geometry, dict) else (None, None)
+    if kind == "MultiLineString" and isinstance(told, list) and len(told) == 1:  # as some programs write any line
+        kind, told = "LineString", told[0]
+    points = {"Point": [told], "LineString": told}.get(str(kind))
+    if not isinstance(points, list) or not all(isinstance(one, list) and len(one) in (2, 3) for one in points):
+        detail = f"feature {number}: its geometry must be a Point, a LineString or null"
+        raise InventoryError(because(detail, code="no_geometry", feature=number))
+    return {"lon": points[0][0], "lat": points[0][1]} if kind == "Point" else {"course": [one[:2] for one in points]}
 
 
 def _judged(found: Iterable[tuple[Place, Any]]) -> list[SiteDescription]:

@@ -117,6 +117,7 @@ def site_of(site: Site, now: float, recent: Recent | None = None) -> SiteAnswer:
         road=row.road,
         lat=row.lat,
         lon=row.lon,
+        course=row.course,
         time_zone=row.time_zone,
         left_to_right=Way(name=row.left_name, bearing_deg=row.left_bearing),
         right_to_left=Way(name=row.right_name, bearing_deg=row.right_bearing),

@@ -69,6 +69,11 @@ def attached(line: str, **values: str) -> dict[str, Any]:
             *("PUT", "inventory/quay", {**SITE, "attachments": [attached("a"), attached("b")]}),
             *("count_together", {"one": "harbour/pole-7/a", "other": "harbour/pole-7/b"}),
         ),
+        (
+            *("PUT", "inventory/quay", {**SITE, "course": "4.9 52.1; 4.9 98.2"}),
+            *("far_point", {"field": "course.1"}),
+        ),
+        ("PUT", "inventory/quay", {**SITE, "course": "4.9 52.1"}, "too_few", {"field": "course", "limit": 2}),
         ("DELETE", "inventory/nowhere", None, "no_site", {}),
         ("POST", "login", {"name": "eve", "password": "no such words"}, "wrong_login", {}),
         (

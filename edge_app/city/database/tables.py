@@ -203,6 +203,7 @@ SITE: Final = Table(
     Column("lanes", SmallInteger),
     Column("public", Boolean, nullable=False, default=False),
     Column("by_hand", Boolean, nullable=False, default=False, comment="edited here: devices do not change it any more"),
+    Column("course", JSON(none_as_null=True), comment="points of its road, degrees east and north; null: not known"),
     comment="places at roads where vehicles are counted",
 )
 ATTACHMENT: Final = Table(

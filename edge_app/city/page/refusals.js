@@ -4,7 +4,7 @@ import { has, number, text } from "/page/texts.js";
 // Keys of what was sent -> what the page calls them.
 const FIELDS = { id: "city.site", public: "city.on_public_page", bearing_deg: "city.bearing", attachments: "city.attached", new: "city.new_password",
   left_to_right: "direction.left_to_right", right_to_left: "direction.right_to_left" };
-for (const key of ["road", "lat", "lon", "time_zone", "lanes", "device", "line", "begins", "ends", "turned", "breaks", "reason", "name", "password", "role", "scope"]) FIELDS[key] = `city.${key}`;
+for (const key of ["road", "lat", "lon", "course", "time_zone", "lanes", "device", "line", "begins", "ends", "turned", "breaks", "reason", "name", "password", "role", "scope"]) FIELDS[key] = `city.${key}`;
 
 // One line a reason. What has no code, or one that is newer than this page, stays as the server has written it.
 export const worded = (told) => (told.errors ?? [told]).map(reason).join("\n");
