@@ -55,6 +55,9 @@ class SiteAnswer(Answer):
     line: str
     turned: Annotated[bool, Field(description="The line's left to right is the site's right to left")]
     newest: Annotated[AwareDatetime | None, Field(description="Begin of the newest quarter of an hour with counts")]
+    synthetic: Annotated[
+        bool, Field(description="Its device invents what it counts: a demonstration, a rendered street")
+    ]
     last_minutes: Annotated[LastMinutes | None, Field(description="null: nothing has come lately; that is no zero")]
 
 
@@ -335,6 +338,7 @@ class PublicSite(Answer):
     now: Annotated[
         Flow | None, Field(description="null: no quarter of the last hour was seen by half; that is no zero")
     ]
+    synthetic: Annotated[bool, Field(description="What is told is invented, as in a demonstration")]
     part_seen: Annotated[bool, Field(description="Something was seen in the last hour, though `now` is null")]
     today: PublicDay
     usual: PublicDay
@@ -344,4 +348,5 @@ class PublicSites(Answer):
     """All streets that the city shows to everybody."""
 
     at: AwareDatetime
+    synthetic: Annotated[bool, Field(description="What is told is invented, as in a demonstration")]
     sites: Sequence[PublicSite]

@@ -129,6 +129,7 @@ def site_of(site: Site, now: float, recent: Recent | None = None) -> SiteAnswer:
         line=site.line,
         turned=bool(row.turned),
         newest=moment(site.newest) if site.newest else None,
+        synthetic=site.synthetic,
         last_minutes=_last_minutes(recent) if recent else None,
     )
 

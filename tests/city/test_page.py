@@ -45,7 +45,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     with database.begin() as connection:
         (described,) = read_inventory(connection)
         put_sites(connection, [described.model_copy(update={"public": True})], "test", now)
-    with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
+    with Server(build_api(City(database, Live(), demo=True)), "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.port}", site
     database.close()
 
@@ -58,7 +58,15 @@ def fill(database: Database, now: int) -> None:
         device, at = (NAME.site, NAME.device), datetime.fromtimestamp(now, timezone.utc)
         note_status(connection, device, Status(state="online", at=at, boot_id="b", version="0.1.0"), now)
         source = SourceHealth(state="ok", width=1280, height=720)
-        health = Health(at=at, frames_per_s=15.0, frames_dropped=0, unsent=3, temperature_c=48.0, source=source)
+        health = Health(
+            at=at,
+            frames_per_s=15.0,
+            frames_dropped=0,
+            unsent=3,
+            temperature_c=48.0,
+            source=source,
+            quality=("synthetic",),
+        )
         note_health(connection, {device: health}, now)
     roll(database)
 
@@ -93,6 +101,24 @@ def test_people_of_all_kinds_can_use_every_view(
             assert violations(browser) == [], path
             assert browser.run("document.documentElement.scrollWidth - innerWidth") <= 0, path
             assert browser.run("document.body.innerText.includes('null')") is False, path
+        assert browser.errors == []
+    finally:
+        browser.close()
+
+
+def test_invented_counts_are_said_to_be_invented(address: tuple[str, str], tmp_path: Path) -> None:
+    base, site = address
+    told = {
+        "/": "city.all_invented",
+        f"/street/{site}": "city.street_invented",
+        "/fleet": "flag.synthetic",
+        "/public": "public.invented",
+    }
+    browser = Browser(tmp_path, 390, 844, touch=True)
+    try:
+        for path, key in told.items():
+            browser.open(base + path)
+            browser.wait_for(f"document.getElementById('view')?.innerText.includes({messages('en')[key]!r})")
         assert browser.errors == []
     finally:
         browser.close()

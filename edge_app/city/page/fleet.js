@@ -1,7 +1,8 @@
 // All devices in a table that can be filtered.
 import { askAll } from "/page/requests.js";
-import { element, moment, number, restOf, searchField, text } from "/page/texts.js";
+import { element, has, moment, number, restOf, searchField, text } from "/page/texts.js";
 
+const flagText = (flag) => (has(`flag.${flag}`) ? text(`flag.${flag}`) : flag);
 const MOST_ROWS = 200;
 
 export async function showFleet(view) {
@@ -22,7 +23,7 @@ export async function showFleet(view) {
       element("td", {}, moment(device.heard, undefined, { dateStyle: "short", timeStyle: "medium" })),
       element("td", {}, number(device.unsent)), element("td", {}, device.temperature_c === null ? "–" : `${number(device.temperature_c)} °C`),
       element("td", {}, number(device.frames_per_s, 1)), element("td", {}, device.version),
-      element("td", { class: "text" }, device.problem || device.quality.join(", ") || "–"))));
+      element("td", { class: "text" }, [device.problem, ...device.quality.map(flagText)].filter(Boolean).join("; ") || "–"))));
     rest.told(shown.length);
     if (!shown.length) body.append(element("tr", {}, element("td", { colspan: heads.length, class: "text" }, text(devices.length ? "city.nothing_found" : "city.no_devices"))));
   };

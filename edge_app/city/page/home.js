@@ -20,11 +20,13 @@ export async function showHome(view) {
   const list = element("ul", { class: "list" });
   const rest = restOf(MOST_ROWS);
   const summary = element("p", { class: "muted", role: "status" });
+  const invented = element("p", { class: "note" });
   const states = element("div", { class: "states", role: "group", "aria-label": text("city.state_filter") });
   const box = element("div", { id: "map", role: "region", "aria-label": text("city.map") });
   view.append(
     element("h1", {}, text("city.title")),
     element("div", { class: "row" }, summary, states),
+    invented,
     element("div", { class: "home" }, box, element("section", { class: "card" }, search, element("p", { class: "legend" }, text("city.flow_unit")), list, rest.line)),
   );
   let sites = sorted(first);
@@ -49,6 +51,9 @@ export async function showHome(view) {
     const counting = sites.filter((site) => site.state === "counting").length;
     summary.textContent = found.length || !sites.length
       ? text("city.summary", { counting: number(counting), all: number(sites.length) }) : text("city.nothing_found");
+    const many = sites.filter((site) => site.synthetic).length;
+    invented.hidden = !many;
+    invented.textContent = text(many === sites.length ? "city.all_invented" : "city.some_invented", { n: number(many) });
     const held = [...rows].find(([, row]) => row.row.contains(document.activeElement))?.[0];
     rows.clear();
     list.replaceChildren(...found.slice(0, MOST_ROWS).map((site) => {
@@ -106,7 +111,7 @@ export async function showHome(view) {
   const timer = setInterval(async () => {
     if (document.hidden) return;
     const now = sorted(await askSites().catch(() => sites));
-    const changed = now.length !== sites.length || now.some((site, at) => site.id !== sites[at].id || site.state !== sites[at].state || site.road !== sites[at].road);
+    const changed = now.length !== sites.length || now.some((site, at) => site.id !== sites[at].id || site.state !== sites[at].state || site.road !== sites[at].road || site.synthetic !== sites[at].synthetic);
     sites = now;
     turned = turnedOf(sites);
     begin();
@@ -136,7 +141,7 @@ function rowOf(site, known) {
   const shown = element("span", { class: "flow" });
   const row = element("li", {}, element("a", { href: `/street/${encodeURIComponent(site.id)}`, "data-view": true },
     element("span", { class: "road" }, site.road), shown,
-    element("span", { class: `state ${site.state}` }, text(`city.state.${site.state}`)), element("span", { class: "muted device" }, site.device)));
+    element("span", { class: `state ${site.state}` }, text(`city.state.${site.state}`)), element("span", { class: "muted device" }, site.synthetic ? [element("strong", {}, text("city.invented")), " "] : null, site.device)));
   const tell = (rates) => shown.replaceChildren(...(rates ? arrows(site, rates) : [element("span", { class: "muted" }, site.device ? text("city.unseen") : "–")]));
   tell(known);
   return { row, told: tell };

@@ -19,9 +19,10 @@ async function show() {
     return;
   }
   const sites = chosen ? [told] : told.sites;
+  const invented = told.synthetic ? element("p", { class: "note" }, text("public.invented")) : null;
   document.title = chosen ? told.road : text("public.title");
   const list = sites.length ? element("div", { class: "streets" }, sites.map(street)) : element("p", { class: "muted" }, text("public.none"));
-  view.replaceChildren(...[element("h1", { class: chosen ? "unseen" : "" }, document.title), list, chosen ? all() : null,
+  view.replaceChildren(...[invented, element("h1", { class: chosen ? "unseen" : "" }, document.title), list, chosen ? all() : null,
     element("footer", {}, text("public.how"))].filter(Boolean));
 }
 

@@ -91,7 +91,8 @@ function draw(body, site, data) {
   const { cards, draw: drawMeasures } = measureCards(site, data.measures);
   const nothing = !data.steps.some((step) => step.covered >= SEEN);
   const marked = data.ofDay.some((one) => Date.parse(one.at) / 1000 >= day.begin && Date.parse(one.at) / 1000 < day.end);
-  body.replaceChildren(
+  const invented = site.synthetic || data.steps.some((step) => step.flags.includes("synthetic"));
+  body.replaceChildren(...(invented ? [element("p", { class: "note" }, text("city.street_invented"))] : []),
     element("div", { class: "tiles" },
       tile(share < 0.995 ? text(named ? "city.day_at_least" : "city.today_at_least", { day: named }) : named || text("city.today"), number(data.steps.reduce((sum, step) => sum + all(step), 0)), text("city.vehicles")),
       tile(text("city.covered"), `${number(100 * share, 1)} %`, named || text("city.covered_of_today")),

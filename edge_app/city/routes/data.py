@@ -174,7 +174,10 @@ def _add_fleet(routes: APIRouter, city: City) -> None:
 
 
 def usual_of(connection: Connection, site: Site, at: int) -> Usual:
-    """Return the usual day of a site for the weekday of a time, UTC s: of days since its series broke last."""
+    """Return the usual day of a site for the weekday of a time, UTC s: of days since its series broke last.
+
+    What was invented is left out, unless its device invents still.
+    """
     tz = zone(site.row.time_zone)
     today, _ = step_around(at, "day", tz)
     # Noon of the same weekday: a week of 7 * 86,400 s may begin an hour beside midnight where clocks are changed.
@@ -182,7 +185,11 @@ def usual_of(connection: Connection, site: Site, at: int) -> Usual:
     since = changes.newest_break(connection, site.row.id, days[-1][0], today + 86_400)
     comparable = [span for span in days if span[0] >= since]
     totals = [(begin, reading.read_totals(connection, site.row.id, begin, end, "quarter")) for begin, end in comparable]
-    counted = [{total.start - begin: total for total in found} for begin, found in totals if found]
+    days_of = [
+        {total.start - begin: total for total in found if site.synthetic or not total.synthetic}
+        for begin, found in totals
+    ]
+    counted = [day for day in days_of if day]
     median = reading.usual_day(counted)
     return Usual(days=len(counted), seconds=list(median), vehicles=list(median.values()))
 

@@ -120,15 +120,18 @@ def _text(page: list[dict[str, Any]]) -> str:
 
 
 def _seen(city: City, now: int) -> _Seen:
-    """Return all sites, and the newest quarter of each that was seen lately. now: UTC s."""
+    """Return all sites that count, and the newest quarter of each that was seen lately. now: UTC s.
+
+    What is invented is no traffic: neither a site whose device invents now nor such a quarter is there.
+    """
     with city.database.connect() as connection:
         sites = reading.read_sites(connection, now, meta=True)
         quarters = reading.read_quarters(connection, now - _WINDOW_S, now)
     places, observed = [], []
-    for site in sites:
+    for site in (one for one in sites if not one.synthetic):
         place = place_of(site)
         places.append(place)
-        newest = newest_seen(quarters.get(place.id, ()), now)
+        newest = newest_seen([one for one in quarters.get(place.id, ()) if not one.synthetic], now)
         if newest is not None:
             end = moment(newest.start + QUARTER_S)
             observed.append(Observed(place, moment(newest.start), end, newest.covered_s, newest.counts))
