@@ -174,7 +174,7 @@ def test_search_and_states_choose_what_is_on_the_map_and_in_the_list(crowd: Crow
     browser.wait_for("document.querySelectorAll('.list li').length === 100")
     browser.run("document.querySelector('.states .offline').focus()")
     browser.press("Enter")
-    offline = int(browser.run("document.querySelector('.states .offline').textContent").split()[0])
+    offline = int(browser.run("document.querySelector('.states .offline').textContent").split(": ")[1])
     assert 0 < offline < 100
     assert browser.run("document.querySelectorAll('.list .state.offline').length") == offline
     assert browser.run(f"{IN_GROUPS} + {PINS}") == offline

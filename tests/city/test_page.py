@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_app.city.api import build_api
+from edge_app.city.database.accounts import add_account
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.fleet import note_health, note_status
 from edge_app.city.database.inventory import put_sites, read_inventory
@@ -319,6 +320,58 @@ def test_the_first_user_is_made_on_the_page_and_logs_in(tmp_path: Path) -> None:
     finally:
         browser.close()
         database.close()
+
+
+def test_a_viewer_sees_nothing_that_would_be_refused(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    site, now = make_site(database), int(time.time())
+    with database.begin() as connection:
+        add_account(connection, "anna", "administrator", "four random words", "test", now)
+        add_account(connection, "vera", "viewer", "four random words", "test", now)
+    browser = Browser(tmp_path / "profile", 1280, 900)
+    texts = messages("en")
+    try:
+        with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
+            base = f"http://127.0.0.1:{server.port}"
+            browser.open(f"{base}/administration")
+            browser.wait_for("document.querySelector('[name=user]') !== null")
+            browser.type("[name=user]", "vera")
+            browser.type("[name=password]", "four random words")
+            browser.click("form button")
+            for path, sentence in (
+                ("/administration", "city.for_administrators"),
+                ("/inventory", "city.for_engineers"),
+                ("/inventory/-", "city.for_engineers"),
+                (f"/inventory/{site}", "city.for_engineers"),
+            ):
+                if path != "/administration":
+                    browser.open(base + path)
+                browser.wait_for(f"document.getElementById('view')?.innerText.includes({texts[sentence]!r})")
+                assert browser.run("document.getElementById('lost').hidden") is True
+                assert browser.run("document.querySelectorAll('#view button, #view label.button').length") == 0
+                assert violations(browser) == [] if AXE else True
+            assert browser.run("[...document.querySelectorAll('#view input')].every(one => one.disabled)") is True
+        assert browser.errors == []
+    finally:
+        browser.close()
+        database.close()
+
+
+def test_dates_are_those_of_the_browsers_country(address: tuple[str, str], tmp_path: Path) -> None:
+    base, _ = address
+    for country, day in (("en-GB", "%-d %b %Y"), ("en-US", "%b %-d, %Y")):
+        browser = Browser(tmp_path / country, 390, 844, touch=True, flags=[f"--accept-lang={country}"])
+        try:
+            browser.open(f"{base}/administration")
+            shown = browser.wait_for("document.querySelector('.stack td')?.textContent")
+            assert shown.startswith(datetime.now().astimezone().strftime(day))
+            browser.open(f"{base}/fleet")
+            browser.wait_for("document.querySelector('.stack td') !== null")
+            wide = "document.querySelector('.scroll').scrollWidth - document.querySelector('.scroll').clientWidth"
+            assert browser.run(wide) <= 0
+            assert browser.errors == []
+        finally:
+            browser.close()
 
 
 def test_it_speaks_every_language_and_finds_its_way(address: tuple[str, str], tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ export async function showHome(view) {
     const many = (state) => sites.filter((site) => site.state === state).length;
     states.replaceChildren(...STATES.filter((state) => many(state) || only === state).map((state) =>
       element("button", { class: `state ${state}`, "data-state": state, "aria-pressed": String(only === state), onclick: () => choose(state) },
-        `${number(many(state))} ${text(`city.state.${state}`)}`)));
+        `${text(`city.state.${state}`)}: ${number(many(state))}`)));
     states.querySelector(`[data-state=${held}]`)?.focus();
   };
   let fitting = 0;

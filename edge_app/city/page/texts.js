@@ -26,9 +26,12 @@ export function number(value, digits = 0) {
   return value === null || value === undefined ? "–" : value.toLocaleString(locale(), { maximumFractionDigits: digits });
 }
 
-export function moment(value, timeZone, options = { dateStyle: "medium", timeStyle: "short" }) {
+// Without a time zone it is that of the browser, which is told.
+export function moment(value, timeZone, options = timeZone ? { dateStyle: "medium", timeStyle: "short" } : ZONED) {
   return new Intl.DateTimeFormat(locale(), { timeZone, ...options }).format(new Date(value));
 }
+
+const ZONED = { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
 
 // element("p", { class: "muted" }, "text", child): never HTML, so nothing that a device sends becomes code.
 export function element(name, attributes = {}, ...children) {
@@ -50,6 +53,12 @@ export function restOf(most) {
     line.hidden = many <= most;
     line.textContent = text("city.more", { n: number(many - most) });
   } };
+}
+
+// A row of a table that stands as a list of its own on a phone, where each cell tells the head of its column.
+export function stacked(heads, cells) {
+  cells.forEach((cell, at) => cell.setAttribute("data-head", text(heads[at])));
+  return element("tr", {}, cells);
 }
 
 const SVG = new Set(["rect", "text", "title", "defs", "pattern", "path", "g", "circle"]);

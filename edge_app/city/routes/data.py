@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -126,7 +126,7 @@ def _add_counts(routes: APIRouter, city: City) -> None:
             one = known_site(connection, site, city.utc())
             totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
         text = telling.csv_of(site, totals, step, zone(one.row.time_zone))
-        name = f"{site}-{begin.date()}-{to.date()}-{step}.csv"
+        name = _file_name(one, begin, to, step, "csv")
         return Response(text, media_type="text/csv; charset=utf-8", headers=attachment(name))
 
     @routes.get(
@@ -144,8 +144,14 @@ def _add_counts(routes: APIRouter, city: City) -> None:
             file = Path(folder) / "counts.parquet"
             write_parquet([rows], file)
             content = file.read_bytes()
-        name = f"{site}-{begin.date()}-{to.date()}-{step}.parquet"
+        name = _file_name(one, begin, to, step, "parquet")
         return Response(content, media_type=_PARQUET, headers=attachment(name))
+
+
+def _file_name(site: Site, begin: datetime, end: datetime, step: str, kind: str) -> str:
+    """Return a name with the first and the last day, where the site lies."""
+    first, last = (at.astimezone(zone(site.row.time_zone)).date() for at in (begin, end - timedelta(seconds=1)))
+    return f"{site.row.id}-{first}{'' if last == first else f'-{last}'}-{step}.{kind}"
 
 
 def attachment(name: str) -> dict[str, str]:
