@@ -14,6 +14,8 @@ from edge_app.errors import ConfigError
 
 Step: TypeAlias = Literal["hour", "day", "month"]
 STEPS: Final[tuple[Step, ...]] = get_args(Step)
+FAR: Final = 32_503_680_000
+"""The year 3000: times of intervals and of the inventory lie between 1970 and then."""
 _HOUR_S: Final = 3600
 
 

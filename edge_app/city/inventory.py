@@ -19,12 +19,12 @@ from pydantic import (
     model_validator,
 )
 
-from edge_app.city.calendar import zone
+from edge_app.city.calendar import FAR, zone
 from edge_app.errors import ConfigError, EdgeAppError
 
 MOST_ATTACHMENTS: Final = 200
 MOST_SITES: Final = 20_000
-_FAR: Final = 32_503_680_000  # the year 3000
+MOST_LANES: Final = 30
 
 
 class InventoryError(EdgeAppError, ValueError):
@@ -46,7 +46,7 @@ def _whole_second(at: datetime) -> datetime:
     """Return a time in UTC, so that the same one always reads alike."""
     try:
         seconds = int(at.timestamp())
-        if not 0 < seconds < _FAR:
+        if not 0 < seconds < FAR:
             raise ValueError
         return datetime.fromtimestamp(seconds, timezone.utc)
     except (ValueError, OverflowError):
@@ -109,7 +109,7 @@ class Attachment(_Part):
     @property
     def span(self) -> tuple[int, int]:
         """Begin and end, UTC s; without an end a time beyond all."""
-        return int(self.begins.timestamp()) if self.begins else 0, int(self.ends.timestamp()) if self.ends else _FAR
+        return int(self.begins.timestamp()) if self.begins else 0, int(self.ends.timestamp()) if self.ends else FAR
 
     @property
     def names(self) -> tuple[str, str, str]:
@@ -127,7 +127,7 @@ class SiteContent(_Part):
     time_zone: Annotated[str, AfterValidator(_known_zone), Field(max_length=60, description="IANA name")]
     left_to_right: Heading = Heading()
     right_to_left: Heading = Heading()
-    lanes: Annotated[int | None, Field(ge=1, le=30, description="Of the whole road")] = None
+    lanes: Annotated[int | None, Field(ge=1, le=MOST_LANES, description="Of the whole road")] = None
     public: Annotated[bool, Field(description="Shown on the public page")] = False
     attachments: Annotated[Sequence[Attachment], Field(max_length=MOST_ATTACHMENTS)] = ()
 

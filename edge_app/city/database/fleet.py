@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select, update
 from edge_app.city.calendar import zone
 from edge_app.city.database.engine import change, insert_new, put
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, SITE
+from edge_app.city.inventory import MOST_LANES
 from edge_app.errors import ConfigError
 from edge_app.mqtt.messages import ConfigMeta, Health, LineMeta, Meta, Status
 from edge_app.records import Direction
@@ -90,7 +91,7 @@ def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str,
         "lat": meta.location.lat if meta.location else None,
         "lon": meta.location.lon if meta.location else None,
         "time_zone": _known_zone(meta.time_zone),
-        "lanes": len(line.lanes) + 1 if line.lanes else None,
+        "lanes": len(line.lanes) + 1 if line.lanes and len(line.lanes) < MOST_LANES else None,
         **_direction(line, "left_to_right", "left"),
         **_direction(line, "right_to_left", "right"),
     }
