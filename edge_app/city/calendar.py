@@ -8,8 +8,9 @@ hour in which that happens is cut there: no time is in two steps of a kind.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Final, Literal, TypeAlias, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from edge_app.errors import ConfigError
 
@@ -25,7 +26,26 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ConfigError(f'time_zone: there is no "{name[:60]}"; give an IANA name such as Europe/Berlin') from None
+        raise _unknown(name) from None
+
+
+@cache
+def _named() -> frozenset[str]:
+    return frozenset(available_timezones() - {"Factory", "localtime"})
+
+
+def judge_zone(name: str) -> None:
+    """Raise ConfigError for no name of IANA: a machine has files of others (posix/..., right/...) that no browser has.
+
+    Sites of a city that has such a one already are added up by it: `zone` returns it.
+    """
+    if name not in _named():
+        raise _unknown(name)
+
+
+def _unknown(name: str) -> ConfigError:
+    shown = name[:60].encode("utf-8", "backslashreplace").decode()  # perhaps with half a character
+    return ConfigError(f'time_zone: there is no "{shown}"; give an IANA name such as Europe/Berlin')
 
 
 def step_around(at: int, step: Step, tz: ZoneInfo) -> tuple[int, int]:

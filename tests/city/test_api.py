@@ -198,3 +198,18 @@ def test_the_page_may_load_nothing_from_elsewhere(client: httpx.Client) -> None:
     assert "default-src 'self'" in page.headers["content-security-policy"]
     assert client.get("/page/../api.py").status_code == 404
     assert client.get("/page/city.js").headers["content-type"].startswith("text/javascript")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (r'"time_zone": "\ud800"', r'time_zone: there is no "\ud800"'),
+        (r'"time_zone": "UTC", "\ud800": 1', "feature 1: Input should be a valid string"),
+    ],
+)
+def test_half_a_character_is_refused_and_told(client: httpx.Client, values: str, words: str) -> None:
+    one = f'{{"type": "Feature", "id": "x", "geometry": null, "properties": {{"road": "R", {values}}}}}'
+    content = f'{{"type": "FeatureCollection", "features": [{one}]}}'
+    answer = client.post("/api/v1/inventory.geojson", content=content)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert words in answer.json()["detail"]

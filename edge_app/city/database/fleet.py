@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select, update
 
-from edge_app.city.calendar import zone
+from edge_app.city.calendar import judge_zone
 from edge_app.city.database.engine import change, insert_new, lock_alone, put
 from edge_app.city.database.rolling import roll_site
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, SITE
@@ -123,9 +123,9 @@ def _direction(line: LineMeta, direction: Direction, column: str) -> dict[str, A
 
 
 def _known_zone(name: str) -> str:
-    """Return a time zone that this machine knows: days of a device with another one are those of UTC."""
+    """Return a time zone that IANA knows: days of a device with another one are those of UTC."""
     try:
-        zone(name)
+        judge_zone(name)
     except ConfigError:
         return "UTC"
     return name
