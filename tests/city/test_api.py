@@ -178,6 +178,14 @@ def test_a_server_that_stops_does_not_wait_for_open_pages(database: Database) ->
         assert list(filter(None, lines)) == []  # the stream ends, or this waits for ever
 
 
+def test_a_page_has_to_connect_anew_after_a_while(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_app.city.live._QUIET_S", 0.01)
+    monkeypatch.setattr("edge_app.city.live._LONGEST_S", 0.05)
+    with open_page(database) as (live, lines):
+        assert set(filter(None, lines)) <= {": quiet"}  # the stream ends: its login may have ended
+        assert not live.full
+
+
 def test_a_page_sees_all_of_what_thousands_of_sites_send_at_once(database: Database) -> None:
     with open_page(database) as (live, lines):
         live.tell(series(2000))
