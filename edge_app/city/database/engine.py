@@ -157,10 +157,10 @@ def _engine(url: str, workers: int) -> tuple[Engine, str]:
     """Return an engine for a URL, and the URL without its password. Raises ConfigError."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         parsed = None
     if parsed is None or parsed.drivername.partition("+")[0] not in _DRIVERS:
-        raise ConfigError("database: must be postgresql://USER@HOST/NAME or sqlite:///FILE")
+        raise ConfigError("database: must be postgresql://USER@HOST:PORT/NAME or sqlite:///FILE")
     parsed = parsed.set(drivername=_DRIVERS[parsed.drivername.partition("+")[0]])
     if parsed.drivername == "sqlite":
         engine = create_engine(parsed, connect_args={"timeout": _WAIT_S})
