@@ -18,11 +18,13 @@ from typing import Any, Final
 
 from edge_app.city.asking import Asking, DeviceName
 from edge_app.city.database import fleet, missing
-from edge_app.city.database.engine import Connection, Database
+from edge_app.city.database.engine import Connection, Database, ValueRefusedError
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
 from edge_app.city.inbox import Inbox
 from edge_app.city.reading import (
+    PingResult,
+    ResendResult,
     UnreadableError,
     check_name,
     check_newest,
@@ -30,6 +32,7 @@ from edge_app.city.reading import (
     read_counts,
     read_flows,
     read_payload,
+    read_result,
 )
 from edge_app.city.records import Gap, Interval, LineName
 from edge_app.errors import StoreError
@@ -81,7 +84,7 @@ class _Told:
     health: dict[DeviceName, Health] = field(default_factory=dict)
     newest: dict[tuple[LineName, str], int] = field(default_factory=dict)
 
-    def note_newest(self, device: DeviceName, installation: str, newest: Mapping[str, Any]) -> None:
+    def note_newest(self, device: DeviceName, installation: str, newest: Mapping[str, int]) -> None:
         """Note the newest number of each line. Raises UnreadableError: for what no device tells."""
         if not installation:
             return
@@ -89,7 +92,7 @@ class _Told:
             name = LineName(*device, line)
             check_name(name, installation)
             known = self.newest.get((name, installation), 0)
-            self.newest[name, installation] = max(known, check_newest(int(seq)))
+            self.newest[name, installation] = max(known, check_newest(seq))
 
 
 class Worker:
@@ -134,7 +137,7 @@ class Worker:
         batch = self._collect()
         try:
             for part in parts_of(batch, self._root):
-                self._take(part)
+                self._take_each(part)
                 self._inbox.acknowledge(part)
             self._do_due(behind=len(batch) >= _ENOUGH)
         except StoreError as error:
@@ -160,6 +163,19 @@ class Worker:
                 break
             batch += came
         return batch
+
+    def _take_each(self, batch: Sequence[Message]) -> None:
+        """Store a batch; where the database refuses a value, by halves, until the message that has it is kept aside."""
+        try:
+            self._take(batch)
+        except ValueRefusedError as error:
+            self._storing.forget()
+            if len(batch) == 1:
+                with self._database.begin() as connection:
+                    self._refuse(connection, batch[0], str(error), self._utc())
+                return
+            self._take_each(batch[: len(batch) // 2])
+            self._take_each(batch[len(batch) // 2 :])
 
     def _take(self, batch: Sequence[Message]) -> None:
         arrived, intervals, others = self._utc(), list[Interval](), list[tuple[Message, list[str]]]()
@@ -195,8 +211,8 @@ class Worker:
         for message, levels in others:
             try:
                 self._note(connection, told, message, levels, at)
-            except (UnreadableError, ValueError, KeyError, TypeError) as error:
-                self._refuse(connection, message, str(error) or type(error).__name__, arrived)
+            except UnreadableError as error:
+                self._refuse(connection, message, str(error), arrived)
         missing.note_newest(connection, {self._storing.series(connection, *of): n for of, n in told.newest.items()})
         fleet.note_health(connection, told.health, at)
 
@@ -236,19 +252,17 @@ class Worker:
     def _note_reply(
         self, connection: Connection, told: _Told, device: DeviceName, command: str, reply: ReplyMessage
     ) -> None:
-        result = reply.result or {}
         if command == "ping":
-            for installation, lines in result.get("installations", {}).items():
-                known = {line: about["newest_seq"] for line, about in lines.items()}
-                told.note_newest(device, installation, known)
+            for installation, lines in read_result(PingResult, reply.result).installations.items():
+                told.note_newest(device, installation, {line: about.newest_seq for line, about in lines.items()})
             return
         gap = self._asking.answered(device, reply.id) if self._asking and command == "resend" else None
         if gap is None:
             return
         never = [
-            (max(gap.first, int(one["from_seq"])), min(gap.last, int(one["to_seq"])), str(one["reason"])[:40])
-            for one in result.get("missing", ())
-            if one["reason"] != _PENDING
+            (max(gap.first, one.from_seq), min(gap.last, one.to_seq), one.reason[:40])
+            for one in read_result(ResendResult, reply.result).missing
+            if one.reason != _PENDING and max(gap.first, one.from_seq) <= min(gap.last, one.to_seq)
         ]
         missing.note_gone(connection, self._storing.series(connection, gap.name, gap.installation), never)
         self.tally.counts["gone"] += sum(last - first + 1 for first, last, _ in never)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, select, update
 
-from edge_app.city.calendar import zone
-from edge_app.city.database.engine import change, insert_new, put
+from edge_app.city.calendar import judge_zone
+from edge_app.city.database.engine import change, insert_new, lock_alone, put
+from edge_app.city.database.rolling import roll_site
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, SITE
+from edge_app.city.inventory import MOST_LANES
 from edge_app.errors import ConfigError
 from edge_app.mqtt.messages import ConfigMeta, Health, LineMeta, Meta, Status
 from edge_app.records import Direction
 
 _LONGEST: Final = 200
+_LONGEST_ID: Final = 180
 _NEW = {"state": "unknown", "heard": 0, "version": "", "contract": "1.0", "health": {}, "meta": {}}
 
 
@@ -72,16 +76,32 @@ def _note(connection: Connection, device: tuple[str, str], at: int, **values: An
 
 
 def _make_site(connection: Connection, device: tuple[str, str], meta: Meta, line: LineMeta, key: int) -> None:
-    attached = connection.execute(select(ATTACHMENT.c.site_id).where(ATTACHMENT.c.line_id == key).limit(1)).scalar()
-    if attached is None:
-        identifier = re.sub("[^a-z0-9-]+", "-", f"{device[0]}-{device[1]}-{line.id}".lower())
-        insert_new(
-            connection, SITE, [{"id": identifier, "public": False, "by_hand": False, **_described(device, meta, line)}]
-        )
+    """Make a site of a line that counts nowhere, or describe the one that was made so, until somebody has edited it."""
+    told = _described(device, meta, line)
+    of_line = select(SITE.c.id, SITE.c.time_zone, SITE.c.by_hand).join(ATTACHMENT).where(ATTACHMENT.c.line_id == key)
+    of_line = of_line.order_by(SITE.c.by_hand).limit(1)
+    found = connection.execute(of_line).one_or_none()
+    if found is not None and (found.by_hand or found.time_zone == told["time_zone"]):
+        connection.execute(update(SITE).where(SITE.c.id == found.id, SITE.c.by_hand.is_(False)).values(**told))
+        return
+    lock_alone(connection, ATTACHMENT)  # who adds up at the same time would do so by the old sites
+    found = connection.execute(of_line).one_or_none()
+    if found is None:
+        identifier = _free_name(connection, (*device, line.id))
+        connection.execute(SITE.insert(), {"id": identifier, "public": False, "by_hand": False, **told})
         connection.execute(ATTACHMENT.insert(), {"site_id": identifier, "line_id": key, "begins": 0, "turned": False})
-    else:
-        where = (SITE.c.id == attached) & SITE.c.by_hand.is_(False)
-        connection.execute(update(SITE).where(where).values(**_described(device, meta, line)))
+        roll_site(connection, identifier)  # its counts may have come before
+    elif not found.by_hand:
+        connection.execute(update(SITE).where(SITE.c.id == found.id).values(**told))
+        roll_site(connection, found.id)  # its hours and days are those of another time zone now
+
+
+def _free_name(connection: Connection, names: tuple[str, str, str]) -> str:
+    """Return the id of a new site: two lines may read alike without the signs that an id has not."""
+    plain = re.sub("[^a-z0-9-]+", "-", "-".join(names).lower())[:_LONGEST_ID].strip("-")
+    marked = f"{plain}-{hashlib.sha256('/'.join(names).encode()).hexdigest()[:8]}"
+    taken = connection.execute(select(SITE.c.id).where(SITE.c.id == plain)).scalar()
+    return plain if taken is None else marked
 
 
 def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str, Any]:
@@ -90,7 +110,7 @@ def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str,
         "lat": meta.location.lat if meta.location else None,
         "lon": meta.location.lon if meta.location else None,
         "time_zone": _known_zone(meta.time_zone),
-        "lanes": len(line.lanes) + 1 if line.lanes else None,
+        "lanes": len(line.lanes) + 1 if line.lanes and len(line.lanes) < MOST_LANES else None,
         **_direction(line, "left_to_right", "left"),
         **_direction(line, "right_to_left", "right"),
     }
@@ -103,9 +123,9 @@ def _direction(line: LineMeta, direction: Direction, column: str) -> dict[str, A
 
 
 def _known_zone(name: str) -> str:
-    """Return a time zone that this machine knows: days of a device with another one are those of UTC."""
+    """Return a time zone that IANA knows: days of a device with another one are those of UTC."""
     try:
-        zone(name)
+        judge_zone(name)
     except ConfigError:
         return "UTC"
     return name
