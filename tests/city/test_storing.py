@@ -166,7 +166,7 @@ def make_site(database: Database, time_zone: str = "Europe/Amsterdam", road: str
             version="1",
             time_zone=time_zone,
         )
-        note_meta(connection, (NAME.site, NAME.device), meta, START, {NAME.line: Storing().line(connection, NAME)})
+        note_meta(connection, {(NAME.site, NAME.device): meta}, START, Storing().lines(connection, [NAME]))
         site: str = connection.execute(select(SITE.c.id)).scalar_one()
         return site
 

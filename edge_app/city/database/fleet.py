@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from edge_app.city.calendar import zone
-from edge_app.city.database.engine import change, insert_new, put
+from edge_app.city.database.engine import among, change, insert_new, put, wanted
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, SITE
+from edge_app.city.records import LineName
 from edge_app.errors import ConfigError
 from edge_app.mqtt.messages import ConfigMeta, Health, LineMeta, Meta, Status
 from edge_app.records import Direction
@@ -19,18 +20,18 @@ _LONGEST: Final = 200
 _NEW = {"state": "unknown", "heard": 0, "version": "", "contract": "1.0", "health": {}, "meta": {}}
 
 
-def note_status(connection: Connection, device: tuple[str, str], status: Status, at: int) -> None:
-    """Note whether a device is online."""
-    _note(connection, device, at, state=status.state, version=status.version, contract=status.contract)
+def note_status(connection: Connection, statuses: Mapping[tuple[str, str], Status], at: int) -> None:
+    """Note whether devices are online."""
+    told = {
+        name: {"state": one.state, "version": one.version, "contract": one.contract} for name, one in statuses.items()
+    }
+    _note(connection, told, at)
 
 
 def note_health(connection: Connection, healths: Mapping[tuple[str, str], Health], at: int) -> None:
     """Note the health of devices."""
-    names = [{"topic_site": site, "device": device} for site, device in sorted(healths)]
-    insert_new(connection, DEVICE, [{**name, **_NEW} for name in names])
-    told = (healths[name["topic_site"], name["device"]].model_dump(mode="json", by_alias=True) for name in names)
-    rows = [{**name, "heard": at, "health": health} for name, health in zip(names, told, strict=True)]
-    change(connection, DEVICE, ["topic_site", "device"], rows)
+    told = {name: {"health": one.model_dump(mode="json", by_alias=True)} for name, one in healths.items()}
+    _note(connection, told, at)
 
 
 def note_heard(connection: Connection, devices: Sequence[tuple[str, str]], at: int) -> None:
@@ -46,42 +47,86 @@ def without_meta(connection: Connection) -> list[tuple[str, str]]:
     return [(site, device) for site, device in connection.execute(statement)]
 
 
-def note_config(connection: Connection, device: tuple[str, str], content: ConfigMeta) -> None:
-    """Keep the text of a `config` for ever, also when the device takes it back."""
-    row = dict(zip(("topic_site", "device"), device, strict=True))
-    put(
-        connection,
-        CONFIG,
-        [{**row, "config": content.config, "content": content.model_dump(mode="json", by_alias=True)}],
+def note_config(connection: Connection, contents: Mapping[tuple[str, str, str], ConfigMeta]) -> None:
+    """Keep texts for ever, also when the device takes them back. contents: site, device and `config` -> its text."""
+    rows = [
+        {**_row(key[:2]), "config": key[2], "content": contents[key].model_dump(mode="json", by_alias=True)}
+        for key in sorted(contents)
+    ]
+    put(connection, CONFIG, rows)
+
+
+def note_meta(
+    connection: Connection, metas: Mapping[tuple[str, str], Meta], at: int, lines: Mapping[LineName, int]
+) -> None:
+    """Note what devices count. lines: the key of each of their lines; those without a site get one.
+
+    Most devices say at each connect what they have said before: that costs no more than looking it up.
+    """
+    texts = {name: meta.model_dump(mode="json", by_alias=True) for name, meta in metas.items()}
+    known = _known_metas(connection, sorted(metas))
+    told = {name: {"meta": text, "version": metas[name].version} for name, text in texts.items()}
+    _note(connection, told, at)
+    described = {
+        lines[line_name]: _described(name, meta, line)
+        for name, meta in sorted(metas.items())
+        if known.get(name) != texts[name]
+        for line in meta.lines
+        if (line_name := LineName(*name, line.id)) in lines
+    }
+    _make_sites(connection, described, {key: name for name, key in lines.items()})
+
+
+def _known_metas(connection: Connection, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+    asked = wanted(connection, {"topic_site": DEVICE.c.topic_site.type, "device": DEVICE.c.device.type}, names)
+    same = (DEVICE.c.topic_site == asked.c.topic_site) & (DEVICE.c.device == asked.c.device)
+    statement = select(DEVICE.c.topic_site, DEVICE.c.device, DEVICE.c.meta).join(asked, same)
+    return {(site, device): meta for site, device, meta in connection.execute(statement)}
+
+
+def _note(connection: Connection, told: Mapping[tuple[str, str], Mapping[str, Any]], at: int) -> None:
+    """Write columns of devices. told: the same columns of each. In order, as all that two workers may make at once."""
+    insert_new(connection, DEVICE, [{**_row(name), **_NEW} for name in sorted(told)])
+    change(connection, DEVICE, ["topic_site", "device"], [{**_row(n), "heard": at, **told[n]} for n in sorted(told)])
+
+
+def _row(name: tuple[str, ...]) -> dict[str, str]:
+    return dict(zip(("topic_site", "device"), name, strict=True))
+
+
+def _make_sites(
+    connection: Connection, described: Mapping[int, Mapping[str, Any]], names: Mapping[int, LineName]
+) -> None:
+    """Make a site for each line that has none, and describe those anew that nobody has edited.
+
+    described: key of a line -> columns of its site. names: key -> name of the line.
+    """
+    if not described:
+        return
+    statement = select(ATTACHMENT.c.line_id, ATTACHMENT.c.site_id, SITE.c.by_hand)
+    rows = connection.execute(
+        statement.join(SITE, SITE.c.id == ATTACHMENT.c.site_id)
+        .where(among(connection, ATTACHMENT.c.line_id, described.keys()))
+        .order_by(ATTACHMENT.c.line_id, ATTACHMENT.c.begins)
     )
+    attached: dict[int, tuple[str, bool]] = {}
+    for line, site, by_hand in rows:
+        attached.setdefault(line, (site, by_hand))
+    new = {line: _identifier(names[line]) for line in described if line not in attached}
+    insert_new(
+        connection,
+        SITE,
+        [{"id": site, "public": False, "by_hand": False, **described[line]} for line, site in new.items()],
+    )
+    if new:
+        attachments = [{"site_id": site, "line_id": line, "begins": 0, "turned": False} for line, site in new.items()]
+        connection.execute(ATTACHMENT.insert(), attachments)
+    own = {site: described[line] for line, (site, by_hand) in attached.items() if not by_hand}
+    change(connection, SITE, ["id"], [{"id": site, **own[site]} for site in sorted(own)])
 
 
-def note_meta(connection: Connection, device: tuple[str, str], meta: Meta, at: int, lines: Mapping[str, int]) -> None:
-    """Note what a device counts. lines: the key of each of its lines; those without a site get one."""
-    _note(connection, device, at, meta=meta.model_dump(mode="json", by_alias=True), version=meta.version)
-    for line in meta.lines:
-        if line.id in lines:
-            _make_site(connection, device, meta, line, lines[line.id])
-
-
-def _note(connection: Connection, device: tuple[str, str], at: int, **values: Any) -> None:
-    row = dict(zip(("topic_site", "device"), device, strict=True))
-    insert_new(connection, DEVICE, [{**row, **_NEW}])
-    where = (DEVICE.c.topic_site == device[0]) & (DEVICE.c.device == device[1])
-    connection.execute(update(DEVICE).where(where).values(heard=at, **values))
-
-
-def _make_site(connection: Connection, device: tuple[str, str], meta: Meta, line: LineMeta, key: int) -> None:
-    attached = connection.execute(select(ATTACHMENT.c.site_id).where(ATTACHMENT.c.line_id == key).limit(1)).scalar()
-    if attached is None:
-        identifier = re.sub("[^a-z0-9-]+", "-", f"{device[0]}-{device[1]}-{line.id}".lower())
-        insert_new(
-            connection, SITE, [{"id": identifier, "public": False, "by_hand": False, **_described(device, meta, line)}]
-        )
-        connection.execute(ATTACHMENT.insert(), {"site_id": identifier, "line_id": key, "begins": 0, "turned": False})
-    else:
-        where = (SITE.c.id == attached) & SITE.c.by_hand.is_(False)
-        connection.execute(update(SITE).where(where).values(**_described(device, meta, line)))
+def _identifier(name: LineName) -> str:
+    return re.sub("[^a-z0-9-]+", "-", f"{name.site}-{name.device}-{name.line}".lower())
 
 
 def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str, Any]:

@@ -100,6 +100,11 @@ class Storing:
         self._learn_lines(connection, {name})
         return self._lines[name]
 
+    def lines(self, connection: Connection, names: Collection[LineName]) -> Mapping[LineName, int]:
+        """Return the keys of lines; those that are new are made."""
+        self._learn_lines(connection, set(names))
+        return {name: self._lines[name] for name in names}
+
     def series(self, connection: Connection, name: LineName, installation: str) -> int:
         """Return the key of a line under an installation, which is made where it is new."""
         self._learn_series(connection, {(name, installation)})
