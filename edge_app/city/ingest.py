@@ -81,7 +81,10 @@ class Tally:
 class _Told:
     """What the devices of a batch say of themselves and is written together. newest: number of a series."""
 
+    status: dict[DeviceName, Status] = field(default_factory=dict)
     health: dict[DeviceName, Health] = field(default_factory=dict)
+    meta: dict[DeviceName, Meta] = field(default_factory=dict)
+    configs: dict[tuple[str, str, str], ConfigMeta] = field(default_factory=dict)
     newest: dict[tuple[LineName, str], int] = field(default_factory=dict)
 
     def note_newest(self, device: DeviceName, installation: str, newest: Mapping[str, int]) -> None:
@@ -210,18 +213,22 @@ class Worker:
         told, at = _Told(), int(arrived)
         for message, levels in others:
             try:
-                self._note(connection, told, message, levels, at)
+                self._note(connection, told, message, levels)
             except UnreadableError as error:
                 self._refuse(connection, message, str(error), arrived)
         missing.note_newest(connection, {self._storing.series(connection, *of): n for of, n in told.newest.items()})
+        fleet.note_status(connection, told.status, at)
         fleet.note_health(connection, told.health, at)
+        fleet.note_config(connection, told.configs)
+        names = [LineName(*name, line.id) for name, meta in sorted(told.meta.items()) for line in meta.lines]
+        fleet.note_meta(connection, told.meta, at, self._storing.lines(connection, names))
 
     def _refuse(self, connection: Connection, message: Message, why: str, arrived: float) -> None:
         self.tally.counts["poison"] += 1
         log.warning("kept aside, no message of the contract: %.200s (%.200s)", message.topic, why)
         keep_aside(connection, message.topic, message.payload, why, arrived)
 
-    def _note(self, connection: Connection, told: _Told, message: Message, levels: Sequence[str], at: int) -> None:
+    def _note(self, connection: Connection, told: _Told, message: Message, levels: Sequence[str]) -> None:
         site, device, kind, *below = levels
         name = site, device
         check_name(LineName(site, device, FLOWS))
@@ -229,7 +236,9 @@ class Worker:
             return
         if kind == "status" and not below:
             status = read_payload(Status, message.payload)
-            fleet.note_status(connection, name, status, at)
+            check_text(status.version, "version")
+            check_text(status.contract, "contract")
+            told.status[name] = status
             self._heard(name, self._clock(), connected=status.state == "online")
         elif kind == "health" and not below:
             health = read_payload(Health, message.payload)
@@ -239,13 +248,12 @@ class Worker:
         elif kind == "meta" and below:
             content = read_payload(ConfigMeta, message.payload)
             check_text(content.config, "config")
-            fleet.note_config(connection, name, content)
+            told.configs[site, device, content.config] = content
         elif kind == "meta":
             meta = read_payload(Meta, message.payload)
             for line in meta.lines:
                 check_name(LineName(*name, line.id))
-            lines = {line.id: self._storing.line(connection, LineName(*name, line.id)) for line in meta.lines}
-            fleet.note_meta(connection, name, meta, at, lines)
+            told.meta[name] = meta
         elif kind == "replies" and len(below) == 1:
             self._note_reply(connection, told, name, below[0], read_payload(ReplyMessage, message.payload))
 

@@ -56,7 +56,7 @@ def test_lists_come_in_parts_and_none_is_missing_or_double(database: Database, c
     with database.begin() as connection:
         for name in names:
             state = Status(state="online", at=datetime.fromtimestamp(START, timezone.utc), boot_id="b", version="1")
-            note_status(connection, name, state, START)
+            note_status(connection, {name: state}, START)
     make_site(database)
     for path, key, many in (("/api/v1/devices", "devices", 11), ("/api/v1/sites", "sites", 1)):
         found, after = list[str](), ""

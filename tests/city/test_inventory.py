@@ -268,7 +268,7 @@ def test_other_models_configurations_and_numbers_are_marked(database: Database) 
     roll(database)
     with database.begin() as connection:
         for config, lost_s, end in ((first[0].settings.config, 1.0, 1), ("c2", 2.0, 1), ("c3", 2.0, 0.5)):
-            note_config(connection, (NAME.site, NAME.device), told(config, lost_s, end))
+            note_config(connection, {(NAME.site, NAME.device, config): told(config, lost_s, end)})
         changes = read_changes(connection, "quay", START, LATER + 86_400)
     assert [(change.at - LATER, change.kind, change.breaks, change.reason) for change in changes] == [
         (1800, "config", False, "tracker.lost_s"),

@@ -170,7 +170,7 @@ def make_site(database: Database, time_zone: str = "Europe/Amsterdam", road: str
             version="1",
             time_zone=time_zone,
         )
-        note_meta(connection, (NAME.site, NAME.device), meta, START, {NAME.line: Storing().line(connection, NAME)})
+        note_meta(connection, {(NAME.site, NAME.device): meta}, START, Storing().lines(connection, [NAME]))
         site: str = connection.execute(select(SITE.c.id)).scalar_one()
         return site
 
@@ -216,7 +216,7 @@ def test_lines_whose_names_read_alike_have_sites_of_their_own(database: Database
         line = meta.lines[0].model_copy(update={"id": name.line})
         told = meta.model_copy(update={"lines": [line]})
         with database.begin() as connection:
-            note_meta(connection, name[:2], told, START, {name.line: Storing().line(connection, name)})
+            note_meta(connection, {name[:2]: told}, START, Storing().lines(connection, [name]))
     with database.connect() as connection:
         sites = connection.execute(select(ATTACHMENT.c.site_id).order_by(ATTACHMENT.c.line_id)).scalars().all()
     assert len(set(sites)) == len(sites) == 3
@@ -231,7 +231,7 @@ def test_a_line_that_was_taken_from_a_site_by_hand_comes_back_as_one_of_its_own(
     with database.begin() as connection:
         line = LineMeta(id=NAME.line, start=(0, 0), end=(1, 1))
         meta = Meta.model_validate({**EXAMPLES["meta"], "lines": [line]})
-        note_meta(connection, NAME[:2], meta, START, {NAME.line: Storing().line(connection, NAME)})
+        note_meta(connection, {NAME[:2]: meta}, START, Storing().lines(connection, [NAME]))
         assert read_inventory(connection, [site])[0].attachments == []
         assert connection.execute(select(ATTACHMENT.c.site_id)).scalar_one() != site
 

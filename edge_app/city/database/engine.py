@@ -266,7 +266,17 @@ def _insert_many(connection: Connection, table: Table, rows: Sequence[Mapping[st
 
 
 def _json(rows: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps(rows, default=str, separators=(",", ":"))  # an id becomes its text
+    text = json.dumps(rows, default=str, separators=(",", ":"))  # an id becomes its text
+    # PostgreSQL takes no NUL, and one in a device's text must not stop what is written with it.
+    return text if "\\u0000" not in text else json.dumps(_without_nul(json.loads(text)), separators=(",", ":"))
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [_without_nul(one) for one in value]
+    return {key: _without_nul(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def wanted(connection: Connection, names: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> Subquery:
@@ -286,7 +296,7 @@ def wanted(connection: Connection, names: Mapping[str, TypeEngine[Any]], rows: S
     return select(*values).subquery("wanted")
 
 
-def among(connection: Connection, column: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
+def among(connection: Connection, column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
     """Return the condition that a column has one of the values, which go to the database as one."""
     if connection.dialect.name == "postgresql":
         return column == any_(literal(list(values), postgresql.ARRAY(column.type)))
