@@ -24,6 +24,9 @@ PURE = {
     "errors": set[str](),
     "system.key_names": set[str](),
     "mqtt.signed": set[str](),
+    "rollout.evidence": set[str](),
+    "rollout.stop_rule": {"records", "rollout", "rollout.evidence"},
+    "rollout.plan": {"rollout", "rollout.stop_rule"},
     "counting.tracker": {
         "records",
         "counting",
@@ -179,6 +182,7 @@ GRANTED = {
     "system.names": {"unicodedata"},
     "system.key_names": {"base64", "binascii", "hashlib"},
     "mqtt.signed": {"json", "re"},
+    "rollout.plan": {"hashlib"},
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing

@@ -17,6 +17,7 @@ from edge_app.records import VEHICLES
 from edge_app.rollout.evidence import Evidence
 
 ALL: Final = "all classes"
+NIGHT: Final = "all classes at night"
 Decision = Literal["stop", "pass", "wait"]
 
 
@@ -24,8 +25,8 @@ Decision = Literal["stop", "pass", "wait"]
 class Limits:
     """What is tolerated, and how sure a decision must be.
 
-    tolerance: share of all vehicles that a candidate may count less or more. class_tolerance: the same of one class.
-    worst: share that a candidate which passes must not miss. class_worst: the same of each class.
+    tolerance: share of all vehicles that a candidate may count less or more. class_tolerance: the same of one class,
+    and at night. worst: share that a candidate which passes must not miss. class_worst: the same of each class.
     false_stops: share of roll-outs of an equal candidate that may be stopped by counts, over all looks, groups and
     classes. false_passes: share of groups in which a candidate that misses `worst` may pass.
     least: vehicles of a class, as the detector of before counts them, from which that class must pass too.
@@ -75,11 +76,14 @@ class Comparison:
 
     def __init__(self, limits: Limits = Limits()) -> None:
         self.limits = limits
-        self.of = {name: Compared() for name in (ALL, *VEHICLES)}
+        self.of = {name: Compared() for name in (ALL, NIGHT, *VEHICLES)}
         self.hours = 0
 
-    def add(self, candidate: Mapping[str, float], before: Mapping[str, float]) -> None:
-        """Take an hour of a device: vehicles by class, as both detectors have counted them in the same time."""
+    def add(self, candidate: Mapping[str, float], before: Mapping[str, float], *, night: bool = False) -> None:
+        """Take an hour of a device: vehicles by class, as both detectors have counted them in the same time.
+
+        night: it was dark; what is lost in the few vehicles of a night hardly shows among those of the day.
+        """
         limits = self.limits
         for name in VEHICLES:
             pair = candidate.get(name, 0.0), before.get(name, 0.0)
@@ -88,6 +92,8 @@ class Comparison:
         pair = sum(candidate.values()), sum(before.values())
         if any(pair):
             self.of[ALL].add(*pair, limits.tolerance, limits.worst)
+            if night:
+                self.of[NIGHT].add(*pair, limits.class_tolerance, limits.class_worst)
         self.hours += 1
 
     def next_group(self) -> None:
@@ -112,11 +118,11 @@ class Comparison:
         """Return whether the candidate is stopped, its group has passed, or more hours are needed."""
         if self.reasons():
             return "stop"
-        asked = [ALL, *(name for name in VEHICLES if self.of[name].before >= self.limits.least)]
+        asked = [ALL, *(name for name in (NIGHT, *VEHICLES) if self.of[name].before >= self.limits.least)]
         passed = all(self.of[name].enough.shows(self.limits.false_passes) for name in asked)
         return "pass" if passed else "wait"
 
     def _share(self, name: str) -> float:
-        """Return the share of false stops of one of the tests: half for all classes, the rest split between classes."""
+        """Return the share of false stops of one test: half for all classes, the rest split between the others."""
         both = self.limits.false_stops / 2
-        return both / 2 if name == ALL else both / (2 * len(VEHICLES))
+        return both / 2 if name == ALL else both / (2 * (len(self.of) - 1))

@@ -72,13 +72,17 @@ def fleet(devices: int, random: np.random.Generator) -> Fleet:
     )
 
 
+def dark(hour: int) -> bool:
+    return hour < 6 or hour > 20
+
+
 def hour_of(world: Fleet, rows: list[int], hour: int, wet: bool, random: np.random.Generator) -> Hour:
     shape = (
         0.03 + 0.9 * np.exp(-(((hour - 7.9) / 1.6) ** 2)) + np.exp(-(((hour - 17.2) / 2) ** 2)) + 0.4 * (9 < hour < 19)
     )
     vehicles = random.poisson(world.busiest[rows, None] * world.shares[rows] * shape).astype(float)
-    dark = 1.8 if hour < 6 or hour > 20 else 1.0
-    return Hour(vehicles, np.clip(world.missed[rows] * dark * (2.5 if wet else 1.0), 0, 0.6), hour)
+    harder = 1.8 if dark(hour) else 1.0
+    return Hour(vehicles, np.clip(world.missed[rows] * harder * (2.5 if wet else 1.0), 0, 0.6), hour)
 
 
 def seen(world: Fleet, rows: list[int], one: Hour, extra: Counts, random: np.random.Generator) -> tuple[Counts, Counts]:
@@ -114,7 +118,7 @@ def misses_class(name: str, share: float) -> Change:
 
 
 def misses_at_night(share: float) -> Change:
-    return lambda one: np.full(one.vehicles.shape, share if one.hour < 6 or one.hour > 20 else 0.0)
+    return lambda one: np.full(one.vehicles.shape, share if dark(one.hour) else 0.0)
 
 
 CANDIDATES: Final[Mapping[str, Change]] = {
@@ -122,8 +126,8 @@ CANDIDATES: Final[Mapping[str, Change]] = {
     "misses 5 %": misses(0.05),
     "misses 10 %": misses(0.1),
     "misses 20 %": misses(0.2),
-    "misses 30 % of motorcycles": misses_class("motorcycle", 0.3),
-    "misses 40 % of trucks": misses_class("truck", 0.4),
+    "misses 30 % motorcycles": misses_class("motorcycle", 0.3),
+    "misses 40 % trucks": misses_class("truck", 0.4),
     "misses 40 % at night": misses_at_night(0.4),
 }
 
@@ -147,7 +151,8 @@ def run(devices: int, change: Change, random: np.random.Generator) -> Run:
         one = hour_of(world, rows, hours % 24, wet, random)
         new, old = seen(world, rows, one, change(one), random)
         for counted in zip(new, old, strict=True):
-            comparison.add(*(dict(zip(VEHICLES, each.tolist(), strict=True)) for each in counted))
+            pair = (dict(zip(VEHICLES, each.tolist(), strict=True)) for each in counted)
+            comparison.add(*pair, night=dark(one.hour))
         hours += 1
         state = Seen(comparison.decide(), comparison.reasons(), running=[str(n) for n in rows])
         after = advance(progress, state, len(parts), hours * _HOUR_S, cascade)
@@ -175,7 +180,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=CANDIDATES, help="one candidate alone")
     arguments = parser.parse_args()
-    heads = ("stopped", "group 1", "hours", "90 %", "done", "paused", "all hours")
+    heads = ("stop", "group 1", "h", "90 %", "done", "wait", "all h")
     rows, fine = table("candidate", *heads), True
     for number, name in enumerate(CANDIDATES):
         if arguments.only not in (None, name):
