@@ -69,6 +69,11 @@ class DetectorConfig(Table):
         description="A .tflite file with its .json beside it; the built-in model without it.",
         examples=["my.tflite"],
     )
+    fetched: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+        default=None,
+        description="Count with the detector of this SHA-256, which the office has had fetched, instead of `model`.",
+        examples=["e5f5da65719a" + 52 * "0"],
+    )
     allow_unproven: bool = Field(
         default=False, description="Count with a model that has not passed the model gate of models/registry."
     )
