@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import secrets
 import threading
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_app.commands._city_inventory import person
 from edge_app.commands._options import CITY, reach_secrets
 from edge_app.errors import ConfigError, reason_of
+from edge_app.system.files import write_atomic
 
 if TYPE_CHECKING:
     from edge_app.city.config import CityConfig
@@ -46,9 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     harvest = kinds.add_parser("harvest", help="keep frames to be labelled for some hours, where its file allows it")
     harvest.add_argument("switch", choices=("on", "off"))
     harvest.add_argument("--hours", type=int, default=24, metavar="N", help="1 to 168 (%(default)s)")
+    fetch = kinds.add_parser("fetch", help="have devices fetch a detector, which then `config` has them count with")
+    fetch.add_argument("--bundle", type=Path, required=True, metavar="ZIP", help="as `fleet bundle` has written it")
+    fetch.add_argument("--url", required=True, metavar="URL", help="https://, where devices find that very file")
+    bundle = kinds.add_parser("bundle", help="pack a detector and its manifest into a ZIP file for `fetch`")
+    bundle.add_argument("model", type=Path, metavar="TFLITE", help="with its .json beside it")
+    bundle.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="for the file (here)")
     for kind in (diagnose, snapshot):
         kind.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="for the files (here)")
-    for kind in (restart, diagnose, snapshot, harvest):
+    for kind in (restart, diagnose, snapshot, harvest, fetch):
         _add_devices(kind)
         kind.add_argument("--wait", type=float, default=_ANSWER_S, metavar="S", help="for an answer (%(default)s)")
 
@@ -101,6 +109,8 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     try:
         if arguments.kind == "key":
             return _key(arguments.file)
+        if arguments.kind == "bundle":
+            return _bundle(arguments.model, arguments.out)
         reach_secrets(arguments.config)
         return _led(arguments, stop)
     except ImportError as error:
@@ -121,6 +131,24 @@ def _key(file: Path) -> int:
         print(f"{file}: made. Whoever has it can configure every device that trusts it: keep it as such, and a copy.\n")
     print(f'For the devices\' own files:\n\n[office]\nkeys = ["{public}"]\n')
     print(f"In messages it is called {key_name(public)}; its SHA-256 is {fingerprint_of(public)}.")
+    return 0
+
+
+def _bundle(model: Path, folder: Path) -> int:
+    from edge_app.detectors.bundle import pack
+
+    manifest, content = pack(model)
+    path = folder / f"{model.stem}-{manifest.sha256[:12]}.zip"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, content)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({reason_of(error)})") from None
+    gate = "has passed the gate" if manifest.proven else "has NOT passed the gate: devices keep it, and do not use it"
+    print(f"{path}: {len(content):,} bytes; {manifest.name} {gate}.\n")
+    print("Put it on an HTTPS server that the devices reach, then for example:\n")
+    print(f"edge-app fleet fetch SITE/DEVICE --bundle {path} --url https://SERVER/{path.name}")
+    print(f"edge-app fleet config SITE/DEVICE --set detector.fetched={manifest.sha256}")
     return 0
 
 
@@ -268,7 +296,19 @@ def _args(arguments: argparse.Namespace) -> dict[str, Any]:
         if not 1 <= arguments.hours <= 168:
             raise ConfigError("--hours: must be 1 to 168")
         return {"enabled": True, "hours": arguments.hours} if arguments.switch == "on" else {"enabled": False}
+    if arguments.kind == "fetch":
+        return _fetched(arguments.bundle, arguments.url)
     return {}
+
+
+def _fetched(bundle: Path, url: str) -> dict[str, Any]:
+    if not url.startswith("https://"):
+        raise ConfigError("--url: must begin with https://")
+    try:
+        content = bundle.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{bundle}: cannot be read ({reason_of(error)})") from None
+    return {"url": url, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _audit(
