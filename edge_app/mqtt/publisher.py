@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from edge_app.errors import StoreError
-from edge_app.mqtt.command_desk import CommandDesk
+from edge_app.mqtt.command_desk import CommandDesk, Office
 from edge_app.mqtt.commands import NAMES
 from edge_app.mqtt.config_texts import ConfigTexts
 from edge_app.mqtt.encoding import encode, with_late
@@ -49,7 +49,7 @@ _HEALTH_S: Final = 60.0
 _RESEND_RATE: Final = 10.0
 """Intervals of the archive that are offered again in a second."""
 _RESERVE: Final = 5
-"""Messages in flight that `resend` leaves to new intervals."""
+"""Messages in flight that pieces and `resend` leave to new intervals."""
 
 
 class Publisher:
@@ -67,7 +67,7 @@ class Publisher:
         town do not deliver in step.
     refused_retry_s: seconds until a line whose topic was refused is tried again; the other lines go on.
     store_retry_s: seconds until a store that cannot be used is tried again.
-    crossings: `tell` is going to be called.
+    crossings: `tell` is going to be called. office: what is done for it; None where nothing signed is taken.
     utc, clock: UTC seconds and monotonic seconds.
 
     Attributes: `unsent` counts the intervals in the outbox, `lost` those dropped from it, `delivered` those
@@ -92,6 +92,7 @@ class Publisher:
         refused_retry_s: float = 60.0,
         store_retry_s: float = 5.0,
         crossings: bool = False,
+        office: Office | None = None,
         utc: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -108,9 +109,9 @@ class Publisher:
         self._in_flight = InFlight(self._held_back)
         self._configs = ConfigTexts(outbox.memory, device, meta)
         self._crossings: deque[tuple[str, str]] = deque(maxlen=_MOST_CROSSINGS)
-        self._desk = CommandDesk(device, outbox, meta, installation, utc)
+        self._desk = CommandDesk(device, outbox, meta, installation, utc, office)
         self._resend_due = clock()
-        self._taken_back = False
+        self._taken_back = self._draining = False
         self._subscription = ""
         self._cursor = self._generation = 0
         self._allowance, self._refilled = float(window), clock()
@@ -139,6 +140,11 @@ class Publisher:
     def connections(self) -> int:
         """Number of accepted connections since the start."""
         return self._session.connections
+
+    @property
+    def refused_commands(self) -> int:
+        """Number of signed commands that were refused since the start."""
+        return self._desk.signed.refusals
 
     def tell(self, topic: str, payload: str) -> None:
         """Publish a crossing soon, unless the broker is away. Any thread may call it."""
@@ -182,6 +188,7 @@ class Publisher:
 
         Without a connection it ends at once.
         """
+        self._draining = True
         end = self._clock() + deadline_s
         reserve = min(1.0, deadline_s / 2)
         while self._session.connected and self._busy() and self._clock() < end - reserve:
@@ -368,8 +375,11 @@ class Publisher:
         self._outbox.memory.forget_retained(line)
 
     def _serve_commands(self) -> None:
-        """Publish replies, and go on with a `resend` where new intervals leave room."""
+        """Publish replies, and go on with pieces and a `resend` where new intervals leave room."""
         for message, on_answer in self._desk.replies():
+            self._publish(message, on_answer=on_answer)
+        room = 0 if self._draining else max(0, self._window - _RESERVE - len(self._in_flight))
+        for message, on_answer in self._desk.pieces(room, self._session.broker.max_packet):
             self._publish(message, on_answer=on_answer)
         job = self._desk.job
         if job is None or len(self._in_flight) >= self._window - _RESERVE:
