@@ -38,6 +38,7 @@ from edge_app.measures.meters import Meters
 from edge_app.measures.speed_meter import Measured
 from edge_app.monitoring.device_status import StatusReport
 from edge_app.monitoring.health_report import Components, HealthReport
+from edge_app.mqtt.command_desk import Office
 from edge_app.mqtt.connection import MAX_PACKET
 from edge_app.mqtt.encoding import encode_counts, encode_crossing
 from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
@@ -311,11 +312,12 @@ def build_publisher(
     installation: Callable[[], str],
     clock: SteadyClock,
     *,
+    office: Office | None = None,
     utc: Callable[[], float] = time.time,
 ) -> Publisher:
     """Build the publisher of counts, status, meta and health.
 
-    health: returns the newest health message. utc: the system's clock, UTC s.
+    health: returns the newest health message. office: what is done for it. utc: the system's clock, UTC s.
     """
     return Publisher(
         session,
@@ -327,6 +329,7 @@ def build_publisher(
         installation=installation,
         crossings=config.mqtt.crossings,
         birth_messages=build_announcement(config, device, lines).birth_messages,
+        office=office,
         utc=lambda: clock.at(utc(), time.monotonic()),
     )
 
@@ -361,6 +364,11 @@ def _observe(preview: Preview, drift: DriftWatch | None, result: FrameResult) ->
         drift.observe(result)
 
 
+def _told(clock: SteadyClock) -> float:
+    """Return the told time, UTC s."""
+    return clock.at(time.time(), time.monotonic())
+
+
 @contextmanager
 def service(config: Config, source: Source | None = None, *, file: str = "") -> Iterator[Service]:
     """Build everything that `edge-app run` needs, yield the service, and free it all in reverse order.
@@ -385,17 +393,28 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
         stack.callback(outbox.close)
         quality = build_quality(config, source)
         clock = SteadyClock(lambda: quality.unsynced)
-        publisher = build_publisher(
-            config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock
-        )
-        notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
-        preview = build_preview(config, notes, main)
-        drift = build_drift(config, device, live=source.live)
-        harvest = extras.harvester(config, device)
-        if harvest is not None and drift is not None:
-            harvest.drifted = lambda: bool(drift.state.kinds - {"traffic"})
         addresses = " or ".join(str(to) for to in build_endpoints(config))
         status = StatusReport(own_report := HealthReport(), device, detector.manifest.name, addresses, lines)
+        preview = build_preview(config, lambda: notes(), main)
+        drift = build_drift(config, device, live=source.live)
+        order = extras.harvest_order(config, told := partial(_told, clock))
+        harvest = extras.harvester(config, device, order)
+        if harvest is not None and drift is not None:
+            harvest.drifted = lambda: bool(drift.state.kinds - {"traffic"})
+        office = extras.office(
+            config,
+            device,
+            preview,
+            order,
+            parts=lambda: extras.diagnosis(config, file, status.json, detector.path.with_suffix(".json"), drift),
+            synced=lambda: not quality.unsynced,
+            restart=lambda: running.end(),
+            now=told,
+        )
+        publisher = build_publisher(
+            config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock, office=office
+        )
+        notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
         running = Service(
             source,
             pipeline,
@@ -412,7 +431,8 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}
         report.components = own_report.components = Components(
-            source, pipeline, ledger, quality, publisher, running, folder, certificates, drift
+            *(source, pipeline, ledger, quality, publisher, running, folder, certificates, drift),
+            harvest_until=lambda: order.until if order else None,
         )
         stack.enter_context(extras.snapshot_server(folder, preview, lambda: broker_problem(publisher), status.json))
         stack.enter_context(extras.broadcast(config, preview))

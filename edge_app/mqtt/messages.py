@@ -324,6 +324,9 @@ class Health(Payload):
     drift: Sequence[Literal["data", "model", "traffic"]] = Field(
         default=(), description="What is no longer as in the months before: the picture, the detector, the traffic"
     )
+    harvest_until: AwareDatetime | None = Field(
+        default=None, description="End of the harvest that the office has switched on; null without one"
+    )
     installation: Installation = ""
     newest_seq: Mapping[str, Number] = Field(
         default_factory=dict, description="Newest number of each line under the installation"
@@ -333,13 +336,33 @@ class Health(Payload):
 
 
 class CommandMessage(Payload):
-    """Command to a device. `ping` has no args; `resend`: line, installation, from_seq, to_seq (both included)."""
+    """Command to a device. `resend` has line, installation, from_seq, to_seq (both included); signed: `harvest`
+    enabled, hours; `snapshot` width, lines; `ping`, `restart` and `diagnose` have no args."""
 
     schema_id: Literal["edge-app/command/1"] = Field(default="edge-app/command/1", alias="schema")
     id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="Begins with the sender's name and is random")
     at: Time
     expires: AwareDatetime = Field(description="At most a day after `at`")
     args: Mapping[str, Any] = Field(default_factory=dict, description="Depend on the command")
+
+
+class SignedMessage(Payload):
+    """Document that the office has signed: Ed25519 over the UTF-8 bytes of the full topic, a line feed and the text."""
+
+    schema_id: Literal["edge-app/signed/1"] = Field(default="edge-app/signed/1", alias="schema")
+    key: str = Field(pattern=r"^[0-9a-f]{8}$", description="Begin of the SHA-256 of the raw public key")
+    signature: str = Field(pattern=r"^[A-Za-z0-9_-]{86}$", description="base64url without padding")
+    document: str = Field(description="JSON as text")
+
+
+class PieceMessage(Payload):
+    """Part of what is too large for an answer; `sha256` of the answer is that of all parts together."""
+
+    schema_id: Literal["edge-app/piece/1"] = Field(default="edge-app/piece/1", alias="schema")
+    id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="That of the command, as in the topic")
+    piece: int = Field(ge=1, description="Number of this part")
+    of: int = Field(ge=1, description="Number of all parts")
+    data: str = Field(max_length=16_000, description="base64")
 
 
 class ReplyMessage(Payload):

@@ -19,7 +19,9 @@ from edge_app.mqtt.messages import (
     Health,
     Meta,
     Payload,
+    PieceMessage,
     ReplyMessage,
+    SignedMessage,
     Status,
 )
 
@@ -138,6 +140,16 @@ _CHANNELS: Final = (
         receives=True,
     ),
     _Channel(
+        "signed_commands",
+        "commands/{command}",
+        SignedMessage,
+        1,
+        False,
+        "The same, signed by the office: restart, diagnose, harvest, snapshot",
+        "`document` is a command. Without a key of the device's own configuration the answer is `unauthorised`.",
+        receives=True,
+    ),
+    _Channel(
         "replies",
         "replies/{command}",
         ReplyMessage,
@@ -145,6 +157,15 @@ _CHANNELS: Final = (
         False,
         "Answer to a command, with its id",
         "An MQTT 5 response topic below the device's own `replies/` is used instead, with its correlation data.",
+    ),
+    _Channel(
+        "pieces",
+        "pieces/{id}",
+        PieceMessage,
+        1,
+        False,
+        "Parts of what a signed command asked for, which is too large for its answer",
+        "In order; the answer comes after the last one. A piece may come twice.",
     ),
 )
 

@@ -89,7 +89,10 @@ class DeliveryMemory:
         sql = "SELECT topic, correlation, coalesce(reply, '') FROM command WHERE id = ?"
         with self._file.use() as db:
             rows = db.rows(sql, _kept_id(identifier, signed))
-        return KnownCommand(identifier, *rows[0], signed=signed) if rows else None
+        if not rows:
+            return None
+        topic, correlation, reply = rows[0]
+        return KnownCommand(identifier, topic, correlation, reply, signed)
 
     def begin_command(self, identifier: str, topic: str, correlation: bytes, *, signed: bool) -> None:
         """Have a command on disk before work on it begins; the oldest of its kind beyond the limit are forgotten."""
