@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import partial
@@ -89,9 +89,12 @@ def _delete_old_frames(config: Config) -> None:
 
 def harvest_order(config: Config, now: Callable[[], float]) -> HarvestOrder | None:
     """Return the harvest that the office has ordered; None where it may not order one. now: the told time, UTC s."""
-    if not (config.office.keys and config.office.pictures):
-        return None
-    return HarvestOrder(config.store.folder / ORDER_NAME, now)
+    file = config.store.folder / ORDER_NAME
+    if config.office.keys and config.office.pictures:
+        return HarvestOrder(file, now)
+    with suppress(OSError):  # what was ordered before does not go on when pictures may be asked for again
+        file.unlink(missing_ok=True)
+    return None
 
 
 def office(

@@ -362,7 +362,7 @@ class PieceMessage(Payload):
     id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="That of the command, as in the topic")
     piece: int = Field(ge=1, description="Number of this part")
     of: int = Field(ge=1, description="Number of all parts")
-    data: str = Field(max_length=16_000, description="base64")
+    data: str = Field(description="base64 of at most 12,000 bytes")
 
 
 class ReplyMessage(Payload):
