@@ -38,7 +38,7 @@ from edge_app.measures.meters import Meters
 from edge_app.measures.speed_meter import Measured
 from edge_app.monitoring.device_status import StatusReport
 from edge_app.monitoring.health_report import Components, HealthReport
-from edge_app.mqtt.command_desk import Office
+from edge_app.mqtt.command_desk import SignedWork
 from edge_app.mqtt.connection import MAX_PACKET
 from edge_app.mqtt.encoding import encode_counts, encode_crossing
 from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
@@ -312,12 +312,12 @@ def build_publisher(
     installation: Callable[[], str],
     clock: SteadyClock,
     *,
-    office: Office | None = None,
+    signed_work: SignedWork | None = None,
     utc: Callable[[], float] = time.time,
 ) -> Publisher:
     """Build the publisher of counts, status, meta and health.
 
-    health: returns the newest health message. office: what is done for it. utc: the system's clock, UTC s.
+    health: returns the newest health message. signed_work: see `Publisher`. utc: the system's clock, UTC s.
     """
     return Publisher(
         session,
@@ -329,7 +329,7 @@ def build_publisher(
         installation=installation,
         crossings=config.mqtt.crossings,
         birth_messages=build_announcement(config, device, lines).birth_messages,
-        office=office,
+        signed_work=signed_work,
         utc=lambda: clock.at(utc(), time.monotonic()),
     )
 
@@ -401,7 +401,7 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
         harvest = extras.harvester(config, device, order)
         if harvest is not None and drift is not None:
             harvest.drifted = lambda: bool(drift.state.kinds - {"traffic"})
-        office = extras.office(
+        signed_work = extras.signed_work(
             config,
             device,
             preview,
@@ -412,7 +412,15 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
             now=told,
         )
         publisher = build_publisher(
-            config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock, office=office
+            config,
+            device,
+            lines,
+            session,
+            outbox,
+            report.health,
+            lambda: ledger.installation,
+            clock,
+            signed_work=signed_work,
         )
         notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
         running = Service(

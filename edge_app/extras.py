@@ -22,7 +22,7 @@ from edge_app.harvest.folder import HarvestFolder, Quota, is_harvest
 from edge_app.harvest.harvester import Harvester
 from edge_app.harvest.picture import Redaction
 from edge_app.monitoring.health_report import Components
-from edge_app.mqtt.command_desk import Office
+from edge_app.mqtt.command_desk import SignedWork
 from edge_app.mqtt.commands import Trust
 from edge_app.mqtt.identity import Device
 from edge_app.preview.live import Broadcast, Preview
@@ -97,7 +97,7 @@ def harvest_order(config: Config, now: Callable[[], float]) -> HarvestOrder | No
     return None
 
 
-def office(
+def signed_work(
     config: Config,
     device: Device,
     preview: Preview,
@@ -107,8 +107,8 @@ def office(
     synced: Callable[[], bool],
     restart: Callable[[], None],
     now: Callable[[], float],
-) -> Office | None:
-    """Return what the office may have done on this device; None where its own configuration file names no key of it.
+) -> SignedWork | None:
+    """Return what is done on this device where the office has signed it; None where its own configuration file names no key of it.
 
     order: the harvest that it has ordered. parts: returns those of `diagnose`. synced: returns True while a time
     service has set the clock. restart: begins to count anew. now: the told time, UTC s.
@@ -120,7 +120,7 @@ def office(
 
     orders = Orders(device, preview, order, partial(harvest_folder, config), parts(), now=now)
     keys = {key_name(key): key for key in config.office.keys}
-    return Office(Trust(keys, verify), synced, restart, orders.harvest, orders.diagnose, orders.snapshot)
+    return SignedWork(Trust(keys, verify), synced, restart, orders.harvest, orders.diagnose, orders.snapshot)
 
 
 def diagnosis(

@@ -46,8 +46,8 @@ _MOST: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
-    """What the office may have done on this device; each function raises CommandError with one sentence.
+class SignedWork:
+    """What is done on this device where the office has signed it; each function raises CommandError with one sentence.
 
     trust: whose signatures are believed. synced: returns True while a time service has set the clock. restart: begins
     to count anew. harvest: keeps frames for so many hours, 0 for no longer, and returns until when, RFC 3339, or None.
@@ -90,7 +90,7 @@ class _Order:
 class CommandDesk:
     """Commands of one device. It belongs to the publishing thread.
 
-    office: None where nothing signed is taken.
+    work: what is done where the office has signed it; None where nothing signed is taken.
 
     Attributes: `job` is the `resend` at work, `ignored` the number of messages that were no commands, `dropped` that of
     replies for which there was no room, `signed` what became of signed commands.
@@ -103,11 +103,11 @@ class CommandDesk:
         meta: Meta,
         installation: Callable[[], str],
         utc: Callable[[], float],
-        office: Office | None = None,
+        work: SignedWork | None = None,
     ) -> None:
         self._device, self._outbox, self._meta = device, outbox, meta
-        self._installation, self._utc, self._office = installation, utc, office
-        self._trust = office.trust if office else NOBODY
+        self._installation, self._utc, self._work = installation, utc, work
+        self._trust = work.trust if work else NOBODY
         self._replies: list[_Waiting] = []
         self._resending: _Order | None = None
         self._delivering: tuple[_Order, Delivery] | None = None
@@ -229,10 +229,10 @@ class CommandDesk:
 
     def _carry_out(self, command: Command) -> None:
         """Begin what the office has signed, and what is done at once; answer it, unless it takes time."""
-        office = self._office
-        if office is None:
+        work = self._work
+        if work is None:
             return  # without keys no command is a signed one
-        refused = untimely(command, self._utc(), synced=office.synced())
+        refused = untimely(command, self._utc(), synced=work.synced())
         if refused is not None:
             self._refuse(refused, refused.code, refused.error)
             return
@@ -244,22 +244,22 @@ class CommandDesk:
         order = _Order(command, [command.reply_to])
         try:
             if command.name == "restart":
-                self._finish(order, reply(command.id, self._utc(), {}), then=office.restart)
+                self._finish(order, reply(command.id, self._utc(), {}), then=work.restart)
             elif command.name == "harvest":
-                until = office.harvest(harvest_args(command.args).hours)
+                until = work.harvest(harvest_args(command.args).hours)
                 self._finish(order, reply(command.id, self._utc(), {"until": until}))
                 self.signed.done(command, f"on until {until}" if until else "off")
             else:
-                self._deliver(office, order)
+                self._deliver(work, order)
         except (CommandError, ResourceError) as error:
             self._finish_signed(order, str(error))
 
-    def _deliver(self, office: Office, order: _Order) -> None:
+    def _deliver(self, work: SignedWork, order: _Order) -> None:
         """Begin to make what is sent in pieces. Raises ResourceError: when no thread can be started now."""
-        name, make = order.command.name, office.diagnose
+        name, make = order.command.name, work.diagnose
         if name == "snapshot":
             args = snapshot_args(order.command.args)
-            make = partial(office.snapshot, args.width, args.lines)
+            make = partial(work.snapshot, args.width, args.lines)
         self._delivering = order, Delivery(self._device.prefix, order.command.id, name, make)
 
     def _begin(self, outcome: Command | Refused) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from edge_app.errors import StoreError
-from edge_app.mqtt.command_desk import CommandDesk, Office
+from edge_app.mqtt.command_desk import CommandDesk, SignedWork
 from edge_app.mqtt.commands import NAMES
 from edge_app.mqtt.config_texts import ConfigTexts
 from edge_app.mqtt.encoding import encode, with_late
@@ -67,7 +67,8 @@ class Publisher:
         town do not deliver in step.
     refused_retry_s: seconds until a line whose topic was refused is tried again; the other lines go on.
     store_retry_s: seconds until a store that cannot be used is tried again.
-    crossings: `tell` is going to be called. office: what is done for it; None where nothing signed is taken.
+    crossings: `tell` is going to be called.
+    signed_work: what is done where the office has signed it; None where nothing signed is taken.
     utc, clock: UTC seconds and monotonic seconds.
 
     Attributes: `unsent` counts the intervals in the outbox, `lost` those dropped from it, `delivered` those
@@ -92,7 +93,7 @@ class Publisher:
         refused_retry_s: float = 60.0,
         store_retry_s: float = 5.0,
         crossings: bool = False,
-        office: Office | None = None,
+        signed_work: SignedWork | None = None,
         utc: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -109,7 +110,7 @@ class Publisher:
         self._in_flight = InFlight(self._held_back)
         self._configs = ConfigTexts(outbox.memory, device, meta)
         self._crossings: deque[tuple[str, str]] = deque(maxlen=_MOST_CROSSINGS)
-        self._desk = CommandDesk(device, outbox, meta, installation, utc, office)
+        self._desk = CommandDesk(device, outbox, meta, installation, utc, signed_work)
         self._resend_due = clock()
         self._taken_back = self._draining = False
         self._subscription = ""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edge_app.errors import CommandError, PreviewError
-from edge_app.mqtt.command_desk import Office
+from edge_app.mqtt.command_desk import SignedWork
 from edge_app.mqtt.commands import Command, ReplyTo
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
@@ -24,8 +24,8 @@ from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.signed_log import SignedLog
 from tests.support.asking_city import city, command, numbers
 from tests.support.brokers import mosquitto, needs_mosquitto, password_file, relay
-from tests.support.office import TestOffice, put_together, unsigned
 from tests.support.publisher_cases import DEVICE, START, State, settle, steps
+from tests.support.signing_office import SigningOffice, put_together, unsigned
 
 NOW = START + 1e6
 CONTENT = random.Random(7).randbytes(130_000)
@@ -36,7 +36,7 @@ ON = {"enabled": True, "hours": 4}
 class Device:
     """What a device does for its office, as a test sets it."""
 
-    office: TestOffice
+    office: SigningOffice
     restarts: int = 0
     hours: list[int] = field(default_factory=list)
     synced: bool = True
@@ -48,8 +48,8 @@ class Device:
         self.may_make.set()
 
     @property
-    def does(self) -> Office:
-        return Office(self.office.trust, lambda: self.synced, self.restart, self.harvest, self.make, self.picture)
+    def does(self) -> SignedWork:
+        return SignedWork(self.office.trust, lambda: self.synced, self.restart, self.harvest, self.make, self.picture)
 
     def restart(self) -> None:
         self.restarts += 1
@@ -76,11 +76,11 @@ class Device:
 
 @pytest.fixture
 def device(tmp_path: Path) -> Device:
-    return Device(TestOffice(tmp_path, DEVICE.prefix))
+    return Device(SigningOffice(tmp_path, DEVICE.prefix))
 
 
 def test_a_restart_comes_after_its_answer_and_only_once(state: State, port: int, device: Device) -> None:
-    with city(state, port, office=device.does) as found:
+    with city(state, port, signed_work=device.does) as found:
         message = device.sign("restart", "city-1")
         found.send(message)
         found.until(lambda: found.publisher._desk._replies)
@@ -91,7 +91,7 @@ def test_a_restart_comes_after_its_answer_and_only_once(state: State, port: int,
         assert found.ask(message) == found.replies("city-1")[0]
         found.until(lambda: not found.publisher._desk._replies)
     state.reopen()
-    with city(state, port, office=device.does) as found:
+    with city(state, port, signed_work=device.does) as found:
         assert found.ask(message)["ok"] is True
         found.until(lambda: not found.publisher._desk._replies)
     assert device.restarts == 1
@@ -99,7 +99,7 @@ def test_a_restart_comes_after_its_answer_and_only_once(state: State, port: int,
 
 def test_a_restart_waits_for_a_broker_that_acknowledges_late(state: State, port: int, device: Device) -> None:
     timing = Timing(connect=2.0, keepalive=60, ack=0.3)
-    with relay(port) as between, city(state, between.port, port, timing=timing, office=device.does) as found:
+    with relay(port) as between, city(state, between.port, port, timing=timing, signed_work=device.does) as found:
         found.send(device.sign("restart", "city-1"))
         found.until(lambda: found.publisher._desk._replies)
         between.deaf.set()
@@ -115,8 +115,8 @@ def test_nobody_without_a_key_blocks_or_reads_what_the_office_asks(
 ) -> None:
     device.content = b"small"
     real = device.sign("diagnose", "city-1")
-    forged = TestOffice(tmp_path, DEVICE.prefix, "forger").sign("diagnose", "city-1", now=NOW)
-    with city(state, port, office=device.does) as found:
+    forged = SigningOffice(tmp_path, DEVICE.prefix, "forger").sign("diagnose", "city-1", now=NOW)
+    with city(state, port, signed_work=device.does) as found:
         for message in (forged, unsigned(real)):
             assert found.ask(message)["code"] == "unauthorised"
         assert found.ask(command("reboot", "city-1"))["code"] == "unknown_command"
@@ -155,7 +155,7 @@ def test_a_flood_of_unsigned_commands_pushes_no_signed_one_out_of_memory(
 def test_an_old_one_and_an_uncertain_clock_are_refused_and_not_remembered(
     state: State, port: int, device: Device
 ) -> None:
-    with city(state, port, office=device.does) as found:
+    with city(state, port, signed_work=device.does) as found:
         device.synced = False
         message = device.sign("harvest", "city-1", ON)
         assert found.ask(message)["code"] == "clock"
@@ -171,14 +171,14 @@ def test_an_old_one_and_an_uncertain_clock_are_refused_and_not_remembered(
 def test_what_is_signed_and_needs_no_signature_is_done_as_ever(state: State, port: int, device: Device) -> None:
     state.close_intervals(2)
     device.synced = False
-    with city(state, port, office=device.does) as found:
+    with city(state, port, signed_work=device.does) as found:
         assert found.ask(device.sign("ping", "city-1", now=NOW - 1e5))["result"]["state"] == "online"
         answer = found.ask(device.sign("resend", "city-2", numbers(1, 2), now=NOW - 1e5))
         assert answer["result"] == {"sent": 2, "missing": []}
 
 
 def test_what_fails_is_told_in_a_sentence(state: State, port: int, device: Device) -> None:
-    with city(state, port, office=device.does) as found:
+    with city(state, port, signed_work=device.does) as found:
         device.fault = CommandError("No pictures here.")
         for name, args in (("harvest", ON), ("diagnose", {})):
             answer = found.ask(device.sign(name, f"city-{name}", args))
@@ -192,7 +192,7 @@ def test_what_fails_is_told_in_a_sentence(state: State, port: int, device: Devic
 
 
 def test_pieces_go_out_in_order_and_are_the_whole(state: State, port: int, device: Device) -> None:
-    with city(state, port, office=device.does) as found:
+    with city(state, port, signed_work=device.does) as found:
         answer = found.ask(device.sign("snapshot", "city-1", {"width": 320, "lines": True}))
         result = answer["result"]
         assert (result["name"], result["media_type"], result["pieces"]) == ("320-True.jpg", "image/jpeg", 11)
@@ -204,7 +204,7 @@ def test_pieces_go_out_in_order_and_are_the_whole(state: State, port: int, devic
 
 def test_one_of_both_is_at_work_at_a_time(state: State, port: int, device: Device) -> None:
     device.may_make.clear()
-    with city(state, port, office=device.does) as found:
+    with city(state, port, signed_work=device.does) as found:
         found.send(device.sign("diagnose", "city-1"))
         found.until(lambda: found.publisher._desk._delivering)
         assert found.ask(device.sign("snapshot", "city-2"))["code"] == "busy"
@@ -222,7 +222,7 @@ def test_one_of_both_is_at_work_at_a_time(state: State, port: int, device: Devic
 def test_counts_go_before_pieces_and_few_of_them_are_under_way(state: State, port: int, device: Device) -> None:
     device.content = CONTENT * 4
     device.may_make.clear()
-    with city(state, port, office=device.does, rate=1e6) as found:
+    with city(state, port, signed_work=device.does, rate=1e6) as found:
         most = watched(found.publisher)
         found.send(device.sign("diagnose", "city-1"))
         found.until(lambda: found.publisher._desk._delivering)
@@ -254,7 +254,7 @@ def watched(publisher: Publisher) -> Callable[[], int]:
 def test_pieces_go_on_over_a_lost_connection(state: State, port: int, device: Device) -> None:
     device.content = CONTENT * 4
     timing = Timing(connect=2.0, keepalive=60, ack=0.3)
-    with relay(port) as between, city(state, between.port, port, timing=timing, office=device.does) as found:
+    with relay(port) as between, city(state, between.port, port, timing=timing, signed_work=device.does) as found:
         found.send(device.sign("diagnose", "city-1"))
         found.until(lambda: len(found.pieces("city-1")) >= 3)
         between.deaf.set()
@@ -267,12 +267,12 @@ def test_pieces_go_on_over_a_lost_connection(state: State, port: int, device: De
 def test_what_a_restart_cuts_short_fails(state: State, port: int, device: Device) -> None:
     device.may_make.clear()
     message = device.sign("diagnose", "city-1")
-    with city(state, port, office=device.does) as found:
+    with city(state, port, signed_work=device.does) as found:
         found.send(message)
         found.until(lambda: found.publisher._desk._delivering)
     device.may_make.set()
     state.reopen()
-    with city(state, port, office=device.does) as found:
+    with city(state, port, signed_work=device.does) as found:
         answer = found.ask(message)
         assert (answer["code"], found.pieces("city-1")) == ("failed", [])
 
@@ -281,7 +281,7 @@ def test_what_a_restart_cuts_short_fails(state: State, port: int, device: Device
 def test_a_broker_of_small_packets_gets_smaller_pieces(state: State, tmp_path: Path, device: Device) -> None:
     with (
         mosquitto(tmp_path / "small", "allow_anonymous true", "max_packet_size 3000") as broker,
-        city(state, broker.port, office=device.does) as found,
+        city(state, broker.port, signed_work=device.does) as found,
     ):
         answer = found.ask(device.sign("diagnose", "city-1"))
         assert put_together(found.pieces("city-1"), answer["result"]) == CONTENT
@@ -298,7 +298,7 @@ def test_a_broker_that_refuses_pieces_holds_no_count_back(state: State, tmp_path
     access.write_text("\n".join(["user cam", *lines, f"topic read {DEVICE.prefix}/commands/#", "user city", "topic #"]))
     settings = ("allow_anonymous false", f"password_file {password_file(folder, 'cam', 'right')}", f"acl_file {access}")
     with mosquitto(folder, *settings) as broker:
-        publisher = state.publisher(0, to=Endpoint(HOST, broker.port, "cam", "right"), office=device.does)
+        publisher = state.publisher(0, to=Endpoint(HOST, broker.port, "cam", "right"), signed_work=device.does)
         settle(publisher, lambda: publisher.connected)
         publisher._desk.receive(device.sign("diagnose", "city-1"))
         settle(publisher, lambda: (known := state.outbox.memory.known_command("city-1", signed=True)) and known.reply)
@@ -339,8 +339,8 @@ def test_each_signed_command_is_told_to_the_journal_and_a_flood_does_not_fill_it
     state: State, port: int, device: Device, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.INFO)
-    forger = TestOffice(tmp_path, DEVICE.prefix, "forger")
-    with city(state, port, office=device.does) as found:
+    forger = SigningOffice(tmp_path, DEVICE.prefix, "forger")
+    with city(state, port, signed_work=device.does) as found:
         found.ask(device.sign("restart", "city-1"))
         found.ask(forger.sign("restart", "city-2", now=NOW))
         found.ask(command("restart", "city-3"))

@@ -25,9 +25,9 @@ from edge_app.system.clock import ClockMonitor
 from edge_app.system.redaction import forget_secrets, keep_secret
 from tests.support.brokers import Mosquitto, eventually, mosquitto, needs_mosquitto, subscribed
 from tests.support.harvest_cases import pictures
-from tests.support.office import TestOffice, put_together
 from tests.support.preview_cases import running_service
 from tests.support.schemas import validate
+from tests.support.signing_office import SigningOffice, put_together
 
 PREFIX = "traffic/v1/harbour/pole-7"
 SECRETS = ("broker-pass-1", "preview-pass-2", "camera-pass-3")
@@ -36,7 +36,7 @@ SECRETS = ("broker-pass-1", "preview-pass-2", "camera-pass-3")
 class Asked:
     """A device and its office. messages: all that it has sent."""
 
-    def __init__(self, office: TestOffice, reader: Subscriber, frames: Path) -> None:
+    def __init__(self, office: SigningOffice, reader: Subscriber, frames: Path) -> None:
         self.office, self.reader, self.frames = office, reader, frames
         self.messages: list[Message] = []
         self._asked = 0
@@ -75,7 +75,7 @@ class Asked:
         return put_together(self.of(f"pieces/{answer['id']}"), answer["result"])
 
 
-def configured(folder: Path, office: TestOffice, broker: Mosquitto, pictures: bool) -> Path:
+def configured(folder: Path, office: SigningOffice, broker: Mosquitto, pictures: bool) -> Path:
     """Write the configuration of a device and return its file."""
     path = folder / "edge-app.toml"
     path.write_text(f"""
@@ -118,7 +118,7 @@ def asked(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(app, "ClockMonitor", partial(ClockMonitor, ask=lambda: False))
     lines = ["<6>connected", f"<4>rtsp://admin:{SECRETS[2]}@10.0.0.9/{SECRETS[2]} is away, {SECRETS[0]}"]
     monkeypatch.setattr("edge_app.system.logging.recent", lambda: lines)
-    office = TestOffice(tmp_path, PREFIX)
+    office = SigningOffice(tmp_path, PREFIX)
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(tmp_path / "broker"))
         path = configured(tmp_path, office, broker, request.param)

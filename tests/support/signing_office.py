@@ -18,10 +18,8 @@ from edge_app.system.signatures import SigningKey, make_key, verify
 from tests.support.schemas import validate
 
 
-class TestOffice:
+class SigningOffice:
     """An office that signs commands. prefix: of the device's topics."""
-
-    __test__ = False
 
     def __init__(self, folder: Path, prefix: str, name: str = "office") -> None:
         self._prefix = prefix
