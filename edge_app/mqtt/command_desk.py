@@ -256,11 +256,11 @@ class CommandDesk:
 
     def _deliver(self, work: SignedWork, order: _Order) -> None:
         """Begin to make what is sent in pieces. Raises ResourceError: when no thread can be started now."""
-        name, make = order.command.name, work.diagnose
-        if name == "snapshot":
+        make = work.diagnose
+        if order.command.name == "snapshot":
             args = snapshot_args(order.command.args)
             make = partial(work.snapshot, args.width, args.lines)
-        self._delivering = order, Delivery(self._device.prefix, order.command.id, name, make)
+        self._delivering = order, Delivery(self._device.prefix, order.command.id, make)
 
     def _begin(self, outcome: Command | Refused) -> None:
         to, signed = outcome.reply_to, bool(outcome.key)

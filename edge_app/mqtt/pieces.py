@@ -125,15 +125,15 @@ class Pieces:
 class Delivery:
     """Delivery of one parcel: it is made in a thread of its own, then it goes out in pieces.
 
-    name: of the command. make: returns the parcel in that thread; an EdgeAppError of it is told to the office.
+    make: returns the parcel in that thread; an EdgeAppError of it is told to the office.
     Raises ResourceError: when no thread can be started now.
     """
 
-    def __init__(self, prefix: str, identifier: str, name: str, make: Callable[[], Parcel]) -> None:
+    def __init__(self, prefix: str, identifier: str, make: Callable[[], Parcel]) -> None:
         self._prefix, self._id, self._make = prefix, identifier, make
         self._outcome: Parcel | str | None = None
         self._pieces: Pieces | None = None
-        start_thread(threading.Thread(target=self._run, name=name, daemon=True), tries_s=0)
+        start_thread(threading.Thread(target=self._run, name="parcel", daemon=True), tries_s=0)
 
     def due(self, room: int, max_packet: int) -> Due:
         """Return the pieces to publish now; arguments as for `Pieces`.
