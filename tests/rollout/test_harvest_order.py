@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,7 +112,10 @@ def case(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Itera
     assert made.faults == []
 
 
-def test_frames_are_kept_while_it_is_ordered_and_at_no_other_time(case: Case, clock: Clock) -> None:
+def test_frames_are_kept_while_it_is_ordered_and_at_no_other_time(
+    case: Case, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     case.show()
     eventually(lambda: case.tidied)
     assert (case.built, case.folder.exists()) == (0, False)
@@ -121,8 +124,8 @@ def test_frames_are_kept_while_it_is_ordered_and_at_no_other_time(case: Case, cl
     assert case.built == 1
     clock.now += HOUR
     case.show()
-    eventually(lambda: case.harvest._harvester is None)
-    kept = eventually(lambda: threading.Event().wait(0.1) or case.kept)
+    eventually(lambda: "harvest ended" in caplog.text)
+    kept = case.kept
     for _ in range(5):
         case.show()
     assert case.kept == kept
