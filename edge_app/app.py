@@ -36,8 +36,9 @@ from edge_app.measures.ground import Geometry, of_rectangle
 from edge_app.measures.interval_sums import GRACE_S, IntervalSums, closes_late, nothing
 from edge_app.measures.meters import Meters
 from edge_app.measures.speed_meter import Measured
-from edge_app.monitoring.device_status import StatusReport
+from edge_app.monitoring.device_status import FRESH_S, StatusReport
 from edge_app.monitoring.health_report import Components, HealthReport
+from edge_app.mqtt.config_desk import MAX_PACKET as MAX_OFFICE_PACKET
 from edge_app.mqtt.connection import MAX_PACKET
 from edge_app.mqtt.encoding import encode_counts, encode_crossing
 from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
@@ -52,6 +53,8 @@ from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
 from edge_app.preview.status_text import StatusText
 from edge_app.records import DIRECTIONS, FLOWS, FrameResult, Line
+from edge_app.rollout.office import Configurations, Office
+from edge_app.rollout.trial import Facets
 from edge_app.service import Service
 from edge_app.sources import Source, open_source
 from edge_app.sources.masks import mask_source
@@ -61,6 +64,7 @@ from edge_app.storage.archive import Keep
 from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import CLOSES_S, Ledger
 from edge_app.storage.outbox import Outbox
+from edge_app.system import logging as logs
 from edge_app.system.clock import ClockMonitor, SteadyClock
 
 log = logging.getLogger(__name__)
@@ -227,7 +231,9 @@ def build_session(config: Config, device: Device, installation: Callable[[], str
         config.mqtt.client_id or device.client_id,
         protocol=config.mqtt.protocol,
         will=lambda: will(device, time.time(), installation()),
-        timing=Timing(keepalive=config.mqtt.keepalive_s, max_packet=MAX_PACKET),
+        timing=Timing(
+            keepalive=config.mqtt.keepalive_s, max_packet=MAX_OFFICE_PACKET if config.office.keys else MAX_PACKET
+        ),
     )
 
 
@@ -312,10 +318,12 @@ def build_publisher(
     clock: SteadyClock,
     *,
     utc: Callable[[], float] = time.time,
+    office: Office | None = None,
+    follows: bool = False,
 ) -> Publisher:
     """Build the publisher of counts, status, meta and health.
 
-    health: returns the newest health message. utc: the system's clock, UTC s.
+    health: returns the newest health message. utc: the system's clock, UTC s. office, follows: see `Publisher`.
     """
     return Publisher(
         session,
@@ -327,7 +335,36 @@ def build_publisher(
         installation=installation,
         crossings=config.mqtt.crossings,
         birth_messages=build_announcement(config, device, lines).birth_messages,
+        office=office,
+        follows=follows,
         utc=lambda: clock.at(utc(), time.monotonic()),
+    )
+
+
+def build_office(
+    config: Config,
+    configurations: Configurations,
+    device: Device,
+    running: Callable[[], Service],
+    publisher: Callable[[], Publisher],
+    renew: Callable[[Config], None],
+) -> Office:
+    """Build what takes configurations from the office.
+
+    running, publisher: return those parts, which are built later. renew: takes a configuration over.
+    """
+
+    def taken_over(present: object) -> None:
+        assert isinstance(present, Config)
+        renew(present)
+
+    return Office(
+        config.store.folder,
+        configurations,
+        config=device.config,
+        facets=lambda: Facets(running().heart.age("frame") < FRESH_S, publisher().connected),
+        renew=taken_over,
+        again=lambda: running().start_again(),
     )
 
 
@@ -362,11 +399,19 @@ def _observe(preview: Preview, drift: DriftWatch | None, result: FrameResult) ->
 
 
 @contextmanager
-def service(config: Config, source: Source | None = None, *, file: str = "") -> Iterator[Service]:
+def service(
+    config: Config,
+    source: Source | None = None,
+    *,
+    file: str = "",
+    office: Configurations | None = None,
+    follows: bool = False,
+) -> Iterator[Service]:
     """Build everything that `edge-app run` needs, yield the service, and free it all in reverse order.
 
     source: an open source to use instead of the configured one; it is closed here too. file: name of the configuration
-    file, for the log.
+    file, for the log. office: knows what the office may change; used only with keys of one. follows: one has run before
+    in this process, and has not said that it stops.
     Raises StoreError, DetectorError, SourceError and ConfigError, each in one sentence.
     """
     with ExitStack() as stack:
@@ -385,8 +430,23 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
         stack.callback(outbox.close)
         quality = build_quality(config, source)
         clock = SteadyClock(lambda: quality.unsynced)
+
+        def renew(present: Config) -> None:
+            present = with_classes(present, detector.manifest)
+            named = build_lines(present)
+            logs.set_level(present.log.level)
+            announcement = build_announcement(present, device, named)
+            publisher.renew(build_meta(present, device, named), announcement.birth_messages)
+            preview.rename(named)
+            status.rename(named)
+
+        desk = None
+        if office is not None and config.office.keys:
+            desk = build_office(config, office, device, lambda: running, lambda: publisher, renew)
         publisher = build_publisher(
-            config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock
+            *(config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock),
+            office=desk,
+            follows=follows,
         )
         notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
         preview = build_preview(config, notes, main)
@@ -408,11 +468,13 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
             on_measured=partial(_announce, device, publisher) if config.mqtt.crossings else lambda _: None,
             on_result=partial(_observe, preview, drift),
             status=status.text,
+            beside={"office": desk.run} if desk else {},
         )
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}
         report.components = own_report.components = Components(
-            source, pipeline, ledger, quality, publisher, running, folder, certificates, drift
+            *(source, pipeline, ledger, quality, publisher, running, folder, certificates, drift),
+            office=desk,
         )
         stack.enter_context(extras.snapshot_server(folder, preview, lambda: broker_problem(publisher), status.json))
         stack.enter_context(extras.broadcast(config, preview))

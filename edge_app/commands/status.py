@@ -154,6 +154,8 @@ def _facts(status: DeviceStatus, now: datetime) -> Iterator[tuple[str, str]]:
     memory = "" if health.memory_mb is None else f"{health.memory_mb:.0f} MB of memory used"
     yield "board", f"{heat}{memory}{disk}"
     yield "running", f"{age(health.uptime_s)}, edge-app {status.version}"
+    if status.office:
+        yield "office", status.office
     yield "model", f"{status.model_name} {status.model}, config {status.config}"
 
 

@@ -20,7 +20,7 @@ from edge_app.system.names import clean
 from edge_app.system.rate_meter import RateMeter
 from edge_app.system.redaction import redacted
 
-_FRESH_S: Final = 10.0
+FRESH_S: Final = 10.0
 """A device that has processed no frame for so long is not counting."""
 _SEEN: Final = 0.95
 """Share of an interval that must have been seen, so that its counts can be believed."""
@@ -61,7 +61,8 @@ class DeviceStatus(Payload):
     """State of a running device.
 
     counting: fresh frames of the source are processed. why_not: one sentence where it is not. problem_code: which kind
-    the problem of `health` is, as HealthReport names it. broker: its addresses.
+    the problem of `health` is, as HealthReport names it. broker: its addresses. office: what of its configurations is
+    in use; empty where it has sent none.
     certificates: name -> end of validity. clock_set: a time service has set the clock.
     """
 
@@ -80,6 +81,7 @@ class DeviceStatus(Payload):
     clock_set: bool
     quality: Sequence[Flag] = ()
     certificates: Mapping[str, datetime] = Field(default_factory=dict)
+    office: str = ""
     lines: Sequence[LineStatus]
     health: Health
 
@@ -124,6 +126,10 @@ class StatusReport:
         self._lines = tuple(lines)
         self._rate = RateMeter(over_s=_RATE_S, started=time.monotonic())
 
+    def rename(self, lines: Sequence[Line]) -> None:
+        """Use the names of these lines, which are otherwise the same."""
+        self._lines = tuple(lines)
+
     def text(self) -> str:
         """Return one line on whether the device counts and delivers, without secrets."""
         components = self._health.components
@@ -158,6 +164,7 @@ class StatusReport:
             clock_set=not components.quality.unsynced,
             quality=sorted(components.quality.raised),
             certificates=self._certificates(),
+            office=redacted(components.office.sentence) if components.office else "",
             lines=[self._line(line, newest.get(line.id)) for line in self._lines],
             health=health,
         )
@@ -168,7 +175,7 @@ class StatusReport:
         source, age = self._health.components.source.status, self._health.components.service.heart.age("frame")
         if source.state != "ok" and age > 1.0:
             return source.detail or f"the source is {source.state}"
-        if age > _FRESH_S:
+        if age > FRESH_S:
             return "no frame was processed yet" if age == float("inf") else f"no frame was processed for {age:.0f} s"
         return ""
 

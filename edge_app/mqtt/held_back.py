@@ -50,7 +50,8 @@ class HeldBack:
 
     def note(self, topic: str, refused: str) -> None:
         """Note the broker's answer to a message. refused: its reason for refusing it, empty when accepted."""
-        if "/meta/" in topic or self._refusals.get(topic, "") == refused:
+        elsewhere = "/meta/" in topic or topic.endswith("/config/reported")  # these hold no count back
+        if elsewhere or self._refusals.get(topic, "") == refused:
             return
         if refused:
             self._refusals[topic] = refused

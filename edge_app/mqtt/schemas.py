@@ -13,6 +13,7 @@ from edge_app.mqtt.identity import CONTRACT, root_below
 from edge_app.mqtt.messages import (
     CommandMessage,
     ConfigMeta,
+    ConfigReported,
     CountsMessage,
     CrossingMessage,
     FlowsMessage,
@@ -20,6 +21,7 @@ from edge_app.mqtt.messages import (
     Meta,
     Payload,
     ReplyMessage,
+    SignedConfiguration,
     Status,
 )
 
@@ -145,6 +147,26 @@ _CHANNELS: Final = (
         False,
         "Answer to a command, with its id",
         "An MQTT 5 response topic below the device's own `replies/` is used instead, with its correlation data.",
+    ),
+    _Channel(
+        "config_desired",
+        "config/desired",
+        SignedConfiguration,
+        1,
+        True,
+        "The office's layer of the device's configuration, signed",
+        "Only where the device has keys of the office. One whose `revision` is not above the highest ever accepted is"
+        " refused; an empty payload changes nothing.",
+        receives=True,
+    ),
+    _Channel(
+        "config_reported",
+        "config/reported",
+        ConfigReported,
+        1,
+        True,
+        "What became of the office's configuration, sent at every connect and at each change",
+        "The newest one counts. Only where the device has keys of the office.",
     ),
 )
 
