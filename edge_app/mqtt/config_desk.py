@@ -38,13 +38,14 @@ class Report:
 class Office(Protocol):
     """What the desk hands messages to. Neither method waits for anything.
 
-    offer: takes a message, at most MAX_BYTES long. report: the newest; the same object as long as nothing changes.
+    offer: takes a message, at most MAX_BYTES long. report: the newest, None before there is one; the same object as
+    long as nothing changes.
     """
 
     def offer(self, message: bytes) -> None: ...
 
     @property
-    def report(self) -> Report: ...
+    def report(self) -> Report | None: ...
 
 
 class Publish(Protocol):
@@ -103,7 +104,7 @@ class ConfigDesk:
     def publish(self, publish: Publish) -> None:
         """Publish the report where it is another one than the broker has."""
         report = self._office.report
-        if report is self._sent:
+        if report is None or report is self._sent:
             return
         self._sent = report
         message = ConfigReported(

@@ -101,11 +101,11 @@ class Office:
         self._refusal: tuple[str, ...] = ()
         self._refused_digest, self._refused = "", 0
         self._ending = False
-        self._report = Report(config=config)
+        self._report: Report | None = None
 
     @property
-    def report(self) -> Report:
-        """What became of the messages; the same object as long as nothing happens."""
+    def report(self) -> Report | None:
+        """What became of the messages; the same object as long as nothing happens, None until that is known."""
         return self._report
 
     @property
@@ -120,12 +120,14 @@ class Office:
     def sentence(self) -> str:
         """What is in use of the office, in a few words; empty when nothing was ever accepted or refused."""
         report = self._report
-        words = {"none": "", "trying": f"revision {report.highest} is on trial", "applied": "", "rolled_back": ""}
+        if report is None or report.state == "none":
+            return ""
+        words = {"trying": f"revision {report.highest} is on trial", "applied": "", "rolled_back": ""}
         words["refused"] = f"a message was refused ({'; '.join(report.problems)})"
         if self._state is not None and report.state == "rolled_back":
             words["rolled_back"] = taken_back(self._state)
         used = f"revision {report.revision} in use" if report.revision else "nothing in use"
-        return "" if report.state == "none" else "; ".join(text for text in (used, words[report.state]) if text)
+        return "; ".join(text for text in (used, words[report.state]) if text)
 
     def offer(self, message: bytes) -> None:
         """Have a message looked at soon, in place of one that was not looked at yet."""
