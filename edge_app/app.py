@@ -36,7 +36,7 @@ from edge_app.measures.ground import Geometry, of_rectangle
 from edge_app.measures.interval_sums import GRACE_S, IntervalSums, closes_late, nothing
 from edge_app.measures.meters import Meters
 from edge_app.measures.speed_meter import Measured
-from edge_app.monitoring.device_status import FRESH_S, StatusReport
+from edge_app.monitoring.device_status import StatusReport
 from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.mqtt.config_desk import MAX_PACKET as MAX_OFFICE_PACKET
 from edge_app.mqtt.connection import MAX_PACKET
@@ -68,6 +68,9 @@ from edge_app.system import logging as logs
 from edge_app.system.clock import ClockMonitor, SteadyClock
 
 log = logging.getLogger(__name__)
+
+_FRESH_S = 5.0
+"""Frames are processed while the newest is no older than this, s."""
 
 
 def build_lines(config: Config) -> tuple[Line, ...]:
@@ -362,7 +365,7 @@ def build_office(
         config.store.folder,
         configurations,
         config=device.config,
-        facets=lambda: Facets(running().heart.age("frame") < FRESH_S, publisher().connected),
+        facets=lambda: Facets(running().heart.age("frame") < _FRESH_S, publisher().connected),
         renew=taken_over,
         again=lambda: running().start_again(),
     )

@@ -20,7 +20,7 @@ from edge_app.system.names import clean
 from edge_app.system.rate_meter import RateMeter
 from edge_app.system.redaction import redacted
 
-FRESH_S: Final = 10.0
+_FRESH_S: Final = 10.0
 """A device that has processed no frame for so long is not counting."""
 _SEEN: Final = 0.95
 """Share of an interval that must have been seen, so that its counts can be believed."""
@@ -175,7 +175,7 @@ class StatusReport:
         source, age = self._health.components.source.status, self._health.components.service.heart.age("frame")
         if source.state != "ok" and age > 1.0:
             return source.detail or f"the source is {source.state}"
-        if age > FRESH_S:
+        if age > _FRESH_S:
             return "no frame was processed yet" if age == float("inf") else f"no frame was processed for {age:.0f} s"
         return ""
 

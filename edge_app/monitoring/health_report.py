@@ -115,15 +115,15 @@ class HealthReport:
     def problem_code(self) -> str:
         """Which problem that is; empty without any.
 
-        "store", "broker", "certificate", a flag of view or clock, "office", "drift_data" or "drift_model".
+        "store", "broker", "certificate", "office", a flag of view or clock, "drift_data" or "drift_model".
         """
         return self._gravest()[0]
 
     def _gravest(self) -> tuple[str, str]:
         """Return code and sentence of the gravest problem.
 
-        Lost data come first, then data that are not delivered, a certificate that ends, view and clock, a configuration
-        of the office that was taken back, and what has changed over weeks; other traffic is no problem.
+        Lost data come first, then data that are not delivered, a certificate that ends, a configuration of the office
+        that was taken back, view and clock, and what has changed over weeks; other traffic is no problem.
         """
         components, quality, drift = self.components, self.components.quality, self._drift
         view = (flag for flag in VIEW_FLAGS if flag in quality.present)
@@ -131,8 +131,8 @@ class HealthReport:
             ("store", components.ledger.problem),
             ("broker", components.publisher.problem),
             ("certificate", expiry_warning(components.certificates.values(), time.time())),
-            (next(view, "clock_unsynced"), quality.problem),
             ("office", components.office.problem if components.office else ""),
+            (next(view, "clock_unsynced"), quality.problem),
             *((f"drift_{kind}", drift.sentence) for kind in ("data", "model") if kind in drift.kinds),
         )
         return next((one for one in found if one[1]), ("", ""))

@@ -96,7 +96,7 @@ class Office:
         self._folder, self._configurations, self._config = folder, configurations, config
         self._facets, self._renew, self._again, self._utc, self._clock = facets, renew, again, utc, clock
         self._offered: bytes | None = None
-        self._state: OfficeState | None = None
+        self._state, self._begun = self._read(), False
         self._trial: Trial | None = None
         self._refusal: tuple[str, ...] = ()
         self._refused_digest, self._refused = "", 0
@@ -136,18 +136,19 @@ class Office:
     def run(self, stop: threading.Event) -> None:
         """Look at what comes until `stop` is set."""
         faults = Faults("configuration of the office")
-        while not stop.wait(_LOOK_S):
+        while not stop.is_set():
             try:
                 self.step()
                 faults.clear()
             except (OSError, MemoryError) as fault:  # it is tried again
                 faults.note(fault)
+            stop.wait(_LOOK_S)
 
     def step(self) -> None:
         """Do what is due now. Raises OSError: when the state folder cannot be used; the next call tries again."""
         if self._ending:
             return
-        if self._state is None:
+        if not self._begun:
             self._begin()
         message, self._offered = self._offered, None
         if message is not None and not self._ending:
@@ -155,13 +156,19 @@ class Office:
         if self._trial is not None and not self._ending:
             self._observe(self._trial)
 
-    def _begin(self) -> None:
+    def _read(self) -> OfficeState | None:
+        """Return what is on disk; None while the disk does not tell."""
         try:
-            state = read_state(self._folder)
+            return read_state(self._folder)
+        except OSError:
+            return None
         except ValueError as error:
             log.error("%s: what the office has sent before is not known", error)
-            state = OfficeState()
-        self._state = state
+            return OfficeState()
+
+    def _begin(self) -> None:
+        state = self._state = self._state or read_state(self._folder)
+        self._begun = True
         self._tell()
         if state.trial is None:
             return
@@ -216,10 +223,10 @@ class Office:
             self._renew(judged.config)
             state = self._present
             self._trial = None if state.trial is None else Trial(state.trial, self._clock())
-        else:
+            self._tell()
+        else:  # the next start tells it
             self._ending = True
             self._again()
-        self._tell()
 
     def _observe(self, trial: Trial) -> None:
         lost = trial.observe(self._facets(), self._clock())
@@ -253,7 +260,7 @@ class Office:
 
     def _tell(self) -> None:
         state, in_use = self._present, self._configurations.in_use
-        missing = self._configurations.problem if state.used and not in_use.revision and not self._ending else ""
+        missing = self._configurations.problem if state.used and not in_use.revision else ""
         problems = self._refusal or ((missing,) if missing else state.problems)
         self._report = Report(
             state="refused" if self._refusal or missing else state.outcome,

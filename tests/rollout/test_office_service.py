@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +19,7 @@ from edge_app.mqtt.session import Subscriber
 from tests.support.brokers import HOST, Mosquitto, eventually, mosquitto, needs_mosquitto, subscribed
 from tests.support.http_video import HttpCamera
 from tests.support.office import PREFIX, SigningOffice
+from tests.support.paths import ROOT
 from tests.support.program import Program
 from tests.support.schemas import validate
 
@@ -119,3 +122,79 @@ def test_a_signed_change_is_applied_and_nothing_is_lost(tmp_path: Path) -> None:
         eventually(program.has_ended)
         ears.until(lambda: ears.states[-1] == "stopped")
         assert program.runs[0].code == 0
+
+
+def test_frames_that_stop_in_a_trial_take_the_change_back(tmp_path: Path) -> None:
+    office = SigningOffice(tmp_path)
+    with closing(HttpCamera()) as camera, mosquitto(tmp_path / "broker") as broker:
+        source = f'kind = "stream"\nurl = "{camera.url}"'
+        with listening(broker, tmp_path, 8.0) as (ears, program):
+            program.start(configuration(broker.port, office, source))
+            ears.reported("none")
+            ears.until(lambda: "first frame" in program.text)
+            change = office.configuration(3, {"counting": {"interval_s": 10}})
+            ears.send(change)
+            ears.until(lambda: ears.newest["meta"]["interval_s"] == 10 and program.text.count("first frame") == 2)
+            ears.reported("trying")
+            camera.close()
+            report = ears.reported("rolled_back")
+            assert (report["revision"], report["highest"]) == (0, 3)
+            assert report["problems"] == ["frames no longer come, and they came before"]
+            ears.until(lambda: ears.newest["meta"]["interval_s"] == 60)
+            ears.until(lambda: "taken back" in ears.newest["health"]["problem"])
+            assert "office     nothing in use; configuration 3 of the office was taken back" in status(tmp_path)
+            # The retained message has come again with the new connection, and changes nothing; nor does its revision.
+            before = ears.newest["config/reported"]
+            ears.send(change)
+            ears.send(office.configuration(3, {"counting": {"interval_s": 20}}))
+            refused = ears.reported("refused")
+            assert refused["problems"] == ["revision: 3 is not above 3, the highest ever accepted"]
+            assert before["state"] == "rolled_back"
+            # What did not work before is no reason.
+            ears.send(office.configuration(4, {"counting": {"interval_s": 20}}))
+            assert ears.reported("applied")["revision"] == 4
+            assert ears.newest["meta"]["interval_s"] == 20
+            assert set(ears.states) == {"online"}
+
+
+def test_a_broker_that_stays_away_takes_the_change_back(tmp_path: Path) -> None:
+    office = SigningOffice(tmp_path)
+    with mosquitto(tmp_path / "broker") as broker, listening(broker, tmp_path, 3.0) as (ears, program):
+        program.start(configuration(broker.port, office))
+        ears.reported("none")
+        ears.send(office.configuration(1, {"device": {"lat": 52.1, "lon": 4.3}}))
+        ears.until(lambda: "counting goes on" in program.text)
+        broker.kill()
+        eventually(lambda: time.sleep(0.1) or "was taken back: the broker is away" in program.text)  # type: ignore[func-returns-value]
+        broker.start()
+        assert ears.reported("rolled_back")["problems"] == ["the broker is away, and it was connected before"]
+        ears.until(lambda: ears.newest["meta"]["location"] is None)
+
+
+def test_a_program_that_ends_three_times_in_a_trial_takes_the_change_back(tmp_path: Path) -> None:
+    """The first SIGKILL comes between acceptance and the first start with it."""
+    office = SigningOffice(tmp_path)
+    with mosquitto(tmp_path / "broker") as broker, listening(broker, tmp_path, 60.0) as (ears, program):
+        text = configuration(broker.port, office)
+        program.start(text)
+        ears.reported("none")
+        ears.send(office.configuration(5, {"counting": {"interval_s": 10}}))
+        ears.until(lambda: "counting begins anew" in program.text)
+        for _ in range(4):
+            program.signal(signal.SIGKILL)
+            eventually(program.has_ended)
+            ears.newest.clear()
+            program.start(text)
+            ears.until(lambda: "config/reported" in ears.newest and "meta" in ears.newest)
+            if ears.newest["config/reported"]["state"] == "rolled_back":
+                break
+            assert (ears.newest["config/reported"]["revision"], ears.newest["meta"]["interval_s"]) == (5, 10)
+        report = ears.newest["config/reported"]
+        assert report["problems"] == ["the program has ended three times within the two minutes of trial"]
+        assert (report["revision"], report["highest"], ears.newest["meta"]["interval_s"]) == (0, 5, 60)
+
+
+def status(folder: Path) -> str:
+    """Return what `edge-app status` prints."""
+    command = (sys.executable, "-m", "edge_app.cli", "status", "--config", str(folder / "device" / "edge-app.toml"))
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
