@@ -17,9 +17,9 @@ from edge_app.config.load import validated_layers
 from edge_app.config.office_layer import access_in, access_of, read_message
 from edge_app.errors import ConfigError
 from edge_app.mqtt.messages import ConfigConflict, ConfigLayer
-from edge_app.rollout.office import InUse, Judged, taken_back
+from edge_app.rollout.office import InUse, Judged
 from edge_app.rollout.trial import rolled_back, started, stopped
-from edge_app.system.office_state import OfficeState, read_state, write_state
+from edge_app.system.office_state import OfficeState, read_state, taken_back, write_state
 
 
 class OfficeConfigurations:

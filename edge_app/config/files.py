@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from edge_app.config.layers import LAYERS, Layer, refused_keys
 from edge_app.config.office_document import Document, as_toml
-from edge_app.config.office_layer import access_in, office_layer
+from edge_app.config.office_layer import OfficeAccess, access_in, office_layer
 from edge_app.errors import ConfigError
 from edge_app.system.office_state import NAME as OFFICE_FILE
+from edge_app.system.office_state import read_state, taken_back
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -78,6 +79,16 @@ def office_problem(path: Path) -> str:
         return ""
 
 
+def office_taken_back(path: Path) -> str:
+    """Return one sentence on the newest message of the office where it was taken back, "" otherwise."""
+    try:
+        access = _access(_read(path, LAYERS[0]))
+        state = None if access is None else read_state(access.folder)
+    except (OSError, ValueError):  # also a ConfigError: `office_problem` and others tell them
+        return ""
+    return taken_back(state) if state is not None and state.outcome == "rolled_back" else ""
+
+
 def office_file(document: Document, folder: Path) -> LayerFile:
     """Return the layer of a message of the office as a file has it. folder: the state folder."""
     return LayerFile(
@@ -86,14 +97,18 @@ def office_file(document: Document, folder: Path) -> LayerFile:
 
 
 def _office(first: LayerFile) -> tuple[LayerFile | None, str]:
-    try:
-        access = access_in(parse_file(first).tables, first.path.parent)
-    except ConfigError:
-        access = None
+    access = _access(first)
     if access is None:
         return None, ""
     document, problem = office_layer(access)
     return (None if document is None else office_file(document, access.folder)), problem
+
+
+def _access(first: LayerFile) -> OfficeAccess | None:
+    try:
+        return access_in(parse_file(first).tables, first.path.parent)
+    except ConfigError:
+        return None
 
 
 def read_tables(path: Path) -> dict[str, Any]:

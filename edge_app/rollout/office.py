@@ -17,7 +17,7 @@ from edge_app.errors import ConfigError
 from edge_app.mqtt.config_desk import Report
 from edge_app.mqtt.messages import ConfigConflict, ConfigLayer
 from edge_app.rollout.trial import Facets, Trial, accepted, digest, passed, rolled_back
-from edge_app.system.office_state import OfficeState, read_state, write_state
+from edge_app.system.office_state import OfficeState, read_state, taken_back, write_state
 from edge_app.system.threads import Faults
 
 log = logging.getLogger(__name__)
@@ -271,9 +271,3 @@ class Office:
             layers=in_use.layers,
             conflicts=in_use.conflicts,
         )
-
-
-def taken_back(state: OfficeState) -> str:
-    """Return one sentence on a message that was taken back."""
-    why = "; ".join(state.problems) or "it did not pass its trial"
-    return f"configuration {state.highest} of the office was taken back: {why}"

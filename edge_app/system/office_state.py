@@ -57,13 +57,19 @@ def read_state(folder: Path) -> OfficeState:
         return OfficeState()
     try:
         return _state_of(json.loads(content))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{folder / NAME} is damaged") from error
 
 
 def write_state(folder: Path, state: OfficeState) -> None:
     """Replace the file as a whole. Raises OSError."""
     write_atomic(folder / NAME, json.dumps({"schema": _SCHEMA, **asdict(state)}), mode=0o600)
+
+
+def taken_back(state: OfficeState) -> str:
+    """Return one sentence on a message that was taken back."""
+    why = "; ".join(state.problems) or "it did not pass its trial"
+    return f"configuration {state.highest} of the office was taken back: {why}"
 
 
 def _state_of(data: Any) -> OfficeState:
