@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.session import Subscriber
-from edge_app.mqtt.embedded_broker import HOST
 from tests.support.brokers import Mosquitto, eventually, mosquitto, needs_mosquitto, subscribed
 from tests.support.http_video import HttpCamera
 from tests.support.office import PREFIX, SigningOffice
@@ -103,9 +103,7 @@ def test_a_signed_change_is_applied_and_nothing_is_lost(tmp_path: Path) -> None:
         named = {**line, "left_to_right": "harbour", "road": "Quay"}
         ears.reported("applied")
         starts = program.text.count("first frame")
-        ears.send(
-            office.configuration(9, {"counting": {"interval_s": 10}, "lines": [named]})
-        )
+        ears.send(office.configuration(9, {"counting": {"interval_s": 10}, "lines": [named]}))
         ears.until(lambda: ears.newest["meta"]["lines"][0]["road"] == "Quay")
         config = ears.newest["meta"]["config"]
         ears.until(lambda: ears.newest[f"meta/{config}"]["lines"][0]["road"] == "Quay")
