@@ -150,7 +150,8 @@ def test_an_office_reaches_a_device_and_hears_of_it(city_and_broker: tuple[City,
     """The message is retained: it comes also to a device that connects afterwards."""
     city, broker = city_and_broker
     with closing(worker(city, broker)) as box:
-        box.send(Message(f"{OWN}/config/desired", b"office", qos=1, retained=True))
+        sent = Message(f"{OWN}/config/desired", b"office", qos=1, retained=True)
+        eventually(lambda: (box.read(10, 0.05), box.send(sent))[1], 20.0)
         heard = Subscriber(session(city, broker, "control.city", "edge-app-city-office"), [f"{OWN}/config/reported"])
         own = Subscriber(session(city, broker, "harbour.pole-7", "edge-app-harbour.pole-7"), [f"{OWN}/config/desired"])
         with closing(heard), closing(own):
