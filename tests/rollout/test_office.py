@@ -107,7 +107,7 @@ def test_a_text_is_used_while_counting_goes_on_and_kept_after_two_minutes(device
     assert (device.renewed, device.again) == (["3 live"], 0)
     assert device.told == ("trying", 3, 3, [])
     device.wait(TRIAL_S - 1)
-    assert device.told[0] == "trying"
+    assert "trying" in device.told
     device.wait(1)
     assert device.told == ("applied", 3, 3, [])
     assert (device.state.used, device.state.outcome, device.configurations.kept) == ("3 live", "applied", 1)
@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_written_changes_nothing(device: Device, monkeyp
         patch.setattr(module, "write_state", full)
         with pytest.raises(OSError, match="No space"):
             device.wait(TRIAL_S)
-        assert device.told[0] == "trying"
+        assert "trying" in device.told
     device.wait(1)
     assert device.told[0] == "applied"
 
