@@ -38,6 +38,7 @@ from edge_app.measures.meters import Meters
 from edge_app.measures.speed_meter import Measured
 from edge_app.monitoring.device_status import StatusReport
 from edge_app.monitoring.health_report import Components, HealthReport
+from edge_app.mqtt.command_desk import SignedWork
 from edge_app.mqtt.config_desk import MAX_PACKET as MAX_OFFICE_PACKET
 from edge_app.mqtt.connection import MAX_PACKET
 from edge_app.mqtt.encoding import encode_counts, encode_crossing
@@ -320,13 +321,15 @@ def build_publisher(
     installation: Callable[[], str],
     clock: SteadyClock,
     *,
+    signed_work: SignedWork | None = None,
     utc: Callable[[], float] = time.time,
     office: Office | None = None,
     follows: bool = False,
 ) -> Publisher:
     """Build the publisher of counts, status, meta and health.
 
-    health: returns the newest health message. utc: the system's clock, UTC s. office, follows: see `Publisher`.
+    health: returns the newest health message. utc: the system's clock, UTC s. office, follows, signed_work: see
+    `Publisher`.
     """
     return Publisher(
         session,
@@ -340,6 +343,7 @@ def build_publisher(
         birth_messages=build_announcement(config, device, lines).birth_messages,
         office=office,
         follows=follows,
+        signed_work=signed_work,
         utc=lambda: clock.at(utc(), time.monotonic()),
     )
 
@@ -401,6 +405,11 @@ def _observe(preview: Preview, drift: DriftWatch | None, result: FrameResult) ->
         drift.observe(result)
 
 
+def _told(clock: SteadyClock) -> float:
+    """Return the told time, UTC s."""
+    return clock.at(time.time(), time.monotonic())
+
+
 @contextmanager
 def service(
     config: Config,
@@ -446,19 +455,31 @@ def service(
         desk = None
         if office is not None and config.office.keys:
             desk = build_office(config, office, device, lambda: running, lambda: publisher, renew)
+        addresses = " or ".join(str(to) for to in build_endpoints(config))
+        status = StatusReport(own_report := HealthReport(), device, detector.manifest.name, addresses, lines)
+        preview = build_preview(config, lambda: notes(), main)
+        drift = build_drift(config, device, live=source.live)
+        order = extras.harvest_order(config, told := partial(_told, clock))
+        harvest = extras.harvester(config, device, order)
+        if harvest is not None and drift is not None:
+            harvest.drifted = lambda: bool(drift.state.kinds - {"traffic"})
+        signed_work = extras.signed_work(
+            config,
+            device,
+            preview,
+            order,
+            parts=lambda: extras.diagnosis(config, file, status.json, detector.path.with_suffix(".json"), drift),
+            synced=lambda: not quality.unsynced,
+            restart=lambda: running.start_again(),
+            now=told,
+        )
         publisher = build_publisher(
             *(config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock),
+            signed_work=signed_work,
             office=desk,
             follows=follows,
         )
         notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
-        preview = build_preview(config, notes, main)
-        drift = build_drift(config, device, live=source.live)
-        harvest = extras.harvester(config, device)
-        if harvest is not None and drift is not None:
-            harvest.drifted = lambda: bool(drift.state.kinds - {"traffic"})
-        addresses = " or ".join(str(to) for to in build_endpoints(config))
-        status = StatusReport(own_report := HealthReport(), device, detector.manifest.name, addresses, lines)
         running = Service(
             source,
             pipeline,
@@ -478,6 +499,7 @@ def service(
         report.components = own_report.components = Components(
             *(source, pipeline, ledger, quality, publisher, running, folder, certificates, drift),
             office=desk,
+            harvest_until=lambda: order.until if order else None,
         )
         stack.enter_context(extras.snapshot_server(folder, preview, lambda: broker_problem(publisher), status.json))
         stack.enter_context(extras.broadcast(config, preview))

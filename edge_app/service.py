@@ -15,13 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
+from typing import Protocol
 
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.running_totals import RunningTotals
 from edge_app.counting.stages import Stages
 from edge_app.errors import EdgeAppError, GeometryError, SourceEnded
-from edge_app.harvest.harvester import Harvester
 from edge_app.measures.interval_sums import IntervalSums, Summed, speed_of
 from edge_app.measures.speed_meter import Measured
 from edge_app.mqtt.publisher import Publisher
@@ -57,6 +57,16 @@ class Deadlines:
     join: float = 10.0
 
 
+class Harvest(Protocol):
+    """What keeps frames to be labelled. One thread calls `observe` and `close`, another one `run`, which ends then."""
+
+    def observe(self, result: FrameResult) -> None: ...
+
+    def close(self) -> None: ...
+
+    def run(self, stop: threading.Event) -> None: ...
+
+
 class Service:
     """Source, pipeline, ledger and publisher, run in their threads until the stop.
 
@@ -79,7 +89,7 @@ class Service:
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         heart: Heartbeats | None = None,
-        harvest: Harvester | None = None,
+        harvest: Harvest | None = None,
         quality: QualityMonitor | None = None,
         clock: SteadyClock | None = None,
         measures: IntervalSums | None = None,
@@ -327,7 +337,7 @@ class Service:
             self._counting.note(fault)
             return (*self._quality.raised, *stepped)
 
-    def _run_harvest(self, harvest: Harvester, stop: threading.Event) -> None:
+    def _run_harvest(self, harvest: Harvest, stop: threading.Event) -> None:
         faults = Faults("harvest")
         while True:
             try:

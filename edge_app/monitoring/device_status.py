@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
@@ -118,13 +119,14 @@ class DeviceStatus(Payload):
 class StatusReport:
     """State of the running device, from the figures of its components.
 
-    One thread calls `text`, another one `json`. health: a report that nothing else asks. broker: its addresses.
+    One thread calls `text`, any others `json`. health: a report that nothing else asks. broker: its addresses.
     """
 
     def __init__(self, health: HealthReport, device: Device, model: str, broker: str, lines: Sequence[Line]) -> None:
         self._health, self._device, self._model, self._broker = health, device, model, broker
         self._lines = tuple(lines)
         self._rate = RateMeter(over_s=_RATE_S, started=time.monotonic())
+        self._telling = threading.Lock()
 
     def rename(self, lines: Sequence[Line]) -> None:
         """Use the names of these lines, which are otherwise the same."""
@@ -147,7 +149,9 @@ class StatusReport:
     def json(self) -> str:
         """Return a `DeviceStatus` as JSON, without secrets."""
         components, device = self._health.components, self._device
-        health = self._health.health().model_copy(update={"frames_per_s": round(self._rate.value, 2)})
+        with self._telling:
+            told = self._health.health()
+        health = told.model_copy(update={"frames_per_s": round(self._rate.value, 2)})
         why_not, newest = self._why_not(), components.ledger.newest
         status = DeviceStatus(
             site=device.site,

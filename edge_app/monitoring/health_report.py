@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -42,6 +42,7 @@ class Components:
     folder: the state folder.
     certificates: PEM files by name, "device" and "authority". drift: None where nothing is compared over months.
     office: None without keys of one.
+    harvest_until: returns until when frames are kept because the office asked for it, UTC s; None while it did not.
     """
 
     source: Source
@@ -54,6 +55,7 @@ class Components:
     certificates: Mapping[str, Path]
     drift: DriftWatch | None = None
     office: OfficeFigures | None = None
+    harvest_until: Callable[[], float | None] = lambda: None
 
 
 class HealthReport:
@@ -95,11 +97,16 @@ class HealthReport:
             source=self._source(),
             quality=components.quality.present,
             drift=sorted(self._drift.kinds),
+            harvest_until=self._harvest_until(),
             installation=ledger.installation,
             newest_seq=ledger.newest_seq,
             limits=[redacted(limit) for limit in self._limits() if limit],
             problem=redacted(self.problem),
         )
+
+    def _harvest_until(self) -> datetime | None:
+        until = self.components.harvest_until()
+        return None if until is None else datetime.fromtimestamp(round(until), timezone.utc)
 
     def _still_share(self) -> float:
         service, frames, still = self.components.service, self._frames, self._still

@@ -133,6 +133,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "source": {"state": "ok", "width": 1280, "height": 720, "reconnects": 0, "repeated": 0, "detail": ""},
         "quality": [],
         "drift": [],
+        "harvest_until": None,
         "installation": "5b1f09c4",
         "newest_seq": {"quay-road": 8131},
         "limits": [],
@@ -144,6 +145,20 @@ EXAMPLES: Final[dict[str, Any]] = {
         "at": "2026-11-29T09:13:00Z",
         "expires": "2026-11-29T09:23:00Z",
         "args": {"line": "quay-road", "installation": "5b1f09c4", "from_seq": 8101, "to_seq": 8130},
+    },
+    "signed_commands": {
+        "schema": "edge-app/signed/1",
+        "key": "21fe31df",
+        "signature": "YVtVF6H5VaP2JBS7iV37PwKc2EJmcYrqwS7Aqo8BfZ7AcNmSRxuqOwcTdkXMeRKgGFtkccR54K8-rsDXaJWACQ",
+        "document": '{"schema":"edge-app/command/1","id":"city-0b1c","at":"2026-12-01T10:00:00Z",'
+        '"expires":"2026-12-01T10:10:00Z","args":{}}',
+    },
+    "pieces": {
+        "schema": "edge-app/piece/1",
+        "id": "city-0b1c",
+        "piece": 1,
+        "of": 1,
+        "data": "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==",
     },
     "replies": {
         "schema": "edge-app/reply/1",

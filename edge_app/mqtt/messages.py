@@ -272,17 +272,6 @@ def lines_of(meta: ConfigMeta) -> frozenset[str]:
     return frozenset((*(line.id for line in meta.lines), *flows))
 
 
-class SignedMessage(Payload):
-    """Document that the office has signed for one topic of one device."""
-
-    schema_id: Literal["edge-app/signed/1"] = Field(default="edge-app/signed/1", alias="schema")
-    key: str = Field(pattern=r"^[0-9a-f]{8}$", description="First digits of the SHA-256 of the raw public key")
-    signature: str = Field(
-        pattern=r"^[A-Za-z0-9_-]{86}$", description="Ed25519 over topic, line feed and document, base64url"
-    )
-    document: str = Field(description="JSON as text")
-
-
 class ConfigDesired(Payload):
     """Document of config/desired: all that the office sets."""
 
@@ -292,15 +281,6 @@ class ConfigDesired(Payload):
     author: str = Field(min_length=1, max_length=200, description="Who has changed it")
     set: Mapping[str, Any] = Field(description="Tables and keys as the configuration file has them")
     unset: Sequence[str] = Field(default=(), description="Keys that get their default, such as detector.region")
-
-
-class SignedConfiguration(SignedMessage):
-    """Configuration that the office has signed for one device."""
-
-    document: str = Field(
-        description="JSON as text",
-        json_schema_extra={"contentMediaType": "application/json", "contentSchema": ConfigDesired.model_json_schema()},
-    )
 
 
 class ConfigLayer(Payload):
@@ -391,6 +371,9 @@ class Health(Payload):
     drift: Sequence[Literal["data", "model", "traffic"]] = Field(
         default=(), description="What is no longer as in the months before: the picture, the detector, the traffic"
     )
+    harvest_until: AwareDatetime | None = Field(
+        default=None, description="End of the harvest that the office has switched on; null without one"
+    )
     installation: Installation = ""
     newest_seq: Mapping[str, Number] = Field(
         default_factory=dict, description="Newest number of each line under the installation"
@@ -400,13 +383,33 @@ class Health(Payload):
 
 
 class CommandMessage(Payload):
-    """Command to a device. `ping` has no args; `resend`: line, installation, from_seq, to_seq (both included)."""
+    """Command to a device. `resend` has line, installation, from_seq, to_seq (both included); signed: `harvest`
+    enabled, hours; `snapshot` width, lines; `ping`, `restart` and `diagnose` have no args."""
 
     schema_id: Literal["edge-app/command/1"] = Field(default="edge-app/command/1", alias="schema")
     id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="Begins with the sender's name and is random")
     at: Time
     expires: AwareDatetime = Field(description="At most a day after `at`")
     args: Mapping[str, Any] = Field(default_factory=dict, description="Depend on the command")
+
+
+class SignedMessage(Payload):
+    """Document that the office has signed: Ed25519 over the UTF-8 bytes of the full topic, a line feed and the text."""
+
+    schema_id: Literal["edge-app/signed/1"] = Field(default="edge-app/signed/1", alias="schema")
+    key: str = Field(pattern=r"^[0-9a-f]{8}$", description="Begin of the SHA-256 of the raw public key")
+    signature: str = Field(pattern=r"^[A-Za-z0-9_-]{86}$", description="base64url without padding")
+    document: str = Field(description="JSON as text")
+
+
+class PieceMessage(Payload):
+    """Part of what is too large for an answer; `sha256` of the answer is that of all parts together."""
+
+    schema_id: Literal["edge-app/piece/1"] = Field(default="edge-app/piece/1", alias="schema")
+    id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="That of the command, as in the topic")
+    piece: int = Field(ge=1, description="Number of this part")
+    of: int = Field(ge=1, description="Number of all parts")
+    data: str = Field(description="base64 of at most 12,000 bytes")
 
 
 class ReplyMessage(Payload):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from edge_app.errors import StoreError
-from edge_app.mqtt.command_desk import CommandDesk
+from edge_app.mqtt.command_desk import CommandDesk, SignedWork
 from edge_app.mqtt.commands import NAMES
 from edge_app.mqtt.config_desk import ConfigDesk, Office
 from edge_app.mqtt.config_texts import ConfigTexts
@@ -50,7 +50,7 @@ _HEALTH_S: Final = 60.0
 _RESEND_RATE: Final = 10.0
 """Intervals of the archive that are offered again in a second."""
 _RESERVE: Final = 5
-"""Messages in flight that `resend` leaves to new intervals."""
+"""Messages in flight that pieces and `resend` leave to new intervals."""
 
 
 class Publisher:
@@ -71,6 +71,7 @@ class Publisher:
     crossings: `tell` is going to be called.
     office: takes configurations from the office; None where the device has no key of one.
     follows: this program has said `online` before, so a stop must be said whatever happens until then.
+    signed_work: what is done where the office has signed it; None where nothing signed is taken.
     utc, clock: UTC seconds and monotonic seconds.
 
     Attributes: `unsent` counts the intervals in the outbox, `lost` those dropped from it, `delivered` those
@@ -98,6 +99,7 @@ class Publisher:
         crossings: bool = False,
         office: Office | None = None,
         follows: bool = False,
+        signed_work: SignedWork | None = None,
         utc: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -114,11 +116,11 @@ class Publisher:
         self._in_flight = InFlight(self._held_back)
         self._configs = ConfigTexts(outbox.memory, device, meta)
         self._crossings: deque[tuple[str, str]] = deque(maxlen=_MOST_CROSSINGS)
-        self._desk = CommandDesk(device, outbox, meta, installation, utc)
         self._office = ConfigDesk(office, device, installation, utc) if office else None
         self._renewed: tuple[Meta, Callable[[], Sequence[BirthMessage]]] | None = None
+        self._desk = CommandDesk(device, outbox, meta, installation, utc, signed_work)
         self._resend_due = clock()
-        self._taken_back = False
+        self._taken_back = self._draining = False
         self._subscription = ""
         self._cursor = self._generation = 0
         self._allowance, self._refilled = float(window), clock()
@@ -149,6 +151,11 @@ class Publisher:
     def connections(self) -> int:
         """Number of accepted connections since the start."""
         return self._session.connections
+
+    @property
+    def refused_commands(self) -> int:
+        """Number of signed commands that were refused since the start."""
+        return self._desk.signed.refusals
 
     def tell(self, topic: str, payload: str) -> None:
         """Publish a crossing soon, unless the broker is away. Any thread may call it."""
@@ -199,6 +206,7 @@ class Publisher:
 
         Without a connection it ends at once, unless the status of the broker is still that of the start before.
         """
+        self._draining = True
         end = self._clock() + deadline_s
         reserve = min(1.0, deadline_s / 2)
         while self._owes_stopped and not self._session.connected and self._clock() < end - reserve:
@@ -407,8 +415,11 @@ class Publisher:
         self._outbox.memory.forget_retained(line)
 
     def _serve_commands(self) -> None:
-        """Publish replies, and go on with a `resend` where new intervals leave room."""
+        """Publish replies, and go on with pieces and a `resend` where new intervals leave room."""
         for message, on_answer in self._desk.replies():
+            self._publish(message, on_answer=on_answer)
+        room = 0 if self._draining else max(0, self._window - _RESERVE - len(self._in_flight))
+        for message, on_answer in self._desk.pieces(room, self._session.broker.max_packet):
             self._publish(message, on_answer=on_answer)
         job = self._desk.job
         if job is None or len(self._in_flight) >= self._window - _RESERVE:

@@ -61,6 +61,11 @@ def dropped() -> int:
     return _queue.dropped if _queue else 0
 
 
+def recent() -> list[str]:
+    """Return the last lines of the log, the oldest first; none where it goes straight to stderr."""
+    return _queue.recent if _queue else []
+
+
 def print_line(text: str) -> None:
     """Print a line on stderr, as the log does: after `setup` with `queued` it waits no longer than a second."""
     queue = _used_queue()
