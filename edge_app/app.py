@@ -39,6 +39,7 @@ from edge_app.measures.speed_meter import Measured
 from edge_app.monitoring.device_status import StatusReport
 from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.mqtt.command_desk import SignedWork
+from edge_app.mqtt.config_desk import MAX_PACKET as MAX_OFFICE_PACKET
 from edge_app.mqtt.connection import MAX_PACKET
 from edge_app.mqtt.encoding import encode_counts, encode_crossing
 from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
@@ -53,6 +54,8 @@ from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
 from edge_app.preview.status_text import StatusText
 from edge_app.records import DIRECTIONS, FLOWS, FrameResult, Line
+from edge_app.rollout.office import Configurations, Office
+from edge_app.rollout.trial import Facets
 from edge_app.service import Service
 from edge_app.sources import Source, open_source
 from edge_app.sources.masks import mask_source
@@ -62,9 +65,13 @@ from edge_app.storage.archive import Keep
 from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import CLOSES_S, Ledger
 from edge_app.storage.outbox import Outbox
+from edge_app.system import logging as logs
 from edge_app.system.clock import ClockMonitor, SteadyClock
 
 log = logging.getLogger(__name__)
+
+_FRESH_S = 5.0
+"""Frames are processed while the newest is no older than this, s."""
 
 
 def build_lines(config: Config) -> tuple[Line, ...]:
@@ -228,7 +235,9 @@ def build_session(config: Config, device: Device, installation: Callable[[], str
         config.mqtt.client_id or device.client_id,
         protocol=config.mqtt.protocol,
         will=lambda: will(device, time.time(), installation()),
-        timing=Timing(keepalive=config.mqtt.keepalive_s, max_packet=MAX_PACKET),
+        timing=Timing(
+            keepalive=config.mqtt.keepalive_s, max_packet=MAX_OFFICE_PACKET if config.office.keys else MAX_PACKET
+        ),
     )
 
 
@@ -314,10 +323,13 @@ def build_publisher(
     *,
     signed_work: SignedWork | None = None,
     utc: Callable[[], float] = time.time,
+    office: Office | None = None,
+    follows: bool = False,
 ) -> Publisher:
     """Build the publisher of counts, status, meta and health.
 
-    health: returns the newest health message. signed_work: see `Publisher`. utc: the system's clock, UTC s.
+    health: returns the newest health message. utc: the system's clock, UTC s. office, follows, signed_work: see
+    `Publisher`.
     """
     return Publisher(
         session,
@@ -329,8 +341,37 @@ def build_publisher(
         installation=installation,
         crossings=config.mqtt.crossings,
         birth_messages=build_announcement(config, device, lines).birth_messages,
+        office=office,
+        follows=follows,
         signed_work=signed_work,
         utc=lambda: clock.at(utc(), time.monotonic()),
+    )
+
+
+def build_office(
+    config: Config,
+    configurations: Configurations,
+    device: Device,
+    running: Callable[[], Service],
+    publisher: Callable[[], Publisher],
+    renew: Callable[[Config], None],
+) -> Office:
+    """Build what takes configurations from the office.
+
+    running, publisher: return those parts, which are built later. renew: takes a configuration over.
+    """
+
+    def taken_over(present: object) -> None:
+        assert isinstance(present, Config)
+        renew(present)
+
+    return Office(
+        config.store.folder,
+        configurations,
+        config=device.config,
+        facets=lambda: Facets(running().heart.age("frame") < _FRESH_S, publisher().connected),
+        renew=taken_over,
+        again=lambda: running().start_again(),
     )
 
 
@@ -370,11 +411,19 @@ def _told(clock: SteadyClock) -> float:
 
 
 @contextmanager
-def service(config: Config, source: Source | None = None, *, file: str = "") -> Iterator[Service]:
+def service(
+    config: Config,
+    source: Source | None = None,
+    *,
+    file: str = "",
+    office: Configurations | None = None,
+    follows: bool = False,
+) -> Iterator[Service]:
     """Build everything that `edge-app run` needs, yield the service, and free it all in reverse order.
 
     source: an open source to use instead of the configured one; it is closed here too. file: name of the configuration
-    file, for the log.
+    file, for the log. office: knows what the office may change; used only with keys of one. follows: one has run before
+    in this process, and has not said that it stops.
     Raises StoreError, DetectorError, SourceError and ConfigError, each in one sentence.
     """
     with ExitStack() as stack:
@@ -393,6 +442,19 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
         stack.callback(outbox.close)
         quality = build_quality(config, source)
         clock = SteadyClock(lambda: quality.unsynced)
+
+        def renew(present: Config) -> None:
+            present = with_classes(present, detector.manifest)
+            named = build_lines(present)
+            logs.set_level(present.log.level)
+            announcement = build_announcement(present, device, named)
+            publisher.renew(build_meta(present, device, named), announcement.birth_messages)
+            preview.rename(named)
+            status.rename(named)
+
+        desk = None
+        if office is not None and config.office.keys:
+            desk = build_office(config, office, device, lambda: running, lambda: publisher, renew)
         addresses = " or ".join(str(to) for to in build_endpoints(config))
         status = StatusReport(own_report := HealthReport(), device, detector.manifest.name, addresses, lines)
         preview = build_preview(config, lambda: notes(), main)
@@ -408,19 +470,14 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
             order,
             parts=lambda: extras.diagnosis(config, file, status.json, detector.path.with_suffix(".json"), drift),
             synced=lambda: not quality.unsynced,
-            restart=lambda: running.end(),
+            restart=lambda: running.start_again(),
             now=told,
         )
         publisher = build_publisher(
-            config,
-            device,
-            lines,
-            session,
-            outbox,
-            report.health,
-            lambda: ledger.installation,
-            clock,
+            *(config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock),
             signed_work=signed_work,
+            office=desk,
+            follows=follows,
         )
         notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
         running = Service(
@@ -435,11 +492,13 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
             on_measured=partial(_announce, device, publisher) if config.mqtt.crossings else lambda _: None,
             on_result=partial(_observe, preview, drift),
             status=status.text,
+            beside={"office": desk.run} if desk else {},
         )
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}
         report.components = own_report.components = Components(
             *(source, pipeline, ledger, quality, publisher, running, folder, certificates, drift),
+            office=desk,
             harvest_until=lambda: order.until if order else None,
         )
         stack.enter_context(extras.snapshot_server(folder, preview, lambda: broker_problem(publisher), status.json))

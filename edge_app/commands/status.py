@@ -156,6 +156,8 @@ def _facts(status: DeviceStatus, now: datetime) -> Iterator[tuple[str, str]]:
     if health.harvest_until is not None:
         yield "harvest", f"on until {health.harvest_until:%Y-%m-%d %H:%M} UTC, because the office asked for it"
     yield "running", f"{age(health.uptime_s)}, edge-app {status.version}"
+    if status.office:
+        yield "office", status.office
     yield "model", f"{status.model_name} {status.model}, config {status.config}"
 
 

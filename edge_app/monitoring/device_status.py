@@ -62,7 +62,8 @@ class DeviceStatus(Payload):
     """State of a running device.
 
     counting: fresh frames of the source are processed. why_not: one sentence where it is not. problem_code: which kind
-    the problem of `health` is, as HealthReport names it. broker: its addresses.
+    the problem of `health` is, as HealthReport names it. broker: its addresses. office: what of its configurations is
+    in use; empty where it has sent none.
     certificates: name -> end of validity. clock_set: a time service has set the clock.
     """
 
@@ -81,6 +82,7 @@ class DeviceStatus(Payload):
     clock_set: bool
     quality: Sequence[Flag] = ()
     certificates: Mapping[str, datetime] = Field(default_factory=dict)
+    office: str = ""
     lines: Sequence[LineStatus]
     health: Health
 
@@ -126,6 +128,10 @@ class StatusReport:
         self._rate = RateMeter(over_s=_RATE_S, started=time.monotonic())
         self._telling = threading.Lock()
 
+    def rename(self, lines: Sequence[Line]) -> None:
+        """Use the names of these lines, which are otherwise the same."""
+        self._lines = tuple(lines)
+
     def text(self) -> str:
         """Return one line on whether the device counts and delivers, without secrets."""
         components = self._health.components
@@ -162,6 +168,7 @@ class StatusReport:
             clock_set=not components.quality.unsynced,
             quality=sorted(components.quality.raised),
             certificates=self._certificates(),
+            office=redacted(components.office.sentence) if components.office else "",
             lines=[self._line(line, newest.get(line.id)) for line in self._lines],
             health=health,
         )

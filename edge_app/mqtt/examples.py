@@ -167,4 +167,23 @@ EXAMPLES: Final[dict[str, Any]] = {
         "ok": True,
         "result": {"sent": 29, "missing": [{"from_seq": 8101, "to_seq": 8101, "reason": "expired"}]},
     },
+    "config_desired": {
+        "schema": "edge-app/signed/1",
+        "key": "3f9a41c2",
+        "signature": "Jx0c" + 80 * "A" + "Bw",
+        "document": '{"schema":"edge-app/config-desired/1","revision":12,"at":"2026-12-01T10:00:00Z","author":"anna",'
+        '"set":{"counting":{"interval_s":300}},"unset":["detector.region"]}',
+    },
+    "config_reported": {
+        "schema": "edge-app/config-reported/1",
+        "at": "2026-12-01T10:02:01Z",
+        "state": "applied",
+        "revision": 12,
+        "highest": 12,
+        "problems": [],
+        "config": "c222920fa583",
+        "installation": "5b1f09c4",
+        "layers": [{"name": "file", "revision": "9a41c2d0", "author": "root", "at": "2026-11-01T08:00:00Z"}],
+        "conflicts": [{"key": "counting.interval_s", "used": "office", "ignored": "page", "ignored_is_newer": False}],
+    },
 }

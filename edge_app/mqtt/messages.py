@@ -272,6 +272,53 @@ def lines_of(meta: ConfigMeta) -> frozenset[str]:
     return frozenset((*(line.id for line in meta.lines), *flows))
 
 
+class ConfigDesired(Payload):
+    """Document of config/desired: all that the office sets."""
+
+    schema_id: Literal["edge-app/config-desired/1"] = Field(default="edge-app/config-desired/1", alias="schema")
+    revision: int = Field(ge=1, le=2**53 - 1, description="Only rises")
+    at: Time
+    author: str = Field(min_length=1, max_length=200, description="Who has changed it")
+    set: Mapping[str, Any] = Field(description="Tables and keys as the configuration file has them")
+    unset: Sequence[str] = Field(default=(), description="Keys that get their default, such as detector.region")
+
+
+class ConfigLayer(Payload):
+    """Layer of the configuration in use."""
+
+    name: str = Field(description="file, page or office; later ones win")
+    revision: str
+    author: str = Field(description="Who wrote it")
+    at: AwareDatetime = Field(description="When it was written, UTC")
+
+
+class ConfigConflict(Payload):
+    """Key that two layers set to different values."""
+
+    key: str
+    used: str = Field(description="Layer whose value is used")
+    ignored: str = Field(description="The other one")
+    ignored_is_newer: bool = Field(description="That one was written later")
+
+
+ConfigState: TypeAlias = Literal["none", "trying", "applied", "refused", "rolled_back"]
+
+
+class ConfigReported(Payload):
+    """What became of the office's configuration, at every connect and at each change."""
+
+    schema_id: Literal["edge-app/config-reported/1"] = Field(default="edge-app/config-reported/1", alias="schema")
+    at: Time
+    state: ConfigState = Field(description="Of the newest message; none was ever accepted, or it was refused")
+    revision: Number = Field(description="Of the office's layer in use, 0 without one")
+    highest: Number = Field(description="Highest that was ever accepted")
+    problems: Sequence[str] = Field(description="Why it was refused or taken back, one sentence each")
+    config: Hash = Field(description="As in meta")
+    installation: Installation = ""
+    layers: Sequence[ConfigLayer] = Field(description="The configuration in use is made of these")
+    conflicts: Sequence[ConfigConflict] = Field(description="What a layer says in vain")
+
+
 class Percentiles(Payload):
     """Median and 95th percentile."""
 

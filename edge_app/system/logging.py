@@ -31,7 +31,7 @@ _queue: LogWriter | None = None
 
 
 def setup(level: str = "info", style: Format = "auto", *, queued: bool = False) -> None:
-    """Send every record of the process to stderr; call it once, at the start.
+    """Send every record of the process to stderr; call it at the start, and again for another form.
 
     queued: never wait for stderr; what it does not take is dropped and counted in `dropped`.
     An uncaught exception becomes one record; in a thread it also ends the process with exit 1, because a service that
@@ -42,13 +42,18 @@ def setup(level: str = "info", style: Format = "auto", *, queued: bool = False) 
     handler.setFormatter(_TextFormatter(colour=_wants_colour()) if human else _json_formatter())
     handler.addFilter(_redact_record)
     global _queue  # there is one stderr, as there is one logging.root
-    _queue = LogWriter(handler.gap, own_stderr()) if queued else None
+    _queue = (_queue or LogWriter(handler.gap, own_stderr())) if queued else None
     logging.root.handlers = [handler]
     logging.root.setLevel(level.upper())
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
     sys.unraisablehook = _unraisable
+
+
+def set_level(level: str) -> None:
+    """Have records from this level on written."""
+    logging.root.setLevel(level.upper())
 
 
 def dropped() -> int:
