@@ -6,6 +6,7 @@ need not be trusted; the manifest has the hash of the detector. What is not whol
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import http
 import http.client
@@ -19,21 +20,21 @@ import threading
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
 
 from edge_app.detectors.manifest import Manifest, load
 from edge_app.errors import CommandError, DetectorError, reason_of
+from edge_app.mqtt.commands import MAX_BUNDLE, FetchArgs
 from edge_app.system.readings import readings
 
 log = logging.getLogger(__name__)
 
 FOLDER: Final = "detectors"
 """Folder in the state folder."""
-MOST_BYTES: Final = 64_000_000
 _MANIFEST_BYTES: Final = 4_000_000
 _ROOM_MB: Final = 100.0
 """Disk, MB, that stays free for counts."""
@@ -43,15 +44,6 @@ _PART: Final = 65_536
 _TIMEOUT_S: Final = 30.0
 _WAITS_S: Final = (1.0, 5.0, 20.0, 60.0)
 """Pauses before a broken download goes on where it was; each time that something came they begin anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """A bundle as the office has named it. bytes: its size. sha256: of the ZIP file, hexadecimal."""
-
-    url: str
-    bytes: int
-    sha256: str
 
 
 class Bundles:
@@ -69,25 +61,22 @@ class Bundles:
             return None
         return next(iter(sorted((self._folder / sha256).glob("*.tflite"))), None)
 
-    def fetch(self, bundle: Bundle, stopped: threading.Event) -> Manifest:
+    def fetch(self, bundle: FetchArgs, stopped: threading.Event) -> Manifest:
         """Fetch a bundle, and return the manifest of its detector, which is on disk then.
 
         What a former attempt has fetched is not fetched again. Raises CommandError: with what was wrong.
         """
-        if urlsplit(bundle.url).scheme != "https":
-            raise CommandError("args.url must begin with https://.")
-        if not 0 < bundle.bytes <= MOST_BYTES:
-            raise CommandError(f"A bundle has at most {MOST_BYTES:,} bytes.")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._forget_others(bundle)
-            self._require_room(bundle)
-            part = self._folder / f"{bundle.sha256}.part"
-            self._download(bundle, part, stopped)
-            try:
-                return self._unpack(part)
-            finally:
-                part.unlink(missing_ok=True)
+            with self._alone():
+                self._forget_others(bundle)
+                self._require_room(bundle)
+                part = self._folder / f"{bundle.sha256}.part"
+                self._download(bundle, part, stopped)
+                try:
+                    return self._unpack(part)
+                finally:
+                    part.unlink(missing_ok=True)
         except OSError as error:
             raise CommandError(f"The state folder cannot take the detector ({reason_of(error)}).") from error
 
@@ -99,20 +88,32 @@ class Bundles:
             if _SHA256.fullmatch(each.name) and each.name not in keep:
                 shutil.rmtree(each, ignore_errors=True)
 
-    def _forget_others(self, bundle: Bundle) -> None:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one fetch at a time write: that of a run that has just ended may wait for its server still."""
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise CommandError("Another detector is being fetched: ask again in a minute.") from error
+        finally:
+            os.close(folder)
+
+    def _forget_others(self, bundle: FetchArgs) -> None:
         for each in self._folder.iterdir():
             if each.name.startswith(".new-"):
                 shutil.rmtree(each, ignore_errors=True)
             elif each.suffix == ".part" and each.stem != bundle.sha256:
                 each.unlink(missing_ok=True)
 
-    def _require_room(self, bundle: Bundle) -> None:
+    def _require_room(self, bundle: FetchArgs) -> None:
         free = readings(self._folder).disk_free_mb
         needed = _ROOM_MB + 3 * bundle.bytes / 1e6
         if free is not None and free < needed:
             raise CommandError(f"The disk has {free:.0f} MB free, and {needed:.0f} MB are needed.")
 
-    def _download(self, bundle: Bundle, part: Path, stopped: threading.Event) -> None:
+    def _download(self, bundle: FetchArgs, part: Path, stopped: threading.Event) -> None:
         """Write the bundle into a file, which may have its beginning already. Raises CommandError, OSError."""
         tries = 0
         while True:
@@ -137,7 +138,7 @@ class Bundles:
             part.unlink()
             raise CommandError("What was fetched is not what the office has signed: its hash is another one.")
 
-    def _go_on(self, bundle: Bundle, part: Path, before: int, stopped: threading.Event) -> None:
+    def _go_on(self, bundle: FetchArgs, part: Path, before: int, stopped: threading.Event) -> None:
         request = urllib.request.Request(bundle.url, headers={"Range": f"bytes={before}-"} if before else {})
         with self._opener().open(request, timeout=_TIMEOUT_S) as answer:
             goes_on = before > 0 and answer.status == http.HTTPStatus.PARTIAL_CONTENT
@@ -193,7 +194,7 @@ def _extract(part: Path, folder: Path) -> Path:
         if len(names) != 2 or len(stems) != 1 or not all(_NAME.fullmatch(name) for name in names):
             raise CommandError("A bundle has two files, NAME.tflite and NAME.json, and nothing else.")
         for name in names:
-            most = MOST_BYTES if name.endswith(".tflite") else _MANIFEST_BYTES
+            most = MAX_BUNDLE if name.endswith(".tflite") else _MANIFEST_BYTES
             with packed.open(name) as source:
                 content = source.read(most + 1)
             if len(content) > most:
@@ -209,7 +210,7 @@ def _digest(file: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _host(bundle: Bundle) -> str:
+def _host(bundle: FetchArgs) -> str:
     return urlsplit(bundle.url).hostname or "The server"
 
 
