@@ -53,8 +53,8 @@ class SignedWork:
 
     trust: whose signatures are believed. synced: returns True while a time service has set the clock. restart: begins
     to count anew. harvest: keeps frames for so many hours, 0 for no longer, and returns until when, RFC 3339, or None.
-    diagnose, snapshot, fetch: are called in a thread of their own; snapshot gets the largest width, px, and whether lines are
-    drawn into the picture.
+    diagnose, snapshot, fetch: are called in a thread of their own; snapshot gets the largest width, px, and whether
+    lines are drawn into the picture.
     """
 
     trust: Trust
@@ -166,7 +166,9 @@ class CommandDesk:
         result = delivery.result()
         if result is not None:
             self._finish(order, reply(order.command.id, self._utc(), result))
-            self.signed.done(order.command, f"sent {result['bytes']} bytes" if "bytes" in result else str(result["name"]))
+            self.signed.done(
+                order.command, did
+            )
             self._delivering = None
         return due
 
