@@ -236,6 +236,37 @@ def test_counts_go_before_pieces_and_few_of_them_are_under_way(state: State, por
         assert 0 < most() <= AT_ONCE
 
 
+def test_pieces_wait_while_counts_wait_for_their_acknowledgement(state: State, port: int, device: Device) -> None:
+    timing = Timing(connect=2.0, keepalive=60, ack=10.0)
+    with relay(port) as between, city(state, between.port, port, timing=timing, signed_work=device.does) as found:
+        publisher = found.publisher
+        between.deaf.set()
+        state.close_intervals(30)
+        settle(publisher, lambda: len(publisher._in_flight) >= 20)
+        publisher._desk.receive(device.sign("diagnose", "city-1"))
+        settle(publisher, lambda: (work := publisher._desk._delivering) and work[1]._pieces)
+        steps(publisher, 3)
+        assert not [one for one in publisher._in_flight._sent.values() if "/pieces/" in one.topic]
+        between.deaf.clear()
+        found.until(lambda: found.replies("city-1"))
+        put_together(found.pieces("city-1"), found.replies("city-1")[0]["result"])
+
+
+def test_what_was_not_acknowledged_is_sent_again_before_the_rest() -> None:
+    pieces = Pieces("p", "city-1", Parcel("a", "b/c", CONTENT))
+    sent = pieces.due(5)
+    sent[1][1]("")
+    pieces.lost()
+    assert [json.loads(message.payload)["piece"] for message, _ in pieces.due(5)] == [1, 3, 4, 5, 6]
+    pieces.lost()
+    numbers_left: list[int] = []
+    while not pieces.done:
+        for message, answered in pieces.due(2):
+            numbers_left.append(json.loads(message.payload)["piece"])
+            answered("")
+    assert numbers_left == [1, *range(3, 12)]
+
+
 def watched(publisher: Publisher) -> Callable[[], int]:
     """Return a function that tells how many pieces were in flight at most."""
     seen = [0]
