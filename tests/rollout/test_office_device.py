@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -16,15 +18,18 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app import app
+from edge_app import app, cli, extras
 from edge_app.config.load import load
+from edge_app.config.model import Config, StoreConfig
+from edge_app.config.office import OfficeConfig
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.session import Subscriber
 from edge_app.preview.snapshot_socket import request_status
+from edge_app.rollout.harvest_order import HarvestOrder
 from edge_app.system.clock import ClockMonitor
 from edge_app.system.redaction import forget_secrets, keep_secret
 from tests.support.brokers import Mosquitto, eventually, mosquitto, needs_mosquitto, subscribed
-from tests.support.harvest_cases import pictures
+from tests.support.harvest_cases import NOON, pictures
 from tests.support.preview_cases import running_service
 from tests.support.program import Program
 from tests.support.schemas import validate
@@ -140,7 +145,9 @@ def asked(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 @needs_mosquitto
 @pytest.mark.parametrize("asked", [True], indirect=True)
-def test_the_office_gets_a_diagnosis_a_picture_and_a_harvest(asked: Asked) -> None:
+def test_the_office_gets_a_diagnosis_a_picture_and_a_harvest(
+    asked: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     answer = asked.until(lambda: (found := asked.ask("snapshot", {"width": 320}))["ok"] and found)
     picture = cv2.imdecode(np.frombuffer(asked.parcel(answer), np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
@@ -152,6 +159,9 @@ def test_the_office_gets_a_diagnosis_a_picture_and_a_harvest(asked: Asked) -> No
     assert answer["result"]["until"]
     asked.until(lambda: asked.frames.exists() and pictures(asked.frames))
     assert asked.health()["harvest_until"] == answer["result"]["until"]
+
+    cli.main(["status", "--config", str(tmp_path / "edge-app.toml")])
+    assert "because the office asked for it" in capsys.readouterr().out
 
     check_diagnosis(asked.parcel(asked.ask("diagnose")))
 
@@ -190,6 +200,30 @@ def test_an_office_that_may_have_no_pictures_gets_none(asked: Asked) -> None:
     assert asked.ask("harvest", {"enabled": False})["ok"] is True
     assert asked.ask("diagnose")["ok"] is True
     assert not asked.frames.exists()
+
+
+def test_what_was_ordered_does_not_outlive_the_leave_to_have_pictures(tmp_path: Path) -> None:
+    keys = (CommandingOffice(tmp_path, PREFIX).key,)
+
+    def order(*, pictures: bool) -> HarvestOrder | None:
+        config = Config(store=StoreConfig(folder=tmp_path), office=OfficeConfig(keys=keys, pictures=pictures))
+        return extras.harvest_order(config, lambda: NOON)
+
+    before = order(pictures=True)
+    assert before is not None
+    before.switch(4)
+    after = order(pictures=True)
+    assert after is not None
+    assert after.until == NOON + 4 * 3600
+    assert order(pictures=False) is None
+    again = order(pictures=True)
+    assert again is not None
+    assert again.until is None
+
+
+def test_a_device_without_keys_loads_no_library_for_them() -> None:
+    code = "import sys, edge_app.app, edge_app.commands.run; sys.exit('cryptography' in sys.modules)"
+    assert subprocess.run((sys.executable, "-c", code), check=False).returncode == 0
 
 
 @needs_mosquitto
