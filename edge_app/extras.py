@@ -108,7 +108,7 @@ def signed_work(
     restart: Callable[[], None],
     now: Callable[[], float],
 ) -> SignedWork | None:
-    """Return what is done on this device where the office has signed it; None where its own configuration file names no key of it.
+    """Return what is done where the office has signed it; None where the device's own file names no key of it.
 
     order: the harvest that it has ordered. parts: returns those of `diagnose`. synced: returns True while a time
     service has set the clock. restart: begins to count anew. now: the told time, UTC s.
