@@ -26,18 +26,18 @@ from edge_app.mqtt.commands import (
 from edge_app.mqtt.events import Message
 from tests.support.publisher_cases import DEVICE, START
 from tests.support.schemas import validate
-from tests.support.signing_office import SigningOffice, unsigned
+from tests.support.signed_commands import CommandingOffice, unsigned
 
 PREFIX = DEVICE.prefix
 ON = {"enabled": True, "hours": 4}
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> SigningOffice:
-    return SigningOffice(tmp_path_factory.mktemp("keys"), PREFIX)
+def office(tmp_path_factory: pytest.TempPathFactory) -> CommandingOffice:
+    return CommandingOffice(tmp_path_factory.mktemp("keys"), PREFIX)
 
 
-def outcome(office: SigningOffice, message: Message) -> str:
+def outcome(office: CommandingOffice, message: Message) -> str:
     """Return what becomes of a message: "taken", a code, or "ignored"."""
     found = read_command(PREFIX, message, office.trust)
     return found.code if isinstance(found, Refused) else "taken" if isinstance(found, Command) else "ignored"
@@ -49,7 +49,7 @@ def arguments(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_command_is_taken_when_it_is_signed(office: SigningOffice, name: str) -> None:
+def test_each_command_is_taken_when_it_is_signed(office: CommandingOffice, name: str) -> None:
     message = office.sign(name, "city-1", arguments(name), now=START)
     validate("signed_commands", message.payload)
     validate("commands", unsigned(message).payload)
@@ -60,7 +60,7 @@ def test_each_command_is_taken_when_it_is_signed(office: SigningOffice, name: st
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_a_signature_only_what_changes_nothing_is_taken(office: SigningOffice, name: str) -> None:
+def test_without_a_signature_only_what_changes_nothing_is_taken(office: CommandingOffice, name: str) -> None:
     message = unsigned(office.sign(name, "city-1", arguments(name), now=START))
     assert outcome(office, message) == ("unauthorised" if name in SIGNED else "taken")
     found = read_command(PREFIX, message, office.trust)
@@ -68,7 +68,7 @@ def test_without_a_signature_only_what_changes_nothing_is_taken(office: SigningO
     assert found.key == ""
 
 
-def test_faults_are_told_in_the_order_of_the_contract(office: SigningOffice) -> None:
+def test_faults_are_told_in_the_order_of_the_contract(office: CommandingOffice) -> None:
     """Each message has its fault and all later ones."""
     bad = office.sign("restart", "city-1", now=START, expires="never")
     assert outcome(office, unsigned(bad)) == "bad_request"
@@ -79,8 +79,8 @@ def test_faults_are_told_in_the_order_of_the_contract(office: SigningOffice) -> 
     assert outcome(office, unknown) == "unknown_command"
 
 
-def test_a_wrong_signature_comes_before_all_that_is_in_the_document(office: SigningOffice, tmp_path: Path) -> None:
-    other = SigningOffice(tmp_path, PREFIX)
+def test_a_wrong_signature_comes_before_all_that_is_in_the_document(office: CommandingOffice, tmp_path: Path) -> None:
+    other = CommandingOffice(tmp_path, PREFIX)
     for message in (
         other.sign("restart", "city-1", now=START),
         other.sign("reboot", "city-1", now=START),
@@ -93,18 +93,18 @@ def test_a_wrong_signature_comes_before_all_that_is_in_the_document(office: Sign
         assert (found.code, found.id, found.key) == ("unauthorised", "city-1", "")
 
 
-def test_a_device_without_keys_says_so(office: SigningOffice) -> None:
+def test_a_device_without_keys_says_so(office: CommandingOffice) -> None:
     found = read_command(PREFIX, office.sign("restart", "city-1", now=START))
     assert isinstance(found, Refused)
     assert (found.code, "office.keys" in found.error) == ("unauthorised", True)
 
 
 @pytest.mark.parametrize("changes", [{"id": "no id"}, {"schema": "edge-app/command/2"}, {"id": None}])
-def test_what_is_signed_and_no_command_is_ignored(office: SigningOffice, changes: dict[str, Any]) -> None:
+def test_what_is_signed_and_no_command_is_ignored(office: CommandingOffice, changes: dict[str, Any]) -> None:
     assert outcome(office, office.sign("restart", "city-1", now=START, **changes)) == "ignored"
 
 
-def test_a_retained_or_long_one_is_ignored(office: SigningOffice) -> None:
+def test_a_retained_or_long_one_is_ignored(office: CommandingOffice) -> None:
     message = office.sign("restart", "city-1", now=START)
     assert outcome(office, replace(message, retained=True)) == "ignored"
     assert outcome(office, replace(message, payload=message.payload + b" " * 16_384)) == "ignored"
@@ -127,7 +127,7 @@ def test_a_retained_or_long_one_is_ignored(office: SigningOffice) -> None:
         ("snapshot", {"lines": "yes"}),
     ],
 )
-def test_wrong_arguments_are_a_bad_request(office: SigningOffice, name: str, args: dict[str, Any]) -> None:
+def test_wrong_arguments_are_a_bad_request(office: CommandingOffice, name: str, args: dict[str, Any]) -> None:
     assert outcome(office, office.sign(name, "city-1", args, now=START)) == "bad_request"
 
 
@@ -149,7 +149,7 @@ def test_arguments_are_read_with_their_defaults() -> None:
     ],
 )
 def test_a_signed_command_is_carried_out_within_its_time_alone(
-    office: SigningOffice, now: float, synced: bool, code: str
+    office: CommandingOffice, now: float, synced: bool, code: str
 ) -> None:
     found = read_command(PREFIX, office.sign("restart", "city-1", now=START), office.trust)
     assert isinstance(found, Command)
@@ -158,13 +158,13 @@ def test_a_signed_command_is_carried_out_within_its_time_alone(
 
 
 @cache
-def _good(office: SigningOffice) -> bytes:
+def _good(office: CommandingOffice) -> bytes:
     return office.sign("snapshot", "city-1", now=START).payload
 
 
 @settings(deadline=None, max_examples=300)
 @given(data=st.data())
-def test_no_byte_of_a_signed_command_can_be_changed(office: SigningOffice, data: st.DataObject) -> None:
+def test_no_byte_of_a_signed_command_can_be_changed(office: CommandingOffice, data: st.DataObject) -> None:
     good = _good(office)
     place = data.draw(st.integers(0, len(good) - 1))
     changed = good[:place] + bytes([data.draw(st.integers(0, 255))]) + good[place + 1 :]
@@ -183,7 +183,7 @@ def test_no_byte_of_a_signed_command_can_be_changed(office: SigningOffice, data:
     ),
     st.sampled_from([*NAMES, "reboot"]),
 )
-def test_nothing_that_is_signed_raises(office: SigningOffice, garbage: Any, name: str) -> None:
+def test_nothing_that_is_signed_raises(office: CommandingOffice, garbage: Any, name: str) -> None:
     for changes in ({"args": garbage}, {"at": garbage}, {"expires": garbage}, {"id": garbage}):
         try:
             message = office.sign(name, "city-1", now=START, **changes)

@@ -25,7 +25,7 @@ from edge_app.mqtt.signed_log import SignedLog
 from tests.support.asking_city import city, command, numbers
 from tests.support.brokers import mosquitto, needs_mosquitto, password_file, relay
 from tests.support.publisher_cases import DEVICE, START, State, settle, steps
-from tests.support.signing_office import SigningOffice, put_together, unsigned
+from tests.support.signed_commands import CommandingOffice, put_together, unsigned
 
 NOW = START + 1e6
 CONTENT = random.Random(7).randbytes(130_000)
@@ -36,7 +36,7 @@ ON = {"enabled": True, "hours": 4}
 class Device:
     """What a device does for its office, as a test sets it."""
 
-    office: SigningOffice
+    office: CommandingOffice
     restarts: int = 0
     hours: list[int] = field(default_factory=list)
     synced: bool = True
@@ -76,7 +76,7 @@ class Device:
 
 @pytest.fixture
 def device(tmp_path: Path) -> Device:
-    return Device(SigningOffice(tmp_path, DEVICE.prefix))
+    return Device(CommandingOffice(tmp_path, DEVICE.prefix))
 
 
 def test_a_restart_comes_after_its_answer_and_only_once(state: State, port: int, device: Device) -> None:
@@ -115,7 +115,7 @@ def test_nobody_without_a_key_blocks_or_reads_what_the_office_asks(
 ) -> None:
     device.content = b"small"
     real = device.sign("diagnose", "city-1")
-    forged = SigningOffice(tmp_path, DEVICE.prefix, "forger").sign("diagnose", "city-1", now=NOW)
+    forged = CommandingOffice(tmp_path, DEVICE.prefix, "forger.pem").sign("diagnose", "city-1", now=NOW)
     with city(state, port, signed_work=device.does) as found:
         for message in (forged, unsigned(real)):
             assert found.ask(message)["code"] == "unauthorised"
@@ -339,7 +339,7 @@ def test_each_signed_command_is_told_to_the_journal_and_a_flood_does_not_fill_it
     state: State, port: int, device: Device, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.INFO)
-    forger = SigningOffice(tmp_path, DEVICE.prefix, "forger")
+    forger = CommandingOffice(tmp_path, DEVICE.prefix, "forger.pem")
     with city(state, port, signed_work=device.does) as found:
         found.ask(device.sign("restart", "city-1"))
         found.ask(forger.sign("restart", "city-2", now=NOW))
