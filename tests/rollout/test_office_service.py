@@ -38,7 +38,7 @@ class Ears:
 
     def hear(self) -> None:
         message = self._reader.read(0.05)
-        if message is not None and message.payload:
+        if message is not None and message.payload and not message.topic.endswith("/config/desired"):
             self.all.append(message)
             self.newest[message.topic.removeprefix(f"{PREFIX}/")] = json.loads(message.payload)
 
