@@ -527,7 +527,7 @@ def service(
             on_measured=partial(_announce, device, publisher) if config.mqtt.crossings else lambda _: None,
             on_result=partial(_observe, preview, drift),
             status=status.text,
-            beside={"office": desk.run} if desk else {},
+            office=desk.run if desk else None,
         )
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}

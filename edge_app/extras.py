@@ -59,15 +59,15 @@ def harvester(config: Config, device: Device, order: HarvestOrder | None = None)
     """
     h = config.harvest
     try:
-        if not h.enabled:
-            _delete_old_frames(config)
-            return None if order is None else _ordered(config, device, order)
-        folder = harvest_folder(config)
+        if h.enabled:
+            folder = harvest_folder(config)
+            about = {"folder": str(h.folder), "masks": len(config.privacy.masks), "days": h.expire_days}
+            log.info("harvesting", extra=about)
+            return build_harvest(config, folder, device.model, f"{device.site}/{device.device}")
+        _delete_old_frames(config)
     except (OSError, MemoryError) as error:
         log.error("%s; no frames are harvested", error)
-        return None
-    log.info("harvesting", extra={"folder": str(h.folder), "masks": len(config.privacy.masks), "days": h.expire_days})
-    return build_harvest(config, folder, device.model, f"{device.site}/{device.device}")
+    return None if order is None else _ordered(config, device, order)
 
 
 def harvest_folder(config: Config) -> HarvestFolder:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from types import MappingProxyType
 from typing import Protocol
 
 from edge_app.camera_health.quality import QualityMonitor
@@ -75,7 +74,8 @@ class Service:
     clock: keeps the told time. measures: measures beside the count; None for nothing. on_measured: called in the
     counting thread with every crossing, its speed and its lane, where those are measured half a second after it.
     on_result: called in the counting thread with every result after its crossings are on disk. status: returns one line
-    on the state of the device for systemd; called about once a second. beside: further threads, by name.
+    on the state of the device for systemd; called about once a second. office: body of the thread that takes
+    configurations from the office.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Service:
         on_measured: Callable[[Measured], None] = lambda _measured: None,
         on_result: Callable[[FrameResult], None] = lambda _result: None,
         status: Callable[[], str] = lambda: "",
-        beside: Mapping[str, Callable[[threading.Event], None]] = MappingProxyType({}),
+        office: Callable[[threading.Event], None] | None = None,
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
         self._harvest, self._quality, self._on_result, self._status = harvest, quality, on_result, status
@@ -119,7 +119,7 @@ class Service:
             *self._stages.workers,
             Worker("publisher", lambda stop: publisher.run(stop, deadlines.drain), self._failed),
             *([Worker("harvest", partial(self._run_harvest, harvest), self._failed)] if harvest else []),
-            *(Worker(name, run, self._failed) for name, run in beside.items()),
+            *([Worker("office", office, self._failed)] if office else []),
         )
 
     @property

@@ -44,18 +44,28 @@ class Conversation(Protocol):
     def receive(self, message: Message) -> None:
         """Take a message on one of the topics; none ever raises."""
 
+    def closing(self) -> Message | None:
+        """Return what is sent once there is an outcome, None for nothing."""
+
     def give_up(self) -> Outcome:
         """Return what is known at the end of the wait."""
 
 
 class Configuring:
-    """A layer for a device. before: payload of its report as it was. patient: wait for the end of the trial."""
+    """A layer for a device.
 
-    def __init__(self, device: str, payload: str, revision: int, before: bytes, *, patient: bool = True) -> None:
+    before: payload of its report as it was. former: payload of the retained layer as it was, which the broker gets back
+    where the device refuses the new one. patient: wait for the end of the trial.
+    """
+
+    def __init__(
+        self, device: str, payload: str, revision: int, before: bytes, former: bytes = b"", *, patient: bool = True
+    ) -> None:
         self.device, self.topics = device, [f"{device}/config/reported"]
         self.outcome: Outcome | None = None
         self.news = ""
         self._payload, self._revision, self._before, self._patient = payload, revision, before, patient
+        self._former, self._refused = former, False
 
     def opening(self) -> Message:
         """Return the retained message."""
@@ -68,6 +78,7 @@ class Configuring:
         self._before = message.payload
         reported = read_reported(message.payload)
         if reported.state == "refused":
+            self._refused = True
             self.outcome = Outcome(False, f"refused: {_told(reported)}")
         elif reported.highest != self._revision:
             return
@@ -77,6 +88,10 @@ class Configuring:
             self.outcome = Outcome(True, f"revision {self._revision} is {reported.state}")
         elif reported.state == "trying":
             self.news = f"revision {self._revision} is on trial for two minutes"
+
+    def closing(self) -> Message | None:
+        """Return the layer of before: what was refused must not be the beginning of the next change."""
+        return Message(f"{self.device}/config/desired", self._former, qos=1, retained=True) if self._refused else None
 
     def give_up(self) -> Outcome:
         """Return that the message stays with the broker."""
@@ -111,6 +126,10 @@ class Commanding:
             self.outcome = self._done(result if isinstance(result, dict) else {})
         elif given.get("ok") is False:
             self.outcome = Outcome(False, f"{given.get('code')}: {given.get('error')}")
+
+    def closing(self) -> Message | None:
+        """Return nothing: a command is not retained."""
+        return None
 
     def give_up(self) -> Outcome:
         """Return that nothing, or not all, has come."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 from edge_app.city.conversation import Conversation, Outcome
 from edge_app.city.desired import Layer, Reported, read_desired, read_reported
 from edge_app.errors import BrokerError
-from edge_app.mqtt.events import Message
+from edge_app.mqtt.events import Acked, Message
 from edge_app.mqtt.session import Session, Subscriber
 from edge_app.mqtt.signed import write_signed
 from edge_app.system.clock import rfc3339
@@ -29,7 +29,8 @@ _COMMAND_S: Final = 600.0
 
 @dataclass(slots=True)
 class KnownDevice:
-    """A device as the broker retains it. desired: what the office sets, with its revision. report: as it came."""
+    """A device as the broker retains it. desired: what the office sets, with its revision. report,
+    retained: payloads of the report and of what the office sets, as they came."""
 
     name: str
     status: Mapping[str, Any] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class KnownDevice:
     revision: int = 0
     reported: Reported = field(default_factory=Reported)
     report: bytes = b""
+    retained: bytes = b""
 
     @property
     def next_revision(self) -> int:
@@ -60,6 +62,7 @@ def known_devices(messages: Sequence[Message], root: str) -> list[KnownDevice]:
                 setattr(known, kind, given if isinstance(given, dict) else {})
         elif kind == "config/desired":
             known.desired, known.revision = read_desired(message.payload)
+            known.retained = message.payload
         elif kind == "config/reported":
             known.reported, known.report = read_reported(message.payload), message.payload
     return sorted((one for one in found.values() if one.status or one.meta), key=lambda one: one.name)
@@ -105,7 +108,7 @@ class Office:
         """
         session = self._connect()
         subscriber = Subscriber(session, sorted({topic for one in conversations for topic in one.topics}))
-        open_ones, connections = list(conversations), 0
+        open_ones, left, connections = list(conversations), list[Message](), 0
         heard = dict.fromkeys(map(id, conversations), time.monotonic())
         began = time.monotonic()
         try:
@@ -126,11 +129,23 @@ class Office:
                 for one in open_ones[:]:
                     if one.outcome is not None or now - heard[id(one)] > wait_s:
                         open_ones.remove(one)
+                        if (closing := one.closing()) is not None:
+                            left.append(closing)
                         tell(one, one.outcome or one.give_up())
             for one in open_ones:
                 tell(one, one.give_up())
+            self._leave(session, left)
         finally:
             subscriber.close()
+
+    def _leave(self, session: Session, messages: Sequence[Message]) -> None:
+        """Send what is to stay with the broker, and wait until it has it, for some seconds at most."""
+        end, waiting = time.monotonic() + _CONNECT_S, set[int]()
+        with suppress(BrokerError):  # it is gone: the next change begins with what was refused, and says so
+            waiting = {session.publish(message) for message in messages}
+        while waiting and session.connected and time.monotonic() < end:
+            for event in session.poll(0.1):
+                waiting -= {event.token} if isinstance(event, Acked) else set()
 
 
 def command(topic: str, args: Mapping[str, Any], key: SigningKey, sender: str, now: float) -> tuple[str, str]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge_app.app import build_geometry, refuse_fetched
 from edge_app.config.files import files_without_office, office_file, office_problem, parse_files, read_tables
 from edge_app.config.last_good import Chosen, keep, kept_in
 from edge_app.config.layers import merge
@@ -43,6 +42,11 @@ class OfficeConfigurations:
 
         Raises ConfigError: with every problem that it has.
         """
+        from edge_app.app import (  # loads all that counts, so only where that is loaded already
+            build_geometry,
+            refuse_fetched,
+        )
+
         files = files_without_office(self._path)
         if message:
             files.append(office_file(read_message(self._access, message), self._access.folder))

@@ -266,7 +266,8 @@ def _configure(
         topic = f"{office.root}/{one.name}"
         text = document(layer, one.next_revision, rfc3339(round(now)), author)
         payload = write_signed(f"{topic}/config/desired", text, key_name(key.public_key), key.sign)
-        talks.append(Configuring(topic, payload, one.next_revision, one.report, patient=not arguments.no_wait))
+        patient = not arguments.no_wait
+        talks.append(Configuring(topic, payload, one.next_revision, one.report, one.retained, patient=patient))
         entries.append(("device.config", one.name, {"revision": [one.revision, one.next_revision], **change}))
     _audit(arguments, config, entries)
     return _lead(office, talks, _TRIAL_S, Path())

@@ -166,9 +166,8 @@ class CommandDesk:
         result = delivery.result()
         if result is not None:
             self._finish(order, reply(order.command.id, self._utc(), result))
-            self.signed.done(
-                order.command, did
-            )
+            did = f"sent {result['bytes']} bytes" if "bytes" in result else f"{result['name']} is here"
+            self.signed.done(order.command, did)
             self._delivering = None
         return due
 

@@ -278,7 +278,7 @@ class ConfigDesired(Payload):
     schema_id: Literal["edge-app/config-desired/1"] = Field(default="edge-app/config-desired/1", alias="schema")
     revision: int = Field(ge=1, le=2**53 - 1, description="Only rises")
     at: Time
-    author: str = Field(min_length=1, max_length=200, description="Who has changed it")
+    author: str = Field(description="Who has changed it, 1 to 200 characters")
     set: Mapping[str, Any] = Field(description="Tables and keys as the configuration file has them")
     unset: Sequence[str] = Field(default=(), description="Keys that get their default, such as detector.region")
 
@@ -287,7 +287,7 @@ class ConfigLayer(Payload):
     """Layer of the configuration in use."""
 
     name: str = Field(description="file, page or office; later ones win")
-    revision: str
+    revision: str = Field(description="Changes with each change")
     author: str = Field(description="Who wrote it")
     at: AwareDatetime = Field(description="When it was written, UTC")
 
@@ -295,7 +295,7 @@ class ConfigLayer(Payload):
 class ConfigConflict(Payload):
     """Key that two layers set to different values."""
 
-    key: str
+    key: str = Field(description="Such as counting.interval_s")
     used: str = Field(description="Layer whose value is used")
     ignored: str = Field(description="The other one")
     ignored_is_newer: bool = Field(description="That one was written later")

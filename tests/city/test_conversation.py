@@ -22,7 +22,7 @@ def report(state: str, highest: int = 12, problems: tuple[str, ...] = ()) -> Mes
 
 
 def configuring(*, patient: bool = True) -> Configuring:
-    return Configuring(DEVICE, "{}", 12, report("applied", 11).payload, patient=patient)
+    return Configuring(DEVICE, "{}", 12, report("applied", 11).payload, b"former", patient=patient)
 
 
 def test_a_layer_is_retained() -> None:
@@ -64,6 +64,9 @@ def test_a_refusal_and_a_rollback_say_why() -> None:
         assert talk.outcome is not None
         assert not talk.outcome.ok
         assert talk.outcome.text.startswith(told)
+        closing = talk.closing()
+        assert (closing is not None) == (state == "refused")
+        assert closing is None or (closing.payload, closing.retained) == (b"former", True)
 
 
 def commanding() -> Commanding:

@@ -70,7 +70,8 @@ def city(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[City]:
         office = city.fleet("key", str(tmp_path / "office.key"))
         keys = next(line for line in office.splitlines() if line.startswith("keys"))
         program.start(
-            f'[device]\nsite = "delft"\ndevice = "cam-1"\n{mqtt}[source]\nkind = "street"\n[counting]\ninterval_s = 60\n'
+            f'[device]\nsite = "delft"\ndevice = "cam-1"\n{mqtt}[source]\nkind = "street"\n'
+            "[counting]\ninterval_s = 60\n"
             f'[office]\n{keys}\npictures = true\nca_file = "{tmp_path / "server.crt"}"\n'
         )
         eventually(lambda: "first frame" in program.text, 30)
@@ -92,7 +93,6 @@ def test_a_device_is_configured_asked_and_given_another_detector(city: City, tmp
     assert "no such device" in city.fleet("config", "delft/cam-2", "--clear", code=2)
 
     out = str(tmp_path / "out")
-    assert "unsynchronised" in city.fleet("restart", DEVICE, code=1) or "restart"  # by this machine's own clock
     packed = city.fleet("bundle", str(SMALL), "--out", out)
     bundle = next((tmp_path / "out").glob("*.zip"))
     assert "has passed the gate" in packed

@@ -19,6 +19,7 @@ from edge_app.mqtt.commands import (
     FetchArgs,
     Ignored,
     Refused,
+    Trust,
     fetch_args,
     harvest_args,
     read_command,
@@ -26,9 +27,13 @@ from edge_app.mqtt.commands import (
     untimely,
 )
 from edge_app.mqtt.events import Message
+from edge_app.mqtt.examples import EXAMPLES
+from edge_app.system.key_names import key_name
+from edge_app.system.signatures import verify
+from tests.support.paths import ROOT
 from tests.support.publisher_cases import DEVICE, START
 from tests.support.schemas import validate
-from tests.support.signing_office import SigningOffice, unsigned
+from tests.support.signed_commands import CommandingOffice, unsigned
 
 PREFIX = DEVICE.prefix
 ON = {"enabled": True, "hours": 4}
@@ -36,11 +41,11 @@ BUNDLE: dict[str, Any] = {"url": "https://city.example/b.zip", "bytes": 2_278_94
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> SigningOffice:
-    return SigningOffice(tmp_path_factory.mktemp("keys"), PREFIX)
+def office(tmp_path_factory: pytest.TempPathFactory) -> CommandingOffice:
+    return CommandingOffice(tmp_path_factory.mktemp("keys"), PREFIX)
 
 
-def outcome(office: SigningOffice, message: Message) -> str:
+def outcome(office: CommandingOffice, message: Message) -> str:
     """Return what becomes of a message: "taken", a code, or "ignored"."""
     found = read_command(PREFIX, message, office.trust)
     return found.code if isinstance(found, Refused) else "taken" if isinstance(found, Command) else "ignored"
@@ -52,7 +57,7 @@ def arguments(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_command_is_taken_when_it_is_signed(office: SigningOffice, name: str) -> None:
+def test_each_command_is_taken_when_it_is_signed(office: CommandingOffice, name: str) -> None:
     message = office.sign(name, "city-1", arguments(name), now=START)
     validate("signed_commands", message.payload)
     validate("commands", unsigned(message).payload)
@@ -63,7 +68,7 @@ def test_each_command_is_taken_when_it_is_signed(office: SigningOffice, name: st
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_a_signature_only_what_changes_nothing_is_taken(office: SigningOffice, name: str) -> None:
+def test_without_a_signature_only_what_changes_nothing_is_taken(office: CommandingOffice, name: str) -> None:
     message = unsigned(office.sign(name, "city-1", arguments(name), now=START))
     assert outcome(office, message) == ("unauthorised" if name in SIGNED else "taken")
     found = read_command(PREFIX, message, office.trust)
@@ -71,7 +76,7 @@ def test_without_a_signature_only_what_changes_nothing_is_taken(office: SigningO
     assert found.key == ""
 
 
-def test_faults_are_told_in_the_order_of_the_contract(office: SigningOffice) -> None:
+def test_faults_are_told_in_the_order_of_the_contract(office: CommandingOffice) -> None:
     """Each message has its fault and all later ones."""
     bad = office.sign("restart", "city-1", now=START, expires="never")
     assert outcome(office, unsigned(bad)) == "bad_request"
@@ -82,8 +87,8 @@ def test_faults_are_told_in_the_order_of_the_contract(office: SigningOffice) -> 
     assert outcome(office, unknown) == "unknown_command"
 
 
-def test_a_wrong_signature_comes_before_all_that_is_in_the_document(office: SigningOffice, tmp_path: Path) -> None:
-    other = SigningOffice(tmp_path, PREFIX)
+def test_a_wrong_signature_comes_before_all_that_is_in_the_document(office: CommandingOffice, tmp_path: Path) -> None:
+    other = CommandingOffice(tmp_path, PREFIX)
     for message in (
         other.sign("restart", "city-1", now=START),
         other.sign("reboot", "city-1", now=START),
@@ -96,18 +101,18 @@ def test_a_wrong_signature_comes_before_all_that_is_in_the_document(office: Sign
         assert (found.code, found.id, found.key) == ("unauthorised", "city-1", "")
 
 
-def test_a_device_without_keys_says_so(office: SigningOffice) -> None:
+def test_a_device_without_keys_says_so(office: CommandingOffice) -> None:
     found = read_command(PREFIX, office.sign("restart", "city-1", now=START))
     assert isinstance(found, Refused)
     assert (found.code, "office.keys" in found.error) == ("unauthorised", True)
 
 
 @pytest.mark.parametrize("changes", [{"id": "no id"}, {"schema": "edge-app/command/2"}, {"id": None}])
-def test_what_is_signed_and_no_command_is_ignored(office: SigningOffice, changes: dict[str, Any]) -> None:
+def test_what_is_signed_and_no_command_is_ignored(office: CommandingOffice, changes: dict[str, Any]) -> None:
     assert outcome(office, office.sign("restart", "city-1", now=START, **changes)) == "ignored"
 
 
-def test_a_retained_or_long_one_is_ignored(office: SigningOffice) -> None:
+def test_a_retained_or_long_one_is_ignored(office: CommandingOffice) -> None:
     message = office.sign("restart", "city-1", now=START)
     assert outcome(office, replace(message, retained=True)) == "ignored"
     assert outcome(office, replace(message, payload=message.payload + b" " * 16_384)) == "ignored"
@@ -140,7 +145,7 @@ def test_a_retained_or_long_one_is_ignored(office: SigningOffice) -> None:
         ("fetch", BUNDLE | {"sha256": "../" * 21 + "a"}),
     ],
 )
-def test_wrong_arguments_are_a_bad_request(office: SigningOffice, name: str, args: dict[str, Any]) -> None:
+def test_wrong_arguments_are_a_bad_request(office: CommandingOffice, name: str, args: dict[str, Any]) -> None:
     assert outcome(office, office.sign(name, "city-1", args, now=START)) == "bad_request"
 
 
@@ -163,7 +168,7 @@ def test_arguments_are_read_with_their_defaults() -> None:
     ],
 )
 def test_a_signed_command_is_carried_out_within_its_time_alone(
-    office: SigningOffice, now: float, synced: bool, code: str
+    office: CommandingOffice, now: float, synced: bool, code: str
 ) -> None:
     found = read_command(PREFIX, office.sign("restart", "city-1", now=START), office.trust)
     assert isinstance(found, Command)
@@ -172,13 +177,13 @@ def test_a_signed_command_is_carried_out_within_its_time_alone(
 
 
 @cache
-def _good(office: SigningOffice) -> bytes:
+def _good(office: CommandingOffice) -> bytes:
     return office.sign("snapshot", "city-1", now=START).payload
 
 
 @settings(deadline=None, max_examples=300)
 @given(data=st.data())
-def test_no_byte_of_a_signed_command_can_be_changed(office: SigningOffice, data: st.DataObject) -> None:
+def test_no_byte_of_a_signed_command_can_be_changed(office: CommandingOffice, data: st.DataObject) -> None:
     good = _good(office)
     place = data.draw(st.integers(0, len(good) - 1))
     changed = good[:place] + bytes([data.draw(st.integers(0, 255))]) + good[place + 1 :]
@@ -197,7 +202,7 @@ def test_no_byte_of_a_signed_command_can_be_changed(office: SigningOffice, data:
     ),
     st.sampled_from([*NAMES, "reboot"]),
 )
-def test_nothing_that_is_signed_raises(office: SigningOffice, garbage: Any, name: str) -> None:
+def test_nothing_that_is_signed_raises(office: CommandingOffice, garbage: Any, name: str) -> None:
     for changes in ({"args": garbage}, {"at": garbage}, {"expires": garbage}, {"id": garbage}):
         try:
             message = office.sign(name, "city-1", now=START, **changes)
@@ -207,3 +212,14 @@ def test_nothing_that_is_signed_raises(office: SigningOffice, garbage: Any, name
         read_command(PREFIX, unsigned(message), office.trust)
     envelope = {**json.loads(_good(office)), "document": garbage}
     read_command(PREFIX, Message(f"{PREFIX}/commands/{name}", json.dumps(envelope).encode(), 1), office.trust)
+
+
+def test_the_example_of_the_contract_is_signed_as_it_says() -> None:
+    public = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+    message = Message("traffic/v1/harbour/pole-7/commands/diagnose", json.dumps(EXAMPLES["signed_commands"]).encode())
+    found = read_command("traffic/v1/harbour/pole-7", message, Trust({key_name(public): public}, verify))
+    assert isinstance(found, Command)
+    assert (found.id, found.name, found.key) == ("city-0b1c", "diagnose", "21fe31df")
+    text = (ROOT / "docs/mqtt.md").read_text("utf-8")
+    assert public in text
+    assert EXAMPLES["signed_commands"]["signature"] in text

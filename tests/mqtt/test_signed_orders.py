@@ -25,7 +25,7 @@ from edge_app.mqtt.signed_log import SignedLog
 from tests.support.asking_city import city, command, numbers
 from tests.support.brokers import mosquitto, needs_mosquitto, password_file, relay
 from tests.support.publisher_cases import DEVICE, START, State, settle, steps
-from tests.support.signing_office import SigningOffice, put_together, unsigned
+from tests.support.signed_commands import CommandingOffice, put_together, unsigned
 
 NOW = START + 1e6
 CONTENT = random.Random(7).randbytes(130_000)
@@ -36,7 +36,7 @@ ON = {"enabled": True, "hours": 4}
 class Device:
     """What a device does for its office, as a test sets it."""
 
-    office: SigningOffice
+    office: CommandingOffice
     restarts: int = 0
     hours: list[int] = field(default_factory=list)
     synced: bool = True
@@ -83,7 +83,7 @@ class Device:
 
 @pytest.fixture
 def device(tmp_path: Path) -> Device:
-    return Device(SigningOffice(tmp_path, DEVICE.prefix))
+    return Device(CommandingOffice(tmp_path, DEVICE.prefix))
 
 
 def test_a_restart_comes_after_its_answer_and_only_once(state: State, port: int, device: Device) -> None:
@@ -122,7 +122,7 @@ def test_nobody_without_a_key_blocks_or_reads_what_the_office_asks(
 ) -> None:
     device.content = b"small"
     real = device.sign("diagnose", "city-1")
-    forged = SigningOffice(tmp_path, DEVICE.prefix, "forger").sign("diagnose", "city-1", now=NOW)
+    forged = CommandingOffice(tmp_path, DEVICE.prefix, "forger.pem").sign("diagnose", "city-1", now=NOW)
     with city(state, port, signed_work=device.does) as found:
         for message in (forged, unsigned(real)):
             assert found.ask(message)["code"] == "unauthorised"
@@ -243,6 +243,37 @@ def test_counts_go_before_pieces_and_few_of_them_are_under_way(state: State, por
         assert 0 < most() <= AT_ONCE
 
 
+def test_pieces_wait_while_counts_wait_for_their_acknowledgement(state: State, port: int, device: Device) -> None:
+    timing = Timing(connect=2.0, keepalive=60, ack=10.0)
+    with relay(port) as between, city(state, between.port, port, timing=timing, signed_work=device.does) as found:
+        publisher = found.publisher
+        between.deaf.set()
+        state.close_intervals(30)
+        settle(publisher, lambda: len(publisher._in_flight) >= 20)
+        publisher._desk.receive(device.sign("diagnose", "city-1"))
+        settle(publisher, lambda: (work := publisher._desk._delivering) and work[1]._pieces)
+        steps(publisher, 3)
+        assert not [one for one in publisher._in_flight._sent.values() if "/pieces/" in one.topic]
+        between.deaf.clear()
+        found.until(lambda: found.replies("city-1"))
+        put_together(found.pieces("city-1"), found.replies("city-1")[0]["result"])
+
+
+def test_what_was_not_acknowledged_is_sent_again_before_the_rest() -> None:
+    pieces = Pieces("p", "city-1", Parcel("a", "b/c", CONTENT))
+    sent = pieces.due(5)
+    sent[1][1]("")
+    pieces.lost()
+    assert [json.loads(message.payload)["piece"] for message, _ in pieces.due(5)] == [1, 3, 4, 5, 6]
+    pieces.lost()
+    numbers_left: list[int] = []
+    while not pieces.done:
+        for message, answered in pieces.due(2):
+            numbers_left.append(json.loads(message.payload)["piece"])
+            answered("")
+    assert numbers_left == [1, *range(3, 12)]
+
+
 def watched(publisher: Publisher) -> Callable[[], int]:
     """Return a function that tells how many pieces were in flight at most."""
     seen = [0]
@@ -346,7 +377,7 @@ def test_each_signed_command_is_told_to_the_journal_and_a_flood_does_not_fill_it
     state: State, port: int, device: Device, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.INFO)
-    forger = SigningOffice(tmp_path, DEVICE.prefix, "forger")
+    forger = CommandingOffice(tmp_path, DEVICE.prefix, "forger.pem")
     with city(state, port, signed_work=device.does) as found:
         found.ask(device.sign("restart", "city-1"))
         found.ask(forger.sign("restart", "city-2", now=NOW))

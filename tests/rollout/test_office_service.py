@@ -38,7 +38,7 @@ class Ears:
 
     def hear(self) -> None:
         message = self._reader.read(0.05)
-        if message is not None and message.payload:
+        if message is not None and message.payload and not message.topic.endswith("/config/desired"):
             self.all.append(message)
             self.newest[message.topic.removeprefix(f"{PREFIX}/")] = json.loads(message.payload)
 
@@ -96,6 +96,19 @@ def test_a_signed_change_is_applied_and_nothing_is_lost(tmp_path: Path) -> None:
         ]
         assert ears.newest[f"meta/{meta['config']}"]["interval_s"] == 10
         ears.until(lambda: sum("/counts/" in one.topic for one in ears.all) >= 2)
+        # What is not from the office, or not for this device, or older, changes nothing.
+        other = SigningOffice(tmp_path, "other.pem")
+        for message, problem in (
+            ("garbage", "the message is no JSON object"),
+            (other.configuration(9, {}), "the message is signed by the key"),
+            (office.configuration(9, {}).replace("anna", "bert"), "the signature is not right for this device"),
+            (office.configuration(9, {}, prefix=PREFIX.replace("cam-1", "cam-2")), "the signature is not right"),
+            (office.configuration(6, {}), "revision: 6 is not above 7"),
+            (office.configuration(9, {"mqtt": {"host": "elsewhere"}}), "mqtt.host: the office may not set it"),
+        ):
+            ears.send(message)
+            ears.until(lambda problem=problem: ears.reported("refused")["problems"][0].startswith(problem))  # type: ignore[misc]
+            assert (ears.newest["config/reported"]["revision"], ears.newest["meta"]["interval_s"]) == (7, 10)
         # Texts: counting goes on.
         line = {"id": "road", "start": [0.1, 0.6], "end": [0.9, 0.6]}
         ears.send(office.configuration(8, {"counting": {"interval_s": 10}, "lines": [line]}))

@@ -19,15 +19,17 @@ class Program:
     """`edge-app run` in a folder of its own, with a log file for each run.
 
     clock: file with the seconds by which its clock is off; see stepped_program.py. trial_s: length of a trial of the
-    office's configurations, s; 0 for the program's own.
+    office's configurations, s; 0 for the program's own. synced: its clock counts as set.
     """
 
-    def __init__(self, folder: Path, clock: Path | None = None, *, trial_s: float = 0.0) -> None:
+    def __init__(self, folder: Path, clock: Path | None = None, *, trial_s: float = 0.0, synced: bool = False) -> None:
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self._command = ("tests.support.stepped_program", str(clock)) if clock else ("edge_app.cli",)
         if trial_s:
             self._command = ("tests.support.short_trial", str(trial_s))
+        if synced:
+            self._command = ("tests.support.synced_program",)
         self._ended: list[tuple[float, int | None]] = []
         self._process: psutil.Popen | None = None
         self._signalled = 0.0

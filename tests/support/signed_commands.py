@@ -1,4 +1,4 @@
-"""A city's office with a key of its own: signs commands, and puts pieces together."""
+"""Commands as an office signs them, and what comes back in pieces."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any
 
 from edge_app.mqtt.commands import Trust
 from edge_app.mqtt.events import Message
-from edge_app.mqtt.signed import write_signed
 from edge_app.system.key_names import key_name
-from edge_app.system.signatures import SigningKey, make_key, verify
+from edge_app.system.signatures import verify
+from tests.support.office import SigningOffice
 from tests.support.schemas import validate
 
 
-class SigningOffice:
-    """An office that signs commands. prefix: of the device's topics."""
+class CommandingOffice:
+    """Office that commands one device. prefix: of the device's topics. key: as `office.keys` takes it."""
 
-    def __init__(self, folder: Path, prefix: str, name: str = "office") -> None:
-        self._prefix = prefix
-        self.key: SigningKey = make_key(folder / f"{name}.key")
-        self.name = key_name(self.key.public_key)
+    def __init__(self, folder: Path, prefix: str, name: str = "commands.pem") -> None:
+        self._prefix, self._office = prefix, SigningOffice(folder, name)
+        self.key = self._office.key
+        self.name = key_name(self.key)
 
     @property
     def trust(self) -> Trust:
         """What a device that knows this office believes."""
-        return Trust({self.name: self.key.public_key}, verify)
+        return Trust({self.name: self.key}, verify)
 
     def sign(
         self,
@@ -40,10 +40,12 @@ class SigningOffice:
         now: float,
         lasts_s: float = 600.0,
         topic: str = "",
-        to: str = "",
         **changes: Any,
     ) -> Message:
-        """Return a signed command. now: UTC s. topic: for which it is signed, where that is another than its own."""
+        """Return a signed command.
+
+        now: UTC s. topic: for which it is signed, where that is another than its own. changes: in its document.
+        """
         begun = datetime.fromtimestamp(now, timezone.utc)
         document = {
             "schema": "edge-app/command/1",
@@ -54,7 +56,7 @@ class SigningOffice:
             **changes,
         }
         own = f"{self._prefix}/commands/{command}"
-        return Message(own, write_signed(topic or own, document, self.name, self.key.sign).encode(), 1, False, 0, to)
+        return Message(own, self._office.sign(document, topic or own).encode(), 1)
 
 
 def unsigned(message: Message) -> Message:
