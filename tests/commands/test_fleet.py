@@ -63,7 +63,10 @@ def test_what_cannot_be_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.Cap
 @pytest.fixture
 def city(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[City]:
     """Yield a city whose device counts, and trusts its office."""
-    with mosquitto(tmp_path / "broker") as broker, closing(Program(tmp_path / "device", trial_s=2.0)) as program:
+    with (
+        mosquitto(tmp_path / "broker") as broker,
+        closing(Program(tmp_path / "device", trial_s=2.0, synced=True)) as program,
+    ):
         city = City(tmp_path, program, capsys)
         mqtt = f'[mqtt]\nhost = "{HOST}"\nport = {broker.port}\n'
         (tmp_path / "city.toml").write_text(f'{mqtt}[signing]\nkey_file = "office.key"\n')

@@ -52,8 +52,9 @@ def outcome(office: CommandingOffice, message: Message) -> str:
 
 
 def arguments(name: str) -> dict[str, Any]:
-    numbers = {"line": "a", "installation": "0123abcd", "from_seq": 1, "to_seq": 2}
-    return {"harvest": ON, "resend": numbers, "fetch": BUNDLE}.get(name, {})
+    numbers: dict[str, Any] = {"line": "a", "installation": "0123abcd", "from_seq": 1, "to_seq": 2}
+    known: dict[str, dict[str, Any]] = {"harvest": ON, "resend": numbers, "fetch": BUNDLE}
+    return known.get(name, {})
 
 
 @pytest.mark.parametrize("name", NAMES)
