@@ -23,7 +23,13 @@ PURE = {
     "records": set[str](),
     "errors": set[str](),
     "system.key_names": set[str](),
-    "mqtt.signed": set[str](),
+    "system.signed": set[str](),
+    "system.topics": set[str](),
+    "mqtt.signed": {"system.signed"},
+    "rollout.trial": {"system.office_state"},
+    "rollout.evidence": set[str](),
+    "rollout.stop_rule": {"records", "rollout", "rollout.evidence"},
+    "rollout.plan": {"rollout", "rollout.stop_rule"},
     "counting.tracker": {
         "records",
         "counting",
@@ -178,7 +184,9 @@ GRANTED = {
     "web.history": {"datetime"},  # days of a time zone; it reads no clock
     "system.names": {"unicodedata"},
     "system.key_names": {"base64", "binascii", "hashlib"},
-    "mqtt.signed": {"json", "re"},
+    "system.signed": {"json", "re"},
+    "rollout.trial": {"hashlib"},  # text in, text out
+    "rollout.plan": {"hashlib"},
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing
