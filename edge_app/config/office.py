@@ -23,9 +23,9 @@ class OfficeConfig(Table):
         strict=False,
         max_length=4,
         description="Public keys of the office, as `edge-app fleet key` prints them; a second one while keys change.",
-        examples=[["11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="]],
+        examples=[["xWuAe37DG6hGmiEe9phn8QfKGZKan6c406O1JLfSKPw="]],
     )
     pictures: bool = Field(
         default=False,
-        description="Let the office ask for a snapshot and switch the harvest on: pictures then leave this device.",
+        description="Let the office ask for a snapshot, which then leaves this device, and switch the harvest on.",
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -147,6 +149,20 @@ def test_a_broken_page_costs_the_page_and_not_the_office(device: Installed) -> N
     device.path.with_name("edge-app.page.toml").write_text(f"{head}[detector]\nregion = [0.5, 0.5, 0.1, 0.1]\n")
     chosen = choose(device.path, device.state)
     assert [layer.name for layer in chosen.layers] == ["file", "office"]
+
+
+def test_the_library_of_signatures_is_loaded_only_where_there_is_one_to_check(device: Installed) -> None:
+    code = (
+        "import sys; from edge_app.config.load import load; load(sys.argv[1]);"
+        "import edge_app.commands._office; print('cryptography' in sys.modules)"
+    )
+
+    def loaded() -> str:
+        return subprocess.run([sys.executable, "-c", code, str(device.path)], capture_output=True, text=True).stdout
+
+    assert loaded() == "False\n"
+    device.use(device.office.configuration(1, SET))
+    assert loaded() == "True\n"
 
 
 GOOD: dict[str, Any] = {

@@ -18,12 +18,17 @@ from edge_app.mqtt.commands import (
     Command,
     Ignored,
     Refused,
+    Trust,
     harvest_args,
     read_command,
     snapshot_args,
     untimely,
 )
 from edge_app.mqtt.events import Message
+from edge_app.mqtt.examples import EXAMPLES
+from edge_app.system.key_names import key_name
+from edge_app.system.signatures import verify
+from tests.support.paths import ROOT
 from tests.support.publisher_cases import DEVICE, START
 from tests.support.schemas import validate
 from tests.support.signed_commands import CommandingOffice, unsigned
@@ -193,3 +198,14 @@ def test_nothing_that_is_signed_raises(office: CommandingOffice, garbage: Any, n
         read_command(PREFIX, unsigned(message), office.trust)
     envelope = {**json.loads(_good(office)), "document": garbage}
     read_command(PREFIX, Message(f"{PREFIX}/commands/{name}", json.dumps(envelope).encode(), 1), office.trust)
+
+
+def test_the_example_of_the_contract_is_signed_as_it_says() -> None:
+    public = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+    message = Message("traffic/v1/harbour/pole-7/commands/diagnose", json.dumps(EXAMPLES["signed_commands"]).encode())
+    found = read_command("traffic/v1/harbour/pole-7", message, Trust({key_name(public): public}, verify))
+    assert isinstance(found, Command)
+    assert (found.id, found.name, found.key) == ("city-0b1c", "diagnose", "21fe31df")
+    text = (ROOT / "docs/mqtt.md").read_text("utf-8")
+    assert public in text
+    assert EXAMPLES["signed_commands"]["signature"] in text
