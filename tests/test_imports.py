@@ -25,7 +25,6 @@ PURE = {
     "system.key_names": set[str](),
     "system.signed": set[str](),
     "system.topics": set[str](),
-    "mqtt.signed": {"system.signed"},
     "rollout.trial": {"system.office_state"},
     "rollout.evidence": set[str](),
     "rollout.stop_rule": {"records", "rollout", "rollout.evidence"},

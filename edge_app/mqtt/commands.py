@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.messages import Code
-from edge_app.mqtt.signed import SCHEMA as SIGNED_SCHEMA
-from edge_app.mqtt.signed import Signed, Verify, is_from, read_signed
 from edge_app.records import FLOWS
 from edge_app.system.clock import rfc3339
+from edge_app.system.signed import SCHEMA as SIGNED_SCHEMA
+from edge_app.system.signed import Signed, Verify, is_from, read_signed
 
 MAX_BYTES: Final = 16_384
 """Largest payload of a command and of a reply."""
