@@ -17,7 +17,7 @@ from edge_app.city.inventory_files import (
     read_inventory_csv,
     read_inventory_geojson,
 )
-from edge_app.city.routes.city import City, SiteId, Writer, needs
+from edge_app.city.routes.city import City, SiteId, Writer, needs, no_site
 from edge_app.city.routes.data import attachment
 from edge_app.http.problems import RefusalError
 
@@ -30,7 +30,8 @@ async def _content(request: Request) -> str:
     try:
         return (await request.body()).decode("utf-8")
     except UnicodeDecodeError:
-        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "the file is not written in UTF-8: save it so") from None
+        sentence = "the file is not written in UTF-8: save it so"
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="no_utf8") from None
 
 
 Content = Annotated[str, Depends(_content)]
@@ -59,7 +60,7 @@ def _add_one(routes: APIRouter, city: City) -> None:
         with city.database.connect() as connection:
             found = inventory.read_inventory(connection, [site])
         if not found:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such site; /api/v1/sites lists them")
+            raise no_site()
         return found[0]
 
     @routes.put("/inventory/{site}", summary="Make or replace a site with all that is attached to it")
@@ -72,7 +73,7 @@ def _add_one(routes: APIRouter, city: City) -> None:
     def delete_site(site: SiteId, who: Writer) -> None:
         with city.database.begin() as connection:
             if not inventory.delete_site(connection, site, who.name, city.utc()):
-                raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such site; /api/v1/sites lists them")
+                raise no_site()
 
 
 def _add_files(routes: APIRouter, city: City) -> None:
