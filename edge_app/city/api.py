@@ -49,6 +49,8 @@ _STREAM: Final = "text/event-stream"
 _TEXTS: Final = ("application/json", "application/geo+json", "application/xml", "text/")
 _SMALL: Final = 1000
 """Bytes up to which an answer is not compressed: the length of the one with a login's secret tells nothing (BREACH)."""
+_MOST_TOLD: Final = 20
+"""Reasons of one refusal."""
 _QUICK: Final = 5
 """Level of gzip: more takes longer than it saves."""
 
@@ -167,7 +169,8 @@ async def _on_http(request: Request, error: Any) -> Response:
 
 
 async def _on_invalid(_: Request, error: Any) -> Response:
-    return _answer(refusal_of(HTTPStatus.UNPROCESSABLE_ENTITY, [reason_of_invalid(error.errors()[0])]))
+    reasons = [reason_of_invalid(one) for one in error.errors()[:_MOST_TOLD]]
+    return _answer(refusal_of(HTTPStatus.UNPROCESSABLE_ENTITY, reasons))
 
 
 async def _on_inventory(_: Request, error: Any) -> Response:
