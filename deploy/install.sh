@@ -46,7 +46,7 @@ check_system() {
 # There are no wheels of numpy, OpenCV and cryptography for it, and of the runtime only for Pythons up to 3.11.
 check_32_bit() {
     case $1 in 3.1[01]) ;; *) fail "on 32-bit ARM only Python 3.10 and 3.11 (Bookworm) can be used, and this is $1: take a 64-bit system" ;; esac
-    /usr/bin/python3 -I -c 'import cryptography, cv2, numpy' 2>/dev/null ||
+    /usr/bin/python3 -I -c 'import cv2, cryptography, numpy' 2>/dev/null ||
         fail "on 32-bit ARM the system's own numpy, OpenCV and cryptography are used: apt-get install python3-numpy python3-opencv python3-cryptography, then this again"
     [ "$(uname -m)" = armv7l ] ||
         fail "this 32-bit system runs on a 64-bit kernel, for which pip would take other packages: set arm_64bit=0 in /boot/firmware/config.txt and restart, or better take a 64-bit system"

@@ -158,7 +158,7 @@ PURE = {
     "city.feeds.observed": {"city.records", "records"},
     "city.feeds.datex2": {"city.feeds.observed", "records"},
     "city.feeds.fiware": {"city.feeds.observed", "records"},
-    "city.feeds.sensorthings": {"city.feeds.observed"},
+    "city.feeds.sensorthings": {"city.calendar", "city.feeds.observed"},
     "city.simulator.traffic": {"city.records", "measures.speed_sums", "records"},
     "web.history": {"records", "measures.speed_sums", "storage.counts", "storage.past_intervals"},
 }

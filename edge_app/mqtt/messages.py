@@ -5,7 +5,6 @@ Subscribers may use the models too: they accept unknown keys, since version 1 of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
@@ -18,9 +17,9 @@ from edge_app.records import FLOWS, Direction, Quality
 State: TypeAlias = Literal["online", "stopped", "offline"]
 
 
-def _without_fraction(seconds: float) -> float:
-    """Return 60.0 as the integer 60, so that JSON shows 60."""
-    return int(seconds) if math.isfinite(seconds) and seconds == int(seconds) else seconds
+def _without_fraction(seconds: object) -> object:
+    """Return 60.0 as the integer 60, so that JSON shows 60, and all else as it is."""
+    return int(seconds) if isinstance(seconds, float) and seconds.is_integer() else seconds
 
 
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", description="As in the topic")]
