@@ -26,6 +26,9 @@ PURE = {
     "system.signed": set[str](),
     "system.topics": set[str](),
     "rollout.trial": {"system.office_state"},
+    "rollout.evidence": set[str](),
+    "rollout.stop_rule": {"records", "rollout", "rollout.evidence"},
+    "rollout.plan": {"rollout", "rollout.stop_rule"},
     "counting.tracker": {
         "records",
         "counting",
@@ -182,6 +185,7 @@ GRANTED = {
     "system.key_names": {"base64", "binascii", "hashlib"},
     "system.signed": {"json", "re"},
     "rollout.trial": {"hashlib"},  # text in, text out
+    "rollout.plan": {"hashlib"},
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing

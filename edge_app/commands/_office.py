@@ -43,7 +43,10 @@ class OfficeConfigurations:
 
         Raises ConfigError: with every problem that it has.
         """
-        from edge_app.app import build_geometry  # loads all that counts, so only where that is loaded already
+        from edge_app.app import (  # loads all that counts, so only where that is loaded already
+            build_geometry,
+            refuse_fetched,
+        )
 
         files = files_without_office(self._path)
         if message:
@@ -51,6 +54,7 @@ class OfficeConfigurations:
         layers = parse_files(files)
         config = validated_layers(layers, self._path.parent, self._environment, camera=True)
         build_geometry(config)
+        refuse_fetched(config)
         self._judged = Chosen(config, layers, files)
         return Judged(config, may_go_on(self._chosen.config, config))
 
